@@ -1,0 +1,5 @@
+//! What the user wrote, and what is ready to run.
+
+mod model;
+
+pub use model::*;

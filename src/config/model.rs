@@ -1,0 +1,164 @@
+//! The configuration, resolved: every name looked up, every file read, every limit a number.
+//!
+//! `config` makes it from `drawbridge.toml`; `live`, `proxy` and `upstream` run it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::route::RouteTable;
+use crate::tls::{CertifiedKey, TrustBundle};
+use crate::waf::RuleSet;
+
+/// Everything one front door runs from.
+#[derive(Debug)]
+pub struct Config {
+    pub listeners: Vec<Arc<Listener>>,
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    pub trust: BTreeMap<String, Arc<TrustBundle>>,
+    pub policies: BTreeMap<String, Arc<Policy>>,
+    /// Its routes name listeners, upstreams and policies that exist here.
+    pub routes: RouteTable,
+    pub log: Log,
+    /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
+    pub body_memory: usize,
+    /// How long requests in flight may take to finish after SIGTERM.
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug)]
+pub struct Listener {
+    pub name: String,
+    pub bind: Vec<SocketAddr>,
+    pub kind: ListenerKind,
+    pub limits: ListenerLimits,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed and extended.
+    pub trusted_proxies: Vec<IpNetwork>,
+}
+
+#[derive(Debug)]
+pub enum ListenerKind {
+    Tls {
+        /// At least one; the first answers where `sni` is [`SniPolicy::Any`] and no name fits.
+        certificates: Vec<Arc<CertifiedKey>>,
+        sni: SniPolicy,
+    },
+    /// Plain HTTP that answers 308 to this port of the named listener, and 404 for hosts no route of it names.
+    Redirect { listener: String, port: u16 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SniPolicy {
+    /// Unknown or missing SNI ends the handshake; SNI and Host that differ are 421.
+    Strict,
+    /// Any or no SNI gets a certificate; no 421.
+    Any,
+}
+
+#[derive(Debug, Clone)]
+pub struct ListenerLimits {
+    /// From the first byte of a request to the end of its head.
+    pub head_timeout: Duration,
+    pub head_bytes: usize,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// Bytes a second a body must keep up on average, after a grace of `body_rate_grace`.
+    pub body_min_rate: u64,
+    pub body_rate_grace: Duration,
+    pub handshake_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub h2_streams: u32,
+}
+
+#[derive(Debug)]
+pub struct Upstream {
+    pub name: String,
+    /// `host:port` as written; names are resolved when dialled.
+    pub servers: Vec<Server>,
+    pub tls: UpstreamTls,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+    pub write_timeout: Duration,
+    pub idle_timeout: Duration,
+    /// How many servers are tried for one request, the first included.
+    pub attempts: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// Sent as SNI and matched against the certificate; never empty.
+    pub server_name: String,
+    pub trust: Arc<TrustBundle>,
+    pub client_certificate: Option<Arc<CertifiedKey>>,
+}
+
+#[derive(Debug)]
+pub struct Policy {
+    pub name: String,
+    pub mode: PolicyMode,
+    /// What a limit, a parser error or a time budget that stops inspection means.
+    pub on_uninspected: OnUninspected,
+    /// Bytes; larger bodies are 413.
+    pub request_body_limit: usize,
+    /// None where `mode` is off.
+    pub rules: Option<Arc<RuleSet>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyMode {
+    Block,
+    Detect,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUninspected {
+    Block,
+    Detect,
+}
+
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub access: LogSink,
+    pub audit: LogSink,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSink {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+/// An address and how many of its bits count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpNetwork {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl IpNetwork {
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        fn differ(a: u128, b: u128, width: u8, prefix: u8) -> bool {
+            prefix != 0 && (a ^ b) >> (width - prefix) != 0
+        }
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                !differ(u32::from(a).into(), u32::from(b).into(), 32, self.prefix)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => !differ(a.into(), b.into(), 128, self.prefix),
+            _ => false,
+        }
+    }
+}

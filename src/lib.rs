@@ -1,0 +1,42 @@
+//! Drawbridge: a public front door for private APIs.
+//!
+//! The house, top to bottom; what is below never imports what is above:
+//!
+//! - [`cli`] one file a verb
+//! - [`proxy`] the only room that knows pingora's `ProxyHttp`
+//! - [`upstream`] pools of servers and the peer that is dialled
+//! - [`live`] the [`live::Snapshot`] a request is pinned to
+//! - [`config`] what the user wrote, and what is ready to run
+//! - [`route`] host + path + method -> route; pure
+//! - [`tls`] certificates, trust bundles, x509 reasons in words
+//! - [`telemetry`] access log, audit log, counters
+//! - [`ftw`] the CRS's regression tests: their format and how to run them
+//! - [`http`] strictness over the raw request head; pure
+//! - [`waf`] the engine; knows no socket, no pingora, no openssl, no tokio, no config
+//! - [`seclang`] rule text -> syntax tree with spans; pure
+//! - [`diagnostic`] a problem in a user's file: where, what, and what to do
+//!
+//! Without the `front` feature only the last five exist.
+
+pub mod diagnostic;
+pub mod ftw;
+pub mod http;
+pub mod seclang;
+pub mod waf;
+
+#[cfg(feature = "front")]
+pub mod cli;
+#[cfg(feature = "front")]
+pub mod config;
+#[cfg(feature = "front")]
+pub mod live;
+#[cfg(feature = "front")]
+pub mod proxy;
+#[cfg(feature = "front")]
+pub mod route;
+#[cfg(feature = "front")]
+pub mod telemetry;
+#[cfg(feature = "front")]
+pub mod tls;
+#[cfg(feature = "front")]
+pub mod upstream;

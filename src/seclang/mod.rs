@@ -1,0 +1,10 @@
+//! SecLang: rule text -> syntax tree with spans. Pure; what the words mean is `waf`'s business.
+//!
+//! Source: ModSecurity v2 Reference Manual, "Configuration Directives".
+
+mod ast;
+
+pub use ast::{
+    ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Selector, Source, SourceId, Sources, Span,
+    Spanned, TargetSyntax,
+};

@@ -1,0 +1,134 @@
+//! A set of byte values, as a 256-bit mask.
+
+/// Which of the 256 byte values are in the set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    pub const EMPTY: Self = Self([0; 4]);
+    pub const ALL: Self = Self([u64::MAX; 4]);
+
+    /// The bytes of a string.
+    #[must_use]
+    pub const fn of(bytes: &[u8]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut i = 0;
+        while i < bytes.len() {
+            set = set.with(bytes[i]);
+            i += 1;
+        }
+        set
+    }
+
+    /// `first..=last`.
+    #[must_use]
+    pub const fn range(first: u8, last: u8) -> Self {
+        let mut set = Self::EMPTY;
+        let mut b = first as u16;
+        while b <= last as u16 {
+            set = set.with((b & 0xff) as u8);
+            b += 1;
+        }
+        set
+    }
+
+    #[must_use]
+    pub const fn with(mut self, byte: u8) -> Self {
+        self.0[(byte >> 6) as usize] |= 1 << (byte & 63);
+        self
+    }
+
+    #[inline]
+    pub fn insert(&mut self, byte: u8) {
+        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn contains(&self, byte: u8) -> bool {
+        self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn intersects(&self, other: &Self) -> bool {
+        (self.0[0] & other.0[0])
+            | (self.0[1] & other.0[1])
+            | (self.0[2] & other.0[2])
+            | (self.0[3] & other.0[3])
+            != 0
+    }
+
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self([
+            self.0[0] | other.0[0],
+            self.0[1] | other.0[1],
+            self.0[2] | other.0[2],
+            self.0[3] | other.0[3],
+        ])
+    }
+
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self([
+            self.0[0] & other.0[0],
+            self.0[1] & other.0[1],
+            self.0[2] & other.0[2],
+            self.0[3] & other.0[3],
+        ])
+    }
+
+    #[must_use]
+    pub const fn complement(self) -> Self {
+        Self([!self.0[0], !self.0[1], !self.0[2], !self.0[3]])
+    }
+
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0[0] | self.0[1] | self.0[2] | self.0[3] == 0
+    }
+
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.0[0].count_ones()
+            + self.0[1].count_ones()
+            + self.0[2].count_ones()
+            + self.0[3].count_ones()
+    }
+
+    /// The four words of the mask, lowest bytes first.
+    #[must_use]
+    #[inline]
+    pub const fn words(&self) -> [u64; 4] {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for ByteSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set()
+            .entries(
+                (0..=255u8)
+                    .filter(|&b| self.contains(b))
+                    .map(|b| b.escape_ascii().to_string()),
+            )
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_put_in() {
+        let set = ByteSet::of(b"a\xff\0").union(ByteSet::range(b'0', b'9'));
+        let held: Vec<u8> = (0..=255).filter(|&b| set.contains(b)).collect();
+        assert_eq!(held, b"\x000123456789a\xff");
+        assert_eq!(set.len(), 13);
+        assert!(set.intersects(&ByteSet::of(b"5")) && !set.intersects(&ByteSet::of(b"b")));
+        assert_eq!(ByteSet::range(0, 255), ByteSet::ALL);
+        assert!(set.intersection(set.complement()).is_empty());
+    }
+}
