@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::route::RouteTable;
+use crate::route::{Claim, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use crate::waf::RuleSet;
 
@@ -20,7 +20,7 @@ pub struct Config {
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// Its routes name listeners, upstreams and policies that exist here.
-    pub routes: RouteTable,
+    pub routes: RouteTable<Arc<Route>>,
     pub log: Log,
     /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
     pub body_memory: usize,
@@ -100,6 +100,26 @@ pub struct UpstreamTls {
     pub server_name: String,
     pub trust: Arc<TrustBundle>,
     pub client_certificate: Option<Arc<CertifiedKey>>,
+}
+
+/// A route and what it leads to.
+#[derive(Debug)]
+pub struct Route {
+    pub name: String,
+    pub claim: Claim,
+    pub upstream: Arc<Upstream>,
+    pub policy: Arc<Policy>,
+    pub stream: Option<Stream>,
+    /// `encoded_slashes = "pass"`: `%2f` in a path is let through as it is.
+    pub pass_encoded_slashes: bool,
+}
+
+/// What kind of stream a route says it carries: its head is inspected, the rest is passed on as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    WebSocket,
+    Grpc,
+    Sse,
 }
 
 #[derive(Debug)]

@@ -1,9 +1,25 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
+use openssl::pkey::{PKey, Private};
+use openssl::x509::X509;
+
 /// A chain and the key that fits it.
 #[derive(Debug)]
-pub struct CertifiedKey {}
+pub struct CertifiedKey {
+    /// Leaf first.
+    pub chain: Vec<X509>,
+    pub key: PKey<Private>,
+    /// DNS names of the leaf (SAN, or CN where there is no SAN), lower case; may hold `*.example.com`.
+    pub names: Vec<String>,
+    /// SHA-256 over chain and key, for pool keys and change detection.
+    pub digest: [u8; 32],
+}
 
 /// The CAs that an upstream may be signed by, and no others.
 #[derive(Debug)]
-pub struct TrustBundle {}
+pub struct TrustBundle {
+    pub name: String,
+    pub certificates: Vec<X509>,
+    /// SHA-256 over the certificates' DER.
+    pub digest: [u8; 32],
+}
