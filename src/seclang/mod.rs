@@ -3,8 +3,13 @@
 //! Source: ModSecurity v2 Reference Manual, "Configuration Directives".
 
 mod ast;
+mod lists;
+mod names;
+mod parser;
+mod pieced;
 
 pub use ast::{
     ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Selector, Source, SourceId, Sources, Span,
     Spanned, TargetSyntax,
 };
+pub use parser::{Parsed, parse};
