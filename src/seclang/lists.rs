@@ -164,8 +164,11 @@ fn regex(scan: &mut Scanner<'_>, file: SourceId) -> Result<String, Fault> {
         }
     }
     let span = text.span(file, start..start + 1);
-    Err(Fault::new(span, "no `/` ends this regular expression")
-        .with_help("write `\\/` for a slash inside it, or '...' around a name that begins with one"))
+    Err(
+        Fault::new(span, "no `/` ends this regular expression").with_help(
+            "write `\\/` for a slash inside it, or '...' around a name that begins with one",
+        ),
+    )
 }
 
 fn action(scan: &mut Scanner<'_>, file: SourceId) -> Result<ActionSyntax, Fault> {

@@ -368,7 +368,9 @@ fn quoted_word(scan: &mut Scanner<'_>, file: SourceId, quote: u8) -> Result<Word
     let quote = char::from(quote);
     let fault = Fault::new(span, format!("no `{quote}` closes this quote"));
     Err(match text.text().trim_end().ends_with('\\') {
-        true => fault.with_help("the `\\` at the end of the line is followed by a blank, so it joins no lines"),
+        true => fault.with_help(
+            "the `\\` at the end of the line is followed by a blank, so it joins no lines",
+        ),
         false => fault.with_help(format!(
             "a quote inside is written `\\{quote}`; a line that goes on ends with `\\`"
         )),
@@ -422,9 +424,12 @@ fn swallowed(text: &str, file: SourceId, lines: Range<usize>) -> Vec<Fault> {
         if names::known(name).is_some() {
             let span = span(file, start..start + name.len());
             faults.push(
-                Fault::new(span, format!("this {name} belongs to the comment before it"))
-                    .with_help("the `\\` at the end of the comment joins the lines; remove it")
-                    .as_warning(),
+                Fault::new(
+                    span,
+                    format!("this {name} belongs to the comment before it"),
+                )
+                .with_help("the `\\` at the end of the comment joins the lines; remove it")
+                .as_warning(),
             );
         }
     }
@@ -449,3 +454,6 @@ fn container(mut scan: Scanner<'_>, file: SourceId) -> Vec<Fault> {
         .with_help("take the lines out of it; what differs by host or path goes into the policy of a route"),
     ]
 }
+
+#[cfg(test)]
+mod tests;
