@@ -24,14 +24,14 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     !input.is_empty()
 }
 
-/// All digits; every other byte is skipped (RFC 2045 section 6.8). One padding byte after the first digit of a
-/// group makes the whole value empty, as in v2.
+/// All digits; every other byte is skipped (RFC 2045 section 6.8). Padding after the first digit of a group makes
+/// the whole value empty, as in v2.
 pub(super) fn decode_ext(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut digits = 0usize;
-    for (i, &byte) in input.iter().enumerate() {
+    for &byte in input {
         if value(byte).is_some() {
             digits += 1;
-        } else if byte == b'=' && digits % 4 == 1 && input.get(i + 1) != Some(&b'=') {
+        } else if byte == b'=' && digits % 4 == 1 {
             return true;
         }
     }

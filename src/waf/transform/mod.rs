@@ -28,7 +28,7 @@ pub use unicode::{UnicodeMap, UnicodeMapError};
 
 use super::byteset::ByteSet;
 
-/// Every transformation function of ModSecurity v2's reference manual, and v3's `upperCase`.
+/// Every transformation function of ModSecurity v2's reference manual, and v3's `uppercase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transformation {
     /// The longest prefix that is base64, decoded; padding ends it.

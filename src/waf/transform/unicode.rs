@@ -159,6 +159,10 @@ impl UnicodeMap {
 
 fn mapping(word: &str) -> Option<(u16, u8)> {
     let (unit, byte) = word.split_once(':')?;
+    // The parser of numbers would take a sign.
+    if unit.starts_with('+') || byte.starts_with('+') {
+        return None;
+    }
     let unit = u16::from_str_radix(unit, 16).ok()?;
     let byte = u8::from_str_radix(byte, 16).ok()?;
     Some((unit, byte))
