@@ -94,7 +94,6 @@ fn means_what_pcre_means() {
         (b"(?U)a+", b"aaa", Some("a")),
         (b"(?U)a+?", b"aaa", Some("aaa")),
         (b"(?^)a.", b"a\n", None),
-        (b"a(?#)+ comment)+b", b"a+ comment)+b", None),
         (b"a(?#+ comment)+b", b"aab", Some("aab")),
         // Groups.
         (b"(a)|(b)|(c)", b"b", Some("b|-|b")),
