@@ -58,7 +58,7 @@ impl<T> RouteTable<T> {
         };
         let claims: Vec<&Claim> = routes.iter().map(|(claim, _)| claim).collect();
         let mut duplicates = Vec::new();
-        for (index, claim) in claims.iter().enumerate() {
+        for index in 0..claims.len() {
             table.add(index, &claims, &mut duplicates);
         }
         if !duplicates.is_empty() {
