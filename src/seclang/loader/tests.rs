@@ -25,7 +25,7 @@ fn shelf(files: &[(&str, &str)]) -> Shelf {
 
 fn names(loaded: &Loaded) -> Vec<&str> {
     let name = |directive| match directive {
-        &Directive::Marker(ref name) => name.node.as_str(),
+        Directive::Marker(name) => name.node.as_str(),
         _ => "?",
     };
     loaded.directives.iter().map(name).collect()
