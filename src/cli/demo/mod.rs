@@ -1,5 +1,7 @@
 //! `drawbridge demo`: a front door, two on-premises gateways and curl lines that show what it does.
 
+mod echo;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
