@@ -1,5 +1,7 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
+pub mod issue;
+
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
