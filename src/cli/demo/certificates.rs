@@ -164,6 +164,10 @@ mod tests {
             assert_eq!(ensure(&folder).unwrap(), Made::New, "{what}");
             assert_eq!(ensure(&folder).unwrap(), Made::Kept, "{what}");
         }
-        assert_eq!(read("certs/public-ca.pem"), public, "the other family stays");
+        assert_eq!(
+            read("certs/public-ca.pem"),
+            public,
+            "the other family stays"
+        );
     }
 }
