@@ -1,9 +1,14 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
 pub mod issue;
+mod materials;
+mod resolver;
 
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
+
+pub use materials::{Finding, Part};
+pub use resolver::Resolver;
 
 /// A chain and the key that fits it.
 #[derive(Debug)]
