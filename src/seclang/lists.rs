@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::ast::{ActionSyntax, OperatorSyntax, Selector, SourceId, Span, Spanned, TargetSyntax};
 use super::parser::{Fault, Word};
-use super::pieced::{Pieced, Scanner, is_blank};
+use super::pieced::{Cursor, Pieced, is_blank};
 
 /// What parsing one argument needs and leaves.
 pub(super) struct Context<'a> {
@@ -18,11 +18,11 @@ pub(super) struct Context<'a> {
 
 /// `[!|&]VARIABLE[:SELECTOR]`, separated by `|` or `,`.
 pub(super) fn targets(word: &Word, cx: &mut Context<'_>) -> Result<Vec<TargetSyntax>, Fault> {
-    let mut scan = Scanner::new(&word.value, cx.steps);
+    let mut cursor = Cursor::new(&word.value, cx.steps);
     let mut targets = Vec::new();
-    while more(&mut scan, cx.file, "a variable")? {
-        targets.push(target(&mut scan, cx.file)?);
-        separator(&mut scan, cx, targets.last().is_some_and(has_selector))?;
+    while more(&mut cursor, cx.file, "a variable")? {
+        targets.push(target(&mut cursor, cx.file)?);
+        separator(&mut cursor, cx, targets.last().is_some_and(has_selector))?;
     }
     match targets.is_empty() {
         true => Err(Fault::new(word.span, "no variable is named here")),
@@ -33,29 +33,29 @@ pub(super) fn targets(word: &Word, cx: &mut Context<'_>) -> Result<Vec<TargetSyn
 /// `[!][@NAME] ARGUMENT`.
 pub(super) fn operator(word: &Word, cx: &mut Context<'_>) -> Result<OperatorSyntax, Fault> {
     let text = &word.value;
-    let mut scan = Scanner::new(text, cx.steps);
-    let leading = scan.skip_blanks();
-    if !leading.is_empty() && matches!(scan.rest().as_bytes(), [b'@', ..] | [b'!', b'@', ..]) {
+    let mut cursor = Cursor::new(text, cx.steps);
+    let leading = cursor.skip_blanks();
+    if !leading.is_empty() && matches!(cursor.rest().as_bytes(), [b'@', ..] | [b'!', b'@', ..]) {
         return Err(
             Fault::new(text.span(cx.file, leading), "a blank before the operator").with_help(
                 "ModSecurity would take all of it for a regular expression; remove the blank",
             ),
         );
     }
-    scan.at = 0;
-    let negated = scan.eat(b'!');
+    cursor.at = 0;
+    let negated = cursor.eat(b'!');
     if negated {
-        scan.skip_blanks();
+        cursor.skip_blanks();
     }
-    let start = scan.at;
-    let name = match scan.eat(b'@') {
+    let start = cursor.at;
+    let name = match cursor.eat(b'@') {
         true => {
-            let name = scan.until(is_blank);
+            let name = cursor.until(is_blank);
             if name.is_empty() {
-                let span = text.span(cx.file, start..scan.at);
+                let span = text.span(cx.file, start..cursor.at);
                 return Err(Fault::new(span, "no operator is named after `@`"));
             }
-            scan.skip_blanks();
+            cursor.skip_blanks();
             spanned(text, cx.file, name)
         }
         false => Spanned {
@@ -67,8 +67,8 @@ pub(super) fn operator(word: &Word, cx: &mut Context<'_>) -> Result<OperatorSynt
         negated,
         name,
         argument: Spanned {
-            node: scan.rest().to_owned(),
-            span: text.span(cx.file, scan.at..text.text().len()),
+            node: cursor.rest().to_owned(),
+            span: text.span(cx.file, cursor.at..text.text().len()),
         },
         span: word.span,
     })
@@ -76,34 +76,34 @@ pub(super) fn operator(word: &Word, cx: &mut Context<'_>) -> Result<OperatorSynt
 
 /// `NAME[:ARGUMENT]`, separated by commas.
 pub(super) fn actions(word: &Word, cx: &mut Context<'_>) -> Result<Vec<ActionSyntax>, Fault> {
-    let mut scan = Scanner::new(&word.value, cx.steps);
+    let mut cursor = Cursor::new(&word.value, cx.steps);
     let mut actions = Vec::new();
-    while more(&mut scan, cx.file, "an action")? {
-        actions.push(action(&mut scan, cx.file)?);
+    while more(&mut cursor, cx.file, "an action")? {
+        actions.push(action(&mut cursor, cx.file)?);
         let valued = actions.last().is_some_and(|a| a.argument.is_some());
-        separator(&mut scan, cx, valued)?;
+        separator(&mut cursor, cx, valued)?;
     }
     Ok(actions)
 }
 
-fn target(scan: &mut Scanner<'_>, file: SourceId) -> Result<TargetSyntax, Fault> {
-    let text = scan.text;
-    let start = scan.at;
-    let exclude = scan.eat(b'!');
-    let count = scan.eat(b'&');
-    if (exclude && count) || (count && scan.peek() == Some(b'!')) {
-        let span = text.span(file, start..scan.at.max(start + 2));
+fn target(cursor: &mut Cursor<'_>, file: SourceId) -> Result<TargetSyntax, Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    let exclude = cursor.eat(b'!');
+    let count = cursor.eat(b'&');
+    if (exclude && count) || (count && cursor.peek() == Some(b'!')) {
+        let span = text.span(file, start..cursor.at.max(start + 2));
         return Err(Fault::new(span, "`!` and `&` cannot stand together")
             .with_help("an exclusion removes a variable, a count replaces it by a number"));
     }
-    let name = scan.until(ends_name);
+    let name = cursor.until(ends_name);
     if name.is_empty() {
-        let span = text.span(file, scan.here());
+        let span = text.span(file, cursor.here());
         return Err(Fault::new(span, "the name of a variable is missing here"));
     }
     let variable = spanned(text, file, name);
-    let selector = match scan.eat(b':') {
-        true => Some(selector(scan, file, &variable)?),
+    let selector = match cursor.eat(b':') {
+        true => Some(selector(cursor, file, &variable)?),
         false => None,
     };
     Ok(TargetSyntax {
@@ -111,54 +111,54 @@ fn target(scan: &mut Scanner<'_>, file: SourceId) -> Result<TargetSyntax, Fault>
         count,
         variable,
         selector,
-        span: text.span(file, start..scan.at),
+        span: text.span(file, start..cursor.at),
     })
 }
 
 /// What follows the colon. An `XML` selector is an `XPath` expression: its slashes are its own.
 fn selector(
-    scan: &mut Scanner<'_>,
+    cursor: &mut Cursor<'_>,
     file: SourceId,
     variable: &Spanned<String>,
 ) -> Result<Spanned<Selector>, Fault> {
-    let text = scan.text;
-    let start = scan.at;
+    let text = cursor.text;
+    let start = cursor.at;
     let xpath = variable.node.eq_ignore_ascii_case("XML");
-    let node = match scan.peek() {
+    let node = match cursor.peek() {
         Some(b'\'') => {
-            let value = quoted(scan, file)?;
+            let value = quoted(cursor, file)?;
             match pattern_of(value.text()) {
                 Some(pattern) if !xpath => Selector::Regex(undo_slashes(pattern)),
                 _ => Selector::Name(value.text().to_owned()),
             }
         }
-        Some(b'/') if !xpath => Selector::Regex(regex(scan, file)?),
+        Some(b'/') if !xpath => Selector::Regex(regex(cursor, file)?),
         _ => {
-            let name = scan.until(ends_value);
+            let name = cursor.until(ends_value);
             Selector::Name(text.slice(name).to_owned())
         }
     };
-    if scan.at == start {
+    if cursor.at == start {
         let message = format!("a selector is missing after `{}:`", variable.node);
         return Err(Fault::new(text.span(file, start - 1..start), message));
     }
     Ok(Spanned {
         node,
-        span: text.span(file, start..scan.at),
+        span: text.span(file, start..cursor.at),
     })
 }
 
 /// `/regex/`: up to the first slash that is not escaped and stands before a separator.
-fn regex(scan: &mut Scanner<'_>, file: SourceId) -> Result<String, Fault> {
-    let text = scan.text;
-    let start = scan.at;
-    scan.bump();
-    while let Some(byte) = scan.peek() {
-        scan.bump();
+fn regex(cursor: &mut Cursor<'_>, file: SourceId) -> Result<String, Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    cursor.bump();
+    while let Some(byte) = cursor.peek() {
+        cursor.bump();
         match byte {
-            b'\\' if scan.peek().is_some() => scan.bump(),
-            b'/' if scan.peek().is_none_or(ends_value) => {
-                return Ok(undo_slashes(text.slice(start + 1..scan.at - 1)));
+            b'\\' if cursor.peek().is_some() => cursor.bump(),
+            b'/' if cursor.peek().is_none_or(ends_value) => {
+                return Ok(undo_slashes(text.slice(start + 1..cursor.at - 1)));
             }
             _ => {}
         }
@@ -171,81 +171,81 @@ fn regex(scan: &mut Scanner<'_>, file: SourceId) -> Result<String, Fault> {
     )
 }
 
-fn action(scan: &mut Scanner<'_>, file: SourceId) -> Result<ActionSyntax, Fault> {
-    let text = scan.text;
-    let start = scan.at;
-    let name = scan.until(ends_name);
+fn action(cursor: &mut Cursor<'_>, file: SourceId) -> Result<ActionSyntax, Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    let name = cursor.until(ends_name);
     if name.is_empty() {
-        let span = text.span(file, scan.here());
+        let span = text.span(file, cursor.here());
         return Err(Fault::new(span, "the name of an action is missing here"));
     }
-    if scan.text.slice(name.clone()).starts_with('#') {
+    if cursor.text.slice(name.clone()).starts_with('#') {
         let span = text.span(file, name);
         return Err(Fault::new(span, "a comment cannot stand here")
             .with_help("the `\\` before it joins the lines to one; take the comment out"));
     }
-    let argument = match scan.eat(b':') {
-        true => argument(scan, file)?,
+    let argument = match cursor.eat(b':') {
+        true => argument(cursor, file)?,
         false => None,
     };
     Ok(ActionSyntax {
         name: spanned(text, file, name),
         argument,
-        span: text.span(file, start..scan.at),
+        span: text.span(file, start..cursor.at),
     })
 }
 
 /// What follows the colon. Nothing there is no argument; `''` is an empty one.
-fn argument(scan: &mut Scanner<'_>, file: SourceId) -> Result<Option<Spanned<String>>, Fault> {
-    let text = scan.text;
-    let colon = scan.at;
-    scan.skip_blanks();
-    let start = scan.at;
-    if scan.peek() == Some(b'\'') {
-        let node = quoted(scan, file)?.text().to_owned();
+fn argument(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Option<Spanned<String>>, Fault> {
+    let text = cursor.text;
+    let colon = cursor.at;
+    cursor.skip_blanks();
+    let start = cursor.at;
+    if cursor.peek() == Some(b'\'') {
+        let node = quoted(cursor, file)?.text().to_owned();
         let inner = match node.is_empty() {
-            true => start..scan.at,
-            false => start + 1..scan.at - 1,
+            true => start..cursor.at,
+            false => start + 1..cursor.at - 1,
         };
         let span = text.span(file, inner);
         return Ok(Some(Spanned { node, span }));
     }
-    let value = scan.until(ends_value);
+    let value = cursor.until(ends_value);
     if value.is_empty() {
-        scan.at = colon;
+        cursor.at = colon;
         return Ok(None);
     }
     Ok(Some(spanned(text, file, value)))
 }
 
 /// `'...'`, where `\'` is a quote and `\\` a backslash; any other backslash is itself.
-fn quoted(scan: &mut Scanner<'_>, file: SourceId) -> Result<Pieced, Fault> {
-    let text = scan.text;
-    let opening = scan.at;
-    scan.bump();
-    let mut value = Pieced::empty(text.place(scan.at));
-    let mut from = scan.at;
-    while let Some(byte) = scan.peek() {
+fn quoted(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Pieced, Fault> {
+    let text = cursor.text;
+    let opening = cursor.at;
+    cursor.bump();
+    let mut value = Pieced::empty(text.place(cursor.at));
+    let mut from = cursor.at;
+    while let Some(byte) = cursor.peek() {
         match byte {
             b'\'' => {
-                value.push_range(text, from..scan.at);
-                scan.bump();
-                return match scan.peek().is_none_or(ends_value) {
+                value.push_range(text, from..cursor.at);
+                cursor.bump();
+                return match cursor.peek().is_none_or(ends_value) {
                     true => Ok(value),
                     false => Err(Fault::new(
-                        text.span(file, scan.here()),
+                        text.span(file, cursor.here()),
                         "a separator is missing after the closing quote",
                     )
                     .with_help("a quote inside a quoted value is written `\\'`")),
                 };
             }
-            b'\\' if matches!(scan.peek_at(1), Some(b'\'' | b'\\')) => {
-                value.push_range(text, from..scan.at);
-                from = scan.at + 1;
-                scan.bump();
-                scan.bump();
+            b'\\' if matches!(cursor.peek_at(1), Some(b'\'' | b'\\')) => {
+                value.push_range(text, from..cursor.at);
+                from = cursor.at + 1;
+                cursor.bump();
+                cursor.bump();
             }
-            _ => scan.bump(),
+            _ => cursor.bump(),
         }
     }
     let span = text.span(file, opening..opening + 1);
@@ -253,11 +253,11 @@ fn quoted(scan: &mut Scanner<'_>, file: SourceId) -> Result<Pieced, Fault> {
 }
 
 /// Whether another item follows; an empty one between two separators is refused.
-fn more(scan: &mut Scanner<'_>, file: SourceId, what: &str) -> Result<bool, Fault> {
-    scan.skip_blanks();
-    match scan.peek() {
+fn more(cursor: &mut Cursor<'_>, file: SourceId, what: &str) -> Result<bool, Fault> {
+    cursor.skip_blanks();
+    match cursor.peek() {
         Some(b',' | b'|') => {
-            let span = scan.text.span(file, scan.here());
+            let span = cursor.text.span(file, cursor.here());
             Err(Fault::new(
                 span,
                 format!("{what} is missing before this separator"),
@@ -270,12 +270,12 @@ fn more(scan: &mut Scanner<'_>, file: SourceId, what: &str) -> Result<bool, Faul
 /// Steps over the separator after an item.
 ///
 /// ModSecurity takes blanks for one after an item with a value, so existing files rely on it.
-fn separator(scan: &mut Scanner<'_>, cx: &mut Context<'_>, valued: bool) -> Result<(), Fault> {
-    let blanks = scan.skip_blanks();
-    if scan.peek().is_none() || scan.eat(b',') || scan.eat(b'|') {
+fn separator(cursor: &mut Cursor<'_>, cx: &mut Context<'_>, valued: bool) -> Result<(), Fault> {
+    let blanks = cursor.skip_blanks();
+    if cursor.peek().is_none() || cursor.eat(b',') || cursor.eat(b'|') {
         return Ok(());
     }
-    let next = scan.text.span(cx.file, scan.here());
+    let next = cursor.text.span(cx.file, cursor.here());
     let fault = Fault::new(next, "a separator is missing before this");
     if valued && !blanks.is_empty() {
         let help = "it is taken for the next item; put a value with blanks in single quotes";

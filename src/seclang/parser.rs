@@ -11,7 +11,7 @@ use std::path::Path;
 use super::ast::{ActionSyntax, Directive, RuleSyntax, SourceId, Span, Spanned};
 use super::lists::{self, Context};
 use super::names::{self, Known};
-use super::pieced::{Pieced, Scanner, is_blank, span};
+use super::pieced::{Cursor, Pieced, is_blank, span};
 use crate::diagnostic::{Diagnostic, Location, Severity};
 
 /// How many problems of one file are told; a file with more is not a rule file.
@@ -84,15 +84,15 @@ impl Parser<'_> {
     /// Parses a logical line that was made from these bytes of the file.
     fn line(&mut self, line: &Pieced, lines: Range<usize>) {
         self.steps.set(self.steps.get() + lines.len());
-        let mut scan = Scanner::new(line, &self.steps);
-        scan.skip_blanks();
-        let faults = match scan.peek() {
+        let mut cursor = Cursor::new(line, &self.steps);
+        cursor.skip_blanks();
+        let faults = match cursor.peek() {
             None => Vec::new(),
             Some(b'#') => swallowed(self.text, self.file, lines),
-            Some(b'<') => container(scan, self.file),
+            Some(b'<') => container(cursor, self.file),
             Some(_) => {
                 let mut reader = Reader::new(self.file, &self.steps);
-                self.out.directives.extend(reader.directive(scan));
+                self.out.directives.extend(reader.directive(cursor));
                 reader.faults
             }
         };
@@ -145,9 +145,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn directive(&mut self, mut scan: Scanner<'_>) -> Option<Directive> {
-        let line = scan.text;
-        let name = scan.until(is_blank);
+    fn directive(&mut self, mut cursor: Cursor<'_>) -> Option<Directive> {
+        let line = cursor.text;
+        let name = cursor.until(is_blank);
         let start = name.start;
         let written = line.slice(name.clone());
         let known = names::known(written);
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
             node: known.map_or(written, |known| known.name).to_owned(),
             span: line.span(self.file, name),
         };
-        let words = self.note(words(&mut scan, self.file))?;
+        let words = self.note(words(&mut cursor, self.file))?;
         if let Some(known) = known {
             self.note(check_count(known, &name, &words))?;
         }
@@ -309,60 +309,60 @@ fn logical_line(text: &str, mut at: usize) -> (Pieced, usize) {
 }
 
 /// The arguments up to the end of the line.
-fn words(scan: &mut Scanner<'_>, file: SourceId) -> Result<Vec<Word>, Fault> {
+fn words(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Vec<Word>, Fault> {
     let mut words = Vec::new();
     loop {
-        scan.skip_blanks();
-        match scan.peek() {
+        cursor.skip_blanks();
+        match cursor.peek() {
             None => return Ok(words),
-            Some(quote @ (b'"' | b'\'')) => words.push(quoted_word(scan, file, quote)?),
-            Some(_) => words.push(bare_word(scan, file)),
+            Some(quote @ (b'"' | b'\'')) => words.push(quoted_word(cursor, file, quote)?),
+            Some(_) => words.push(bare_word(cursor, file)),
         }
     }
 }
 
-fn bare_word(scan: &mut Scanner<'_>, file: SourceId) -> Word {
-    let text = scan.text;
-    let start = scan.at;
+fn bare_word(cursor: &mut Cursor<'_>, file: SourceId) -> Word {
+    let text = cursor.text;
+    let start = cursor.at;
     let mut value = Pieced::empty(text.place(start));
     let mut from = start;
-    while scan.peek().is_some_and(|byte| !is_blank(byte)) {
-        if scan.peek() == Some(b'\\') && scan.peek_at(1) == Some(b'\\') {
-            value.push_range(text, from..scan.at);
-            scan.bump();
-            from = scan.at;
+    while cursor.peek().is_some_and(|byte| !is_blank(byte)) {
+        if cursor.peek() == Some(b'\\') && cursor.peek_at(1) == Some(b'\\') {
+            value.push_range(text, from..cursor.at);
+            cursor.bump();
+            from = cursor.at;
         }
-        scan.bump();
+        cursor.bump();
     }
-    value.push_range(text, from..scan.at);
-    let span = text.span(file, start..scan.at);
+    value.push_range(text, from..cursor.at);
+    let span = text.span(file, start..cursor.at);
     Word { value, span }
 }
 
-fn quoted_word(scan: &mut Scanner<'_>, file: SourceId, quote: u8) -> Result<Word, Fault> {
-    let text = scan.text;
-    let start = scan.at;
-    scan.bump();
-    let mut value = Pieced::empty(text.place(scan.at));
-    let mut from = scan.at;
-    while let Some(byte) = scan.peek() {
-        let escaped = scan.peek_at(1).filter(|&b| b == quote || b == b'\\');
+fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Word, Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    cursor.bump();
+    let mut value = Pieced::empty(text.place(cursor.at));
+    let mut from = cursor.at;
+    while let Some(byte) = cursor.peek() {
+        let escaped = cursor.peek_at(1).filter(|&b| b == quote || b == b'\\');
         if byte == b'\\' && escaped.is_some() {
-            value.push_range(text, from..scan.at);
-            scan.bump();
-            from = scan.at;
+            value.push_range(text, from..cursor.at);
+            cursor.bump();
+            from = cursor.at;
         } else if byte == quote {
-            value.push_range(text, from..scan.at);
-            scan.bump();
-            check_after_quote(scan, file, quote)?;
+            value.push_range(text, from..cursor.at);
+            cursor.bump();
+            check_after_quote(cursor, file, quote)?;
             let inner = match value.text().is_empty() {
-                true => start..scan.at,
-                false => start + 1..scan.at - 1,
+                true => start..cursor.at,
+                false => start + 1..cursor.at - 1,
             };
             let span = text.span(file, inner);
             return Ok(Word { value, span });
         }
-        scan.bump();
+        cursor.bump();
     }
     let span = text.span(file, start..start + 1);
     let quote = char::from(quote);
@@ -378,14 +378,14 @@ fn quoted_word(scan: &mut Scanner<'_>, file: SourceId, quote: u8) -> Result<Word
 }
 
 /// Apache lets anything follow a closing quote. Here it is most likely a quote that was not escaped.
-fn check_after_quote(scan: &Scanner<'_>, file: SourceId, quote: u8) -> Result<(), Fault> {
+fn check_after_quote(cursor: &Cursor<'_>, file: SourceId, quote: u8) -> Result<(), Fault> {
     let apart = |byte| is_blank(byte) || matches!(byte, b'"' | b'\'');
-    let joined = scan.text.place(scan.at) != scan.text.place(scan.at - 1) + 1;
-    if scan.peek().is_none_or(apart) || joined {
+    let joined = cursor.text.place(cursor.at) != cursor.text.place(cursor.at - 1) + 1;
+    if cursor.peek().is_none_or(apart) || joined {
         return Ok(());
     }
     let quote = char::from(quote);
-    let span = scan.text.span(file, scan.here());
+    let span = cursor.text.span(file, cursor.here());
     Err(
         Fault::new(span, "a blank is missing after the closing quote")
             .with_help(format!("a quote inside an argument is written `\\{quote}`")),
@@ -437,10 +437,10 @@ fn swallowed(text: &str, file: SourceId, lines: Range<usize>) -> Vec<Fault> {
 }
 
 /// `<IfModule ...>` and its like. What is inside is read as if they were not there.
-fn container(mut scan: Scanner<'_>, file: SourceId) -> Vec<Fault> {
-    let text = scan.text;
-    let start = scan.at;
-    let tag = scan.until(|byte| is_blank(byte) || byte == b'>');
+fn container(mut cursor: Cursor<'_>, file: SourceId) -> Vec<Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    let tag = cursor.until(|byte| is_blank(byte) || byte == b'>');
     let tag = text.slice(tag);
     if tag.starts_with("</") {
         return Vec::new();

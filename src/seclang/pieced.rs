@@ -103,13 +103,13 @@ pub(super) fn span(file: SourceId, range: Range<usize>) -> Span {
 }
 
 /// A place in a text, moved forward only.
-pub(super) struct Scanner<'a> {
+pub(super) struct Cursor<'a> {
     pub text: &'a Pieced,
     pub at: usize,
     steps: &'a Cell<usize>,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> Cursor<'a> {
     pub fn new(text: &'a Pieced, steps: &'a Cell<usize>) -> Self {
         Self { text, at: 0, steps }
     }

@@ -160,7 +160,7 @@ pub(crate) enum Control {
     /// `+` adds, `-` removes, neither replaces.
     AuditLogParts(PartsChange),
     RemoveRules(RuleSelection),
-    RemoveTargets(RuleSelection, Target),
+    RemoveTargets(std::sync::Arc<RuleSelection>, Target),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

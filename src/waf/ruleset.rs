@@ -8,7 +8,7 @@ use crate::seclang::{self, DiskFiles, Input};
 
 use super::compile::{self, Names, Report, Touched};
 use super::persistent::Store;
-use super::rule::{Chains, Rule};
+use super::rule::{Chains, Processor, Rule};
 use super::settings::Settings;
 use super::variables::{Slice, Text};
 
@@ -32,6 +32,7 @@ pub struct RuleSetBuilder {
     variables: Vec<(String, String)>,
     request_body_limit: Option<usize>,
     front_door: bool,
+    block_uninspected: bool,
     store: Option<Arc<Store>>,
 }
 
@@ -51,6 +52,17 @@ pub struct RuleSet {
     pub(super) store: Arc<Store>,
     /// Body processors are chosen by Content-Type where no rule does.
     pub(super) default_processors: bool,
+    /// What inspection could not finish is refused.
+    pub(super) block_uninspected: bool,
+    constants: Constants,
+}
+
+/// Literals the engine itself needs.
+#[derive(Debug)]
+struct Constants {
+    digits: [Slice; 2],
+    processors: [Slice; 5],
+    slot_names: Vec<Slice>,
 }
 
 /// One rule as `rules list` shows it.
@@ -122,6 +134,19 @@ impl RuleSet {
         })
     }
 
+    /// `0` or `1`
+    pub(super) fn digit(&self, digit: u8) -> Slice {
+        self.constants.digits[usize::from(digit & 1)]
+    }
+
+    pub(super) fn processor_name(&self, processor: Processor) -> Slice {
+        self.constants.processors[processor as usize]
+    }
+
+    pub(super) fn slot_name(&self, slot: u32) -> Slice {
+        self.constants.slot_names.get(slot as usize).copied().unwrap_or_default()
+    }
+
     /// A template as it was written.
     fn show(&self, template: &super::macros::Template) -> String {
         use super::macros::{Macro, Part, Template};
@@ -137,6 +162,16 @@ impl RuleSet {
         match template {
             Template::Literal(slice) => literal(slice),
             Template::Parts(parts) => parts.iter().map(part).collect(),
+        }
+    }
+}
+
+impl Constants {
+    fn new(literals: &mut Text, names: &Names) -> Self {
+        Self {
+            digits: [b"0", b"1"].map(|d| literals.push(d)),
+            processors: ["URLENCODED", "MULTIPART", "JSON", "XML", "RAW"].map(|p| literals.push(p.as_bytes())),
+            slot_names: names.iter().map(|n| literals.push(n.as_bytes())).collect(),
         }
     }
 }
@@ -188,6 +223,13 @@ impl RuleSetBuilder {
         self
     }
 
+    /// Whether a body that a limit or a parser error keeps from being inspected is refused where no rule decides.
+    #[must_use]
+    pub fn block_uninspected(mut self, block: bool) -> Self {
+        self.block_uninspected = block;
+        self
+    }
+
     /// Persistent collections that outlive this rule set.
     #[must_use]
     pub fn store(mut self, store: Arc<Store>) -> Self {
@@ -223,7 +265,10 @@ impl RuleSetBuilder {
         if self.front_door && compiled.body_access_said.is_none() {
             settings.request_body_access = true;
         }
+        let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
         Ok(Arc::new(RuleSet {
+            constants,
+            block_uninspected: self.block_uninspected,
             settings: compiled.settings,
             warnings,
             rules: compiled.rules,

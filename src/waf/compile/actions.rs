@@ -406,7 +406,7 @@ impl Reader<'_, '_, '_> {
             selector: selector.map(|s| Spanned { node: selector_of(s), span: value.span }),
             span: value.span,
         };
-        Some(Control::RemoveTargets(selection, self.shared.target(&syntax, self.report)?))
+        Some(Control::RemoveTargets(std::sync::Arc::new(selection), self.shared.target(&syntax, self.report)?))
     }
 
     fn argument(&mut self, action: &ActionSyntax) -> Option<Spanned<String>> {

@@ -118,6 +118,10 @@ impl Names {
         self.names.get(slot as usize).map_or("", |n| n)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|n| &**n)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }

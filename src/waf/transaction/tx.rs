@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::waf::compile::{CAPTURE_SLOTS, Names};
+use crate::waf::RuleSet;
 use crate::waf::variables::{Slice, Text};
 
 /// Names made at run time are bounded: a client's argument names reach them.
@@ -98,9 +99,9 @@ impl TxStore {
     }
 
     /// A name as it was first written.
-    pub(super) fn name_text(&self, name: Name, text: &mut Text, names: &Names) -> Slice {
+    pub(super) fn name_text(&self, name: Name, rules: &RuleSet) -> Slice {
         match name {
-            Name::Slot(slot) => text.push(names.name(slot).as_bytes()),
+            Name::Slot(slot) => rules.slot_name(slot),
             Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Slice::EMPTY, |d| d.0),
         }
     }
