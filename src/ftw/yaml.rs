@@ -405,3 +405,104 @@ fn digits(text: &str) -> Option<u64> {
         .unwrap_or(rest.len());
     rest[..end].parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stages(text: &str) -> Vec<(String, Stage)> {
+        let file = parse(Path::new("900100.yaml"), text).unwrap().unwrap();
+        let tests = file.tests.into_iter();
+        tests
+            .flat_map(|test| {
+                let id = test.id.to_string();
+                test.stages
+                    .into_iter()
+                    .map(move |stage| (id.clone(), stage))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_formats_are_read() {
+        let new = "meta: {author: a, tags: [x]}\nrule_id: 7\ntests:\n- test_id: 3\n  desc: d\n  stages:\n  \
+            - input: {dest_addr: a, port: 80, uri: /x, headers: {b: 1, A: null}, data: 'q', autocomplete_headers: false}\n    \
+              output: {status: 400, log: {expect_ids: [1], no_expect_ids: [2], match_regex: a.b}, retry_once: true}\n";
+        let old = "---\nmeta: {enabled: true, name: n}\ntests:\n- test_title: 7-3FN\n  stages:\n  - stage:\n      \
+            input: {method: POST, stop_magic: true, protocol: http}\n      \
+            output: {status: [200, 403], log_contains: 'id \"7\"', no_log_contains: x}\n";
+        let (id, stage) = stages(new).remove(0);
+        assert_eq!(id, "7-3");
+        let Input::Parts(parts) = &stage.input else {
+            panic!()
+        };
+        assert_eq!(
+            (parts.method.as_str(), parts.version.as_str()),
+            ("GET", "HTTP/1.1")
+        );
+        assert_eq!(
+            parts.headers,
+            [
+                ("A".to_owned(), String::new()),
+                ("b".to_owned(), "1".to_owned())
+            ]
+        );
+        assert!(!parts.autocomplete_headers);
+        assert_eq!(
+            stage.output.to_string(),
+            "status 400, rule 1, not rule 2, a log line like /a.b/"
+        );
+        let (id, stage) = stages(old).remove(0);
+        assert_eq!(id, "7-3FN");
+        let Input::Parts(parts) = &stage.input else {
+            panic!()
+        };
+        assert!(!parts.autocomplete_headers);
+        let expected = r#"status 200 or 403, a log line like /id "7"/, no log line like /x/"#;
+        assert_eq!(stage.output.to_string(), expected);
+    }
+
+    #[test]
+    fn raw_requests_are_bytes() {
+        let text = "tests:\n- stages:\n  - {input: {encoded_request: AP8=}, output: {expect_error: true}}\n  \
+            - {input: {raw_request: \"a\\r\\n\\0\"}, output: {}}\n";
+        let stages = stages(text);
+        assert_eq!(stages[0].0, "900100-1");
+        assert_eq!(*stages[0].1.request(), *b"\0\xff");
+        assert_eq!(*stages[1].1.request(), *b"a\r\n\0");
+    }
+
+    #[test]
+    fn what_the_format_does_not_know_is_an_error_with_its_place() {
+        let stage = |input: &str, output: &str| {
+            format!(
+                "rule_id: 1\ntests:\n- test_id: 5\n  stages:\n  - input: {{{input}}}\n    output: {{{output}}}\n"
+            )
+        };
+        for (text, line, message) in [
+            ("rule_id: 1\nrules: []\n".to_owned(), 2, "rules"),
+            (stage("urii: /", ""), 5, "urii"),
+            (stage("", "log: {expect_id: [1]}"), 6, "expect_id"),
+            (stage("data: '{{ .X }}'", ""), 3, "template"),
+            (stage("encoded_request: '!'", ""), 3, "base64"),
+            (stage("data: a, encoded_request: 'QQ=='", ""), 3, "exclude"),
+            (
+                stage("", "log: {match_regex: '('}"),
+                3,
+                "regular expression",
+            ),
+            (stage("", "isolated: true"), 3, "isolated"),
+            (stage("follow_redirect: true", ""), 3, "follow_redirect"),
+            ("tests:\n- stages:\n  - input: {}\n".to_owned(), 1, "output"),
+        ] {
+            let problem = parse(Path::new("1.yaml"), &text).unwrap_err();
+            assert_eq!(problem.location.line, line, "{problem}");
+            assert!(problem.message.contains(message), "{problem}");
+        }
+        assert!(
+            parse(Path::new("x.yaml"), "tests: []").is_err(),
+            "no rule_id anywhere"
+        );
+        assert!(parse(Path::new("1.yaml"), "# nothing\n").unwrap().is_none());
+    }
+}

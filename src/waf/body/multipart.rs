@@ -141,7 +141,10 @@ impl<'b> Multipart<'b> {
 impl Multipart<'_> {
     /// Makes what could not be read a part, so that rules still see it.
     fn keep_unread(&mut self, body: &[u8], offset: usize) {
-        let in_a_part = self.parts.last().is_some_and(|part| part.content.end > offset);
+        let in_a_part = self
+            .parts
+            .last()
+            .is_some_and(|part| part.content.end > offset);
         if offset < body.len() && !in_a_part {
             self.parts.push(Part {
                 name: Vec::new(),
@@ -178,7 +181,10 @@ type Failure = (Cow<'static, str>, usize);
 /// What a line is, seen by itself.
 enum Line {
     /// It begins with our boundary. `end` is None where it goes on as none may.
-    Boundary { is_final: bool, end: Option<LineEnd> },
+    Boundary {
+        is_final: bool,
+        end: Option<LineEnd>,
+    },
     /// A lenient reader would take it for our boundary.
     Refused(&'static str),
     Lookalike,
@@ -301,7 +307,8 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Line::Boundary { is_final, end };
         }
         let quoted = after_dashes.strip_prefix(b"\"");
-        if self.found.flags.boundary_quoted && quoted.is_some_and(|b| b.starts_with(self.boundary)) {
+        if self.found.flags.boundary_quoted && quoted.is_some_and(|b| b.starts_with(self.boundary))
+        {
             return Line::Refused("Invalid boundary (quotes).");
         }
         let trimmed = super::cookies::trim_start(after_dashes);
@@ -339,7 +346,10 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         }
         if self.found.parts.len() >= self.limits.parts {
-            return Err((format!("Too many parts (limit {}).", self.limits.parts).into(), at));
+            return Err((
+                format!("Too many parts (limit {}).", self.limits.parts).into(),
+                at,
+            ));
         }
         self.open = Some(Open {
             headers: Headers::default(),
@@ -361,7 +371,10 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         }
         if line.len() > LONGEST_HEADER {
-            return Err((format!("Part header line over {LONGEST_HEADER} bytes long").into(), at));
+            return Err((
+                format!("Part header line over {LONGEST_HEADER} bytes long").into(),
+                at,
+            ));
         }
         if memchr::memchr(0, line).is_some() {
             return Err(("Nul byte in part headers.".into(), at));
@@ -381,22 +394,31 @@ impl<'p, 'b> Parser<'p, 'b> {
 
     fn headers_end(&mut self, at: usize, content_start: usize) -> Result<(), Failure> {
         // Only an open part has headers.
-        let Some(part) = &mut self.open else { return Ok(()) };
+        let Some(part) = &mut self.open else {
+            return Ok(());
+        };
         let Some(value) = part.headers.value(b"Content-Disposition") else {
             return Err(("Part missing Content-Disposition header.".into(), at));
         };
         let said = disposition::parse(value, &mut self.found.flags);
         let failure = match said {
-            Disposition { refused: Some(code), .. } => Some(
-                format!("Invalid Content-Disposition header ({code}): {}.", excerpt(value)).into(),
+            Disposition {
+                refused: Some(code),
+                ..
+            } => Some(
+                format!(
+                    "Invalid Content-Disposition header ({code}): {}.",
+                    excerpt(value)
+                )
+                .into(),
             ),
             Disposition { name: None, .. } => {
                 Some("Content-Disposition header missing name field.".into())
             }
             // Crude readers look for exactly this; where they would find nothing, they see a field.
-            Disposition { filename: Some(_), .. }
-                if memchr::memmem::find(value, b"filename=").is_none() =>
-            {
+            Disposition {
+                filename: Some(_), ..
+            } if memchr::memmem::find(value, b"filename=").is_none() => {
                 Some("Invalid Content-Disposition header (filename).".into())
             }
             _ => None,

@@ -167,9 +167,9 @@ pub(super) fn apply(
             Some(parts) if parts.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b)) => parts.clone_into(&mut settings.audit.parts),
             _ => args.fail("parts are letters A to K and Z"),
         },
-        "secauditlogrelevantstatus" => match args.text().map(crate::waf::operators::compile_selector) {
+        "secauditlogrelevantstatus" => match args.text().map(regex::bytes::Regex::new) {
             Some(Ok(regex)) => settings.audit.relevant_status = Some(regex),
-            Some(Err(error)) => args.fail(&error.message),
+            Some(Err(error)) => args.fail(&error.to_string()),
             None => args.fail("a regular expression is needed"),
         },
         "secauditlog" => settings.audit.path = args.text().map(str::to_owned),

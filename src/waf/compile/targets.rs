@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::seclang::{Selector, TargetSyntax};
-use crate::waf::operators;
+use crate::waf::operators::rx::Pattern;
+use crate::waf::operators::{CompileError, PatternOptions};
 use crate::waf::variables::{REFUSED, Select, Shape, Target, TargetList, Variable};
 
 use super::{Report, Shared};
@@ -28,7 +29,7 @@ impl Shared {
         Some(list)
     }
 
-    pub(super) fn list_count(&self) -> usize {
+    pub(in crate::waf) fn list_count(&self) -> usize {
         self.lists.len()
     }
 
@@ -66,8 +67,8 @@ impl Shared {
             Some(s) => match &s.node {
                 Selector::Name(n) if variable == Variable::Tx && !syntax.exclude => Select::Slot(self.names.intern(n)),
                 Selector::Name(n) => Select::Key(n.as_bytes().into()),
-                Selector::Regex(r) => match operators::compile_selector(r) {
-                    Ok(regex) => Select::Regex(regex),
+                Selector::Regex(r) => match compile_selector(r) {
+                    Ok(regex) => Select::Regex(Arc::new(regex)),
                     Err(error) => {
                         report.error(s.span, error.message);
                         return None;
@@ -86,6 +87,15 @@ impl Shared {
             count: syntax.count,
         })
     }
+}
+
+/// ModSecurity v2 compares names without regard to case (`re_variables.c`).
+pub(super) fn compile_selector(pattern: &str) -> Result<Pattern, CompileError> {
+    let options = PatternOptions {
+        ignore_case: true,
+        ..PatternOptions::default()
+    };
+    Pattern::compile(pattern.as_bytes(), options)
 }
 
 /// The same text for lists that select the same.

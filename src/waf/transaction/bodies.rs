@@ -43,11 +43,11 @@ impl Transaction {
         let coding = self.header("content-encoding").map(|h| self.text.at(h).to_vec());
         match coding {
             None => self.process(held),
-            Some(coding) => match content_coding::decode(&coding, held, self.controls.request_body_limit) {
+            Some(coding) => match content_coding::decode(&coding, held, &decode_limits(self.controls.request_body_limit)) {
                 Ok(plain) => self.process(&plain),
                 Err(error) => {
                     self.request.body.inspected = 0;
-                    self.body_error(&error);
+                    self.body_error(&error.error);
                 }
             },
         }
@@ -125,13 +125,12 @@ impl Transaction {
             depth: XML_DEPTH,
             ..xml::Limits::default()
         };
-        match xml::parse(body, &limits) {
-            Ok(document) => {
-                self.request.body.xml_text = Some(self.text.push(&document.text));
-                let text = &mut self.text;
-                self.request.body.xml_attributes = document.attributes.iter().map(|a| text.push(a)).collect();
-            }
-            Err(error) => self.body_error(&error),
+        let document = xml::parse(body, &limits);
+        self.request.body.xml_text = Some(self.text.push(&document.text));
+        let text = &mut self.text;
+        self.request.body.xml_attributes = document.attributes.iter().map(|a| text.push(a)).collect();
+        if let Some(error) = &document.error {
+            self.body_error(error);
         }
     }
 
@@ -199,6 +198,11 @@ impl Transaction {
         self.interruption = Some(refused.clone());
         Some(refused)
     }
+}
+
+/// A decoded body may be as large as an undecoded one, and no bomb.
+pub(super) fn decode_limits(output: usize) -> content_coding::Limits {
+    content_coding::Limits { output, ratio: 200 }
 }
 
 fn refusal(status: u16) -> Interruption {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet, Transaction};
-use crate::waf::operators::Captured;
+use crate::waf::operators::{Captures, Group};
 use crate::waf::rule::{AllowScope, ChainId, Disruptive, Flow, Link, Rule, Test};
 use crate::waf::variables::{Slice, Value};
 
@@ -206,21 +206,20 @@ impl Transaction {
         matched
     }
 
-    fn keep_captures(&mut self, text: Slice, captures: &crate::waf::operators::Captures) {
+    fn keep_captures(&mut self, text: Slice, captures: &Captures) {
         use super::tx::{Entry, Name};
-        let mut count = 0;
-        for (group, captured) in (0..).zip(captures.iter()) {
-            let slice = match captured {
-                Some(Captured::Range(range)) => text.part(range.start, range.end),
-                Some(Captured::Bytes(bytes)) => self.text.push(bytes),
-                None => Slice::EMPTY,
+        if captures.is_empty() {
+            return;
+        }
+        for (slot, group) in (0..).zip(captures.groups()) {
+            let slice = match group {
+                Group::OfValue(range) => text.part(range.start, range.end),
+                Group::Own(range) => self.text.push(captures.own(range)),
+                Group::Absent => Slice::EMPTY,
             };
-            self.tx.set(Name::Slot(group), Entry::Text(slice));
-            count += 1;
+            self.tx.set(Name::Slot(slot), Entry::Text(slice));
         }
-        if count > 0 {
-            self.tx.clear_captures(count);
-        }
+        self.tx.clear_captures(captures.len());
     }
 
     /// A value after a chain, and whether the chain's last step changed it.

@@ -146,16 +146,16 @@ impl Transaction {
         }
         line.push(b'.');
         let severity = record.severity.map(|s| SEVERITIES[usize::from(s.min(7))].as_bytes());
+        let (number, id) = (record.line.to_string(), record.rule_id.to_string());
         let fields: [(&str, &[u8]); 7] = [
             ("file", record.file.as_os_str().as_encoded_bytes()),
-            ("line", record.line.to_string().as_bytes()),
-            ("id", record.rule_id.to_string().as_bytes()),
+            ("line", number.as_bytes()),
+            ("id", id.as_bytes()),
             ("rev", &record.revision),
             ("msg", &record.message),
             ("data", &record.data),
             ("severity", severity.unwrap_or_default()),
-        ]
-        .map(|(n, v)| (n, v));
+        ];
         for (name, value) in fields {
             field(name, value, &mut line);
         }

@@ -113,7 +113,10 @@ impl Transaction {
     }
 
     fn read_cookies(&mut self) {
-        let version = self.rules.settings().cookie_version;
+        let version = match self.rules.settings().cookie_version {
+            0 => cookies::Version::V0,
+            _ => cookies::Version::V1,
+        };
         for index in 0..self.request.headers.len() {
             let header = self.request.headers[index];
             if !self.text.at(header.key).eq_ignore_ascii_case(b"cookie") {

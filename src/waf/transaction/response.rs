@@ -1,5 +1,6 @@
 //! What the upstream answered, as the variables see it.
 
+use super::bodies::decode_limits;
 use super::request::Item;
 use super::{EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::body::content_coding;
@@ -96,11 +97,11 @@ impl Transaction {
         }
         let held = &body[..body.len().min(limit)];
         let coding = self.response_header("content-encoding").unwrap_or_default().to_vec();
-        let decoded = content_coding::decode(&coding, held, limit.saturating_mul(4));
+        let decoded = content_coding::decode(&coding, held, &decode_limits(limit.saturating_mul(4)));
         let slice = match &decoded {
             Ok(plain) => self.text.push(plain),
             Err(error) => {
-                self.response.inspection.reason = Some(error.message.clone());
+                self.response.inspection.reason = Some(error.error.message.clone());
                 self.text.push(held)
             }
         };
