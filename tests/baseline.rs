@@ -17,12 +17,9 @@ const MEASURED_ATTACK: &str = "g_attack";
 #[test]
 fn every_rule_passes_its_tests() {
     let rules = rules(EngineMode::DetectionOnly);
-    let mut files = Vec::new();
-    for path in files_in(&manifest("rules/tests"), "yaml") {
-        files.extend(ftw::load(&path).unwrap());
-    }
+    let files = ftw::load(&files_in(&manifest("rules/tests"), "yaml")).unwrap();
     let report = ftw::run(
-        &InProcess::new(rules.clone()),
+        &InProcess::new(rules),
         &files,
         &Overrides::default(),
         &|_| {},
@@ -31,7 +28,7 @@ fn every_rule_passes_its_tests() {
         .tests
         .iter()
         .filter(|test| !test.passed())
-        .map(|test| format!("{}: {}: {:?}", test.id, test.description, test.stages))
+        .map(|test| format!("{}: {}: {}", test.id, test.description, failures(test)))
         .collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }
@@ -96,7 +93,7 @@ fn ordinary_requests_pass() {
         json(r#"{"note": "Our script for the echo test: cat, dog, mouse; then find a nice host."}"#),
         json(r#"{"path": "C:\\Users\\jo\\Documents\\order.pdf", "share": "\\\\files\\orders"}"#),
         json(r#"{"query": "query { order(id: 1) { lines { sku qty } } }", "variables": {"id": 1}}"#),
-        json(r#"{"markdown": "# Title\n\n* one\n* two\n\n`code` and [link](https://a.example/x)"}"#),
+        json(r##"{"markdown": "# Title\n\n* one\n* two\n\n`code` and [link](https://a.example/x)"}"##),
         json(r#"{"empty": {}, "list": [], "null": null, "text": "", "number": -1.5e10}"#),
         post("application/x-www-form-urlencoded", "a=1&b=&c&note=10%25+off%3B+see+you&amount=%E2%82%AC+5"),
         post("text/plain", "Please select the union of both lists."),
@@ -107,6 +104,13 @@ fn ordinary_requests_pass() {
         let outcome = player.send(request.as_bytes(), "ordinary");
         assert_eq!(outcome.status, Some(200), "{request}\n{outcome:?}");
     }
+}
+
+fn failures(test: &ftw::TestResult) -> String {
+    let stages = test.stages.iter();
+    stages
+        .map(|stage| format!("{:?}, logged: {:?}", stage.failures, stage.outcome.ids))
+        .collect()
 }
 
 fn rules(mode: EngineMode) -> Arc<RuleSet> {
