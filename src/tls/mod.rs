@@ -1,5 +1,8 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
+pub mod acceptor;
+pub mod reason;
+
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
