@@ -134,7 +134,7 @@ pub struct Policy {
     pub rules: Option<Arc<RuleSet>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicyMode {
     Block,
     Detect,
