@@ -456,14 +456,16 @@ policy = "default"
 fn what_is_not_toml_is_told_and_the_rest_is_still_read() {
     let folder = Folder::new();
     let text = SAMPLE.replace("policy = \"default\"", "policy = \nupstrem = \"x\"");
-    let told = folder.told(&text);
-    assert!(
-        told.iter().any(|line| line.starts_with("error 32:")),
-        "{told:?}"
+    assert_eq!(
+        folder.told(&text),
+        [
+            "error 32:10: string values must be quoted, expected literal string",
+            "error 33:1: unknown key \"upstrem\" in route \"orders\"",
+        ]
     );
-    assert!(
-        told.contains(&"error 33:1: unknown key \"upstrem\" in route \"orders\"".to_owned()),
-        "{told:?}"
+    assert_eq!(
+        folder.told("[listeners.public\nbind = [\"127.0.0.1:8443\"]\n"),
+        ["error 1:18: unclosed table, expected `]`"]
     );
     folder.write("drawbridge.toml", b"\xff");
     let told = config::load(&folder.path("drawbridge.toml")).unwrap_err();
@@ -614,6 +616,27 @@ encoded_slashes = "pass"
     );
 }
 
+/// The CRS is not part of the project: `CRS_DIR`, or `crs` in `SHARED_DIR` or in `../shared`.
+#[test]
+fn the_crs_loads_unmodified_with_the_documented_variables() {
+    let shared = std::env::var_os("SHARED_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let crs = std::env::var_os("CRS_DIR").map_or_else(|| shared.join("crs"), PathBuf::from);
+    if !crs.join("rules").is_dir() {
+        eprintln!("skipped: there is no CRS at {}", crs.display());
+        return;
+    }
+    let crs = crs.display();
+    let rules = format!("{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf");
+    let folder = Folder::new();
+    let Loaded { config, warnings } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
+    assert_eq!(warnings, []);
+    let rules = config.policies["default"].rules.as_ref().unwrap();
+    assert!(rules.summaries().count() > 500);
+}
+
 #[test]
 fn problems_of_rules_are_told_once_with_their_own_place() {
     let folder = Folder::new();
@@ -655,7 +678,7 @@ impl Folder {
         )
         .unwrap();
         let onprem = Authority::new("Demo On-Premises CA", 30).unwrap();
-        folder.write("certs/onprem-ca.pem", &onprem.certificate_pem().unwrap());
+        folder.write("certs/onprem-ca.pem", onprem.certificate_pem().unwrap());
         folder
     }
 
