@@ -63,11 +63,12 @@ impl Transaction {
     pub fn request_line(&mut self, line: &[u8], method: &[u8], target: &[u8], protocol: &[u8]) {
         self.request.line = self.text.push(line);
         // The parts normally lie in the line: no second copy of a long target.
-        let part = |text: &mut crate::waf::variables::Text, from: usize, bytes: &[u8]| {
-            match line.get(from..from + bytes.len()) == Some(bytes) {
-                true => self.request.line.part(from, from + bytes.len()),
-                false => text.push(bytes),
-            }
+        let part = |text: &mut crate::waf::variables::Text, from: usize, bytes: &[u8]| match line
+            .get(from..from + bytes.len())
+            == Some(bytes)
+        {
+            true => self.request.line.part(from, from + bytes.len()),
+            false => text.push(bytes),
         };
         self.request.method = part(&mut self.text, 0, method);
         self.request.target = part(&mut self.text, method.len() + 1, target);
@@ -145,7 +146,9 @@ impl Transaction {
     /// Adds the arguments of a query or a form.
     pub(super) fn add_urlencoded(&mut self, input: &[u8]) {
         let settings = self.rules.settings();
-        let room = settings.arguments_limit.saturating_sub(self.request.arguments.len());
+        let room = settings
+            .arguments_limit
+            .saturating_sub(self.request.arguments.len());
         let separator = settings.argument_separator;
         let (text, arguments) = (&mut self.text, &mut self.request.arguments);
         let outcome = urlencoded::parse(input, separator, room, &mut |name, value| {
@@ -160,7 +163,11 @@ impl Transaction {
     /// Urlencoded and multipart by the beginning of Content-Type; where the rule set says so, JSON and XML too.
     fn processor_by_type(&self) -> Option<Processor> {
         let value = self.text.at(self.header("content-type")?);
-        let starts = |prefix: &[u8]| value.get(..prefix.len()).is_some_and(|v| v.eq_ignore_ascii_case(prefix));
+        let starts = |prefix: &[u8]| {
+            value
+                .get(..prefix.len())
+                .is_some_and(|v| v.eq_ignore_ascii_case(prefix))
+        };
         if starts(b"application/x-www-form-urlencoded") {
             return Some(Processor::Urlencoded);
         }
@@ -184,7 +191,11 @@ impl Transaction {
 
 /// Where the path of an absolute-form target begins; 0 for the other forms.
 fn origin_start(target: &[u8]) -> usize {
-    let lower = |prefix: &[u8]| target.get(..prefix.len()).is_some_and(|t| t.eq_ignore_ascii_case(prefix));
+    let lower = |prefix: &[u8]| {
+        target
+            .get(..prefix.len())
+            .is_some_and(|t| t.eq_ignore_ascii_case(prefix))
+    };
     let authority = if lower(b"http://") {
         7
     } else if lower(b"https://") {
