@@ -230,6 +230,7 @@ impl Transaction {
 
     /// Phase 2. `body` is the whole body; empty where there is none.
     pub fn request_body(&mut self, body: &[u8]) -> Option<Interruption> {
+        self.decode_path();
         if let Some(interruption) = self.read_request_body(body) {
             return Some(interruption);
         }

@@ -98,6 +98,30 @@ impl Transaction {
         self.controls.processor = self.processor_by_type();
     }
 
+    /// From phase 2 on Apache's path is decoded once, and with it `REQUEST_FILENAME` and `REQUEST_BASENAME`
+    /// (httpd's `ap_process_request_internal` runs between ModSecurity's first two phases). `+` stays.
+    pub(super) fn decode_path(&mut self) {
+        let raw = self.text.at(self.request.path);
+        if memchr::memchr(b'%', raw).is_none() {
+            return;
+        }
+        let mut path = Vec::with_capacity(raw.len());
+        let mut rest = raw;
+        while let Some(&byte) = rest.first() {
+            let escaped = (byte == b'%')
+                .then(|| rest.get(1..3))
+                .flatten()
+                .and_then(hex_pair);
+            path.push(escaped.unwrap_or(byte));
+            rest = &rest[if escaped.is_some() { 3 } else { 1 }..];
+        }
+        let path = self.text.push(&path);
+        let bytes = self.text.at(path);
+        let slash = memchr::memrchr2(b'/', b'\\', bytes);
+        self.request.basename = path.part(slash.map_or(0, |i| i + 1), bytes.len());
+        self.request.path = path;
+    }
+
     fn split_target(&mut self) {
         let target = self.request.target;
         let bytes = self.text.at(target);
@@ -187,6 +211,15 @@ impl Transaction {
         }
         None
     }
+}
+
+fn hex_pair(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    digits
+        .iter()
+        .all(u8::is_ascii_hexdigit)
+        .then(|| u8::from_str_radix(text, 16).ok())
+        .flatten()
 }
 
 /// Where the path of an absolute-form target begins; 0 for the other forms.

@@ -365,7 +365,7 @@ impl Transaction {
             Variable::RequestUriRaw => Some(request.target),
             Variable::RequestFilename => Some(request.path),
             Variable::RequestBasename => Some(request.basename),
-            Variable::QueryString => Some(request.query.unwrap_or_default()),
+            Variable::QueryString => request.query,
             Variable::RequestBody => body.text,
             Variable::RequestBodyLength => body.length.map(|n| self.number(n)),
             Variable::ArgsCombinedSize => {
@@ -383,7 +383,11 @@ impl Transaction {
             Variable::ReqbodyErrorMsg | Variable::ReqbodyProcessorErrorMsg => {
                 Some(body.error.unwrap_or_default())
             }
-            Variable::ReqbodyProcessor => self.controls.processor.map(|p| rules.processor_name(p)),
+            Variable::ReqbodyProcessor => Some(
+                self.controls
+                    .processor
+                    .map_or(Slice::EMPTY, |p| rules.processor_name(p)),
+            ),
             Variable::UrlencodedError => flag(request.urlencoded_error),
             Variable::InboundDataError => flag(body.over_limit),
             Variable::OutboundDataError => flag(self.response.over_limit),
