@@ -91,7 +91,7 @@ fn target(cursor: &mut Cursor<'_>, file: SourceId) -> Result<TargetSyntax, Fault
     let start = cursor.at;
     let exclude = cursor.eat(b'!');
     let count = cursor.eat(b'&');
-    if (exclude && count) || (count && cursor.peek() == Some(b'!')) {
+    if count && (exclude || cursor.peek() == Some(b'!')) {
         let span = text.span(file, start..cursor.at.max(start + 2));
         return Err(Fault::new(span, "`!` and `&` cannot stand together")
             .with_help("an exclusion removes a variable, a count replaces it by a number"));
@@ -279,7 +279,7 @@ fn separator(cursor: &mut Cursor<'_>, cx: &mut Context<'_>, valued: bool) -> Res
     let fault = Fault::new(next, "a separator is missing before this");
     if valued && !blanks.is_empty() {
         let help = "it is taken for the next item; put a value with blanks in single quotes";
-        cx.warnings.push(fault.with_help(help).as_warning());
+        cx.warnings.push(fault.with_help(help).warn());
         return Ok(());
     }
     Err(fault.with_help("items are separated by `,` or `|`, and a `:` follows its name at once"))

@@ -56,7 +56,7 @@ pub fn parse(file: SourceId, path: &Path, text: &str) -> Parsed {
         text,
         steps: Cell::new(0),
         out: Parsed::default(),
-        untold: 0,
+        untold: None,
     };
     let mut at = match text.starts_with(BYTE_ORDER_MARK) {
         true => BYTE_ORDER_MARK.len_utf8(),
@@ -76,8 +76,8 @@ struct Parser<'a> {
     text: &'a str,
     steps: Cell<usize>,
     out: Parsed,
-    /// Problems past [`MAX_PROBLEMS`].
-    untold: usize,
+    /// Problems past [`MAX_PROBLEMS`], and the worst of them.
+    untold: Option<(usize, Severity)>,
 }
 
 impl Parser<'_> {
@@ -103,7 +103,8 @@ impl Parser<'_> {
 
     fn tell(&mut self, fault: Fault) {
         if self.out.diagnostics.len() >= MAX_PROBLEMS {
-            self.untold += 1;
+            let (count, worst) = self.untold.unwrap_or((0, fault.severity));
+            self.untold = Some((count + 1, worst.max(fault.severity)));
             return;
         }
         let (start, end) = (fault.span.start as usize, fault.span.end as usize);
@@ -116,13 +117,14 @@ impl Parser<'_> {
     }
 
     fn finish(mut self) -> Parsed {
-        if self.untold > 0 {
-            let message = format!("{} more problems in this file", self.untold);
+        if let Some((count, severity)) = self.untold {
             let end = self.text.len();
             let location = Location::in_text(self.path, self.text, end, end);
-            self.out
-                .diagnostics
-                .push(Diagnostic::error(location, message));
+            let message = format!("{count} more problems in this file");
+            self.out.diagnostics.push(Diagnostic {
+                severity,
+                ..Diagnostic::error(location, message)
+            });
         }
         self.out.steps = self.steps.get();
         self.out
@@ -281,7 +283,8 @@ impl Fault {
         self
     }
 
-    pub fn as_warning(mut self) -> Self {
+    /// Made a warning.
+    pub fn warn(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
@@ -429,7 +432,7 @@ fn swallowed(text: &str, file: SourceId, lines: Range<usize>) -> Vec<Fault> {
                     format!("this {name} belongs to the comment before it"),
                 )
                 .with_help("the `\\` at the end of the comment joins the lines; remove it")
-                .as_warning(),
+                .warn(),
             );
         }
     }

@@ -24,10 +24,12 @@ fn shelf(files: &[(&str, &str)]) -> Shelf {
 }
 
 fn names(loaded: &Loaded) -> Vec<&str> {
-    let name = |directive| match directive {
-        &Directive::Marker(ref name) => name.node.as_str(),
-        _ => "?",
-    };
+    fn name(directive: &Directive) -> &str {
+        match directive {
+            Directive::Marker(name) => &name.node,
+            _ => "?",
+        }
+    }
     loaded.directives.iter().map(name).collect()
 }
 

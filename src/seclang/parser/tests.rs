@@ -437,6 +437,13 @@ fn a_file_of_problems_is_cut_short() {
     assert_eq!(parsed.diagnostics.len(), MAX_PROBLEMS + 1);
     let last = parsed.diagnostics.last().unwrap();
     assert_eq!(last.message, "7 more problems in this file");
+    assert!(last.is_error());
+
+    let warnings = "SecAction \"id:1 log\"\n".repeat(MAX_PROBLEMS + 1);
+    assert!(!read(&warnings).diagnostics.iter().any(Diagnostic::is_error));
+    let errors = format!("{warnings}SecMarker\n");
+    let last = read(&errors).diagnostics.pop().unwrap();
+    assert!(last.is_error(), "{last}");
 }
 
 #[test]

@@ -75,7 +75,11 @@ fn parse_codings(value: &[u8]) -> Result<Vec<Coding>, String> {
     let mut codings = Vec::new();
     for name in value.split(|&b| b == b',') {
         let name = name.trim_ascii();
-        let is = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()));
+        let is = |names: &[&str]| {
+            names
+                .iter()
+                .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+        };
         let coding = if is(&["gzip", "x-gzip"]) {
             Coding::Gzip
         } else if is(&["deflate"]) {
@@ -85,7 +89,10 @@ fn parse_codings(value: &[u8]) -> Result<Vec<Coding>, String> {
         } else if is(&["identity", ""]) {
             continue;
         } else {
-            return Err(format!("Content coding {} is not supported.", excerpt(name)));
+            return Err(format!(
+                "Content coding {} is not supported.",
+                excerpt(name)
+            ));
         };
         if codings.len() == MOST_CODINGS {
             return Err(format!("More than {MOST_CODINGS} content codings."));
@@ -119,7 +126,11 @@ fn decode_one(
             nothing_behind(reader.get_ref())
         }
         Coding::Brotli => {
-            let mut reader = drain(brotli_decompressor::Decompressor::new(input, 4096), most, out)?;
+            let mut reader = drain(
+                brotli_decompressor::Decompressor::new(input, 4096),
+                most,
+                out,
+            )?;
             // It says at a second end whether there was more in its buffer.
             reader.read(&mut [0]).map_err(|error| broken(&error))?;
             nothing_behind(reader.get_ref())
@@ -175,7 +186,10 @@ mod tests {
     const TEXT: &[u8] = b"name=value&name=value&name=value";
     /// `hello\n` by the reference encoder.
     const BROTLI: &[u8] = b"\x8f\x02\x80\x68\x65\x6c\x6c\x6f\x0a\x03";
-    const LIMITS: Limits = Limits { output: 1 << 20, ratio: 200 };
+    const LIMITS: Limits = Limits {
+        output: 1 << 20,
+        ratio: 200,
+    };
 
     fn gzip(data: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -206,13 +220,20 @@ mod tests {
             ("identity", TEXT.to_vec(), TEXT),
             ("", TEXT.to_vec(), TEXT),
             (" deflate , identity,gzip", gzip(&zlib(TEXT)), TEXT),
-            ("gzip", [gzip(b"two "), gzip(b"members")].concat(), b"two members"),
+            (
+                "gzip",
+                [gzip(b"two "), gzip(b"members")].concat(),
+                b"two members",
+            ),
             ("gzip", Vec::new(), b""),
         ] {
             let decoded = decode(codings.as_bytes(), &body, &LIMITS);
             assert_eq!(decoded.as_deref(), Ok(text), "{codings}");
         }
-        assert!(matches!(decode(b"identity", TEXT, &LIMITS), Ok(Cow::Borrowed(_))));
+        assert!(matches!(
+            decode(b"identity", TEXT, &LIMITS),
+            Ok(Cow::Borrowed(_))
+        ));
     }
 
     #[test]
@@ -227,21 +248,29 @@ mod tests {
             ("deflate", with_more(&zlib(TEXT)), "behind its end"),
             ("deflate", with_more(&deflate(TEXT)), "behind its end"),
             ("br", with_more(BROTLI), "broken"),
-            ("br", [BROTLI, &[b'x'; 9000]].concat(), "b"),
+            ("br", [BROTLI, &[b'x'; 9000]].concat(), "Encoded body"),
             ("br", BROTLI[..6].to_vec(), "broken"),
             ("br", b"\xff\xff".to_vec(), "broken"),
         ] {
-            let error = decode(codings.as_bytes(), &body, &LIMITS).expect_err(codings).error;
+            let error = decode(codings.as_bytes(), &body, &LIMITS)
+                .expect_err(codings)
+                .error;
             assert!(error.message.contains(text), "{codings}: {error}");
         }
     }
 
     #[test]
     fn what_came_out_before_an_error_is_kept() {
-        let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+        let noise: Vec<u8> = (0..40_000_u32)
+            .flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes())
+            .collect();
         for (coding, body) in [("gzip", gzip(&noise)), ("deflate", zlib(&noise))] {
             let error = decode(coding.as_bytes(), &body[..body.len() / 2], &LIMITS).unwrap_err();
-            assert!(error.decoded.len() > 10_000, "{coding}: {}", error.decoded.len());
+            assert!(
+                error.decoded.len() > 10_000,
+                "{coding}: {}",
+                error.decoded.len()
+            );
             assert!(noise.starts_with(&error.decoded));
             assert_eq!(error.error.offset, error.decoded.len());
         }
@@ -250,9 +279,18 @@ mod tests {
     #[test]
     fn a_bomb_is_an_error_and_no_memory() {
         let bomb = gzip(&vec![b'a'; 4 << 20]);
-        let small = Limits { output: 1000, ratio: 1000 };
-        assert_eq!(decode(b"gzip", &bomb, &small).unwrap_err().decoded.len(), 1000);
-        let by_ratio = Limits { output: usize::MAX, ratio: 50 };
+        let small = Limits {
+            output: 1000,
+            ratio: 1000,
+        };
+        assert_eq!(
+            decode(b"gzip", &bomb, &small).unwrap_err().decoded.len(),
+            1000
+        );
+        let by_ratio = Limits {
+            output: usize::MAX,
+            ratio: 50,
+        };
         let decoded = decode(b"gzip", &bomb, &by_ratio).unwrap_err().decoded;
         assert_eq!(decoded.len(), bomb.len() * 50);
         let twice = gzip(&bomb);

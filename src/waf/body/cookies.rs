@@ -94,7 +94,10 @@ fn trim_start_by(bytes: &[u8], drop: impl Fn(u8) -> bool) -> &[u8] {
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|&b| !is_space(b)).map_or(0, |i| i + 1);
+    let end = bytes
+        .iter()
+        .rposition(|&b| !is_space(b))
+        .map_or(0, |i| i + 1);
     &bytes[..end]
 }
 
@@ -114,7 +117,11 @@ mod tests {
 
     #[test]
     fn reads_cookies_as_modsecurity_does() {
-        type Case = (Version, &'static str, &'static [(&'static str, &'static str)]);
+        type Case = (
+            Version,
+            &'static str,
+            &'static [(&'static str, &'static str)],
+        );
         let cases: &[Case] = &[
             (Version::V0, "", &[]),
             (Version::V0, "a=1; b=2", &[("a", "1"), ("b", "2")]),
@@ -123,15 +130,29 @@ mod tests {
             (Version::V0, " \t a=1 ; =x;; ;b", &[("a", "1 "), ("b", "")]),
             (Version::V0, "a =%41+\"x\"", &[("a ", "%41+\"x\"")]),
             (Version::V0, "a=1,b=2", &[("a", "1,b=2")]),
-            (Version::V1, "a=1, b=2;c", &[("a", "1"), ("b", "2"), ("c", "")]),
-            (Version::V1, "a = \"x;y\" ; b = z ", &[("a", "x;y"), ("b", "z")]),
+            (
+                Version::V1,
+                "a=1, b=2;c",
+                &[("a", "1"), ("b", "2"), ("c", "")],
+            ),
+            (
+                Version::V1,
+                "a = \"x;y\" ; b = z ",
+                &[("a", "x;y"), ("b", "z")],
+            ),
             (Version::V1, "a=\"open", &[("a", "open")]),
-            (Version::V1, "$Version=1; a=1; $Path=/", &[("$Version", "1"), ("a", "1"), ("$a_Path", "/")]),
+            (
+                Version::V1,
+                "$Version=1; a=1; $Path=/",
+                &[("$Version", "1"), ("a", "1"), ("$a_Path", "/")],
+            ),
             (Version::V1, "=x;a=", &[("a", "")]),
         ];
         for (version, value, expected) in cases {
-            let expected: Vec<(String, String)> =
-                expected.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+            let expected: Vec<(String, String)> = expected
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect();
             assert_eq!(collect(value, *version), expected, "{version:?} {value}");
         }
     }
@@ -140,7 +161,9 @@ mod tests {
     fn a_long_name_is_not_repeated_in_full_for_every_attribute() {
         let header = format!("{}=1;{}", "a".repeat(30_000), "$b;".repeat(10_000));
         let mut bytes = 0;
-        parse(header.as_bytes(), Version::V1, &mut |n, v| bytes += n.len() + v.len());
+        parse(header.as_bytes(), Version::V1, &mut |n, v| {
+            bytes += n.len() + v.len()
+        });
         assert!(bytes < 30_000 + 10_000 * (OWNER_LENGTH + 4), "{bytes}");
     }
 

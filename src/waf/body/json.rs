@@ -8,11 +8,18 @@
 //!
 //! The grammar is RFC 8259's and nothing more: no comments, no byte order mark, nothing behind the
 //! value. A lone surrogate escape becomes the three bytes that UTF-8 would have for it.
+//!
+//! Where a body is in error, the rest of it is one more argument named `json`, so that rules see it.
+
+use std::io::Write;
 
 use super::{BodyError, Sink, hex_value};
 
 /// The longest name of an argument, in bytes.
 pub const LONGEST_NAME: usize = 16 * 1024;
+
+/// The name of the outermost value, and the first part of all other names.
+const ROOT: &[u8] = b"json";
 
 /// A deep path above many leaves would give names that grow with the square of the body. In total
 /// they may be this many times the body's length ...
@@ -31,7 +38,8 @@ pub struct Outcome {
 /// `depth_limit` is `SecRequestBodyJsonDepthLimit`, `limit_arguments` is `SecArgumentsLimit`.
 ///
 /// # Errors
-/// Where the grammar, UTF-8, or one of the bounds is broken; the leaves before it were given.
+/// Where the grammar, UTF-8, or one of the bounds is broken. The leaves before it were given, and one
+/// argument with the rest of the body, which `limit_arguments` does not count.
 pub fn parse(
     body: &[u8],
     depth_limit: usize,
@@ -48,28 +56,37 @@ pub fn parse(
     let mut parser = Parser {
         input: &body[..valid],
         at: 0,
-        path: b"json".to_vec(),
+        path: ROOT.to_vec(),
         open: Vec::new(),
         text: Vec::new(),
         arguments: 0,
-        names_left: body.len().saturating_mul(NAMES_PER_BODY).saturating_add(NAMES_FLOOR),
+        names_left: body
+            .len()
+            .saturating_mul(NAMES_PER_BODY)
+            .saturating_add(NAMES_FLOOR),
         depth_limit,
         limit_arguments,
         sink,
     };
-    let result = parser.document();
-    let error = |text: &str, offset| BodyError::new(format!("JSON parsing error: {text}"), offset);
-    match result {
-        Err(Failure { text, offset }) if valid == body.len() || offset < valid => {
-            Err(error(&text, offset))
+    let failure = match parser.document() {
+        Err(failure) if valid == body.len() || failure.offset < valid => failure,
+        _ if valid < body.len() => Failure {
+            text: "lexical error: invalid bytes in UTF8 string.".into(),
+            offset: valid,
+        },
+        _ => {
+            return Ok(Outcome {
+                arguments: parser.arguments,
+            });
         }
-        _ if valid < body.len() => {
-            Err(error("lexical error: invalid bytes in UTF8 string.", valid))
-        }
-        _ => Ok(Outcome {
-            arguments: parser.arguments,
-        }),
+    };
+    if let Some(rest) = body.get(failure.offset..).filter(|rest| !rest.is_empty()) {
+        sink(ROOT, rest);
     }
+    Err(BodyError::new(
+        format!("JSON parsing error: {}", failure.text),
+        failure.offset,
+    ))
 }
 
 struct Failure {
@@ -206,7 +223,8 @@ impl Parser<'_, '_, '_> {
                 return self.fail("parse error: after array element, I expect ',' or ']'");
             }
             (_, false) => {
-                return self.fail("parse error: after key and value, inside map, I expect ',' or '}'");
+                return self
+                    .fail("parse error: after key and value, inside map, I expect ',' or '}'");
             }
         };
         self.at += 1;
@@ -215,12 +233,17 @@ impl Parser<'_, '_, '_> {
 
     /// Puts the next element's index behind the array's name.
     fn name_element(&mut self) {
-        let Some(Container { index: Some(index), path }) = self.open.last_mut() else {
+        let Some(Container {
+            index: Some(index),
+            path,
+        }) = self.open.last_mut()
+        else {
             return;
         };
         self.path.truncate(*path);
         self.path.push(b'.');
-        self.path.extend_from_slice(index.to_string().as_bytes());
+        // Writing to a vector cannot fail.
+        let _ = write!(self.path, "{index}");
         *index += 1;
     }
 
@@ -325,7 +348,10 @@ impl Parser<'_, '_, '_> {
         let mut copied = start;
         loop {
             let rest = &self.input[self.at..];
-            let Some(length) = rest.iter().position(|&b| matches!(b, b'"' | b'\\' | 0..0x20)) else {
+            let Some(length) = rest
+                .iter()
+                .position(|&b| matches!(b, b'"' | b'\\' | 0..0x20))
+            else {
                 self.at = self.input.len();
                 return self.fail("parse error: premature EOF");
             };
@@ -390,7 +416,10 @@ impl Parser<'_, '_, '_> {
             && let Some(low @ 0xdc00..0xe000) = self.code_unit(self.at)
         {
             self.at += 6;
-            push_utf8(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00), &mut self.text);
+            push_utf8(
+                0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00),
+                &mut self.text,
+            );
         } else {
             push_utf8(unit, &mut self.text);
         }
@@ -428,6 +457,7 @@ fn fail_at<T>(text: &str, offset: usize) -> Result<T, Failure> {
 }
 
 /// Where a string is.
+#[derive(Clone, Copy)]
 enum Text {
     Input(usize, usize),
     /// In [`Parser::text`].
@@ -448,179 +478,4 @@ fn push_utf8(code: u32, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::mutate::mutations;
-    use super::*;
-
-    type Pairs = Vec<(String, Vec<u8>)>;
-
-    fn collect(body: &[u8]) -> (Pairs, Result<Outcome, BodyError>) {
-        let mut pairs = Pairs::new();
-        let result = parse(body, 100, 1000, &mut |n, v| {
-            pairs.push((String::from_utf8_lossy(n).into_owned(), v.to_vec()));
-        });
-        (pairs, result)
-    }
-
-    #[test]
-    fn flattens_to_names_and_values() {
-        type Case = (&'static str, &'static [(&'static str, &'static str)]);
-        let cases: &[Case] = &[
-            ("", &[]),
-            ("{}", &[]),
-            (" [ ] ", &[]),
-            ("\"x\"", &[("json", "x")]),
-            ("-0.5e+10", &[("json", "-0.5e+10")]),
-            (r#"{"profile":"x"}"#, &[("json.profile", "x")]),
-            (r#"{"a":1,"a":2}"#, &[("json.a", "1"), ("json.a", "2")]),
-            (r#"{"items":[{"id":1},{"id":2}]}"#, &[("json.items.0.id", "1"), ("json.items.1.id", "2")]),
-            (r#"[1,[2,3],{"b":[4]},5]"#, &[("json.0", "1"), ("json.1.0", "2"), ("json.1.1", "3"), ("json.2.b.0", "4"), ("json.3", "5")]),
-            (r#"{"t":true,"f":false,"n":null}"#, &[("json.t", "true"), ("json.f", "false"), ("json.n", "")]),
-            (r#"{"":{"":1}}"#, &[("json..", "1")]),
-            (r#"{"a.b":1}"#, &[("json.a.b", "1")]),
-            (r#"{"() { :; }":{},"e":[]}"#, &[("json.() { :; }", ""), ("json.e", "")]),
-            (r#"{"a":{"b":1},"c":2}"#, &[("json.a.b", "1"), ("json.c", "2")]),
-            (r#"{"k\u0041\n":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"}"#, &[("json.kA\n", "\"\\/\u{8}\u{c}\n\r\té😀")]),
-            ("\t\r\n {\"a\" : \"é\" } \n", &[("json.a", "é")]),
-            (r#"["\u0000"]"#, &[("json.0", "\0")]),
-        ];
-        for (body, expected) in cases {
-            let (pairs, result) = collect(body.as_bytes());
-            let expected: Pairs =
-                expected.iter().map(|(n, v)| ((*n).into(), v.as_bytes().to_vec())).collect();
-            assert_eq!(pairs, expected, "{body}");
-            assert_eq!(result.map(|o| o.arguments), Ok(expected.len()), "{body}");
-        }
-    }
-
-    #[test]
-    fn lone_surrogates_keep_their_bits() {
-        for (body, expected) in [
-            (r#""\ud800""#, &b"\xed\xa0\x80"[..]),
-            (r#""\udfff""#, b"\xed\xbf\xbf"),
-            (r#""\ud83dx""#, b"\xed\xa0\xbdx"),
-            (r#""\ud83d\u0041""#, b"\xed\xa0\xbdA"),
-        ] {
-            assert_eq!(collect(body.as_bytes()).0[0].1, expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn refuses_what_is_not_json() {
-        for (body, offset, text) in [
-            (&b"{"[..], 1, "premature EOF"),
-            (b" ", 1, "premature EOF"),
-            (b"{\"a\"", 4, "premature EOF"),
-            (b"{\"a\":", 5, "premature EOF"),
-            (b"[1", 2, "premature EOF"),
-            (b"\"abc", 4, "premature EOF"),
-            (b"\"\\", 2, "premature EOF"),
-            (b"\"\\u12", 5, "premature EOF"),
-            (b"tru", 3, "premature EOF"),
-            (b"1.", 2, "premature EOF"),
-            (b"{\"a\":1}x", 7, "trailing garbage"),
-            (b"1 2", 2, "trailing garbage"),
-            (b"01", 1, "trailing garbage"),
-            (b"[1,]", 3, "unallowed token"),
-            (b"{\"a\":1,}", 7, "invalid object key"),
-            (b"{a:1}", 1, "invalid object key"),
-            (b"{\"a\" 1}", 5, "separated by a colon"),
-            (b"{\"a\":1 \"b\"}", 7, "inside map"),
-            (b"[1}", 2, "after array element"),
-            (b"{\"a\":1]", 6, "inside map"),
-            (b"NaN", 0, "invalid char"),
-            (b"nul!", 0, "invalid string"),
-            (b"'a'", 0, "invalid char"),
-            (b"/*x*/1", 0, "invalid char"),
-            (b"+1", 0, "invalid char"),
-            (b"-x", 1, "after the minus sign"),
-            (b"1.x", 2, "after the decimal point"),
-            (b"1ex", 2, "after the exponent"),
-            (b"\"\n\"", 1, "invalid character inside string"),
-            (b"\"\\x\"", 1, "occurs before a character"),
-            (b"\"\\u12g4\"", 1, "non-hex"),
-            (b"\xef\xbb\xbf1", 0, "invalid char"),
-            (b"\"\xff\"", 1, "invalid bytes in UTF8"),
-            (b"[1,\"\xc0\x80\"]", 4, "invalid bytes in UTF8"),
-            (b"1\xff", 1, "invalid bytes in UTF8"),
-            (b"x\xff", 0, "invalid char"),
-        ] {
-            let error = collect(body).1.expect_err(&String::from_utf8_lossy(body));
-            assert!(error.message.starts_with("JSON parsing error: "), "{error}");
-            assert!(error.message.contains(text), "{body:?}: {error}");
-            assert_eq!(error.offset, offset, "{body:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_stands_before_an_error_is_given() {
-        let (pairs, result) = collect(b"{\"a\":\"attack\",\"b\":}");
-        assert_eq!(pairs, [("json.a".to_owned(), b"attack".to_vec())]);
-        assert!(result.is_err());
-    }
-
-    #[test]
-    fn bounds_depth_and_count() {
-        let nested = |n: usize| [b"[".repeat(n), b"1".to_vec(), b"]".repeat(n)].concat();
-        assert!(parse(&nested(5), 5, 9, &mut |_, _| {}).is_ok());
-        let error = parse(&nested(6), 5, 9, &mut |_, _| {}).unwrap_err();
-        assert_eq!((error.offset, error.message.as_str()), (5, "JSON parsing error: JSON depth limit exceeded"));
-        let mut count = 0;
-        let error = parse(b"[1,2,3]", 5, 2, &mut |_, _| count += 1).unwrap_err();
-        assert_eq!((count, error.message.as_str()), (2, "JSON parsing error: More than 2 JSON keys"));
-    }
-
-    #[test]
-    fn names_are_bounded_each_and_in_total() {
-        let long = format!("{{\"{}\":1}}", "k".repeat(LONGEST_NAME));
-        assert!(collect(long.as_bytes()).1.unwrap_err().message.contains("too long"));
-        // One long key above many leaves.
-        let body = format!("{{\"{}\":[{}1]}}", "k".repeat(16_000), "1,".repeat(100_000));
-        let mut bytes = 0;
-        let result = parse(body.as_bytes(), 10, usize::MAX, &mut |n, _| bytes += n.len());
-        assert!(result.unwrap_err().message.contains("in total"));
-        assert!(bytes <= body.len() * NAMES_PER_BODY + NAMES_FLOOR);
-    }
-
-    #[test]
-    fn hostile_input_gives_a_bounded_answer() {
-        for unit in ["[", "{\"a\":", "[[],", "\"", "\\", "1,", "{\"\":{},", " ", "\"\\u0000"] {
-            let body = unit.repeat((4 << 20) / unit.len());
-            let (mut calls, mut bytes) = (0, 0);
-            let result = parse(body.as_bytes(), usize::MAX, usize::MAX, &mut |n, v| {
-                calls += 1;
-                bytes += n.len() + v.len();
-            });
-            assert!(result.is_err(), "{unit}");
-            assert!(calls <= body.len());
-            assert!(bytes <= body.len() * (NAMES_PER_BODY + 1) + NAMES_FLOOR, "{unit}: {bytes}");
-        }
-    }
-
-    #[test]
-    fn agrees_with_another_reader_on_what_is_json() {
-        mutations(
-            &[br#"{"a":[1,-2.5e3,true,null,{"b":"x\u00e9\n"}],"c":{}}"#, br#"[[],{},"",0,false]"#],
-            &[b"{", b"}", b"[", b"]", b",", b":", b"\"", b"\\u", b"\\", b"0", b"-", b"e1", b"null"],
-            40_000,
-            |body| {
-                let mut bytes = 0;
-                let ours = parse(body, 1000, 1000, &mut |n, v| {
-                    bytes += v.len();
-                    assert!(n.starts_with(b"json"));
-                });
-                assert!(bytes <= body.len());
-                if let Err(error) = &ours {
-                    assert!(error.offset <= body.len());
-                }
-                let theirs = serde_json::from_slice::<serde_json::Value>(body);
-                // That one refuses lone surrogates and numbers out of range.
-                match theirs {
-                    Ok(_) => assert!(ours.is_ok(), "{:?}: {ours:?}", String::from_utf8_lossy(body)),
-                    Err(e) if e.to_string().contains("surrogate") || e.to_string().contains("range") => {}
-                    Err(e) => assert!(ours.is_err() || body.is_empty(), "{:?}: {e}", String::from_utf8_lossy(body)),
-                }
-            },
-        );
-    }
-}
+mod tests;

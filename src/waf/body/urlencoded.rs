@@ -19,12 +19,7 @@ pub struct Outcome {
 ///
 /// `separator` is `SecArgumentSeparator`, usually `&`. After `limit_arguments` arguments it stops and
 /// says so.
-pub fn parse(
-    input: &[u8],
-    separator: u8,
-    limit_arguments: usize,
-    sink: &mut Sink<'_>,
-) -> Outcome {
+pub fn parse(input: &[u8], separator: u8, limit_arguments: usize, sink: &mut Sink<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut name_buffer = Vec::new();
     let mut value_buffer = Vec::new();
@@ -168,7 +163,11 @@ mod tests {
             ("", 0, 0, false),
         ] {
             let (pairs, outcome) = collect(input.as_bytes(), b'&', limit);
-            assert_eq!((pairs.len(), outcome.truncated), (count, truncated), "{input}");
+            assert_eq!(
+                (pairs.len(), outcome.truncated),
+                (count, truncated),
+                "{input}"
+            );
         }
     }
 

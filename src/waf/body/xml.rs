@@ -55,7 +55,10 @@ pub fn parse(body: &[u8], limits: &Limits) -> Xml {
     let source = match encoding::decode(body) {
         Ok(source) => source,
         Err(problem) => {
-            let failure = Failure { text: problem, offset: 0 };
+            let failure = Failure {
+                text: problem,
+                offset: 0,
+            };
             return parser.fail(&failure, body, 0);
         }
     };
@@ -104,7 +107,10 @@ impl<'l> Parser<'l> {
     fn fail(mut self, failure: &Failure, rest: &[u8], offset: usize) -> Xml {
         self.found.text.extend_from_slice(rest);
         self.found.error = Some(BodyError::new(
-            format!("XML parsing error: XML: Failed parsing document: {}.", failure.text),
+            format!(
+                "XML parsing error: XML: Failed parsing document: {}.",
+                failure.text
+            ),
             offset,
         ));
         self.found
@@ -112,7 +118,11 @@ impl<'l> Parser<'l> {
 
     fn document(&mut self, input: &str) -> Result<(), Failure> {
         let mut reader = Reader::from_str(input);
-        let position = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(input.len());
+        let position = |offset: u64| {
+            usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(input.len())
+        };
         loop {
             let start = position(reader.buffer_position());
             let event = match reader.read_event() {
@@ -126,7 +136,10 @@ impl<'l> Parser<'l> {
                 }
             };
             self.event(&event, start, &input[start..])
-                .map_err(|text| Failure { text, offset: start })?;
+                .map_err(|text| Failure {
+                    text,
+                    offset: start,
+                })?;
         }
         let problem = match (self.depth, self.has_root) {
             (0, true) => return Ok(()),
@@ -164,7 +177,9 @@ impl<'l> Parser<'l> {
                 return Err("XML declaration not at the start".into());
             }
             Event::Decl(declaration) => {
-                declaration.xml_version().map_err(|error| error.to_string())?;
+                declaration
+                    .xml_version()
+                    .map_err(|error| error.to_string())?;
             }
             Event::DocType(content) => self.doctype(content, source)?,
             Event::Comment(_) | Event::PI(_) | Event::Eof => {}
@@ -184,8 +199,11 @@ impl<'l> Parser<'l> {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let name = attribute.key.as_ref();
             check_name(name)?;
-            if !names.insert(attribute.key.0.to_owned()) {
-                return Err(format!("attribute {} twice", super::excerpt(name.as_bytes())));
+            if !names.insert(attribute.key.0) {
+                return Err(format!(
+                    "attribute {} twice",
+                    super::excerpt(name.as_bytes())
+                ));
             }
             if self.found.attributes.len() >= self.limits.attributes {
                 return Err(format!("more than {} attributes", self.limits.attributes));
@@ -277,8 +295,12 @@ fn push_blanks(text: &str, out: &mut Vec<u8>) {
 /// What `&name;` stands for.
 fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), String> {
     if let Some(number) = name.strip_prefix('#') {
-        let c = character(number)
-            .ok_or_else(|| format!("invalid character reference {}", super::excerpt(name.as_bytes())))?;
+        let c = character(number).ok_or_else(|| {
+            format!(
+                "invalid character reference {}",
+                super::excerpt(name.as_bytes())
+            )
+        })?;
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         return Ok(());
     }
@@ -291,7 +313,10 @@ fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<()
         _ => {
             check_name(name)?;
             if !has_doctype {
-                return Err(format!("undefined entity {}", super::excerpt(name.as_bytes())));
+                return Err(format!(
+                    "undefined entity {}",
+                    super::excerpt(name.as_bytes())
+                ));
             }
             out.push(b'&');
             out.extend_from_slice(name.as_bytes());

@@ -1,6 +1,8 @@
 //! Targets: which values of a transaction a rule looks at.
 
-use regex::bytes::Regex;
+use std::sync::Arc;
+
+use crate::waf::operators::rx::Pattern;
 
 use super::{Shape, Variable};
 
@@ -20,7 +22,7 @@ pub(crate) enum Select {
     All,
     /// Compared without regard to ASCII case.
     Key(Box<[u8]>),
-    Regex(Regex),
+    Regex(Arc<Pattern>),
     /// A `TX` name that is known at load.
     Slot(u32),
 }
@@ -30,7 +32,8 @@ impl Select {
         match self {
             Self::All => true,
             Self::Key(k) => k.eq_ignore_ascii_case(key),
-            Self::Regex(r) => r.is_match(key),
+            // A selector that gives up selects: more is inspected, not less.
+            Self::Regex(r) => r.is_match(key).unwrap_or(true),
             Self::Slot(_) => false,
         }
     }

@@ -89,7 +89,10 @@ fn read_parameter<'v>(rest: &'v [u8], flags: &mut Flags) -> Result<(Parameter<'v
             read_quoted(not_empty(rest, -7)?, *quote)?
         }
         _ => {
-            let end = rest.iter().position(|&b| !is_token(b)).unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|&b| !is_token(b))
+                .unwrap_or(rest.len());
             let (value, rest) = rest.split_at(end);
             let (before, _) = split_once(value, b'\'');
             flags.invalid_quoting |= before.len() < value.len();
@@ -122,7 +125,11 @@ fn read_quoted(rest: &[u8], quote: u8) -> Result<(Vec<u8>, &[u8]), i8> {
 }
 
 fn not_empty(rest: &[u8], otherwise: i8) -> Result<&[u8], i8> {
-    if rest.is_empty() { Err(otherwise) } else { Ok(rest) }
+    if rest.is_empty() {
+        Err(otherwise)
+    } else {
+        Ok(rest)
+    }
 }
 
 fn trim_blanks(bytes: &[u8]) -> &[u8] {

@@ -19,7 +19,9 @@ impl<'b> Source<'b> {
         match &self.text {
             Cow::Borrowed(_) => self.mark + offset,
             // One byte a character.
-            Cow::Owned(text) => text.get(..offset).map_or(offset, |text| text.chars().count()),
+            Cow::Owned(text) => text
+                .get(..offset)
+                .map_or(offset, |text| text.chars().count()),
         }
     }
 
@@ -33,7 +35,10 @@ impl<'b> Source<'b> {
 }
 
 pub(super) fn decode(body: &[u8]) -> Result<Source<'_>, String> {
-    if matches!(body, [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..]) {
+    if matches!(
+        body,
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..]
+    ) {
         return Err("UTF-16 and UTF-32 are not supported".into());
     }
     let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
@@ -41,7 +46,11 @@ pub(super) fn decode(body: &[u8]) -> Result<Source<'_>, String> {
     let Some(name) = declared(bytes) else {
         return Ok(utf8(bytes, mark));
     };
-    let is = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()));
+    let is = |names: &[&str]| {
+        names
+            .iter()
+            .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+    };
     if is(&["utf-8", "utf8", "us-ascii", "ascii"]) {
         return Ok(utf8(bytes, mark));
     }
@@ -62,7 +71,10 @@ fn utf8(bytes: &[u8], mark: usize) -> Source<'_> {
         Err(error) => {
             let end = error.valid_up_to();
             // The bytes up to there are valid: the error says so.
-            (std::str::from_utf8(&bytes[..end]).unwrap_or_default(), Some(end))
+            (
+                std::str::from_utf8(&bytes[..end]).unwrap_or_default(),
+                Some(end),
+            )
         }
     };
     Source {

@@ -9,7 +9,10 @@ fn good(body: &str) -> (String, Vec<String>) {
     let xml = read(body.as_bytes());
     assert_eq!(xml.error, None, "{body}");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(xml.text), xml.attributes.into_iter().map(text).collect())
+    (
+        text(xml.text),
+        xml.attributes.into_iter().map(text).collect(),
+    )
 }
 
 #[test]
@@ -17,19 +20,35 @@ fn gives_text_and_attributes() {
     type Case = (&'static str, &'static str, &'static [&'static str]);
     let cases: &[Case] = &[
         ("<a/>", "", &[]),
-        ("<?xml version=\"1.0\"?><root><a probe=\"x &quot;y&quot;\"></a></root>", "", &["x \"y\""]),
+        (
+            "<?xml version=\"1.0\"?><root><a probe=\"x &quot;y&quot;\"></a></root>",
+            "",
+            &["x \"y\""],
+        ),
         ("<a>one<b>two</b> three</a>", "onetwo three", &[]),
         ("<a><![CDATA[<script>&amp;]]></a>", "<script>&amp;", &[]),
         ("<a>x<!-- no --><?p no?>y</a>", "xy", &[]),
-        ("<a>&lt;&gt;&amp;&quot;&apos;&#65;&#x42;&#x1F600;</a>", "<>&\"'AB😀", &[]),
+        (
+            "<a>&lt;&gt;&amp;&quot;&apos;&#65;&#x42;&#x1F600;</a>",
+            "<>&\"'AB😀",
+            &[],
+        ),
         ("<a>1\r\n2\r3</a>", "1\n2\n3", &[]),
         ("<a b=\"1\r\n2\t3&#10;4\"/>", "", &["1 2 3\n4"]),
         ("<a b='1>2' c=\"'\"/>", "", &["1>2", "'"]),
-        ("<p:a xmlns=\"u\" xmlns:p=\"v\" p:b=\"1\"><c d=\"2\"/></p:a>", "", &["1", "2"]),
+        (
+            "<p:a xmlns=\"u\" xmlns:p=\"v\" p:b=\"1\"><c d=\"2\"/></p:a>",
+            "",
+            &["1", "2"],
+        ),
         (" \n<a/> <!-- x --> \n", "", &[]),
         ("\u{feff}<a>x</a>", "x", &[]),
         ("<?xml version=\"1.0\" encoding='UTF-8'?><a>é</a>", "é", &[]),
-        ("<!DOCTYPE html PUBLIC \"-//W3C//[x]//EN\" 'u'><a>a&nbsp;b</a>", "a&nbsp;b", &[]),
+        (
+            "<!DOCTYPE html PUBLIC \"-//W3C//[x]//EN\" 'u'><a>a&nbsp;b</a>",
+            "a&nbsp;b",
+            &[],
+        ),
         ("<!DOCTYPE a><a b='&x;'/>", "", &["&x;"]),
         ("<é ü='1'/>", "", &["1"]),
     ];
@@ -50,12 +69,24 @@ fn decodes_latin_1_and_refuses_what_it_cannot_read() {
         (&b"\xff\xfe<\0a\0"[..], 0, "UTF-16"),
         (b"\xfe\xff\0<\0a", 0, "UTF-16"),
         (b"<\0a\0/\0>\0", 0, "UTF-16"),
-        (b"<?xml version='1.0' encoding='UTF-7'?><a/>", 0, "encoding UTF-7 is not supported"),
-        (b"\xef\xbb\xbf<?xml version='1.0' encoding='latin1'?><a/>", 0, "not supported"),
+        (
+            b"<?xml version='1.0' encoding='UTF-7'?><a/>",
+            0,
+            "encoding UTF-7 is not supported",
+        ),
+        (
+            b"\xef\xbb\xbf<?xml version='1.0' encoding='latin1'?><a/>",
+            0,
+            "not supported",
+        ),
         (b"<a>\xff</a>", 3, "not in the document's encoding"),
         (b"<a>x</a>\xff", 8, "not in the document's encoding"),
         (b"<a></b>\xff", 3, "</b>"),
-        (b"<?xml version='1.0' encoding='latin1'?><a>\xe9\xe9</b>", 44, "</b>"),
+        (
+            b"<?xml version='1.0' encoding='latin1'?><a>\xe9\xe9</b>",
+            44,
+            "</b>",
+        ),
     ] {
         let error = read(body).error.expect("an error");
         assert!(error.message.contains(text), "{error}");
@@ -91,7 +122,11 @@ fn refuses_what_is_not_well_formed() {
         ("<1/>", 0, "invalid name"),
         ("<a!b/>", 0, "invalid name"),
         ("<a 1='x'/>", 0, "invalid name"),
-        (" <?xml version='1.0'?><a/>", 1, "declaration not at the start"),
+        (
+            " <?xml version='1.0'?><a/>",
+            1,
+            "declaration not at the start",
+        ),
         ("<?xml encoding='utf-8'?><a/>", 0, "version"),
         ("<a><!-- x", 3, "comment not closed"),
         ("<a b='", 0, "attribute value not closed"),
@@ -100,8 +135,14 @@ fn refuses_what_is_not_well_formed() {
         ("<!doctype a><a/>", 0, "where none may be"),
         ("<!DOCTYPE a [<!ELEMENT a ANY>]><a/>", 0, "with definitions"),
     ] {
-        let error = read(body.as_bytes()).error.unwrap_or_else(|| panic!("{body}"));
-        assert!(error.message.starts_with("XML parsing error: XML: Failed parsing document"));
+        let error = read(body.as_bytes())
+            .error
+            .unwrap_or_else(|| panic!("{body}"));
+        assert!(
+            error
+                .message
+                .starts_with("XML parsing error: XML: Failed parsing document")
+        );
         assert!(error.message.contains(text), "{body}: {error}");
         assert_eq!(error.offset, offset, "{body}: {error}");
     }
@@ -120,20 +161,47 @@ fn what_could_not_be_read_is_still_seen() {
 
 #[test]
 fn bounds_depth_and_attributes() {
-    let limits = Limits { depth: 2, attributes: 2 };
+    let limits = Limits {
+        depth: 2,
+        attributes: 2,
+    };
     let error = |body: &[u8]| parse(body, &limits).error;
     assert_eq!(error(b"<a><b><c/></b></a>"), None);
-    assert!(error(b"<a><b><c></c></b></a>").unwrap().message.contains("2 elements deep"));
+    assert!(
+        error(b"<a><b><c></c></b></a>")
+            .unwrap()
+            .message
+            .contains("2 elements deep")
+    );
     assert_eq!(error(b"<a b='' c=''/>"), None);
-    assert!(error(b"<a b='' c=''><d e=''/></a>").unwrap().message.contains("2 attributes"));
+    assert!(
+        error(b"<a b='' c=''><d e=''/></a>")
+            .unwrap()
+            .message
+            .contains("2 attributes")
+    );
 }
 
 #[test]
 fn hostile_input_gives_no_more_than_it_holds() {
-    let limits = Limits { depth: usize::MAX, attributes: usize::MAX };
+    let limits = Limits {
+        depth: usize::MAX,
+        attributes: usize::MAX,
+    };
     let counted: String = (0..200_000).map(|n| format!(" a{n}=''")).collect();
-    let inputs = ["<a>", "<a b='&amp;'>", "&lt;", "<![CDATA[", "<!--", "<!DOCTYPE [", "<a/>", "]]>", "&", "<?"]
-        .map(|unit| format!("<r>{}", unit.repeat((4 << 20) / unit.len())));
+    let inputs = [
+        "<a>",
+        "<a b='&amp;'>",
+        "&lt;",
+        "<![CDATA[",
+        "<!--",
+        "<!DOCTYPE [",
+        "<a/>",
+        "]]>",
+        "&",
+        "<?",
+    ]
+    .map(|unit| format!("<r>{}", unit.repeat((4 << 20) / unit.len())));
     for body in inputs.iter().chain([&format!("<r{counted}/>")]) {
         let xml = parse(body.as_bytes(), &limits);
         let bytes: usize = xml.attributes.iter().map(Vec::len).sum();
@@ -149,7 +217,10 @@ fn mutations_stay_in_bounds() {
             b"<!DOCTYPE a SYSTEM 'u'><a xmlns:p='v' p:b=\"&#65;\"><!-- z --><?p q?>\xc3\xa9</a>",
             b"<?xml version='1.0' encoding='latin1'?><a>\xe9</a>",
         ],
-        &[b"<", b">", b"</a>", b"&", b";", b"'", b"\"", b"<!", b"[", b"]]>", b"\xff", b"<?xml ", b"?>"],
+        &[
+            b"<", b">", b"</a>", b"&", b";", b"'", b"\"", b"<!", b"[", b"]]>", b"\xff", b"<?xml ",
+            b"?>",
+        ],
         40_000,
         |body| {
             let xml = read(body);
