@@ -71,7 +71,9 @@ fn the_sample_loads_as_it_stands() {
     let policy = &config.policies["default"];
     assert_eq!(policy.mode, PolicyMode::Block);
     assert_eq!(policy.request_body_limit, 13_107_200);
-    let found = config.routes.find("public", Some(b"api.demo.test:8443"), b"/orders/1", b"GET");
+    let found = config
+        .routes
+        .find("public", Some(b"api.demo.test:8443"), b"/orders/1", b"GET");
     let Lookup::Found(route) = found else {
         panic!("{found:?}");
     };
@@ -90,9 +92,14 @@ impl Folder {
         let folder = Self(std::env::temp_dir().join(name));
         fs::create_dir_all(folder.path("certs/public")).unwrap();
         let public = Authority::new("Demo Public CA", 30).unwrap();
-        let api = public.leaf(&["api.demo.test"], &LeafOptions::default()).unwrap();
-        api.write(&folder.path("certs/public/api.pem"), &folder.path("certs/public/api.key"))
+        let api = public
+            .leaf(&["api.demo.test"], &LeafOptions::default())
             .unwrap();
+        api.write(
+            &folder.path("certs/public/api.pem"),
+            &folder.path("certs/public/api.key"),
+        )
+        .unwrap();
         let onprem = Authority::new("Demo On-Premises CA", 30).unwrap();
         folder.write("certs/onprem-ca.pem", &onprem.certificate_pem().unwrap());
         folder

@@ -67,7 +67,7 @@ fn show_human(found: &[Diagnostic], args: &Args) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}: {line}", args.config.display())
 }
 
-fn summary(found: &[Diagnostic]) -> String {
+pub(super) fn summary(found: &[Diagnostic]) -> String {
     let (errors, warnings) = count(found);
     let plural = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
@@ -81,7 +81,7 @@ fn summary(found: &[Diagnostic]) -> String {
     }
 }
 
-fn show_json(found: &[Diagnostic]) -> io::Result<()> {
+pub(super) fn show_json(found: &[Diagnostic]) -> io::Result<()> {
     let (errors, warnings) = count(found);
     let report = json!({
         "ok": errors == 0,

@@ -92,7 +92,7 @@ impl<'s, 'r> Document<'s, 'r> {
 
     /// The beginning of the main file.
     pub fn start(&self) -> At<'s> {
-        // There is a root for the main file always.
+        // `new` makes a root for the main file first.
         self.roots[0].at
     }
 

@@ -260,7 +260,11 @@ fn read_limits(listener: &Section<'_, '_>, item: &Item<'_, '_>) -> Option<Listen
     if let Some(item) = section.item("head_bytes") {
         match item.size(1024) {
             Some(size) if size <= 1 << 20 => limits.head_bytes = size,
-            Some(_) => item.fail("\"head_bytes\" must be at most 1MiB")?,
+            Some(_) => {
+                whole = false;
+                item.report()
+                    .error(item.at, "\"head_bytes\" must be at most 1MiB");
+            }
             None => whole = false,
         }
     }

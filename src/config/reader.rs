@@ -1,6 +1,7 @@
 //! A typed walk through TOML that notes every problem with its place and goes on.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(super) struct Placed<'s, T> {
 pub(super) struct Report {
     /// Beside a place in the order of files.
     found: RefCell<Vec<((usize, usize), Diagnostic)>>,
+    /// The foreign ones that were told.
+    told: RefCell<HashSet<String>>,
 }
 
 /// A value and the words to name it by.
@@ -164,9 +167,9 @@ impl Report {
 
     /// A problem of a file that is not the configuration's own: told after those.
     pub fn add_foreign(&self, diagnostic: Diagnostic) {
-        let mut found = self.found.borrow_mut();
-        if !found.iter().any(|(_, known)| *known == diagnostic) {
-            found.push(((usize::MAX, 0), diagnostic));
+        if self.told.borrow_mut().insert(diagnostic.to_string()) {
+            let last = (usize::MAX, 0);
+            self.found.borrow_mut().push((last, diagnostic));
         }
     }
 
@@ -190,7 +193,7 @@ impl<'s, 'r> Section<'s, 'r> {
     pub fn root(source: &'s Source, table: &'s Spanned<DeTable<'s>>, report: &'r Report) -> Self {
         Self {
             at: source.at(0, 0),
-            what: "the file".to_owned(),
+            what: "the configuration".to_owned(),
             table: table.get_ref(),
             asked: RefCell::default(),
             report,
@@ -217,10 +220,6 @@ impl<'s, 'r> Section<'s, 'r> {
             self.report.error_with_help(self.at, message, Some(help));
         }
         item
-    }
-
-    pub fn string(&self, key: &'static str) -> Option<Placed<'s, &'s str>> {
-        self.item(key)?.string()
     }
 
     /// The place of a key, where it is there.

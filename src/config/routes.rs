@@ -22,6 +22,14 @@ struct Draft<'s> {
     route: Option<Arc<Route>>,
 }
 
+/// A listener that a route names.
+struct ListenerName<'s> {
+    value: &'s str,
+    at: At<'s>,
+    /// None where it is faulty, which was told already.
+    listener: Option<Arc<Listener>>,
+}
+
 /// None where a route is faulty or claims what another claims.
 pub(super) fn read<'s>(
     document: &Document<'s, '_>,
@@ -32,8 +40,8 @@ pub(super) fn read<'s>(
     let report = document.report;
     let mut drafts: Vec<Draft<'s>> = Vec::new();
     let mut known: HashMap<&str, At<'s>> = HashMap::new();
-    for section in document.repeated("routes", "a route") {
-        let draft = read_route(&section, listeners, upstreams, policies);
+    for mut section in document.repeated("routes", "a route") {
+        let draft = read_route(&mut section, listeners, upstreams, policies);
         section.finish();
         let Some(draft) = draft else { continue };
         if let Some(first) = known.get(draft.name) {
@@ -72,7 +80,7 @@ pub(super) fn read<'s>(
 }
 
 fn read_route<'s>(
-    section: &Section<'s, '_>,
+    section: &mut Section<'s, '_>,
     listeners: &mut Listeners<'s>,
     upstreams: &mut Names<'s, Upstream>,
     policies: &mut Names<'s, Policy>,
@@ -82,6 +90,7 @@ fn read_route<'s>(
     let name = name.and_then(|item| item.string());
     if let Some(name) = &name {
         check_name(name.value, "route", name.at, report);
+        section.what = format!("route \"{}\"", name.value);
     }
     let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
     let hosts = section.required("hosts", help);
@@ -148,7 +157,7 @@ fn claim_of(
     hosts: Option<Vec<Placed<'_, HostPattern>>>,
     paths: Option<Vec<Placed<'_, PathPattern>>>,
     methods: Option<MethodSet>,
-    listeners: Option<Vec<(Placed<'_, &str>, Option<Arc<Listener>>)>>,
+    listeners: Option<Vec<ListenerName<'_>>>,
 ) -> Option<Claim> {
     let claim = Claim {
         hosts: hosts?.into_iter().map(|host| host.value).collect(),
@@ -156,7 +165,7 @@ fn claim_of(
         methods: methods?,
         listeners: listeners?
             .into_iter()
-            .map(|(name, _)| name.value.to_owned())
+            .map(|name| name.value.to_owned())
             .collect(),
     };
     let empty = claim.hosts.is_empty() || claim.paths.is_empty() || claim.listeners.is_empty();
@@ -214,21 +223,24 @@ fn read_stream(item: &Item<'_, '_>) -> Option<Stream> {
 fn read_listeners<'s>(
     item: &Item<'s, '_>,
     listeners: &mut Names<'s, Listener>,
-) -> Vec<(Placed<'s, &'s str>, Option<Arc<Listener>>)> {
+) -> Vec<ListenerName<'s>> {
     let report = item.report();
-    let mut found: Vec<(Placed<'s, &str>, Option<Arc<Listener>>)> = Vec::new();
+    let mut found: Vec<ListenerName<'s>> = Vec::new();
     for entry in item.list() {
-        let Some(name) = entry.string() else { continue };
-        if found.iter().any(|(known, _)| known.value == name.value) {
-            report.warning(
-                name.at,
-                format!("listener \"{}\" is named twice", name.value),
-            );
+        let Some(Placed { value, at }) = entry.string() else {
+            continue;
+        };
+        if found.iter().any(|known| known.value == value) {
+            report.warning(at, format!("listener \"{value}\" is named twice"));
             continue;
         }
         let listener = listeners.lookup(&entry, report);
-        if listener.is_some() || listeners.contains(name.value) {
-            found.push((name, listener));
+        if listeners.contains(value) {
+            found.push(ListenerName {
+                value,
+                at,
+                listener,
+            });
         }
     }
     found
@@ -251,20 +263,21 @@ fn check_stream(stream: Stream, methods: &MethodSet, at: At<'_>, report: &Report
 fn check_reachable(
     route: &Placed<'_, &str>,
     hosts: &[Placed<'_, HostPattern>],
-    listeners: &[(Placed<'_, &str>, Option<Arc<Listener>>)],
+    listeners: &[ListenerName<'_>],
     report: &Report,
 ) {
     let mut served = Vec::new();
-    for (name, listener) in listeners {
-        // A faulty listener was reported; nothing can be said about what it would serve.
-        let Some(listener) = listener else { return };
+    for name in listeners {
+        // Nothing can be said about what a faulty listener would serve.
+        let Some(listener) = &name.listener else {
+            return;
+        };
         match &listener.kind {
             ListenerKind::Tls { .. } => served.push(listener),
             ListenerKind::Redirect { .. } => {
-                let message = format!(
-                    "listener \"{}\" only redirects, no route is served there",
-                    name.value
-                );
+                let name_of = name.value;
+                let message =
+                    format!("listener \"{name_of}\" only redirects, no route is served there");
                 report.warning(name.at, message);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::Document;
-use super::model::{Config, Log, LogSink};
+use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
 use super::{listeners, policies, routes, upstreams};
@@ -40,6 +40,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let shutdown_timeout = document.item("shutdown_timeout");
     let shutdown_timeout = shutdown_timeout.and_then(|item| item.duration());
     document.finish();
+    warn_unholdable(&policies, body_memory, report);
 
     trust.warn_unused(report);
     upstreams.warn_unused(report);
@@ -115,6 +116,19 @@ impl<'s, T> Names<'s, T> {
         entries
             .map(|(name, entry)| Some((name.to_owned(), entry.value?)))
             .collect()
+    }
+}
+
+/// A body that may never be held is never let through.
+fn warn_unholdable(policies: &Names<'_, Policy>, body_memory: usize, report: &Report) {
+    for (name, at, policy) in policies.iter() {
+        let limit = policy.map_or(0, |policy| policy.request_body_limit);
+        if limit > body_memory {
+            let message = format!(
+                "policy \"{name}\" allows bodies of {limit} bytes, but [limits] body_memory is {body_memory} for all"
+            );
+            report.warning(at, message);
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct TestResult {
     pub description: String,
     /// Its index among the files that were given.
     pub file: usize,
+    /// Its index among its file's tests.
+    pub place: usize,
     pub stages: Vec<StageResult>,
 }
 
@@ -129,20 +131,23 @@ pub fn run(
     overrides: &Overrides,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Report {
-    let tests: Vec<(usize, &Test)> = files
+    let tests: Vec<(usize, usize, &Test)> = files
         .iter()
         .enumerate()
-        .flat_map(|(file, tests)| tests.tests.iter().map(move |test| (file, test)))
+        .flat_map(|(file, tests)| {
+            let tests = tests.tests.iter().enumerate();
+            tests.map(move |(place, test)| (file, place, test))
+        })
         .collect();
     let results: Vec<OnceLock<TestResult>> = tests.iter().map(|_| OnceLock::new()).collect();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
-        while let Some(((file, test), slot)) = {
+        while let Some((&(file, place, test), slot)) = {
             let at = next.fetch_add(1, Ordering::Relaxed);
             tests.get(at).zip(results.get(at))
         } {
             // Each slot is one worker's: it is never set before.
-            let _ = slot.set(run_test(player, *file, test, overrides));
+            let _ = slot.set(run_test(player, (file, place), test, overrides));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         }
     };
@@ -164,7 +169,12 @@ pub fn run(
     }
 }
 
-fn run_test(player: &dyn Play, file: usize, test: &Test, overrides: &Overrides) -> TestResult {
+fn run_test(
+    player: &dyn Play,
+    (file, place): (usize, usize),
+    test: &Test,
+    overrides: &Overrides,
+) -> TestResult {
     let stages = test
         .stages
         .iter()
@@ -192,6 +202,7 @@ fn run_test(player: &dyn Play, file: usize, test: &Test, overrides: &Overrides) 
         id: test.id.clone(),
         description: test.description.clone(),
         file,
+        place,
         stages,
     }
 }

@@ -164,9 +164,10 @@ pub fn time_text(time: &Asn1TimeRef) -> String {
     let Ok(since) = epoch.diff(time) else {
         return time.to_string();
     };
-    let (year, month, day) = civil_date(i64::from(since.days));
-    let (hours, minutes) = (since.secs / 3600, since.secs % 3600 / 60);
-    let seconds = since.secs % 60;
+    let total = i64::from(since.days) * 86_400 + i64::from(since.secs);
+    let (day, second) = (total.div_euclid(86_400), total.rem_euclid(86_400));
+    let (year, month, day) = civil_date(day);
+    let (hours, minutes, seconds) = (second / 3600, second % 3600 / 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
 }
 
@@ -371,11 +372,11 @@ fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32]
 fn readable_by_others(path: &Path) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o007 != 0).then(|| {
+    (mode & 0o004 != 0).then(|| {
         Finding::warning(
             Part::Key,
             format!(
-                "{} can be used by everybody on this machine (mode {:04o})",
+                "{} can be read by everybody on this machine (mode {:04o})",
                 path.display(),
                 mode & 0o7777
             ),

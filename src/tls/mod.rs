@@ -1,7 +1,9 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
+pub mod acceptor;
 pub mod issue;
 mod materials;
+pub mod reason;
 mod resolver;
 
 use openssl::pkey::{PKey, Private};

@@ -36,7 +36,10 @@ pub(crate) struct Scope<'a> {
 impl Template {
     /// # Errors
     /// The byte range and name of a macro that is no variable.
-    pub(crate) fn compile(text: &str, scope: &mut Scope<'_>) -> Result<Self, (std::ops::Range<usize>, String)> {
+    pub(crate) fn compile(
+        text: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<Self, (std::ops::Range<usize>, String)> {
         let mut parts = Vec::new();
         let mut rest = 0;
         while let Some(open) = text[rest..].find("%{").map(|i| i + rest) {
@@ -48,7 +51,9 @@ impl Template {
                 return Err((open..close + 1, name.to_owned()));
             };
             if open > rest {
-                parts.push(Part::Literal(scope.literals.push(&text.as_bytes()[rest..open])));
+                parts.push(Part::Literal(
+                    scope.literals.push(&text.as_bytes()[rest..open]),
+                ));
             }
             parts.push(Part::Macro(compiled));
             rest = close + 1;
@@ -96,13 +101,22 @@ mod tests {
             literals: &mut literals,
             slot: &mut slot,
         };
-        assert!(Template::compile("plain %{ text", &mut scope).unwrap().is_literal());
-        let Template::Parts(parts) = Template::compile("a%{tx.Foo}b%{REQUEST_HEADERS.Host}%{unique_id}", &mut scope).unwrap()
+        assert!(
+            Template::compile("plain %{ text", &mut scope)
+                .unwrap()
+                .is_literal()
+        );
+        let Template::Parts(parts) =
+            Template::compile("a%{tx.Foo}b%{REQUEST_HEADERS.Host}%{unique_id}", &mut scope)
+                .unwrap()
         else {
             panic!("has macros")
         };
         assert_eq!(parts[1], Part::Macro(Macro::Tx(7)));
-        assert_eq!(parts[3], Part::Macro(Macro::Keyed(Variable::RequestHeaders, (*b"Host").into())));
+        assert_eq!(
+            parts[3],
+            Part::Macro(Macro::Keyed(Variable::RequestHeaders, (*b"Host").into()))
+        );
         assert_eq!(parts[4], Part::Macro(Macro::Scalar(Variable::UniqueId)));
         assert_eq!(
             Template::compile("x %{nonsense.y}", &mut scope),

@@ -60,15 +60,29 @@ impl Store {
 
     /// Every live variable's name and value.
     pub(super) fn variables(&self, kind: Variable, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.with(kind, key, |c| c.variables.iter().map(|e| (e.name.clone(), e.value.clone())).collect())
-            .unwrap_or_default()
+        self.with(kind, key, |c| {
+            c.variables
+                .iter()
+                .map(|e| (e.name.clone(), e.value.clone()))
+                .collect()
+        })
+        .unwrap_or_default()
     }
 
     /// Changes one variable; `change` gets its value and returns the new one, None to remove it.
-    pub(super) fn update(&self, kind: Variable, key: &[u8], name: &[u8], change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>) {
+    pub(super) fn update(
+        &self,
+        kind: Variable,
+        key: &[u8],
+        name: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
+    ) {
         self.with(kind, key, |c| {
             let now = Instant::now();
-            let at = c.variables.iter().position(|e| e.name.eq_ignore_ascii_case(name));
+            let at = c
+                .variables
+                .iter()
+                .position(|e| e.name.eq_ignore_ascii_case(name));
             let value = change(at.map(|i| c.variables[i].value.as_slice()));
             match (at, value) {
                 (Some(at), Some(mut value)) => {
@@ -97,41 +111,66 @@ impl Store {
     pub(super) fn expire(&self, kind: Variable, key: &[u8], name: &[u8], seconds: u64) {
         self.with(kind, key, |c| {
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
-            for entry in c.variables.iter_mut().filter(|e| e.name.eq_ignore_ascii_case(name)) {
+            for entry in c
+                .variables
+                .iter_mut()
+                .filter(|e| e.name.eq_ignore_ascii_case(name))
+            {
                 entry.expires = at;
             }
         });
     }
 
     /// Lowers a counter by `amount` for every `seconds` since it last changed.
-    pub(super) fn deprecate(&self, kind: Variable, key: &[u8], name: &[u8], amount: i64, seconds: u64) {
+    pub(super) fn deprecate(
+        &self,
+        kind: Variable,
+        key: &[u8],
+        name: &[u8],
+        amount: i64,
+        seconds: u64,
+    ) {
         self.with(kind, key, |c| {
             let now = Instant::now();
-            for entry in c.variables.iter_mut().filter(|e| e.name.eq_ignore_ascii_case(name)) {
+            for entry in c
+                .variables
+                .iter_mut()
+                .filter(|e| e.name.eq_ignore_ascii_case(name))
+            {
                 let steps = now.duration_since(entry.changed).as_secs() / seconds.max(1);
                 if steps == 0 {
                     continue;
                 }
                 let steps = i64::try_from(steps).unwrap_or(i64::MAX);
-                let value = super::transaction::atoi(&entry.value).saturating_sub(amount.saturating_mul(steps));
+                let value = super::transaction::atoi(&entry.value)
+                    .saturating_sub(amount.saturating_mul(steps));
                 entry.value = value.max(0).to_string().into_bytes();
                 entry.changed = now;
             }
         });
     }
 
-    fn with<R>(&self, kind: Variable, key: &[u8], act: impl FnOnce(&mut Collection) -> R) -> Option<R> {
+    fn with<R>(
+        &self,
+        kind: Variable,
+        key: &[u8],
+        act: impl FnOnce(&mut Collection) -> R,
+    ) -> Option<R> {
         let key = key[..key.len().min(MOST_BYTES)].to_vec();
         let mut all = self.lock();
         let collection = all.get_mut(&(kind, key))?;
         let now = Instant::now();
-        collection.variables.retain(|e| e.expires.is_none_or(|at| at > now));
+        collection
+            .variables
+            .retain(|e| e.expires.is_none_or(|at| at > now));
         collection.used = now;
         Some(act(collection))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(Variable, Vec<u8>), Collection>> {
-        self.collections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.collections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,10 +194,19 @@ mod tests {
     fn counts_and_removes() {
         let store = Store::default();
         store.open(Variable::Ip, b"1.2.3.4", 60);
-        let add = |old: Option<&[u8]>| Some((super::super::transaction::atoi(old.unwrap_or(b"0")) + 1).to_string().into_bytes());
+        let add = |old: Option<&[u8]>| {
+            Some(
+                (super::super::transaction::atoi(old.unwrap_or(b"0")) + 1)
+                    .to_string()
+                    .into_bytes(),
+            )
+        };
         store.update(Variable::Ip, b"1.2.3.4", b"Hits", add);
         store.update(Variable::Ip, b"1.2.3.4", b"hits", add);
-        assert_eq!(store.variables(Variable::Ip, b"1.2.3.4"), [(b"Hits".to_vec(), b"2".to_vec())]);
+        assert_eq!(
+            store.variables(Variable::Ip, b"1.2.3.4"),
+            [(b"Hits".to_vec(), b"2".to_vec())]
+        );
         store.expire(Variable::Ip, b"1.2.3.4", b"HITS", 0);
         assert!(store.variables(Variable::Ip, b"1.2.3.4").is_empty());
         assert!(store.variables(Variable::Ip, b"other").is_empty());
@@ -173,7 +221,9 @@ mod tests {
         assert!(store.lock().len() <= MOST_COLLECTIONS);
         store.open(Variable::User, b"u", 600);
         for n in 0..MOST_VARIABLES + 10 {
-            store.update(Variable::User, b"u", n.to_string().as_bytes(), |_| Some(vec![b'x'; MOST_BYTES * 2]));
+            store.update(Variable::User, b"u", n.to_string().as_bytes(), |_| {
+                Some(vec![b'x'; MOST_BYTES * 2])
+            });
         }
         let held = store.variables(Variable::User, b"u");
         assert_eq!(held.len(), MOST_VARIABLES);

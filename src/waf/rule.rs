@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::macros::Template;
 use super::operators::Operator;
-use super::transform::Transformation;
 use super::transaction::Phase;
+use super::transform::Transformation;
 use super::variables::{Target, TargetList, Variable};
 
 /// A rule with all links of its chain.
@@ -203,7 +203,9 @@ impl RuleSelection {
     }
 
     pub(crate) fn contains(&self, index: usize) -> bool {
-        self.words.get(index / 64).is_some_and(|w| w & (1 << (index % 64)) != 0)
+        self.words
+            .get(index / 64)
+            .is_some_and(|w| w & (1 << (index % 64)) != 0)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

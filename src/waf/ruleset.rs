@@ -122,16 +122,23 @@ impl RuleSet {
 
     /// Every rule in load order.
     pub fn summaries(&self) -> impl Iterator<Item = RuleSummary> {
-        self.rules.iter().zip(&self.touched).map(|(rule, touched)| RuleSummary {
-            id: rule.id,
-            phase: rule.phase as u8,
-            severity: rule.about.severity,
-            message: rule.about.message.as_ref().map_or(String::new(), |m| self.show(m)),
-            tags: rule.about.tags.iter().map(|t| self.show(t)).collect(),
-            file: rule.about.file.to_path_buf(),
-            line: rule.about.line,
-            changed_by: touched.by.clone(),
-        })
+        self.rules
+            .iter()
+            .zip(&self.touched)
+            .map(|(rule, touched)| RuleSummary {
+                id: rule.id,
+                phase: rule.phase as u8,
+                severity: rule.about.severity,
+                message: rule
+                    .about
+                    .message
+                    .as_ref()
+                    .map_or(String::new(), |m| self.show(m)),
+                tags: rule.about.tags.iter().map(|t| self.show(t)).collect(),
+                file: rule.about.file.to_path_buf(),
+                line: rule.about.line,
+                changed_by: touched.by.clone(),
+            })
     }
 
     /// `0` or `1`
@@ -144,13 +151,18 @@ impl RuleSet {
     }
 
     pub(super) fn slot_name(&self, slot: u32) -> Slice {
-        self.constants.slot_names.get(slot as usize).copied().unwrap_or_default()
+        self.constants
+            .slot_names
+            .get(slot as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// A template as it was written.
     fn show(&self, template: &super::macros::Template) -> String {
         use super::macros::{Macro, Part, Template};
-        let literal = |slice: &Slice| String::from_utf8_lossy(self.literals.at(*slice)).into_owned();
+        let literal =
+            |slice: &Slice| String::from_utf8_lossy(self.literals.at(*slice)).into_owned();
         let part = |part: &Part| match part {
             Part::Literal(slice) => literal(slice),
             Part::Macro(Macro::Tx(slot)) => format!("%{{tx.{}}}", self.names.name(*slot)),
@@ -170,7 +182,8 @@ impl Constants {
     fn new(literals: &mut Text, names: &Names) -> Self {
         Self {
             digits: [b"0", b"1"].map(|d| literals.push(d)),
-            processors: ["URLENCODED", "MULTIPART", "JSON", "XML", "RAW"].map(|p| literals.push(p.as_bytes())),
+            processors: ["URLENCODED", "MULTIPART", "JSON", "XML", "RAW"]
+                .map(|p| literals.push(p.as_bytes())),
             slot_names: names.iter().map(|n| literals.push(n.as_bytes())).collect(),
         }
     }
@@ -261,7 +274,9 @@ impl RuleSetBuilder {
         }
         let settings = &mut compiled.settings;
         settings.engine = self.engine.unwrap_or(settings.engine);
-        settings.request_body_limit = self.request_body_limit.unwrap_or(settings.request_body_limit);
+        settings.request_body_limit = self
+            .request_body_limit
+            .unwrap_or(settings.request_body_limit);
         if self.front_door && compiled.body_access_said.is_none() {
             settings.request_body_access = true;
         }

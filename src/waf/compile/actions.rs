@@ -22,7 +22,10 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("exec", "no program runs on a stranger's request"),
     ("pause", "holding connections open helps the attacker"),
     ("proxy", "where a request goes is the routes' business"),
-    ("xmlns", "only XML:/* and XML://@* are supported, which need no namespaces"),
+    (
+        "xmlns",
+        "only XML:/* and XML://@* are supported, which need no namespaces",
+    ),
 ];
 
 /// What the actions of one link say, defaults merged in.
@@ -97,7 +100,9 @@ impl Reader<'_, '_, '_> {
             "multimatch" => into.multi_match = true,
             "capture" => into.capture = true,
             "skip" => into.skip = self.number(action, 1, u32::MAX).or(into.skip),
-            "skipafter" => into.skip_after = self.argument(action).map(|a| a.node.trim().to_owned()),
+            "skipafter" => {
+                into.skip_after = self.argument(action).map(|a| a.node.trim().to_owned())
+            }
             "msg" => into.message = self.template(action),
             "logdata" => into.data = self.template(action),
             "severity" => into.severity = self.severity(action),
@@ -122,7 +127,10 @@ impl Reader<'_, '_, '_> {
             "initcol" => {
                 let (collection, key) = self.assignment(action)?;
                 let collection = self.persistent(&collection)?;
-                Some(Effect::OpenCollection { collection, key: self.text(&key)? })
+                Some(Effect::OpenCollection {
+                    collection,
+                    key: self.text(&key)?,
+                })
             }
             "setuid" | "setsid" | "setrsc" => {
                 let collection = match name {
@@ -130,29 +138,44 @@ impl Reader<'_, '_, '_> {
                     "setsid" => Variable::Session,
                     _ => Variable::Resource,
                 };
-                Some(Effect::SetId { collection, key: self.template(action)? })
+                Some(Effect::SetId {
+                    collection,
+                    key: self.template(action)?,
+                })
             }
             "setenv" => {
                 let (name, value) = self.assignment(action)?;
-                Some(Effect::SetEnvironment { name: self.text(&name)?, value: self.text(&value)? })
+                Some(Effect::SetEnvironment {
+                    name: self.text(&name)?,
+                    value: self.text(&value)?,
+                })
             }
             "ctl" => self.control(action).map(Effect::Control),
-            "sanitisearg" | "sanitizearg" => Some(Effect::Mask(Variable::Args, self.template(action)?)),
-            "sanitiserequestheader" | "sanitizerequestheader" => {
-                Some(Effect::Mask(Variable::RequestHeaders, self.template(action)?))
+            "sanitisearg" | "sanitizearg" => {
+                Some(Effect::Mask(Variable::Args, self.template(action)?))
             }
-            "sanitiseresponseheader" | "sanitizeresponseheader" => {
-                Some(Effect::Mask(Variable::ResponseHeaders, self.template(action)?))
-            }
-            "sanitisematched" | "sanitizematched" | "sanitisematchedbytes" | "sanitizematchedbytes" => {
-                Some(Effect::MaskMatched)
-            }
+            "sanitiserequestheader" | "sanitizerequestheader" => Some(Effect::Mask(
+                Variable::RequestHeaders,
+                self.template(action)?,
+            )),
+            "sanitiseresponseheader" | "sanitizeresponseheader" => Some(Effect::Mask(
+                Variable::ResponseHeaders,
+                self.template(action)?,
+            )),
+            "sanitisematched"
+            | "sanitizematched"
+            | "sanitisematchedbytes"
+            | "sanitizematchedbytes" => Some(Effect::MaskMatched),
             _ => {
                 match REFUSED.iter().find(|(n, _)| *n == name) {
-                    Some((_, why)) => self.report.error(action.name.span, format!("action `{name}` is refused: {why}")),
-                    None => self
-                        .report
-                        .error(action.name.span, format!("unknown action `{}`", action.name.node)),
+                    Some((_, why)) => self.report.error(
+                        action.name.span,
+                        format!("action `{name}` is refused: {why}"),
+                    ),
+                    None => self.report.error(
+                        action.name.span,
+                        format!("unknown action `{}`", action.name.node),
+                    ),
                 }
                 None
             }
@@ -160,7 +183,9 @@ impl Reader<'_, '_, '_> {
     }
 
     fn transformation(&mut self, action: &ActionSyntax, into: &mut Actions) {
-        let Some(argument) = self.argument(action) else { return };
+        let Some(argument) = self.argument(action) else {
+            return;
+        };
         let name = argument.node.trim();
         if name.eq_ignore_ascii_case("none") {
             into.transformations.clear();
@@ -168,17 +193,25 @@ impl Reader<'_, '_, '_> {
         }
         match Transformation::from_name(name) {
             Some(t) => into.transformations.push(t),
-            None => self.report.error(argument.span, format!("unknown transformation `{name}`")),
+            None => self
+                .report
+                .error(argument.span, format!("unknown transformation `{name}`")),
         }
     }
 
     fn allow(&mut self, action: &ActionSyntax) -> Option<Decision> {
-        let scope = match action.argument.as_ref().map(|a| a.node.trim().to_ascii_lowercase()).as_deref() {
+        let scope = match action
+            .argument
+            .as_ref()
+            .map(|a| a.node.trim().to_ascii_lowercase())
+            .as_deref()
+        {
             None | Some("") => AllowScope::Transaction,
             Some("phase") => AllowScope::Phase,
             Some("request") => AllowScope::Request,
             Some(_) => {
-                self.report.error(action.span, "allow, allow:phase or allow:request");
+                self.report
+                    .error(action.span, "allow, allow:phase or allow:request");
                 return None;
             }
         };
@@ -187,7 +220,14 @@ impl Reader<'_, '_, '_> {
 
     fn severity(&mut self, action: &ActionSyntax) -> Option<u8> {
         const NAMES: [&str; 8] = [
-            "EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG",
+            "EMERGENCY",
+            "ALERT",
+            "CRITICAL",
+            "ERROR",
+            "WARNING",
+            "NOTICE",
+            "INFO",
+            "DEBUG",
         ];
         let argument = self.argument(action)?;
         let word = argument.node.trim();
@@ -197,7 +237,10 @@ impl Reader<'_, '_, '_> {
             .or_else(|| word.parse().ok().filter(|&n: &usize| n < NAMES.len()));
         if level.is_none() {
             let names = NAMES.join(", ");
-            self.report.error(argument.span, format!("a severity is 0 to 7 or one of {names}"));
+            self.report.error(
+                argument.span,
+                format!("a severity is 0 to 7 or one of {names}"),
+            );
         }
         level.and_then(|l| u8::try_from(l).ok())
     }
@@ -236,10 +279,16 @@ impl Reader<'_, '_, '_> {
             return None;
         };
         match Variable::from_name(collection.trim()) {
-            Some(Variable::Tx) if !name.contains("%{") => Some(Place::Slot(self.shared.names.intern(name))),
+            Some(Variable::Tx) if !name.contains("%{") => {
+                Some(Place::Slot(self.shared.names.intern(name)))
+            }
             Some(Variable::Tx) => Some(Place::Named(self.text_at(name, at)?)),
             Some(
-                v @ (Variable::Ip | Variable::Global | Variable::Resource | Variable::Session | Variable::User),
+                v @ (Variable::Ip
+                | Variable::Global
+                | Variable::Resource
+                | Variable::Session
+                | Variable::User),
             ) => Some(Place::Collection(v, self.text_at(name, at)?)),
             Some(Variable::Env) => Some(Place::Collection(Variable::Env, self.text_at(name, at)?)),
             _ => {
@@ -255,23 +304,40 @@ impl Reader<'_, '_, '_> {
     fn expire(&mut self, action: &ActionSyntax) -> Option<Effect> {
         let (target, seconds) = self.assignment(action)?;
         let (collection, name) = self.collection_name(&target)?;
-        let name = self.text(&Spanned { node: name, span: target.span })?;
-        Some(Effect::ExpireVariable { collection, name, seconds: self.text(&seconds)? })
+        let name = self.text(&Spanned {
+            node: name,
+            span: target.span,
+        })?;
+        Some(Effect::ExpireVariable {
+            collection,
+            name,
+            seconds: self.text(&seconds)?,
+        })
     }
 
     fn deprecate(&mut self, action: &ActionSyntax) -> Option<Effect> {
         let (target, rate) = self.assignment(action)?;
         let (collection, name) = self.collection_name(&target)?;
-        let parsed = rate
-            .node
-            .split_once('/')
-            .and_then(|(amount, seconds)| Some((amount.trim().parse().ok()?, seconds.trim().parse().ok()?)));
+        let parsed = rate.node.split_once('/').and_then(|(amount, seconds)| {
+            Some((amount.trim().parse().ok()?, seconds.trim().parse().ok()?))
+        });
         let Some((amount, seconds)) = parsed.filter(|&(_, s): &(i64, u64)| s > 0) else {
-            self.report.error(rate.span, "deprecatevar takes COLLECTION.NAME=AMOUNT/SECONDS");
+            self.report.error(
+                rate.span,
+                "deprecatevar takes COLLECTION.NAME=AMOUNT/SECONDS",
+            );
             return None;
         };
-        let name = self.text(&Spanned { node: name, span: target.span })?;
-        Some(Effect::DeprecateVariable { collection, name, amount, seconds })
+        let name = self.text(&Spanned {
+            node: name,
+            span: target.span,
+        })?;
+        Some(Effect::DeprecateVariable {
+            collection,
+            name,
+            amount,
+            seconds,
+        })
     }
 
     fn collection_name(&mut self, target: &Spanned<String>) -> Option<(Variable, String)> {
@@ -279,7 +345,10 @@ impl Reader<'_, '_, '_> {
             self.report.error(target.span, "COLLECTION.NAME is needed");
             return None;
         };
-        let collection = Spanned { node: collection.to_owned(), span: target.span };
+        let collection = Spanned {
+            node: collection.to_owned(),
+            span: target.span,
+        };
         Some((self.persistent(&collection)?, name.to_owned()))
     }
 
@@ -287,7 +356,11 @@ impl Reader<'_, '_, '_> {
         let variable = Variable::from_name(name.node.trim()).filter(|v| {
             matches!(
                 v,
-                Variable::Ip | Variable::Global | Variable::Resource | Variable::Session | Variable::User
+                Variable::Ip
+                    | Variable::Global
+                    | Variable::Resource
+                    | Variable::Session
+                    | Variable::User
             )
         });
         if variable.is_none() {
@@ -327,8 +400,18 @@ impl Reader<'_, '_, '_> {
             "ruleremovetargetbyid" => self.remove_targets("byid", &value)?,
             "ruleremovetargetbytag" => self.remove_targets("bytag", &value)?,
             "ruleremovetargetbymsg" => self.remove_targets("bymsg", &value)?,
-            "debugloglevel" => return self.refuse(&option, "there is no debug log; `rules explain` shows what happened"),
-            "hashengine" | "hashenforcement" => return self.refuse(&option, "responses are not rewritten, so there is nothing to hash"),
+            "debugloglevel" => {
+                return self.refuse(
+                    &option,
+                    "there is no debug log; `rules explain` shows what happened",
+                );
+            }
+            "hashengine" | "hashenforcement" => {
+                return self.refuse(
+                    &option,
+                    "responses are not rewritten, so there is nothing to hash",
+                );
+            }
             _ => return self.refuse(&option, &format!("unknown ctl option `{}`", option.node)),
         })
     }
@@ -385,16 +468,28 @@ impl Reader<'_, '_, '_> {
             }
         }
         if selection.is_empty() {
-            self.report.warning(value.span, format!("no rule fits `{}`: this exclusion does nothing", value.node));
+            self.report.warning(
+                value.span,
+                format!("no rule fits `{}`: this exclusion does nothing", value.node),
+            );
         }
         Some(selection)
     }
 
     fn remove_targets(&mut self, kind: &str, value: &Spanned<String>) -> Option<Control> {
         let Some((what, target)) = value.node.split_once(';') else {
-            return self.refuse(value, "RULES;TARGET is needed, for example 942100;ARGS:comment");
+            return self.refuse(
+                value,
+                "RULES;TARGET is needed, for example 942100;ARGS:comment",
+            );
         };
-        let selection = self.selection(kind, &Spanned { node: what.to_owned(), span: value.span })?;
+        let selection = self.selection(
+            kind,
+            &Spanned {
+                node: what.to_owned(),
+                span: value.span,
+            },
+        )?;
         let (variable, selector) = match target.trim().split_once(':') {
             Some((variable, selector)) => (variable, Some(selector.trim_matches('\''))),
             None => (target.trim(), None),
@@ -402,16 +497,28 @@ impl Reader<'_, '_, '_> {
         let syntax = TargetSyntax {
             exclude: true,
             count: false,
-            variable: Spanned { node: variable.to_owned(), span: value.span },
-            selector: selector.map(|s| Spanned { node: selector_of(s), span: value.span }),
+            variable: Spanned {
+                node: variable.to_owned(),
+                span: value.span,
+            },
+            selector: selector.map(|s| Spanned {
+                node: selector_of(s),
+                span: value.span,
+            }),
             span: value.span,
         };
-        Some(Control::RemoveTargets(std::sync::Arc::new(selection), self.shared.target(&syntax, self.report)?))
+        Some(Control::RemoveTargets(
+            std::sync::Arc::new(selection),
+            self.shared.target(&syntax, self.report)?,
+        ))
     }
 
     fn argument(&mut self, action: &ActionSyntax) -> Option<Spanned<String>> {
         if action.argument.is_none() {
-            self.report.error(action.span, format!("`{}` needs an argument", action.name.node));
+            self.report.error(
+                action.span,
+                format!("`{}` needs an argument", action.name.node),
+            );
         }
         action.argument.clone()
     }
@@ -420,10 +527,16 @@ impl Reader<'_, '_, '_> {
     fn assignment(&mut self, action: &ActionSyntax) -> Option<(Spanned<String>, Spanned<String>)> {
         let argument = self.argument(action)?;
         let Some((name, value)) = argument.node.split_once('=') else {
-            self.report.error(argument.span, format!("`{}` takes NAME=VALUE", action.name.node));
+            self.report.error(
+                argument.span,
+                format!("`{}` takes NAME=VALUE", action.name.node),
+            );
             return None;
         };
-        let spanned = |text: &str| Spanned { node: text.to_owned(), span: argument.span };
+        let spanned = |text: &str| Spanned {
+            node: text.to_owned(),
+            span: argument.span,
+        };
         Some((spanned(name), spanned(value)))
     }
 
@@ -440,18 +553,32 @@ impl Reader<'_, '_, '_> {
         match self.shared.template(text) {
             Ok(template) => Some(template),
             Err((_, name)) => {
-                self.report.error(at.span, format!("%{{{name}}}: there is no such variable"));
+                self.report
+                    .error(at.span, format!("%{{{name}}}: there is no such variable"));
                 None
             }
         }
     }
 
-    fn number<T: TryFrom<u64> + Into<u64> + Copy>(&mut self, action: &ActionSyntax, low: T, high: T) -> Option<T> {
+    fn number<T: TryFrom<u64> + Into<u64> + Copy>(
+        &mut self,
+        action: &ActionSyntax,
+        low: T,
+        high: T,
+    ) -> Option<T> {
         let argument = self.argument(action)?;
         let (low, high): (u64, u64) = (low.into(), high.into());
-        let number = argument.node.trim().parse::<u64>().ok().filter(|n| (low..=high).contains(n));
+        let number = argument
+            .node
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .filter(|n| (low..=high).contains(n));
         if number.is_none() {
-            self.report.error(argument.span, format!("`{}` takes a number from {low} to {high}", action.name.node));
+            self.report.error(
+                argument.span,
+                format!("`{}` takes a number from {low} to {high}", action.name.node),
+            );
         }
         number.and_then(|n| T::try_from(n).ok())
     }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::seclang::{ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Span, Spanned, TargetSyntax};
+use crate::seclang::{
+    ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Span, Spanned, TargetSyntax,
+};
 
 use super::Report;
 use super::exclusions;
@@ -110,8 +112,20 @@ impl Program {
                 targets,
                 replaced,
                 span,
-            } => exclusions::update_targets(&mut self.drafts, &name, &what, &targets, &replaced, span, report),
-            Directive::Setting { name, arguments, span } => {
+            } => exclusions::update_targets(
+                &mut self.drafts,
+                &name,
+                &what,
+                &targets,
+                &replaced,
+                span,
+                report,
+            ),
+            Directive::Setting {
+                name,
+                arguments,
+                span,
+            } => {
                 if exclusions::remove(&mut self.drafts, &name, &arguments, span, report) {
                     return;
                 }
@@ -136,7 +150,10 @@ impl Program {
     }
 
     fn add_link(&mut self, link: DraftLink, report: &mut Report<'_>) {
-        let chains = link.actions.iter().any(|a| a.name.node.eq_ignore_ascii_case("chain"));
+        let chains = link
+            .actions
+            .iter()
+            .any(|a| a.name.node.eq_ignore_ascii_case("chain"));
         if self.open {
             if let Some(draft) = self.drafts.last_mut() {
                 draft.links.push(link);
@@ -160,7 +177,11 @@ impl Program {
     }
 
     fn read_id(&mut self, link: &DraftLink, report: &mut Report<'_>) -> u64 {
-        let Some(action) = link.actions.iter().find(|a| a.name.node.eq_ignore_ascii_case("id")) else {
+        let Some(action) = link
+            .actions
+            .iter()
+            .find(|a| a.name.node.eq_ignore_ascii_case("id"))
+        else {
             report.error_with_help(
                 link.span,
                 "a rule without an id",
@@ -168,7 +189,10 @@ impl Program {
             );
             return 0;
         };
-        let id = action.argument.as_ref().and_then(|a| a.node.trim().parse::<u64>().ok());
+        let id = action
+            .argument
+            .as_ref()
+            .and_then(|a| a.node.trim().parse::<u64>().ok());
         let Some(id) = id.filter(|&id| id > 0) else {
             report.error(action.span, "an id is a whole number above 0");
             return 0;
@@ -177,7 +201,12 @@ impl Program {
             let at = report.locate(first);
             report.error(
                 action.span,
-                format!("id {id} is taken: {}:{}:{}", at.path.display(), at.line, at.column),
+                format!(
+                    "id {id} is taken: {}:{}:{}",
+                    at.path.display(),
+                    at.line,
+                    at.column
+                ),
             );
         }
         id
@@ -186,7 +215,17 @@ impl Program {
     fn set_default(&mut self, actions: Vec<ActionSyntax>, span: Span, report: &mut Report<'_>) {
         for action in &actions {
             let name = action.name.node.to_ascii_lowercase();
-            if matches!(name.as_str(), "id" | "rev" | "msg" | "logdata" | "chain" | "skip" | "skipafter" | "ctl" | "setvar") {
+            if matches!(
+                name.as_str(),
+                "id" | "rev"
+                    | "msg"
+                    | "logdata"
+                    | "chain"
+                    | "skip"
+                    | "skipafter"
+                    | "ctl"
+                    | "setvar"
+            ) {
                 report.error(action.span, format!("`{name}` cannot be a default action"));
             }
         }
@@ -198,8 +237,14 @@ impl Program {
 }
 
 fn read_phase(actions: &[ActionSyntax], report: &mut Report<'_>) -> Option<Phase> {
-    let action = actions.iter().rev().find(|a| a.name.node.eq_ignore_ascii_case("phase"))?;
-    let text = action.argument.as_ref().map(|a| a.node.trim().to_ascii_lowercase());
+    let action = actions
+        .iter()
+        .rev()
+        .find(|a| a.name.node.eq_ignore_ascii_case("phase"))?;
+    let text = action
+        .argument
+        .as_ref()
+        .map(|a| a.node.trim().to_ascii_lowercase());
     let phase = match text.as_deref() {
         Some("1") => Phase::RequestHeaders,
         Some("2" | "request") => Phase::RequestBody,
@@ -207,7 +252,10 @@ fn read_phase(actions: &[ActionSyntax], report: &mut Report<'_>) -> Option<Phase
         Some("4" | "response") => Phase::ResponseBody,
         Some("5" | "logging") => Phase::Logging,
         _ => {
-            report.error(action.span, "a phase is 1 to 5, or request (2), response (4), logging (5)");
+            report.error(
+                action.span,
+                "a phase is 1 to 5, or request (2), response (4), logging (5)",
+            );
             return None;
         }
     };

@@ -12,7 +12,10 @@ use super::draft::Draft;
 /// Inclusive ranges of rule ids: `1 2-5,"7"`.
 pub(super) fn parse_ids(text: &str) -> Option<Vec<(u64, u64)>> {
     let mut ranges = Vec::new();
-    for piece in text.split([',', ' ', '\t']).map(|p| p.trim_matches(['"', '\''])) {
+    for piece in text
+        .split([',', ' ', '\t'])
+        .map(|p| p.trim_matches(['"', '\'']))
+    {
         if piece.is_empty() {
             continue;
         }
@@ -41,12 +44,18 @@ impl Meant {
     /// `kind`: `ById`, `ByTag` or `ByMsg`, in lower case.
     pub(super) fn parse(kind: &str, text: &str) -> Result<Self, String> {
         if kind == "byid" {
-            return parse_ids(text)
-                .map(Self::Ids)
-                .ok_or_else(|| format!("`{text}` is not a list of rule ids or ranges such as 942100 or 942100-942199"));
+            return parse_ids(text).map(Self::Ids).ok_or_else(|| {
+                format!(
+                    "`{text}` is not a list of rule ids or ranges such as 942100 or 942100-942199"
+                )
+            });
         }
         let regex = Regex::new(text).map_err(|e| format!("not a regular expression: {e}"))?;
-        Ok(if kind == "bytag" { Self::Tag(regex) } else { Self::Message(regex) })
+        Ok(if kind == "bytag" {
+            Self::Tag(regex)
+        } else {
+            Self::Message(regex)
+        })
     }
 
     pub(super) fn covers(&self, draft: &Draft) -> bool {
@@ -66,7 +75,12 @@ pub(super) fn remove(
     span: Span,
     report: &mut Report<'_>,
 ) -> bool {
-    let Some(kind) = name.node.to_ascii_lowercase().strip_prefix("secruleremove").map(str::to_owned) else {
+    let Some(kind) = name
+        .node
+        .to_ascii_lowercase()
+        .strip_prefix("secruleremove")
+        .map(str::to_owned)
+    else {
         return false;
     };
     if !matches!(kind.as_str(), "byid" | "bytag" | "bymsg") {
@@ -89,7 +103,10 @@ pub(super) fn remove(
             touched = true;
         }
         if !touched {
-            report.warning(argument.span, format!("{} removes nothing: no rule before it fits", name.node));
+            report.warning(
+                argument.span,
+                format!("{} removes nothing: no rule before it fits", name.node),
+            );
         }
     }
     true
@@ -117,17 +134,26 @@ pub(super) fn update_targets(
         };
         touched = true;
         if !replaced.is_empty() {
-            starter.targets.retain(|t| !replaced.iter().any(|r| same_target(t, r)));
+            starter
+                .targets
+                .retain(|t| !replaced.iter().any(|r| same_target(t, r)));
         }
         for target in targets {
-            if !starter.targets.iter().any(|t| t.exclude == target.exclude && same_target(t, target)) {
+            if !starter
+                .targets
+                .iter()
+                .any(|t| t.exclude == target.exclude && same_target(t, target))
+            {
                 starter.targets.push(target.clone());
             }
         }
         draft.changed_by.push(span);
     }
     if !touched {
-        report.warning(what.span, format!("{} changes nothing: no rule before it fits", name.node));
+        report.warning(
+            what.span,
+            format!("{} changes nothing: no rule before it fits", name.node),
+        );
     }
 }
 
@@ -138,7 +164,9 @@ fn same_target(a: &TargetSyntax, b: &TargetSyntax) -> bool {
             Selector::Regex(r) => format!("/{r}/"),
         })
     };
-    a.variable.node.eq_ignore_ascii_case(&b.variable.node) && a.count == b.count && selector(a) == selector(b)
+    a.variable.node.eq_ignore_ascii_case(&b.variable.node)
+        && a.count == b.count
+        && selector(a) == selector(b)
 }
 
 /// `SecRuleUpdateActionById ID[:LINK] ACTIONS`
@@ -150,12 +178,22 @@ pub(super) fn update_actions(
     report: &mut Report<'_>,
 ) {
     let (number, link) = id.node.split_once(':').unwrap_or((&id.node, "0"));
-    let (Ok(number), Ok(link)) = (number.trim().parse::<u64>(), link.trim().parse::<usize>()) else {
-        return report.error(id.span, "an id, or an id and a link of its chain: 12345 or 12345:1");
+    let (Ok(number), Ok(link)) = (number.trim().parse::<u64>(), link.trim().parse::<usize>())
+    else {
+        return report.error(
+            id.span,
+            "an id, or an id and a link of its chain: 12345 or 12345:1",
+        );
     };
     for action in &actions {
-        if matches!(action.name.node.to_ascii_lowercase().as_str(), "id" | "phase" | "chain") {
-            report.error(action.span, format!("`{}` cannot be changed afterwards", action.name.node));
+        if matches!(
+            action.name.node.to_ascii_lowercase().as_str(),
+            "id" | "phase" | "chain"
+        ) {
+            report.error(
+                action.span,
+                format!("`{}` cannot be changed afterwards", action.name.node),
+            );
         }
     }
     let Some(draft) = drafts.iter_mut().find(|d| d.id == number) else {

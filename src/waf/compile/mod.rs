@@ -36,7 +36,8 @@ impl Report<'_> {
 
     fn error_with_help(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         let at = self.sources.locate(span);
-        self.diagnostics.push(Diagnostic::error(at, message).with_help(help));
+        self.diagnostics
+            .push(Diagnostic::error(at, message).with_help(help));
     }
 
     fn warning(&mut self, span: Span, message: impl Into<String>) {
@@ -111,7 +112,10 @@ impl Names {
 
     /// `name` in lower case.
     pub(crate) fn slot(&self, name: &[u8]) -> Option<u32> {
-        std::str::from_utf8(name).ok().and_then(|n| self.slots.get(n)).copied()
+        std::str::from_utf8(name)
+            .ok()
+            .and_then(|n| self.slots.get(n))
+            .copied()
     }
 
     pub(crate) fn name(&self, slot: u32) -> &str {

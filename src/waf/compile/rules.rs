@@ -71,7 +71,9 @@ pub(super) fn compile(
         skips.push(skip);
         let by = draft.changed_by.iter().map(|&s| report.locate(s));
         touched.push(Touched {
-            by: by.map(|at| format!("{}:{}", at.path.display(), at.line)).collect(),
+            by: by
+                .map(|at| format!("{}:{}", at.path.display(), at.line))
+                .collect(),
         });
     }
     let phases = arrange(&program, &indexes, &mut rules, &skips, report);
@@ -91,7 +93,12 @@ pub(super) fn compile(
 fn initial_variables(variables: &[(String, String)], shared: &mut Shared) -> Vec<(u32, Slice)> {
     variables
         .iter()
-        .map(|(name, value)| (shared.names.intern(name), shared.literals.push(value.as_bytes())))
+        .map(|(name, value)| {
+            (
+                shared.names.intern(name),
+                shared.literals.push(value.as_bytes()),
+            )
+        })
         .collect()
 }
 
@@ -104,11 +111,18 @@ fn check_overrides(program: &Program, variables: &[(String, String)], report: &m
         .flat_map(|l| &l.actions)
         .filter(|a| a.name.node.eq_ignore_ascii_case("setvar"))
     {
-        let Some((target, value)) = action.argument.as_ref().and_then(|a| a.node.split_once('=')) else {
+        let Some((target, value)) = action
+            .argument
+            .as_ref()
+            .and_then(|a| a.node.split_once('='))
+        else {
             continue;
         };
         let target = target.trim().to_ascii_lowercase();
-        let Some(name) = target.strip_prefix("tx.").or_else(|| target.strip_prefix("tx:")) else {
+        let Some(name) = target
+            .strip_prefix("tx.")
+            .or_else(|| target.strip_prefix("tx:"))
+        else {
             continue;
         };
         let ours = variables.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -179,8 +193,21 @@ impl RuleCompiler<'_, '_, '_, '_> {
 
     /// Rule-wide words belong to the starter; ModSecurity refuses some of them in chained rules.
     fn merge_chained(&mut self, link: &DraftLink, actions: Actions, starter: &mut Actions) {
-        let says = |word: &str| link.actions.iter().find(|a| a.name.node.eq_ignore_ascii_case(word));
-        for word in ["id", "skip", "skipafter", "deny", "drop", "allow", "block", "redirect"] {
+        let says = |word: &str| {
+            link.actions
+                .iter()
+                .find(|a| a.name.node.eq_ignore_ascii_case(word))
+        };
+        for word in [
+            "id",
+            "skip",
+            "skipafter",
+            "deny",
+            "drop",
+            "allow",
+            "block",
+            "redirect",
+        ] {
             if let Some(action) = says(word) {
                 self.reader.report.error(
                     action.span,
@@ -243,13 +270,21 @@ impl RuleCompiler<'_, '_, '_, '_> {
     fn link(&mut self, link: &DraftLink, actions: &mut Actions) -> Option<Link> {
         let effects = std::mem::take(&mut actions.effects).into();
         let Some(operator) = &link.operator else {
-            return Some(Link { test: None, effects });
+            return Some(Link {
+                test: None,
+                effects,
+            });
         };
-        let targets = self.reader.shared.target_list(&link.targets, self.reader.report);
+        let targets = self
+            .reader
+            .shared
+            .target_list(&link.targets, self.reader.report);
         let compiled = self.operator(operator, link.span);
         let argument = self.argument(operator);
         let Some(chain) = self.reader.shared.chains.intern(&actions.transformations) else {
-            self.reader.report.error(link.span, "too many different transformation chains");
+            self.reader
+                .report
+                .error(link.span, "too many different transformation chains");
             return None;
         };
         Some(Link {
@@ -268,9 +303,17 @@ impl RuleCompiler<'_, '_, '_, '_> {
     }
 
     fn operator(&mut self, syntax: &OperatorSyntax, at: Span) -> Option<Operator> {
-        let directory = self.reader.report.sources.path(at.file).parent().unwrap_or(Path::new(""));
+        let directory = self
+            .reader
+            .report
+            .sources
+            .path(at.file)
+            .parent()
+            .unwrap_or(Path::new(""));
         let read_data = |name: &str| (self.read)(&directory.join(name));
-        let context = CompileContext { read_data: &read_data };
+        let context = CompileContext {
+            read_data: &read_data,
+        };
         match Operator::compile(&syntax.name.node, &syntax.argument.node, &context) {
             Ok(operator) => {
                 if let Some(warning) = operator.warning() {
@@ -279,7 +322,10 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 Some(operator)
             }
             Err(error) => {
-                let span = error.at.as_ref().map_or(syntax.span, |_| syntax.argument.span);
+                let span = error
+                    .at
+                    .as_ref()
+                    .map_or(syntax.span, |_| syntax.argument.span);
                 let location = self.reader.report.locate(span);
                 let mut problem = Diagnostic::error(location, error.message);
                 problem.help = error.help;
@@ -326,7 +372,9 @@ fn arrange(
                 markers.entry(name.as_str()).or_default().push(place);
             }
             Item::Rule(draft) => {
-                let Some(index) = indexes[*draft] else { continue };
+                let Some(index) = indexes[*draft] else {
+                    continue;
+                };
                 let phase = rules[index].phase as usize - 1;
                 phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
             }
@@ -338,13 +386,23 @@ fn arrange(
             let rule = &mut rules[index as usize];
             rule.flow = match &skips[index as usize] {
                 Skip::None => Flow::Next,
-                Skip::Rules(count) => Flow::Jump(position.saturating_add(1).saturating_add(*count).min(length(list))),
+                Skip::Rules(count) => Flow::Jump(
+                    position
+                        .saturating_add(1)
+                        .saturating_add(*count)
+                        .min(length(list)),
+                ),
                 Skip::After(name, span) => {
                     let places = markers.get(name.as_str());
-                    if places.is_none() && !program.drafts.iter().any(|d| d.id.to_string() == *name) {
+                    if places.is_none() && !program.drafts.iter().any(|d| d.id.to_string() == *name)
+                    {
                         report.warning(*span, format!("skipAfter: there is no marker `{name}`; the rest of the phase is skipped"));
                     }
-                    let marker = places.into_iter().flatten().map(|p| p[phase]).find(|&at| at > position);
+                    let marker = places
+                        .into_iter()
+                        .flatten()
+                        .map(|p| p[phase])
+                        .find(|&at| at > position);
                     let by_id = || {
                         let id = name.parse::<u64>().ok()?;
                         let draft = program.drafts.iter().position(|d| d.id == id)?;
@@ -370,4 +428,3 @@ pub(in crate::waf) fn writes_slot(effect: &Effect) -> Option<u32> {
         _ => None,
     }
 }
-

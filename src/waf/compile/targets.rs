@@ -11,7 +11,11 @@ use crate::waf::variables::{REFUSED, Select, Shape, Target, TargetList, Variable
 use super::{Report, Shared};
 
 impl Shared {
-    pub(super) fn target_list(&mut self, targets: &[TargetSyntax], report: &mut Report<'_>) -> Option<Arc<TargetList>> {
+    pub(super) fn target_list(
+        &mut self,
+        targets: &[TargetSyntax],
+        report: &mut Report<'_>,
+    ) -> Option<Arc<TargetList>> {
         let key = canonical(targets);
         if let Some(list) = self.lists.get(&key) {
             return Some(Arc::clone(list));
@@ -33,12 +37,21 @@ impl Shared {
         self.lists.len()
     }
 
-    pub(super) fn target(&mut self, syntax: &TargetSyntax, report: &mut Report<'_>) -> Option<Target> {
+    pub(super) fn target(
+        &mut self,
+        syntax: &TargetSyntax,
+        report: &mut Report<'_>,
+    ) -> Option<Target> {
         let name = &syntax.variable;
         let Some(variable) = Variable::from_name(&name.node) else {
-            let refused = REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(&name.node));
+            let refused = REFUSED
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(&name.node));
             match refused {
-                Some((_, why)) => report.error(name.span, format!("variable {} is not available: {why}", name.node)),
+                Some((_, why)) => report.error(
+                    name.span,
+                    format!("variable {} is not available: {why}", name.node),
+                ),
                 None => report.error(name.span, format!("unknown variable `{}`", name.node)),
             }
             return None;
@@ -61,11 +74,16 @@ impl Shared {
                 Select::Key(path.into_bytes().into())
             }
             Some(s) if variable.shape() == Shape::Scalar => {
-                report.error(s.span, format!("{} is one value and takes no selector", variable.name()));
+                report.error(
+                    s.span,
+                    format!("{} is one value and takes no selector", variable.name()),
+                );
                 return None;
             }
             Some(s) => match &s.node {
-                Selector::Name(n) if variable == Variable::Tx && !syntax.exclude => Select::Slot(self.names.intern(n)),
+                Selector::Name(n) if variable == Variable::Tx && !syntax.exclude => {
+                    Select::Slot(self.names.intern(n))
+                }
                 Selector::Name(n) => Select::Key(n.as_bytes().into()),
                 Selector::Regex(r) => match compile_selector(r) {
                     Ok(regex) => Select::Regex(Arc::new(regex)),

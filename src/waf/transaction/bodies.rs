@@ -29,7 +29,8 @@ impl Transaction {
             return None;
         }
         if !self.controls.request_body_access {
-            self.request.body.reason = (!body.is_empty()).then(|| "SecRequestBodyAccess is Off".to_owned());
+            self.request.body.reason =
+                (!body.is_empty()).then(|| "SecRequestBodyAccess is Off".to_owned());
             return None;
         }
         self.request.body.length = Some(body.len() as u64);
@@ -40,10 +41,16 @@ impl Transaction {
             return None;
         }
         self.request.body.inspected = held.len() as u64;
-        let coding = self.header("content-encoding").map(|h| self.text.at(h).to_vec());
+        let coding = self
+            .header("content-encoding")
+            .map(|h| self.text.at(h).to_vec());
         match coding {
             None => self.process(held),
-            Some(coding) => match content_coding::decode(&coding, held, &decode_limits(self.controls.request_body_limit)) {
+            Some(coding) => match content_coding::decode(
+                &coding,
+                held,
+                &decode_limits(self.controls.request_body_limit),
+            ) {
                 Ok(plain) => self.process(&plain),
                 Err(error) => {
                     self.request.body.inspected = 0;
@@ -60,21 +67,32 @@ impl Transaction {
         let whole = self.controls.request_body_limit;
         let without_files = match self.controls.processor {
             Some(Processor::Multipart) => whole,
-            _ => settings.request_body_no_files_limit.unwrap_or(whole).min(whole),
+            _ => settings
+                .request_body_no_files_limit
+                .unwrap_or(whole)
+                .min(whole),
         };
         if body.len() <= without_files {
             return Ok(body);
         }
         self.request.body.over_limit = true;
-        let name = if without_files < whole { "SecRequestBodyNoFilesLimit" } else { "SecRequestBodyLimit" };
+        let name = if without_files < whole {
+            "SecRequestBodyNoFilesLimit"
+        } else {
+            "SecRequestBodyLimit"
+        };
         match settings.request_body_limit_action {
             Some(LimitAction::ProcessPartial) => {
-                self.request.body.reason = Some(format!("only the first {without_files} bytes are inspected ({name})"));
+                self.request.body.reason = Some(format!(
+                    "only the first {without_files} bytes are inspected ({name})"
+                ));
                 self.request.body.inspected = without_files as u64;
                 Ok(&body[..without_files])
             }
             _ => {
-                self.request.body.reason = Some(format!("the body is larger than {without_files} bytes ({name})"));
+                self.request.body.reason = Some(format!(
+                    "the body is larger than {without_files} bytes ({name})"
+                ));
                 if self.engine == EngineMode::On {
                     self.interruption = Some(refusal(413));
                     return Err(());
@@ -94,7 +112,9 @@ impl Transaction {
             Some(Processor::Json) => self.process_json(body),
             Some(Processor::Xml) => self.process_xml(body),
             Some(Processor::Raw) => self.request.body.text = Some(self.text.push(body)),
-            None if self.controls.force_request_body => self.request.body.text = Some(self.text.push(body)),
+            None if self.controls.force_request_body => {
+                self.request.body.text = Some(self.text.push(body))
+            }
             None => {}
         }
         if self.request.too_many_arguments && self.request.body.error.is_none() {
@@ -128,14 +148,17 @@ impl Transaction {
         let document = xml::parse(body, &limits);
         self.request.body.xml_text = Some(self.text.push(&document.text));
         let text = &mut self.text;
-        self.request.body.xml_attributes = document.attributes.iter().map(|a| text.push(a)).collect();
+        self.request.body.xml_attributes =
+            document.attributes.iter().map(|a| text.push(a)).collect();
         if let Some(error) = &document.error {
             self.body_error(error);
         }
     }
 
     fn process_multipart(&mut self, body: &[u8]) {
-        let content_type = self.header("content-type").map_or_else(Vec::new, |h| self.text.at(h).to_vec());
+        let content_type = self
+            .header("content-type")
+            .map_or_else(Vec::new, |h| self.text.at(h).to_vec());
         let limits = multipart::Limits {
             parts: MOST_PARTS,
             files: self.rules.settings().upload_file_limit,
@@ -153,12 +176,16 @@ impl Transaction {
             match &part.filename {
                 Some(filename) => {
                     let value = self.text.push(filename);
-                    let size = self.text.push_number(i64::try_from(content.len()).unwrap_or(i64::MAX));
+                    let size = self
+                        .text
+                        .push_number(i64::try_from(content.len()).unwrap_or(i64::MAX));
                     self.request.body.files.push(Item { key, value });
                     self.request.body.file_sizes.push(Item { key, value: size });
                     self.request.body.files_size += content.len() as u64;
                 }
-                None if self.request.arguments.len() >= most => self.request.too_many_arguments = true,
+                None if self.request.arguments.len() >= most => {
+                    self.request.too_many_arguments = true
+                }
                 None => {
                     let value = self.text.push(content);
                     self.request.arguments.push(Item { key, value });
@@ -185,16 +212,24 @@ impl Transaction {
     /// Where inspection stopped short and no rule decided, the policy's written choice applies.
     pub(super) fn judge_inspection(&mut self) -> Option<Interruption> {
         let reason = self.request.body.reason.as_ref()?;
-        if self.engine != EngineMode::On || !self.rules.block_uninspected || !self.controls.request_body_access {
+        if self.engine != EngineMode::On
+            || !self.rules.block_uninspected
+            || !self.controls.request_body_access
+        {
             return None;
         }
         // A limit action in the rules wins where it speaks.
-        let spoken = self.rules.settings().request_body_limit_action == Some(LimitAction::ProcessPartial);
+        let spoken =
+            self.rules.settings().request_body_limit_action == Some(LimitAction::ProcessPartial);
         if self.request.body.over_limit && spoken {
             return None;
         }
         let _ = reason;
-        let refused = refusal(if self.request.body.over_limit { 413 } else { 400 });
+        let refused = refusal(if self.request.body.over_limit {
+            413
+        } else {
+            400
+        });
         self.interruption = Some(refused.clone());
         Some(refused)
     }

@@ -22,18 +22,31 @@ impl Transaction {
     fn perform_one(&mut self, rules: &RuleSet, effect: &Effect) {
         match effect {
             Effect::SetVariable { place, change } => self.set_variable(rules, place, change),
-            Effect::ExpireVariable { collection, name, seconds } => {
+            Effect::ExpireVariable {
+                collection,
+                name,
+                seconds,
+            } => {
                 let name = self.expand(rules, name);
                 let seconds = self.expand(rules, seconds);
                 let seconds = u64::try_from(atoi(self.text.at(seconds))).unwrap_or(0);
                 if let Some(key) = self.opened_key(*collection) {
-                    rules.store.expire(*collection, key, self.text.at(name), seconds);
+                    rules
+                        .store
+                        .expire(*collection, key, self.text.at(name), seconds);
                 }
             }
-            Effect::DeprecateVariable { collection, name, amount, seconds } => {
+            Effect::DeprecateVariable {
+                collection,
+                name,
+                amount,
+                seconds,
+            } => {
                 let name = self.expand(rules, name);
                 if let Some(key) = self.opened_key(*collection) {
-                    rules.store.deprecate(*collection, key, self.text.at(name), *amount, *seconds);
+                    rules
+                        .store
+                        .deprecate(*collection, key, self.text.at(name), *amount, *seconds);
                 }
             }
             Effect::OpenCollection { collection, key } => {
@@ -77,7 +90,9 @@ impl Transaction {
             Place::Collection(Variable::Env, template) => {
                 let name = self.expand(rules, template);
                 let value = match change {
-                    Change::Set(value) | Change::Add(value) | Change::Subtract(value) => Some(self.expand(rules, value)),
+                    Change::Set(value) | Change::Add(value) | Change::Subtract(value) => {
+                        Some(self.expand(rules, value))
+                    }
                     Change::Remove => None,
                 };
                 self.set_environment(name, value);
@@ -99,7 +114,13 @@ impl Transaction {
         self.tx.set(name, entry);
     }
 
-    fn shifted(&mut self, rules: &RuleSet, name: Name, by: &crate::waf::macros::Template, sign: i64) -> Entry {
+    fn shifted(
+        &mut self,
+        rules: &RuleSet,
+        name: Name,
+        by: &crate::waf::macros::Template,
+        sign: i64,
+    ) -> Entry {
         let by = self.expand(rules, by);
         let by = atoi(self.text.at(by)).saturating_mul(sign);
         let old = match self.tx.entry(name) {
@@ -111,9 +132,17 @@ impl Transaction {
         Entry::Number(old.saturating_add(by).max(0))
     }
 
-    fn set_persistent(&mut self, rules: &RuleSet, collection: Variable, name: Slice, change: &Change) {
+    fn set_persistent(
+        &mut self,
+        rules: &RuleSet,
+        collection: Variable,
+        name: Slice,
+        change: &Change,
+    ) {
         let value = match change {
-            Change::Set(value) | Change::Add(value) | Change::Subtract(value) => self.expand(rules, value),
+            Change::Set(value) | Change::Add(value) | Change::Subtract(value) => {
+                self.expand(rules, value)
+            }
             Change::Remove => Slice::EMPTY,
         };
         let Some(key) = self.opened_key(collection) else {
@@ -124,17 +153,20 @@ impl Transaction {
             let sum = atoi(old.unwrap_or_default()).saturating_add(by).max(0);
             Some(sum.to_string().into_bytes())
         };
-        rules.store.update(collection, key, name, |old| match change {
-            Change::Remove => None,
-            Change::Set(_) => Some(value.to_vec()),
-            Change::Add(_) => shift(old, atoi(value)),
-            Change::Subtract(_) => shift(old, atoi(value).saturating_neg()),
-        });
+        rules
+            .store
+            .update(collection, key, name, |old| match change {
+                Change::Remove => None,
+                Change::Set(_) => Some(value.to_vec()),
+                Change::Add(_) => shift(old, atoi(value)),
+                Change::Subtract(_) => shift(old, atoi(value).saturating_neg()),
+            });
     }
 
     fn set_environment(&mut self, name: Slice, value: Option<Slice>) {
         let text = &self.text;
-        self.environment.retain(|(n, _)| !text.at(*n).eq_ignore_ascii_case(text.at(name)));
+        self.environment
+            .retain(|(n, _)| !text.at(*n).eq_ignore_ascii_case(text.at(name)));
         if let Some(value) = value.filter(|_| self.environment.len() < MOST_ENVIRONMENT) {
             self.environment.push((name, value));
         }
@@ -146,12 +178,17 @@ impl Transaction {
             return;
         }
         let key = self.text.at(key).to_vec();
-        rules.store.open(collection, &key, rules.settings().collection_timeout);
+        rules
+            .store
+            .open(collection, &key, rules.settings().collection_timeout);
         self.opened.push((collection, key));
     }
 
     fn opened_key(&self, collection: Variable) -> Option<&[u8]> {
-        self.opened.iter().find(|(v, _)| *v == collection).map(|o| o.1.as_slice())
+        self.opened
+            .iter()
+            .find(|(v, _)| *v == collection)
+            .map(|o| o.1.as_slice())
     }
 
     fn control(&mut self, control: &Control) {
@@ -169,7 +206,8 @@ impl Transaction {
             Control::RemoveRules(selection) => self.removed.extend(selection),
             Control::RemoveTargets(selection, target) => {
                 if self.removed_targets.len() < MOST_REMOVALS {
-                    self.removed_targets.push((Arc::clone(selection), target.clone()));
+                    self.removed_targets
+                        .push((Arc::clone(selection), target.clone()));
                 }
             }
         }

@@ -33,7 +33,9 @@ impl Transaction {
             if self.interruption.is_some() && phase != Phase::Logging {
                 break;
             }
-            if let (Disruptive::Allow(scope), true) = (&rule.disruptive, self.interrupts(&rule.disruptive)) {
+            if let (Disruptive::Allow(scope), true) =
+                (&rule.disruptive, self.interrupts(&rule.disruptive))
+            {
                 phase_allowed = true;
                 self.allow(*scope, phase);
             }
@@ -81,14 +83,25 @@ impl Transaction {
             if !self.run_link(rules, index, rule, link, position == last) {
                 return false;
             }
-            if self.interruption.as_ref().is_some_and(|i| i.rule_id == rule.id) {
+            if self
+                .interruption
+                .as_ref()
+                .is_some_and(|i| i.rule_id == rule.id)
+            {
                 return true;
             }
         }
         true
     }
 
-    fn run_link(&mut self, rules: &RuleSet, index: u32, rule: &Rule, link: &Link, last: bool) -> bool {
+    fn run_link(
+        &mut self,
+        rules: &RuleSet,
+        index: u32,
+        rule: &Rule,
+        link: &Link,
+        last: bool,
+    ) -> bool {
         let Some(test) = &link.test else {
             self.perform(rules, &link.effects);
             if last {
@@ -99,7 +112,9 @@ impl Transaction {
         let mut matched = false;
         let mut step = |t: &mut Self, value: Value| {
             matched |= t.run_value(rules, rule, link, test, value, last);
-            t.interruption.as_ref().is_none_or(|i| i.phase == Phase::Logging || rule.phase == Phase::Logging)
+            t.interruption
+                .as_ref()
+                .is_none_or(|i| i.phase == Phase::Logging || rule.phase == Phase::Logging)
         };
         if test.targets.stable && self.removed_targets.is_empty() {
             let (first, end) = self.listed_values(rules, test);
@@ -143,16 +158,40 @@ impl Transaction {
     }
 
     /// One value through the link's transformations and operator; effects run at each match.
-    fn run_value(&mut self, rules: &RuleSet, rule: &Rule, link: &Link, test: &Test, value: Value, last: bool) -> bool {
+    fn run_value(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        test: &Test,
+        value: Value,
+        last: bool,
+    ) -> bool {
         if !test.multi_match {
             let (text, _) = self.transformed(rules, value.text, test.chain);
-            return self.run_text(rules, rule, link, test, Value { text, ..value }, value.text, last);
+            return self.run_text(
+                rules,
+                rule,
+                link,
+                test,
+                Value { text, ..value },
+                value.text,
+                last,
+            );
         }
         let mut matched = self.run_text(rules, rule, link, test, value, value.text, last);
         for (node, _) in rules.chains.steps(test.chain) {
             let (text, changed) = self.transformed(rules, value.text, node);
             if changed {
-                matched |= self.run_text(rules, rule, link, test, Value { text, ..value }, value.text, last);
+                matched |= self.run_text(
+                    rules,
+                    rule,
+                    link,
+                    test,
+                    Value { text, ..value },
+                    value.text,
+                    last,
+                );
             }
         }
         matched
@@ -191,7 +230,9 @@ impl Transaction {
         let mut captures = std::mem::take(&mut self.captures);
         captures.clear();
         let wanted = (test.capture && !test.negated).then_some(&mut captures);
-        let result = test.operator.evaluate(self.text.at(argument), self.text.at(text), wanted);
+        let result = test
+            .operator
+            .evaluate(self.text.at(argument), self.text.at(text), wanted);
         let matched = match result {
             Ok(matched) => matched != test.negated,
             Err(limit) => {
@@ -223,7 +264,12 @@ impl Transaction {
     }
 
     /// A value after a chain, and whether the chain's last step changed it.
-    pub(super) fn transformed(&mut self, rules: &RuleSet, raw: Slice, chain: ChainId) -> (Slice, bool) {
+    pub(super) fn transformed(
+        &mut self,
+        rules: &RuleSet,
+        raw: Slice,
+        chain: ChainId,
+    ) -> (Slice, bool) {
         let node = rules.chains.node(chain);
         let Some(transformation) = node.transformation else {
             return (raw, false);
@@ -260,11 +306,15 @@ impl Transaction {
                 (InterruptionKind::Redirect(self.text.at(to).to_vec()), 302)
             }
             Disruptive::Drop => (InterruptionKind::Drop, 403),
-            Disruptive::Deny | Disruptive::Allow(_) | Disruptive::Pass => (InterruptionKind::Deny, 403),
+            Disruptive::Deny | Disruptive::Allow(_) | Disruptive::Pass => {
+                (InterruptionKind::Deny, 403)
+            }
         };
         let status = match &kind {
             // A redirect's status must be one; anything else means 302.
-            InterruptionKind::Redirect(_) => rule.status.filter(|s| [301, 302, 303, 307].contains(s)),
+            InterruptionKind::Redirect(_) => {
+                rule.status.filter(|s| [301, 302, 303, 307].contains(s))
+            }
             _ => rule.status,
         };
         self.interruption = Some(Interruption {

@@ -33,7 +33,9 @@ impl Transaction {
     fn macro_value(&mut self, rules: &RuleSet, wanted: &Macro) -> Slice {
         match wanted {
             Macro::Tx(slot) => self.tx_text(Name::Slot(*slot)).unwrap_or_default(),
-            Macro::Scalar(Variable::MatchedVar) => self.matching.value.map_or(Slice::EMPTY, |v| v.text),
+            Macro::Scalar(Variable::MatchedVar) => {
+                self.matching.value.map_or(Slice::EMPTY, |v| v.text)
+            }
             Macro::Scalar(variable) => self.first(rules, *variable, &Select::All),
             Macro::Keyed(variable, key) => self.first(rules, *variable, &Select::Key(key.clone())),
         }

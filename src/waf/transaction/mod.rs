@@ -24,8 +24,8 @@ use memo::Memo;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
-pub(super) use tx::atoi;
 use tx::TxStore;
+pub(super) use tx::atoi;
 
 /// `ModSecurity`'s five processing phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,7 +152,12 @@ struct Matching {
 impl Transaction {
     /// `unique_id` becomes `UNIQUE_ID`.
     #[must_use]
-    pub fn new(rules: Arc<RuleSet>, client: SocketAddr, server: SocketAddr, unique_id: &str) -> Self {
+    pub fn new(
+        rules: Arc<RuleSet>,
+        client: SocketAddr,
+        server: SocketAddr,
+        unique_id: &str,
+    ) -> Self {
         let settings = rules.settings();
         let mut text = Text::with_capacity(rules.literals.len() + 8192);
         text.append(&rules.literals);
@@ -225,10 +230,12 @@ impl Transaction {
 
     /// Phase 2. `body` is the whole body; empty where there is none.
     pub fn request_body(&mut self, body: &[u8]) -> Option<Interruption> {
+        self.decode_path();
         if let Some(interruption) = self.read_request_body(body) {
             return Some(interruption);
         }
-        self.run(Phase::RequestBody).or_else(|| self.judge_inspection())
+        self.run(Phase::RequestBody)
+            .or_else(|| self.judge_inspection())
     }
 
     /// Phase 3. `protocol` like `HTTP/1.1`.
@@ -270,7 +277,9 @@ impl Transaction {
     /// The value of `tx.NAME`.
     #[must_use]
     pub fn tx(&self, name: &str) -> Option<Vec<u8>> {
-        let name = self.tx.find(name.to_ascii_lowercase().as_bytes(), &self.rules.names)?;
+        let name = self
+            .tx
+            .find(name.to_ascii_lowercase().as_bytes(), &self.rules.names)?;
         match self.tx.entry(name) {
             tx::Entry::Unset => None,
             tx::Entry::Text(slice) => Some(self.text.at(slice).to_vec()),

@@ -52,9 +52,22 @@ impl Transaction {
         }
     }
 
-    pub(super) fn record(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<(Value, Slice)>, interrupting: bool) {
-        let of_rule = self.matched_rules.iter().rev().take_while(|m| m.rule_id == rule.id).count();
-        if !interrupting && (of_rule >= MOST_PER_RULE || self.matched_rules.len() >= MOST_PER_TRANSACTION) {
+    pub(super) fn record(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        matched: Option<(Value, Slice)>,
+        interrupting: bool,
+    ) {
+        let of_rule = self
+            .matched_rules
+            .iter()
+            .rev()
+            .take_while(|m| m.rule_id == rule.id)
+            .count();
+        if !interrupting
+            && (of_rule >= MOST_PER_RULE || self.matched_rules.len() >= MOST_PER_TRANSACTION)
+        {
             self.unrecorded += 1;
             return;
         }
@@ -63,11 +76,19 @@ impl Transaction {
         let data = self.expand_optional(rules, about.data.as_ref());
         let version = self.expand_optional(rules, about.version.as_ref());
         let revision = self.expand_optional(rules, about.revision.as_ref());
-        let tags = about.tags.iter().map(|t| self.expand_bytes(rules, t)).collect();
+        let tags = about
+            .tags
+            .iter()
+            .map(|t| self.expand_bytes(rules, t))
+            .collect();
         let (variable, value, transformed) = match matched {
             Some((value, received)) => {
                 let name = self.push_name(value);
-                (self.bounded(name), self.bounded(received), self.bounded(value.text))
+                (
+                    self.bounded(name),
+                    self.bounded(received),
+                    self.bounded(value.text),
+                )
             }
             None => Default::default(),
         };
@@ -82,7 +103,10 @@ impl Transaction {
             data,
             severity: about.severity,
             tags,
-            operator: test.map_or_else(|| "Unconditional match in SecAction".to_owned(), |t| self.describe(rules, t)),
+            operator: test.map_or_else(
+                || "Unconditional match in SecAction".to_owned(),
+                |t| self.describe(rules, t),
+            ),
             log_line: Vec::new(),
             logged: rule.log,
             interrupting,
@@ -129,11 +153,17 @@ impl Transaction {
 
     fn log_line(&self, record: &MatchedRule, status: u16) -> Vec<u8> {
         let mut line = Vec::with_capacity(512);
-        line.extend_from_slice(format!("[client {}] ", self.connection.client.ip().to_canonical()).as_bytes());
+        line.extend_from_slice(
+            format!("[client {}] ", self.connection.client.ip().to_canonical()).as_bytes(),
+        );
         line.extend_from_slice(b"ModSecurity: ");
         match record.interrupting {
             true => line.extend_from_slice(
-                format!("Access denied with code {status} (phase {}). ", record.phase as u8).as_bytes(),
+                format!(
+                    "Access denied with code {status} (phase {}). ",
+                    record.phase as u8
+                )
+                .as_bytes(),
             ),
             false => line.extend_from_slice(b"Warning. "),
         }
@@ -145,7 +175,9 @@ impl Transaction {
             escape(&record.variable, &mut line);
         }
         line.push(b'.');
-        let severity = record.severity.map(|s| SEVERITIES[usize::from(s.min(7))].as_bytes());
+        let severity = record
+            .severity
+            .map(|s| SEVERITIES[usize::from(s.min(7))].as_bytes());
         let (number, id) = (record.line.to_string(), record.rule_id.to_string());
         let fields: [(&str, &[u8]); 7] = [
             ("file", record.file.as_os_str().as_encoded_bytes()),
@@ -174,7 +206,14 @@ impl Transaction {
 }
 
 const SEVERITIES: [&str; 8] = [
-    "EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG",
+    "EMERGENCY",
+    "ALERT",
+    "CRITICAL",
+    "ERROR",
+    "WARNING",
+    "NOTICE",
+    "INFO",
+    "DEBUG",
 ];
 
 /// ` [name "value"]`; nothing where there is no value.

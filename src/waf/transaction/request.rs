@@ -63,11 +63,12 @@ impl Transaction {
     pub fn request_line(&mut self, line: &[u8], method: &[u8], target: &[u8], protocol: &[u8]) {
         self.request.line = self.text.push(line);
         // The parts normally lie in the line: no second copy of a long target.
-        let part = |text: &mut crate::waf::variables::Text, from: usize, bytes: &[u8]| {
-            match line.get(from..from + bytes.len()) == Some(bytes) {
-                true => self.request.line.part(from, from + bytes.len()),
-                false => text.push(bytes),
-            }
+        let part = |text: &mut crate::waf::variables::Text, from: usize, bytes: &[u8]| match line
+            .get(from..from + bytes.len())
+            == Some(bytes)
+        {
+            true => self.request.line.part(from, from + bytes.len()),
+            false => text.push(bytes),
         };
         self.request.method = part(&mut self.text, 0, method);
         self.request.target = part(&mut self.text, method.len() + 1, target);
@@ -95,6 +96,30 @@ impl Transaction {
         self.read_cookies();
         self.read_query();
         self.controls.processor = self.processor_by_type();
+    }
+
+    /// From phase 2 on Apache's path is decoded once, and with it `REQUEST_FILENAME` and `REQUEST_BASENAME`
+    /// (httpd's `ap_process_request_internal` runs between ModSecurity's first two phases). `+` stays.
+    pub(super) fn decode_path(&mut self) {
+        let raw = self.text.at(self.request.path);
+        if memchr::memchr(b'%', raw).is_none() {
+            return;
+        }
+        let mut path = Vec::with_capacity(raw.len());
+        let mut rest = raw;
+        while let Some(&byte) = rest.first() {
+            let escaped = (byte == b'%')
+                .then(|| rest.get(1..3))
+                .flatten()
+                .and_then(hex_pair);
+            path.push(escaped.unwrap_or(byte));
+            rest = &rest[if escaped.is_some() { 3 } else { 1 }..];
+        }
+        let path = self.text.push(&path);
+        let bytes = self.text.at(path);
+        let slash = memchr::memrchr2(b'/', b'\\', bytes);
+        self.request.basename = path.part(slash.map_or(0, |i| i + 1), bytes.len());
+        self.request.path = path;
     }
 
     fn split_target(&mut self) {
@@ -145,7 +170,9 @@ impl Transaction {
     /// Adds the arguments of a query or a form.
     pub(super) fn add_urlencoded(&mut self, input: &[u8]) {
         let settings = self.rules.settings();
-        let room = settings.arguments_limit.saturating_sub(self.request.arguments.len());
+        let room = settings
+            .arguments_limit
+            .saturating_sub(self.request.arguments.len());
         let separator = settings.argument_separator;
         let (text, arguments) = (&mut self.text, &mut self.request.arguments);
         let outcome = urlencoded::parse(input, separator, room, &mut |name, value| {
@@ -160,7 +187,11 @@ impl Transaction {
     /// Urlencoded and multipart by the beginning of Content-Type; where the rule set says so, JSON and XML too.
     fn processor_by_type(&self) -> Option<Processor> {
         let value = self.text.at(self.header("content-type")?);
-        let starts = |prefix: &[u8]| value.get(..prefix.len()).is_some_and(|v| v.eq_ignore_ascii_case(prefix));
+        let starts = |prefix: &[u8]| {
+            value
+                .get(..prefix.len())
+                .is_some_and(|v| v.eq_ignore_ascii_case(prefix))
+        };
         if starts(b"application/x-www-form-urlencoded") {
             return Some(Processor::Urlencoded);
         }
@@ -182,9 +213,22 @@ impl Transaction {
     }
 }
 
+fn hex_pair(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    digits
+        .iter()
+        .all(u8::is_ascii_hexdigit)
+        .then(|| u8::from_str_radix(text, 16).ok())
+        .flatten()
+}
+
 /// Where the path of an absolute-form target begins; 0 for the other forms.
 fn origin_start(target: &[u8]) -> usize {
-    let lower = |prefix: &[u8]| target.get(..prefix.len()).is_some_and(|t| t.eq_ignore_ascii_case(prefix));
+    let lower = |prefix: &[u8]| {
+        target
+            .get(..prefix.len())
+            .is_some_and(|t| t.eq_ignore_ascii_case(prefix))
+    };
     let authority = if lower(b"http://") {
         7
     } else if lower(b"https://") {

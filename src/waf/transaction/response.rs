@@ -56,7 +56,9 @@ impl Transaction {
         let types = &self.rules.settings().response_body_types;
         match media.is_empty() {
             true => types.iter().any(|t| t == "null"),
-            false => types.iter().any(|t| t.as_bytes().eq_ignore_ascii_case(media)),
+            false => types
+                .iter()
+                .any(|t| t.as_bytes().eq_ignore_ascii_case(media)),
         }
     }
 
@@ -72,17 +74,24 @@ impl Transaction {
         self.response.inspection.clone()
     }
 
-    pub(super) fn read_response_body(&mut self, body: &[u8], complete: bool) -> Option<Interruption> {
+    pub(super) fn read_response_body(
+        &mut self,
+        body: &[u8],
+        complete: bool,
+    ) -> Option<Interruption> {
         self.response.inspection.received = body.len() as u64;
         if !self.wants_response_body() {
-            self.response.inspection.reason = (!body.is_empty()).then(|| "response bodies of this type are not inspected".to_owned());
+            self.response.inspection.reason = (!body.is_empty())
+                .then(|| "response bodies of this type are not inspected".to_owned());
             return None;
         }
         let limit = self.controls.response_body_limit;
         let over = body.len() > limit || !complete;
         if over {
             self.response.over_limit = true;
-            self.response.inspection.reason = Some(format!("only the first {limit} bytes are inspected (SecResponseBodyLimit)"));
+            self.response.inspection.reason = Some(format!(
+                "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
+            ));
             let action = self.rules.settings().response_body_limit_action;
             if action == Some(LimitAction::Reject) && self.engine == EngineMode::On {
                 let interruption = Interruption {
@@ -96,8 +105,12 @@ impl Transaction {
             }
         }
         let held = &body[..body.len().min(limit)];
-        let coding = self.response_header("content-encoding").unwrap_or_default().to_vec();
-        let decoded = content_coding::decode(&coding, held, &decode_limits(limit.saturating_mul(4)));
+        let coding = self
+            .response_header("content-encoding")
+            .unwrap_or_default()
+            .to_vec();
+        let decoded =
+            content_coding::decode(&coding, held, &decode_limits(limit.saturating_mul(4)));
         let slice = match &decoded {
             Ok(plain) => self.text.push(plain),
             Err(error) => {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::waf::compile::{CAPTURE_SLOTS, Names};
 use crate::waf::RuleSet;
+use crate::waf::compile::{CAPTURE_SLOTS, Names};
 use crate::waf::variables::{Slice, Text};
 
 /// Names made at run time are bounded: a client's argument names reach them.
@@ -94,8 +94,12 @@ impl TxStore {
     /// Every name that has a value: slots first, then names made at run time in the order they were made.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Name, Entry)> {
         let slots = (0..).map(Name::Slot).zip(self.slots.iter().copied());
-        let dynamic = (0..).map(Name::Dynamic).zip(self.dynamic.iter().map(|d| d.1));
-        slots.chain(dynamic).filter(|(_, entry)| *entry != Entry::Unset)
+        let dynamic = (0..)
+            .map(Name::Dynamic)
+            .zip(self.dynamic.iter().map(|d| d.1));
+        slots
+            .chain(dynamic)
+            .filter(|(_, entry)| *entry != Entry::Unset)
     }
 
     /// A name as it was first written.
@@ -123,7 +127,9 @@ pub(crate) fn atoi(bytes: &[u8]) -> i64 {
     };
     let mut number: i64 = 0;
     for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
-        number = number.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+        number = number
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
     }
     if negative { -number } else { number }
 }
@@ -134,7 +140,14 @@ mod tests {
 
     #[test]
     fn atoi_is_c() {
-        for (text, number) in [("12", 12), (" -3x", -3), ("+4", 4), ("x", 0), ("", 0), ("99999999999999999999", i64::MAX)] {
+        for (text, number) in [
+            ("12", 12),
+            (" -3x", -3),
+            ("+4", 4),
+            ("x", 0),
+            ("", 0),
+            ("99999999999999999999", i64::MAX),
+        ] {
             assert_eq!(atoi(text.as_bytes()), number, "{text}");
         }
     }

@@ -15,7 +15,9 @@ impl Transaction {
         for target in &list.targets {
             if target.exclude {
                 let text = &self.text;
-                let covered = |v: &Value| target.covers(v.variable, v.key.map(|k| text.at(k)), text.at(v.text));
+                let covered = |v: &Value| {
+                    target.covers(v.variable, v.key.map(|k| text.at(k)), text.at(v.text))
+                };
                 let mut at = first;
                 out.retain(|v| {
                     at += 1;
@@ -28,8 +30,14 @@ impl Transaction {
                 self.select(rules, target.variable, &target.select, out);
                 let count = out.len() - before;
                 out.truncate(before);
-                let text = self.text.push_number(i64::try_from(count).unwrap_or(i64::MAX));
-                out.push(Value { variable: target.variable, key: self.select_key(rules, &target.select), text });
+                let text = self
+                    .text
+                    .push_number(i64::try_from(count).unwrap_or(i64::MAX));
+                out.push(Value {
+                    variable: target.variable,
+                    key: self.select_key(rules, &target.select),
+                    text,
+                });
                 continue;
             }
             self.select(rules, target.variable, &target.select, out);
@@ -60,34 +68,66 @@ impl Transaction {
     }
 
     fn is_removed(&self, target: &Target, value: &Value) -> bool {
-        target.covers(value.variable, value.key.map(|k| self.text.at(k)), self.text.at(value.text))
+        target.covers(
+            value.variable,
+            value.key.map(|k| self.text.at(k)),
+            self.text.at(value.text),
+        )
     }
 
     /// The values of one variable.
-    pub(super) fn select(&mut self, rules: &RuleSet, variable: Variable, select: &Select, out: &mut Vec<Value>) {
+    pub(super) fn select(
+        &mut self,
+        rules: &RuleSet,
+        variable: Variable,
+        select: &Select,
+        out: &mut Vec<Value>,
+    ) {
         let split = self.request.query_arguments;
         match variable {
             Variable::Args => self.items(variable, select, |t| &t.request.arguments, out),
-            Variable::ArgsGet => self.items(variable, select, |t| &t.request.arguments[..split], out),
-            Variable::ArgsPost => self.items(variable, select, |t| &t.request.arguments[split..], out),
+            Variable::ArgsGet => {
+                self.items(variable, select, |t| &t.request.arguments[..split], out)
+            }
+            Variable::ArgsPost => {
+                self.items(variable, select, |t| &t.request.arguments[split..], out)
+            }
             Variable::ArgsNames => self.keys(variable, select, |t| &t.request.arguments, out),
-            Variable::ArgsGetNames => self.keys(variable, select, |t| &t.request.arguments[..split], out),
-            Variable::ArgsPostNames => self.keys(variable, select, |t| &t.request.arguments[split..], out),
+            Variable::ArgsGetNames => {
+                self.keys(variable, select, |t| &t.request.arguments[..split], out)
+            }
+            Variable::ArgsPostNames => {
+                self.keys(variable, select, |t| &t.request.arguments[split..], out)
+            }
             Variable::RequestHeaders => self.items(variable, select, |t| &t.request.headers, out),
-            Variable::RequestHeadersNames => self.keys(variable, select, |t| &t.request.headers, out),
+            Variable::RequestHeadersNames => {
+                self.keys(variable, select, |t| &t.request.headers, out)
+            }
             Variable::RequestCookies => self.items(variable, select, |t| &t.request.cookies, out),
-            Variable::RequestCookiesNames => self.keys(variable, select, |t| &t.request.cookies, out),
+            Variable::RequestCookiesNames => {
+                self.keys(variable, select, |t| &t.request.cookies, out)
+            }
             Variable::ResponseHeaders => self.items(variable, select, |t| &t.response.headers, out),
-            Variable::ResponseHeadersNames => self.keys(variable, select, |t| &t.response.headers, out),
+            Variable::ResponseHeadersNames => {
+                self.keys(variable, select, |t| &t.response.headers, out)
+            }
             Variable::Files => self.items(variable, select, |t| &t.request.body.files, out),
             Variable::FilesNames => self.keys(variable, select, |t| &t.request.body.files, out),
-            Variable::FilesSizes => self.items(variable, select, |t| &t.request.body.file_sizes, out),
-            Variable::MultipartPartHeaders => self.items(variable, select, |t| &t.request.body.part_headers, out),
+            Variable::FilesSizes => {
+                self.items(variable, select, |t| &t.request.body.file_sizes, out)
+            }
+            Variable::MultipartPartHeaders => {
+                self.items(variable, select, |t| &t.request.body.part_headers, out)
+            }
             Variable::FilesTmpNames | Variable::FilesTmpContent | Variable::Geo => {}
             Variable::Xml => self.xml(select, out),
             Variable::Tx => self.tx_values(rules, select, out),
             Variable::Env => self.environment_values(select, out),
-            Variable::Ip | Variable::Global | Variable::Resource | Variable::Session | Variable::User => {
+            Variable::Ip
+            | Variable::Global
+            | Variable::Resource
+            | Variable::Session
+            | Variable::User => {
                 self.persistent_values(rules, variable, select, out);
             }
             Variable::MatchedVars => self.matched_values(select, out),
@@ -95,32 +135,68 @@ impl Transaction {
             Variable::Rule => self.rule_values(rules, select, out),
             scalar => {
                 if let Some(text) = self.scalar(rules, scalar) {
-                    out.push(Value { variable: scalar, key: None, text });
+                    out.push(Value {
+                        variable: scalar,
+                        key: None,
+                        text,
+                    });
                 }
             }
         }
     }
 
-    fn items(&self, variable: Variable, select: &Select, of: impl Fn(&Self) -> &[Item], out: &mut Vec<Value>) {
+    fn items(
+        &self,
+        variable: Variable,
+        select: &Select,
+        of: impl Fn(&Self) -> &[Item],
+        out: &mut Vec<Value>,
+    ) {
         let items = of(self);
-        let value = |i: &Item| Value { variable, key: Some(i.key), text: i.value };
+        let value = |i: &Item| Value {
+            variable,
+            key: Some(i.key),
+            text: i.value,
+        };
         match select {
             Select::All => out.extend(items.iter().map(value)),
-            select => out.extend(items.iter().filter(|i| select.matches(self.text.at(i.key))).map(value)),
+            select => out.extend(
+                items
+                    .iter()
+                    .filter(|i| select.matches(self.text.at(i.key)))
+                    .map(value),
+            ),
         }
     }
 
     /// The names of a collection, one for each value.
-    fn keys(&self, variable: Variable, select: &Select, of: impl Fn(&Self) -> &[Item], out: &mut Vec<Value>) {
-        let value = |i: &Item| Value { variable, key: Some(i.key), text: i.key };
-        let chosen = |i: &&Item| matches!(select, Select::All) || select.matches(self.text.at(i.key));
+    fn keys(
+        &self,
+        variable: Variable,
+        select: &Select,
+        of: impl Fn(&Self) -> &[Item],
+        out: &mut Vec<Value>,
+    ) {
+        let value = |i: &Item| Value {
+            variable,
+            key: Some(i.key),
+            text: i.key,
+        };
+        let chosen =
+            |i: &&Item| matches!(select, Select::All) || select.matches(self.text.at(i.key));
         out.extend(of(self).iter().filter(chosen).map(value));
     }
 
     fn xml(&self, select: &Select, out: &mut Vec<Value>) {
-        let value = |text| Value { variable: Variable::Xml, key: None, text };
+        let value = |text| Value {
+            variable: Variable::Xml,
+            key: None,
+            text,
+        };
         match select {
-            Select::Key(path) if &**path == b"//@*" => out.extend(self.request.body.xml_attributes.iter().copied().map(value)),
+            Select::Key(path) if &**path == b"//@*" => {
+                out.extend(self.request.body.xml_attributes.iter().copied().map(value))
+            }
             _ => out.extend(self.request.body.xml_text.map(value)),
         }
     }
@@ -134,7 +210,11 @@ impl Transaction {
                 Entry::Number(number) => self.text.push_number(number),
             };
             let key = Some(rules.slot_name(*slot));
-            out.push(Value { variable, key, text });
+            out.push(Value {
+                variable,
+                key,
+                text,
+            });
             return;
         }
         let entries: Vec<_> = self.tx.iter().collect();
@@ -148,16 +228,33 @@ impl Transaction {
                 Entry::Text(text) => text,
                 Entry::Number(number) => self.text.push_number(number),
             };
-            out.push(Value { variable, key: Some(key), text });
+            out.push(Value {
+                variable,
+                key: Some(key),
+                text,
+            });
         }
     }
 
     fn environment_values(&self, select: &Select, out: &mut Vec<Value>) {
-        let chosen = self.environment.iter().filter(|(name, _)| select.matches(self.text.at(*name)));
-        out.extend(chosen.map(|&(key, text)| Value { variable: Variable::Env, key: Some(key), text }));
+        let chosen = self
+            .environment
+            .iter()
+            .filter(|(name, _)| select.matches(self.text.at(*name)));
+        out.extend(chosen.map(|&(key, text)| Value {
+            variable: Variable::Env,
+            key: Some(key),
+            text,
+        }));
     }
 
-    fn persistent_values(&mut self, rules: &RuleSet, variable: Variable, select: &Select, out: &mut Vec<Value>) {
+    fn persistent_values(
+        &mut self,
+        rules: &RuleSet,
+        variable: Variable,
+        select: &Select,
+        out: &mut Vec<Value>,
+    ) {
         let Some((_, key)) = self.opened.iter().find(|(v, _)| *v == variable) else {
             return;
         };
@@ -165,7 +262,11 @@ impl Transaction {
             if select.matches(&name) {
                 let key = Some(self.text.push(&name));
                 let text = self.text.push(&value);
-                out.push(Value { variable, key, text });
+                out.push(Value {
+                    variable,
+                    key,
+                    text,
+                });
             }
         }
     }
@@ -175,7 +276,11 @@ impl Transaction {
             let value = self.matching.values[index];
             let name = self.push_name(value);
             if select.matches(self.text.at(name)) {
-                out.push(Value { variable: Variable::MatchedVars, key: Some(name), text: value.text });
+                out.push(Value {
+                    variable: Variable::MatchedVars,
+                    key: Some(name),
+                    text: value.text,
+                });
             }
         }
     }
@@ -184,7 +289,11 @@ impl Transaction {
         for index in 0..self.matching.values.len() {
             let name = self.push_name(self.matching.values[index]);
             if select.matches(self.text.at(name)) {
-                out.push(Value { variable: Variable::MatchedVarsNames, key: Some(name), text: name });
+                out.push(Value {
+                    variable: Variable::MatchedVarsNames,
+                    key: Some(name),
+                    text: name,
+                });
             }
         }
     }
@@ -194,11 +303,19 @@ impl Transaction {
             return;
         };
         let about = &rule.about;
-        let mut fields: Vec<(&str, Slice)> = vec![("id", self.text.push_number(i64::try_from(rule.id).unwrap_or(i64::MAX)))];
+        let mut fields: Vec<(&str, Slice)> = vec![(
+            "id",
+            self.text
+                .push_number(i64::try_from(rule.id).unwrap_or(i64::MAX)),
+        )];
         if let Some(severity) = about.severity {
             fields.push(("severity", self.text.push_number(i64::from(severity))));
         }
-        for (name, template) in [("msg", &about.message), ("logdata", &about.data), ("rev", &about.revision)] {
+        for (name, template) in [
+            ("msg", &about.message),
+            ("logdata", &about.data),
+            ("rev", &about.revision),
+        ] {
             if let Some(template) = template {
                 fields.push((name, self.expand(rules, template)));
             }
@@ -206,7 +323,11 @@ impl Transaction {
         for (name, text) in fields {
             if select.matches(name.as_bytes()) {
                 let key = Some(self.text.push(name.as_bytes()));
-                out.push(Value { variable: Variable::Rule, key, text });
+                out.push(Value {
+                    variable: Variable::Rule,
+                    key,
+                    text,
+                });
             }
         }
     }
@@ -214,7 +335,10 @@ impl Transaction {
     /// `COLLECTION:name` of a value, as bytes of this transaction.
     pub(super) fn push_name(&mut self, value: Value) -> Slice {
         // What MATCHED_VARS holds already shows its own name.
-        if matches!(value.variable, Variable::MatchedVars | Variable::MatchedVarsNames) {
+        if matches!(
+            value.variable,
+            Variable::MatchedVars | Variable::MatchedVarsNames
+        ) {
             return value.key.unwrap_or_default();
         }
         let mut name = std::mem::take(&mut self.scratch);
@@ -245,15 +369,25 @@ impl Transaction {
             Variable::RequestBody => body.text,
             Variable::RequestBodyLength => body.length.map(|n| self.number(n)),
             Variable::ArgsCombinedSize => {
-                let size: usize = request.arguments.iter().map(|a| a.key.len() + a.value.len()).sum();
+                let size: usize = request
+                    .arguments
+                    .iter()
+                    .map(|a| a.key.len() + a.value.len())
+                    .sum();
                 Some(self.number(size as u64))
             }
             Variable::FilesCombinedSize => Some(self.number(body.files_size)),
             Variable::FullRequest => Some(self.full_request()),
             Variable::FullRequestLength => Some(self.full_request_length()),
             Variable::ReqbodyError | Variable::ReqbodyProcessorError => flag(body.error.is_some()),
-            Variable::ReqbodyErrorMsg | Variable::ReqbodyProcessorErrorMsg => Some(body.error.unwrap_or_default()),
-            Variable::ReqbodyProcessor => Some(self.controls.processor.map_or(Slice::EMPTY, |p| rules.processor_name(p))),
+            Variable::ReqbodyErrorMsg | Variable::ReqbodyProcessorErrorMsg => {
+                Some(body.error.unwrap_or_default())
+            }
+            Variable::ReqbodyProcessor => Some(
+                self.controls
+                    .processor
+                    .map_or(Slice::EMPTY, |p| rules.processor_name(p)),
+            ),
             Variable::UrlencodedError => flag(request.urlencoded_error),
             Variable::InboundDataError => flag(body.over_limit),
             Variable::OutboundDataError => flag(self.response.over_limit),
@@ -278,8 +412,12 @@ impl Transaction {
             Variable::ResponseProtocol => Some(self.response.protocol),
             Variable::StatusLine => Some(self.response.status_line),
             Variable::ResponseBody => self.response.body,
-            Variable::ResponseContentType => self.first_item(|t| &t.response.headers, "content-type"),
-            Variable::ResponseContentLength => self.first_item(|t| &t.response.headers, "content-length"),
+            Variable::ResponseContentType => {
+                self.first_item(|t| &t.response.headers, "content-type")
+            }
+            Variable::ResponseContentLength => {
+                self.first_item(|t| &t.response.headers, "content-length")
+            }
             Variable::RemoteAddr | Variable::RemoteHost | Variable::UserAgentIp => {
                 let address = self.connection.client.ip().to_canonical().to_string();
                 Some(self.text.push(address.as_bytes()))
@@ -291,7 +429,9 @@ impl Transaction {
             }
             Variable::ServerPort => Some(self.number(self.connection.server.port().into())),
             Variable::ServerName => Some(self.server_name()),
-            Variable::UniqueId => Some(self.text.push(self.connection.unique_id.clone().as_bytes())),
+            Variable::UniqueId => {
+                Some(self.text.push(self.connection.unique_id.clone().as_bytes()))
+            }
             Variable::AuthType => self.credentials().map(|(scheme, _)| scheme),
             Variable::RemoteUser => self.credentials().and_then(|(_, user)| user),
             Variable::HighestSeverity => Some(self.number(self.highest_severity.into())),
@@ -303,7 +443,10 @@ impl Transaction {
             }
             Variable::ModsecBuild => Some(self.text.push(b"020913000")),
             Variable::PathInfo => None,
-            Variable::WebappId => Some(self.text.push(self.rules.clone().settings().web_app_id.as_bytes())),
+            Variable::WebappId => Some(
+                self.text
+                    .push(self.rules.clone().settings().web_app_id.as_bytes()),
+            ),
             Variable::SessionId => self.identity(Variable::Session),
             Variable::UserId => self.identity(Variable::User),
             time => self.time(time),
@@ -311,16 +454,22 @@ impl Transaction {
     }
 
     fn number(&mut self, number: u64) -> Slice {
-        self.text.push_number(i64::try_from(number).unwrap_or(i64::MAX))
+        self.text
+            .push_number(i64::try_from(number).unwrap_or(i64::MAX))
     }
 
     fn first_item(&self, of: impl Fn(&Self) -> &[Item], name: &str) -> Option<Slice> {
-        let found = of(self).iter().find(|h| self.text.at(h.key).eq_ignore_ascii_case(name.as_bytes()));
+        let found = of(self)
+            .iter()
+            .find(|h| self.text.at(h.key).eq_ignore_ascii_case(name.as_bytes()));
         found.map(|h| h.value)
     }
 
     fn identity(&self, collection: Variable) -> Option<Slice> {
-        self.identities.iter().find(|(v, _)| *v == collection).map(|i| i.1)
+        self.identities
+            .iter()
+            .find(|(v, _)| *v == collection)
+            .map(|i| i.1)
     }
 
     fn server_name(&mut self) -> Slice {
@@ -373,7 +522,11 @@ impl Transaction {
 
     fn full_request_length(&mut self) -> Slice {
         let request = &self.request;
-        let headers: usize = request.headers.iter().map(|h| h.key.len() + h.value.len() + 4).sum();
+        let headers: usize = request
+            .headers
+            .iter()
+            .map(|h| h.key.len() + h.value.len() + 4)
+            .sum();
         let length = request.line.len() + 4 + headers;
         let body = request.body.received;
         self.number(length as u64 + body)
@@ -421,10 +574,17 @@ impl Clock {
         let shifted = days + 719_468;
         let cycle = shifted / 146_097;
         let day_of_cycle = shifted % 146_097;
-        let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-        let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+        let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524
+            - day_of_cycle / 146_096)
+            / 365;
+        let day_of_year =
+            day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
         Self {
             year: cycle * 400 + year_of_cycle + u64::from(month <= 2),
             month,
@@ -444,7 +604,10 @@ mod tests {
     #[test]
     fn clock_knows_the_calendar() {
         let c = Clock::at(1_709_208_000); // 2024-02-29 12:00:00, a Thursday
-        assert_eq!((c.year, c.month, c.day, c.weekday, c.hour), (2024, 2, 29, 4, 12));
+        assert_eq!(
+            (c.year, c.month, c.day, c.weekday, c.hour),
+            (2024, 2, 29, 4, 12)
+        );
         let c = Clock::at(0);
         assert_eq!((c.year, c.month, c.day, c.weekday), (1970, 1, 1, 4));
     }

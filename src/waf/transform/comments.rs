@@ -4,6 +4,7 @@ use memchr::{memchr_iter, memchr2};
 
 use super::rewrite::{Piece, rewrite};
 use super::without;
+use super::work::look_at;
 use crate::waf::byteset::ByteSet;
 
 pub(super) fn replace(input: &[u8], out: &mut Vec<u8>) -> bool {
@@ -20,10 +21,12 @@ pub(super) fn replace(input: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Where the two bytes first stand side by side.
 fn find_pair(bytes: &[u8], [first, second]: [u8; 2]) -> Option<usize> {
-    memchr_iter(second, bytes).find_map(|at| {
+    let found = memchr_iter(second, bytes).find_map(|at| {
         let before = at.checked_sub(1)?;
         (bytes[before] == first).then_some(before)
-    })
+    });
+    look_at(found.unwrap_or(bytes.len()));
+    found
 }
 
 pub(super) fn replace_image(present: &ByteSet) -> ByteSet {
@@ -84,7 +87,9 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
 fn comment_len(rest: &[u8], open: usize) -> Option<usize> {
     let mut at = open;
     loop {
-        at += memchr2(b'*', b'-', rest.get(at..)?)?;
+        let found = memchr2(b'*', b'-', rest.get(at..)?);
+        look_at(found.map_or(rest.len() - at, |found| found + 1));
+        at += found?;
         if let Some(Mark::Close(close)) = mark(&rest[at..]) {
             return Some(at + close);
         }

@@ -4,6 +4,7 @@ use memchr::memchr;
 
 use super::hex::DIGITS;
 use super::rewrite::{Piece, rewrite};
+use super::work::look_at;
 use crate::waf::byteset::ByteSet;
 
 /// The named entities, and what they become.
@@ -68,10 +69,12 @@ fn semicolon(after: &[u8]) -> usize {
 }
 
 fn count_while(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
-    bytes
+    let count = bytes
         .iter()
         .position(|&b| !belongs(b))
-        .unwrap_or(bytes.len())
+        .unwrap_or(bytes.len());
+    look_at(count);
+    count
 }
 
 pub(super) fn image(present: &ByteSet) -> ByteSet {

@@ -1,8 +1,9 @@
 //! Transformations: what a rule does to a value before its operator sees it (`t:lowercase`, `t:urlDecodeUni`, ...).
 //!
-//! Semantics are ModSecurity v2's, with these exceptions, all to see more of a hostile value:
-//! nothing stops at a NUL (v2's `cmdLine`, `base64Decode*` and `sqlHexDecode` read C strings), and `..` is a back
-//! reference only as a whole path segment. One family a file. Every transformation takes time linear in its input.
+//! Semantics are ModSecurity v2's, save where v2 loses what a hostile value goes on with: nothing here stops at a NUL
+//! (its `cmdLine`, `base64DecodeExt` and `sqlHexDecode` read C strings), and paths are normalised without its slips.
+//!
+//! One family a file. Every transformation takes time linear in its input.
 
 mod base64;
 mod case;
@@ -23,6 +24,7 @@ mod table;
 mod unicode;
 mod url;
 mod whitespace;
+mod work;
 
 pub use unicode::{UnicodeMap, UnicodeMapError};
 
@@ -174,6 +176,7 @@ impl Transformation {
     /// each change: testing equal bytes twice would count a match twice, so only the bytes decide here.
     pub fn apply(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
         out.clear();
+        work::look_at(input.len());
         match self {
             Self::Base64Decode => base64::decode(input, out),
             Self::Base64DecodeExt => base64::decode_ext(input, out),

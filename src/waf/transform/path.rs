@@ -3,6 +3,7 @@
 use memchr::memrchr;
 
 use super::without;
+use super::work::look_at;
 use crate::waf::byteset::ByteSet;
 
 /// What separates the segments of a path.
@@ -15,6 +16,9 @@ pub(super) enum Separators {
 
 /// Empty segments and `.` vanish; `..` takes the segment before it away. Nothing goes above the root of an absolute path;
 /// what goes above the start of a relative one stays, in front. A last slash stays only where there was one.
+///
+/// v2 slips where a name ends in dots (`/etc/passwd..` becomes `/etc`), where a relative path goes above its start a
+/// second time (`../a/../..` becomes nothing), and leaves a backslash after several slashes. This does not.
 pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators) -> bool {
     if is_normal(input, separators) {
         return false;
@@ -29,8 +33,10 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
         match segment {
             b"" | b"." => {}
             b".." if out.len() > floor => {
-                let parent = memrchr(b'/', &out[floor..out.len() - 1]);
+                let before = out.len();
+                let parent = memrchr(b'/', &out[floor..before - 1]);
                 out.truncate(floor + parent.map_or(0, |slash| slash + 1));
+                look_at(before - out.len());
             }
             b".." if absolute => {}
             b".." => {

@@ -1,5 +1,7 @@
 //! The loop that most decoders share: copy up to a mark, then decide about the piece that begins there.
 
+use super::work::look_at;
+
 /// What becomes of the bytes from a mark on. The number says how many bytes of the input it stands for; at least 1.
 pub(super) enum Piece {
     Byte(u8, usize),
@@ -22,6 +24,7 @@ pub(super) fn rewrite(
     let mut kept = input;
     let mut looked_at = 0;
     while let Some(at) = find(&kept[looked_at..]) {
+        look_at(at + 1);
         let mark = looked_at + at;
         let rest = &kept[mark..];
         let (byte, len) = match decide(rest) {
@@ -33,6 +36,7 @@ pub(super) fn rewrite(
             Piece::Nothing(len) => (None, len),
         };
         changed = true;
+        look_at(len);
         out.extend_from_slice(&kept[..mark]);
         out.extend(byte);
         kept = &rest[len.clamp(1, rest.len())..];

@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use super::hex::{pair, pair_image};
+use super::work::look_at;
 use crate::waf::byteset::ByteSet;
 
 /// `0x` and at least one pair of digits becomes the bytes they spell; the byte after them is never the start of another
@@ -12,6 +13,7 @@ pub(super) fn hex_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut kept = input;
     let mut looked_at = 0;
     while let Some(at) = memchr(b'0', &kept[looked_at..]) {
+        look_at(at + 1);
         let mark = looked_at + at;
         let Some(digits) = literal(&kept[mark..]) else {
             looked_at = mark + 1;

@@ -10,7 +10,10 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    pub(crate) const EMPTY: Self = Self { start: 0, length: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        start: 0,
+        length: 0,
+    };
 
     pub(crate) const fn len(self) -> usize {
         self.length as usize
@@ -163,7 +166,10 @@ mod tests {
         let mut text = Text::default();
         let a = text.push(b"hello");
         let b = text.push_number(-12);
-        assert_eq!((text.at(a), text.at(b), text.at(a.part(1, 3))), (&b"hello"[..], &b"-12"[..], &b"el"[..]));
+        assert_eq!(
+            (text.at(a), text.at(b), text.at(a.part(1, 3))),
+            (&b"hello"[..], &b"-12"[..], &b"el"[..])
+        );
         assert_eq!(text.at(a.part(4, 99)), b"o");
         let mark = text.len();
         text.repeat(a);

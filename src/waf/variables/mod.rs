@@ -152,7 +152,10 @@ variables! {
 /// Variables of the manual that a proxy cannot have, and why.
 pub const REFUSED: &[(&str, &str)] = &[
     ("PERF_ALL", "engine timings are metrics, not rule input"),
-    ("PERF_COMBINED", "engine timings are metrics, not rule input"),
+    (
+        "PERF_COMBINED",
+        "engine timings are metrics, not rule input",
+    ),
     ("PERF_GC", "engine timings are metrics, not rule input"),
     ("PERF_LOGGING", "engine timings are metrics, not rule input"),
     ("PERF_PHASE1", "engine timings are metrics, not rule input"),
@@ -170,17 +173,32 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("SCRIPT_MODE", "no script runs in a proxy"),
     ("SCRIPT_UID", "no script runs in a proxy"),
     ("SCRIPT_USERNAME", "no script runs in a proxy"),
-    ("SDBM_DELETE_ERROR", "collections live in memory, not in SDBM files"),
-    ("STREAM_INPUT_BODY", "bodies are passed on as they came and never rewritten"),
-    ("STREAM_OUTPUT_BODY", "bodies are passed on as they came and never rewritten"),
-    ("WEBSERVER_ERROR_LOG", "there is no web server with an error log in this process"),
+    (
+        "SDBM_DELETE_ERROR",
+        "collections live in memory, not in SDBM files",
+    ),
+    (
+        "STREAM_INPUT_BODY",
+        "bodies are passed on as they came and never rewritten",
+    ),
+    (
+        "STREAM_OUTPUT_BODY",
+        "bodies are passed on as they came and never rewritten",
+    ),
+    (
+        "WEBSERVER_ERROR_LOG",
+        "there is no web server with an error log in this process",
+    ),
 ];
 
 impl Variable {
     /// Case-insensitive.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|v| v.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|v| v.name().eq_ignore_ascii_case(name))
     }
 
     /// Whether its values can change while a phase runs, so that they must be looked up at every rule.

@@ -2,6 +2,7 @@
 
 use super::{Transformation, UnicodeMap, transformed};
 use crate::waf::byteset::ByteSet;
+use crate::waf::transform::work;
 
 /// Cases a transformation.
 const CASES: u32 = 4000;
@@ -245,78 +246,85 @@ fn the_output_stays_inside_its_bound() {
     });
 }
 
-/// Values that make a careless implementation look again at what it has seen. Linear code is done
-/// with 512 KiB in milliseconds, quadratic code takes minutes for each.
+/// Values that make a careless implementation look again at what it has seen: a start, and what is repeated after it.
+const HOSTILE: &[(&str, &[u8])] = &[
+    ("", b"%"),
+    ("", b"%u"),
+    ("", b"%u004"),
+    ("", b"+"),
+    ("", b"%41"),
+    ("", b"../"),
+    ("", b"a/../"),
+    ("/", b"a/../"),
+    ("", b"../a/"),
+    ("", b"a/"),
+    ("", b"/"),
+    ("", b"./"),
+    ("", b"..\\"),
+    ("", b"/*"),
+    ("/*", b"*"),
+    ("/*", b"/"),
+    ("", b"/*a"),
+    ("", b"<!--a"),
+    ("", b"/*/"),
+    ("", b"*"),
+    ("", b"/**/"),
+    ("", b"<!--"),
+    ("<!--", b"-"),
+    ("<!--", b"*"),
+    ("", b"<!-"),
+    ("", b"-"),
+    ("", b"-->"),
+    ("", b"#"),
+    ("", b"&"),
+    ("", b"&#"),
+    ("", b"&#x"),
+    ("", b"&#1"),
+    ("&#", b"9"),
+    ("&#x", b"f"),
+    ("", b"&a"),
+    ("&", b"a"),
+    ("", b"\\"),
+    ("", b"\\u"),
+    ("", b"\\u004"),
+    ("", b"\\1"),
+    ("", b" "),
+    ("a", b" "),
+    ("", b" \""),
+    ("", b" /"),
+    ("", b" a"),
+    ("", b"\0"),
+    ("", b"0"),
+    ("", b"0x"),
+    ("", b"0x4"),
+    ("0x", b"4"),
+    ("", b"="),
+    ("", b"A="),
+    ("", b"\xc3"),
+    ("", b"\xe2\x82"),
+    ("", b"\xf0\x9f\x98\x80"),
+    ("", b"\xf5\x80"),
+];
+
 #[test]
-fn hostile_values_of_half_a_mebibyte_are_done() {
-    const HOSTILE: &[&[u8]] = &[
-        b"%",
-        b"%u",
-        b"%u004",
-        b"+",
-        b"../",
-        b"a/../",
-        b"a/",
-        b"/",
-        b"./",
-        b"..\\",
-        b"/*",
-        b"/*/",
-        b"*",
-        b"/**/",
-        b"<!--",
-        b"<!-",
-        b"-",
-        b"-->",
-        b"#",
-        b"&",
-        b"&#",
-        b"&#x",
-        b"&#1",
-        b"1",
-        b"&a",
-        b"a",
-        b"\\",
-        b"\\u",
-        b"\\u004",
-        b"\\1",
-        b" ",
-        b" \"",
-        b" /",
-        b"\0",
-        b"0",
-        b"0x",
-        b"0x4",
-        b"=",
-        b"A=",
-        b"\xc3",
-        b"\xe2\x82",
-        b"\xf0\x9f\x98\x80",
-    ];
-    const LONGEST: usize = 1 << 19;
+fn work_grows_as_the_value_does() {
+    const LOOKS_PER_BYTE: usize = 5;
     let mut out = Vec::new();
-    for piece in HOSTILE {
-        let whole = piece.repeat(LONGEST.div_ceil(piece.len()));
-        for transformation in Transformation::all() {
-            transformation.apply(&whole, &mut out, None);
-            assert!(out.len() <= transformation.max_growth() * whole.len());
-        }
-    }
-    // A long start that the pieces after it might be compared with again and again.
-    for (start, piece) in [
-        ("/*", "*"),
-        ("<!--", "-"),
-        ("&#", "9"),
-        ("/", "a/../"),
-        ("", "../a/"),
-    ] {
-        let whole = [
-            start.as_bytes(),
-            &piece.as_bytes().repeat(LONGEST / piece.len()),
-        ]
-        .concat();
-        for transformation in Transformation::all() {
-            transformation.apply(&whole, &mut out, None);
+    for &(start, piece) in HOSTILE {
+        for doubling in 10..=17 {
+            let mut value = start.as_bytes().to_vec();
+            value.extend(piece.repeat((1 << doubling) / piece.len()));
+            for transformation in Transformation::all() {
+                work::take();
+                transformation.apply(&value, &mut out, None);
+                let looks = work::take();
+                assert!(
+                    looks <= LOOKS_PER_BYTE * value.len(),
+                    "{transformation:?} of {} times \"{}\" after {start:?}: {looks} looks",
+                    value.len() / piece.len(),
+                    piece.escape_ascii()
+                );
+            }
         }
     }
 }
