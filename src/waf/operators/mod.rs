@@ -1,1 +1,318 @@
-//! To be written.
+//! Operators: what a rule asks of a value. One family a file.
+//!
+//! Semantics are ModSecurity v2's (reference manual, "Operators"). All work in time linear in the value,
+//! except patterns with look-around or back-references, whose steps are limited.
+
+pub mod bytes;
+pub mod catalogue;
+pub mod identity;
+pub mod injection;
+pub mod net;
+pub mod numeric;
+pub mod pm;
+pub mod rx;
+pub mod text;
+
+mod captures;
+mod pcre;
+
+use std::fmt;
+use std::ops::Range;
+
+use super::byteset::ByteSet;
+use catalogue::State;
+use identity::Identity;
+use net::AddressSet;
+use numeric::Comparison;
+use pm::Phrases;
+use rx::{ExpandedPatterns, Pattern};
+
+pub use captures::Captures;
+pub(super) use captures::Group;
+pub use pcre::PatternOptions;
+
+/// A compiled operator. Negation is the rule's business.
+#[derive(Debug)]
+pub enum Operator {
+    BeginsWith,
+    Contains,
+    ContainsWord,
+    EndsWith,
+    StrEq,
+    Within,
+    StrMatch(Box<memchr::memmem::Finder<'static>>),
+    Compare(Comparison),
+    Rx(Box<Pattern>),
+    /// A pattern with macros, compiled when they are expanded.
+    RxExpanded(Box<ExpandedPatterns>),
+    /// `@pm` and `@pmFromFile`.
+    Phrases(Box<Phrases>),
+    IpMatch(AddressSet),
+    /// `@validateByteRange`: the bytes that are forbidden.
+    ForbiddenBytes(ByteSet),
+    ValidateUrlEncoding,
+    ValidateUtf8Encoding,
+    Verify(Identity, Box<Pattern>),
+    DetectSqli,
+    DetectXss,
+    NoMatch,
+    UnconditionalMatch,
+    /// Never matches, though its name says otherwise: the reason.
+    Inert(&'static str),
+}
+
+/// Why an operator cannot be used as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError {
+    pub message: String,
+    /// What to write instead, where that is not plain.
+    pub help: Option<String>,
+    /// Which bytes of the argument are meant; None for all of it.
+    pub at: Option<Range<usize>>,
+}
+
+/// What compiling needs from outside.
+pub struct CompileContext<'a> {
+    /// Reads a data file, relative to the rule file.
+    pub read_data: &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>,
+}
+
+/// An evaluation stopped before it knew the answer. The engine counts these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// A pattern with look-around, back-references or overlapping candidates took too many steps.
+    Backtracking,
+    /// The value is longer than such a pattern may search.
+    Length { length: usize, limit: usize },
+    /// What the macros of a pattern expanded to is no regular expression, or too long.
+    ExpandedPattern,
+}
+
+impl Operator {
+    /// `name` without its `@`, in any case; `argument` as the rule has it.
+    ///
+    /// # Errors
+    /// The operator is unknown or refused, or its argument is wrong.
+    pub fn compile(
+        name: &str,
+        argument: &str,
+        context: &CompileContext,
+    ) -> Result<Self, CompileError> {
+        let Some(entry) = catalogue::entry(name) else {
+            return Err(unknown(name));
+        };
+        match entry.state {
+            State::Done => {}
+            State::Inert(why) => return Ok(Self::Inert(why)),
+            State::Refused(why) => {
+                return Err(CompileError {
+                    message: format!("the operator @{} is not supported", entry.name),
+                    help: Some(why.to_owned()),
+                    at: None,
+                });
+            }
+        }
+        Ok(match entry.name {
+            "beginsWith" => Self::BeginsWith,
+            "contains" => Self::Contains,
+            "containsWord" => Self::ContainsWord,
+            "endsWith" => Self::EndsWith,
+            "streq" => Self::StrEq,
+            "within" => Self::Within,
+            "strmatch" => {
+                let needle = text::strmatch_needle(argument)?;
+                Self::StrMatch(Box::new(memchr::memmem::Finder::new(&needle).into_owned()))
+            }
+            "eq" => Self::Compare(Comparison::Equal),
+            "ge" => Self::Compare(Comparison::GreaterOrEqual),
+            "gt" => Self::Compare(Comparison::Greater),
+            "le" => Self::Compare(Comparison::LessOrEqual),
+            "lt" => Self::Compare(Comparison::Less),
+            "rx" if argument.contains("%{") => Self::RxExpanded(Box::default()),
+            "rx" => Self::Rx(Box::new(pattern(argument, PatternOptions::default())?)),
+            "pm" => Self::Phrases(Box::new(Phrases::of_argument(argument)?)),
+            "pmf" | "pmFromFile" => Self::Phrases(Box::new(Phrases::of_files(argument, context)?)),
+            "ipMatch" => Self::IpMatch(AddressSet::of_argument(argument)?),
+            "ipMatchF" | "ipMatchFromFile" => {
+                Self::IpMatch(AddressSet::of_files(argument, context)?)
+            }
+            "validateByteRange" => Self::ForbiddenBytes(bytes::byte_ranges(argument)?.complement()),
+            "validateUrlEncoding" => Self::ValidateUrlEncoding,
+            "validateUtf8Encoding" => Self::ValidateUtf8Encoding,
+            "verifyCC" => verify(Identity::Card, argument)?,
+            "verifyCPF" => verify(Identity::Cpf, argument)?,
+            "verifySSN" => verify(Identity::Ssn, argument)?,
+            "verifySVNR" => verify(Identity::Svnr, argument)?,
+            "detectSQLi" => Self::DetectSqli,
+            "detectXSS" => Self::DetectXss,
+            "noMatch" => Self::NoMatch,
+            "unconditionalMatch" => Self::UnconditionalMatch,
+            _ => return Err(unknown(name)),
+        })
+    }
+
+    /// Whether the argument of this operator may hold `%{macros}` that are expanded for every evaluation.
+    #[must_use]
+    pub fn takes_macros(name: &str) -> bool {
+        catalogue::entry(name).is_some_and(|entry| entry.takes_macros)
+    }
+
+    /// Whether the value is what the operator looks for.
+    ///
+    /// `argument` is the rule's argument with its macros expanded; operators that compile theirs ignore it.
+    /// On a match, and only then, operators that capture replace what `captures` holds.
+    ///
+    /// # Errors
+    /// The answer would have cost too much, or the macros made no pattern.
+    pub fn evaluate(
+        &self,
+        argument: &[u8],
+        value: &[u8],
+        captures: Option<&mut Captures>,
+    ) -> Result<bool, Limit> {
+        Ok(match self {
+            Self::BeginsWith => value.starts_with(argument),
+            Self::Contains => text::contains(argument, value),
+            Self::ContainsWord => text::contains_word(argument, value),
+            Self::EndsWith => value.ends_with(argument),
+            Self::StrEq => value == argument,
+            Self::Within => text::within(argument, value),
+            Self::StrMatch(needle) => needle.find(value).is_some(),
+            Self::Compare(comparison) => comparison.holds(argument, value),
+            Self::Rx(pattern) => return search(pattern, value, captures),
+            Self::RxExpanded(patterns) => {
+                return search(&*patterns.pattern(argument)?, value, captures);
+            }
+            Self::Phrases(phrases) => phrases.evaluate(value, captures),
+            Self::IpMatch(set) => set.contains(value),
+            Self::ForbiddenBytes(forbidden) => bytes::has_any(forbidden, value),
+            Self::ValidateUrlEncoding => bytes::is_invalid_url_encoding(value),
+            Self::ValidateUtf8Encoding => bytes::is_invalid_utf8(value),
+            Self::Verify(identity, pattern) => return identity.search(pattern, value, captures),
+            Self::DetectSqli => injection::detect_sqli(value, captures),
+            Self::DetectXss => injection::detect_xss(value, captures),
+            Self::NoMatch | Self::Inert(_) => false,
+            Self::UnconditionalMatch => true,
+        })
+    }
+
+    /// What whoever loads the rule should know.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        match self {
+            Self::Inert(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// The pattern of `@rx` in the syntax of `regex::bytes`, flags included; None where there is none or it
+    /// needs backtracking.
+    #[must_use]
+    pub fn regex_source(&self) -> Option<&str> {
+        match self {
+            Self::Rx(pattern) => pattern.source(),
+            _ => None,
+        }
+    }
+
+    /// The phrases of `@pm` and `@pmFromFile`; it matches if any occurs, whatever the case of ASCII letters.
+    #[must_use]
+    pub fn phrases(&self) -> Option<&[Vec<u8>]> {
+        match self {
+            Self::Phrases(phrases) => Some(phrases.phrases()),
+            _ => None,
+        }
+    }
+
+    /// The bytes of which `@validateByteRange` wants none.
+    #[must_use]
+    pub fn forbidden_bytes(&self) -> Option<ByteSet> {
+        match self {
+            Self::ForbiddenBytes(set) => Some(*set),
+            _ => None,
+        }
+    }
+}
+
+fn search(pattern: &Pattern, value: &[u8], captures: Option<&mut Captures>) -> Result<bool, Limit> {
+    match captures {
+        Some(captures) => pattern.captures(value, captures),
+        None => pattern.is_match(value),
+    }
+}
+
+fn pattern(argument: &str, options: PatternOptions) -> Result<Pattern, CompileError> {
+    Pattern::compile(argument.as_bytes(), options)
+}
+
+/// Their patterns, unlike those of `@rx`, are multi-line in ModSecurity.
+fn verify(identity: Identity, argument: &str) -> Result<Operator, CompileError> {
+    let options = PatternOptions {
+        multi_line: true,
+        ..PatternOptions::default()
+    };
+    Ok(Operator::Verify(
+        identity,
+        Box::new(pattern(argument, options)?),
+    ))
+}
+
+fn unknown(name: &str) -> CompileError {
+    CompileError::new(format!("there is no operator @{name}"))
+}
+
+impl CompileError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: None,
+            at: None,
+        }
+    }
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl CompileContext<'_> {
+    /// The files that an argument names, with their contents.
+    fn files<'n>(&self, argument: &'n str) -> Result<Vec<(&'n str, Vec<u8>)>, CompileError> {
+        let mut files = Vec::new();
+        for name in argument.split_ascii_whitespace() {
+            // `name` is a part of `argument`, so the difference of their addresses is its offset.
+            let start = name.as_ptr().addr() - argument.as_ptr().addr();
+            let contents = (self.read_data)(name).map_err(|e| CompileError {
+                message: format!("cannot read {name}: {e}"),
+                help: Some("data files are looked for beside the rule file".to_owned()),
+                at: Some(start..start + name.len()),
+            })?;
+            files.push((name, contents));
+        }
+        if files.is_empty() {
+            return Err(CompileError::new("there is no file named"));
+        }
+        Ok(files)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backtracking => f.write_str("the pattern took too many steps on this value"),
+            Self::Length { length, limit } => write!(
+                f,
+                "the value has {length} bytes; a pattern that backtracks searches at most {limit}"
+            ),
+            Self::ExpandedPattern => {
+                f.write_str("what the macros of this pattern expanded to is no regular expression")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Limit {}

@@ -1,0 +1,167 @@
+//! `@ipMatch` and `@ipMatchFromFile`: addresses and networks.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{CompileContext, CompileError, pm};
+
+/// A set of addresses: sorted ranges that do not touch.
+#[derive(Debug, Default)]
+pub struct AddressSet {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl AddressSet {
+    /// `@ipMatch`: addresses and networks separated by commas.
+    pub(super) fn of_argument(argument: &str) -> Result<Self, CompileError> {
+        let mut set = Self::default();
+        let mut start = 0;
+        for part in argument.split(',') {
+            let at = start..start + part.len();
+            start = at.end + 1;
+            set.add(part.trim()).map_err(|message| CompileError {
+                message,
+                help: None,
+                at: Some(at),
+            })?;
+        }
+        set.settle();
+        Ok(set)
+    }
+
+    /// `@ipMatchFromFile`: an address or network a line; `#` begins a comment.
+    pub(super) fn of_files(argument: &str, context: &CompileContext) -> Result<Self, CompileError> {
+        let mut set = Self::default();
+        for (file, contents) in context.files(argument)? {
+            for line in pm::lines(&contents) {
+                let line = line.split(|&b| b == b'#').next().unwrap_or_default();
+                let text = String::from_utf8_lossy(line);
+                set.add(text.trim())
+                    .map_err(|message| CompileError::new(format!("{file}: {message}")))?;
+            }
+        }
+        set.settle();
+        Ok(set)
+    }
+
+    fn add(&mut self, text: &str) -> Result<(), String> {
+        let wrong = || format!("{text:?} is no IP address and no network");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u32>().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        match address.parse::<IpAddr>().map_err(|_| wrong())? {
+            IpAddr::V4(address) => {
+                let host = 32u32.checked_sub(bits.unwrap_or(32)).ok_or_else(wrong)?;
+                let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+                let first = address.to_bits() & mask;
+                self.v4.push((first, first | !mask));
+            }
+            IpAddr::V6(address) => {
+                let host = 128u32.checked_sub(bits.unwrap_or(128)).ok_or_else(wrong)?;
+                let mask = u128::MAX.checked_shl(host).unwrap_or(0);
+                let first = address.to_bits() & mask;
+                self.v6.push((first, first | !mask));
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        merge(&mut self.v4, |a, b| a.checked_add(1).is_none_or(|a| a >= b));
+        merge(&mut self.v6, |a, b| a.checked_add(1).is_none_or(|a| a >= b));
+    }
+
+    /// Whether the value is an address in the set. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is
+    /// looked for as both.
+    #[must_use]
+    pub fn contains(&self, value: &[u8]) -> bool {
+        let address = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
+        match address {
+            None => false,
+            Some(IpAddr::V4(address)) => self.contains_v4(address),
+            Some(IpAddr::V6(address)) => {
+                self.contains_v6(address)
+                    || address
+                        .to_ipv4_mapped()
+                        .is_some_and(|a| self.contains_v4(a))
+            }
+        }
+    }
+
+    fn contains_v4(&self, address: Ipv4Addr) -> bool {
+        holds(&self.v4, address.to_bits())
+    }
+
+    fn contains_v6(&self, address: Ipv6Addr) -> bool {
+        holds(&self.v6, address.to_bits())
+    }
+}
+
+fn holds<T: Ord + Copy>(ranges: &[(T, T)], item: T) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= item);
+    after > 0 && ranges[after - 1].1 >= item
+}
+
+fn merge<T: Ord + Copy>(ranges: &mut Vec<(T, T)>, touch: impl Fn(T, T) -> bool) {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let joined = touch(kept.1, next.0);
+        if joined {
+            kept.1 = kept.1.max(next.1);
+        }
+        joined
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_their_addresses() {
+        let set = AddressSet::of_argument(
+            "10.1.2.3/8, 192.0.2.1,2001:db8::/32 ,::1,0.0.0.0/32,255.0.0.0/8",
+        )
+        .unwrap();
+        for (value, inside) in [
+            ("10.255.0.0", true),
+            ("11.0.0.0", false),
+            ("9.255.255.255", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("2001:db8:ffff::1", true),
+            ("2001:db9::", false),
+            ("::1", true),
+            ("::ffff:10.0.0.1", true),
+            ("::ffff:11.0.0.1", false),
+            ("255.255.255.255", true),
+            ("0.0.0.0", true),
+            ("", false),
+            ("10.0.0.1 ", false),
+            ("10.0.0.01", false),
+        ] {
+            assert_eq!(set.contains(value.as_bytes()), inside, "{value}");
+        }
+        let all = AddressSet::of_argument("0.0.0.0/0,::/0").unwrap();
+        assert!(all.contains(b"1.2.3.4") && all.contains(b"fe80::1"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for (argument, at) in [
+            ("", 0..0),
+            ("1.2.3.4,x", 8..9),
+            ("1.2.3.4/33", 0..10),
+            ("::/129", 0..6),
+            ("1.2.3.4/", 0..8),
+            ("1.2.3", 0..5),
+        ] {
+            assert_eq!(
+                AddressSet::of_argument(argument).unwrap_err().at,
+                Some(at),
+                "{argument}"
+            );
+        }
+    }
+}

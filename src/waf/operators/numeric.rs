@@ -1,0 +1,90 @@
+//! Operators that compare numbers, read as C's `atoi` reads them.
+
+use std::cmp::Ordering;
+
+/// How the value's number must compare to the argument's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Equal,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+impl Comparison {
+    #[must_use]
+    pub fn holds(self, argument: &[u8], value: &[u8]) -> bool {
+        let ordering = number(value).cmp(&number(argument));
+        match self {
+            Self::Equal => ordering == Ordering::Equal,
+            Self::Greater => ordering == Ordering::Greater,
+            Self::GreaterOrEqual => ordering != Ordering::Less,
+            Self::Less => ordering == Ordering::Less,
+            Self::LessOrEqual => ordering != Ordering::Greater,
+        }
+    }
+}
+
+/// Leading blanks, a sign, digits; what follows is ignored and nothing at all is 0. Out of range is the
+/// nearest number in range.
+#[must_use]
+pub fn number(text: &[u8]) -> i64 {
+    let blanks = text
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t'..=b'\r'))
+        .count();
+    let text = &text[blanks..];
+    let (negative, digits) = match text.first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    digits
+        .iter()
+        .take_while(|b| b.is_ascii_digit())
+        .fold(0i64, |n, b| {
+            let digit = i64::from(b - b'0');
+            let n = n.saturating_mul(10);
+            if negative {
+                n.saturating_sub(digit)
+            } else {
+                n.saturating_add(digit)
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_atoi() {
+        for (text, expected) in [
+            ("", 0),
+            ("x", 0),
+            (" \t\x0b12x", 12),
+            ("+7", 7),
+            ("-7-", -7),
+            ("--7", 0),
+            ("1e3", 1),
+            ("0x10", 0),
+            ("99999999999999999999", i64::MAX),
+            ("-99999999999999999999", i64::MIN),
+        ] {
+            assert_eq!(number(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_value_is_compared_to_the_argument() {
+        let holds = |c: Comparison| {
+            [("5", "4"), ("5", "5"), ("5", "6")].map(|(a, v)| c.holds(a.as_bytes(), v.as_bytes()))
+        };
+        assert_eq!(holds(Comparison::Equal), [false, true, false]);
+        assert_eq!(holds(Comparison::Greater), [false, false, true]);
+        assert_eq!(holds(Comparison::GreaterOrEqual), [false, true, true]);
+        assert_eq!(holds(Comparison::Less), [true, false, false]);
+        assert_eq!(holds(Comparison::LessOrEqual), [true, true, false]);
+    }
+}

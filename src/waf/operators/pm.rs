@@ -1,0 +1,210 @@
+//! `@pm` and `@pmFromFile`: any of many phrases, in one pass.
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+
+use super::{Captures, CompileContext, CompileError};
+
+/// Phrases to look for, without regard to the case of ASCII letters.
+#[derive(Debug)]
+pub struct Phrases {
+    phrases: Vec<Vec<u8>>,
+    automaton: AhoCorasick,
+}
+
+impl Phrases {
+    /// `@pm`: phrases separated by blanks.
+    pub(super) fn of_argument(argument: &str) -> Result<Self, CompileError> {
+        let content = content(unquoted(argument.as_bytes()));
+        Self::new(words(&content).map(<[u8]>::to_vec).collect())
+    }
+
+    /// `@pmFromFile`: files separated by blanks, a phrase a line.
+    pub(super) fn of_files(argument: &str, context: &CompileContext) -> Result<Self, CompileError> {
+        let mut phrases = Vec::new();
+        for (file, contents) in context.files(argument)? {
+            let before = phrases.len();
+            phrases.extend(lines(&contents).map(content));
+            if phrases.len() == before {
+                return Err(CompileError::new(format!("{file} holds no phrase")));
+            }
+        }
+        Self::new(phrases)
+    }
+
+    fn new(phrases: Vec<Vec<u8>>) -> Result<Self, CompileError> {
+        if phrases.is_empty() {
+            return Err(CompileError::new("there is no phrase to look for"));
+        }
+        let automaton = AhoCorasickBuilder::new()
+            .ascii_case_insensitive(true)
+            // What ends first is found first, as in ModSecurity.
+            .match_kind(MatchKind::Standard)
+            .build(&phrases)
+            .map_err(|e| CompileError::new(format!("these phrases cannot be compiled: {e}")))?;
+        Ok(Self { phrases, automaton })
+    }
+
+    #[must_use]
+    pub fn phrases(&self) -> &[Vec<u8>] {
+        &self.phrases
+    }
+
+    /// Whether one of them occurs. Captures it as it stands in the value.
+    pub fn evaluate(&self, value: &[u8], captures: Option<&mut Captures>) -> bool {
+        let Some(found) = self.automaton.find(value) else {
+            return false;
+        };
+        if let Some(captures) = captures {
+            captures.clear();
+            captures.push_range(found.range());
+        }
+        true
+    }
+}
+
+/// The lines of a data file that say something: trimmed, no comments.
+pub(super) fn lines(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
+    contents
+        .split(|&b| b == b'\n')
+        .map(trim)
+        .filter(|line| !line.is_empty() && line[0] != b'#')
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&b| is_blank(b)).filter(|w| !w.is_empty())
+}
+
+/// `\v` is a blank in C and none in Rust.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_blank(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && is_blank(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// Quotes around the whole argument are no part of it.
+pub(super) fn unquoted(argument: &[u8]) -> &[u8] {
+    match trim(argument) {
+        [b'"', inside @ .., b'"'] => inside,
+        whole => whole,
+    }
+}
+
+/// Phrases may hold bytes in hex between bars, as in Snort's rules: `A|42 43|D`. A backslash escapes
+/// `: ; \ "`. Text that is not of that form is taken as it stands.
+pub(super) fn content(text: &[u8]) -> Vec<u8> {
+    decoded(text).unwrap_or_else(|| text.to_vec())
+}
+
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, more @ ..] = rest {
+        rest = more;
+        match first {
+            b'\\' => {
+                let (escaped, more) = rest.split_first()?;
+                if !b":;\\\"".contains(escaped) {
+                    return None;
+                }
+                out.push(*escaped);
+                rest = more;
+            }
+            b'|' => {
+                let length = memchr::memchr(b'|', rest)?;
+                out.extend(hex(&rest[..length])?);
+                rest = &rest[length + 1..];
+            }
+            _ => out.push(*first),
+        }
+    }
+    Some(out)
+}
+
+/// `41 42 43` or `414243`.
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .iter()
+        .filter(|b| **b != b' ')
+        .map(|&b| {
+            char::from(b)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        })
+        .collect();
+    let digits = digits.filter(|d| !d.is_empty() && d.len() % 2 == 0)?;
+    Some(digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(argument: &str, value: &str) -> Option<String> {
+        let phrases = Phrases::of_argument(argument).unwrap();
+        let mut captures = Captures::default();
+        phrases
+            .evaluate(value.as_bytes(), Some(&mut captures))
+            .then(|| {
+                let word = captures.group(0, value.as_bytes()).unwrap();
+                String::from_utf8_lossy(word).into_owned()
+            })
+    }
+
+    #[test]
+    fn finds_phrases_in_any_case_and_says_which() {
+        assert_eq!(found("abc DEF", "xxdEfxx"), Some("dEf".to_owned()));
+        assert_eq!(found("abc", ""), None);
+        assert_eq!(found("abcd bc", "abcd"), Some("bc".to_owned()));
+        assert_eq!(found("é", "xÉ"), None, "only ASCII letters have case");
+        assert!(Phrases::of_argument("  ").is_err());
+    }
+
+    #[test]
+    fn reads_hex_and_escapes() {
+        for (text, expected) in [
+            ("A|42|C", "ABC"),
+            ("|41 42 4a|", "ABJ"),
+            ("|4142|x", "ABx"),
+            ("a\\;b\\\\", "a;b\\"),
+            ("a|b", "a|b"),
+            ("a||b", "a||b"),
+            ("a|4|b", "a|4|b"),
+            ("c:\\win", "c:\\win"),
+            ("end\\", "end\\"),
+        ] {
+            assert_eq!(content(text.as_bytes()), expected.as_bytes(), "{text}");
+        }
+        assert_eq!(unquoted(b" \"a b\" "), b"a b");
+        assert_eq!(unquoted(b"\""), b"\"");
+    }
+
+    #[test]
+    fn reads_files_line_by_line() {
+        let read = |name: &str| match name {
+            "a" => Ok(b"# no\n  two words \r\n\n".to_vec()),
+            "b" => Ok(b"b|42|".to_vec()),
+            "empty" => Ok(b"#\n".to_vec()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let context = CompileContext { read_data: &read };
+        let phrases = Phrases::of_files("a  b", &context).unwrap();
+        assert_eq!(phrases.phrases(), [b"two words".to_vec(), b"bB".to_vec()]);
+        let error = Phrases::of_files("a gone", &context).unwrap_err();
+        assert!(error.message.contains("gone"), "{}", error.message);
+        assert_eq!(error.at, Some(2..6));
+        assert!(Phrases::of_files("empty", &context).is_err());
+        assert!(Phrases::of_files("", &context).is_err());
+    }
+}

@@ -1,0 +1,224 @@
+//! `@rx`: regular expressions, as ModSecurity v2 compiles them (dot matches all, `$` only at the very end).
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::pcre::{self, Engine, PatternOptions};
+use super::{Captures, CompileError, Limit};
+
+/// The most memory one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
+const PROGRAM_LIMIT: usize = 16 << 20;
+
+/// The most memory a pattern's lazily built automaton may take in each thread, in bytes.
+const CACHE_LIMIT: usize = 1 << 20;
+
+/// How often a pattern with look-around or back-references may backtrack in one value.
+const BACKTRACK_LIMIT: usize = 1_000_000;
+
+/// The same for one that can repeat without bound: each time it may look at the whole rest of the value.
+const UNBOUNDED_LIMIT: usize = 100_000;
+
+/// The longest value for such a pattern, in bytes.
+const UNBOUNDED_LENGTH: usize = 16 * 1024;
+
+/// How many expanded patterns of one rule are kept.
+const EXPANDED_KEPT: usize = 64;
+
+/// The longest pattern that macros may expand to, in bytes.
+const EXPANDED_LENGTH: usize = 16 * 1024;
+
+/// The number of groups that rules can see: TX.0 to TX.9.
+const GROUPS: usize = 10;
+
+/// A compiled regular expression in PCRE's syntax over bytes.
+#[derive(Debug)]
+pub struct Pattern {
+    source: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Linear(regex::bytes::Regex),
+    Backtracking {
+        regex: Box<fancy_regex::Regex>,
+        length: usize,
+    },
+}
+
+impl Pattern {
+    /// # Errors
+    /// What PCRE would refuse, what needs more than bytes (Unicode properties), and recursion.
+    pub fn compile(pattern: &[u8], options: PatternOptions) -> Result<Self, CompileError> {
+        let translation = pcre::translate(pattern, options).map_err(|e| CompileError {
+            message: e.message,
+            help: None,
+            at: Some(e.at),
+        })?;
+        let source = translation.source;
+        let kind = match translation.engine {
+            Engine::Linear => regex::bytes::RegexBuilder::new(&source)
+                .size_limit(PROGRAM_LIMIT)
+                .dfa_size_limit(CACHE_LIMIT)
+                .build()
+                .map(Kind::Linear)
+                .map_err(|e| refused(&e))?,
+            Engine::Backtracking => {
+                let (steps, length) = if translation.unbounded {
+                    (UNBOUNDED_LIMIT, UNBOUNDED_LENGTH)
+                } else {
+                    (BACKTRACK_LIMIT, usize::MAX)
+                };
+                let regex = fancy_regex::RegexBuilder::new(&source)
+                    .bytes_mode(fancy_regex::BytesMode::Ascii)
+                    .unicode_mode(false)
+                    .backtrack_limit(steps)
+                    .delegate_size_limit(PROGRAM_LIMIT)
+                    .delegate_dfa_size_limit(CACHE_LIMIT)
+                    .build()
+                    .map_err(|e| refused(&e))?;
+                Kind::Backtracking {
+                    regex: Box::new(regex),
+                    length,
+                }
+            }
+        };
+        Ok(Self { source, kind })
+    }
+
+    /// The pattern in the syntax of `regex::bytes`, flags included; None for one that needs backtracking.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        matches!(self.kind, Kind::Linear(_)).then_some(self.source.as_str())
+    }
+
+    /// Whether it occurs in the value.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub fn is_match(&self, value: &[u8]) -> Result<bool, Limit> {
+        match &self.kind {
+            Kind::Linear(regex) => Ok(regex.is_match(value)),
+            Kind::Backtracking { regex, length } => {
+                guard(value, *length)?;
+                regex.is_match(value).map_err(|_| Limit::Backtracking)
+            }
+        }
+    }
+
+    /// The first occurrence that begins at `start` or after; what is before `start` is still looked at by
+    /// `^`, `\b` and look-behinds.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub fn find_at(&self, value: &[u8], start: usize) -> Result<Option<Range<usize>>, Limit> {
+        if start > value.len() {
+            return Ok(None);
+        }
+        match &self.kind {
+            Kind::Linear(regex) => Ok(regex.find_at(value, start).map(|m| m.range())),
+            Kind::Backtracking { regex, length } => {
+                guard(value, *length)?;
+                let input = fancy_regex::RegexInput::new(value).from_pos(start);
+                regex
+                    .find_input(input)
+                    .map(|found| found.map(|m| m.range()))
+                    .map_err(|_| Limit::Backtracking)
+            }
+        }
+    }
+
+    /// As [`Pattern::is_match`], and what its groups held.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub fn captures(&self, value: &[u8], captures: &mut Captures) -> Result<bool, Limit> {
+        match &self.kind {
+            Kind::Linear(regex) => {
+                // Most values do not match: find that out without tracking groups.
+                if !regex.is_match(value) {
+                    return Ok(false);
+                }
+                let Some(found) = regex.captures(value) else {
+                    return Ok(false);
+                };
+                fill(captures, found.iter().map(|g| g.map(|m| m.range())));
+                Ok(true)
+            }
+            Kind::Backtracking { regex, length } => {
+                guard(value, *length)?;
+                let found = regex.captures(value).map_err(|_| Limit::Backtracking)?;
+                let Some(found) = found else {
+                    return Ok(false);
+                };
+                fill(captures, found.iter().map(|g| g.map(|m| m.range())));
+                Ok(true)
+            }
+        }
+    }
+}
+
+fn fill(captures: &mut Captures, groups: impl Iterator<Item = Option<Range<usize>>>) {
+    captures.clear();
+    for group in groups.take(GROUPS) {
+        captures.push(group);
+    }
+    captures.drop_absent_end();
+}
+
+fn guard(value: &[u8], length: usize) -> Result<(), Limit> {
+    if value.len() > length {
+        return Err(Limit::Length {
+            length: value.len(),
+            limit: length,
+        });
+    }
+    Ok(())
+}
+
+fn refused(error: &dyn std::fmt::Display) -> CompileError {
+    CompileError {
+        message: format!("the pattern cannot be compiled: {error}"),
+        help: None,
+        at: None,
+    }
+}
+
+/// A pattern whose text holds macros: expanded and compiled when it is evaluated.
+#[derive(Debug, Default)]
+pub struct ExpandedPatterns {
+    /// The most recently compiled last. A pattern that cannot be compiled is kept as that.
+    kept: Mutex<VecDeque<(Box<[u8]>, Option<Arc<Pattern>>)>>,
+}
+
+impl ExpandedPatterns {
+    /// The compiled pattern.
+    ///
+    /// # Errors
+    /// It is too long or no regular expression: the values in it come from outside.
+    pub fn pattern(&self, expanded: &[u8]) -> Result<Arc<Pattern>, Limit> {
+        if expanded.len() > EXPANDED_LENGTH {
+            return Err(Limit::ExpandedPattern);
+        }
+        if let Some(found) = self.find(expanded) {
+            return found.ok_or(Limit::ExpandedPattern);
+        }
+        let compiled = Pattern::compile(expanded, PatternOptions::default())
+            .ok()
+            .map(Arc::new);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= EXPANDED_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((expanded.into(), compiled.clone()));
+        compiled.ok_or(Limit::ExpandedPattern)
+    }
+
+    fn find(&self, expanded: &[u8]) -> Option<Option<Arc<Pattern>>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter()
+            .find(|(text, _)| **text == *expanded)
+            .map(|(_, pattern)| pattern.clone())
+    }
+}

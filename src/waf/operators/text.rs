@@ -1,0 +1,108 @@
+//! Operators that compare text. All are case-sensitive and compare bytes.
+
+use memchr::memmem;
+
+use super::{CompileError, pm};
+
+/// `@contains`: the argument occurs in the value; an empty argument always does.
+#[must_use]
+pub fn contains(argument: &[u8], value: &[u8]) -> bool {
+    memmem::find(value, argument).is_some()
+}
+
+/// `@within`: the value occurs in the argument; an empty value always does.
+#[must_use]
+pub fn within(argument: &[u8], value: &[u8]) -> bool {
+    memmem::find(argument, value).is_some()
+}
+
+/// `@containsWord`: the argument occurs in the value with no word character right before or after it; an
+/// empty argument always does.
+#[must_use]
+pub fn contains_word(argument: &[u8], value: &[u8]) -> bool {
+    if argument.is_empty() {
+        return true;
+    }
+    // Occurrences may overlap, so this is Knuth, Morris and Pratt's search: linear, whatever they hold.
+    let borders = borders(argument);
+    let mut matched = 0;
+    for (i, &byte) in value.iter().enumerate() {
+        while matched > 0 && (matched == argument.len() || argument[matched] != byte) {
+            matched = borders[matched - 1];
+        }
+        if argument[matched] == byte {
+            matched += 1;
+        }
+        if matched == argument.len() {
+            let before = (i + 1).checked_sub(matched + 1).and_then(|b| value.get(b));
+            let after = value.get(i + 1);
+            if !before.is_some_and(is_word) && !after.is_some_and(is_word) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// For each prefix the length of its longest proper prefix that is also its suffix.
+fn borders(text: &[u8]) -> Vec<usize> {
+    let mut borders = vec![0; text.len()];
+    let mut matched = 0;
+    for i in 1..text.len() {
+        while matched > 0 && text[matched] != text[i] {
+            matched = borders[matched - 1];
+        }
+        if text[matched] == text[i] {
+            matched += 1;
+        }
+        borders[i] = matched;
+    }
+    borders
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "used with Option<&u8>")]
+fn is_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'_'
+}
+
+/// The needle of `@strmatch`: written like a phrase of `@pm`, blanks included.
+pub(super) fn strmatch_needle(argument: &str) -> Result<Vec<u8>, CompileError> {
+    let needle = pm::content(pm::unquoted(argument.as_bytes()));
+    if needle.is_empty() {
+        return Err(CompileError::new("@strmatch needs text to look for"));
+    }
+    Ok(needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stand_alone() {
+        for (argument, value, found) in [
+            ("", "", true),
+            ("", "x", true),
+            ("x", "", false),
+            ("x", "x", true),
+            ("aa", "aaa aa", true),
+            ("aa", "aaa", false),
+            ("a b", "xa b a b", true),
+            ("a b", "xa b_a b", false),
+            ("-a", "b-a", false),
+            ("-a", "b--a", true),
+            ("-a-a", "-a-a-a", true),
+            ("-a-a-", "-a-a-a-a-", false),
+            ("-a-a-", "-a-a--a-a-", true),
+            ("é", "aé", false),
+            ("a", "éaé", true),
+        ] {
+            let naive = value.as_bytes();
+            assert_eq!(
+                contains_word(argument.as_bytes(), naive),
+                found,
+                "{argument:?} in {value:?}"
+            );
+        }
+    }
+}

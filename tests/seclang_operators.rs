@@ -1,0 +1,228 @@
+//! ModSecurity's own operator vectors, and every operator of the Core Rule Set.
+
+use std::path::{Path, PathBuf};
+
+use drawbridge::waf::operators::{Captures, CompileContext, CompileError, Operator};
+use serde_json::Value;
+
+/// Vectors that are not answered as they say: operator, argument (empty for any), and why.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "validateNid",
+        "",
+        "an operator of Coraza that ModSecurity does not have",
+    ),
+    (
+        "ipMatch",
+        "0:0::/80",
+        "::ffff:ffff:ffff shares its first 80 bits with ::, as the vectors for /79 and /87 say of theirs",
+    ),
+    (
+        "validateSchema",
+        "",
+        "the vectors validate JSON, which ModSecurity's operator does not; it is refused at load",
+    ),
+];
+
+/// How many vectors there are; fewer means that some are no longer run.
+const VECTORS: usize = 3934;
+
+fn shared() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let root = std::env::var_os("SHARED_DIR").map_or(beside, PathBuf::from);
+    if root.is_dir() {
+        return Some(root);
+    }
+    println!("skipped: there is no {} (set SHARED_DIR)", root.display());
+    None
+}
+
+fn compile(folder: &Path, name: &str, argument: &str) -> Result<Operator, CompileError> {
+    let read = |file: &str| std::fs::read(folder.join(file));
+    Operator::compile(name, argument, &CompileContext { read_data: &read })
+}
+
+/// The vectors write bytes as the characters of the same number.
+fn bytes(text: &str) -> Vec<u8> {
+    let latin: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    latin.unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+/// Inputs also escape bytes a second time: `\0`, `\xe4`, `\u0000`.
+fn input_bytes(text: &str) -> Vec<u8> {
+    let text = bytes(text);
+    let (mut out, mut rest) = (Vec::new(), text.as_slice());
+    while let Some(first) = rest.first() {
+        let digits = match rest {
+            [b'\\', b'x', digits @ ..] => digits.get(..2).map(|d| (d, 4)),
+            [b'\\', b'u', digits @ ..] => digits.get(2..4).map(|d| (d, 6)),
+            [b'\\', b'0', ..] => Some((&b"0"[..], 2)),
+            _ => None,
+        };
+        let escaped = digits.and_then(|(digits, length)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            Some((u8::from_str_radix(digits, 16).ok()?, length))
+        });
+        let (byte, length) = escaped.unwrap_or((*first, 1));
+        out.push(byte);
+        rest = &rest[length..];
+    }
+    out
+}
+
+fn run(folder: &Path, vector: &Value) -> Result<(), String> {
+    let text = |key: &str| vector[key].as_str().unwrap_or_default();
+    let (name, argument, input) = (text("name"), text("param"), input_bytes(text("input")));
+    let expected = vector["ret"] == 1;
+    let operator = match compile(folder, name, argument) {
+        Ok(operator) => operator,
+        // What cannot be loaded never matches; the IP vectors hold malformed networks.
+        Err(e) if name == "ipMatch" => {
+            return if expected { Err(e.message) } else { Ok(()) };
+        }
+        Err(e) => return Err(e.message),
+    };
+    let mut captures = Captures::default();
+    let matched = operator
+        .evaluate(&bytes(argument), &input, Some(&mut captures))
+        .map_err(|e| e.to_string())?;
+    if matched != expected {
+        return Err(format!("{matched}, not {expected}"));
+    }
+    if let Some(groups) = vector["re_groups"].as_array() {
+        let expected: Vec<_> = groups.iter().map(|g| bytes(g.as_str().unwrap())).collect();
+        let held: Vec<_> = captures
+            .iter(&input)
+            .map(|g| g.unwrap_or_default().to_vec())
+            .collect();
+        if held != expected {
+            return Err(format!("captured {held:?}, not {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn vectors() {
+    let Some(shared) = shared() else { return };
+    let folder = shared.join("seclang-vectors/operators");
+    let (mut count, mut failures) = (0, Vec::new());
+    let mut needed = vec![false; EXCEPTIONS.len()];
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        let vectors: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for vector in vectors {
+            count += 1;
+            let Err(why) = run(&folder.join("op"), &vector) else {
+                continue;
+            };
+            let excepted = EXCEPTIONS.iter().position(|(name, argument, _)| {
+                vector["name"] == *name && (argument.is_empty() || vector["param"] == *argument)
+            });
+            match excepted {
+                Some(i) => needed[i] = true,
+                None => failures.push(format!("{vector}: {why}")),
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    for ((name, _, why), needed) in EXCEPTIONS.iter().zip(needed) {
+        assert!(needed, "{name} is excepted ({why}) and passes");
+    }
+    assert!(count >= VECTORS, "only {count} vectors ran");
+}
+
+/// The operator and its argument of each `SecRule` in a rule file.
+fn operators_of(text: &str) -> Vec<(String, String)> {
+    let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
+    let mut found = Vec::new();
+    for line in joined.lines() {
+        let Some(rest) = line.trim_start().strip_prefix("SecRule ") else {
+            continue;
+        };
+        let rest = rest.trim_start();
+        // Variables may be quoted too; the operator is the next quoted string.
+        let after = match rest.strip_prefix('"') {
+            Some(inside) => inside.split_once('"').map_or("", |(_, after)| after),
+            None => rest.split_once([' ', '\t']).map_or("", |(_, after)| after),
+        };
+        let Some(inside) = after.trim_start().strip_prefix('"') else {
+            continue;
+        };
+        let mut operator = String::new();
+        let mut characters = inside.chars();
+        while let Some(c) = characters.next() {
+            match c {
+                '"' => break,
+                '\\' if characters.as_str().starts_with('"') => {
+                    operator.push('"');
+                    characters.next();
+                }
+                _ => operator.push(c),
+            }
+        }
+        let positive = operator.trim_start().trim_start_matches('!').trim_start();
+        let (name, argument) = match positive.strip_prefix('@') {
+            Some(named) => named.split_once([' ', '\t']).unwrap_or((named, "")),
+            None => ("rx", positive),
+        };
+        found.push((name.to_owned(), argument.trim().to_owned()));
+    }
+    found
+}
+
+/// Compiles every operator of a folder of rules; how many `@rx` there were and the patterns that backtrack.
+fn load(rules: &Path) -> (usize, usize, Vec<String>) {
+    let (mut all, mut patterns, mut backtracking) = (0, 0, Vec::new());
+    let mut files: Vec<_> = std::fs::read_dir(rules)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "conf"))
+        .collect();
+    files.sort();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (name, argument) in operators_of(&text) {
+            all += 1;
+            let operator = compile(rules, &name, &argument)
+                .unwrap_or_else(|e| panic!("{}: @{name} {argument}: {e}", file.display()));
+            let inert = ["rbl", "geoLookup"].contains(&name.as_str());
+            assert_eq!(operator.warning().is_some(), inert, "@{name}");
+            if name == "rx" {
+                patterns += 1;
+                if operator.regex_source().is_none() {
+                    backtracking.push(argument);
+                }
+            }
+        }
+    }
+    (all, patterns, backtracking)
+}
+
+#[test]
+fn core_rule_set_4_compiles_and_is_linear() {
+    let Some(shared) = shared() else { return };
+    let (all, patterns, backtracking) = load(&shared.join("crs/rules"));
+    assert!(all >= 690, "{all} operators");
+    assert_eq!(patterns, 318);
+    assert_eq!(backtracking, Vec::<String>::new());
+}
+
+#[test]
+fn core_rule_set_3_compiles() {
+    let Some(shared) = shared() else { return };
+    let installed = Path::new("/usr/share/modsecurity-crs/rules");
+    for folder in [shared.join("crs-3.3/rules").as_path(), installed] {
+        if !folder.is_dir() {
+            println!("skipped: there is no {}", folder.display());
+            continue;
+        }
+        let (_, patterns, backtracking) = load(folder);
+        assert!(patterns >= 260, "{patterns} patterns");
+        // Look-around, possessive quantifiers, and one macro.
+        assert!(backtracking.len() <= 6, "{backtracking:#?}");
+    }
+}
