@@ -77,6 +77,8 @@ pub struct Parts {
     pub data: Vec<u8>,
     /// Whether Content-Type, Connection and Content-Length are added where they are missing.
     pub autocomplete_headers: bool,
+    /// Whether that includes `Content-Length: 0` for methods that may have a body; not so in the older format.
+    pub length_of_nothing: bool,
 }
 
 #[derive(Debug, Clone, Default)]

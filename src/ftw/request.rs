@@ -42,7 +42,7 @@ impl Parts {
                 headers.push(("Connection", "close".into()));
             }
             if !has(&headers, "Content-Length", |_| true)
-                && (!data.is_empty() || may_have_body(&self.method))
+                && (!data.is_empty() || self.length_of_nothing && may_have_body(&self.method))
             {
                 headers.push(("Content-Length", data.len().to_string().into()));
             }
@@ -216,6 +216,7 @@ mod tests {
                 .collect(),
             data: data.as_bytes().to_vec(),
             autocomplete_headers: true,
+            length_of_nothing: true,
         }
     }
 
@@ -254,11 +255,10 @@ mod tests {
         ] {
             let mut parts = parts("", &[]);
             parts.method = method.to_owned();
-            assert_eq!(
-                built(&parts).contains("Content-Length: 0"),
-                length,
-                "{method}"
-            );
+            let has_length = |parts: &Parts| built(parts).contains("Content-Length: 0");
+            assert_eq!(has_length(&parts), length, "{method}");
+            parts.length_of_nothing = false;
+            assert!(!has_length(&parts), "{method}");
         }
     }
 

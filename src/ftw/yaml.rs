@@ -291,20 +291,21 @@ impl TestYaml {
 
 impl StageYaml {
     fn into_stage(self) -> Result<Stage, String> {
+        let older = self.stage.is_some();
         let (input, output) = match (self.stage, self.input, self.output) {
             (Some(inner), None, None) => (inner.input, inner.output),
             (None, Some(input), Some(output)) => (input, output),
             _ => return Err("a stage is an input and an output".to_owned()),
         };
         Ok(Stage {
-            input: input.into_input()?,
+            input: input.into_input(older)?,
             output: output.into_output()?,
         })
     }
 }
 
 impl InputYaml {
-    fn into_input(self) -> Result<Input, String> {
+    fn into_input(self, older: bool) -> Result<Input, String> {
         for (set, key) in [
             (self.save_cookie, "save_cookie"),
             (self.follow_redirect, "follow_redirect"),
@@ -352,6 +353,7 @@ impl InputYaml {
                 .autocomplete_headers
                 .or(self.stop_magic.map(|stop| !stop))
                 .unwrap_or(true),
+            length_of_nothing: !older,
         }))
     }
 }

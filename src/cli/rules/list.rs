@@ -45,14 +45,25 @@ pub fn paranoia(rule: &RuleSummary) -> Option<u8> {
 
 pub fn severity_name(severity: u8) -> &'static str {
     const NAMES: [&str; 8] = [
-        "EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG",
+        "EMERGENCY",
+        "ALERT",
+        "CRITICAL",
+        "ERROR",
+        "WARNING",
+        "NOTICE",
+        "INFO",
+        "DEBUG",
     ];
     NAMES[usize::from(severity.min(7))]
 }
 
 fn show_table(rules: &[RuleSummary]) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    writeln!(out, "{:>8}  PH  {:9}  PL  {:50}  MESSAGE", "ID", "SEVERITY", "PLACE")?;
+    writeln!(
+        out,
+        "{:>8}  PH  {:9}  PL  {:50}  MESSAGE",
+        "ID", "SEVERITY", "PLACE"
+    )?;
     for rule in rules {
         let place = format!("{}:{}", rule.file.display(), rule.line);
         writeln!(

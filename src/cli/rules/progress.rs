@@ -15,7 +15,11 @@ pub struct Progress {
 impl Progress {
     #[must_use]
     pub fn new(total: usize) -> Self {
-        let drawn = if io::stderr().is_terminal() { 0 } else { usize::MAX };
+        let drawn = if io::stderr().is_terminal() {
+            0
+        } else {
+            usize::MAX
+        };
         Self {
             total: total.max(1),
             drawn: AtomicUsize::new(drawn),
@@ -27,7 +31,11 @@ impl Progress {
         let cells = done * WIDTH / self.total;
         if self.drawn.fetch_max(cells, Ordering::Relaxed) < cells {
             let (full, empty) = ("#".repeat(cells), " ".repeat(WIDTH.saturating_sub(cells)));
-            let _ = write!(io::stderr().lock(), "\r[{full}{empty}] {done}/{}", self.total);
+            let _ = write!(
+                io::stderr().lock(),
+                "\r[{full}{empty}] {done}/{}",
+                self.total
+            );
         }
     }
 

@@ -43,7 +43,10 @@ impl Source {
     }
 
     fn load_policy(&self) -> Result<Arc<RuleSet>, ExitCode> {
-        let path = self.config.as_deref().unwrap_or(Path::new("drawbridge.toml"));
+        let path = self
+            .config
+            .as_deref()
+            .unwrap_or(Path::new("drawbridge.toml"));
         let loaded = config::load(path).map_err(|problems| {
             tell(&problems);
             ExitCode::FAILURE
@@ -60,13 +63,18 @@ impl Source {
             return Err(fail(&format!(
                 "{}: there is no policy {name:?}; there is {}",
                 path.display(),
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                }
             )));
         };
-        policy
-            .rules
-            .clone()
-            .ok_or_else(|| fail(&format!("policy {name:?} has mode \"off\": it has no rules")))
+        policy.rules.clone().ok_or_else(|| {
+            fail(&format!(
+                "policy {name:?} has mode \"off\": it has no rules"
+            ))
+        })
     }
 }
 

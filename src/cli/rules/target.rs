@@ -63,7 +63,9 @@ impl Target {
             .ok_or_else(|| format!("{authority:?} is not HOST:PORT"))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let port = match port {
-            Some(port) => text(port).parse().map_err(|_| format!("{url:?} has no port"))?,
+            Some(port) => text(port)
+                .parse()
+                .map_err(|_| format!("{url:?} has no port"))?,
             None if tls => 443,
             None => 80,
         };
@@ -78,7 +80,11 @@ impl Target {
             port,
             tls,
             log: log.to_owned(),
-            run: format!("{}-{}", std::process::id(), started.map_or(0, |d| d.as_millis())),
+            run: format!(
+                "{}-{}",
+                std::process::id(),
+                started.map_or(0, |d| d.as_millis())
+            ),
             lost: AtomicBool::new(false),
         })
     }
@@ -175,7 +181,10 @@ impl Play for Target {
         }
         self.try_play(id, number, stage).unwrap_or_else(|error| {
             self.lost.store(true, Ordering::Relaxed);
-            eprintln!("drawbridge: {id}: {}", show_short(error.to_string().as_bytes(), 400));
+            eprintln!(
+                "drawbridge: {id}: {}",
+                show_short(error.to_string().as_bytes(), 400)
+            );
             failed(error.to_string())
         })
     }
@@ -203,7 +212,9 @@ impl Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("verify", &self.verify).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("verify", &self.verify)
+            .finish_non_exhaustive()
     }
 }
 
@@ -240,7 +251,9 @@ fn rule_ids(log: &[Vec<u8>]) -> Vec<u64> {
         .flat_map(|line| {
             let regex = if text.is_match(line) { text } else { json };
             let found = regex.captures_iter(line);
-            found.filter_map(|c| number(c.get(1)?.as_bytes())).collect::<Vec<u64>>()
+            found
+                .filter_map(|c| number(c.get(1)?.as_bytes()))
+                .collect::<Vec<u64>>()
         })
         .collect();
     ids.sort_unstable();
@@ -298,7 +311,9 @@ fn is_whole(answer: &[u8], head_only: bool) -> bool {
     };
     match (field(b"transfer-encoding:"), field(b"content-length:")) {
         (Some(_), _) => body.ends_with(b"0\r\n\r\n"),
-        (None, Some(length)) => length.parse().is_ok_and(|length: usize| body.len() >= length),
+        (None, Some(length)) => length
+            .parse()
+            .is_ok_and(|length: usize| body.len() >= length),
         (None, None) => false,
     }
 }
@@ -321,13 +336,38 @@ mod tests {
     fn answers_end_where_their_framing_says() {
         for (answer, head_only, whole, code) in [
             ("", false, false, None),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", false, false, Some(200)),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", false, true, Some(200)),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", true, true, Some(200)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na",
+                false,
+                false,
+                Some(200),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab",
+                false,
+                true,
+                Some(200),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+                true,
+                true,
+                Some(200),
+            ),
             ("HTTP/1.1 204 No\r\n\r\n", false, true, Some(204)),
             ("HTTP/1.1 100 Continue\r\n\r\n", false, false, None),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", false, true, Some(403)),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", false, true, Some(200)),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+                false,
+                true,
+                Some(403),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+                false,
+                true,
+                Some(200),
+            ),
             ("HTTP/1.1 200 OK\r\n\r\nabc", false, false, Some(200)),
         ] {
             assert_eq!(is_whole(answer.as_bytes(), head_only), whole, "{answer:?}");

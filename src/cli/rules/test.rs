@@ -109,7 +109,12 @@ fn show_report(report: &Report, files: &[TestFile]) -> io::Result<()> {
             writeln!(out, "{}: its override is no longer needed", test.id)?;
         }
     }
-    writeln!(out, "{} passed, {} failed", report.passed(), report.failed())?;
+    writeln!(
+        out,
+        "{} passed, {} failed",
+        report.passed(),
+        report.failed()
+    )?;
     out.flush()
 }
 
@@ -118,7 +123,11 @@ fn show_failure(out: &mut impl Write, test: &TestResult, file: &TestFile) -> io:
     if !test.description.is_empty() {
         writeln!(out, "  {}", show(test.description.trim().as_bytes()))?;
     }
-    let failed = test.stages.iter().enumerate().filter(|(_, s)| !s.failures.is_empty());
+    let failed = test
+        .stages
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| !s.failures.is_empty());
     for (number, stage) in failed {
         let request = request(file, test, number);
         if test.stages.len() > 1 {
@@ -138,9 +147,19 @@ fn show_failure(out: &mut impl Write, test: &TestResult, file: &TestFile) -> io:
 
 fn show_outcome(out: &mut impl Write, stage: &StageResult) -> io::Result<()> {
     let outcome = &stage.outcome;
-    let status = outcome.status.map_or("no answer".to_owned(), |s| format!("status {s}"));
-    let note = outcome.note.as_deref().map(|n| format!(" ({n})")).unwrap_or_default();
-    writeln!(out, "  got {status}{note}; {} rules matched", outcome.ids.len())?;
+    let status = outcome
+        .status
+        .map_or("no answer".to_owned(), |s| format!("status {s}"));
+    let note = outcome
+        .note
+        .as_deref()
+        .map(|n| format!(" ({n})"))
+        .unwrap_or_default();
+    writeln!(
+        out,
+        "  got {status}{note}; {} rules matched",
+        outcome.ids.len()
+    )?;
     for line in &outcome.log {
         writeln!(out, "    {}", show_short(line, 400))?;
     }
