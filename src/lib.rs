@@ -4,8 +4,8 @@
 //!
 //! - [`cli`] one file a verb
 //! - [`proxy`] the only room that knows pingora's `ProxyHttp`
-//! - [`upstream`] pools of servers and the peer that is dialled
 //! - [`live`] the [`live::Snapshot`] a request is pinned to
+//! - [`upstream`] pools of servers and the peer that is dialled
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`route`] host + path + method -> route; pure
 //! - [`tls`] certificates, trust bundles, x509 reasons in words

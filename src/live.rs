@@ -1,1 +1,110 @@
-//! To be written.
+//! The [`Snapshot`] a request is pinned to: built aside, checked, then swapped whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use openssl::error::ErrorStack;
+use openssl::ssl::SslAcceptor;
+
+use crate::config::{Config, Listener, ListenerKind};
+use crate::tls::acceptor::acceptor;
+use crate::upstream::Pool;
+
+/// A configuration and what was made of it. Never changed; replaced by the next.
+pub struct Snapshot {
+    pub config: Config,
+    /// Counts up with every snapshot of this process.
+    pub generation: u64,
+    /// By name; only TLS listeners have one.
+    acceptors: BTreeMap<String, SslAcceptor>,
+    pools: BTreeMap<String, Arc<Pool>>,
+}
+
+/// Why a configuration cannot be run although it was resolved.
+#[derive(Debug)]
+pub struct SnapshotError {
+    /// `listener public`, `upstream orders`
+    pub what: String,
+    pub source: ErrorStack,
+}
+
+impl std::fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.source)
+    }
+}
+
+impl std::error::Error for SnapshotError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl Snapshot {
+    /// # Errors
+    /// OpenSSL does not take what a listener or an upstream is made of.
+    pub fn new(config: Config) -> Result<Self, SnapshotError> {
+        static GENERATION: AtomicU64 = AtomicU64::new(1);
+        let mut acceptors = BTreeMap::new();
+        for listener in &config.listeners {
+            if let ListenerKind::Tls { certificates, sni } = &listener.kind {
+                let made = acceptor(&listener.name, certificates, *sni).map_err(|source| {
+                    SnapshotError {
+                        what: format!("listener {}", listener.name),
+                        source,
+                    }
+                })?;
+                acceptors.insert(listener.name.clone(), made);
+            }
+        }
+        let pools = config
+            .upstreams
+            .values()
+            .map(|upstream| (upstream.name.clone(), Arc::new(Pool::new(upstream))))
+            .collect();
+        Ok(Self {
+            config,
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+            acceptors,
+            pools,
+        })
+    }
+
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.config.listeners.iter().find(|l| l.name == name)
+    }
+
+    #[must_use]
+    pub fn acceptor(&self, listener: &str) -> Option<&SslAcceptor> {
+        self.acceptors.get(listener)
+    }
+
+    #[must_use]
+    pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
+        self.pools.get(upstream)
+    }
+}
+
+/// The current snapshot.
+pub struct Live(ArcSwap<Snapshot>);
+
+impl Live {
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self(ArcSwap::from_pointee(snapshot))
+    }
+
+    /// The one to pin a request to.
+    #[must_use]
+    pub fn pin(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// From now on `next` counts for new requests.
+    pub fn swap(&self, next: Snapshot) {
+        self.0.store(Arc::new(next));
+    }
+}

@@ -1,1 +1,129 @@
-//! To be written.
+//! The command line: one file a verb.
+//!
+//! Results go to stdout, problems to stderr. Exit codes: 0 as asked, 1 a problem was found, 2 wrong usage.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub mod check;
+pub mod demo;
+pub mod rules;
+pub mod run;
+
+const EXAMPLES: &str = "\
+Examples:
+  drawbridge demo                                    a front door, two gateways and curl lines to try
+  drawbridge check --config drawbridge.toml          every problem of the files at once
+  drawbridge run --config drawbridge.toml            serve
+  drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
+
+Exit codes:
+  0  as asked
+  1  a problem was found, or the front door could not start; starting it again will not help
+  2  wrong usage";
+
+/// A public front door for private APIs: TLS in, a WAF, private-CA TLS out.
+#[derive(Debug, Parser)]
+#[command(name = "drawbridge", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve from a configuration file.
+    Run(run::Args),
+    /// Report every problem of a configuration, its rules and its certificates.
+    Check(check::Args),
+    /// Try it: a front door and two on-premises gateways on this machine.
+    Demo(demo::Args),
+    /// Check, list, test and explain rules.
+    Rules(rules::Args),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell to complete in.
+        shell: Shell,
+    },
+    /// Print a man page: of drawbridge, or of a verb.
+    Man {
+        /// The verb, like `run` or `rules test`.
+        verb: Vec<String>,
+    },
+}
+
+/// Runs the verb that the command line names.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Rules(args) => rules::run(&args),
+        Verb::Completions { shell } => print(&completions(shell)),
+        Verb::Man { verb } => match man(&verb) {
+            Ok(page) => print(&page),
+            Err(error) => fail(&error.to_string()),
+        },
+    }
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "drawbridge", &mut script);
+    script
+}
+
+fn man(verb: &[String]) -> io::Result<Vec<u8>> {
+    let mut command = Cli::command();
+    // Only then do verbs know their full names.
+    command.build();
+    for word in verb {
+        let found = command.find_subcommand(word).cloned();
+        command = found.ok_or_else(|| io::Error::other(format!("there is no verb {word:?}")))?;
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Ok(page)
+}
+
+/// Writes a result; a reader that has gone away (`| head`) is no problem.
+fn print(bytes: &[u8]) -> ExitCode {
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error.to_string()),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(problem: &str) -> ExitCode {
+    eprintln!("drawbridge: {problem}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verbs_are_completed_and_documented() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = String::from_utf8(completions(shell)).unwrap();
+            assert!(script.contains("completions"), "{shell}");
+        }
+        let page = |verb: &[String]| String::from_utf8(man(verb).unwrap()).unwrap();
+        for word in ["demo", "check", "Exit codes"] {
+            assert!(page(&[]).contains(word), "{word}");
+        }
+        let demo = page(&["demo".to_owned()]);
+        assert!(demo.contains("drawbridge\\-demo") && demo.contains("bind"), "{demo}");
+        assert!(man(&["dance".to_owned()]).is_err());
+    }
+}

@@ -1,5 +1,62 @@
 //! What the user wrote, and what is ready to run.
+//!
+//! [`load`] reads `drawbridge.toml` and what it includes, every certificate and every rule file, and
+//! either makes a [`Config`] or names everything that is wrong, each with its place.
 
+pub mod baseline;
+mod files;
+mod glob;
+mod listeners;
 mod model;
+mod policies;
+mod reader;
+mod routes;
+mod settings;
+mod suggest;
+mod upstreams;
+mod values;
+
+use std::path::Path;
 
 pub use model::*;
+
+use crate::diagnostic::{Diagnostic, Location};
+use reader::{Report, Source};
+
+/// A configuration that can be run, and what should be told about it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads the configuration at `path` and everything it names.
+///
+/// # Errors
+/// Every problem at once, warnings included, in the order of files and lines; at least one is an error.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    let report = Report::default();
+    let main = Source::read(path, 0).map_err(|why| {
+        let message = format!("cannot read the configuration: {why}");
+        vec![Diagnostic::error(Location::file(path), message)]
+    })?;
+    let main_table = main.parse(&report);
+    let included = files::read_included(&main, &main_table, &report);
+    let tables: Vec<_> = included
+        .iter()
+        .map(|source| source.parse(&report))
+        .collect();
+    let all = std::iter::once((&main, &main_table)).chain(included.iter().zip(&tables));
+    let document = files::Document::new(all, &report);
+
+    let config = settings::resolve(&document, &report);
+    let failed = report.has_errors();
+    let found = report.into_sorted();
+    match config {
+        Some(config) if !failed => Ok(Loaded {
+            config,
+            warnings: found,
+        }),
+        _ => Err(found),
+    }
+}

@@ -77,7 +77,7 @@ pub struct ListenerLimits {
 #[derive(Debug)]
 pub struct Upstream {
     pub name: String,
-    /// `host:port` as written; names are resolved when dialled.
+    /// At least one; names are resolved when dialled.
     pub servers: Vec<Server>,
     pub tls: UpstreamTls,
     pub connect_timeout: Duration,
@@ -90,6 +90,7 @@ pub struct Upstream {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
+    /// A name in lower case, or an address (IPv6 without brackets).
     pub host: String,
     pub port: u16,
 }
@@ -134,14 +135,14 @@ pub struct Policy {
     pub rules: Option<Arc<RuleSet>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicyMode {
     Block,
     Detect,
     Off,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnUninspected {
     Block,
     Detect,

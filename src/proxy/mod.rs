@@ -1,1 +1,27 @@
-//! To be written.
+//! The proxy. [`serve`] is the way in; the files follow the life of a request:
+//!
+//! - `server` binds, accepts and drains; `admission` says who may come in
+//! - `connection` shakes hands and reads one head after the other; `head` reads the bytes
+//! - `received` is a request as it came
+//! - `exchange` is one request's life: route, rules, body, upstream, log
+//! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
+//! - `inspect` is the transaction with the rules
+//! - `outgoing` is the head the upstream gets
+//! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
+//! - `redirect` is the plain listener
+
+mod admission;
+mod body;
+mod connection;
+mod exchange;
+mod forward;
+mod head;
+mod inspect;
+mod outgoing;
+mod received;
+mod redirect;
+mod refusal;
+mod replay;
+mod server;
+
+pub use server::{Bound, ServeError, serve};

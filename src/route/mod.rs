@@ -1,4 +1,15 @@
 //! host + path + method -> route. Pure: it knows neither the configuration nor what a route leads to.
+//!
+//! A request selects the most specific route whatever the order of the file: an exact host before the
+//! longest wildcard before `*`, then an exact path before the longest prefix. What is more specific wins
+//! even if its methods do not fit: then the answer is 405, not a less specific route.
+
+mod host;
+pub mod path;
+mod table;
+
+pub use host::normalize as normalize_host;
+pub use table::RouteTable;
 
 /// What one route claims: every combination of its hosts and paths, for its methods, on its listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,17 +20,18 @@ pub struct Claim {
     pub listeners: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// Lower case, without port and trailing dot.
     Exact(String),
-    /// `*.example.com` as `example.com`: exactly one label more.
+    /// `*.example.com` as `example.com`: one label more, or several (as in the Gateway API;
+    /// a certificate's `*.example.com` covers one label only).
     Wildcard(String),
     /// `*`: any Host, or none.
     Any,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
     Exact(String),
     /// Ends in a slash; matches itself and all below it.
@@ -31,7 +43,7 @@ pub enum PathPattern {
 pub enum MethodSet {
     /// All but CONNECT and TRACE.
     Default,
-    /// Exactly these; case-sensitive.
+    /// Exactly these; case-sensitive. GET does not imply HEAD.
     Only(Vec<String>),
 }
 
@@ -47,43 +59,38 @@ pub enum Lookup<'t, T> {
     NotFound,
 }
 
-/// All routes of a front door, ready to be asked. `T` is what a route leads to.
-#[derive(Debug)]
-pub struct RouteTable<T> {
-    routes: Vec<(Claim, T)>,
-}
+impl MethodSet {
+    const NEVER: [&'static str; 2] = ["CONNECT", "TRACE"];
+    /// What `Allow` says for [`MethodSet::Default`].
+    const COMMON: [&'static str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-impl<T> RouteTable<T> {
-    /// # Errors
-    /// Pairs of indexes of routes that claim the same thing, and what it is.
-    pub fn new(routes: Vec<(Claim, T)>) -> Result<Self, Vec<(usize, usize, String)>> {
-        Ok(Self { routes })
-    }
-
-    /// The most specific route: exact host before wildcard before any, exact path before the longest prefix.
-    ///
-    /// `host` is the Host header's or authority's value as received; `path` the path as received (without query).
-    /// Matching decodes unreserved characters once and no more.
     #[must_use]
-    pub fn find(
-        &self,
-        listener: &str,
-        host: Option<&[u8]>,
-        path: &[u8],
-        method: &[u8],
-    ) -> Lookup<'_, T> {
-        let _ = (listener, host, path, method, &self.routes);
-        Lookup::NotFound
+    pub fn contains(&self, method: &[u8]) -> bool {
+        match self {
+            Self::Default => !Self::NEVER.iter().any(|m| m.as_bytes() == method),
+            Self::Only(methods) => methods.iter().any(|m| m.as_bytes() == method),
+        }
     }
 
-    /// Whether any route of this listener names this host.
     #[must_use]
-    pub fn knows_host(&self, listener: &str, host: Option<&[u8]>) -> bool {
-        let _ = (listener, host);
-        false
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Default, Self::Default) => true,
+            (Self::Only(methods), set) | (set, Self::Only(methods)) => {
+                methods.iter().any(|m| set.contains(m.as_bytes()))
+            }
+        }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &(Claim, T)> {
-        self.routes.iter()
+    /// The methods to name in an Allow header.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let (common, only) = match self {
+            Self::Default => (&Self::COMMON[..], &[][..]),
+            Self::Only(methods) => (&[][..], methods.as_slice()),
+        };
+        common
+            .iter()
+            .copied()
+            .chain(only.iter().map(String::as_str))
     }
 }

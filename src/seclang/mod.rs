@@ -3,8 +3,17 @@
 //! Source: ModSecurity v2 Reference Manual, "Configuration Directives".
 
 mod ast;
+mod disk;
+mod lists;
+mod loader;
+mod names;
+mod parser;
+mod pieced;
 
 pub use ast::{
     ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Selector, Source, SourceId, Sources, Span,
     Spanned, TargetSyntax,
 };
+pub use disk::DiskFiles;
+pub use loader::{Files, Input, Loaded, escape_glob, load};
+pub use parser::{Parsed, parse};

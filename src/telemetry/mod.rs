@@ -1,1 +1,11 @@
-//! To be written.
+//! What the front door tells about itself: the access log, counters, times and text for both.
+
+mod access;
+mod clock;
+pub mod metrics;
+mod sink;
+
+pub use access::{AccessRecord, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
+pub use clock::rfc3339;
+pub use metrics::Metrics;
+pub use sink::{AccessLog, Format};

@@ -1,7 +1,16 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
+pub mod acceptor;
+pub mod issue;
+mod materials;
+pub mod reason;
+mod resolver;
+
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
+
+pub use materials::{Finding, Part};
+pub use resolver::Resolver;
 
 /// A chain and the key that fits it.
 #[derive(Debug)]

@@ -8,10 +8,19 @@ pub mod byteset;
 pub mod operators;
 pub mod transform;
 
+mod compile;
+mod macros;
+mod persistent;
+mod rule;
 mod ruleset;
+mod settings;
 mod transaction;
+pub mod variables;
 
-pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder};
+pub use persistent::Store;
+pub use rule::AuditEngine;
+pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
+pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
 pub use transaction::{
     Inspection, Interruption, InterruptionKind, MatchedRule, Phase, Transaction,
 };

@@ -1,9 +1,16 @@
 //! [`RuleSet`]: the compiled rules, immutable and shared.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Location};
+use crate::seclang::{self, DiskFiles, Input};
+
+use super::compile::{self, Names, Report, Touched};
+use super::persistent::Store;
+use super::rule::{Chains, Processor, Rule};
+use super::settings::Settings;
+use super::variables::{Slice, Text};
 
 /// What `SecRuleEngine` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,25 +27,56 @@ pub struct Problems(pub Vec<Diagnostic>);
 /// Collects what a policy is made of; [`RuleSetBuilder::build`] compiles it.
 #[derive(Debug, Default)]
 pub struct RuleSetBuilder {
-    pub(crate) engine: Option<EngineMode>,
-    pub(crate) sources: Vec<RuleSource>,
-    pub(crate) variables: Vec<(String, String)>,
-    pub(crate) request_body_limit: Option<usize>,
-}
-
-#[derive(Debug)]
-pub(crate) enum RuleSource {
-    /// A file, or a glob whose matches are loaded in byte order of their names.
-    Files(String),
-    /// Text compiled into the binary; `path` is only for messages and relative data files.
-    Text { path: PathBuf, text: String },
+    engine: Option<EngineMode>,
+    inputs: Vec<Input>,
+    variables: Vec<(String, String)>,
+    request_body_limit: Option<usize>,
+    front_door: bool,
+    block_uninspected: bool,
+    store: Option<Arc<Store>>,
 }
 
 /// The compiled rules, immutable and shared by all workers.
 #[derive(Debug)]
 pub struct RuleSet {
-    pub(crate) engine: EngineMode,
-    pub(crate) warnings: Vec<Diagnostic>,
+    pub(super) settings: Settings,
+    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) rules: Vec<Rule>,
+    touched: Vec<Touched>,
+    pub(super) phases: [Vec<u32>; 5],
+    pub(super) literals: Text,
+    pub(super) names: Names,
+    pub(super) chains: Chains,
+    pub(super) list_count: usize,
+    pub(super) initial: Vec<(u32, Slice)>,
+    pub(super) store: Arc<Store>,
+    /// Body processors are chosen by Content-Type where no rule does.
+    pub(super) default_processors: bool,
+    /// What inspection could not finish is refused.
+    pub(super) block_uninspected: bool,
+    constants: Constants,
+}
+
+/// Literals the engine itself needs.
+#[derive(Debug)]
+struct Constants {
+    digits: [Slice; 2],
+    processors: [Slice; 5],
+    slot_names: Vec<Slice>,
+}
+
+/// One rule as `rules list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSummary {
+    pub id: u64,
+    pub phase: u8,
+    pub severity: Option<u8>,
+    pub message: String,
+    pub tags: Vec<String>,
+    pub file: PathBuf,
+    pub line: u32,
+    /// `file:line` of each exclusion that changes it.
+    pub changed_by: Vec<String>,
 }
 
 impl RuleSet {
@@ -50,7 +88,12 @@ impl RuleSet {
     /// What the files say, or what the builder was told to use instead.
     #[must_use]
     pub fn engine(&self) -> EngineMode {
-        self.engine
+        self.settings.engine
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Problems that did not keep it from being built.
@@ -62,19 +105,87 @@ impl RuleSet {
     /// Bytes of request body the engine wants held (`SecRequestBodyLimit`).
     #[must_use]
     pub fn request_body_limit(&self) -> usize {
-        13_107_200
+        self.settings.request_body_limit
     }
 
     /// Whether phase 4 wants the response's body (`SecResponseBodyAccess`).
     #[must_use]
     pub fn wants_response_body(&self) -> bool {
-        false
+        self.settings.response_body_access
     }
 
     /// Bytes of response body the engine wants held (`SecResponseBodyLimit`).
     #[must_use]
     pub fn response_body_limit(&self) -> usize {
-        524_288
+        self.settings.response_body_limit
+    }
+
+    /// Every rule in load order.
+    pub fn summaries(&self) -> impl Iterator<Item = RuleSummary> {
+        self.rules
+            .iter()
+            .zip(&self.touched)
+            .map(|(rule, touched)| RuleSummary {
+                id: rule.id,
+                phase: rule.phase as u8,
+                severity: rule.about.severity,
+                message: rule
+                    .about
+                    .message
+                    .as_ref()
+                    .map_or(String::new(), |m| self.show(m)),
+                tags: rule.about.tags.iter().map(|t| self.show(t)).collect(),
+                file: rule.about.file.to_path_buf(),
+                line: rule.about.line,
+                changed_by: touched.by.clone(),
+            })
+    }
+
+    /// `0` or `1`
+    pub(super) fn digit(&self, digit: u8) -> Slice {
+        self.constants.digits[usize::from(digit & 1)]
+    }
+
+    pub(super) fn processor_name(&self, processor: Processor) -> Slice {
+        self.constants.processors[processor as usize]
+    }
+
+    pub(super) fn slot_name(&self, slot: u32) -> Slice {
+        self.constants
+            .slot_names
+            .get(slot as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// A template as it was written.
+    fn show(&self, template: &super::macros::Template) -> String {
+        use super::macros::{Macro, Part, Template};
+        let literal =
+            |slice: &Slice| String::from_utf8_lossy(self.literals.at(*slice)).into_owned();
+        let part = |part: &Part| match part {
+            Part::Literal(slice) => literal(slice),
+            Part::Macro(Macro::Tx(slot)) => format!("%{{tx.{}}}", self.names.name(*slot)),
+            Part::Macro(Macro::Scalar(variable)) => format!("%{{{}}}", variable.name()),
+            Part::Macro(Macro::Keyed(variable, key)) => {
+                format!("%{{{}.{}}}", variable.name(), String::from_utf8_lossy(key))
+            }
+        };
+        match template {
+            Template::Literal(slice) => literal(slice),
+            Template::Parts(parts) => parts.iter().map(part).collect(),
+        }
+    }
+}
+
+impl Constants {
+    fn new(literals: &mut Text, names: &Names) -> Self {
+        Self {
+            digits: [b"0", b"1"].map(|d| literals.push(d)),
+            processors: ["URLENCODED", "MULTIPART", "JSON", "XML", "RAW"]
+                .map(|p| literals.push(p.as_bytes())),
+            slot_names: names.iter().map(|n| literals.push(n.as_bytes())).collect(),
+        }
     }
 }
 
@@ -103,17 +214,39 @@ impl RuleSetBuilder {
     /// Adds a file or a glob; order is load order. Relative paths are relative to the working directory.
     #[must_use]
     pub fn files(mut self, pattern: impl Into<String>) -> Self {
-        self.sources.push(RuleSource::Files(pattern.into()));
+        self.inputs.push(Input::Files(pattern.into()));
         self
     }
 
     /// Adds rule text that is not in a file.
     #[must_use]
     pub fn text(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
-        self.sources.push(RuleSource::Text {
+        self.inputs.push(Input::Text {
             path: path.into(),
             text: text.into(),
         });
+        self
+    }
+
+    /// What a front door wants where the rules are silent: request bodies are inspected, JSON and XML
+    /// bodies are parsed by their Content-Type, and a body that cannot be parsed is said so.
+    #[must_use]
+    pub fn front_door(mut self) -> Self {
+        self.front_door = true;
+        self
+    }
+
+    /// Whether a body that a limit or a parser error keeps from being inspected is refused where no rule decides.
+    #[must_use]
+    pub fn block_uninspected(mut self, block: bool) -> Self {
+        self.block_uninspected = block;
+        self
+    }
+
+    /// Persistent collections that outlive this rule set.
+    #[must_use]
+    pub fn store(mut self, store: Arc<Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -122,9 +255,54 @@ impl RuleSetBuilder {
     /// # Errors
     /// Every problem of every file at once.
     pub fn build(self) -> Result<Arc<RuleSet>, Problems> {
+        let loaded = seclang::load(self.inputs, &DiskFiles);
+        let mut report = Report {
+            sources: &loaded.sources,
+            diagnostics: loaded.diagnostics,
+        };
+        let read = |path: &Path| std::fs::read(path);
+        let mut compiled = compile::compile(loaded.directives, &self.variables, &read, &mut report);
+        if let (Some(mode), Some((said, span))) = (self.engine, compiled.engine_said)
+            && mode != said
+        {
+            let location = loaded.sources.locate(span);
+            report.diagnostics.push(mode_differs(location, said, mode));
+        }
+        let warnings = report.diagnostics;
+        if warnings.iter().any(Diagnostic::is_error) {
+            return Err(Problems(warnings));
+        }
+        let settings = &mut compiled.settings;
+        settings.engine = self.engine.unwrap_or(settings.engine);
+        settings.request_body_limit = self
+            .request_body_limit
+            .unwrap_or(settings.request_body_limit);
+        if self.front_door && compiled.body_access_said.is_none() {
+            settings.request_body_access = true;
+        }
+        let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
         Ok(Arc::new(RuleSet {
-            engine: self.engine.unwrap_or(EngineMode::Off),
-            warnings: Vec::new(),
+            constants,
+            block_uninspected: self.block_uninspected,
+            settings: compiled.settings,
+            warnings,
+            rules: compiled.rules,
+            touched: compiled.touched,
+            phases: compiled.phases,
+            list_count: compiled.shared.list_count(),
+            literals: compiled.shared.literals.freeze(),
+            names: compiled.shared.names,
+            chains: compiled.shared.chains,
+            initial: compiled.initial,
+            store: self.store.unwrap_or_default(),
+            default_processors: self.front_door,
         }))
     }
+}
+
+fn mode_differs(location: Location, said: EngineMode, mode: EngineMode) -> Diagnostic {
+    Diagnostic::warning(
+        location,
+        format!("SecRuleEngine {said:?} has no effect: the policy's mode says {mode:?}"),
+    )
 }

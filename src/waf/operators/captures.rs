@@ -11,7 +11,7 @@ pub struct Captures {
 }
 
 #[derive(Debug, Clone)]
-enum Group {
+pub(in crate::waf) enum Group {
     Absent,
     OfValue(Range<usize>),
     Own(Range<usize>),
@@ -35,6 +35,16 @@ impl Captures {
     #[must_use]
     pub fn len(&self) -> usize {
         self.groups.len()
+    }
+
+    /// The groups as they lie, for an engine that keeps positions instead of bytes.
+    pub(in crate::waf) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The bytes of a [`Group::Own`].
+    pub(in crate::waf) fn own(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
     }
 
     /// Adds a group that is part of the value.

@@ -28,6 +28,7 @@ use pm::Phrases;
 use rx::{ExpandedPatterns, Pattern};
 
 pub use captures::Captures;
+pub(super) use captures::Group;
 pub use pcre::PatternOptions;
 
 /// A compiled operator. Negation is the rule's business.

@@ -1,1 +1,330 @@
-//! To be written.
+//! Transformations: what a rule does to a value before its operator sees it (`t:lowercase`, `t:urlDecodeUni`, ...).
+//!
+//! Semantics are ModSecurity v2's, save where v2 loses what a hostile value goes on with: nothing here stops at a NUL
+//! (its `cmdLine`, `base64DecodeExt` and `sqlHexDecode` read C strings), and paths are normalised without its slips.
+//!
+//! One family a file. Every transformation takes time linear in its input.
+
+mod base64;
+mod case;
+mod command_line;
+mod comments;
+mod css;
+mod digest;
+mod escape;
+mod hex;
+mod html;
+mod javascript;
+mod nulls;
+mod parity;
+mod path;
+mod rewrite;
+mod sql;
+mod table;
+mod unicode;
+mod url;
+mod whitespace;
+mod work;
+
+pub use unicode::{UnicodeMap, UnicodeMapError};
+
+use super::byteset::ByteSet;
+
+/// Every transformation function of ModSecurity v2's reference manual, and v3's `uppercase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transformation {
+    /// The longest prefix that is base64, decoded; padding ends it.
+    Base64Decode,
+    /// Base64 as RFC 2045 decodes it: bytes outside the alphabet are skipped.
+    Base64DecodeExt,
+    Base64Encode,
+    /// Undoes what shells ignore: `\ " ' ^` deleted, blanks and `, ;` become one space, none before `/` and `(`, lower case.
+    CmdLine,
+    /// Every run of blanks (also vertical tab, form feed and 0xA0) becomes one space.
+    CompressWhitespace,
+    /// CSS 2 escapes; of a code point only the low byte is kept.
+    CssDecode,
+    /// ANSI C escapes.
+    EscapeSeqDecode,
+    /// Pairs of hexadecimal digits to bytes; like v2 it does not check that they are digits. An odd last byte is dropped.
+    HexDecode,
+    HexEncode,
+    /// `quot`, `amp`, `lt`, `gt`, `nbsp` (to 0xA0) and numbers, cut to a byte; the semicolon is optional.
+    HtmlEntityDecode,
+    /// JavaScript escapes; of a code unit only the low byte is kept.
+    JsDecode,
+    /// The number of bytes, in decimal.
+    Length,
+    /// ASCII only.
+    Lowercase,
+    /// The 16 bytes of the digest.
+    Md5,
+    /// Multiple slashes, self references and back references of a path removed.
+    NormalizePath,
+    /// The same after backslashes became slashes.
+    NormalizePathWin,
+    ParityEven7bit,
+    ParityOdd7bit,
+    ParityZero7bit,
+    /// `/*...*/` and `<!--...-->` removed, and everything from `--` or `#` on.
+    RemoveComments,
+    /// `/*`, `*/`, `<!--`, `-->`, `--` and `#` removed.
+    RemoveCommentsChar,
+    RemoveNulls,
+    /// Blanks, also vertical tab, form feed and 0xA0, removed.
+    RemoveWhitespace,
+    /// Each `/*...*/`, also an unterminated one, becomes one space.
+    ReplaceComments,
+    /// NUL becomes a space.
+    ReplaceNulls,
+    /// The 20 bytes of the digest.
+    Sha1,
+    /// `0x414243` to `ABC`.
+    SqlHexDecode,
+    Trim,
+    TrimLeft,
+    TrimRight,
+    /// ASCII only.
+    Uppercase,
+    /// `%HH` and `+`; what is not a valid escape stays.
+    UrlDecode,
+    /// The same and `%uHHHH`: by the Unicode map, else its low byte (full-width forms to ASCII).
+    UrlDecodeUni,
+    /// All but `*` and ASCII letters and digits to `%hh`; a space to `+`.
+    UrlEncode,
+    /// UTF-8 sequences to `%uhhhh`.
+    Utf8ToUnicode,
+}
+
+/// Canonical spelling first; v2's other spellings after it.
+const NAMES: &[(&str, Transformation)] = {
+    use Transformation as T;
+    &[
+        ("base64Decode", T::Base64Decode),
+        ("base64DecodeExt", T::Base64DecodeExt),
+        ("base64Encode", T::Base64Encode),
+        ("cmdLine", T::CmdLine),
+        ("compressWhitespace", T::CompressWhitespace),
+        ("cssDecode", T::CssDecode),
+        ("escapeSeqDecode", T::EscapeSeqDecode),
+        ("hexDecode", T::HexDecode),
+        ("hexEncode", T::HexEncode),
+        ("htmlEntityDecode", T::HtmlEntityDecode),
+        ("jsDecode", T::JsDecode),
+        ("length", T::Length),
+        ("lowercase", T::Lowercase),
+        ("md5", T::Md5),
+        ("normalizePath", T::NormalizePath),
+        ("normalisePath", T::NormalizePath),
+        ("normalizePathWin", T::NormalizePathWin),
+        ("normalisePathWin", T::NormalizePathWin),
+        ("parityEven7bit", T::ParityEven7bit),
+        ("parityOdd7bit", T::ParityOdd7bit),
+        ("parityZero7bit", T::ParityZero7bit),
+        ("removeComments", T::RemoveComments),
+        ("removeCommentsChar", T::RemoveCommentsChar),
+        ("removeNulls", T::RemoveNulls),
+        ("removeWhitespace", T::RemoveWhitespace),
+        ("replaceComments", T::ReplaceComments),
+        ("replaceNulls", T::ReplaceNulls),
+        ("sha1", T::Sha1),
+        ("sqlHexDecode", T::SqlHexDecode),
+        ("trim", T::Trim),
+        ("trimLeft", T::TrimLeft),
+        ("trimRight", T::TrimRight),
+        ("uppercase", T::Uppercase),
+        ("urlDecode", T::UrlDecode),
+        ("urlDecodeUni", T::UrlDecodeUni),
+        ("urlEncode", T::UrlEncode),
+        ("utf8toUnicode", T::Utf8ToUnicode),
+    ]
+};
+
+impl Transformation {
+    /// By its name, in any case; `None` for `none`, which empties the list and transforms nothing.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|&(_, transformation)| transformation)
+    }
+
+    /// Canonical spelling.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES
+            .iter()
+            .find(|&&(_, known)| known == self)
+            .map_or("", |&(name, _)| name)
+    }
+
+    /// All of them, once each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES
+            .iter()
+            .filter(|&&(name, transformation)| transformation.name() == name)
+            .map(|&(_, transformation)| transformation)
+    }
+
+    /// Writes the result to `out`, which is cleared first, and says whether it differs from the input.
+    /// On false the value is the input and `out` is unspecified.
+    ///
+    /// ModSecurity v2 reports *changed* for some values that it left alone (always `cmdLine`, `removeComments...`
+    /// by what it found) and *unchanged* for some that it altered (`utf8toUnicode` dropping a NUL,
+    /// `compressWhitespace` on a lone tab, `base64Decode` emptying a value). `multiMatch` tests a value again after
+    /// each change: testing equal bytes twice would count a match twice, so only the bytes decide here.
+    pub fn apply(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
+        out.clear();
+        work::look_at(input.len());
+        match self {
+            Self::Base64Decode => base64::decode(input, out),
+            Self::Base64DecodeExt => base64::decode_ext(input, out),
+            Self::Base64Encode => base64::encode(input, out),
+            Self::CmdLine => command_line::apply(input, out),
+            Self::CompressWhitespace => whitespace::compress(input, out),
+            Self::CssDecode => css::decode(input, out),
+            Self::EscapeSeqDecode => escape::decode(input, out),
+            Self::HexDecode => hex::decode(input, out),
+            Self::HexEncode => hex::encode(input, out),
+            Self::HtmlEntityDecode => html::decode(input, out),
+            Self::JsDecode => javascript::decode(input, out),
+            Self::Length => digest::length(input, out),
+            Self::Lowercase => table::apply(&case::LOWER, input, out),
+            Self::Md5 => digest::md5(input, out),
+            Self::NormalizePath => path::normalize(input, out, path::Separators::Slash),
+            Self::NormalizePathWin => path::normalize(input, out, path::Separators::Both),
+            Self::ParityEven7bit => table::apply(&parity::EVEN, input, out),
+            Self::ParityOdd7bit => table::apply(&parity::ODD, input, out),
+            Self::ParityZero7bit => table::apply(&parity::ZERO, input, out),
+            Self::RemoveComments => comments::remove(input, out),
+            Self::RemoveCommentsChar => comments::remove_marks(input, out),
+            Self::RemoveNulls => nulls::remove(input, out),
+            Self::RemoveWhitespace => whitespace::remove(input, out),
+            Self::ReplaceComments => comments::replace(input, out),
+            Self::ReplaceNulls => table::apply(&nulls::TO_SPACE, input, out),
+            Self::Sha1 => digest::sha1(input, out),
+            Self::SqlHexDecode => sql::hex_decode(input, out),
+            Self::Trim => whitespace::trim(input, out),
+            Self::TrimLeft => whitespace::trim_left(input, out),
+            Self::TrimRight => whitespace::trim_right(input, out),
+            Self::Uppercase => table::apply(&case::UPPER, input, out),
+            Self::UrlDecode => url::decode(input, out),
+            Self::UrlDecodeUni => url::decode_uni(input, out, unicode),
+            Self::UrlEncode => url::encode(input, out),
+            Self::Utf8ToUnicode => unicode::from_utf8(input, out),
+        }
+    }
+
+    /// If a value that is not empty holds none of these bytes, [`Self::apply`] returns false.
+    ///
+    /// For the empty value see [`Self::alters_empty`].
+    #[must_use]
+    pub fn triggers(self) -> ByteSet {
+        match self {
+            Self::Base64Decode
+            | Self::Base64DecodeExt
+            | Self::Base64Encode
+            | Self::HexDecode
+            | Self::HexEncode
+            | Self::Length
+            | Self::Md5
+            | Self::Sha1 => ByteSet::ALL,
+            Self::CmdLine => command_line::TRIGGERS,
+            Self::CompressWhitespace | Self::RemoveWhitespace => whitespace::BLANKS,
+            Self::CssDecode | Self::EscapeSeqDecode | Self::JsDecode => ByteSet::of(b"\\"),
+            Self::HtmlEntityDecode => ByteSet::of(b"&"),
+            Self::Lowercase => table::triggers(&case::LOWER),
+            Self::NormalizePath => ByteSet::of(b"./"),
+            Self::NormalizePathWin => ByteSet::of(b"./\\"),
+            Self::ParityEven7bit => table::triggers(&parity::EVEN),
+            Self::ParityOdd7bit => table::triggers(&parity::ODD),
+            Self::ParityZero7bit => table::triggers(&parity::ZERO),
+            // Each mark holds one of these.
+            Self::RemoveComments | Self::RemoveCommentsChar => ByteSet::of(b"*-#"),
+            Self::RemoveNulls | Self::ReplaceNulls => ByteSet::of(b"\0"),
+            Self::ReplaceComments => ByteSet::of(b"*"),
+            Self::SqlHexDecode => ByteSet::of(b"xX"),
+            Self::Trim | Self::TrimLeft | Self::TrimRight => whitespace::SPACES,
+            Self::Uppercase => table::triggers(&case::UPPER),
+            Self::UrlDecode | Self::UrlDecodeUni => ByteSet::of(b"%+"),
+            Self::UrlEncode => url::KEPT.complement(),
+            Self::Utf8ToUnicode => unicode::TRIGGERS,
+        }
+    }
+
+    /// Whether it makes something of the empty value.
+    #[must_use]
+    pub fn alters_empty(self) -> bool {
+        matches!(self, Self::Length | Self::Md5 | Self::Sha1)
+    }
+
+    /// Which bytes the output may hold, if the input holds none but those in `present`.
+    ///
+    /// Monotonic: more bytes present never make the result smaller.
+    #[must_use]
+    pub fn image(self, present: &ByteSet) -> ByteSet {
+        match self {
+            Self::Base64Decode | Self::Base64DecodeExt => base64::decode_image(present),
+            Self::Base64Encode => base64::encode_image(present),
+            Self::CmdLine => command_line::image(present),
+            Self::CompressWhitespace => whitespace::compress_image(present),
+            Self::CssDecode => css::image(present),
+            Self::EscapeSeqDecode => escape::image(present),
+            Self::HexDecode => hex::decode_image(present),
+            Self::HexEncode => hex::encode_image(present),
+            Self::HtmlEntityDecode => html::image(present),
+            Self::JsDecode => javascript::image(present),
+            Self::Length => ByteSet::range(b'0', b'9'),
+            Self::Lowercase => table::image(&case::LOWER, present),
+            Self::Md5 | Self::Sha1 => ByteSet::ALL,
+            Self::NormalizePath => *present,
+            Self::NormalizePathWin => path::image_win(present),
+            Self::ParityEven7bit => table::image(&parity::EVEN, present),
+            Self::ParityOdd7bit => table::image(&parity::ODD, present),
+            Self::ParityZero7bit => table::image(&parity::ZERO, present),
+            Self::RemoveComments => comments::remove_image(present),
+            Self::RemoveCommentsChar => without(present, b"#"),
+            Self::RemoveNulls => without(present, b"\0"),
+            Self::RemoveWhitespace => present.intersection(whitespace::BLANKS.complement()),
+            Self::ReplaceComments => comments::replace_image(present),
+            Self::ReplaceNulls => table::image(&nulls::TO_SPACE, present),
+            Self::SqlHexDecode => sql::hex_image(present),
+            Self::Trim | Self::TrimLeft | Self::TrimRight => *present,
+            Self::Uppercase => table::image(&case::UPPER, present),
+            Self::UrlDecode => url::decode_image(present),
+            Self::UrlDecodeUni => url::decode_uni_image(present),
+            Self::UrlEncode => url::encode_image(present),
+            Self::Utf8ToUnicode => unicode::from_utf8_image(present),
+        }
+    }
+
+    /// The output has at most this many bytes for each byte of the input, or [`Self::SMALL`] bytes where that is more.
+    #[must_use]
+    pub fn max_growth(self) -> usize {
+        match self {
+            // An overlong two-byte sequence becomes `%u00xx` and its lead byte: 7 for 2.
+            // One byte becomes four digits of base64.
+            Self::Base64Encode | Self::Utf8ToUnicode => 4,
+            Self::UrlEncode => 3,
+            Self::HexEncode => 2,
+            _ => 1,
+        }
+    }
+
+    /// What [`Self::Length`] and the digests may write whatever the input's length.
+    pub const SMALL: usize = 20;
+}
+
+fn without(present: &ByteSet, bytes: &[u8]) -> ByteSet {
+    present.intersection(ByteSet::of(bytes).complement())
+}
+
+/// The members of a set, in order.
+fn members(set: &ByteSet) -> impl Iterator<Item = u8> {
+    let set = *set;
+    (0..=u8::MAX).filter(move |&byte| set.contains(byte))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+# make demo   a front door, two gateways and curl lines to try
+# make test   the whole test suite
+# Both first install what is missing to build, with the system's package manager.
+
+CARGO_TARGET_DIR ?= target
+PREFIX ?= /usr/local
+export CARGO_TARGET_DIR
+
+.PHONY: demo test check bench build install install-deps clean
+
+# ARGS="--dir DIR --bind ADDRESS" goes to `drawbridge demo`.
+demo: install-deps
+	cargo build --profile demo
+	@exec "$(CARGO_TARGET_DIR)/demo/drawbridge" demo $(ARGS)
+
+test: install-deps
+	@scripts/test
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+# CPU per request beside nginx and HAProxy; needs ../shared/bench and what its README names.
+bench: build
+	@scripts/bench
+
+build: install-deps
+	cargo build --release
+
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" \
+	  "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
+	  "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" \
+	  "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	install -m 755 "$(CARGO_TARGET_DIR)/release/drawbridge" "$(DESTDIR)$(PREFIX)/bin/drawbridge"
+	"$(CARGO_TARGET_DIR)/release/drawbridge" man > "$(DESTDIR)$(PREFIX)/share/man/man1/drawbridge.1"
+	for verb in run check demo rules; do \
+	  "$(CARGO_TARGET_DIR)/release/drawbridge" man $$verb > "$(DESTDIR)$(PREFIX)/share/man/man1/drawbridge-$$verb.1" || exit 1; \
+	done
+	"$(CARGO_TARGET_DIR)/release/drawbridge" completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/drawbridge"
+	"$(CARGO_TARGET_DIR)/release/drawbridge" completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_drawbridge"
+	"$(CARGO_TARGET_DIR)/release/drawbridge" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drawbridge.fish"
+
+install-deps:
+	@scripts/install-deps
+
+clean:
+	cargo clean

@@ -1,0 +1,173 @@
+//! The demo's two certificate authorities and what they sign.
+//!
+//! An authority's key is not kept: where one of its files is missing, has expired or does not fit,
+//! the authority and all its leaves are made anew.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use openssl::asn1::Asn1Time;
+use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
+use openssl::x509::{X509, X509VerifyResult};
+
+use super::files::Folder;
+use super::{BILLING, ORDERS, PUBLIC_HOST};
+use crate::tls::issue::{Authority, LeafOptions};
+
+const DAYS: i64 = 90;
+/// Certificates that end sooner than this are made anew.
+const DAYS_LEFT: u32 = 1;
+
+/// What became of an authority's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    New,
+    Kept,
+}
+
+struct Family {
+    authority: &'static str,
+    /// Relative to the demo's folder, as all paths here.
+    bundle: &'static str,
+    leaves: &'static [Leaf],
+}
+
+struct Leaf {
+    name: &'static str,
+    chain: &'static str,
+    key: &'static str,
+}
+
+const PUBLIC: Family = Family {
+    authority: "Drawbridge demo public CA",
+    bundle: "certs/public-ca.pem",
+    leaves: &[Leaf {
+        name: PUBLIC_HOST,
+        chain: "certs/public/api.pem",
+        key: "certs/public/api.key",
+    }],
+};
+
+const ON_PREMISES: Family = Family {
+    authority: "Drawbridge demo on-premises CA",
+    bundle: "certs/onprem-ca.pem",
+    leaves: &[
+        Leaf {
+            name: ORDERS.1,
+            chain: "gateways/orders.pem",
+            key: "gateways/orders.key",
+        },
+        Leaf {
+            name: BILLING.1,
+            chain: "gateways/billing.pem",
+            key: "gateways/billing.key",
+        },
+    ],
+};
+
+/// Sees to it that both authorities and their leaves are there and valid.
+pub(super) fn ensure(folder: &Folder) -> Result<Made, Box<dyn Error>> {
+    let mut made = Made::Kept;
+    for family in [PUBLIC, ON_PREMISES] {
+        if !family.is_valid(folder) {
+            family.issue(folder)?;
+            made = Made::New;
+        }
+    }
+    Ok(made)
+}
+
+impl Family {
+    fn is_valid(&self, folder: &Folder) -> bool {
+        let Ok(soon) = Asn1Time::days_from_now(DAYS_LEFT) else {
+            return false;
+        };
+        let Some(authority) = read_certificate(&folder.path(self.bundle)) else {
+            return false;
+        };
+        let leaf_is_valid = |leaf: &Leaf| {
+            let certificate = read_certificate(&folder.path(leaf.chain))?;
+            let pem = fs::read(folder.path(leaf.key)).ok()?;
+            let key = PKey::private_key_from_pem(&pem).ok()?;
+            let fits = certificate.public_key().ok()?.public_eq(&key)
+                && authority.issued(&certificate) == X509VerifyResult::OK
+                && certificate.verify(&*authority.public_key().ok()?).ok()?;
+            Some(fits && *certificate.not_after() > *soon)
+        };
+        *authority.not_after() > *soon
+            && self
+                .leaves
+                .iter()
+                .all(|leaf| leaf_is_valid(leaf).unwrap_or(false))
+    }
+
+    fn issue(&self, folder: &Folder) -> Result<(), Box<dyn Error>> {
+        let authority = Authority::new(self.authority, DAYS)?;
+        let options = LeafOptions {
+            ends_in_days: DAYS,
+            ..LeafOptions::default()
+        };
+        fs::write(folder.path(self.bundle), authority.certificate_pem()?)?;
+        for leaf in self.leaves {
+            authority
+                .leaf(&[leaf.name], &options)?
+                .write(&folder.path(leaf.chain), &folder.path(leaf.key))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_certificate(path: &Path) -> Option<X509> {
+    let pem = fs::read(path).ok()?;
+    let parse = |pem: &[u8]| -> Result<X509, ErrorStack> { X509::from_pem(pem) };
+    parse(&pem).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_while_valid_and_made_anew_otherwise() {
+        let folder = Folder::open(None).unwrap();
+        let read = |path: &str| fs::read(folder.path(path)).unwrap();
+        assert_eq!(ensure(&folder).unwrap(), Made::New);
+        let public = read("certs/public-ca.pem");
+        assert_eq!(ensure(&folder).unwrap(), Made::Kept);
+
+        let breaks: [(&str, &dyn Fn()); 3] = [
+            ("missing", &|| {
+                fs::remove_file(folder.path("gateways/orders.key")).unwrap();
+            }),
+            ("another key", &|| {
+                fs::copy(
+                    folder.path("gateways/orders.key"),
+                    folder.path("gateways/billing.key"),
+                )
+                .unwrap();
+            }),
+            ("expired", &|| {
+                let options = LeafOptions {
+                    ends_in_days: -1,
+                    ..LeafOptions::default()
+                };
+                let authority = Authority::new("Drawbridge demo on-premises CA", 1).unwrap();
+                let (chain, key) = ("gateways/orders.pem", "gateways/orders.key");
+                let leaf = authority.leaf(&[ORDERS.1], &options).unwrap();
+                leaf.write(&folder.path(chain), &folder.path(key)).unwrap();
+            }),
+        ];
+        for (what, damage) in breaks {
+            damage();
+            assert_eq!(ensure(&folder).unwrap(), Made::New, "{what}");
+            assert_eq!(ensure(&folder).unwrap(), Made::Kept, "{what}");
+        }
+        assert_eq!(
+            read("certs/public-ca.pem"),
+            public,
+            "the other family stays"
+        );
+    }
+}

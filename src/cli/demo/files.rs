@@ -1,0 +1,211 @@
+//! The demo's folder.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
+
+const LOCAL_RULES: &str = r#"# The security team's own rules. To load them, write in ../drawbridge.toml
+#     rules = ["@baseline", "rules/*.conf"]
+# Ids 1 to 99999 are yours. For example:
+#
+# SecRule REQUEST_HEADERS:X-Demo "@streq please-block" \
+#     "id:1000,phase:1,deny,status:403,log,msg:'Asked to be blocked'"
+#
+# An exclusion: rule 100200 (SQL injection) does not look at the argument "note".
+#
+# SecRuleUpdateTargetById 100200 "!ARGS:note"
+"#;
+
+/// Where the demo's files are. A temporary folder is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+    temporary: bool,
+}
+
+impl Folder {
+    /// Makes the folder and what it must hold; what is there already stays.
+    pub(super) fn open(dir: Option<&Path>) -> Result<Self, String> {
+        let (root, temporary) = match dir {
+            Some(dir) => (dir.to_owned(), false),
+            None => (temporary_path(), true),
+        };
+        let told = |error: io::Error| format!("{}: {error}", root.display());
+        make(&root).map_err(told)?;
+        let folder = Self {
+            root: root.canonicalize().map_err(told)?,
+            temporary,
+        };
+        for dir in ["certs/public", "gateways", "rules"] {
+            make(&folder.path(dir)).map_err(told)?;
+        }
+        let rules = folder.path("rules/local.conf");
+        if !rules.exists() {
+            fs::write(rules, LOCAL_RULES).map_err(told)?;
+        }
+        Ok(folder)
+    }
+
+    /// An absolute path below the folder.
+    pub(super) fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    pub(super) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    /// Writes `drawbridge.toml`. Where another text was there, it is kept beside it; that path is returned.
+    pub(super) fn write_configuration(&self, at: &Addresses) -> Result<Option<PathBuf>, String> {
+        let path = self.path("drawbridge.toml");
+        let told = |error: io::Error| format!("{}: {error}", path.display());
+        let text = configuration(at);
+        let kept = match fs::read_to_string(&path) {
+            Ok(old) if without_ports(&old) != without_ports(&text) => {
+                let kept = self.path("drawbridge.toml.old");
+                fs::rename(&path, &kept).map_err(told)?;
+                Some(kept)
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+            _ => None,
+        };
+        fs::write(&path, text).map_err(told)?;
+        Ok(kept)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary {
+            // Nobody is left to be told.
+            let _ = fs::remove_dir_all(&self.root);
+        }
+    }
+}
+
+/// Keys lie in it: for its owner only.
+fn make(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// The name cannot be guessed, so that nobody can have put a folder there.
+fn temporary_path() -> PathBuf {
+    std::env::temp_dir().join(format!("drawbridge-demo-{}", Uuid::now_v7().simple()))
+}
+
+/// The text but for port numbers, which change with every start.
+fn without_ports(text: &str) -> String {
+    let mut out = String::new();
+    let mut after_colon = false;
+    for c in text.chars() {
+        if !(after_colon && c.is_ascii_digit()) {
+            after_colon = c == ':';
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn configuration(at: &Addresses) -> String {
+    let Addresses {
+        public,
+        plain,
+        orders,
+        billing,
+    } = at;
+    let (orders_name, orders_host) = ORDERS;
+    let (billing_name, billing_host) = BILLING;
+    format!(
+        r#"# Written by `drawbridge demo`, and anew at each of its starts. Paths are relative to this file.
+
+[listeners.public]
+bind = ["{public}"]
+certificates = [{{ chain = "certs/public/api.pem", key = "certs/public/api.key" }}]
+
+[listeners.plain]
+bind = ["{plain}"]
+redirect_to_https = "public"
+
+[log]
+access = "stdout"
+
+[trust.onprem]
+ca = ["certs/onprem-ca.pem"]
+
+[upstreams.{orders_name}]
+servers = ["{orders}"]
+tls = {{ server_name = "{orders_host}", trust = "onprem" }}
+
+[upstreams.{billing_name}]
+servers = ["{billing}"]
+tls = {{ server_name = "{billing_host}", trust = "onprem" }}
+
+[policies.default]
+mode = "block"
+rules = ["@baseline"]
+crs = {{ paranoia_level = 1, inbound_anomaly_score_threshold = 5 }}
+
+[[routes]]
+name = "orders"
+hosts = ["{PUBLIC_HOST}"]
+paths = ["/orders/"]
+methods = ["GET", "POST"]
+listeners = ["public"]
+upstream = "{orders_name}"
+policy = "default"
+
+[[routes]]
+name = "billing-invoices"
+hosts = ["{PUBLIC_HOST}"]
+paths = ["/billing/invoices/"]
+methods = ["GET"]
+listeners = ["public"]
+upstream = "{billing_name}"
+policy = "default"
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(port: u16) -> Addresses {
+        let at = |n| ([127, 0, 0, 1], port + n).into();
+        Addresses {
+            public: at(0),
+            plain: at(1),
+            orders: at(2),
+            billing: at(3),
+        }
+    }
+
+    #[test]
+    fn configuration_is_toml_with_the_addresses() {
+        let table: toml::Table = configuration(&addresses(4000)).parse().unwrap();
+        let first = |path: [&str; 3]| table[path[0]][path[1]][path[2]][0].as_str().unwrap();
+        assert_eq!(first(["listeners", "public", "bind"]), "127.0.0.1:4000");
+        assert_eq!(first(["upstreams", "billing", "servers"]), "127.0.0.1:4003");
+    }
+
+    #[test]
+    fn edited_configuration_is_kept_beside_the_new_one() {
+        let folder = Folder::open(None).unwrap();
+        let root = folder.path("");
+        assert_eq!(folder.write_configuration(&addresses(4000)).unwrap(), None);
+        assert_eq!(folder.write_configuration(&addresses(5000)).unwrap(), None);
+        fs::write(folder.path("drawbridge.toml"), "# mine").unwrap();
+        let kept = folder.write_configuration(&addresses(5000)).unwrap();
+        assert_eq!(fs::read_to_string(kept.unwrap()).unwrap(), "# mine");
+        drop(folder);
+        assert!(!root.exists(), "a temporary folder is removed");
+    }
+}

@@ -1,0 +1,197 @@
+//! What the demo prints: where everything is, and what to try.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use openssl::ssl::{SslConnector, SslMethod};
+
+use super::certificates::Made;
+use super::files::Folder;
+use super::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
+
+const RETRY: Duration = Duration::from_millis(50);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Tour {
+    public_ca: PathBuf,
+    /// Where a client on this machine reaches the front door.
+    front: SocketAddr,
+    text: String,
+}
+
+impl Tour {
+    pub(super) fn new(
+        folder: &Folder,
+        at: Addresses,
+        certificates: Made,
+        replaced: Option<PathBuf>,
+    ) -> Self {
+        let public_ca = folder.path("certs/public-ca.pem");
+        let front = reachable(at.public);
+        let text = [
+            situation(folder, &at, certificates, replaced.as_deref()),
+            requests(&public_ca, front, at.orders),
+        ]
+        .concat();
+        Self {
+            public_ca,
+            front,
+            text,
+        }
+    }
+
+    /// Waits until the front door completes a handshake with its certificate, then prints.
+    pub(super) fn print_when_open(&self) {
+        while !self.is_open() {
+            thread::sleep(RETRY);
+        }
+        let mut stdout = io::stdout().lock();
+        // Where nobody reads, there is nobody to show the way to.
+        let _ = stdout.write_all(self.text.as_bytes());
+        let _ = stdout.flush();
+    }
+
+    fn is_open(&self) -> bool {
+        let handshake = || {
+            let mut connector = SslConnector::builder(SslMethod::tls_client()).ok()?;
+            connector.set_ca_file(&self.public_ca).ok()?;
+            let stream = TcpStream::connect_timeout(&self.front, PROBE_TIMEOUT).ok()?;
+            stream.set_read_timeout(Some(PROBE_TIMEOUT)).ok()?;
+            let mut stream = connector.build().connect(PUBLIC_HOST, stream).ok()?;
+            stream.shutdown().ok()
+        };
+        handshake().is_some()
+    }
+}
+
+fn situation(
+    folder: &Folder,
+    at: &Addresses,
+    certificates: Made,
+    replaced: Option<&Path>,
+) -> String {
+    let Addresses {
+        public,
+        plain,
+        orders,
+        billing,
+    } = at;
+    let lifetime = match folder.is_temporary() {
+        true => "removed at the end; --dir keeps one",
+        false => "kept",
+    };
+    let certificates = match certificates {
+        Made::New => "made now",
+        Made::Kept => "found here and still valid: used again",
+    };
+    let mut text = format!(
+        "
+Drawbridge demo
+  folder        {} ({lifetime})
+  certificates  {certificates}
+  front door    {public} for {PUBLIC_HOST}, certificate from certs/public-ca.pem
+  redirect      {plain} (plain HTTP)
+  gateways      {} {orders} as {}, {} {billing} as {},
+                certificates from certs/onprem-ca.pem, which no client needs
+",
+        folder.path("").display(),
+        ORDERS.0,
+        ORDERS.1,
+        BILLING.0,
+        BILLING.1,
+    );
+    if let Some(path) = replaced {
+        text += &format!(
+            "  note          drawbridge.toml was not the demo's; what it held is now {}\n",
+            path.display()
+        );
+    }
+    text
+}
+
+fn requests(public_ca: &Path, front: SocketAddr, orders: SocketAddr) -> String {
+    let curl = format!(
+        "curl -i --cacert {} --resolve {}",
+        quote(&public_ca.display().to_string()),
+        resolve(PUBLIC_HOST, front)
+    );
+    let url = format!("https://{PUBLIC_HOST}:{}", front.port());
+    let gateway_name = ORDERS.1;
+    let gateway_url = format!("https://{gateway_name}:{}", orders.port());
+    let gateway_resolve = resolve(gateway_name, orders);
+    format!(
+        "
+Try it in another terminal. Ctrl-C here stops the demo.
+
+Exposed and harmless: 200, and the gateway's echo of what reached it
+  {curl} {url}/orders/1
+
+An attack in the query: 403, and no connection to the gateway
+  {curl} '{url}/orders/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20-'
+
+An attack in a JSON body: 403
+  {curl} -H 'Content-Type: application/json' --data '{{\"note\":\"<script>alert(document.cookie)</script>\"}}' {url}/orders/
+
+The gateway has this path, but no route exposes it: 404
+  {curl} {url}/billing/admin/
+
+Past the front door, straight to the gateway, without the private CA: curl refuses the certificate (exit 60)
+  curl -i --resolve {gateway_resolve} {gateway_url}/orders/1
+
+"
+    )
+}
+
+/// `HOST:PORT:ADDRESS` for curl.
+fn resolve(host: &str, at: SocketAddr) -> String {
+    match at.ip() {
+        IpAddr::V4(ip) => format!("{host}:{}:{ip}", at.port()),
+        IpAddr::V6(ip) => format!("'{host}:{}:[{ip}]'", at.port()),
+    }
+}
+
+/// An address that listens everywhere is reached on loopback.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    let ip = match bind.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bind.port())
+}
+
+/// One word for a POSIX shell.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quote("/tmp/a-b_1.pem"), "/tmp/a-b_1.pem");
+        assert_eq!(quote("/tmp/a b's"), r"'/tmp/a b'\''s'");
+    }
+
+    #[test]
+    fn listening_everywhere_is_reached_on_loopback() {
+        for (bind, client, curl) in [
+            ("0.0.0.0:1", "127.0.0.1:1", "h:1:127.0.0.1"),
+            ("[::]:1", "[::1]:1", "'h:1:[::1]'"),
+            ("127.0.0.2:1", "127.0.0.2:1", "h:1:127.0.0.2"),
+        ] {
+            let at = reachable(bind.parse().unwrap());
+            assert_eq!(at, client.parse().unwrap());
+            assert_eq!(resolve("h", at), curl);
+        }
+    }
+}

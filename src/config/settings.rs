@@ -1,0 +1,195 @@
+//! From the document to the [`Config`]: what stands alone, and the order in which the rest is read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::files::Document;
+use super::model::{Config, Log, LogSink, Policy};
+use super::reader::{At, Item, Report};
+use super::suggest::did_you_mean;
+use super::{listeners, policies, routes, upstreams};
+
+const BODY_MEMORY: usize = 256 << 20;
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What was declared under a name. The value is None where it is faulty, which was told already.
+#[derive(Debug)]
+pub(super) struct Names<'s, T> {
+    /// Like `upstream`, for messages.
+    word: &'static str,
+    entries: BTreeMap<&'s str, Entry<'s, T>>,
+    /// A name was asked for that is not here: it may be meant for an unused one.
+    missed: bool,
+}
+
+#[derive(Debug)]
+struct Entry<'s, T> {
+    at: At<'s>,
+    value: Option<Arc<T>>,
+    used: bool,
+}
+
+/// None where something is faulty; what it is was reported.
+pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Config> {
+    let mut trust = upstreams::read_trust(document);
+    let mut upstreams = upstreams::read_upstreams(document, &mut trust);
+    let mut policies = policies::read(document);
+    let mut listeners = listeners::read(document);
+    let routes = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
+    let log = read_log(document);
+    let body_memory = read_limits(document);
+    let shutdown_timeout = document.item("shutdown_timeout");
+    let shutdown_timeout = shutdown_timeout.and_then(|item| item.duration());
+    document.finish();
+    warn_unholdable(&policies, body_memory, report);
+
+    trust.warn_unused(report);
+    upstreams.warn_unused(report);
+    policies.warn_unused(report);
+    listeners.names.warn_unused(report);
+
+    Some(Config {
+        listeners: listeners.names.into_values()?.into_values().collect(),
+        upstreams: upstreams.into_values()?,
+        trust: trust.into_values()?,
+        policies: policies.into_values()?,
+        routes: routes?,
+        log,
+        body_memory,
+        shutdown_timeout: shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),
+    })
+}
+
+impl<'s, T> Names<'s, T> {
+    pub fn new(word: &'static str) -> Self {
+        Self {
+            word,
+            entries: BTreeMap::new(),
+            missed: false,
+        }
+    }
+
+    pub fn insert(&mut self, name: &'s str, at: At<'s>, value: Option<T>) {
+        let entry = Entry {
+            at,
+            value: value.map(Arc::new),
+            used: false,
+        };
+        self.entries.insert(name, entry);
+    }
+
+    /// The one that is named by this string, and whether the name exists at all. Reports it if not.
+    pub fn lookup(&mut self, item: &Item<'_, '_>, report: &Report) -> Option<Arc<T>> {
+        let name = item.string()?;
+        if let Some(entry) = self.entries.get_mut(name.value) {
+            entry.used = true;
+            return entry.value.clone();
+        }
+        self.missed = true;
+        let help = did_you_mean(name.value, self.entries.keys().copied());
+        let message = format!("there is no {} \"{}\"", self.word, name.value);
+        report.error_with_help(name.at, message, help);
+        None
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    pub fn mark_used(&mut self, name: &str) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.used = true;
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'s str, At<'s>, Option<&Arc<T>>)> {
+        let entries = self.entries.iter();
+        entries.map(|(name, entry)| (*name, entry.at, entry.value.as_ref()))
+    }
+
+    fn warn_unused(&self, report: &Report) {
+        if self.missed || report.has_broken_files() {
+            return;
+        }
+        for (name, entry) in self.entries.iter().filter(|(_, entry)| !entry.used) {
+            let message = format!("nothing uses {} \"{name}\"", self.word);
+            report.warning(entry.at, message);
+        }
+    }
+
+    fn into_values(self) -> Option<BTreeMap<String, Arc<T>>> {
+        let entries = self.entries.into_iter();
+        entries
+            .map(|(name, entry)| Some((name.to_owned(), entry.value?)))
+            .collect()
+    }
+}
+
+/// A body that may never be held is never let through.
+fn warn_unholdable(policies: &Names<'_, Policy>, body_memory: usize, report: &Report) {
+    for (name, at, policy) in policies.iter() {
+        let limit = policy.map_or(0, |policy| policy.request_body_limit);
+        if limit > body_memory {
+            let message = format!(
+                "policy \"{name}\" allows bodies of {limit} bytes, but [limits] body_memory is {body_memory} for all"
+            );
+            report.warning(at, message);
+        }
+    }
+}
+
+fn read_log(document: &Document<'_, '_>) -> Log {
+    let mut log = Log {
+        access: LogSink::Stdout,
+        audit: LogSink::Off,
+    };
+    let Some(section) = document.item("log").and_then(|item| item.section("[log]")) else {
+        return log;
+    };
+    if let Some(sink) = section.item("access").and_then(|item| read_sink(&item)) {
+        log.access = sink;
+    }
+    if let Some(sink) = section.item("audit").and_then(|item| read_sink(&item)) {
+        log.audit = sink;
+    }
+    section.finish();
+    log
+}
+
+fn read_sink(item: &Item<'_, '_>) -> Option<LogSink> {
+    let text = item.string()?;
+    let path = match text.value {
+        "stdout" => return Some(LogSink::Stdout),
+        "off" => return Some(LogSink::Off),
+        "" => {
+            return item.fail(format!(
+                "{} must be \"stdout\", \"off\" or a file",
+                item.what()
+            ));
+        }
+        path => text.at.resolve(path),
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        let help = did_you_mean(text.value, ["stdout", "off"]);
+        let message = format!("there is no folder for the file \"{}\"", text.value);
+        item.report().error_with_help(item.at, message, help);
+        return None;
+    }
+    Some(LogSink::File(path))
+}
+
+fn read_limits(document: &Document<'_, '_>) -> usize {
+    let Some(section) = document
+        .item("limits")
+        .and_then(|item| item.section("[limits]"))
+    else {
+        return BODY_MEMORY;
+    };
+    let body_memory = section
+        .item("body_memory")
+        .and_then(|item| item.size(1 << 20));
+    section.finish();
+    body_memory.unwrap_or(BODY_MEMORY)
+}

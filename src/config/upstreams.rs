@@ -1,0 +1,180 @@
+//! `[trust.*]` and `[upstreams.*]`.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::files::{Document, Named};
+use super::model::{Upstream, UpstreamTls};
+use super::reader::{At, Item, Report, Section};
+use super::settings::Names;
+use super::values::parse_server;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::tls::{CertifiedKey, Finding, Part, TrustBundle};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const ATTEMPTS: usize = 3;
+
+pub(super) fn read_trust<'s>(document: &Document<'s, '_>) -> Names<'s, TrustBundle> {
+    let mut names = Names::new("trust");
+    for Named { name, at, section } in document.named("trust", "trust") {
+        let files = section.required(
+            "ca",
+            "ca = [\"ca.pem\"], the CAs that sign the servers' certificates",
+        );
+        let files = files.map(|item| item.strings()).unwrap_or_default();
+        section.finish();
+        let paths: Vec<_> = files.iter().map(|f| f.at.resolve(f.value)).collect();
+        let mut findings = Vec::new();
+        let bundle = TrustBundle::load(name, &paths, &mut findings);
+        for (index, finding) in findings {
+            let at = files.get(index).map_or(at, |file| file.at);
+            tell(section.report, at, finding);
+        }
+        names.insert(name, at, bundle);
+    }
+    names
+}
+
+pub(super) fn read_upstreams<'s>(
+    document: &Document<'s, '_>,
+    trust: &mut Names<'s, TrustBundle>,
+) -> Names<'s, Upstream> {
+    let mut names = Names::new("upstream");
+    for Named { name, at, section } in document.named("upstreams", "upstream") {
+        let upstream = read_upstream(name, &section, trust);
+        section.finish();
+        names.insert(name, at, upstream);
+    }
+    names
+}
+
+fn read_upstream(
+    name: &str,
+    section: &Section<'_, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<Upstream> {
+    let timeout = |key, default| match section.item(key) {
+        Some(item) => item.duration(),
+        None => Some(default),
+    };
+    // All keys are read before any `?`, so that every problem is found.
+    let servers = section.required("servers", "servers = [\"host:port\"]");
+    let servers = servers.and_then(|item| {
+        let entries = item.list();
+        let mut known = HashSet::new();
+        let mut servers = Vec::new();
+        for entry in &entries {
+            let server = entry.parse(parse_server)?;
+            if !known.insert((server.host.clone(), server.port)) {
+                let message = format!("server \"{}:{}\" is named twice", server.host, server.port);
+                entry.report().error(entry.at, message);
+            }
+            servers.push(server);
+        }
+        (!servers.is_empty()).then_some(servers)
+    });
+    let help = "tls = { server_name = \"gw.corp.example\", trust = \"NAME\" }; upstreams are always dialled with verified TLS";
+    let tls = section.required("tls", help);
+    let tls = tls.and_then(|item| read_tls(name, &item, trust));
+    let connect_timeout = timeout("connect_timeout", CONNECT_TIMEOUT);
+    let read_timeout = timeout("read_timeout", READ_TIMEOUT);
+    let write_timeout = timeout("write_timeout", WRITE_TIMEOUT);
+    let idle_timeout = timeout("idle_timeout", IDLE_TIMEOUT);
+    let attempts = match section.item("attempts") {
+        Some(item) => item.integer(1..=16).and_then(|n| usize::try_from(n).ok()),
+        None => Some(ATTEMPTS),
+    };
+    Some(Upstream {
+        name: name.to_owned(),
+        servers: servers?,
+        tls: tls?,
+        connect_timeout: connect_timeout?,
+        read_timeout: read_timeout?,
+        write_timeout: write_timeout?,
+        idle_timeout: idle_timeout?,
+        attempts: attempts?,
+    })
+}
+
+fn read_tls(
+    upstream: &str,
+    item: &Item<'_, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<UpstreamTls> {
+    let section = item.section(format!("\"tls\" of upstream \"{upstream}\""))?;
+    let help = "server_name = the name in the gateway's certificate; it is sent as SNI and always verified";
+    let server_name = section.required("server_name", help);
+    let server_name = server_name.and_then(|item| item.parse(parse_server_name));
+    let bundle = section.required("trust", "trust = the name of a [trust.NAME] table");
+    let bundle = bundle.and_then(|item| trust.lookup(&item, section.report));
+    let certificate = section.item("client_certificate");
+    let client_certificate = certificate.map(|item| read_certified_key(&item));
+    section.finish();
+    Some(UpstreamTls {
+        server_name: server_name?,
+        trust: bundle?,
+        client_certificate: match client_certificate {
+            Some(certificate) => Some(certificate?.into()),
+            None => None,
+        },
+    })
+}
+
+fn parse_server_name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err(
+            "\"server_name\" must not be empty: without a name nothing could be verified".into(),
+        );
+    }
+    if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err(format!(
+            "\"server_name\" is an address, \"{text}\": give the gateway's certificate a DNS name and write that name; \"servers\" may be addresses"
+        ));
+    }
+    match crate::route::normalize_host(text.as_bytes()) {
+        Some(name) if !text.contains(':') => Ok(name),
+        _ => Err(format!("\"server_name\" is no host name: \"{text}\"")),
+    }
+}
+
+/// `{ chain = "...", key = "..." }`
+pub(super) fn read_certified_key(item: &Item<'_, '_>) -> Option<CertifiedKey> {
+    let section = item.section("a certificate")?;
+    let chain = section.required("chain", "chain = \"FILE\", PEM, the leaf first");
+    let key = section.required("key", "key = \"FILE\", PEM");
+    section.finish();
+    let (chain, key) = (chain.and_then(|i| i.string()), key.and_then(|i| i.string()));
+    let (chain, key) = (chain?, key?);
+    let mut findings = Vec::new();
+    let certified = CertifiedKey::load(
+        &chain.at.resolve(chain.value),
+        &key.at.resolve(key.value),
+        &mut findings,
+    );
+    for finding in findings {
+        let at = match finding.part {
+            Part::Chain => chain.at,
+            Part::Key => key.at,
+        };
+        tell(section.report, at, finding);
+    }
+    certified
+}
+
+fn tell(report: &Report, at: At<'_>, finding: Finding) {
+    let diagnostic = match finding.severity {
+        Severity::Error => Diagnostic::error(at.location(), finding.message),
+        Severity::Warning => Diagnostic::warning(at.location(), finding.message),
+    };
+    report.add(
+        at,
+        match finding.help {
+            Some(help) => diagnostic.with_help(help),
+            None => diagnostic,
+        },
+    );
+}

@@ -1,0 +1,101 @@
+//! What a `Host` or an `:authority` may be.
+
+/// Whether `bytes` is `host` or `host:port` (RFC 9110, section 7.2), and a name that DNS or an address can bear:
+/// letters, digits, `-`, `.`, `_`, or an IPv6 address in brackets. Percent signs, sub-delimiters and userinfo,
+/// which the generic URI syntax would allow, have no use in a host and many misuses.
+#[must_use]
+pub fn valid_authority(bytes: &[u8]) -> bool {
+    let Some((host, port)) = split_port(bytes) else {
+        return false;
+    };
+    valid_host(host) && port.is_none_or(valid_port)
+}
+
+/// Divides `host:port`. None where a colon or a bracket stands where neither form has one.
+#[must_use]
+pub fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    if bytes.first() == Some(&b'[') {
+        let end = bytes.iter().position(|&b| b == b']')?;
+        let (host, rest) = bytes.split_at(end + 1);
+        return match rest.split_first() {
+            None => Some((host, None)),
+            Some((b':', port)) => Some((host, Some(port))),
+            Some(_) => None,
+        };
+    }
+    match bytes.iter().position(|&b| b == b':') {
+        None => Some((bytes, None)),
+        Some(at) => Some((&bytes[..at], Some(&bytes[at + 1..]))),
+    }
+}
+
+fn valid_host(host: &[u8]) -> bool {
+    if let Some(inner) = host.strip_prefix(b"[").and_then(|h| h.strip_suffix(b"]")) {
+        return std::str::from_utf8(inner)
+            .is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
+    }
+    !host.is_empty()
+        && host.len() <= 255
+        && host
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
+        && !host.starts_with(b".")
+        && !host.windows(2).any(|pair| pair == b"..")
+}
+
+fn valid_port(port: &[u8]) -> bool {
+    port.len() <= 5
+        && port.iter().all(u8::is_ascii_digit)
+        && port.iter().fold(0u32, |n, &b| n * 10 + u32::from(b - b'0')) <= 65_535
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "localhost",
+            "a.example.com",
+            "a.example.com.",
+            "a_b.test:8443",
+            "127.0.0.1",
+            "[::1]",
+            "[::1]:80",
+            "example.com:",
+            "example.com:65535",
+            "X-1.test",
+        ] {
+            assert!(valid_authority(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "a b",
+            "a%1f",
+            "a,b",
+            "a/b",
+            "a@b",
+            "u:p@b",
+            "[::1",
+            "[::1]x",
+            "[x]",
+            "::1",
+            "a:80:80",
+            "a:65536",
+            "a:+80",
+            "a:8o",
+            ".a",
+            "a..b",
+            "a\u{e9}",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "[127.0.0.1]",
+            "*",
+        ] {
+            assert!(!valid_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Who may come in: connections in all and per address, and the memory of held bodies.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::ListenerLimits;
+
+/// The open connections of one listener.
+#[derive(Debug, Default)]
+pub struct Admission {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A connection that was let in; gone when dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Admission {
+    /// None where a limit is reached.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, limits: &ListenerLimits) -> Option<Admitted> {
+        let address = address.to_canonical();
+        let mut counts = self.lock();
+        if counts.open >= limits.connections {
+            return None;
+        }
+        let from_there = counts.by_address.entry(address).or_insert(0);
+        if *from_there >= limits.connections_per_address {
+            return None;
+        }
+        *from_there += 1;
+        counts.open += 1;
+        Some(Admitted {
+            admission: Arc::clone(self),
+            address,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        // Only numbers are changed under the lock, and no step between them can panic.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut counts = self.admission.lock();
+        counts.open = counts.open.saturating_sub(1);
+        if let Entry::Occupied(mut from_there) = counts.by_address.entry(self.address) {
+            *from_there.get_mut() -= 1;
+            if *from_there.get() == 0 {
+                from_there.remove();
+            }
+        }
+    }
+}
+
+/// Bytes of bodies that are held, over all requests.
+#[derive(Debug, Default)]
+pub struct Budget {
+    used: AtomicUsize,
+}
+
+/// The share of one request; given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    limit: usize,
+    bytes: usize,
+}
+
+/// The budget is used up.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl Budget {
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, limit: usize) -> Reservation {
+        Reservation {
+            budget: Arc::clone(self),
+            limit,
+            bytes: 0,
+        }
+    }
+
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Reservation {
+    /// # Errors
+    /// [`Exhausted`]: nothing was taken.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.limit {
+            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Exhausted);
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limits(connections: usize, per_address: usize) -> ListenerLimits {
+        ListenerLimits {
+            head_timeout: Duration::from_secs(1),
+            head_bytes: 1,
+            body_timeout: Duration::from_secs(1),
+            body_min_rate: 1,
+            body_rate_grace: Duration::from_secs(1),
+            handshake_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            connections,
+            connections_per_address: per_address,
+            h2_streams: 1,
+        }
+    }
+
+    #[test]
+    fn limits_count_what_is_open() {
+        let admission = Arc::new(Admission::default());
+        let limits = limits(3, 2);
+        let a: IpAddr = [192, 0, 2, 1].into();
+        let b: IpAddr = [192, 0, 2, 2].into();
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let first = admission.admit(a, &limits).unwrap();
+        let second = admission.admit(mapped, &limits).unwrap();
+        assert!(
+            admission.admit(a, &limits).is_none(),
+            "two from one address"
+        );
+        let third = admission.admit(b, &limits).unwrap();
+        assert!(admission.admit(b, &limits).is_none(), "three in all");
+        drop(first);
+        assert!(admission.admit(b, &limits).is_some());
+        drop((second, third));
+        assert!(admission.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn the_budget_is_given_back() {
+        let budget = Arc::new(Budget::default());
+        let mut one = budget.reserve(10);
+        let mut two = budget.reserve(10);
+        assert_eq!(one.grow(8), Ok(()));
+        assert_eq!(two.grow(3), Err(Exhausted));
+        assert_eq!(two.grow(2), Ok(()));
+        drop(one);
+        assert_eq!(budget.used(), 2);
+        assert_eq!(two.grow(8), Ok(()));
+    }
+}

@@ -1,0 +1,504 @@
+//! One request's life: strictness is behind it, what follows is 421, route, rules, body, path,
+//! upstream, and the log.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use uuid::Uuid;
+
+use super::admission::Reservation;
+use super::body;
+use super::connection::Connection;
+use super::forward::{PASSAGE, Passage, Report};
+use super::inspect::Inspector;
+use super::outgoing::{self, Origin, OutgoingBody};
+use super::received::Received;
+use super::refusal::{self, PageStyle, Refusal, RefusalKind};
+use super::replay::{Facts, Home, Parts, Replay};
+use super::server::Front;
+use crate::config::{ListenerLimits, PolicyMode, Route, SniPolicy};
+use crate::live::Snapshot;
+use crate::route::{Lookup, normalize_host, path};
+use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, text};
+use crate::upstream::Failure;
+use crate::waf::Transaction;
+
+/// A request on its way.
+pub struct Exchange {
+    front: Arc<Front>,
+    connection: Arc<Connection>,
+    snapshot: Arc<Snapshot>,
+    received: Received,
+    id: String,
+    /// Whom the request is from, as far as trusted proxies are believed.
+    client: SocketAddr,
+    trusted: bool,
+    route: Option<Arc<Route>>,
+    inspector: Option<Inspector>,
+    body: Bytes,
+    reservation: Option<Reservation>,
+    begun: Instant,
+    begun_at: SystemTime,
+}
+
+/// What the client got, for the log.
+struct Outcome {
+    status: u16,
+    bytes_in: u64,
+    bytes_out: u64,
+    refusal: Option<Refusal>,
+    passage: Option<Arc<Passage>>,
+    upstream_time: Duration,
+}
+
+/// Takes one request from its head to its log line. The session comes back where the connection
+/// may live on or must be closed with care.
+pub async fn run(
+    front: &Arc<Front>,
+    connection: &Arc<Connection>,
+    received: Received,
+    mut session: ServerSession,
+) -> Option<ServerSession> {
+    front.metrics.requests_in_flight.up();
+    let mut exchange = Exchange::new(front, connection, received);
+    let decided = exchange.decide(&mut session).await;
+    let (outcome, session) = match decided {
+        Ok(passage) => exchange.forward(session, passage).await,
+        Err(refusal) => exchange.refuse(session, refusal).await,
+    };
+    exchange.end(outcome);
+    front.metrics.requests_in_flight.down();
+    session
+}
+
+impl Exchange {
+    fn new(front: &Arc<Front>, connection: &Arc<Connection>, received: Received) -> Self {
+        let snapshot = front.live.pin();
+        let listener = snapshot
+            .listener(&connection.listener.name)
+            .unwrap_or(&connection.listener);
+        let peer = connection.client;
+        let networks = &listener.trusted_proxies;
+        let trusted = networks.iter().any(|n| n.contains(peer.ip()));
+        let client = match trusted {
+            true => received
+                .forwarded_client(networks)
+                .map_or(peer, |ip| SocketAddr::new(ip, 0)),
+            false => peer,
+        };
+        Self {
+            front: Arc::clone(front),
+            connection: Arc::clone(connection),
+            received,
+            id: Uuid::now_v7().to_string(),
+            client,
+            trusted,
+            route: None,
+            inspector: None,
+            body: Bytes::new(),
+            reservation: None,
+            begun: Instant::now(),
+            begun_at: SystemTime::now(),
+            snapshot,
+        }
+    }
+
+    /// Whether the request may go on.
+    async fn decide(&mut self, session: &mut ServerSession) -> Result<Arc<Passage>, Refusal> {
+        self.check_authority()?;
+        let (route, found) = self.find_route()?;
+        self.route = Some(Arc::clone(&route));
+        found?;
+        self.begin_inspection(&route);
+        if let Some(inspector) = &mut self.inspector {
+            inspector.request_head(&self.received)?;
+        }
+        if route.stream.is_none() {
+            self.hold_body(session, &route).await?;
+        }
+        if let Some(inspector) = &mut self.inspector {
+            inspector.request_body(&self.body)?;
+        }
+        self.check_path(&route)?;
+        self.passage(&route)
+    }
+
+    /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
+    fn check_authority(&self) -> Result<(), Refusal> {
+        let Some(tls) = &self.connection.tls else {
+            return Ok(());
+        };
+        if tls.policy == SniPolicy::Any {
+            return Ok(());
+        }
+        let host = self.received.host().map(normalize_host);
+        match (&tls.sni, host) {
+            (Some(sni), Some(Some(host))) if host == *sni => Ok(()),
+            // HTTP/1.0 may ask without a name; the handshake had one.
+            (Some(_), None) if self.received.is_http10() => Ok(()),
+            _ => Err(Refusal::page(421, "misdirected")),
+        }
+    }
+
+    /// The route, and whether it takes the method. A path that no route could have is 400 rather
+    /// than 404: what it is does not depend on what exists.
+    #[allow(clippy::type_complexity)] // a route, and a refusal that is logged under it
+    fn find_route(&self) -> Result<(Arc<Route>, Result<(), Refusal>), Refusal> {
+        let found = self.snapshot.config.routes.find(
+            &self.connection.listener.name,
+            self.received.host(),
+            self.received.path(),
+            self.received.method(),
+        );
+        match found {
+            Lookup::Found(route) => Ok((Arc::clone(route), Ok(()))),
+            Lookup::MethodNotAllowed { allow, nearest } => {
+                let refusal = Refusal::page(405, "method_not_allowed")
+                    .with(RefusalKind::MethodNotAllowed(allow));
+                Ok((Arc::clone(nearest), Err(refusal)))
+            }
+            Lookup::NotFound => Err(match path::check(self.received.path(), true) {
+                Ok(()) => Refusal::page(404, "no_route"),
+                Err(fault) => Refusal::page(400, fault.code).because(fault.reason),
+            }),
+        }
+    }
+
+    fn check_path(&self, route: &Route) -> Result<(), Refusal> {
+        let checked = self.snapshot.config.routes.check_path(
+            &self.connection.listener.name,
+            self.received.host(),
+            self.received.path(),
+            route.pass_encoded_slashes,
+        );
+        checked.map_err(|fault| Refusal::page(400, fault.code).because(fault.reason))
+    }
+
+    fn begin_inspection(&mut self, route: &Route) {
+        let policy = &route.policy;
+        if policy.mode == PolicyMode::Off {
+            return;
+        }
+        if let Some(rules) = &policy.rules {
+            let transaction = Transaction::new(
+                Arc::clone(rules),
+                self.client,
+                self.connection.local,
+                &self.id,
+            );
+            self.inspector = Some(Inspector::new(transaction, policy));
+        }
+    }
+
+    async fn hold_body(
+        &mut self,
+        session: &mut ServerSession,
+        route: &Route,
+    ) -> Result<(), Refusal> {
+        let mut reservation = self.front.budget.reserve(self.snapshot.config.body_memory);
+        self.body = body::hold(
+            session,
+            &self.received,
+            route.policy.request_body_limit,
+            self.limits(),
+            &mut reservation,
+        )
+        .await?;
+        self.reservation = Some(reservation);
+        Ok(())
+    }
+
+    fn limits(&self) -> &ListenerLimits {
+        let listener = self.snapshot.listener(&self.connection.listener.name);
+        &listener.unwrap_or(&self.connection.listener).limits
+    }
+
+    fn passage(&self, route: &Route) -> Result<Arc<Passage>, Refusal> {
+        let pool = self.snapshot.pool(&route.upstream.name).ok_or_else(|| {
+            // The configuration was checked: a route names an upstream that exists.
+            Refusal::page(502, "upstream").because("the route's upstream does not exist")
+        })?;
+        Ok(Arc::new(Passage {
+            pool: Arc::clone(pool),
+            stream: route.stream,
+            request_id: self.id.clone(),
+            accept: self.received.header(b"accept").map(<[u8]>::to_vec),
+            head: self.received.method() == b"HEAD",
+            turn: pool.next_turn(),
+            report: Mutex::new(Report::default()),
+        }))
+    }
+
+    async fn refuse(
+        &mut self,
+        mut session: ServerSession,
+        refusal: Refusal,
+    ) -> (Outcome, Option<ServerSession>) {
+        let drop_it = refusal.kind == RefusalKind::Drop;
+        if !drop_it && !session.is_body_done() && !self.received.expects_continue() {
+            body::drain(&mut session).await;
+        }
+        if *self.front.closing.borrow() {
+            session.set_keepalive(None);
+        }
+        let style = PageStyle {
+            request_id: &self.id,
+            accept: self.received.header(b"accept"),
+            head: self.received.method() == b"HEAD",
+        };
+        let answered = refusal::answer(&mut session, &refusal, style).await;
+        let outcome = Outcome {
+            status: if drop_it { 0 } else { refusal.status },
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            refusal: Some(refusal),
+            passage: None,
+            upstream_time: Duration::ZERO,
+        };
+        (outcome, (answered.is_ok() && !drop_it).then_some(session))
+    }
+
+    async fn forward(
+        &mut self,
+        mut session: ServerSession,
+        passage: Arc<Passage>,
+    ) -> (Outcome, Option<ServerSession>) {
+        let origin = Origin {
+            peer: self.connection.client,
+            trusted: self.trusted,
+            request_id: &self.id,
+        };
+        let (outgoing_body, held) = match passage.stream {
+            Some(stream) => (OutgoingBody::Streamed(stream), None),
+            None => {
+                let body = std::mem::take(&mut self.body);
+                (OutgoingBody::Held(body.len()), Some(body))
+            }
+        };
+        let request = match outgoing::head(&self.received, origin, outgoing_body) {
+            Ok(request) => request,
+            Err(error) => {
+                let refusal = Refusal::page(400, "unforwardable").because(error.to_string());
+                return self.refuse(session, refusal).await;
+            }
+        };
+        if passage.stream.is_some() {
+            // A stream may be silent for long.
+            session.set_read_timeout(None);
+        }
+        session.set_total_drain_timeout(Some(Duration::from_secs(1)));
+        let facts = Facts {
+            request_id: self.id.clone(),
+            accept: passage.accept.clone(),
+            head: passage.head,
+            http10: self.received.is_http10(),
+            streamed: passage.stream.is_some(),
+            closing: self.front.closing.clone(),
+        };
+        let home = Home::default();
+        let replay = Replay::new(
+            request,
+            held,
+            session,
+            self.inspector.take(),
+            facts,
+            Arc::clone(&home),
+        );
+        let begun = Instant::now();
+        let replayed = ServerSession::new_custom(Box::new(replay));
+        // What pingora returns is the replay's connection, which it has none of.
+        let _ = PASSAGE
+            .scope(
+                Arc::clone(&passage),
+                self.front
+                    .proxy
+                    .process_new_http(replayed, &self.front.closing),
+            )
+            .await;
+        let upstream_time = begun.elapsed();
+        let parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.come_back(parts, passage, upstream_time)
+    }
+
+    fn come_back(
+        &mut self,
+        parts: Option<Parts>,
+        passage: Arc<Passage>,
+        time: Duration,
+    ) -> (Outcome, Option<ServerSession>) {
+        let Some(parts) = parts else {
+            // Cannot be: the replay puts them back when it is dropped, which pingora did.
+            let refusal = Refusal::page(500, "internal").because("the session did not come back");
+            let outcome = Outcome {
+                status: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                refusal: Some(refusal),
+                passage: Some(passage),
+                upstream_time: time,
+            };
+            return (outcome, None);
+        };
+        let before = self.waf_time();
+        self.inspector = parts
+            .inspector
+            .map(|mutex| mutex.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let in_response = self.waf_time().saturating_sub(before);
+        let session = parts.session;
+        let outcome = Outcome {
+            status: session.response_written().map_or(0, |r| r.status.as_u16()),
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            refusal: parts.refusal,
+            passage: Some(passage),
+            upstream_time: time.saturating_sub(in_response),
+        };
+        (outcome, parts.finished.then_some(session))
+    }
+
+    fn waf_time(&self) -> Duration {
+        self.inspector.as_ref().map_or(Duration::ZERO, |i| i.time)
+    }
+
+    /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
+    /// can say why, that and the line come later, off the request's path.
+    fn end(mut self, outcome: Outcome) {
+        let metrics = &self.front.metrics;
+        metrics.answered(outcome.status);
+        let waf = self.inspector.as_mut().map(Inspector::finish);
+        match waf.as_ref().map(|w| w.verdict) {
+            Some("block") => metrics.waf_blocked.count(),
+            Some("match") => metrics.waf_matched.count(),
+            _ => {}
+        }
+        if outcome
+            .refusal
+            .as_ref()
+            .is_some_and(|r| r.code == "body_memory")
+        {
+            metrics.body_memory_refusals.count();
+        }
+        let has_failures = outcome
+            .passage
+            .as_ref()
+            .is_some_and(|passage| !passage.report().failures.is_empty());
+        if has_failures {
+            tokio::spawn(async move {
+                let failure = self.explain(outcome.passage.as_deref()).await;
+                self.log(&outcome, waf, failure);
+            });
+        } else {
+            self.log(&outcome, waf, None);
+        }
+    }
+
+    /// Says every failure in words; returns the one that the client's answer came from.
+    async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
+        let passage = passage?;
+        let (failures, failed) = {
+            let mut report = passage.report();
+            (std::mem::take(&mut report.failures), report.failed)
+        };
+        let mut last = None;
+        for (attempt, failure) in failures {
+            let Some(server) = passage.pool.server(passage.turn, attempt) else {
+                continue;
+            };
+            let failure = passage.pool.diagnose(server, failure).await;
+            self.front
+                .metrics
+                .upstream_failures
+                .count(failure.cause as usize);
+            tracing::error!(
+                target: "upstream",
+                code = failure.cause.code(),
+                request_id = self.id,
+                "upstream {} {}: {}",
+                passage.pool.upstream.name,
+                server.name,
+                failure.words
+            );
+            last = Some(failure);
+        }
+        last.filter(|_| failed)
+    }
+
+    fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
+        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
+        let body_inspected = !streamed
+            && self
+                .inspector
+                .as_ref()
+                .is_some_and(Inspector::saw_request_body);
+        if !body_inspected && outcome.bytes_in > 0 {
+            self.front.metrics.waf_uninspected.count();
+        }
+        if !self.front.access.is_on() {
+            return;
+        }
+        let tls = self.connection.tls.as_ref();
+        let (error, reason) = self.why(outcome, failure);
+        let received = &self.received;
+        self.front.access.write(&AccessRecord {
+            time: self.begun_at,
+            request_id: &self.id,
+            client: self.client,
+            listener: &self.connection.listener.name,
+            host: received.host().map(text),
+            method: text(received.method()),
+            path: text(received.target()),
+            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
+            route: self.route.as_ref().map(|r| r.name.as_str()),
+            status: outcome.status,
+            bytes_in: outcome.bytes_in,
+            bytes_out: outcome.bytes_out,
+            ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
+            tls: tls.map(super::connection::TlsSession::facts),
+            waf,
+            upstream: outcome.passage.as_deref().map(upstream_facts),
+            error,
+            reason,
+            body_inspected,
+        });
+    }
+
+    #[allow(clippy::type_complexity)] // a code and its words
+    fn why<'o>(
+        &self,
+        outcome: &'o Outcome,
+        failure: Option<Failure>,
+    ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
+        if let Some(refusal) = &outcome.refusal {
+            return (
+                Some(refusal.code.into()),
+                refusal.reason.as_deref().map(Into::into),
+            );
+        }
+        if let Some(failure) = failure {
+            return (
+                Some(failure.cause.code().into()),
+                Some(failure.words.into()),
+            );
+        }
+        let gone = outcome
+            .passage
+            .as_ref()
+            .is_some_and(|p| p.report().client_gone);
+        (gone.then_some("client_closed".into()), None)
+    }
+}
+
+fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
+    let report = passage.report();
+    let server = passage.pool.server(passage.turn, report.last);
+    UpstreamFacts {
+        name: &passage.pool.upstream.name,
+        server: server.map(|s| s.name.clone()),
+        attempts: report.attempts,
+    }
+}

@@ -1,0 +1,157 @@
+//! One request's transaction with the rules, timed, and under the policy's mode.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use pingora::http::ResponseHeader;
+
+use super::received::Received;
+use super::refusal::Refusal;
+use crate::config::{Policy, PolicyMode};
+use crate::telemetry::{WafFacts, text};
+use crate::waf::Transaction;
+
+/// A transaction and what it cost.
+#[derive(Debug)]
+pub struct Inspector {
+    transaction: Transaction,
+    blocking: bool,
+    /// Spent in the rules so far.
+    pub time: Duration,
+    pub blocked: bool,
+}
+
+impl Inspector {
+    #[must_use]
+    pub fn new(transaction: Transaction, policy: &Policy) -> Self {
+        Self {
+            transaction,
+            blocking: policy.mode == PolicyMode::Block,
+            time: Duration::ZERO,
+            blocked: false,
+        }
+    }
+
+    /// Phase 1.
+    ///
+    /// # Errors
+    /// The rules stop the request.
+    pub fn request_head(&mut self, received: &Received) -> Result<(), Refusal> {
+        self.run(|transaction| {
+            transaction.request_line(
+                received.line(),
+                received.method(),
+                received.target(),
+                received.protocol(),
+            );
+            for (name, value) in received.headers() {
+                transaction.request_header(name, value);
+            }
+            transaction.request_headers_done()
+        })
+    }
+
+    /// Phase 2, with the whole body.
+    ///
+    /// # Errors
+    /// The rules stop the request; also where they could not see all of it and the policy minds.
+    pub fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
+        self.run(|transaction| {
+            let seen = match transaction.wants_request_body() {
+                true => body,
+                false => &[],
+            };
+            transaction.request_body(seen)
+        })
+    }
+
+    /// Phase 3.
+    ///
+    /// # Errors
+    /// The rules stop the response.
+    pub fn response_head(&mut self, header: &ResponseHeader) -> Result<(), Refusal> {
+        let headers = header.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        self.run(|transaction| {
+            transaction.response_headers(header.status.as_u16(), b"HTTP/1.1", headers)
+        })
+    }
+
+    #[must_use]
+    pub fn wants_response_body(&self) -> bool {
+        self.transaction.wants_response_body()
+    }
+
+    #[must_use]
+    pub fn response_body_limit(&self) -> usize {
+        self.transaction.response_body_limit()
+    }
+
+    /// Phase 4.
+    ///
+    /// # Errors
+    /// The rules stop the response.
+    pub fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
+        self.run(|transaction| transaction.response_body(body, complete))
+    }
+
+    fn run(
+        &mut self,
+        phase: impl FnOnce(&mut Transaction) -> Option<crate::waf::Interruption>,
+    ) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        let interruption = phase(&mut self.transaction);
+        self.time += begun.elapsed();
+        match interruption {
+            Some(interruption) if self.blocking => {
+                self.blocked = true;
+                Err(interruption.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Phase 5, and what is told of all five: the rules' own lines go to the log.
+    pub fn finish(&mut self) -> WafFacts {
+        let begun = Instant::now();
+        self.transaction.finish();
+        self.time += begun.elapsed();
+        let mut seen = HashSet::new();
+        let mut rules = Vec::new();
+        for matched in self.transaction.matched_rules().iter().filter(|m| m.logged) {
+            tracing::warn!(target: "waf", "{}", text(&matched.log_line));
+            if seen.insert(matched.rule_id) {
+                rules.push(matched.rule_id);
+            }
+        }
+        let verdict = match (self.blocked, rules.is_empty()) {
+            (true, _) => "block",
+            (false, true) => "pass",
+            (false, false) => "match",
+        };
+        WafFacts {
+            verdict,
+            score: self.score(rules.is_empty()),
+            rules,
+        }
+    }
+
+    /// The CRS's inbound anomaly score, as version 4 and version 3 call it.
+    fn score(&self, nothing_matched: bool) -> u64 {
+        if nothing_matched {
+            return 0;
+        }
+        ["blocking_inbound_anomaly_score", "anomaly_score"]
+            .into_iter()
+            .find_map(|name| self.transaction.tx(name))
+            .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Whether the rules saw the whole request body.
+    #[must_use]
+    pub fn saw_request_body(&self) -> bool {
+        self.transaction.wants_request_body()
+            && self.transaction.request_inspection().reason.is_none()
+    }
+}

@@ -1,0 +1,352 @@
+//! The head that the upstream gets: the client's, without what was meant for the hop to us
+//! (RFC 9110, 7.6.1), and with what we say about the client.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Version};
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+
+use super::received::Received;
+use crate::config::Stream;
+use crate::http::BodyFraming;
+
+/// Fields that end at this hop, or that only we may set.
+const DROPPED: [&str; 19] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "expect",
+    "content-length",
+    "host",
+    "x-request-id",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "forwarded",
+    "client-cert",
+    "client-cert-chain",
+];
+
+/// Fields of the client that a trusted proxy's word is taken for.
+#[derive(Debug, Default)]
+struct Believed {
+    forwarded_for: Vec<u8>,
+    forwarded: Vec<u8>,
+    host: Option<Bytes>,
+    proto: Option<Bytes>,
+}
+
+/// What we know about where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'o> {
+    pub peer: SocketAddr,
+    /// Whether what it says about others is believed.
+    pub trusted: bool,
+    pub request_id: &'o str,
+}
+
+/// How the body goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutgoingBody {
+    /// Of so many bytes, which are here.
+    Held(usize),
+    /// As it comes.
+    Streamed(Stream),
+}
+
+/// # Errors
+/// What was received cannot be said in HTTP/1.1; [`Received`] should have seen to it.
+pub fn head(received: &Received, origin: Origin<'_>, body: OutgoingBody) -> Result<RequestHeader> {
+    let mut out = start(received)?;
+    if let Some(host) = received.host() {
+        out.append_header("Host", value(Bytes::copy_from_slice(host))?)?;
+    }
+    let mut believed = Believed::default();
+    for (name, bytes) in received.shared_headers() {
+        if is_dropped(&name, received) {
+            if origin.trusted {
+                believed.hear(&name, bytes);
+            }
+            continue;
+        }
+        // Bytes keep their case on HTTP/1.1.
+        out.append_header(name, value(bytes)?)?;
+    }
+    frame(&mut out, received, body)?;
+    introduce(&mut out, received, origin, believed)?;
+    Ok(out)
+}
+
+fn start(received: &Received) -> Result<RequestHeader> {
+    let size = Some(16);
+    let target = received.origin_form();
+    let mut out = match RequestHeader::build(received.method(), &target, size) {
+        Ok(out) => out,
+        // Characters that RFC 3986 does not know and `http::Uri` refuses; all else stays as it was.
+        Err(_) => RequestHeader::build(received.method(), &encoded(&target), size)?,
+    };
+    out.set_version(Version::HTTP_11);
+    Ok(out)
+}
+
+fn encoded(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len() + 16);
+    for &byte in target {
+        match byte {
+            b'<' | b'>' | b'`' | b'"' | b'^' | b'{' | b'}' | b'|' | b'\\' | ..=b' ' | 0x7f => {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+fn is_dropped(name: &[u8], received: &Received) -> bool {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    if DROPPED.iter().any(|dropped| is(dropped.as_bytes())) {
+        return true;
+    }
+    // Gateways that read `_` as `-` must not be told by a client what only we may say.
+    if name.contains(&b'_') {
+        let dashed: Vec<u8> = name
+            .iter()
+            .map(|&b| if b == b'_' { b'-' } else { b })
+            .collect();
+        let ours = DROPPED.iter().skip(12);
+        if ours
+            .into_iter()
+            .any(|o| dashed.eq_ignore_ascii_case(o.as_bytes()))
+        {
+            return true;
+        }
+    }
+    received.elements(b"connection").any(is)
+}
+
+fn frame(out: &mut RequestHeader, received: &Received, body: OutgoingBody) -> Result<()> {
+    match body {
+        OutgoingBody::Held(0) if received.framing() == BodyFraming::None => {}
+        // A body without a length that turned out to be empty says so where one was to be expected.
+        OutgoingBody::Held(0) if matches!(received.method(), b"GET" | b"HEAD" | b"OPTIONS") => {}
+        OutgoingBody::Held(length) => {
+            out.insert_header("Content-Length", length.to_string())?;
+        }
+        OutgoingBody::Streamed(stream) => {
+            match received.framing() {
+                BodyFraming::None => {}
+                BodyFraming::Length(length) => {
+                    out.insert_header("Content-Length", length.to_string())?;
+                }
+                BodyFraming::Chunked => out.insert_header("Transfer-Encoding", "chunked")?,
+            }
+            if stream == Stream::WebSocket && received.wants_websocket() {
+                out.insert_header("Connection", "Upgrade")?;
+                out.insert_header("Upgrade", "websocket")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Request id and forwarding fields (RFC 7239).
+fn introduce(
+    out: &mut RequestHeader,
+    received: &Received,
+    origin: Origin<'_>,
+    believed: Believed,
+) -> Result<()> {
+    let address = origin.peer.ip().to_canonical();
+    let host = received.host().unwrap_or_default();
+    out.insert_header("X-Request-Id", origin.request_id)?;
+
+    let mut forwarded_for = believed.forwarded_for;
+    append_element(&mut forwarded_for, address.to_string().as_bytes());
+    out.insert_header("X-Forwarded-For", value(forwarded_for.into())?)?;
+
+    let proto = believed.proto.unwrap_or(Bytes::from_static(b"https"));
+    out.insert_header("X-Forwarded-Proto", value(proto)?)?;
+    let original_host = believed
+        .host
+        .unwrap_or_else(|| Bytes::copy_from_slice(host));
+    if !original_host.is_empty() {
+        out.insert_header("X-Forwarded-Host", value(original_host)?)?;
+    }
+
+    let mut forwarded = believed.forwarded;
+    append_element(&mut forwarded, &forwarded_element(address, host));
+    out.insert_header("Forwarded", value(forwarded.into())?)?;
+    Ok(())
+}
+
+fn forwarded_element(address: IpAddr, host: &[u8]) -> Vec<u8> {
+    let mut element = match address {
+        IpAddr::V4(v4) => format!("for={v4};proto=https"),
+        IpAddr::V6(v6) => format!("for=\"[{v6}]\";proto=https"),
+    }
+    .into_bytes();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    if !host.is_empty() && host.iter().all(plain) {
+        element.extend_from_slice(b";host=\"");
+        element.extend_from_slice(host);
+        element.push(b'"');
+    }
+    element
+}
+
+impl Believed {
+    fn hear(&mut self, name: &[u8], bytes: Bytes) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if is("x-forwarded-for") {
+            append_element(&mut self.forwarded_for, &bytes);
+        } else if is("forwarded") {
+            append_element(&mut self.forwarded, &bytes);
+        } else if is("x-forwarded-host") {
+            self.host.get_or_insert(bytes);
+        } else if is("x-forwarded-proto") {
+            self.proto.get_or_insert(bytes);
+        }
+    }
+}
+
+fn append_element(list: &mut Vec<u8>, element: &[u8]) {
+    if element.is_empty() {
+        return;
+    }
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(element);
+}
+
+fn value(bytes: Bytes) -> Result<HeaderValue> {
+    HeaderValue::from_maybe_shared(bytes)
+        .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "a field's value", e))
+}
+
+/// Fields of a response that end at this hop. `Connection` itself is pingora's to write.
+pub fn strip_response(header: &mut pingora::http::ResponseHeader) {
+    let nominated: Vec<HeaderName> = header
+        .headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .flat_map(|v| v.as_bytes().split(|&b| b == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| {
+            !matches!(
+                name.as_str(),
+                "content-length" | "transfer-encoding" | "upgrade"
+            )
+        })
+        .collect();
+    for name in nominated {
+        header.remove_header(&name);
+    }
+    for name in [
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+    ] {
+        header.remove_header(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Head;
+
+    fn received(fields: &[(&str, &str)]) -> Received {
+        let mut raw = "POST /a?b HTTP/1.1\r\n".to_owned();
+        for (name, value) in fields {
+            raw += &format!("{name}: {value}\r\n");
+        }
+        raw += "\r\n";
+        let head = Head::parse(raw.as_bytes()).unwrap();
+        Received::from_h1(raw.into(), head)
+    }
+
+    fn origin(trusted: bool) -> Origin<'static> {
+        Origin {
+            peer: ([192, 0, 2, 7], 5).into(),
+            trusted,
+            request_id: "ours",
+        }
+    }
+
+    fn get<'h>(header: &'h RequestHeader, name: &str) -> Vec<&'h str> {
+        let values = header.headers.get_all(name).iter();
+        values.map(|v| v.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_strangers_word_is_dropped_and_a_proxys_extended() {
+        let fields = [
+            ("host", "a.test"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "evil"),
+            ("forwarded", "for=203.0.113.9"),
+            ("x_forwarded_for", "1.2.3.4"),
+            ("x-request-id", "theirs"),
+            ("client-cert", ":x:"),
+        ];
+        let stranger = head(&received(&fields), origin(false), OutgoingBody::Held(3)).unwrap();
+        for (name, expected) in [
+            ("x-forwarded-for", vec!["192.0.2.7"]),
+            ("x-forwarded-proto", vec!["https"]),
+            ("x-forwarded-host", vec!["a.test"]),
+            (
+                "forwarded",
+                vec!["for=192.0.2.7;proto=https;host=\"a.test\""],
+            ),
+            ("x-request-id", vec!["ours"]),
+            ("x_forwarded_for", vec![]),
+            ("client-cert", vec![]),
+            ("content-length", vec!["3"]),
+        ] {
+            assert_eq!(get(&stranger, name), expected, "{name}");
+        }
+        let proxy = head(&received(&fields), origin(true), OutgoingBody::Held(3)).unwrap();
+        for (name, expected) in [
+            ("x-forwarded-for", "203.0.113.9, 192.0.2.7"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "evil"),
+            (
+                "forwarded",
+                "for=203.0.113.9, for=192.0.2.7;proto=https;host=\"a.test\"",
+            ),
+            ("x-request-id", "ours"),
+        ] {
+            assert_eq!(get(&proxy, name), vec![expected], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_this_hop_ends_here() {
+        let received = received(&[
+            ("Host", "a"),
+            ("Connection", "x-hop, close"),
+            ("X-Hop", "1"),
+            ("TE", "trailers"),
+            ("X-Stays", "1"),
+        ]);
+        let out = head(&received, origin(false), OutgoingBody::Held(0)).unwrap();
+        for dropped in ["connection", "x-hop", "te", "content-length"] {
+            assert!(get(&out, dropped).is_empty(), "{dropped}");
+        }
+        let mut wire = Vec::new();
+        out.header_to_h1_wire(&mut wire);
+        let wire = String::from_utf8(wire).unwrap();
+        assert!(wire.contains("X-Stays: 1\r\n"), "case is kept: {wire}");
+    }
+}

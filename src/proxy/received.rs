@@ -1,0 +1,314 @@
+//! A request as it came: the raw head of HTTP/1.x, or an HTTP/2 head written in the same form.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use pingora::http::RequestHeader;
+
+use crate::config::IpNetwork;
+use crate::http::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
+
+/// A request head. What it says was checked by [`Head::parse_within`] or by [`check_h2`].
+#[derive(Debug)]
+pub struct Received {
+    raw: Bytes,
+    head: Head,
+    /// Of the target: path without query; empty means `/`.
+    path: Range<usize>,
+    /// From the path to the end of the target.
+    path_and_query: Range<usize>,
+}
+
+impl Received {
+    /// An HTTP/1.x head that was parsed from these bytes.
+    #[must_use]
+    pub fn from_h1(raw: Bytes, head: Head) -> Self {
+        let path_and_query = match &head.form {
+            TargetForm::Absolute { path, .. } => path.clone(),
+            TargetForm::Origin | TargetForm::Asterisk => head.target.clone(),
+        };
+        let rest = raw.get(path_and_query.clone()).unwrap_or_default();
+        let path_length = memchr::memchr(b'?', rest).unwrap_or(rest.len());
+        Self {
+            path: path_and_query.start..path_and_query.start + path_length,
+            path_and_query,
+            raw,
+            head,
+        }
+    }
+
+    /// The head of an HTTP/2 stream, `ended` if it has no body. Cookies are joined into one field
+    /// (RFC 9113, 8.2.3).
+    ///
+    /// # Errors
+    /// What HTTP forbids.
+    pub fn from_h2(
+        header: &RequestHeader,
+        ended: bool,
+        limits: &HeadLimits,
+    ) -> Result<Self, HeadError> {
+        let authority = header.uri.authority().map(|a| a.as_str().as_bytes());
+        let pseudo = H2Head {
+            method: header.method.as_str().as_bytes(),
+            scheme: header.uri.scheme_str().map(str::as_bytes),
+            authority,
+            path: Some(header.raw_path()),
+            protocol: None,
+        };
+        let fields = header.headers.iter();
+        let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        check_h2(&pseudo, fields, limits)?;
+
+        let mut writer = HeadWriter::default();
+        let method = writer.put(pseudo.method);
+        writer.raw.put_u8(b' ');
+        let target = writer.put(header.raw_path());
+        writer.raw.put_u8(b' ');
+        let protocol = writer.put(b"HTTP/2.0");
+        let line = 0..writer.raw.len();
+        writer.raw.put_slice(b"\r\n");
+        if let Some(authority) = authority
+            && !header.headers.contains_key(::http::header::HOST)
+        {
+            writer.field(b"host", &[authority]);
+        }
+        for name in header.headers.keys() {
+            let values = header.headers.get_all(name).iter();
+            let values: Vec<&[u8]> = values.map(::http::HeaderValue::as_bytes).collect();
+            writer.field(name.as_str().as_bytes(), &values);
+        }
+        writer.raw.put_slice(b"\r\n");
+        let head = Head {
+            form: match header.raw_path() {
+                b"*" => TargetForm::Asterisk,
+                _ => TargetForm::Origin,
+            },
+            host: writer.find(b"host"),
+            body: body_framing(header, ended),
+            length: writer.raw.len(),
+            headers: writer.headers,
+            line,
+            method,
+            target,
+            protocol,
+        };
+        Ok(Self::from_h1(writer.raw.freeze(), head))
+    }
+
+    fn at(&self, range: &Range<usize>) -> &[u8] {
+        // Every range was taken from this head.
+        self.raw.get(range.clone()).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        self.at(&self.head.line)
+    }
+
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.at(&self.head.method)
+    }
+
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.at(&self.head.target)
+    }
+
+    #[must_use]
+    pub fn protocol(&self) -> &[u8] {
+        self.at(&self.head.protocol)
+    }
+
+    #[must_use]
+    pub fn is_http10(&self) -> bool {
+        self.protocol() == b"HTTP/1.0"
+    }
+
+    #[must_use]
+    pub fn framing(&self) -> BodyFraming {
+        self.head.body
+    }
+
+    /// The path without its query.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        match self.at(&self.path) {
+            [] => b"/",
+            path => path,
+        }
+    }
+
+    /// What an origin server is asked for (RFC 9112, 3.2.1).
+    #[must_use]
+    pub fn origin_form(&self) -> std::borrow::Cow<'_, [u8]> {
+        match self.at(&self.path_and_query) {
+            [] => b"/"[..].into(),
+            query @ [b'?', ..] => [b"/", query].concat().into(),
+            target => target.into(),
+        }
+    }
+
+    /// The authority that is asked for.
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        // Host and an absolute target's authority are the same where both are there.
+        let range = match &self.head.form {
+            TargetForm::Absolute { authority, .. } => Some(authority),
+            TargetForm::Origin | TargetForm::Asterisk => self.head.host.as_ref(),
+        };
+        range
+            .map(|range| self.at(range))
+            .filter(|host| !host.is_empty())
+    }
+
+    /// Names and values in order, as received.
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let headers = self.head.headers.iter();
+        headers.map(|(name, value)| (self.at(name), self.at(value)))
+    }
+
+    /// The same without a copy.
+    pub fn shared_headers(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        let headers = self.head.headers.iter();
+        headers.map(|(n, v)| (self.raw.slice(n.clone()), self.raw.slice(v.clone())))
+    }
+
+    /// The first field of this name; `name` in lower case.
+    #[must_use]
+    pub fn header(&self, name: &[u8]) -> Option<&[u8]> {
+        self.headers()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Every comma-separated element of every field of this name, blanks removed.
+    pub fn elements(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
+        self.headers()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .flat_map(|(_, value)| value.split(|&b| b == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|element| !element.is_empty())
+    }
+
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        !self.is_http10()
+            && self
+                .elements(b"expect")
+                .any(|e| e.eq_ignore_ascii_case(b"100-continue"))
+    }
+
+    #[must_use]
+    pub fn wants_websocket(&self) -> bool {
+        self.protocol() == b"HTTP/1.1"
+            && self
+                .elements(b"upgrade")
+                .any(|e| e.eq_ignore_ascii_case(b"websocket"))
+    }
+
+    /// Whom the trusted proxies say they speak for: the last address of `X-Forwarded-For` that is
+    /// none of theirs.
+    #[must_use]
+    pub fn forwarded_client(&self, trusted: &[IpNetwork]) -> Option<IpAddr> {
+        let addresses: Vec<&[u8]> = self.elements(b"x-forwarded-for").collect();
+        for element in addresses.iter().rev() {
+            let text = std::str::from_utf8(element).ok()?;
+            let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
+            if !trusted.iter().any(|network| network.contains(address)) {
+                return Some(address);
+            }
+        }
+        None
+    }
+}
+
+/// HTTP/2 frames bodies of any length, so only a field can tell it beforehand.
+fn body_framing(header: &RequestHeader, ended: bool) -> BodyFraming {
+    if ended {
+        return BodyFraming::None;
+    }
+    let length = header.headers.get(::http::header::CONTENT_LENGTH);
+    length
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map_or(BodyFraming::Chunked, BodyFraming::Length)
+}
+
+#[derive(Default)]
+struct HeadWriter {
+    raw: BytesMut,
+    headers: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl HeadWriter {
+    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.raw.len();
+        self.raw.put_slice(bytes);
+        start..self.raw.len()
+    }
+
+    fn field(&mut self, name: &[u8], values: &[&[u8]]) {
+        if name == b"cookie" {
+            self.one_field(name, &values.join(&b"; "[..]));
+            return;
+        }
+        for value in values {
+            self.one_field(name, value);
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<Range<usize>> {
+        let mut fields = self.headers.iter();
+        let found = fields.find(|(n, _)| self.raw.get(n.clone()) == Some(name));
+        found.map(|(_, value)| value.clone())
+    }
+
+    fn one_field(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.put(name);
+        self.raw.put_slice(b": ");
+        let value = self.put(value);
+        self.raw.put_slice(b"\r\n");
+        self.headers.push((name, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        for (target, path, origin, host) in [
+            ("/a?b", "/a", "/a?b", "h"),
+            ("/a?b?c", "/a", "/a?b?c", "h"),
+            ("http://h/a?b", "/a", "/a?b", "h"),
+            ("http://h", "/", "/", "h"),
+            ("http://h?q", "/", "/?q", "h"),
+        ] {
+            let raw = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+            let head = Head::parse(raw.as_bytes()).unwrap();
+            let r = Received::from_h1(raw.into(), head);
+            assert_eq!(r.path(), path.as_bytes(), "{target}");
+            assert_eq!(*r.origin_form(), *origin.as_bytes(), "{target}");
+            assert_eq!(r.host(), Some(host.as_bytes()), "{target}");
+        }
+    }
+
+    #[test]
+    fn h2_heads_read_like_h1() {
+        let uri = "https://x/a?b".parse().unwrap();
+        let mut header = RequestHeader::build("POST", b"/", None).unwrap();
+        header.set_uri(uri);
+        header.append_header("cookie", "a=1").unwrap();
+        header.append_header("cookie", "b=2").unwrap();
+        header.append_header("content-length", "3").unwrap();
+        let r = Received::from_h2(&header, false, &HeadLimits::default()).unwrap();
+        assert_eq!(r.line(), b"POST /a?b HTTP/2.0");
+        assert_eq!(r.header(b"cookie"), Some(&b"a=1; b=2"[..]));
+        assert_eq!(r.host(), Some(&b"x"[..]));
+        assert_eq!(r.framing(), BodyFraming::Length(3));
+        header.append_header("te", "gzip").unwrap();
+        assert!(Received::from_h2(&header, false, &HeadLimits::default()).is_err());
+    }
+}

@@ -1,0 +1,439 @@
+//! The session that pingora sees once a request may go on. It says what the rules saw: the prepared
+//! head, the held body; and it is where responses pass the rules before the client gets them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::HeaderMap;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::protocols::http::custom::CustomMessageWrite;
+use pingora::protocols::http::custom::server::Session;
+use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, ErrorType, Result};
+
+use super::inspect::Inspector;
+use super::outgoing::strip_response;
+use super::refusal::{self, PageStyle, Refusal, RefusalKind};
+
+/// What pingora takes and the exchange wants back.
+pub struct Replay {
+    request: RequestHeader,
+    /// The held body; None where it is streamed.
+    body: Option<Bytes>,
+    facts: Facts,
+    gate: Gate,
+    /// Some until dropped.
+    parts: Option<Parts>,
+    home: Home,
+}
+
+/// What comes back.
+pub struct Parts {
+    pub session: ServerSession,
+    /// A mutex only because sessions must be `Sync`; it is never waited for.
+    pub inspector: Option<Mutex<Inspector>>,
+    /// The rules stopped the response.
+    pub refusal: Option<Refusal>,
+    /// The response was sent to its end.
+    pub finished: bool,
+}
+
+/// Where [`Parts`] are put when pingora is done.
+pub type Home = Arc<Mutex<Option<Parts>>>;
+
+/// What the answer depends on.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub request_id: String,
+    pub accept: Option<Vec<u8>>,
+    pub head: bool,
+    pub http10: bool,
+    /// No response body is held.
+    pub streamed: bool,
+    pub closing: tokio::sync::watch::Receiver<bool>,
+}
+
+/// How far a response is.
+enum Gate {
+    Waiting,
+    /// Held for phase 4.
+    Holding {
+        tasks: Vec<HttpTask>,
+        body: BytesMut,
+    },
+    Open,
+    /// Answered by us; what the upstream still says is dropped.
+    Refused,
+}
+
+impl Replay {
+    #[must_use]
+    pub fn new(
+        request: RequestHeader,
+        body: Option<Bytes>,
+        session: ServerSession,
+        inspector: Option<Inspector>,
+        facts: Facts,
+        home: Home,
+    ) -> Self {
+        Self {
+            request,
+            body,
+            facts,
+            gate: Gate::Waiting,
+            parts: Some(Parts {
+                session,
+                inspector: inspector.map(Mutex::new),
+                refusal: None,
+                finished: false,
+            }),
+            home,
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        // Taken in `drop` alone.
+        self.parts.as_ref().expect("only drop takes the parts")
+    }
+
+    fn parts_mut(&mut self) -> &mut Parts {
+        // Taken in `drop` alone.
+        self.parts.as_mut().expect("only drop takes the parts")
+    }
+
+    fn inner(&self) -> &ServerSession {
+        &self.parts().session
+    }
+
+    fn inner_mut(&mut self) -> &mut ServerSession {
+        &mut self.parts_mut().session
+    }
+
+    fn inspector(&mut self) -> Option<&mut Inspector> {
+        let mutex = self.parts_mut().inspector.as_mut()?;
+        Some(mutex.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes one task on its way to the client; what may go on is pushed to `out`.
+    fn pass(
+        &mut self,
+        task: HttpTask,
+        out: &mut Vec<HttpTask>,
+    ) -> std::result::Result<(), Refusal> {
+        match std::mem::replace(&mut self.gate, Gate::Open) {
+            Gate::Waiting => match task {
+                HttpTask::Header(header, end) => self.pass_header(header, end, out),
+                other => {
+                    out.push(other);
+                    Ok(())
+                }
+            },
+            Gate::Holding { tasks, body } => self.hold(task, tasks, body, out),
+            Gate::Open => {
+                out.push(task);
+                Ok(())
+            }
+            Gate::Refused => {
+                self.gate = Gate::Refused;
+                Ok(())
+            }
+        }
+    }
+
+    fn pass_header(
+        &mut self,
+        mut header: Box<ResponseHeader>,
+        end: bool,
+        out: &mut Vec<HttpTask>,
+    ) -> std::result::Result<(), Refusal> {
+        let status = header.status.as_u16();
+        if status < 200 && status != 101 {
+            // Interim answers were for us: the body is held already.
+            self.gate = Gate::Waiting;
+            return Ok(());
+        }
+        if status != 101 {
+            strip_response(&mut header);
+        }
+        if self.facts.http10 {
+            // HTTP/1.0 knows no chunks; the end of the connection is the end of the body.
+            header.remove_header(&http::header::TRANSFER_ENCODING);
+        }
+        if *self.facts.closing.borrow() {
+            self.inner_mut().set_keepalive(None);
+        }
+        let streamed = self.facts.streamed || status == 101;
+        if let Some(inspector) = self.inspector() {
+            inspector.response_head(&header)?;
+            if !streamed && inspector.wants_response_body() {
+                if end {
+                    inspector.response_body(&[], true)?;
+                } else {
+                    self.gate = Gate::Holding {
+                        tasks: vec![HttpTask::Header(header, end)],
+                        body: BytesMut::new(),
+                    };
+                    return Ok(());
+                }
+            }
+        }
+        out.push(HttpTask::Header(header, end));
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        task: HttpTask,
+        mut tasks: Vec<HttpTask>,
+        mut body: BytesMut,
+        out: &mut Vec<HttpTask>,
+    ) -> std::result::Result<(), Refusal> {
+        let mut end = task.is_end();
+        match &task {
+            HttpTask::Body(Some(data), _) => body.extend_from_slice(data),
+            HttpTask::Trailer(_) | HttpTask::Done => end = true,
+            HttpTask::Failed(_) => {
+                // Nothing was sent yet, so the client can still be told.
+                out.push(task);
+                return Ok(());
+            }
+            _ => {}
+        }
+        tasks.push(task);
+        let Some(inspector) = self.inspector() else {
+            out.append(&mut tasks);
+            return Ok(());
+        };
+        let limit = inspector.response_body_limit();
+        if !end && body.len() < limit {
+            self.gate = Gate::Holding { tasks, body };
+            return Ok(());
+        }
+        let complete = end && body.len() <= limit;
+        let seen = body.get(..limit).unwrap_or(&body);
+        inspector.response_body(seen, complete)?;
+        out.append(&mut tasks);
+        Ok(())
+    }
+
+    /// The rules stopped the response: the client gets a page instead.
+    async fn refuse(&mut self, refusal: Refusal) -> Result<bool> {
+        self.gate = Gate::Refused;
+        let facts = self.facts.clone();
+        let style = PageStyle {
+            request_id: &facts.request_id,
+            accept: facts.accept.as_deref(),
+            head: facts.head,
+        };
+        let parts = self.parts_mut();
+        let dropped = refusal.kind == RefusalKind::Drop;
+        let answered = refusal::answer(&mut parts.session, &refusal, style).await;
+        parts.finished = answered.is_ok() && !dropped;
+        parts.refusal = Some(refusal);
+        answered?;
+        if dropped {
+            return Error::e_explain(ErrorType::ConnectionClosed, "the rules drop the connection")
+                .map_err(Error::into_down);
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        let parts = self.parts.take();
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = parts;
+    }
+}
+
+#[async_trait]
+impl Session for Replay {
+    fn req_header(&self) -> &RequestHeader {
+        &self.request
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        &mut self.request
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        match self.body {
+            Some(_) => Ok(None),
+            None => self.inner_mut().read_request_body().await,
+        }
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        self.inner_mut().drain_request_body().await
+    }
+
+    async fn write_response_header(&mut self, resp: Box<ResponseHeader>, _: bool) -> Result<()> {
+        self.gate = Gate::Open;
+        self.inner_mut().write_response_header(resp).await
+    }
+
+    async fn write_response_header_ref(&mut self, resp: &ResponseHeader, end: bool) -> Result<()> {
+        self.write_response_header(Box::new(resp.clone()), end)
+            .await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.inner_mut().write_response_body(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.inner_mut().write_response_trailers(trailers).await
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        if matches!(self.gate, Gate::Open) {
+            return self.inner_mut().response_duplex_vec(tasks).await;
+        }
+        let mut out = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            if let Err(refusal) = self.pass(task, &mut out) {
+                return self.refuse(refusal).await;
+            }
+        }
+        if out.is_empty() {
+            return Ok(matches!(self.gate, Gate::Refused));
+        }
+        self.inner_mut().response_duplex_vec(out).await
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner_mut().set_read_timeout(timeout);
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.inner().get_read_timeout()
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner_mut().set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.inner().get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner_mut().set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.inner().get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.facts.request_id.clone()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.inner().response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _ctx: &str) {
+        self.inner_mut().shutdown().await;
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.body.is_some() || self.inner_mut().is_body_done()
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.inner_mut().finish_body().await?;
+        let parts = self.parts_mut();
+        parts.finished = parts.session.response_written().is_some();
+        Ok(())
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        match &self.body {
+            Some(body) => body.is_empty(),
+            None => self.inner_mut().is_body_empty(),
+        }
+    }
+
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        let idle = no_body_expected || self.body.is_some();
+        self.inner_mut().read_body_or_idle(idle).await
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.inner().body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.inner().body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.inner().digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.inner_mut().digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.inner().client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.inner().server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn enable_retry_buffering(&mut self) {}
+
+    fn retry_buffer_truncated(&self) -> bool {
+        // What was streamed cannot be said again.
+        self.body.is_none()
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        self.body.clone().filter(|body| !body.is_empty())
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        self.request.headers.contains_key(http::header::UPGRADE) && self.inner().is_upgrade_req()
+    }
+
+    fn was_upgraded(&self) -> bool {
+        self.inner().was_upgraded()
+    }
+}

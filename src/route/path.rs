@@ -1,0 +1,321 @@
+//! Paths: how they are compared, and which spellings are refused.
+//!
+//! Rules and upstream get the bytes that were received. Matching decodes the unreserved characters
+//! (`ALPHA DIGIT - . _ ~`, RFC 3986, 2.3) once and no more, and compares the hex of other escapes without
+//! case. Empty segments are segments: `//orders/` is not `/orders/`. Paths are compared with case.
+//!
+//! An upstream may be more lenient than that. So [`check`] refuses what a lenient reader could take as
+//! a step to another path: dot segments in every spelling, also escaped more than once, with `;` parameters,
+//! in overlong or full-width characters; and `%2f`, `%5c`, `\`, NUL, `#`, blanks and controls.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use super::PathPattern;
+
+/// Why a path is answered 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathRefusal {
+    /// Stable, for logs and counters.
+    pub code: &'static str,
+    pub reason: &'static str,
+}
+
+impl PathRefusal {
+    pub const DOT_SEGMENT: Self = Self {
+        code: "dot_segment",
+        reason: "a dot segment in the path",
+    };
+    pub const ENCODED_SLASH: Self = Self {
+        code: "encoded_slash",
+        reason: "an encoded slash in the path",
+    };
+    pub const BACKSLASH: Self = Self {
+        code: "backslash",
+        reason: "a backslash in the path",
+    };
+    pub const NUL: Self = Self {
+        code: "nul",
+        reason: "a NUL in the path",
+    };
+    pub const OVERLONG: Self = Self {
+        code: "overlong_utf8",
+        reason: "an overlong UTF-8 sequence in the path",
+    };
+    pub const FORBIDDEN: Self = Self {
+        code: "forbidden_character",
+        reason: "a blank, a control character or \"#\" in the path",
+    };
+    pub const AMBIGUOUS: Self = Self {
+        code: "ambiguous_path",
+        reason: "a path that a lenient server could read as another route's",
+    };
+}
+
+impl fmt::Display for PathRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+/// Refuses every spelling that a lenient reader could take as a step to another path.
+///
+/// # Errors
+/// The first reason found.
+pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal> {
+    for &byte in path {
+        match byte {
+            0 => return Err(PathRefusal::NUL),
+            b'\\' => return Err(PathRefusal::BACKSLASH),
+            b'#' | 0x7f | ..=b' ' => return Err(PathRefusal::FORBIDDEN),
+            _ => {}
+        }
+    }
+    if is_ascii_unescaped(path) {
+        return refuse_dot_segments(path);
+    }
+
+    let decoded = fully_decoded(path);
+    if has_overlong(&decoded) {
+        return Err(PathRefusal::OVERLONG);
+    }
+    let folded = folded(decoded);
+    refuse_dot_segments(&folded)?;
+    if folded.contains(&0) {
+        return Err(PathRefusal::NUL);
+    }
+    for byte in escaped_once(path) {
+        match byte {
+            b'/' if !pass_encoded_slashes => return Err(PathRefusal::ENCODED_SLASH),
+            b'\\' => return Err(PathRefusal::BACKSLASH),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The path as it is compared: unreserved characters decoded once, the hex of other escapes in upper case.
+pub(super) fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
+    if path.is_empty() {
+        // RFC 9110, 4.2.3: an empty path is the root.
+        return Cow::Borrowed(b"/");
+    }
+    if !path.contains(&b'%') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let escape = match (byte, after) {
+            (b'%', [high, low, ..]) => byte_of(*high, *low),
+            _ => None,
+        };
+        let Some(value) = escape else {
+            out.push(byte);
+            continue;
+        };
+        if value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~') {
+            out.push(value);
+        } else {
+            out.push(b'%');
+            out.extend(after[..2].iter().map(u8::to_ascii_uppercase));
+        }
+        rest = &after[2..];
+    }
+    Cow::Owned(out)
+}
+
+/// The path as the most lenient of servers might read it: everything decoded as often as it goes,
+/// parameters and empty segments gone. None where the path reads the same to everyone.
+pub(super) fn loosened(path: &[u8]) -> Option<Vec<u8>> {
+    let doubled = path.windows(2).any(|pair| pair == b"//");
+    if is_ascii_unescaped(path) && !doubled && !path.iter().any(|b| matches!(b, b';' | b'\\')) {
+        return None;
+    }
+    let folded = folded(fully_decoded(path));
+    let mut out = Vec::with_capacity(folded.len());
+    for segment in segments(&folded).map(without_parameters) {
+        if !segment.is_empty() {
+            out.push(b'/');
+            out.extend_from_slice(segment);
+        }
+    }
+    if out.is_empty() || segments(&folded).last().is_some_and(<[u8]>::is_empty) {
+        out.push(b'/');
+    }
+    Some(out)
+}
+
+fn is_ascii_unescaped(path: &[u8]) -> bool {
+    path.iter().all(|&b| b.is_ascii() && b != b'%')
+}
+
+fn refuse_dot_segments(path: &[u8]) -> Result<(), PathRefusal> {
+    // Blanks and controls around the dots, and dots before blanks, are dropped by some file systems.
+    let is_dots = |segment| matches!(without_parameters(segment).trim_ascii(), b"." | b"..");
+    match segments(path).any(is_dots) {
+        true => Err(PathRefusal::DOT_SEGMENT),
+        false => Ok(()),
+    }
+}
+
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|b| matches!(b, b'/' | b'\\'))
+}
+
+fn without_parameters(segment: &[u8]) -> &[u8] {
+    segment.split(|&b| b == b';').next().unwrap_or_default()
+}
+
+/// What stands escaped in the path, decoded once; `%u002f` as IIS reads it counts too.
+fn escaped_once(path: &[u8]) -> impl Iterator<Item = u8> {
+    path.iter().enumerate().filter_map(|(i, &byte)| {
+        let after = path.get(i + 1..)?;
+        match (byte, after) {
+            (b'%', [b'u' | b'U', a, b, c, d, ..]) => {
+                let code = u16::from_be_bytes([byte_of(*a, *b)?, byte_of(*c, *d)?]);
+                ascii_like(char::from_u32(code.into())?)?.first().copied()
+            }
+            (b'%', [high, low, ..]) => byte_of(*high, *low),
+            _ => None,
+        }
+    })
+}
+
+/// Decoded as often as it goes, in one pass: what is decoded may complete another escape.
+fn fully_decoded(path: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(path.len());
+    for &byte in path {
+        out.push(byte);
+        // Every round makes `out` shorter, so all rounds together are linear.
+        loop {
+            if let [.., b'%', high, low] = out[..] {
+                let Some(value) = byte_of(high, low) else {
+                    break;
+                };
+                out.truncate(out.len() - 3);
+                out.push(value);
+            } else if let [.., b'%', b'u' | b'U', a, b, c, d] = out[..] {
+                let (Some(high), Some(low)) = (byte_of(a, b), byte_of(c, d)) else {
+                    break;
+                };
+                out.truncate(out.len() - 6);
+                let code = u16::from_be_bytes([high, low]);
+                let char = char::from_u32(code.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
+                out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                break;
+            }
+        }
+    }
+    out
+}
+
+/// Two-byte forms of ASCII, three-byte forms below U+0800, four-byte forms below U+10000; and the lead
+/// bytes of the first before a bare separator, which lax decoders take too.
+fn has_overlong(bytes: &[u8]) -> bool {
+    let continues = |b: u8| b & 0xc0 == 0x80;
+    bytes.windows(2).enumerate().any(|(i, pair)| match *pair {
+        [0xc0 | 0xc1, next] => continues(next) || matches!(next, b'.' | b'/' | b'\\'),
+        [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f] => {
+            bytes.get(i + 2).is_some_and(|&third| continues(third))
+        }
+        _ => false,
+    })
+}
+
+/// Characters that best-fit mappings and Unicode normalization turn into separators and dots.
+fn ascii_like(char: char) -> Option<&'static [u8]> {
+    Some(match char {
+        '\0' => b"\0",
+        '.' | '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => b".",
+        '\u{2025}' => b"..",
+        '/' | '\u{2044}' | '\u{2215}' | '\u{ff0f}' => b"/",
+        '\\' | '\u{2216}' | '\u{fe68}' | '\u{ff3c}' => b"\\",
+        ';' | '\u{ff1b}' => b";",
+        _ => return None,
+    })
+}
+
+fn folded(bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.is_ascii() {
+        return bytes;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match ascii_like(char) {
+                Some(ascii) => out.extend_from_slice(ascii),
+                None => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        out.extend_from_slice(chunk.invalid());
+    }
+    out
+}
+
+fn byte_of(high: u8, low: u8) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+impl PathPattern {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Exact(path) | Self::Prefix(path) => path.as_bytes(),
+        }
+    }
+}
+
+impl FromStr for PathPattern {
+    /// What is wrong with it, in words.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.starts_with('/') {
+            return Err(format!("\"{text}\" is no path: it begins with a slash"));
+        }
+        if text.contains('*') {
+            return Err(format!(
+                "\"{text}\": there are no stars in paths; a trailing slash means all below it"
+            ));
+        }
+        if text.contains('?') {
+            return Err(format!("\"{text}\": a path has no query"));
+        }
+        if !text.is_ascii() {
+            return Err(format!(
+                "\"{text}\": write what is not ASCII as it is sent, percent-encoded"
+            ));
+        }
+        if text.contains("//") {
+            return Err(format!(
+                "\"{text}\" has an empty segment, which many servers drop"
+            ));
+        }
+        if let Err(refusal) = check(text.as_bytes(), false) {
+            return Err(format!(
+                "\"{text}\" could never be reached: {refusal} is refused"
+            ));
+        }
+        let path = text.to_owned();
+        Ok(match text.ends_with('/') {
+            true => Self::Prefix(path),
+            false => Self::Exact(path),
+        })
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) | Self::Prefix(path) => f.write_str(path),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;

@@ -1,0 +1,302 @@
+//! The index behind [`RouteTable::find`]: hash maps and a tree of segments, linear in the request.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::path::{self, PathRefusal};
+use super::{Claim, HostPattern, Lookup, PathPattern, host};
+
+/// All routes of a front door, ready to be asked. `T` is what a route leads to.
+#[derive(Debug)]
+pub struct RouteTable<T> {
+    routes: Vec<(Claim, T)>,
+    listeners: HashMap<String, Hosts>,
+    /// What one listener, host and path lead to: routes whose methods do not overlap; never empty.
+    places: Vec<Vec<usize>>,
+}
+
+/// An index into `places`.
+type Place = usize;
+
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: HashMap<Box<[u8]>, Paths>,
+    /// By the part after `*.`.
+    wildcard: HashMap<Box<[u8]>, Paths>,
+    any: Option<Paths>,
+}
+
+/// The paths of one host: as they are matched, and as the most lenient of servers might read them.
+#[derive(Debug, Default)]
+struct Paths {
+    strict: PathIndex<Place>,
+    /// Several patterns can be one to a lenient reader.
+    loose: PathIndex<Vec<Place>>,
+}
+
+#[derive(Debug)]
+struct PathIndex<V> {
+    exact: HashMap<Box<[u8]>, Option<V>>,
+    prefixes: Node<V>,
+}
+
+/// A prefix by its segments; the root is `/`.
+#[derive(Debug)]
+struct Node<V> {
+    value: Option<V>,
+    children: HashMap<Box<[u8]>, Node<V>>,
+}
+
+impl<T> RouteTable<T> {
+    /// # Errors
+    /// Pairs of indexes of routes that claim the same thing, and what it is.
+    pub fn new(routes: Vec<(Claim, T)>) -> Result<Self, Vec<(usize, usize, String)>> {
+        let mut table = Self {
+            listeners: HashMap::new(),
+            places: Vec::new(),
+            routes: Vec::new(),
+        };
+        let claims: Vec<&Claim> = routes.iter().map(|(claim, _)| claim).collect();
+        let mut duplicates = Vec::new();
+        for index in 0..claims.len() {
+            table.add(index, &claims, &mut duplicates);
+        }
+        if !duplicates.is_empty() {
+            return Err(duplicates);
+        }
+        table.routes = routes;
+        Ok(table)
+    }
+
+    fn add(
+        &mut self,
+        index: usize,
+        claims: &[&Claim],
+        duplicates: &mut Vec<(usize, usize, String)>,
+    ) {
+        let claim = claims[index];
+        let mut told = HashSet::new();
+        for listener in &claim.listeners {
+            let hosts = self.listeners.entry(listener.clone()).or_default();
+            for host in &claim.hosts {
+                let paths = hosts.entry(host);
+                for path in &claim.paths {
+                    let place = paths.place(path, &mut self.places);
+                    let routes = &mut self.places[place];
+                    if routes.contains(&index) {
+                        continue;
+                    }
+                    let rival = routes
+                        .iter()
+                        .find(|&&other| claims[other].methods.overlaps(&claim.methods));
+                    match rival {
+                        Some(&other) if told.insert(other) => duplicates.push((
+                            other,
+                            index,
+                            format!("host \"{host}\", path \"{path}\" on listener \"{listener}\""),
+                        )),
+                        _ => routes.push(index),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The most specific route: exact host before wildcard before any, exact path before the longest prefix.
+    ///
+    /// `host` is the Host header's or authority's value as received; `path` the path as received (without query).
+    /// Matching decodes unreserved characters once and no more. A path that [`RouteTable::check_path`]
+    /// refuses still selects the route under whose policy it is inspected before it is refused.
+    #[must_use]
+    pub fn find(
+        &self,
+        listener: &str,
+        host: Option<&[u8]>,
+        path: &[u8],
+        method: &[u8],
+    ) -> Lookup<'_, T> {
+        let Some(place) = self.place(listener, host, path) else {
+            return Lookup::NotFound;
+        };
+        let candidates = || self.places[place].iter().map(|&index| &self.routes[index]);
+        if let Some((_, target)) = candidates().find(|(c, _)| c.methods.contains(method)) {
+            return Lookup::Found(target);
+        }
+        let Some((_, nearest)) = candidates().next() else {
+            return Lookup::NotFound;
+        };
+        let mut allow: Vec<&str> = Vec::new();
+        for name in candidates().flat_map(|(claim, _)| claim.methods.names()) {
+            if !allow.contains(&name) {
+                allow.push(name);
+            }
+        }
+        Lookup::MethodNotAllowed {
+            allow: allow.join(", "),
+            nearest,
+        }
+    }
+
+    /// Whether this path may go to the upstream of the route that it selected.
+    ///
+    /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path
+    /// of another route (`/a//b/`, `/a/b;x/` or `/a/%62%40/` where `/a/` and `/a/b/` are two routes).
+    ///
+    /// # Errors
+    /// Why it is answered 400.
+    pub fn check_path(
+        &self,
+        listener: &str,
+        host: Option<&[u8]>,
+        path: &[u8],
+        pass_encoded_slashes: bool,
+    ) -> Result<(), PathRefusal> {
+        path::check(path, pass_encoded_slashes)?;
+        let Some(loose) = path::loosened(path) else {
+            return Ok(());
+        };
+        let Some(place) = self.place(listener, host, path) else {
+            return Ok(());
+        };
+        match self.lookup(listener, host, |paths| paths.loose.find(&loose)) {
+            Some(places) if !places.contains(&place) => Err(PathRefusal::AMBIGUOUS),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether any route of this listener names this host.
+    #[must_use]
+    pub fn knows_host(&self, listener: &str, host: Option<&[u8]>) -> bool {
+        self.lookup(listener, host, Some).is_some()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(Claim, T)> {
+        self.routes.iter()
+    }
+
+    fn place(&self, listener: &str, host: Option<&[u8]>, path: &[u8]) -> Option<Place> {
+        let path = path::canonical(path);
+        self.lookup(listener, host, |paths| paths.strict.find(&path))
+            .copied()
+    }
+
+    /// Asks the paths of every host pattern that fits, most specific first.
+    fn lookup<'t, R>(
+        &'t self,
+        listener: &str,
+        host: Option<&[u8]>,
+        ask: impl Fn(&'t Paths) -> Option<R>,
+    ) -> Option<R> {
+        let hosts = self.listeners.get(listener)?;
+        let mut buffer = [0; 253];
+        let name = host.and_then(|raw| host::normalize_into(raw, &mut buffer));
+        if let Some(name) = name {
+            if let Some(found) = hosts.exact.get(name).and_then(&ask) {
+                return Some(found);
+            }
+            // The name is at most 253 bytes long, so this is a small constant.
+            let mut rest = name;
+            while let Some(dot) = rest.iter().position(|&b| b == b'.') {
+                rest = &rest[dot + 1..];
+                if let Some(found) = hosts.wildcard.get(rest).and_then(&ask) {
+                    return Some(found);
+                }
+            }
+        }
+        hosts.any.as_ref().and_then(ask)
+    }
+}
+
+impl Hosts {
+    fn entry(&mut self, pattern: &HostPattern) -> &mut Paths {
+        match pattern {
+            HostPattern::Exact(name) => self.exact.entry(name.as_bytes().into()).or_default(),
+            HostPattern::Wildcard(name) => self.wildcard.entry(name.as_bytes().into()).or_default(),
+            HostPattern::Any => self.any.get_or_insert_default(),
+        }
+    }
+}
+
+impl Paths {
+    fn place(&mut self, pattern: &PathPattern, places: &mut Vec<Vec<usize>>) -> Place {
+        let canonical = path::canonical(pattern.as_bytes());
+        let slot = self.strict.entry(pattern, &canonical);
+        if let Some(place) = *slot {
+            return place;
+        }
+        let place = places.len();
+        places.push(Vec::new());
+        *slot = Some(place);
+        let loose = path::loosened(&canonical).map_or(canonical, Cow::Owned);
+        self.loose
+            .entry(pattern, &loose)
+            .get_or_insert_default()
+            .push(place);
+        place
+    }
+}
+
+impl<V> PathIndex<V> {
+    /// The value at this key, to be read or set.
+    fn entry(&mut self, pattern: &PathPattern, key: &[u8]) -> &mut Option<V> {
+        match pattern {
+            PathPattern::Exact(_) => self.exact.entry(key.into()).or_default(),
+            PathPattern::Prefix(_) => {
+                let mut node = &mut self.prefixes;
+                for segment in directories(key) {
+                    node = node.children.entry(segment.into()).or_default();
+                }
+                &mut node.value
+            }
+        }
+    }
+
+    fn find(&self, path: &[u8]) -> Option<&V> {
+        if !path.starts_with(b"/") {
+            return None;
+        }
+        if let Some(value) = self.exact.get(path).and_then(Option::as_ref) {
+            return Some(value);
+        }
+        let mut node = &self.prefixes;
+        let mut best = node.value.as_ref();
+        for segment in directories(path) {
+            let Some(child) = node.children.get(segment) else {
+                break;
+            };
+            node = child;
+            best = node.value.as_ref().or(best);
+        }
+        best
+    }
+}
+
+impl<V> Default for PathIndex<V> {
+    fn default() -> Self {
+        Self {
+            exact: HashMap::new(),
+            prefixes: Node::default(),
+        }
+    }
+}
+
+impl<V> Default for Node<V> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            children: HashMap::new(),
+        }
+    }
+}
+
+/// The segments that a slash follows: `a`, `b` of `/a/b/c`.
+fn directories(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    let inner = path.get(1..end).unwrap_or_default();
+    let segments = (end > 0).then(|| inner.split(|&b| b == b'/'));
+    segments.into_iter().flatten()
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -1,0 +1,462 @@
+//! One file's text -> directives, and every problem in it.
+//!
+//! Lines, quotes and words are Apache's, whose configuration ModSecurity v2 reads:
+//! a `\` at the end of a line joins it to the next (comments too), and inside quotes `\"` is a
+//! quote and `\\` a backslash.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::path::Path;
+
+use super::ast::{ActionSyntax, Directive, RuleSyntax, SourceId, Span, Spanned};
+use super::lists::{self, Context};
+use super::names::{self, Known};
+use super::pieced::{Cursor, Pieced, is_blank, span};
+use crate::diagnostic::{Diagnostic, Location, Severity};
+
+/// How many problems of one file are told; a file with more is not a rule file.
+const MAX_PROBLEMS: usize = 200;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// In file order, without those that have an error. `Include`s are [`Directive::Setting`]s here.
+    pub directives: Vec<Directive>,
+    /// In file order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many characters were looked at: proof that the work grows with the file and no faster.
+    pub steps: usize,
+}
+
+/// A problem before its line and column are looked up.
+#[derive(Debug)]
+pub(super) struct Fault {
+    severity: Severity,
+    span: Span,
+    message: String,
+    help: Option<String>,
+}
+
+/// One argument after its quotes are undone.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub value: Pieced,
+    /// Without the quotes; with them where nothing is between them.
+    pub span: Span,
+}
+
+/// Parses one file. `path` is only for the diagnostics.
+#[must_use]
+pub fn parse(file: SourceId, path: &Path, text: &str) -> Parsed {
+    let mut parser = Parser {
+        file,
+        path,
+        text,
+        steps: Cell::new(0),
+        out: Parsed::default(),
+        untold: None,
+    };
+    let mut at = match text.starts_with(BYTE_ORDER_MARK) {
+        true => BYTE_ORDER_MARK.len_utf8(),
+        false => 0,
+    };
+    while at < text.len() {
+        let (line, next) = logical_line(text, at);
+        parser.line(&line, at..next);
+        at = next;
+    }
+    parser.finish()
+}
+
+struct Parser<'a> {
+    file: SourceId,
+    path: &'a Path,
+    text: &'a str,
+    steps: Cell<usize>,
+    out: Parsed,
+    /// Problems past [`MAX_PROBLEMS`], and the worst of them.
+    untold: Option<(usize, Severity)>,
+}
+
+impl Parser<'_> {
+    /// Parses a logical line that was made from these bytes of the file.
+    fn line(&mut self, line: &Pieced, lines: Range<usize>) {
+        self.steps.set(self.steps.get() + lines.len());
+        let mut cursor = Cursor::new(line, &self.steps);
+        cursor.skip_blanks();
+        let faults = match cursor.peek() {
+            None => Vec::new(),
+            Some(b'#') => swallowed(self.text, self.file, lines),
+            Some(b'<') => container(cursor, self.file),
+            Some(_) => {
+                let mut reader = Reader::new(self.file, &self.steps);
+                self.out.directives.extend(reader.directive(cursor));
+                reader.faults
+            }
+        };
+        for fault in faults {
+            self.tell(fault);
+        }
+    }
+
+    fn tell(&mut self, fault: Fault) {
+        if self.out.diagnostics.len() >= MAX_PROBLEMS {
+            let (count, worst) = self.untold.unwrap_or((0, fault.severity));
+            self.untold = Some((count + 1, worst.max(fault.severity)));
+            return;
+        }
+        let (start, end) = (fault.span.start as usize, fault.span.end as usize);
+        self.out.diagnostics.push(Diagnostic {
+            severity: fault.severity,
+            location: Location::in_text(self.path, self.text, start, end),
+            message: fault.message,
+            help: fault.help,
+        });
+    }
+
+    fn finish(mut self) -> Parsed {
+        if let Some((count, severity)) = self.untold {
+            let end = self.text.len();
+            let location = Location::in_text(self.path, self.text, end, end);
+            let message = format!("{count} more problems in this file");
+            self.out.diagnostics.push(Diagnostic {
+                severity,
+                ..Diagnostic::error(location, message)
+            });
+        }
+        self.out.steps = self.steps.get();
+        self.out
+    }
+}
+
+/// Reads one directive; what is wrong with it is in `faults`.
+struct Reader<'a> {
+    file: SourceId,
+    steps: &'a Cell<usize>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(file: SourceId, steps: &'a Cell<usize>) -> Self {
+        Self {
+            file,
+            steps,
+            faults: Vec::new(),
+        }
+    }
+
+    fn directive(&mut self, mut cursor: Cursor<'_>) -> Option<Directive> {
+        let line = cursor.text;
+        let name = cursor.until(is_blank);
+        let start = name.start;
+        let written = line.slice(name.clone());
+        let known = names::known(written);
+        let name = Spanned {
+            node: known.map_or(written, |known| known.name).to_owned(),
+            span: line.span(self.file, name),
+        };
+        let words = self.note(words(&mut cursor, self.file))?;
+        if let Some(known) = known {
+            self.note(check_count(known, &name, &words))?;
+        }
+        let span = line.span(self.file, start..line.text().trim_end().len());
+        self.assemble(name, words, span)
+    }
+
+    fn assemble(
+        &mut self,
+        name: Spanned<String>,
+        words: Vec<Word>,
+        span: Span,
+    ) -> Option<Directive> {
+        match (name.node.as_str(), words.as_slice()) {
+            ("SecRule", [targets, operator, actions @ ..]) => {
+                self.rule(targets, operator, actions.first(), span)
+            }
+            ("SecAction", [actions]) => {
+                let actions = self.actions(actions)?;
+                Some(Directive::Action { actions, span })
+            }
+            ("SecDefaultAction", [actions]) => {
+                let actions = self.actions(actions)?;
+                Some(Directive::DefaultAction { actions, span })
+            }
+            ("SecMarker", [marker]) => Some(Directive::Marker(marker.spanned())),
+            ("SecRuleUpdateActionById", [id, actions]) => Some(Directive::UpdateAction {
+                id: id.spanned(),
+                actions: self.actions(actions)?,
+                span,
+            }),
+            (
+                "SecRuleUpdateTargetById" | "SecRuleUpdateTargetByTag" | "SecRuleUpdateTargetByMsg",
+                [what, targets, replaced @ ..],
+            ) => {
+                let targets = self.list(targets, lists::targets);
+                let replaced = match replaced.first() {
+                    Some(replaced) => self.list(replaced, lists::targets),
+                    None => Some(Vec::new()),
+                };
+                Some(Directive::UpdateTarget {
+                    what: what.spanned(),
+                    targets: targets?,
+                    replaced: replaced?,
+                    name,
+                    span,
+                })
+            }
+            _ => Some(Directive::Setting {
+                arguments: words.iter().map(Word::spanned).collect(),
+                name,
+                span,
+            }),
+        }
+    }
+
+    /// All three parts are read before any of them fails, so that each tells its problem.
+    fn rule(
+        &mut self,
+        targets: &Word,
+        operator: &Word,
+        actions: Option<&Word>,
+        span: Span,
+    ) -> Option<Directive> {
+        let targets = self.list(targets, lists::targets);
+        let operator = self.list(operator, lists::operator);
+        let actions = match actions {
+            Some(actions) => self.actions(actions),
+            None => Some(Vec::new()),
+        };
+        Some(Directive::Rule(RuleSyntax {
+            targets: targets?,
+            operator: operator?,
+            actions: actions?,
+            span,
+        }))
+    }
+
+    fn actions(&mut self, word: &Word) -> Option<Vec<ActionSyntax>> {
+        self.list(word, lists::actions)
+    }
+
+    fn list<T>(
+        &mut self,
+        word: &Word,
+        parse: fn(&Word, &mut Context<'_>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let mut cx = Context {
+            file: self.file,
+            steps: self.steps,
+            warnings: &mut self.faults,
+        };
+        let parsed = parse(word, &mut cx);
+        self.note(parsed)
+    }
+
+    fn note<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.faults.push(fault)).ok()
+    }
+}
+
+impl Word {
+    fn spanned(&self) -> Spanned<String> {
+        Spanned {
+            node: self.value.text().to_owned(),
+            span: self.span,
+        }
+    }
+}
+
+impl Fault {
+    pub fn new(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Made a warning.
+    pub fn warn(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+}
+
+/// The lines from `at` that continuations join to one, and where the next begins.
+fn logical_line(text: &str, mut at: usize) -> (Pieced, usize) {
+    let mut line = Pieced::empty(at);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let (physical, next) = match rest.find('\n') {
+            Some(end) => (&rest[..end], at + end + 1),
+            None => (rest, text.len()),
+        };
+        let physical = physical.strip_suffix('\r').unwrap_or(physical);
+        let Some(continued) = physical.strip_suffix('\\') else {
+            line.push(physical, at);
+            line.end_at(at + physical.len());
+            return (line, next);
+        };
+        line.push(continued, at);
+        line.end_at(at + continued.len());
+        at = next;
+    }
+    (line, at)
+}
+
+/// The arguments up to the end of the line.
+fn words(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Vec<Word>, Fault> {
+    let mut words = Vec::new();
+    loop {
+        cursor.skip_blanks();
+        match cursor.peek() {
+            None => return Ok(words),
+            Some(quote @ (b'"' | b'\'')) => words.push(quoted_word(cursor, file, quote)?),
+            Some(_) => words.push(bare_word(cursor, file)),
+        }
+    }
+}
+
+fn bare_word(cursor: &mut Cursor<'_>, file: SourceId) -> Word {
+    let text = cursor.text;
+    let start = cursor.at;
+    let mut value = Pieced::empty(text.place(start));
+    let mut from = start;
+    while cursor.peek().is_some_and(|byte| !is_blank(byte)) {
+        if cursor.peek() == Some(b'\\') && cursor.peek_at(1) == Some(b'\\') {
+            value.push_range(text, from..cursor.at);
+            cursor.bump();
+            from = cursor.at;
+        }
+        cursor.bump();
+    }
+    value.push_range(text, from..cursor.at);
+    let span = text.span(file, start..cursor.at);
+    Word { value, span }
+}
+
+fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Word, Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    cursor.bump();
+    let mut value = Pieced::empty(text.place(cursor.at));
+    let mut from = cursor.at;
+    while let Some(byte) = cursor.peek() {
+        let escaped = cursor.peek_at(1).filter(|&b| b == quote || b == b'\\');
+        if byte == b'\\' && escaped.is_some() {
+            value.push_range(text, from..cursor.at);
+            cursor.bump();
+            from = cursor.at;
+        } else if byte == quote {
+            value.push_range(text, from..cursor.at);
+            cursor.bump();
+            check_after_quote(cursor, file, quote)?;
+            let inner = match value.text().is_empty() {
+                true => start..cursor.at,
+                false => start + 1..cursor.at - 1,
+            };
+            let span = text.span(file, inner);
+            return Ok(Word { value, span });
+        }
+        cursor.bump();
+    }
+    let span = text.span(file, start..start + 1);
+    let quote = char::from(quote);
+    let fault = Fault::new(span, format!("no `{quote}` closes this quote"));
+    Err(match text.text().trim_end().ends_with('\\') {
+        true => fault.with_help(
+            "the `\\` at the end of the line is followed by a blank, so it joins no lines",
+        ),
+        false => fault.with_help(format!(
+            "a quote inside is written `\\{quote}`; a line that goes on ends with `\\`"
+        )),
+    })
+}
+
+/// Apache lets anything follow a closing quote. Here it is most likely a quote that was not escaped.
+fn check_after_quote(cursor: &Cursor<'_>, file: SourceId, quote: u8) -> Result<(), Fault> {
+    let apart = |byte| is_blank(byte) || matches!(byte, b'"' | b'\'');
+    let joined = cursor.text.place(cursor.at) != cursor.text.place(cursor.at - 1) + 1;
+    if cursor.peek().is_none_or(apart) || joined {
+        return Ok(());
+    }
+    let quote = char::from(quote);
+    let span = cursor.text.span(file, cursor.here());
+    Err(
+        Fault::new(span, "a blank is missing after the closing quote")
+            .with_help(format!("a quote inside an argument is written `\\{quote}`")),
+    )
+}
+
+fn check_count(known: &Known, name: &Spanned<String>, words: &[Word]) -> Result<(), Fault> {
+    let (min, max) = (*known.arguments.start(), *known.arguments.end());
+    if known.arguments.contains(&words.len()) {
+        return Ok(());
+    }
+    let takes = match (min, max) {
+        (0, 0) => "no argument".to_owned(),
+        (1, 1) => "1 argument".to_owned(),
+        (_, usize::MAX) => format!("at least {min} argument"),
+        (min, max) if min == max => format!("{min} arguments"),
+        (min, max) => format!("{min} to {max} arguments"),
+    };
+    let message = format!("{} takes {takes}, here are {}", known.name, words.len());
+    Err(match words.get(max) {
+        Some(extra) => Fault::new(extra.span, message)
+            .with_help("an argument with blanks stands in quotes; a quote inside it is `\\\"`"),
+        None => Fault::new(name.span, message),
+    })
+}
+
+/// A `\` at the end of a comment joins the next line to it: say so where that is a directive.
+fn swallowed(text: &str, file: SourceId, lines: Range<usize>) -> Vec<Fault> {
+    let mut at = lines.start;
+    let mut faults = Vec::new();
+    for line in text.get(lines).unwrap_or_default().split_inclusive('\n') {
+        let bare = line.trim_start();
+        let start = at + (line.len() - bare.len());
+        let name = bare.split(char::is_whitespace).next().unwrap_or_default();
+        at += line.len();
+        if names::known(name).is_some() {
+            let span = span(file, start..start + name.len());
+            faults.push(
+                Fault::new(
+                    span,
+                    format!("this {name} belongs to the comment before it"),
+                )
+                .with_help("the `\\` at the end of the comment joins the lines; remove it")
+                .warn(),
+            );
+        }
+    }
+    faults
+}
+
+/// `<IfModule ...>` and its like. What is inside is read as if they were not there.
+fn container(mut cursor: Cursor<'_>, file: SourceId) -> Vec<Fault> {
+    let text = cursor.text;
+    let start = cursor.at;
+    let tag = cursor.until(|byte| is_blank(byte) || byte == b'>');
+    let tag = text.slice(tag);
+    if tag.starts_with("</") {
+        return Vec::new();
+    }
+    let span = text.span(file, start..text.text().trim_end().len());
+    vec![
+        Fault::new(
+            span,
+            format!("Apache's container `{tag}>` is not supported: rules belong to a policy here, not to a part of a server"),
+        )
+        .with_help("take the lines out of it; what differs by host or path goes into the policy of a route"),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! One line a request.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::{Format, rfc3339};
+
+/// What is told about one request.
+#[derive(Debug, Serialize)]
+pub struct AccessRecord<'r> {
+    #[serde(serialize_with = "as_rfc3339")]
+    pub time: SystemTime,
+    pub request_id: &'r str,
+    pub client: SocketAddr,
+    pub listener: &'r str,
+    pub host: Option<Cow<'r, str>>,
+    pub method: Cow<'r, str>,
+    /// Path and query as received.
+    pub path: Cow<'r, str>,
+    pub protocol: &'r str,
+    pub route: Option<&'r str>,
+    /// 0 where the connection was closed without an answer.
+    pub status: u16,
+    /// Of the request's body, as received.
+    pub bytes_in: u64,
+    /// Of the response's body, as sent.
+    pub bytes_out: u64,
+    pub ms: Timing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFacts<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waf: Option<WafFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamFacts<'r>>,
+    /// A stable code of why the answer is not the upstream's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'r, str>>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'r, str>>,
+    /// Whether the rules saw the whole request body.
+    pub body_inspected: bool,
+}
+
+/// Milliseconds.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub struct Timing {
+    pub total: f64,
+    pub waf: f64,
+    pub upstream: f64,
+}
+
+impl Timing {
+    #[must_use]
+    pub fn new(total: Duration, waf: Duration, upstream: Duration) -> Self {
+        // Microseconds are enough for a log.
+        let ms = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+        Self {
+            total: ms(total),
+            waf: ms(waf),
+            upstream: ms(upstream),
+        }
+    }
+}
+
+/// The connection the request came on.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct TlsFacts<'r> {
+    pub version: &'r str,
+    pub cipher: &'r str,
+    pub sni: Option<&'r str>,
+}
+
+/// What the rules said.
+#[derive(Debug, Clone, Serialize)]
+pub struct WafFacts {
+    /// `pass`, `match` (something matched, nothing was stopped) or `block`.
+    pub verdict: &'static str,
+    pub score: u64,
+    /// The rules that matched and say `log`, in order, each once.
+    pub rules: Vec<u64>,
+}
+
+/// Where the request went.
+#[derive(Debug, Clone, Serialize)]
+pub struct UpstreamFacts<'r> {
+    pub name: &'r str,
+    /// The last server that was tried.
+    pub server: Option<String>,
+    pub attempts: usize,
+}
+
+impl AccessRecord<'_> {
+    /// The line with its line feed.
+    #[must_use]
+    pub fn line(&self, format: Format) -> Vec<u8> {
+        let mut line = match format {
+            // A record is strings and numbers, which always serialize.
+            Format::Json => serde_json::to_vec(self).unwrap_or_default(),
+            Format::Human => self.human().into_bytes(),
+        };
+        line.push(b'\n');
+        line
+    }
+
+    fn human(&self) -> String {
+        let time = rfc3339(self.time);
+        let clock = time.get(11..23).unwrap_or_default();
+        let mut line = format!(
+            "{clock} {} {} {}{} -> {} {:.1} ms",
+            self.status,
+            self.method,
+            self.host.as_deref().unwrap_or("-"),
+            self.path.escape_debug(),
+            self.route.unwrap_or("-"),
+            self.ms.total,
+        );
+        if let Some(waf) = self.waf.as_ref().filter(|waf| waf.verdict != "pass") {
+            line += &format!(
+                " waf {} score {} rules {:?}",
+                waf.verdict, waf.score, waf.rules
+            );
+        }
+        if let Some(reason) = self.reason.as_deref().or(self.error.as_deref()) {
+            line += &format!(" ({reason})");
+        }
+        line + " " + self.request_id
+    }
+}
+
+/// Bytes for a text log: as they are where they are UTF-8, else with `\xNN` for what is not ASCII.
+#[must_use]
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.escape_ascii().to_string()),
+    }
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&rfc3339(*time))
+}

@@ -1,0 +1,93 @@
+//! Counters, as atomics. Who exposes them decides on names and labels.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts up; never resets.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn count(&self) {
+        self.add(1);
+    }
+
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub fn up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn down(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one front door counted since it started.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub connections_accepted: Counter,
+    pub connections_open: Gauge,
+    /// Closed at once because a limit on connections was reached.
+    pub connections_refused: Counter,
+    pub tls_handshake_failures: Counter,
+    /// Heads that HTTP forbids or that came too slowly or too large.
+    pub malformed_heads: Counter,
+    pub requests_in_flight: Gauge,
+    /// Answers by the first digit of their status; index 0 is "no answer".
+    pub answers: [Counter; 6],
+    /// Requests or responses that the rules stopped.
+    pub waf_blocked: Counter,
+    /// Requests that matched at least one logged rule.
+    pub waf_matched: Counter,
+    /// Requests whose body the rules did not see, or not all of it.
+    pub waf_uninspected: Counter,
+    /// 503 because held bodies had used up their memory.
+    pub body_memory_refusals: Counter,
+    pub upstream_failures: UpstreamFailures,
+    /// Access lines that were dropped because their sink did not keep up.
+    pub access_lines_dropped: Counter,
+}
+
+impl Metrics {
+    pub fn answered(&self, status: u16) {
+        let class = usize::from(status / 100);
+        if let Some(counter) = self.answers.get(class).or(self.answers.first()) {
+            counter.count();
+        }
+    }
+}
+
+/// One counter a cause, by the cause's index.
+#[derive(Debug, Default)]
+pub struct UpstreamFailures([Counter; 32]);
+
+impl UpstreamFailures {
+    pub fn count(&self, cause: usize) {
+        if let Some(counter) = self.0.get(cause) {
+            counter.count();
+        }
+    }
+
+    #[must_use]
+    pub fn value(&self, cause: usize) -> u64 {
+        self.0.get(cause).map_or(0, Counter::value)
+    }
+}

@@ -1,0 +1,367 @@
+//! Makes certificate authorities and leaves, for `demo` and the tests.
+//!
+//! ECDSA P-256 unless asked otherwise, with the extensions that verifiers look for (RFC 5280, 4.2).
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
+};
+use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
+
+const DAY: i64 = 24 * 60 * 60;
+/// Certificates begin a little in the past, so that a clock that is behind believes them.
+const BACKDATE: i64 = 60 * 60;
+
+/// A certificate authority that can sign.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    certificate: X509,
+    key: PKey<Private>,
+    /// What a server sends after its leaf: this authority and those above it, without the root.
+    intermediates: Vec<X509>,
+}
+
+/// What a leaf is to be, beside its names. The default is a server certificate valid for 90 days.
+#[derive(Debug, Clone)]
+pub struct LeafOptions {
+    /// The subject's common name; the first name where there is none.
+    pub common_name: Option<String>,
+    /// Days from now until it begins; negative is in the past.
+    pub starts_in_days: i64,
+    /// Days from now until it ends; negative makes an expired certificate.
+    pub ends_in_days: i64,
+    /// IP addresses for the SAN.
+    pub addresses: Vec<IpAddr>,
+    pub usage: Usage,
+    pub key: KeyKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    Server,
+    Client,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    EcP256,
+    Rsa2048,
+}
+
+/// A leaf with what its server sends, and its key; both PEM.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// Leaf first, then intermediates; the root is not in it.
+    pub chain_pem: Vec<u8>,
+    /// PKCS#8.
+    pub key_pem: Vec<u8>,
+}
+
+impl Authority {
+    /// A self-signed root that is valid for `days` from now; negative makes an expired one.
+    ///
+    /// # Errors
+    /// What OpenSSL says, e.g. that there is no randomness.
+    pub fn new(common_name: &str, days: i64) -> Result<Self, ErrorStack> {
+        let key = KeyKind::EcP256.generate()?;
+        let name = name(common_name)?;
+        let mut builder = begin(&name, &name, &key, validity_start(0, days), days)?;
+        add_authority_extensions(&mut builder, None, None)?;
+        builder.sign(&key, MessageDigest::sha256())?;
+        Ok(Self {
+            certificate: builder.build(),
+            key,
+            intermediates: Vec::new(),
+        })
+    }
+
+    /// An authority signed by this one, which may sign leaves only.
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn intermediate(&self, common_name: &str, days: i64) -> Result<Self, ErrorStack> {
+        let key = KeyKind::EcP256.generate()?;
+        let issuer = self.certificate.subject_name();
+        let start = validity_start(0, days);
+        let mut builder = begin(&*name(common_name)?, issuer, &key, start, days)?;
+        add_authority_extensions(&mut builder, Some(&self.certificate), Some(0))?;
+        builder.sign(&self.key, MessageDigest::sha256())?;
+        let certificate = builder.build();
+        let mut intermediates = vec![certificate.clone()];
+        intermediates.extend(self.intermediates.iter().cloned());
+        Ok(Self {
+            certificate,
+            key,
+            intermediates,
+        })
+    }
+
+    /// A leaf for these DNS names (`*.example.com` is one).
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn leaf(&self, names: &[&str], options: &LeafOptions) -> Result<Issued, ErrorStack> {
+        let key = options.key.generate()?;
+        let common_name = options.common_name.as_deref();
+        let subject = name(common_name.or(names.first().copied()).unwrap_or("leaf"))?;
+        let mut builder = begin(
+            &subject,
+            self.certificate.subject_name(),
+            &key,
+            validity_start(options.starts_in_days, options.ends_in_days),
+            options.ends_in_days,
+        )?;
+        builder.append_extension(BasicConstraints::new().critical().build()?)?;
+        builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+        builder.append_extension(options.usage.extension()?)?;
+        add_key_identifiers(&mut builder, Some(&self.certificate))?;
+        if !names.is_empty() || !options.addresses.is_empty() {
+            let mut san = SubjectAlternativeName::new();
+            for name in names {
+                san.dns(name);
+            }
+            for address in &options.addresses {
+                san.ip(&address.to_string());
+            }
+            let extension = san.build(&builder.x509v3_context(Some(&self.certificate), None))?;
+            builder.append_extension(extension)?;
+        }
+        builder.sign(&self.key, MessageDigest::sha256())?;
+
+        let mut chain_pem = builder.build().to_pem()?;
+        for certificate in &self.intermediates {
+            chain_pem.extend(certificate.to_pem()?);
+        }
+        Ok(Issued {
+            chain_pem,
+            key_pem: key.private_key_to_pem_pkcs8()?,
+        })
+    }
+
+    #[must_use]
+    pub fn certificate(&self) -> &X509 {
+        &self.certificate
+    }
+
+    /// The authority's own certificate, for a trust bundle.
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn certificate_pem(&self) -> Result<Vec<u8>, ErrorStack> {
+        self.certificate.to_pem()
+    }
+}
+
+impl Default for LeafOptions {
+    fn default() -> Self {
+        Self {
+            common_name: None,
+            starts_in_days: 0,
+            ends_in_days: 90,
+            addresses: Vec::new(),
+            usage: Usage::Server,
+            key: KeyKind::EcP256,
+        }
+    }
+}
+
+impl Issued {
+    /// Writes both files; the key can be read by its owner only.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, chain: &Path, key: &Path) -> io::Result<()> {
+        fs::write(chain, &self.chain_pem)?;
+        write_private(key, &self.key_pem)
+    }
+}
+
+impl Usage {
+    fn extension(self) -> Result<openssl::x509::X509Extension, ErrorStack> {
+        let mut usage = ExtendedKeyUsage::new();
+        if self != Self::Client {
+            usage.server_auth();
+        }
+        if self != Self::Server {
+            usage.client_auth();
+        }
+        usage.build()
+    }
+}
+
+impl KeyKind {
+    fn generate(self) -> Result<PKey<Private>, ErrorStack> {
+        match self {
+            Self::EcP256 => {
+                let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+                PKey::from_ec_key(EcKey::generate(&group)?)
+            }
+            Self::Rsa2048 => PKey::from_rsa(Rsa::generate(2048)?),
+        }
+    }
+}
+
+/// Writes a file that only its owner can read, replacing what was there.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    // Removed first: the mode below counts only for a file that is created.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(content)
+}
+
+fn begin(
+    subject: &openssl::x509::X509NameRef,
+    issuer: &openssl::x509::X509NameRef,
+    key: &PKey<Private>,
+    starts: i64,
+    ends_in_days: i64,
+) -> Result<X509Builder, ErrorStack> {
+    const VERSION_3: i32 = 2;
+    let mut builder = X509::builder()?;
+    builder.set_version(VERSION_3)?;
+    builder.set_serial_number(&*serial_number()?)?;
+    builder.set_subject_name(subject)?;
+    builder.set_issuer_name(issuer)?;
+    builder.set_pubkey(key)?;
+    builder.set_not_before(&*Asn1Time::from_unix(starts)?)?;
+    builder.set_not_after(&*Asn1Time::from_unix(now() + ends_in_days * DAY)?)?;
+    Ok(builder)
+}
+
+fn add_authority_extensions(
+    builder: &mut X509Builder,
+    issuer: Option<&X509>,
+    path_length: Option<u32>,
+) -> Result<(), ErrorStack> {
+    let mut constraints = BasicConstraints::new();
+    constraints.critical().ca();
+    if let Some(length) = path_length {
+        constraints.pathlen(length);
+    }
+    builder.append_extension(constraints.build()?)?;
+    builder.append_extension(
+        KeyUsage::new()
+            .critical()
+            .key_cert_sign()
+            .crl_sign()
+            .build()?,
+    )?;
+    add_key_identifiers(builder, issuer)
+}
+
+fn add_key_identifiers(builder: &mut X509Builder, issuer: Option<&X509>) -> Result<(), ErrorStack> {
+    let own = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
+    builder.append_extension(own)?;
+    if let Some(issuer) = issuer {
+        let above = AuthorityKeyIdentifier::new()
+            .keyid(true)
+            .build(&builder.x509v3_context(Some(issuer), None))?;
+        builder.append_extension(above)?;
+    }
+    Ok(())
+}
+
+fn name(common_name: &str) -> Result<X509Name, ErrorStack> {
+    let mut builder = X509NameBuilder::new()?;
+    builder.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
+    Ok(builder.build())
+}
+
+/// 127 random bits: unique without a register (RFC 5280, 4.1.2.2).
+fn serial_number() -> Result<Asn1Integer, ErrorStack> {
+    let mut number = BigNum::new()?;
+    number.rand(127, MsbOption::MAYBE_ZERO, false)?;
+    number.to_asn1_integer()
+}
+
+/// The start in Unix seconds: as asked, but before the end also where that has passed.
+fn validity_start(starts_in_days: i64, ends_in_days: i64) -> i64 {
+    now() + starts_in_days.min(ends_in_days - 1) * DAY - BACKDATE
+}
+
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openssl::x509::X509VerifyResult;
+
+    #[test]
+    fn a_leaf_is_issued_by_its_authority_and_fits_its_key() {
+        let root = Authority::new("Root", 10).unwrap();
+        let middle = root.intermediate("Middle", 10).unwrap();
+        let options = LeafOptions {
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            usage: Usage::Both,
+            key: KeyKind::Rsa2048,
+            ..LeafOptions::default()
+        };
+        let issued = middle.leaf(&["a.test", "*.b.test"], &options).unwrap();
+        let chain = X509::stack_from_pem(&issued.chain_pem).unwrap();
+        let key = PKey::private_key_from_pem(&issued.key_pem).unwrap();
+        assert_eq!(chain.len(), 2);
+        assert!(chain[0].public_key().unwrap().public_eq(&key));
+        assert_eq!(chain[1].issued(&chain[0]), X509VerifyResult::OK);
+        assert_eq!(root.certificate().issued(&chain[1]), X509VerifyResult::OK);
+        let names = chain[0].subject_alt_names().unwrap();
+        let dns: Vec<_> = names.iter().filter_map(|n| n.dnsname()).collect();
+        assert_eq!(dns, ["a.test", "*.b.test"]);
+    }
+
+    #[test]
+    fn days_below_zero_are_in_the_past() {
+        let options = LeafOptions {
+            ends_in_days: -2,
+            ..LeafOptions::default()
+        };
+        let root = Authority::new("Root", 10).unwrap();
+        let issued = root.leaf(&["a.test"], &options).unwrap();
+        let leaf = X509::from_pem(&issued.chain_pem).unwrap();
+        let now = Asn1Time::days_from_now(0).unwrap();
+        assert!(leaf.not_after() < now);
+        assert!(leaf.not_before() < leaf.not_after());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn keys_are_for_their_owner_only_even_where_a_file_was() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = std::env::temp_dir().join(format!("drawbridge-issue-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("a.key");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"new").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,398 @@
+//! Certificates, keys and CA bundles from their files, with what is wrong said in operators' words.
+
+use std::fs;
+use std::path::Path;
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::sha::Sha256;
+use openssl::x509::{X509, X509NameRef, X509Ref, X509VerifyResult};
+
+use super::{CertifiedKey, TrustBundle};
+use crate::diagnostic::Severity;
+
+/// Something to tell about a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub part: Part,
+    pub message: String,
+    pub help: Option<&'static str>,
+}
+
+/// Which of the files it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The chain of a certified key, or the file of a bundle.
+    Chain,
+    Key,
+}
+
+impl CertifiedKey {
+    /// Reads a PEM chain, leaf first, and its PEM key (PKCS#8, SEC1 or PKCS#1; not encrypted).
+    ///
+    /// Warnings go to `findings`.
+    ///
+    /// # Errors
+    /// None where it cannot be used; why is in `findings`.
+    #[must_use]
+    pub fn load(chain: &Path, key: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
+        let chain_pem = read(chain, Part::Chain, findings);
+        let key_pem = read(key, Part::Key, findings);
+        let chain = chain_pem.and_then(|pem| parse_chain(&pem, chain, findings));
+        let parsed = key_pem.and_then(|pem| keep(parse_key(&pem, key), findings));
+        if parsed.is_some() {
+            findings.extend(readable_by_others(key));
+        }
+        Self::assemble(chain?, parsed?, findings)
+    }
+
+    /// Like [`CertifiedKey::load`], from memory, without warnings.
+    ///
+    /// # Errors
+    /// Everything that was found.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let chain = parse_chain(chain, Path::new("the chain"), &mut findings);
+        let key = keep(parse_key(key, Path::new("the key")), &mut findings);
+        let assembled = match (chain, key) {
+            (Some(chain), Some(key)) => Self::assemble(chain, key, &mut findings),
+            _ => None,
+        };
+        assembled.ok_or(findings)
+    }
+
+    fn assemble(chain: Vec<X509>, key: PKey<Private>, findings: &mut Vec<Finding>) -> Option<Self> {
+        let leaf = chain.first()?;
+        let fits = leaf.public_key().is_ok_and(|public| public.public_eq(&key));
+        if !fits {
+            findings.push(Finding::error(
+                Part::Key,
+                format!("the key does not fit the certificate of {}", subject(leaf)),
+                Some("the key and the first certificate of the chain must be made as a pair"),
+            ));
+        }
+        let ordered = keep(check_order(&chain), findings).is_some();
+        for certificate in &chain {
+            findings.extend(check_validity(certificate, Part::Chain));
+        }
+        let names = dns_names(leaf);
+        if !(fits && ordered) {
+            return None;
+        }
+        let digest = keep(digest(&chain, Some(&key)), findings)?;
+        Some(Self {
+            chain,
+            key,
+            names,
+            digest,
+        })
+    }
+}
+
+impl TrustBundle {
+    /// Reads PEM files of CA certificates; the findings of each file stand beside its index.
+    #[must_use]
+    pub fn load<P: AsRef<Path>>(
+        name: &str,
+        files: &[P],
+        findings: &mut Vec<(usize, Finding)>,
+    ) -> Option<Self> {
+        let mut certificates = Vec::new();
+        let mut whole = true;
+        for (index, path) in files.iter().enumerate() {
+            let mut found = Vec::new();
+            let authorities = load_authorities(path.as_ref(), &mut found);
+            whole &= authorities.is_some();
+            certificates.extend(authorities.unwrap_or_default());
+            findings.extend(found.into_iter().map(|finding| (index, finding)));
+        }
+        if !whole || certificates.is_empty() {
+            return None;
+        }
+        let digest = digest(&certificates, None).ok()?;
+        Some(Self {
+            name: name.to_owned(),
+            certificates,
+            digest,
+        })
+    }
+}
+
+impl Finding {
+    fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
+        Self {
+            severity: Severity::Error,
+            part,
+            message,
+            help,
+        }
+    }
+
+    fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(part, message, help)
+        }
+    }
+}
+
+/// `CN=api.example.com, O=Example`, as people name a certificate.
+#[must_use]
+pub fn name_text(name: &X509NameRef) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for entry in name.entries() {
+        let key = entry.object().nid().short_name().unwrap_or("?");
+        let value = match entry.data().to_string() {
+            Ok(value) => value,
+            Err(_) => String::from_utf8_lossy(entry.data().as_slice()).into_owned(),
+        };
+        parts.push(format!("{key}={value}"));
+    }
+    // The common name is what people look for.
+    parts.sort_by_key(|part| !part.starts_with("CN="));
+    parts.join(", ")
+}
+
+/// A day and time in UTC, e.g. `2026-11-21 20:58:58 UTC`.
+#[must_use]
+pub fn time_text(time: &Asn1TimeRef) -> String {
+    let Ok(epoch) = Asn1Time::from_unix(0) else {
+        return time.to_string();
+    };
+    let Ok(since) = epoch.diff(time) else {
+        return time.to_string();
+    };
+    let total = i64::from(since.days) * 86_400 + i64::from(since.secs);
+    let (day, second) = (total.div_euclid(86_400), total.rem_euclid(86_400));
+    let (year, month, day) = civil_date(day);
+    let (hours, minutes, seconds) = (second / 3600, second % 3600 / 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
+}
+
+/// The proleptic Gregorian date of a day counted from 1970-01-01 (within the years that certificates have).
+fn civil_date(days: i64) -> (i64, i64, i64) {
+    const DAYS_IN_ERA: i64 = 146_097;
+    // Counted from 0000-03-01, leap days stand at a year's end.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(DAYS_IN_ERA), days.rem_euclid(DAYS_IN_ERA));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + i64::from(month <= 2), month, day)
+}
+
+fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
+    let error = match fs::read(path) {
+        Ok(content) => return Some(content),
+        Err(error) => error,
+    };
+    let reason = match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    let message = format!("cannot read {}: {reason}", path.display());
+    findings.push(Finding::error(part, message, None));
+    None
+}
+
+fn parse_chain(pem: &[u8], path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
+    let parsed = X509::stack_from_pem(pem);
+    let holds_key = contains(pem, b"PRIVATE KEY-----");
+    let (message, help) = match parsed {
+        Ok(chain) if !chain.is_empty() => return Some(chain),
+        Err(error) if contains(pem, b"-----BEGIN CERTIFICATE-----") => (
+            format!(
+                "{}: a certificate in it is damaged: {error}",
+                path.display()
+            ),
+            None,
+        ),
+        _ if holds_key => (
+            format!("{} holds a key and no certificate", path.display()),
+            Some("chain and key may have changed places"),
+        ),
+        _ if X509::from_der(pem).is_ok() => (
+            format!("{} is DER, not PEM", path.display()),
+            Some("convert it: openssl x509 -inform der -in FILE -out FILE.pem"),
+        ),
+        _ => (
+            format!("{} holds no certificate", path.display()),
+            Some("a PEM file has a line -----BEGIN CERTIFICATE-----"),
+        ),
+    };
+    findings.push(Finding::error(Part::Chain, message, help));
+    None
+}
+
+fn parse_key(pem: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
+    let path = path.display();
+    let fail = |message, help| Err(Finding::error(Part::Key, message, help));
+    if contains(pem, b"ENCRYPTED") {
+        return fail(
+            format!("{path} is encrypted; nobody is there to type its password"),
+            Some("decrypt it: openssl pkey -in FILE -out FILE.plain, mode 0600"),
+        );
+    }
+    // The callback never gives a password, so that nothing asks for one on a terminal.
+    match PKey::private_key_from_pem_callback(pem, |_| Ok(0)) {
+        Ok(key) => Ok(key),
+        Err(error) if contains(pem, b"PRIVATE KEY-----") => {
+            fail(format!("{path}: the key in it is damaged: {error}"), None)
+        }
+        Err(_) if contains(pem, b"-----BEGIN CERTIFICATE-----") => fail(
+            format!("{path} holds a certificate and no key"),
+            Some("chain and key may have changed places"),
+        ),
+        Err(_) => fail(
+            format!("{path} holds no private key"),
+            Some("a PEM file has a line -----BEGIN PRIVATE KEY-----"),
+        ),
+    }
+}
+
+/// Each certificate is signed by the next.
+fn check_order(chain: &[X509]) -> Result<(), Finding> {
+    for pair in chain.windows(2) {
+        let [below, above] = pair else { continue };
+        let signed = above.issued(below) == X509VerifyResult::OK
+            && above
+                .public_key()
+                .is_ok_and(|key| below.verify(&key).unwrap_or(false));
+        if !signed {
+            return Err(Finding::error(
+                Part::Chain,
+                format!(
+                    "the chain is broken: {} is signed by \"{}\", but the next certificate is {}",
+                    subject(below),
+                    name_text(below.issuer_name()),
+                    subject(above)
+                ),
+                Some("the leaf comes first, then each certificate's issuer"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_validity(certificate: &X509Ref, part: Part) -> Option<Finding> {
+    let now = Asn1Time::days_from_now(0).ok()?;
+    let (from, until) = (certificate.not_before(), certificate.not_after());
+    let state = if *until < *now {
+        format!("expired on {}", time_text(until))
+    } else if *from > *now {
+        format!("is not valid before {}", time_text(from))
+    } else {
+        return None;
+    };
+    let message = format!("the certificate of {} {state}", subject(certificate));
+    Some(Finding::warning(part, message, None))
+}
+
+fn load_authorities(path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
+    let pem = read(path, Part::Chain, findings)?;
+    let certificates = parse_chain(&pem, path, findings)?;
+    let mut authorities = Vec::new();
+    for certificate in certificates {
+        if is_authority(&certificate) {
+            findings.extend(check_validity(&certificate, Part::Chain));
+            authorities.push(certificate);
+            continue;
+        }
+        findings.push(Finding::error(
+            Part::Chain,
+            format!(
+                "{}: the certificate of {} is no CA certificate",
+                path.display(),
+                subject(&certificate)
+            ),
+            Some("a trust bundle holds the CAs that sign the servers' certificates, not those certificates"),
+        ));
+    }
+    let none_refused = findings.iter().all(|f| f.severity == Severity::Warning);
+    none_refused.then_some(authorities)
+}
+
+/// basicConstraints says `CA:TRUE` (RFC 5280, 4.2.1.9).
+fn is_authority(certificate: &X509Ref) -> bool {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let Ok(der) = certificate.to_der() else {
+        return false;
+    };
+    X509Certificate::from_der(&der).is_ok_and(|(_, parsed)| {
+        parsed
+            .basic_constraints()
+            .is_ok_and(|found| found.is_some_and(|constraints| constraints.value.ca))
+    })
+}
+
+/// The subject in quotes, or its first name where it is empty.
+fn subject(certificate: &X509Ref) -> String {
+    let text = name_text(certificate.subject_name());
+    match (text.is_empty(), dns_names(certificate).first()) {
+        (false, _) => format!("\"{text}\""),
+        (true, Some(name)) => format!("\"{name}\""),
+        (true, None) => "\"\"".to_owned(),
+    }
+}
+
+fn dns_names(certificate: &X509Ref) -> Vec<String> {
+    let Some(names) = certificate.subject_alt_names() else {
+        let common = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
+        return common
+            .filter_map(|entry| entry.data().to_string().ok())
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+    };
+    let dns = names.iter().filter_map(|name| name.dnsname());
+    dns.map(str::to_ascii_lowercase).collect()
+}
+
+fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32], Finding> {
+    let failed = |error: openssl::error::ErrorStack| {
+        Finding::error(Part::Chain, format!("cannot be encoded: {error}"), None)
+    };
+    let mut sha = Sha256::new();
+    for certificate in certificates {
+        let der = certificate.to_der().map_err(failed)?;
+        sha.update(&(der.len() as u64).to_be_bytes());
+        sha.update(&der);
+    }
+    if let Some(key) = key {
+        sha.update(&key.private_key_to_der().map_err(failed)?);
+    }
+    Ok(sha.finish())
+}
+
+fn readable_by_others(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o004 != 0).then(|| {
+        Finding::warning(
+            Part::Key,
+            format!(
+                "{} can be read by everybody on this machine (mode {:04o})",
+                path.display(),
+                mode & 0o7777
+            ),
+            Some("chmod 0600, or 0640 for a group of its own"),
+        )
+    })
+}
+
+fn keep<T>(result: Result<T, Finding>, findings: &mut Vec<Finding>) -> Option<T> {
+    result.map_err(|finding| findings.push(finding)).ok()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(haystack, needle).is_some()
+}
+
+#[cfg(test)]
+#[path = "materials_tests.rs"]
+mod tests;

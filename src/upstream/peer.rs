@@ -1,0 +1,144 @@
+//! The peer that is dialled: what must be the same for two requests to share a connection, and
+//! who the other side must be.
+
+use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use openssl::ssl::SslRef;
+use pingora::protocols::{ALPN, Digest};
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::utils::tls::CertKey;
+
+use super::{Cause, Failure};
+use crate::config::{Stream, Upstream};
+use crate::tls::reason;
+
+/// A peer of one upstream without its address.
+#[derive(Debug)]
+pub struct PeerTemplate {
+    peer: HttpPeer,
+}
+
+impl PeerTemplate {
+    #[must_use]
+    pub fn new(upstream: &Upstream, alpn: ALPN) -> Self {
+        let tls = &upstream.tls;
+        let unset = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut peer = HttpPeer::new(unset, true, tls.server_name.clone());
+        peer.group_key = group_key(upstream, &alpn);
+        peer.client_cert_key = tls
+            .client_certificate
+            .as_ref()
+            // `CertKey::new` must not be given an empty chain.
+            .filter(|certified| !certified.chain.is_empty())
+            .map(|certified| {
+                Arc::new(CertKey::new(certified.chain.clone(), certified.key.clone()))
+            });
+        let options = &mut peer.options;
+        options.ca = Some(Arc::new(tls.trust.certificates.clone().into_boxed_slice()));
+        options.alpn = alpn;
+        options.connection_timeout = Some(upstream.connect_timeout);
+        options.total_connection_timeout = Some(upstream.connect_timeout);
+        options.read_timeout = Some(upstream.read_timeout);
+        options.write_timeout = Some(upstream.write_timeout);
+        options.idle_timeout = Some(upstream.idle_timeout);
+        // The request we hand over has no hop-by-hop headers left but those that we mean.
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+        options.max_h2_streams = 100;
+        if let Ok(address) = tls.server_name.parse::<IpAddr>() {
+            // OpenSSL is told names only; an address is compared by `check_identity`.
+            options.verify_hostname = false;
+            options.upstream_tls_handshake_complete_hook =
+                Some(Arc::new(move |ssl| Some(identity(ssl, address))));
+        }
+        Self { peer }
+    }
+
+    /// The peer at this address, for a request that may stream.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr, stream: Option<Stream>) -> HttpPeer {
+        let mut peer = self.peer.clone();
+        peer._address = address.into();
+        if stream.is_some() {
+            // A stream may be silent for long.
+            peer.options.read_timeout = None;
+        }
+        peer
+    }
+}
+
+/// What the handshake said about an address that the certificate must have.
+#[derive(Debug)]
+pub struct IdentityCheck {
+    matched: bool,
+    names: Vec<String>,
+}
+
+fn identity(ssl: &SslRef, address: IpAddr) -> Arc<dyn Any + Send + Sync> {
+    let certificate = ssl.peer_certificate();
+    let matched = certificate
+        .as_ref()
+        .and_then(|c| c.subject_alt_names())
+        .is_some_and(|names| {
+            names
+                .iter()
+                .filter_map(|n| n.ipaddress())
+                .any(|bytes| reason::address(bytes) == Some(address))
+        });
+    let names = certificate.map(|c| reason::names(&c)).unwrap_or_default();
+    Arc::new(IdentityCheck { matched, names })
+}
+
+/// What pingora leaves open: TLS 1.2 at least, and the address where a name is an address.
+/// To be asked before the first byte of a request goes out.
+///
+/// # Errors
+/// The connection must not be used.
+pub fn check_identity(upstream: &Upstream, digest: Option<&Digest>) -> Result<(), Failure> {
+    let Some(tls) = digest.and_then(|d| d.ssl_digest.as_ref()) else {
+        return Err(Failure::new(Cause::Handshake, "the connection is not TLS"));
+    };
+    if !matches!(tls.version.as_ref(), "TLSv1.2" | "TLSv1.3") {
+        return Err(Failure::new(
+            Cause::TlsVersion,
+            format!("it speaks {} only; TLS 1.2 is the least", tls.version),
+        ));
+    }
+    if upstream.tls.server_name.parse::<IpAddr>().is_err() {
+        return Ok(());
+    }
+    match tls.extension.get::<IdentityCheck>() {
+        Some(check) if check.matched => Ok(()),
+        check => Err(Failure::new(
+            Cause::NameMismatch,
+            format!(
+                "certificate does not name {} (it names {})",
+                upstream.tls.server_name,
+                reason::list(check.map_or(&[], |c| &c.names))
+            ),
+        )),
+    }
+}
+
+/// Pingora's own key holds address, name and the client certificate's serial number, but neither
+/// the CA nor ALPN: a connection verified under one CA must never serve a peer that trusts another.
+fn group_key(upstream: &Upstream, alpn: &ALPN) -> u64 {
+    let tls = &upstream.tls;
+    let mut hash = openssl::sha::Sha256::new();
+    hash.update(&tls.trust.digest);
+    match &tls.client_certificate {
+        Some(certified) => {
+            hash.update(&[1]);
+            hash.update(&certified.digest);
+        }
+        None => hash.update(&[0]),
+    }
+    hash.update(alpn.to_string().as_bytes());
+    hash.update(&[0]);
+    hash.update(tls.server_name.as_bytes());
+    let digest = hash.finish();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}

@@ -1,0 +1,177 @@
+//! `multipart/form-data`.
+//!
+//! Readers of this format disagree, and attacks live in the disagreement. So this one does as
+//! ModSecurity v2's: it accepts what many backends accept, notes in [`Flags`] whatever a strict
+//! reader would not, and stops with an error where a lenient reader might see other parts than it
+//! does. The parts before an error, and the one it stands in, are kept for inspection.
+//!
+//! Facts: RFC 7578, RFC 2046 section 5.1, ModSecurity's reference manual (`MULTIPART_*`).
+
+mod boundary;
+mod disposition;
+mod headers;
+mod parser;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::BodyError;
+use boundary::Boundary;
+use parser::Parser;
+
+/// The longest part header, its line end and its folded lines included.
+const LONGEST_HEADER: usize = 4096;
+
+/// What is read at most; past it the body is in error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub parts: usize,
+    /// `SecUploadFileLimit`: more files than this raise [`Flags::file_limit_exceeded`].
+    pub files: usize,
+    pub headers_per_part: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            parts: 1000,
+            files: 100,
+            headers_per_part: 32,
+        }
+    }
+}
+
+/// What was found in a body.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Multipart<'b> {
+    /// In order of the body.
+    pub parts: Vec<Part<'b>>,
+    /// `MULTIPART_NAME`: the last name that a Content-Disposition gave.
+    pub name: Vec<u8>,
+    /// `MULTIPART_FILENAME`: the last file name that a Content-Disposition gave.
+    pub filename: Vec<u8>,
+    pub flags: Flags,
+    pub error: Option<BodyError>,
+}
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part<'b> {
+    /// Empty where the part ended inside its headers.
+    pub name: Vec<u8>,
+    /// Some for a file, empty or not; None for a form field.
+    pub filename: Option<Vec<u8>>,
+    /// `MULTIPART_PART_HEADERS`: whole header lines without line ends, folded ones joined.
+    pub headers: Vec<Cow<'b, [u8]>>,
+    /// Where in the body its content is.
+    pub content: Range<usize>,
+    /// Whether a boundary closed it.
+    pub complete: bool,
+}
+
+/// `MULTIPART_*`: what a strict reader would not accept.
+#[allow(clippy::struct_excessive_bools)] // Each one is a variable that rules read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The body is in error; see [`Multipart::error`].
+    pub error: bool,
+    pub boundary_quoted: bool,
+    pub boundary_whitespace: bool,
+    pub data_before: bool,
+    pub data_after: bool,
+    pub header_folding: bool,
+    pub crlf_line: bool,
+    pub lf_line: bool,
+    pub missing_semicolon: bool,
+    pub invalid_quoting: bool,
+    pub invalid_part: bool,
+    pub invalid_header_folding: bool,
+    pub file_limit_exceeded: bool,
+    /// A line looks like a boundary but is none. As in ModSecurity v2 not part of
+    /// [`Flags::strict_error`], and only 0 or 1: version 3's 2 would also hide lines that a backend
+    /// may take for its boundary.
+    pub unmatched_boundary: bool,
+}
+
+impl Flags {
+    /// `MULTIPART_STRICT_ERROR`.
+    #[must_use]
+    pub fn strict_error(&self) -> bool {
+        self.error
+            || self.boundary_quoted
+            || self.boundary_whitespace
+            || self.data_before
+            || self.data_after
+            || self.header_folding
+            || self.lf_line
+            || self.missing_semicolon
+            || self.invalid_quoting
+            || self.invalid_part
+            || self.invalid_header_folding
+            || self.file_limit_exceeded
+    }
+
+    /// `MULTIPART_CRLF_LF_LINES`: both kinds of line end.
+    #[must_use]
+    pub fn crlf_lf_lines(&self) -> bool {
+        self.crlf_line && self.lf_line
+    }
+}
+
+impl<'b> Multipart<'b> {
+    /// The parts that are files, in order.
+    pub fn files(&self) -> impl Iterator<Item = &Part<'b>> {
+        self.parts.iter().filter(|part| part.filename.is_some())
+    }
+
+    /// The parts that are form fields, in order (`ARGS_POST`).
+    pub fn fields(&self) -> impl Iterator<Item = &Part<'b>> {
+        self.parts.iter().filter(|part| part.filename.is_none())
+    }
+
+    /// `FILES_COMBINED_SIZE`, in bytes.
+    #[must_use]
+    pub fn files_combined_size(&self) -> usize {
+        self.files().map(|file| file.content.len()).sum()
+    }
+}
+
+impl Multipart<'_> {
+    /// Makes what could not be read a part, so that rules still see it.
+    fn keep_unread(&mut self, body: &[u8], offset: usize) {
+        let in_a_part = self
+            .parts
+            .last()
+            .is_some_and(|part| part.content.end > offset);
+        if offset < body.len() && !in_a_part {
+            self.parts.push(Part {
+                name: Vec::new(),
+                filename: None,
+                headers: Vec::new(),
+                content: offset..body.len(),
+                complete: false,
+            });
+        }
+    }
+}
+
+/// Reads `body` as the parts that the request's Content-Type says it has.
+#[must_use]
+pub fn parse<'b>(content_type: &[u8], body: &'b [u8], limits: &Limits) -> Multipart<'b> {
+    let mut found = Multipart::default();
+    let result = Boundary::from_content_type(content_type, &mut found.flags)
+        .map_err(|text| (text.into(), 0))
+        .and_then(|boundary| Parser::new(&boundary, body, limits, &mut found).run());
+    if let Err((text, offset)) = result {
+        found.flags.error = true;
+        found.keep_unread(body, offset);
+        found.error = Some(BodyError::new(
+            format!("Multipart parsing error: Multipart: {text}"),
+            offset,
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

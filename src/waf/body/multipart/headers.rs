@@ -1,0 +1,120 @@
+//! The header lines of one part.
+
+use std::borrow::Cow;
+
+use super::super::{excerpt, is_space, work};
+use super::{Flags, LONGEST_HEADER};
+
+/// What was read of a part's headers so far.
+#[derive(Default)]
+pub(super) struct Headers<'b> {
+    fields: Vec<Field<'b>>,
+}
+
+struct Field<'b> {
+    /// The whole line, folded ones joined by a space.
+    line: Cow<'b, [u8]>,
+    /// The length of the name in front of the colon.
+    name: usize,
+    /// Where in `line` the value starts.
+    value: usize,
+}
+
+impl<'b> Headers<'b> {
+    /// Takes one line that is not the empty one, with its line end.
+    pub(super) fn add_line(
+        &mut self,
+        line: &'b [u8],
+        limit: usize,
+        flags: &mut Flags,
+    ) -> Result<(), Cow<'static, str>> {
+        if line.first().is_some_and(|&b| is_space(b)) {
+            return self.unfold(line, flags);
+        }
+        let line = without_line_end(line);
+        let Some(colon) = memchr::memchr(b':', line) else {
+            self.keep_refused(line);
+            return Err(format!("Invalid part header (colon missing): {}.", excerpt(line)).into());
+        };
+        let name = &line[..colon];
+        if let Some(problem) = self.problem_with(name, limit) {
+            self.keep_refused(line);
+            return Err(problem);
+        }
+        let blanks = line[colon + 1..]
+            .iter()
+            .take_while(|&&b| matches!(b, b' ' | b'\t'))
+            .count();
+        self.fields.push(Field {
+            line: Cow::Borrowed(line),
+            name: colon,
+            value: colon + 1 + blanks,
+        });
+        Ok(())
+    }
+
+    fn problem_with(&self, name: &[u8], limit: usize) -> Option<Cow<'static, str>> {
+        if name.is_empty() {
+            return Some("Invalid part header (header name missing).".into());
+        }
+        if !name.iter().all(u8::is_ascii_graphic) {
+            return Some("Invalid part header (contains invalid character).".into());
+        }
+        if self.value(name).is_some() {
+            return Some(format!("Duplicate part header: {}.", excerpt(name)).into());
+        }
+        if self.fields.len() >= limit {
+            return Some(format!("Too many part headers (limit {limit}).").into());
+        }
+        None
+    }
+
+    /// Rules still see the line that the reading stopped at.
+    fn keep_refused(&mut self, line: &'b [u8]) {
+        self.fields.push(Field {
+            line: Cow::Borrowed(line),
+            name: 0,
+            value: line.len(),
+        });
+    }
+
+    /// Joins a line that starts with a blank to the one before it.
+    fn unfold(&mut self, line: &[u8], flags: &mut Flags) -> Result<(), Cow<'static, str>> {
+        flags.header_folding = true;
+        let blanks = line.iter().take_while(|&&b| is_space(b)).count();
+        let (blanks, data) = line.split_at(blanks);
+        let data = without_line_end(data);
+        // PHP takes any white space for a fold; RFC 822 only these two.
+        if blanks.iter().any(|b| !matches!(b, b' ' | b'\t')) {
+            flags.invalid_header_folding = true;
+        }
+        let Some(field) = self.fields.last_mut() else {
+            return Err("Invalid part header (folding error).".into());
+        };
+        let joined = field.line.to_mut();
+        joined.push(b' ');
+        joined.extend_from_slice(data);
+        if joined.len() > LONGEST_HEADER {
+            return Err("Part header too long.".into());
+        }
+        Ok(())
+    }
+
+    /// The value of the header of this name, in any case.
+    pub(super) fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        work::add(self.fields.len());
+        self.fields
+            .iter()
+            .find(|field| field.line[..field.name].eq_ignore_ascii_case(name))
+            .map(|field| &field.line[field.value.min(field.line.len())..])
+    }
+
+    pub(super) fn into_lines(self) -> Vec<Cow<'b, [u8]>> {
+        self.fields.into_iter().map(|field| field.line).collect()
+    }
+}
+
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

@@ -1,0 +1,337 @@
+//! The reading itself: line by line, one part open at a time.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memmem::Finder;
+
+use super::super::{excerpt, work};
+use super::boundary::Boundary;
+use super::disposition::{self, Disposition};
+use super::headers::Headers;
+use super::{LONGEST_HEADER, Limits, Multipart, Part};
+
+/// What is wrong, in ModSecurity's words, and where.
+pub(super) type Failure = (Cow<'static, str>, usize);
+
+/// What a line is, seen by itself.
+enum Line {
+    /// It begins with our boundary. `end` is None where it goes on as none may.
+    Boundary {
+        is_final: bool,
+        end: Option<LineEnd>,
+    },
+    /// A lenient reader would take it for our boundary.
+    Refused(&'static str),
+    Lookalike,
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LineEnd {
+    Lf,
+    CrLf,
+}
+
+/// The part that is being read.
+struct Open<'b> {
+    headers: Headers<'b>,
+    name: Option<Vec<u8>>,
+    filename: Option<Vec<u8>>,
+    /// None while in the headers.
+    content_start: Option<usize>,
+    has_data: bool,
+}
+
+pub(super) struct Parser<'p, 'b> {
+    body: &'b [u8],
+    boundary: &'p [u8],
+    /// Finds `--` and the boundary.
+    delimiter: Finder<'p>,
+    limits: &'p Limits,
+    found: &'p mut Multipart<'b>,
+    open: Option<Open<'b>>,
+    files: usize,
+    boundaries: usize,
+    complete: bool,
+    /// How the line before this one ended.
+    previous_end: Option<LineEnd>,
+}
+
+impl<'p, 'b> Parser<'p, 'b> {
+    pub(super) fn new(
+        boundary: &'p Boundary,
+        body: &'b [u8],
+        limits: &'p Limits,
+        found: &'p mut Multipart<'b>,
+    ) -> Self {
+        Self {
+            body,
+            boundary: boundary.value(),
+            delimiter: Finder::new(boundary.delimiter()),
+            limits,
+            found,
+            open: None,
+            files: 0,
+            boundaries: 0,
+            complete: false,
+            previous_end: None,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let mut at = 0;
+        let result = loop {
+            let rest = &self.body[at..];
+            let Some(length) = memchr::memchr(b'\n', rest) else {
+                break self.end_of_body(at);
+            };
+            let line = &rest[..=length];
+            if let Err(failure) = self.line(at, line) {
+                break Err(failure);
+            }
+            at += line.len();
+            if self.complete {
+                self.found.flags.data_after |= at < self.body.len();
+                break Ok(());
+            }
+            self.previous_end = match line {
+                [.., b'\r', b'\n'] => Some(LineEnd::CrLf),
+                _ => Some(LineEnd::Lf),
+            };
+        };
+        if let Err((_, offset)) = &result {
+            self.abandon_part(*offset);
+        }
+        result
+    }
+
+    /// One line with its line end, which starts at `at`.
+    fn line(&mut self, at: usize, line: &'b [u8]) -> Result<(), Failure> {
+        work::add(line.len());
+        match self.look_at(line) {
+            Line::Boundary { is_final, end } => {
+                self.note_line_end_before();
+                if !self.stands_in_place_of_data() {
+                    return self.boundary_line(at, line, is_final, end);
+                }
+                self.found.flags.invalid_part = true;
+            }
+            Line::Refused(why) => return Err((why.into(), at)),
+            Line::Lookalike => self.found.flags.unmatched_boundary = true,
+            Line::Other => {}
+        }
+        self.data_line(at, line)
+    }
+
+    fn look_at(&self, line: &[u8]) -> Line {
+        let Some(after_dashes) = line.strip_prefix(b"--").filter(|_| line.len() > 3) else {
+            return match self.delimiter.find(line) {
+                Some(_) => Line::Lookalike,
+                None => Line::Other,
+            };
+        };
+        if let Some(tail) = after_dashes.strip_prefix(self.boundary) {
+            let (is_final, tail) = match tail.strip_prefix(b"--") {
+                Some(tail) => (true, tail),
+                None => (false, tail),
+            };
+            let end = match tail {
+                b"\n" => Some(LineEnd::Lf),
+                b"\r\n" => Some(LineEnd::CrLf),
+                _ => None,
+            };
+            return Line::Boundary { is_final, end };
+        }
+        let quoted = after_dashes.strip_prefix(b"\"");
+        if self.found.flags.boundary_quoted && quoted.is_some_and(|b| b.starts_with(self.boundary))
+        {
+            return Line::Refused("Invalid boundary (quotes).");
+        }
+        let trimmed = super::super::cookies::trim_start(after_dashes);
+        if trimmed.len() < after_dashes.len() && trimmed.starts_with(self.boundary) {
+            return Line::Refused("Invalid boundary (whitespace).");
+        }
+        Line::Lookalike
+    }
+
+    /// A boundary where the open part's headers or its first line of data should be.
+    fn stands_in_place_of_data(&self) -> bool {
+        self.boundaries > 0 && self.open.as_ref().is_some_and(|part| !part.has_data)
+    }
+
+    fn note_line_end_before(&mut self) {
+        self.found.flags.lf_line |= self.previous_end == Some(LineEnd::Lf);
+    }
+
+    fn boundary_line(
+        &mut self,
+        at: usize,
+        line: &[u8],
+        is_final: bool,
+        end: Option<LineEnd>,
+    ) -> Result<(), Failure> {
+        match end {
+            Some(LineEnd::CrLf) => self.found.flags.crlf_line = true,
+            Some(LineEnd::Lf) => self.found.flags.lf_line = true,
+            None => return Err((format!("Invalid boundary: {}", excerpt(line)).into(), at)),
+        }
+        self.close_part(at);
+        self.boundaries += 1;
+        if is_final {
+            self.complete = true;
+            return Ok(());
+        }
+        if self.found.parts.len() >= self.limits.parts {
+            return Err((
+                format!("Too many parts (limit {}).", self.limits.parts).into(),
+                at,
+            ));
+        }
+        self.open = Some(Open {
+            headers: Headers::default(),
+            name: None,
+            filename: None,
+            content_start: None,
+            has_data: false,
+        });
+        Ok(())
+    }
+
+    fn data_line(&mut self, at: usize, line: &'b [u8]) -> Result<(), Failure> {
+        let Some(part) = &mut self.open else {
+            self.found.flags.data_before = true;
+            return Ok(());
+        };
+        if part.content_start.is_some() {
+            part.has_data = true;
+            return Ok(());
+        }
+        if line.len() > LONGEST_HEADER {
+            return Err((
+                format!("Part header line over {LONGEST_HEADER} bytes long").into(),
+                at,
+            ));
+        }
+        if memchr::memchr(0, line).is_some() {
+            return Err(("Nul byte in part headers.".into(), at));
+        }
+        if line.ends_with(b"\r\n") {
+            self.found.flags.crlf_line = true;
+        } else {
+            self.found.flags.lf_line = true;
+        }
+        if matches!(line, b"\n" | b"\r\n") {
+            return self.headers_end(at, at + line.len());
+        }
+        part.headers
+            .add_line(line, self.limits.headers_per_part, &mut self.found.flags)
+            .map_err(|text| (text, at))
+    }
+
+    fn headers_end(&mut self, at: usize, content_start: usize) -> Result<(), Failure> {
+        // Only an open part has headers.
+        let Some(part) = &mut self.open else {
+            return Ok(());
+        };
+        let Some(value) = part.headers.value(b"Content-Disposition") else {
+            return Err(("Part missing Content-Disposition header.".into(), at));
+        };
+        let said = disposition::parse(value, &mut self.found.flags);
+        let failure = match said {
+            Disposition {
+                refused: Some(code),
+                ..
+            } => Some(
+                format!(
+                    "Invalid Content-Disposition header ({code}): {}.",
+                    excerpt(value)
+                )
+                .into(),
+            ),
+            Disposition { name: None, .. } => {
+                Some("Content-Disposition header missing name field.".into())
+            }
+            // Crude readers look for exactly this; where they would find nothing, they see a field.
+            Disposition {
+                filename: Some(_), ..
+            } if memchr::memmem::find(value, b"filename=").is_none() => {
+                Some("Invalid Content-Disposition header (filename).".into())
+            }
+            _ => None,
+        };
+        if let Some(name) = &said.name {
+            self.found.name.clone_from(name);
+        }
+        if let Some(filename) = &said.filename {
+            self.found.filename.clone_from(filename);
+        }
+        if said.filename.is_some() {
+            self.files += 1;
+            self.found.flags.file_limit_exceeded |= self.files > self.limits.files;
+        }
+        part.name = said.name;
+        part.filename = said.filename;
+        if let Some(failure) = failure {
+            return Err((failure, at));
+        }
+        part.content_start = Some(content_start);
+        Ok(())
+    }
+
+    /// Puts the open part among the parts. `end` is where the line of its boundary starts.
+    fn close_part(&mut self, end: usize) {
+        let Some(part) = self.open.take() else { return };
+        let start = part.content_start.unwrap_or(end);
+        // The line end before a boundary belongs to the boundary.
+        let line_end = match &self.body[start..end] {
+            [.., b'\r', b'\n'] => 2,
+            [.., b'\n'] => 1,
+            _ => 0,
+        };
+        self.found.flags.invalid_part |= part.name.is_none();
+        self.push_part(part, start..end - line_end, true);
+    }
+
+    /// Keeps the open part, and in it the rest of the body, from where the reading stopped.
+    fn abandon_part(&mut self, stopped: usize) {
+        let Some(part) = self.open.take() else { return };
+        let start = part.content_start.unwrap_or(stopped);
+        self.push_part(part, start..self.body.len(), false);
+    }
+
+    fn push_part(&mut self, part: Open<'b>, content: Range<usize>, complete: bool) {
+        self.found.parts.push(Part {
+            name: part.name.unwrap_or_default(),
+            filename: part.filename,
+            headers: part.headers.into_lines(),
+            content,
+            complete,
+        });
+    }
+
+    /// What is left has no line end: the final boundary, or too little.
+    fn end_of_body(&mut self, at: usize) -> Result<(), Failure> {
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let rest = &self.body[at..];
+        if self.boundaries == 0 {
+            return Err(("No boundaries found in payload.".into(), 0));
+        }
+        let is_final = rest
+            .strip_prefix(b"--")
+            .and_then(|rest| rest.strip_prefix(self.boundary))
+            .is_some_and(|rest| rest == b"--");
+        if !is_final {
+            return Err(("Final boundary missing.".into(), at));
+        }
+        self.note_line_end_before();
+        if self.stands_in_place_of_data() {
+            self.found.flags.invalid_part = true;
+        }
+        self.close_part(at);
+        self.complete = true;
+        Ok(())
+    }
+}

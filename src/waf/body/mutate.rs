@@ -1,0 +1,58 @@
+//! Deterministic hostile inputs for the parsers' property tests.
+
+/// xorshift64*: small, fast, and the same on every machine.
+pub(super) struct Xorshift(u64);
+
+impl Xorshift {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % bound.max(1)
+    }
+}
+
+/// Calls `check` with `rounds` mutations of the seeds: bytes changed, spans deleted, doubled or
+/// swapped between seeds, and tokens of the format dropped in.
+pub(super) fn mutations(
+    seeds: &[&[u8]],
+    tokens: &[&[u8]],
+    rounds: u64,
+    mut check: impl FnMut(&[u8]),
+) {
+    for round in 0..rounds {
+        let mut random = Xorshift::new(round + 1);
+        let mut body = seeds[random.below(seeds.len())].to_vec();
+        for _ in 0..=random.below(6) {
+            let at = random.below(body.len() + 1);
+            let end = (at + random.below(24)).min(body.len());
+            match random.below(6) {
+                0 if at < body.len() => body[at] = random.next().to_le_bytes()[3],
+                1 => drop(body.drain(at..end)),
+                2 => {
+                    let span = body[at..end].to_vec();
+                    body.splice(at..at, span);
+                }
+                3 => {
+                    let other = seeds[random.below(seeds.len())];
+                    let from = random.below(other.len() + 1);
+                    body.splice(at..end, other[from..].iter().copied().take(40));
+                }
+                4 => body.truncate(at),
+                _ => {
+                    let token = tokens[random.below(tokens.len())];
+                    body.splice(at..at, token.iter().copied());
+                }
+            }
+        }
+        check(&body);
+    }
+}

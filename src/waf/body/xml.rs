@@ -1,0 +1,346 @@
+//! XML, as the two values that rules read: all text (`XML:/*`) and all attributes (`XML://@*`).
+//!
+//! Nothing is fetched and nothing is expanded. What a document type declaration defines (entities,
+//! default attribute values) would be text that only the backend sees, so one with an internal subset
+//! is refused; one that only names an external subset is stepped over, and references to what it may
+//! define stay in the text as they are written. Without one an undefined reference is an error.
+//!
+//! Where a document is in error, the rest of it counts as text from there on, so that rules see it.
+
+mod encoding;
+
+use std::collections::HashSet;
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+use super::{BodyError, work};
+
+/// What is read at most; past it the document is in error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Elements inside one another; libxml2 has the same bound.
+    pub depth: usize,
+    pub attributes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            depth: 256,
+            attributes: 10_000,
+        }
+    }
+}
+
+/// What rules read of a document, in UTF-8 but for what could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Xml {
+    /// `XML:/*`: the text of the root element and all below it in one piece, CDATA included, comments
+    /// and processing instructions not.
+    pub text: Vec<u8>,
+    /// `XML://@*`: the values of all attributes in the order of the document. As in XPath, namespace
+    /// declarations are none.
+    pub attributes: Vec<Vec<u8>>,
+    pub error: Option<BodyError>,
+}
+
+/// Reads `body` as a document. An empty body has none and is no error.
+#[must_use]
+pub fn parse(body: &[u8], limits: &Limits) -> Xml {
+    let mut parser = Parser::new(limits);
+    if body.is_empty() {
+        return parser.found;
+    }
+    let source = match encoding::decode(body) {
+        Ok(source) => source,
+        Err(problem) => {
+            let failure = Failure {
+                text: problem,
+                offset: 0,
+            };
+            return parser.fail(&failure, body, 0);
+        }
+    };
+    let failure = match (parser.document(&source.text), source.invalid_at) {
+        (Err(failure), Some(end)) if failure.offset >= end => invalid_bytes(end),
+        (Err(failure), _) => failure,
+        (Ok(()), Some(end)) => invalid_bytes(end),
+        (Ok(()), None) => return parser.found,
+    };
+    let rest = source.rest(body, failure.offset);
+    parser.fail(&failure, rest, source.offset_in_body(failure.offset))
+}
+
+fn invalid_bytes(offset: usize) -> Failure {
+    Failure {
+        text: "bytes that are not in the document's encoding".into(),
+        offset,
+    }
+}
+
+struct Failure {
+    text: String,
+    /// In the decoded text.
+    offset: usize,
+}
+
+struct Parser<'l> {
+    limits: &'l Limits,
+    found: Xml,
+    depth: usize,
+    has_root: bool,
+    has_doctype: bool,
+}
+
+impl<'l> Parser<'l> {
+    fn new(limits: &'l Limits) -> Self {
+        Self {
+            limits,
+            found: Xml::default(),
+            depth: 0,
+            has_root: false,
+            has_doctype: false,
+        }
+    }
+
+    fn fail(mut self, failure: &Failure, rest: &[u8], offset: usize) -> Xml {
+        self.found.text.extend_from_slice(rest);
+        self.found.error = Some(BodyError::new(
+            format!(
+                "XML parsing error: XML: Failed parsing document: {}.",
+                failure.text
+            ),
+            offset,
+        ));
+        self.found
+    }
+
+    fn document(&mut self, input: &str) -> Result<(), Failure> {
+        let mut reader = Reader::from_str(input);
+        let position = |offset: u64| {
+            usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(input.len())
+        };
+        loop {
+            let start = position(reader.buffer_position());
+            let event = match reader.read_event() {
+                Ok(Event::Eof) => break,
+                Ok(event) => event,
+                Err(error) => {
+                    return Err(Failure {
+                        text: super::excerpt(error.to_string().as_bytes()),
+                        offset: position(reader.error_position()).max(start),
+                    });
+                }
+            };
+            work::add(position(reader.buffer_position()) - start);
+            self.event(&event, start, &input[start..])
+                .map_err(|text| Failure {
+                    text,
+                    offset: start,
+                })?;
+        }
+        let problem = match (self.depth, self.has_root) {
+            (0, true) => return Ok(()),
+            (0, false) => "no root element",
+            _ => "end of the document inside an element",
+        };
+        Err(Failure {
+            text: problem.into(),
+            offset: input.len(),
+        })
+    }
+
+    fn event(&mut self, event: &Event<'_>, start: usize, source: &str) -> Result<(), String> {
+        match event {
+            Event::Start(element) => {
+                self.element(element)?;
+                if self.depth >= self.limits.depth {
+                    return Err(format!("more than {} elements deep", self.limits.depth));
+                }
+                self.depth += 1;
+            }
+            Event::Empty(element) => self.element(element)?,
+            // The reader has found that it closes the innermost one.
+            Event::End(_) => self.depth = self.depth.saturating_sub(1),
+            Event::Text(text) if self.depth > 0 => push_lines(text, b'\n', &mut self.found.text),
+            Event::Text(text) if text.bytes().all(is_blank) => {}
+            Event::CData(text) if self.depth > 0 => push_lines(text, b'\n', &mut self.found.text),
+            Event::GeneralRef(name) if self.depth > 0 => {
+                push_reference(name, self.has_doctype, &mut self.found.text)?;
+            }
+            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
+                return Err("text outside the root element".into());
+            }
+            Event::Decl(_) if start > 0 => {
+                return Err("XML declaration not at the start".into());
+            }
+            Event::Decl(declaration) => {
+                declaration
+                    .xml_version()
+                    .map_err(|error| error.to_string())?;
+            }
+            Event::DocType(content) => self.doctype(content, source)?,
+            Event::Comment(_) | Event::PI(_) | Event::Eof => {}
+        }
+        Ok(())
+    }
+
+    fn element(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+        if self.depth == 0 && self.has_root {
+            return Err("a second root element".into());
+        }
+        self.has_root = true;
+        check_name(element.name().as_ref())?;
+        let mut names = HashSet::new();
+        // The reader's own check for duplicates is quadratic.
+        for attribute in element.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            let name = attribute.key.as_ref();
+            work::add(name.len() + attribute.value.len());
+            check_name(name)?;
+            if !names.insert(attribute.key.0) {
+                return Err(format!(
+                    "attribute {} twice",
+                    super::excerpt(name.as_bytes())
+                ));
+            }
+            if self.found.attributes.len() >= self.limits.attributes {
+                return Err(format!("more than {} attributes", self.limits.attributes));
+            }
+            let mut value = Vec::with_capacity(attribute.value.len());
+            push_attribute(&attribute.value, self.has_doctype, &mut value)?;
+            if name != "xmlns" && !name.starts_with("xmlns:") {
+                self.found.attributes.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn doctype(&mut self, content: &str, source: &str) -> Result<(), String> {
+        if self.has_root || self.has_doctype || !source.starts_with("<!DOCTYPE") {
+            return Err("a document type declaration where none may be".into());
+        }
+        self.has_doctype = true;
+        let mut quote = None;
+        for byte in content.bytes() {
+            match (quote, byte) {
+                (None, b'[') => return Err("a document type declaration with definitions".into()),
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (Some(open), _) if open == byte => quote = None,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The letters of a name, as far as they are ASCII.
+fn check_name(name: &str) -> Result<(), String> {
+    let starts = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b':') || !b.is_ascii();
+    let continues = |b: u8| starts(b) || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    if name.bytes().next().is_some_and(starts) && name.bytes().all(continues) {
+        return Ok(());
+    }
+    Err(format!("invalid name {}", super::excerpt(name.as_bytes())))
+}
+
+/// Text with every line end, CR LF and CR too, as `line_end` (XML 1.0 section 2.11).
+fn push_lines(text: &str, line_end: u8, out: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        out.extend_from_slice(&rest[..at]);
+        out.push(line_end);
+        rest = match &rest[at..] {
+            [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
+            [] => &[],
+        };
+    }
+    out.extend_from_slice(rest);
+}
+
+/// An attribute's value, normalised (XML 1.0 section 3.3.3).
+fn push_attribute(value: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), String> {
+    if value.contains('<') {
+        return Err("'<' in an attribute's value".into());
+    }
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
+        push_blanks(&rest[..at], out);
+        rest = &rest[at + 1..];
+        let Some(end) = memchr::memchr(b';', rest.as_bytes()) else {
+            return Err("a reference without its ';'".into());
+        };
+        push_reference(&rest[..end], has_doctype, out)?;
+        rest = &rest[end + 1..];
+    }
+    push_blanks(rest, out);
+    Ok(())
+}
+
+fn push_blanks(text: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    push_lines(text, b' ', out);
+    for byte in &mut out[start..] {
+        if *byte == b'\t' {
+            *byte = b' ';
+        }
+    }
+}
+
+/// What `&name;` stands for.
+fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), String> {
+    if let Some(number) = name.strip_prefix('#') {
+        let c = character(number).ok_or_else(|| {
+            format!(
+                "invalid character reference {}",
+                super::excerpt(name.as_bytes())
+            )
+        })?;
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        return Ok(());
+    }
+    match name {
+        "amp" => out.push(b'&'),
+        "lt" => out.push(b'<'),
+        "gt" => out.push(b'>'),
+        "quot" => out.push(b'"'),
+        "apos" => out.push(b'\''),
+        _ => {
+            check_name(name)?;
+            if !has_doctype {
+                return Err(format!(
+                    "undefined entity {}",
+                    super::excerpt(name.as_bytes())
+                ));
+            }
+            out.push(b'&');
+            out.extend_from_slice(name.as_bytes());
+            out.push(b';');
+        }
+    }
+    Ok(())
+}
+
+fn character(number: &str) -> Option<char> {
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    // `from_str_radix` would take a sign.
+    if !digits.starts_with(|c: char| c.is_digit(radix)) {
+        return None;
+    }
+    let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
+    let legal = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    legal.then_some(c)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Syntax trees -> [`RuleSet`]: every name resolved, every pattern compiled, every problem reported at once.
+
+mod actions;
+mod draft;
+mod exclusions;
+mod rules;
+mod settings;
+mod targets;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Location};
+use crate::seclang::{Sources, Span};
+
+use super::macros::{Scope, Template};
+use super::rule::Chains;
+use super::settings::Settings;
+use super::variables::{TargetList, Text};
+use draft::Program;
+
+pub(super) use rules::Touched;
+
+/// Collects problems with their places.
+pub(super) struct Report<'s> {
+    pub sources: &'s Sources,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report<'_> {
+    fn error(&mut self, span: Span, message: impl Into<String>) {
+        let at = self.sources.locate(span);
+        self.diagnostics.push(Diagnostic::error(at, message));
+    }
+
+    fn error_with_help(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let at = self.sources.locate(span);
+        self.diagnostics
+            .push(Diagnostic::error(at, message).with_help(help));
+    }
+
+    fn warning(&mut self, span: Span, message: impl Into<String>) {
+        let at = self.sources.locate(span);
+        self.diagnostics.push(Diagnostic::warning(at, message));
+    }
+
+    fn locate(&self, span: Span) -> Location {
+        self.sources.locate(span)
+    }
+}
+
+/// What rules of one set share: literals, names, chains, target lists.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub literals: Text,
+    pub names: Names,
+    pub chains: Chains,
+    lists: HashMap<String, Arc<TargetList>>,
+    files: HashMap<crate::seclang::SourceId, Arc<Path>>,
+}
+
+impl Shared {
+    fn template(&mut self, text: &str) -> Result<Template, (std::ops::Range<usize>, String)> {
+        let names = &mut self.names;
+        let mut slot = |name: &str| names.intern(name);
+        Template::compile(
+            text,
+            &mut Scope {
+                literals: &mut self.literals,
+                slot: &mut slot,
+            },
+        )
+    }
+}
+
+/// Names of `TX` variables that the rules spell out; each has a slot.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// As first written.
+    names: Vec<Box<str>>,
+    slots: HashMap<Box<str>, u32>,
+}
+
+/// `TX.0` to `TX.9`, where captures go, are slots 0 to 9.
+pub(crate) const CAPTURE_SLOTS: usize = 10;
+
+impl Default for Names {
+    fn default() -> Self {
+        let mut names = Self {
+            names: Vec::new(),
+            slots: HashMap::new(),
+        };
+        for digit in 0..CAPTURE_SLOTS {
+            names.intern(&digit.to_string());
+        }
+        names
+    }
+}
+
+impl Names {
+    pub(crate) fn intern(&mut self, name: &str) -> u32 {
+        let lower = name.to_ascii_lowercase().into_boxed_str();
+        if let Some(&slot) = self.slots.get(&lower) {
+            return slot;
+        }
+        let slot = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.into());
+        self.slots.insert(lower, slot);
+        slot
+    }
+
+    /// `name` in lower case.
+    pub(crate) fn slot(&self, name: &[u8]) -> Option<u32> {
+        std::str::from_utf8(name)
+            .ok()
+            .and_then(|n| self.slots.get(n))
+            .copied()
+    }
+
+    pub(crate) fn name(&self, slot: u32) -> &str {
+        self.names.get(slot as usize).map_or("", |n| n)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|n| &**n)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+}
+
+/// Compiles directives; problems go to `report`.
+pub(super) fn compile(
+    directives: Vec<crate::seclang::Directive>,
+    variables: &[(String, String)],
+    read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    report: &mut Report<'_>,
+) -> rules::Compiled {
+    let mut settings = Settings::default();
+    let mut said = settings::Said::default();
+    let mut program = Program::default();
+    for directive in directives {
+        program.take(directive, &mut settings, &mut said, read, report);
+    }
+    program.close_chain(report);
+    rules::compile(program, settings, said, variables, read, report)
+}

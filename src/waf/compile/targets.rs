@@ -1,0 +1,141 @@
+//! Targets of a rule: names looked up, selectors compiled, equal lists shared.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::seclang::{Selector, TargetSyntax};
+use crate::waf::operators::rx::Pattern;
+use crate::waf::operators::{CompileError, PatternOptions};
+use crate::waf::variables::{REFUSED, Select, Shape, Target, TargetList, Variable};
+
+use super::{Report, Shared};
+
+impl Shared {
+    pub(super) fn target_list(
+        &mut self,
+        targets: &[TargetSyntax],
+        report: &mut Report<'_>,
+    ) -> Option<Arc<TargetList>> {
+        let key = canonical(targets);
+        if let Some(list) = self.lists.get(&key) {
+            return Some(Arc::clone(list));
+        }
+        let mut compiled = Vec::with_capacity(targets.len());
+        for target in targets {
+            compiled.push(self.target(target, report)?);
+        }
+        let list = Arc::new(TargetList {
+            id: u32::try_from(self.lists.len()).unwrap_or(u32::MAX),
+            stable: compiled.iter().all(|t| !t.variable.is_volatile()),
+            targets: compiled.into(),
+        });
+        self.lists.insert(key, Arc::clone(&list));
+        Some(list)
+    }
+
+    pub(in crate::waf) fn list_count(&self) -> usize {
+        self.lists.len()
+    }
+
+    pub(super) fn target(
+        &mut self,
+        syntax: &TargetSyntax,
+        report: &mut Report<'_>,
+    ) -> Option<Target> {
+        let name = &syntax.variable;
+        let Some(variable) = Variable::from_name(&name.node) else {
+            let refused = REFUSED
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(&name.node));
+            match refused {
+                Some((_, why)) => report.error(
+                    name.span,
+                    format!("variable {} is not available: {why}", name.node),
+                ),
+                None => report.error(name.span, format!("unknown variable `{}`", name.node)),
+            }
+            return None;
+        };
+        let select = match &syntax.selector {
+            None => Select::All,
+            Some(s) if variable == Variable::Xml => {
+                let path = match &s.node {
+                    Selector::Name(n) => n.clone(),
+                    Selector::Regex(r) => format!("/{r}/"),
+                };
+                if path != "/*" && path != "//@*" {
+                    report.error_with_help(
+                        s.span,
+                        format!("XML:{path}: only XML:/* (all text) and XML://@* (all attribute values) are supported"),
+                        "no general XPath runs on a stranger's document",
+                    );
+                    return None;
+                }
+                Select::Key(path.into_bytes().into())
+            }
+            Some(s) if variable.shape() == Shape::Scalar => {
+                report.error(
+                    s.span,
+                    format!("{} is one value and takes no selector", variable.name()),
+                );
+                return None;
+            }
+            Some(s) => match &s.node {
+                Selector::Name(n) if variable == Variable::Tx && !syntax.exclude => {
+                    Select::Slot(self.names.intern(n))
+                }
+                Selector::Name(n) => Select::Key(n.as_bytes().into()),
+                Selector::Regex(r) => match compile_selector(r) {
+                    Ok(regex) => Select::Regex(Arc::new(regex)),
+                    Err(error) => {
+                        report.error(s.span, error.message);
+                        return None;
+                    }
+                },
+            },
+        };
+        if variable == Variable::Xml && syntax.selector.is_none() {
+            report.error(syntax.span, "XML needs a selector: XML:/* or XML://@*");
+            return None;
+        }
+        Some(Target {
+            variable,
+            select,
+            exclude: syntax.exclude,
+            count: syntax.count,
+        })
+    }
+}
+
+/// ModSecurity v2 compares names without regard to case (`re_variables.c`).
+pub(super) fn compile_selector(pattern: &str) -> Result<Pattern, CompileError> {
+    let options = PatternOptions {
+        ignore_case: true,
+        ..PatternOptions::default()
+    };
+    Pattern::compile(pattern.as_bytes(), options)
+}
+
+/// The same text for lists that select the same.
+fn canonical(targets: &[TargetSyntax]) -> String {
+    let mut key = String::new();
+    for t in targets {
+        let mark = match (t.exclude, t.count) {
+            (true, _) => "!",
+            (false, true) => "&",
+            (false, false) => "",
+        };
+        let _ = write!(key, "{mark}{}", t.variable.node.to_ascii_uppercase());
+        match t.selector.as_ref().map(|s| &s.node) {
+            None => {}
+            Some(Selector::Name(n)) => {
+                let _ = write!(key, ":{}:{}", n.len(), n.to_ascii_lowercase());
+            }
+            Some(Selector::Regex(r)) => {
+                let _ = write!(key, ":/{}/{r}", r.len());
+            }
+        }
+        key.push('|');
+    }
+    key
+}

@@ -1,0 +1,232 @@
+//! Persistent collections (`IP`, `GLOBAL`, `RESOURCE`, `SESSION`, `USER`), in memory and bounded.
+//!
+//! Source: ModSecurity v2 Reference Manual, "Persistent Storage".
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::variables::Variable;
+
+/// Collections kept at once; the least recently used go first.
+const MOST_COLLECTIONS: usize = 65_536;
+/// Variables one collection may hold.
+const MOST_VARIABLES: usize = 128;
+/// Bytes of one name or value.
+const MOST_BYTES: usize = 4096;
+
+/// All persistent collections of a front door. Shared by policies and kept over reloads.
+#[derive(Debug, Default)]
+pub struct Store {
+    collections: Mutex<HashMap<(Variable, Vec<u8>), Collection>>,
+}
+
+#[derive(Debug)]
+struct Collection {
+    variables: Vec<Entry>,
+    used: Instant,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// As first written; compared without regard to case.
+    name: Vec<u8>,
+    value: Vec<u8>,
+    expires: Option<Instant>,
+    changed: Instant,
+}
+
+impl Store {
+    /// Makes the collection if it is not there.
+    pub(super) fn open(&self, kind: Variable, key: &[u8], timeout: u64) {
+        let now = Instant::now();
+        let mut all = self.lock();
+        if all.len() >= MOST_COLLECTIONS {
+            forget(&mut all, now);
+        }
+        let timeout = Duration::from_secs(timeout);
+        let key = key[..key.len().min(MOST_BYTES)].to_vec();
+        let collection = all.entry((kind, key)).or_insert_with(|| Collection {
+            variables: Vec::new(),
+            used: now,
+            timeout,
+        });
+        if now.duration_since(collection.used) > collection.timeout {
+            collection.variables.clear();
+        }
+        collection.used = now;
+    }
+
+    /// Every live variable's name and value.
+    pub(super) fn variables(&self, kind: Variable, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.with(kind, key, |c| {
+            c.variables
+                .iter()
+                .map(|e| (e.name.clone(), e.value.clone()))
+                .collect()
+        })
+        .unwrap_or_default()
+    }
+
+    /// Changes one variable; `change` gets its value and returns the new one, None to remove it.
+    pub(super) fn update(
+        &self,
+        kind: Variable,
+        key: &[u8],
+        name: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
+    ) {
+        self.with(kind, key, |c| {
+            let now = Instant::now();
+            let at = c
+                .variables
+                .iter()
+                .position(|e| e.name.eq_ignore_ascii_case(name));
+            let value = change(at.map(|i| c.variables[i].value.as_slice()));
+            match (at, value) {
+                (Some(at), Some(mut value)) => {
+                    value.truncate(MOST_BYTES);
+                    c.variables[at].value = value;
+                    c.variables[at].changed = now;
+                }
+                (Some(at), None) => {
+                    c.variables.remove(at);
+                }
+                (None, Some(mut value)) if c.variables.len() < MOST_VARIABLES => {
+                    value.truncate(MOST_BYTES);
+                    c.variables.push(Entry {
+                        name: name[..name.len().min(MOST_BYTES)].to_vec(),
+                        value,
+                        expires: None,
+                        changed: now,
+                    });
+                }
+                (None, _) => {}
+            }
+        });
+    }
+
+    /// Removes the variable after this many seconds.
+    pub(super) fn expire(&self, kind: Variable, key: &[u8], name: &[u8], seconds: u64) {
+        self.with(kind, key, |c| {
+            let at = Instant::now().checked_add(Duration::from_secs(seconds));
+            for entry in c
+                .variables
+                .iter_mut()
+                .filter(|e| e.name.eq_ignore_ascii_case(name))
+            {
+                entry.expires = at;
+            }
+        });
+    }
+
+    /// Lowers a counter by `amount` for every `seconds` since it last changed.
+    pub(super) fn deprecate(
+        &self,
+        kind: Variable,
+        key: &[u8],
+        name: &[u8],
+        amount: i64,
+        seconds: u64,
+    ) {
+        self.with(kind, key, |c| {
+            let now = Instant::now();
+            for entry in c
+                .variables
+                .iter_mut()
+                .filter(|e| e.name.eq_ignore_ascii_case(name))
+            {
+                let steps = now.duration_since(entry.changed).as_secs() / seconds.max(1);
+                if steps == 0 {
+                    continue;
+                }
+                let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+                let value = super::transaction::atoi(&entry.value)
+                    .saturating_sub(amount.saturating_mul(steps));
+                entry.value = value.max(0).to_string().into_bytes();
+                entry.changed = now;
+            }
+        });
+    }
+
+    fn with<R>(
+        &self,
+        kind: Variable,
+        key: &[u8],
+        act: impl FnOnce(&mut Collection) -> R,
+    ) -> Option<R> {
+        let key = key[..key.len().min(MOST_BYTES)].to_vec();
+        let mut all = self.lock();
+        let collection = all.get_mut(&(kind, key))?;
+        let now = Instant::now();
+        collection
+            .variables
+            .retain(|e| e.expires.is_none_or(|at| at > now));
+        collection.used = now;
+        Some(act(collection))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Variable, Vec<u8>), Collection>> {
+        self.collections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops what timed out, and the least recently used half if that was not enough.
+fn forget(all: &mut HashMap<(Variable, Vec<u8>), Collection>, now: Instant) {
+    all.retain(|_, c| now.duration_since(c.used) <= c.timeout);
+    if all.len() < MOST_COLLECTIONS {
+        return;
+    }
+    let mut ages: Vec<Instant> = all.values().map(|c| c.used).collect();
+    let middle = ages.len() / 2;
+    let (_, &mut median, _) = ages.select_nth_unstable(middle);
+    all.retain(|_, c| c.used > median);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_removes() {
+        let store = Store::default();
+        store.open(Variable::Ip, b"1.2.3.4", 60);
+        let add = |old: Option<&[u8]>| {
+            Some(
+                (super::super::transaction::atoi(old.unwrap_or(b"0")) + 1)
+                    .to_string()
+                    .into_bytes(),
+            )
+        };
+        store.update(Variable::Ip, b"1.2.3.4", b"Hits", add);
+        store.update(Variable::Ip, b"1.2.3.4", b"hits", add);
+        assert_eq!(
+            store.variables(Variable::Ip, b"1.2.3.4"),
+            [(b"Hits".to_vec(), b"2".to_vec())]
+        );
+        store.expire(Variable::Ip, b"1.2.3.4", b"HITS", 0);
+        assert!(store.variables(Variable::Ip, b"1.2.3.4").is_empty());
+        assert!(store.variables(Variable::Ip, b"other").is_empty());
+    }
+
+    #[test]
+    fn stays_bounded() {
+        let store = Store::default();
+        for n in 0..MOST_COLLECTIONS + 10 {
+            store.open(Variable::Ip, n.to_string().as_bytes(), 600);
+        }
+        assert!(store.lock().len() <= MOST_COLLECTIONS);
+        store.open(Variable::User, b"u", 600);
+        for n in 0..MOST_VARIABLES + 10 {
+            store.update(Variable::User, b"u", n.to_string().as_bytes(), |_| {
+                Some(vec![b'x'; MOST_BYTES * 2])
+            });
+        }
+        let held = store.variables(Variable::User, b"u");
+        assert_eq!(held.len(), MOST_VARIABLES);
+        assert!(held.iter().all(|(_, v)| v.len() == MOST_BYTES));
+    }
+}

@@ -1,0 +1,296 @@
+//! One compiled rule: what it looks at, how it tests, what it does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::macros::Template;
+use super::operators::Operator;
+use super::transaction::Phase;
+use super::transform::Transformation;
+use super::variables::{Target, TargetList, Variable};
+
+/// A rule with all links of its chain.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// 0 for a rule without an id.
+    pub id: u64,
+    pub phase: Phase,
+    pub links: Box<[Link]>,
+    pub about: About,
+    pub disruptive: Disruptive,
+    pub status: Option<u16>,
+    pub log: bool,
+    pub audit_log: bool,
+    pub flow: Flow,
+}
+
+/// What a rule says of itself.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub message: Option<Template>,
+    pub data: Option<Template>,
+    pub severity: Option<u8>,
+    pub tags: Box<[Template]>,
+    pub version: Option<Template>,
+    pub revision: Option<Template>,
+    pub maturity: Option<u8>,
+    pub accuracy: Option<u8>,
+    pub file: Arc<Path>,
+    pub line: u32,
+}
+
+/// Where evaluation goes on after a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Next,
+    /// At this index of the phase; the phase's length where the marker is not ahead.
+    Jump(u32),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Disruptive {
+    /// Nothing; also what `pass` says.
+    Pass,
+    Deny,
+    Drop,
+    Redirect(Template),
+    Allow(AllowScope),
+}
+
+/// What `allow` skips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AllowScope {
+    /// The rest of all phases but logging.
+    Transaction,
+    /// The rest of this phase.
+    Phase,
+    /// The rest of this phase and phase 2 (when in phase 1).
+    Request,
+}
+
+/// One `SecRule` or `SecAction` of a chain.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// None for `SecAction`.
+    pub test: Option<Test>,
+    pub effects: Box<[Effect]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Test {
+    pub targets: Arc<TargetList>,
+    /// What is applied to each value, as a node of the rule set's [`Chains`].
+    pub chain: ChainId,
+    pub multi_match: bool,
+    pub capture: bool,
+    pub negated: bool,
+    pub operator: Operator,
+    /// The operator's name as written, for log lines.
+    pub operator_name: Box<str>,
+    pub argument: Template,
+}
+
+/// Non-disruptive actions that run at each match.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    SetVariable {
+        place: Place,
+        change: Change,
+    },
+    ExpireVariable {
+        collection: Variable,
+        name: Template,
+        seconds: Template,
+    },
+    /// Lowers a counter by `amount` every `seconds`.
+    DeprecateVariable {
+        collection: Variable,
+        name: Template,
+        amount: i64,
+        seconds: u64,
+    },
+    OpenCollection {
+        collection: Variable,
+        key: Template,
+    },
+    SetId {
+        collection: Variable,
+        key: Template,
+    },
+    SetEnvironment {
+        name: Template,
+        value: Template,
+    },
+    /// Masks a named value in the audit record.
+    Mask(Variable, Template),
+    /// Masks what matched in the audit record.
+    MaskMatched,
+    Control(Control),
+}
+
+/// Where `setvar` writes.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// A `TX` name known at load.
+    Slot(u32),
+    /// A `TX` name with macros.
+    Named(Template),
+    Collection(Variable, Template),
+}
+
+#[derive(Debug)]
+pub(crate) enum Change {
+    Set(Template),
+    Add(Template),
+    Subtract(Template),
+    Remove,
+}
+
+/// `ctl:`
+#[derive(Debug)]
+pub(crate) enum Control {
+    RuleEngine(super::EngineMode),
+    RequestBodyAccess(bool),
+    ResponseBodyAccess(bool),
+    RequestBodyProcessor(Processor),
+    ForceRequestBodyVariable(bool),
+    RequestBodyLimit(usize),
+    ResponseBodyLimit(usize),
+    AuditEngine(AuditEngine),
+    /// `+` adds, `-` removes, neither replaces.
+    AuditLogParts(PartsChange),
+    RemoveRules(RuleSelection),
+    RemoveTargets(std::sync::Arc<RuleSelection>, Target),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processor {
+    Urlencoded,
+    Multipart,
+    Json,
+    Xml,
+    /// Keeps the body as `REQUEST_BODY`, parses nothing.
+    Raw,
+}
+
+/// `SecAuditEngine`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditEngine {
+    On,
+    Off,
+    RelevantOnly,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PartsChange {
+    Replace(String),
+    Add(String),
+    Remove(String),
+}
+
+/// Rules meant by an id, a tag or a message: bit N is rule N in load order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct RuleSelection {
+    words: Vec<u64>,
+}
+
+impl RuleSelection {
+    pub(crate) fn insert(&mut self, index: usize) {
+        if index / 64 >= self.words.len() {
+            self.words.resize(index / 64 + 1, 0);
+        }
+        self.words[index / 64] |= 1 << (index % 64);
+    }
+
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        self.words
+            .get(index / 64)
+            .is_some_and(|w| w & (1 << (index % 64)) != 0)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.iter().all(|&w| w == 0)
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        if self.words.len() < other.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            *word |= more;
+        }
+    }
+}
+
+/// A node of [`Chains`]; 0 is no transformation at all.
+pub(crate) type ChainId = u16;
+
+/// Every transformation chain of a rule set and all their prefixes, each once.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    nodes: Vec<ChainNode>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChainNode {
+    pub parent: ChainId,
+    pub transformation: Option<Transformation>,
+}
+
+impl Default for Chains {
+    fn default() -> Self {
+        Self {
+            nodes: vec![ChainNode {
+                parent: 0,
+                transformation: None,
+            }],
+        }
+    }
+}
+
+impl Chains {
+    /// The node for these steps; None when there are more than 65,535 distinct prefixes.
+    pub(crate) fn intern(&mut self, steps: &[Transformation]) -> Option<ChainId> {
+        let mut at: ChainId = 0;
+        for &step in steps {
+            let known = self
+                .nodes
+                .iter()
+                .position(|n| n.parent == at && n.transformation == Some(step));
+            at = match known {
+                Some(index) => ChainId::try_from(index).ok()?,
+                None => {
+                    self.nodes.push(ChainNode {
+                        parent: at,
+                        transformation: Some(step),
+                    });
+                    ChainId::try_from(self.nodes.len() - 1).ok()?
+                }
+            };
+        }
+        Some(at)
+    }
+
+    pub(crate) fn node(&self, id: ChainId) -> ChainNode {
+        self.nodes[usize::from(id)]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The steps from the raw value to this node.
+    pub(crate) fn steps(&self, mut id: ChainId) -> Vec<(ChainId, Transformation)> {
+        let mut steps = Vec::new();
+        while let ChainNode {
+            parent,
+            transformation: Some(t),
+        } = self.node(id)
+        {
+            steps.push((id, t));
+            id = parent;
+        }
+        steps.reverse();
+        steps
+    }
+}

@@ -1,0 +1,327 @@
+//! Phases, rules, chains: what runs in which order and what a match does.
+//!
+//! As ModSecurity v2: all targets of a link are tried and its effects run at each match; the next link
+//! runs once after that; log, disruptive action and flow are the starter's and act when the last link matched.
+
+use std::sync::Arc;
+
+use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet, Transaction};
+use crate::waf::operators::{Captures, Group};
+use crate::waf::rule::{AllowScope, ChainId, Disruptive, Flow, Link, Rule, Test};
+use crate::waf::variables::{Slice, Value};
+
+impl Transaction {
+    pub(super) fn run(&mut self, phase: Phase) -> Option<Interruption> {
+        if !self.may_run(phase) {
+            return None;
+        }
+        let rules = Arc::clone(&self.rules);
+        self.lists.fill(None);
+        self.listed.clear();
+        let list = &rules.phases[phase as usize - 1];
+        let mut at = 0;
+        let mut phase_allowed = false;
+        while let Some(&index) = list.get(at) {
+            at += 1;
+            if self.removed.contains(index as usize) {
+                continue;
+            }
+            let rule = &rules.rules[index as usize];
+            if !self.run_rule(&rules, index, rule) {
+                continue;
+            }
+            if self.interruption.is_some() && phase != Phase::Logging {
+                break;
+            }
+            if let (Disruptive::Allow(scope), true) =
+                (&rule.disruptive, self.interrupts(&rule.disruptive))
+            {
+                phase_allowed = true;
+                self.allow(*scope, phase);
+            }
+            if phase_allowed || self.engine == EngineMode::Off {
+                break;
+            }
+            if let Flow::Jump(to) = rule.flow {
+                at = to as usize;
+            }
+        }
+        self.matching.rule = None;
+        self.interruption.clone().filter(|i| i.phase == phase)
+    }
+
+    fn may_run(&self, phase: Phase) -> bool {
+        if self.engine == EngineMode::Off {
+            return false;
+        }
+        if phase == Phase::Logging {
+            return true;
+        }
+        let skipped = match self.allowed {
+            Allowed::Nothing => false,
+            Allowed::Request => phase <= Phase::RequestBody,
+            Allowed::Transaction => true,
+        };
+        self.interruption.is_none() && !skipped
+    }
+
+    fn allow(&mut self, scope: AllowScope, phase: Phase) {
+        match scope {
+            AllowScope::Phase => {}
+            AllowScope::Request if phase <= Phase::RequestBody => self.allowed = Allowed::Request,
+            AllowScope::Request => {}
+            AllowScope::Transaction => self.allowed = Allowed::Transaction,
+        }
+    }
+
+    /// Whether the whole chain matched.
+    fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
+        self.matching.rule = Some(index);
+        self.matching.values.clear();
+        let last = rule.links.len().saturating_sub(1);
+        for (position, link) in rule.links.iter().enumerate() {
+            if !self.run_link(rules, index, rule, link, position == last) {
+                return false;
+            }
+            if self
+                .interruption
+                .as_ref()
+                .is_some_and(|i| i.rule_id == rule.id)
+            {
+                return true;
+            }
+        }
+        true
+    }
+
+    fn run_link(
+        &mut self,
+        rules: &RuleSet,
+        index: u32,
+        rule: &Rule,
+        link: &Link,
+        last: bool,
+    ) -> bool {
+        let Some(test) = &link.test else {
+            self.perform(rules, &link.effects);
+            if last {
+                self.conclude(rules, rule, None);
+            }
+            return true;
+        };
+        let mut matched = false;
+        let mut step = |t: &mut Self, value: Value| {
+            matched |= t.run_value(rules, rule, link, test, value, last);
+            t.interruption
+                .as_ref()
+                .is_none_or(|i| i.phase == Phase::Logging || rule.phase == Phase::Logging)
+        };
+        if test.targets.stable && self.removed_targets.is_empty() {
+            let (first, end) = self.listed_values(rules, test);
+            for at in first..end {
+                let value = self.listed[at as usize];
+                if !step(self, value) {
+                    break;
+                }
+            }
+            return matched;
+        }
+        let mut values = Vec::new();
+        self.collect(rules, &test.targets, &mut values);
+        self.apply_removed_targets(index as usize, &mut values, 0);
+        for value in values {
+            if !step(self, value) {
+                break;
+            }
+        }
+        matched
+    }
+
+    /// Where in `listed` the values of a stable list are.
+    fn listed_values(&mut self, rules: &RuleSet, test: &Test) -> (u32, u32) {
+        let id = test.targets.id as usize;
+        if let Some(Some(range)) = self.lists.get(id) {
+            return *range;
+        }
+        let mut listed = std::mem::take(&mut self.listed);
+        let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let first = listed.len();
+        let mut values = Vec::new();
+        self.collect(rules, &test.targets, &mut values);
+        listed.append(&mut values);
+        let range = (position(first), position(listed.len()));
+        self.listed = listed;
+        if let Some(place) = self.lists.get_mut(id) {
+            *place = Some(range);
+        }
+        range
+    }
+
+    /// One value through the link's transformations and operator; effects run at each match.
+    fn run_value(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        test: &Test,
+        value: Value,
+        last: bool,
+    ) -> bool {
+        if !test.multi_match {
+            let (text, _) = self.transformed(rules, value.text, test.chain);
+            return self.run_text(
+                rules,
+                rule,
+                link,
+                test,
+                Value { text, ..value },
+                value.text,
+                last,
+            );
+        }
+        let mut matched = self.run_text(rules, rule, link, test, value, value.text, last);
+        for (node, _) in rules.chains.steps(test.chain) {
+            let (text, changed) = self.transformed(rules, value.text, node);
+            if changed {
+                matched |= self.run_text(
+                    rules,
+                    rule,
+                    link,
+                    test,
+                    Value { text, ..value },
+                    value.text,
+                    last,
+                );
+            }
+        }
+        matched
+    }
+
+    #[allow(clippy::too_many_arguments)] // the rule, the place in it and the value in its two forms
+    fn run_text(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        test: &Test,
+        value: Value,
+        received: Slice,
+        last: bool,
+    ) -> bool {
+        if !self.test(rules, test, value.text) {
+            return false;
+        }
+        self.matching.value = Some(value);
+        self.matching.received = received;
+        self.matching.values.push(value);
+        if let Some(severity) = rule.about.severity {
+            self.highest_severity = self.highest_severity.min(severity);
+        }
+        self.perform(rules, &link.effects);
+        if last {
+            self.conclude(rules, rule, Some((value, received)));
+        }
+        true
+    }
+
+    /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
+    fn test(&mut self, rules: &RuleSet, test: &Test, text: Slice) -> bool {
+        let argument = self.expand(rules, &test.argument);
+        let mut captures = std::mem::take(&mut self.captures);
+        captures.clear();
+        let wanted = (test.capture && !test.negated).then_some(&mut captures);
+        let result = test
+            .operator
+            .evaluate(self.text.at(argument), self.text.at(text), wanted);
+        let matched = match result {
+            Ok(matched) => matched != test.negated,
+            Err(limit) => {
+                self.limit_hit(&limit);
+                false
+            }
+        };
+        if matched && test.capture && !test.negated {
+            self.keep_captures(text, &captures);
+        }
+        self.captures = captures;
+        matched
+    }
+
+    fn keep_captures(&mut self, text: Slice, captures: &Captures) {
+        use super::tx::{Entry, Name};
+        if captures.is_empty() {
+            return;
+        }
+        for (slot, group) in (0..).zip(captures.groups()) {
+            let slice = match group {
+                Group::OfValue(range) => text.part(range.start, range.end),
+                Group::Own(range) => self.text.push(captures.own(range)),
+                Group::Absent => Slice::EMPTY,
+            };
+            self.tx.set(Name::Slot(slot), Entry::Text(slice));
+        }
+        self.tx.clear_captures(captures.len());
+    }
+
+    /// A value after a chain, and whether the chain's last step changed it.
+    pub(super) fn transformed(
+        &mut self,
+        rules: &RuleSet,
+        raw: Slice,
+        chain: ChainId,
+    ) -> (Slice, bool) {
+        let node = rules.chains.node(chain);
+        let Some(transformation) = node.transformation else {
+            return (raw, false);
+        };
+        if let Some(done) = self.memo.find(raw, chain) {
+            return done;
+        }
+        let (input, _) = self.transformed(rules, raw, node.parent);
+        let mut out = std::mem::take(&mut self.scratch);
+        let map = rules.settings().unicode_map.as_deref();
+        let changed = transformation.apply(self.text.at(input), &mut out, map);
+        let result = if changed { self.text.push(&out) } else { input };
+        self.scratch = out;
+        self.memo.keep(raw, chain, result, changed);
+        (result, changed)
+    }
+
+    /// The whole rule matched: tell, and end the transaction where it says so.
+    fn conclude(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<(Value, Slice)>) {
+        let disrupts = self.interrupts(&rule.disruptive) && rule.phase != Phase::Logging;
+        let ends = disrupts && !matches!(rule.disruptive, Disruptive::Allow(_));
+        if rule.audit_log && (rule.log || rule.disruptive != Disruptive::Pass) {
+            self.audit_relevant = true;
+        }
+        if rule.log || ends || self.trace {
+            self.record(rules, rule, matched, ends);
+        }
+        if !ends {
+            return;
+        }
+        let (kind, default_status) = match &rule.disruptive {
+            Disruptive::Redirect(to) => {
+                let to = self.expand(rules, to);
+                (InterruptionKind::Redirect(self.text.at(to).to_vec()), 302)
+            }
+            Disruptive::Drop => (InterruptionKind::Drop, 403),
+            Disruptive::Deny | Disruptive::Allow(_) | Disruptive::Pass => {
+                (InterruptionKind::Deny, 403)
+            }
+        };
+        let status = match &kind {
+            // A redirect's status must be one; anything else means 302.
+            InterruptionKind::Redirect(_) => {
+                rule.status.filter(|s| [301, 302, 303, 307].contains(s))
+            }
+            _ => rule.status,
+        };
+        self.interruption = Some(Interruption {
+            kind,
+            status: status.unwrap_or(default_status),
+            rule_id: rule.id,
+            phase: rule.phase,
+        });
+    }
+}

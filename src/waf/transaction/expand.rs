@@ -1,0 +1,58 @@
+//! Macros at run time: templates -> bytes.
+
+use super::tx::{Entry, Name};
+use super::{RuleSet, Transaction};
+use crate::waf::macros::{Macro, Part, Template};
+use crate::waf::variables::{Select, Slice, Variable};
+
+impl Transaction {
+    /// What a template reads now; a macro without a value is empty.
+    pub(super) fn expand(&mut self, rules: &RuleSet, template: &Template) -> Slice {
+        let parts = match template {
+            Template::Literal(slice) => return *slice,
+            Template::Parts(parts) => parts,
+        };
+        if let [Part::Macro(only)] = &**parts {
+            return self.macro_value(rules, only);
+        }
+        // Macros push their values first, so that the result is one run of bytes.
+        let pieces: Vec<Slice> = parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(slice) => *slice,
+                Part::Macro(value) => self.macro_value(rules, value),
+            })
+            .collect();
+        let mark = self.text.len();
+        for piece in pieces {
+            self.text.repeat(piece);
+        }
+        self.text.since(mark)
+    }
+
+    fn macro_value(&mut self, rules: &RuleSet, wanted: &Macro) -> Slice {
+        match wanted {
+            Macro::Tx(slot) => self.tx_text(Name::Slot(*slot)).unwrap_or_default(),
+            Macro::Scalar(Variable::MatchedVar) => {
+                self.matching.value.map_or(Slice::EMPTY, |v| v.text)
+            }
+            Macro::Scalar(variable) => self.first(rules, *variable, &Select::All),
+            Macro::Keyed(variable, key) => self.first(rules, *variable, &Select::Key(key.clone())),
+        }
+    }
+
+    fn first(&mut self, rules: &RuleSet, variable: Variable, select: &Select) -> Slice {
+        let mut found = Vec::new();
+        self.select(rules, variable, select, &mut found);
+        found.first().map_or(Slice::EMPTY, |v| v.text)
+    }
+
+    /// A `TX` value as bytes.
+    pub(super) fn tx_text(&mut self, name: Name) -> Option<Slice> {
+        match self.tx.entry(name) {
+            Entry::Unset => None,
+            Entry::Text(slice) => Some(slice),
+            Entry::Number(number) => Some(self.text.push_number(number)),
+        }
+    }
+}

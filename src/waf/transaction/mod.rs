@@ -1,0 +1,304 @@
+//! [`Transaction`]: one request's way through the phases.
+
+mod bodies;
+mod effects;
+mod evaluate;
+mod expand;
+mod memo;
+mod report;
+mod request;
+mod response;
+mod tx;
+mod values;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::EngineMode;
+use super::operators::Captures;
+use super::rule::{AuditEngine, Disruptive, Processor, RuleSelection};
+use super::ruleset::RuleSet;
+use super::variables::{Slice, Target, Text, Value, Variable};
+use memo::Memo;
+pub use report::MatchedRule;
+use request::Request;
+use response::Response;
+use tx::TxStore;
+pub(super) use tx::atoi;
+
+/// `ModSecurity`'s five processing phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    RequestHeaders = 1,
+    RequestBody = 2,
+    ResponseHeaders = 3,
+    ResponseBody = 4,
+    Logging = 5,
+}
+
+/// A rule decided that the transaction ends here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interruption {
+    pub kind: InterruptionKind,
+    /// The status to answer with.
+    pub status: u16,
+    /// 0 where no rule but the engine itself decided (a limit, a parser error).
+    pub rule_id: u64,
+    pub phase: Phase,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterruptionKind {
+    Deny,
+    /// Close the connection without an answer.
+    Drop,
+    /// Answer with this Location.
+    Redirect(Vec<u8>),
+}
+
+/// How much of a body the rules saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    pub received: u64,
+    pub inspected: u64,
+    /// Why not all of it, in words; None where all was.
+    pub reason: Option<String>,
+}
+
+/// What `allow` still skips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Allowed {
+    #[default]
+    Nothing,
+    /// Phases 1 and 2.
+    Request,
+    /// All phases but logging.
+    Transaction,
+}
+
+/// One request's way through the phases. Feed it in order: request line, headers,
+/// [`Transaction::request_headers_done`], body, and so on; [`Transaction::finish`] is always last.
+#[derive(Debug)]
+pub struct Transaction {
+    rules: Arc<RuleSet>,
+    text: Text,
+    started: Instant,
+    connection: Connection,
+    engine: EngineMode,
+    request: Request,
+    response: Response,
+    tx: TxStore,
+    environment: Vec<(Slice, Slice)>,
+    /// The key each opened persistent collection was opened with.
+    opened: Vec<(Variable, Vec<u8>)>,
+    identities: Vec<(Variable, Slice)>,
+    controls: Controls,
+    allowed: Allowed,
+    removed: RuleSelection,
+    removed_targets: Vec<(Arc<RuleSelection>, Target)>,
+    matching: Matching,
+    memo: Memo,
+    /// Values of the stable target lists of this phase, by list.
+    lists: Vec<Option<(u32, u32)>>,
+    listed: Vec<Value>,
+    captures: Captures,
+    /// Reused for what a transformation writes.
+    scratch: Vec<u8>,
+    highest_severity: u8,
+    matched_rules: Vec<MatchedRule>,
+    /// Matches beyond what is recorded.
+    unrecorded: u64,
+    limits_hit: u32,
+    audit_relevant: bool,
+    interruption: Option<Interruption>,
+    trace: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: SocketAddr,
+    server: SocketAddr,
+    unique_id: String,
+}
+
+/// What `ctl:` changed, for this transaction only.
+#[derive(Debug)]
+struct Controls {
+    request_body_access: bool,
+    response_body_access: bool,
+    processor: Option<Processor>,
+    force_request_body: bool,
+    request_body_limit: usize,
+    response_body_limit: usize,
+    audit_engine: AuditEngine,
+    audit_parts: String,
+    masked: Vec<(Variable, Slice)>,
+}
+
+/// The rule that runs and what it matched.
+#[derive(Debug, Default)]
+struct Matching {
+    /// Index of the rule in the rule set.
+    rule: Option<u32>,
+    /// `MATCHED_VAR`, transformed.
+    value: Option<Value>,
+    /// `MATCHED_VAR` as received.
+    received: Slice,
+    /// `MATCHED_VARS` of this chain.
+    values: Vec<Value>,
+}
+
+impl Transaction {
+    /// `unique_id` becomes `UNIQUE_ID`.
+    #[must_use]
+    pub fn new(
+        rules: Arc<RuleSet>,
+        client: SocketAddr,
+        server: SocketAddr,
+        unique_id: &str,
+    ) -> Self {
+        let settings = rules.settings();
+        let text = rules.literals.share(8192);
+        let mut tx = TxStore::new(rules.names.len());
+        for &(slot, value) in &rules.initial {
+            tx.set(tx::Name::Slot(slot), tx::Entry::Text(value));
+        }
+        Self {
+            text,
+            started: Instant::now(),
+            connection: Connection {
+                client,
+                server,
+                unique_id: unique_id.to_owned(),
+            },
+            engine: settings.engine,
+            request: Request::default(),
+            response: Response::default(),
+            tx,
+            environment: Vec::new(),
+            opened: Vec::new(),
+            identities: Vec::new(),
+            controls: Controls {
+                request_body_access: settings.request_body_access,
+                response_body_access: settings.response_body_access,
+                processor: None,
+                force_request_body: false,
+                request_body_limit: settings.request_body_limit,
+                response_body_limit: settings.response_body_limit,
+                audit_engine: settings.audit.engine,
+                audit_parts: settings.audit.parts.clone(),
+                masked: Vec::new(),
+            },
+            allowed: Allowed::default(),
+            removed: RuleSelection::default(),
+            removed_targets: Vec::new(),
+            matching: Matching::default(),
+            memo: Memo::default(),
+            lists: vec![None; rules.list_count],
+            listed: Vec::new(),
+            captures: Captures::default(),
+            scratch: Vec::new(),
+            highest_severity: 255,
+            matched_rules: Vec::new(),
+            unrecorded: 0,
+            limits_hit: 0,
+            audit_relevant: false,
+            interruption: None,
+            trace: false,
+            rules,
+        }
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// Phase 1.
+    pub fn request_headers_done(&mut self) -> Option<Interruption> {
+        self.read_request_head();
+        self.run(Phase::RequestHeaders)
+    }
+
+    /// Whether phase 2 wants the body (`SecRequestBodyAccess`, `ctl:requestBodyAccess`).
+    #[must_use]
+    pub fn wants_request_body(&self) -> bool {
+        self.engine != EngineMode::Off && self.controls.request_body_access
+    }
+
+    /// Phase 2. `body` is the whole body; empty where there is none.
+    pub fn request_body(&mut self, body: &[u8]) -> Option<Interruption> {
+        self.decode_path();
+        if let Some(interruption) = self.read_request_body(body) {
+            return Some(interruption);
+        }
+        self.run(Phase::RequestBody)
+            .or_else(|| self.judge_inspection())
+    }
+
+    /// Phase 3. `protocol` like `HTTP/1.1`.
+    pub fn response_headers<'h>(
+        &mut self,
+        status: u16,
+        protocol: &[u8],
+        headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
+    ) -> Option<Interruption> {
+        self.read_response_head(status, protocol, headers);
+        self.run(Phase::ResponseHeaders)
+    }
+
+    /// Phase 4. `body` is what was held of it; `complete` says whether that is all of it.
+    pub fn response_body(&mut self, body: &[u8], complete: bool) -> Option<Interruption> {
+        if let Some(interruption) = self.read_response_body(body, complete) {
+            return Some(interruption);
+        }
+        self.run(Phase::ResponseBody)
+    }
+
+    /// Phase 5; always last, also after an interruption.
+    pub fn finish(&mut self) {
+        self.run(Phase::Logging);
+    }
+
+    /// What ended it, if anything did.
+    #[must_use]
+    pub fn interruption(&self) -> Option<&Interruption> {
+        self.interruption.as_ref()
+    }
+
+    /// Rules that matched so far, in order.
+    #[must_use]
+    pub fn matched_rules(&self) -> &[MatchedRule] {
+        &self.matched_rules
+    }
+
+    /// The value of `tx.NAME`.
+    #[must_use]
+    pub fn tx(&self, name: &str) -> Option<Vec<u8>> {
+        let name = self
+            .tx
+            .find(name.to_ascii_lowercase().as_bytes(), &self.rules.names)?;
+        match self.tx.entry(name) {
+            tx::Entry::Unset => None,
+            tx::Entry::Text(slice) => Some(self.text.at(slice).to_vec()),
+            tx::Entry::Number(number) => Some(number.to_string().into_bytes()),
+        }
+    }
+
+    /// How many operators gave up at a limit.
+    #[must_use]
+    pub fn limits_hit(&self) -> u32 {
+        self.limits_hit
+    }
+
+    /// How many matches were counted but not recorded.
+    #[must_use]
+    pub fn unrecorded_matches(&self) -> u64 {
+        self.unrecorded
+    }
+
+    fn interrupts(&self, disruptive: &Disruptive) -> bool {
+        self.engine == EngineMode::On && !matches!(disruptive, Disruptive::Pass)
+    }
+}

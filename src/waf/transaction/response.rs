@@ -1,0 +1,125 @@
+//! What the upstream answered, as the variables see it.
+
+use super::bodies::decode_limits;
+use super::request::Item;
+use super::{EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
+use crate::waf::body::content_coding;
+use crate::waf::settings::LimitAction;
+use crate::waf::variables::Slice;
+
+#[derive(Debug, Default)]
+pub(super) struct Response {
+    pub status: Slice,
+    pub protocol: Slice,
+    pub status_line: Slice,
+    pub headers: Vec<Item>,
+    pub body: Option<Slice>,
+    pub over_limit: bool,
+    pub inspection: Inspection,
+}
+
+impl Transaction {
+    pub(super) fn read_response_head<'h>(
+        &mut self,
+        status: u16,
+        protocol: &[u8],
+        headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
+    ) {
+        self.response.status = self.text.push_number(i64::from(status));
+        self.response.protocol = self.text.push(protocol);
+        let line = [protocol, b" ", self.text.at(self.response.status)].concat();
+        self.response.status_line = self.text.push(&line);
+        for (name, value) in headers {
+            let key = self.text.push(name);
+            let value = self.text.push(value);
+            self.response.headers.push(Item { key, value });
+        }
+    }
+
+    fn response_header(&self, name: &str) -> Option<&[u8]> {
+        self.response
+            .headers
+            .iter()
+            .find(|h| self.text.at(h.key).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|h| self.text.at(h.value))
+    }
+
+    /// Whether phase 4 wants this response's body: access on and its media type listed.
+    #[must_use]
+    pub fn wants_response_body(&self) -> bool {
+        if self.engine == EngineMode::Off || !self.controls.response_body_access {
+            return false;
+        }
+        let value = self.response_header("content-type").unwrap_or_default();
+        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        let media = value[..end].trim_ascii();
+        let types = &self.rules.settings().response_body_types;
+        match media.is_empty() {
+            true => types.iter().any(|t| t == "null"),
+            false => types
+                .iter()
+                .any(|t| t.as_bytes().eq_ignore_ascii_case(media)),
+        }
+    }
+
+    /// Bytes of response body worth holding for phase 4.
+    #[must_use]
+    pub fn response_body_limit(&self) -> usize {
+        self.controls.response_body_limit
+    }
+
+    /// How much of the response's body the rules saw.
+    #[must_use]
+    pub fn response_inspection(&self) -> Inspection {
+        self.response.inspection.clone()
+    }
+
+    pub(super) fn read_response_body(
+        &mut self,
+        body: &[u8],
+        complete: bool,
+    ) -> Option<Interruption> {
+        self.response.inspection.received = body.len() as u64;
+        if !self.wants_response_body() {
+            self.response.inspection.reason = (!body.is_empty())
+                .then(|| "response bodies of this type are not inspected".to_owned());
+            return None;
+        }
+        let limit = self.controls.response_body_limit;
+        let over = body.len() > limit || !complete;
+        if over {
+            self.response.over_limit = true;
+            self.response.inspection.reason = Some(format!(
+                "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
+            ));
+            let action = self.rules.settings().response_body_limit_action;
+            if action == Some(LimitAction::Reject) && self.engine == EngineMode::On {
+                let interruption = Interruption {
+                    kind: InterruptionKind::Deny,
+                    status: 500,
+                    rule_id: 0,
+                    phase: Phase::ResponseBody,
+                };
+                self.interruption = Some(interruption.clone());
+                return Some(interruption);
+            }
+        }
+        let held = &body[..body.len().min(limit)];
+        let coding = self
+            .response_header("content-encoding")
+            .unwrap_or_default()
+            .to_vec();
+        let decoded =
+            content_coding::decode(&coding, held, &decode_limits(limit.saturating_mul(4)));
+        let slice = match &decoded {
+            Ok(plain) => self.text.push(plain),
+            Err(error) => {
+                self.response.inspection.reason = Some(error.error.message.clone());
+                self.text.push(held)
+            }
+        };
+        self.response.inspection.inspected = held.len() as u64;
+        self.response.body = Some(slice);
+        None
+    }
+}

@@ -1,0 +1,154 @@
+//! The `TX` collection: slots for names known at load, a table for names made at run time.
+
+use std::collections::HashMap;
+
+use crate::waf::RuleSet;
+use crate::waf::compile::{CAPTURE_SLOTS, Names};
+use crate::waf::variables::{Slice, Text};
+
+/// Names made at run time are bounded: a client's argument names reach them.
+const MOST_DYNAMIC: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Entry {
+    #[default]
+    Unset,
+    Text(Slice),
+    Number(i64),
+}
+
+/// A name of the collection: where its value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Slot(u32),
+    Dynamic(u32),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TxStore {
+    slots: Vec<Entry>,
+    dynamic: Vec<(Slice, Entry)>,
+    by_name: HashMap<Box<[u8]>, u32>,
+}
+
+impl TxStore {
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            slots: vec![Entry::Unset; slots],
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn entry(&self, name: Name) -> Entry {
+        match name {
+            Name::Slot(slot) => self.slots.get(slot as usize).copied().unwrap_or_default(),
+            Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Entry::Unset, |d| d.1),
+        }
+    }
+
+    pub(super) fn set(&mut self, name: Name, entry: Entry) {
+        match name {
+            Name::Slot(slot) => {
+                if let Some(place) = self.slots.get_mut(slot as usize) {
+                    *place = entry;
+                }
+            }
+            Name::Dynamic(at) => {
+                if let Some(place) = self.dynamic.get_mut(at as usize) {
+                    place.1 = entry;
+                }
+            }
+        }
+    }
+
+    /// Where a name's value is or would be; None when too many names were made.
+    pub(super) fn resolve(&mut self, name: Slice, text: &Text, names: &Names) -> Option<Name> {
+        let lower = text.at(name).to_ascii_lowercase();
+        if let Some(found) = self.find(&lower, names) {
+            return Some(found);
+        }
+        if self.dynamic.len() >= MOST_DYNAMIC {
+            return None;
+        }
+        let at = u32::try_from(self.dynamic.len()).ok()?;
+        self.dynamic.push((name, Entry::Unset));
+        self.by_name.insert(lower.into(), at);
+        Some(Name::Dynamic(at))
+    }
+
+    /// `lower`: a name in lower case.
+    pub(super) fn find(&self, lower: &[u8], names: &Names) -> Option<Name> {
+        match names.slot(lower) {
+            Some(slot) => Some(Name::Slot(slot)),
+            None => self.by_name.get(lower).map(|&at| Name::Dynamic(at)),
+        }
+    }
+
+    /// Captures of earlier matches are forgotten from group `first` on.
+    pub(super) fn clear_captures(&mut self, first: usize) {
+        if let Some(slots) = self.slots.get_mut(first..CAPTURE_SLOTS) {
+            slots.fill(Entry::Unset);
+        }
+    }
+
+    /// Every name that has a value: slots first, then names made at run time in the order they were made.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Name, Entry)> {
+        let slots = (0..).map(Name::Slot).zip(self.slots.iter().copied());
+        let dynamic = (0..)
+            .map(Name::Dynamic)
+            .zip(self.dynamic.iter().map(|d| d.1));
+        slots
+            .chain(dynamic)
+            .filter(|(_, entry)| *entry != Entry::Unset)
+    }
+
+    /// A name as it was first written.
+    pub(super) fn name_text(&self, name: Name, rules: &RuleSet) -> Slice {
+        match name {
+            Name::Slot(slot) => rules.slot_name(slot),
+            Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Slice::EMPTY, |d| d.0),
+        }
+    }
+}
+
+/// C's `atoi` over bytes: leading blanks, a sign, digits; everything else is 0.
+pub(crate) fn atoi(bytes: &[u8]) -> i64 {
+    let mut rest = bytes.trim_ascii_start();
+    let negative = match rest.first() {
+        Some(b'-') => {
+            rest = &rest[1..];
+            true
+        }
+        Some(b'+') => {
+            rest = &rest[1..];
+            false
+        }
+        _ => false,
+    };
+    let mut number: i64 = 0;
+    for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
+        number = number
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
+    }
+    if negative { -number } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atoi_is_c() {
+        for (text, number) in [
+            ("12", 12),
+            (" -3x", -3),
+            ("+4", 4),
+            ("x", 0),
+            ("", 0),
+            ("99999999999999999999", i64::MAX),
+        ] {
+            assert_eq!(atoi(text.as_bytes()), number, "{text}");
+        }
+    }
+}

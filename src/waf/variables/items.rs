@@ -1,0 +1,200 @@
+//! Where a transaction keeps its bytes.
+
+use std::sync::Arc;
+
+use super::Variable;
+
+/// Bytes in a transaction's [`Text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Slice {
+    start: u32,
+    length: u32,
+}
+
+impl Slice {
+    pub(crate) const EMPTY: Self = Self {
+        start: 0,
+        length: 0,
+    };
+
+    pub(crate) const fn len(self) -> usize {
+        self.length as usize
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    /// The part `from..to` of it; positions past the end mean the end.
+    pub(crate) fn part(self, from: usize, to: usize) -> Self {
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).min(self.length);
+        let (from, to) = (clamp(from), clamp(to));
+        Self {
+            start: self.start + from,
+            length: to.saturating_sub(from),
+        }
+    }
+}
+
+/// All bytes of one transaction, append-only. The rule set's literals come first and are shared,
+/// so that a literal's [`Slice`] is the same in every transaction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Text {
+    shared: Arc<[u8]>,
+    own: Vec<u8>,
+}
+
+impl Text {
+    /// A text that begins with what `self` holds, without a copy of it.
+    pub(crate) fn freeze(self) -> Self {
+        let all: Vec<u8> = self.shared.iter().copied().chain(self.own).collect();
+        Self {
+            shared: all.into(),
+            own: Vec::new(),
+        }
+    }
+
+    /// A frozen text's beginning for another transaction.
+    pub(crate) fn share(&self, capacity: usize) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            own: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// Appends; past 4 GiB nothing is stored. Bodies are bounded far below.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Slice {
+        let start = self.len();
+        let (Ok(start), Ok(length), false) = (
+            u32::try_from(start),
+            u32::try_from(bytes.len()),
+            bytes.is_empty() || start + bytes.len() >= u32::MAX as usize,
+        ) else {
+            return Slice::EMPTY;
+        };
+        self.own.extend_from_slice(bytes);
+        Slice { start, length }
+    }
+
+    pub(crate) fn push_number(&mut self, number: i64) -> Slice {
+        let mut digits = Digits::default();
+        self.push(digits.format(number))
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, slice: Slice) -> &[u8] {
+        let start = slice.start as usize;
+        let length = slice.length as usize;
+        // A Slice is only made by push or is part of one that was; none spans both halves.
+        match start.checked_sub(self.shared.len()) {
+            Some(start) => self.own.get(start..start + length),
+            None => self.shared.get(start..start + length),
+        }
+        .unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shared.len() + self.own.len()
+    }
+
+    /// What was pushed since the text was `mark` bytes long, as one slice.
+    pub(crate) fn since(&self, mark: usize) -> Slice {
+        let start = u32::try_from(mark.min(self.len())).unwrap_or(u32::MAX);
+        let length = u32::try_from(self.len() - start as usize).unwrap_or(0);
+        Slice { start, length }
+    }
+
+    /// Copies bytes that are already in it to its end.
+    pub(crate) fn repeat(&mut self, slice: Slice) {
+        if self.len() + slice.len() >= u32::MAX as usize {
+            return;
+        }
+        let start = slice.start as usize;
+        match start.checked_sub(self.shared.len()) {
+            Some(start) if start + slice.len() <= self.own.len() => {
+                self.own.extend_from_within(start..start + slice.len());
+            }
+            None if start + slice.len() <= self.shared.len() => {
+                self.own.extend_from_slice(&self.shared[start..start + slice.len()]);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Decimal digits of a number without an allocation.
+#[derive(Default)]
+pub(crate) struct Digits([u8; 20]);
+
+impl Digits {
+    pub(crate) fn format(&mut self, number: i64) -> &[u8] {
+        let mut at = self.0.len();
+        let mut rest = number.unsigned_abs();
+        loop {
+            at -= 1;
+            self.0[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            at -= 1;
+            self.0[at] = b'-';
+        }
+        &self.0[at..]
+    }
+}
+
+/// A variable's value, as a rule sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Value {
+    /// Through which variable it was selected.
+    pub variable: Variable,
+    /// Its name in a collection, as sent.
+    pub key: Option<Slice>,
+    pub text: Slice,
+}
+
+impl Value {
+    /// `COLLECTION:name`, or the variable's name where there is none.
+    pub(crate) fn write_name(&self, text: &Text, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.variable.name().as_bytes());
+        if let Some(key) = self.key {
+            out.push(b':');
+            out.extend_from_slice(text.at(key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits() {
+        let mut d = Digits::default();
+        for n in [0, 7, -1, 10, 4290, i64::MAX, i64::MIN] {
+            assert_eq!(d.format(n), n.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn slices_stay_valid() {
+        let mut text = Text::default();
+        let a = text.push(b"hello");
+        let b = text.push_number(-12);
+        assert_eq!(
+            (text.at(a), text.at(b), text.at(a.part(1, 3))),
+            (&b"hello"[..], &b"-12"[..], &b"el"[..])
+        );
+        assert_eq!(text.at(a.part(4, 99)), b"o");
+        let mut next = text.freeze().share(0);
+        let mark = next.len();
+        next.repeat(a);
+        assert_eq!(next.at(next.since(mark)), b"hello");
+        let c = next.push(b"more");
+        next.repeat(c);
+        assert_eq!((next.at(a), next.at(c), next.at(next.since(mark))), (&b"hello"[..], &b"more"[..], &b"hellomoremore"[..]));
+    }
+}
