@@ -8,6 +8,7 @@ mod memo;
 mod report;
 mod request;
 mod response;
+mod trace;
 mod tx;
 mod values;
 
@@ -24,6 +25,7 @@ use memo::Memo;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
+pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
 pub(super) use tx::atoi;
 
@@ -113,6 +115,7 @@ pub struct Transaction {
     audit_relevant: bool,
     interruption: Option<Interruption>,
     trace: bool,
+    trace_events: Vec<TraceEvent>,
 }
 
 #[derive(Debug)]
@@ -207,6 +210,7 @@ impl Transaction {
             audit_relevant: false,
             interruption: None,
             trace: false,
+            trace_events: Vec::new(),
             rules,
         }
     }
