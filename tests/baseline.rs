@@ -73,10 +73,15 @@ fn ordinary_requests_pass() {
     let player = InProcess::new(rules(EngineMode::On));
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
     let get = |target: &str| {
-        format!("GET {target} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: {agent}\r\nAccept: */*\r\nCookie: session=9f2b6c1d4e8a7035b1c2d3e4f5a60718; lang=en-GB\r\n\r\n")
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: {agent}\r\nAccept: */*\r\nCookie: session=9f2b6c1d4e8a7035b1c2d3e4f5a60718; lang=en-GB\r\n\r\n"
+        )
     };
     let post = |content_type: &str, body: &str| {
-        format!("POST /orders/ HTTP/1.1\r\nHost: a.example\r\nUser-Agent: {agent}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        format!(
+            "POST /orders/ HTTP/1.1\r\nHost: a.example\r\nUser-Agent: {agent}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
     };
     let json = |body: &str| post("application/json; charset=utf-8", body);
     let requests = [
@@ -90,14 +95,26 @@ fn ordinary_requests_pass() {
         json(r#"{"note": "Select two from the list; if one is sold out, drop it and update me."}"#),
         json(r#"{"note": "Price < 50 EUR and > 20 EUR, R&D pays (50/50)."}"#),
         json(r#"{"note": "It's 5 o'clock -- time to order #42 or #43; thanks & bye"}"#),
-        json(r#"{"note": "Our script for the echo test: cat, dog, mouse; then find a nice host."}"#),
+        json(
+            r#"{"note": "Our script for the echo test: cat, dog, mouse; then find a nice host."}"#,
+        ),
         json(r#"{"path": "C:\\Users\\jo\\Documents\\order.pdf", "share": "\\\\files\\orders"}"#),
-        json(r#"{"query": "query { order(id: 1) { lines { sku qty } } }", "variables": {"id": 1}}"#),
-        json(r##"{"markdown": "# Title\n\n* one\n* two\n\n`code` and [link](https://a.example/x)"}"##),
+        json(
+            r#"{"query": "query { order(id: 1) { lines { sku qty } } }", "variables": {"id": 1}}"#,
+        ),
+        json(
+            r##"{"markdown": "# Title\n\n* one\n* two\n\n`code` and [link](https://a.example/x)"}"##,
+        ),
         json(r#"{"empty": {}, "list": [], "null": null, "text": "", "number": -1.5e10}"#),
-        post("application/x-www-form-urlencoded", "a=1&b=&c&note=10%25+off%3B+see+you&amount=%E2%82%AC+5"),
+        post(
+            "application/x-www-form-urlencoded",
+            "a=1&b=&c&note=10%25+off%3B+see+you&amount=%E2%82%AC+5",
+        ),
         post("text/plain", "Please select the union of both lists."),
-        post("application/xml", "<?xml version=\"1.0\"?><order id=\"1\"><note>fish &amp; chips</note></order>"),
+        post(
+            "application/xml",
+            "<?xml version=\"1.0\"?><order id=\"1\"><note>fish &amp; chips</note></order>",
+        ),
         post("application/octet-stream", "\u{0}\u{1}binary"),
     ];
     for request in requests {

@@ -48,8 +48,11 @@ enum Verb {
         /// The shell to complete in.
         shell: Shell,
     },
-    /// Print the man page.
-    Man,
+    /// Print a man page: of drawbridge, or of a verb.
+    Man {
+        /// The verb, like `run` or `rules test`.
+        verb: Vec<String>,
+    },
 }
 
 /// Runs the verb that the command line names.
@@ -61,7 +64,10 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => print(&completions(shell)),
-        Verb::Man => man().map_or_else(|error| fail(&error.to_string()), |page| print(&page)),
+        Verb::Man { verb } => match man(&verb) {
+            Ok(page) => print(&page),
+            Err(error) => fail(&error.to_string()),
+        },
     }
 }
 
@@ -71,9 +77,16 @@ fn completions(shell: Shell) -> Vec<u8> {
     script
 }
 
-fn man() -> io::Result<Vec<u8>> {
+fn man(verb: &[String]) -> io::Result<Vec<u8>> {
+    let mut command = Cli::command();
+    // Only then do verbs know their full names.
+    command.build();
+    for word in verb {
+        let found = command.find_subcommand(word).cloned();
+        command = found.ok_or_else(|| io::Error::other(format!("there is no verb {word:?}")))?;
+    }
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    clap_mangen::Man::new(command).render(&mut page)?;
     Ok(page)
 }
 
@@ -105,9 +118,12 @@ mod tests {
             let script = String::from_utf8(completions(shell)).unwrap();
             assert!(script.contains("completions"), "{shell}");
         }
-        let page = String::from_utf8(man().unwrap()).unwrap();
+        let page = |verb: &[String]| String::from_utf8(man(verb).unwrap()).unwrap();
         for word in ["demo", "check", "Exit codes"] {
-            assert!(page.contains(word), "{word}");
+            assert!(page(&[]).contains(word), "{word}");
         }
+        let demo = page(&["demo".to_owned()]);
+        assert!(demo.contains("drawbridge\\-demo") && demo.contains("bind"), "{demo}");
+        assert!(man(&["dance".to_owned()]).is_err());
     }
 }

@@ -1,16 +1,106 @@
-//! `drawbridge run`.
+//! `drawbridge run`: serve from a configuration file.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::check::wants_colour;
+use crate::config::{self, Loaded};
+use crate::diagnostic::Diagnostic;
+use crate::proxy::{Bound, serve};
+use crate::telemetry::Metrics;
+
+/// Serve from a configuration file
+///
+/// Refuses to start where `check` finds an error. Ends on SIGTERM or Ctrl-C, after the requests in
+/// flight have been answered or `shutdown_timeout` is over.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file.
+    /// The configuration to serve from
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 }
 
 #[must_use]
-pub fn run(_args: &Args) -> ExitCode {
-    ExitCode::FAILURE
+pub fn run(args: &Args) -> ExitCode {
+    log_to_stderr();
+    let loaded = match config::load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(found) => {
+            show(&found);
+            return ExitCode::FAILURE;
+        }
+    };
+    show(&loaded.warnings);
+    run_loaded(loaded, |bound, _| {
+        for (listener, addresses) in &bound.0 {
+            for address in addresses {
+                tracing::info!("listener {listener} on {address}");
+            }
+        }
+    })
+}
+
+/// Serves a configuration that was loaded, until SIGTERM or Ctrl-C. `ready` is called once every
+/// listener accepts.
+pub fn run_loaded(loaded: Loaded, ready: impl FnOnce(&Bound, &Arc<Metrics>)) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let served = match runtime {
+        Ok(runtime) => {
+            let served = runtime.block_on(async {
+                let stop = stop_signal()?;
+                serve(loaded.config, ready, stop)
+                    .await
+                    .map_err(io::Error::other)
+            });
+            // What is still there after the drain does not get to hold the exit up.
+            runtime.shutdown_background();
+            served
+        }
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what happens on stderr; `RUST_LOG` chooses what. The rules' own lines have the target `waf`.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,pingora_core=off,pingora_proxy=off"));
+    // A second call keeps what the first installed.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(wants_colour())
+        .try_init();
+}
+
+fn show(found: &[Diagnostic]) {
+    let colour = wants_colour();
+    for diagnostic in found {
+        eprint!("{}", diagnostic.render(colour));
+    }
+}
+
+/// Ready when the process is asked to end. The handlers are installed at once.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -145,7 +145,11 @@ impl<'s, 'r> Document<'s, 'r> {
         entries.filter_map(|item| item.section(what)).collect()
     }
 
+    /// Reports unknown top-level keys. Below a broken header keys stand where they do not belong.
     pub fn finish(&self) {
+        if self.report.has_broken_files() {
+            return;
+        }
         for root in &self.roots {
             root.finish();
         }

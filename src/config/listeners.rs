@@ -73,7 +73,8 @@ pub(super) fn read<'s>(document: &Document<'s, '_>) -> Listeners<'s> {
             }
         }
     }
-    if names.iter().next().is_none() && redirects.is_empty() {
+    let none = names.iter().next().is_none() && redirects.is_empty();
+    if none && !document.report.has_broken_files() {
         let at = document.start();
         document.report.error(at, "there is no listener");
     }

@@ -142,7 +142,7 @@ pub enum PolicyMode {
     Off,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnUninspected {
     Block,
     Detect,

@@ -82,6 +82,7 @@ const PARANOIA_LEVELS: [&str; 3] = [
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Recipe {
     mode: PolicyMode,
+    on_uninspected: OnUninspected,
     request_body_limit: Option<usize>,
     variables: Vec<(String, String)>,
     sources: Vec<RuleSource>,
@@ -141,7 +142,7 @@ fn read_policy(
             .error_with_help(section.at, message, Some(help));
     }
     let sources = rules.as_ref().and_then(read_sources);
-    let (mode, limit) = (mode?, limit?);
+    let (mode, limit, on_uninspected) = (mode?, limit?, on_uninspected?);
     let rules = match mode {
         PolicyMode::Off => {
             if let Some(item) = &mode_item {
@@ -153,6 +154,7 @@ fn read_policy(
         PolicyMode::Block | PolicyMode::Detect => {
             let recipe = Recipe {
                 mode,
+                on_uninspected,
                 request_body_limit: limit,
                 variables: variables.clone()?,
                 sources: sources?,
@@ -174,18 +176,21 @@ fn read_policy(
     Some(Policy {
         name: name.to_owned(),
         mode,
-        on_uninspected: on_uninspected?,
+        on_uninspected,
         request_body_limit: limit.or(of_rules).unwrap_or(REQUEST_BODY_LIMIT),
         rules,
     })
 }
 
 fn build(recipe: &Recipe, report: &Report) -> Option<Arc<RuleSet>> {
-    let mut builder = RuleSet::builder().engine(match recipe.mode {
-        PolicyMode::Block => EngineMode::On,
-        PolicyMode::Detect => EngineMode::DetectionOnly,
-        PolicyMode::Off => EngineMode::Off,
-    });
+    let mut builder = RuleSet::builder()
+        .front_door()
+        .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
+        .engine(match recipe.mode {
+            PolicyMode::Block => EngineMode::On,
+            PolicyMode::Detect => EngineMode::DetectionOnly,
+            PolicyMode::Off => EngineMode::Off,
+        });
     if let Some(limit) = recipe.request_body_limit {
         builder = builder.request_body_limit(limit);
     }

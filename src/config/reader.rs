@@ -41,6 +41,8 @@ pub(super) struct Placed<'s, T> {
 pub(super) struct Report {
     /// Beside a place in the order of files.
     found: RefCell<Vec<((usize, usize), Diagnostic)>>,
+    /// Where a file is no TOML; what was made of such places is not worth a second message.
+    broken: RefCell<HashSet<(usize, usize)>>,
     /// The foreign ones that were told.
     told: RefCell<HashSet<String>>,
 }
@@ -87,7 +89,11 @@ impl Source {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            report.error(self.at(span.start, span.end), error.message());
+            let place = (self.index, span.start);
+            report.broken.borrow_mut().insert(place);
+            let at = self.at(span.start, span.end);
+            let diagnostic = Diagnostic::error(at.location(), error.message());
+            report.found.borrow_mut().push((place, diagnostic));
         }
         table
     }
@@ -161,8 +167,10 @@ impl Report {
     }
 
     pub fn add(&self, at: At<'_>, diagnostic: Diagnostic) {
-        let key = (at.source.index, at.start);
-        self.found.borrow_mut().push((key, diagnostic));
+        let place = (at.source.index, at.start);
+        if !self.broken.borrow().contains(&place) {
+            self.found.borrow_mut().push((place, diagnostic));
+        }
     }
 
     /// A problem of a file that is not the configuration's own: told after those.
@@ -171,6 +179,10 @@ impl Report {
             let last = (usize::MAX, 0);
             self.found.borrow_mut().push((last, diagnostic));
         }
+    }
+
+    pub fn has_broken_files(&self) -> bool {
+        !self.broken.borrow().is_empty()
     }
 
     pub fn has_errors(&self) -> bool {
@@ -228,9 +240,11 @@ impl<'s, 'r> Section<'s, 'r> {
         Some(self.at.inside(found.span()))
     }
 
-    /// All keys and values, whatever they are.
+    /// All keys and values, whatever they are, as they stand in the file.
     pub fn entries(&self) -> impl Iterator<Item = (Placed<'s, &'s str>, Item<'s, 'r>)> {
-        self.table.iter().map(|(key, value)| {
+        let mut entries: Vec<_> = self.table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries.into_iter().map(|(key, value)| {
             let name = key.get_ref().as_ref();
             let key = Placed {
                 value: name,

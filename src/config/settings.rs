@@ -19,6 +19,8 @@ pub(super) struct Names<'s, T> {
     /// Like `upstream`, for messages.
     word: &'static str,
     entries: BTreeMap<&'s str, Entry<'s, T>>,
+    /// A name was asked for that is not here: it may be meant for an unused one.
+    missed: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl<'s, T> Names<'s, T> {
         Self {
             word,
             entries: BTreeMap::new(),
+            missed: false,
         }
     }
 
@@ -83,6 +86,7 @@ impl<'s, T> Names<'s, T> {
             entry.used = true;
             return entry.value.clone();
         }
+        self.missed = true;
         let help = did_you_mean(name.value, self.entries.keys().copied());
         let message = format!("there is no {} \"{}\"", self.word, name.value);
         report.error_with_help(name.at, message, help);
@@ -105,6 +109,9 @@ impl<'s, T> Names<'s, T> {
     }
 
     fn warn_unused(&self, report: &Report) {
+        if self.missed || report.has_broken_files() {
+            return;
+        }
         for (name, entry) in self.entries.iter().filter(|(_, entry)| !entry.used) {
             let message = format!("nothing uses {} \"{name}\"", self.word);
             report.warning(entry.at, message);

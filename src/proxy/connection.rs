@@ -24,8 +24,8 @@ use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::server::Front;
-use crate::config::{Listener, ListenerKind, SniPolicy};
-use crate::http::{Head, HeadError};
+use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
+use crate::http::{Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
 
 /// What is known of a connection.
@@ -160,7 +160,8 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         let parsed = match read {
             HeadRead::Complete(length) => {
                 let raw = buffer.split_to(length).freeze();
-                Head::parse(&raw).map(|head| Received::from_h1(raw, head))
+                let head = Head::parse_within(&raw, &head_limits(limits));
+                head.map(|head| Received::from_h1(raw, head))
             }
             HeadRead::Closed => return,
             HeadRead::TooSlow => Err(unreadable(408, "head_too_slow")),
@@ -236,6 +237,15 @@ fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
     head.put_slice(b"\r\n");
     head.put_slice(rest);
     head
+}
+
+/// The bytes are bounded as the listener says; the number of fields as [`HeadLimits`] does.
+fn head_limits(limits: &ListenerLimits) -> HeadLimits {
+    HeadLimits {
+        head: limits.head_bytes,
+        line: limits.head_bytes,
+        ..HeadLimits::default()
+    }
 }
 
 fn unreadable(status: u16, code: &'static str) -> HeadError {
@@ -328,7 +338,8 @@ impl HttpServerApp for Http2 {
         _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let ended = session.is_body_done();
-        match Received::from_h2(session.req_header(), ended) {
+        let limits = head_limits(&self.connection.listener.limits);
+        match Received::from_h2(session.req_header(), ended, &limits) {
             Ok(received) => {
                 let finished =
                     exchange::run(&self.front, &self.connection, received, session).await;
@@ -391,7 +402,8 @@ pub async fn serve_plain(
     let received = match read {
         HeadRead::Complete(length) => {
             let raw = buffer.split_to(length).freeze();
-            Head::parse(&raw).map(|head| Received::from_h1(raw, head))
+            let head = Head::parse_within(&raw, &head_limits(limits));
+            head.map(|head| Received::from_h1(raw, head))
         }
         HeadRead::Closed => return,
         HeadRead::TooSlow => Err(unreadable(408, "head_too_slow")),

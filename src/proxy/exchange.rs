@@ -12,6 +12,7 @@ use pingora::protocols::http::ServerSession;
 use uuid::Uuid;
 
 use super::admission::Reservation;
+use super::body;
 use super::connection::Connection;
 use super::forward::{PASSAGE, Passage, Report};
 use super::inspect::Inspector;
@@ -20,10 +21,9 @@ use super::received::Received;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 use super::replay::{Facts, Home, Parts, Replay};
 use super::server::Front;
-use super::{body, path};
 use crate::config::{ListenerLimits, PolicyMode, Route, SniPolicy};
 use crate::live::Snapshot;
-use crate::route::Lookup;
+use crate::route::{Lookup, normalize_host, path};
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, text};
 use crate::upstream::Failure;
 use crate::waf::Transaction;
@@ -124,8 +124,7 @@ impl Exchange {
         if let Some(inspector) = &mut self.inspector {
             inspector.request_body(&self.body)?;
         }
-        path::check(self.received.path(), route.pass_encoded_slashes)
-            .map_err(|fault| Refusal::page(400, fault.code()))?;
+        self.check_path(&route)?;
         self.passage(&route)
     }
 
@@ -137,9 +136,9 @@ impl Exchange {
         if tls.policy == SniPolicy::Any {
             return Ok(());
         }
-        let host = self.received.host().map(without_port);
+        let host = self.received.host().map(normalize_host);
         match (&tls.sni, host) {
-            (Some(sni), Some(host)) if host.eq_ignore_ascii_case(sni.as_bytes()) => Ok(()),
+            (Some(sni), Some(Some(host))) if host == *sni => Ok(()),
             // HTTP/1.0 may ask without a name; the handshake had one.
             (Some(_), None) if self.received.is_http10() => Ok(()),
             _ => Err(Refusal::page(421, "misdirected")),
@@ -165,9 +164,19 @@ impl Exchange {
             }
             Lookup::NotFound => Err(match path::check(self.received.path(), true) {
                 Ok(()) => Refusal::page(404, "no_route"),
-                Err(fault) => Refusal::page(400, fault.code()),
+                Err(fault) => Refusal::page(400, fault.code).because(fault.reason),
             }),
         }
+    }
+
+    fn check_path(&self, route: &Route) -> Result<(), Refusal> {
+        let checked = self.snapshot.config.routes.check_path(
+            &self.connection.listener.name,
+            self.received.host(),
+            self.received.path(),
+            route.pass_encoded_slashes,
+        );
+        checked.map_err(|fault| Refusal::page(400, fault.code).because(fault.reason))
     }
 
     fn begin_inspection(&mut self, route: &Route) {
@@ -491,33 +500,5 @@ fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
         name: &passage.pool.upstream.name,
         server: server.map(|s| s.name.clone()),
         attempts: report.attempts,
-    }
-}
-
-/// The name of an authority, without port and the root's dot.
-pub fn without_port(authority: &[u8]) -> &[u8] {
-    let name = match authority.first() {
-        Some(b'[') => authority.split_inclusive(|&b| b == b']').next(),
-        _ => authority.split(|&b| b == b':').next(),
-    };
-    let name = name.unwrap_or_default();
-    name.strip_suffix(b".").unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn authorities() {
-        for (authority, name) in [
-            ("a.test", "a.test"),
-            ("a.test:443", "a.test"),
-            ("a.test.:443", "a.test"),
-            ("[::1]:443", "[::1]"),
-            ("", ""),
-        ] {
-            assert_eq!(without_port(authority.as_bytes()), name.as_bytes());
-        }
     }
 }

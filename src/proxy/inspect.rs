@@ -7,7 +7,7 @@ use pingora::http::ResponseHeader;
 
 use super::received::Received;
 use super::refusal::Refusal;
-use crate::config::{OnUninspected, Policy, PolicyMode};
+use crate::config::{Policy, PolicyMode};
 use crate::telemetry::{WafFacts, text};
 use crate::waf::Transaction;
 
@@ -16,7 +16,6 @@ use crate::waf::Transaction;
 pub struct Inspector {
     transaction: Transaction,
     blocking: bool,
-    on_uninspected: OnUninspected,
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
@@ -28,7 +27,6 @@ impl Inspector {
         Self {
             transaction,
             blocking: policy.mode == PolicyMode::Block,
-            on_uninspected: policy.on_uninspected,
             time: Duration::ZERO,
             blocked: false,
         }
@@ -56,7 +54,7 @@ impl Inspector {
     /// Phase 2, with the whole body.
     ///
     /// # Errors
-    /// The rules stop the request, or they did not see all of it and the policy minds.
+    /// The rules stop the request; also where they could not see all of it and the policy minds.
     pub fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
         self.run(|transaction| {
             let seen = match transaction.wants_request_body() {
@@ -64,15 +62,7 @@ impl Inspector {
                 false => &[],
             };
             transaction.request_body(seen)
-        })?;
-        let inspection = self.transaction.request_inspection();
-        match inspection.reason {
-            Some(reason) if self.blocking && self.on_uninspected == OnUninspected::Block => {
-                self.blocked = true;
-                Err(Refusal::page(403, "uninspected").because(reason))
-            }
-            _ => Ok(()),
-        }
+        })
     }
 
     /// Phase 3.
@@ -94,7 +84,7 @@ impl Inspector {
 
     #[must_use]
     pub fn response_body_limit(&self) -> usize {
-        self.transaction.rules().response_body_limit()
+        self.transaction.response_body_limit()
     }
 
     /// Phase 4.

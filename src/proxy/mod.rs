@@ -2,7 +2,7 @@
 //!
 //! - `server` binds, accepts and drains; `admission` says who may come in
 //! - `connection` shakes hands and reads one head after the other; `head` reads the bytes
-//! - `received` is a request as it came; `path` says which paths are refused
+//! - `received` is a request as it came
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
 //! - `inspect` is the transaction with the rules
@@ -18,7 +18,6 @@ mod forward;
 mod head;
 mod inspect;
 mod outgoing;
-mod path;
 mod received;
 mod redirect;
 mod refusal;

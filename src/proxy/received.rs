@@ -7,9 +7,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use pingora::http::RequestHeader;
 
 use crate::config::IpNetwork;
-use crate::http::{BodyFraming, Head, HeadError};
+use crate::http::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
 
-/// A request head. What it says was checked by [`Head::parse`] or by [`Received::from_h2`].
+/// A request head. What it says was checked by [`Head::parse_within`] or by [`check_h2`].
 #[derive(Debug)]
 pub struct Received {
     raw: Bytes,
@@ -18,92 +18,82 @@ pub struct Received {
     path: Range<usize>,
     /// From the path to the end of the target.
     path_and_query: Range<usize>,
-    /// Of an absolute target.
-    authority: Option<Range<usize>>,
-    pub http2: bool,
 }
 
 impl Received {
-    /// An HTTP/1.x head that [`Head::parse`] took.
+    /// An HTTP/1.x head that was parsed from these bytes.
     #[must_use]
     pub fn from_h1(raw: Bytes, head: Head) -> Self {
-        let target = raw.get(head.target.clone()).unwrap_or_default();
-        let start = head.target.start;
-        let (authority, path_start) = match authority_of(target) {
-            Some(authority) => {
-                let end = start + authority.end;
-                (Some(start + authority.start..end), end)
-            }
-            None => (None, start),
+        let path_and_query = match &head.form {
+            TargetForm::Absolute { path, .. } => path.clone(),
+            TargetForm::Origin | TargetForm::Asterisk => head.target.clone(),
         };
-        let path_and_query = path_start..head.target.end;
         let rest = raw.get(path_and_query.clone()).unwrap_or_default();
         let path_length = memchr::memchr(b'?', rest).unwrap_or(rest.len());
         Self {
-            path: path_start..path_start + path_length,
+            path: path_and_query.start..path_and_query.start + path_length,
             path_and_query,
-            authority,
             raw,
             head,
-            http2: false,
         }
     }
 
-    /// The head of an HTTP/2 stream; cookies are joined into one field (RFC 9113, 8.2.3).
+    /// The head of an HTTP/2 stream, `ended` if it has no body. Cookies are joined into one field
+    /// (RFC 9113, 8.2.3).
     ///
     /// # Errors
-    /// What HTTP/2 forbids and pingora lets through.
-    pub fn from_h2(header: &RequestHeader, ended: bool) -> Result<Self, HeadError> {
+    /// What HTTP forbids.
+    pub fn from_h2(
+        header: &RequestHeader,
+        ended: bool,
+        limits: &HeadLimits,
+    ) -> Result<Self, HeadError> {
+        let authority = header.uri.authority().map(|a| a.as_str().as_bytes());
+        let pseudo = H2Head {
+            method: header.method.as_str().as_bytes(),
+            scheme: header.uri.scheme_str().map(str::as_bytes),
+            authority,
+            path: Some(header.raw_path()),
+            protocol: None,
+        };
+        let fields = header.headers.iter();
+        let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        check_h2(&pseudo, fields, limits)?;
+
         let mut writer = HeadWriter::default();
-        let method = writer.put(header.method.as_str().as_bytes());
+        let method = writer.put(pseudo.method);
         writer.raw.put_u8(b' ');
         let target = writer.put(header.raw_path());
         writer.raw.put_u8(b' ');
         let protocol = writer.put(b"HTTP/2.0");
         let line = 0..writer.raw.len();
         writer.raw.put_slice(b"\r\n");
-
-        if let Some(authority) = header.uri.authority()
+        if let Some(authority) = authority
             && !header.headers.contains_key(::http::header::HOST)
         {
-            writer.field(b"host", &[authority.as_str().as_bytes()]);
+            writer.field(b"host", &[authority]);
         }
-        let mut length = None;
         for name in header.headers.keys() {
             let values = header.headers.get_all(name).iter();
             let values: Vec<&[u8]> = values.map(::http::HeaderValue::as_bytes).collect();
-            match name.as_str() {
-                "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding"
-                | "upgrade" => return Err(forbidden("connection_header_in_h2")),
-                "te" if values.iter().any(|v| !v.eq_ignore_ascii_case(b"trailers")) => {
-                    return Err(forbidden("te_in_h2"));
-                }
-                "host" if values.len() > 1 => return Err(forbidden("several_hosts")),
-                "content-length" => length = Some(content_length(&values)?),
-                _ => {}
-            }
             writer.field(name.as_str().as_bytes(), &values);
         }
         writer.raw.put_slice(b"\r\n");
-        let body = match length {
-            _ if ended => BodyFraming::None,
-            Some(length) => BodyFraming::Length(length),
-            // HTTP/2 frames bodies of any length.
-            None => BodyFraming::Chunked,
-        };
         let head = Head {
+            form: match header.raw_path() {
+                b"*" => TargetForm::Asterisk,
+                _ => TargetForm::Origin,
+            },
+            host: writer.find(b"host"),
+            body: body_framing(header, ended),
+            length: writer.raw.len(),
+            headers: writer.headers,
             line,
             method,
             target,
             protocol,
-            headers: writer.headers,
-            body,
-            length: writer.raw.len(),
         };
-        Ok(Self {
-            http2: true,
-            ..Self::from_h1(writer.raw.freeze(), head)
-        })
+        Ok(Self::from_h1(writer.raw.freeze(), head))
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {
@@ -160,13 +150,17 @@ impl Received {
         }
     }
 
-    /// The authority that is asked for: an absolute target's before the Host field's.
+    /// The authority that is asked for.
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {
-        match &self.authority {
-            Some(authority) => Some(self.at(authority)),
-            None => self.header(b"host").filter(|host| !host.is_empty()),
-        }
+        // Host and an absolute target's authority are the same where both are there.
+        let range = match &self.head.form {
+            TargetForm::Absolute { authority, .. } => Some(authority),
+            TargetForm::Origin | TargetForm::Asterisk => self.head.host.as_ref(),
+        };
+        range
+            .map(|range| self.at(range))
+            .filter(|host| !host.is_empty())
     }
 
     /// Names and values in order, as received.
@@ -230,36 +224,15 @@ impl Received {
     }
 }
 
-/// `http://host/path` as the range of `host`.
-fn authority_of(target: &[u8]) -> Option<Range<usize>> {
-    let scheme = ["http://", "https://"].into_iter().find(|s| {
-        target
-            .get(..s.len())
-            .is_some_and(|t| t.eq_ignore_ascii_case(s.as_bytes()))
-    })?;
-    let rest = target.get(scheme.len()..)?;
-    let length = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
-    Some(scheme.len()..scheme.len() + length.unwrap_or(rest.len()))
-}
-
-fn content_length(values: &[&[u8]]) -> Result<u64, HeadError> {
-    let [value] = values else {
-        return Err(forbidden("several_content_lengths"));
-    };
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|_| digits)
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| forbidden("bad_content_length"))
-}
-
-fn forbidden(code: &'static str) -> HeadError {
-    HeadError {
-        status: 400,
-        code,
-        reason: code.replace('_', " "),
+/// HTTP/2 frames bodies of any length, so only a field can tell it beforehand.
+fn body_framing(header: &RequestHeader, ended: bool) -> BodyFraming {
+    if ended {
+        return BodyFraming::None;
     }
+    let length = header.headers.get(::http::header::CONTENT_LENGTH);
+    length
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map_or(BodyFraming::Chunked, BodyFraming::Length)
 }
 
 #[derive(Default)]
@@ -285,6 +258,12 @@ impl HeadWriter {
         }
     }
 
+    fn find(&self, name: &[u8]) -> Option<Range<usize>> {
+        let mut fields = self.headers.iter();
+        let found = fields.find(|(n, _)| self.raw.get(n.clone()) == Some(name));
+        found.map(|(_, value)| value.clone())
+    }
+
     fn one_field(&mut self, name: &[u8], value: &[u8]) {
         let name = self.put(name);
         self.raw.put_slice(b": ");
@@ -298,63 +277,38 @@ impl HeadWriter {
 mod tests {
     use super::*;
 
-    fn received(target: &str, host: &str) -> Received {
-        let raw = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        let target_end = 4 + target.len();
-        let name = target_end + 11;
-        let head = Head {
-            line: 0..target_end + 9,
-            method: 0..3,
-            target: 4..target_end,
-            protocol: target_end + 1..target_end + 9,
-            headers: vec![(name..name + 4, name + 6..name + 6 + host.len())],
-            body: BodyFraming::None,
-            length: raw.len(),
-        };
-        Received::from_h1(raw.into(), head)
-    }
-
     #[test]
     fn targets() {
         for (target, path, origin, host) in [
             ("/a?b", "/a", "/a?b", "h"),
             ("/a?b?c", "/a", "/a?b?c", "h"),
-            ("http://x:1/a?b", "/a", "/a?b", "x:1"),
-            ("HTTPS://x", "/", "/", "x"),
-            ("http://x?q", "/", "/?q", "x"),
-            ("*", "*", "*", "h"),
+            ("http://h/a?b", "/a", "/a?b", "h"),
+            ("http://h", "/", "/", "h"),
+            ("http://h?q", "/", "/?q", "h"),
         ] {
-            let r = received(target, "h");
+            let raw = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+            let head = Head::parse(raw.as_bytes()).unwrap();
+            let r = Received::from_h1(raw.into(), head);
             assert_eq!(r.path(), path.as_bytes(), "{target}");
-            assert_eq!(r.origin_form(), origin.as_bytes(), "{target}");
+            assert_eq!(*r.origin_form(), *origin.as_bytes(), "{target}");
             assert_eq!(r.host(), Some(host.as_bytes()), "{target}");
         }
     }
 
     #[test]
     fn h2_heads_read_like_h1() {
-        let mut header = RequestHeader::build("POST", b"/a?b", None).unwrap();
-        header.append_header("host", "x").unwrap();
+        let uri = "https://x/a?b".parse().unwrap();
+        let mut header = RequestHeader::build("POST", b"/", None).unwrap();
+        header.set_uri(uri);
         header.append_header("cookie", "a=1").unwrap();
         header.append_header("cookie", "b=2").unwrap();
         header.append_header("content-length", "3").unwrap();
-        let r = Received::from_h2(&header, false).unwrap();
+        let r = Received::from_h2(&header, false, &HeadLimits::default()).unwrap();
         assert_eq!(r.line(), b"POST /a?b HTTP/2.0");
         assert_eq!(r.header(b"cookie"), Some(&b"a=1; b=2"[..]));
+        assert_eq!(r.host(), Some(&b"x"[..]));
         assert_eq!(r.framing(), BodyFraming::Length(3));
-        for (name, value) in [
-            ("connection", "close"),
-            ("transfer-encoding", "chunked"),
-            ("te", "gzip"),
-            ("content-length", "2, 2"),
-            ("content-length", "+2"),
-        ] {
-            let mut header = RequestHeader::build("POST", b"/", None).unwrap();
-            header.append_header(name, value).unwrap();
-            assert!(
-                Received::from_h2(&header, false).is_err(),
-                "{name}: {value}"
-            );
-        }
+        header.append_header("te", "gzip").unwrap();
+        assert!(Received::from_h2(&header, false, &HeadLimits::default()).is_err());
     }
 }

@@ -9,12 +9,11 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::connection::serve_plain;
-use super::exchange::without_port;
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::server::Front;
 use crate::config::{Listener, ListenerKind};
-use crate::http::HeadError;
+use crate::http::{HeadError, split_port};
 use crate::telemetry::{AccessRecord, Timing, text};
 
 pub async fn serve(front: Arc<Front>, listener: Arc<Listener>, tcp: TcpStream, client: SocketAddr) {
@@ -86,7 +85,7 @@ fn say(front: &Front, listener: &Listener, received: &Result<Received, HeadError
 
 fn location(host: &[u8], port: u16, target: &[u8]) -> Vec<u8> {
     let mut location = b"https://".to_vec();
-    location.extend_from_slice(without_port(host));
+    location.extend_from_slice(split_port(host).map_or(host, |(name, _)| name));
     if port != 443 {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }

@@ -9,7 +9,7 @@ use openssl::ssl::{
     SslOptions, SslRef, SslVersion,
 };
 
-use super::CertifiedKey;
+use super::{CertifiedKey, Resolver};
 use crate::config::SniPolicy;
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -26,10 +26,12 @@ pub fn acceptor(
     certificates: &[Arc<CertifiedKey>],
     sni: SniPolicy,
 ) -> Result<SslAcceptor, ErrorStack> {
-    let mut contexts = Contexts::default();
-    for certified in certificates {
-        contexts.add(certified, context(listener, certified)?);
-    }
+    let resolver = Resolver::new(certificates);
+    let contexts = certificates
+        .iter()
+        .map(|certified| Ok((certified.digest, context(listener, certified)?)))
+        .collect::<Result<HashMap<_, _>, ErrorStack>>()?;
+    let contexts = Contexts { resolver, contexts };
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     configure(&mut builder, listener)?;
     if let Some(first) = certificates.first() {
@@ -44,46 +46,24 @@ pub fn acceptor(
     Ok(builder.build())
 }
 
-/// The contexts of a listener by the names of their certificates, lower case.
-#[derive(Default)]
 struct Contexts {
-    exact: HashMap<String, SslContext>,
-    /// `*.example.com` as `example.com`.
-    wildcard: HashMap<String, SslContext>,
+    resolver: Resolver,
+    /// By the digest of what they present.
+    contexts: HashMap<[u8; 32], SslContext>,
 }
 
 impl Contexts {
-    /// The first certificate of a name keeps it.
-    fn add(&mut self, certified: &CertifiedKey, context: SslContext) {
-        for name in &certified.names {
-            let (map, name) = match name.strip_prefix("*.") {
-                Some(parent) => (&mut self.wildcard, parent),
-                None => (&mut self.exact, name.as_str()),
-            };
-            map.entry(name.to_ascii_lowercase())
-                .or_insert_with(|| context.clone());
-        }
-    }
-
     fn select(&self, ssl: &mut SslRef, policy: SniPolicy) -> Result<(), SniError> {
-        let name = ssl.servername(NameType::HOST_NAME);
-        let found = name.and_then(|name| self.find(name)).cloned();
+        let certified = self.resolver.resolve(ssl.servername(NameType::HOST_NAME));
+        let found = certified.and_then(|certified| self.contexts.get(&certified.digest));
         match (found, policy) {
             (Some(context), _) => ssl
-                .set_ssl_context(&context)
+                .set_ssl_context(context)
                 .map_err(|_| SniError::ALERT_FATAL),
             // NOACK would leave the name out of the session, and 421 needs it.
             (None, SniPolicy::Any) => Ok(()),
             (None, SniPolicy::Strict) => Err(SniError::ALERT_FATAL),
         }
-    }
-
-    fn find(&self, name: &str) -> Option<&SslContext> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        self.exact.get(&name).or_else(|| {
-            let (_, parent) = name.split_once('.')?;
-            self.wildcard.get(parent)
-        })
     }
 }
 

@@ -40,12 +40,12 @@ impl CertifiedKey {
     pub fn load(chain: &Path, key: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
         let chain_pem = read(chain, Part::Chain, findings);
         let key_pem = read(key, Part::Key, findings);
-        if key_pem.is_some() {
+        let chain = chain_pem.and_then(|pem| parse_chain(&pem, chain, findings));
+        let parsed = key_pem.and_then(|pem| keep(parse_key(&pem, key), findings));
+        if parsed.is_some() {
             findings.extend(readable_by_others(key));
         }
-        let chain = chain_pem.and_then(|pem| parse_chain(&pem, chain, findings));
-        let key = key_pem.and_then(|pem| keep(parse_key(&pem, key), findings));
-        Self::assemble(chain?, key?, findings)
+        Self::assemble(chain?, parsed?, findings)
     }
 
     /// Like [`CertifiedKey::load`], from memory, without warnings.

@@ -1,13 +1,11 @@
 //! x509 reasons in words: what a certificate is, and why it was not taken.
 
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
 
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::nid::Nid;
-use openssl::x509::{X509NameRef, X509Ref, X509VerifyResult};
+use openssl::x509::{X509Ref, X509VerifyResult};
 
-use crate::telemetry::rfc3339;
+pub use super::materials::{name_text, time_text};
 
 /// X509_V_ERR_HOSTNAME_MISMATCH
 const HOSTNAME_MISMATCH: i32 = 62;
@@ -43,23 +41,6 @@ impl CertificateFault {
     }
 }
 
-/// `CN=Corp CA 2026, O=Corp`: the common name first, then the rest as it stands.
-#[must_use]
-pub fn name(name: &X509NameRef) -> String {
-    let mut common = Vec::new();
-    let mut rest = Vec::new();
-    for entry in name.entries() {
-        let key = entry.object().nid().short_name().unwrap_or("?");
-        let value = String::from_utf8_lossy(entry.data().as_slice()).into_owned();
-        match entry.object().nid() {
-            Nid::COMMONNAME => common.push(format!("{key}={value}")),
-            _ => rest.push(format!("{key}={value}")),
-        }
-    }
-    common.append(&mut rest);
-    common.join(", ")
-}
-
 /// What a certificate may be used for: DNS names, then `IP:` addresses; the common name, marked
 /// so, where it has neither.
 #[must_use]
@@ -90,20 +71,6 @@ pub fn address(bytes: &[u8]) -> Option<std::net::IpAddr> {
         return Some(v4.into());
     }
     <[u8; 16]>::try_from(bytes).ok().map(Into::into)
-}
-
-/// A certificate's date as RFC 3339; as OpenSSL prints it where it lies before 1970.
-#[must_use]
-pub fn date(time: &Asn1TimeRef) -> String {
-    let seconds = Asn1Time::from_unix(0)
-        .and_then(|epoch| epoch.diff(time))
-        .ok()
-        .map(|d| i64::from(d.days) * 86_400 + i64::from(d.secs))
-        .and_then(|seconds| u64::try_from(seconds).ok());
-    match seconds {
-        Some(seconds) => rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)).replace(".000Z", "Z"),
-        None => time.to_string(),
-    }
 }
 
 /// `"a", "b" and 3 more`; `nothing` for no names at all.

@@ -153,7 +153,7 @@ fn client(upstream: &Upstream, complaint: &Arc<Mutex<Option<Failure>>>) -> Resul
         .trust
         .certificates
         .iter()
-        .map(|ca| reason::name(ca.subject_name()))
+        .map(|ca| reason::name_text(ca.subject_name()))
         .collect();
     let (name, bundle) = (tls.server_name.clone(), tls.trust.name.clone());
     let complaint = Arc::clone(complaint);
@@ -180,8 +180,8 @@ fn refused(store: &X509StoreContextRef, name: &str, bundle: &str, trusted: &[Str
     let result: X509VerifyResult = store.error();
     let fault = CertificateFault::of(result);
     let certificate = store.current_cert();
-    let issuer = certificate.map_or_else(String::new, |c| reason::name(c.issuer_name()));
-    let subject = certificate.map_or_else(String::new, |c| reason::name(c.subject_name()));
+    let issuer = certificate.map_or_else(String::new, |c| reason::name_text(c.issuer_name()));
+    let subject = certificate.map_or_else(String::new, |c| reason::name_text(c.subject_name()));
     let words = match fault {
         CertificateFault::Untrusted => format!(
             "certificate not trusted: {} (issuer \"{issuer}\"; trust bundle \"{bundle}\" has {})",
@@ -194,11 +194,11 @@ fn refused(store: &X509StoreContextRef, name: &str, bundle: &str, trusted: &[Str
         ),
         CertificateFault::Expired => format!(
             "certificate expired at {} (subject \"{subject}\")",
-            certificate.map_or_else(String::new, |c| reason::date(c.not_after()))
+            certificate.map_or_else(String::new, |c| reason::time_text(c.not_after()))
         ),
         CertificateFault::NotYetValid => format!(
             "certificate is not valid before {} (subject \"{subject}\")",
-            certificate.map_or_else(String::new, |c| reason::date(c.not_before()))
+            certificate.map_or_else(String::new, |c| reason::time_text(c.not_before()))
         ),
         CertificateFault::Weak => {
             format!(

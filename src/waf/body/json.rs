@@ -13,7 +13,7 @@
 
 use std::io::Write;
 
-use super::{BodyError, Sink, hex_value};
+use super::{BodyError, Sink, hex_value, work};
 
 /// The longest name of an argument, in bytes.
 pub const LONGEST_NAME: usize = 16 * 1024;
@@ -133,6 +133,7 @@ impl Parser<'_, '_, '_> {
     fn document(&mut self) -> Result<(), Failure> {
         let mut expect = Expect::Value;
         loop {
+            work::add(1);
             self.skip_blanks();
             let Some(&byte) = self.input.get(self.at) else {
                 return match (expect, self.open.is_empty()) {
@@ -355,6 +356,7 @@ impl Parser<'_, '_, '_> {
                 self.at = self.input.len();
                 return self.fail("parse error: premature EOF");
             };
+            work::add(length + 1);
             self.at += length;
             match rest[length] {
                 b'"' => {
@@ -440,6 +442,7 @@ impl Parser<'_, '_, '_> {
 
     fn skip_one(&mut self, wanted: impl Fn(u8) -> bool) -> bool {
         let found = self.input.get(self.at).is_some_and(|&b| wanted(b));
+        work::add(1);
         self.at += usize::from(found);
         found
     }

@@ -14,6 +14,7 @@ pub mod xml;
 
 #[cfg(test)]
 mod mutate;
+mod work;
 
 use std::fmt;
 

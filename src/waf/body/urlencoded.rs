@@ -4,7 +4,7 @@
 //! piece without `=` is a name with an empty value; an empty piece between two separators is an
 //! argument whose name and value are empty.
 
-use super::{Sink, hex_value};
+use super::{Sink, hex_value, work};
 
 /// What [`parse`] noticed beside the arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub fn parse(input: &[u8], separator: u8, limit_arguments: usize, sink: &mut Sin
             Some(end) => (&rest[..end], &rest[end + 1..]),
             None => (rest, &[][..]),
         };
+        work::add(piece.len() + 1);
         let (name, value) = split_once(piece, b'=');
         let name = decode(name, &mut name_buffer, &mut outcome.invalid_encoding);
         let value = decode(value, &mut value_buffer, &mut outcome.invalid_encoding);
@@ -168,6 +169,15 @@ mod tests {
                 (count, truncated),
                 "{input}"
             );
+        }
+    }
+
+    #[test]
+    fn work_is_linear() {
+        for unit in ["&", "=", "%", "a=%4&", "+=&"] {
+            work::assert_linear("", unit, 2, |body| {
+                parse(body, b'&', usize::MAX, &mut |_, _| {});
+            });
         }
     }
 

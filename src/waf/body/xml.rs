@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::BodyError;
+use super::{BodyError, work};
 
 /// What is read at most; past it the document is in error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +135,7 @@ impl<'l> Parser<'l> {
                     });
                 }
             };
+            work::add(position(reader.buffer_position()) - start);
             self.event(&event, start, &input[start..])
                 .map_err(|text| Failure {
                     text,
@@ -198,6 +199,7 @@ impl<'l> Parser<'l> {
         for attribute in element.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let name = attribute.key.as_ref();
+            work::add(name.len() + attribute.value.len());
             check_name(name)?;
             if !names.insert(attribute.key.0) {
                 return Err(format!(

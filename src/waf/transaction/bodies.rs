@@ -196,10 +196,7 @@ impl Transaction {
         self.request.body.multipart_filename = self.text.push(&found.filename);
         self.request.body.multipart = Some(found.flags);
         if let Some(error) = &found.error {
-            self.body_error(&BodyError {
-                message: format!("Multipart parsing error: {}", error.message),
-                offset: error.offset,
-            });
+            self.body_error(error);
         }
     }
 

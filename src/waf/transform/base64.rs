@@ -1,6 +1,5 @@
 //! `base64Decode`, `base64DecodeExt` and `base64Encode`.
 
-use super::members;
 use crate::waf::byteset::ByteSet;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -84,7 +83,7 @@ pub(super) fn encode(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 pub(super) fn encode_image(present: &ByteSet) -> ByteSet {
-    if members(present).next().is_none() {
+    if present.is_empty() {
         return ByteSet::EMPTY;
     }
     ByteSet::of(ALPHABET).with(b'=')

@@ -178,6 +178,27 @@ fn names_are_bounded_each_and_in_total() {
 }
 
 #[test]
+fn work_is_linear() {
+    for unit in [
+        "[",
+        "{\"a\":",
+        "[[],",
+        "\\n",
+        "1,",
+        "{\"\":{},",
+        " ",
+        "1",
+        "\"\\u0000\",",
+    ] {
+        for start in ["", "[", "\"", "[\""] {
+            work::assert_linear(start, unit, 6, |body| {
+                let _ = parse(body, usize::MAX, usize::MAX, &mut |_, _| {});
+            });
+        }
+    }
+}
+
+#[test]
 fn hostile_input_gives_a_bounded_answer() {
     for unit in [
         "[",

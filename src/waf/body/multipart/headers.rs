@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::{excerpt, is_space};
+use super::super::{excerpt, is_space, work};
 use super::{Flags, LONGEST_HEADER};
 
 /// What was read of a part's headers so far.
@@ -102,6 +102,7 @@ impl<'b> Headers<'b> {
 
     /// The value of the header of this name, in any case.
     pub(super) fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        work::add(self.fields.len());
         self.fields
             .iter()
             .find(|field| field.line[..field.name].eq_ignore_ascii_case(name))

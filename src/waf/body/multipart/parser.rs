@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use super::super::excerpt;
+use super::super::{excerpt, work};
 use super::boundary::Boundary;
 use super::disposition::{self, Disposition};
 use super::headers::Headers;
@@ -108,6 +108,7 @@ impl<'p, 'b> Parser<'p, 'b> {
 
     /// One line with its line end, which starts at `at`.
     fn line(&mut self, at: usize, line: &'b [u8]) -> Result<(), Failure> {
+        work::add(line.len());
         match self.look_at(line) {
             Line::Boundary { is_final, end } => {
                 self.note_line_end_before();

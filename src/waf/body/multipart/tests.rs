@@ -1,4 +1,5 @@
 use super::super::mutate::mutations;
+use super::super::work;
 use super::*;
 
 const TYPE: &[u8] = b"multipart/form-data; boundary=b";
@@ -592,6 +593,29 @@ fn bounds_parts_and_files() {
         parse("--b\r\nA: 1\r\nB: 2\r\n").0,
         "Too many part headers (limit 1)."
     );
+}
+
+#[test]
+fn work_is_linear() {
+    let limits = Limits {
+        parts: usize::MAX,
+        files: 100,
+        headers_per_part: 32,
+    };
+    let part = format!("--b\r\n{FIELD}\r\n");
+    for unit in [
+        "--b\r\n",
+        "\n",
+        "--",
+        "-- \t",
+        "X: 1\r\n",
+        "--b\r\nX: 1\r\n y\r\n",
+        &part,
+    ] {
+        for start in ["", &part, "--b\r\n"] {
+            work::assert_linear(start, unit, 2, |body| drop(parse(TYPE, body, &limits)));
+        }
+    }
 }
 
 #[test]

@@ -183,6 +183,27 @@ fn bounds_depth_and_attributes() {
 }
 
 #[test]
+fn work_is_linear() {
+    let limits = Limits {
+        depth: usize::MAX,
+        attributes: usize::MAX,
+    };
+    for unit in [
+        "<a>",
+        "<a b='&amp;'>",
+        "&lt;",
+        "<![CDATA[]]>",
+        "<!---->",
+        "<a/>",
+        "]]>",
+        "x",
+        "<?p?>",
+    ] {
+        work::assert_linear("<r>", unit, 3, |body| drop(parse(body, &limits)));
+    }
+}
+
+#[test]
 fn hostile_input_gives_no_more_than_it_holds() {
     let limits = Limits {
         depth: usize::MAX,

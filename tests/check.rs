@@ -1,0 +1,139 @@
+//! `drawbridge check` as a user runs it: what it says, where, and how it exits.
+#![cfg(feature = "front")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use drawbridge::tls::issue::{Authority, LeafOptions};
+
+const GOOD: &str = r#"[listeners.public]
+bind = ["127.0.0.1:8443"]
+certificates = [{ chain = "api.pem", key = "api.key" }]
+[trust.onprem]
+ca = ["ca.pem"]
+[upstreams.orders]
+servers = ["127.0.0.1:9443"]
+tls = { server_name = "orders.corp.test", trust = "onprem" }
+[policies.default]
+mode = "detect"
+rules = ["@baseline"]
+[[routes]]
+name = "orders"
+hosts = ["api.demo.test"]
+paths = ["/orders/"]
+listeners = ["public"]
+upstream = "orders"
+policy = "default"
+"#;
+
+#[test]
+fn exit_codes_and_streams() {
+    let folder = Folder::new("exit");
+    folder.write("good.toml", GOOD);
+    folder.write("warned.toml", &GOOD.replace("\"detect\"", "\"off\""));
+    folder.write(
+        "bad.toml",
+        &GOOD.replace("upstream = \"orders\"", "upstream = \"order\""),
+    );
+    for (arguments, code, out, err) in [
+        (&["--config", "good.toml"][..], 0, "good.toml: ok\n", ""),
+        (
+            &["--config", "warned.toml"],
+            0,
+            "warned.toml: ok, 1 warning\n",
+            "warned.toml:10:8: warning: policy \"default\" is off: nothing is inspected\n10 | mode = \"off\"\n   |        ^^^^^\n",
+        ),
+        (
+            &["--config", "bad.toml"],
+            1,
+            "bad.toml: 1 error\n",
+            "bad.toml:17:12: error: there is no upstream \"order\"\n17 | upstream = \"order\"\n   |            ^^^^^^^\n  help: did you mean \"orders\"?\n",
+        ),
+        (
+            &["--config", "none.toml"],
+            1,
+            "none.toml: 1 error\n",
+            "none.toml:1:1: error: cannot read the configuration: there is no such file\n",
+        ),
+    ] {
+        let output = folder.check(arguments);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            err,
+            "{arguments:?}"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            out,
+            "{arguments:?}"
+        );
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+    for usage in [&[][..], &["--config"], &["--confg", "good.toml"]] {
+        assert_eq!(folder.check(usage).status.code(), Some(2), "{usage:?}");
+    }
+}
+
+#[test]
+fn machines_read_json() {
+    let folder = Folder::new("json");
+    folder.write("bad.toml", &GOOD.replace("mode", "mod"));
+    let output = folder.check(&["--config", "bad.toml", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert_eq!(report["errors"], 2);
+    let problem = &report["problems"][1];
+    assert_eq!(problem["file"], "bad.toml");
+    assert_eq!(
+        (&problem["line"], &problem["column"]),
+        (&10.into(), &1.into())
+    );
+    assert_eq!(
+        problem["message"],
+        "unknown key \"mod\" in policy \"default\""
+    );
+    assert_eq!(problem["help"], "did you mean \"mode\"?");
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("drawbridge-check-{}-{name}", std::process::id());
+        let folder = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&folder.0).unwrap();
+        let authority = Authority::new("CA", 30).unwrap();
+        let leaf = authority.leaf(&["api.demo.test"], &LeafOptions::default());
+        leaf.unwrap()
+            .write(&folder.0.join("api.pem"), &folder.0.join("api.key"))
+            .unwrap();
+        fs::write(
+            folder.0.join("ca.pem"),
+            authority.certificate_pem().unwrap(),
+        )
+        .unwrap();
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_drawbridge"))
+            .arg("check")
+            .args(arguments)
+            .current_dir(&self.0)
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
