@@ -10,6 +10,7 @@ mod propose;
 mod report;
 mod request;
 mod response;
+mod trace;
 mod tx;
 mod values;
 
@@ -28,6 +29,7 @@ use propose::Proposals;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
+pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
 pub(super) use tx::atoi;
 
@@ -122,6 +124,7 @@ pub struct Transaction {
     audit_relevant: bool,
     interruption: Option<Interruption>,
     trace: bool,
+    trace_events: Vec<TraceEvent>,
 }
 
 #[derive(Debug)]
@@ -218,6 +221,7 @@ impl Transaction {
             audit_relevant: false,
             interruption: None,
             trace: false,
+            trace_events: Vec::new(),
             rules,
         }
     }
