@@ -292,6 +292,8 @@ impl Exchange {
             session.set_read_timeout(None);
         }
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
+        // A client that takes nothing for so long is gone.
+        session.set_write_timeout(Some(self.limits().idle_timeout));
         let facts = Facts {
             request_id: self.id.clone(),
             accept: passage.accept.clone(),
