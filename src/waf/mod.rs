@@ -11,6 +11,7 @@ pub mod transform;
 mod compile;
 mod macros;
 mod persistent;
+mod prefilter;
 mod rule;
 mod ruleset;
 mod settings;

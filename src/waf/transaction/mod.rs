@@ -5,6 +5,8 @@ mod effects;
 mod evaluate;
 mod expand;
 mod memo;
+mod probe;
+mod propose;
 mod report;
 mod request;
 mod response;
@@ -22,6 +24,8 @@ use super::rule::{AuditEngine, Disruptive, Processor, RuleSelection};
 use super::ruleset::RuleSet;
 use super::variables::{Slice, Target, Text, Value, Variable};
 use memo::Memo;
+pub(super) use probe::probe;
+use propose::Proposals;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
@@ -101,6 +105,11 @@ pub struct Transaction {
     removed_targets: Vec<(Arc<RuleSelection>, Target)>,
     matching: Matching,
     memo: Memo,
+    proposals: Proposals,
+    /// Reused where values are collected.
+    values: Vec<Value>,
+    /// Rules that were reached, where someone asks.
+    reached: Option<RuleSelection>,
     /// Values of the stable target lists of this phase, by list.
     lists: Vec<Option<(u32, u32)>>,
     listed: Vec<Value>,
@@ -198,6 +207,9 @@ impl Transaction {
             removed_targets: Vec::new(),
             matching: Matching::default(),
             memo: Memo::default(),
+            proposals: Proposals::default(),
+            values: Vec::new(),
+            reached: None,
             lists: vec![None; rules.list_count],
             listed: Vec::new(),
             captures: Captures::default(),
