@@ -71,6 +71,9 @@ impl Transaction {
             self.unrecorded += 1;
             return;
         }
+        if let Some((value, _)) = matched {
+            self.trace_found(rules, rule, value.text);
+        }
         let about = &rule.about;
         let message = self.expand_optional(rules, about.message.as_ref());
         let data = self.expand_optional(rules, about.data.as_ref());
