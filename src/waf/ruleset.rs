@@ -33,6 +33,7 @@ pub struct RuleSetBuilder {
     request_body_limit: Option<usize>,
     front_door: bool,
     block_uninspected: bool,
+    unmasked: bool,
     store: Option<Arc<Store>>,
 }
 
@@ -54,6 +55,7 @@ pub struct RuleSet {
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
+    unmasked: bool,
     constants: Constants,
 }
 
@@ -118,6 +120,12 @@ impl RuleSet {
     #[must_use]
     pub fn response_body_limit(&self) -> usize {
         self.settings.response_body_limit
+    }
+
+    /// Whether secrets are masked in whatever is told of a transaction.
+    #[must_use]
+    pub fn masks(&self) -> bool {
+        !self.unmasked
     }
 
     /// Every rule in load order.
@@ -243,6 +251,13 @@ impl RuleSetBuilder {
         self
     }
 
+    /// Leaves secrets in matched rules, log lines and audit records; for one's own test requests.
+    #[must_use]
+    pub fn unmasked(mut self) -> Self {
+        self.unmasked = true;
+        self
+    }
+
     /// Persistent collections that outlive this rule set.
     #[must_use]
     pub fn store(mut self, store: Arc<Store>) -> Self {
@@ -284,6 +299,7 @@ impl RuleSetBuilder {
         Ok(Arc::new(RuleSet {
             constants,
             block_uninspected: self.block_uninspected,
+            unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,
             rules: compiled.rules,

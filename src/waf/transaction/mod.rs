@@ -1,9 +1,11 @@
 //! [`Transaction`]: one request's way through the phases.
 
+mod audit;
 mod bodies;
 mod effects;
 mod evaluate;
 mod expand;
+mod masking;
 mod memo;
 mod report;
 mod request;
@@ -16,15 +18,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::EngineMode;
+use super::audit::Marks;
 use super::operators::Captures;
 use super::rule::{AuditEngine, Disruptive, Processor, RuleSelection};
 use super::ruleset::RuleSet;
 use super::variables::{Slice, Target, Text, Value, Variable};
+use masking::Known;
 use memo::Memo;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
 use tx::TxStore;
+pub(crate) use values::Clock;
 pub(super) use tx::atoi;
 
 /// `ModSecurity`'s five processing phases.
@@ -107,6 +112,9 @@ pub struct Transaction {
     scratch: Vec<u8>,
     highest_severity: u8,
     matched_rules: Vec<MatchedRule>,
+    /// Which bytes of `text` are secret.
+    marks: Marks,
+    known: Option<Known>,
     /// Matches beyond what is recorded.
     unrecorded: u64,
     limits_hit: u32,
@@ -202,6 +210,8 @@ impl Transaction {
             scratch: Vec::new(),
             highest_severity: 255,
             matched_rules: Vec::new(),
+            marks: Marks::default(),
+            known: None,
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,
@@ -260,6 +270,8 @@ impl Transaction {
     /// Phase 5; always last, also after an interruption.
     pub fn finish(&mut self) {
         self.run(Phase::Logging);
+        let rules = Arc::clone(&self.rules);
+        self.mask_late(&rules);
     }
 
     /// What ended it, if anything did.
