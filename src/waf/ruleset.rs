@@ -306,7 +306,7 @@ impl RuleSetBuilder {
             touched: compiled.touched,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
-            literals: compiled.shared.literals,
+            literals: compiled.shared.literals.freeze(),
             names: compiled.shared.names,
             chains: compiled.shared.chains,
             initial: compiled.initial,

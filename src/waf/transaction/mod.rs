@@ -167,8 +167,7 @@ impl Transaction {
         unique_id: &str,
     ) -> Self {
         let settings = rules.settings();
-        let mut text = Text::with_capacity(rules.literals.len() + 8192);
-        text.append(&rules.literals);
+        let text = rules.literals.share(8192);
         let mut tx = TxStore::new(rules.names.len());
         for &(slot, value) in &rules.initial {
             tx.set(tx::Name::Slot(slot), tx::Entry::Text(value));

@@ -1,5 +1,7 @@
 //! Where a transaction keeps its bytes.
 
+use std::sync::Arc;
+
 use super::Variable;
 
 /// Bytes in a transaction's [`Text`].
@@ -39,40 +41,44 @@ impl Slice {
     }
 }
 
-/// All bytes of one transaction, append-only. It starts with the rule set's literals,
+/// All bytes of one transaction, append-only. The rule set's literals come first and are shared,
 /// so that a literal's [`Slice`] is the same in every transaction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Text {
-    bytes: Vec<u8>,
+    shared: Arc<[u8]>,
+    own: Vec<u8>,
 }
 
 impl Text {
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
+    /// A text that begins with what `self` holds, without a copy of it.
+    pub(crate) fn freeze(self) -> Self {
+        let all: Vec<u8> = self.shared.iter().copied().chain(self.own).collect();
         Self {
-            bytes: Vec::with_capacity(capacity),
+            shared: all.into(),
+            own: Vec::new(),
+        }
+    }
+
+    /// A frozen text's beginning for another transaction.
+    pub(crate) fn share(&self, capacity: usize) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            own: Vec::with_capacity(capacity),
         }
     }
 
     /// Appends; past 4 GiB nothing is stored. Bodies are bounded far below.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Slice {
-        if bytes.is_empty() {
-            return Slice::EMPTY;
-        }
-        let start = self.bytes.len();
-        let (Ok(start), Ok(length), true) = (
+        let start = self.len();
+        let (Ok(start), Ok(length), false) = (
             u32::try_from(start),
             u32::try_from(bytes.len()),
-            start + bytes.len() < u32::MAX as usize,
+            bytes.is_empty() || start + bytes.len() >= u32::MAX as usize,
         ) else {
             return Slice::EMPTY;
         };
-        self.bytes.extend_from_slice(bytes);
+        self.own.extend_from_slice(bytes);
         Slice { start, length }
-    }
-
-    /// Appends all of another text.
-    pub(crate) fn append(&mut self, other: &Self) {
-        self.bytes.extend_from_slice(&other.bytes);
     }
 
     pub(crate) fn push_number(&mut self, number: i64) -> Slice {
@@ -82,29 +88,41 @@ impl Text {
 
     #[inline]
     pub(crate) fn at(&self, slice: Slice) -> &[u8] {
-        // A Slice is only made by push or part of one that was.
-        self.bytes
-            .get(slice.start as usize..(slice.start + slice.length) as usize)
-            .unwrap_or_default()
+        let start = slice.start as usize;
+        let length = slice.length as usize;
+        // A Slice is only made by push or is part of one that was; none spans both halves.
+        match start.checked_sub(self.shared.len()) {
+            Some(start) => self.own.get(start..start + length),
+            None => self.shared.get(start..start + length),
+        }
+        .unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.shared.len() + self.own.len()
     }
 
     /// What was pushed since the text was `mark` bytes long, as one slice.
     pub(crate) fn since(&self, mark: usize) -> Slice {
-        let start = u32::try_from(mark.min(self.bytes.len())).unwrap_or(u32::MAX);
-        let length = u32::try_from(self.bytes.len() - start as usize).unwrap_or(0);
+        let start = u32::try_from(mark.min(self.len())).unwrap_or(u32::MAX);
+        let length = u32::try_from(self.len() - start as usize).unwrap_or(0);
         Slice { start, length }
     }
 
     /// Copies bytes that are already in it to its end.
     pub(crate) fn repeat(&mut self, slice: Slice) {
-        let from = slice.start as usize;
-        let to = from + slice.len();
-        if to <= self.bytes.len() && self.bytes.len() + slice.len() < u32::MAX as usize {
-            self.bytes.extend_from_within(from..to);
+        if self.len() + slice.len() >= u32::MAX as usize {
+            return;
+        }
+        let start = slice.start as usize;
+        match start.checked_sub(self.shared.len()) {
+            Some(start) if start + slice.len() <= self.own.len() => {
+                self.own.extend_from_within(start..start + slice.len());
+            }
+            None if start + slice.len() <= self.shared.len() => {
+                self.own.extend_from_slice(&self.shared[start..start + slice.len()]);
+            }
+            _ => {}
         }
     }
 }
@@ -176,8 +194,12 @@ mod tests {
             (&b"hello"[..], &b"-12"[..], &b"el"[..])
         );
         assert_eq!(text.at(a.part(4, 99)), b"o");
-        let mark = text.len();
-        text.repeat(a);
-        assert_eq!(text.at(text.since(mark)), b"hello");
+        let mut next = text.freeze().share(0);
+        let mark = next.len();
+        next.repeat(a);
+        assert_eq!(next.at(next.since(mark)), b"hello");
+        let c = next.push(b"more");
+        next.repeat(c);
+        assert_eq!((next.at(a), next.at(c), next.at(next.since(mark))), (&b"hello"[..], &b"more"[..], &b"hellomoremore"[..]));
     }
 }
