@@ -12,6 +12,7 @@ pub mod transform;
 mod compile;
 mod macros;
 mod persistent;
+pub mod reference;
 mod rule;
 mod ruleset;
 mod settings;

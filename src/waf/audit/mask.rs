@@ -193,10 +193,10 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
 
 /// `name=value` where the name says so; also a multipart part's `name="..."` and its content.
 fn pair(text: &[u8], at: usize, sign: usize) -> Option<Range<usize>> {
-    let name = name_before(text, at).0;
+    let name = after_encoded_delimiter(name_before(text, at).0);
     let start = at + sign;
     if is_secret_name(name) {
-        return Some(start..pair_end(text, start));
+        return Some(start..pair_end(text, start, sign == 3));
     }
     if sign == 1 && name.eq_ignore_ascii_case(b"name") {
         return part_content(text, start);
@@ -204,7 +204,19 @@ fn pair(text: &[u8], at: usize, sign: usize) -> Option<Range<usize>> {
     None
 }
 
-fn pair_end(text: &[u8], start: usize) -> usize {
+/// The last piece of a name that has `&`, `=` or `?` in it, percent-encoded.
+fn after_encoded_delimiter(name: &[u8]) -> &[u8] {
+    let last = name.windows(3).rposition(|w| {
+        matches!(
+            w,
+            [b'%', b'2', b'6'] | [b'%', b'3', b'd' | b'D' | b'f' | b'F']
+        )
+    });
+    last.map_or(name, |i| &name[i + 3..])
+}
+
+/// `encoded`: the pair itself stands percent-encoded in another value.
+fn pair_end(text: &[u8], start: usize, encoded: bool) -> usize {
     let rest = &text[start..];
     if let Some(&quote @ (b'"' | b'\'')) = rest.first()
         && let Some(close) = memchr::memchr(quote, &rest[1..]).map(|i| i + 2)
@@ -216,8 +228,8 @@ fn pair_end(text: &[u8], start: usize) -> usize {
     }
     let mut at = start;
     while let Some(&byte) = text.get(at) {
-        let encoded = byte == b'%' && text.get(at + 1..at + 3) == Some(b"26");
-        if encoded || matches!(byte, b'&' | b'\r' | b'\n' | 0) {
+        let ampersand = encoded && byte == b'%' && text.get(at + 1..at + 3) == Some(b"26");
+        if ampersand || matches!(byte, b'&' | b'\r' | b'\n' | 0) {
             return at;
         }
         at += 1;
@@ -438,17 +450,41 @@ mod tests {
     fn secrets_in_text_are_masked() {
         for (text, shown) in [
             ("a=1&password=hunter2&b=2", "a=1&password=***&b=2"),
-            ("/x?user%5Bpass%77ord%5D=h&b=1", "/x?user%5Bpass%77ord%5D=***&b=1"),
-            ("next=%2Fl%3Fpwd%3Dh%26b%3D1", "next=%2Fl%3Fpwd%3D***%26b%3D1"),
-            (r#"{"a":1,"api_key":"h\"x","b":2}"#, r#"{"a":1,"api_key":***,"b":2}"#),
+            (
+                "/x?user%5Bpass%77ord%5D=h&b=1",
+                "/x?user%5Bpass%77ord%5D=***&b=1",
+            ),
+            (
+                "next=%2Fl%3Fpwd%3Dh%26b%3D1",
+                "next=%2Fl%3Fpwd%3D***%26b%3D1",
+            ),
+            (
+                r#"{"a":1,"api_key":"h\"x","b":2}"#,
+                r#"{"a":1,"api_key":***,"b":2}"#,
+            ),
             (r#"{"pin": 1234, "b": 2}"#, r#"{"pin": ***, "b": 2}"#),
-            (r#"{"secrets":{"a":["h"],"b":{}},"c":1}"#, r#"{"secrets":***,"c":1}"#),
-            (r#"{"s":"{\"token\":\"h\",\"b\":1}"}"#, r#"{"s":"{\"token\":***,\"b\":1}"}"#),
-            ("<u><password>h</password><b>1</b></u>", "<u><password>***</password><b>1</b></u>"),
+            (
+                r#"{"secrets":{"a":["h"],"b":{}},"c":1}"#,
+                r#"{"secrets":***,"c":1}"#,
+            ),
+            (
+                r#"{"s":"{\"token\":\"h\",\"b\":1}"}"#,
+                r#"{"s":"{\"token\":***,\"b\":1}"}"#,
+            ),
+            (
+                "<u><password>h</password><b>1</b></u>",
+                "<u><password>***</password><b>1</b></u>",
+            ),
             (r#"<u password="h" b="1"/>"#, r#"<u password=*** b="1"/>"#),
-            ("Host: a\r\nAuthorization: Basic aGg6\r\nB: 1", "Host: a\r\nAuthorization: ***\r\nB: 1"),
+            (
+                "Host: a\r\nAuthorization: Basic aGg6\r\nB: 1",
+                "Host: a\r\nAuthorization: ***\r\nB: 1",
+            ),
             ("x\r\nCookie: a=b; c=d\r\n", "x\r\nCookie: ***\r\n"),
-            ("form-data; name=\"pwd\"\r\n\r\nh\r\n--x", "form-data; name=\"pwd\"\r\n\r\n***\n--x"),
+            (
+                "form-data; name=\"pwd\"\r\n\r\nh\r\n--x",
+                "form-data; name=\"pwd\"\r\n\r\n***\n--x",
+            ),
             ("https://u:h@host/", "https://u:***@host/"),
             ("say Bearer abc.def-ghi now", "say Bearer *** now"),
             ("card 4111 1111 1111 1111.", "card ***."),
@@ -460,7 +496,10 @@ mod tests {
             ("14111111111111111111111", "14111111111111111111111"),
             ("0000000000000000", "0000000000000000"),
             ("comparison=1&passenger=2", "comparison=1&passenger=2"),
-            ("Matched Data: x found within ARGS:id: 1 or 1", "Matched Data: x found within ARGS:id: 1 or 1"),
+            (
+                "Matched Data: x found within ARGS:id: 1 or 1",
+                "Matched Data: x found within ARGS:id: 1 or 1",
+            ),
             ("basic maths: 1", "basic maths: 1"),
         ] {
             let masked = masked(text.as_bytes(), 4096);
@@ -471,13 +510,38 @@ mod tests {
     #[test]
     fn names_that_stand_for_secrets() {
         for name in [
-            "password", "Passwd", "user[password]", "json.user.passWord", "new-pass", "pwd",
-            "client_secret", "X-Auth-Token", "x-api-key", "API_KEY", "access_token", "otp",
-            "credit_card", "card-number", "cvv", "PHPSESSID", "p%61ssword", "json.pass.0",
+            "password",
+            "Passwd",
+            "user[password]",
+            "json.user.passWord",
+            "new-pass",
+            "pwd",
+            "client_secret",
+            "X-Auth-Token",
+            "x-api-key",
+            "API_KEY",
+            "access_token",
+            "otp",
+            "credit_card",
+            "card-number",
+            "cvv",
+            "PHPSESSID",
+            "p%61ssword",
+            "json.pass.0",
         ] {
             assert!(is_secret_name(name.as_bytes()), "{name}");
         }
-        for name in ["", "q", "compass", "passenger", "author", "pinned", "company", "host", "id"] {
+        for name in [
+            "",
+            "q",
+            "compass",
+            "passenger",
+            "author",
+            "pinned",
+            "company",
+            "host",
+            "id",
+        ] {
             assert!(!is_secret_name(name.as_bytes()), "{name}");
         }
     }
@@ -486,7 +550,9 @@ mod tests {
     fn cookies_keep_their_names() {
         let shown = |header: &[u8], find: fn(&[u8], &mut dyn FnMut(Range<usize>))| {
             let mut ranges = Vec::new();
-            find(header, &mut |r| ranges.push(String::from_utf8_lossy(&header[r]).into_owned()));
+            find(header, &mut |r| {
+                ranges.push(String::from_utf8_lossy(&header[r]).into_owned())
+            });
             ranges
         };
         assert_eq!(shown(b"a=1; b=2=3;c; d=", cookie_values), ["1", "2=3", "c"]);
@@ -498,7 +564,18 @@ mod tests {
     /// Each byte is looked at a bounded number of times: hostile repetitions end soon and find nothing odd.
     #[test]
     fn hostile_text_is_walked_through_once() {
-        for piece in ["%3D", "=", "\"a\":", "<a", "name=\"", "1 ", "token:{", "://a:", "password=\"", "<pwd>"] {
+        for piece in [
+            "%3D",
+            "=",
+            "\"a\":",
+            "<a",
+            "name=\"",
+            "1 ",
+            "token:{",
+            "://a:",
+            "password=\"",
+            "<pwd>",
+        ] {
             let text = piece.repeat(200_000 / piece.len());
             let mut last = 0;
             secrets(text.as_bytes(), &mut |range| {

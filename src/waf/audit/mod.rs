@@ -14,9 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use super::EngineMode;
 use super::settings::AuditFormat;
 use super::transaction::Inspection;
-use super::EngineMode;
 
 pub(crate) use marks::Marks;
 
@@ -296,6 +296,9 @@ impl Moment {
     fn rfc3339(&self) -> String {
         let d = &self.date;
         let (clock, millis) = (self.clock(), self.millis);
-        format!("{:04}-{:02}-{:02}T{clock}.{millis:03}Z", d.year, d.month, d.day)
+        format!(
+            "{:04}-{:02}-{:02}T{clock}.{millis:03}Z",
+            d.year, d.month, d.day
+        )
     }
 }

@@ -35,9 +35,13 @@ impl Transaction {
             components,
             request: self.recorded_request(),
             response: self.recorded_response(),
-            messages: self
-                .asks_for('H')
-                .then(|| self.matched_rules.iter().filter(|m| m.logged || m.interrupting).map(message).collect()),
+            messages: self.asks_for('H').then(|| {
+                self.matched_rules
+                    .iter()
+                    .filter(|m| m.logged || m.interrupting)
+                    .map(message)
+                    .collect()
+            }),
             facts: self.facts(),
         })
     }
@@ -168,7 +172,10 @@ impl Transaction {
         let headers = self.response.headers.clone();
         let headers = self.asks_for('F').then(|| {
             let mut told = self.recorded_headers(Variable::ResponseHeaders, &headers);
-            if !told.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
+            if !told
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("date"))
+            {
                 told.push(("Date".to_owned(), http_date(SystemTime::now())));
             }
             told
@@ -228,7 +235,10 @@ fn message(rule: &MatchedRule) -> Message {
     let variable = text(&rule.variable);
     let mut matched = format!("Matched \"Operator `{}'", rule.operator);
     if !variable.is_empty() {
-        matched += &format!(" against variable `{variable}' (Value: `{}')", text(&rule.value));
+        matched += &format!(
+            " against variable `{variable}' (Value: `{}')",
+            text(&rule.value)
+        );
     }
     matched.push('"');
     Message {

@@ -254,7 +254,9 @@ impl Transaction {
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
-    let inner = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+    let inner = value
+        .strip_prefix(b"\"")
+        .and_then(|v| v.strip_suffix(b"\""));
     inner.unwrap_or(value)
 }
 

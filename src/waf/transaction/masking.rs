@@ -87,7 +87,8 @@ impl Transaction {
 
     fn mark_by_name(&mut self, value: Slice, secrecy: HeaderSecret) {
         let (bytes, marks) = (self.text.at(value), &mut self.marks);
-        let mut mark = |range: std::ops::Range<usize>| marks.mark(value.part(range.start, range.end));
+        let mut mark =
+            |range: std::ops::Range<usize>| marks.mark(value.part(range.start, range.end));
         match secrecy {
             HeaderSecret::None => {}
             HeaderSecret::Whole => mark(0..bytes.len()),
@@ -103,7 +104,8 @@ impl Transaction {
         }
         self.learn();
         let (bytes, marks) = (self.text.at(value), &mut self.marks);
-        let mut mark = |range: std::ops::Range<usize>| marks.mark(value.part(range.start, range.end));
+        let mut mark =
+            |range: std::ops::Range<usize>| marks.mark(value.part(range.start, range.end));
         mask::secrets(bytes, &mut mark);
         if let Some(known) = &self.known {
             known.find(bytes, &mut mark);
@@ -146,7 +148,13 @@ impl Transaction {
                 }
             }
         }
-        values.extend(self.request.body.xml_secrets.iter().map(|&s| self.text.at(s)));
+        values.extend(
+            self.request
+                .body
+                .xml_secrets
+                .iter()
+                .map(|&s| self.text.at(s)),
+        );
         values
     }
 
@@ -239,7 +247,9 @@ impl Transaction {
         }
         let bytes = mask::masked(&bytes, bytes.len());
         self.learn();
-        self.known.as_ref().map_or_else(|| bytes.clone(), |k| k.masked(&bytes))
+        self.known
+            .as_ref()
+            .map_or_else(|| bytes.clone(), |k| k.masked(&bytes))
     }
 
     /// What is made of secret pieces is secret where they are.
@@ -251,7 +261,8 @@ impl Transaction {
         for &piece in pieces {
             let ranges: Vec<_> = self.marks.within(piece).collect();
             for range in ranges {
-                self.marks.mark(whole.part(at + range.start, at + range.end));
+                self.marks
+                    .mark(whole.part(at + range.start, at + range.end));
             }
             at += piece.len();
         }

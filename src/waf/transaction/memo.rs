@@ -20,7 +20,9 @@ impl Memo {
 
     /// Every value and what a chain made of it.
     pub(super) fn results(&self) -> impl Iterator<Item = (Slice, Slice)> {
-        self.done.iter().map(|(&(raw, _), &(result, _))| (raw, result))
+        self.done
+            .iter()
+            .map(|(&(raw, _), &(result, _))| (raw, result))
     }
 
     pub(super) fn keep(&mut self, value: Slice, chain: ChainId, result: Slice, changed: bool) {

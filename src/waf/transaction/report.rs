@@ -83,9 +83,8 @@ impl Transaction {
             return;
         }
         let about = &rule.about;
-        let mut pieces = |template: Option<&Template>| {
-            template.map_or_else(Vec::new, |t| self.pieces(rules, t))
-        };
+        let mut pieces =
+            |template: Option<&Template>| template.map_or_else(Vec::new, |t| self.pieces(rules, t));
         let (message, data) = (pieces(about.message.as_ref()), pieces(about.data.as_ref()));
         let (version, revision) = (
             pieces(about.version.as_ref()),
