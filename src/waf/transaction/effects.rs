@@ -111,6 +111,7 @@ impl Transaction {
             Change::Add(value) => self.shifted(rules, name, value, 1),
             Change::Subtract(value) => self.shifted(rules, name, value, -1),
         };
+        self.trace_set(rules, name, entry);
         self.tx.set(name, entry);
     }
 
@@ -192,6 +193,13 @@ impl Transaction {
     }
 
     fn control(&mut self, control: &Control) {
+        match control {
+            Control::RemoveRules(selection) => self.trace_excluded(selection, None),
+            Control::RemoveTargets(selection, target) => {
+                self.trace_excluded(selection, Some(target));
+            }
+            _ => {}
+        }
         let controls = &mut self.controls;
         match control {
             Control::RuleEngine(mode) => self.engine = *mode,

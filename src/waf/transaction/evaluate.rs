@@ -19,12 +19,20 @@ impl Transaction {
         self.lists.fill(None);
         self.listed.clear();
         let list = &rules.phases[phase as usize - 1];
+        self.propose(&rules, rules.filters[phase as usize - 1].as_ref());
         let mut at = 0;
         let mut phase_allowed = false;
         while let Some(&index) = list.get(at) {
             at += 1;
+            let bit = rules.bit(index);
+            if self.proposals.active && bit.is_some_and(|b| !self.proposals.is_hot(b)) {
+                continue;
+            }
             if self.removed.contains(index as usize) {
                 continue;
+            }
+            if let Some(reached) = &mut self.reached {
+                reached.insert(index as usize);
             }
             let rule = &rules.rules[index as usize];
             if !self.run_rule(&rules, index, rule) {
@@ -78,9 +86,8 @@ impl Transaction {
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.matching.rule = Some(index);
         self.matching.values.clear();
-        let last = rule.links.len().saturating_sub(1);
         for (position, link) in rule.links.iter().enumerate() {
-            if !self.run_link(rules, index, rule, link, position == last) {
+            if !self.run_link(rules, index, rule, link, position) {
                 return false;
             }
             if self
@@ -100,8 +107,9 @@ impl Transaction {
         index: u32,
         rule: &Rule,
         link: &Link,
-        last: bool,
+        position: usize,
     ) -> bool {
+        let last = position + 1 == rule.links.len();
         let Some(test) = &link.test else {
             self.perform(rules, &link.effects);
             if last {
@@ -116,24 +124,39 @@ impl Transaction {
                 .as_ref()
                 .is_none_or(|i| i.phase == Phase::Logging || rule.phase == Phase::Logging)
         };
-        if test.targets.stable && self.removed_targets.is_empty() {
-            let (first, end) = self.listed_values(rules, test);
-            for at in first..end {
+        let mut takings = self.removed_targets.iter();
+        let takings = takings.any(|(rules, _)| rules.contains(index as usize));
+        if test.targets.stable {
+            // Only a rule's first link is proposed for values.
+            let bit = rules
+                .bit(index)
+                .filter(|_| position == 0 && self.proposals.active);
+            let (from, end) = self.listed_values(rules, test);
+            for at in from..end {
                 let value = self.listed[at as usize];
+                if bit.is_some_and(|b| !self.proposals.allows(b, &value))
+                    || takings && self.is_taken(index, &value)
+                {
+                    continue;
+                }
                 if !step(self, value) {
                     break;
                 }
             }
             return matched;
         }
-        let mut values = Vec::new();
+        let mut values = std::mem::take(&mut self.values);
+        values.clear();
         self.collect(rules, &test.targets, &mut values);
-        self.apply_removed_targets(index as usize, &mut values, 0);
-        for value in values {
+        for &value in &values {
+            if takings && self.is_taken(index, &value) {
+                continue;
+            }
             if !step(self, value) {
                 break;
             }
         }
+        self.values = values;
         matched
     }
 

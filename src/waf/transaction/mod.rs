@@ -7,9 +7,12 @@ mod evaluate;
 mod expand;
 mod masking;
 mod memo;
+mod probe;
+mod propose;
 mod report;
 mod request;
 mod response;
+mod trace;
 mod tx;
 mod values;
 
@@ -25,9 +28,12 @@ use super::ruleset::RuleSet;
 use super::variables::{Slice, Target, Text, Value, Variable};
 use masking::Known;
 use memo::Memo;
+pub(super) use probe::probe;
+use propose::Proposals;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
+pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
 pub(crate) use values::Clock;
 pub(super) use tx::atoi;
@@ -104,6 +110,11 @@ pub struct Transaction {
     removed_targets: Vec<(Arc<RuleSelection>, Target)>,
     matching: Matching,
     memo: Memo,
+    proposals: Proposals,
+    /// Reused where values are collected.
+    values: Vec<Value>,
+    /// Rules that were reached, where someone asks.
+    reached: Option<RuleSelection>,
     /// Values of the stable target lists of this phase, by list.
     lists: Vec<Option<(u32, u32)>>,
     listed: Vec<Value>,
@@ -121,6 +132,7 @@ pub struct Transaction {
     audit_relevant: bool,
     interruption: Option<Interruption>,
     trace: bool,
+    trace_events: Vec<TraceEvent>,
 }
 
 #[derive(Debug)]
@@ -203,6 +215,9 @@ impl Transaction {
             removed_targets: Vec::new(),
             matching: Matching::default(),
             memo: Memo::default(),
+            proposals: Proposals::default(),
+            values: Vec::new(),
+            reached: None,
             lists: vec![None; rules.list_count],
             listed: Vec::new(),
             captures: Captures::default(),
@@ -216,6 +231,7 @@ impl Transaction {
             audit_relevant: false,
             interruption: None,
             trace: false,
+            trace_events: Vec::new(),
             rules,
         }
     }
