@@ -158,7 +158,7 @@ impl Transaction {
             ..xml::Limits::default()
         };
         let document = xml::parse(body, &limits);
-        if self.rules.masks() {
+        if self.masks() {
             let (text, found) = (&mut self.text, &mut self.request.body.xml_secrets);
             mask::secrets(body, &mut |range| {
                 if found.len() < MOST_SECRETS {

@@ -35,8 +35,8 @@ use request::Request;
 use response::Response;
 pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
-pub(crate) use values::Clock;
 pub(super) use tx::atoi;
+pub(crate) use values::Clock;
 
 /// `ModSecurity`'s five processing phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +126,7 @@ pub struct Transaction {
     /// Which bytes of `text` are secret.
     marks: Marks,
     known: Option<Known>,
+    unmasked: bool,
     /// Matches beyond what is recorded.
     unrecorded: u64,
     limits_hit: u32,
@@ -226,6 +227,7 @@ impl Transaction {
             matched_rules: Vec::new(),
             marks: Marks::default(),
             known: None,
+            unmasked: false,
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,
