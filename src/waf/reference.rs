@@ -108,6 +108,9 @@ fn variables() -> Vec<(&'static str, State)> {
 fn state_of(variable: Variable) -> State {
     match variable {
         Variable::Geo => State::WithoutEffect("always empty: there is no geo database"),
+        Variable::FilesTmpContent => {
+            State::WithoutEffect("always empty: the contents of uploaded files are not inspected")
+        }
         Variable::FilesTmpNames => {
             State::WithoutEffect("always empty: no temporary files are written")
         }
