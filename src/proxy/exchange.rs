@@ -374,6 +374,14 @@ impl Exchange {
         let metrics = &self.front.metrics;
         metrics.answered(outcome.status);
         let waf = self.inspector.as_mut().map(Inspector::finish);
+        if self.front.audit.is_on()
+            && let Some(record) = self
+                .inspector
+                .as_mut()
+                .and_then(|i| i.audit_record(outcome.status))
+        {
+            self.front.audit.write(&record);
+        }
         match waf.as_ref().map(|w| w.verdict) {
             Some("block") => metrics.waf_blocked.count(),
             Some("match") => metrics.waf_matched.count(),

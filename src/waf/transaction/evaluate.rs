@@ -237,6 +237,7 @@ impl Transaction {
         self.matching.value = Some(value);
         self.matching.received = received;
         self.matching.values.push(value);
+        self.mark_secrets(value, received);
         if let Some(severity) = rule.about.severity {
             self.highest_severity = self.highest_severity.min(severity);
         }

@@ -492,19 +492,21 @@ impl Transaction {
 }
 
 /// A moment in UTC.
-struct Clock {
-    year: u64,
-    month: u64,
-    day: u64,
-    weekday: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
+pub(crate) struct Clock {
+    pub year: u64,
+    /// From 1.
+    pub month: u64,
+    pub day: u64,
+    /// Sunday is 0.
+    pub weekday: u64,
+    pub hour: u64,
+    pub minute: u64,
+    pub second: u64,
 }
 
 impl Clock {
     /// Days to a date by the civil calendar's 400-year cycle, counted from 1 March 0000.
-    fn at(epoch: u64) -> Self {
+    pub(crate) fn at(epoch: u64) -> Self {
         let days = epoch / 86_400;
         let shifted = days + 719_468;
         let cycle = shifted / 146_097;

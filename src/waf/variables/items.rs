@@ -25,6 +25,11 @@ impl Slice {
         self.length == 0
     }
 
+    /// Its position in the text.
+    pub(crate) const fn range(self) -> std::ops::Range<u32> {
+        self.start..self.start + self.length
+    }
+
     /// The part `from..to` of it; positions past the end mean the end.
     pub(crate) fn part(self, from: usize, to: usize) -> Self {
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).min(self.length);

@@ -102,6 +102,7 @@ pub fn explain(
             let body = body(&head, &raw, &mut notes);
             let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
             transaction.record_trace();
+            transaction.unmask();
             run(&mut transaction, &body, response.as_ref());
             explanation.matches = matches(&transaction);
             explanation.exclusions = exclusions(rules, &transaction);
