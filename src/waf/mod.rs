@@ -26,5 +26,6 @@ pub use rule::AuditEngine;
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
 pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
 pub use transaction::{
-    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind, Transaction,
+    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind,
+    Transaction,
 };

@@ -169,7 +169,10 @@ impl RuleSet {
             return;
         };
         for (phase, list) in rules.phases.iter().enumerate() {
-            let wanted = list.iter().copied().filter(|&i| reached.contains(i as usize));
+            let wanted = list
+                .iter()
+                .copied()
+                .filter(|&i| reached.contains(i as usize));
             let heads = wanted.filter_map(|i| Some((i, rules.rules.get(i as usize)?)));
             let filter = Filter::build(heads, &rules.chains);
             for (bit, &rule) in (0u16..).zip(filter.iter().flat_map(|f| &f.rules)) {

@@ -27,7 +27,12 @@ pub(in crate::waf) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
         // Whatever the rules say of it, all phases are to run.
         transaction.engine = EngineMode::DetectionOnly;
         transaction.reached = Some(RuleSelection::default());
-        transaction.request_line(&[method, b" /a?b=c HTTP/1.1"].concat(), method, b"/a?b=c", b"HTTP/1.1");
+        transaction.request_line(
+            &[method, b" /a?b=c HTTP/1.1"].concat(),
+            method,
+            b"/a?b=c",
+            b"HTTP/1.1",
+        );
         let length = body.len().to_string();
         let headers: [(&[u8], &[u8]); 6] = [
             (b"Host", b"www.example.com"),
@@ -43,7 +48,11 @@ pub(in crate::waf) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
         }
         transaction.request_headers_done();
         transaction.request_body(body);
-        transaction.response_headers(200, b"HTTP/1.1", [(&b"Content-Type"[..], &b"text/html"[..])]);
+        transaction.response_headers(
+            200,
+            b"HTTP/1.1",
+            [(&b"Content-Type"[..], &b"text/html"[..])],
+        );
         transaction.response_body(b"<p>a</p>", true);
         transaction.finish();
         reached.extend(&transaction.reached.take().unwrap_or_default());

@@ -32,7 +32,9 @@ impl Proposals {
 
     #[inline]
     pub(super) fn allows(&self, bit: u16, value: &Value) -> bool {
-        self.rows.get(value.item as usize).is_none_or(|row| row.contains(bit))
+        self.rows
+            .get(value.item as usize)
+            .is_none_or(|row| row.contains(bit))
     }
 
     /// Where the rows of this variable's values begin.
@@ -61,7 +63,8 @@ impl Transaction {
                     _ => &classes.any,
                 };
                 // The loop is only entered where there is a filter.
-                let row = filter.map_or_else(Row::default, |f| self.row(rules, f, class, value.text));
+                let row =
+                    filter.map_or_else(Row::default, |f| self.row(rules, f, class, value.text));
                 proposals.hot.union(&row);
                 proposals.rows.push(row);
             }
@@ -79,7 +82,11 @@ impl Transaction {
         if text.len() > LONGEST_CACHED {
             return self.find_row(rules, filter, class, text);
         }
-        let key = Key { filter: filter.id, class: class.id, value: self.text.at(text) };
+        let key = Key {
+            filter: filter.id,
+            class: class.id,
+            value: self.text.at(text),
+        };
         let (slot, known) = SEEN.with_borrow(|seen| {
             let slot = seen.slot(&key);
             (slot, seen.find(slot, &key).copied())
@@ -88,7 +95,11 @@ impl Transaction {
             return row;
         }
         let row = self.find_row(rules, filter, class, text);
-        let key = Key { filter: filter.id, class: class.id, value: self.text.at(text) };
+        let key = Key {
+            filter: filter.id,
+            class: class.id,
+            value: self.text.at(text),
+        };
         SEEN.with_borrow_mut(|seen| seen.keep(slot, &key, &row));
         row
     }
@@ -115,10 +126,22 @@ impl Transaction {
         found
     }
 
-    fn try_rules(&mut self, rules: &RuleSet, filter: &Filter, row: &Row, text: Slice, found: &mut Row) {
+    fn try_rules(
+        &mut self,
+        rules: &RuleSet,
+        filter: &Filter,
+        row: &Row,
+        text: Slice,
+        found: &mut Row,
+    ) {
         for bit in row.iter() {
-            let rule = filter.rules.get(usize::from(bit)).and_then(|&r| rules.rules.get(r as usize));
-            let test = rule.and_then(|r| r.links.first()).and_then(|l| l.test.as_ref());
+            let rule = filter
+                .rules
+                .get(usize::from(bit))
+                .and_then(|&r| rules.rules.get(r as usize));
+            let test = rule
+                .and_then(|r| r.links.first())
+                .and_then(|l| l.test.as_ref());
             if test.is_some_and(|t| self.would_match(rules, t, text)) {
                 found.insert(bit);
             }
@@ -133,7 +156,9 @@ impl Transaction {
                 crate::waf::macros::Template::Parts(_) => return true,
             };
             // What gives up is left to the rule's own run, which counts it.
-            test.operator.evaluate(argument, t.text.at(text), None).unwrap_or(true)
+            test.operator
+                .evaluate(argument, t.text.at(text), None)
+                .unwrap_or(true)
         };
         if !test.multi_match {
             let (text, _) = self.transformed(rules, raw, test.chain);

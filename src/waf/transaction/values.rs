@@ -33,7 +33,11 @@ impl Transaction {
                 let text = self
                     .text
                     .push_number(i64::try_from(count).unwrap_or(i64::MAX));
-                out.push(Value::new(target.variable, self.select_key(rules, &target.select), text));
+                out.push(Value::new(
+                    target.variable,
+                    self.select_key(rules, &target.select),
+                    text,
+                ));
                 continue;
             }
             self.select(rules, target.variable, &target.select, out);
@@ -127,7 +131,13 @@ impl Transaction {
         }
     }
 
-    fn items(&self, variable: Variable, select: &Select, of: impl Fn(&Self) -> &[Item], out: &mut Vec<Value>) {
+    fn items(
+        &self,
+        variable: Variable,
+        select: &Select,
+        of: impl Fn(&Self) -> &[Item],
+        out: &mut Vec<Value>,
+    ) {
         let base = self.proposals.base(variable);
         for (index, item) in (0u32..).zip(of(self)) {
             if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {
@@ -138,7 +148,13 @@ impl Transaction {
     }
 
     /// The names of a collection, one for each value.
-    fn keys(&self, variable: Variable, select: &Select, of: impl Fn(&Self) -> &[Item], out: &mut Vec<Value>) {
+    fn keys(
+        &self,
+        variable: Variable,
+        select: &Select,
+        of: impl Fn(&Self) -> &[Item],
+        out: &mut Vec<Value>,
+    ) {
         let base = self.proposals.base(variable);
         for (index, item) in (0u32..).zip(of(self)) {
             if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {

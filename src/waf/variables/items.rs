@@ -120,7 +120,8 @@ impl Text {
                 self.own.extend_from_within(start..start + slice.len());
             }
             None if start + slice.len() <= self.shared.len() => {
-                self.own.extend_from_slice(&self.shared[start..start + slice.len()]);
+                self.own
+                    .extend_from_slice(&self.shared[start..start + slice.len()]);
             }
             _ => {}
         }
@@ -173,7 +174,12 @@ impl Value {
     }
 
     pub(crate) const fn new(variable: Variable, key: Option<Slice>, text: Slice) -> Self {
-        Self { variable, key, text, item: Self::NO_ITEM }
+        Self {
+            variable,
+            key,
+            text,
+            item: Self::NO_ITEM,
+        }
     }
 
     /// `COLLECTION:name`, or the variable's name where there is none.
@@ -214,6 +220,9 @@ mod tests {
         assert_eq!(next.at(next.since(mark)), b"hello");
         let c = next.push(b"more");
         next.repeat(c);
-        assert_eq!((next.at(a), next.at(c), next.at(next.since(mark))), (&b"hello"[..], &b"more"[..], &b"hellomoremore"[..]));
+        assert_eq!(
+            (next.at(a), next.at(c), next.at(next.since(mark))),
+            (&b"hello"[..], &b"more"[..], &b"hellomoremore"[..])
+        );
     }
 }
