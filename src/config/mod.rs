@@ -3,6 +3,7 @@
 //! [`load`] reads `drawbridge.toml` and what it includes, every certificate and every rule file, and
 //! either makes a [`Config`] or names everything that is wrong, each with its place.
 
+mod balancing;
 pub mod baseline;
 mod files;
 mod glob;

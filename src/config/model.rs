@@ -77,9 +77,16 @@ pub struct ListenerLimits {
 #[derive(Debug)]
 pub struct Upstream {
     pub name: String,
-    /// At least one; names are resolved when dialled.
+    /// At least one; every address of a name is a server.
     pub servers: Vec<Server>,
     pub tls: UpstreamTls,
+    pub balance: Balance,
+    pub affinity: Option<Affinity>,
+    pub health: Option<HealthCheck>,
+    pub eject: Option<Ejection>,
+    pub caps: Caps,
+    /// How long a resolved name is taken to hold.
+    pub dns_refresh: Duration,
     pub connect_timeout: Duration,
     pub read_timeout: Duration,
     pub write_timeout: Duration,
@@ -93,6 +100,73 @@ pub struct Server {
     /// A name in lower case, or an address (IPv6 without brackets).
     pub host: String,
     pub port: u16,
+    /// Its share of the requests, beside the other servers' weights; at least 1.
+    pub weight: u32,
+}
+
+/// Which server gets the next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// In turn, as often as their weights say.
+    RoundRobin,
+    /// The one with the fewest requests in flight for its weight.
+    LeastConnections,
+}
+
+/// A client stays with the server that answered it first.
+#[derive(Debug, Clone)]
+pub struct Affinity {
+    /// The name of the cookie.
+    pub cookie: String,
+    /// What servers' ids in the cookie are made with; without it, a secret of this process.
+    pub key: Option<AffinityKey>,
+}
+
+/// A secret; never shown.
+#[derive(Clone)]
+pub struct AffinityKey(pub Vec<u8>);
+
+impl std::fmt::Debug for AffinityKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AffinityKey(..)")
+    }
+}
+
+/// Every server is asked, over TLS verified like a request's, whether it is well.
+#[derive(Debug, Clone)]
+pub struct HealthCheck {
+    /// Path and query of the GET.
+    pub path: String,
+    pub host: String,
+    /// The answers that say it is.
+    pub statuses: Vec<u16>,
+    pub interval: Duration,
+    /// For a check from its first packet to the answer's status; at most `interval`.
+    pub timeout: Duration,
+    /// How many checks in a row bring a server back.
+    pub healthy: u32,
+    /// How many checks in a row take a server out.
+    pub unhealthy: u32,
+}
+
+/// A server that fails requests is left alone for a while.
+#[derive(Debug, Clone)]
+pub struct Ejection {
+    /// In a row.
+    pub failures: u32,
+    pub duration: Duration,
+    /// Whether a 5xx answer is a failure.
+    pub server_errors: bool,
+}
+
+/// How many requests one upstream gets at once.
+#[derive(Debug, Clone)]
+pub struct Caps {
+    /// In flight, streams included; None is any number.
+    pub connections: Option<usize>,
+    /// How many more may wait for their turn.
+    pub pending: usize,
+    pub pending_timeout: Duration,
 }
 
 #[derive(Debug)]

@@ -321,6 +321,17 @@ impl<'s, 'r> Item<'s, 'r> {
         }
     }
 
+    pub fn boolean(&self) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong("true or false"),
+        }
+    }
+
+    pub fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     /// One of these words.
     pub fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.string()?;

@@ -1,14 +1,13 @@
 //! `[trust.*]` and `[upstreams.*]`.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::balancing;
 use super::files::{Document, Named};
 use super::model::{Upstream, UpstreamTls};
 use super::reader::{At, Item, Report, Section};
 use super::settings::Names;
-use super::values::parse_server;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::tls::{CertifiedKey, Finding, Part, TrustBundle};
 
@@ -63,20 +62,7 @@ fn read_upstream(
     };
     // All keys are read before any `?`, so that every problem is found.
     let servers = section.required("servers", "servers = [\"host:port\"]");
-    let servers = servers.and_then(|item| {
-        let entries = item.list();
-        let mut known = HashSet::new();
-        let mut servers = Vec::new();
-        for entry in &entries {
-            let server = entry.parse(parse_server)?;
-            if !known.insert((server.host.clone(), server.port)) {
-                let message = format!("server \"{}:{}\" is named twice", server.host, server.port);
-                entry.report().error(entry.at, message);
-            }
-            servers.push(server);
-        }
-        (!servers.is_empty()).then_some(servers)
-    });
+    let servers = servers.and_then(|item| balancing::read_servers(&item));
     let help = "tls = { server_name = \"gw.corp.example\", trust = \"NAME\" }; upstreams are always dialled with verified TLS";
     let tls = section.required("tls", help);
     let tls = tls.and_then(|item| read_tls(name, &item, trust));
@@ -88,10 +74,19 @@ fn read_upstream(
         Some(item) => item.integer(1..=16).and_then(|n| usize::try_from(n).ok()),
         None => Some(ATTEMPTS),
     };
+    let server_name = tls.as_ref().map_or("", |tls| &tls.server_name);
+    let balancing = balancing::read(name, section, server_name);
+    let (servers, tls, balancing) = (servers?, tls?, balancing?);
     Some(Upstream {
         name: name.to_owned(),
-        servers: servers?,
-        tls: tls?,
+        servers,
+        tls,
+        balance: balancing.balance,
+        affinity: balancing.affinity,
+        health: balancing.health,
+        eject: balancing.eject,
+        caps: balancing.caps,
+        dns_refresh: balancing.dns_refresh,
         connect_timeout: connect_timeout?,
         read_timeout: read_timeout?,
         write_timeout: write_timeout?,

@@ -154,7 +154,11 @@ pub(super) fn parse_server(text: &str) -> Result<Server, String> {
         ));
     };
     let host = normal.trim_matches(['[', ']']).to_owned();
-    Ok(Server { host, port })
+    Ok(Server {
+        host,
+        port,
+        weight: 1,
+    })
 }
 
 #[cfg(test)]
