@@ -10,7 +10,7 @@ use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind};
 use crate::tls::acceptor::acceptor;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Pools};
 
 /// A configuration and what was made of it. Never changed; replaced by the next.
 pub struct Snapshot {
@@ -19,7 +19,7 @@ pub struct Snapshot {
     pub generation: u64,
     /// By name; only TLS listeners have one.
     acceptors: BTreeMap<String, SslAcceptor>,
-    pools: BTreeMap<String, Arc<Pool>>,
+    pub pools: Pools,
 }
 
 /// Why a configuration cannot be run although it was resolved.
@@ -59,11 +59,7 @@ impl Snapshot {
                 acceptors.insert(listener.name.clone(), made);
             }
         }
-        let pools = config
-            .upstreams
-            .values()
-            .map(|upstream| (upstream.name.clone(), Arc::new(Pool::new(upstream))))
-            .collect();
+        let pools = Pools::new(&config.upstreams);
         Ok(Self {
             config,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
@@ -103,8 +99,14 @@ impl Live {
         self.0.load_full()
     }
 
-    /// From now on `next` counts for new requests.
-    pub fn swap(&self, next: Snapshot) {
-        self.0.store(Arc::new(next));
+    /// From now on `next` counts for new requests. What is known about servers goes on where their
+    /// upstream is the same.
+    pub fn swap(&self, mut next: Snapshot) {
+        let old = self.0.load_full();
+        next.pools.carry_over(&old.pools);
+        let next = Arc::new(next);
+        self.0.store(Arc::clone(&next));
+        next.pools.start();
+        old.pools.stop(Some(&next.pools));
     }
 }

@@ -125,7 +125,7 @@ impl Exchange {
             inspector.request_body(&self.body)?;
         }
         self.check_path(&route)?;
-        self.passage(&route)
+        self.passage(&route).await
     }
 
     /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
@@ -218,10 +218,18 @@ impl Exchange {
         &listener.unwrap_or(&self.connection.listener).limits
     }
 
-    fn passage(&self, route: &Route) -> Result<Arc<Passage>, Refusal> {
+    async fn passage(&self, route: &Route) -> Result<Arc<Passage>, Refusal> {
         let pool = self.snapshot.pool(&route.upstream.name).ok_or_else(|| {
             // The configuration was checked: a route names an upstream that exists.
             Refusal::page(502, "upstream").because("the route's upstream does not exist")
+        })?;
+        let permit = pool.admit().await.map_err(|turned| {
+            Refusal::page(503, turned.code)
+                .because(format!(
+                    "upstream {}: {}",
+                    route.upstream.name, turned.words
+                ))
+                .with(RefusalKind::RetryAfter(turned.retry_after))
         })?;
         Ok(Arc::new(Passage {
             pool: Arc::clone(pool),
@@ -229,8 +237,8 @@ impl Exchange {
             request_id: self.id.clone(),
             accept: self.received.header(b"accept").map(<[u8]>::to_vec),
             head: self.received.method() == b"HEAD",
-            turn: pool.next_turn(),
-            report: Mutex::new(Report::default()),
+            pinned: pool.pinned(self.received.headers()),
+            report: Mutex::new(Report::new(permit)),
         }))
     }
 
@@ -324,6 +332,7 @@ impl Exchange {
             )
             .await;
         let upstream_time = begun.elapsed();
+        passage.leave();
         let parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.come_back(parts, passage, upstream_time, waf_before)
     }
@@ -416,11 +425,12 @@ impl Exchange {
             (std::mem::take(&mut report.failures), report.failed)
         };
         let mut last = None;
-        for (attempt, failure) in failures {
-            let Some(server) = passage.pool.server(passage.turn, attempt) else {
-                continue;
+        for (server, failure) in failures {
+            let failure = match &server {
+                Some(server) => passage.pool.diagnose(server, failure).await,
+                None => failure,
             };
-            let failure = passage.pool.diagnose(server, failure).await;
+            let separator = if server.is_some() { " " } else { "" };
             self.front
                 .metrics
                 .upstream_failures
@@ -429,9 +439,9 @@ impl Exchange {
                 target: "upstream",
                 code = failure.cause.code(),
                 request_id = self.id,
-                "upstream {} {}: {}",
+                "upstream {}{separator}{}: {}",
                 passage.pool.upstream.name,
-                server.name,
+                server.as_ref().map_or("", |server| &server.name),
                 failure.words
             );
             last = Some(failure);
@@ -506,10 +516,9 @@ impl Exchange {
 
 fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
     let report = passage.report();
-    let server = passage.pool.server(passage.turn, report.last);
     UpstreamFacts {
         name: &passage.pool.upstream.name,
-        server: server.map(|s| s.name.clone()),
-        attempts: report.attempts,
+        server: report.server().map(|s| s.name.clone()),
+        attempts: report.attempts(),
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -13,7 +13,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::refusal::{self, PageStyle, Refusal};
 use crate::config;
-use crate::upstream::{Cause, Failure, Pool, check_identity, classify};
+use crate::upstream::{Cause, Failure, Lease, Permit, Pool, ServerState, check_identity, classify};
 
 tokio::task_local! {
     /// Pingora makes a request's context without looking at the request; this is how it gets ours.
@@ -27,35 +27,65 @@ pub struct Passage {
     pub request_id: String,
     pub accept: Option<Vec<u8>>,
     pub head: bool,
-    /// Which server is tried first.
-    pub turn: usize,
+    /// The server that the client's cookie names.
+    pub pinned: Option<String>,
     pub report: Mutex<Report>,
 }
 
 /// What became of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
-    /// How many servers were tried.
-    pub attempts: usize,
-    /// The index of the last of them, as [`Pool::server`]'s attempt.
-    pub last: usize,
-    /// With the attempt each belongs to.
-    pub failures: Vec<(usize, Failure)>,
+    /// Its place among the upstream's requests, until it is done.
+    permit: Option<Permit>,
+    /// The server it is with.
+    lease: Option<Lease>,
+    /// In order; the last is the one it was with last.
+    tried: Vec<Arc<ServerState>>,
+    /// The next try goes to the same server.
+    again: bool,
+    /// The last server began to answer.
+    answered: bool,
+    /// At most one a try. None where there was no server to try.
+    pub failures: Vec<(Option<Arc<ServerState>>, Failure)>,
     /// The last of them was the end of it.
     pub failed: bool,
     pub client_gone: bool,
 }
 
 impl Report {
-    fn failure(&mut self, failure: Failure) {
-        // What was noticed first says more than what followed from it.
-        if self
-            .failures
-            .last()
-            .is_none_or(|(attempt, _)| *attempt != self.last)
-        {
-            self.failures.push((self.last, failure));
+    pub fn new(permit: Permit) -> Self {
+        Self {
+            permit: Some(permit),
+            lease: None,
+            tried: Vec::new(),
+            again: false,
+            answered: false,
+            failures: Vec::new(),
+            failed: false,
+            client_gone: false,
         }
+    }
+
+    /// The last server that was tried.
+    pub fn server(&self) -> Option<&Arc<ServerState>> {
+        self.tried.last()
+    }
+
+    /// How many servers were tried.
+    pub fn attempts(&self) -> usize {
+        self.tried.len()
+    }
+
+    /// False where this try's failure is known: what was noticed first says more than what followed.
+    fn failure(&mut self, failure: Failure) -> bool {
+        let server = self.server().cloned();
+        let known = self.failures.last().is_some_and(|(last, _)| {
+            last.as_ref().map(Arc::as_ptr) == server.as_ref().map(Arc::as_ptr)
+        });
+        if !known {
+            self.failures.push((server, failure));
+        }
+        !known
     }
 }
 
@@ -65,31 +95,42 @@ impl Passage {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server whose turn it is, resolved; servers whose name does not resolve are passed over.
-    async fn next_peer(&self) -> std::result::Result<HttpPeer, Failure> {
-        loop {
-            let attempt = {
-                let mut report = self.report();
-                report.last = report.attempts;
-                report.attempts += 1;
-                report.last
-            };
-            let Some(server) = self.pool.server(self.turn, attempt) else {
-                return Err(Failure::new(Cause::Internal, "it has no servers"));
-            };
-            match server.address(attempt).await {
-                Ok(address) => {
-                    let template = self.pool.template(self.stream);
-                    return Ok(template.at(address, self.stream));
+    /// The request is done with its upstream.
+    pub fn leave(&self) {
+        let mut report = self.report();
+        report.lease = None;
+        report.permit = None;
+    }
+
+    /// The server whose turn it is.
+    fn next_peer(&self) -> std::result::Result<HttpPeer, Failure> {
+        let mut report = self.report();
+        let kept = std::mem::take(&mut report.again).then(|| report.lease.take());
+        let lease = match kept.flatten() {
+            Some(lease) => lease,
+            None => {
+                let lease = self.pool.choose(&report.tried, self.pinned.as_deref())?;
+                if !report.tried.is_empty() {
+                    self.pool.metrics.retries.count();
                 }
-                Err(failure) if attempt + 1 >= self.pool.attempts() => return Err(failure),
-                Err(_) => {}
+                report.tried.push(Arc::clone(lease.server()));
+                lease
             }
-        }
+        };
+        report.answered = false;
+        let address = lease.server().address;
+        report.lease = Some(lease);
+        Ok(self.pool.template(self.stream).at(address, self.stream))
     }
 
     fn failed(&self, failure: Failure) {
-        self.report().failure(failure);
+        let mut report = self.report();
+        let server = report.server().cloned();
+        if report.failure(failure.clone())
+            && let Some(server) = server
+        {
+            self.pool.failed(&server, &failure);
+        }
     }
 }
 
@@ -115,7 +156,7 @@ impl ProxyHttp for Forward {
 
     async fn upstream_peer(&self, _: &mut Session, way: &mut Way) -> Result<Box<HttpPeer>> {
         let passage = way.as_ref().ok_or_else(lost)?;
-        passage.next_peer().await.map(Box::new).map_err(|failure| {
+        passage.next_peer().map(Box::new).map_err(|failure| {
             passage.failed(failure);
             Error::new_up(ErrorType::ConnectError)
         })
@@ -150,6 +191,29 @@ impl ProxyHttp for Forward {
         Ok(())
     }
 
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        way: &mut Way,
+    ) -> Result<()> {
+        let status = response.status.as_u16();
+        let Some(passage) = way else { return Ok(()) };
+        let server = {
+            let mut report = passage.report();
+            report.answered = true;
+            report.server().cloned()
+        };
+        let Some(server) = server.filter(|_| status >= 200 || status == 101) else {
+            return Ok(());
+        };
+        passage.pool.answered(&server, status);
+        if let Some(cookie) = passage.pool.set_cookie(&server, passage.pinned.as_deref()) {
+            response.append_header("Set-Cookie", cookie)?;
+        }
+        Ok(())
+    }
+
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -160,7 +224,7 @@ impl ProxyHttp for Forward {
         if let Some(passage) = way {
             passage.failed(classify(&error));
             // Nothing was sent, so the next server may be tried.
-            error.set_retry(passage.report().attempts < passage.pool.attempts());
+            error.set_retry(passage.pool.may_try_another(&passage.report().tried));
         }
         error
     }
@@ -174,7 +238,7 @@ impl ProxyHttp for Forward {
         reused: bool,
     ) -> Box<Error> {
         let Some(passage) = way else { return error };
-        let answered = session.response_written().is_some();
+        let answered = session.response_written().is_some() || passage.report().answered;
         let repeatable = session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
             && !answered;
@@ -183,19 +247,24 @@ impl ProxyHttp for Forward {
         } else {
             error.set_retry(false);
         }
-        let mut report = passage.report();
         if error.retry() {
             // A kept connection that the server closed meanwhile: the same server once more.
-            report.attempts = report.last;
-        } else if *error.esource() == ErrorSource::Downstream {
-            report.client_gone = true;
-        } else {
-            let mut failure = classify(&error);
-            // TLS 1.3 servers refuse our certificate, or its absence, after the handshake.
-            failure.unclear |= failure.cause == Cause::Closed && !reused && !answered;
-            report.failure(failure);
+            passage.report().again = true;
+            return error;
         }
-        drop(report);
+        if *error.esource() == ErrorSource::Downstream {
+            passage.report().client_gone = true;
+            return error;
+        }
+        let mut failure = classify(&error);
+        let closed = failure.cause == Cause::Closed;
+        // TLS 1.3 servers refuse our certificate, or its absence, after the handshake.
+        failure.unclear |= closed && !reused && !answered;
+        // A server that closed may not have seen the request; one that is slow has it, and a
+        // second would have the same work.
+        let another = repeatable && closed && passage.pool.may_try_another(&passage.report().tried);
+        error.set_retry(another);
+        passage.failed(failure);
         error
     }
 

@@ -152,11 +152,13 @@ pub async fn serve(
         tokio::spawn(door.accept(socket));
     }
     drop(alive);
+    front.live.pin().pools.start();
     ready(&bound, &front.metrics);
 
     shutdown.await;
     // No receiver is left only where nothing is left to close.
     let _ = close.send(true);
+    front.live.pin().pools.stop(None);
     // Every task holds a sender; when the last is gone, nothing comes any more.
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");

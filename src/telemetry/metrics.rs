@@ -75,6 +75,27 @@ impl Metrics {
     }
 }
 
+/// What one upstream counted, over all configurations it had. Whether its servers are up is the
+/// pool's to tell.
+#[derive(Debug, Default)]
+pub struct UpstreamMetrics {
+    /// Requests under way, streams included.
+    pub in_flight: Gauge,
+    /// Requests that wait for one of `max_connections`.
+    pub pending: Gauge,
+    /// 503 because as many as may wait did.
+    pub refused_full: Counter,
+    /// 503 because waiting took too long.
+    pub refused_pending: Counter,
+    /// 503 because no server is up.
+    pub refused_down: Counter,
+    /// Servers taken out because requests to them failed.
+    pub ejections: Counter,
+    /// Tries beyond a request's first.
+    pub retries: Counter,
+    pub health_failures: Counter,
+}
+
 /// One counter a cause, by the cause's index.
 #[derive(Debug, Default)]
 pub struct UpstreamFailures([Counter; 32]);

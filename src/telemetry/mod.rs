@@ -9,5 +9,5 @@ mod sink;
 pub use access::{AccessRecord, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
 pub use audit::AuditLog;
 pub use clock::rfc3339;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, UpstreamMetrics};
 pub use sink::{AccessLog, Format};

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
-use super::{Cause, Failure, ServerState};
+use super::{Cause, Failure};
 use crate::config::Upstream;
 use crate::tls::reason::{self, CertificateFault};
 
@@ -34,11 +34,22 @@ pub struct Presented {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub async fn dial(upstream: &Upstream, server: &ServerState) -> Result<Presented, Failure> {
-    let address = server.address(0).await?;
+pub async fn dial(upstream: &Upstream, address: SocketAddr) -> Result<Presented, Failure> {
+    accepted(handshake(upstream, address, b"").await?, address).await
+}
+
+/// A verified connection, speaking what `alpn` offers (in the form it has on the wire; may be empty).
+///
+/// # Errors
+/// The first thing that is wrong.
+pub async fn handshake(
+    upstream: &Upstream,
+    address: SocketAddr,
+    alpn: &[u8],
+) -> Result<SslStream<TcpStream>, Failure> {
     let tcp = connect(upstream, address).await?;
     let complaint = Arc::new(Mutex::new(None));
-    let ssl = client(upstream, &complaint)
+    let ssl = client(upstream, alpn, &complaint)
         .map_err(|error| Failure::new(Cause::Internal, format!("cannot set up TLS: {error}")))?;
     let mut tls = SslStream::new(ssl, tcp)
         .map_err(|error| Failure::new(Cause::Internal, format!("cannot set up TLS: {error}")))?;
@@ -51,12 +62,12 @@ pub async fn dial(upstream: &Upstream, server: &ServerState) -> Result<Presented
         _ if complaint.is_some() => complaint.map_or_else(|| unreachable(address), Err),
         Err(_) => Err(Failure::new(Cause::Timeout, "no TLS handshake in time")),
         Ok(Err(error)) => Err(handshake_failure(&error)),
-        Ok(Ok(())) => accepted(tls, address).await,
+        Ok(Ok(())) => Ok(tls),
     }
 }
 
 /// `complaint` was just seen to be there.
-fn unreachable(address: SocketAddr) -> Result<Presented, Failure> {
+fn unreachable(address: SocketAddr) -> Result<SslStream<TcpStream>, Failure> {
     Err(Failure::new(
         Cause::Handshake,
         format!("{address} was refused"),
@@ -130,7 +141,11 @@ fn handshake_failure(error: &openssl::ssl::Error) -> Failure {
     Failure::new(Cause::Handshake, format!("TLS handshake failed: {text}"))
 }
 
-fn client(upstream: &Upstream, complaint: &Arc<Mutex<Option<Failure>>>) -> Result<Ssl, ErrorStack> {
+fn client(
+    upstream: &Upstream,
+    alpn: &[u8],
+    complaint: &Arc<Mutex<Option<Failure>>>,
+) -> Result<Ssl, ErrorStack> {
     let tls = &upstream.tls;
     let mut context = SslContext::builder(SslMethod::tls_client())?;
     context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
@@ -165,6 +180,9 @@ fn client(upstream: &Upstream, complaint: &Arc<Mutex<Option<Failure>>>) -> Resul
         fine
     });
     let mut ssl = Ssl::new(&context.build())?;
+    if !alpn.is_empty() {
+        ssl.set_alpn_protos(alpn)?;
+    }
     match tls.server_name.parse::<IpAddr>() {
         Ok(address) => ssl.param_mut().set_ip(address)?,
         Err(_) => {

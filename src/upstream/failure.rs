@@ -24,6 +24,8 @@ pub enum Cause {
     Protocol,
     Closed,
     Internal,
+    NoServer,
+    Status,
 }
 
 impl Cause {
@@ -45,6 +47,8 @@ impl Cause {
             Self::Protocol => "protocol",
             Self::Closed => "closed",
             Self::Internal => "internal",
+            Self::NoServer => "no_server",
+            Self::Status => "status",
         }
     }
 }

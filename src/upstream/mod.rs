@@ -1,10 +1,28 @@
-//! Pools of servers, the peer that is dialled, and why a dial failed.
+//! Pools of servers: which there are, are they well, whose turn it is; the peer that is dialled, and
+//! why a dial failed.
 
+mod affinity;
+mod balance;
+mod caps;
 pub mod diagnose;
 mod failure;
+mod health;
+mod names;
 mod peer;
 mod pool;
+mod pools;
+mod server;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use caps::{Permit, Turned};
 pub use failure::{Cause, Failure, classify};
 pub use peer::{IdentityCheck, PeerTemplate, check_identity};
-pub use pool::{Pool, ServerState};
+pub use pool::Pool;
+pub use pools::Pools;
+pub use server::{Availability, Lease, ServerState};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in this room panics with a value half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

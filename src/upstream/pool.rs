@@ -1,76 +1,193 @@
-//! The servers of one upstream, and whose turn it is.
+//! The servers of one upstream: which there are, whose turn it is, and what is known of them.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use pingora::protocols::ALPN;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
-use super::{Cause, Failure, PeerTemplate, diagnose};
-use crate::config::{Server, Stream, Upstream};
+use super::caps::{Gate, Permit, Turned, seconds};
+use super::names::Name;
+use super::server::{Availability, Lease};
+use super::{Cause, Failure, PeerTemplate, ServerState, affinity, balance, diagnose, health, lock};
+use crate::config::{Stream, Upstream};
+use crate::telemetry::UpstreamMetrics;
 
-/// How long a resolved name is taken to hold.
-const NAME_AGE: Duration = Duration::from_secs(5);
-/// How long a diagnosis is taken to hold, and the least time between two dials for one.
-const DIAGNOSIS_AGE: Duration = Duration::from_secs(30);
+/// A name without any answer is asked for sooner than one that has one.
+const UNRESOLVED_REFRESH: Duration = Duration::from_secs(5);
 
 /// One upstream as it is used.
 #[derive(Debug)]
 pub struct Pool {
     pub upstream: Arc<Upstream>,
-    servers: Vec<ServerState>,
-    turn: AtomicUsize,
+    pub metrics: Arc<UpstreamMetrics>,
+    names: Vec<Name>,
+    servers: ArcSwap<Vec<Arc<ServerState>>>,
+    gate: Gate,
     h1: PeerTemplate,
     h2: PeerTemplate,
-}
-
-/// One server and what is known about it.
-#[derive(Debug)]
-pub struct ServerState {
-    pub server: Server,
-    /// `host:port` for logs.
-    pub name: String,
-    literal: Option<SocketAddr>,
-    resolved: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
-    diagnosis: Mutex<Option<Diagnosis>>,
-}
-
-#[derive(Debug)]
-struct Diagnosis {
-    at: Instant,
-    /// None while somebody dials.
-    found: Option<Failure>,
+    /// Held while a server is chosen or taken out, so that two cannot take out the last two.
+    choosing: Mutex<()>,
+    resolving: tokio::sync::Mutex<()>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl Pool {
     #[must_use]
-    pub fn new(upstream: &Arc<Upstream>) -> Self {
-        Self {
+    pub fn new(upstream: &Arc<Upstream>, metrics: Arc<UpstreamMetrics>) -> Self {
+        let pool = Self {
             upstream: Arc::clone(upstream),
-            servers: upstream.servers.iter().map(ServerState::new).collect(),
-            turn: AtomicUsize::new(0),
+            metrics,
+            names: upstream.servers.iter().map(Name::new).collect(),
+            servers: ArcSwap::default(),
+            gate: Gate::new(&upstream.caps),
             h1: PeerTemplate::new(upstream, ALPN::H1),
             h2: PeerTemplate::new(upstream, ALPN::H2),
+            choosing: Mutex::default(),
+            resolving: tokio::sync::Mutex::default(),
+            tasks: Mutex::default(),
+        };
+        pool.list_servers();
+        pool
+    }
+
+    /// Begins what goes on beside requests: health checks, and asking for names again. Needs a tokio
+    /// runtime. A second call does nothing.
+    pub fn start(self: &Arc<Self>) {
+        let mut tasks = lock(&self.tasks);
+        if !tasks.is_empty() {
+            return;
+        }
+        if self.names.iter().any(|name| !name.literal) {
+            let task = tokio::spawn(refresh(Arc::downgrade(self)));
+            tasks.push(task.abort_handle());
+        }
+        if self.upstream.health.is_some() {
+            let task = tokio::spawn(health::watch(Arc::downgrade(self)));
+            tasks.push(task.abort_handle());
         }
     }
 
-    /// Where the next request begins to try.
-    pub fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    /// Ends what [`Pool::start`] began. Requests may still go on.
+    pub fn stop(&self) {
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
     }
 
-    /// The server of the `attempt`th try of a request that began at `turn`.
+    /// The servers as they are now.
     #[must_use]
-    pub fn server(&self, turn: usize, attempt: usize) -> Option<&ServerState> {
-        let index = turn.wrapping_add(attempt).checked_rem(self.servers.len())?;
-        self.servers.get(index)
+    pub fn servers(&self) -> Arc<Vec<Arc<ServerState>>> {
+        self.servers.load_full()
     }
 
-    /// How many servers may be tried for one request.
+    /// Lets a request in, or says why not; waits where the configuration says so.
+    ///
+    /// # Errors
+    /// It is to be answered 503.
+    pub async fn admit(&self) -> Result<Permit, Turned> {
+        self.resolve_if_empty().await;
+        let servers = self.servers.load();
+        let down = |server: &Arc<ServerState>| server.availability() == Availability::Down;
+        if !servers.is_empty() && servers.iter().all(down) {
+            self.metrics.refused_down.count();
+            let interval = self.upstream.health.as_ref().map(|health| health.interval);
+            return Err(Turned {
+                code: Cause::NoServer.code(),
+                words: all_down(&servers),
+                retry_after: seconds(interval.unwrap_or_default()),
+            });
+        }
+        drop(servers);
+        self.gate.enter(&self.metrics).await
+    }
+
+    /// The server for a request's next try: the one it is pinned to, if it may be used, else whose
+    /// turn it is among those not `tried`.
+    ///
+    /// # Errors
+    /// No server may be used.
+    pub fn choose(
+        &self,
+        tried: &[Arc<ServerState>],
+        pinned: Option<&str>,
+    ) -> Result<Lease, Failure> {
+        let _alone = lock(&self.choosing);
+        let servers = self.servers.load();
+        let candidates = candidates(&servers, tried);
+        let pinned = pinned.and_then(|token| {
+            let mut candidates = candidates.iter();
+            candidates.find(|server| server.token.as_deref() == Some(token))
+        });
+        let chosen = match pinned {
+            Some(server) => Some(Arc::clone(server)),
+            None => balance::choose(self.upstream.balance, &candidates),
+        };
+        chosen.map(Lease::new).ok_or_else(|| {
+            let unresolved = self.names.iter().find_map(Name::failure);
+            match unresolved.filter(|_| servers.is_empty()) {
+                Some(failure) => failure,
+                None => Failure::new(Cause::NoServer, all_down(&servers)),
+            }
+        })
+    }
+
+    /// Whether a request that tried these may try another.
     #[must_use]
-    pub fn attempts(&self) -> usize {
-        self.upstream.attempts.clamp(1, self.servers.len().max(1))
+    pub fn may_try_another(&self, tried: &[Arc<ServerState>]) -> bool {
+        tried.len() < self.upstream.attempts && !candidates(&self.servers.load(), tried).is_empty()
+    }
+
+    /// The server answered with this status.
+    pub fn answered(&self, server: &ServerState, status: u16) {
+        let counts = self
+            .upstream
+            .eject
+            .as_ref()
+            .map(|eject| eject.server_errors);
+        if counts == Some(true) && status >= 500 {
+            let failure = Failure::new(Cause::Status, format!("answered {status}"));
+            return self.failed(server, &failure);
+        }
+        server.succeeded();
+    }
+
+    /// The server could not be reached, was not who it should be, or did not answer.
+    pub fn failed(&self, server: &ServerState, failure: &Failure) {
+        let Some(eject) = &self.upstream.eject else {
+            return;
+        };
+        let _alone = lock(&self.choosing);
+        if !server.failed_too_often(eject) {
+            return;
+        }
+        let others = self.servers.load();
+        let mut others = others.iter().filter(|o| !std::ptr::eq(o.as_ref(), server));
+        // With all out, a gateway that hiccuped would be down for the whole time; the last stays.
+        if others.any(|other| other.availability() == Availability::Usable) {
+            self.metrics.ejections.count();
+            server.eject(eject, failure);
+        } else {
+            server.spare(eject, failure);
+        }
+    }
+
+    /// The server that a request's cookies name, whether or not it exists.
+    pub fn pinned<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) -> Option<String> {
+        affinity::find(self.upstream.affinity.as_ref()?, headers)
+    }
+
+    /// The value of Set-Cookie for a request that this server answered; None where the client has
+    /// it already or shall get none.
+    #[must_use]
+    pub fn set_cookie(&self, server: &ServerState, pinned: Option<&str>) -> Option<String> {
+        let (affinity, token) = (self.upstream.affinity.as_ref()?, server.token.as_deref()?);
+        (pinned != Some(token)).then(|| affinity::set_cookie(affinity, token))
     }
 
     /// gRPC needs HTTP/2; all else goes over HTTP/1.1.
@@ -82,12 +199,8 @@ impl Pool {
         }
     }
 
-    pub fn servers(&self) -> impl Iterator<Item = &ServerState> {
-        self.servers.iter()
-    }
-
     /// More about a failure than the request's own error said: from a dial of our own, at most one
-    /// in [`DIAGNOSIS_AGE`] a server; `failure` itself where that learns nothing.
+    /// in half a minute a server; `failure` itself where that learns nothing.
     pub async fn diagnose(&self, server: &ServerState, failure: Failure) -> Failure {
         if !failure.unclear {
             return failure;
@@ -95,88 +208,123 @@ impl Pool {
         if let Some(known) = server.known_diagnosis() {
             return known.unwrap_or(failure);
         }
-        let found = diagnose::dial(&self.upstream, server).await.err();
+        let found = diagnose::dial(&self.upstream, server.address).await.err();
         server.diagnosed(found.clone());
         found.unwrap_or(failure)
     }
-}
 
-impl ServerState {
-    fn new(server: &Server) -> Self {
-        let host = server.host.trim_start_matches('[').trim_end_matches(']');
-        let literal = host.parse::<IpAddr>().ok();
-        Self {
-            server: server.clone(),
-            name: format!("{}:{}", server.host, server.port),
-            literal: literal.map(|ip| SocketAddr::new(ip, server.port)),
-            resolved: Mutex::new(None),
-            diagnosis: Mutex::new(None),
+    /// Asks for all names now.
+    pub async fn resolve(&self) {
+        let _alone = self.resolving.lock().await;
+        self.resolve_names().await;
+    }
+
+    async fn resolve_names(&self) {
+        let mut changed = false;
+        for name in &self.names {
+            changed |= name.resolve(&self.upstream.name).await;
+        }
+        if changed {
+            self.list_servers();
         }
     }
 
-    /// The address to dial; `attempt` walks through the addresses of a name.
-    ///
-    /// # Errors
-    /// The name does not resolve.
-    pub async fn address(&self, attempt: usize) -> Result<SocketAddr, Failure> {
-        if let Some(literal) = self.literal {
-            return Ok(literal);
+    /// Requests wait for names only where there is nowhere else to go.
+    async fn resolve_if_empty(&self) {
+        if !self.servers.load().is_empty() {
+            return;
         }
-        let pick = |addresses: &[SocketAddr]| {
-            let index = attempt.checked_rem(addresses.len())?;
-            addresses.get(index).copied()
+        let _alone = self.resolving.lock().await;
+        let asked = self.names.iter().all(Name::failed_just_now);
+        if self.servers.load().is_empty() && !asked {
+            self.resolve_names().await;
+        }
+    }
+
+    /// Makes the list anew from the names' addresses; who was there keeps what is known of it.
+    fn list_servers(&self) {
+        let _alone = lock(&self.choosing);
+        let old = self.servers.load();
+        let mut servers: Vec<Arc<ServerState>> = Vec::new();
+        for name in &self.names {
+            let host = &name.server;
+            for address in name.addresses() {
+                let text = match name.literal {
+                    true => format!("{}:{}", host.host, host.port),
+                    false => format!("{}:{} ({})", host.host, host.port, address.ip()),
+                };
+                let known = old.iter().find(|server| server.name == text);
+                let server = known.cloned().unwrap_or_else(|| {
+                    let token = self.token(&text);
+                    let upstream = &self.upstream.name;
+                    Arc::new(ServerState::new(
+                        upstream,
+                        text,
+                        address,
+                        host.weight,
+                        token,
+                    ))
+                });
+                servers.push(server);
+            }
+        }
+        self.servers.store(Arc::new(servers));
+    }
+
+    fn token(&self, server: &str) -> Option<String> {
+        let affinity = self.upstream.affinity.as_ref()?;
+        let token = affinity::token(affinity, &self.upstream.name, server);
+        let failed = |error| {
+            tracing::error!(target: "upstream", "upstream {}: no affinity: {error}", self.upstream.name);
         };
-        if let Some((at, addresses)) = lock(&self.resolved).as_ref()
-            && at.elapsed() < NAME_AGE
-            && let Some(address) = pick(addresses)
-        {
-            return Ok(address);
-        }
-        let host = (self.server.host.as_str(), self.server.port);
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(host)
-            .await
-            .map_err(|error| {
-                Failure::new(
-                    Cause::Dns,
-                    format!("the name {} does not resolve: {error}", self.server.host),
-                )
-            })?
-            .collect();
-        let address = pick(&addresses).ok_or_else(|| {
-            Failure::new(
-                Cause::Dns,
-                format!("the name {} has no address", self.server.host),
-            )
-        })?;
-        *lock(&self.resolved) = Some((Instant::now(), addresses));
-        Ok(address)
-    }
-
-    /// None: nothing recent, and the caller is the one to dial. Some(None): somebody is dialling,
-    /// or the dial learned nothing.
-    fn known_diagnosis(&self) -> Option<Option<Failure>> {
-        let mut diagnosis = lock(&self.diagnosis);
-        if let Some(known) = diagnosis.as_ref()
-            && known.at.elapsed() < DIAGNOSIS_AGE
-        {
-            return Some(known.found.clone());
-        }
-        *diagnosis = Some(Diagnosis {
-            at: Instant::now(),
-            found: None,
-        });
-        None
-    }
-
-    fn diagnosed(&self, found: Option<Failure>) {
-        *lock(&self.diagnosis) = Some(Diagnosis {
-            at: Instant::now(),
-            found,
-        });
+        token.map_err(failed).ok()
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is inside is replaced whole, so a poisoned lock holds nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Those that may be used; where there are none, those that are only left alone for a while.
+fn candidates(servers: &[Arc<ServerState>], tried: &[Arc<ServerState>]) -> Vec<Arc<ServerState>> {
+    let untried = |server: &&Arc<ServerState>| !tried.iter().any(|t| Arc::ptr_eq(t, server));
+    let that_are = |wanted| {
+        let found = servers.iter().filter(untried);
+        let found = found.filter(|server| server.availability() == wanted);
+        found.cloned().collect::<Vec<_>>()
+    };
+    let usable = that_are(Availability::Usable);
+    match usable.is_empty() && tried.is_empty() {
+        true => that_are(Availability::Ejected),
+        false => usable,
+    }
+}
+
+/// Why there is none, for a log.
+fn all_down(servers: &[Arc<ServerState>]) -> String {
+    const MOST: usize = 4;
+    let down = servers.iter().take(MOST).map(|server| {
+        let complaint = server.complaint();
+        let why = complaint.map_or_else(|| "down".to_owned(), |failure| failure.words);
+        format!("{}: {why}", server.name)
+    });
+    let down: Vec<String> = down.collect();
+    format!("no server is up ({})", down.join("; "))
+}
+
+async fn refresh(pool: Weak<Pool>) {
+    loop {
+        let Some(alive) = pool.upgrade() else { return };
+        alive.resolve().await;
+        let interval = alive.upstream.dns_refresh;
+        let unresolved = alive.names.iter().any(|name| name.addresses().is_empty());
+        drop(alive);
+        let pause = match unresolved {
+            true => interval.min(UNRESOLVED_REFRESH),
+            false => interval,
+        };
+        sleep(health::jittered(pause)).await;
+    }
 }

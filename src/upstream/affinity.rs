@@ -1,0 +1,109 @@
+//! The cookie that keeps a client with one server, and tells nothing about it.
+
+use std::sync::OnceLock;
+
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+
+use crate::config::Affinity;
+
+/// Hex digits of a server's id.
+const TOKEN: usize = 32;
+
+/// A server's id: an HMAC of its name, so that nobody learns or guesses addresses from it.
+pub(super) fn token(
+    affinity: &Affinity,
+    upstream: &str,
+    server: &str,
+) -> Result<String, ErrorStack> {
+    let key = match &affinity.key {
+        Some(key) => &key.0,
+        None => process_key()?,
+    };
+    let key = PKey::hmac(key)?;
+    let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
+    signer.update(upstream.as_bytes())?;
+    signer.update(&[0])?;
+    signer.update(server.as_bytes())?;
+    let digest = signer.sign_to_vec()?;
+    let mut token: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    token.truncate(TOKEN);
+    Ok(token)
+}
+
+/// Lasts as long as the process.
+fn process_key() -> Result<&'static Vec<u8>, ErrorStack> {
+    static KEY: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(key) = KEY.get() {
+        return Ok(key);
+    }
+    let mut key = vec![0; 32];
+    openssl::rand::rand_bytes(&mut key)?;
+    Ok(KEY.get_or_init(|| key))
+}
+
+/// The id that a client's cookies name; the first of that name counts.
+pub(super) fn find<'h>(
+    affinity: &Affinity,
+    headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+) -> Option<String> {
+    let cookies = headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"cookie"));
+    let mut pairs = cookies.flat_map(|(_, value)| value.split(|b| *b == b';'));
+    let value = pairs.find_map(|pair| {
+        let rest = pair.trim_ascii().strip_prefix(affinity.cookie.as_bytes())?;
+        rest.strip_prefix(b"=")
+    })?;
+    let is_token = value.len() == TOKEN && value.iter().all(u8::is_ascii_hexdigit);
+    is_token.then(|| value.iter().map(|b| char::from(*b)).collect())
+}
+
+/// The value of Set-Cookie. It ends with the browser's session.
+pub(super) fn set_cookie(affinity: &Affinity, token: &str) -> String {
+    let name = &affinity.cookie;
+    format!("{name}={token}; Path=/; HttpOnly; Secure; SameSite=Lax")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AffinityKey;
+
+    fn keyed(key: &str) -> Affinity {
+        Affinity {
+            cookie: "route".to_owned(),
+            key: Some(AffinityKey(key.as_bytes().to_vec())),
+        }
+    }
+
+    #[test]
+    fn ids_depend_on_the_key_and_the_server() {
+        let id = |key, server| token(&keyed(key), "orders", server).unwrap();
+        assert_eq!(id("a", "10.0.0.1:443"), id("a", "10.0.0.1:443"));
+        assert_ne!(id("a", "10.0.0.1:443"), id("b", "10.0.0.1:443"));
+        assert_ne!(id("a", "10.0.0.1:443"), id("a", "10.0.0.2:443"));
+        assert_eq!(id("a", "10.0.0.1:443").len(), TOKEN);
+    }
+
+    #[test]
+    fn cookies_are_found_whole() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for (cookie, found) in [
+            (format!("route={id}"), true),
+            (format!("a=b; route={id} ; c=d"), true),
+            (format!("xroute={id}"), false),
+            (format!("routes={id}"), false),
+            (format!("route={id}0"), false),
+            ("route=".to_owned(), false),
+            (
+                "route=\u{fc}123456789abcdef0123456789abcde".to_owned(),
+                false,
+            ),
+        ] {
+            let headers = [(&b"Cookie"[..], cookie.as_bytes())];
+            let pinned = find(&keyed("k"), headers.into_iter());
+            assert_eq!(pinned.is_some(), found, "{cookie}");
+        }
+    }
+}

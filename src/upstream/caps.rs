@@ -1,0 +1,131 @@
+//! How many requests an upstream gets at once, and how many wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::config::Caps;
+use crate::telemetry::UpstreamMetrics;
+
+/// The gate of one upstream.
+#[derive(Debug)]
+pub(super) struct Gate {
+    permits: Option<Arc<Semaphore>>,
+    /// Who may wait.
+    places: Semaphore,
+    patience: Duration,
+    most: usize,
+    waiting: usize,
+}
+
+/// A request that is under way; counted until dropped.
+#[derive(Debug)]
+pub struct Permit {
+    _held: Option<OwnedSemaphorePermit>,
+    metrics: Arc<UpstreamMetrics>,
+}
+
+/// Why a request may not go to its upstream now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turned {
+    /// Stable: `upstream_full`, `upstream_pending_timeout` or `no_server`.
+    pub code: &'static str,
+    /// For the log.
+    pub words: String,
+    /// Seconds; at least 1.
+    pub retry_after: u32,
+}
+
+/// Says in the metrics that somebody waits.
+struct Waiting<'m>(&'m UpstreamMetrics);
+
+impl Gate {
+    pub fn new(caps: &Caps) -> Self {
+        let permits = caps.connections.map(|most| Arc::new(Semaphore::new(most)));
+        Self {
+            permits,
+            places: Semaphore::new(caps.pending),
+            patience: caps.pending_timeout,
+            most: caps.connections.unwrap_or(0),
+            waiting: caps.pending,
+        }
+    }
+
+    pub async fn enter(&self, metrics: &Arc<UpstreamMetrics>) -> Result<Permit, Turned> {
+        let held = match &self.permits {
+            Some(permits) => Some(self.take(permits, metrics).await?),
+            None => None,
+        };
+        metrics.in_flight.up();
+        Ok(Permit {
+            _held: held,
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    async fn take(
+        &self,
+        permits: &Arc<Semaphore>,
+        metrics: &UpstreamMetrics,
+    ) -> Result<OwnedSemaphorePermit, Turned> {
+        if let Ok(held) = Arc::clone(permits).try_acquire_owned() {
+            return Ok(held);
+        }
+        let Ok(_place) = self.places.try_acquire() else {
+            metrics.refused_full.count();
+            return Err(Turned {
+                code: "upstream_full",
+                words: format!(
+                    "max_connections {} are in flight and max_pending {} wait",
+                    self.most, self.waiting
+                ),
+                retry_after: 1,
+            });
+        };
+        let _waiting = Waiting::new(metrics);
+        match timeout(self.patience, Arc::clone(permits).acquire_owned()).await {
+            Ok(Ok(held)) => Ok(held),
+            // The semaphore is never closed; a closed one would let nobody in either.
+            Ok(Err(_)) | Err(_) => {
+                metrics.refused_pending.count();
+                Err(Turned {
+                    code: "upstream_pending_timeout",
+                    words: format!(
+                        "none of max_connections {} ended within pending_timeout {} s",
+                        self.most,
+                        self.patience.as_secs_f32()
+                    ),
+                    retry_after: seconds(self.patience),
+                })
+            }
+        }
+    }
+}
+
+/// Rounded up, at least one.
+pub(super) fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(1000))
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
+
+impl<'m> Waiting<'m> {
+    fn new(metrics: &'m UpstreamMetrics) -> Self {
+        metrics.pending.up();
+        Self(metrics)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pending.down();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.metrics.in_flight.down();
+    }
+}

@@ -1,0 +1,174 @@
+//! Asking servers whether they are well, over the TLS that requests take.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{Cause, Failure, Pool, ServerState, diagnose};
+use crate::config::{HealthCheck, Upstream};
+
+/// Checks of one upstream at once.
+const AT_ONCE: usize = 16;
+/// More of an answer is not read; its status is in its first line.
+const MOST_ANSWER: usize = 1024;
+
+/// Checks the servers of a pool round by round, until it is gone.
+pub(super) async fn watch(pool: Weak<Pool>) {
+    let Some(interval) = pool
+        .upgrade()
+        .and_then(|pool| Some(pool.upstream.health.as_ref()?.interval))
+    else {
+        return;
+    };
+    // Upstreams that begin together do not ask together.
+    sleep(interval.mul_f32(random() / 5.0)).await;
+    loop {
+        let Some(alive) = pool.upgrade() else { return };
+        round(&alive).await;
+        drop(alive);
+        sleep(jittered(interval)).await;
+    }
+}
+
+/// A tenth more or less.
+pub(super) fn jittered(interval: Duration) -> Duration {
+    interval.mul_f32(0.9 + random() / 5.0)
+}
+
+/// From 0 to 1.
+fn random() -> f32 {
+    let mut byte = [128];
+    // Without randomness there is no jitter, and that is all.
+    let _ = openssl::rand::rand_bytes(&mut byte);
+    f32::from(byte[0]) / 255.0
+}
+
+async fn round(pool: &Arc<Pool>) {
+    // Dropped with this future, it ends the checks that it has begun.
+    let mut checks = JoinSet::new();
+    for server in pool.servers().iter() {
+        if checks.len() >= AT_ONCE {
+            checks.join_next().await;
+        }
+        let (pool, server) = (Arc::clone(pool), Arc::clone(server));
+        checks.spawn(async move {
+            let Some(health) = &pool.upstream.health else {
+                return;
+            };
+            let result = check(&pool.upstream, health, &server).await;
+            if result.is_err() {
+                pool.metrics.health_failures.count();
+            }
+            server.checked(health, result);
+        });
+    }
+    while checks.join_next().await.is_some() {}
+}
+
+async fn check(
+    upstream: &Upstream,
+    health: &HealthCheck,
+    server: &ServerState,
+) -> Result<(), Failure> {
+    match timeout(health.timeout, ask(upstream, health, server)).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::new(
+            Cause::Timeout,
+            format!(
+                "no answer to the health check within {} s",
+                health.timeout.as_secs_f32()
+            ),
+        )),
+    }
+}
+
+async fn ask(
+    upstream: &Upstream,
+    health: &HealthCheck,
+    server: &ServerState,
+) -> Result<(), Failure> {
+    let mut tls = diagnose::handshake(upstream, server.address, b"\x08http/1.1").await?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: drawbridge-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        health.path, health.host
+    );
+    tls.write_all(request.as_bytes())
+        .await
+        .map_err(|e| closed(&e))?;
+    let mut answer = Vec::with_capacity(MOST_ANSWER);
+    while !answer.contains(&b'\n') && answer.len() < MOST_ANSWER {
+        let mut chunk = [0; 256];
+        let read = tls.read(&mut chunk).await.map_err(|e| closed(&e))?;
+        let Some(bytes @ [_, ..]) = chunk.get(..read) else {
+            break;
+        };
+        answer.extend_from_slice(bytes);
+    }
+    let Some(status) = status(&answer) else {
+        let words = "its answer to the health check is not HTTP/1";
+        return Err(Failure::new(Cause::Protocol, words));
+    };
+    if health.statuses.contains(&status) {
+        return Ok(());
+    }
+    let expected: Vec<String> = health.statuses.iter().map(u16::to_string).collect();
+    Err(Failure::new(
+        Cause::Status,
+        format!(
+            "GET {} was answered {status}, not {}",
+            health.path,
+            expected.join(" or ")
+        ),
+    ))
+}
+
+fn closed(error: &std::io::Error) -> Failure {
+    if error.to_string().contains("certificate required") {
+        return Failure::new(
+            Cause::ClientCertificate,
+            "it asks for a client certificate and did not get one that it takes",
+        );
+    }
+    Failure::new(
+        Cause::Closed,
+        format!("connection closed during the health check: {error}"),
+    )
+}
+
+/// Of a status line (RFC 9112, 4).
+fn status(answer: &[u8]) -> Option<u16> {
+    let rest = answer.strip_prefix(b"HTTP/1.")?;
+    let digits = rest.get(2..5)?;
+    let ends = matches!(rest.get(5), Some(b' ' | b'\r' | b'\n'));
+    let spaced = rest.get(1) == Some(&b' ');
+    let all_digits = digits.iter().all(u8::is_ascii_digit);
+    (ends && spaced && all_digits).then(|| {
+        digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + u16::from(digit - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_line_has_a_status() {
+        for (line, expected) in [
+            (&b"HTTP/1.1 200 OK\r\n"[..], Some(200)),
+            (b"HTTP/1.0 503\r\n", Some(503)),
+            (b"HTTP/1.1 20", None),
+            (b"HTTP/1.1 2000 OK\r\n", None),
+            (b"HTTP/2 200\r\n", None),
+            (b"HTTP/1.1  200 \r\n", None),
+            (b"SSH-2.0-x\r\n", None),
+            (b"", None),
+        ] {
+            assert_eq!(status(line), expected, "{}", line.escape_ascii());
+        }
+    }
+}

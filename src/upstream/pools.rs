@@ -1,0 +1,97 @@
+//! The pools of one snapshot, and what they keep of those before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openssl::sha::Sha256;
+
+use super::Pool;
+use crate::config::Upstream;
+
+/// By the upstream's name.
+#[derive(Debug, Default)]
+pub struct Pools(BTreeMap<String, Arc<Pool>>);
+
+impl Pools {
+    #[must_use]
+    pub fn new(upstreams: &BTreeMap<String, Arc<Upstream>>) -> Self {
+        let pool = |upstream: &Arc<Upstream>| Arc::new(Pool::new(upstream, Arc::default()));
+        let pools = upstreams.iter();
+        Self(pools.map(|(name, u)| (name.clone(), pool(u))).collect())
+    }
+
+    /// Takes over what is known about servers where an upstream is as it was, and an upstream's
+    /// counters in any case. To be called before [`Pools::start`].
+    pub fn carry_over(&mut self, old: &Self) {
+        for (name, pool) in &mut self.0 {
+            let Some(known) = old.0.get(name) else {
+                continue;
+            };
+            *pool = match digest(&known.upstream) == digest(&pool.upstream) {
+                true => Arc::clone(known),
+                false => Arc::new(Pool::new(&pool.upstream, Arc::clone(&known.metrics))),
+            };
+        }
+    }
+
+    /// Begins health checks and the refresh of names. Needs a tokio runtime.
+    pub fn start(&self) {
+        self.0.values().for_each(Pool::start);
+    }
+
+    /// Ends them, except for pools that `next` carries on.
+    pub fn stop(&self, next: Option<&Self>) {
+        for (name, pool) in &self.0 {
+            let carried = next.and_then(|next| next.get(name));
+            if carried.is_none_or(|carried| !Arc::ptr_eq(carried, pool)) {
+                pool.stop();
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn get(&self, upstream: &str) -> Option<&Arc<Pool>> {
+        self.0.get(upstream)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.0.values()
+    }
+}
+
+/// Everything that an upstream is made of, certificates and keys included.
+fn digest(upstream: &Upstream) -> [u8; 32] {
+    // Named one by one, so that a new field cannot be forgotten.
+    let Upstream {
+        name,
+        servers,
+        tls,
+        balance,
+        affinity,
+        health,
+        eject,
+        caps,
+        dns_refresh,
+        connect_timeout,
+        read_timeout,
+        write_timeout,
+        idle_timeout,
+        attempts,
+    } = upstream;
+    let mut hash = Sha256::new();
+    let key = affinity.as_ref().and_then(|a| a.key.as_ref());
+    let text = format!(
+        "{name:?} {servers:?} {:?} {:?} {balance:?} {affinity:?} {health:?} {eject:?} {caps:?} {dns_refresh:?} \
+         {connect_timeout:?} {read_timeout:?} {write_timeout:?} {idle_timeout:?} {attempts:?}",
+        tls.server_name, tls.trust.name,
+    );
+    hash.update(&(text.len() as u64).to_be_bytes());
+    hash.update(text.as_bytes());
+    hash.update(&tls.trust.digest);
+    match &tls.client_certificate {
+        Some(certified) => hash.update(&certified.digest),
+        None => hash.update(&[0]),
+    }
+    hash.update(key.map_or(&[], |key| &key.0));
+    hash.finish()
+}

@@ -1,0 +1,236 @@
+//! One address that is dialled, and how it stands.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{Failure, lock};
+use crate::config::{Ejection, HealthCheck};
+
+/// How long a diagnosis is taken to hold, and the least time between two dials for one.
+const DIAGNOSIS_AGE: Duration = Duration::from_secs(30);
+
+/// One server: a configured address, or one of the addresses of a configured name.
+#[derive(Debug)]
+pub struct ServerState {
+    /// `host:port` for logs; with the address after it where the host is a name.
+    pub name: String,
+    pub address: SocketAddr,
+    pub weight: u32,
+    /// What names it in an affinity cookie; None where there is none.
+    pub token: Option<String>,
+    /// `upstream orders 10.0.0.1:443`, for logs.
+    label: String,
+    /// Smooth weighted round robin: who has the most is next.
+    pub(super) credit: AtomicI64,
+    in_flight: AtomicUsize,
+    standing: Mutex<Standing>,
+    diagnosis: Mutex<Option<Diagnosis>>,
+}
+
+/// Whether requests go to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    Usable,
+    /// Its requests failed; left alone for a while.
+    Ejected,
+    /// Its health checks failed.
+    Down,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    down: bool,
+    /// Health checks in a row that say the opposite of `down`.
+    streak: u32,
+    /// Why the last health check failed.
+    complaint: Option<Failure>,
+    /// Requests that failed in a row.
+    failures: u32,
+    ejected_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Diagnosis {
+    at: Instant,
+    /// None while somebody dials.
+    found: Option<Failure>,
+}
+
+/// A request that a server has; counted until dropped.
+#[derive(Debug)]
+pub struct Lease(Arc<ServerState>);
+
+impl Lease {
+    pub(super) fn new(server: Arc<ServerState>) -> Self {
+        server.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(server)
+    }
+
+    #[must_use]
+    pub fn server(&self) -> &Arc<ServerState> {
+        &self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ServerState {
+    pub(super) fn new(
+        upstream: &str,
+        name: String,
+        address: SocketAddr,
+        weight: u32,
+        token: Option<String>,
+    ) -> Self {
+        Self {
+            label: format!("upstream {upstream} {name}"),
+            name,
+            address,
+            weight,
+            token,
+            credit: AtomicI64::new(0),
+            in_flight: AtomicUsize::new(0),
+            standing: Mutex::default(),
+            diagnosis: Mutex::new(None),
+        }
+    }
+
+    /// Requests that it has now, streams included.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn availability(&self) -> Availability {
+        let standing = lock(&self.standing);
+        match standing.ejected_until {
+            _ if standing.down => Availability::Down,
+            Some(until) if until > Instant::now() => Availability::Ejected,
+            _ => Availability::Usable,
+        }
+    }
+
+    /// Why its last health check failed, if it did.
+    #[must_use]
+    pub fn complaint(&self) -> Option<Failure> {
+        lock(&self.standing).complaint.clone()
+    }
+
+    /// Takes the result of a health check; true where it changed whether requests go there.
+    pub(super) fn checked(&self, health: &HealthCheck, result: Result<(), Failure>) -> bool {
+        let mut standing = lock(&self.standing);
+        let passed = result.is_ok();
+        standing.complaint = result.err();
+        if passed != standing.down {
+            // It says what is known.
+            standing.streak = 0;
+            return false;
+        }
+        standing.streak += 1;
+        let needed = if passed {
+            health.healthy
+        } else {
+            health.unhealthy
+        };
+        if standing.streak < needed {
+            return false;
+        }
+        let checks = standing.streak;
+        standing.streak = 0;
+        standing.down = !passed;
+        match &standing.complaint {
+            Some(failure) => tracing::error!(
+                target: "upstream",
+                code = failure.cause.code(),
+                "{} is down: {checks} health checks in a row failed, the last: {failure}",
+                self.label
+            ),
+            None => tracing::info!(
+                target: "upstream",
+                "{} is up again: {checks} health checks in a row passed",
+                self.label
+            ),
+        }
+        true
+    }
+
+    /// A request was answered.
+    pub(super) fn succeeded(&self) {
+        let mut standing = lock(&self.standing);
+        standing.failures = 0;
+        if standing.ejected_until.take().is_some() {
+            tracing::info!(target: "upstream", "{} answers again", self.label);
+        }
+    }
+
+    /// A request failed. True where it was the one too many, and the server must go unless it is
+    /// the last.
+    pub(super) fn failed_too_often(&self, eject: &Ejection) -> bool {
+        let mut standing = lock(&self.standing);
+        if standing
+            .ejected_until
+            .is_some_and(|until| until > Instant::now())
+        {
+            // What was under way when it was taken out.
+            return false;
+        }
+        standing.failures = standing.failures.saturating_add(1);
+        standing.failures >= eject.failures
+    }
+
+    /// Out for a while. Back, the first failure is enough to take it out again.
+    pub(super) fn eject(&self, eject: &Ejection, last: &Failure) {
+        let mut standing = lock(&self.standing);
+        standing.ejected_until = Some(Instant::now() + eject.duration);
+        let failures = std::mem::replace(&mut standing.failures, eject.failures - 1);
+        tracing::warn!(
+            target: "upstream",
+            code = last.cause.code(),
+            "{} is taken out for {} s: {failures} requests in a row failed, the last: {last}",
+            self.label,
+            eject.duration.as_secs_f32()
+        );
+    }
+
+    /// It should go and stays, for there is no other.
+    pub(super) fn spare(&self, eject: &Ejection, last: &Failure) {
+        lock(&self.standing).failures = 0;
+        tracing::warn!(
+            target: "upstream",
+            code = last.cause.code(),
+            "{} stays although {} requests in a row failed: no other server is there; the last: {last}",
+            self.label,
+            eject.failures
+        );
+    }
+
+    /// None: nothing recent, and the caller is the one to dial. Some(None): somebody is dialling,
+    /// or the dial learned nothing.
+    pub(super) fn known_diagnosis(&self) -> Option<Option<Failure>> {
+        let mut diagnosis = lock(&self.diagnosis);
+        if let Some(known) = diagnosis.as_ref()
+            && known.at.elapsed() < DIAGNOSIS_AGE
+        {
+            return Some(known.found.clone());
+        }
+        *diagnosis = Some(Diagnosis {
+            at: Instant::now(),
+            found: None,
+        });
+        None
+    }
+
+    pub(super) fn diagnosed(&self, found: Option<Failure>) {
+        *lock(&self.diagnosis) = Some(Diagnosis {
+            at: Instant::now(),
+            found,
+        });
+    }
+}
