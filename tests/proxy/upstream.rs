@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use openssl::ssl::Ssl;
@@ -31,6 +31,44 @@ pub enum Behaviour {
     Events(usize),
     /// Accepts the upgrade and sends back every byte.
     WebSocket,
+    /// Answers as it is told to at the time.
+    Steered(Arc<Steering>),
+}
+
+/// What a server answers from now on.
+pub struct Steering {
+    /// To `/healthz`.
+    pub health: AtomicU16,
+    /// To all else.
+    pub status: AtomicU16,
+    /// All else waits while somebody writes.
+    pub hold: tokio::sync::RwLock<()>,
+    /// How often all else was asked.
+    pub asked: AtomicUsize,
+}
+
+impl Steering {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            health: 200.into(),
+            status: 200.into(),
+            hold: tokio::sync::RwLock::default(),
+            asked: AtomicUsize::default(),
+        })
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    async fn status(&self, head: &[u8]) -> u16 {
+        if head.starts_with(b"GET /healthz ") {
+            return self.health.load(Ordering::SeqCst);
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let _free = self.hold.read().await;
+        self.status.load(Ordering::SeqCst)
+    }
 }
 
 pub struct Upstream {
@@ -117,6 +155,14 @@ async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>
                 let _ = stream.write_all(answer).await;
                 let _ = stream.flush().await;
                 return;
+            }
+            Behaviour::Steered(steering) => {
+                let _ = read_body(&mut stream, &mut buffer, &head).await;
+                let status = steering.status(&head).await;
+                let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n");
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
             }
             Behaviour::Silent => std::future::pending().await,
             Behaviour::Events(count) => return events(stream, *count).await,
