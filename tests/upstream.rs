@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drawbridge::config;
+use drawbridge::diagnostic::{Diagnostic, Severity};
 use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
 use tokio::net::TcpListener;
 
@@ -75,7 +76,7 @@ impl Folder {
         Self(folder)
     }
 
-    fn load(&self, keys: &str) -> Result<config::Loaded, Vec<drawbridge::diagnostic::Diagnostic>> {
+    fn load(&self, keys: &str) -> Result<config::Loaded, Vec<Diagnostic>> {
         let text = format!(
             r#"
 [listeners.public]
@@ -176,11 +177,8 @@ const HEALTH: &str =
 async fn a_wrong_status_takes_a_server_out_until_it_is_right_again() {
     let ((one, a), (two, _b)) = (steered().await, steered().await);
     a.health.store(503, Ordering::SeqCst);
-    let health = HEALTH.replace("50ms\"", "50ms\", timeout = \"50ms\", status = [200, 204]");
     // A loaded machine must not make a check fail.
-    let health = health
-        .replace("50ms", "900ms")
-        .replacen("900ms", "900ms", 1);
+    let health = HEALTH.replace("50ms\"", "900ms\", status = [200, 204]");
     let keys = format!(
         "servers = [\"{}\", \"{}\"]\n{health}",
         one.address, two.address
@@ -602,46 +600,47 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "servers = [\"a:1\", { address = \"b:1\", weight = 0 }, { adress = \"c:1\" }]",
             &[
-                "19:48: \"weight\" must be 1 to 1000",
-                "19:53: a server has no \"address\"",
-                "19:55: unknown key \"adress\" in a server",
+                "18:47: \"weight\" must be 1 to 1000",
+                "18:52: a server has no \"address\"",
+                "18:54: unknown key \"adress\" in a server",
             ][..],
         ),
         (
             "servers = [\"a:1\"]\nbalance = \"random\"",
-            &["20:11: \"balance\" must be \"round_robin\" or \"least_connections\""],
+            &["19:11: \"balance\" must be \"round_robin\" or \"least_connections\""],
         ),
         (
             "servers = [\"a:1\"]\nhealth = { path = \"healthz\", status = [200, 99], interval = \"1s\", timeout = \"2s\" }",
             &[
-                "20:19: \"healthz\" is no path: it begins with a slash and has no spaces",
-                "20:46: an entry of \"status\" must be 200 to 599",
-                "20:79: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
+                "19:19: \"healthz\" is no path: it begins with a slash and has no spaces",
+                "19:46: an entry of \"status\" must be 200 to 599",
+                "19:79: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
             ],
         ),
         (
             "servers = [\"a:1\"]\neject = { failures = 0, for = 30, server_errors = \"yes\" }",
             &[
-                "20:22: \"failures\" must be 1 to 1000",
-                "20:31: \"for\" must be a string with a unit, like \"10s\" or \"500ms\"",
-                "20:51: \"server_errors\" must be true or false, not a string",
+                "19:22: \"failures\" must be 1 to 1000",
+                "19:31: \"for\" must be a string with a unit, like \"10s\" or \"500ms\"",
+                "19:51: \"server_errors\" must be true or false, not a string",
             ],
         ),
         (
             "servers = [\"a:1\"]\nmax_pending = 5\naffinity = { cookie = \"a b\", key_file = \"short.key\" }",
             &[
-                "20:15: \"max_pending\" says how many wait for \"max_connections\", which is not there",
-                "21:23: \"a b\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most",
-                "21:41: FOLDER/short.key holds 6 bytes; a key has 16 at least: openssl rand -hex 32",
+                "19:15: \"max_pending\" says how many wait for \"max_connections\", which is not there",
+                "20:23: \"a b\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most",
+                "20:41: FOLDER/short.key holds 6 bytes; a key has 16 at least: openssl rand -hex 32",
             ],
         ),
         (
             "servers = [\"a:1\"]\nmax_connections = 5\npending_timeout = \"1s\"",
-            &["21:19: \"pending_timeout\" says how long \"max_pending\" wait, which is not there"],
+            &["20:19: \"pending_timeout\" says how long \"max_pending\" wait, which is not there"],
         ),
     ] {
         let found = folder.load(keys).unwrap_err();
-        let told = found.iter().map(|diagnostic| {
+        let errors = found.iter().filter(|d| d.severity == Severity::Error);
+        let told = errors.map(|diagnostic| {
             let text = diagnostic
                 .to_string()
                 .replace(folder.0.to_str().unwrap(), "FOLDER");

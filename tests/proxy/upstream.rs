@@ -32,6 +32,7 @@ pub enum Behaviour {
     /// Accepts the upgrade and sends back every byte.
     WebSocket,
     /// Answers as it is told to at the time.
+    #[allow(dead_code)] // tests/upstream.rs has it
     Steered(Arc<Steering>),
 }
 
@@ -47,6 +48,7 @@ pub struct Steering {
     pub asked: AtomicUsize,
 }
 
+#[allow(dead_code)] // tests/upstream.rs has it
 impl Steering {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
