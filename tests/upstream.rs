@@ -613,8 +613,8 @@ fn what_is_wrong_is_told_with_its_place() {
             "servers = [\"a:1\"]\nhealth = { path = \"healthz\", status = [200, 99], interval = \"1s\", timeout = \"2s\" }",
             &[
                 "19:19: \"healthz\" is no path: it begins with a slash and has no spaces",
-                "19:46: an entry of \"status\" must be 200 to 599",
-                "19:79: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
+                "19:45: an entry of \"status\" must be 200 to 599",
+                "19:77: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
             ],
         ),
         (
