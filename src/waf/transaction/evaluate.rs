@@ -237,7 +237,8 @@ impl Transaction {
         self.matching.value = Some(value);
         self.matching.received = received;
         self.matching.values.push(value);
-        self.mark_secrets(value, received);
+        // Looked through for secrets only if something is told of this transaction.
+        self.unmarked.push((value, received));
         if let Some(severity) = rule.about.severity {
             self.highest_severity = self.highest_severity.min(severity);
         }

@@ -64,8 +64,15 @@ impl Transaction {
         }
     }
 
+    /// Marks what is secret of all values that matched so far.
+    pub(super) fn mark_matched(&mut self) {
+        for (value, received) in std::mem::take(&mut self.unmarked) {
+            self.mark_secrets(value, received);
+        }
+    }
+
     /// Marks what is secret of a value that matched: as received, and as the rule saw it.
-    pub(super) fn mark_secrets(&mut self, value: Value, received: Slice) {
+    fn mark_secrets(&mut self, value: Value, received: Slice) {
         if !self.masks() {
             return;
         }
@@ -168,6 +175,7 @@ impl Transaction {
         if !self.masks() || self.controls.masked.is_empty() {
             return;
         }
+        self.mark_matched();
         let mut named: Vec<Slice> = Vec::new();
         for (variable, items) in [
             (Variable::RequestHeaders, &self.request.headers),

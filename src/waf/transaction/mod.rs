@@ -127,6 +127,8 @@ pub struct Transaction {
     marks: Marks,
     known: Option<Known>,
     unmasked: bool,
+    /// Values that matched and were not yet looked through for secrets.
+    unmarked: Vec<(Value, Slice)>,
     /// Matches beyond what is recorded.
     unrecorded: u64,
     limits_hit: u32,
@@ -228,6 +230,7 @@ impl Transaction {
             marks: Marks::default(),
             known: None,
             unmasked: false,
+            unmarked: Vec::new(),
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,
