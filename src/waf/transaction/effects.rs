@@ -9,8 +9,6 @@ use crate::waf::variables::{Slice, Variable};
 
 /// Environment variables one transaction may set.
 const MOST_ENVIRONMENT: usize = 256;
-/// Target removals one transaction may collect.
-const MOST_REMOVALS: usize = 4096;
 
 impl Transaction {
     pub(super) fn perform(&mut self, rules: &RuleSet, effects: &[Effect]) {
@@ -204,10 +202,10 @@ impl Transaction {
             Control::AuditEngine(engine) => controls.audit_engine = *engine,
             Control::AuditLogParts(change) => change_parts(&mut controls.audit_parts, change),
             Control::RemoveRules(selection) => self.removed.extend(selection),
-            Control::RemoveTargets(selection, target) => {
-                if self.removed_targets.len() < MOST_REMOVALS {
-                    self.removed_targets
-                        .push((Arc::clone(selection), target.clone()));
+            Control::RemoveTargets(removal) => {
+                // An effect runs at every match; once is enough.
+                if !self.removed_targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
+                    self.removed_targets.push(Arc::clone(removal));
                 }
             }
         }

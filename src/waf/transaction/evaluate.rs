@@ -20,9 +20,12 @@ impl Transaction {
         self.listed.clear();
         let list = &rules.phases[phase as usize - 1];
         let mut at = 0;
-        let mut phase_allowed = false;
         while let Some(&index) = list.get(at) {
             at += 1;
+            // `ctl:ruleEngine=Off`, also by a chain that failed later.
+            if self.engine == EngineMode::Off {
+                break;
+            }
             if self.removed.contains(index as usize) {
                 continue;
             }
@@ -33,13 +36,8 @@ impl Transaction {
             if self.interruption.is_some() && phase != Phase::Logging {
                 break;
             }
-            if let (Disruptive::Allow(scope), true) =
-                (&rule.disruptive, self.interrupts(&rule.disruptive))
-            {
-                phase_allowed = true;
+            if let (Disruptive::Allow(scope), true) = (&rule.disruptive, self.disrupts(rule)) {
                 self.allow(*scope, phase);
-            }
-            if phase_allowed || self.engine == EngineMode::Off {
                 break;
             }
             if let Flow::Jump(to) = rule.flow {
@@ -74,6 +72,11 @@ impl Transaction {
         }
     }
 
+    /// Whether a match of this rule ends something: in phase 5 there is nothing left to end.
+    fn disrupts(&self, rule: &Rule) -> bool {
+        rule.phase != Phase::Logging && self.interrupts(&rule.disruptive)
+    }
+
     /// Whether the whole chain matched.
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.matching.rule = Some(index);
@@ -83,12 +86,8 @@ impl Transaction {
             if !self.run_link(rules, index, rule, link, position == last) {
                 return false;
             }
-            if self
-                .interruption
-                .as_ref()
-                .is_some_and(|i| i.rule_id == rule.id)
-            {
-                return true;
+            if self.engine == EngineMode::Off && position != last {
+                return false;
             }
         }
         true
@@ -103,6 +102,9 @@ impl Transaction {
         last: bool,
     ) -> bool {
         let Some(test) = &link.test else {
+            if last {
+                self.raise_severity(rule);
+            }
             self.perform(rules, &link.effects);
             if last {
                 self.conclude(rules, rule, None);
@@ -111,10 +113,10 @@ impl Transaction {
         };
         let mut matched = false;
         let mut step = |t: &mut Self, value: Value| {
-            matched |= t.run_value(rules, rule, link, test, value, last);
-            t.interruption
-                .as_ref()
-                .is_none_or(|i| i.phase == Phase::Logging || rule.phase == Phase::Logging)
+            let hit = t.run_value(rules, rule, link, test, value, last);
+            matched |= hit;
+            // The first match that ends something is the last one that is looked for.
+            !(hit && last && t.disrupts(rule))
         };
         if test.targets.stable && self.removed_targets.is_empty() {
             let (first, end) = self.listed_values(rules, test);
@@ -128,7 +130,10 @@ impl Transaction {
         }
         let mut values = Vec::new();
         self.collect(rules, &test.targets, &mut values);
-        self.apply_removed_targets(index as usize, &mut values, 0);
+        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
+        if rule.links.first().is_some_and(|l| std::ptr::eq(l, link)) {
+            self.apply_removed_targets(index as usize, &mut values, 0);
+        }
         for value in values {
             if !step(self, value) {
                 break;
@@ -181,6 +186,9 @@ impl Transaction {
         }
         let mut matched = self.run_text(rules, rule, link, test, value, value.text, last);
         for (node, _) in rules.chains.steps(test.chain) {
+            if matched && last && self.disrupts(rule) {
+                break;
+            }
             let (text, changed) = self.transformed(rules, value.text, node);
             if changed {
                 matched |= self.run_text(
@@ -214,14 +222,21 @@ impl Transaction {
         self.matching.value = Some(value);
         self.matching.received = received;
         self.matching.values.push(value);
-        if let Some(severity) = rule.about.severity {
-            self.highest_severity = self.highest_severity.min(severity);
+        if last {
+            self.raise_severity(rule);
         }
         self.perform(rules, &link.effects);
         if last {
             self.conclude(rules, rule, Some((value, received)));
         }
         true
+    }
+
+    /// `HIGHEST_SEVERITY`: of rules that matched to their last link.
+    fn raise_severity(&mut self, rule: &Rule) {
+        if let Some(severity) = rule.about.severity {
+            self.highest_severity = self.highest_severity.min(severity);
+        }
     }
 
     /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
@@ -289,8 +304,7 @@ impl Transaction {
 
     /// The whole rule matched: tell, and end the transaction where it says so.
     fn conclude(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<(Value, Slice)>) {
-        let disrupts = self.interrupts(&rule.disruptive) && rule.phase != Phase::Logging;
-        let ends = disrupts && !matches!(rule.disruptive, Disruptive::Allow(_));
+        let ends = self.disrupts(rule) && !matches!(rule.disruptive, Disruptive::Allow(_));
         if rule.audit_log && (rule.log || rule.disruptive != Disruptive::Pass) {
             self.audit_relevant = true;
         }

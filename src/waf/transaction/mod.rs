@@ -17,9 +17,9 @@ use std::time::Instant;
 
 use super::EngineMode;
 use super::operators::Captures;
-use super::rule::{AuditEngine, Disruptive, Processor, RuleSelection};
+use super::rule::{AuditEngine, Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
-use super::variables::{Slice, Target, Text, Value, Variable};
+use super::variables::{Slice, Text, Value, Variable};
 use memo::Memo;
 pub use report::MatchedRule;
 use request::Request;
@@ -96,7 +96,7 @@ pub struct Transaction {
     controls: Controls,
     allowed: Allowed,
     removed: RuleSelection,
-    removed_targets: Vec<(Arc<RuleSelection>, Target)>,
+    removed_targets: Vec<Arc<Removal>>,
     matching: Matching,
     memo: Memo,
     /// Values of the stable target lists of this phase, by list.

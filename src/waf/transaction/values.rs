@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::request::Item;
 use super::tx::Entry;
 use super::{RuleSet, Transaction};
+use crate::waf::macros::Template;
 use crate::waf::variables::{Select, Slice, Target, TargetList, Value, Variable};
 
 impl Transaction {
@@ -55,14 +56,14 @@ impl Transaction {
 
     /// Removes what `ctl:ruleRemoveTarget...` took from this rule.
     pub(super) fn apply_removed_targets(&self, rule: usize, values: &mut Vec<Value>, first: usize) {
-        for (selection, target) in &self.removed_targets {
-            if !selection.contains(rule) {
+        for removal in &self.removed_targets {
+            if !removal.rules.contains(rule) {
                 continue;
             }
             let mut at = 0;
             values.retain(|v| {
                 at += 1;
-                at <= first || !self.is_removed(target, v)
+                at <= first || !removal.targets.iter().any(|t| self.is_removed(t, v))
             });
         }
     }
@@ -303,32 +304,30 @@ impl Transaction {
             return;
         };
         let about = &rule.about;
-        let mut fields: Vec<(&str, Slice)> = vec![(
-            "id",
-            self.text
-                .push_number(i64::try_from(rule.id).unwrap_or(i64::MAX)),
-        )];
-        if let Some(severity) = about.severity {
-            fields.push(("severity", self.text.push_number(i64::from(severity))));
-        }
-        for (name, template) in [
-            ("msg", &about.message),
-            ("logdata", &about.data),
-            ("rev", &about.revision),
-        ] {
-            if let Some(template) = template {
-                fields.push((name, self.expand(rules, template)));
-            }
-        }
+        let number = |n: Option<u64>| n.map(|n| n.to_string());
+        // As written, macros and all: a message that names itself must not be expanded for ever.
+        let shown = |t: &Option<Template>| t.as_ref().map(|t| rules.show(t));
+        let fields = [
+            ("id", number(Some(rule.id))),
+            ("rev", shown(&about.revision)),
+            ("severity", number(about.severity.map(u64::from))),
+            ("msg", shown(&about.message)),
+            ("logdata", shown(&about.data)),
+            ("ver", shown(&about.version)),
+            ("maturity", number(about.maturity.map(u64::from))),
+            ("accuracy", number(about.accuracy.map(u64::from))),
+        ];
         for (name, text) in fields {
-            if select.matches(name.as_bytes()) {
-                let key = Some(self.text.push(name.as_bytes()));
-                out.push(Value {
-                    variable: Variable::Rule,
-                    key,
-                    text,
-                });
-            }
+            let Some(text) = text.filter(|_| select.matches(name.as_bytes())) else {
+                continue;
+            };
+            let key = Some(self.text.push(name.as_bytes()));
+            let text = self.text.push(text.as_bytes());
+            out.push(Value {
+                variable: Variable::Rule,
+                key,
+                text,
+            });
         }
     }
 
