@@ -31,21 +31,36 @@ fn main() {
     }
     let started = Instant::now();
     let rules = rules.build().unwrap_or_else(|problems| {
-        problems.0.iter().for_each(|d| eprint!("{}", d.render(false)));
+        problems
+            .0
+            .iter()
+            .for_each(|d| eprint!("{}", d.render(false)));
         std::process::exit(1)
     });
-    eprintln!("{} rules in {:?}", rules.summaries().count(), started.elapsed());
+    eprintln!(
+        "{} rules in {:?}",
+        rules.summaries().count(),
+        started.elapsed()
+    );
     for file in files {
         let raw = std::fs::read(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
         let verdict = run(&rules, &raw);
         let attack = file.contains("attack");
-        assert_eq!(verdict == 403, attack, "{file}: verdict {verdict}; a benchmark of rules that do not run is void");
+        assert_eq!(
+            verdict == 403,
+            attack,
+            "{file}: verdict {verdict}; a benchmark of rules that do not run is void"
+        );
         let started = Instant::now();
         for _ in 0..iterations {
             assert_eq!(run(&rules, &raw), verdict);
         }
         let each = started.elapsed() / iterations.max(1);
-        println!("{:10.1} us  {}", each.as_secs_f64() * 1e6, file.rsplit('/').next().unwrap_or(&file));
+        println!(
+            "{:10.1} us  {}",
+            each.as_secs_f64() * 1e6,
+            file.rsplit('/').next().unwrap_or(&file)
+        );
     }
 }
 
@@ -53,7 +68,12 @@ fn main() {
 fn run(rules: &Arc<RuleSet>, raw: &[u8]) -> u16 {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
     let head = Head::parse(raw).expect("the mix is valid HTTP");
-    let mut transaction = Transaction::new(Arc::clone(rules), address, address, "0193f5a0-0000-7000-8000-000000000000");
+    let mut transaction = Transaction::new(
+        Arc::clone(rules),
+        address,
+        address,
+        "0193f5a0-0000-7000-8000-000000000000",
+    );
     transaction.request_line(
         &raw[head.line.clone()],
         &raw[head.method.clone()],
@@ -67,7 +87,8 @@ fn run(rules: &Arc<RuleSet>, raw: &[u8]) -> u16 {
         .request_headers_done()
         .or_else(|| transaction.request_body(&raw[head.length..]));
     if blocked.is_none() {
-        let headers: [(&[u8], &[u8]); 2] = [(b"content-type", b"text/html"), (b"content-length", b"15")];
+        let headers: [(&[u8], &[u8]); 2] =
+            [(b"content-type", b"text/html"), (b"content-length", b"15")];
         transaction.response_headers(200, b"HTTP/1.1", headers);
         transaction.response_body(b"<p>Welcome.</p>", true);
     }

@@ -241,6 +241,8 @@ impl Transaction {
 
     /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
     fn test(&mut self, rules: &RuleSet, test: &Test, text: Slice) -> bool {
+        self.work.evaluations += 1;
+        self.work.bytes_tested += text.len() as u64;
         let argument = self.expand(rules, &test.argument);
         let mut captures = std::mem::take(&mut self.captures);
         captures.clear();
@@ -293,6 +295,7 @@ impl Transaction {
             return done;
         }
         let (input, _) = self.transformed(rules, raw, node.parent);
+        self.work.bytes_transformed += input.len() as u64;
         let mut out = std::mem::take(&mut self.scratch);
         let map = rules.settings().unicode_map.as_deref();
         let changed = transformation.apply(self.text.at(input), &mut out, map);

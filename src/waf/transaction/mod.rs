@@ -113,6 +113,19 @@ pub struct Transaction {
     audit_relevant: bool,
     interruption: Option<Interruption>,
     trace: bool,
+    work: Work,
+}
+
+/// How much was done for a transaction: tests prove with it that work grows with the input and not with its square.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Operators evaluated.
+    pub evaluations: u64,
+    pub bytes_tested: u64,
+    pub bytes_transformed: u64,
+    /// Bytes the transaction keeps until it ends.
+    pub bytes_held: u64,
 }
 
 #[derive(Debug)]
@@ -206,6 +219,7 @@ impl Transaction {
             audit_relevant: false,
             interruption: None,
             trace: false,
+            work: Work::default(),
             rules,
         }
     }
@@ -296,6 +310,16 @@ impl Transaction {
     #[must_use]
     pub fn unrecorded_matches(&self) -> u64 {
         self.unrecorded
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let held = self.text.len().saturating_sub(self.rules.literals.len());
+        Work {
+            bytes_held: held as u64,
+            ..self.work
+        }
     }
 
     fn interrupts(&self, disruptive: &Disruptive) -> bool {

@@ -352,6 +352,8 @@ impl Transaction {
     pub(super) fn scalar(&mut self, rules: &RuleSet, variable: Variable) -> Option<Slice> {
         let request = &self.request;
         let body = &request.body;
+        // Before the response there is nothing, not an empty value.
+        let answered = |slice: Slice| (!slice.is_empty()).then_some(slice);
         let flag = |set: bool| Some(rules.digit(u8::from(set)));
         let multipart = |read: fn(&crate::waf::body::multipart::Flags) -> bool| {
             Some(rules.digit(u8::from(body.multipart.as_ref().is_some_and(read))))
@@ -407,9 +409,9 @@ impl Transaction {
             Variable::MultipartUnmatchedBoundary => multipart(|m| m.unmatched_boundary),
             Variable::MultipartName => Some(body.multipart_name),
             Variable::MultipartFilename => Some(body.multipart_filename),
-            Variable::ResponseStatus => Some(self.response.status),
-            Variable::ResponseProtocol => Some(self.response.protocol),
-            Variable::StatusLine => Some(self.response.status_line),
+            Variable::ResponseStatus => answered(self.response.status),
+            Variable::ResponseProtocol => answered(self.response.protocol),
+            Variable::StatusLine => answered(self.response.status_line),
             Variable::ResponseBody => self.response.body,
             Variable::ResponseContentType => {
                 self.first_item(|t| &t.response.headers, "content-type")

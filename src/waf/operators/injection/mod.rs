@@ -35,7 +35,7 @@ pub fn detect_sqli(value: &[u8], captures: Option<&mut Captures>) -> bool {
     };
     if let Some(captures) = captures {
         captures.clear();
-        captures.push_bytes(fingerprint.as_bytes());
+        captures.push_bytes(fingerprint.as_str().as_bytes());
     }
     true
 }
