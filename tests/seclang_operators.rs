@@ -226,3 +226,152 @@ fn core_rule_set_3_compiles() {
         assert!(backtracking.len() <= 6, "{backtracking:#?}");
     }
 }
+
+/// A small generator of pseudo-random numbers: the same on every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit.max(1) as u64).unwrap()
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.below(256) as u8).collect()
+    }
+}
+
+#[test]
+fn every_operator_takes_any_bytes() {
+    let mut random = Random(0x5eed);
+    let read = |_: &str| Ok(b"a\n10.0.0.0/8\n".to_vec());
+    let context = CompileContext { read_data: &read };
+    for entry in drawbridge::waf::operators::catalogue::OPERATORS {
+        let argument = match entry.name {
+            "ipMatchF" | "ipMatchFromFile" => continue,
+            "ipMatch" => "10.0.0.0/8,::1",
+            "validateByteRange" => "0-127",
+            _ => "1",
+        };
+        let Ok(operator) = Operator::compile(entry.name, argument, &context) else {
+            continue;
+        };
+        for _ in 0..300 {
+            let length = random.below(80);
+            let (expanded, value) = (random.bytes(length / 4), random.bytes(length));
+            let mut captures = Captures::default();
+            let with = operator.evaluate(&expanded, &value, Some(&mut captures));
+            assert_eq!(
+                with,
+                operator.evaluate(&expanded, &value, None),
+                "{}",
+                entry.name
+            );
+            assert!(
+                captures
+                    .iter(&value)
+                    .flatten()
+                    .all(|g| g.len() <= value.len().max(8))
+            );
+        }
+    }
+}
+
+#[test]
+fn mutated_patterns_compile_or_say_why() {
+    let Some(shared) = shared() else { return };
+    let mut random = Random(42);
+    let folder = shared.join("crs/rules");
+    let text =
+        std::fs::read_to_string(folder.join("REQUEST-932-APPLICATION-ATTACK-RCE.conf")).unwrap();
+    let patterns: Vec<_> = operators_of(&text)
+        .into_iter()
+        .filter(|(name, argument)| name == "rx" && (8..600).contains(&argument.len()))
+        .map(|(_, argument)| argument)
+        .collect();
+    let pieces: Vec<char> = r"\([{?+*|^$.)]}-:<!=>xQEdbpk1é&~,".chars().collect();
+    let (mut compiled, mut refused) = (0, 0);
+    for _ in 0..600 {
+        let mut mutated: Vec<char> = patterns[random.below(patterns.len())].chars().collect();
+        for _ in 0..=random.below(3) {
+            let at = random.below(mutated.len());
+            match random.below(3) {
+                0 => mutated.insert(at, pieces[random.below(pieces.len())]),
+                1 => mutated[at] = pieces[random.below(pieces.len())],
+                _ => drop(mutated.remove(at)),
+            }
+        }
+        let mutated: String = mutated.into_iter().collect();
+        match compile(&folder, "rx", &mutated) {
+            Ok(operator) => {
+                compiled += 1;
+                let _ = operator.evaluate(b"", mutated.as_bytes(), None);
+            }
+            Err(e) => {
+                refused += 1;
+                let at = e.at.clone().unwrap_or_default();
+                assert!(
+                    at.start <= at.end && at.end <= mutated.len(),
+                    "{mutated}: {at:?}"
+                );
+                assert!(!e.message.contains("cannot be compiled"), "{mutated}: {e}");
+            }
+        }
+    }
+    assert!(
+        compiled > 100 && refused > 50,
+        "{compiled} compiled, {refused} refused"
+    );
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let folder = Path::new(".");
+    for (name, argument, message) in [
+        ("nope", "", "there is no operator @nope"),
+        ("inspectFile", "x", "not supported"),
+        ("rx", "a(", "never closed"),
+        ("pmFromFile", "no-such-file", "no-such-file"),
+        ("validateByteRange", "1-300", "1-300"),
+        ("ipMatch", "10.0.0.0/40", "10.0.0.0/40"),
+        ("pm", "", "no phrase"),
+    ] {
+        let error = compile(folder, name, argument).unwrap_err();
+        assert!(error.message.contains(message), "@{name}: {error}");
+    }
+    assert!(
+        compile(folder, "DETECTsqli", "").is_ok(),
+        "names have no case"
+    );
+    assert!(Operator::takes_macros("EndsWith") && !Operator::takes_macros("pm"));
+}
+
+#[test]
+fn expanded_patterns_are_compiled_when_evaluated() {
+    let operator = compile(Path::new("."), "rx", "^%{tx.x}$").unwrap();
+    assert_eq!(operator.evaluate(b"^(a+)$", b"aa", None), Ok(true));
+    let mut captures = Captures::default();
+    assert_eq!(
+        operator.evaluate(b"^(a+)$", b"aa", Some(&mut captures)),
+        Ok(true)
+    );
+    assert_eq!(captures.group(1, b"aa"), Some(&b"aa"[..]));
+    assert_eq!(operator.evaluate(b"^b$", b"aa", None), Ok(false));
+    for _ in 0..2 {
+        assert!(operator.evaluate(b"^($", b"aa", None).is_err());
+    }
+    for i in 0..200 {
+        let pattern = format!("^{i}$");
+        assert_eq!(
+            operator.evaluate(pattern.as_bytes(), b"7", None),
+            Ok(i == 7)
+        );
+    }
+    assert!(
+        operator
+            .evaluate(&b"a".repeat(100_000), b"a", None)
+            .is_err()
+    );
+}

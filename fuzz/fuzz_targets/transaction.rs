@@ -34,7 +34,9 @@ const TYPES: [&[u8]; 6] = [
 /// target, a header's value, cookies, body, response header, response body.
 fn play(rules: &Arc<RuleSet>, input: &[u8]) -> Transaction {
     let (&choice, rest) = input.split_first().unwrap_or((&0, &[]));
-    let mut parts = rest.splitn(6, |&b| b == 0xff).chain(std::iter::repeat(&[][..]));
+    let mut parts = rest
+        .splitn(6, |&b| b == 0xff)
+        .chain(std::iter::repeat(&[][..]));
     let mut next = || parts.next().unwrap_or_default();
     let (target, value, cookies, body) = (next(), next(), next(), next());
     let (answer, response) = (next(), next());
@@ -54,7 +56,8 @@ fn play(rules: &Arc<RuleSet>, input: &[u8]) -> Transaction {
         .request_headers_done()
         .or_else(|| t.request_body(body))
         .or_else(|| {
-            let headers: [(&[u8], &[u8]); 2] = [(b"Content-Type", b"text/html"), (b"X-Answer", answer)];
+            let headers: [(&[u8], &[u8]); 2] =
+                [(b"Content-Type", b"text/html"), (b"X-Answer", answer)];
             t.response_headers(200, b"HTTP/1.1", headers)
         })
         .or_else(|| t.response_body(response, true));

@@ -49,7 +49,9 @@ impl InProcess {
         Outcome::of(&transaction, reply, note)
     }
 
-    fn begin(&self, raw: &[u8], head: &Head, name: &str) -> Transaction {
+    /// A transaction that has been told the head of `raw`; no phase has run.
+    #[must_use]
+    pub fn begin(&self, raw: &[u8], head: &Head, name: &str) -> Transaction {
         // The CRS trusts some requests of the host itself: the client is another one.
         let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 40_000);
         let server = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
@@ -108,15 +110,18 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
     (reply.status, reply.body)
 }
 
-enum Body {
+/// What a server reads of the bytes after a head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
     Whole(Vec<u8>),
     /// The client stops in the middle: a server waits until its time is up.
     Incomplete,
     Malformed(String),
 }
 
-/// What a server reads of the bytes after the head.
-fn read_body(head: &Head, rest: &[u8]) -> Body {
+/// Reads the body of a request whose bytes are all there.
+#[must_use]
+pub fn read_body(head: &Head, rest: &[u8]) -> Body {
     match head.body {
         BodyFraming::None => Body::Whole(Vec::new()),
         BodyFraming::Length(length) => usize::try_from(length)

@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use backend::{Reply, reply};
-pub use engine::InProcess;
+pub use engine::{Body, InProcess, read_body};
 pub use judge::failures;
 pub use overrides::{Override, Overrides};
 pub use run::{Outcome, Play, Report, StageResult, TestResult, run};

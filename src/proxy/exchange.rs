@@ -301,6 +301,7 @@ impl Exchange {
             closing: self.front.closing.clone(),
         };
         let home = Home::default();
+        let waf_before = self.waf_time();
         let replay = Replay::new(
             request,
             held,
@@ -322,7 +323,7 @@ impl Exchange {
             .await;
         let upstream_time = begun.elapsed();
         let parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.come_back(parts, passage, upstream_time)
+        self.come_back(parts, passage, upstream_time, waf_before)
     }
 
     fn come_back(
@@ -330,6 +331,7 @@ impl Exchange {
         parts: Option<Parts>,
         passage: Arc<Passage>,
         time: Duration,
+        waf_before: Duration,
     ) -> (Outcome, Option<ServerSession>) {
         let Some(parts) = parts else {
             // Cannot be: the replay puts them back when it is dropped, which pingora did.
@@ -344,11 +346,10 @@ impl Exchange {
             };
             return (outcome, None);
         };
-        let before = self.waf_time();
         self.inspector = parts
             .inspector
             .map(|mutex| mutex.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let in_response = self.waf_time().saturating_sub(before);
+        let in_response = self.waf_time().saturating_sub(waf_before);
         let session = parts.session;
         let outcome = Outcome {
             status: session.response_written().map_or(0, |r| r.status.as_u16()),

@@ -127,16 +127,24 @@ pub(super) fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The path as the most lenient of servers might read it: everything decoded as often as it goes,
-/// parameters and empty segments gone. None where the path reads the same to everyone.
+/// The path as the most lenient of servers might read it: everything decoded as often as it goes;
+/// parameters, empty segments, and blanks and dots at a segment's end gone. None where the path reads the
+/// same to everyone.
 pub(super) fn loosened(path: &[u8]) -> Option<Vec<u8>> {
-    let doubled = path.windows(2).any(|pair| pair == b"//");
-    if is_ascii_unescaped(path) && !doubled && !path.iter().any(|b| matches!(b, b';' | b'\\')) {
+    let same_to_all = is_ascii_unescaped(path)
+        && !path.iter().any(|b| matches!(b, b';' | b'\\'))
+        && !path.windows(2).any(|pair| matches!(pair, b"//" | b"./"))
+        && !path.ends_with(b".");
+    if same_to_all {
         return None;
     }
     let folded = folded(fully_decoded(path));
     let mut out = Vec::with_capacity(folded.len());
     for segment in segments(&folded).map(without_parameters) {
+        let mut segment = segment.trim_ascii();
+        while let [head @ .., b'.' | b' '] = segment {
+            segment = head;
+        }
         if !segment.is_empty() {
             out.push(b'/');
             out.extend_from_slice(segment);

@@ -180,6 +180,10 @@ fn a_lenient_reader_drops_what_it_can() {
         ("/a/b/;x", Some("/a/b")),
         ("/%2561%40/", Some("/a@/")),
         ("/a%2fb", Some("/a/b")),
+        ("/a%20/b", Some("/a/b")),
+        ("/a./b", Some("/a/b")),
+        ("/a/b. .", Some("/a/b")),
+        ("/a/.b/c.d", None),
     ] {
         let loose = loosened(path.as_bytes());
         assert_eq!(loose.as_deref(), expected.map(str::as_bytes), "{path}");

@@ -140,7 +140,7 @@ impl<T> RouteTable<T> {
     /// Whether this path may go to the upstream of the route that it selected.
     ///
     /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path
-    /// of another route (`/a//b/`, `/a/b;x/` or `/a/%62%40/` where `/a/` and `/a/b/` are two routes).
+    /// of another route (`/a//b/`, `/a/b;x/` or `/a/%2562/` where `/a/` and `/a/b/` are two routes).
     ///
     /// # Errors
     /// Why it is answered 400.

@@ -11,6 +11,7 @@ pub mod transform;
 mod compile;
 mod macros;
 mod persistent;
+mod prefilter;
 mod rule;
 mod ruleset;
 mod settings;
@@ -22,5 +23,5 @@ pub use rule::AuditEngine;
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
 pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
 pub use transaction::{
-    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, Transaction,
+    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind, Transaction,
 };

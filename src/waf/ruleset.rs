@@ -8,6 +8,7 @@ use crate::seclang::{self, DiskFiles, Input};
 
 use super::compile::{self, Names, Report, Touched};
 use super::persistent::Store;
+use super::prefilter::Filter;
 use super::rule::{Chains, Processor, Rule};
 use super::settings::Settings;
 use super::variables::{Slice, Text};
@@ -33,6 +34,7 @@ pub struct RuleSetBuilder {
     request_body_limit: Option<usize>,
     front_door: bool,
     block_uninspected: bool,
+    without_prefilter: bool,
     store: Option<Arc<Store>>,
 }
 
@@ -55,6 +57,10 @@ pub struct RuleSet {
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
     constants: Constants,
+    /// One a phase; None where it has nothing to filter.
+    pub(super) filters: [Option<Filter>; 5],
+    /// Each rule's bit in its phase's filter.
+    bits: Vec<Option<u16>>,
 }
 
 /// Literals the engine itself needs.
@@ -139,6 +145,36 @@ impl RuleSet {
                 line: rule.about.line,
                 changed_by: touched.by.clone(),
             })
+    }
+
+    /// The rule's bit in its phase's filter.
+    #[inline]
+    pub(super) fn bit(&self, rule: u32) -> Option<u16> {
+        self.bits.get(rule as usize).copied().flatten()
+    }
+
+    /// Builds the prefilters for the rules that ordinary requests reach: those of higher paranoia levels than
+    /// the policy's are jumped over and would only cost. A rule outside the filters runs without them.
+    fn add_filters(rules: &mut Arc<Self>) {
+        let reached = super::transaction::probe(rules);
+        let Some(rules) = Arc::get_mut(rules) else {
+            return;
+        };
+        for (phase, list) in rules.phases.iter().enumerate() {
+            let wanted = list.iter().copied().filter(|&i| reached.contains(i as usize));
+            let heads = wanted.filter_map(|i| Some((i, rules.rules.get(i as usize)?)));
+            let filter = Filter::build(heads, &rules.chains);
+            for (bit, &rule) in (0u16..).zip(filter.iter().flat_map(|f| &f.rules)) {
+                rules.bits[rule as usize] = Some(bit);
+            }
+            rules.filters[phase] = filter;
+        }
+    }
+
+    /// Bytes that the prefilters hold, automata included.
+    #[must_use]
+    pub fn prefilter_memory(&self) -> usize {
+        self.filters.iter().flatten().map(Filter::memory).sum()
     }
 
     /// `0` or `1`
@@ -243,6 +279,14 @@ impl RuleSetBuilder {
         self
     }
 
+    /// Every rule tests every value itself. For tests that compare: verdicts are the same.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_prefilter(mut self) -> Self {
+        self.without_prefilter = true;
+        self
+    }
+
     /// Persistent collections that outlive this rule set.
     #[must_use]
     pub fn store(mut self, store: Arc<Store>) -> Self {
@@ -281,7 +325,9 @@ impl RuleSetBuilder {
             settings.request_body_access = true;
         }
         let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
-        Ok(Arc::new(RuleSet {
+        let mut rules = Arc::new(RuleSet {
+            filters: Default::default(),
+            bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,
             settings: compiled.settings,
@@ -296,7 +342,11 @@ impl RuleSetBuilder {
             initial: compiled.initial,
             store: self.store.unwrap_or_default(),
             default_processors: self.front_door,
-        }))
+        });
+        if !self.without_prefilter {
+            RuleSet::add_filters(&mut rules);
+        }
+        Ok(rules)
     }
 }
 

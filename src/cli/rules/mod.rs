@@ -89,7 +89,11 @@ fn json_text(bytes: &[u8]) -> String {
         Err(_) => bytes
             .utf8_chunks()
             .map(|chunk| {
-                let invalid: String = chunk.invalid().iter().map(|b| format!("\\x{b:02x}")).collect();
+                let invalid: String = chunk
+                    .invalid()
+                    .iter()
+                    .map(|b| format!("\\x{b:02x}"))
+                    .collect();
                 chunk.valid().to_owned() + &invalid
             })
             .collect(),
@@ -102,7 +106,10 @@ mod tests {
 
     #[test]
     fn nothing_shown_can_steer_a_terminal() {
-        assert_eq!(show(b"a\r\n\t\x1b[2J\xff\\ \xe2\x80\xae"), "a\\r\\n\\t\\u{1b}[2J\\xff\\\\ \\u{202e}");
+        assert_eq!(
+            show(b"a\r\n\t\x1b[2J\xff\\ \xe2\x80\xae"),
+            "a\\r\\n\\t\\u{1b}[2J\\xff\\\\ \\u{202e}"
+        );
         assert_eq!(show_short("é".repeat(50).as_bytes(), 3), "ééé...");
         assert_eq!(show_short(b"abc", 3), "abc");
         assert_eq!(json_text(b"a\xe9\n"), "a\\xe9\n");

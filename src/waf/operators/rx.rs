@@ -188,8 +188,15 @@ fn refused(error: &dyn std::fmt::Display) -> CompileError {
 /// A pattern whose text holds macros: expanded and compiled when it is evaluated.
 #[derive(Debug, Default)]
 pub struct ExpandedPatterns {
-    /// The most recently compiled last. A pattern that cannot be compiled is kept as that.
-    kept: Mutex<VecDeque<(Box<[u8]>, Option<Arc<Pattern>>)>>,
+    /// The most recently compiled last.
+    kept: Mutex<VecDeque<Expanded>>,
+}
+
+#[derive(Debug)]
+struct Expanded {
+    text: Box<[u8]>,
+    /// None where the text is no pattern.
+    pattern: Option<Arc<Pattern>>,
 }
 
 impl ExpandedPatterns {
@@ -211,14 +218,17 @@ impl ExpandedPatterns {
         if kept.len() >= EXPANDED_KEPT {
             kept.pop_front();
         }
-        kept.push_back((expanded.into(), compiled.clone()));
+        kept.push_back(Expanded {
+            text: expanded.into(),
+            pattern: compiled.clone(),
+        });
         compiled.ok_or(Limit::ExpandedPattern)
     }
 
     fn find(&self, expanded: &[u8]) -> Option<Option<Arc<Pattern>>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter()
-            .find(|(text, _)| **text == *expanded)
-            .map(|(_, pattern)| pattern.clone())
+            .find(|known| *known.text == *expanded)
+            .map(|known| known.pattern.clone())
     }
 }

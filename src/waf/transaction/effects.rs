@@ -109,6 +109,7 @@ impl Transaction {
             Change::Add(value) => self.shifted(rules, name, value, 1),
             Change::Subtract(value) => self.shifted(rules, name, value, -1),
         };
+        self.trace_set(rules, name, entry);
         self.tx.set(name, entry);
     }
 
@@ -175,6 +176,10 @@ impl Transaction {
         if self.opened_key(collection).is_some() {
             return;
         }
+        // A probe at load must leave no trace in what outlives it.
+        if self.reached.is_some() {
+            return;
+        }
         let key = self.text.at(key).to_vec();
         rules
             .store
@@ -190,6 +195,15 @@ impl Transaction {
     }
 
     fn control(&mut self, control: &Control) {
+        match control {
+            Control::RemoveRules(selection) => self.trace_excluded(selection, None),
+            Control::RemoveTargets(removal) => {
+                for target in &removal.targets {
+                    self.trace_excluded(&removal.rules, Some(target));
+                }
+            }
+            _ => {}
+        }
         let controls = &mut self.controls;
         match control {
             Control::RuleEngine(mode) => self.engine = *mode,

@@ -19,6 +19,7 @@ impl Transaction {
         self.lists.fill(None);
         self.listed.clear();
         let list = &rules.phases[phase as usize - 1];
+        self.propose(&rules, rules.filters[phase as usize - 1].as_ref());
         let mut at = 0;
         while let Some(&index) = list.get(at) {
             at += 1;
@@ -26,8 +27,15 @@ impl Transaction {
             if self.engine == EngineMode::Off {
                 break;
             }
+            let bit = rules.bit(index);
+            if self.proposals.active && bit.is_some_and(|b| !self.proposals.is_hot(b)) {
+                continue;
+            }
             if self.removed.contains(index as usize) {
                 continue;
+            }
+            if let Some(reached) = &mut self.reached {
+                reached.insert(index as usize);
             }
             let rule = &rules.rules[index as usize];
             if !self.run_rule(&rules, index, rule) {
@@ -81,12 +89,11 @@ impl Transaction {
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.matching.rule = Some(index);
         self.matching.values.clear();
-        let last = rule.links.len().saturating_sub(1);
         for (position, link) in rule.links.iter().enumerate() {
-            if !self.run_link(rules, index, rule, link, position == last) {
+            if !self.run_link(rules, index, rule, link, position) {
                 return false;
             }
-            if self.engine == EngineMode::Off && position != last {
+            if self.engine == EngineMode::Off && position + 1 < rule.links.len() {
                 return false;
             }
         }
@@ -99,8 +106,9 @@ impl Transaction {
         index: u32,
         rule: &Rule,
         link: &Link,
-        last: bool,
+        position: usize,
     ) -> bool {
+        let last = position + 1 == rule.links.len();
         let Some(test) = &link.test else {
             if last {
                 self.raise_severity(rule);
@@ -118,27 +126,40 @@ impl Transaction {
             // The first match that ends something is the last one that is looked for.
             !(hit && last && t.disrupts(rule))
         };
-        if test.targets.stable && self.removed_targets.is_empty() {
-            let (first, end) = self.listed_values(rules, test);
-            for at in first..end {
+        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
+        let mut takings = self.removed_targets.iter().filter(|_| position == 0);
+        let takings = takings.any(|r| r.rules.contains(index as usize));
+        if test.targets.stable {
+            // Only a rule's first link is proposed for values.
+            let bit = rules
+                .bit(index)
+                .filter(|_| position == 0 && self.proposals.active);
+            let (from, end) = self.listed_values(rules, test);
+            for at in from..end {
                 let value = self.listed[at as usize];
+                if bit.is_some_and(|b| !self.proposals.allows(b, &value))
+                    || takings && self.is_taken(index, &value)
+                {
+                    continue;
+                }
                 if !step(self, value) {
                     break;
                 }
             }
             return matched;
         }
-        let mut values = Vec::new();
+        let mut values = std::mem::take(&mut self.values);
+        values.clear();
         self.collect(rules, &test.targets, &mut values);
-        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
-        if rule.links.first().is_some_and(|l| std::ptr::eq(l, link)) {
-            self.apply_removed_targets(index as usize, &mut values, 0);
-        }
-        for value in values {
+        for &value in &values {
+            if takings && self.is_taken(index, &value) {
+                continue;
+            }
             if !step(self, value) {
                 break;
             }
         }
+        self.values = values;
         matched
     }
 

@@ -5,9 +5,12 @@ mod effects;
 mod evaluate;
 mod expand;
 mod memo;
+mod probe;
+mod propose;
 mod report;
 mod request;
 mod response;
+mod trace;
 mod tx;
 mod values;
 
@@ -21,9 +24,12 @@ use super::rule::{AuditEngine, Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
 use super::variables::{Slice, Text, Value, Variable};
 use memo::Memo;
+pub(super) use probe::probe;
+use propose::Proposals;
 pub use report::MatchedRule;
 use request::Request;
 use response::Response;
+pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
 pub(super) use tx::atoi;
 
@@ -99,6 +105,11 @@ pub struct Transaction {
     removed_targets: Vec<Arc<Removal>>,
     matching: Matching,
     memo: Memo,
+    proposals: Proposals,
+    /// Reused where values are collected.
+    values: Vec<Value>,
+    /// Rules that were reached, where someone asks.
+    reached: Option<RuleSelection>,
     /// Values of the stable target lists of this phase, by list.
     lists: Vec<Option<(u32, u32)>>,
     listed: Vec<Value>,
@@ -113,6 +124,7 @@ pub struct Transaction {
     audit_relevant: bool,
     interruption: Option<Interruption>,
     trace: bool,
+    trace_events: Vec<TraceEvent>,
     work: Work,
 }
 
@@ -208,6 +220,9 @@ impl Transaction {
             removed_targets: Vec::new(),
             matching: Matching::default(),
             memo: Memo::default(),
+            proposals: Proposals::default(),
+            values: Vec::new(),
+            reached: None,
             lists: vec![None; rules.list_count],
             listed: Vec::new(),
             captures: Captures::default(),
@@ -220,6 +235,7 @@ impl Transaction {
             interruption: None,
             trace: false,
             work: Work::default(),
+            trace_events: Vec::new(),
             rules,
         }
     }

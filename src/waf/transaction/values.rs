@@ -1,11 +1,13 @@
 //! Targets -> values: what a rule looks at in this transaction.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::request::Item;
 use super::tx::Entry;
 use super::{RuleSet, Transaction};
 use crate::waf::macros::Template;
+use crate::waf::rule::Removal;
 use crate::waf::variables::{Select, Slice, Target, TargetList, Value, Variable};
 
 impl Transaction {
@@ -34,11 +36,11 @@ impl Transaction {
                 let text = self
                     .text
                     .push_number(i64::try_from(count).unwrap_or(i64::MAX));
-                out.push(Value {
-                    variable: target.variable,
-                    key: self.select_key(rules, &target.select),
+                out.push(Value::new(
+                    target.variable,
+                    self.select_key(rules, &target.select),
                     text,
-                });
+                ));
                 continue;
             }
             self.select(rules, target.variable, &target.select, out);
@@ -54,26 +56,15 @@ impl Transaction {
         }
     }
 
-    /// Removes what `ctl:ruleRemoveTarget...` took from this rule.
-    pub(super) fn apply_removed_targets(&self, rule: usize, values: &mut Vec<Value>, first: usize) {
-        for removal in &self.removed_targets {
-            if !removal.rules.contains(rule) {
-                continue;
-            }
-            let mut at = 0;
-            values.retain(|v| {
-                at += 1;
-                at <= first || !removal.targets.iter().any(|t| self.is_removed(t, v))
-            });
-        }
-    }
-
-    fn is_removed(&self, target: &Target, value: &Value) -> bool {
-        target.covers(
-            value.variable,
-            value.key.map(|k| self.text.at(k)),
-            self.text.at(value.text),
-        )
+    /// Whether a `ctl:ruleRemoveTarget...` took this value from this rule.
+    pub(super) fn is_taken(&self, rule: u32, value: &Value) -> bool {
+        let taken = |target: &Target| {
+            let key = value.key.map(|k| self.text.at(k));
+            target.covers(value.variable, key, self.text.at(value.text))
+        };
+        let of_rule = |r: &&Arc<Removal>| r.rules.contains(rule as usize);
+        let mut removals = self.removed_targets.iter().filter(of_rule);
+        removals.any(|r| r.targets.iter().any(taken))
     }
 
     /// The values of one variable.
@@ -136,11 +127,8 @@ impl Transaction {
             Variable::Rule => self.rule_values(rules, select, out),
             scalar => {
                 if let Some(text) = self.scalar(rules, scalar) {
-                    out.push(Value {
-                        variable: scalar,
-                        key: None,
-                        text,
-                    });
+                    let base = self.proposals.base(scalar);
+                    out.push(Value::new(scalar, None, text).with_item(base, 0));
                 }
             }
         }
@@ -153,20 +141,12 @@ impl Transaction {
         of: impl Fn(&Self) -> &[Item],
         out: &mut Vec<Value>,
     ) {
-        let items = of(self);
-        let value = |i: &Item| Value {
-            variable,
-            key: Some(i.key),
-            text: i.value,
-        };
-        match select {
-            Select::All => out.extend(items.iter().map(value)),
-            select => out.extend(
-                items
-                    .iter()
-                    .filter(|i| select.matches(self.text.at(i.key)))
-                    .map(value),
-            ),
+        let base = self.proposals.base(variable);
+        for (index, item) in (0u32..).zip(of(self)) {
+            if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {
+                let value = Value::new(variable, Some(item.key), item.value);
+                out.push(value.with_item(base, index));
+            }
         }
     }
 
@@ -178,27 +158,28 @@ impl Transaction {
         of: impl Fn(&Self) -> &[Item],
         out: &mut Vec<Value>,
     ) {
-        let value = |i: &Item| Value {
-            variable,
-            key: Some(i.key),
-            text: i.key,
-        };
-        let chosen =
-            |i: &&Item| matches!(select, Select::All) || select.matches(self.text.at(i.key));
-        out.extend(of(self).iter().filter(chosen).map(value));
+        let base = self.proposals.base(variable);
+        for (index, item) in (0u32..).zip(of(self)) {
+            if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {
+                let value = Value::new(variable, Some(item.key), item.key);
+                out.push(value.with_item(base, index));
+            }
+        }
     }
 
+    /// `/*` is the text, `//@*` the attributes; all of XML is the one and then the others.
     fn xml(&self, select: &Select, out: &mut Vec<Value>) {
-        let value = |text| Value {
-            variable: Variable::Xml,
-            key: None,
-            text,
-        };
-        match select {
-            Select::Key(path) if &**path == b"//@*" => {
-                out.extend(self.request.body.xml_attributes.iter().copied().map(value))
+        let body = &self.request.body;
+        let base = self.proposals.base(Variable::Xml);
+        let attributes_only = matches!(select, Select::Key(path) if &**path == b"//@*");
+        let text_only = matches!(select, Select::Key(_)) && !attributes_only;
+        let all = body.xml_text.iter().chain(&body.xml_attributes);
+        let texts = usize::from(body.xml_text.is_some());
+        for (index, &text) in (0u32..).zip(all) {
+            let is_text = (index as usize) < texts;
+            if (is_text && !attributes_only) || (!is_text && !text_only) {
+                out.push(Value::new(Variable::Xml, None, text).with_item(base, index));
             }
-            _ => out.extend(self.request.body.xml_text.map(value)),
         }
     }
 
@@ -211,11 +192,7 @@ impl Transaction {
                 Entry::Number(number) => self.text.push_number(number),
             };
             let key = Some(rules.slot_name(*slot));
-            out.push(Value {
-                variable,
-                key,
-                text,
-            });
+            out.push(Value::new(variable, key, text));
             return;
         }
         let entries: Vec<_> = self.tx.iter().collect();
@@ -229,11 +206,7 @@ impl Transaction {
                 Entry::Text(text) => text,
                 Entry::Number(number) => self.text.push_number(number),
             };
-            out.push(Value {
-                variable,
-                key: Some(key),
-                text,
-            });
+            out.push(Value::new(variable, Some(key), text));
         }
     }
 
@@ -242,11 +215,7 @@ impl Transaction {
             .environment
             .iter()
             .filter(|(name, _)| select.matches(self.text.at(*name)));
-        out.extend(chosen.map(|&(key, text)| Value {
-            variable: Variable::Env,
-            key: Some(key),
-            text,
-        }));
+        out.extend(chosen.map(|&(key, text)| Value::new(Variable::Env, Some(key), text)));
     }
 
     fn persistent_values(
@@ -263,11 +232,7 @@ impl Transaction {
             if select.matches(&name) {
                 let key = Some(self.text.push(&name));
                 let text = self.text.push(&value);
-                out.push(Value {
-                    variable,
-                    key,
-                    text,
-                });
+                out.push(Value::new(variable, key, text));
             }
         }
     }
@@ -277,11 +242,7 @@ impl Transaction {
             let value = self.matching.values[index];
             let name = self.push_name(value);
             if select.matches(self.text.at(name)) {
-                out.push(Value {
-                    variable: Variable::MatchedVars,
-                    key: Some(name),
-                    text: value.text,
-                });
+                out.push(Value::new(Variable::MatchedVars, Some(name), value.text));
             }
         }
     }
@@ -290,11 +251,7 @@ impl Transaction {
         for index in 0..self.matching.values.len() {
             let name = self.push_name(self.matching.values[index]);
             if select.matches(self.text.at(name)) {
-                out.push(Value {
-                    variable: Variable::MatchedVarsNames,
-                    key: Some(name),
-                    text: name,
-                });
+                out.push(Value::new(Variable::MatchedVarsNames, Some(name), name));
             }
         }
     }
@@ -323,11 +280,7 @@ impl Transaction {
             };
             let key = Some(self.text.push(name.as_bytes()));
             let text = self.text.push(text.as_bytes());
-            out.push(Value {
-                variable: Variable::Rule,
-                key,
-                text,
-            });
+            out.push(Value::new(Variable::Rule, key, text));
         }
     }
 

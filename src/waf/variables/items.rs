@@ -154,9 +154,23 @@ pub(crate) struct Value {
     /// Its name in a collection, as sent.
     pub key: Option<Slice>,
     pub text: Slice,
+    /// Its row in the phase's proposals; [`Value::NO_ITEM`] where it has none.
+    pub item: u32,
 }
 
 impl Value {
+    pub(crate) const NO_ITEM: u32 = u32::MAX;
+
+    /// The value's row is `index` rows behind its variable's first.
+    pub(crate) fn with_item(mut self, base: Option<u32>, index: u32) -> Self {
+        self.item = base.map_or(Self::NO_ITEM, |b| b.saturating_add(index));
+        self
+    }
+
+    pub(crate) const fn new(variable: Variable, key: Option<Slice>, text: Slice) -> Self {
+        Self { variable, key, text, item: Self::NO_ITEM }
+    }
+
     /// `COLLECTION:name`, or the variable's name where there is none.
     pub(crate) fn write_name(&self, text: &Text, out: &mut Vec<u8>) {
         out.extend_from_slice(self.variable.name().as_bytes());

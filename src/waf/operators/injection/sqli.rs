@@ -3,7 +3,13 @@
 //! The value is read as it stands and as if it stood in a quoted string, each time folded to at most five
 //! tokens. Their types are the fingerprint; a known one is an attack unless it looks like prose.
 
+use std::borrow::Cow;
+
 use libinjectionrs::sqli::{Fingerprint, SqliFlags, SqliState, Token, TokenType, blacklist};
+
+/// How much of the beginning and of the end of a very long word is kept, in bytes. No keyword is longer
+/// than 31.
+const WORD_END: usize = 256;
 
 /// How a value is read: the quote it is taken to stand in, and whose SQL it is.
 #[derive(Clone, Copy)]
@@ -17,17 +23,7 @@ pub(super) fn fingerprint(value: &[u8]) -> Option<Fingerprint> {
     if value.is_empty() {
         return None;
     }
-    // NUL is a blank wherever it counts, but the crate takes it for a part of variables' names.
-    let without_nul: Vec<u8>;
-    let value = if memchr::memchr(0, value).is_some() {
-        without_nul = value
-            .iter()
-            .map(|&b| if b == 0 { b' ' } else { b })
-            .collect();
-        &without_nul
-    } else {
-        value
-    };
+    let value = &*prepared(value);
     let readings = [None, Some(b'\''), Some(b'"')]
         .into_iter()
         .filter(|quote| quote.is_none_or(|q| memchr::memchr(q, value).is_some()));
@@ -47,6 +43,39 @@ pub(super) fn fingerprint(value: &[u8]) -> Option<Fingerprint> {
         }
     }
     None
+}
+
+/// The value as the crate can read it: without NUL, without endless words.
+fn prepared(value: &[u8]) -> Cow<'_, [u8]> {
+    let mut value = Cow::Borrowed(value);
+    // NUL is a blank wherever it counts, but the crate takes it for a part of variables' names.
+    if memchr::memchr(0, &value).is_some() {
+        for byte in value.to_mut() {
+            if *byte == 0 {
+                *byte = b' ';
+            }
+        }
+    }
+    // The crate's work on one word is quadratic. What a word means is told by its beginning, and what
+    // numbers stand before it; the middle of a very long one says nothing.
+    let is_long = |word: &&[u8]| word.len() > 2 * WORD_END;
+    if value.split(ends_word).any(|word| is_long(&word)) {
+        let mut shortened = Vec::with_capacity(value.len());
+        for word in value.split_inclusive(ends_word) {
+            if is_long(&word) {
+                shortened.extend_from_slice(&word[..WORD_END]);
+                shortened.extend_from_slice(&word[word.len() - WORD_END..]);
+            } else {
+                shortened.extend_from_slice(word);
+            }
+        }
+        value = Cow::Owned(shortened);
+    }
+    value
+}
+
+fn ends_word(byte: &u8) -> bool {
+    b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0".contains(byte)
 }
 
 /// Whether the value holds comments that MySQL reads in another way.

@@ -1,0 +1,355 @@
+//! Takes the request through the phases and keeps what happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::span;
+use crate::ftw::{Body, InProcess, read_body};
+use crate::http::Head;
+use crate::waf::{
+    EngineMode, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
+};
+
+/// Everything there is to tell.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The request line as received.
+    pub line: Vec<u8>,
+    pub engine: EngineMode,
+    pub matches: Vec<Match>,
+    pub exclusions: Vec<Exclusion>,
+    pub verdict: Verdict,
+    /// What was asked for: name, and what it holds.
+    pub variables: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>,
+    /// What a reader should know of how the request was taken.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Match {
+    pub rule: MatchedRule,
+    /// Which bytes of the transformed value the operator found; None where it does not say.
+    pub span: Option<std::ops::Range<usize>>,
+    pub changes: Vec<Change>,
+}
+
+/// `tx.NAME` before and after.
+#[derive(Debug)]
+pub struct Change {
+    pub name: Vec<u8>,
+    pub before: Option<Vec<u8>>,
+    pub after: Option<Vec<u8>>,
+}
+
+/// Rules, or a target of theirs, that were taken out.
+#[derive(Debug)]
+pub struct Exclusion {
+    /// `file:line` of what excluded them.
+    pub by: String,
+    /// The rule whose `ctl` it was; 0 for a directive.
+    pub by_rule: u64,
+    pub rule_ids: Vec<u64>,
+    pub target: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Verdict {
+    /// `pass`, `deny`, `drop`, `redirect`, or `refuse` for what HTTP forbids.
+    pub action: &'static str,
+    pub status: Option<u16>,
+    pub rule_id: Option<u64>,
+    pub phase: Option<u8>,
+    pub reason: String,
+}
+
+/// # Errors
+/// A response that cannot be read, or a variable that does not exist, in words.
+pub fn explain(
+    rules: &Arc<RuleSet>,
+    request: Vec<u8>,
+    response: Option<Vec<u8>>,
+    names: &[String],
+) -> Result<Explanation, String> {
+    let mut notes = Vec::new();
+    let raw = with_crlf(request, "request", &mut notes);
+    let response = response
+        .map(|raw| Response::parse(with_crlf(raw, "response", &mut notes)))
+        .transpose()?;
+    let line_end = memchr::memchr(b'\r', &raw).unwrap_or(raw.len());
+    let mut explanation = Explanation {
+        line: raw[..line_end].to_vec(),
+        engine: rules.engine(),
+        matches: Vec::new(),
+        exclusions: Vec::new(),
+        verdict: Verdict {
+            action: "refuse",
+            status: None,
+            rule_id: None,
+            phase: None,
+            reason: String::new(),
+        },
+        variables: Vec::new(),
+        notes: Vec::new(),
+    };
+    match Head::parse(&raw) {
+        Err(error) => {
+            explanation.verdict.status = Some(error.status);
+            explanation.verdict.reason = format!("before the rules: {error}");
+        }
+        Ok(head) => {
+            let body = body(&head, &raw, &mut notes);
+            let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
+            transaction.record_trace();
+            run(&mut transaction, &body, response.as_ref());
+            explanation.matches = matches(&transaction);
+            explanation.exclusions = exclusions(rules, &transaction);
+            explanation.verdict = verdict(&transaction);
+            explanation.variables = variables(&mut transaction, names)?;
+        }
+    }
+    explanation.notes = notes;
+    Ok(explanation)
+}
+
+/// What was written in an editor has no CRLF; HTTP has nothing else.
+fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
+    let head_end = memchr::memmem::find(&raw, b"\n\n");
+    let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
+    let Some(end) = head_end.filter(|&end| lines_end(end)) else {
+        return raw;
+    };
+    notes.push(format!(
+        "the lines of the {what}'s head end with LF: taken for CRLF"
+    ));
+    let mut out = Vec::with_capacity(raw.len() + 64);
+    for &byte in &raw[..end + 2] {
+        if byte == b'\n' {
+            out.push(b'\r');
+        }
+        out.push(byte);
+    }
+    out.extend_from_slice(&raw[end + 2..]);
+    out
+}
+
+fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
+    let rest = &raw[head.length..];
+    match read_body(head, rest) {
+        Body::Whole(body) => {
+            if body.is_empty() && !rest.is_empty() {
+                let bytes = rest.len();
+                notes.push(format!(
+                    "{bytes} bytes after the head are not read: there is no Content-Length"
+                ));
+            }
+            body
+        }
+        Body::Incomplete => {
+            notes.push("the body ends too early: taken as far as it goes".to_owned());
+            rest.to_vec()
+        }
+        Body::Malformed(why) => {
+            notes.push(format!("{why}: the body is left out"));
+            Vec::new()
+        }
+    }
+}
+
+fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) {
+    let mut stopped = transaction.request_headers_done().is_some();
+    stopped = stopped || transaction.request_body(body).is_some();
+    if let Some(response) = response.filter(|_| !stopped) {
+        let headers = response
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()));
+        let ended = transaction
+            .response_headers(response.status, b"HTTP/1.1", headers)
+            .is_some();
+        if !ended {
+            let limit = transaction.rules().response_body_limit();
+            let held = match transaction.wants_response_body() {
+                true => response.body.len().min(limit),
+                false => 0,
+            };
+            transaction.response_body(&response.body[..held], held == response.body.len());
+        }
+    }
+    transaction.finish();
+}
+
+fn matches(transaction: &Transaction) -> Vec<Match> {
+    let mut changes: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
+    let records = transaction.matched_rules();
+    for event in transaction.trace_events() {
+        let TraceKind::Set {
+            name,
+            before,
+            after,
+        } = &event.kind
+        else {
+            continue;
+        };
+        if records
+            .get(event.match_index)
+            .is_some_and(|r| r.rule_id == event.rule_id)
+        {
+            changes.entry(event.match_index).or_default().push(Change {
+                name: name.clone(),
+                before: before.clone(),
+                after: after.clone(),
+            });
+        }
+    }
+    records
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| Match {
+            span: span::find(rule),
+            changes: changes.remove(&index).unwrap_or_default(),
+            rule: rule.clone(),
+        })
+        .collect()
+}
+
+/// Those of `ctl` at run time, then those of directives, one for each line that excludes.
+fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
+    let places: BTreeMap<u64, String> = rules
+        .summaries()
+        .map(|rule| (rule.id, format!("{}:{}", rule.file.display(), rule.line)))
+        .collect();
+    let at_run_time = transaction
+        .trace_events()
+        .iter()
+        .filter_map(|event| match &event.kind {
+            TraceKind::Set { .. } => None,
+            TraceKind::Excluded { rule_ids, target } => Some(Exclusion {
+                by: places.get(&event.rule_id).cloned().unwrap_or_default(),
+                by_rule: event.rule_id,
+                rule_ids: rule_ids.clone(),
+                target: target.clone(),
+            }),
+        });
+    let mut at_load: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for rule in rules.summaries() {
+        for place in &rule.changed_by {
+            at_load.entry(place.clone()).or_default().push(rule.id);
+        }
+    }
+    let at_load = at_load.into_iter().map(|(by, rule_ids)| Exclusion {
+        by,
+        by_rule: 0,
+        rule_ids,
+        target: None,
+    });
+    at_run_time.chain(at_load).collect()
+}
+
+fn verdict(transaction: &Transaction) -> Verdict {
+    let Some(interruption) = transaction.interruption() else {
+        return Verdict {
+            action: "pass",
+            status: None,
+            rule_id: None,
+            phase: None,
+            reason: match transaction.rules().engine() {
+                EngineMode::On => "no rule stopped it".to_owned(),
+                mode => format!("nothing is stopped: the engine is {mode:?}"),
+            },
+        };
+    };
+    let by = match interruption.rule_id {
+        0 => "the engine".to_owned(),
+        id => format!("rule {id}"),
+    };
+    Verdict {
+        action: match interruption.kind {
+            InterruptionKind::Deny => "deny",
+            InterruptionKind::Drop => "drop",
+            InterruptionKind::Redirect(_) => "redirect",
+        },
+        status: Some(interruption.status),
+        rule_id: Some(interruption.rule_id),
+        phase: Some(interruption.phase as u8),
+        reason: format!("by {by} in phase {}", interruption.phase as u8),
+    }
+}
+
+type Named = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn variables(
+    transaction: &mut Transaction,
+    names: &[String],
+) -> Result<Vec<(String, Named)>, String> {
+    names
+        .iter()
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let (variable, key) = match name.split_once(':') {
+                Some((variable, key)) => (variable, Some(key)),
+                None => (name.as_str(), None),
+            };
+            let values = transaction
+                .variable(variable)
+                .ok_or_else(|| format!("there is no variable {variable:?}"))?;
+            let wanted = |shown: &[u8]| {
+                let own = shown.splitn(2, |&b| b == b':').nth(1).unwrap_or_default();
+                key.is_none_or(|key| own.eq_ignore_ascii_case(key.as_bytes()))
+            };
+            let values = values
+                .into_iter()
+                .filter(|(shown, _)| wanted(shown))
+                .collect();
+            Ok((name.to_ascii_uppercase(), values))
+        })
+        .collect()
+}
+
+struct Response {
+    status: u16,
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// A status line, headers and a body, taken as it is.
+    fn parse(raw: Vec<u8>) -> Result<Self, String> {
+        let problem = |what: &str| format!("the response has no {what}");
+        let end = memchr::memmem::find(&raw, b"\r\n\r\n")
+            .ok_or_else(|| problem("empty line after its head"))?;
+        let mut lines = raw[..end].split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+        let status = lines
+            .next()
+            .filter(|line| line.starts_with(b"HTTP/"))
+            .and_then(|line| line.split(|&b| b == b' ').nth(1))
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+            .filter(|status| (100..600).contains(status))
+            .ok_or_else(|| problem("status line"))?;
+        let headers = lines
+            .map(|line| {
+                let colon =
+                    memchr::memchr(b':', line).ok_or_else(|| problem("colon in a header"))?;
+                Ok((
+                    line[..colon].to_vec(),
+                    line[colon + 1..].trim_ascii().to_vec(),
+                ))
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(Self {
+            status,
+            headers,
+            body: raw[end + 4..].to_vec(),
+        })
+    }
+}
+
+/// Phases in words.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::RequestHeaders => "phase 1: request headers",
+        Phase::RequestBody => "phase 2: request body",
+        Phase::ResponseHeaders => "phase 3: response headers",
+        Phase::ResponseBody => "phase 4: response body",
+        Phase::Logging => "phase 5: logging",
+    }
+}

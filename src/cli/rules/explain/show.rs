@@ -1,0 +1,245 @@
+//! An explanation for people, and for machines.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::{Map, Value, json};
+
+use super::super::list::severity_name;
+use super::super::{json_text, show as escaped, show_short};
+use super::play::{Change, Exclusion, Explanation, Match, phase_name};
+
+/// Bytes shown before and after what was found.
+const AROUND: usize = 80;
+/// Rules named of one exclusion.
+const NAMED: usize = 8;
+
+pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
+    let colour =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    writeln!(out, "{}", show_short(&explanation.line, 200))?;
+    for note in &explanation.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    let mut phase = None;
+    for found in explanation.matches.iter().filter(|m| all || is_telling(m)) {
+        if phase.replace(found.rule.phase) != Some(found.rule.phase) {
+            writeln!(out, "\n{}", phase_name(found.rule.phase))?;
+        }
+        out.write_all(rule(found, colour).as_bytes())?;
+    }
+    if !explanation.exclusions.is_empty() {
+        writeln!(out, "\nexcluded")?;
+        for exclusion in &explanation.exclusions {
+            writeln!(out, "  {}", excluded(exclusion))?;
+        }
+    }
+    for (name, values) in &explanation.variables {
+        writeln!(out, "\n{name}")?;
+        for (name, value) in values {
+            writeln!(out, "  {} = {}", escaped(name), show_short(value, 400))?;
+        }
+    }
+    let verdict = &explanation.verdict;
+    let status = verdict.status.map(|s| format!(" {s}")).unwrap_or_default();
+    writeln!(
+        out,
+        "\nverdict: {}{status}, {}",
+        verdict.action, verdict.reason
+    )?;
+    out.flush()
+}
+
+/// Rules that log, end the transaction or change a score; the others keep the books.
+fn is_telling(found: &Match) -> bool {
+    found.rule.logged || found.rule.interrupting || found.changes.iter().any(is_score)
+}
+
+/// A score that rose or fell; that it begins at 0 tells nothing.
+fn is_score(change: &Change) -> bool {
+    let is_name =
+        |name: &[u8]| memchr::memmem::find(&name.to_ascii_lowercase(), b"score").is_some();
+    let number = |bytes: &Option<Vec<u8>>| {
+        std::str::from_utf8(bytes.as_deref()?)
+            .ok()?
+            .parse::<i64>()
+            .ok()
+    };
+    is_name(&change.name)
+        && number(&change.before).is_some()
+        && number(&change.after).is_some()
+        && change.before != change.after
+}
+
+fn rule(found: &Match, colour: bool) -> String {
+    let rule = &found.rule;
+    let mut out = String::new();
+    let severity = rule.severity.map_or("", severity_name);
+    let message = show_short(&rule.message, 200);
+    let ends = if rule.interrupting {
+        "  ends the transaction"
+    } else {
+        ""
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "  {} {severity:9} {message}{ends}", rule.rule_id);
+    let _ = writeln!(out, "    at        {}:{}", rule.file.display(), rule.line);
+    let _ = writeln!(
+        out,
+        "    operator  {}",
+        show_short(rule.operator.as_bytes(), 120)
+    );
+    if !rule.variable.is_empty() {
+        let _ = writeln!(out, "    variable  {}", show_short(&rule.variable, 200));
+        if rule.value != rule.transformed {
+            let _ = writeln!(out, "    received  {}", show_short(&rule.value, 2 * AROUND));
+        }
+        let word = if rule.value == rule.transformed {
+            "value"
+        } else {
+            "became"
+        };
+        let _ = writeln!(out, "    {word:9} {}", marked(found, colour));
+    }
+    if !rule.data.is_empty() {
+        let _ = writeln!(out, "    data      {}", show_short(&rule.data, 300));
+    }
+    for change in found.changes.iter().filter(|change| is_score(change)) {
+        let text = |bytes: &Option<Vec<u8>>| escaped(bytes.as_deref().unwrap_or_default());
+        let (before, after) = (text(&change.before), text(&change.after));
+        let _ = writeln!(
+            out,
+            "    score     {} {before} -> {after}",
+            escaped(&change.name)
+        );
+    }
+    out
+}
+
+/// The transformed value around what was found, which stands between marks.
+fn marked(found: &Match, colour: bool) -> String {
+    let value = found.rule.transformed.as_slice();
+    let Some(span) = &found.span else {
+        return show_short(value, 2 * AROUND);
+    };
+    let (from, to) = (
+        span.start.saturating_sub(AROUND),
+        (span.end + AROUND).min(value.len()),
+    );
+    let (open, close) = if colour {
+        ("\x1b[7m", "\x1b[0m")
+    } else {
+        ("»", "«")
+    };
+    let part = |range: std::ops::Range<usize>| value.get(range).unwrap_or_default();
+    format!(
+        "{}{}{open}{}{close}{}{}",
+        if from > 0 { "..." } else { "" },
+        escaped(part(from..span.start)),
+        show_short(part(span.clone()), 4 * AROUND),
+        escaped(part(span.end..to)),
+        if to < value.len() { "..." } else { "" },
+    )
+}
+
+fn excluded(exclusion: &Exclusion) -> String {
+    let mut named: Vec<String> = exclusion
+        .rule_ids
+        .iter()
+        .take(NAMED)
+        .map(u64::to_string)
+        .collect();
+    if exclusion.rule_ids.len() > NAMED {
+        named.push(format!("{} more", exclusion.rule_ids.len() - NAMED));
+    }
+    let rules = match exclusion.rule_ids.len() {
+        0 => "no rule".to_owned(),
+        _ => named.join(", "),
+    };
+    let what = match &exclusion.target {
+        Some(target) => format!("{} from {rules}", escaped(target.as_bytes())),
+        None if exclusion.by_rule == 0 => format!("{rules} changed"),
+        None => rules,
+    };
+    match exclusion.by_rule {
+        0 => format!("{what}  by {}", exclusion.by),
+        id => format!("{what}  by rule {id} at {}", exclusion.by),
+    }
+}
+
+pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
+    let matches: Vec<Value> = explanation
+        .matches
+        .iter()
+        .filter(|m| all || is_telling(m))
+        .map(json_match)
+        .collect();
+    let exclusions: Vec<Value> = explanation
+        .exclusions
+        .iter()
+        .map(|e| json!({"by": e.by, "by_rule_id": e.by_rule, "rule_ids": e.rule_ids, "target": e.target}))
+        .collect();
+    let variables: Map<String, Value> = explanation
+        .variables
+        .iter()
+        .map(|(name, values)| {
+            let values = values
+                .iter()
+                .map(|(name, value)| json!({"name": json_text(name), "value": json_text(value)}))
+                .collect();
+            (name.clone(), Value::Array(values))
+        })
+        .collect();
+    let verdict = &explanation.verdict;
+    let whole = json!({
+        "request": json_text(&explanation.line),
+        "engine": format!("{:?}", explanation.engine),
+        "verdict": {
+            "action": verdict.action,
+            "status": verdict.status,
+            "rule_id": verdict.rule_id,
+            "phase": verdict.phase,
+            "reason": verdict.reason,
+        },
+        "matches": matches,
+        "exclusions": exclusions,
+        "variables": variables,
+        "notes": explanation.notes,
+    });
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, &whole)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+fn json_match(found: &Match) -> Value {
+    let rule = &found.rule;
+    let tags: Vec<String> = rule.tags.iter().map(|tag| json_text(tag)).collect();
+    let changes: Vec<Value> = found
+        .changes
+        .iter()
+        .map(|change| {
+            let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(json_text);
+            json!({"name": json_text(&change.name), "before": text(&change.before), "after": text(&change.after)})
+        })
+        .collect();
+    json!({
+        "rule_id": rule.rule_id,
+        "phase": rule.phase as u8,
+        "variable": json_text(&rule.variable),
+        "value": json_text(&rule.value),
+        "transformed": json_text(&rule.transformed),
+        "span": found.span.as_ref().map(|span| [span.start, span.end]),
+        "message": json_text(&rule.message),
+        "data": json_text(&rule.data),
+        "severity": rule.severity.map(severity_name),
+        "tags": tags,
+        "operator": rule.operator,
+        "logged": rule.logged,
+        "interrupting": rule.interrupting,
+        "file": rule.file.to_string_lossy(),
+        "line": rule.line,
+        "changes": changes,
+    })
+}

@@ -1,0 +1,182 @@
+//! Literals one of which must occur for a pattern to match, in lower case.
+
+use regex_syntax::hir::{Hir, HirKind};
+
+use super::clauses::{class_bytes, parse};
+
+/// Strings that one piece of a pattern may stand for.
+const MOST_STRINGS: usize = 64;
+/// Literals of one pattern.
+const MOST_LITERALS: usize = 600;
+/// Shorter ones occur everywhere.
+const SHORTEST: usize = 3;
+const LONGEST: usize = 16;
+
+/// One of these occurs in every value that matches, whatever the case of ASCII letters; None where nothing
+/// useful is known.
+pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
+    let found = needed(&parse(source)?)?;
+    good(&found).then_some(found)
+}
+
+fn good(set: &[Vec<u8>]) -> bool {
+    !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| l.len() >= SHORTEST)
+}
+
+/// Any-of, not yet judged.
+fn needed(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    if let Some(strings) = exact(hir) {
+        return strings.iter().all(|s| !s.is_empty()).then_some(strings);
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => needed(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => needed(&repetition.sub),
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(needed(branch)?);
+                if all.len() > MOST_LITERALS {
+                    return None;
+                }
+            }
+            Some(tidy(all))
+        }
+        HirKind::Concat(parts) => best_part(parts),
+        _ => None,
+    }
+}
+
+/// The best of what a sequence needs: its runs of fixed strings, and what its parts need by themselves.
+fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+    let mut best: Option<Vec<Vec<u8>>> = None;
+    let mut offer = |set: Vec<Vec<u8>>| {
+        if !set.is_empty() && best.as_ref().is_none_or(|b| worth(&set) > worth(b)) {
+            best = Some(set);
+        }
+    };
+    let mut run: Vec<Vec<u8>> = vec![Vec::new()];
+    for part in parts {
+        let strings = exact(part);
+        if strings.is_none()
+            && let Some(set) = needed(part)
+        {
+            offer(set);
+        }
+        let longer = strings.and_then(|strings| product(&run, &strings));
+        match longer {
+            Some(longer) => run = longer,
+            None => {
+                offer(tidy(std::mem::take(&mut run)));
+                run = exact(part).filter(|s| s.len() <= MOST_STRINGS).unwrap_or_else(|| vec![Vec::new()]);
+            }
+        }
+    }
+    offer(tidy(run));
+    best.filter(|set| set.iter().all(|s| !s.is_empty()))
+}
+
+/// Longer shortest literals dismiss more; fewer literals cost less.
+fn worth(set: &[Vec<u8>]) -> (usize, std::cmp::Reverse<usize>) {
+    let shortest = set.iter().map(Vec::len).min().unwrap_or(0);
+    (shortest.min(6), std::cmp::Reverse(set.len()))
+}
+
+/// All strings a piece stands for, case folded, if they are few and short.
+fn exact(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(vec![Vec::new()]),
+        HirKind::Literal(literal) => Some(vec![literal.0.to_ascii_lowercase()]),
+        HirKind::Class(class) => {
+            let bytes = class_bytes(class);
+            let folded: Vec<Vec<u8>> = (0..=255u8)
+                .filter(|&b| bytes.contains(b))
+                .map(|b| vec![b.to_ascii_lowercase()])
+                .collect();
+            let folded = tidy(folded);
+            (folded.len() <= 8).then_some(folded)
+        }
+        HirKind::Capture(capture) => exact(&capture.sub),
+        HirKind::Repetition(repetition) => {
+            let sub = exact(&repetition.sub)?;
+            let most = repetition.max.filter(|&m| m <= 4)?;
+            let mut all = Vec::new();
+            let mut times = vec![Vec::new()];
+            for count in 0..=most {
+                if count >= repetition.min {
+                    all.extend(times.iter().cloned());
+                }
+                if count < most {
+                    times = product(&times, &sub)?;
+                }
+            }
+            (all.len() <= MOST_STRINGS).then(|| tidy(all))
+        }
+        HirKind::Concat(parts) => {
+            let mut all = vec![Vec::new()];
+            for part in parts {
+                all = product(&all, &exact(part)?)?;
+            }
+            Some(all)
+        }
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(exact(branch)?);
+                if all.len() > MOST_LITERALS {
+                    return None;
+                }
+            }
+            Some(tidy(all))
+        }
+    }
+}
+
+fn product(heads: &[Vec<u8>], tails: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+    if heads.len() * tails.len() > MOST_STRINGS {
+        return None;
+    }
+    let mut all = Vec::with_capacity(heads.len() * tails.len());
+    for head in heads {
+        for tail in tails {
+            if head.len() + tail.len() > LONGEST {
+                return None;
+            }
+            all.push([head.as_slice(), tail.as_slice()].concat());
+        }
+    }
+    Some(all)
+}
+
+fn tidy(mut set: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    set.sort();
+    set.dedup();
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literals(pattern: &str) -> Option<Vec<String>> {
+        let found = required(&format!("(?s-u){pattern}"))?;
+        Some(found.iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect())
+    }
+
+    #[test]
+    fn finds_required_literals() {
+        let cases: [(&str, Option<&[&str]>); 8] = [
+            ("(?i)union\\s+select", Some(&["select"])),
+            ("(?i)(?:sleep|benchmark)\\(", Some(&["benchmark(", "sleep("])),
+            ("[a-z]+", None),
+            ("foo[0-9]*barbaz", Some(&["barbaz"])),
+            ("(?:ab|c)d", None),
+            ("x{3}", Some(&["xxx"])),
+            ("(?:abc)?", None),
+            ("^(?i)gopher://.*$", Some(&["gopher://"])),
+        ];
+        for (pattern, expected) in cases {
+            let expected = expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+            assert_eq!(literals(pattern), expected, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The rules of one phase as columns of bits: one look at a value's bytes dismisses most of them at once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use super::clauses::{MOST_CLAUSES, Need};
+use super::literals;
+use crate::waf::byteset::ByteSet;
+use crate::waf::operators::Operator;
+use crate::waf::rule::{ChainId, Chains, Rule, Test};
+use crate::waf::transform::Transformation;
+use crate::waf::variables::{Select, Shape, Variable};
+
+/// Words of a [`Row`].
+const WORDS: usize = 8;
+/// Rules one filter can hold; more run without it.
+const MOST_RULES: usize = WORDS * 64;
+/// Lengths are told apart up to here.
+const LENGTHS: usize = 64;
+
+/// Some rules of a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::waf) struct Row([u64; WORDS]);
+
+impl Row {
+    pub(in crate::waf) fn insert(&mut self, bit: u16) {
+        self.0[usize::from(bit) / 64] |= 1 << (bit % 64);
+    }
+
+    #[inline]
+    pub(in crate::waf) fn contains(&self, bit: u16) -> bool {
+        self.0[usize::from(bit) / 64] & (1 << (bit % 64)) != 0
+    }
+
+    pub(in crate::waf) fn remove(&mut self, bit: u16) {
+        self.0[usize::from(bit) / 64] &= !(1 << (bit % 64));
+    }
+
+    #[inline]
+    pub(in crate::waf) fn is_empty(&self) -> bool {
+        self.0.iter().fold(0, |all, word| all | word) == 0
+    }
+
+    #[inline]
+    pub(in crate::waf) fn union(&mut self, other: &Self) {
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+
+    pub(in crate::waf) fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & other.0[i]))
+    }
+
+    pub(in crate::waf) fn without(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & !other.0[i]))
+    }
+
+    pub(in crate::waf) fn iter(&self) -> impl Iterator<Item = u16> {
+        let row = *self;
+        (0..WORDS).flat_map(move |word| {
+            let mut rest = row.0[word];
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                // 8 words of 64 bits: below 512.
+                #[allow(clippy::cast_possible_truncation)]
+                (bit < 64).then_some((word * 64) as u16 + bit as u16)
+            })
+        })
+    }
+}
+
+/// The prefilter of one phase.
+#[derive(Debug)]
+pub(in crate::waf) struct Filter {
+    /// Unlike that of any other filter in this process.
+    pub id: u64,
+    /// Index in the rule set of each bit's rule.
+    pub rules: Vec<u32>,
+    pub classes: Vec<Classes>,
+    words: usize,
+    /// For each byte: the clauses it satisfies, `MOST_CLAUSES` times `words`.
+    table: Vec<u64>,
+    /// Clauses that a rule does not have are satisfied from the start.
+    start: Vec<u64>,
+    /// For each length: the rules that can match so short a value.
+    lengths: Vec<Row>,
+    /// Chains of more than no transformation.
+    pub chains: Vec<Chain>,
+    /// Rules of which a literal must occur.
+    pub with_literals: Row,
+    automaton: Option<AhoCorasick>,
+    /// For each pattern of the automaton: its rules.
+    literal_rules: Vec<Vec<u16>>,
+}
+
+#[derive(Debug)]
+pub(in crate::waf) struct Chain {
+    pub id: ChainId,
+    /// Without any of these bytes a value passes unchanged.
+    pub triggers: ByteSet,
+    pub rules: Row,
+}
+
+/// Which rules look at a variable's values.
+#[derive(Debug)]
+pub(in crate::waf) struct Classes {
+    pub variable: Variable,
+    /// Rules for values of any name.
+    pub any: Class,
+    /// Rules for values of one name, those for any included.
+    pub named: Vec<(Box<[u8]>, Class)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(in crate::waf) struct Class {
+    pub id: u32,
+    pub rules: Row,
+}
+
+impl Classes {
+    pub(in crate::waf) fn of(&self, key: &[u8]) -> &Class {
+        let named = self.named.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        named.map_or(&self.any, |(_, class)| class)
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Filter {
+    /// For these rules of one phase; None where there is nothing to filter.
+    pub(in crate::waf) fn build<'r>(rules: impl Iterator<Item = (u32, &'r Rule)>, chains: &Chains) -> Option<Self> {
+        let heads: Vec<Head<'r>> = rules.filter_map(|(index, rule)| Head::of(index, rule, chains)).take(MOST_RULES).collect();
+        if heads.is_empty() {
+            return None;
+        }
+        let words = heads.len().div_ceil(64);
+        let mut filter = Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            rules: heads.iter().map(|h| h.index).collect(),
+            classes: classes(&heads),
+            words,
+            table: vec![0; 256 * MOST_CLAUSES * words],
+            start: vec![0; MOST_CLAUSES * words],
+            lengths: vec![Row::default(); LENGTHS],
+            chains: Vec::new(),
+            with_literals: Row::default(),
+            automaton: None,
+            literal_rules: Vec::new(),
+        };
+        for (bit, head) in (0u16..).zip(&heads) {
+            filter.add(bit, head);
+        }
+        filter.add_literals(&heads);
+        Some(filter)
+    }
+
+    fn add(&mut self, bit: u16, head: &Head<'_>) {
+        let (word, mask) = (usize::from(bit) / 64, 1u64 << (bit % 64));
+        for rank in 0..MOST_CLAUSES {
+            let column = rank * self.words + word;
+            match head.need.clauses.get(rank) {
+                None => self.start[column] |= mask,
+                Some(clause) => {
+                    for byte in (0..256).filter(|&b| clause.contains(b as u8)) {
+                        self.table[byte * MOST_CLAUSES * self.words + column] |= mask;
+                    }
+                }
+            }
+        }
+        for row in self.lengths.iter_mut().skip(head.need.length) {
+            row.insert(bit);
+        }
+        if let Some(last) = self.lengths.last_mut() {
+            last.insert(bit);
+        }
+        if head.triggers.is_empty() {
+            return;
+        }
+        match self.chains.iter_mut().find(|c| c.id == head.test.chain) {
+            Some(chain) => chain.rules.insert(bit),
+            None => {
+                let mut rules = Row::default();
+                rules.insert(bit);
+                self.chains.push(Chain {
+                    id: head.test.chain,
+                    triggers: head.triggers,
+                    rules,
+                });
+            }
+        }
+    }
+
+    fn add_literals(&mut self, heads: &[Head<'_>]) {
+        let mut all: std::collections::BTreeMap<Vec<u8>, Vec<u16>> = std::collections::BTreeMap::new();
+        for (bit, head) in (0u16..).zip(heads) {
+            // A rule that tests every intermediate value is found by its bytes alone.
+            let Some(literals) = head.literals().filter(|_| !head.test.multi_match) else {
+                continue;
+            };
+            self.with_literals.insert(bit);
+            for literal in literals {
+                all.entry(literal).or_default().push(bit);
+            }
+        }
+        if all.is_empty() {
+            return;
+        }
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(all.keys());
+        match automaton {
+            Ok(automaton) => {
+                self.automaton = Some(automaton);
+                self.literal_rules = all.into_values().collect();
+            }
+            // Too many literals for one automaton: no rule is dismissed by them.
+            Err(_) => self.with_literals = Row::default(),
+        }
+    }
+
+    /// The rules of `among` that this value's bytes and length allow, and which bytes it has.
+    pub(in crate::waf) fn allowed(&self, among: &Row, value: &[u8]) -> (Row, ByteSet) {
+        let stride = MOST_CLAUSES * self.words;
+        let mut satisfied = [0u64; MOST_CLAUSES * WORDS];
+        let satisfied = &mut satisfied[..stride];
+        satisfied.copy_from_slice(&self.start);
+        let mut present = ByteSet::EMPTY;
+        for &byte in value {
+            if present.contains(byte) {
+                continue;
+            }
+            present.insert(byte);
+            let from = usize::from(byte) * stride;
+            for (word, more) in satisfied.iter_mut().zip(&self.table[from..from + stride]) {
+                *word |= more;
+            }
+        }
+        let mut row = among.and(&self.lengths[value.len().min(LENGTHS - 1)]);
+        for clause in satisfied.chunks_exact(self.words) {
+            for (word, also) in row.0.iter_mut().zip(clause) {
+                *word &= also;
+            }
+        }
+        (row, present)
+    }
+
+    /// The rules of `among` that a value's literals allow.
+    pub(in crate::waf) fn with_hits(&self, among: &Row, value: &[u8]) -> Row {
+        let wanted = among.and(&self.with_literals);
+        let Some(automaton) = self.automaton.as_ref().filter(|_| !wanted.is_empty()) else {
+            return *among;
+        };
+        let mut missing = wanted;
+        for found in automaton.find_overlapping_iter(value) {
+            for &bit in &self.literal_rules[found.pattern().as_usize()] {
+                missing.remove(bit);
+            }
+            if missing.is_empty() {
+                break;
+            }
+        }
+        among.without(&missing)
+    }
+
+    /// Bytes of memory it holds.
+    pub(in crate::waf) fn memory(&self) -> usize {
+        let automaton = self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage);
+        self.table.len() * 8 + automaton + self.lengths.len() * size_of::<Row>()
+    }
+}
+
+/// The first link of a rule that the filter understands.
+struct Head<'r> {
+    index: u32,
+    test: &'r Test,
+    /// In terms of the value as received.
+    need: Need,
+    triggers: ByteSet,
+}
+
+impl<'r> Head<'r> {
+    fn of(index: u32, rule: &'r Rule, chains: &Chains) -> Option<Self> {
+        let test = rule.links.first()?.test.as_ref()?;
+        let counted = test.targets.targets.iter().any(|t| t.count);
+        if test.negated || !test.targets.stable || counted || !test.argument.is_literal() {
+            return None;
+        }
+        let need = match &test.operator {
+            Operator::Rx(pattern) => Need::of_pattern(pattern.source()?),
+            Operator::Phrases(phrases) => Need::of_phrases(phrases.phrases()),
+            Operator::ForbiddenBytes(forbidden) => Need::one_of(*forbidden),
+            Operator::ValidateUrlEncoding => Need::one_of(ByteSet::of(b"%")),
+            Operator::ValidateUtf8Encoding => Need::one_of(ByteSet::range(0x80, 0xff)),
+            Operator::DetectSqli | Operator::DetectXss => Need::NOTHING,
+            _ => return None,
+        };
+        let steps: Vec<Transformation> = chains.steps(test.chain).into_iter().map(|(_, t)| t).collect();
+        if steps.iter().any(|t| t.alters_empty()) {
+            return None;
+        }
+        let triggers = steps.iter().fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
+        let grows = steps.iter().any(|t| t.max_growth() > 1);
+        let received = need.clauses.iter().filter_map(|clause| {
+            let prefixes = if test.multi_match { 0..=steps.len() } else { steps.len()..=steps.len() };
+            prefixes.map(|n| before(&steps[..n], clause)).try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
+        });
+        Some(Self {
+            index,
+            test,
+            triggers,
+            need: Need {
+                clauses: received.collect(),
+                length: if grows { need.length.min(1) } else { need.length },
+            },
+        })
+    }
+
+    fn literals(&self) -> Option<Vec<Vec<u8>>> {
+        match &self.test.operator {
+            Operator::Rx(pattern) => literals::required(pattern.source()?),
+            Operator::Phrases(phrases) => Some(phrases.phrases().to_vec()),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes without which no value comes out of these steps with a byte of `clause`; None where there are no such.
+fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
+    let image = |from: &ByteSet| steps.iter().fold(*from, |present, step| step.image(&present));
+    let leads = |from: &ByteSet| image(from).intersects(clause);
+    let mut harmless = ByteSet::EMPTY;
+    for byte in 0..=255u8 {
+        if !leads(&ByteSet::EMPTY.with(byte)) {
+            harmless.insert(byte);
+        }
+    }
+    // Bytes that make others out of what stands around them.
+    let makers = [ByteSet::of(b"%"), ByteSet::of(b"\\"), ByteSet::of(b"&"), ByteSet::range(0x80, 0xff), ByteSet::of(b"/*#<-")];
+    for more in makers {
+        if !leads(&harmless) {
+            break;
+        }
+        harmless = harmless.intersection(more.complement());
+    }
+    (!leads(&harmless)).then(|| harmless.complement())
+}
+
+/// For each variable of the rules' targets: which rules look at it.
+fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
+    let mut all: Vec<Classes> = Vec::new();
+    let mut id = 0;
+    let mut next = || {
+        id += 1;
+        Class { id, rules: Row::default() }
+    };
+    // Names first, so that a rule for any name can be added to all of them.
+    for target in heads.iter().flat_map(|h| &*h.test.targets.targets).filter(|t| !t.exclude) {
+        let at = all.iter().position(|c| c.variable == target.variable).unwrap_or_else(|| {
+            all.push(Classes { variable: target.variable, any: next(), named: Vec::new() });
+            all.len() - 1
+        });
+        if let (Select::Key(key), true) = (&target.select, has_named_values(target.variable)) {
+            let named = &mut all[at].named;
+            if !named.iter().any(|(name, _)| name.eq_ignore_ascii_case(key)) {
+                named.push((key.clone(), next()));
+            }
+        }
+    }
+    for (bit, head) in (0u16..).zip(heads) {
+        for target in head.test.targets.targets.iter().filter(|t| !t.exclude) {
+            let Some(classes) = all.iter_mut().find(|c| c.variable == target.variable) else {
+                continue;
+            };
+            match &target.select {
+                Select::Key(key) if has_named_values(target.variable) => {
+                    for (_, class) in classes.named.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case(key)) {
+                        class.rules.insert(bit);
+                    }
+                }
+                // A regular expression over names may fit any.
+                _ => {
+                    classes.any.rules.insert(bit);
+                    classes.named.iter_mut().for_each(|(_, class)| class.rules.insert(bit));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// `XML:/*` selects by path, not by name.
+fn has_named_values(variable: Variable) -> bool {
+    variable.shape() != Shape::Scalar && variable != Variable::Xml
+}

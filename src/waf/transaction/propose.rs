@@ -1,0 +1,175 @@
+//! At the start of a phase: which (rule, value) pairs can match.
+
+use std::cell::RefCell;
+
+use super::{RuleSet, Transaction};
+use crate::waf::prefilter::{Cache, Class, Filter, Key, LONGEST_CACHED, Row};
+use crate::waf::rule::Test;
+use crate::waf::variables::{Select, Slice, Value, Variable};
+
+thread_local! {
+    /// Rows of values this thread has seen.
+    static SEEN: RefCell<Cache> = RefCell::default();
+}
+
+/// What the prefilter proposes in the running phase.
+#[derive(Debug, Default)]
+pub(super) struct Proposals {
+    /// One row a value.
+    rows: Vec<Row>,
+    /// Rules that any value is proposed for.
+    hot: Row,
+    /// Where each variable's rows begin.
+    bases: Vec<(Variable, u32)>,
+    pub active: bool,
+}
+
+impl Proposals {
+    #[inline]
+    pub(super) fn is_hot(&self, bit: u16) -> bool {
+        self.hot.contains(bit)
+    }
+
+    #[inline]
+    pub(super) fn allows(&self, bit: u16, value: &Value) -> bool {
+        self.rows
+            .get(value.item as usize)
+            .is_none_or(|row| row.contains(bit))
+    }
+
+    /// Where the rows of this variable's values begin.
+    pub(super) fn base(&self, variable: Variable) -> Option<u32> {
+        self.bases.iter().find(|(v, _)| *v == variable).map(|b| b.1)
+    }
+}
+
+impl Transaction {
+    /// Looks at every value that rules of the phase look at, once.
+    pub(super) fn propose(&mut self, rules: &RuleSet, filter: Option<&Filter>) {
+        let mut proposals = std::mem::take(&mut self.proposals);
+        proposals.rows.clear();
+        proposals.bases.clear();
+        proposals.hot = Row::default();
+        proposals.active = filter.is_some();
+        let mut values = std::mem::take(&mut self.values);
+        for classes in filter.into_iter().flat_map(|f| &f.classes) {
+            values.clear();
+            self.select(rules, classes.variable, &Select::All, &mut values);
+            let base = u32::try_from(proposals.rows.len()).unwrap_or(u32::MAX);
+            proposals.bases.push((classes.variable, base));
+            for value in &values {
+                let class = match value.key {
+                    Some(key) if !classes.named.is_empty() => classes.of(self.text.at(key)),
+                    _ => &classes.any,
+                };
+                // The loop is only entered where there is a filter.
+                let row =
+                    filter.map_or_else(Row::default, |f| self.row(rules, f, class, value.text));
+                proposals.hot.union(&row);
+                proposals.rows.push(row);
+            }
+        }
+        values.clear();
+        self.values = values;
+        self.proposals = proposals;
+    }
+
+    /// The rules of the class whose first link matches these bytes.
+    fn row(&mut self, rules: &RuleSet, filter: &Filter, class: &Class, text: Slice) -> Row {
+        if class.rules.is_empty() {
+            return Row::default();
+        }
+        if text.len() > LONGEST_CACHED {
+            return self.find_row(rules, filter, class, text);
+        }
+        let key = Key {
+            filter: filter.id,
+            class: class.id,
+            value: self.text.at(text),
+        };
+        let (slot, known) = SEEN.with_borrow(|seen| {
+            let slot = seen.slot(&key);
+            (slot, seen.find(slot, &key).copied())
+        });
+        if let Some(row) = known {
+            return row;
+        }
+        let row = self.find_row(rules, filter, class, text);
+        let key = Key {
+            filter: filter.id,
+            class: class.id,
+            value: self.text.at(text),
+        };
+        SEEN.with_borrow_mut(|seen| seen.keep(slot, &key, &row));
+        row
+    }
+
+    fn find_row(&mut self, rules: &RuleSet, filter: &Filter, class: &Class, text: Slice) -> Row {
+        let (allowed, present) = filter.allowed(&class.rules, self.text.at(text));
+        if allowed.is_empty() {
+            return allowed;
+        }
+        let mut unchanged = allowed;
+        let mut found = Row::default();
+        for chain in &filter.chains {
+            let its = allowed.and(&chain.rules);
+            if its.is_empty() || !chain.triggers.intersects(&present) {
+                continue;
+            }
+            unchanged = unchanged.without(&chain.rules);
+            let (changed, _) = self.transformed(rules, text, chain.id);
+            let its = filter.with_hits(&its, self.text.at(changed));
+            self.try_rules(rules, filter, &its, text, &mut found);
+        }
+        let rest = filter.with_hits(&unchanged, self.text.at(text));
+        self.try_rules(rules, filter, &rest, text, &mut found);
+        found
+    }
+
+    fn try_rules(
+        &mut self,
+        rules: &RuleSet,
+        filter: &Filter,
+        row: &Row,
+        text: Slice,
+        found: &mut Row,
+    ) {
+        for bit in row.iter() {
+            let rule = filter
+                .rules
+                .get(usize::from(bit))
+                .and_then(|&r| rules.rules.get(r as usize));
+            let test = rule
+                .and_then(|r| r.links.first())
+                .and_then(|l| l.test.as_ref());
+            if test.is_some_and(|t| self.would_match(rules, t, text)) {
+                found.insert(bit);
+            }
+        }
+    }
+
+    /// Whether the test holds for a value; unlike a rule's run this leaves no trace.
+    fn would_match(&mut self, rules: &RuleSet, test: &Test, raw: Slice) -> bool {
+        let holds = |t: &Self, text: Slice| {
+            let argument = match &test.argument {
+                crate::waf::macros::Template::Literal(slice) => t.text.at(*slice),
+                crate::waf::macros::Template::Parts(_) => return true,
+            };
+            // What gives up is left to the rule's own run, which counts it.
+            test.operator
+                .evaluate(argument, t.text.at(text), None)
+                .unwrap_or(true)
+        };
+        if !test.multi_match {
+            let (text, _) = self.transformed(rules, raw, test.chain);
+            return holds(self, text);
+        }
+        if holds(self, raw) {
+            return true;
+        }
+        rules.chains.steps(test.chain).into_iter().any(|(node, _)| {
+            let (text, changed) = self.transformed(rules, raw, node);
+            changed && holds(self, text)
+        })
+    }
+}

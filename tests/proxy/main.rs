@@ -1,0 +1,16 @@
+//! The proxy over real sockets, with real certificates and real clients.
+#![cfg(feature = "front")]
+
+mod bodies;
+mod client;
+mod front;
+mod limits;
+mod paths;
+mod pki;
+mod requests;
+mod responses;
+mod smuggling;
+mod streams;
+mod tls_in;
+mod tls_out;
+mod upstream;
