@@ -77,7 +77,11 @@ pub(super) fn summary(found: &[Diagnostic]) -> String {
         (0, 0) => "ok".to_owned(),
         (0, _) => format!("ok, {}", plural(warnings, "warning")),
         (_, 0) => plural(errors, "error"),
-        _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        _ => format!(
+            "{}, {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        ),
     }
 }
 

@@ -123,7 +123,10 @@ mod tests {
             assert!(page(&[]).contains(word), "{word}");
         }
         let demo = page(&["demo".to_owned()]);
-        assert!(demo.contains("drawbridge\\-demo") && demo.contains("bind"), "{demo}");
+        assert!(
+            demo.contains("drawbridge\\-demo") && demo.contains("bind"),
+            "{demo}"
+        );
         assert!(man(&["dance".to_owned()]).is_err());
     }
 }

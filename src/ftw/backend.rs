@@ -125,7 +125,7 @@ fn sniff(body: &[u8]) -> &'static str {
             .is_some_and(|start| start.eq_ignore_ascii_case(tag))
             && matches!(text.get(tag.len()), Some(b' ' | b'>'))
     };
-    if HTML.iter().any(|tag| is_tag(tag)) {
+    if HTML.iter().any(is_tag) {
         return "text/html; charset=utf-8";
     }
     if text.starts_with(b"<?xml") {
@@ -135,7 +135,7 @@ fn sniff(body: &[u8]) -> &'static str {
         return name;
     }
     let binary = |b: &u8| matches!(b, 0..=8 | 0xb | 0xe..=0x1a | 0x1c..=0x1f);
-    match text.iter().any(|b| binary(b)) {
+    match text.iter().any(binary) {
         true => "application/octet-stream",
         false => "text/plain; charset=utf-8",
     }

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn chunked_bodies() {
-        let cases: [(&[u8], Result<&[u8], BodyError>); 9] = [
+        type Case<'a> = (&'a [u8], Result<&'a [u8], BodyError>);
+        let cases: [Case<'_>; 9] = [
             (b"3\r\nHi \r\n3;x=y\r\nCRS\r\n0\r\n\r\n", Ok(b"Hi CRS")),
             (b"0\r\nTrailer: x\r\n\r\n", Ok(b"")),
             (b"A\r\n0123456789\r\n0\r\n\r\n", Ok(b"0123456789")),

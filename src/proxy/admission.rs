@@ -94,8 +94,8 @@ impl Budget {
         }
     }
 
-    #[must_use]
-    pub fn used(&self) -> usize {
+    #[cfg(test)]
+    fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 }

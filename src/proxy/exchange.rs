@@ -292,6 +292,8 @@ impl Exchange {
             session.set_read_timeout(None);
         }
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
+        // A client that takes nothing for so long is gone.
+        session.set_write_timeout(Some(self.limits().idle_timeout));
         let facts = Facts {
             request_id: self.id.clone(),
             accept: passage.accept.clone(),
@@ -372,6 +374,14 @@ impl Exchange {
         let metrics = &self.front.metrics;
         metrics.answered(outcome.status);
         let waf = self.inspector.as_mut().map(Inspector::finish);
+        if self.front.audit.is_on()
+            && let Some(record) = self
+                .inspector
+                .as_mut()
+                .and_then(|i| i.audit_record(outcome.status))
+        {
+            self.front.audit.write(&record);
+        }
         match waf.as_ref().map(|w| w.verdict) {
             Some("block") => metrics.waf_blocked.count(),
             Some("match") => metrics.waf_matched.count(),

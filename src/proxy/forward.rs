@@ -13,7 +13,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::refusal::{self, PageStyle, Refusal};
 use crate::config;
-use crate::upstream::{Failure, Pool, check_identity, classify};
+use crate::upstream::{Cause, Failure, Pool, check_identity, classify};
 
 tokio::task_local! {
     /// Pingora makes a request's context without looking at the request; this is how it gets ours.
@@ -75,10 +75,7 @@ impl Passage {
                 report.last
             };
             let Some(server) = self.pool.server(self.turn, attempt) else {
-                return Err(Failure::new(
-                    crate::upstream::Cause::Internal,
-                    "it has no servers",
-                ));
+                return Err(Failure::new(Cause::Internal, "it has no servers"));
             };
             match server.address(attempt).await {
                 Ok(address) => {
@@ -177,9 +174,10 @@ impl ProxyHttp for Forward {
         reused: bool,
     ) -> Box<Error> {
         let Some(passage) = way else { return error };
+        let answered = session.response_written().is_some();
         let repeatable = session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
-            && session.response_written().is_none();
+            && !answered;
         if repeatable {
             error.retry.decide_reuse(reused);
         } else {
@@ -192,7 +190,10 @@ impl ProxyHttp for Forward {
         } else if *error.esource() == ErrorSource::Downstream {
             report.client_gone = true;
         } else {
-            report.failure(classify(&error));
+            let mut failure = classify(&error);
+            // TLS 1.3 servers refuse our certificate, or its absence, after the handshake.
+            failure.unclear |= failure.cause == Cause::Closed && !reused && !answered;
+            report.failure(failure);
         }
         drop(report);
         error

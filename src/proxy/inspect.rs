@@ -9,12 +9,14 @@ use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::{Policy, PolicyMode};
 use crate::telemetry::{WafFacts, text};
-use crate::waf::Transaction;
+use crate::waf::{Record, Transaction};
 
 /// A transaction and what it cost.
 #[derive(Debug)]
 pub struct Inspector {
     transaction: Transaction,
+    /// Its name.
+    policy: String,
     blocking: bool,
     /// Spent in the rules so far.
     pub time: Duration,
@@ -26,6 +28,7 @@ impl Inspector {
     pub fn new(transaction: Transaction, policy: &Policy) -> Self {
         Self {
             transaction,
+            policy: policy.name.clone(),
             blocking: policy.mode == PolicyMode::Block,
             time: Duration::ZERO,
             blocked: false,
@@ -134,6 +137,16 @@ impl Inspector {
             score: self.score(rules.is_empty()),
             rules,
         }
+    }
+
+    /// The record for the audit log, where the rules ask for one; after [`Inspector::finish`].
+    pub fn audit_record(&mut self, status: u16) -> Option<Record> {
+        let record = self.transaction.audit_record()?;
+        Some(
+            record
+                .of_policy(&self.policy)
+                .answered(status, self.blocked),
+        )
     }
 
     /// The CRS's inbound anomaly score, as version 4 and version 3 call it.

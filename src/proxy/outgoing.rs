@@ -1,6 +1,7 @@
 //! The head that the upstream gets: the client's, without what was meant for the hop to us
 //! (RFC 9110, 7.6.1), and with what we say about the client.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -12,27 +13,31 @@ use super::received::Received;
 use crate::config::Stream;
 use crate::http::BodyFraming;
 
-/// Fields that end at this hop, or that only we may set.
-const DROPPED: [&str; 19] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-    "expect",
-    "content-length",
-    "host",
-    "x-request-id",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "forwarded",
-    "client-cert",
-    "client-cert-chain",
+/// Fields that end at this hop.
+const FOR_THIS_HOP: [&[u8]; 12] = [
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"proxy-authorization",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"http2-settings",
+    b"expect",
+    b"content-length",
+    b"host",
+];
+
+/// Fields that only we may set, also where a gateway reads `_` as `-`.
+const OURS: [&[u8]; 7] = [
+    b"x-request-id",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"forwarded",
+    b"client-cert",
+    b"client-cert-chain",
 ];
 
 /// Fields of the client that a trusted proxy's word is taken for.
@@ -69,9 +74,10 @@ pub fn head(received: &Received, origin: Origin<'_>, body: OutgoingBody) -> Resu
     if let Some(host) = received.host() {
         out.append_header("Host", value(Bytes::copy_from_slice(host))?)?;
     }
+    let nominated = nominated(received);
     let mut believed = Believed::default();
     for (name, bytes) in received.shared_headers() {
-        if is_dropped(&name, received) {
+        if is_dropped(&name, &nominated) {
             if origin.trusted {
                 believed.hear(&name, bytes);
             }
@@ -90,46 +96,52 @@ fn start(received: &Received) -> Result<RequestHeader> {
     let target = received.origin_form();
     let mut out = match RequestHeader::build(received.method(), &target, size) {
         Ok(out) => out,
-        // Characters that RFC 3986 does not know and `http::Uri` refuses; all else stays as it was.
         Err(_) => RequestHeader::build(received.method(), &encoded(&target), size)?,
     };
     out.set_version(Version::HTTP_11);
     Ok(out)
 }
 
+/// RFC 3986 has no place for these bytes, and pingora's requests cannot hold them. They are the only
+/// ones that an upstream gets in another spelling than the client's.
 fn encoded(target: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(target.len() + 16);
+    let mut in_query = false;
     for &byte in target {
+        in_query |= byte == b'?';
         match byte {
-            b'<' | b'>' | b'`' | b'"' | b'^' | b'{' | b'}' | b'|' | b'\\' | ..=b' ' | 0x7f => {
-                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            b'<' | b'>' | ..=b' ' | 0x7f => {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes())
             }
+            b'"' if in_query => out.extend_from_slice(b"%22"),
+            b'`' if !in_query => out.extend_from_slice(b"%60"),
             _ => out.push(byte),
         }
     }
     out
 }
 
-fn is_dropped(name: &[u8], received: &Received) -> bool {
-    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-    if DROPPED.iter().any(|dropped| is(dropped.as_bytes())) {
+/// What `Connection` names ends at this hop too. In lower case.
+fn nominated(received: &Received) -> HashSet<Vec<u8>> {
+    received
+        .elements(b"connection")
+        .map(<[u8]>::to_ascii_lowercase)
+        .collect()
+}
+
+fn is_dropped(name: &[u8], nominated: &HashSet<Vec<u8>>) -> bool {
+    let is = |other: &&[u8]| name.eq_ignore_ascii_case(other);
+    if FOR_THIS_HOP.iter().any(is) || OURS.iter().any(is) {
         return true;
     }
-    // Gateways that read `_` as `-` must not be told by a client what only we may say.
+    let dashed = |b: &u8| if *b == b'_' { b'-' } else { *b };
     if name.contains(&b'_') {
-        let dashed: Vec<u8> = name
-            .iter()
-            .map(|&b| if b == b'_' { b'-' } else { b })
-            .collect();
-        let ours = DROPPED.iter().skip(12);
-        if ours
-            .into_iter()
-            .any(|o| dashed.eq_ignore_ascii_case(o.as_bytes()))
-        {
+        let dashed: Vec<u8> = name.iter().map(dashed).collect();
+        if OURS.iter().any(|ours| dashed.eq_ignore_ascii_case(ours)) {
             return true;
         }
     }
-    received.elements(b"connection").any(is)
+    !nominated.is_empty() && nominated.contains(&name.to_ascii_lowercase())
 }
 
 fn frame(out: &mut RequestHeader, received: &Received, body: OutgoingBody) -> Result<()> {

@@ -20,7 +20,7 @@ use super::forward::Forward;
 use super::{connection, redirect};
 use crate::config::{Config, Listener, ListenerKind};
 use crate::live::{Live, Snapshot, SnapshotError};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -35,6 +35,7 @@ pub struct Front {
     pub proxy: Arc<HttpProxy<Forward>>,
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
+    pub audit: AuditLog,
     pub budget: Arc<Budget>,
     /// True once the front door is closing.
     pub closing: watch::Receiver<bool>,
@@ -62,6 +63,7 @@ pub enum ServeError {
         source: io::Error,
     },
     AccessLog(io::Error),
+    AuditLog(io::Error),
 }
 
 impl fmt::Display for ServeError {
@@ -70,6 +72,7 @@ impl fmt::Display for ServeError {
             Self::Snapshot(error) => error.fmt(f),
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
+            Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
         }
     }
 }
@@ -78,7 +81,9 @@ impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Snapshot(error) => Some(error),
-            Self::Bind { source, .. } | Self::AccessLog(source) => Some(source),
+            Self::Bind { source, .. } | Self::AccessLog(source) | Self::AuditLog(source) => {
+                Some(source)
+            }
         }
     }
 }
@@ -106,6 +111,8 @@ pub async fn serve(
     let metrics = Arc::new(Metrics::default());
     let access =
         AccessLog::open(&config.log.access, Arc::clone(&metrics)).map_err(ServeError::AccessLog)?;
+    let audit =
+        AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
     let listeners = config.listeners.clone();
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
     let (close, closing) = watch::channel(false);
@@ -114,6 +121,7 @@ pub async fn serve(
         proxy: proxy(),
         metrics,
         access,
+        audit,
         budget: Arc::default(),
         closing,
         bound: OnceLock::new(),

@@ -16,4 +16,5 @@ pub use ast::{
 };
 pub use disk::DiskFiles;
 pub use loader::{Files, Input, Loaded, escape_glob, load};
+pub(crate) use names::directive_names;
 pub use parser::{Parsed, parse};

@@ -16,6 +16,11 @@ pub(super) fn known(name: &str) -> Option<&'static Known> {
     at.ok().and_then(|index| KNOWN.get(index))
 }
 
+/// Every directive there is, sorted without regard to case.
+pub(crate) fn directive_names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|known| known.name)
+}
+
 fn compare(left: &str, right: &str) -> std::cmp::Ordering {
     let fold = |name: &str| -> Vec<u8> { name.bytes().map(|b| b.to_ascii_lowercase()).collect() };
     fold(left).cmp(&fold(right))

@@ -1,11 +1,13 @@
 //! What the front door tells about itself: the access log, counters, times and text for both.
 
 mod access;
+mod audit;
 mod clock;
 pub mod metrics;
 mod sink;
 
 pub use access::{AccessRecord, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
+pub use audit::AuditLog;
 pub use clock::rfc3339;
 pub use metrics::Metrics;
 pub use sink::{AccessLog, Format};

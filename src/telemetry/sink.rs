@@ -92,8 +92,14 @@ impl AccessLog {
     }
 
     pub fn write(&self, record: &AccessRecord<'_>) {
+        if self.is_on() {
+            self.append(&record.line(self.format));
+        }
+    }
+
+    /// Appends a line that ends with its line feed.
+    pub(super) fn append(&self, line: &[u8]) {
         let Some(shared) = &self.shared else { return };
-        let line = record.line(self.format);
         let mut state = shared.lock();
         if state.lines.len() + line.len() > BUFFER {
             state.dropped += 1;
@@ -102,7 +108,7 @@ impl AccessLog {
             return;
         }
         let was_empty = state.lines.is_empty();
-        state.lines.extend_from_slice(&line);
+        state.lines.extend_from_slice(line);
         drop(state);
         if was_empty {
             shared.wake.notify_one();

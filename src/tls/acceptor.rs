@@ -38,10 +38,8 @@ pub fn acceptor(
         present(&mut builder, first)?;
     }
     builder.set_servername_callback(move |ssl, alert| {
-        contexts.select(ssl, sni).map_err(|refused| {
-            *alert = SslAlert::UNRECOGNIZED_NAME;
-            refused
-        })
+        let selected = contexts.select(ssl, sni);
+        selected.inspect_err(|_| *alert = SslAlert::UNRECOGNIZED_NAME)
     });
     Ok(builder.build())
 }

@@ -47,15 +47,6 @@ impl Cause {
             Self::Internal => "internal",
         }
     }
-
-    /// Whether a dial of our own can tell more than the error did.
-    #[must_use]
-    pub fn wants_diagnosis(self) -> bool {
-        matches!(
-            self,
-            Self::Untrusted | Self::Handshake | Self::ClientCertificate
-        )
-    }
 }
 
 impl From<CertificateFault> for Cause {
@@ -76,6 +67,8 @@ pub struct Failure {
     pub cause: Cause,
     /// Without the upstream and server, which whoever tells it puts before it.
     pub words: String,
+    /// Whether a dial of our own may tell more.
+    pub unclear: bool,
 }
 
 impl Failure {
@@ -84,6 +77,7 @@ impl Failure {
         Self {
             cause,
             words: words.into(),
+            unclear: false,
         }
     }
 }
@@ -128,7 +122,14 @@ pub fn classify(error: &Error) -> Failure {
         | ErrorType::InvalidH2 => (Cause::Protocol, "its answer is not HTTP as agreed"),
         _ => (Cause::Internal, "could not be asked"),
     };
-    Failure::new(cause, words)
+    let unclear = matches!(
+        cause,
+        Cause::Untrusted | Cause::Handshake | Cause::ClientCertificate
+    );
+    Failure {
+        unclear,
+        ..Failure::new(cause, words)
+    }
 }
 
 /// TLS 1.3 tells a missing client certificate only after the handshake: alert 116.

@@ -89,7 +89,7 @@ impl Pool {
     /// More about a failure than the request's own error said: from a dial of our own, at most one
     /// in [`DIAGNOSIS_AGE`] a server; `failure` itself where that learns nothing.
     pub async fn diagnose(&self, server: &ServerState, failure: Failure) -> Failure {
-        if !failure.cause.wants_diagnosis() {
+        if !failure.unclear {
             return failure;
         }
         if let Some(known) = server.known_diagnosis() {

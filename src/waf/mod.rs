@@ -3,6 +3,7 @@
 //! A [`RuleSet`] is compiled once from SecLang and shared; a [`Transaction`] takes one request through
 //! the five phases. Values are bytes everywhere. Semantics are ModSecurity v2's.
 
+pub mod audit;
 pub mod body;
 pub mod byteset;
 pub mod operators;
@@ -12,16 +13,19 @@ mod compile;
 mod macros;
 mod persistent;
 mod prefilter;
+pub mod reference;
 mod rule;
 mod ruleset;
 mod settings;
 mod transaction;
 pub mod variables;
 
+pub use audit::Record;
 pub use persistent::Store;
 pub use rule::AuditEngine;
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
 pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
 pub use transaction::{
-    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind, Transaction,
+    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind,
+    Transaction,
 };

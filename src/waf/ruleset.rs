@@ -34,6 +34,7 @@ pub struct RuleSetBuilder {
     request_body_limit: Option<usize>,
     front_door: bool,
     block_uninspected: bool,
+    unmasked: bool,
     without_prefilter: bool,
     store: Option<Arc<Store>>,
 }
@@ -56,6 +57,7 @@ pub struct RuleSet {
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
+    unmasked: bool,
     constants: Constants,
     /// One a phase; None where it has nothing to filter.
     pub(super) filters: [Option<Filter>; 5],
@@ -126,6 +128,12 @@ impl RuleSet {
         self.settings.response_body_limit
     }
 
+    /// Whether secrets are masked in whatever is told of a transaction.
+    #[must_use]
+    pub fn masks(&self) -> bool {
+        !self.unmasked
+    }
+
     /// Every rule in load order.
     pub fn summaries(&self) -> impl Iterator<Item = RuleSummary> {
         self.rules
@@ -161,7 +169,10 @@ impl RuleSet {
             return;
         };
         for (phase, list) in rules.phases.iter().enumerate() {
-            let wanted = list.iter().copied().filter(|&i| reached.contains(i as usize));
+            let wanted = list
+                .iter()
+                .copied()
+                .filter(|&i| reached.contains(i as usize));
             let heads = wanted.filter_map(|i| Some((i, rules.rules.get(i as usize)?)));
             let filter = Filter::build(heads, &rules.chains);
             for (bit, &rule) in (0u16..).zip(filter.iter().flat_map(|f| &f.rules)) {
@@ -279,6 +290,13 @@ impl RuleSetBuilder {
         self
     }
 
+    /// Leaves secrets in matched rules, log lines and audit records; for one's own test requests.
+    #[must_use]
+    pub fn unmasked(mut self) -> Self {
+        self.unmasked = true;
+        self
+    }
+
     /// Every rule tests every value itself. For tests that compare: verdicts are the same.
     #[doc(hidden)]
     #[must_use]
@@ -330,6 +348,7 @@ impl RuleSetBuilder {
             bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,
+            unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,
             rules: compiled.rules,

@@ -136,16 +136,16 @@ async fn memory_for_bodies_is_one_for_all() {
     let upstream = echo().await;
     let mut setup = Setup::to(&upstream);
     setup.listener = "limits = { body_timeout = \"20s\" }".to_owned();
-    setup.more = "[limits]\nbody_memory = \"64KiB\"".to_owned();
+    setup.more = "[limits]\nbody_memory = \"1MiB\"".to_owned();
     let front = Front::start(&setup).await;
-    // Holds 60 000 of the 65 536 bytes for as long as it does not end.
+    // Holds 1 000 000 of the 1 048 576 bytes for as long as it does not end.
     let mut holder = connect(front.address, Some("api.test"), b"").await.unwrap();
-    let head = "POST /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 60001\r\n\r\n";
+    let head = "POST /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 1000001\r\n\r\n";
     holder.write_all(head.as_bytes()).await.unwrap();
-    holder.write_all(&body(60_000)).await.unwrap();
+    holder.write_all(&body(1_000_000)).await.unwrap();
     let request = [
-        &b"POST /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10000\r\n\r\n"[..],
-        &body(10_000),
+        &b"POST /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 100000\r\n\r\n"[..],
+        &body(100_000),
     ]
     .concat();
     let refused = loop {

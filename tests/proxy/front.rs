@@ -27,6 +27,8 @@ pub struct Front {
 /// What a configuration says beside what all of them do.
 #[derive(Default)]
 pub struct Setup {
+    /// Of the listener `public`; 0 is any.
+    pub port: u16,
     /// Of the listener `public`.
     pub listener: String,
     /// Of the policy `default`, without `mode`.
@@ -79,7 +81,7 @@ impl Setup {
             r#"
 shutdown_timeout = "5s"
 [listeners.public]
-bind = ["127.0.0.1:0"]
+bind = ["127.0.0.1:{port}"]
 certificates = [{{ chain = "front.pem", key = "front.key" }}]
 {listener}
 [log]
@@ -103,6 +105,7 @@ upstream = "orders"
 policy = "default"
 {more}
 "#,
+            port = self.port,
             listener = self.listener,
             servers = servers.join(", "),
             tls = or(

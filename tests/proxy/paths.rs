@@ -94,7 +94,7 @@ async fn what_passes_arrives_byte_for_byte() {
         "/orders/...",
         "/orders/.hidden",
         "/orders/%C3%A9",
-        "/orders/?a=\"b\"|{c}^`",
+        "/orders/\"{|}^?a={b}|^`",
         "/orders/'()*!$&,@:",
         "/orders/?%zz%",
     ] {
@@ -124,5 +124,18 @@ async fn encoded_slashes_pass_where_the_route_says_so() {
         "/orders/..%2finternal",
     ] {
         assert_eq!(get(front.address, path).await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_uri_are_encoded_and_nothing_else() {
+    let upstream = echo().await;
+    let front = Front::start(&Setup::to(&upstream)).await;
+    for (target, arrives) in [
+        ("/orders/<b>?c=<d>%20", "/orders/%3Cb%3E?c=%3Cd%3E%20"),
+        ("/orders/`{`?`\"", "/orders/%60{%60?`%22"),
+    ] {
+        let answer = get(front.address, target).await;
+        assert_eq!(answer.json()["line"], format!("GET {arrives} HTTP/1.1"));
     }
 }

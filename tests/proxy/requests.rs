@@ -13,6 +13,12 @@ pub async fn echo() -> Upstream {
     Upstream::start(ServerTls::new(issued), Behaviour::Echo).await
 }
 
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 fn has(echo: &Value, field: &str) -> bool {
     let headers = echo["headers"].as_array().unwrap();
     headers.iter().any(|h| h.as_str().unwrap() == field)
@@ -110,7 +116,7 @@ async fn what_is_not_exposed_never_reaches_the_upstream() {
         ),
         (
             "POST /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\n\
-             Content-Length: 13\r\n\r\n{\"a\":\"attack\"}",
+             Content-Length: 14\r\n\r\n{\"a\":\"attack\"}",
             403,
             "waf",
         ),
@@ -266,6 +272,7 @@ async fn the_plain_listener_only_says_where_https_is() {
     use tokio::io::AsyncReadExt;
     let upstream = echo().await;
     let setup = Setup {
+        port: free_port(),
         more: "[listeners.plain]\nbind = [\"127.0.0.1:0\"]\nredirect_to_https = \"public\""
             .to_owned(),
         ..Setup::to(&upstream)

@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn markers_are_whole_lines() {
         let log = b"one\n[msg \"X-CRS-Test m-1-start\"]\ntwo\n[msg \"x-crs-test m-1-end\"]";
-        assert_eq!(find_marker(log, "m-1-start"), Some((4, 34)));
+        assert_eq!(find_marker(log, "m-1-start"), Some((4, 33)));
         assert_eq!(find_marker(log, "m-1-end"), None, "its line is not whole");
     }
 

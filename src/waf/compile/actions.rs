@@ -19,7 +19,7 @@ use super::exclusions::Meant;
 use super::{Report, Shared};
 
 /// Actions of the manual that a proxy refuses, and why.
-pub(super) const REFUSED: &[(&str, &str)] = &[
+pub(in crate::waf) const REFUSED: &[(&str, &str)] = &[
     ("append", "responses leave with the upstream's bytes"),
     ("prepend", "responses leave with the upstream's bytes"),
     ("exec", "no program runs on a stranger's request"),
@@ -28,6 +28,91 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     (
         "xmlns",
         "only XML:/* and XML://@* are supported, which need no namespaces",
+    ),
+];
+
+/// Actions that are done. What is neither here nor in [`REFUSED`] does not exist.
+pub(in crate::waf) const HANDLED: &[&str] = &[
+    "accuracy",
+    "allow",
+    "auditlog",
+    "block",
+    "capture",
+    "chain",
+    "ctl",
+    "deny",
+    "deprecatevar",
+    "drop",
+    "expirevar",
+    "id",
+    "initcol",
+    "log",
+    "logdata",
+    "maturity",
+    "msg",
+    "multiMatch",
+    "noauditlog",
+    "nolog",
+    "pass",
+    "phase",
+    "redirect",
+    "rev",
+    "sanitiseArg",
+    "sanitiseMatched",
+    "sanitiseMatchedBytes",
+    "sanitiseRequestHeader",
+    "sanitiseResponseHeader",
+    "sanitizeArg",
+    "sanitizeMatched",
+    "sanitizeMatchedBytes",
+    "sanitizeRequestHeader",
+    "sanitizeResponseHeader",
+    "setenv",
+    "setrsc",
+    "setsid",
+    "setuid",
+    "setvar",
+    "severity",
+    "skip",
+    "skipAfter",
+    "status",
+    "t",
+    "tag",
+    "ver",
+];
+
+/// Options of `ctl` that are done. What is neither here nor in [`REFUSED_CONTROLS`] does not exist.
+pub(in crate::waf) const CONTROLS: &[&str] = &[
+    "auditEngine",
+    "auditLogParts",
+    "forceRequestBodyVariable",
+    "requestBodyAccess",
+    "requestBodyLimit",
+    "requestBodyProcessor",
+    "responseBodyAccess",
+    "responseBodyLimit",
+    "ruleEngine",
+    "ruleRemoveById",
+    "ruleRemoveByMsg",
+    "ruleRemoveByTag",
+    "ruleRemoveTargetById",
+    "ruleRemoveTargetByMsg",
+    "ruleRemoveTargetByTag",
+];
+
+/// Options of `ctl` that are refused, and why.
+pub(in crate::waf) const REFUSED_CONTROLS: &[(&str, &str)] = &[
+    (
+        "debugLogLevel",
+        "there is no debug log; `rules explain` shows what happened",
+    ),
+    (
+        "hashEnforcement",
+        "responses are not rewritten, so there is nothing to hash",
+    ),
+    (
+        "hashEngine",
+        "responses are not rewritten, so there is nothing to hash",
     ),
 ];
 
@@ -82,6 +167,9 @@ impl Reader<'_, '_, '_> {
 
     fn read_one(&mut self, action: &ActionSyntax, into: &mut Actions) {
         let name = action.name.node.to_ascii_lowercase();
+        if !self.exists(&name, action) {
+            return;
+        }
         match name.as_str() {
             "id" | "phase" | "chain" => {}
             "t" => self.transformation(action, into),
@@ -120,6 +208,19 @@ impl Reader<'_, '_, '_> {
                 }
             }
         }
+    }
+
+    /// Tells of what is refused or unknown.
+    fn exists(&mut self, name: &str, action: &ActionSyntax) -> bool {
+        if HANDLED.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+            return true;
+        }
+        let message = match find(REFUSED, name) {
+            Some((_, why)) => format!("action `{name}` is refused: {why}"),
+            None => format!("unknown action `{}`", action.name.node),
+        };
+        self.report.error(action.name.span, message);
+        false
     }
 
     fn effect(&mut self, name: &str, action: &ActionSyntax) -> Option<Effect> {
@@ -169,19 +270,7 @@ impl Reader<'_, '_, '_> {
             | "sanitizematched"
             | "sanitisematchedbytes"
             | "sanitizematchedbytes" => Some(Effect::MaskMatched),
-            _ => {
-                match REFUSED.iter().find(|(n, _)| *n == name) {
-                    Some((_, why)) => self.report.error(
-                        action.name.span,
-                        format!("action `{name}` is refused: {why}"),
-                    ),
-                    None => self.report.error(
-                        action.name.span,
-                        format!("unknown action `{}`", action.name.node),
-                    ),
-                }
-                None
-            }
+            _ => None,
         }
     }
 
@@ -378,7 +467,14 @@ impl Reader<'_, '_, '_> {
     fn control(&mut self, action: &ActionSyntax) -> Option<Control> {
         let (option, value) = self.assignment(action)?;
         let word = value.node.trim().to_owned();
-        Some(match option.node.trim().to_ascii_lowercase().as_str() {
+        let name = option.node.trim().to_ascii_lowercase();
+        if let Some((_, why)) = find(REFUSED_CONTROLS, &name) {
+            return self.refuse(&option, why);
+        }
+        if !CONTROLS.iter().any(|n| n.eq_ignore_ascii_case(&name)) {
+            return self.refuse(&option, &format!("unknown ctl option `{}`", option.node));
+        }
+        Some(match name.as_str() {
             "ruleengine" => Control::RuleEngine(self.engine_mode(&value)?),
             "requestbodyaccess" => Control::RequestBodyAccess(self.on_off(&value)?),
             "responsebodyaccess" => Control::ResponseBodyAccess(self.on_off(&value)?),
@@ -403,19 +499,7 @@ impl Reader<'_, '_, '_> {
             "ruleremovetargetbyid" => self.remove_targets("byid", &value)?,
             "ruleremovetargetbytag" => self.remove_targets("bytag", &value)?,
             "ruleremovetargetbymsg" => self.remove_targets("bymsg", &value)?,
-            "debugloglevel" => {
-                return self.refuse(
-                    &option,
-                    "there is no debug log; `rules explain` shows what happened",
-                );
-            }
-            "hashengine" | "hashenforcement" => {
-                return self.refuse(
-                    &option,
-                    "responses are not rewritten, so there is nothing to hash",
-                );
-            }
-            _ => return self.refuse(&option, &format!("unknown ctl option `{}`", option.node)),
+            _ => return None,
         })
     }
 
@@ -613,6 +697,13 @@ fn split_targets(text: &str) -> Vec<&str> {
             }
         }
     }
+}
+
+fn find(
+    table: &'static [(&'static str, &'static str)],
+    name: &str,
+) -> Option<&'static (&'static str, &'static str)> {
+    table.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))
 }
 
 fn selector_of(text: &str) -> Selector {

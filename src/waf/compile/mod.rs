@@ -1,10 +1,10 @@
 //! Syntax trees -> [`RuleSet`]: every name resolved, every pattern compiled, every problem reported at once.
 
-mod actions;
+pub(super) mod actions;
 mod draft;
 mod exclusions;
 mod rules;
-mod settings;
+pub(super) mod settings;
 mod targets;
 
 use std::collections::HashMap;

@@ -22,11 +22,7 @@ pub(super) struct Said {
 }
 
 /// Directives that are taken and have nothing to do here, and why.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    (
-        "SecArgumentsLimitAction",
-        "more arguments than the limit are always an inspection error",
-    ),
+pub(in crate::waf) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
         "SecCacheTransformations",
         "transformations are always cached",
@@ -55,10 +51,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "SecRequestBodyInMemoryLimit",
         "bodies are held in memory, bounded by the listener's budget",
     ),
-    (
-        "SecRxPreFilter",
-        "the prefilter is always on and changes no verdict",
-    ),
     ("SecStatusEngine", "nothing is reported to a third party"),
     ("SecTmpDir", "no temporary files are written"),
     ("SecTmpSaveUploadedFiles", "no temporary files are written"),
@@ -69,14 +61,14 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("SecAuditLogFileMode", "the file is created 0600"),
     ("SecAuditLogStorageDir", "records go to one file or stream"),
     ("SecAuditLogType", "records go to one file or stream"),
-    (
-        "SecCollectionGCFrequency",
-        "expired variables are removed as they are met",
-    ),
 ];
 
 /// Directives that are refused, and why.
-pub(super) const REFUSED: &[(&str, &str)] = &[
+pub(in crate::waf) const REFUSED: &[(&str, &str)] = &[
+    (
+        "SecAuditLog2",
+        "one audit log is written; use the front door's log configuration for more",
+    ),
     (
         "SecChrootDir",
         "the process's own sandbox is the service manager's business",
@@ -113,6 +105,10 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     (
         "SecRemoteRulesFailAction",
         "rules are files that a team owns, never fetched at run time",
+    ),
+    (
+        "SecRequestEncoding",
+        "arguments are bytes in the encoding they came in; rules decode with t:utf8toUnicode",
     ),
     (
         "SecRuleInheritance",
@@ -212,6 +208,7 @@ pub(super) fn apply(
             _ => args.fail("0 (Netscape) or 1 (RFC 2965)"),
         },
         "seccookiev0separator" if args.text() == Some(";") => {}
+        "seccookiev0separator" => args.fail("only ; separates cookies"),
         "seccollectiontimeout" => {
             if let Some(seconds) = args.number() {
                 settings.collection_timeout = seconds as u64;
@@ -245,9 +242,6 @@ pub(super) fn apply(
             None => args.fail("a regular expression is needed"),
         },
         "secauditlog" => settings.audit.path = args.text().map(str::to_owned),
-        "secauditlog2" => {
-            args.fail("one audit log is written; use the front door's log configuration for more")
-        }
         "secauditlogformat" => {
             if let Some(format) = args.one_of(&[
                 ("json", AuditFormat::Json),

@@ -53,7 +53,8 @@ impl Cache {
 
     pub(in crate::waf) fn find(&self, slot: usize, key: &Key<'_>) -> Option<&Row> {
         let entry = self.slots.get(slot)?.as_ref()?;
-        let same = entry.filter == key.filter && entry.class == key.class && *entry.value == *key.value;
+        let same =
+            entry.filter == key.filter && entry.class == key.class && *entry.value == *key.value;
         same.then_some(&entry.row)
     }
 

@@ -51,7 +51,12 @@ impl Need {
 
 /// The pattern as `regex::bytes` reads it.
 pub(super) fn parse(source: &str) -> Option<Hir> {
-    regex_syntax::ParserBuilder::new().utf8(false).unicode(false).build().parse(source).ok()
+    regex_syntax::ParserBuilder::new()
+        .utf8(false)
+        .unicode(false)
+        .build()
+        .parse(source)
+        .ok()
 }
 
 /// All of these are needed.
@@ -78,7 +83,12 @@ fn any_of(branches: impl Iterator<Item = Vec<ByteSet>>) -> Vec<ByteSet> {
         branch.sort_by_key(frequency);
         branch.dedup();
     }
-    let most = branches.iter().map(Vec::len).max().unwrap_or(0).min(MOST_CLAUSES);
+    let most = branches
+        .iter()
+        .map(Vec::len)
+        .max()
+        .unwrap_or(0)
+        .min(MOST_CLAUSES);
     let pick = |rank: usize| {
         branches.iter().fold(ByteSet::EMPTY, |all, branch| {
             let clause = branch[rank.min(branch.len() - 1)];
@@ -115,7 +125,9 @@ pub(super) fn class_bytes(class: &Class) -> ByteSet {
         Class::Unicode(class) => {
             for range in class.ranges() {
                 match (u8::try_from(range.start()), u8::try_from(range.end())) {
-                    (Ok(first), Ok(last)) if last < 0x80 => set = set.union(ByteSet::range(first, last)),
+                    (Ok(first), Ok(last)) if last < 0x80 => {
+                        set = set.union(ByteSet::range(first, last))
+                    }
                     // Encoded in several bytes: all high bytes stand for it.
                     _ => set = set.union(ByteSet::ALL),
                 }
@@ -139,7 +151,10 @@ fn frequency(set: &ByteSet) -> u32 {
     ];
     let mut missing = 1.0_f64;
     for byte in (0..=255u8).filter(|&b| set.contains(b)) {
-        let common = COMMON.iter().find(|(bytes, _)| bytes.contains(&byte)).map_or(4, |c| c.1);
+        let common = COMMON
+            .iter()
+            .find(|(bytes, _)| bytes.contains(&byte))
+            .map_or(4, |c| c.1);
         missing *= 1.0 - f64::from(common) / 1000.0;
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and 1000
@@ -168,15 +183,30 @@ mod tests {
 
     #[test]
     fn a_value_that_matches_has_all_of_it() {
-        let patterns = ["(?i)union.+select", r"\b(?:or|and)\b\s+\d", r"[\x80-\xff]", "(?i)k", r"(?:a|b|\xc2\xb4)+z"];
-        let values: [&[u8]; 5] = [b"1 UNION all SELECT", b"x or 1", b"\xff", b"K", b"\xc2\xb4z"];
+        let patterns = [
+            "(?i)union.+select",
+            r"\b(?:or|and)\b\s+\d",
+            r"[\x80-\xff]",
+            "(?i)k",
+            r"(?:a|b|\xc2\xb4)+z",
+        ];
+        let values: [&[u8]; 5] = [
+            b"1 UNION all SELECT",
+            b"x or 1",
+            b"\xff",
+            b"K",
+            b"\xc2\xb4z",
+        ];
         for (pattern, value) in patterns.iter().zip(values) {
             let source = format!("(?s-u){pattern}");
             assert!(regex::bytes::Regex::new(&source).unwrap().is_match(value));
             let need = Need::of_pattern(&source);
             assert!(value.len() >= need.length);
             let held = ByteSet::of(value);
-            assert!(need.clauses.iter().all(|c| c.intersects(&held)), "{pattern}: {need:?}");
+            assert!(
+                need.clauses.iter().all(|c| c.intersects(&held)),
+                "{pattern}: {need:?}"
+            );
         }
     }
 }

@@ -67,7 +67,9 @@ fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
             Some(longer) => run = longer,
             None => {
                 offer(tidy(std::mem::take(&mut run)));
-                run = exact(part).filter(|s| s.len() <= MOST_STRINGS).unwrap_or_else(|| vec![Vec::new()]);
+                run = exact(part)
+                    .filter(|s| s.len() <= MOST_STRINGS)
+                    .unwrap_or_else(|| vec![Vec::new()]);
             }
         }
     }
@@ -159,14 +161,22 @@ mod tests {
 
     fn literals(pattern: &str) -> Option<Vec<String>> {
         let found = required(&format!("(?s-u){pattern}"))?;
-        Some(found.iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect())
+        Some(
+            found
+                .iter()
+                .map(|l| String::from_utf8_lossy(l).into_owned())
+                .collect(),
+        )
     }
 
     #[test]
     fn finds_required_literals() {
         let cases: [(&str, Option<&[&str]>); 8] = [
             ("(?i)union\\s+select", Some(&["select"])),
-            ("(?i)(?:sleep|benchmark)\\(", Some(&["benchmark(", "sleep("])),
+            (
+                "(?i)(?:sleep|benchmark)\\(",
+                Some(&["benchmark(", "sleep("]),
+            ),
             ("[a-z]+", None),
             ("foo[0-9]*barbaz", Some(&["barbaz"])),
             ("(?:ab|c)d", None),

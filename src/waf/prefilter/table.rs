@@ -122,7 +122,10 @@ pub(in crate::waf) struct Class {
 
 impl Classes {
     pub(in crate::waf) fn of(&self, key: &[u8]) -> &Class {
-        let named = self.named.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        let named = self
+            .named
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key));
         named.map_or(&self.any, |(_, class)| class)
     }
 }
@@ -131,8 +134,14 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Filter {
     /// For these rules of one phase; None where there is nothing to filter.
-    pub(in crate::waf) fn build<'r>(rules: impl Iterator<Item = (u32, &'r Rule)>, chains: &Chains) -> Option<Self> {
-        let heads: Vec<Head<'r>> = rules.filter_map(|(index, rule)| Head::of(index, rule, chains)).take(MOST_RULES).collect();
+    pub(in crate::waf) fn build<'r>(
+        rules: impl Iterator<Item = (u32, &'r Rule)>,
+        chains: &Chains,
+    ) -> Option<Self> {
+        let heads: Vec<Head<'r>> = rules
+            .filter_map(|(index, rule)| Head::of(index, rule, chains))
+            .take(MOST_RULES)
+            .collect();
         if heads.is_empty() {
             return None;
         }
@@ -194,7 +203,8 @@ impl Filter {
     }
 
     fn add_literals(&mut self, heads: &[Head<'_>]) {
-        let mut all: std::collections::BTreeMap<Vec<u8>, Vec<u16>> = std::collections::BTreeMap::new();
+        let mut all: std::collections::BTreeMap<Vec<u8>, Vec<u16>> =
+            std::collections::BTreeMap::new();
         for (bit, head) in (0u16..).zip(heads) {
             // A rule that tests every intermediate value is found by its bytes alone.
             let Some(literals) = head.literals().filter(|_| !head.test.multi_match) else {
@@ -299,15 +309,27 @@ impl<'r> Head<'r> {
             Operator::DetectSqli | Operator::DetectXss => Need::NOTHING,
             _ => return None,
         };
-        let steps: Vec<Transformation> = chains.steps(test.chain).into_iter().map(|(_, t)| t).collect();
+        let steps: Vec<Transformation> = chains
+            .steps(test.chain)
+            .into_iter()
+            .map(|(_, t)| t)
+            .collect();
         if steps.iter().any(|t| t.alters_empty()) {
             return None;
         }
-        let triggers = steps.iter().fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
+        let triggers = steps
+            .iter()
+            .fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
         let grows = steps.iter().any(|t| t.max_growth() > 1);
         let received = need.clauses.iter().filter_map(|clause| {
-            let prefixes = if test.multi_match { 0..=steps.len() } else { steps.len()..=steps.len() };
-            prefixes.map(|n| before(&steps[..n], clause)).try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
+            let prefixes = if test.multi_match {
+                0..=steps.len()
+            } else {
+                steps.len()..=steps.len()
+            };
+            prefixes
+                .map(|n| before(&steps[..n], clause))
+                .try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
         });
         Some(Self {
             index,
@@ -315,7 +337,11 @@ impl<'r> Head<'r> {
             triggers,
             need: Need {
                 clauses: received.collect(),
-                length: if grows { need.length.min(1) } else { need.length },
+                length: if grows {
+                    need.length.min(1)
+                } else {
+                    need.length
+                },
             },
         })
     }
@@ -331,7 +357,11 @@ impl<'r> Head<'r> {
 
 /// Bytes without which no value comes out of these steps with a byte of `clause`; None where there are no such.
 fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
-    let image = |from: &ByteSet| steps.iter().fold(*from, |present, step| step.image(&present));
+    let image = |from: &ByteSet| {
+        steps
+            .iter()
+            .fold(*from, |present, step| step.image(&present))
+    };
     let leads = |from: &ByteSet| image(from).intersects(clause);
     let mut harmless = ByteSet::EMPTY;
     for byte in 0..=255u8 {
@@ -340,7 +370,13 @@ fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
         }
     }
     // Bytes that make others out of what stands around them.
-    let makers = [ByteSet::of(b"%"), ByteSet::of(b"\\"), ByteSet::of(b"&"), ByteSet::range(0x80, 0xff), ByteSet::of(b"/*#<-")];
+    let makers = [
+        ByteSet::of(b"%"),
+        ByteSet::of(b"\\"),
+        ByteSet::of(b"&"),
+        ByteSet::range(0x80, 0xff),
+        ByteSet::of(b"/*#<-"),
+    ];
     for more in makers {
         if !leads(&harmless) {
             break;
@@ -356,14 +392,28 @@ fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
     let mut id = 0;
     let mut next = || {
         id += 1;
-        Class { id, rules: Row::default() }
+        Class {
+            id,
+            rules: Row::default(),
+        }
     };
     // Names first, so that a rule for any name can be added to all of them.
-    for target in heads.iter().flat_map(|h| &*h.test.targets.targets).filter(|t| !t.exclude) {
-        let at = all.iter().position(|c| c.variable == target.variable).unwrap_or_else(|| {
-            all.push(Classes { variable: target.variable, any: next(), named: Vec::new() });
-            all.len() - 1
-        });
+    for target in heads
+        .iter()
+        .flat_map(|h| &*h.test.targets.targets)
+        .filter(|t| !t.exclude)
+    {
+        let at = all
+            .iter()
+            .position(|c| c.variable == target.variable)
+            .unwrap_or_else(|| {
+                all.push(Classes {
+                    variable: target.variable,
+                    any: next(),
+                    named: Vec::new(),
+                });
+                all.len() - 1
+            });
         if let (Select::Key(key), true) = (&target.select, has_named_values(target.variable)) {
             let named = &mut all[at].named;
             if !named.iter().any(|(name, _)| name.eq_ignore_ascii_case(key)) {
@@ -378,14 +428,21 @@ fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
             };
             match &target.select {
                 Select::Key(key) if has_named_values(target.variable) => {
-                    for (_, class) in classes.named.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case(key)) {
+                    for (_, class) in classes
+                        .named
+                        .iter_mut()
+                        .filter(|(name, _)| name.eq_ignore_ascii_case(key))
+                    {
                         class.rules.insert(bit);
                     }
                 }
                 // A regular expression over names may fit any.
                 _ => {
                     classes.any.rules.insert(bit);
-                    classes.named.iter_mut().for_each(|(_, class)| class.rules.insert(bit));
+                    classes
+                        .named
+                        .iter_mut()
+                        .for_each(|(_, class)| class.rules.insert(bit));
                 }
             }
         }

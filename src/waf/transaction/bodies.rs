@@ -2,12 +2,15 @@
 
 use super::request::Item;
 use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
+use crate::waf::audit::{self, mask};
 use crate::waf::body::{BodyError, content_coding, json, multipart, xml};
-use crate::waf::rule::Processor;
+use crate::waf::rule::{AuditEngine, Processor};
 use crate::waf::settings::LimitAction;
 
 /// Parts of a multipart body that are read.
 const MOST_PARTS: usize = 4096;
+/// Secrets of an XML body that are looked for.
+const MOST_SECRETS: usize = 256;
 /// Depth of XML elements.
 const XML_DEPTH: usize = 512;
 
@@ -117,6 +120,7 @@ impl Transaction {
             }
             None => {}
         }
+        self.keep_excerpt(body);
         self.judge_arguments();
     }
 
@@ -127,6 +131,14 @@ impl Transaction {
                 message: "SecArgumentsLimit exceeded".to_owned(),
                 offset: 0,
             });
+        }
+    }
+
+    /// Only where a record may be written and no variable holds the body.
+    fn keep_excerpt(&mut self, body: &[u8]) {
+        if self.request.body.text.is_none() && self.controls.audit_engine != AuditEngine::Off {
+            let excerpt = &body[..body.len().min(audit::MOST_BODY)];
+            self.request.body.excerpt = Some(self.text.push(excerpt));
         }
     }
 
@@ -151,6 +163,15 @@ impl Transaction {
             ..xml::Limits::default()
         };
         let document = xml::parse(body, &limits);
+        if self.masks() {
+            let (text, found) = (&mut self.text, &mut self.request.body.xml_secrets);
+            mask::secrets(body, &mut |range| {
+                if found.len() < MOST_SECRETS {
+                    let secret = body[range].trim_ascii();
+                    found.push(text.push(unquoted(secret)));
+                }
+            });
+        }
         self.request.body.xml_text = Some(self.text.push(&document.text));
         let text = &mut self.text;
         self.request.body.xml_attributes =
@@ -235,6 +256,13 @@ impl Transaction {
         self.interruption = Some(refused.clone());
         Some(refused)
     }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let inner = value
+        .strip_prefix(b"\"")
+        .and_then(|v| v.strip_suffix(b"\""));
+    inner.unwrap_or(value)
 }
 
 /// A decoded body may be as large as an undecoded one, and no bomb.

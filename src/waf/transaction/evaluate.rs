@@ -243,6 +243,7 @@ impl Transaction {
         self.matching.value = Some(value);
         self.matching.received = received;
         self.matching.values.push(value);
+        self.mark_secrets(value, received);
         if last {
             self.raise_severity(rule);
         }
@@ -264,13 +265,17 @@ impl Transaction {
     fn test(&mut self, rules: &RuleSet, test: &Test, text: Slice) -> bool {
         self.work.evaluations += 1;
         self.work.bytes_tested += text.len() as u64;
-        let argument = self.expand(rules, &test.argument);
+        // An argument of several parts is put together aside: it is made anew for each value.
+        let mut joined = std::mem::take(&mut self.joined);
+        let alone = self.join(rules, &test.argument, &mut joined);
+        let argument = alone.map_or(&joined[..], |slice| self.text.at(slice));
         let mut captures = std::mem::take(&mut self.captures);
         captures.clear();
         let wanted = (test.capture && !test.negated).then_some(&mut captures);
         let result = test
             .operator
-            .evaluate(self.text.at(argument), self.text.at(text), wanted);
+            .evaluate(argument, self.text.at(text), wanted);
+        self.joined = joined;
         let matched = match result {
             Ok(matched) => matched != test.negated,
             Err(limit) => {

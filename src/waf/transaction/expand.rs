@@ -8,26 +8,59 @@ use crate::waf::variables::{Select, Slice, Variable};
 impl Transaction {
     /// What a template reads now; a macro without a value is empty.
     pub(super) fn expand(&mut self, rules: &RuleSet, template: &Template) -> Slice {
-        let parts = match template {
+        match template {
             Template::Literal(slice) => return *slice,
-            Template::Parts(parts) => parts,
-        };
-        if let [Part::Macro(only)] = &**parts {
-            return self.macro_value(rules, only);
+            Template::Parts(parts) => {
+                if let [Part::Macro(only)] = &**parts {
+                    return self.macro_value(rules, only);
+                }
+            }
         }
         // Macros push their values first, so that the result is one run of bytes.
-        let pieces: Vec<Slice> = parts
-            .iter()
-            .map(|part| match part {
-                Part::Literal(slice) => *slice,
-                Part::Macro(value) => self.macro_value(rules, value),
-            })
-            .collect();
+        let pieces = self.pieces(rules, template);
         let mark = self.text.len();
-        for piece in pieces {
+        for &piece in &pieces {
             self.text.repeat(piece);
         }
-        self.text.since(mark)
+        let whole = self.text.since(mark);
+        self.carry_marks(&pieces, whole);
+        whole
+    }
+
+    /// What a template reads now: the one slice that it is, or else its parts in `joined`.
+    pub(super) fn join(
+        &mut self,
+        rules: &RuleSet,
+        template: &Template,
+        joined: &mut Vec<u8>,
+    ) -> Option<Slice> {
+        match template {
+            Template::Literal(slice) => return Some(*slice),
+            Template::Parts(parts) => {
+                if let [Part::Macro(only)] = &**parts {
+                    return Some(self.macro_value(rules, only));
+                }
+            }
+        }
+        joined.clear();
+        for piece in self.pieces(rules, template) {
+            joined.extend_from_slice(self.text.at(piece));
+        }
+        None
+    }
+
+    /// What a template's parts read now, each where its bytes are.
+    pub(super) fn pieces(&mut self, rules: &RuleSet, template: &Template) -> Vec<Slice> {
+        match template {
+            Template::Literal(slice) => vec![*slice],
+            Template::Parts(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Literal(slice) => *slice,
+                    Part::Macro(value) => self.macro_value(rules, value),
+                })
+                .collect(),
+        }
     }
 
     fn macro_value(&mut self, rules: &RuleSet, wanted: &Macro) -> Slice {

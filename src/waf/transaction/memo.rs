@@ -18,6 +18,13 @@ impl Memo {
         self.done.get(&(value, chain)).copied()
     }
 
+    /// Every value and what a chain made of it.
+    pub(super) fn results(&self) -> impl Iterator<Item = (Slice, Slice)> {
+        self.done
+            .iter()
+            .map(|(&(raw, _), &(result, _))| (raw, result))
+    }
+
     pub(super) fn keep(&mut self, value: Slice, chain: ChainId, result: Slice, changed: bool) {
         self.done.insert((value, chain), (result, changed));
     }

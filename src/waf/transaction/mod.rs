@@ -1,9 +1,11 @@
 //! [`Transaction`]: one request's way through the phases.
 
+mod audit;
 mod bodies;
 mod effects;
 mod evaluate;
 mod expand;
+mod masking;
 mod memo;
 mod probe;
 mod propose;
@@ -14,15 +16,18 @@ mod trace;
 mod tx;
 mod values;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::EngineMode;
+use super::audit::Marks;
 use super::operators::Captures;
 use super::rule::{AuditEngine, Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
 use super::variables::{Slice, Text, Value, Variable};
+use masking::Known;
 use memo::Memo;
 pub(super) use probe::probe;
 use propose::Proposals;
@@ -32,6 +37,7 @@ use response::Response;
 pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
 pub(super) use tx::atoi;
+pub(crate) use values::Clock;
 
 /// `ModSecurity`'s five processing phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,8 +122,16 @@ pub struct Transaction {
     captures: Captures,
     /// Reused for what a transformation writes.
     scratch: Vec<u8>,
+    /// Reused for an operator's argument.
+    joined: Vec<u8>,
+    /// Where the long names of values already are.
+    long_names: HashMap<(Variable, Slice), Slice>,
     highest_severity: u8,
     matched_rules: Vec<MatchedRule>,
+    /// Which bytes of `text` are secret.
+    marks: Marks,
+    known: Option<Known>,
+    unmasked: bool,
     /// Matches beyond what is recorded.
     unrecorded: u64,
     limits_hit: u32,
@@ -227,8 +241,13 @@ impl Transaction {
             listed: Vec::new(),
             captures: Captures::default(),
             scratch: Vec::new(),
+            joined: Vec::new(),
+            long_names: HashMap::new(),
             highest_severity: 255,
             matched_rules: Vec::new(),
+            marks: Marks::default(),
+            known: None,
+            unmasked: false,
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,
@@ -289,6 +308,8 @@ impl Transaction {
     /// Phase 5; always last, also after an interruption.
     pub fn finish(&mut self) {
         self.run(Phase::Logging);
+        let rules = Arc::clone(&self.rules);
+        self.mask_late(&rules);
     }
 
     /// What ended it, if anything did.

@@ -42,6 +42,17 @@ pub struct MatchedRule {
     pub revision: Vec<u8>,
     pub maturity: Option<u8>,
     pub accuracy: Option<u8>,
+    source: Source,
+}
+
+/// What a record was made from, to make it anew when more turns out to be secret.
+#[derive(Debug, Clone, Default)]
+struct Source {
+    received: Slice,
+    transformed: Slice,
+    message: Vec<Slice>,
+    data: Vec<Slice>,
+    status: u16,
 }
 
 impl Transaction {
@@ -71,36 +82,46 @@ impl Transaction {
             self.unrecorded += 1;
             return;
         }
+        if let Some((value, _)) = matched {
+            self.trace_found(rules, rule, value.text);
+        }
         let about = &rule.about;
-        let message = self.expand_optional(rules, about.message.as_ref());
-        let data = self.expand_optional(rules, about.data.as_ref());
-        let version = self.expand_optional(rules, about.version.as_ref());
-        let revision = self.expand_optional(rules, about.revision.as_ref());
+        let mut pieces =
+            |template: Option<&Template>| template.map_or_else(Vec::new, |t| self.pieces(rules, t));
+        let (message, data) = (pieces(about.message.as_ref()), pieces(about.data.as_ref()));
+        let (version, revision) = (
+            pieces(about.version.as_ref()),
+            pieces(about.revision.as_ref()),
+        );
         let tags = about
             .tags
             .iter()
-            .map(|t| self.expand_bytes(rules, t))
+            .map(|t| {
+                let pieces = self.pieces(rules, t);
+                self.put_together(&pieces)
+            })
             .collect();
-        let (variable, value, transformed) = match matched {
-            Some((value, received)) => {
-                let name = self.push_name(value);
-                (
-                    self.bounded(name),
-                    self.bounded(received),
-                    self.bounded(value.text),
-                )
-            }
-            None => Default::default(),
+        let mut source = Source {
+            message,
+            data,
+            status: rule.status.unwrap_or(403),
+            ..Source::default()
         };
+        let mut variable = Vec::new();
+        if let Some((value, received)) = matched {
+            (source.received, source.transformed) = (received, value.text);
+            let name = self.push_name(value);
+            variable = self.shown_name(name, MOST_BYTES);
+        }
         let test = rule.links.last().and_then(|l| l.test.as_ref());
         let mut record = MatchedRule {
             rule_id: rule.id,
             phase: rule.phase,
             variable,
-            value,
-            transformed,
-            message,
-            data,
+            value: Vec::new(),
+            transformed: Vec::new(),
+            message: Vec::new(),
+            data: Vec::new(),
             severity: about.severity,
             tags,
             operator: test.map_or_else(
@@ -112,31 +133,41 @@ impl Transaction {
             interrupting,
             file: about.file.to_path_buf(),
             line: about.line,
-            version,
-            revision,
+            version: self.put_together(&version),
+            revision: self.put_together(&revision),
             maturity: about.maturity,
             accuracy: about.accuracy,
+            source,
         };
-        record.log_line = self.log_line(&record, self.response_status(rule));
+        self.write_record(&mut record);
         self.matched_rules.push(record);
     }
 
-    fn expand_optional(&mut self, rules: &RuleSet, template: Option<&Template>) -> Vec<u8> {
-        template.map_or_else(Vec::new, |t| self.expand_bytes(rules, t))
+    /// Writes again what was recorded, now that more is known to be secret.
+    pub(super) fn rewrite_records(&mut self) {
+        let mut records = std::mem::take(&mut self.matched_rules);
+        for record in &mut records {
+            self.write_record(record);
+        }
+        self.matched_rules = records;
     }
 
-    fn expand_bytes(&mut self, rules: &RuleSet, template: &Template) -> Vec<u8> {
-        let slice = self.expand(rules, template);
-        self.bounded(slice)
+    /// All of a record that a client's bytes reach.
+    fn write_record(&mut self, record: &mut MatchedRule) {
+        record.value = self.shown(record.source.received, MOST_BYTES);
+        record.transformed = self.shown(record.source.transformed, MOST_BYTES);
+        record.message = self.put_together(&record.source.message);
+        record.data = self.put_together(&record.source.data);
+        record.log_line = self.log_line(record);
     }
 
-    fn bounded(&self, slice: Slice) -> Vec<u8> {
-        let bytes = self.text.at(slice);
-        bytes[..bytes.len().min(MOST_BYTES)].to_vec()
-    }
-
-    fn response_status(&self, rule: &Rule) -> u16 {
-        rule.status.unwrap_or(403)
+    fn put_together(&mut self, pieces: &[Slice]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for &piece in pieces {
+            let room = MOST_BYTES.saturating_sub(bytes.len());
+            bytes.extend_from_slice(&self.shown(piece, room));
+        }
+        self.shown_bytes(bytes)
     }
 
     /// `@rx` as the rule file writes it.
@@ -151,7 +182,10 @@ impl Transaction {
         format!("{not}@{}{argument}", test.operator_name)
     }
 
-    fn log_line(&self, record: &MatchedRule, status: u16) -> Vec<u8> {
+    fn log_line(&mut self, record: &MatchedRule) -> Vec<u8> {
+        let host = self.header("host").map(|h| self.shown_text(h, MOST_BYTES));
+        let uri = self.shown_text(self.request.path, MOST_BYTES);
+        let status = record.source.status;
         let mut line = Vec::with_capacity(512);
         line.extend_from_slice(
             format!("[client {}] ", self.connection.client.ip().to_canonical()).as_bytes(),
@@ -195,11 +229,8 @@ impl Transaction {
         for tag in &record.tags {
             field("tag", tag, &mut line);
         }
-        if let Some(host) = self.header("host") {
-            field("hostname", self.text.at(host), &mut line);
-        }
-        let uri = self.text.at(self.request.path);
-        field("uri", &uri[..uri.len().min(MOST_BYTES)], &mut line);
+        field("hostname", &host.unwrap_or_default(), &mut line);
+        field("uri", &uri, &mut line);
         field("unique_id", self.connection.unique_id.as_bytes(), &mut line);
         line
     }

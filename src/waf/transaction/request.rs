@@ -56,6 +56,10 @@ pub(super) struct Body {
     pub multipart_filename: Slice,
     pub xml_text: Option<Slice>,
     pub xml_attributes: Vec<Slice>,
+    /// What XML elements and attributes with a secret's name hold; `XML:/*` has lost their names.
+    pub xml_secrets: Vec<Slice>,
+    /// The beginning of the body for the audit record, where no variable holds it.
+    pub excerpt: Option<Slice>,
 }
 
 impl Transaction {

@@ -1,9 +1,12 @@
 //! What a person who asks "why" wants to know of a transaction; recorded only when asked for.
 
+use std::ops::Range;
+
 use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};
-use crate::waf::rule::RuleSelection;
-use crate::waf::variables::{Select, Target, Variable};
+use crate::waf::operators::{Captures, Group, Operator};
+use crate::waf::rule::{Rule, RuleSelection};
+use crate::waf::variables::{Select, Slice, Target, Variable};
 
 /// What is recorded of one transaction; the rest is not.
 const MOST_EVENTS: usize = 16_384;
@@ -26,6 +29,8 @@ pub enum TraceKind {
         before: Option<Vec<u8>>,
         after: Option<Vec<u8>>,
     },
+    /// The operator found these bytes of the transformed value.
+    Found { span: Range<usize> },
     /// `ctl` excluded these rules for the rest of the transaction, or a target (`ARGS:name`) from them.
     Excluded {
         rule_ids: Vec<u64>,
@@ -76,6 +81,26 @@ impl Transaction {
         });
     }
 
+    /// Runs the last link's operator once more, to learn what it found.
+    pub(super) fn trace_found(&mut self, rules: &RuleSet, rule: &Rule, value: Slice) {
+        let test = rule.links.last().and_then(|link| link.test.as_ref());
+        let Some(test) = test.filter(|test| self.trace && !test.negated) else {
+            return;
+        };
+        let argument = self.expand(rules, &test.argument);
+        let mut captures = Captures::default();
+        let (argument, value) = (self.text.at(argument), self.text.at(value));
+        let found = test.operator.evaluate(argument, value, Some(&mut captures));
+        let span = match (found, captures.groups().first()) {
+            (Ok(true), Some(Group::OfValue(span))) => Some(span.clone()),
+            (Ok(true), None) => span_of_text(&test.operator, argument, value),
+            _ => None,
+        };
+        if let Some(span) = span {
+            self.push_event(TraceKind::Found { span });
+        }
+    }
+
     pub(super) fn trace_excluded(&mut self, selection: &RuleSelection, target: Option<&Target>) {
         if !self.trace {
             return;
@@ -112,6 +137,20 @@ impl Transaction {
             Entry::Number(number) => Some(number.to_string().into_bytes()),
         }
     }
+}
+
+/// For operators that look for their argument and capture nothing.
+fn span_of_text(operator: &Operator, argument: &[u8], value: &[u8]) -> Option<Range<usize>> {
+    let start = match operator {
+        Operator::EndsWith => memchr::memmem::rfind(value, argument),
+        Operator::BeginsWith
+        | Operator::Contains
+        | Operator::ContainsWord
+        | Operator::StrEq
+        | Operator::StrMatch(_) => memchr::memmem::find(value, argument),
+        _ => None,
+    }?;
+    (!argument.is_empty()).then(|| start..start + argument.len())
 }
 
 /// A target as a rule file writes it.

@@ -10,6 +10,9 @@ use crate::waf::macros::Template;
 use crate::waf::rule::Removal;
 use crate::waf::variables::{Select, Slice, Target, TargetList, Value, Variable};
 
+/// Names longer than this are kept once, not once for each rule that asks.
+const LONG_NAME: usize = 128;
+
 impl Transaction {
     /// All values of a target list, in the order ModSecurity v2 visits them: left to right, an exclusion
     /// removing only what stands before it.
@@ -293,11 +296,18 @@ impl Transaction {
         ) {
             return value.key.unwrap_or_default();
         }
+        let long = value.key.filter(|k| k.len() > LONG_NAME).map(|k| (value.variable, k));
+        if let Some(&known) = long.and_then(|l| self.long_names.get(&l)) {
+            return known;
+        }
         let mut name = std::mem::take(&mut self.scratch);
         name.clear();
         value.write_name(&self.text, &mut name);
         let slice = self.text.push(&name);
         self.scratch = name;
+        if let Some(long) = long {
+            self.long_names.insert(long, slice);
+        }
         slice
     }
 
@@ -511,19 +521,21 @@ impl Transaction {
 }
 
 /// A moment in UTC.
-struct Clock {
-    year: u64,
-    month: u64,
-    day: u64,
-    weekday: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
+pub(crate) struct Clock {
+    pub year: u64,
+    /// From 1.
+    pub month: u64,
+    pub day: u64,
+    /// Sunday is 0.
+    pub weekday: u64,
+    pub hour: u64,
+    pub minute: u64,
+    pub second: u64,
 }
 
 impl Clock {
     /// Days to a date by the civil calendar's 400-year cycle, counted from 1 March 0000.
-    fn at(epoch: u64) -> Self {
+    pub(crate) fn at(epoch: u64) -> Self {
         let days = epoch / 86_400;
         let shifted = days + 719_468;
         let cycle = shifted / 146_097;

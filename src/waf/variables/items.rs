@@ -25,6 +25,11 @@ impl Slice {
         self.length == 0
     }
 
+    /// Its position in the text.
+    pub(crate) const fn range(self) -> std::ops::Range<u32> {
+        self.start..self.start + self.length
+    }
+
     /// The part `from..to` of it; positions past the end mean the end.
     pub(crate) fn part(self, from: usize, to: usize) -> Self {
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).min(self.length);
@@ -115,7 +120,8 @@ impl Text {
                 self.own.extend_from_within(start..start + slice.len());
             }
             None if start + slice.len() <= self.shared.len() => {
-                self.own.extend_from_slice(&self.shared[start..start + slice.len()]);
+                self.own
+                    .extend_from_slice(&self.shared[start..start + slice.len()]);
             }
             _ => {}
         }
@@ -168,7 +174,12 @@ impl Value {
     }
 
     pub(crate) const fn new(variable: Variable, key: Option<Slice>, text: Slice) -> Self {
-        Self { variable, key, text, item: Self::NO_ITEM }
+        Self {
+            variable,
+            key,
+            text,
+            item: Self::NO_ITEM,
+        }
     }
 
     /// `COLLECTION:name`, or the variable's name where there is none.
@@ -209,6 +220,9 @@ mod tests {
         assert_eq!(next.at(next.since(mark)), b"hello");
         let c = next.push(b"more");
         next.repeat(c);
-        assert_eq!((next.at(a), next.at(c), next.at(next.since(mark))), (&b"hello"[..], &b"more"[..], &b"hellomoremore"[..]));
+        assert_eq!(
+            (next.at(a), next.at(c), next.at(next.since(mark))),
+            (&b"hello"[..], &b"more"[..], &b"hellomoremore"[..])
+        );
     }
 }

@@ -2,7 +2,6 @@
 
 mod play;
 mod show;
-mod span;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::span;
 use crate::ftw::{Body, InProcess, read_body};
 use crate::http::Head;
 use crate::waf::{
     EngineMode, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
 };
+
+/// Values with their names: `COLLECTION:name`.
+pub type Named = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Everything there is to tell.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub struct Explanation {
     pub exclusions: Vec<Exclusion>,
     pub verdict: Verdict,
     /// What was asked for: name, and what it holds.
-    pub variables: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub variables: Vec<(String, Named)>,
     /// What a reader should know of how the request was taken.
     pub notes: Vec<String>,
 }
@@ -100,6 +102,7 @@ pub fn explain(
             let body = body(&head, &raw, &mut notes);
             let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
             transaction.record_trace();
+            transaction.unmask();
             run(&mut transaction, &body, response.as_ref());
             explanation.matches = matches(&transaction);
             explanation.exclusions = exclusions(rules, &transaction);
@@ -179,37 +182,40 @@ fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) 
 }
 
 fn matches(transaction: &Transaction) -> Vec<Match> {
-    let mut changes: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
     let records = transaction.matched_rules();
+    let mut matches: Vec<Match> = records
+        .iter()
+        .map(|rule| Match {
+            rule: rule.clone(),
+            span: None,
+            changes: Vec::new(),
+        })
+        .collect();
     for event in transaction.trace_events() {
-        let TraceKind::Set {
-            name,
-            before,
-            after,
-        } = &event.kind
+        let Some(found) = matches
+            .get_mut(event.match_index)
+            .filter(|found| found.rule.rule_id == event.rule_id)
         else {
             continue;
         };
-        if records
-            .get(event.match_index)
-            .is_some_and(|r| r.rule_id == event.rule_id)
-        {
-            changes.entry(event.match_index).or_default().push(Change {
+        match &event.kind {
+            // What is recorded of a long value may end before what was found.
+            TraceKind::Found { span } if span.end <= found.rule.transformed.len() => {
+                found.span = Some(span.clone());
+            }
+            TraceKind::Set {
+                name,
+                before,
+                after,
+            } => found.changes.push(Change {
                 name: name.clone(),
                 before: before.clone(),
                 after: after.clone(),
-            });
+            }),
+            TraceKind::Found { .. } | TraceKind::Excluded { .. } => {}
         }
     }
-    records
-        .iter()
-        .enumerate()
-        .map(|(index, rule)| Match {
-            span: span::find(rule),
-            changes: changes.remove(&index).unwrap_or_default(),
-            rule: rule.clone(),
-        })
-        .collect()
+    matches
 }
 
 /// Those of `ctl` at run time, then those of directives, one for each line that excludes.
@@ -222,7 +228,7 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
         .trace_events()
         .iter()
         .filter_map(|event| match &event.kind {
-            TraceKind::Set { .. } => None,
+            TraceKind::Set { .. } | TraceKind::Found { .. } => None,
             TraceKind::Excluded { rule_ids, target } => Some(Exclusion {
                 by: places.get(&event.rule_id).cloned().unwrap_or_default(),
                 by_rule: event.rule_id,
@@ -274,8 +280,6 @@ fn verdict(transaction: &Transaction) -> Verdict {
         reason: format!("by {by} in phase {}", interruption.phase as u8),
     }
 }
-
-type Named = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn variables(
     transaction: &mut Transaction,
