@@ -272,9 +272,7 @@ impl Transaction {
         let mut captures = std::mem::take(&mut self.captures);
         captures.clear();
         let wanted = (test.capture && !test.negated).then_some(&mut captures);
-        let result = test
-            .operator
-            .evaluate(argument, self.text.at(text), wanted);
+        let result = test.operator.evaluate(argument, self.text.at(text), wanted);
         self.joined = joined;
         let matched = match result {
             Ok(matched) => matched != test.negated,

@@ -296,7 +296,10 @@ impl Transaction {
         ) {
             return value.key.unwrap_or_default();
         }
-        let long = value.key.filter(|k| k.len() > LONG_NAME).map(|k| (value.variable, k));
+        let long = value
+            .key
+            .filter(|k| k.len() > LONG_NAME)
+            .map(|k| (value.variable, k));
         if let Some(&known) = long.and_then(|l| self.long_names.get(&l)) {
             return known;
         }
