@@ -282,10 +282,6 @@ impl Chains {
         self.nodes[usize::from(id)]
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
     /// The steps from the raw value to this node.
     pub(crate) fn steps(&self, mut id: ChainId) -> Vec<(ChainId, Transformation)> {
         let mut steps = Vec::new();

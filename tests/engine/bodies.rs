@@ -144,12 +144,12 @@ fn multipart_flags() {
         (
             "MULTIPART_HEADER_FOLDING",
             "; boundary=XX",
-            format!("--XX\nContent-Disposition: form-data;\n name=\"a\"\n\nx\n--XX--\n"),
+            "--XX\nContent-Disposition: form-data;\n name=\"a\"\n\nx\n--XX--\n".to_owned(),
         ),
         (
             "MULTIPART_INVALID_QUOTING",
             "; boundary=XX",
-            format!("--XX\nContent-Disposition: form-data; name='a'\n\nx\n--XX--\n"),
+            "--XX\nContent-Disposition: form-data; name='a'\n\nx\n--XX--\n".to_owned(),
         ),
         (
             "MULTIPART_MISSING_SEMICOLON",

@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::seclang::{ActionSyntax, OperatorSyntax, Span};
 use crate::waf::macros::Template;
 use crate::waf::operators::{CompileContext, Operator};
-use crate::waf::rule::{About, Change, Disruptive, Effect, Flow, Link, Place, Rule, Test};
+use crate::waf::rule::{About, Disruptive, Flow, Link, Rule, Test};
 use crate::waf::settings::Settings;
 use crate::waf::variables::Slice;
 
@@ -29,7 +29,6 @@ pub(in crate::waf) struct Compiled {
     pub initial: Vec<(u32, Slice)>,
     pub engine_said: Option<(crate::waf::EngineMode, Span)>,
     pub body_access_said: Option<bool>,
-    pub limit_said: bool,
 }
 
 /// Which exclusions touch a rule, for `rules list`.
@@ -86,7 +85,6 @@ pub(super) fn compile(
         initial,
         engine_said: said.engine,
         body_access_said: said.request_body_access.map(|s| s.0),
-        limit_said: said.request_body_limit.is_some(),
     }
 }
 
@@ -418,15 +416,4 @@ fn arrange(
         }
     }
     phases
-}
-
-/// Whether an effect only writes a `TX` variable that is known at load.
-pub(in crate::waf) fn writes_slot(effect: &Effect) -> Option<u32> {
-    match effect {
-        Effect::SetVariable {
-            place: Place::Slot(slot),
-            change: Change::Set(_) | Change::Add(_) | Change::Subtract(_) | Change::Remove,
-        } => Some(*slot),
-        _ => None,
-    }
 }
