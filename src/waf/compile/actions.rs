@@ -680,11 +680,17 @@ fn split_targets(text: &str) -> Vec<&str> {
     let mut targets = Vec::new();
     let mut rest = text.trim();
     loop {
-        let regex = rest.find(":/").or_else(|| rest.find(":'/")).filter(|&at| {
-            !rest[..at].contains(',')
-        });
+        let regex = rest
+            .find(":/")
+            .or_else(|| rest.find(":'/"))
+            .filter(|&at| !rest[..at].contains(','));
         let from = regex
-            .and_then(|at| rest[at..].find("/,").or_else(|| rest[at..].find("/',")).map(|i| at + i))
+            .and_then(|at| {
+                rest[at..]
+                    .find("/,")
+                    .or_else(|| rest[at..].find("/',"))
+                    .map(|i| at + i)
+            })
             .unwrap_or(if regex.is_some() { rest.len() } else { 0 });
         match rest[from..].find(',') {
             Some(comma) => {
