@@ -37,12 +37,25 @@ impl Shared {
         self.lists.len()
     }
 
+    /// `HTTP_User-Agent`, the older way to write `REQUEST_HEADERS:User-Agent`; `_` also stands for `-`.
+    fn header(name: &str, syntax: &TargetSyntax) -> Target {
+        Target {
+            variable: Variable::RequestHeaders,
+            select: Select::Key(name.replace('_', "-").into_bytes().into()),
+            exclude: syntax.exclude,
+            count: syntax.count,
+        }
+    }
+
     pub(super) fn target(
         &mut self,
         syntax: &TargetSyntax,
         report: &mut Report<'_>,
     ) -> Option<Target> {
         let name = &syntax.variable;
+        if let Some(header) = name.node.strip_prefix("HTTP_").filter(|h| !h.is_empty()) {
+            return Some(Self::header(header, syntax));
+        }
         let Some(variable) = Variable::from_name(&name.node) else {
             let refused = REFUSED
                 .iter()

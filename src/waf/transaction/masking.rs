@@ -26,6 +26,15 @@ pub(super) struct Known {
     lengths: Vec<usize>,
 }
 
+/// Something that may hold a secret. Most transactions tell of nothing, so it is looked at only when one does.
+#[derive(Debug)]
+pub(super) enum Unmarked {
+    /// A value that matched, and as it was received.
+    Matched(Value, Slice),
+    /// Bytes put together from others.
+    Joined { pieces: Vec<Slice>, whole: Slice },
+}
+
 impl Transaction {
     /// Leaves secrets in what is told of this transaction; for one's own test requests.
     pub fn unmask(&mut self) {
@@ -64,10 +73,13 @@ impl Transaction {
         }
     }
 
-    /// Marks what is secret of all values that matched so far.
+    /// Marks what is secret of all that matched or was put together so far.
     pub(super) fn mark_matched(&mut self) {
-        for (value, received) in std::mem::take(&mut self.unmarked) {
-            self.mark_secrets(value, received);
+        for event in std::mem::take(&mut self.unmarked) {
+            match event {
+                Unmarked::Matched(value, received) => self.mark_secrets(value, received),
+                Unmarked::Joined { pieces, whole } => self.carry_marks(&pieces, whole),
+            }
         }
     }
 
