@@ -6,10 +6,13 @@
 use std::sync::Arc;
 
 use super::masking::Unmarked;
+use super::tx::{Entry, Name};
 use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet, Transaction};
-use crate::waf::operators::{Captures, Group};
+use crate::waf::macros::{Macro, Part, Template};
+use crate::waf::operators::numeric::number;
+use crate::waf::operators::{Captures, Group, Operator};
 use crate::waf::rule::{AllowScope, ChainId, Disruptive, Flow, Link, Rule, Test};
-use crate::waf::variables::{Slice, Value};
+use crate::waf::variables::{OnlySlot, Slice, Value, Variable};
 
 impl Transaction {
     pub(super) fn run(&mut self, phase: Phase) -> Option<Interruption> {
@@ -120,6 +123,12 @@ impl Transaction {
             }
             return true;
         };
+        if let Some(only) = test.targets.only_slot
+            && self.removed_targets.is_empty()
+            && let Some(matched) = self.run_number(rules, rule, link, test, only, last)
+        {
+            return matched;
+        }
         let mut matched = false;
         let mut step = |t: &mut Self, value: Value| {
             let hit = t.run_value(rules, rule, link, test, value, last);
@@ -162,6 +171,64 @@ impl Transaction {
         }
         self.values = values;
         matched
+    }
+
+    /// A link that compares the number of one `TX` variable; None where it does something else.
+    fn run_number(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        test: &Test,
+        only: OnlySlot,
+        last: bool,
+    ) -> Option<bool> {
+        let Operator::Compare(comparison) = test.operator else {
+            return None;
+        };
+        if test.chain != 0 || test.multi_match || test.capture {
+            return None;
+        }
+        let argument = match &test.argument {
+            Template::Literal(slice) => number(self.text.at(*slice)),
+            Template::Parts(parts) => match **parts {
+                [Part::Macro(Macro::Tx(slot))] => self.tx_number(slot).unwrap_or(0),
+                _ => return None,
+            },
+        };
+        let value = match (self.tx_number(only.slot), only.count) {
+            (value, true) => i64::from(value.is_some()),
+            (Some(value), false) => value,
+            (None, false) => return Some(false),
+        };
+        self.work.evaluations += 1;
+        if comparison.holds_for(argument, value) == test.negated {
+            return Some(false);
+        }
+        let text = match self.tx.entry(Name::Slot(only.slot)) {
+            _ if only.count => rules.digit(u8::from(value != 0)),
+            Entry::Text(text) => text,
+            Entry::Number(_) | Entry::Unset => self.text.push_number(value),
+        };
+        let key = Some(rules.slot_name(only.slot));
+        self.hit(
+            rules,
+            rule,
+            link,
+            Value::new(Variable::Tx, key, text),
+            text,
+            last,
+        );
+        Some(true)
+    }
+
+    /// A `TX` variable as a number.
+    fn tx_number(&self, slot: u32) -> Option<i64> {
+        match self.tx.entry(Name::Slot(slot)) {
+            Entry::Unset => None,
+            Entry::Number(number) => Some(number),
+            Entry::Text(text) => Some(number(self.text.at(text))),
+        }
     }
 
     /// Where in `listed` the values of a stable list are.
@@ -241,6 +308,20 @@ impl Transaction {
         if !self.test(rules, test, value.text) {
             return false;
         }
+        self.hit(rules, rule, link, value, received, last);
+        true
+    }
+
+    /// A value matched: what it changes, and what it is the end of.
+    fn hit(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        value: Value,
+        received: Slice,
+        last: bool,
+    ) {
         self.matching.value = Some(value);
         self.matching.received = received;
         self.matching.values.push(value);
@@ -253,7 +334,6 @@ impl Transaction {
         if last {
             self.conclude(rules, rule, Some((value, received)));
         }
-        true
     }
 
     /// `HIGHEST_SEVERITY`: of rules that matched to their last link.
@@ -291,7 +371,6 @@ impl Transaction {
     }
 
     fn keep_captures(&mut self, text: Slice, captures: &Captures) {
-        use super::tx::{Entry, Name};
         if captures.is_empty() {
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::request::Item;
-use super::tx::Entry;
+use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};
 use crate::waf::macros::Template;
 use crate::waf::rule::Removal;
@@ -189,7 +189,7 @@ impl Transaction {
     fn tx_values(&mut self, rules: &RuleSet, select: &Select, out: &mut Vec<Value>) {
         let variable = Variable::Tx;
         if let Select::Slot(slot) = select {
-            let text = match self.tx.entry(super::tx::Name::Slot(*slot)) {
+            let text = match self.tx.entry(Name::Slot(*slot)) {
                 Entry::Unset => return,
                 Entry::Text(text) => text,
                 Entry::Number(number) => self.text.push_number(number),
@@ -198,13 +198,24 @@ impl Transaction {
             out.push(Value::new(variable, key, text));
             return;
         }
-        let entries: Vec<_> = self.tx.iter().collect();
-        for (name, entry) in entries {
+        let all: Vec<Name> = match select {
+            Select::Regex(pattern) => {
+                let known = pattern
+                    .slots(rules.names.iter())
+                    .iter()
+                    .copied()
+                    .map(Name::Slot);
+                known.chain(self.tx.dynamic_names()).collect()
+            }
+            _ => self.tx.iter().map(|(name, _)| name).collect(),
+        };
+        for name in all {
             let key = self.tx.name_text(name, rules);
-            if !select.matches(self.text.at(key)) {
+            let fits = matches!(name, Name::Slot(_)) && matches!(select, Select::Regex(_));
+            if !fits && !select.matches(self.text.at(key)) {
                 continue;
             }
-            let text = match entry {
+            let text = match self.tx.entry(name) {
                 Entry::Unset => continue,
                 Entry::Text(text) => text,
                 Entry::Number(number) => self.text.push_number(number),
