@@ -10,6 +10,7 @@ pub mod operators;
 pub mod transform;
 
 mod compile;
+mod hash;
 mod macros;
 mod persistent;
 mod prefilter;

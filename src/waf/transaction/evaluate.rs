@@ -123,8 +123,11 @@ impl Transaction {
             }
             return true;
         };
+        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
+        let mut takings = self.removed_targets.iter().filter(|_| position == 0);
+        let takings = takings.any(|r| r.rules.contains(index as usize));
         if let Some(only) = test.targets.only_slot
-            && self.removed_targets.is_empty()
+            && !takings
             && let Some(matched) = self.run_number(rules, rule, link, test, only, last)
         {
             return matched;
@@ -136,9 +139,6 @@ impl Transaction {
             // The first match that ends something is the last one that is looked for.
             !(hit && last && t.disrupts(rule))
         };
-        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
-        let mut takings = self.removed_targets.iter().filter(|_| position == 0);
-        let takings = takings.any(|r| r.rules.contains(index as usize));
         if test.targets.stable {
             // Only a rule's first link is proposed for values.
             let bit = rules
