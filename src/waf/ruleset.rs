@@ -155,6 +155,21 @@ impl RuleSet {
             })
     }
 
+    /// Whether a rule decides itself about multipart bodies that can be read in several ways.
+    pub(super) fn asks_for_strict_multipart(&self) -> bool {
+        let asks = |target: &super::variables::Target| {
+            matches!(
+                target.variable,
+                super::variables::Variable::MultipartStrictError
+                    | super::variables::Variable::MultipartUnmatchedBoundary
+            )
+        };
+        let tests = self.rules.iter().flat_map(|r| &r.links);
+        tests
+            .filter_map(|link| link.test.as_ref())
+            .any(|test| test.targets.targets.iter().any(asks))
+    }
+
     /// The rule's bit in its phase's filter.
     #[inline]
     pub(super) fn bit(&self, rule: u32) -> Option<u16> {

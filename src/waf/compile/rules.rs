@@ -295,7 +295,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 capture: actions.capture,
                 negated: operator.negated,
                 operator: compiled?,
-                operator_name: operator.name.node.as_str().into(),
+                written: written(operator),
                 argument: argument?,
             }),
             effects,
@@ -352,6 +352,20 @@ impl RuleCompiler<'_, '_, '_, '_> {
             }
         }
     }
+}
+
+/// Characters of an operator's argument that are kept to be shown.
+const SHOWN: usize = 240;
+
+fn written(operator: &OperatorSyntax) -> Box<str> {
+    let not = if operator.negated { "!" } else { "" };
+    let argument = &operator.argument.node;
+    let (argument, more) = match argument.char_indices().nth(SHOWN) {
+        Some((end, _)) => (&argument[..end], "..."),
+        None => (argument.as_str(), ""),
+    };
+    let blank = if argument.is_empty() { "" } else { " " };
+    format!("{not}@{}{blank}{argument}{more}", operator.name.node).into()
 }
 
 /// Lists the rules of each phase and resolves `skip` and `skipAfter`.

@@ -92,16 +92,8 @@ impl Transaction {
             self.response.inspection.reason = Some(format!(
                 "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
             ));
-            let action = self.rules.settings().response_body_limit_action;
-            if action == Some(LimitAction::Reject) && self.engine == EngineMode::On {
-                let interruption = Interruption {
-                    kind: InterruptionKind::Deny,
-                    status: 500,
-                    rule_id: 0,
-                    phase: Phase::ResponseBody,
-                };
-                self.interruption = Some(interruption.clone());
-                return Some(interruption);
+            if self.rejects_response() {
+                return self.refuse_response();
             }
         }
         let held = &body[..body.len().min(limit)];
@@ -115,11 +107,33 @@ impl Transaction {
             Ok(plain) => self.text.push(plain),
             Err(error) => {
                 self.response.inspection.reason = Some(error.error.message.clone());
+                if !over && self.engine == EngineMode::On && self.rules.block_uninspected {
+                    return self.refuse_response();
+                }
                 self.text.push(held)
             }
         };
         self.response.inspection.inspected = held.len() as u64;
         self.response.body = Some(slice);
         None
+    }
+
+    /// What becomes of a body over the limit: what the rules say, else what the policy says.
+    fn rejects_response(&self) -> bool {
+        let rejects = match self.rules.settings().response_body_limit_action {
+            Some(action) => action == LimitAction::Reject,
+            None => self.rules.block_uninspected,
+        };
+        rejects && self.engine == EngineMode::On
+    }
+
+    fn refuse_response(&mut self) -> Option<Interruption> {
+        self.interruption = Some(Interruption {
+            kind: InterruptionKind::Deny,
+            status: 500,
+            rule_id: 0,
+            phase: Phase::ResponseBody,
+        });
+        self.interruption.clone()
     }
 }
