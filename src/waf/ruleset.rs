@@ -46,6 +46,7 @@ pub struct RuleSet {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) rules: Vec<Rule>,
     touched: Vec<Touched>,
+    removed: Vec<RuleSummary>,
     pub(super) phases: [Vec<u32>; 5],
     pub(super) literals: Text,
     pub(super) names: Names,
@@ -85,6 +86,8 @@ pub struct RuleSummary {
     pub line: u32,
     /// `file:line` of each exclusion that changes it.
     pub changed_by: Vec<String>,
+    /// `file:line` of the directive that took it out.
+    pub removed_by: Option<String>,
 }
 
 impl RuleSet {
@@ -152,7 +155,14 @@ impl RuleSet {
                 file: rule.about.file.to_path_buf(),
                 line: rule.about.line,
                 changed_by: touched.by.clone(),
+                removed_by: None,
             })
+    }
+
+    /// The rules that `SecRuleRemove...` took out, in load order; their severity is not told.
+    #[must_use]
+    pub fn removed(&self) -> &[RuleSummary] {
+        &self.removed
     }
 
     /// Whether a rule decides itself about multipart bodies that can be read in several ways.
@@ -368,6 +378,7 @@ impl RuleSetBuilder {
             warnings,
             rules: compiled.rules,
             touched: compiled.touched,
+            removed: compiled.removed,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
             literals: compiled.shared.literals.freeze(),

@@ -159,7 +159,7 @@ fn excluded(exclusion: &Exclusion) -> String {
     };
     let what = match &exclusion.target {
         Some(target) => format!("{} from {rules}", escaped(target.as_bytes())),
-        None if exclusion.by_rule == 0 => format!("{rules} changed"),
+        None if exclusion.changes => format!("{rules} changed"),
         None => rules,
     };
     match exclusion.by_rule {
@@ -178,7 +178,7 @@ pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     let exclusions: Vec<Value> = explanation
         .exclusions
         .iter()
-        .map(|e| json!({"by": e.by, "by_rule_id": e.by_rule, "rule_ids": e.rule_ids, "target": e.target}))
+        .map(|e| json!({"by": e.by, "by_rule_id": e.by_rule, "rule_ids": e.rule_ids, "target": e.target, "change": if e.changes { "changed" } else { "removed" }}))
         .collect();
     let variables: Map<String, Value> = explanation
         .variables
