@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use targets as t;
 
 /// Inputs of one target where no time is given.
-const ROUNDS: usize = 3_000;
+const ROUNDS: usize = 30_000;
 /// No input is longer, in bytes.
 const LONGEST: usize = 4096;
 
@@ -110,7 +110,7 @@ fn transformations() {
 /// A transaction costs more than a parser.
 #[test]
 fn transaction() {
-    run(t::transaction::run, HTTP, ROUNDS / 10);
+    run(t::transaction::run, HTTP, ROUNDS / 20);
 }
 
 fn run(target: fn(&[u8]), seeds: &[&[u8]], rounds: usize) {

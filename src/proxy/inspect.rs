@@ -187,6 +187,12 @@ impl Inspector {
             .unwrap_or(0)
     }
 
+    /// Whether a limit or a parser stopped the inspection of the request.
+    #[must_use]
+    pub fn stopped_short(&self) -> bool {
+        self.transaction.request_inspection().reason.is_some()
+    }
+
     /// Whether the rules saw the whole request body.
     #[must_use]
     pub fn saw_request_body(&self) -> bool {
