@@ -36,8 +36,15 @@ const RULES: &[&[u8]] = &[
     b"SecAction \"id:2,phase:1,nolog,pass,ctl:ruleRemoveTargetById=1;ARGS:a\"\nSecMarker END\nInclude x/*.conf\n",
     b"<IfModule x>\nSecRuleUpdateTargetById 1-5 \"!ARGS:/a/\"\n</IfModule>\n# c\n",
 ];
-const FORMS: &[&[u8]] = &[b"a=b&c=%64&d+e=f%zz&&=&a", b"a=b; c=\"d;e\"; $Path=f", b"\0\0\0\0%u0041\\x41&#65;"];
-const JSON: &[&[u8]] = &[b"{\"a\":[1,2.5e3,null,true,\"\\ud83d\\ude00\\n\"],\"b\":{\"c\":{}}}", b"[[[[[\"a\"]]]]]"];
+const FORMS: &[&[u8]] = &[
+    b"a=b&c=%64&d+e=f%zz&&=&a",
+    b"a=b; c=\"d;e\"; $Path=f",
+    b"\0\0\0\0%u0041\\x41&#65;",
+];
+const JSON: &[&[u8]] = &[
+    b"{\"a\":[1,2.5e3,null,true,\"\\ud83d\\ude00\\n\"],\"b\":{\"c\":{}}}",
+    b"[[[[[\"a\"]]]]]",
+];
 const XML: &[&[u8]] = &[
     b"<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY b \"c\">]><a b='c'>&b;<![CDATA[d]]><!--e--><f/></a>",
     b"\xff\xfe<\0a\0/\0>\0",
@@ -47,8 +54,12 @@ const MULTIPART: &[&[u8]] = &[
       Content-Disposition: form-data; name=c; filename*=UTF-8''d\r\nContent-Type: text/plain\r\n\r\ne\r\n--x--\r\n",
 ];
 const OPERATORS: &[&[u8]] = &[
-    b"\x00(a|b)+c\nabc", b"\x05a b|63|\nxaby", b"\x0a10.0.0.0/8,::1\n10.1.2.3", b"\x10[0-9]{13,16}\n4111111111111111",
-    b"\x15x\n1' or '1'='1' union select 1,2 --", b"\x16x\n<svg onload=alert(1)>",
+    b"\x00(a|b)+c\nabc",
+    b"\x05a b|63|\nxaby",
+    b"\x0a10.0.0.0/8,::1\n10.1.2.3",
+    b"\x10[0-9]{13,16}\n4111111111111111",
+    b"\x15x\n1' or '1'='1' union select 1,2 --",
+    b"\x16x\n<svg onload=alert(1)>",
 ];
 const CODED: &[&[u8]] = &[
     b"gzip\n\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x4c\x44\x05\0\x9f\x58\x7a\x5b\x09\0\0\0",
@@ -57,9 +68,43 @@ const CODED: &[&[u8]] = &[
 ];
 /// What parsers wait for.
 const TOKENS: &[&[u8]] = &[
-    b"\r\n", b"\n", b"\0", b"--", b"--x", b"--x--", b"\"", b"'", b"\\", b"%", b"%u", b"&#x", b"&amp;", b"/*", b"*/",
-    b"<!--", b"]]>", b"<![CDATA[", b"{", b"[", b"\\u0000", b"\xff", b"\xc3\x28", b"=", b"&", b";", b":", b"../", b"%00",
-    b"union select", b"<script>", b"' or 1=1", b"chunked", b"99999999999999999999", b"-1", b"boundary=", b"${jndi:",
+    b"\r\n",
+    b"\n",
+    b"\0",
+    b"--",
+    b"--x",
+    b"--x--",
+    b"\"",
+    b"'",
+    b"\\",
+    b"%",
+    b"%u",
+    b"&#x",
+    b"&amp;",
+    b"/*",
+    b"*/",
+    b"<!--",
+    b"]]>",
+    b"<![CDATA[",
+    b"{",
+    b"[",
+    b"\\u0000",
+    b"\xff",
+    b"\xc3\x28",
+    b"=",
+    b"&",
+    b";",
+    b":",
+    b"../",
+    b"%00",
+    b"union select",
+    b"<script>",
+    b"' or 1=1",
+    b"chunked",
+    b"99999999999999999999",
+    b"-1",
+    b"boundary=",
+    b"${jndi:",
 ];
 
 #[test]
@@ -114,11 +159,19 @@ fn transaction() {
 }
 
 fn run(target: fn(&[u8]), seeds: &[&[u8]], rounds: usize) {
-    let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
+    let seconds = std::env::var("FUZZ_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok());
     let begun = Instant::now();
     let mut random = Random(match seconds {
         None => 0x9e37_79b9_7f4a_7c15,
-        Some(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1,
+        Some(_) => {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_nanos() as u64
+                | 1
+        }
     });
     let mut corpus: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
     for seed in seeds {

@@ -10,7 +10,10 @@ pub fn run(raw: &[u8]) {
     assert!(bytes.ends_with(b"\r\n\r\n"));
     let lines = bytes.iter().filter(|&&b| b == b'\n').count();
     let returns = bytes.iter().filter(|&&b| b == b'\r').count();
-    assert_eq!((lines, returns), (head.headers.len() + 2, head.headers.len() + 2));
+    assert_eq!(
+        (lines, returns),
+        (head.headers.len() + 2, head.headers.len() + 2)
+    );
     assert!(!bytes.contains(&0));
     let named = |name: &[u8]| {
         let same = |n: &std::ops::Range<usize>| raw[n.clone()].eq_ignore_ascii_case(name);

@@ -22,12 +22,18 @@ static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
         }
     };
     let rules = rules.front_door().block_uninspected(true);
-    rules.engine(EngineMode::DetectionOnly).build().expect("the rules load")
+    rules
+        .engine(EngineMode::DetectionOnly)
+        .build()
+        .expect("the rules load")
 });
 
 pub fn run(data: &[u8]) {
     let outcome = InProcess::new(Arc::clone(&RULES)).send(data, "fuzz");
     for line in &outcome.log {
-        assert!(line.iter().all(|b| (0x20..0x7f).contains(b)), "a log line is one line");
+        assert!(
+            line.iter().all(|b| (0x20..0x7f).contains(b)),
+            "a log line is one line"
+        );
     }
 }

@@ -53,7 +53,11 @@ fn every_test_passes_through_the_front_door() {
     ));
     assert!(complaints.is_empty(), "{complaints}");
     let ran = count(|report| report.tests.len());
-    assert!(ran >= CRS.tests, "{ran} tests ran; there were {}", CRS.tests);
+    assert!(
+        ran >= CRS.tests,
+        "{ran} tests ran; there were {}",
+        CRS.tests
+    );
 }
 
 /// Where a request cannot come as far as the rules, it is HTTP that forbids it.

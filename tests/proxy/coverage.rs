@@ -32,7 +32,11 @@ const UNREADABLE: [(&str, &str, &str); 6] = [
 
 /// What is seen whole, with or without a parser.
 const READABLE: [(&str, &str, &str); 4] = [
-    ("octets", "Content-Type: application/octet-stream", "\0\u{1}--"),
+    (
+        "octets",
+        "Content-Type: application/octet-stream",
+        "\0\u{1}--",
+    ),
     ("untyped", "X-Nothing: 1", "anything"),
     (
         "file",
@@ -40,7 +44,11 @@ const READABLE: [(&str, &str, &str); 4] = [
         "--XyZ\r\nContent-Disposition: form-data; name=\"a\"; filename=\"key.pem\"\r\n\r\n\
          -----BEGIN CERTIFICATE-----\n-- a line\n-----END CERTIFICATE-----\n\r\n--XyZ--\r\n",
     ),
-    ("json-whole", "Content-Type: application/json", r#"{"a": 1}"#),
+    (
+        "json-whole",
+        "Content-Type: application/json",
+        r#"{"a": 1}"#,
+    ),
 ];
 
 struct Case {
@@ -90,7 +98,11 @@ async fn what_cannot_be_read_is_the_policys_choice() {
             assert_eq!(got, status, "{mode} {policy} {line}");
             assert_eq!(line["body_inspected"], false, "{line}");
             let reason = line["waf"]["body"]["reason"].as_str().unwrap();
-            assert_eq!(line["waf"]["body"]["received"], unreadable.2.len(), "{line}");
+            assert_eq!(
+                line["waf"]["body"]["received"],
+                unreadable.2.len(),
+                "{line}"
+            );
             if status == 400 {
                 assert_eq!(line["reason"], format!("not inspected: {reason}"));
             }
@@ -99,11 +111,14 @@ async fn what_cannot_be_read_is_the_policys_choice() {
             let (got, line) = post(&front, readable).await;
             assert_eq!(got, 200, "{line}");
             assert_eq!(line["body_inspected"], true, "{line}");
-            let whole = serde_json::json!({"received": readable.2.len(), "inspected": readable.2.len()});
+            let whole =
+                serde_json::json!({"received": readable.2.len(), "inspected": readable.2.len()});
             assert_eq!(line["waf"]["body"], whole, "{line}");
         }
         let counted = || front.metrics.waf_uninspected.value() == UNREADABLE.len() as u64;
-        wait(|| counted().then_some(())).await.expect("each is counted");
+        wait(|| counted().then_some(()))
+            .await
+            .expect("each is counted");
     }
 }
 
@@ -113,7 +128,12 @@ async fn a_limit_action_in_the_rules_goes_first() {
     for (mode, choice, action, status) in [
         ("block", "block", "", 413),
         ("block", "detect", "", 200),
-        ("block", "block", "SecRequestBodyLimitAction ProcessPartial", 200),
+        (
+            "block",
+            "block",
+            "SecRequestBodyLimitAction ProcessPartial",
+            200,
+        ),
         ("block", "detect", "SecRequestBodyLimitAction Reject", 413),
         ("detect", "block", "SecRequestBodyLimitAction Reject", 200),
     ] {
@@ -145,7 +165,10 @@ async fn a_rule_that_asks_for_strictness_decides() {
     };
     let (front, _upstream) = front(&case).await;
     let (status, line) = post(&front, UNREADABLE[4]).await;
-    assert_eq!((status, &line["waf"]["rules"]), (200, &serde_json::json!([1])));
+    assert_eq!(
+        (status, &line["waf"]["rules"]),
+        (200, &serde_json::json!([1]))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +178,12 @@ async fn so_it_is_with_responses() {
     for (mode, choice, action, status) in [
         ("block", "block", "", 500),
         ("block", "detect", "", 200),
-        ("block", "block", "SecResponseBodyLimitAction ProcessPartial", 200),
+        (
+            "block",
+            "block",
+            "SecResponseBodyLimitAction ProcessPartial",
+            200,
+        ),
         ("block", "detect", "SecResponseBodyLimitAction Reject", 500),
         ("detect", "block", "SecResponseBodyLimitAction Reject", 200),
     ] {

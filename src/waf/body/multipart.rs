@@ -118,17 +118,26 @@ impl Flags {
     #[must_use]
     pub fn doubt(&self) -> Option<&'static str> {
         let doubts = [
-            (self.boundary_in_line, "the boundary in the middle of a line"),
+            (
+                self.boundary_in_line,
+                "the boundary in the middle of a line",
+            ),
             (self.boundary_whitespace, "blanks in the boundary"),
             (self.data_before, "data before the first boundary"),
             (self.data_after, "data after the last boundary"),
             (self.header_folding, "a folded header"),
-            (self.invalid_header_folding, "a header that is folded in a wrong way"),
+            (
+                self.invalid_header_folding,
+                "a header that is folded in a wrong way",
+            ),
             (self.lf_line, "lines that end with a bare line feed"),
             (self.missing_semicolon, "a missing semicolon"),
             (self.invalid_quoting, "invalid quotes"),
             (self.invalid_part, "a part that is no part"),
-            (self.file_limit_exceeded, "more files than SecUploadFileLimit"),
+            (
+                self.file_limit_exceeded,
+                "more files than SecUploadFileLimit",
+            ),
         ];
         doubts.iter().find(|(is, _)| *is).map(|(_, words)| *words)
     }

@@ -241,7 +241,10 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
         });
     let mut at_load: BTreeMap<(String, bool), Vec<u64>> = BTreeMap::new();
     let mut say = |place: &String, changes, id| {
-        at_load.entry((place.clone(), changes)).or_default().push(id);
+        at_load
+            .entry((place.clone(), changes))
+            .or_default()
+            .push(id);
     };
     for rule in rules.summaries() {
         for place in &rule.changed_by {
