@@ -66,6 +66,12 @@ const CODED: &[&[u8]] = &[
     b"deflate\n\x78\x9c\x4b\x4c\x04\x02\0\x05\xb4\x01\xe5",
     b"br\n\x0b\x01\x80aaaa\x03",
 ];
+/// A target, a header's value, cookies, a body, a response's header and body.
+const PARTS: &[&[u8]] = &[
+    b"\0/a?b=c%27or\xffcurl\xffd=e\xfff=<script>&g=h\xffi\xff<title>Index of</title>",
+    b"\x02/\xffx\xff\xff{\"a\":[\"union select 1\"]}\xff\xffSQL syntax",
+    b"\x01/\xffx\xff\xff--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n\xff\xff",
+];
 /// What parsers wait for.
 const TOKENS: &[&[u8]] = &[
     b"\r\n",
@@ -154,8 +160,13 @@ fn transformations() {
 
 /// A transaction costs more than a parser.
 #[test]
+fn request() {
+    run(t::request::run, HTTP, ROUNDS / 20);
+}
+
+#[test]
 fn transaction() {
-    run(t::transaction::run, HTTP, ROUNDS / 20);
+    run(t::transaction::run, PARTS, ROUNDS / 20);
 }
 
 fn run(target: fn(&[u8]), seeds: &[&[u8]], rounds: usize) {

@@ -9,6 +9,7 @@ pub mod body_xml;
 pub mod content_coding;
 pub mod http_head;
 pub mod operators;
+pub mod request;
 pub mod seclang_parse;
 pub mod transaction;
 pub mod transformations;
