@@ -17,7 +17,7 @@ static RULES: LazyLock<Vec<Arc<RuleSet>>> = LazyLock::new(|| {
     let crs = std::env::var_os("CRS_DIR").map(|dir| ftw::crs_rules(Path::new(&dir)));
     let build = |builder: drawbridge::waf::RuleSetBuilder| builder.build().expect("the rules load");
     [everything].into_iter().chain(crs).map(build).collect()
-}
+});
 
 const TYPES: [&[u8]; 6] = [
     b"application/x-www-form-urlencoded",
