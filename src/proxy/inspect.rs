@@ -158,7 +158,7 @@ impl Inspector {
 
     fn body_facts(&self) -> Option<BodyFacts> {
         let seen = self.transaction.request_inspection();
-        (seen.received > 0).then(|| BodyFacts {
+        (seen.received > 0 || seen.reason.is_some()).then(|| BodyFacts {
             received: seen.received,
             inspected: seen.inspected,
             reason: seen.reason.map(|r| told(&r)),

@@ -82,7 +82,7 @@ pub struct WafFacts {
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
-    /// Of the request's body; none where the rules were not shown one.
+    /// Of the request's body; none where the rules were not shown one and nothing stopped them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyFacts>,
 }

@@ -2,7 +2,7 @@
 
 use super::bodies::decode_limits;
 use super::request::Item;
-use super::{EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
+use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::body::content_coding;
 use crate::waf::settings::LimitAction;
 use crate::waf::variables::Slice;
@@ -92,7 +92,11 @@ impl Transaction {
             self.response.inspection.reason = Some(format!(
                 "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
             ));
-            if self.rejects_response() {
+            let rejects = match self.rules.settings().response_body_limit_action {
+                Some(action) => action == LimitAction::Reject,
+                None => self.rules.block_uninspected,
+            };
+            if rejects && self.minds_response() {
                 return self.refuse_response();
             }
         }
@@ -107,7 +111,7 @@ impl Transaction {
             Ok(plain) => self.text.push(plain),
             Err(error) => {
                 self.response.inspection.reason = Some(error.error.message.clone());
-                if !over && self.engine == EngineMode::On && self.rules.block_uninspected {
+                if !over && self.rules.block_uninspected && self.minds_response() {
                     return self.refuse_response();
                 }
                 self.text.push(held)
@@ -118,13 +122,9 @@ impl Transaction {
         None
     }
 
-    /// What becomes of a body over the limit: what the rules say, else what the policy says.
-    fn rejects_response(&self) -> bool {
-        let rejects = match self.rules.settings().response_body_limit_action {
-            Some(action) => action == LimitAction::Reject,
-            None => self.rules.block_uninspected,
-        };
-        rejects && self.engine == EngineMode::On
+    /// Nothing is refused where nothing may be, or where a rule allowed the whole transaction.
+    fn minds_response(&self) -> bool {
+        self.engine == EngineMode::On && self.allowed != Allowed::Transaction
     }
 
     fn refuse_response(&mut self) -> Option<Interruption> {
