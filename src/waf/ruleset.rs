@@ -34,6 +34,7 @@ pub struct RuleSetBuilder {
     request_body_limit: Option<usize>,
     front_door: bool,
     block_uninspected: bool,
+    passes_uninspected: bool,
     unmasked: bool,
     without_prefilter: bool,
     store: Option<Arc<Store>>,
@@ -58,6 +59,8 @@ pub struct RuleSet {
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
+    /// A policy says in so many words that they pass.
+    pub(super) passes_uninspected: bool,
     unmasked: bool,
     constants: Constants,
     /// One a phase; None where it has nothing to filter.
@@ -312,6 +315,7 @@ impl RuleSetBuilder {
     #[must_use]
     pub fn block_uninspected(mut self, block: bool) -> Self {
         self.block_uninspected = block;
+        self.passes_uninspected = !block;
         self
     }
 
@@ -373,6 +377,7 @@ impl RuleSetBuilder {
             bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,
+            passes_uninspected: self.passes_uninspected,
             unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,

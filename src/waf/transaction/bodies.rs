@@ -92,7 +92,7 @@ impl Transaction {
                 self.request.body.inspected = without_files as u64;
                 Ok(&body[..without_files])
             }
-            None if !self.rules.block_uninspected => {
+            None if self.rules.passes_uninspected => {
                 self.request.body.reason = Some(format!(
                     "only the first {without_files} bytes are inspected ({name})"
                 ));
