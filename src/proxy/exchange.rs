@@ -446,7 +446,11 @@ impl Exchange {
                 .inspector
                 .as_ref()
                 .is_some_and(Inspector::saw_request_body);
-        if !body_inspected && outcome.bytes_in > 0 {
+        let stopped_short = self
+            .inspector
+            .as_ref()
+            .is_some_and(Inspector::stopped_short);
+        if stopped_short || !body_inspected && outcome.bytes_in > 0 {
             self.front.metrics.waf_uninspected.count();
         }
         if !self.front.access.is_on() {

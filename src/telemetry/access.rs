@@ -82,6 +82,18 @@ pub struct WafFacts {
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
+    /// Of the request's body; none where the rules were not shown one and nothing stopped them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyFacts>,
+}
+
+/// How many bytes of a body the rules saw, of how many, and why not all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BodyFacts {
+    pub received: u64,
+    pub inspected: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Where the request went.

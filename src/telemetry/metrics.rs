@@ -57,7 +57,7 @@ pub struct Metrics {
     pub waf_blocked: Counter,
     /// Requests that matched at least one logged rule.
     pub waf_matched: Counter,
-    /// Requests whose body the rules did not see, or not all of it.
+    /// Requests whose body the rules did not see, or not all of it, or on which a rule gave up at a limit.
     pub waf_uninspected: Counter,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,

@@ -6,7 +6,7 @@ mod clock;
 pub mod metrics;
 mod sink;
 
-pub use access::{AccessRecord, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
+pub use access::{AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
 pub use audit::AuditLog;
 pub use clock::rfc3339;
 pub use metrics::Metrics;

@@ -85,8 +85,8 @@ pub(crate) struct Test {
     pub capture: bool,
     pub negated: bool,
     pub operator: Operator,
-    /// The operator's name as written, for log lines.
-    pub operator_name: Box<str>,
+    /// `!@rx pattern` as the rule file writes it, bounded; for people.
+    pub written: Box<str>,
     pub argument: Template,
 }
 

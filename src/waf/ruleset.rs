@@ -34,6 +34,7 @@ pub struct RuleSetBuilder {
     request_body_limit: Option<usize>,
     front_door: bool,
     block_uninspected: bool,
+    passes_uninspected: bool,
     unmasked: bool,
     without_prefilter: bool,
     store: Option<Arc<Store>>,
@@ -46,6 +47,7 @@ pub struct RuleSet {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) rules: Vec<Rule>,
     touched: Vec<Touched>,
+    removed: Vec<RuleSummary>,
     pub(super) phases: [Vec<u32>; 5],
     pub(super) literals: Text,
     pub(super) names: Names,
@@ -57,6 +59,8 @@ pub struct RuleSet {
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
+    /// A policy says in so many words that they pass.
+    pub(super) passes_uninspected: bool,
     unmasked: bool,
     constants: Constants,
     /// One a phase; None where it has nothing to filter.
@@ -85,6 +89,8 @@ pub struct RuleSummary {
     pub line: u32,
     /// `file:line` of each exclusion that changes it.
     pub changed_by: Vec<String>,
+    /// `file:line` of the directive that took it out.
+    pub removed_by: Option<String>,
 }
 
 impl RuleSet {
@@ -152,7 +158,29 @@ impl RuleSet {
                 file: rule.about.file.to_path_buf(),
                 line: rule.about.line,
                 changed_by: touched.by.clone(),
+                removed_by: None,
             })
+    }
+
+    /// The rules that `SecRuleRemove...` took out, in load order; their severity is not told.
+    #[must_use]
+    pub fn removed(&self) -> &[RuleSummary] {
+        &self.removed
+    }
+
+    /// Whether a rule decides itself about multipart bodies that can be read in several ways.
+    pub(super) fn asks_for_strict_multipart(&self) -> bool {
+        let asks = |target: &super::variables::Target| {
+            matches!(
+                target.variable,
+                super::variables::Variable::MultipartStrictError
+                    | super::variables::Variable::MultipartUnmatchedBoundary
+            )
+        };
+        let tests = self.rules.iter().flat_map(|r| &r.links);
+        tests
+            .filter_map(|link| link.test.as_ref())
+            .any(|test| test.targets.targets.iter().any(asks))
     }
 
     /// The rule's bit in its phase's filter.
@@ -287,6 +315,7 @@ impl RuleSetBuilder {
     #[must_use]
     pub fn block_uninspected(mut self, block: bool) -> Self {
         self.block_uninspected = block;
+        self.passes_uninspected = !block;
         self
     }
 
@@ -348,11 +377,13 @@ impl RuleSetBuilder {
             bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,
+            passes_uninspected: self.passes_uninspected,
             unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,
             rules: compiled.rules,
             touched: compiled.touched,
+            removed: compiled.removed,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
             literals: compiled.shared.literals.freeze(),

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod client;
+mod coverage;
 mod front;
 mod limits;
 mod paths;

@@ -9,6 +9,7 @@ use crate::seclang::{ActionSyntax, OperatorSyntax, Span};
 use crate::waf::macros::Template;
 use crate::waf::operators::{CompileContext, Operator};
 use crate::waf::rule::{About, Disruptive, Flow, Link, Rule, Test};
+use crate::waf::ruleset::RuleSummary;
 use crate::waf::settings::Settings;
 use crate::waf::variables::Slice;
 
@@ -23,6 +24,7 @@ pub(in crate::waf) struct Compiled {
     pub shared: Shared,
     pub rules: Vec<Rule>,
     pub touched: Vec<Touched>,
+    pub removed: Vec<RuleSummary>,
     /// Indexes of rules, per phase, in load order.
     pub phases: [Vec<u32>; 5],
     /// `TX` variables set before the first rule.
@@ -81,11 +83,39 @@ pub(super) fn compile(
         shared,
         rules,
         touched,
+        removed: removed(&program, report),
         phases,
         initial,
         engine_said: said.engine,
         body_access_said: said.request_body_access.map(|s| s.0),
     }
+}
+
+/// What directives took out, and which.
+fn removed(program: &Program, report: &Report<'_>) -> Vec<RuleSummary> {
+    let place = |span: Span| {
+        let at = report.locate(span);
+        (at.path, at.line)
+    };
+    let summary = |draft: &Draft, by: Span| {
+        let (file, line) = place(draft.span);
+        let (by, by_line) = place(by);
+        RuleSummary {
+            id: draft.id,
+            phase: draft.phase as u8,
+            severity: None,
+            message: draft.arguments("msg").last().unwrap_or_default().to_owned(),
+            tags: draft.arguments("tag").map(str::to_owned).collect(),
+            file,
+            line,
+            changed_by: Vec::new(),
+            removed_by: Some(format!("{}:{by_line}", by.display())),
+        }
+    };
+    let drafts = program.drafts.iter();
+    drafts
+        .filter_map(|draft| Some(summary(draft, draft.removed_by?)))
+        .collect()
 }
 
 fn initial_variables(variables: &[(String, String)], shared: &mut Shared) -> Vec<(u32, Slice)> {
@@ -293,7 +323,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 capture: actions.capture,
                 negated: operator.negated,
                 operator: compiled?,
-                operator_name: operator.name.node.as_str().into(),
+                written: written(operator),
                 argument: argument?,
             }),
             effects,
@@ -350,6 +380,20 @@ impl RuleCompiler<'_, '_, '_, '_> {
             }
         }
     }
+}
+
+/// Characters of an operator's argument that are kept to be shown.
+const SHOWN: usize = 240;
+
+fn written(operator: &OperatorSyntax) -> Box<str> {
+    let not = if operator.negated { "!" } else { "" };
+    let argument = &operator.argument.node;
+    let (argument, more) = match argument.char_indices().nth(SHOWN) {
+        Some((end, _)) => (&argument[..end], "..."),
+        None => (argument.as_str(), ""),
+    };
+    let blank = if argument.is_empty() { "" } else { " " };
+    format!("{not}@{}{blank}{argument}{more}", operator.name.node).into()
 }
 
 /// Lists the rules of each phase and resolves `skip` and `skipAfter`.

@@ -92,6 +92,12 @@ impl Transaction {
                 self.request.body.inspected = without_files as u64;
                 Ok(&body[..without_files])
             }
+            None if self.rules.passes_uninspected => {
+                self.request.body.reason = Some(format!(
+                    "only the first {without_files} bytes are inspected ({name})"
+                ));
+                Ok(&body[..without_files])
+            }
             _ => {
                 self.request.body.reason = Some(format!(
                     "the body is larger than {without_files} bytes ({name})"
@@ -223,6 +229,12 @@ impl Transaction {
         self.request.body.multipart = Some(found.flags);
         if let Some(error) = &found.error {
             self.body_error(error);
+        } else if let Some(doubt) = found.flags.doubt()
+            && !self.rules.asks_for_strict_multipart()
+        {
+            self.request.body.reason = Some(format!(
+                "the upstream may read the multipart body in another way: {doubt}"
+            ));
         }
     }
 
@@ -234,7 +246,7 @@ impl Transaction {
 
     /// Where inspection stopped short and no rule decided, the policy's written choice applies.
     pub(super) fn judge_inspection(&mut self) -> Option<Interruption> {
-        let reason = self.request.body.reason.as_ref()?;
+        self.request.body.reason.as_ref()?;
         let skipped_on_purpose = !self.controls.request_body_access
             && !self.request.too_many_arguments
             || self.allowed != Allowed::Nothing;
@@ -247,7 +259,6 @@ impl Transaction {
         if self.request.body.over_limit && spoken {
             return None;
         }
-        let _ = reason;
         let refused = refusal(if self.request.body.over_limit {
             413
         } else {
