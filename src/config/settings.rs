@@ -8,7 +8,7 @@ use super::files::Document;
 use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
-use super::{listeners, policies, routes, upstreams};
+use super::{admin, listeners, policies, routes, upstreams};
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +37,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let mut policies = policies::read(document);
     let mut listeners = listeners::read(document);
     let routes = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
+    let admin = admin::read(document);
     let log = read_log(document);
     let body_memory = read_limits(document);
     let shutdown_timeout = document.item("shutdown_timeout");
@@ -56,6 +57,10 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
         policies: policies.into_values()?,
         routes: routes?,
         log,
+        admin: match admin {
+            Some(admin) => Some(admin?),
+            None => None,
+        },
         body_memory,
         shutdown_timeout: shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),
     })

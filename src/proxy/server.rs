@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -18,8 +18,10 @@ use super::admission::{Admission, Budget};
 use super::connection::Open;
 use super::forward::Forward;
 use super::{connection, redirect};
+use crate::admin::{Health, Router, core_routes, listen};
 use crate::config::{Config, Listener, ListenerKind};
 use crate::live::{Live, Snapshot, SnapshotError};
+use crate::reload::{Outcome, Reloads};
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
 /// How many connections may wait to be accepted.
@@ -31,7 +33,7 @@ const MOST_TRIES: usize = 16;
 
 /// What all requests share.
 pub struct Front {
-    pub live: Live,
+    pub live: Arc<Live>,
     pub proxy: Arc<HttpProxy<Forward>>,
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
@@ -64,6 +66,7 @@ pub enum ServeError {
     },
     AccessLog(io::Error),
     AuditLog(io::Error),
+    Admin(io::Error),
 }
 
 impl fmt::Display for ServeError {
@@ -73,6 +76,7 @@ impl fmt::Display for ServeError {
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
             Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
+            Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
         }
     }
 }
@@ -81,9 +85,10 @@ impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Snapshot(error) => Some(error),
-            Self::Bind { source, .. } | Self::AccessLog(source) | Self::AuditLog(source) => {
-                Some(source)
-            }
+            Self::Bind { source, .. }
+            | Self::AccessLog(source)
+            | Self::AuditLog(source)
+            | Self::Admin(source) => Some(source),
         }
     }
 }
@@ -115,9 +120,35 @@ pub async fn serve(
         AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
     let listeners = config.listeners.clone();
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
+    let started = Outcome {
+        at: SystemTime::now(),
+        generation: snapshot.generation,
+        refused: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let live = Arc::new(Live::new(snapshot));
+    let (reloads, asked) = Reloads::new(started);
+    let reloads = Arc::new(reloads);
     let (close, closing) = watch::channel(false);
+    let mut router = Router::default();
+    let health = Health {
+        live: Arc::clone(&live),
+        metrics: Arc::clone(&metrics),
+        reloads: Arc::clone(&reloads),
+        closing: closing.clone(),
+    };
+    core_routes(&mut router, &health);
+    // Other rooms add theirs here.
+    let admin = match &live.pin().config.admin {
+        Some(admin) => Some(
+            listen(admin, Arc::new(router))
+                .await
+                .map_err(ServeError::Admin)?,
+        ),
+        None => None,
+    };
     let front = Arc::new(Front {
-        live: Live::new(snapshot),
+        live,
         proxy: proxy(),
         metrics,
         access,
