@@ -44,7 +44,7 @@ fn finish(
     running: &Snapshot,
     watched: Watched,
 ) -> Built {
-    let loaded = match loaded {
+    let mut loaded = match loaded {
         Ok(loaded) => loaded,
         Err(found) => {
             let (reasons, warnings) = found.into_iter().partition(Diagnostic::is_error);
@@ -59,7 +59,7 @@ fn finish(
     let mut refused = loaded.refused;
     let source = loaded.config.source.clone();
     let told = |why: &str| Diagnostic::error(Location::file(&source), why);
-    if let Some(reason) = fixed(&running.config, &loaded.config) {
+    if let Some(reason) = keep_fixed(&running.config, &mut loaded.config) {
         refused.push(Refused {
             unit: "restart".to_owned(),
             reasons: vec![told(reason)],
@@ -95,13 +95,17 @@ pub fn whole(reasons: Vec<Diagnostic>) -> Refused {
     }
 }
 
-/// What only a restart can change.
-fn fixed(running: &Config, next: &Config) -> Option<&'static str> {
-    if running.admin != next.admin {
-        return Some("another \"admin\" address or token needs a restart");
+/// What only a restart can change stays as it is.
+fn keep_fixed(running: &Config, next: &mut Config) -> Option<&'static str> {
+    let same_admin = running.admin == next.admin;
+    let same_log = running.log.access == next.log.access && running.log.audit == next.log.audit;
+    next.admin.clone_from(&running.admin);
+    next.log.clone_from(&running.log);
+    match (same_admin, same_log) {
+        (false, _) => Some("another \"admin\" address or token needs a restart"),
+        (_, false) => Some("other log files need a restart"),
+        _ => None,
     }
-    let same = running.log.access == next.log.access && running.log.audit == next.log.audit;
-    (!same).then_some("other log files need a restart")
 }
 
 /// What the process was started with.
