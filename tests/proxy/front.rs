@@ -19,7 +19,7 @@ pub struct Front {
     pub address: SocketAddr,
     pub bound: Bound,
     pub metrics: Arc<Metrics>,
-    folder: PathBuf,
+    pub folder: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -27,6 +27,8 @@ pub struct Front {
 /// What a configuration says beside what all of them do.
 #[derive(Default)]
 pub struct Setup {
+    /// Top-level keys.
+    pub top: String,
     /// Of the listener `public`; 0 is any.
     pub port: u16,
     /// Of the listener `public`.
@@ -71,7 +73,7 @@ impl Setup {
         }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let or = |text: &str, default: &'static str| match text {
             "" => default.to_owned(),
             text => text.to_owned(),
@@ -80,6 +82,7 @@ impl Setup {
         format!(
             r#"
 shutdown_timeout = "5s"
+{top}
 [listeners.public]
 bind = ["127.0.0.1:{port}"]
 certificates = [{{ chain = "front.pem", key = "front.key" }}]
@@ -105,6 +108,7 @@ upstream = "orders"
 policy = "default"
 {more}
 "#,
+            top = self.top,
             port = self.port,
             listener = self.listener,
             servers = servers.join(", "),
