@@ -111,6 +111,31 @@ impl Authority {
         })
     }
 
+    /// One that was made before, from its certificate and key.
+    ///
+    /// # Errors
+    /// They are damaged or no pair.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, ErrorStack> {
+        let certificate = X509::from_pem(certificate)?;
+        let key = PKey::private_key_from_pem(key)?;
+        if !certificate.public_key()?.public_eq(&key) {
+            return Err(ErrorStack::get());
+        }
+        Ok(Self {
+            certificate,
+            key,
+            intermediates: Vec::new(),
+        })
+    }
+
+    /// PKCS#8, PEM.
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn key_pem(&self) -> Result<Vec<u8>, ErrorStack> {
+        self.key.private_key_to_pem_pkcs8()
+    }
+
     /// A leaf for these DNS names (`*.example.com` is one).
     ///
     /// # Errors

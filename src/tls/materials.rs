@@ -158,17 +158,20 @@ pub fn name_text(name: &X509NameRef) -> String {
 /// A day and time in UTC, e.g. `2026-11-21 20:58:58 UTC`.
 #[must_use]
 pub fn time_text(time: &Asn1TimeRef) -> String {
-    let Ok(epoch) = Asn1Time::from_unix(0) else {
+    let Some(total) = unix_time(time) else {
         return time.to_string();
     };
-    let Ok(since) = epoch.diff(time) else {
-        return time.to_string();
-    };
-    let total = i64::from(since.days) * 86_400 + i64::from(since.secs);
     let (day, second) = (total.div_euclid(86_400), total.rem_euclid(86_400));
     let (year, month, day) = civil_date(day);
     let (hours, minutes, seconds) = (second / 3600, second % 3600 / 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
+}
+
+/// Seconds since 1970; None for what is no time.
+#[must_use]
+pub fn unix_time(time: &Asn1TimeRef) -> Option<i64> {
+    let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
+    Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
 }
 
 /// The proleptic Gregorian date of a day counted from 1970-01-01 (within the years that certificates have).

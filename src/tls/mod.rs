@@ -1,6 +1,9 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
 pub mod acceptor;
+mod facts;
+mod group;
+pub mod inventory;
 pub mod issue;
 mod materials;
 pub mod reason;
@@ -9,8 +12,15 @@ mod resolver;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
+pub use facts::CertificateFacts;
+pub use group::group_text;
+pub use inventory::{Entry, inventory};
 pub use materials::{Finding, Part};
 pub use resolver::Resolver;
+
+/// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
+/// of Mozilla's intermediate profile.
+pub const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
 
 /// A chain and the key that fits it.
 #[derive(Debug)]
