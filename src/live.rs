@@ -49,12 +49,16 @@ impl Snapshot {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         let mut acceptors = BTreeMap::new();
         for listener in &config.listeners {
-            if let ListenerKind::Tls { certificates, sni } = &listener.kind {
-                let made = acceptor(&listener.name, certificates, *sni).map_err(|source| {
-                    SnapshotError {
-                        what: format!("listener {}", listener.name),
-                        source,
-                    }
+            if let ListenerKind::Tls {
+                certificates,
+                sni,
+                settings,
+            } = &listener.kind
+            {
+                let made = acceptor(&listener.name, certificates, *sni, settings);
+                let made = made.map_err(|source| SnapshotError {
+                    what: format!("listener {}", listener.name),
+                    source,
                 })?;
                 acceptors.insert(listener.name.clone(), made);
             }

@@ -1,15 +1,17 @@
 //! `[listeners.*]`.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::{Document, Named};
-use super::model::{Listener, ListenerKind, ListenerLimits, SniPolicy};
-use super::reader::{At, Item, Placed, Section};
+use super::model::{Listener, ListenerKind, ListenerLimits, SniPolicy, TlsPolicy, TlsSettings};
+use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
-use super::upstreams::read_certified_key;
+use super::upstreams::{read_pair, tell};
 use super::values::parse_network;
+use crate::tls::{CertifiedKey, ClientCa, ClientCertificateMode, TrustBundle};
 
 /// The listeners, and how each of them answers.
 #[derive(Debug)]
@@ -32,7 +34,10 @@ struct Draft {
     trusted_proxies: Vec<super::model::IpNetwork>,
 }
 
-pub(super) fn read<'s>(document: &Document<'s, '_>) -> Listeners<'s> {
+pub(super) fn read<'s>(
+    document: &Document<'s, '_>,
+    trust: &mut Names<'s, TrustBundle>,
+) -> Listeners<'s> {
     let mut names = Names::new("listener");
     let mut redirects = Vec::new();
     let mut bound: Vec<Placed<'s, SocketAddr>> = Vec::new();
@@ -40,18 +45,24 @@ pub(super) fn read<'s>(document: &Document<'s, '_>) -> Listeners<'s> {
         let draft = read_draft(&section, &mut bound);
         let certificates = section.item("certificates");
         let target = section.item("redirect_to_https");
-        let sni = section.item("sni");
+        let tls = TlsItems {
+            sni: section.item("sni"),
+            policy: section.item("tls_policy"),
+            client_ca: section.item("client_ca"),
+        };
         section.finish();
         match (certificates, target) {
             (Some(certificates), None) => {
-                let kind = read_tls(&certificates, sni.as_ref());
+                let kind = read_tls(&certificates, &tls, trust);
                 names.insert(name, at, assemble(name, draft, kind));
             }
             (None, Some(target)) => {
-                if let Some(sni) = sni {
-                    section
-                        .report
-                        .error(sni.at, "\"sni\" is for listeners with certificates");
+                for item in [&tls.sni, &tls.policy, &tls.client_ca]
+                    .into_iter()
+                    .flatten()
+                {
+                    let message = format!("{} is for listeners with certificates", item.what());
+                    section.report.error(item.at, message);
                 }
                 redirects.push(Redirect {
                     name,
@@ -201,27 +212,154 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && overlap
 }
 
-fn read_tls(certificates: &Item<'_, '_>, sni: Option<&Item<'_, '_>>) -> Option<ListenerKind> {
-    let sni = match sni {
+/// Keys of a listener that has certificates.
+struct TlsItems<'s, 'r> {
+    sni: Option<Item<'s, 'r>>,
+    policy: Option<Item<'s, 'r>>,
+    client_ca: Option<Item<'s, 'r>>,
+}
+
+/// An entry of `certificates`.
+struct Certificate<'s> {
+    at: At<'s>,
+    certified: Arc<CertifiedKey>,
+    client_ca: Option<Arc<ClientCa>>,
+}
+
+fn read_tls<'s>(
+    certificates: &Item<'s, '_>,
+    items: &TlsItems<'s, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<ListenerKind> {
+    // All is read before any `?`, so that every problem is found.
+    let sni = match &items.sni {
         Some(item) => item.choice(&[("strict", SniPolicy::Strict), ("any", SniPolicy::Any)]),
         None => Some(SniPolicy::Strict),
     };
-    let entries = certificates.list();
-    let loaded: Vec<_> = entries.iter().map(read_certified_key).collect();
-    let certificates: Vec<_> = loaded.into_iter().collect::<Option<_>>()?;
-    if certificates.is_empty() {
+    let policy = match &items.policy {
+        Some(item) => item.choice(&[
+            ("modern", TlsPolicy::Modern),
+            ("intermediate", TlsPolicy::Intermediate),
+        ]),
+        None => Some(TlsPolicy::default()),
+    };
+    let client_ca = items
+        .client_ca
+        .as_ref()
+        .map(|item| read_client_ca(item, trust));
+    let read: Vec<_> = certificates
+        .list()
+        .iter()
+        .map(|entry| read_certificate(entry, trust))
+        .collect();
+    let read: Vec<Certificate<'_>> = read.into_iter().collect::<Option<_>>()?;
+    if read.is_empty() {
         return None;
     }
-    let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
     let sni = sni?;
-    for (entry, certificate) in entries.iter().zip(&certificates) {
-        if certificate.names.is_empty() && sni == SniPolicy::Strict {
+    let report = certificates.report();
+    for certificate in &read {
+        if certificate.certified.names.is_empty() && sni == SniPolicy::Strict {
             let message =
                 "this certificate has no DNS name, so under sni = \"strict\" no client gets it";
-            entry.report().warning(entry.at, message);
+            report.warning(certificate.at, message);
+        }
+        if certificate.client_ca.is_some() && sni == SniPolicy::Any {
+            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": else its host could be asked for under another name";
+            report.error(certificate.at, message);
         }
     }
-    Some(ListenerKind::Tls { certificates, sni })
+    check_agreement(&read, report);
+    let settings = TlsSettings {
+        policy: policy?,
+        client_ca: match client_ca {
+            Some(client_ca) => Some(Arc::new(client_ca?)),
+            None => None,
+        },
+        certificate_client_ca: read.iter().map(|c| c.client_ca.clone()).collect(),
+    };
+    Some(ListenerKind::Tls {
+        certificates: read.into_iter().map(|c| c.certified).collect(),
+        sni,
+        settings,
+    })
+}
+
+/// Certificates that stand side by side for a name ask for the same clients.
+fn check_agreement(read: &[Certificate<'_>], report: &Report) {
+    let digest = |certificate: &Certificate<'_>| certificate.client_ca.as_ref().map(|ca| ca.digest);
+    let mut known: HashMap<&str, &Certificate<'_>> = HashMap::new();
+    for certificate in read {
+        for name in &certificate.certified.names {
+            let first = *known.entry(name).or_insert(certificate);
+            if digest(first) != digest(certificate) {
+                let message = format!(
+                    "\"{name}\" has another \"client_ca\" in the certificate at {}",
+                    first.at.text()
+                );
+                report.error(certificate.at, message);
+                break;
+            }
+        }
+    }
+}
+
+/// `{ chain = "...", key = "...", ocsp = "...", client_ca = { ... } }`
+fn read_certificate<'s>(
+    item: &Item<'s, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<Certificate<'s>> {
+    let section = item.section("a certificate")?;
+    let certified = read_pair(&section);
+    let ocsp = section.item("ocsp").map(|item| item.string());
+    let client_ca = section.item("client_ca");
+    let client_ca = client_ca.map(|item| read_client_ca(&item, trust));
+    section.finish();
+    let mut certified = certified?;
+    if let Some(file) = ocsp {
+        let file = file?;
+        let mut findings = Vec::new();
+        let taken = certified.load_ocsp(&file.at.resolve(file.value), &mut findings);
+        for finding in findings {
+            tell(section.report, file.at, finding);
+        }
+        if !taken {
+            return None;
+        }
+    }
+    Some(Certificate {
+        at: item.at,
+        certified: Arc::new(certified),
+        client_ca: match client_ca {
+            Some(client_ca) => Some(Arc::new(client_ca?)),
+            None => None,
+        },
+    })
+}
+
+/// `{ trust = "NAME", mode = "optional" | "required", crl = ["FILE"] }`
+fn read_client_ca(item: &Item<'_, '_>, trust: &mut Names<'_, TrustBundle>) -> Option<ClientCa> {
+    let section = item.section("\"client_ca\"")?;
+    let bundle = section.required("trust", "trust = the name of a [trust.NAME] table");
+    let bundle = bundle.and_then(|item| trust.lookup(&item, section.report));
+    let mode = match section.item("mode") {
+        Some(item) => item.choice(&[
+            ("optional", ClientCertificateMode::Optional),
+            ("required", ClientCertificateMode::Required),
+        ]),
+        None => Some(ClientCertificateMode::Required),
+    };
+    let lists = section.item("crl").map(|item| item.strings());
+    let lists = lists.unwrap_or_default();
+    section.finish();
+    let files = lists.iter().map(|f| f.at.resolve(f.value)).collect();
+    let mut findings = Vec::new();
+    let client_ca = ClientCa::load(bundle?, mode?, files, &mut findings);
+    for (index, finding) in findings {
+        let at = lists.get(index).map_or(item.at, |file| file.at);
+        tell(section.report, at, finding);
+    }
+    client_ca
 }
 
 fn read_limits(listener: &Section<'_, '_>, item: &Item<'_, '_>) -> Option<ListenerLimits> {

@@ -35,7 +35,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let mut trust = upstreams::read_trust(document);
     let mut upstreams = upstreams::read_upstreams(document, &mut trust);
     let mut policies = policies::read(document);
-    let mut listeners = listeners::read(document);
+    let mut listeners = listeners::read(document, &mut trust);
     let routes = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
     let log = read_log(document);
     let body_memory = read_limits(document);

@@ -144,9 +144,15 @@ fn parse_server_name(text: &str) -> Result<String, String> {
 /// `{ chain = "...", key = "..." }`
 pub(super) fn read_certified_key(item: &Item<'_, '_>) -> Option<CertifiedKey> {
     let section = item.section("a certificate")?;
+    let certified = read_pair(&section);
+    section.finish();
+    certified
+}
+
+/// Leaves the section's other keys to the caller.
+pub(super) fn read_pair(section: &Section<'_, '_>) -> Option<CertifiedKey> {
     let chain = section.required("chain", "chain = \"FILE\", PEM, the leaf first");
     let key = section.required("key", "key = \"FILE\", PEM");
-    section.finish();
     let (chain, key) = (chain.and_then(|i| i.string()), key.and_then(|i| i.string()));
     let (chain, key) = (chain?, key?);
     let mut findings = Vec::new();
@@ -157,7 +163,7 @@ pub(super) fn read_certified_key(item: &Item<'_, '_>) -> Option<CertifiedKey> {
     );
     for finding in findings {
         let at = match finding.part {
-            Part::Chain => chain.at,
+            Part::Chain | Part::Ocsp => chain.at,
             Part::Key => key.at,
         };
         tell(section.report, at, finding);
@@ -165,7 +171,7 @@ pub(super) fn read_certified_key(item: &Item<'_, '_>) -> Option<CertifiedKey> {
     certified
 }
 
-fn tell(report: &Report, at: At<'_>, finding: Finding) {
+pub(super) fn tell(report: &Report, at: At<'_>, finding: Finding) {
     let diagnostic = match finding.severity {
         Severity::Error => Diagnostic::error(at.location(), finding.message),
         Severity::Warning => Diagnostic::warning(at.location(), finding.message),

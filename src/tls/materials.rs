@@ -27,6 +27,8 @@ pub enum Part {
     /// The chain of a certified key, or the file of a bundle.
     Chain,
     Key,
+    /// The OCSP response of a certified key.
+    Ocsp,
 }
 
 impl CertifiedKey {
@@ -46,6 +48,22 @@ impl CertifiedKey {
             findings.extend(readable_by_others(key));
         }
         Self::assemble(chain?, parsed?, findings)
+    }
+
+    /// Reads the leaf's OCSP response, DER, to be stapled. False where the file is none; why is in
+    /// `findings`.
+    pub fn load_ocsp(&mut self, file: &Path, findings: &mut Vec<Finding>) -> bool {
+        let Some(found) = super::stapling::load(file, &self.chain, findings) else {
+            return false;
+        };
+        if let Some(response) = &found {
+            let mut sha = Sha256::new();
+            sha.update(&self.digest);
+            sha.update(response);
+            self.digest = sha.finish();
+        }
+        self.ocsp = found;
+        true
     }
 
     /// Like [`CertifiedKey::load`], from memory, without warnings.
@@ -87,6 +105,7 @@ impl CertifiedKey {
             key,
             names,
             digest,
+            ocsp: None,
         })
     }
 }
@@ -121,7 +140,7 @@ impl TrustBundle {
 }
 
 impl Finding {
-    fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
+    pub(super) fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
         Self {
             severity: Severity::Error,
             part,
@@ -130,7 +149,7 @@ impl Finding {
         }
     }
 
-    fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
+    pub(super) fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
         Self {
             severity: Severity::Warning,
             ..Self::error(part, message, help)

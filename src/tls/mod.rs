@@ -1,6 +1,7 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
 pub mod acceptor;
+mod client_ca;
 mod facts;
 mod group;
 pub mod inventory;
@@ -8,10 +9,12 @@ pub mod issue;
 mod materials;
 pub mod reason;
 mod resolver;
+mod stapling;
 
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
+pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
 pub use facts::CertificateFacts;
 pub use group::group_text;
 pub use inventory::{Entry, inventory};
@@ -32,6 +35,8 @@ pub struct CertifiedKey {
     pub names: Vec<String>,
     /// SHA-256 over chain and key, for pool keys and change detection.
     pub digest: [u8; 32],
+    /// An OCSP response for the leaf, DER.
+    pub ocsp: Option<Vec<u8>>,
 }
 
 /// The CAs that an upstream may be signed by, and no others.

@@ -29,6 +29,8 @@ pub struct Front {
 pub struct Setup {
     /// Of the listener `public`; 0 is any.
     pub port: u16,
+    /// Of the listener `public`: further entries of its certificates, each with a comma.
+    pub certificates: String,
     /// Of the listener `public`.
     pub listener: String,
     /// Of the policy `default`, without `mode`.
@@ -71,6 +73,15 @@ impl Setup {
         }
     }
 
+    /// A folder of its own with everything that is needed to run it.
+    pub fn write(&self, rules: &str) -> PathBuf {
+        let folder = temporary();
+        pki::write(&folder);
+        std::fs::write(folder.join("rules.conf"), rules).unwrap();
+        std::fs::write(folder.join("drawbridge.toml"), self.text()).unwrap();
+        folder
+    }
+
     fn text(&self) -> String {
         let or = |text: &str, default: &'static str| match text {
             "" => default.to_owned(),
@@ -82,7 +93,7 @@ impl Setup {
 shutdown_timeout = "5s"
 [listeners.public]
 bind = ["127.0.0.1:{port}"]
-certificates = [{{ chain = "front.pem", key = "front.key" }}]
+certificates = [{{ chain = "front.pem", key = "front.key" }}{certificates}]
 {listener}
 [log]
 access = "access.log"
@@ -106,6 +117,7 @@ policy = "default"
 {more}
 "#,
             port = self.port,
+            certificates = self.certificates,
             listener = self.listener,
             servers = servers.join(", "),
             tls = or(
@@ -130,12 +142,13 @@ impl Front {
     }
 
     pub async fn start_with(setup: &Setup, rules: &str) -> Self {
+        Self::start_in(setup.write(rules)).await
+    }
+
+    /// From what is in this folder.
+    pub async fn start_in(folder: PathBuf) -> Self {
         capture_logs();
-        let folder = temporary();
-        pki::write(&folder);
-        std::fs::write(folder.join("rules.conf"), rules).unwrap();
         let file = folder.join("drawbridge.toml");
-        std::fs::write(&file, setup.text()).unwrap();
         let loaded = config::load(&file).unwrap_or_else(|found| {
             let found: Vec<String> = found.iter().map(|d| d.render(false)).collect();
             panic!("{}", found.join("\n"));

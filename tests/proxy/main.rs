@@ -2,9 +2,12 @@
 #![cfg(feature = "front")]
 
 mod bodies;
+mod certs;
 mod client;
+mod doctor;
 mod front;
 mod limits;
+mod mtls;
 mod paths;
 mod pki;
 mod requests;
@@ -13,4 +16,5 @@ mod smuggling;
 mod streams;
 mod tls_in;
 mod tls_out;
+mod tls_policy;
 mod upstream;

@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    let ends = entries.iter().any(|e| e.certificate.days_left < 1);
+    let ends = entries.iter().any(|e| matches!(e.warning, Some(0 | 1)));
     match ends || !refused.is_empty() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
