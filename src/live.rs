@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// Counts up with every snapshot of this process.
     pub generation: u64,
     /// By name; only TLS listeners have one.
-    acceptors: BTreeMap<String, SslAcceptor>,
+    acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
     pools: BTreeMap<String, Arc<Pool>>,
 }
 
@@ -49,18 +49,8 @@ impl Snapshot {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         let mut acceptors = BTreeMap::new();
         for listener in &config.listeners {
-            if let ListenerKind::Tls {
-                certificates,
-                sni,
-                settings,
-            } = &listener.kind
-            {
-                let made = acceptor(&listener.name, certificates, *sni, settings);
-                let made = made.map_err(|source| SnapshotError {
-                    what: format!("listener {}", listener.name),
-                    source,
-                })?;
-                acceptors.insert(listener.name.clone(), made);
+            if let Some(made) = accept(listener)? {
+                acceptors.insert(listener.name.clone(), ArcSwap::from_pointee(made));
             }
         }
         let pools = config
@@ -82,14 +72,46 @@ impl Snapshot {
     }
 
     #[must_use]
-    pub fn acceptor(&self, listener: &str) -> Option<&SslAcceptor> {
-        self.acceptors.get(listener)
+    pub fn acceptor(&self, listener: &str) -> Option<Arc<SslAcceptor>> {
+        Some(self.acceptors.get(listener)?.load_full())
+    }
+
+    /// Makes the acceptors anew, and with them the keys that seal session tickets: what was recorded
+    /// cannot be opened with a key that is stolen later.
+    ///
+    /// # Errors
+    /// OpenSSL does not take what it took before; that acceptor stays.
+    pub fn rotate_tickets(&self) -> Result<(), SnapshotError> {
+        for listener in &self.config.listeners {
+            if let (Some(slot), Some(made)) =
+                (self.acceptors.get(&listener.name), accept(listener)?)
+            {
+                slot.store(Arc::new(made));
+            }
+        }
+        Ok(())
     }
 
     #[must_use]
     pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.pools.get(upstream)
     }
+}
+
+fn accept(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
+    let ListenerKind::Tls {
+        certificates,
+        sni,
+        settings,
+    } = &listener.kind
+    else {
+        return Ok(None);
+    };
+    let made = acceptor(&listener.name, certificates, *sni, settings);
+    made.map(Some).map_err(|source| SnapshotError {
+        what: format!("listener {}", listener.name),
+        source,
+    })
 }
 
 /// The current snapshot.
@@ -110,5 +132,41 @@ impl Live {
     /// From now on `next` counts for new requests.
     pub fn swap(&self, next: Snapshot) {
         self.0.store(Arc::new(next));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::tls::issue::{Authority, LeafOptions};
+
+    #[test]
+    fn rotated_tickets_are_of_another_acceptor() {
+        const TEXT: &str = r#"
+            [listeners.public]
+            bind = ["127.0.0.1:1"]
+            certificates = [{ chain = "a.pem", key = "a.key" }]
+        "#;
+        let name = format!("drawbridge-live-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let root = Authority::new("Root", 90).unwrap();
+        let leaf = root.leaf(&["a.test"], &LeafOptions::default()).unwrap();
+        leaf.write(&folder.join("a.pem"), &folder.join("a.key"))
+            .unwrap();
+        let file = folder.join("drawbridge.toml");
+        std::fs::write(&file, TEXT).unwrap();
+        let loaded = config::load(&file);
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        let snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
+        let before = snapshot.acceptor("public").unwrap();
+        let same = snapshot.acceptor("public").unwrap();
+        assert!(Arc::ptr_eq(&before, &same));
+        snapshot.rotate_tickets().unwrap();
+        let after = snapshot.acceptor("public").unwrap();
+        assert!(!Arc::ptr_eq(&before, &after));
+        assert!(snapshot.acceptor("other").is_none());
     }
 }

@@ -117,7 +117,7 @@ pub async fn serve_tls(
     // Small answers leave at once; an error here is a connection that is gone.
     let _ = tcp.set_nodelay(true);
     let io = pingora::protocols::l4::stream::Stream::from(tcp);
-    let shaken = timeout(listener.limits.handshake_timeout, handshake(acceptor, io)).await;
+    let shaken = timeout(listener.limits.handshake_timeout, handshake(&acceptor, io)).await;
     let Ok(Ok(tls)) = shaken else {
         front.metrics.tls_handshake_failures.count();
         if let Ok(Err(error)) = shaken {

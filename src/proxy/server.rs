@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::admission::{Admission, Budget};
 use super::connection::Open;
 use super::forward::Forward;
-use super::{connection, redirect};
+use super::{connection, expiry, redirect};
 use crate::config::{Config, Listener, ListenerKind};
 use crate::live::{Live, Snapshot, SnapshotError};
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
@@ -152,6 +152,7 @@ pub async fn serve(
         tokio::spawn(door.accept(socket));
     }
     drop(alive);
+    tokio::spawn(expiry::watch(Arc::clone(&front)));
     ready(&bound, &front.metrics);
 
     shutdown.await;

@@ -31,6 +31,28 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// In the order of their indexes.
+    pub const ALL: [Self; 18] = [
+        Self::Dns,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Handshake,
+        Self::Untrusted,
+        Self::NameMismatch,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WeakCertificate,
+        Self::ClientCertificate,
+        Self::TlsVersion,
+        Self::Protocol,
+        Self::Closed,
+        Self::Internal,
+        Self::MissingIntermediate,
+        Self::CommonNameOnly,
+        Self::AddressOnly,
+    ];
+
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -195,4 +217,19 @@ pub fn classify(error: &Error) -> Failure {
 fn asks_for_client_certificate(error: &Error) -> bool {
     let text = error.to_string();
     text.contains("certificate required") || text.contains("alert number 116")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_have_their_indexes_and_codes_of_their_own() {
+        let mut codes = std::collections::HashSet::new();
+        for (index, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, index, "{cause:?}");
+            assert!(codes.insert(cause.code()), "{cause:?}");
+        }
+        assert_eq!(Cause::ALL.last(), Some(&Cause::AddressOnly));
+    }
 }

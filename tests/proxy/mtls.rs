@@ -190,10 +190,13 @@ async fn revoked_clients_are_refused() {
 }
 
 fn problems(folder: &Path) -> String {
-    match config::load(&folder.join("drawbridge.toml")) {
-        Ok(loaded) => loaded.warnings.iter().map(|d| d.render(false)).collect(),
-        Err(found) => found.iter().map(|d| d.render(false)).collect(),
-    }
+    let found = match config::load(&folder.join("drawbridge.toml")) {
+        Ok(loaded) => loaded.warnings,
+        Err(found) => found,
+    };
+    // Every configuration of the tests has a listener on any port.
+    let found = found.iter().filter(|d| !d.message.starts_with("port 0"));
+    found.map(|d| d.render(false)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
