@@ -8,7 +8,7 @@ use openssl::ssl::SslRef;
 const HYBRID: &str = "X25519MLKEM768";
 
 /// `X25519MLKEM768`, `X25519`, `P-256`, `P-384`; None where the handshake had no key exchange of
-/// its own or a group that is not ours.
+/// its own, and on the server's side of TLS 1.2, where OpenSSL has forgotten it by then.
 #[must_use]
 pub fn group_text(ssl: &SslRef) -> Option<String> {
     match ssl.peer_tmp_key() {
