@@ -206,7 +206,7 @@ impl RuleSet {
     }
 
     /// A template as it was written.
-    fn show(&self, template: &super::macros::Template) -> String {
+    pub(super) fn show(&self, template: &super::macros::Template) -> String {
         use super::macros::{Macro, Part, Template};
         let literal =
             |slice: &Slice| String::from_utf8_lossy(self.literals.at(*slice)).into_owned();

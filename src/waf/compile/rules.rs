@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::seclang::{ActionSyntax, OperatorSyntax, Span};
 use crate::waf::macros::Template;
 use crate::waf::operators::{CompileContext, Operator};
-use crate::waf::rule::{About, Change, Disruptive, Effect, Flow, Link, Place, Rule, Test};
+use crate::waf::rule::{About, Disruptive, Flow, Link, Rule, Test};
 use crate::waf::settings::Settings;
 use crate::waf::variables::Slice;
 
@@ -29,7 +29,6 @@ pub(in crate::waf) struct Compiled {
     pub initial: Vec<(u32, Slice)>,
     pub engine_said: Option<(crate::waf::EngineMode, Span)>,
     pub body_access_said: Option<bool>,
-    pub limit_said: bool,
 }
 
 /// Which exclusions touch a rule, for `rules list`.
@@ -86,7 +85,6 @@ pub(super) fn compile(
         initial,
         engine_said: said.engine,
         body_access_said: said.request_body_access.map(|s| s.0),
-        limit_said: said.request_body_limit.is_some(),
     }
 }
 
@@ -364,6 +362,8 @@ fn arrange(
 ) -> [Vec<u32>; 5] {
     let mut phases: [Vec<u32>; 5] = Default::default();
     let mut markers: HashMap<&str, Vec<[u32; 5]>> = HashMap::new();
+    // Of each draft: its phase and the place right after it.
+    let mut after = vec![(0, 0); program.drafts.len()];
     let length = |list: &Vec<u32>| u32::try_from(list.len()).unwrap_or(u32::MAX);
     for item in &program.order {
         match item {
@@ -372,11 +372,12 @@ fn arrange(
                 markers.entry(name.as_str()).or_default().push(place);
             }
             Item::Rule(draft) => {
-                let Some(index) = indexes[*draft] else {
-                    continue;
-                };
-                let phase = rules[index].phase as usize - 1;
-                phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
+                let phase = program.drafts[*draft].phase as usize - 1;
+                if let Some(index) = indexes[*draft] {
+                    phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+                // Where a rule was, skipAfter still finds its id.
+                after[*draft] = (phase, length(&phases[phase]));
             }
         }
     }
@@ -406,9 +407,8 @@ fn arrange(
                     let by_id = || {
                         let id = name.parse::<u64>().ok()?;
                         let draft = program.drafts.iter().position(|d| d.id == id)?;
-                        let wanted = u32::try_from(indexes[draft]?).ok()?;
-                        let at = u32::try_from(list.iter().position(|&i| i == wanted)?).ok()?;
-                        (at > position).then_some(at + 1)
+                        let (of_phase, at) = after[draft];
+                        (of_phase == phase && at > position + 1).then_some(at)
                     };
                     Flow::Jump(marker.or_else(by_id).unwrap_or_else(|| length(list)))
                 }
@@ -416,15 +416,4 @@ fn arrange(
         }
     }
     phases
-}
-
-/// Whether an effect only writes a `TX` variable that is known at load.
-pub(in crate::waf) fn writes_slot(effect: &Effect) -> Option<u32> {
-    match effect {
-        Effect::SetVariable {
-            place: Place::Slot(slot),
-            change: Change::Set(_) | Change::Add(_) | Change::Subtract(_) | Change::Remove,
-        } => Some(*slot),
-        _ => None,
-    }
 }

@@ -1,6 +1,7 @@
 //! What a value's row was, for values that come again: header values, cookie and argument names, common words.
 //!
-//! One cache a thread, of a fixed size. Its hash is keyed and the whole key is compared.
+//! One cache a thread, of a fixed size: a value has one slot, and a newcomer takes it. So values made to collide
+//! only lose the cache's help. The whole key is compared.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -22,7 +23,7 @@ pub(in crate::waf) struct Key<'v> {
 
 #[derive(Debug)]
 pub(in crate::waf) struct Cache {
-    hasher: RandomState,
+    seed: u64,
     slots: Vec<Option<Entry>>,
 }
 
@@ -37,18 +38,45 @@ struct Entry {
 impl Default for Cache {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
+            seed: RandomState::new().hash_one(0_u8),
             slots: (0..SLOTS).map(|_| None).collect(),
         }
     }
 }
 
+/// Multiplies and folds the two halves of the product.
+fn mix(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
+    // The two halves.
+    #[allow(clippy::cast_possible_truncation)]
+    let folded = product as u64 ^ (product >> 64) as u64;
+    folded
+}
+
 impl Cache {
     pub(in crate::waf) fn slot(&self, key: &Key<'_>) -> usize {
-        // The mask keeps the low bits only.
+        // The mask keeps 12 bits.
         #[allow(clippy::cast_possible_truncation)]
-        let slot = self.hasher.hash_one(key) as usize & (SLOTS - 1);
+        let slot = (self.hash(key) >> 32) as usize & (SLOTS - 1);
         slot
+    }
+
+    fn hash(&self, key: &Key<'_>) -> u64 {
+        let start = self.seed ^ key.filter.rotate_left(32) ^ u64::from(key.class);
+        let mut words = key.value.chunks_exact(8);
+        let mut hash = mix(start, key.value.len() as u64);
+        for word in &mut words {
+            // Chunks of exactly 8.
+            hash = mix(
+                hash,
+                u64::from_le_bytes(word.try_into().unwrap_or_default()),
+            );
+        }
+        let rest = words
+            .remainder()
+            .iter()
+            .fold(0, |rest, &b| rest << 8 | u64::from(b));
+        mix(hash, rest)
     }
 
     pub(in crate::waf) fn find(&self, slot: usize, key: &Key<'_>) -> Option<&Row> {

@@ -1,7 +1,7 @@
 //! The request's body: limits, decoding, and the processor that fills the variables.
 
 use super::request::Item;
-use super::{EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
+use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::audit::{self, mask};
 use crate::waf::body::{BodyError, content_coding, json, multipart, xml};
 use crate::waf::rule::{AuditEngine, Processor};
@@ -121,9 +121,14 @@ impl Transaction {
             None => {}
         }
         self.keep_excerpt(body);
+        self.judge_arguments();
+    }
+
+    /// More arguments than the limit, in the query or the body, are an error of the body, as in ModSecurity v2.
+    pub(super) fn judge_arguments(&mut self) {
         if self.request.too_many_arguments && self.request.body.error.is_none() {
             self.body_error(&BodyError {
-                message: "more arguments than SecArgumentsLimit".to_owned(),
+                message: "SecArgumentsLimit exceeded".to_owned(),
                 offset: 0,
             });
         }
@@ -230,10 +235,10 @@ impl Transaction {
     /// Where inspection stopped short and no rule decided, the policy's written choice applies.
     pub(super) fn judge_inspection(&mut self) -> Option<Interruption> {
         let reason = self.request.body.reason.as_ref()?;
-        if self.engine != EngineMode::On
-            || !self.rules.block_uninspected
-            || !self.controls.request_body_access
-        {
+        let skipped_on_purpose = !self.controls.request_body_access
+            && !self.request.too_many_arguments
+            || self.allowed != Allowed::Nothing;
+        if self.engine != EngineMode::On || !self.rules.block_uninspected || skipped_on_purpose {
             return None;
         }
         // A limit action in the rules wins where it speaks.

@@ -82,6 +82,7 @@ impl Transaction {
             self.unrecorded += 1;
             return;
         }
+        self.mark_matched();
         if let Some((value, _)) = matched {
             self.trace_found(rules, rule, value.text);
         }

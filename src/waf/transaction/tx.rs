@@ -102,6 +102,11 @@ impl TxStore {
             .filter(|(_, entry)| *entry != Entry::Unset)
     }
 
+    /// Names made at run time, in the order they were made.
+    pub(super) fn dynamic_names(&self) -> impl Iterator<Item = Name> + use<> {
+        (0..u32::try_from(self.dynamic.len()).unwrap_or(u32::MAX)).map(Name::Dynamic)
+    }
+
     /// A name as it was first written.
     pub(super) fn name_text(&self, name: Name, rules: &RuleSet) -> Slice {
         match name {
