@@ -12,6 +12,7 @@ pub mod certs;
 pub mod check;
 pub mod demo;
 pub mod doctor;
+pub mod front;
 mod offline;
 pub mod rules;
 pub mod run;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Built, Certificates, Inputs};
 use crate::route::{Claim, RouteTable};
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use crate::waf::RuleSet;
@@ -15,6 +16,14 @@ use crate::waf::RuleSet;
 /// Everything one front door runs from.
 #[derive(Debug)]
 pub struct Config {
+    /// The main file.
+    pub source: PathBuf,
+    /// Every file that was read.
+    pub inputs: Inputs,
+    /// Every chain and key, by its files.
+    pub certificates: Certificates,
+    /// Every rule set, with what it was made of.
+    pub rule_sets: Vec<Arc<Built>>,
     pub listeners: Vec<Arc<Listener>>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
@@ -22,10 +31,75 @@ pub struct Config {
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
     pub log: Log,
+    /// Where the loopback API answers; nowhere if None.
+    pub admin: Option<Admin>,
     /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
     pub body_memory: usize,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_timeout: Duration,
+}
+
+/// The loopback API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub address: AdminAddress,
+    /// There is one wherever `address` is a TCP address.
+    pub token: Option<Token>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// Only the socket's owner may connect.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A secret that is never shown.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+
+    /// Takes as long wherever the two differ.
+    #[must_use]
+    pub fn is(&self, given: &[u8]) -> bool {
+        let own = openssl::sha::sha256(self.0.as_bytes());
+        openssl::memcmp::eq(&own, &openssl::sha::sha256(given))
+    }
+
+    /// For the one who must send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.0.as_bytes())
+    }
+}
+
+impl Eq for Token {}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(...)")
+    }
 }
 
 #[derive(Debug)]
@@ -74,7 +148,7 @@ impl TlsSettings {
         self.client_cas().map(|ca| ca.digest).collect()
     }
 
-    fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
+    pub(super) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
         let own = self.certificate_client_ca.iter().flatten();
         self.client_ca.iter().chain(own)
     }
@@ -115,7 +189,7 @@ pub struct ListenerLimits {
     pub h2_streams: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     /// At least one; names are resolved when dialled.
@@ -136,7 +210,7 @@ pub struct Server {
     pub port: u16,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Sent as SNI and matched against the certificate; never empty.
     pub server_name: String,

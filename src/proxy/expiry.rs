@@ -16,17 +16,12 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 /// Looks between two rotations of the tickets' keys.
 const ROTATION: u32 = 12;
 
-/// Looks again and again, until the front door closes.
+/// Looks again and again, until it is dropped.
 pub async fn watch(front: Arc<Front>) {
-    let mut closing = front.closing.clone();
     let mut warned = Warned::default();
     let mut wait = FIRST;
     for look in 1_u32.. {
-        tokio::select! {
-            // An error says that the sender is gone, which is a shutdown too.
-            _ = closing.changed() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
+        tokio::time::sleep(wait).await;
         wait = EVERY;
         let snapshot = front.live.pin();
         let presented = dial(&snapshot).await;

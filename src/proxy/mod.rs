@@ -13,6 +13,7 @@
 mod admission;
 mod body;
 mod connection;
+mod doors;
 mod exchange;
 mod expiry;
 mod forward;
@@ -22,6 +23,7 @@ mod outgoing;
 mod received;
 mod redirect;
 mod refusal;
+mod reloader;
 mod replay;
 mod server;
 

@@ -50,20 +50,21 @@ impl CertifiedKey {
         Self::assemble(chain?, parsed?, findings)
     }
 
-    /// Reads the leaf's OCSP response, DER, to be stapled. False where the file is none; why is in
-    /// `findings`.
-    pub fn load_ocsp(&mut self, file: &Path, findings: &mut Vec<Finding>) -> bool {
-        let Some(found) = super::stapling::load(file, &self.chain, findings) else {
-            return false;
-        };
-        if let Some(response) = &found {
-            let mut sha = Sha256::new();
-            sha.update(&self.digest);
-            sha.update(response);
-            self.digest = sha.finish();
-        }
-        self.ocsp = found;
-        true
+    /// The same with the leaf's OCSP response, DER, to be stapled. None where the file is none; why
+    /// is in `findings`.
+    #[must_use]
+    pub fn with_ocsp(&self, file: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
+        let ocsp = super::stapling::load(file, &self.chain, findings)?;
+        let mut sha = Sha256::new();
+        sha.update(&self.digest);
+        sha.update(ocsp.as_deref().unwrap_or_default());
+        Some(Self {
+            chain: self.chain.clone(),
+            key: self.key.clone(),
+            names: self.names.clone(),
+            digest: sha.finish(),
+            ocsp,
+        })
     }
 
     /// Like [`CertifiedKey::load`], from memory, without warnings.

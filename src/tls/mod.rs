@@ -8,6 +8,7 @@ pub mod inventory;
 pub mod issue;
 mod materials;
 pub mod reason;
+pub mod rehearsal;
 mod resolver;
 mod stapling;
 
@@ -38,6 +39,34 @@ pub struct CertifiedKey {
     /// An OCSP response for the leaf, DER.
     pub ocsp: Option<Vec<u8>>,
 }
+
+impl CertifiedKey {
+    /// Whether it answers for this name, which may itself be a wildcard.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        let wildcard = |own: &str| match (own.strip_prefix("*."), name.split_once('.')) {
+            (Some(own), Some((label, rest))) => !label.is_empty() && own == rest,
+            _ => false,
+        };
+        self.names.iter().any(|own| own == name || wildcard(own))
+    }
+}
+
+impl PartialEq for CertifiedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for CertifiedKey {}
+
+impl PartialEq for TrustBundle {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.digest == other.digest
+    }
+}
+
+impl Eq for TrustBundle {}
 
 /// The CAs that an upstream may be signed by, and no others.
 #[derive(Debug)]
