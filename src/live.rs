@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// Counts up with every snapshot of this process.
     pub generation: u64,
     /// By name; only TLS listeners have one.
-    acceptors: BTreeMap<String, SslAcceptor>,
+    acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
     pools: BTreeMap<String, Arc<Pool>>,
 }
 
@@ -45,7 +45,7 @@ impl Snapshot {
         let mut acceptors = BTreeMap::new();
         for listener in &config.listeners {
             if let Some(made) = accept_for(listener)? {
-                acceptors.insert(listener.name.clone(), made);
+                acceptors.insert(listener.name.clone(), ArcSwap::from_pointee(made));
             }
         }
         let pools = pools(&config, None);
@@ -67,7 +67,7 @@ impl Snapshot {
             let name = listener.name.clone();
             match accept_for(listener) {
                 Ok(Some(made)) => {
-                    acceptors.insert(name, made);
+                    acceptors.insert(name, ArcSwap::from_pointee(made));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -77,7 +77,7 @@ impl Snapshot {
                         return Err(error);
                     };
                     *listener = Arc::clone(old);
-                    acceptors.insert(name, acceptor.clone());
+                    acceptors.insert(name, ArcSwap::new(acceptor));
                     refused.push(error);
                 }
             }
@@ -88,7 +88,7 @@ impl Snapshot {
 
     fn assemble(
         config: Config,
-        acceptors: BTreeMap<String, SslAcceptor>,
+        acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
         pools: BTreeMap<String, Arc<Pool>>,
     ) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -106,8 +106,24 @@ impl Snapshot {
     }
 
     #[must_use]
-    pub fn acceptor(&self, listener: &str) -> Option<&SslAcceptor> {
-        self.acceptors.get(listener)
+    pub fn acceptor(&self, listener: &str) -> Option<Arc<SslAcceptor>> {
+        Some(self.acceptors.get(listener)?.load_full())
+    }
+
+    /// Makes the acceptors anew, and with them the keys that seal session tickets: what was recorded
+    /// cannot be opened with a key that is stolen later.
+    ///
+    /// # Errors
+    /// OpenSSL does not take what it took before; that acceptor stays.
+    pub fn rotate_tickets(&self) -> Result<(), SnapshotError> {
+        for listener in &self.config.listeners {
+            if let (Some(slot), Some(made)) =
+                (self.acceptors.get(&listener.name), accept_for(listener)?)
+            {
+                slot.store(Arc::new(made));
+            }
+        }
+        Ok(())
     }
 
     #[must_use]
@@ -118,14 +134,19 @@ impl Snapshot {
 
 /// None for a listener without TLS.
 fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
-    let ListenerKind::Tls { certificates, sni } = &listener.kind else {
+    let ListenerKind::Tls {
+        certificates,
+        sni,
+        settings,
+    } = &listener.kind
+    else {
         return Ok(None);
     };
     let fail = |why| SnapshotError {
         what: format!("listener {}", listener.name),
         why,
     };
-    let made = acceptor(&listener.name, certificates, *sni)
+    let made = acceptor(&listener.name, certificates, *sni, settings)
         .map_err(|error| fail(format!("OpenSSL does not take it: {error}")))?;
     rehearsal::handshakes(&made, certificates).map_err(fail)?;
     Ok(Some(made))
@@ -163,5 +184,41 @@ impl Live {
     /// From now on `next` counts for new requests.
     pub fn swap(&self, next: Snapshot) {
         self.0.store(Arc::new(next));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::tls::issue::{Authority, LeafOptions};
+
+    #[test]
+    fn rotated_tickets_are_of_another_acceptor() {
+        const TEXT: &str = r#"
+            [listeners.public]
+            bind = ["127.0.0.1:1"]
+            certificates = [{ chain = "a.pem", key = "a.key" }]
+        "#;
+        let name = format!("drawbridge-live-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let root = Authority::new("Root", 90).unwrap();
+        let leaf = root.leaf(&["a.test"], &LeafOptions::default()).unwrap();
+        leaf.write(&folder.join("a.pem"), &folder.join("a.key"))
+            .unwrap();
+        let file = folder.join("drawbridge.toml");
+        std::fs::write(&file, TEXT).unwrap();
+        let loaded = config::load(&file);
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        let snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
+        let before = snapshot.acceptor("public").unwrap();
+        let same = snapshot.acceptor("public").unwrap();
+        assert!(Arc::ptr_eq(&before, &same));
+        snapshot.rotate_tickets().unwrap();
+        let after = snapshot.acceptor("public").unwrap();
+        assert!(!Arc::ptr_eq(&before, &after));
+        assert!(snapshot.acceptor("other").is_none());
     }
 }

@@ -60,7 +60,10 @@ fn the_sample_loads_as_it_stands() {
         panic!("not a redirect");
     };
     assert_eq!((listener.as_str(), *port), ("public", 8443));
-    let ListenerKind::Tls { certificates, sni } = &config.listeners[1].kind else {
+    let ListenerKind::Tls {
+        certificates, sni, ..
+    } = &config.listeners[1].kind
+    else {
         panic!("no TLS");
     };
     assert_eq!(*sni, SniPolicy::Strict);

@@ -10,6 +10,7 @@ use crate::config::{ListenerKind, Policy, PolicyMode};
 use crate::live::Live;
 use crate::reload::{Outcome, Reloads, Trigger};
 use crate::telemetry::{Metrics, rfc3339};
+use crate::tls::inventory::inventory;
 use crate::upstream::Cause;
 
 /// What the answers are made of.
@@ -242,6 +243,16 @@ fn collect(health: &Health, text: &mut Exposition) {
     for cause in Cause::ALL {
         let count = metrics.upstream_failures.value(cause as usize);
         text.sample(&[("reason", cause.code())], count);
+    }
+    text.family(
+        "certificate_not_after_timestamp_seconds",
+        Gauge,
+        "When a certificate ends, in seconds since 1970.",
+    );
+    let own = inventory(&health.live.pin().config);
+    for entry in own.iter().chain(metrics.presented.load().iter()) {
+        let labels = [("kind", entry.kind.label()), ("name", entry.name.as_str())];
+        text.sample(&labels, entry.certificate.not_after_timestamp);
     }
     let last = health.reloads.last();
     let (attempts, failures) = health.reloads.counts();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Built, Certificates, Inputs};
 use crate::route::{Claim, RouteTable};
-use crate::tls::{CertifiedKey, TrustBundle};
+use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use crate::waf::RuleSet;
 
 /// Everything one front door runs from.
@@ -118,9 +118,50 @@ pub enum ListenerKind {
         /// At least one; the first answers where `sni` is [`SniPolicy::Any`] and no name fits.
         certificates: Vec<Arc<CertifiedKey>>,
         sni: SniPolicy,
+        settings: TlsSettings,
     },
     /// Plain HTTP that answers 308 to this port of the named listener, and 404 for hosts no route of it names.
     Redirect { listener: String, port: u16 },
+}
+
+/// How a listener shakes hands, beside its certificates.
+#[derive(Debug, Default)]
+pub struct TlsSettings {
+    pub policy: TlsPolicy,
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// In the order of the listener's certificates: the client CA of their names, where it is
+    /// another than the listener's.
+    pub certificate_client_ca: Vec<Option<Arc<ClientCa>>>,
+}
+
+impl TlsSettings {
+    /// Whether any name asks clients for certificates.
+    #[must_use]
+    pub fn asks_for_clients(&self) -> bool {
+        self.client_cas().next().is_some()
+    }
+
+    /// What decides whose client certificates are taken; connections that were let in under
+    /// another must not go on.
+    #[must_use]
+    pub fn clients_digest(&self) -> Vec<[u8; 32]> {
+        self.client_cas().map(|ca| ca.digest).collect()
+    }
+
+    pub(super) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
+        let own = self.certificate_client_ca.iter().flatten();
+        self.client_ca.iter().chain(own)
+    }
+}
+
+/// Mozilla's profiles (<https://wiki.mozilla.org/Security/Server_Side_TLS>, version 5.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsPolicy {
+    /// TLS 1.3 alone.
+    Modern,
+    /// TLS 1.2 with forward secrecy and AEAD, and TLS 1.3.
+    #[default]
+    Intermediate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +226,9 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     pub policy: Arc<Policy>,
     pub stream: Option<Stream>,
+    /// `client_certificate = "required"`: refused without a verified one, also where the listener
+    /// lets such clients in.
+    pub client_certificate: bool,
     /// `encoded_slashes = "pass"`: `%2f` in a path is let through as it is.
     pub pass_encoded_slashes: bool,
 }

@@ -37,7 +37,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let mut trust = upstreams::read_trust(document);
     let mut upstreams = upstreams::read_upstreams(document, &mut trust);
     let (mut policies, rule_sets) = policies::read(document);
-    let mut listeners = listeners::read(document);
+    let mut listeners = listeners::read(document, &mut trust);
     let routes = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
     let admin = admin::read(document);
     let log = read_log(document);

@@ -157,9 +157,15 @@ fn parse_server_name(text: &str) -> Result<String, String> {
 /// `{ chain = "...", key = "..." }`; `unit` is who keeps the last good one if it cannot be used.
 pub(super) fn read_certified_key(item: &Item<'_, '_>, unit: &str) -> Option<Arc<CertifiedKey>> {
     let section = item.section("a certificate")?;
+    let certified = read_pair(&section, unit);
+    section.finish();
+    certified
+}
+
+/// Leaves the section's other keys to the caller.
+pub(super) fn read_pair(section: &Section<'_, '_>, unit: &str) -> Option<Arc<CertifiedKey>> {
     let chain = section.required("chain", "chain = \"FILE\", PEM, the leaf first");
     let key = section.required("key", "key = \"FILE\", PEM");
-    section.finish();
     let (chain, key) = (chain.and_then(|i| i.string()), key.and_then(|i| i.string()));
     let (chain, key) = (chain?, key?);
     let mut findings = Vec::new();
@@ -171,7 +177,7 @@ pub(super) fn read_certified_key(item: &Item<'_, '_>, unit: &str) -> Option<Arc<
     let mark = report.mark();
     for finding in findings {
         let at = match finding.part {
-            Part::Chain => chain.at,
+            Part::Chain | Part::Ocsp => chain.at,
             Part::Key => key.at,
         };
         tell(report, at, finding);
@@ -189,7 +195,7 @@ pub(super) fn read_certified_key(item: &Item<'_, '_>, unit: &str) -> Option<Arc<
     Some(certified)
 }
 
-fn tell(report: &Report, at: At<'_>, finding: Finding) {
+pub(super) fn tell(report: &Report, at: At<'_>, finding: Finding) {
     let diagnostic = match finding.severity {
         Severity::Error => Diagnostic::error(at.location(), finding.message),
         Severity::Warning => Diagnostic::warning(at.location(), finding.message),

@@ -27,6 +27,7 @@ use super::server::Front;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
+use crate::tls::{ClientCa, ClientIdentity, acceptor, group_text};
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -82,6 +83,12 @@ pub struct TlsSession {
     /// Lower case, without the root's dot.
     pub sni: Option<String>,
     pub policy: SniPolicy,
+    /// Of the key exchange.
+    pub group: Option<String>,
+    /// Whose client certificates were asked for.
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// What was shown and verified in this handshake.
+    pub client: Option<ClientIdentity>,
 }
 
 impl TlsSession {
@@ -91,6 +98,8 @@ impl TlsSession {
             version: self.version,
             cipher: self.cipher,
             sni: self.sni.as_deref(),
+            group: self.group.as_deref(),
+            client: self.client.as_ref().map(|client| client.subject.as_str()),
         }
     }
 }
@@ -115,7 +124,7 @@ pub async fn serve_tls(
     // Small answers leave at once; an error here is a connection that is gone.
     let _ = tcp.set_nodelay(true);
     let io = pingora::protocols::l4::stream::Stream::from(tcp);
-    let shaken = timeout(listener.limits.handshake_timeout, handshake(acceptor, io)).await;
+    let shaken = timeout(listener.limits.handshake_timeout, handshake(&acceptor, io)).await;
     let Ok(Ok(tls)) = shaken else {
         front.metrics.tls_handshake_failures.count();
         if let Ok(Err(error)) = shaken {
@@ -125,6 +134,7 @@ pub async fn serve_tls(
     };
     drop(snapshot);
     let ssl = tls.ssl();
+    let client_ca = acceptor::client_ca(ssl);
     let session = TlsSession {
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |c| c.name()),
@@ -132,6 +142,9 @@ pub async fn serve_tls(
             .servername(NameType::HOST_NAME)
             .map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         policy,
+        group: group_text(ssl),
+        client_ca: client_ca.cloned(),
+        client: client_ca.and_then(|_| ClientIdentity::of(ssl)),
     };
     let http2 = matches!(tls.selected_alpn_proto(), Some(ALPN::H2));
     let connection = Arc::new(Connection {

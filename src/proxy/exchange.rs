@@ -21,10 +21,11 @@ use super::received::Received;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 use super::replay::{Facts, Home, Parts, Replay};
 use super::server::Front;
-use crate::config::{ListenerLimits, PolicyMode, Route, SniPolicy};
+use crate::config::{Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy};
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host, path};
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, text};
+use crate::tls::{ClientCertificateMode, ClientIdentity};
 use crate::upstream::Failure;
 use crate::waf::Transaction;
 
@@ -111,9 +112,14 @@ impl Exchange {
     /// Whether the request may go on.
     async fn decide(&mut self, session: &mut ServerSession) -> Result<Arc<Passage>, Refusal> {
         self.check_authority()?;
+        self.check_client()?;
         let (route, found) = self.find_route()?;
         self.route = Some(Arc::clone(&route));
         found?;
+        if route.client_certificate && self.client().is_none() {
+            return Err(Refusal::page(403, "client_certificate")
+                .because("the route requires a client certificate"));
+        }
         self.begin_inspection(&route);
         if let Some(inspector) = &mut self.inspector {
             inspector.request_head(&self.received)?;
@@ -143,6 +149,37 @@ impl Exchange {
             (Some(_), None) if self.received.is_http10() => Ok(()),
             _ => Err(Refusal::page(421, "misdirected")),
         }
+    }
+
+    /// Who must show a certificate has shown it to this connection, and to what counts now. The
+    /// handshake saw to the first; that no request slips past it is too much to leave to it alone.
+    fn check_client(&self) -> Result<(), Refusal> {
+        let Some(tls) = &self.connection.tls else {
+            return Ok(());
+        };
+        let required = tls
+            .client_ca
+            .as_ref()
+            .is_some_and(|ca| ca.mode == ClientCertificateMode::Required);
+        if required && tls.client.is_none() {
+            return Err(Refusal::page(403, "client_certificate")
+                .because("the listener requires a client certificate"));
+        }
+        let current = self.snapshot.listener(&self.connection.listener.name);
+        let digest = |listener: &Listener| match &listener.kind {
+            ListenerKind::Tls { settings, .. } => settings.clients_digest(),
+            ListenerKind::Redirect { .. } => Vec::new(),
+        };
+        if current.is_some_and(|current| digest(current) != digest(&self.connection.listener)) {
+            // 421: the client may ask again on another connection (RFC 9110, 15.5.20).
+            return Err(Refusal::page(421, "client_certificate")
+                .because("the client CA has changed since the handshake"));
+        }
+        Ok(())
+    }
+
+    fn client(&self) -> Option<&ClientIdentity> {
+        self.connection.tls.as_ref()?.client.as_ref()
     }
 
     /// The route, and whether it takes the method. A path that no route could have is 400 rather
@@ -272,6 +309,11 @@ impl Exchange {
             peer: self.connection.client,
             trusted: self.trusted,
             request_id: &self.id,
+            client: self
+                .connection
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.client.as_ref()),
         };
         let (outgoing_body, held) = match passage.stream {
             Some(stream) => (OutgoingBody::Streamed(stream), None),

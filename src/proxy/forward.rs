@@ -131,7 +131,7 @@ impl ProxyHttp for Forward {
         way: &mut Way,
     ) -> Result<()> {
         let passage = way.as_ref().ok_or_else(lost)?;
-        check_identity(&passage.pool.upstream, digest).map_err(|failure| {
+        check_identity(digest).map_err(|failure| {
             passage.failed(failure);
             Error::new_up(ErrorType::InvalidCert)
         })

@@ -8,13 +8,14 @@
 //! - `inspect` is the transaction with the rules
 //! - `outgoing` is the head the upstream gets
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
-//! - `redirect` is the plain listener
+//! - `redirect` is the plain listener; `expiry` looks after certificates and ticket keys
 
 mod admission;
 mod body;
 mod connection;
 mod doors;
 mod exchange;
+mod expiry;
 mod forward;
 mod head;
 mod inspect;

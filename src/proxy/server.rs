@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::admission::Budget;
 use super::doors::Doors;
+use super::expiry;
 use super::forward::Forward;
 use super::reloader::Reloader;
 use crate::admin::{Health, Router, core_routes, listen};
@@ -163,6 +164,7 @@ pub async fn serve(
     };
     let (watched, watching) = watch::channel(started_with(&snapshot.config));
     drop(snapshot);
+    let expiry = tokio::spawn(expiry::watch(Arc::clone(&front)));
     let watcher = tokio::spawn(watch_files(Arc::clone(&reloads), watching));
     let mut reloader = Reloader {
         front: Arc::clone(&front),
@@ -176,6 +178,7 @@ pub async fn serve(
     reloader.serve(asked, shutdown).await;
     systemd::stopping();
     watcher.abort();
+    expiry.abort();
     // Nobody listens only where there is no admin API.
     let _ = close.send(true);
     let patience = front.live.pin().config.shutdown_timeout;

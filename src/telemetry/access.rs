@@ -72,6 +72,13 @@ pub struct TlsFacts<'r> {
     pub version: &'r str,
     pub cipher: &'r str,
     pub sni: Option<&'r str>,
+    /// Of the key exchange; None in TLS 1.2, of which OpenSSL's bindings do not tell it, and where a
+    /// session was resumed without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'r str>,
+    /// The subject of the client's verified certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<&'r str>,
 }
 
 /// What the rules said.

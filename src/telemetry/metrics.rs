@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+
+use crate::tls::Entry;
+
 /// Counts up; never resets.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -64,6 +68,9 @@ pub struct Metrics {
     pub upstream_failures: UpstreamFailures,
     /// Access lines that were dropped because their sink did not keep up.
     pub access_lines_dropped: Counter,
+    /// The certificates that upstreams presented when they were last looked at; those of the
+    /// configuration are [`crate::tls::inventory()`].
+    pub presented: ArcSwap<Vec<Entry>>,
 }
 
 impl Metrics {

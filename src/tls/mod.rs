@@ -1,17 +1,30 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
 pub mod acceptor;
+mod client_ca;
+mod facts;
+mod group;
+pub mod inventory;
 pub mod issue;
 mod materials;
 pub mod reason;
 pub mod rehearsal;
 mod resolver;
+mod stapling;
 
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
+pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
+pub use facts::CertificateFacts;
+pub use group::group_text;
+pub use inventory::{Entry, inventory};
 pub use materials::{Finding, Part};
 pub use resolver::Resolver;
+
+/// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
+/// of Mozilla's intermediate profile.
+pub const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
 
 /// A chain and the key that fits it.
 #[derive(Debug)]
@@ -23,6 +36,8 @@ pub struct CertifiedKey {
     pub names: Vec<String>,
     /// SHA-256 over chain and key, for pool keys and change detection.
     pub digest: [u8; 32],
+    /// An OCSP response for the leaf, DER.
+    pub ocsp: Option<Vec<u8>>,
 }
 
 impl CertifiedKey {

@@ -2,10 +2,13 @@
 #![cfg(feature = "front")]
 
 mod bodies;
+mod certs;
 mod client;
 mod coverage;
+mod doctor;
 mod front;
 mod limits;
+mod mtls;
 mod paths;
 mod pki;
 mod requests;
@@ -14,4 +17,5 @@ mod smuggling;
 mod streams;
 mod tls_in;
 mod tls_out;
+mod tls_policy;
 mod upstream;
