@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admission::Reservation;
 use super::received::Received;
-use super::refusal::{Refusal, RefusalKind};
+use super::refusal::Refusal;
 use crate::config::ListenerLimits;
 use crate::http::BodyFraming;
 
@@ -53,9 +53,7 @@ pub async fn hold(
             return Err(too_large(limit));
         }
         if reservation.grow(chunk.len()).is_err() {
-            return Err(Refusal::page(503, "body_memory")
-                .because("held request bodies have used up their memory")
-                .with(RefusalKind::RetryAfter(1)));
+            return Err(Refusal::out_of_memory());
         }
         held.push(chunk, received.framing());
     }

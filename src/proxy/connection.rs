@@ -14,7 +14,7 @@ use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -141,6 +141,7 @@ pub async fn serve_tls(
         options.h2_idle_timeout = Some(connection.listener.limits.idle_timeout);
         let door = Arc::new(Http2 {
             options,
+            working: Semaphore::new(connection.listener.limits.h2_streams as usize),
             front,
             connection,
         });
@@ -328,6 +329,8 @@ struct Http2 {
     front: Arc<Front>,
     connection: Arc<Connection>,
     options: HttpServerOptions,
+    /// Requests at work.
+    working: Semaphore,
 }
 
 #[async_trait]
@@ -338,6 +341,9 @@ impl HttpServerApp for Http2 {
         _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let ended = session.is_body_done();
+        let Some(_working) = self.turn(&mut session).await else {
+            return None;
+        };
         let limits = head_limits(&self.connection.listener.limits);
         match Received::from_h2(session.req_header(), ended, &limits) {
             Ok(received) => {
@@ -365,6 +371,24 @@ impl HttpServerApp for Http2 {
 }
 
 impl Http2 {
+    /// Waits until the connection has fewer requests at work than it may have streams. A stream that its
+    /// client resets is closed to HTTP/2 at once, its request is not: opening and resetting streams
+    /// must not get more work than keeping them (CVE-2023-44487). None where it was reset meanwhile.
+    async fn turn(&self, session: &mut ServerSession) -> Option<SemaphorePermit<'_>> {
+        if let Ok(permit) = self.working.try_acquire() {
+            return Some(permit);
+        }
+        let ServerSession::H2(stream) = session else {
+            return None;
+        };
+        tokio::select! {
+            biased;
+            _ = stream.idle() => None,
+            // The semaphore is never closed.
+            permit = self.working.acquire() => permit.ok(),
+        }
+    }
+
     async fn refuse_head(&self, session: &mut ServerSession, error: &HeadError) {
         self.front.metrics.malformed_heads.count();
         self.front.metrics.answered(error.status);
