@@ -118,7 +118,11 @@ pub async fn answer(
             header.insert_header("Retry-After", seconds.to_string())?;
         }
         RefusalKind::Redirect(location) => {
-            let location: Vec<u8> = location.iter().copied().filter(|b| *b >= 0x20 && *b != 0x7f).collect();
+            let location: Vec<u8> = location
+                .iter()
+                .copied()
+                .filter(|b| *b >= 0x20 && *b != 0x7f)
+                .collect();
             header.insert_header("Location", location)?;
         }
         RefusalKind::Page | RefusalKind::Drop => {}
