@@ -51,7 +51,12 @@ impl Received {
         let authority = header.uri.authority().map(|a| a.as_str().as_bytes());
         let pseudo = H2Head {
             method: header.method.as_str().as_bytes(),
-            scheme: header.uri.scheme_str().map(str::as_bytes),
+            // Without :authority (RFC 9113, 8.3.1) the scheme was checked and then dropped: a URI of
+            // this kind cannot hold it.
+            scheme: match authority {
+                Some(_) => header.uri.scheme_str().map(str::as_bytes),
+                None => Some(b"https"),
+            },
             authority,
             path: Some(header.raw_path()),
             protocol: None,
@@ -308,6 +313,11 @@ mod tests {
         assert_eq!(r.header(b"cookie"), Some(&b"a=1; b=2"[..]));
         assert_eq!(r.host(), Some(&b"x"[..]));
         assert_eq!(r.framing(), BodyFraming::Length(3));
+        header.set_uri("/a?b".parse().unwrap());
+        assert!(Received::from_h2(&header, false, &HeadLimits::default()).is_err());
+        header.append_header("host", "y").unwrap();
+        let r = Received::from_h2(&header, false, &HeadLimits::default()).unwrap();
+        assert_eq!(r.host(), Some(&b"y"[..]), "Host stands in for :authority");
         header.append_header("te", "gzip").unwrap();
         assert!(Received::from_h2(&header, false, &HeadLimits::default()).is_err());
     }

@@ -163,6 +163,30 @@ async fn a_host_is_the_same_in_every_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_be_slow_over_http2_no_more_than_over_http1() {
+    let upstream = echo().await;
+    let setup = Setup {
+        listener: "limits = { body_timeout = \"400ms\" }".to_owned(),
+        ..Setup::to(&upstream)
+    };
+    let front = Front::start(&setup).await;
+    let h2 = Http2::connect(front.address, "api.test").await;
+    let mut ready = h2.send.clone().ready().await.unwrap();
+    let request = h2_request("POST", "https://api.test/orders/");
+    let (response, mut stream) = ready
+        .send_request(request.body(()).unwrap(), false)
+        .unwrap();
+    let trickling = tokio::spawn(async move {
+        while stream.send_data("x".into(), false).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    assert_eq!(response.await.unwrap().status(), 408);
+    trickling.abort();
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_takes_out_a_field_that_another_must_see() {
     let upstream = echo().await;
     let front = Front::start(&Setup::to(&upstream)).await;
