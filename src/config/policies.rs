@@ -159,6 +159,10 @@ fn read_policy(
                 variables: variables.clone()?,
                 sources: sources?,
             };
+            if recipe.sources.is_empty() {
+                say_no_rule(name, section);
+                return None;
+            }
             let build = |recipe: &Recipe| build(recipe, section.report);
             let rules = match built.get(&recipe) {
                 Some(known) => known.clone(),
@@ -168,7 +172,11 @@ fn read_policy(
                     rules
                 }
             };
-            Some(rules?)
+            let rules = rules?;
+            if rules.summaries().next().is_none() {
+                say_no_rule(name, section);
+            }
+            Some(rules)
         }
     };
     variables?;
@@ -180,6 +188,13 @@ fn read_policy(
         request_body_limit: limit.or(of_rules).unwrap_or(REQUEST_BODY_LIMIT),
         rules,
     })
+}
+
+/// A policy that inspects nothing must say so.
+fn say_no_rule(name: &str, section: &Section<'_, '_>) {
+    let message = format!("policy \"{name}\" has not one rule: nothing would be inspected");
+    let help = Some("mode = \"off\" where that is meant");
+    section.report.error_with_help(section.at, message, help);
 }
 
 fn build(recipe: &Recipe, report: &Report) -> Option<Arc<RuleSet>> {
@@ -225,14 +240,15 @@ fn build(recipe: &Recipe, report: &Report) -> Option<Arc<RuleSet>> {
 /// The files in load order; None where one is missing.
 fn read_sources(item: &Item<'_, '_>) -> Option<Vec<RuleSource>> {
     let mut sources = Vec::new();
-    let mut whole = true;
-    for Placed { value, at } in item.strings() {
+    let patterns = item.strings();
+    let mut whole = !patterns.is_empty();
+    for Placed { value, at } in patterns {
         match expand(value, at, item.report()) {
             Some(found) => sources.extend(found),
             None => whole = false,
         }
     }
-    (whole && !sources.is_empty()).then_some(sources)
+    whole.then_some(sources)
 }
 
 fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>> {

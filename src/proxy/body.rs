@@ -12,6 +12,9 @@ use super::refusal::Refusal;
 use crate::config::ListenerLimits;
 use crate::http::BodyFraming;
 
+/// The code of a body that HTTP forbids, or that ended too soon.
+pub const BROKEN: &str = "body_broken";
+
 /// What a refused request may still send before its answer, so that the connection can live on.
 const DRAINED: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
@@ -59,19 +62,20 @@ pub async fn hold(
     }
 }
 
-/// Reads and forgets what is left of a small body.
-pub async fn drain(session: &mut ServerSession) {
+/// Reads and forgets what is left of a small body. False where its end was not reached.
+pub async fn drain(session: &mut ServerSession) -> bool {
     let mut left = DRAINED;
     let reading = async {
-        while let Ok(Some(chunk)) = session.read_request_body().await {
-            match left.checked_sub(chunk.len()) {
-                Some(rest) => left = rest,
-                None => return,
+        loop {
+            match session.read_request_body().await {
+                Ok(None) => return true,
+                Ok(Some(chunk)) if chunk.len() <= left => left -= chunk.len(),
+                Ok(Some(_)) | Err(_) => return false,
             }
         }
     };
     // What does not come in time is not waited for.
-    let _ = timeout(DRAIN_TIME, reading).await;
+    timeout(DRAIN_TIME, reading).await.unwrap_or(false)
 }
 
 fn too_large(limit: usize) -> Refusal {
@@ -80,7 +84,7 @@ fn too_large(limit: usize) -> Refusal {
 
 #[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
 fn broken(error: Box<pingora::Error>) -> Refusal {
-    Refusal::page(400, "body_broken").because(error.to_string())
+    Refusal::page(400, BROKEN).because(error.to_string())
 }
 
 /// By when the next bytes must come.

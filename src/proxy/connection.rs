@@ -193,8 +193,8 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         let Some(mut session) = exchange::run(front, connection, received, session).await else {
             return;
         };
-        if !session.is_body_done() {
-            // The client still sends; closing now could take the answer from it.
+        if !session.is_body_done() || session.get_keepalive().is_none() {
+            // The client may still send; closing now could take the answer from it.
             let ServerSession::H1(h1) = session else {
                 return;
             };

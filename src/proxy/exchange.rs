@@ -239,10 +239,12 @@ impl Exchange {
         refusal: Refusal,
     ) -> (Outcome, Option<ServerSession>) {
         let drop_it = refusal.kind == RefusalKind::Drop;
-        if !drop_it && !session.is_body_done() && !self.received.expects_continue() {
-            body::drain(&mut session).await;
+        // After a body that could not be read nobody knows where the next request begins.
+        let mut in_step = refusal.code != body::BROKEN;
+        if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
+            in_step = body::drain(&mut session).await;
         }
-        if *self.front.closing.borrow() {
+        if !in_step || *self.front.closing.borrow() {
             session.set_keepalive(None);
         }
         let style = PageStyle {
