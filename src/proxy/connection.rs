@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -141,13 +142,24 @@ pub async fn serve_tls(
         options.h2_idle_timeout = Some(connection.listener.limits.idle_timeout);
         let door = Arc::new(Http2 {
             options,
+            begun: AtomicBool::new(false),
             working: Semaphore::new(connection.listener.limits.h2_streams as usize),
             front,
             connection,
         });
-        door.process_new(stream, &closing).await;
+        serve_h2(&door, stream, &closing).await;
     } else {
         serve_h1(&front, &connection, stream).await;
+    }
+}
+
+/// Pingora waits for an HTTP/2 preface without end. So a connection that brought no request within the
+/// time it may idle is dropped; one that sent its preface ends then anyway.
+async fn serve_h2(door: &Arc<Http2>, stream: Stream, closing: &ShutdownWatch) {
+    let mut serving = door.process_new(stream, closing);
+    let idle = door.connection.listener.limits.idle_timeout;
+    if timeout(idle, &mut serving).await.is_err() && door.begun.load(Ordering::Relaxed) {
+        serving.await;
     }
 }
 
@@ -329,6 +341,8 @@ struct Http2 {
     front: Arc<Front>,
     connection: Arc<Connection>,
     options: HttpServerOptions,
+    /// A request has come.
+    begun: AtomicBool,
     /// Requests at work.
     working: Semaphore,
 }
@@ -340,6 +354,7 @@ impl HttpServerApp for Http2 {
         mut session: ServerSession,
         _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.begun.store(true, Ordering::Relaxed);
         let ended = session.is_body_done();
         let Some(_working) = self.turn(&mut session).await else {
             return None;
