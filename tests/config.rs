@@ -310,6 +310,14 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
         ),
         (
             RULES,
+            "rules = [\"none/*.conf\"]",
+            &[
+                "error 20:11: policy \"default\" has not one rule: nothing would be inspected",
+                "warning 22:10: \"none/*.conf\" names no file",
+            ],
+        ),
+        (
+            RULES,
             "rules = [\"certs\"]",
             &["error 22:10: \"certs\" is a folder: write \"certs/*.conf\""],
         ),

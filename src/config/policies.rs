@@ -178,11 +178,20 @@ fn read_policy(
                 variables: variables.clone()?,
                 sources: sources?,
             };
+            if recipe.sources.is_empty() {
+                say_no_rule(name, section);
+                return None;
+            }
             let built = known
                 .entry(recipe)
                 .or_insert_with_key(|recipe| build(name, recipe, report));
             match built {
-                Ok(built) => Some(Arc::clone(&built.rules)),
+                Ok(built) => {
+                    if built.rules.summaries().next().is_none() {
+                        say_no_rule(name, section);
+                    }
+                    Some(Arc::clone(&built.rules))
+                }
                 Err(problems) => return keep(name, problems.clone(), report),
             }
         }
@@ -196,6 +205,13 @@ fn read_policy(
         request_body_limit: limit.or(of_rules).unwrap_or(REQUEST_BODY_LIMIT),
         rules,
     }))
+}
+
+/// A policy that inspects nothing must say so.
+fn say_no_rule(name: &str, section: &Section<'_, '_>) {
+    let message = format!("policy \"{name}\" has not one rule: nothing would be inspected");
+    let help = Some("mode = \"off\" where that is meant");
+    section.report.error_with_help(section.at, message, help);
 }
 
 /// The policy as it runs now, whole: its mode and its limits belong to its rules.
@@ -263,14 +279,15 @@ fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, V
 /// The files in load order; None where one is missing.
 fn read_sources(item: &Item<'_, '_>) -> Option<Vec<RuleSource>> {
     let mut sources = Vec::new();
-    let mut whole = true;
-    for Placed { value, at } in item.strings() {
+    let patterns = item.strings();
+    let mut whole = !patterns.is_empty();
+    for Placed { value, at } in patterns {
         match expand(value, at, item.report()) {
             Some(found) => sources.extend(found),
             None => whole = false,
         }
     }
-    (whole && !sources.is_empty()).then_some(sources)
+    whole.then_some(sources)
 }
 
 fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>> {

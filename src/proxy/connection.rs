@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,7 +15,7 @@ use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -161,12 +162,24 @@ pub async fn serve_tls(
         options.h2_idle_timeout = Some(connection.listener.limits.idle_timeout);
         let door = Arc::new(Http2 {
             options,
+            begun: AtomicBool::new(false),
+            working: Semaphore::new(connection.listener.limits.h2_streams as usize),
             front,
             connection,
         });
-        door.process_new(stream, &closing).await;
+        serve_h2(&door, stream, &closing).await;
     } else {
         serve_h1(&front, &connection, stream).await;
+    }
+}
+
+/// Pingora waits for an HTTP/2 preface without end. So a connection that brought no request within the
+/// time it may idle is dropped; one that sent its preface ends then anyway.
+async fn serve_h2(door: &Arc<Http2>, stream: Stream, closing: &ShutdownWatch) {
+    let mut serving = door.process_new(stream, closing);
+    let idle = door.connection.listener.limits.idle_timeout;
+    if timeout(idle, &mut serving).await.is_err() && door.begun.load(Ordering::Relaxed) {
+        serving.await;
     }
 }
 
@@ -212,8 +225,8 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         let Some(mut session) = exchange::run(front, connection, received, session).await else {
             return;
         };
-        if !session.is_body_done() {
-            // The client still sends; closing now could take the answer from it.
+        if !session.is_body_done() || session.get_keepalive().is_none() {
+            // The client may still send; closing now could take the answer from it.
             let ServerSession::H1(h1) = session else {
                 return;
             };
@@ -348,6 +361,10 @@ struct Http2 {
     front: Arc<Front>,
     connection: Arc<Connection>,
     options: HttpServerOptions,
+    /// A request has come.
+    begun: AtomicBool,
+    /// Requests at work.
+    working: Semaphore,
 }
 
 #[async_trait]
@@ -357,7 +374,11 @@ impl HttpServerApp for Http2 {
         mut session: ServerSession,
         _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.begun.store(true, Ordering::Relaxed);
         let ended = session.is_body_done();
+        let Some(_working) = self.turn(&mut session).await else {
+            return None;
+        };
         let limits = head_limits(&self.connection.listener.limits);
         match Received::from_h2(session.req_header(), ended, &limits) {
             Ok(received) => {
@@ -385,6 +406,24 @@ impl HttpServerApp for Http2 {
 }
 
 impl Http2 {
+    /// Waits until the connection has fewer requests at work than it may have streams. A stream that its
+    /// client resets is closed to HTTP/2 at once, its request is not: opening and resetting streams
+    /// must not get more work than keeping them (CVE-2023-44487). None where it was reset meanwhile.
+    async fn turn(&self, session: &mut ServerSession) -> Option<SemaphorePermit<'_>> {
+        if let Ok(permit) = self.working.try_acquire() {
+            return Some(permit);
+        }
+        let ServerSession::H2(stream) = session else {
+            return None;
+        };
+        tokio::select! {
+            biased;
+            _ = stream.idle() => None,
+            // The semaphore is never closed.
+            permit = self.working.acquire() => permit.ok(),
+        }
+    }
+
     async fn refuse_head(&self, session: &mut ServerSession, error: &HeadError) {
         self.front.metrics.malformed_heads.count();
         self.front.metrics.answered(error.status);

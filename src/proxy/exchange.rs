@@ -1,7 +1,8 @@
 //! One request's life: strictness is behind it, what follows is 421, route, rules, body, path,
 //! upstream, and the log.
 
-use std::borrow::Cow;
+mod account;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,9 +25,8 @@ use super::server::Front;
 use crate::config::{Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy};
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host, path};
-use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, text};
+use crate::telemetry::InFlight;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
-use crate::upstream::Failure;
 use crate::waf::Transaction;
 
 /// A request on its way.
@@ -65,7 +65,7 @@ pub async fn run(
     received: Received,
     mut session: ServerSession,
 ) -> Option<ServerSession> {
-    front.metrics.requests_in_flight.up();
+    let _in_flight = InFlight::new(&front.metrics);
     let mut exchange = Exchange::new(front, connection, received);
     let decided = exchange.decide(&mut session).await;
     let (outcome, session) = match decided {
@@ -73,7 +73,6 @@ pub async fn run(
         Err(refusal) => exchange.refuse(session, refusal).await,
     };
     exchange.end(outcome);
-    front.metrics.requests_in_flight.down();
     session
 }
 
@@ -277,10 +276,12 @@ impl Exchange {
         refusal: Refusal,
     ) -> (Outcome, Option<ServerSession>) {
         let drop_it = refusal.kind == RefusalKind::Drop;
-        if !drop_it && !session.is_body_done() && !self.received.expects_continue() {
-            body::drain(&mut session).await;
+        // After a body that could not be read nobody knows where the next request begins.
+        let mut in_step = refusal.code != body::BROKEN;
+        if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
+            in_step = body::drain(&mut session).await;
         }
-        if *self.connection.open.closing.borrow() {
+        if !in_step || *self.connection.open.closing.borrow() {
             session.set_keepalive(None);
         }
         let style = PageStyle {
@@ -352,6 +353,7 @@ impl Exchange {
             session,
             self.inspector.take(),
             facts,
+            self.front.budget.reserve(self.snapshot.config.body_memory),
             Arc::clone(&home),
         );
         let begun = Instant::now();
@@ -408,154 +410,5 @@ impl Exchange {
 
     fn waf_time(&self) -> Duration {
         self.inspector.as_ref().map_or(Duration::ZERO, |i| i.time)
-    }
-
-    /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
-    /// can say why, that and the line come later, off the request's path.
-    fn end(mut self, outcome: Outcome) {
-        let metrics = &self.front.metrics;
-        metrics.answered(outcome.status);
-        let waf = self.inspector.as_mut().map(Inspector::finish);
-        if self.front.audit.is_on()
-            && let Some(record) = self
-                .inspector
-                .as_mut()
-                .and_then(|i| i.audit_record(outcome.status))
-        {
-            self.front.audit.write(&record);
-        }
-        match waf.as_ref().map(|w| w.verdict) {
-            Some("block") => metrics.waf_blocked.count(),
-            Some("match") => metrics.waf_matched.count(),
-            _ => {}
-        }
-        if outcome
-            .refusal
-            .as_ref()
-            .is_some_and(|r| r.code == "body_memory")
-        {
-            metrics.body_memory_refusals.count();
-        }
-        let has_failures = outcome
-            .passage
-            .as_ref()
-            .is_some_and(|passage| !passage.report().failures.is_empty());
-        if has_failures {
-            tokio::spawn(async move {
-                let failure = self.explain(outcome.passage.as_deref()).await;
-                self.log(&outcome, waf, failure);
-            });
-        } else {
-            self.log(&outcome, waf, None);
-        }
-    }
-
-    /// Says every failure in words; returns the one that the client's answer came from.
-    async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
-        let passage = passage?;
-        let (failures, failed) = {
-            let mut report = passage.report();
-            (std::mem::take(&mut report.failures), report.failed)
-        };
-        let mut last = None;
-        for (attempt, failure) in failures {
-            let Some(server) = passage.pool.server(passage.turn, attempt) else {
-                continue;
-            };
-            let failure = passage.pool.diagnose(server, failure).await;
-            self.front
-                .metrics
-                .upstream_failures
-                .count(failure.cause as usize);
-            tracing::error!(
-                target: "upstream",
-                code = failure.cause.code(),
-                request_id = self.id,
-                "upstream {} {}: {}",
-                passage.pool.upstream.name,
-                server.name,
-                failure.words
-            );
-            last = Some(failure);
-        }
-        last.filter(|_| failed)
-    }
-
-    fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
-        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
-        let body_inspected = !streamed
-            && self
-                .inspector
-                .as_ref()
-                .is_some_and(Inspector::saw_request_body);
-        let stopped_short = self
-            .inspector
-            .as_ref()
-            .is_some_and(Inspector::stopped_short);
-        if stopped_short || !body_inspected && outcome.bytes_in > 0 {
-            self.front.metrics.waf_uninspected.count();
-        }
-        if !self.front.access.is_on() {
-            return;
-        }
-        let tls = self.connection.tls.as_ref();
-        let (error, reason) = self.why(outcome, failure);
-        let received = &self.received;
-        self.front.access.write(&AccessRecord {
-            time: self.begun_at,
-            request_id: &self.id,
-            client: self.client,
-            listener: &self.connection.listener.name,
-            host: received.host().map(text),
-            method: text(received.method()),
-            path: text(received.target()),
-            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
-            route: self.route.as_ref().map(|r| r.name.as_str()),
-            status: outcome.status,
-            bytes_in: outcome.bytes_in,
-            bytes_out: outcome.bytes_out,
-            ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
-            tls: tls.map(super::connection::TlsSession::facts),
-            waf,
-            upstream: outcome.passage.as_deref().map(upstream_facts),
-            error,
-            reason,
-            body_inspected,
-        });
-    }
-
-    #[allow(clippy::type_complexity)] // a code and its words
-    fn why<'o>(
-        &self,
-        outcome: &'o Outcome,
-        failure: Option<Failure>,
-    ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
-        if let Some(refusal) = &outcome.refusal {
-            return (
-                Some(refusal.code.into()),
-                refusal.reason.as_deref().map(Into::into),
-            );
-        }
-        if let Some(failure) = failure {
-            return (
-                Some(failure.cause.code().into()),
-                Some(failure.words.into()),
-            );
-        }
-        let gone = outcome
-            .passage
-            .as_ref()
-            .is_some_and(|p| p.report().client_gone);
-        (gone.then_some("client_closed".into()), None)
-    }
-}
-
-fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
-    let report = passage.report();
-    let server = passage.pool.server(passage.turn, report.last);
-    UpstreamFacts {
-        name: &passage.pool.upstream.name,
-        server: server.map(|s| s.name.clone()),
-        attempts: report.attempts,
     }
 }

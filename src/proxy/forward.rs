@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::RequestHeader;
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -14,6 +15,9 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::refusal::{self, PageStyle, Refusal};
 use crate::config;
 use crate::upstream::{Cause, Failure, Pool, check_identity, classify};
+
+/// How many kept connections may turn out to be closed before a request fails.
+const MOST_REPEATS: usize = 3;
 
 tokio::task_local! {
     /// Pingora makes a request's context without looking at the request; this is how it gets ours.
@@ -44,9 +48,30 @@ pub struct Report {
     /// The last of them was the end of it.
     pub failed: bool,
     pub client_gone: bool,
+    /// The whole head went out on the present connection.
+    sent: bool,
+    /// How often a kept connection turned out to be closed.
+    repeats: usize,
 }
 
 impl Report {
+    /// Whether a request that failed on a kept connection may be sent again. Where its head did not go
+    /// out whole nobody can have acted on it. Where it did, only a safe method may (RFC 9110, 9.2.2), and
+    /// only where the connection ended before an answer began.
+    fn may_repeat(&self, session: &Session, error: &Error) -> bool {
+        if self.repeats >= MOST_REPEATS || *error.esource() != ErrorSource::Upstream {
+            return false;
+        }
+        if !self.sent {
+            return matches!(error.etype(), ErrorType::WriteError);
+        }
+        let mut retry = error.retry;
+        retry.decide_reuse(true);
+        retry.retry()
+            && session.req_header().method.is_safe()
+            && !session.as_ref().retry_buffer_truncated()
+    }
+
     fn failure(&mut self, failure: Failure) {
         // What was noticed first says more than what followed from it.
         if self
@@ -72,6 +97,7 @@ impl Passage {
                 let mut report = self.report();
                 report.last = report.attempts;
                 report.attempts += 1;
+                report.sent = false;
                 report.last
             };
             let Some(server) = self.pool.server(self.turn, attempt) else {
@@ -150,6 +176,20 @@ impl ProxyHttp for Forward {
         Ok(())
     }
 
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        way: &mut Way,
+    ) -> Result<()> {
+        // Pingora asks for the body, also for one of no bytes, once the head is flushed.
+        if let Some(passage) = way {
+            passage.report().sent = true;
+        }
+        Ok(())
+    }
+
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -175,18 +215,12 @@ impl ProxyHttp for Forward {
     ) -> Box<Error> {
         let Some(passage) = way else { return error };
         let answered = session.response_written().is_some();
-        let repeatable = session.req_header().method.is_idempotent()
-            && !session.retry_buffer_truncated()
-            && !answered;
-        if repeatable {
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
-        }
         let mut report = passage.report();
+        error.set_retry(reused && !answered && report.may_repeat(session, &error));
         if error.retry() {
             // A kept connection that the server closed meanwhile: the same server once more.
             report.attempts = report.last;
+            report.repeats += 1;
         } else if *error.esource() == ErrorSource::Downstream {
             report.client_gone = true;
         } else {

@@ -14,7 +14,7 @@ use super::refusal::{self, PageStyle};
 use super::server::Front;
 use crate::config::{Listener, ListenerKind};
 use crate::http::{HeadError, split_port};
-use crate::telemetry::{AccessRecord, Timing, text};
+use crate::telemetry::{AccessRecord, Timing, masked_text, text};
 
 pub async fn serve(
     front: Arc<Front>,
@@ -118,7 +118,7 @@ fn log(
         listener: &listener.name,
         host: received.and_then(Received::host).map(text),
         method: received.map_or("-".into(), |r| text(r.method())),
-        path: received.map_or("-".into(), |r| text(r.target())),
+        path: received.map_or("-".into(), |r| masked_text(r.target())),
         protocol: received
             .and_then(|r| std::str::from_utf8(r.protocol()).ok())
             .unwrap_or("HTTP"),

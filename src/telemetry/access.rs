@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::{Format, rfc3339};
+use crate::waf::audit::mask::masked;
 
 /// What is told about one request.
 #[derive(Debug, Serialize)]
@@ -18,7 +19,7 @@ pub struct AccessRecord<'r> {
     pub listener: &'r str,
     pub host: Option<Cow<'r, str>>,
     pub method: Cow<'r, str>,
-    /// Path and query as received.
+    /// Path and query as received, secrets masked.
     pub path: Cow<'r, str>,
     pub protocol: &'r str,
     pub route: Option<&'r str>,
@@ -146,7 +147,10 @@ impl AccessRecord<'_> {
         if let Some(reason) = self.reason.as_deref().or(self.error.as_deref()) {
             line += &format!(" ({reason})");
         }
-        line + " " + self.request_id
+        line += " ";
+        line += self.request_id;
+        // What a stranger sent must not steer a terminal.
+        line.replace(char::is_control, ".")
     }
 }
 
@@ -156,6 +160,16 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(bytes.escape_ascii().to_string()),
+    }
+}
+
+/// The same without the secrets that lie in it: a query, a header's value.
+#[must_use]
+pub fn masked_text(bytes: &[u8]) -> Cow<'_, str> {
+    let masked = masked(bytes, bytes.len());
+    match masked == bytes {
+        true => text(bytes),
+        false => Cow::Owned(text(&masked).into_owned()),
     }
 }
 

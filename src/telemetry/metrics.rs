@@ -1,5 +1,6 @@
 //! Counters, as atomics. Who exposes them decides on names and labels.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
@@ -22,6 +23,24 @@ impl Counter {
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request on its way; counted until dropped, also where its task panics or is cut off.
+#[derive(Debug)]
+pub struct InFlight(Arc<Metrics>);
+
+impl InFlight {
+    #[must_use]
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.requests_in_flight.up();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.requests_in_flight.down();
     }
 }
 
