@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind};
 use crate::tls::acceptor::acceptor;
+use crate::tls::rehearsal;
 use crate::upstream::{Pool, Pools};
 
 /// A configuration and what was made of it. Never changed; replaced by the next.
@@ -18,54 +18,81 @@ pub struct Snapshot {
     /// Counts up with every snapshot of this process.
     pub generation: u64,
     /// By name; only TLS listeners have one.
-    acceptors: BTreeMap<String, SslAcceptor>,
+    acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
     pub pools: Pools,
 }
 
-/// Why a configuration cannot be run although it was resolved.
+/// Why something cannot be run although it was resolved.
 #[derive(Debug)]
 pub struct SnapshotError {
-    /// `listener public`, `upstream orders`
+    /// `listener public`
     pub what: String,
-    pub source: ErrorStack,
+    pub why: String,
 }
 
 impl std::fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.source)
+        write!(f, "{}: {}", self.what, self.why)
     }
 }
 
-impl std::error::Error for SnapshotError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
+impl std::error::Error for SnapshotError {}
 
 impl Snapshot {
     /// # Errors
-    /// OpenSSL does not take what a listener or an upstream is made of.
+    /// OpenSSL does not take what a listener is made of, or a handshake with it does not work.
     pub fn new(config: Config) -> Result<Self, SnapshotError> {
-        static GENERATION: AtomicU64 = AtomicU64::new(1);
         let mut acceptors = BTreeMap::new();
         for listener in &config.listeners {
-            if let ListenerKind::Tls { certificates, sni } = &listener.kind {
-                let made = acceptor(&listener.name, certificates, *sni).map_err(|source| {
-                    SnapshotError {
-                        what: format!("listener {}", listener.name),
-                        source,
-                    }
-                })?;
-                acceptors.insert(listener.name.clone(), made);
+            if let Some(made) = accept_for(listener)? {
+                acceptors.insert(listener.name.clone(), ArcSwap::from_pointee(made));
             }
         }
+        Ok(Self::assemble(config, acceptors))
+    }
+
+    /// The one that follows `previous`: a listener that cannot be made goes on as it was. What is
+    /// known about servers comes with [`Live::swap`].
+    ///
+    /// # Errors
+    /// A listener cannot be made and was not there before.
+    pub fn next(
+        mut config: Config,
+        previous: &Self,
+    ) -> Result<(Self, Vec<SnapshotError>), SnapshotError> {
+        let mut acceptors = BTreeMap::new();
+        let mut refused = Vec::new();
+        for listener in &mut config.listeners {
+            let name = listener.name.clone();
+            match accept_for(listener) {
+                Ok(Some(made)) => {
+                    acceptors.insert(name, ArcSwap::from_pointee(made));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let (Some(old), Some(acceptor)) =
+                        (previous.listener(&name), previous.acceptor(&name))
+                    else {
+                        return Err(error);
+                    };
+                    *listener = Arc::clone(old);
+                    acceptors.insert(name, ArcSwap::new(acceptor));
+                    refused.push(error);
+                }
+            }
+        }
+        Ok((Self::assemble(config, acceptors), refused))
+    }
+
+    fn assemble(config: Config, acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>) -> Self {
+        static GENERATION: AtomicU64 = AtomicU64::new(1);
         let pools = Pools::new(&config.upstreams);
-        Ok(Self {
+        Self {
             config,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             acceptors,
             pools,
-        })
+        }
     }
 
     #[must_use]
@@ -74,14 +101,50 @@ impl Snapshot {
     }
 
     #[must_use]
-    pub fn acceptor(&self, listener: &str) -> Option<&SslAcceptor> {
-        self.acceptors.get(listener)
+    pub fn acceptor(&self, listener: &str) -> Option<Arc<SslAcceptor>> {
+        Some(self.acceptors.get(listener)?.load_full())
+    }
+
+    /// Makes the acceptors anew, and with them the keys that seal session tickets: what was recorded
+    /// cannot be opened with a key that is stolen later.
+    ///
+    /// # Errors
+    /// OpenSSL does not take what it took before; that acceptor stays.
+    pub fn rotate_tickets(&self) -> Result<(), SnapshotError> {
+        for listener in &self.config.listeners {
+            if let (Some(slot), Some(made)) =
+                (self.acceptors.get(&listener.name), accept_for(listener)?)
+            {
+                slot.store(Arc::new(made));
+            }
+        }
+        Ok(())
     }
 
     #[must_use]
     pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.pools.get(upstream)
     }
+}
+
+/// None for a listener without TLS.
+fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
+    let ListenerKind::Tls {
+        certificates,
+        sni,
+        settings,
+    } = &listener.kind
+    else {
+        return Ok(None);
+    };
+    let fail = |why| SnapshotError {
+        what: format!("listener {}", listener.name),
+        why,
+    };
+    let made = acceptor(&listener.name, certificates, *sni, settings)
+        .map_err(|error| fail(format!("OpenSSL does not take it: {error}")))?;
+    rehearsal::handshakes(&made, certificates).map_err(fail)?;
+    Ok(Some(made))
 }
 
 /// The current snapshot.
@@ -100,7 +163,7 @@ impl Live {
     }
 
     /// From now on `next` counts for new requests. What is known about servers goes on where their
-    /// upstream is the same.
+    /// upstream is the same. Needs a tokio runtime.
     pub fn swap(&self, mut next: Snapshot) {
         let old = self.0.load_full();
         next.pools.carry_over(&old.pools);
@@ -108,5 +171,41 @@ impl Live {
         self.0.store(Arc::clone(&next));
         next.pools.start();
         old.pools.stop(Some(&next.pools));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::tls::issue::{Authority, LeafOptions};
+
+    #[test]
+    fn rotated_tickets_are_of_another_acceptor() {
+        const TEXT: &str = r#"
+            [listeners.public]
+            bind = ["127.0.0.1:1"]
+            certificates = [{ chain = "a.pem", key = "a.key" }]
+        "#;
+        let name = format!("drawbridge-live-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let root = Authority::new("Root", 90).unwrap();
+        let leaf = root.leaf(&["a.test"], &LeafOptions::default()).unwrap();
+        leaf.write(&folder.join("a.pem"), &folder.join("a.key"))
+            .unwrap();
+        let file = folder.join("drawbridge.toml");
+        std::fs::write(&file, TEXT).unwrap();
+        let loaded = config::load(&file);
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        let snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
+        let before = snapshot.acceptor("public").unwrap();
+        let same = snapshot.acceptor("public").unwrap();
+        assert!(Arc::ptr_eq(&before, &same));
+        snapshot.rotate_tickets().unwrap();
+        let after = snapshot.acceptor("public").unwrap();
+        assert!(!Arc::ptr_eq(&before, &after));
+        assert!(snapshot.acceptor("other").is_none());
     }
 }

@@ -52,7 +52,9 @@ policy = "default"
 #[test]
 fn the_sample_loads_as_it_stands() {
     let folder = Folder::new();
-    let Loaded { config, warnings } = folder.load(SAMPLE).unwrap();
+    let Loaded {
+        config, warnings, ..
+    } = folder.load(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     let names: Vec<_> = config.listeners.iter().map(|l| l.name.as_str()).collect();
     assert_eq!(names, ["plain", "public"]);
@@ -60,7 +62,10 @@ fn the_sample_loads_as_it_stands() {
         panic!("not a redirect");
     };
     assert_eq!((listener.as_str(), *port), ("public", 8443));
-    let ListenerKind::Tls { certificates, sni } = &config.listeners[1].kind else {
+    let ListenerKind::Tls {
+        certificates, sni, ..
+    } = &config.listeners[1].kind
+    else {
         panic!("no TLS");
     };
     assert_eq!(*sni, SniPolicy::Strict);
@@ -304,6 +309,14 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             RULES,
             "rules = [\"@baseline\", \"none/*.conf\"]",
             &["warning 22:23: \"none/*.conf\" names no file"],
+        ),
+        (
+            RULES,
+            "rules = [\"none/*.conf\"]",
+            &[
+                "error 20:11: policy \"default\" has not one rule: nothing would be inspected",
+                "warning 22:10: \"none/*.conf\" names no file",
+            ],
         ),
         (
             RULES,
@@ -561,7 +574,9 @@ encoded_slashes = "pass"
         )
         .replace("[log]", "[limits]\nbody_memory = \"64MiB\"\n[log]\naudit = \"audit.log\"");
     let text = format!("shutdown_timeout = \"7s\"\n{text}");
-    let Loaded { config, warnings } = folder.load(&text).unwrap();
+    let Loaded {
+        config, warnings, ..
+    } = folder.load(&text).unwrap();
     assert_eq!(warnings, []);
     let public = &config.listeners[1];
     let limits = &public.limits;
@@ -631,7 +646,9 @@ fn the_crs_loads_unmodified_with_the_documented_variables() {
     let crs = crs.display();
     let rules = format!("{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf");
     let folder = Folder::new();
-    let Loaded { config, warnings } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
+    let Loaded {
+        config, warnings, ..
+    } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
     assert_eq!(warnings, []);
     let rules = config.policies["default"].rules.as_ref().unwrap();
     assert!(rules.summaries().count() > 500);

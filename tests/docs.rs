@@ -9,6 +9,7 @@ use drawbridge::tls::issue::{Authority, LeafOptions};
 use regex::Regex;
 
 const DOCUMENTS: &[&str] = &[
+    "ARCHITECTURE.md",
     "README.md",
     "CHANGELOG.md",
     "certs/README.md",
@@ -65,6 +66,31 @@ fn links_lead_to_files() {
             let exists = target.starts_with("https://") || folder.join(&target).exists();
             assert!(exists, "{document}: {target}");
         }
+    }
+}
+
+#[test]
+fn architecture_names_what_there_is() {
+    let text = read("ARCHITECTURE.md");
+    let tree = text.split("```").nth(1).unwrap();
+    let mut room = String::new();
+    for line in tree.lines().filter(|line| !line.is_empty()) {
+        let name = line.split_whitespace().next().unwrap();
+        let path = match line.starts_with(' ') {
+            true => format!("{room}{name}"),
+            false => name.to_owned(),
+        };
+        if !line.starts_with(' ') {
+            name.clone_into(&mut room);
+        }
+        assert!(manifest(&path).exists(), "{path}");
+    }
+    for room in fs::read_dir(manifest("src")).unwrap() {
+        let name = room.unwrap().file_name().into_string().unwrap();
+        assert!(
+            tree.contains(&format!("src/{name}")),
+            "src/{name} is not named"
+        );
     }
 }
 

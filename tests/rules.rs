@@ -105,7 +105,7 @@ fn list_shows_rules_and_what_changes_them() {
     let folder = Folder::new("list");
     folder.write(
         "exclusions.conf",
-        "SecRuleUpdateTargetById 2 \"!ARGS:free\"\n",
+        "SecRuleUpdateTargetById 2 \"!ARGS:free\"\nSecRuleRemoveById 4\n",
     );
     let rules = folder.json("list --output json --rules rules.conf --rules exclusions.conf");
     let rule = rules
@@ -120,6 +120,24 @@ fn list_shows_rules_and_what_changes_them() {
     assert_eq!(rule["line"], 5);
     let by = rule["changed_by"][0].as_str().unwrap();
     assert!(by.contains("exclusions.conf:1"), "{by}");
+    let rules = rules.as_array().unwrap();
+    let rule = rules.iter().find(|r| r["id"] == 4).unwrap();
+    assert_eq!((&rule["phase"], &rule["line"]), (&3.into(), &8.into()));
+    let by = rule["removed_by"].as_str().unwrap();
+    assert!(by.ends_with("exclusions.conf:2"), "{by}");
+    let (_, out, _) = folder.run("list --rules rules.conf --rules exclusions.conf");
+    assert!(out.ends_with("\n3 rules, 1 removed\n"), "{out}");
+
+    folder.write("request", "GET /?q=a+union HTTP/1.1\nHost: localhost\n\n");
+    let arguments = "explain --rules rules.conf --rules exclusions.conf request";
+    let (_, out, _) = folder.run(arguments);
+    for text in [
+        "  4  by exclusions.conf:2",
+        "  2 changed  by exclusions.conf:1",
+        "    operator  @rx un(?:i)on",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
 }
 
 #[test]

@@ -1,20 +1,3 @@
-//! JSON: names and values are bounded, and an error lies in the body.
-
 #![no_main]
 
-use drawbridge::waf::body::json;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    let (mut values, mut names) = (0, 0);
-    let result = json::parse(data, 100, 10_000, &mut |name, value| {
-        assert!(name.starts_with(b"json") && name.len() <= json::LONGEST_NAME);
-        names += name.len();
-        values += value.len();
-    });
-    assert!(values <= data.len());
-    assert!(names <= data.len() * 32 + (1 << 20));
-    if let Err(error) = result {
-        assert!(error.offset <= data.len());
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drawbridge_fuzz::body_json::run(data));

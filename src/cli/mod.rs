@@ -8,8 +8,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub mod certs;
 pub mod check;
 pub mod demo;
+pub mod doctor;
+pub mod front;
+mod offline;
 pub mod rules;
 pub mod run;
 
@@ -18,6 +22,8 @@ Examples:
   drawbridge demo                                    a front door, two gateways and curl lines to try
   drawbridge check --config drawbridge.toml          every problem of the files at once
   drawbridge run --config drawbridge.toml            serve
+  drawbridge doctor upstream orders                  why is it not taken, and what mends it
+  drawbridge certs list                              every certificate that matters, and how long it lasts
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
 
 Exit codes:
@@ -41,6 +47,10 @@ enum Verb {
     Check(check::Args),
     /// Try it: a front door and two on-premises gateways on this machine.
     Demo(demo::Args),
+    /// Find out why an upstream is not taken, and what mends it.
+    Doctor(doctor::Args),
+    /// List certificates, rehearse a CA roll-over, make certificates to try things out.
+    Certs(certs::Args),
     /// Check, list, test and explain rules.
     Rules(rules::Args),
     /// Print a completion script for a shell.
@@ -62,6 +72,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Certs(args) => certs::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => print(&completions(shell)),
         Verb::Man { verb } => match man(&verb) {

@@ -130,6 +130,7 @@ fn parse_cookie_name(text: &str) -> Result<String, String> {
 fn read_key(item: &Item<'_, '_>) -> Option<AffinityKey> {
     let path = item.string()?;
     let path = path.at.resolve(path.value);
+    item.report().inputs.borrow_mut().file(&path);
     let key = match fs::read(&path) {
         Ok(key) => key.trim_ascii().to_vec(),
         Err(error) => return item.fail(format!("cannot read {}: {error}", path.display())),

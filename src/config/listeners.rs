@@ -1,15 +1,18 @@
 //! `[listeners.*]`.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::{Document, Named};
-use super::model::{Listener, ListenerKind, ListenerLimits, SniPolicy};
-use super::reader::{At, Item, Placed, Section};
+use super::model::{Listener, ListenerKind, ListenerLimits, SniPolicy, TlsPolicy, TlsSettings};
+use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
-use super::upstreams::read_certified_key;
+use super::upstreams::{read_pair, tell};
 use super::values::parse_network;
+use crate::diagnostic::Diagnostic;
+use crate::tls::{CertifiedKey, ClientCa, ClientCertificateMode, TrustBundle};
 
 /// The listeners, and how each of them answers.
 #[derive(Debug)]
@@ -32,7 +35,10 @@ struct Draft {
     trusted_proxies: Vec<super::model::IpNetwork>,
 }
 
-pub(super) fn read<'s>(document: &Document<'s, '_>) -> Listeners<'s> {
+pub(super) fn read<'s>(
+    document: &Document<'s, '_>,
+    trust: &mut Names<'s, TrustBundle>,
+) -> Listeners<'s> {
     let mut names = Names::new("listener");
     let mut redirects = Vec::new();
     let mut bound: Vec<Placed<'s, SocketAddr>> = Vec::new();
@@ -40,18 +46,30 @@ pub(super) fn read<'s>(document: &Document<'s, '_>) -> Listeners<'s> {
         let draft = read_draft(&section, &mut bound);
         let certificates = section.item("certificates");
         let target = section.item("redirect_to_https");
-        let sni = section.item("sni");
+        let tls = TlsItems {
+            sni: section.item("sni"),
+            policy: section.item("tls_policy"),
+            client_ca: section.item("client_ca"),
+            allow_fewer_names: section.item("allow_fewer_names"),
+        };
         section.finish();
         match (certificates, target) {
             (Some(certificates), None) => {
-                let kind = read_tls(&certificates, sni.as_ref());
+                let kind = read_tls(name, &certificates, &tls, trust);
                 names.insert(name, at, assemble(name, draft, kind));
             }
             (None, Some(target)) => {
-                if let Some(sni) = sni {
-                    section
-                        .report
-                        .error(sni.at, "\"sni\" is for listeners with certificates");
+                for item in [
+                    &tls.sni,
+                    &tls.policy,
+                    &tls.client_ca,
+                    &tls.allow_fewer_names,
+                ]
+                .into_iter()
+                .flatten()
+                {
+                    let message = format!("{} is for listeners with certificates", item.what());
+                    section.report.error(item.at, message);
                 }
                 redirects.push(Redirect {
                     name,
@@ -201,27 +219,239 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && overlap
 }
 
-fn read_tls(certificates: &Item<'_, '_>, sni: Option<&Item<'_, '_>>) -> Option<ListenerKind> {
-    let sni = match sni {
+/// Keys of a listener that has certificates.
+struct TlsItems<'s, 'r> {
+    sni: Option<Item<'s, 'r>>,
+    policy: Option<Item<'s, 'r>>,
+    client_ca: Option<Item<'s, 'r>>,
+    allow_fewer_names: Option<Item<'s, 'r>>,
+}
+
+/// An entry of `certificates`.
+struct Certificate<'s> {
+    at: At<'s>,
+    certified: Arc<CertifiedKey>,
+    client_ca: Option<Arc<ClientCa>>,
+}
+
+fn read_tls<'s>(
+    listener: &str,
+    certificates: &Item<'s, '_>,
+    items: &TlsItems<'s, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<ListenerKind> {
+    // All is read before any `?`, so that every problem is found.
+    let sni = match &items.sni {
         Some(item) => item.choice(&[("strict", SniPolicy::Strict), ("any", SniPolicy::Any)]),
         None => Some(SniPolicy::Strict),
     };
-    let entries = certificates.list();
-    let loaded: Vec<_> = entries.iter().map(read_certified_key).collect();
-    let certificates: Vec<_> = loaded.into_iter().collect::<Option<_>>()?;
-    if certificates.is_empty() {
+    let policy = match &items.policy {
+        Some(item) => item.choice(&[
+            ("modern", TlsPolicy::Modern),
+            ("intermediate", TlsPolicy::Intermediate),
+        ]),
+        None => Some(TlsPolicy::default()),
+    };
+    let client_ca = items
+        .client_ca
+        .as_ref()
+        .map(|item| read_client_ca(listener, item, trust));
+    let fewer = items.allow_fewer_names.as_ref();
+    let fewer = fewer.and_then(Item::boolean).unwrap_or(false);
+    let read: Vec<_> = certificates
+        .list()
+        .iter()
+        .map(|entry| read_certificate(listener, entry, trust))
+        .collect();
+    let read: Vec<Certificate<'_>> = read.into_iter().collect::<Option<_>>()?;
+    if read.is_empty() {
         return None;
     }
-    let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
     let sni = sni?;
-    for (entry, certificate) in entries.iter().zip(&certificates) {
-        if certificate.names.is_empty() && sni == SniPolicy::Strict {
+    let report = certificates.report();
+    for certificate in &read {
+        if certificate.certified.names.is_empty() && sni == SniPolicy::Strict {
             let message =
                 "this certificate has no DNS name, so under sni = \"strict\" no client gets it";
-            entry.report().warning(entry.at, message);
+            report.warning(certificate.at, message);
+        }
+        if certificate.client_ca.is_some() && sni == SniPolicy::Any {
+            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": else its host could be asked for under another name";
+            report.error(certificate.at, message);
         }
     }
-    Some(ListenerKind::Tls { certificates, sni })
+    check_agreement(&read, report);
+    let first = read.first().map(|certificate| certificate.at);
+    let own: Vec<_> = read.iter().map(|c| c.client_ca.clone()).collect();
+    let certificates: Vec<_> = read.into_iter().map(|c| c.certified).collect();
+    let (certificates, own) = match first {
+        Some(at) if !fewer => keep_names(listener, certificates, own, at, report),
+        _ => (certificates, own),
+    };
+    let settings = TlsSettings {
+        policy: policy?,
+        client_ca: match client_ca {
+            Some(client_ca) => Some(client_ca?),
+            None => None,
+        },
+        certificate_client_ca: own,
+    };
+    Some(ListenerKind::Tls {
+        certificates,
+        sni,
+        settings,
+    })
+}
+
+/// Certificates that stand side by side for a name ask for the same clients.
+fn check_agreement(read: &[Certificate<'_>], report: &Report) {
+    let digest = |certificate: &Certificate<'_>| certificate.client_ca.as_ref().map(|ca| ca.digest);
+    let mut known: HashMap<&str, &Certificate<'_>> = HashMap::new();
+    for certificate in read {
+        for name in &certificate.certified.names {
+            let first = *known.entry(name).or_insert(certificate);
+            if digest(first) != digest(certificate) {
+                let message = format!(
+                    "\"{name}\" has another \"client_ca\" in the certificate at {}",
+                    first.at.text()
+                );
+                report.error(certificate.at, message);
+                break;
+            }
+        }
+    }
+}
+
+/// `{ chain = "...", key = "...", ocsp = "...", client_ca = { ... } }`
+fn read_certificate<'s>(
+    listener: &str,
+    item: &Item<'s, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<Certificate<'s>> {
+    let section = item.section("a certificate")?;
+    let unit = format!("listener {listener}");
+    let certified = read_pair(&section, &unit);
+    let ocsp = section.item("ocsp").map(|item| item.string());
+    let client_ca = section.item("client_ca");
+    let client_ca = client_ca.map(|item| read_client_ca(listener, &item, trust));
+    section.finish();
+    let mut certified = certified?;
+    if let Some(file) = ocsp {
+        let file = file?;
+        let path = file.at.resolve(file.value);
+        let report = section.report;
+        let mark = report.mark();
+        let mut findings = Vec::new();
+        let stapled = certified.with_ocsp(&path, &mut findings);
+        report.inputs.borrow_mut().files.insert(path);
+        for finding in findings {
+            tell(report, file.at, finding);
+        }
+        match stapled {
+            Some(stapled) => certified = Arc::new(stapled),
+            // What runs goes on; a staple is a favour, no need.
+            None if report.kept.listener(listener).is_some() => {
+                report.refuse(unit, report.take_errors_since(mark));
+            }
+            None => return None,
+        }
+    }
+    Some(Certificate {
+        at: item.at,
+        certified,
+        client_ca: match client_ca {
+            Some(client_ca) => Some(client_ca?),
+            None => None,
+        },
+    })
+}
+
+/// `{ trust = "NAME", mode = "optional" | "required", crl = ["FILE"] }`
+fn read_client_ca(
+    listener: &str,
+    item: &Item<'_, '_>,
+    trust: &mut Names<'_, TrustBundle>,
+) -> Option<Arc<ClientCa>> {
+    let section = item.section("\"client_ca\"")?;
+    let bundle = section.required("trust", "trust = the name of a [trust.NAME] table");
+    let bundle = bundle.and_then(|item| trust.lookup(&item, section.report));
+    let mode = match section.item("mode") {
+        Some(item) => item.choice(&[
+            ("optional", ClientCertificateMode::Optional),
+            ("required", ClientCertificateMode::Required),
+        ]),
+        None => Some(ClientCertificateMode::Required),
+    };
+    let lists = section.item("crl").map(|item| item.strings());
+    let lists = lists.unwrap_or_default();
+    section.finish();
+    let (bundle, mode) = (bundle?, mode?);
+    let files: Vec<_> = lists.iter().map(|f| f.at.resolve(f.value)).collect();
+    let report = section.report;
+    report
+        .inputs
+        .borrow_mut()
+        .files
+        .extend(files.iter().cloned());
+    let mark = report.mark();
+    let mut findings = Vec::new();
+    let client_ca = ClientCa::load(Arc::clone(&bundle), mode, files.clone(), &mut findings);
+    for (index, finding) in findings {
+        let at = lists.get(index).map_or(item.at, |file| file.at);
+        tell(report, at, finding);
+    }
+    if let Some(client_ca) = client_ca {
+        return Some(Arc::new(client_ca));
+    }
+    let running = report.kept.listener(listener)?;
+    let ListenerKind::Tls { settings, .. } = &running.kind else {
+        return None;
+    };
+    let last_good = settings
+        .client_cas()
+        .find(|ca| ca.mode == mode && ca.crl == files && ca.trust.digest == bundle.digest)?;
+    let unit = format!("listener {listener}");
+    report.refuse(unit, report.take_errors_since(mark));
+    Some(Arc::clone(last_good))
+}
+
+/// The certificates, or those that serve now where a name of theirs would be lost. An entry that
+/// was taken out of the list was meant to be.
+fn keep_names(
+    listener: &str,
+    certificates: Vec<Arc<CertifiedKey>>,
+    own: Vec<Option<Arc<ClientCa>>>,
+    first: At<'_>,
+    report: &Report,
+) -> (Vec<Arc<CertifiedKey>>, Vec<Option<Arc<ClientCa>>>) {
+    let Some(running) = report.kept.listener(listener) else {
+        return (certificates, own);
+    };
+    let ListenerKind::Tls {
+        certificates: old,
+        settings,
+        ..
+    } = &running.kind
+    else {
+        return (certificates, own);
+    };
+    let covered = |name: &String| certificates.iter().any(|c| c.covers(name));
+    let mut lost = old
+        .iter()
+        .flat_map(|c| &c.names)
+        .filter(|name| !covered(name));
+    let Some(name) = lost.next().filter(|_| certificates.len() >= old.len()) else {
+        return (certificates, own);
+    };
+    let more = match lost.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!("the new certificate no longer covers \"{name}\"{more}");
+    let help = "issue it with all names, or write allow_fewer_names = true in the listener";
+    let problem = Diagnostic::error(first.location(), message).with_help(help);
+    report.refuse(format!("listener {listener}"), vec![problem]);
+    (old.clone(), settings.certificate_client_ca.clone())
 }
 
 fn read_limits(listener: &Section<'_, '_>, item: &Item<'_, '_>) -> Option<ListenerLimits> {

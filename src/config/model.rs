@@ -8,13 +8,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Built, Certificates, Inputs};
 use crate::route::{Claim, RouteTable};
-use crate::tls::{CertifiedKey, TrustBundle};
+use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use crate::waf::RuleSet;
 
 /// Everything one front door runs from.
 #[derive(Debug)]
 pub struct Config {
+    /// The main file.
+    pub source: PathBuf,
+    /// Every file that was read.
+    pub inputs: Inputs,
+    /// Every chain and key, by its files.
+    pub certificates: Certificates,
+    /// Every rule set, with what it was made of.
+    pub rule_sets: Vec<Arc<Built>>,
     pub listeners: Vec<Arc<Listener>>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
@@ -22,10 +31,75 @@ pub struct Config {
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
     pub log: Log,
+    /// Where the loopback API answers; nowhere if None.
+    pub admin: Option<Admin>,
     /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
     pub body_memory: usize,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_timeout: Duration,
+}
+
+/// The loopback API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub address: AdminAddress,
+    /// There is one wherever `address` is a TCP address.
+    pub token: Option<Token>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// Only the socket's owner may connect.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A secret that is never shown.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+
+    /// Takes as long wherever the two differ.
+    #[must_use]
+    pub fn is(&self, given: &[u8]) -> bool {
+        let own = openssl::sha::sha256(self.0.as_bytes());
+        openssl::memcmp::eq(&own, &openssl::sha::sha256(given))
+    }
+
+    /// For the one who must send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.0.as_bytes())
+    }
+}
+
+impl Eq for Token {}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(...)")
+    }
 }
 
 #[derive(Debug)]
@@ -44,9 +118,50 @@ pub enum ListenerKind {
         /// At least one; the first answers where `sni` is [`SniPolicy::Any`] and no name fits.
         certificates: Vec<Arc<CertifiedKey>>,
         sni: SniPolicy,
+        settings: TlsSettings,
     },
     /// Plain HTTP that answers 308 to this port of the named listener, and 404 for hosts no route of it names.
     Redirect { listener: String, port: u16 },
+}
+
+/// How a listener shakes hands, beside its certificates.
+#[derive(Debug, Default)]
+pub struct TlsSettings {
+    pub policy: TlsPolicy,
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// In the order of the listener's certificates: the client CA of their names, where it is
+    /// another than the listener's.
+    pub certificate_client_ca: Vec<Option<Arc<ClientCa>>>,
+}
+
+impl TlsSettings {
+    /// Whether any name asks clients for certificates.
+    #[must_use]
+    pub fn asks_for_clients(&self) -> bool {
+        self.client_cas().next().is_some()
+    }
+
+    /// What decides whose client certificates are taken; connections that were let in under
+    /// another must not go on.
+    #[must_use]
+    pub fn clients_digest(&self) -> Vec<[u8; 32]> {
+        self.client_cas().map(|ca| ca.digest).collect()
+    }
+
+    pub(super) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
+        let own = self.certificate_client_ca.iter().flatten();
+        self.client_ca.iter().chain(own)
+    }
+}
+
+/// Mozilla's profiles (<https://wiki.mozilla.org/Security/Server_Side_TLS>, version 5.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsPolicy {
+    /// TLS 1.3 alone.
+    Modern,
+    /// TLS 1.2 with forward secrecy and AEAD, and TLS 1.3.
+    #[default]
+    Intermediate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +189,7 @@ pub struct ListenerLimits {
     pub h2_streams: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     /// At least one; every address of a name is a server.
@@ -114,7 +229,7 @@ pub enum Balance {
 }
 
 /// A client stays with the server that answered it first.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Affinity {
     /// The name of the cookie.
     pub cookie: String,
@@ -123,7 +238,7 @@ pub struct Affinity {
 }
 
 /// A secret; never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AffinityKey(pub Vec<u8>);
 
 impl std::fmt::Debug for AffinityKey {
@@ -133,7 +248,7 @@ impl std::fmt::Debug for AffinityKey {
 }
 
 /// Every server is asked, over TLS verified like a request's, whether it is well.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
     /// Path and query of the GET.
     pub path: String,
@@ -150,7 +265,7 @@ pub struct HealthCheck {
 }
 
 /// A server that fails requests is left alone for a while.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ejection {
     /// In a row.
     pub failures: u32,
@@ -160,7 +275,7 @@ pub struct Ejection {
 }
 
 /// How many requests one upstream gets at once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caps {
     /// In flight, streams included; None is any number.
     pub connections: Option<usize>,
@@ -169,7 +284,7 @@ pub struct Caps {
     pub pending_timeout: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Sent as SNI and matched against the certificate; never empty.
     pub server_name: String,
@@ -185,6 +300,9 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     pub policy: Arc<Policy>,
     pub stream: Option<Stream>,
+    /// `client_certificate = "required"`: refused without a verified one, also where the listener
+    /// lets such clients in.
+    pub client_certificate: bool,
     /// `encoded_slashes = "pass"`: `%2f` in a path is let through as it is.
     pub pass_encoded_slashes: bool,
 }

@@ -121,8 +121,13 @@ fn read_route<'s>(
         Some(item) => item.choice(&[("refuse", false), ("pass", true)]),
         None => Some(false),
     };
+    let client = section.item("client_certificate");
+    let client = client.map(|item| item.choice(&[("required", ())]).map(|()| item.at));
 
     let name = name?;
+    if let (Some(Some(at)), Some(named)) = (&client, &named) {
+        check_asked(*at, named, report);
+    }
     if let (Some(Some((at, stream))), Some(methods)) = (&stream, &methods) {
         check_stream(*stream, methods, *at, report);
     }
@@ -133,12 +138,14 @@ fn read_route<'s>(
     let route = match (&claim, upstream, policy, pass, stream) {
         (Some(claim), Some(upstream), Some(policy), Some(pass), stream) => match stream {
             Some(None) => None,
+            _ if matches!(client, Some(None)) => None,
             stream => Some(Arc::new(Route {
                 name: name.value.to_owned(),
                 claim: claim.clone(),
                 upstream,
                 policy,
                 stream: stream.flatten().map(|(_, stream)| stream),
+                client_certificate: client.is_some(),
                 pass_encoded_slashes: pass,
             })),
         },
@@ -315,6 +322,23 @@ fn check_reachable(
     }
 }
 
+/// A client can only show a certificate where it is asked for one.
+fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], report: &Report) {
+    for name in listeners {
+        let kind = name.listener.as_ref().map(|listener| &listener.kind);
+        if let Some(ListenerKind::Tls { settings, .. }) = kind
+            && !settings.asks_for_clients()
+        {
+            let message = format!(
+                "the route requires a client certificate, but listener \"{}\" asks for none",
+                name.value
+            );
+            let help = "client_ca = { trust = \"NAME\", mode = \"optional\" } in the listener";
+            report.error_with_help(at, message, Some(help));
+        }
+    }
+}
+
 fn certificate_names(listeners: &[&Arc<Listener>]) -> Option<String> {
     let mut names = Vec::new();
     for listener in listeners {
@@ -331,7 +355,10 @@ fn certificate_names(listeners: &[&Arc<Listener>]) -> Option<String> {
 
 /// Whether a client can name this host and get a certificate for it.
 fn covers(listener: &Listener, host: &HostPattern) -> bool {
-    let ListenerKind::Tls { certificates, sni } = &listener.kind else {
+    let ListenerKind::Tls {
+        certificates, sni, ..
+    } = &listener.kind
+    else {
         return false;
     };
     if *sni == SniPolicy::Any {

@@ -4,7 +4,8 @@
 //! tests are written in. A test says which raw request to send and what a web application firewall must log.
 //!
 //! [`load`] reads files into [`TestFile`]s, [`Stage::request`] builds the bytes as go-ftw sends them,
-//! [`InProcess`] plays them against a rule set without a socket, [`run`] runs them all and judges.
+//! [`InProcess`] plays them against a rule set without a socket, `Target` against a server and its log,
+//! [`run`] runs them all and judges.
 
 mod backend;
 mod engine;
@@ -13,6 +14,8 @@ mod overrides;
 mod request;
 mod run;
 mod setup;
+#[cfg(feature = "front")]
+mod target;
 mod yaml;
 
 use std::fmt;
@@ -24,6 +27,8 @@ pub use judge::failures;
 pub use overrides::{Override, Overrides};
 pub use run::{Outcome, Play, Report, StageResult, TestResult, run};
 pub use setup::{CRS_TEST_SETUP, crs_rules};
+#[cfg(feature = "front")]
+pub use target::Target;
 pub use yaml::{load, parse};
 
 use regex::bytes::Regex;

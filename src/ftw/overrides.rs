@@ -63,6 +63,13 @@ impl Overrides {
         self.list.iter().rev().find(|o| o.concerns(id, stage))
     }
 
+    /// How many tests are named; all tests of a rule count as one.
+    #[must_use]
+    pub fn tests(&self) -> usize {
+        let named = self.list.iter().map(|o| o.test_ids.len().max(1));
+        named.sum()
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -50,8 +50,8 @@ fn split_lines(raw: &[u8], limits: &HeadLimits) -> Result<(Vec<Range<usize>>, us
     let mut lines = Vec::new();
     let mut start = 0;
     let window = &raw[..raw.len().min(limits.head)];
-    for (at, &byte) in window.iter().enumerate() {
-        match byte {
+    for at in memchr::memchr2_iter(b'\r', b'\n', window) {
+        match window[at] {
             b'\n' if at == start || window[at - 1] != b'\r' => {
                 return Err(HeadError::bad(
                     "bare_lf",

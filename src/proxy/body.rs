@@ -8,9 +8,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admission::Reservation;
 use super::received::Received;
-use super::refusal::{Refusal, RefusalKind};
+use super::refusal::Refusal;
 use crate::config::ListenerLimits;
 use crate::http::BodyFraming;
+
+/// The code of a body that HTTP forbids, or that ended too soon.
+pub const BROKEN: &str = "body_broken";
 
 /// What a refused request may still send before its answer, so that the connection can live on.
 const DRAINED: usize = 64 * 1024;
@@ -53,27 +56,26 @@ pub async fn hold(
             return Err(too_large(limit));
         }
         if reservation.grow(chunk.len()).is_err() {
-            return Err(Refusal::page(503, "body_memory")
-                .because("held request bodies have used up their memory")
-                .with(RefusalKind::RetryAfter(1)));
+            return Err(Refusal::out_of_memory());
         }
         held.push(chunk, received.framing());
     }
 }
 
-/// Reads and forgets what is left of a small body.
-pub async fn drain(session: &mut ServerSession) {
+/// Reads and forgets what is left of a small body. False where its end was not reached.
+pub async fn drain(session: &mut ServerSession) -> bool {
     let mut left = DRAINED;
     let reading = async {
-        while let Ok(Some(chunk)) = session.read_request_body().await {
-            match left.checked_sub(chunk.len()) {
-                Some(rest) => left = rest,
-                None => return,
+        loop {
+            match session.read_request_body().await {
+                Ok(None) => return true,
+                Ok(Some(chunk)) if chunk.len() <= left => left -= chunk.len(),
+                Ok(Some(_)) | Err(_) => return false,
             }
         }
     };
     // What does not come in time is not waited for.
-    let _ = timeout(DRAIN_TIME, reading).await;
+    timeout(DRAIN_TIME, reading).await.unwrap_or(false)
 }
 
 fn too_large(limit: usize) -> Refusal {
@@ -82,7 +84,7 @@ fn too_large(limit: usize) -> Refusal {
 
 #[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
 fn broken(error: Box<pingora::Error>) -> Refusal {
-    Refusal::page(400, "body_broken").because(error.to_string())
+    Refusal::page(400, BROKEN).because(error.to_string())
 }
 
 /// By when the next bytes must come.

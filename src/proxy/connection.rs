@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,7 +15,7 @@ use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -27,6 +28,7 @@ use super::server::Front;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
+use crate::tls::{ClientCa, ClientIdentity, acceptor, group_text};
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -37,7 +39,6 @@ pub struct Connection {
     pub local: SocketAddr,
     pub tls: Option<TlsSession>,
     /// Counts as open until the last of its requests is logged.
-    #[allow(dead_code)] // held, not read
     pub open: Open,
 }
 
@@ -48,16 +49,24 @@ pub struct Open {
     _admitted: Admitted,
     /// Shutdown waits for the last of these.
     _alive: mpsc::Sender<()>,
+    /// True once its listener is closing, alone or with all of them.
+    pub closing: watch::Receiver<bool>,
 }
 
 impl Open {
-    pub fn new(metrics: &Arc<Metrics>, admitted: Admitted, alive: mpsc::Sender<()>) -> Self {
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        admitted: Admitted,
+        alive: mpsc::Sender<()>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         metrics.connections_accepted.count();
         metrics.connections_open.up();
         Self {
             metrics: Arc::clone(metrics),
             _admitted: admitted,
             _alive: alive,
+            closing,
         }
     }
 }
@@ -75,6 +84,12 @@ pub struct TlsSession {
     /// Lower case, without the root's dot.
     pub sni: Option<String>,
     pub policy: SniPolicy,
+    /// Of the key exchange.
+    pub group: Option<String>,
+    /// Whose client certificates were asked for.
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// What was shown and verified in this handshake.
+    pub client: Option<ClientIdentity>,
 }
 
 impl TlsSession {
@@ -84,6 +99,8 @@ impl TlsSession {
             version: self.version,
             cipher: self.cipher,
             sni: self.sni.as_deref(),
+            group: self.group.as_deref(),
+            client: self.client.as_ref().map(|client| client.subject.as_str()),
         }
     }
 }
@@ -108,7 +125,7 @@ pub async fn serve_tls(
     // Small answers leave at once; an error here is a connection that is gone.
     let _ = tcp.set_nodelay(true);
     let io = pingora::protocols::l4::stream::Stream::from(tcp);
-    let shaken = timeout(listener.limits.handshake_timeout, handshake(acceptor, io)).await;
+    let shaken = timeout(listener.limits.handshake_timeout, handshake(&acceptor, io)).await;
     let Ok(Ok(tls)) = shaken else {
         front.metrics.tls_handshake_failures.count();
         if let Ok(Err(error)) = shaken {
@@ -118,6 +135,7 @@ pub async fn serve_tls(
     };
     drop(snapshot);
     let ssl = tls.ssl();
+    let client_ca = acceptor::client_ca(ssl);
     let session = TlsSession {
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |c| c.name()),
@@ -125,6 +143,9 @@ pub async fn serve_tls(
             .servername(NameType::HOST_NAME)
             .map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         policy,
+        group: group_text(ssl),
+        client_ca: client_ca.cloned(),
+        client: client_ca.and_then(|_| ClientIdentity::of(ssl)),
     };
     let http2 = matches!(tls.selected_alpn_proto(), Some(ALPN::H2));
     let connection = Arc::new(Connection {
@@ -136,23 +157,35 @@ pub async fn serve_tls(
     });
     let stream: Stream = Box::new(tls);
     if http2 {
-        let closing = front.closing.clone();
+        let closing = connection.open.closing.clone();
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(connection.listener.limits.idle_timeout);
         let door = Arc::new(Http2 {
             options,
+            begun: AtomicBool::new(false),
+            working: Semaphore::new(connection.listener.limits.h2_streams as usize),
             front,
             connection,
         });
-        door.process_new(stream, &closing).await;
+        serve_h2(&door, stream, &closing).await;
     } else {
         serve_h1(&front, &connection, stream).await;
     }
 }
 
+/// Pingora waits for an HTTP/2 preface without end. So a connection that brought no request within the
+/// time it may idle is dropped; one that sent its preface ends then anyway.
+async fn serve_h2(door: &Arc<Http2>, stream: Stream, closing: &ShutdownWatch) {
+    let mut serving = door.process_new(stream, closing);
+    let idle = door.connection.listener.limits.idle_timeout;
+    if timeout(idle, &mut serving).await.is_err() && door.begun.load(Ordering::Relaxed) {
+        serving.await;
+    }
+}
+
 async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: Stream) {
     let limits = &connection.listener.limits;
-    let mut closing = front.closing.clone();
+    let mut closing = connection.open.closing.clone();
     let mut buffer = BytesMut::new();
     let mut wait = limits.head_timeout;
     loop {
@@ -192,8 +225,8 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         let Some(mut session) = exchange::run(front, connection, received, session).await else {
             return;
         };
-        if !session.is_body_done() {
-            // The client still sends; closing now could take the answer from it.
+        if !session.is_body_done() || session.get_keepalive().is_none() {
+            // The client may still send; closing now could take the answer from it.
             let ServerSession::H1(h1) = session else {
                 return;
             };
@@ -328,6 +361,10 @@ struct Http2 {
     front: Arc<Front>,
     connection: Arc<Connection>,
     options: HttpServerOptions,
+    /// A request has come.
+    begun: AtomicBool,
+    /// Requests at work.
+    working: Semaphore,
 }
 
 #[async_trait]
@@ -337,7 +374,11 @@ impl HttpServerApp for Http2 {
         mut session: ServerSession,
         _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.begun.store(true, Ordering::Relaxed);
         let ended = session.is_body_done();
+        let Some(_working) = self.turn(&mut session).await else {
+            return None;
+        };
         let limits = head_limits(&self.connection.listener.limits);
         match Received::from_h2(session.req_header(), ended, &limits) {
             Ok(received) => {
@@ -365,6 +406,24 @@ impl HttpServerApp for Http2 {
 }
 
 impl Http2 {
+    /// Waits until the connection has fewer requests at work than it may have streams. A stream that its
+    /// client resets is closed to HTTP/2 at once, its request is not: opening and resetting streams
+    /// must not get more work than keeping them (CVE-2023-44487). None where it was reset meanwhile.
+    async fn turn(&self, session: &mut ServerSession) -> Option<SemaphorePermit<'_>> {
+        if let Ok(permit) = self.working.try_acquire() {
+            return Some(permit);
+        }
+        let ServerSession::H2(stream) = session else {
+            return None;
+        };
+        tokio::select! {
+            biased;
+            _ = stream.idle() => None,
+            // The semaphore is never closed.
+            permit = self.working.acquire() => permit.ok(),
+        }
+    }
+
     async fn refuse_head(&self, session: &mut ServerSession, error: &HeadError) {
         self.front.metrics.malformed_heads.count();
         self.front.metrics.answered(error.status);
@@ -383,12 +442,12 @@ impl Http2 {
 
 /// Reads one head from a plain connection and hands it to `answer`, which says what to send back.
 pub async fn serve_plain(
-    front: &Front,
+    open: &Open,
     listener: &Listener,
     mut tcp: TcpStream,
     answer: impl FnOnce(Result<Received, HeadError>) -> Bytes,
 ) {
-    let mut closing = front.closing.clone();
+    let mut closing = open.closing.clone();
     let mut buffer = BytesMut::new();
     let limits = &listener.limits;
     let read = read_head(

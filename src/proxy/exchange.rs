@@ -1,7 +1,8 @@
 //! One request's life: strictness is behind it, what follows is 421, route, rules, body, path,
 //! upstream, and the log.
 
-use std::borrow::Cow;
+mod account;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,11 +22,11 @@ use super::received::Received;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 use super::replay::{Facts, Home, Parts, Replay};
 use super::server::Front;
-use crate::config::{ListenerLimits, PolicyMode, Route, SniPolicy};
+use crate::config::{Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy};
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host, path};
-use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, text};
-use crate::upstream::Failure;
+use crate::telemetry::InFlight;
+use crate::tls::{ClientCertificateMode, ClientIdentity};
 use crate::waf::Transaction;
 
 /// A request on its way.
@@ -64,7 +65,7 @@ pub async fn run(
     received: Received,
     mut session: ServerSession,
 ) -> Option<ServerSession> {
-    front.metrics.requests_in_flight.up();
+    let _in_flight = InFlight::new(&front.metrics);
     let mut exchange = Exchange::new(front, connection, received);
     let decided = exchange.decide(&mut session).await;
     let (outcome, session) = match decided {
@@ -72,7 +73,6 @@ pub async fn run(
         Err(refusal) => exchange.refuse(session, refusal).await,
     };
     exchange.end(outcome);
-    front.metrics.requests_in_flight.down();
     session
 }
 
@@ -111,9 +111,14 @@ impl Exchange {
     /// Whether the request may go on.
     async fn decide(&mut self, session: &mut ServerSession) -> Result<Arc<Passage>, Refusal> {
         self.check_authority()?;
+        self.check_client()?;
         let (route, found) = self.find_route()?;
         self.route = Some(Arc::clone(&route));
         found?;
+        if route.client_certificate && self.client().is_none() {
+            return Err(Refusal::page(403, "client_certificate")
+                .because("the route requires a client certificate"));
+        }
         self.begin_inspection(&route);
         if let Some(inspector) = &mut self.inspector {
             inspector.request_head(&self.received)?;
@@ -143,6 +148,37 @@ impl Exchange {
             (Some(_), None) if self.received.is_http10() => Ok(()),
             _ => Err(Refusal::page(421, "misdirected")),
         }
+    }
+
+    /// Who must show a certificate has shown it to this connection, and to what counts now. The
+    /// handshake saw to the first; that no request slips past it is too much to leave to it alone.
+    fn check_client(&self) -> Result<(), Refusal> {
+        let Some(tls) = &self.connection.tls else {
+            return Ok(());
+        };
+        let required = tls
+            .client_ca
+            .as_ref()
+            .is_some_and(|ca| ca.mode == ClientCertificateMode::Required);
+        if required && tls.client.is_none() {
+            return Err(Refusal::page(403, "client_certificate")
+                .because("the listener requires a client certificate"));
+        }
+        let current = self.snapshot.listener(&self.connection.listener.name);
+        let digest = |listener: &Listener| match &listener.kind {
+            ListenerKind::Tls { settings, .. } => settings.clients_digest(),
+            ListenerKind::Redirect { .. } => Vec::new(),
+        };
+        if current.is_some_and(|current| digest(current) != digest(&self.connection.listener)) {
+            // 421: the client may ask again on another connection (RFC 9110, 15.5.20).
+            return Err(Refusal::page(421, "client_certificate")
+                .because("the client CA has changed since the handshake"));
+        }
+        Ok(())
+    }
+
+    fn client(&self) -> Option<&ClientIdentity> {
+        self.connection.tls.as_ref()?.client.as_ref()
     }
 
     /// The route, and whether it takes the method. A path that no route could have is 400 rather
@@ -248,10 +284,12 @@ impl Exchange {
         refusal: Refusal,
     ) -> (Outcome, Option<ServerSession>) {
         let drop_it = refusal.kind == RefusalKind::Drop;
-        if !drop_it && !session.is_body_done() && !self.received.expects_continue() {
-            body::drain(&mut session).await;
+        // After a body that could not be read nobody knows where the next request begins.
+        let mut in_step = refusal.code != body::BROKEN;
+        if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
+            in_step = body::drain(&mut session).await;
         }
-        if *self.front.closing.borrow() {
+        if !in_step || *self.connection.open.closing.borrow() {
             session.set_keepalive(None);
         }
         let style = PageStyle {
@@ -280,6 +318,11 @@ impl Exchange {
             peer: self.connection.client,
             trusted: self.trusted,
             request_id: &self.id,
+            client: self
+                .connection
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.client.as_ref()),
         };
         let (outgoing_body, held) = match passage.stream {
             Some(stream) => (OutgoingBody::Streamed(stream), None),
@@ -308,7 +351,7 @@ impl Exchange {
             head: passage.head,
             http10: self.received.is_http10(),
             streamed: passage.stream.is_some(),
-            closing: self.front.closing.clone(),
+            closing: self.connection.open.closing.clone(),
         };
         let home = Home::default();
         let waf_before = self.waf_time();
@@ -318,6 +361,7 @@ impl Exchange {
             session,
             self.inspector.take(),
             facts,
+            self.front.budget.reserve(self.snapshot.config.body_memory),
             Arc::clone(&home),
         );
         let begun = Instant::now();
@@ -328,7 +372,7 @@ impl Exchange {
                 Arc::clone(&passage),
                 self.front
                     .proxy
-                    .process_new_http(replayed, &self.front.closing),
+                    .process_new_http(replayed, &self.connection.open.closing),
             )
             .await;
         let upstream_time = begun.elapsed();
@@ -375,150 +419,5 @@ impl Exchange {
 
     fn waf_time(&self) -> Duration {
         self.inspector.as_ref().map_or(Duration::ZERO, |i| i.time)
-    }
-
-    /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
-    /// can say why, that and the line come later, off the request's path.
-    fn end(mut self, outcome: Outcome) {
-        let metrics = &self.front.metrics;
-        metrics.answered(outcome.status);
-        let waf = self.inspector.as_mut().map(Inspector::finish);
-        if self.front.audit.is_on()
-            && let Some(record) = self
-                .inspector
-                .as_mut()
-                .and_then(|i| i.audit_record(outcome.status))
-        {
-            self.front.audit.write(&record);
-        }
-        match waf.as_ref().map(|w| w.verdict) {
-            Some("block") => metrics.waf_blocked.count(),
-            Some("match") => metrics.waf_matched.count(),
-            _ => {}
-        }
-        if outcome
-            .refusal
-            .as_ref()
-            .is_some_and(|r| r.code == "body_memory")
-        {
-            metrics.body_memory_refusals.count();
-        }
-        let has_failures = outcome
-            .passage
-            .as_ref()
-            .is_some_and(|passage| !passage.report().failures.is_empty());
-        if has_failures {
-            tokio::spawn(async move {
-                let failure = self.explain(outcome.passage.as_deref()).await;
-                self.log(&outcome, waf, failure);
-            });
-        } else {
-            self.log(&outcome, waf, None);
-        }
-    }
-
-    /// Says every failure in words; returns the one that the client's answer came from.
-    async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
-        let passage = passage?;
-        let (failures, failed) = {
-            let mut report = passage.report();
-            (std::mem::take(&mut report.failures), report.failed)
-        };
-        let mut last = None;
-        for (server, failure) in failures {
-            let failure = match &server {
-                Some(server) => passage.pool.diagnose(server, failure).await,
-                None => failure,
-            };
-            let separator = if server.is_some() { " " } else { "" };
-            self.front
-                .metrics
-                .upstream_failures
-                .count(failure.cause as usize);
-            tracing::error!(
-                target: "upstream",
-                code = failure.cause.code(),
-                request_id = self.id,
-                "upstream {}{separator}{}: {}",
-                passage.pool.upstream.name,
-                server.as_ref().map_or("", |server| &server.name),
-                failure.words
-            );
-            last = Some(failure);
-        }
-        last.filter(|_| failed)
-    }
-
-    fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
-        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
-        let body_inspected = !streamed
-            && self
-                .inspector
-                .as_ref()
-                .is_some_and(Inspector::saw_request_body);
-        if !body_inspected && outcome.bytes_in > 0 {
-            self.front.metrics.waf_uninspected.count();
-        }
-        if !self.front.access.is_on() {
-            return;
-        }
-        let tls = self.connection.tls.as_ref();
-        let (error, reason) = self.why(outcome, failure);
-        let received = &self.received;
-        self.front.access.write(&AccessRecord {
-            time: self.begun_at,
-            request_id: &self.id,
-            client: self.client,
-            listener: &self.connection.listener.name,
-            host: received.host().map(text),
-            method: text(received.method()),
-            path: text(received.target()),
-            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
-            route: self.route.as_ref().map(|r| r.name.as_str()),
-            status: outcome.status,
-            bytes_in: outcome.bytes_in,
-            bytes_out: outcome.bytes_out,
-            ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
-            tls: tls.map(super::connection::TlsSession::facts),
-            waf,
-            upstream: outcome.passage.as_deref().map(upstream_facts),
-            error,
-            reason,
-            body_inspected,
-        });
-    }
-
-    #[allow(clippy::type_complexity)] // a code and its words
-    fn why<'o>(
-        &self,
-        outcome: &'o Outcome,
-        failure: Option<Failure>,
-    ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
-        if let Some(refusal) = &outcome.refusal {
-            return (
-                Some(refusal.code.into()),
-                refusal.reason.as_deref().map(Into::into),
-            );
-        }
-        if let Some(failure) = failure {
-            return (
-                Some(failure.cause.code().into()),
-                Some(failure.words.into()),
-            );
-        }
-        let gone = outcome
-            .passage
-            .as_ref()
-            .is_some_and(|p| p.report().client_gone);
-        (gone.then_some("client_closed".into()), None)
-    }
-}
-
-fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
-    let report = passage.report();
-    UpstreamFacts {
-        name: &passage.pool.upstream.name,
-        server: report.server().map(|s| s.name.clone()),
-        attempts: report.attempts(),
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -14,6 +15,9 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::refusal::{self, PageStyle, Refusal};
 use crate::config;
 use crate::upstream::{Cause, Failure, Lease, Permit, Pool, ServerState, check_identity, classify};
+
+/// How many kept connections may turn out to be closed before a request fails.
+const MOST_REPEATS: usize = 3;
 
 tokio::task_local! {
     /// Pingora makes a request's context without looking at the request; this is how it gets ours.
@@ -43,6 +47,10 @@ pub struct Report {
     tried: Vec<Arc<ServerState>>,
     /// The next try goes to the same server.
     again: bool,
+    /// The whole head went out on the present connection.
+    sent: bool,
+    /// How often a kept connection turned out to be closed.
+    repeats: usize,
     /// The last server began to answer.
     answered: bool,
     /// At most one a try. None where there was no server to try.
@@ -59,11 +67,28 @@ impl Report {
             lease: None,
             tried: Vec::new(),
             again: false,
+            sent: false,
+            repeats: 0,
             answered: false,
             failures: Vec::new(),
             failed: false,
             client_gone: false,
         }
+    }
+
+    /// Whether a request that failed on a kept connection may be sent again. Where its head did not go
+    /// out whole nobody can have acted on it. Where it did, only a safe method may, and only where the
+    /// connection ended before an answer began.
+    fn may_repeat(&self, session: &Session, error: &Error) -> bool {
+        if self.repeats >= MOST_REPEATS || *error.esource() != ErrorSource::Upstream {
+            return false;
+        }
+        if !self.sent {
+            return matches!(error.etype(), ErrorType::WriteError);
+        }
+        let mut retry = error.retry;
+        retry.decide_reuse(true);
+        retry.retry() && may_be_sent_twice(session)
     }
 
     /// The last server that was tried.
@@ -117,6 +142,7 @@ impl Passage {
                 lease
             }
         };
+        report.sent = false;
         report.answered = false;
         let address = lease.server().address;
         report.lease = Some(lease);
@@ -172,7 +198,7 @@ impl ProxyHttp for Forward {
         way: &mut Way,
     ) -> Result<()> {
         let passage = way.as_ref().ok_or_else(lost)?;
-        check_identity(&passage.pool.upstream, digest).map_err(|failure| {
+        check_identity(digest).map_err(|failure| {
             passage.failed(failure);
             Error::new_up(ErrorType::InvalidCert)
         })
@@ -187,6 +213,20 @@ impl ProxyHttp for Forward {
         if way.as_ref().and_then(|w| w.stream) == Some(config::Stream::Grpc) {
             // The one TE that HTTP/2 knows, and gRPC asks for; pingora removes it.
             request.insert_header("te", "trailers")?;
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        way: &mut Way,
+    ) -> Result<()> {
+        // Pingora asks for the body, also for one of no bytes, once the head is flushed.
+        if let Some(passage) = way {
+            passage.report().sent = true;
         }
         Ok(())
     }
@@ -239,17 +279,14 @@ impl ProxyHttp for Forward {
     ) -> Box<Error> {
         let Some(passage) = way else { return error };
         let answered = session.response_written().is_some() || passage.report().answered;
-        let repeatable = session.req_header().method.is_idempotent()
-            && !session.retry_buffer_truncated()
-            && !answered;
-        if repeatable {
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
-        }
-        if error.retry() {
+        let again = reused && !answered && passage.report().may_repeat(session, &error);
+        error.set_retry(again);
+        if again {
             // A kept connection that the server closed meanwhile: the same server once more.
-            passage.report().again = true;
+            let mut report = passage.report();
+            report.again = true;
+            report.repeats += 1;
+            drop(report);
             return error;
         }
         if *error.esource() == ErrorSource::Downstream {
@@ -262,7 +299,10 @@ impl ProxyHttp for Forward {
         failure.unclear |= closed && !reused && !answered;
         // A server that closed may not have seen the request; one that is slow has it, and a
         // second would have the same work.
-        let another = repeatable && closed && passage.pool.may_try_another(&passage.report().tried);
+        let another = closed
+            && !answered
+            && may_be_sent_twice(session)
+            && passage.pool.may_try_another(&passage.report().tried);
         error.set_retry(another);
         passage.failed(failure);
         error
@@ -312,4 +352,10 @@ impl ProxyHttp for Forward {
     ) -> bool {
         true
     }
+}
+
+/// Only a safe method may be acted on twice (RFC 9110, 9.2.2), and only what is still at hand can be
+/// sent again.
+fn may_be_sent_twice(session: &Session) -> bool {
+    session.req_header().method.is_safe() && !session.as_ref().retry_buffer_truncated()
 }

@@ -8,7 +8,8 @@ use pingora::http::ResponseHeader;
 use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::{Policy, PolicyMode};
-use crate::telemetry::{WafFacts, text};
+use crate::telemetry::{BodyFacts, WafFacts, text};
+use crate::waf::audit::mask;
 use crate::waf::{Record, Transaction};
 
 /// A transaction and what it cost.
@@ -108,10 +109,25 @@ impl Inspector {
         match interruption {
             Some(interruption) if self.blocking => {
                 self.blocked = true;
-                Err(interruption.into())
+                let by_rule = interruption.rule_id != 0;
+                let refusal = Refusal::from(interruption);
+                Err(match self.why_uninspected().filter(|_| !by_rule) {
+                    Some(why) => refusal.because(format!("not inspected: {why}")),
+                    None => refusal,
+                })
             }
             _ => Ok(()),
         }
+    }
+
+    /// What kept the rules from seeing a body as the upstream or the client would.
+    fn why_uninspected(&self) -> Option<String> {
+        let response = || self.transaction.response_inspection().reason;
+        self.transaction
+            .request_inspection()
+            .reason
+            .or_else(response)
+            .map(|reason| told(&reason))
     }
 
     /// Phase 5, and what is told of all five: the rules' own lines go to the log.
@@ -136,7 +152,17 @@ impl Inspector {
             verdict,
             score: self.score(rules.is_empty()),
             rules,
+            body: self.body_facts(),
         }
+    }
+
+    fn body_facts(&self) -> Option<BodyFacts> {
+        let seen = self.transaction.request_inspection();
+        (seen.received > 0 || seen.reason.is_some()).then(|| BodyFacts {
+            received: seen.received,
+            inspected: seen.inspected,
+            reason: seen.reason.map(|r| told(&r)),
+        })
     }
 
     /// The record for the audit log, where the rules ask for one; after [`Inspector::finish`].
@@ -161,10 +187,22 @@ impl Inspector {
             .unwrap_or(0)
     }
 
+    /// Whether a limit or a parser stopped the inspection of the request.
+    #[must_use]
+    pub fn stopped_short(&self) -> bool {
+        self.transaction.request_inspection().reason.is_some()
+    }
+
     /// Whether the rules saw the whole request body.
     #[must_use]
     pub fn saw_request_body(&self) -> bool {
         self.transaction.wants_request_body()
             && self.transaction.request_inspection().reason.is_none()
     }
+}
+
+/// A parser's complaint may quote the body, and in it a secret.
+fn told(reason: &str) -> String {
+    const MOST: usize = 512;
+    text(&mask::masked(reason.as_bytes(), MOST)).into_owned()
 }

@@ -8,12 +8,14 @@
 //! - `inspect` is the transaction with the rules
 //! - `outgoing` is the head the upstream gets
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
-//! - `redirect` is the plain listener
+//! - `redirect` is the plain listener; `expiry` looks after certificates and ticket keys
 
 mod admission;
 mod body;
 mod connection;
+mod doors;
 mod exchange;
+mod expiry;
 mod forward;
 mod head;
 mod inspect;
@@ -21,6 +23,7 @@ mod outgoing;
 mod received;
 mod redirect;
 mod refusal;
+mod reloader;
 mod replay;
 mod server;
 

@@ -12,6 +12,7 @@ use pingora::{Error, ErrorType, Result};
 use super::received::Received;
 use crate::config::Stream;
 use crate::http::BodyFraming;
+use crate::tls::ClientIdentity;
 
 /// Fields that end at this hop.
 const FOR_THIS_HOP: [&[u8]; 12] = [
@@ -56,6 +57,8 @@ pub struct Origin<'o> {
     /// Whether what it says about others is believed.
     pub trusted: bool,
     pub request_id: &'o str,
+    /// Whose certificate the handshake verified.
+    pub client: Option<&'o ClientIdentity>,
 }
 
 /// How the body goes on.
@@ -169,7 +172,7 @@ fn frame(out: &mut RequestHeader, received: &Received, body: OutgoingBody) -> Re
     Ok(())
 }
 
-/// Request id and forwarding fields (RFC 7239).
+/// Request id, forwarding fields (RFC 7239) and the client's certificate (RFC 9440).
 fn introduce(
     out: &mut RequestHeader,
     received: &Received,
@@ -196,6 +199,13 @@ fn introduce(
     let mut forwarded = believed.forwarded;
     append_element(&mut forwarded, &forwarded_element(address, host));
     out.insert_header("Forwarded", value(forwarded.into())?)?;
+
+    if let Some(client) = origin.client {
+        out.insert_header("Client-Cert", value(client.certificate.clone())?)?;
+        if let Some(chain) = &client.chain {
+            out.insert_header("Client-Cert-Chain", value(chain.clone())?)?;
+        }
+    }
     Ok(())
 }
 
@@ -292,6 +302,7 @@ mod tests {
             peer: ([192, 0, 2, 7], 5).into(),
             trusted,
             request_id: "ours",
+            client: None,
         }
     }
 

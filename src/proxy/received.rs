@@ -1,6 +1,6 @@
 //! A request as it came: the raw head of HTTP/1.x, or an HTTP/2 head written in the same form.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -51,7 +51,12 @@ impl Received {
         let authority = header.uri.authority().map(|a| a.as_str().as_bytes());
         let pseudo = H2Head {
             method: header.method.as_str().as_bytes(),
-            scheme: header.uri.scheme_str().map(str::as_bytes),
+            // Without :authority (RFC 9113, 8.3.1) the scheme was checked and then dropped: a URI of
+            // this kind cannot hold it.
+            scheme: match authority {
+                Some(_) => header.uri.scheme_str().map(str::as_bytes),
+                None => Some(b"https"),
+            },
             authority,
             path: Some(header.raw_path()),
             protocol: None,
@@ -215,7 +220,11 @@ impl Received {
         let addresses: Vec<&[u8]> = self.elements(b"x-forwarded-for").collect();
         for element in addresses.iter().rev() {
             let text = std::str::from_utf8(element).ok()?;
-            let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
+            // Some gateways write the port too.
+            let with_port = text.parse().map(|address: SocketAddr| address.ip());
+            let address: IpAddr = with_port
+                .or_else(|_| text.trim_matches(['[', ']']).parse())
+                .ok()?;
             if !trusted.iter().any(|network| network.contains(address)) {
                 return Some(address);
             }
@@ -296,6 +305,30 @@ mod tests {
     }
 
     #[test]
+    fn whom_trusted_proxies_speak_for() {
+        let trusted = [IpNetwork {
+            address: [10, 0, 0, 0].into(),
+            prefix: 8,
+        }];
+        for (field, client) in [
+            ("203.0.113.1", Some("203.0.113.1")),
+            ("198.51.100.9, 203.0.113.1, 10.1.2.3", Some("203.0.113.1")),
+            ("203.0.113.1:50123", Some("203.0.113.1")),
+            ("[2001:db8::1]:50123", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("203.0.113.1, unknown", None),
+            ("10.1.2.3", None),
+        ] {
+            let raw = format!("GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {field}\r\n\r\n");
+            let head = Head::parse(raw.as_bytes()).unwrap();
+            let r = Received::from_h1(raw.into(), head);
+            let client = client.map(|text| text.parse().unwrap());
+            assert_eq!(r.forwarded_client(&trusted), client, "{field}");
+        }
+    }
+
+    #[test]
     fn h2_heads_read_like_h1() {
         let uri = "https://x/a?b".parse().unwrap();
         let mut header = RequestHeader::build("POST", b"/", None).unwrap();
@@ -308,6 +341,11 @@ mod tests {
         assert_eq!(r.header(b"cookie"), Some(&b"a=1; b=2"[..]));
         assert_eq!(r.host(), Some(&b"x"[..]));
         assert_eq!(r.framing(), BodyFraming::Length(3));
+        header.set_uri("/a?b".parse().unwrap());
+        assert!(Received::from_h2(&header, false, &HeadLimits::default()).is_err());
+        header.append_header("host", "y").unwrap();
+        let r = Received::from_h2(&header, false, &HeadLimits::default()).unwrap();
+        assert_eq!(r.host(), Some(&b"y"[..]), "Host stands in for :authority");
         header.append_header("te", "gzip").unwrap();
         assert!(Received::from_h2(&header, false, &HeadLimits::default()).is_err());
     }

@@ -43,6 +43,14 @@ impl Refusal {
         }
     }
 
+    /// The memory for held bodies is used up.
+    #[must_use]
+    pub fn out_of_memory() -> Self {
+        Self::page(503, "body_memory")
+            .because("held bodies have used up their memory")
+            .with(RefusalKind::RetryAfter(1))
+    }
+
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
@@ -110,7 +118,11 @@ pub async fn answer(
             header.insert_header("Retry-After", seconds.to_string())?;
         }
         RefusalKind::Redirect(location) => {
-            let location: Vec<u8> = location.iter().copied().filter(|b| *b >= 0x20).collect();
+            let location: Vec<u8> = location
+                .iter()
+                .copied()
+                .filter(|b| *b >= 0x20 && *b != 0x7f)
+                .collect();
             header.insert_header("Location", location)?;
         }
         RefusalKind::Page | RefusalKind::Drop => {}

@@ -16,6 +16,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
+use super::admission::Reservation;
 use super::inspect::Inspector;
 use super::outgoing::strip_response;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
@@ -27,6 +28,8 @@ pub struct Replay {
     body: Option<Bytes>,
     facts: Facts,
     gate: Gate,
+    /// The share of a held response in the memory for bodies.
+    reservation: Reservation,
     /// Some until dropped.
     parts: Option<Parts>,
     home: Home,
@@ -79,6 +82,7 @@ impl Replay {
         session: ServerSession,
         inspector: Option<Inspector>,
         facts: Facts,
+        reservation: Reservation,
         home: Home,
     ) -> Self {
         Self {
@@ -86,6 +90,7 @@ impl Replay {
             body,
             facts,
             gate: Gate::Waiting,
+            reservation,
             parts: Some(Parts {
                 session,
                 inspector: inspector.map(Mutex::new),
@@ -195,7 +200,13 @@ impl Replay {
     ) -> std::result::Result<(), Refusal> {
         let mut end = task.is_end();
         match &task {
-            HttpTask::Body(Some(data), _) => body.extend_from_slice(data),
+            HttpTask::Body(Some(data), _) => {
+                // Once as it came, once for the rules.
+                if self.reservation.grow(2 * data.len()).is_err() {
+                    return Err(Refusal::out_of_memory());
+                }
+                body.extend_from_slice(data);
+            }
             HttpTask::Trailer(_) | HttpTask::Done => end = true,
             HttpTask::Failed(_) => {
                 // Nothing was sent yet, so the client can still be told.

@@ -1,29 +1,32 @@
-//! Binds, accepts, drains.
+//! Opens, follows its files, drains.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::admission::{Admission, Budget};
-use super::connection::Open;
+use super::admission::Budget;
+use super::doors::Doors;
+use super::expiry;
 use super::forward::Forward;
-use super::{connection, redirect};
-use crate::config::{Config, Listener, ListenerKind};
+use super::reloader::Reloader;
+use crate::admin::{Health, Router, core_routes, listen};
+use crate::config::Config;
 use crate::live::{Live, Snapshot, SnapshotError};
+use crate::reload::{
+    Outcome, Reloads, started as started_with, systemd, watch::run as watch_files,
+};
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
 /// Kept connections to upstreams, over all of them.
 const UPSTREAM_POOL: usize = 1024;
 /// Pingora's own bound on tries; the upstream's `attempts` is below it.
@@ -31,15 +34,13 @@ const MOST_TRIES: usize = 16;
 
 /// What all requests share.
 pub struct Front {
-    pub live: Live,
+    pub live: Arc<Live>,
     pub proxy: Arc<HttpProxy<Forward>>,
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
     pub audit: AuditLog,
     pub budget: Arc<Budget>,
-    /// True once the front door is closing.
-    pub closing: watch::Receiver<bool>,
-    bound: OnceLock<Bound>,
+    pub bound: ArcSwap<Bound>,
 }
 
 /// The addresses that were really bound, in the configuration's order.
@@ -64,6 +65,7 @@ pub enum ServeError {
     },
     AccessLog(io::Error),
     AuditLog(io::Error),
+    Admin(io::Error),
 }
 
 impl fmt::Display for ServeError {
@@ -73,6 +75,7 @@ impl fmt::Display for ServeError {
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
             Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
+            Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
         }
     }
 }
@@ -81,9 +84,10 @@ impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Snapshot(error) => Some(error),
-            Self::Bind { source, .. } | Self::AccessLog(source) | Self::AuditLog(source) => {
-                Some(source)
-            }
+            Self::Bind { source, .. }
+            | Self::AccessLog(source)
+            | Self::AuditLog(source)
+            | Self::Admin(source) => Some(source),
         }
     }
 }
@@ -92,7 +96,7 @@ impl Front {
     /// The real port of a listener that was configured with port 0.
     #[must_use]
     pub fn bound_port(&self, listener: &str) -> Option<u16> {
-        let address = self.bound.get()?.address(listener)?;
+        let address = self.bound.load().address(listener)?;
         Some(address.port())
     }
 }
@@ -107,62 +111,88 @@ pub async fn serve(
     ready: impl FnOnce(&Bound, &Arc<Metrics>),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let patience = config.shutdown_timeout;
     let metrics = Arc::new(Metrics::default());
     let access =
         AccessLog::open(&config.log.access, Arc::clone(&metrics)).map_err(ServeError::AccessLog)?;
     let audit =
         AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
-    let listeners = config.listeners.clone();
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
+    let started = Outcome {
+        at: SystemTime::now(),
+        generation: snapshot.generation,
+        refused: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let live = Arc::new(Live::new(snapshot));
+    let (reloads, asked) = Reloads::new(started);
+    let reloads = Arc::new(reloads);
     let (close, closing) = watch::channel(false);
+    let mut router = Router::default();
+    let health = Health {
+        live: Arc::clone(&live),
+        metrics: Arc::clone(&metrics),
+        reloads: Arc::clone(&reloads),
+        closing,
+    };
+    core_routes(&mut router, &health);
+    // Other rooms add theirs here.
     let front = Arc::new(Front {
-        live: Live::new(snapshot),
+        live,
         proxy: proxy(),
         metrics,
         access,
         audit,
         budget: Arc::default(),
-        closing,
-        bound: OnceLock::new(),
+        bound: ArcSwap::default(),
     });
 
-    let mut bound = Bound::default();
-    let mut doors = Vec::new();
-    for listener in &listeners {
-        let admission = Arc::new(Admission::default());
-        for address in &listener.bind {
-            let socket = bind(*address)?;
-            let real = socket.local_addr().unwrap_or(*address);
-            bound.0.entry(listener.name.clone()).or_default().push(real);
-            doors.push((socket, Arc::clone(listener), Arc::clone(&admission)));
-        }
-    }
-    // Set here alone.
-    let _ = front.bound.set(bound.clone());
-
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    for (socket, listener, admission) in doors {
-        let door = Door {
-            front: Arc::clone(&front),
-            listener,
-            admission,
-            alive: alive.clone(),
-        };
-        tokio::spawn(door.accept(socket));
+    let mut doors = Doors::new(Arc::clone(&front), alive);
+    let snapshot = front.live.pin();
+    let (plan, failed) = doors.plan(&snapshot.config);
+    if let Some((_, error)) = failed.into_iter().next() {
+        return Err(error);
     }
-    drop(alive);
-    front.live.pin().pools.start();
+    let bound = doors.follow(plan);
+    front.bound.store(Arc::new(bound.clone()));
+    let admin = match &snapshot.config.admin {
+        Some(admin) => {
+            let socket = listen(admin, Arc::new(router)).await;
+            Some(socket.map_err(ServeError::Admin)?)
+        }
+        None => None,
+    };
+    snapshot.pools.start();
+    let (watched, watching) = watch::channel(started_with(&snapshot.config));
+    drop(snapshot);
+    let expiry = tokio::spawn(expiry::watch(Arc::clone(&front)));
+    let watcher = tokio::spawn(watch_files(Arc::clone(&reloads), watching));
+    let mut reloader = Reloader {
+        front: Arc::clone(&front),
+        doors,
+        reloads,
+        watched,
+    };
     ready(&bound, &front.metrics);
+    systemd::ready();
 
-    shutdown.await;
-    // No receiver is left only where nothing is left to close.
+    reloader.serve(asked, shutdown).await;
+    systemd::stopping();
+    watcher.abort();
+    expiry.abort();
+    // Nobody listens only where there is no admin API.
     let _ = close.send(true);
-    front.live.pin().pools.stop(None);
+    let snapshot = front.live.pin();
+    snapshot.pools.stop(None);
+    let patience = snapshot.config.shutdown_timeout;
+    drop(snapshot);
+    reloader.doors.close();
+    drop(reloader);
     // Every task holds a sender; when the last is gone, nothing comes any more.
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
     }
+    drop(admin);
     front.access.close();
     Ok(())
 }
@@ -175,71 +205,4 @@ fn proxy() -> Arc<HttpProxy<Forward>> {
         ..ServerConf::default()
     };
     Arc::new(http_proxy(&Arc::new(conf), Forward))
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let bind = || {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bind().map_err(|source| ServeError::Bind { address, source })
-}
-
-/// One bound socket.
-struct Door {
-    front: Arc<Front>,
-    listener: Arc<Listener>,
-    admission: Arc<Admission>,
-    alive: mpsc::Sender<()>,
-}
-
-impl Door {
-    async fn accept(self, socket: TcpListener) {
-        let mut closing = self.front.closing.clone();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                // An error says that the sender is gone, which is a shutdown too.
-                _ = closing.changed() => return,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((tcp, client)) => self.let_in(tcp, client),
-                Err(error) => {
-                    // Out of descriptors, or a connection that was gone before it was accepted.
-                    tracing::warn!(listener = self.listener.name, "cannot accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-
-    fn let_in(&self, tcp: tokio::net::TcpStream, client: SocketAddr) {
-        let metrics = &self.front.metrics;
-        let live = self.front.live.pin();
-        let listener = live.listener(&self.listener.name).unwrap_or(&self.listener);
-        let Some(admitted) = self.admission.admit(client.ip(), &listener.limits) else {
-            metrics.connections_refused.count();
-            return;
-        };
-        let open = Open::new(metrics, admitted, self.alive.clone());
-        let front = Arc::clone(&self.front);
-        let listener = Arc::clone(listener);
-        tokio::spawn(async move {
-            match listener.kind {
-                ListenerKind::Tls { .. } => {
-                    connection::serve_tls(front, listener, tcp, client, open).await;
-                }
-                ListenerKind::Redirect { .. } => {
-                    redirect::serve(front, listener, tcp, client).await;
-                    drop(open);
-                }
-            }
-        });
-    }
 }

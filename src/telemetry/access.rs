@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::{Format, rfc3339};
+use crate::waf::audit::mask::masked;
 
 /// What is told about one request.
 #[derive(Debug, Serialize)]
@@ -18,7 +19,7 @@ pub struct AccessRecord<'r> {
     pub listener: &'r str,
     pub host: Option<Cow<'r, str>>,
     pub method: Cow<'r, str>,
-    /// Path and query as received.
+    /// Path and query as received, secrets masked.
     pub path: Cow<'r, str>,
     pub protocol: &'r str,
     pub route: Option<&'r str>,
@@ -72,6 +73,13 @@ pub struct TlsFacts<'r> {
     pub version: &'r str,
     pub cipher: &'r str,
     pub sni: Option<&'r str>,
+    /// Of the key exchange; None in TLS 1.2, of which OpenSSL's bindings do not tell it, and where a
+    /// session was resumed without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'r str>,
+    /// The subject of the client's verified certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<&'r str>,
 }
 
 /// What the rules said.
@@ -82,6 +90,18 @@ pub struct WafFacts {
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
+    /// Of the request's body; none where the rules were not shown one and nothing stopped them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyFacts>,
+}
+
+/// How many bytes of a body the rules saw, of how many, and why not all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BodyFacts {
+    pub received: u64,
+    pub inspected: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Where the request went.
@@ -127,7 +147,10 @@ impl AccessRecord<'_> {
         if let Some(reason) = self.reason.as_deref().or(self.error.as_deref()) {
             line += &format!(" ({reason})");
         }
-        line + " " + self.request_id
+        line += " ";
+        line += self.request_id;
+        // What a stranger sent must not steer a terminal.
+        line.replace(char::is_control, ".")
     }
 }
 
@@ -137,6 +160,16 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(bytes.escape_ascii().to_string()),
+    }
+}
+
+/// The same without the secrets that lie in it: a query, a header's value.
+#[must_use]
+pub fn masked_text(bytes: &[u8]) -> Cow<'_, str> {
+    let masked = masked(bytes, bytes.len());
+    match masked == bytes {
+        true => text(bytes),
+        false => Cow::Owned(text(&masked).into_owned()),
     }
 }
 

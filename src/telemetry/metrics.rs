@@ -1,6 +1,11 @@
 //! Counters, as atomics. Who exposes them decides on names and labels.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::tls::Entry;
 
 /// Counts up; never resets.
 #[derive(Debug, Default)]
@@ -18,6 +23,24 @@ impl Counter {
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request on its way; counted until dropped, also where its task panics or is cut off.
+#[derive(Debug)]
+pub struct InFlight(Arc<Metrics>);
+
+impl InFlight {
+    #[must_use]
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.requests_in_flight.up();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.requests_in_flight.down();
     }
 }
 
@@ -57,13 +80,16 @@ pub struct Metrics {
     pub waf_blocked: Counter,
     /// Requests that matched at least one logged rule.
     pub waf_matched: Counter,
-    /// Requests whose body the rules did not see, or not all of it.
+    /// Requests whose body the rules did not see, or not all of it, or on which a rule gave up at a limit.
     pub waf_uninspected: Counter,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
     pub upstream_failures: UpstreamFailures,
     /// Access lines that were dropped because their sink did not keep up.
     pub access_lines_dropped: Counter,
+    /// The certificates that upstreams presented when they were last looked at; those of the
+    /// configuration are [`crate::tls::inventory()`].
+    pub presented: ArcSwap<Vec<Entry>>,
 }
 
 impl Metrics {

@@ -6,8 +6,10 @@ mod clock;
 pub mod metrics;
 mod sink;
 
-pub use access::{AccessRecord, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
+pub use access::{
+    AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, WafFacts, masked_text, text,
+};
 pub use audit::AuditLog;
 pub use clock::rfc3339;
-pub use metrics::{Metrics, UpstreamMetrics};
+pub use metrics::{InFlight, Metrics, UpstreamMetrics};
 pub use sink::{AccessLog, Format};

@@ -1,23 +1,31 @@
 //! The TLS side of a listener: versions, ALPN, and the certificate by SNI.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
 use openssl::ssl::{
-    AlpnError, NameType, SniError, SslAcceptor, SslAlert, SslContext, SslContextBuilder, SslMethod,
-    SslOptions, SslRef, SslVersion,
+    AlpnError, NameType, SniError, Ssl, SslAcceptor, SslAlert, SslContext, SslContextBuilder,
+    SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
 };
 
-use super::{CertifiedKey, Resolver};
-use crate::config::SniPolicy;
+use super::{CertifiedKey, ClientCa, GROUPS, Resolver};
+use crate::config::{SniPolicy, TlsPolicy, TlsSettings};
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// An acceptor that picks the certificate by SNI: the exact name before a wildcard.
+/// Mozilla's intermediate profile of TLS 1.2, version 5.7; the client's order counts.
+const INTERMEDIATE_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+    ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+    ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+
+/// An acceptor that picks the certificates by SNI: the exact name before a wildcard.
 ///
 /// Session tickets are sealed with keys of this acceptor alone, so that none of them resumes on
-/// another listener or after a reload.
+/// another listener or after a reload. Where any name asks for client certificates nothing resumes
+/// at all: OpenSSL looks at a ticket before it knows the name, so that a session that was begun
+/// without a certificate could be resumed where one is demanded (the class of CVE-2025-23419).
 ///
 /// # Errors
 /// OpenSSL does not take a certificate, a key or a setting.
@@ -25,50 +33,152 @@ pub fn acceptor(
     listener: &str,
     certificates: &[Arc<CertifiedKey>],
     sni: SniPolicy,
+    settings: &TlsSettings,
 ) -> Result<SslAcceptor, ErrorStack> {
-    let resolver = Resolver::new(certificates);
-    let contexts = certificates
-        .iter()
-        .map(|certified| Ok((certified.digest, context(listener, certified)?)))
-        .collect::<Result<HashMap<_, _>, ErrorStack>>()?;
-    let contexts = Contexts { resolver, contexts };
+    let faces = Faces::new(listener, certificates, settings)?;
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    configure(&mut builder, listener)?;
+    configure(&mut builder, listener, settings)?;
     if let Some(first) = certificates.first() {
         present(&mut builder, first)?;
     }
     builder.set_servername_callback(move |ssl, alert| {
-        let selected = contexts.select(ssl, sni);
+        let selected = faces.select(ssl, sni);
         selected.inspect_err(|_| *alert = SslAlert::UNRECOGNIZED_NAME)
     });
     Ok(builder.build())
 }
 
-struct Contexts {
-    resolver: Resolver,
-    /// By the digest of what they present.
-    contexts: HashMap<[u8; 32], SslContext>,
+/// Whose client certificates were asked for in this handshake.
+#[must_use]
+pub fn client_ca(ssl: &SslRef) -> Option<&Arc<ClientCa>> {
+    ssl.ex_data(client_ca_index().ok()?)
 }
 
-impl Contexts {
-    fn select(&self, ssl: &mut SslRef, policy: SniPolicy) -> Result<(), SniError> {
-        let certified = self.resolver.resolve(ssl.servername(NameType::HOST_NAME));
-        let found = certified.and_then(|certified| self.contexts.get(&certified.digest));
-        match (found, policy) {
-            (Some(context), _) => ssl
-                .set_ssl_context(context)
-                .map_err(|_| SniError::ALERT_FATAL),
-            // NOACK would leave the name out of the session, and 421 needs it.
-            (None, SniPolicy::Any) => Ok(()),
-            (None, SniPolicy::Strict) => Err(SniError::ALERT_FATAL),
+/// Where a handshake's client CA is noted.
+fn client_ca_index() -> Result<Index<Ssl, Arc<ClientCa>>, SniError> {
+    static INDEX: LazyLock<Option<Index<Ssl, Arc<ClientCa>>>> =
+        LazyLock::new(|| Ssl::new_ex_index().ok());
+    INDEX.ok_or(SniError::ALERT_FATAL)
+}
+
+/// What a name presents and asks for.
+struct Face {
+    context: SslContext,
+    /// With keys of different kinds where there are several.
+    certificates: Vec<Arc<CertifiedKey>>,
+    client_ca: Option<Arc<ClientCa>>,
+}
+
+struct Faces {
+    resolver: Resolver,
+    /// By the digests of what they present.
+    faces: HashMap<Vec<[u8; 32]>, Face>,
+    /// For a client that asks for no name of ours, where it gets an answer at all.
+    first: Option<Face>,
+}
+
+impl Faces {
+    fn new(
+        listener: &str,
+        certificates: &[Arc<CertifiedKey>],
+        settings: &TlsSettings,
+    ) -> Result<Self, ErrorStack> {
+        let resolver = Resolver::new(certificates);
+        let own: HashMap<[u8; 32], &Arc<ClientCa>> = certificates
+            .iter()
+            .zip(&settings.certificate_client_ca)
+            .filter_map(|(certified, ca)| Some((certified.digest, ca.as_ref()?)))
+            .collect();
+        let face = |group: &[Arc<CertifiedKey>]| {
+            let mut own = group.iter().filter_map(|c| own.get(&c.digest));
+            let client_ca = own.next().copied().or(settings.client_ca.as_ref()).cloned();
+            Ok(Face {
+                context: context(listener, group, settings, client_ca.as_deref())?,
+                certificates: group.to_vec(),
+                client_ca,
+            })
+        };
+        let mut faces = HashMap::new();
+        for (_, group) in resolver.groups() {
+            let digests = digests(group);
+            if !faces.contains_key(&digests) {
+                faces.insert(digests, face(group)?);
+            }
         }
+        let first = certificates.first().map(|first| {
+            let named = first.names.first();
+            let group = named.and_then(|name| resolver.resolve(Some(name)));
+            let has_it = |group: &&[Arc<CertifiedKey>]| group.iter().any(|c| Arc::ptr_eq(c, first));
+            face(group.filter(has_it).unwrap_or(std::slice::from_ref(first)))
+        });
+        Ok(Self {
+            faces,
+            first: first.transpose()?,
+            resolver,
+        })
+    }
+
+    fn select(&self, ssl: &mut SslRef, policy: SniPolicy) -> Result<(), SniError> {
+        let group = self.resolver.resolve(ssl.servername(NameType::HOST_NAME));
+        let found = group.and_then(|group| self.faces.get(&digests(group)));
+        let face = match policy {
+            SniPolicy::Strict => found,
+            // NOACK would leave the name out of the session, and 421 needs it.
+            SniPolicy::Any => found.or(self.first.as_ref()),
+        };
+        let face = face.ok_or(SniError::ALERT_FATAL)?;
+        face.show(ssl).map_err(|_| SniError::ALERT_FATAL)?;
+        if let Some(client_ca) = &face.client_ca {
+            ssl.set_verify(client_ca.verify_mode());
+            ssl.set_ex_data(client_ca_index()?, Arc::clone(client_ca));
+        }
+        Ok(())
     }
 }
 
-fn context(listener: &str, certified: &CertifiedKey) -> Result<SslContext, ErrorStack> {
+impl Face {
+    fn show(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+        ssl.set_ssl_context(&self.context)?;
+        if let [_] = self.certificates.as_slice() {
+            return Ok(());
+        }
+        // A context has one chain for all of its keys; a handshake has one for each.
+        for certified in &self.certificates {
+            let mut chain = certified.chain.iter();
+            if let Some(leaf) = chain.next() {
+                ssl.set_certificate(leaf)?;
+                ssl.set_private_key(&certified.key)?;
+            }
+            for intermediate in chain {
+                ssl.add_chain_cert(intermediate.clone())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digests(group: &[Arc<CertifiedKey>]) -> Vec<[u8; 32]> {
+    group.iter().map(|certified| certified.digest).collect()
+}
+
+fn context(
+    listener: &str,
+    group: &[Arc<CertifiedKey>],
+    settings: &TlsSettings,
+    client_ca: Option<&ClientCa>,
+) -> Result<SslContext, ErrorStack> {
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    configure(&mut builder, listener)?;
-    present(&mut builder, certified)?;
+    configure(&mut builder, listener, settings)?;
+    if let [only] = group {
+        present(&mut builder, only)?;
+    }
+    staple(&mut builder, group)?;
+    if let Some(client_ca) = client_ca {
+        builder.set_verify_cert_store(client_ca.store()?)?;
+        for ca in &client_ca.trust.certificates {
+            builder.add_client_ca(ca)?;
+        }
+    }
     Ok(builder.build().into_context())
 }
 
@@ -84,13 +194,51 @@ fn present(builder: &mut SslContextBuilder, certified: &CertifiedKey) -> Result<
     Ok(())
 }
 
-fn configure(builder: &mut SslContextBuilder, listener: &str) -> Result<(), ErrorStack> {
-    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+/// Answers `status_request` with the response for the certificate that the handshake chose.
+fn staple(builder: &mut SslContextBuilder, group: &[Arc<CertifiedKey>]) -> Result<(), ErrorStack> {
+    let mut responses = Vec::new();
+    for certified in group {
+        if let (Some(leaf), Some(response)) = (certified.chain.first(), &certified.ocsp) {
+            responses.push((leaf.to_der()?, response.clone()));
+        }
+    }
+    if responses.is_empty() {
+        return Ok(());
+    }
+    builder.set_status_callback(move |ssl| {
+        let chosen = ssl.certificate().map(|leaf| leaf.to_der()).transpose()?;
+        let response = responses
+            .iter()
+            .find(|(leaf, _)| Some(leaf) == chosen.as_ref());
+        match response {
+            Some((_, response)) => ssl.set_ocsp_status(response).map(|()| true),
+            None => Ok(false),
+        }
+    })
+}
+
+fn configure(
+    builder: &mut SslContextBuilder,
+    listener: &str,
+    settings: &TlsSettings,
+) -> Result<(), ErrorStack> {
+    let least = match settings.policy {
+        TlsPolicy::Modern => SslVersion::TLS1_3,
+        TlsPolicy::Intermediate => SslVersion::TLS1_2,
+    };
+    builder.set_min_proto_version(Some(least))?;
     // The intermediate profile of the crate turns TLS 1.3 off where it must work with old OpenSSL.
-    builder.clear_options(SslOptions::NO_TLSV1_3);
+    builder.clear_options(SslOptions::NO_TLSV1_3 | SslOptions::CIPHER_SERVER_PREFERENCE);
     builder.set_max_proto_version(None)?;
+    builder.set_cipher_list(INTERMEDIATE_CIPHERS)?;
+    builder.set_groups_list(GROUPS)?;
     builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_COMPRESSION);
     builder.set_session_id_context(&openssl::sha::sha256(listener.as_bytes()))?;
+    if settings.asks_for_clients() {
+        builder.set_options(SslOptions::NO_TICKET);
+        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+        builder.set_num_tickets(0)?;
+    }
     builder.set_alpn_select_callback(|_, offered| select_protocol(offered));
     Ok(())
 }

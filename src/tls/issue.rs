@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
@@ -20,7 +20,9 @@ use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
     SubjectKeyIdentifier,
 };
-use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
+use openssl::x509::{
+    X509, X509Builder, X509CrlBuilder, X509Extension, X509Name, X509NameBuilder, X509RevokedBuilder,
+};
 
 const DAY: i64 = 24 * 60 * 60;
 /// Certificates begin a little in the past, so that a clock that is behind believes them.
@@ -61,6 +63,8 @@ pub enum Usage {
 pub enum KeyKind {
     EcP256,
     Rsa2048,
+    /// Too weak to be taken; for tests of that.
+    Rsa1024,
 }
 
 /// A leaf with what its server sends, and its key; both PEM.
@@ -111,6 +115,31 @@ impl Authority {
         })
     }
 
+    /// One that was made before, from its certificate and key.
+    ///
+    /// # Errors
+    /// They are damaged or no pair.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, ErrorStack> {
+        let certificate = X509::from_pem(certificate)?;
+        let key = PKey::private_key_from_pem(key)?;
+        if !certificate.public_key()?.public_eq(&key) {
+            return Err(ErrorStack::get());
+        }
+        Ok(Self {
+            certificate,
+            key,
+            intermediates: Vec::new(),
+        })
+    }
+
+    /// PKCS#8, PEM.
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn key_pem(&self) -> Result<Vec<u8>, ErrorStack> {
+        self.key.private_key_to_pem_pkcs8()
+    }
+
     /// A leaf for these DNS names (`*.example.com` is one).
     ///
     /// # Errors
@@ -153,6 +182,37 @@ impl Authority {
         })
     }
 
+    /// A list of revoked certificates, PEM, that is good for `days` from now; negative makes an
+    /// outdated one.
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn revocation_list(&self, revoked: &[X509], days: i64) -> Result<Vec<u8>, ErrorStack> {
+        // RFC 5280, 5.2.3, of the first list.
+        const NUMBER: [u8; 3] = [2, 1, 1];
+        let began = Asn1Time::from_unix(validity_start(0, days))?;
+        let mut list = X509CrlBuilder::new()?;
+        list.set_issuer_name(self.certificate.subject_name())?;
+        list.set_last_update(&began)?;
+        list.set_next_update(&*Asn1Time::from_unix(now() + days * DAY)?)?;
+        for certificate in revoked {
+            let mut entry = X509RevokedBuilder::new()?;
+            entry.set_serial_number(certificate.serial_number())?;
+            entry.set_revocation_date(&began)?;
+            list.add_revoked(entry.build())?;
+        }
+        let key_id = AuthorityKeyIdentifier::new()
+            .keyid(true)
+            .build(&X509::builder()?.x509v3_context(Some(&self.certificate), None))?;
+        list.append_extension(key_id)?;
+        let number = Asn1OctetString::new_from_bytes(&NUMBER)?;
+        let oid = Asn1Object::from_str("2.5.29.20")?;
+        list.append_extension(X509Extension::new_from_der(&oid, false, &number)?)?;
+        list.sort()?;
+        list.sign(&self.key, MessageDigest::sha256())?;
+        list.build()?.to_pem()
+    }
+
     #[must_use]
     pub fn certificate(&self) -> &X509 {
         &self.certificate
@@ -192,7 +252,7 @@ impl Issued {
 }
 
 impl Usage {
-    fn extension(self) -> Result<openssl::x509::X509Extension, ErrorStack> {
+    fn extension(self) -> Result<X509Extension, ErrorStack> {
         let mut usage = ExtendedKeyUsage::new();
         if self != Self::Client {
             usage.server_auth();
@@ -212,6 +272,7 @@ impl KeyKind {
                 PKey::from_ec_key(EcKey::generate(&group)?)
             }
             Self::Rsa2048 => PKey::from_rsa(Rsa::generate(2048)?),
+            Self::Rsa1024 => PKey::from_rsa(Rsa::generate(1024)?),
         }
     }
 }

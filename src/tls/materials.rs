@@ -27,6 +27,8 @@ pub enum Part {
     /// The chain of a certified key, or the file of a bundle.
     Chain,
     Key,
+    /// The OCSP response of a certified key.
+    Ocsp,
 }
 
 impl CertifiedKey {
@@ -46,6 +48,23 @@ impl CertifiedKey {
             findings.extend(readable_by_others(key));
         }
         Self::assemble(chain?, parsed?, findings)
+    }
+
+    /// The same with the leaf's OCSP response, DER, to be stapled. None where the file is none; why
+    /// is in `findings`.
+    #[must_use]
+    pub fn with_ocsp(&self, file: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
+        let ocsp = super::stapling::load(file, &self.chain, findings)?;
+        let mut sha = Sha256::new();
+        sha.update(&self.digest);
+        sha.update(ocsp.as_deref().unwrap_or_default());
+        Some(Self {
+            chain: self.chain.clone(),
+            key: self.key.clone(),
+            names: self.names.clone(),
+            digest: sha.finish(),
+            ocsp,
+        })
     }
 
     /// Like [`CertifiedKey::load`], from memory, without warnings.
@@ -87,6 +106,7 @@ impl CertifiedKey {
             key,
             names,
             digest,
+            ocsp: None,
         })
     }
 }
@@ -121,7 +141,7 @@ impl TrustBundle {
 }
 
 impl Finding {
-    fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
+    pub(super) fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
         Self {
             severity: Severity::Error,
             part,
@@ -130,7 +150,7 @@ impl Finding {
         }
     }
 
-    fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
+    pub(super) fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
         Self {
             severity: Severity::Warning,
             ..Self::error(part, message, help)
@@ -158,17 +178,20 @@ pub fn name_text(name: &X509NameRef) -> String {
 /// A day and time in UTC, e.g. `2026-11-21 20:58:58 UTC`.
 #[must_use]
 pub fn time_text(time: &Asn1TimeRef) -> String {
-    let Ok(epoch) = Asn1Time::from_unix(0) else {
+    let Some(total) = unix_time(time) else {
         return time.to_string();
     };
-    let Ok(since) = epoch.diff(time) else {
-        return time.to_string();
-    };
-    let total = i64::from(since.days) * 86_400 + i64::from(since.secs);
     let (day, second) = (total.div_euclid(86_400), total.rem_euclid(86_400));
     let (year, month, day) = civil_date(day);
     let (hours, minutes, seconds) = (second / 3600, second % 3600 / 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
+}
+
+/// Seconds since 1970; None for what is no time.
+#[must_use]
+pub fn unix_time(time: &Asn1TimeRef) -> Option<i64> {
+    let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
+    Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
 }
 
 /// The proleptic Gregorian date of a day counted from 1970-01-01 (within the years that certificates have).

@@ -1,16 +1,30 @@
 //! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
 
 pub mod acceptor;
+mod client_ca;
+mod facts;
+mod group;
+pub mod inventory;
 pub mod issue;
 mod materials;
 pub mod reason;
+pub mod rehearsal;
 mod resolver;
+mod stapling;
 
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
+pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
+pub use facts::CertificateFacts;
+pub use group::group_text;
+pub use inventory::{Entry, inventory};
 pub use materials::{Finding, Part};
 pub use resolver::Resolver;
+
+/// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
+/// of Mozilla's intermediate profile.
+pub const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
 
 /// A chain and the key that fits it.
 #[derive(Debug)]
@@ -22,7 +36,37 @@ pub struct CertifiedKey {
     pub names: Vec<String>,
     /// SHA-256 over chain and key, for pool keys and change detection.
     pub digest: [u8; 32],
+    /// An OCSP response for the leaf, DER.
+    pub ocsp: Option<Vec<u8>>,
 }
+
+impl CertifiedKey {
+    /// Whether it answers for this name, which may itself be a wildcard.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        let wildcard = |own: &str| match (own.strip_prefix("*."), name.split_once('.')) {
+            (Some(own), Some((label, rest))) => !label.is_empty() && own == rest,
+            _ => false,
+        };
+        self.names.iter().any(|own| own == name || wildcard(own))
+    }
+}
+
+impl PartialEq for CertifiedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for CertifiedKey {}
+
+impl PartialEq for TrustBundle {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.digest == other.digest
+    }
+}
+
+impl Eq for TrustBundle {}
 
 /// The CAs that an upstream may be signed by, and no others.
 #[derive(Debug)]

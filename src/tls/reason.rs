@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use openssl::nid::Nid;
-use openssl::x509::{X509Ref, X509VerifyResult};
+use openssl::x509::{X509, X509Ref, X509VerifyResult};
 
-pub use super::materials::{name_text, time_text};
+pub use super::materials::{name_text, time_text, unix_time};
 
 /// X509_V_ERR_HOSTNAME_MISMATCH
 const HOSTNAME_MISMATCH: i32 = 62;
@@ -15,6 +15,8 @@ const IP_ADDRESS_MISMATCH: i32 = 64;
 const NOT_YET_VALID: i32 = 9;
 /// X509_V_ERR_CERT_HAS_EXPIRED
 const HAS_EXPIRED: i32 = 10;
+/// X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, _GET_ISSUER_CERT_LOCALLY, _VERIFY_LEAF_SIGNATURE
+const NO_ISSUER: [i32; 3] = [2, 20, 21];
 /// X509_V_ERR_EE_KEY_TOO_SMALL, _CA_KEY_TOO_SMALL, _CA_MD_TOO_WEAK
 const WEAK: [i32; 3] = [66, 67, 68];
 
@@ -22,7 +24,13 @@ const WEAK: [i32; 3] = [66, 67, 68];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
     Untrusted,
+    /// Its issuer was not sent, and is no CA that could be trusted directly.
+    MissingIntermediate,
     NameMismatch,
+    /// It has a common name and no DNS name, which is no name to compare with (RFC 9525, 2).
+    CommonNameOnly,
+    /// It names IP addresses and no DNS name.
+    AddressOnly,
     Expired,
     NotYetValid,
     Weak,
@@ -38,6 +46,123 @@ impl CertificateFault {
             code if WEAK.contains(&code) => Self::Weak,
             _ => Self::Untrusted,
         }
+    }
+
+    /// Like [`CertificateFault::of`], with a look at the certificate that was refused, the
+    /// authorities it was compared with, and other certificates that are at hand.
+    #[must_use]
+    pub fn judge(
+        result: X509VerifyResult,
+        certificate: &X509Ref,
+        authorities: &[X509],
+        at_hand: &[X509],
+    ) -> Self {
+        match Self::of(result) {
+            Self::NameMismatch => Self::of_names(certificate),
+            Self::Untrusted if NO_ISSUER.contains(&result.as_raw()) => {
+                match lacks_intermediate(certificate, authorities, at_hand) {
+                    true => Self::MissingIntermediate,
+                    false => Self::Untrusted,
+                }
+            }
+            fault => fault,
+        }
+    }
+
+    /// Why none of its names fits.
+    #[must_use]
+    pub fn of_names(certificate: &X509Ref) -> Self {
+        let alternative = certificate.subject_alt_names();
+        let mut names = alternative.iter().flatten();
+        if names.any(|n| n.dnsname().is_some()) {
+            return Self::NameMismatch;
+        }
+        let mut names = alternative.iter().flatten();
+        match names.any(|n| n.ipaddress().is_some()) {
+            true => Self::AddressOnly,
+            false => Self::CommonNameOnly,
+        }
+    }
+}
+
+/// Whether a DNS name of the certificate was what fitted: OpenSSL turns to the common name where
+/// there is none.
+#[must_use]
+pub fn has_dns_name(certificate: &X509Ref) -> bool {
+    let names = certificate.subject_alt_names();
+    names.iter().flatten().any(|n| n.dnsname().is_some())
+}
+
+/// In words, why its names do not fit.
+#[must_use]
+pub fn name_words(certificate: &X509Ref, wanted: &str) -> String {
+    let has = list(&names(certificate));
+    match CertificateFault::of_names(certificate) {
+        CertificateFault::CommonNameOnly => format!(
+            "certificate does not name {wanted}: it has no subjectAltName ({has}), and a common name does not count"
+        ),
+        CertificateFault::AddressOnly => {
+            format!("certificate does not name {wanted}: it names addresses only ({has})")
+        }
+        _ => format!("certificate does not name {wanted} (it names {has})"),
+    }
+}
+
+/// Whether the issuer that is missing is an intermediate. A certificate alone does not tell; what
+/// does: the issuer is at hand and no trusted authority, the certificate says which authority its
+/// issuer's certificate is from (RFC 5280, 4.2.1.1), or the issuer is called so.
+fn lacks_intermediate(certificate: &X509Ref, authorities: &[X509], at_hand: &[X509]) -> bool {
+    const WORDS: [&str; 5] = ["intermediate", "issuing", "subordinate", "sub ca", "sub-ca"];
+    if at_hand.iter().any(|other| signed(other, certificate)) {
+        return true;
+    }
+    let above = certificate.authority_issuer();
+    let names_one = above.iter().flat_map(|names| names.iter()).any(|name| {
+        let name = name.directory_name();
+        name.is_some_and(|name| {
+            authorities.iter().any(|ca| {
+                ca.subject_name()
+                    .try_cmp(name)
+                    .is_ok_and(std::cmp::Ordering::is_eq)
+            })
+        })
+    });
+    let issuer = name_text(certificate.issuer_name()).to_ascii_lowercase();
+    names_one || WORDS.iter().any(|word| issuer.contains(word))
+}
+
+/// Whether `above`, which is not its own issuer, signed `below`.
+fn signed(above: &X509Ref, below: &X509Ref) -> bool {
+    above.issued(below) == X509VerifyResult::OK
+        && above.issued(above) != X509VerifyResult::OK
+        && above
+            .public_key()
+            .is_ok_and(|key| below.verify(&key).unwrap_or(false))
+}
+
+/// `EC P-256`, `RSA 2048`, `Ed25519`.
+#[must_use]
+pub fn key_text(certificate: &X509Ref) -> String {
+    use openssl::pkey::Id;
+    let Ok(key) = certificate.public_key() else {
+        return "unreadable".to_owned();
+    };
+    match key.id() {
+        Id::RSA => format!("RSA {}", key.bits()),
+        Id::RSA_PSS => format!("RSA-PSS {}", key.bits()),
+        Id::EC => {
+            let curve = key.ec_key().ok().and_then(|ec| ec.group().curve_name());
+            match curve {
+                Some(Nid::X9_62_PRIME256V1) => "EC P-256".to_owned(),
+                Some(Nid::SECP384R1) => "EC P-384".to_owned(),
+                Some(Nid::SECP521R1) => "EC P-521".to_owned(),
+                Some(curve) => format!("EC {}", curve.short_name().unwrap_or("unknown curve")),
+                None => format!("EC {}", key.bits()),
+            }
+        }
+        Id::ED25519 => "Ed25519".to_owned(),
+        Id::ED448 => "Ed448".to_owned(),
+        _ => format!("{} bits", key.bits()),
     }
 }
 

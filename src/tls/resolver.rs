@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::CertifiedKey;
 
-/// Which certificate a server name gets: an exact name before a wildcard, the first written before the next.
+/// Which certificates a server name gets: an exact name before a wildcard; of each kind of key (RSA
+/// and ECDSA may stand side by side) the first that is written.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    exact: HashMap<String, Arc<CertifiedKey>>,
+    exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// By the part after `*.`; such a name covers exactly one label (RFC 6125, 6.4.3).
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
 }
 
 impl Resolver {
@@ -23,29 +24,42 @@ impl Resolver {
                     Some(rest) => (&mut resolver.wildcard, rest),
                     None => (&mut resolver.exact, name.as_str()),
                 };
-                map.entry(name.to_owned())
-                    .or_insert_with(|| Arc::clone(certificate));
+                let found = map.entry(name.to_owned()).or_default();
+                if found
+                    .iter()
+                    .all(|known| known.key.id() != certificate.key.id())
+                {
+                    found.push(Arc::clone(certificate));
+                }
             }
         }
         resolver
     }
 
-    /// The certificate for this server name as the client sent it; None where no certificate has it.
+    /// The certificates for this server name as the client sent it, with keys of different kinds;
+    /// None where no certificate has it.
     #[must_use]
-    pub fn resolve(&self, server_name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
+    pub fn resolve(&self, server_name: Option<&str>) -> Option<&[Arc<CertifiedKey>]> {
         let name = server_name?.to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
         if let Some(found) = self.exact.get(name) {
             return Some(found);
         }
         let (label, rest) = name.split_once('.')?;
-        self.wildcard.get(rest).filter(|_| !label.is_empty())
+        let found = self.wildcard.get(rest).filter(|_| !label.is_empty());
+        found.map(Vec::as_slice)
+    }
+
+    /// What each name gets.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &[Arc<CertifiedKey>])> {
+        let all = self.exact.iter().chain(&self.wildcard);
+        all.map(|(name, group)| (name.as_str(), group.as_slice()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::issue::{Authority, LeafOptions};
+    use super::super::issue::{Authority, KeyKind, LeafOptions};
     use super::*;
 
     #[test]
@@ -72,12 +86,30 @@ mod tests {
             (Some(""), None),
             (None, None),
         ] {
-            let found = resolver.resolve(name);
+            let found = resolver.resolve(name).map(|group| &group[0]);
             assert_eq!(
                 found.map(Arc::as_ptr),
                 expected.map(Arc::as_ptr),
                 "{name:?}"
             );
         }
+    }
+
+    #[test]
+    fn rsa_and_ecdsa_side_by_side_but_one_of_each() {
+        let root = Authority::new("Root", 1).unwrap();
+        let certified = |key| {
+            let options = LeafOptions {
+                key,
+                ..LeafOptions::default()
+            };
+            let issued = root.leaf(&["a.test"], &options).unwrap();
+            Arc::new(CertifiedKey::from_pem(&issued.chain_pem, &issued.key_pem).unwrap())
+        };
+        let all = [KeyKind::Rsa2048, KeyKind::EcP256, KeyKind::Rsa2048].map(certified);
+        let resolver = Resolver::new(&all);
+        let found = resolver.resolve(Some("a.test")).unwrap();
+        let found: Vec<_> = found.iter().map(Arc::as_ptr).collect();
+        assert_eq!(found, [Arc::as_ptr(&all[0]), Arc::as_ptr(&all[1])]);
     }
 }

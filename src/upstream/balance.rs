@@ -73,7 +73,7 @@ mod tests {
         for (weights, expected) in [
             (&[1, 1][..], "0101"),
             (&[5, 1, 1], "0010200"),
-            (&[1, 3], "1101"),
+            (&[1, 3], "1011"),
             (&[7], "000"),
         ] {
             let servers = servers(weights);

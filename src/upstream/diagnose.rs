@@ -1,33 +1,51 @@
-//! A dial of our own, to learn why a server is not taken.
+//! A dial of our own, to learn why a server is not taken and what it presents.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslVerifyMode, SslVersion};
+use openssl::ssl::{Ssl, SslContext, SslMethod, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509CheckFlags;
 use openssl::x509::{X509, X509StoreContextRef, X509VerifyResult};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
-use super::{Cause, Failure};
+use super::{Cause, Failure, Pool, lock};
 use crate::config::Upstream;
 use crate::tls::reason::{self, CertificateFault};
+use crate::tls::{CertifiedKey, GROUPS, TrustBundle, group_text};
 
 /// How long a server may take to say that it wants a client certificate (TLS 1.3 does so late).
 const LATE_ALERT: Duration = Duration::from_millis(500);
 
-/// What a server that was taken presented.
+/// What a server presented.
 #[derive(Debug)]
 pub struct Presented {
     pub address: SocketAddr,
     pub version: &'static str,
     pub cipher: Option<&'static str>,
+    /// Of the key exchange.
+    pub group: Option<String>,
+    /// The leaf first.
     pub chain: Vec<X509>,
+}
+
+/// All that a dial can tell.
+#[derive(Debug)]
+pub struct Examination {
+    /// None where its name does not resolve.
+    pub address: Option<SocketAddr>,
+    /// Whether TCP came to be.
+    pub connected: bool,
+    /// What it presented, also where that was refused.
+    pub presented: Option<Presented>,
+    /// None where the proxy would use it.
+    pub failure: Option<Failure>,
 }
 
 /// Dials as the proxy would: the same name, trust and client certificate.
@@ -35,7 +53,20 @@ pub struct Presented {
 /// # Errors
 /// The first thing that is wrong.
 pub async fn dial(upstream: &Upstream, address: SocketAddr) -> Result<Presented, Failure> {
-    accepted(handshake(upstream, address, b"").await?, address).await
+    dial_trusting(upstream, address, &upstream.tls.trust).await
+}
+
+/// Like [`dial`], with another trust bundle.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub async fn dial_trusting(
+    upstream: &Upstream,
+    address: SocketAddr,
+    trust: &TrustBundle,
+) -> Result<Presented, Failure> {
+    let tcp = connect(upstream, address).await?;
+    strict(upstream, trust, address, tcp).await
 }
 
 /// A verified connection, speaking what `alpn` offers (in the form it has on the wire; may be empty).
@@ -48,30 +79,114 @@ pub async fn handshake(
     alpn: &[u8],
 ) -> Result<SslStream<TcpStream>, Failure> {
     let tcp = connect(upstream, address).await?;
-    let complaint = Arc::new(Mutex::new(None));
-    let ssl = client(upstream, alpn, &complaint)
-        .map_err(|error| Failure::new(Cause::Internal, format!("cannot set up TLS: {error}")))?;
-    let mut tls = SslStream::new(ssl, tcp)
-        .map_err(|error| Failure::new(Cause::Internal, format!("cannot set up TLS: {error}")))?;
+    verified(upstream, &upstream.tls.trust, alpn, tcp).await
+}
+
+/// Like [`dial`], and looks at what was presented also where it is refused. That second look sends
+/// no client certificate and no request.
+pub async fn examine(upstream: &Upstream, address: SocketAddr) -> Examination {
+    let mut examination = Examination {
+        address: Some(address),
+        connected: false,
+        presented: None,
+        failure: None,
+    };
+    let tcp = match connect(upstream, address).await {
+        Ok(tcp) => tcp,
+        Err(failure) => {
+            examination.failure = Some(failure);
+            return examination;
+        }
+    };
+    examination.connected = true;
+    match strict(upstream, &upstream.tls.trust, address, tcp).await {
+        Ok(presented) => examination.presented = Some(presented),
+        Err(failure) => {
+            if !matches!(failure.cause, Cause::Protocol | Cause::Timeout) {
+                examination.presented = look(upstream, address).await;
+            }
+            examination.failure = Some(failure);
+        }
+    }
+    examination
+}
+
+/// Examines every server, with the name that logs give it; names are asked for now.
+pub async fn examine_all(pool: &Pool) -> Vec<(String, Examination)> {
+    let mut all = Vec::new();
+    for (name, address) in pool.locate().await {
+        let found = match address {
+            Ok(address) => examine(&pool.upstream, address).await,
+            Err(failure) => Examination {
+                address: None,
+                connected: false,
+                presented: None,
+                failure: Some(failure),
+            },
+        };
+        all.push((name, found));
+    }
+    all
+}
+
+/// What the verification noted on its way.
+#[derive(Debug, Default)]
+struct Notes {
+    complaint: Option<Failure>,
+    /// As far as OpenSSL could build it.
+    chain: Vec<X509>,
+}
+
+type Shared = Arc<Mutex<Notes>>;
+
+async fn strict(
+    upstream: &Upstream,
+    trust: &TrustBundle,
+    address: SocketAddr,
+    tcp: TcpStream,
+) -> Result<Presented, Failure> {
+    let tls = verified(upstream, trust, b"", tcp).await?;
+    accepted(tls, address).await
+}
+
+async fn verified(
+    upstream: &Upstream,
+    trust: &TrustBundle,
+    alpn: &[u8],
+    tcp: TcpStream,
+) -> Result<SslStream<TcpStream>, Failure> {
+    let notes = Shared::default();
+    let client = strict_client(upstream, trust, alpn, &notes).map_err(|e| unready(&e))?;
+    let mut tls = SslStream::new(client, tcp).map_err(|e| unready(&e))?;
     let handshake = timeout(upstream.connect_timeout, Pin::new(&mut tls).connect()).await;
-    let complaint = complaint
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    match handshake {
-        _ if complaint.is_some() => complaint.map_or_else(|| unreachable(address), Err),
-        Err(_) => Err(Failure::new(Cause::Timeout, "no TLS handshake in time")),
-        Ok(Err(error)) => Err(handshake_failure(&error)),
-        Ok(Ok(())) => Ok(tls),
+    let (complaint, verified) = {
+        let mut notes = lock(&notes);
+        (notes.complaint.take(), !notes.chain.is_empty())
+    };
+    match (complaint, handshake) {
+        (Some(complaint), _) => Err(complaint),
+        (None, Err(_)) => Err(Failure::new(Cause::Timeout, "no TLS handshake in time")),
+        (None, Ok(Err(error))) => Err(handshake_failure(&error, verified)),
+        (None, Ok(Ok(()))) => Ok(tls),
     }
 }
 
-/// `complaint` was just seen to be there.
-fn unreachable(address: SocketAddr) -> Result<SslStream<TcpStream>, Failure> {
-    Err(Failure::new(
-        Cause::Handshake,
-        format!("{address} was refused"),
-    ))
+/// Takes whatever is presented, to show it.
+async fn look(upstream: &Upstream, address: SocketAddr) -> Option<Presented> {
+    let tcp = connect(upstream, address).await.ok()?;
+    let notes = Shared::default();
+    let client = lenient_client(upstream, &notes).ok()?;
+    let mut tls = SslStream::new(client, tcp).ok()?;
+    let shaken = timeout(upstream.connect_timeout, Pin::new(&mut tls).connect()).await;
+    let mut presented = facts(tls.ssl(), address);
+    if presented.chain.is_empty() {
+        presented.chain = std::mem::take(&mut lock(&notes).chain);
+    }
+    (matches!(shaken, Ok(Ok(()))) || !presented.chain.is_empty()).then_some(presented)
+}
+
+fn unready(error: &ErrorStack) -> Failure {
+    Failure::new(Cause::Internal, format!("cannot set up TLS: {error}"))
 }
 
 async fn connect(upstream: &Upstream, address: SocketAddr) -> Result<TcpStream, Failure> {
@@ -100,33 +215,52 @@ async fn accepted(
     address: SocketAddr,
 ) -> Result<Presented, Failure> {
     let mut byte = [0];
-    if let Ok(Err(error)) = timeout(LATE_ALERT, tls.read(&mut byte)).await
-        && error.to_string().contains("certificate required")
-    {
-        return Err(Failure::new(
-            Cause::ClientCertificate,
-            "it asks for a client certificate and did not get one that it takes",
-        ));
+    if let Ok(Err(error)) = timeout(LATE_ALERT, tls.read(&mut byte)).await {
+        let text = error.to_string();
+        if text.contains("certificate required") {
+            return Err(Failure::new(
+                Cause::ClientCertificate,
+                "it asks for a client certificate and did not get one that it takes",
+            ));
+        }
+        if refuses_our_certificate(&text) {
+            return Err(Failure::new(
+                Cause::ClientCertificate,
+                format!("it does not take our client certificate: {text}"),
+            ));
+        }
     }
-    let ssl = tls.ssl();
-    Ok(Presented {
+    Ok(facts(tls.ssl(), address))
+}
+
+fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {
+    Presented {
         address,
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map(|c| c.name()),
+        group: group_text(ssl),
         chain: ssl
             .peer_cert_chain()
             .map(|chain| chain.iter().map(ToOwned::to_owned).collect())
             .unwrap_or_default(),
-    })
+    }
 }
 
-fn handshake_failure(error: &openssl::ssl::Error) -> Failure {
+/// `verified`: the server's certificate had been taken when it failed.
+fn handshake_failure(error: &openssl::ssl::Error, verified: bool) -> Failure {
     let text = error.to_string();
     let has = |needle: &str| text.contains(needle);
-    if has("certificate required") || has("alert bad certificate") || has("alert unknown ca") {
+    // TLS 1.2 has no alert for a missing client certificate; by then there is little else to refuse.
+    if refuses_our_certificate(&text) || (verified && has("alert handshake failure")) {
         return Failure::new(
             Cause::ClientCertificate,
             format!("it does not take our client certificate, or wants one: {text}"),
+        );
+    }
+    if has("key too small") || has("md too weak") {
+        return Failure::new(
+            Cause::WeakCertificate,
+            format!("certificate is too weak: {text}"),
         );
     }
     if has("protocol version") || has("unsupported protocol") {
@@ -141,16 +275,33 @@ fn handshake_failure(error: &openssl::ssl::Error) -> Failure {
     Failure::new(Cause::Handshake, format!("TLS handshake failed: {text}"))
 }
 
-fn client(
+/// Alerts about a certificate, when ours is the only one left to complain of (RFC 8446, 6.2).
+fn refuses_our_certificate(text: &str) -> bool {
+    const ALERTS: [&str; 8] = [
+        "certificate required",
+        "alert bad certificate",
+        "alert unknown ca",
+        "alert unsupported certificate",
+        "alert certificate revoked",
+        "alert certificate expired",
+        "alert certificate unknown",
+        "alert access denied",
+    ];
+    ALERTS.iter().any(|alert| text.contains(alert))
+}
+
+fn strict_client(
     upstream: &Upstream,
+    trust: &TrustBundle,
     alpn: &[u8],
-    complaint: &Arc<Mutex<Option<Failure>>>,
+    notes: &Shared,
 ) -> Result<Ssl, ErrorStack> {
     let tls = &upstream.tls;
     let mut context = SslContext::builder(SslMethod::tls_client())?;
     context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    context.set_groups_list(GROUPS)?;
     let mut store = X509StoreBuilder::new()?;
-    for ca in &tls.trust.certificates {
+    for ca in &trust.certificates {
         store.add_cert(ca.clone())?;
     }
     context.set_cert_store(store.build());
@@ -164,18 +315,18 @@ fn client(
             context.add_extra_chain_cert(intermediate.clone())?;
         }
     }
-    let trusted: Vec<String> = tls
-        .trust
-        .certificates
-        .iter()
-        .map(|ca| reason::name_text(ca.subject_name()))
-        .collect();
-    let (name, bundle) = (tls.server_name.clone(), tls.trust.name.clone());
-    let complaint = Arc::clone(complaint);
+    let judge = Judge {
+        name: tls.server_name.clone(),
+        bundle: trust.name.clone(),
+        authorities: trust.certificates.clone(),
+        at_hand: at_hand(tls.client_certificate.as_deref()),
+    };
+    let notes = Arc::clone(notes);
     context.set_verify_callback(SslVerifyMode::PEER, move |fine, store| {
+        let mut notes = lock(&notes);
+        note_chain(&mut notes, store);
         if !fine {
-            let mut first = complaint.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| refused(store, &name, &bundle, &trusted));
+            notes.complaint.get_or_insert_with(|| judge.refused(store));
         }
         fine
     });
@@ -187,43 +338,105 @@ fn client(
         Ok(address) => ssl.param_mut().set_ip(address)?,
         Err(_) => {
             ssl.set_hostname(&tls.server_name)?;
-            ssl.param_mut().set_host(&tls.server_name)?;
+            let param = ssl.param_mut();
+            param.set_hostflags(
+                X509CheckFlags::NEVER_CHECK_SUBJECT | X509CheckFlags::NO_PARTIAL_WILDCARDS,
+            );
+            param.set_host(&tls.server_name)?;
         }
     }
     Ok(ssl)
 }
 
-/// OpenSSL's complaint about the certificate it looks at, in words.
-fn refused(store: &X509StoreContextRef, name: &str, bundle: &str, trusted: &[String]) -> Failure {
-    let result: X509VerifyResult = store.error();
-    let fault = CertificateFault::of(result);
-    let certificate = store.current_cert();
-    let issuer = certificate.map_or_else(String::new, |c| reason::name_text(c.issuer_name()));
-    let subject = certificate.map_or_else(String::new, |c| reason::name_text(c.subject_name()));
-    let words = match fault {
-        CertificateFault::Untrusted => format!(
-            "certificate not trusted: {} (issuer \"{issuer}\"; trust bundle \"{bundle}\" has {})",
-            result.error_string(),
-            reason::list(trusted)
-        ),
-        CertificateFault::NameMismatch => format!(
-            "certificate does not name {name} (it names {})",
-            reason::list(&certificate.map(reason::names).unwrap_or_default())
-        ),
-        CertificateFault::Expired => format!(
-            "certificate expired at {} (subject \"{subject}\")",
-            certificate.map_or_else(String::new, |c| reason::time_text(c.not_after()))
-        ),
-        CertificateFault::NotYetValid => format!(
-            "certificate is not valid before {} (subject \"{subject}\")",
-            certificate.map_or_else(String::new, |c| reason::time_text(c.not_before()))
-        ),
-        CertificateFault::Weak => {
-            format!(
-                "certificate is too weak: {} (subject \"{subject}\")",
-                result.error_string()
-            )
-        }
-    };
-    Failure::new(fault.into(), words)
+fn lenient_client(upstream: &Upstream, notes: &Shared) -> Result<Ssl, ErrorStack> {
+    let mut context = SslContext::builder(SslMethod::tls_client())?;
+    // Shows also what is too old or too weak to be used.
+    context.set_min_proto_version(None)?;
+    context.set_cipher_list("ALL:@SECLEVEL=0")?;
+    context.set_groups_list(GROUPS)?;
+    let notes = Arc::clone(notes);
+    context.set_verify_callback(SslVerifyMode::PEER, move |_, store| {
+        note_chain(&mut lock(&notes), store);
+        true
+    });
+    let mut ssl = Ssl::new(&context.build())?;
+    if upstream.tls.server_name.parse::<IpAddr>().is_err() {
+        ssl.set_hostname(&upstream.tls.server_name)?;
+    }
+    Ok(ssl)
+}
+
+fn note_chain(notes: &mut Notes, store: &X509StoreContextRef) {
+    if let Some(chain) = store.chain()
+        && chain.len() > notes.chain.len()
+    {
+        notes.chain = chain.iter().map(ToOwned::to_owned).collect();
+    }
+}
+
+/// Our own intermediates are often those that signed the gateways too.
+fn at_hand(certified: Option<&CertifiedKey>) -> Vec<X509> {
+    let chain = certified.map_or(&[][..], |certified| &certified.chain);
+    chain.iter().skip(1).cloned().collect()
+}
+
+/// What is needed to say why a certificate was refused.
+struct Judge {
+    name: String,
+    bundle: String,
+    authorities: Vec<X509>,
+    at_hand: Vec<X509>,
+}
+
+impl Judge {
+    /// OpenSSL's complaint about the certificate it looks at, in words.
+    fn refused(&self, store: &X509StoreContextRef) -> Failure {
+        let result: X509VerifyResult = store.error();
+        let Some(certificate) = store.current_cert() else {
+            let words = format!("certificate not trusted: {}", result.error_string());
+            return Failure::new(CertificateFault::of(result).into(), words);
+        };
+        let fault = CertificateFault::judge(result, certificate, &self.authorities, &self.at_hand);
+        let issuer = reason::name_text(certificate.issuer_name());
+        let subject = reason::name_text(certificate.subject_name());
+        let words = match fault {
+            CertificateFault::Untrusted => format!(
+                "certificate not trusted: {} (issuer \"{issuer}\"; trust bundle \"{}\" has {})",
+                result.error_string(),
+                self.bundle,
+                self.trusted()
+            ),
+            CertificateFault::MissingIntermediate => format!(
+                "chain is incomplete: the intermediate \"{issuer}\" that signed \"{subject}\" is missing (trust bundle \"{}\" has {})",
+                self.bundle,
+                self.trusted()
+            ),
+            CertificateFault::NameMismatch
+            | CertificateFault::CommonNameOnly
+            | CertificateFault::AddressOnly => reason::name_words(certificate, &self.name),
+            CertificateFault::Expired => format!(
+                "certificate expired at {} (subject \"{subject}\")",
+                reason::time_text(certificate.not_after())
+            ),
+            CertificateFault::NotYetValid => format!(
+                "certificate is not valid before {} (subject \"{subject}\")",
+                reason::time_text(certificate.not_before())
+            ),
+            CertificateFault::Weak => format!(
+                "certificate is too weak: {}, {} (subject \"{subject}\")",
+                result.error_string(),
+                reason::key_text(certificate)
+            ),
+        };
+        Failure::new(fault.into(), words)
+    }
+
+    fn trusted(&self) -> String {
+        let names: Vec<String> = self
+            .authorities
+            .iter()
+            .map(|ca| reason::name_text(ca.subject_name()))
+            .collect();
+        reason::list(&names)
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use pingora::{Error, ErrorType};
 
+use crate::config::Upstream;
 use crate::tls::reason::CertificateFault;
 
 /// Stable codes, the same in logs and metrics. New ones go to the end.
@@ -24,11 +25,38 @@ pub enum Cause {
     Protocol,
     Closed,
     Internal,
+    MissingIntermediate,
+    CommonNameOnly,
+    AddressOnly,
     NoServer,
     Status,
 }
 
 impl Cause {
+    /// In the order of their indexes.
+    pub const ALL: [Self; 20] = [
+        Self::Dns,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Handshake,
+        Self::Untrusted,
+        Self::NameMismatch,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WeakCertificate,
+        Self::ClientCertificate,
+        Self::TlsVersion,
+        Self::Protocol,
+        Self::Closed,
+        Self::Internal,
+        Self::MissingIntermediate,
+        Self::CommonNameOnly,
+        Self::AddressOnly,
+        Self::NoServer,
+        Self::Status,
+    ];
+
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -47,8 +75,65 @@ impl Cause {
             Self::Protocol => "protocol",
             Self::Closed => "closed",
             Self::Internal => "internal",
+            Self::MissingIntermediate => "missing_intermediate",
+            Self::CommonNameOnly => "common_name_only",
+            Self::AddressOnly => "address_only",
             Self::NoServer => "no_server",
             Self::Status => "status",
+        }
+    }
+
+    /// What mends it, for this upstream.
+    #[must_use]
+    pub fn fix(self, upstream: &Upstream) -> String {
+        let (name, bundle) = (&upstream.tls.server_name, &upstream.tls.trust.name);
+        match self {
+            Self::Dns => "correct the name in \"servers\", or have it put into the DNS".to_owned(),
+            Self::Refused => "start the server, or correct the port in \"servers\"".to_owned(),
+            Self::Unreachable | Self::Timeout => {
+                "open the way to it (route, firewall), or correct its address in \"servers\""
+                    .to_owned()
+            }
+            Self::Handshake => {
+                "ask whoever runs it which TLS settings it takes; its own log has the reason"
+                    .to_owned()
+            }
+            Self::Untrusted => format!(
+                "have it present a certificate of a CA in trust bundle \"{bundle}\", or add its issuer's CA certificate to [trust.{bundle}] once you are sure of it"
+            ),
+            Self::MissingIntermediate => {
+                "have it send its whole chain: its own certificate, then the intermediate that signed it"
+                    .to_owned()
+            }
+            Self::NameMismatch => format!(
+                "set server_name to a name that the certificate has, or have it issued for {name}"
+            ),
+            Self::CommonNameOnly | Self::AddressOnly => format!(
+                "have its certificate issued anew with the subjectAltName DNS:{name}"
+            ),
+            Self::Expired => "replace its certificate with a current one".to_owned(),
+            Self::NotYetValid => {
+                "correct the clocks, or use that certificate only from its first day on".to_owned()
+            }
+            Self::WeakCertificate => {
+                "have it issued anew with a key of EC P-256 or RSA 2048 at least, signed with SHA-256"
+                    .to_owned()
+            }
+            Self::ClientCertificate => match upstream.tls.client_certificate {
+                None => "give the upstream's tls a client_certificate = { chain = \"FILE\", key = \"FILE\" } that it takes".to_owned(),
+                Some(_) => "have the client_certificate issued by a CA that it takes, or give it that CA".to_owned(),
+            },
+            Self::TlsVersion => "have it speak TLS 1.2 or 1.3".to_owned(),
+            Self::Protocol => {
+                "correct the port in \"servers\": what answers there speaks no TLS".to_owned()
+            }
+            Self::Closed => "look into its own log: it closed the connection".to_owned(),
+            Self::Internal => "read the front door's own log".to_owned(),
+            Self::NoServer => "bring one of its servers back; the log says why each is down".to_owned(),
+            Self::Status => {
+                "look into its own log: what it answered says that it is not well; or correct \"path\" and \"status\" of \"health\""
+                    .to_owned()
+            }
         }
     }
 }
@@ -57,7 +142,10 @@ impl From<CertificateFault> for Cause {
     fn from(fault: CertificateFault) -> Self {
         match fault {
             CertificateFault::Untrusted => Self::Untrusted,
+            CertificateFault::MissingIntermediate => Self::MissingIntermediate,
             CertificateFault::NameMismatch => Self::NameMismatch,
+            CertificateFault::CommonNameOnly => Self::CommonNameOnly,
+            CertificateFault::AddressOnly => Self::AddressOnly,
             CertificateFault::Expired => Self::Expired,
             CertificateFault::NotYetValid => Self::NotYetValid,
             CertificateFault::Weak => Self::WeakCertificate,
@@ -140,4 +228,19 @@ pub fn classify(error: &Error) -> Failure {
 fn asks_for_client_certificate(error: &Error) -> bool {
     let text = error.to_string();
     text.contains("certificate required") || text.contains("alert number 116")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_have_their_indexes_and_codes_of_their_own() {
+        let mut codes = std::collections::HashSet::new();
+        for (index, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, index, "{cause:?}");
+            assert!(codes.insert(cause.code()), "{cause:?}");
+        }
+        assert_eq!(Cause::ALL.last(), Some(&Cause::Status));
+    }
 }

@@ -49,6 +49,15 @@ impl Name {
         lock(&self.answer).addresses.clone()
     }
 
+    /// What logs call the server at one of its addresses.
+    pub fn label(&self, address: SocketAddr) -> String {
+        let Server { host, port, .. } = &self.server;
+        match self.literal {
+            true => format!("{host}:{port}"),
+            false => format!("{host}:{port} ({})", address.ip()),
+        }
+    }
+
     /// Why the last lookup failed, if it did.
     pub fn failure(&self) -> Option<Failure> {
         let answer = lock(&self.answer);

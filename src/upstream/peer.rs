@@ -12,7 +12,8 @@ use pingora::utils::tls::CertKey;
 
 use super::{Cause, Failure};
 use crate::config::{Stream, Upstream};
-use crate::tls::reason;
+use crate::tls::GROUPS;
+use crate::tls::reason::{self, CertificateFault};
 
 /// A peer of one upstream without its address.
 #[derive(Debug)]
@@ -46,12 +47,14 @@ impl PeerTemplate {
         // The request we hand over has no hop-by-hop headers left but those that we mean.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
         options.max_h2_streams = 100;
-        if let Ok(address) = tls.server_name.parse::<IpAddr>() {
-            // OpenSSL is told names only; an address is compared by `check_identity`.
-            options.verify_hostname = false;
-            options.upstream_tls_handshake_complete_hook =
-                Some(Arc::new(move |ssl| Some(identity(ssl, address))));
-        }
+        // The post-quantum hybrid first, and no group that nobody wants.
+        options.curves = Some(GROUPS.into());
+        let address = tls.server_name.parse::<IpAddr>().ok();
+        // OpenSSL is told names only; an address is compared by `check_identity`.
+        options.verify_hostname = address.is_none();
+        let name = tls.server_name.clone();
+        options.upstream_tls_handshake_complete_hook =
+            Some(Arc::new(move |ssl| Some(identity(ssl, &name, address))));
         Self { peer }
     }
 
@@ -68,34 +71,46 @@ impl PeerTemplate {
     }
 }
 
-/// What the handshake said about an address that the certificate must have.
+/// What the handshake said about the names of the certificate.
 #[derive(Debug)]
-pub struct IdentityCheck {
-    matched: bool,
-    names: Vec<String>,
-}
+pub struct IdentityCheck(Result<(), Failure>);
 
-fn identity(ssl: &SslRef, address: IpAddr) -> Arc<dyn Any + Send + Sync> {
-    let certificate = ssl.peer_certificate();
-    let matched = certificate
-        .as_ref()
-        .and_then(|c| c.subject_alt_names())
-        .is_some_and(|names| {
+/// OpenSSL compared the name, but it takes a common name where there is no DNS name (RFC 9525, 2,
+/// forbids it), and it was not told addresses.
+fn identity(ssl: &SslRef, name: &str, address: Option<IpAddr>) -> Arc<dyn Any + Send + Sync> {
+    let Some(certificate) = ssl.peer_certificate() else {
+        let failure = Failure::new(Cause::Handshake, "it has no certificate");
+        return Arc::new(IdentityCheck(Err(failure)));
+    };
+    let fits = match address {
+        None => reason::has_dns_name(&certificate),
+        Some(wanted) => certificate.subject_alt_names().is_some_and(|names| {
             names
                 .iter()
                 .filter_map(|n| n.ipaddress())
-                .any(|bytes| reason::address(bytes) == Some(address))
-        });
-    let names = certificate.map(|c| reason::names(&c)).unwrap_or_default();
-    Arc::new(IdentityCheck { matched, names })
+                .any(|bytes| reason::address(bytes) == Some(wanted))
+        }),
+    };
+    let checked = match fits {
+        true => Ok(()),
+        false => {
+            let fault = match address {
+                None => CertificateFault::of_names(&certificate),
+                Some(_) => CertificateFault::NameMismatch,
+            };
+            let words = reason::name_words(&certificate, name);
+            Err(Failure::new(fault.into(), words))
+        }
+    };
+    Arc::new(IdentityCheck(checked))
 }
 
-/// What pingora leaves open: TLS 1.2 at least, and the address where a name is an address.
+/// What pingora leaves open: TLS 1.2 at least, and what OpenSSL does not say of names.
 /// To be asked before the first byte of a request goes out.
 ///
 /// # Errors
 /// The connection must not be used.
-pub fn check_identity(upstream: &Upstream, digest: Option<&Digest>) -> Result<(), Failure> {
+pub fn check_identity(digest: Option<&Digest>) -> Result<(), Failure> {
     let Some(tls) = digest.and_then(|d| d.ssl_digest.as_ref()) else {
         return Err(Failure::new(Cause::Handshake, "the connection is not TLS"));
     };
@@ -105,18 +120,12 @@ pub fn check_identity(upstream: &Upstream, digest: Option<&Digest>) -> Result<()
             format!("it speaks {} only; TLS 1.2 is the least", tls.version),
         ));
     }
-    if upstream.tls.server_name.parse::<IpAddr>().is_err() {
-        return Ok(());
-    }
     match tls.extension.get::<IdentityCheck>() {
-        Some(check) if check.matched => Ok(()),
-        check => Err(Failure::new(
-            Cause::NameMismatch,
-            format!(
-                "certificate does not name {} (it names {})",
-                upstream.tls.server_name,
-                reason::list(check.map_or(&[], |c| &c.names))
-            ),
+        Some(IdentityCheck(checked)) => checked.clone(),
+        // The hook is set for every peer.
+        None => Err(Failure::new(
+            Cause::Internal,
+            "its certificate's names were not looked at",
         )),
     }
 }

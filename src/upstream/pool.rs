@@ -1,5 +1,6 @@
 //! The servers of one upstream: which there are, whose turn it is, and what is known of them.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::caps::{Gate, Permit, Turned, seconds};
 use super::names::Name;
 use super::server::{Availability, Lease};
 use super::{Cause, Failure, PeerTemplate, ServerState, affinity, balance, diagnose, health, lock};
-use crate::config::{Stream, Upstream};
+use crate::config::{Server, Stream, Upstream};
 use crate::telemetry::UpstreamMetrics;
 
 /// A name without any answer is asked for sooner than one that has one.
@@ -219,6 +220,22 @@ impl Pool {
         self.resolve_names().await;
     }
 
+    /// Every server and where it is, or why that is not known. Asks for all names now.
+    pub async fn locate(&self) -> Vec<(String, Result<SocketAddr, Failure>)> {
+        self.resolve().await;
+        let mut located = Vec::new();
+        for name in &self.names {
+            let addresses = name.addresses();
+            if let ([], Some(failure)) = (addresses.as_slice(), name.failure()) {
+                let Server { host, port, .. } = &name.server;
+                located.push((format!("{host}:{port}"), Err(failure)));
+            }
+            let addresses = addresses.into_iter();
+            located.extend(addresses.map(|address| (name.label(address), Ok(address))));
+        }
+        located
+    }
+
     async fn resolve_names(&self) {
         let mut changed = false;
         for name in &self.names {
@@ -249,10 +266,7 @@ impl Pool {
         for name in &self.names {
             let host = &name.server;
             for address in name.addresses() {
-                let text = match name.literal {
-                    true => format!("{}:{}", host.host, host.port),
-                    false => format!("{}:{} ({})", host.host, host.port, address.ip()),
-                };
+                let text = name.label(address);
                 let known = old.iter().find(|server| server.name == text);
                 let server = known.cloned().unwrap_or_else(|| {
                     let token = self.token(&text);

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use openssl::sha::Sha256;
-
 use super::Pool;
 use crate::config::Upstream;
 
@@ -27,7 +25,7 @@ impl Pools {
             let Some(known) = old.0.get(name) else {
                 continue;
             };
-            *pool = match digest(&known.upstream) == digest(&pool.upstream) {
+            *pool = match known.upstream == pool.upstream {
                 true => Arc::clone(known),
                 false => Arc::new(Pool::new(&pool.upstream, Arc::clone(&known.metrics))),
             };
@@ -57,41 +55,4 @@ impl Pools {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.0.values()
     }
-}
-
-/// Everything that an upstream is made of, certificates and keys included.
-fn digest(upstream: &Upstream) -> [u8; 32] {
-    // Named one by one, so that a new field cannot be forgotten.
-    let Upstream {
-        name,
-        servers,
-        tls,
-        balance,
-        affinity,
-        health,
-        eject,
-        caps,
-        dns_refresh,
-        connect_timeout,
-        read_timeout,
-        write_timeout,
-        idle_timeout,
-        attempts,
-    } = upstream;
-    let mut hash = Sha256::new();
-    let key = affinity.as_ref().and_then(|a| a.key.as_ref());
-    let text = format!(
-        "{name:?} {servers:?} {:?} {:?} {balance:?} {affinity:?} {health:?} {eject:?} {caps:?} {dns_refresh:?} \
-         {connect_timeout:?} {read_timeout:?} {write_timeout:?} {idle_timeout:?} {attempts:?}",
-        tls.server_name, tls.trust.name,
-    );
-    hash.update(&(text.len() as u64).to_be_bytes());
-    hash.update(text.as_bytes());
-    hash.update(&tls.trust.digest);
-    match &tls.client_certificate {
-        Some(certified) => hash.update(&certified.digest),
-        None => hash.update(&[0]),
-    }
-    hash.update(key.map_or(&[], |key| &key.0));
-    hash.finish()
 }

@@ -155,7 +155,7 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
         (
             Directive,
             "SecAuditLog",
-            "counts where the front door's configuration names no audit log",
+            "read, not followed: records go where the configuration's `log.audit` says",
         ),
         (
             Directive,
@@ -181,7 +181,7 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
         (
             Directive,
             "SecResponseBodyLimitAction",
-            "where it is not said, the first bytes are inspected",
+            "where it is not said, the policy's `on_uninspected` decides",
         ),
         (
             Directive,
@@ -204,6 +204,11 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
             Variable,
             "MSC_PCRE_LIMITS_EXCEEDED",
             "set when an operator gave up at a limit of its own",
+        ),
+        (
+            Variable,
+            "MULTIPART_STRICT_ERROR",
+            "where no rule asks for it, the policy's `on_uninspected` decides on bodies that can be read in two ways",
         ),
         (
             Variable,

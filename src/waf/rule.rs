@@ -85,8 +85,8 @@ pub(crate) struct Test {
     pub capture: bool,
     pub negated: bool,
     pub operator: Operator,
-    /// The operator's name as written, for log lines.
-    pub operator_name: Box<str>,
+    /// `!@rx pattern` as the rule file writes it, bounded; for people.
+    pub written: Box<str>,
     pub argument: Template,
 }
 
@@ -160,7 +160,7 @@ pub(crate) enum Control {
     /// `+` adds, `-` removes, neither replaces.
     AuditLogParts(PartsChange),
     RemoveRules(RuleSelection),
-    RemoveTargets(std::sync::Arc<RuleSelection>, Target),
+    RemoveTargets(Arc<Removal>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +186,13 @@ pub(crate) enum PartsChange {
     Replace(String),
     Add(String),
     Remove(String),
+}
+
+/// Targets that some rules no longer look at.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    pub rules: RuleSelection,
+    pub targets: Box<[Target]>,
 }
 
 /// Rules meant by an id, a tag or a message: bit N is rule N in load order.
@@ -273,10 +280,6 @@ impl Chains {
 
     pub(crate) fn node(&self, id: ChainId) -> ChainNode {
         self.nodes[usize::from(id)]
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
     }
 
     /// The steps from the raw value to this node.

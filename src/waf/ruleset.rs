@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Location};
-use crate::seclang::{self, DiskFiles, Input};
+use crate::seclang::{self, Files, Input};
 
 use super::compile::{self, Names, Report, Touched};
 use super::persistent::Store;
 use super::prefilter::Filter;
+use super::reads::{Noted, Reads};
 use super::rule::{Chains, Processor, Rule};
 use super::settings::Settings;
 use super::variables::{Slice, Text};
@@ -34,6 +35,7 @@ pub struct RuleSetBuilder {
     request_body_limit: Option<usize>,
     front_door: bool,
     block_uninspected: bool,
+    passes_uninspected: bool,
     unmasked: bool,
     without_prefilter: bool,
     store: Option<Arc<Store>>,
@@ -46,6 +48,7 @@ pub struct RuleSet {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) rules: Vec<Rule>,
     touched: Vec<Touched>,
+    removed: Vec<RuleSummary>,
     pub(super) phases: [Vec<u32>; 5],
     pub(super) literals: Text,
     pub(super) names: Names,
@@ -57,6 +60,8 @@ pub struct RuleSet {
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
+    /// A policy says in so many words that they pass.
+    pub(super) passes_uninspected: bool,
     unmasked: bool,
     constants: Constants,
     /// One a phase; None where it has nothing to filter.
@@ -85,12 +90,20 @@ pub struct RuleSummary {
     pub line: u32,
     /// `file:line` of each exclusion that changes it.
     pub changed_by: Vec<String>,
+    /// `file:line` of the directive that took it out.
+    pub removed_by: Option<String>,
 }
 
 impl RuleSet {
     #[must_use]
     pub fn builder() -> RuleSetBuilder {
         RuleSetBuilder::default()
+    }
+
+    /// The persistent collections, for the rule set that follows this one.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
     }
 
     /// What the files say, or what the builder was told to use instead.
@@ -152,7 +165,29 @@ impl RuleSet {
                 file: rule.about.file.to_path_buf(),
                 line: rule.about.line,
                 changed_by: touched.by.clone(),
+                removed_by: None,
             })
+    }
+
+    /// The rules that `SecRuleRemove...` took out, in load order; their severity is not told.
+    #[must_use]
+    pub fn removed(&self) -> &[RuleSummary] {
+        &self.removed
+    }
+
+    /// Whether a rule decides itself about multipart bodies that can be read in several ways.
+    pub(super) fn asks_for_strict_multipart(&self) -> bool {
+        let asks = |target: &super::variables::Target| {
+            matches!(
+                target.variable,
+                super::variables::Variable::MultipartStrictError
+                    | super::variables::Variable::MultipartUnmatchedBoundary
+            )
+        };
+        let tests = self.rules.iter().flat_map(|r| &r.links);
+        tests
+            .filter_map(|link| link.test.as_ref())
+            .any(|test| test.targets.targets.iter().any(asks))
     }
 
     /// The rule's bit in its phase's filter.
@@ -206,7 +241,7 @@ impl RuleSet {
     }
 
     /// A template as it was written.
-    fn show(&self, template: &super::macros::Template) -> String {
+    pub(super) fn show(&self, template: &super::macros::Template) -> String {
         use super::macros::{Macro, Part, Template};
         let literal =
             |slice: &Slice| String::from_utf8_lossy(self.literals.at(*slice)).into_owned();
@@ -287,6 +322,7 @@ impl RuleSetBuilder {
     #[must_use]
     pub fn block_uninspected(mut self, block: bool) -> Self {
         self.block_uninspected = block;
+        self.passes_uninspected = !block;
         self
     }
 
@@ -317,12 +353,23 @@ impl RuleSetBuilder {
     /// # Errors
     /// Every problem of every file at once.
     pub fn build(self) -> Result<Arc<RuleSet>, Problems> {
-        let loaded = seclang::load(self.inputs, &DiskFiles);
+        self.build_noted().0
+    }
+
+    /// Like [`RuleSetBuilder::build`], with a note of what was read, whether or not it was of use.
+    pub fn build_noted(self) -> (Result<Arc<RuleSet>, Problems>, Reads) {
+        let files = Noted::default();
+        let built = self.build_from(&files);
+        (built, files.into_reads())
+    }
+
+    fn build_from(self, files: &Noted) -> Result<Arc<RuleSet>, Problems> {
+        let loaded = seclang::load(self.inputs, files);
         let mut report = Report {
             sources: &loaded.sources,
             diagnostics: loaded.diagnostics,
         };
-        let read = |path: &Path| std::fs::read(path);
+        let read = |path: &Path| files.read(path);
         let mut compiled = compile::compile(loaded.directives, &self.variables, &read, &mut report);
         if let (Some(mode), Some((said, span))) = (self.engine, compiled.engine_said)
             && mode != said
@@ -348,11 +395,13 @@ impl RuleSetBuilder {
             bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,
+            passes_uninspected: self.passes_uninspected,
             unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,
             rules: compiled.rules,
             touched: compiled.touched,
+            removed: compiled.removed,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
             literals: compiled.shared.literals.freeze(),

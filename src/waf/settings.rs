@@ -50,7 +50,7 @@ pub struct AuditSettings {
     pub parts: String,
     /// `SecAuditLogRelevantStatus`, a regular expression over the status.
     pub relevant_status: Option<regex::bytes::Regex>,
-    /// `SecAuditLog`; the front door writes records where its configuration says, or here.
+    /// `SecAuditLog`; read and not followed: records go where the front door's configuration says.
     pub path: Option<String>,
     pub format: AuditFormat,
 }

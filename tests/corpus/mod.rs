@@ -91,11 +91,11 @@ impl Corpus {
 }
 
 /// Past the test harness, which hides what a test prints.
-fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}: {text}", env!("CARGO_CRATE_NAME"));
 }
 
-fn complaints(report: &Report, files: &[TestFile]) -> String {
+pub fn complaints(report: &Report, files: &[TestFile]) -> String {
     let mut text = String::new();
     for test in &report.tests {
         if test.override_unneeded() {

@@ -103,7 +103,7 @@ pub async fn read_answer(stream: &mut Tls, buffer: &mut Vec<u8>, head: bool) -> 
     if status == 100 {
         return Box::pin(read_answer(stream, buffer, head)).await;
     }
-    if head || status == 101 || status == 304 {
+    if head || [101, 204, 304].contains(&status) {
         return Some(answer);
     }
     if let Some(length) = answer.header("content-length") {

@@ -19,7 +19,7 @@ pub struct Front {
     pub address: SocketAddr,
     pub bound: Bound,
     pub metrics: Arc<Metrics>,
-    folder: PathBuf,
+    pub folder: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -27,8 +27,12 @@ pub struct Front {
 /// What a configuration says beside what all of them do.
 #[derive(Default)]
 pub struct Setup {
+    /// Top-level keys.
+    pub top: String,
     /// Of the listener `public`; 0 is any.
     pub port: u16,
+    /// Of the listener `public`: further entries of its certificates, each with a comma.
+    pub certificates: String,
     /// Of the listener `public`.
     pub listener: String,
     /// Of the policy `default`, without `mode`.
@@ -71,7 +75,16 @@ impl Setup {
         }
     }
 
-    fn text(&self) -> String {
+    /// A folder of its own with everything that is needed to run it.
+    pub fn write(&self, rules: &str) -> PathBuf {
+        let folder = temporary();
+        pki::write(&folder);
+        std::fs::write(folder.join("rules.conf"), rules).unwrap();
+        std::fs::write(folder.join("drawbridge.toml"), self.text()).unwrap();
+        folder
+    }
+
+    pub fn text(&self) -> String {
         let or = |text: &str, default: &'static str| match text {
             "" => default.to_owned(),
             text => text.to_owned(),
@@ -80,9 +93,10 @@ impl Setup {
         format!(
             r#"
 shutdown_timeout = "5s"
+{top}
 [listeners.public]
 bind = ["127.0.0.1:{port}"]
-certificates = [{{ chain = "front.pem", key = "front.key" }}]
+certificates = [{{ chain = "front.pem", key = "front.key" }}{certificates}]
 {listener}
 [log]
 access = "access.log"
@@ -105,7 +119,9 @@ upstream = "orders"
 policy = "default"
 {more}
 "#,
+            top = self.top,
             port = self.port,
+            certificates = self.certificates,
             listener = self.listener,
             servers = servers.join(", "),
             tls = or(
@@ -130,12 +146,13 @@ impl Front {
     }
 
     pub async fn start_with(setup: &Setup, rules: &str) -> Self {
+        Self::start_in(setup.write(rules)).await
+    }
+
+    /// From what is in this folder.
+    pub async fn start_in(folder: PathBuf) -> Self {
         capture_logs();
-        let folder = temporary();
-        pki::write(&folder);
-        std::fs::write(folder.join("rules.conf"), rules).unwrap();
         let file = folder.join("drawbridge.toml");
-        std::fs::write(&file, setup.text()).unwrap();
         let loaded = config::load(&file).unwrap_or_else(|found| {
             let found: Vec<String> = found.iter().map(|d| d.render(false)).collect();
             panic!("{}", found.join("\n"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{connect, get, raw, read_answer};
+use crate::client::{Http2, connect, get, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, wait};
 use crate::requests::echo;
 
@@ -94,4 +94,33 @@ async fn idle_and_too_many_connections_are_closed() {
     let gone = wait(|| (front.metrics.connections_open.value() == 1).then_some(())).await;
     assert!(gone.is_some());
     assert!(connect(front.address, Some("api.test"), b"").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_is_closed() {
+    let upstream = echo().await;
+    let limits = "idle_timeout = \"300ms\", head_timeout = \"300ms\"";
+    let front = Front::start(&limited(&upstream, limits)).await;
+    for (alpn, start) in [
+        (&b""[..], &b""[..]),
+        (b"\x02h2", b""),
+        (b"\x02h2", b"PRI * HTTP"),
+        (
+            b"\x02h2",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        ),
+    ] {
+        let mut stream = connect(front.address, Some("api.test"), alpn)
+            .await
+            .unwrap();
+        stream.write_all(start).await.unwrap();
+        // Ends only if the other side ends it.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let gone = wait(|| (front.metrics.connections_open.value() == 0).then_some(())).await;
+    assert!(gone.is_some());
+    let mut h2 = Http2::connect(front.address, "api.test").await;
+    let request = h2_request("GET", "https://api.test/orders/");
+    let answer = h2.request(request.body(()).unwrap(), None).await;
+    assert_eq!(answer.status, 200);
 }

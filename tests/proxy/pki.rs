@@ -27,6 +27,23 @@ pub fn expired(ca: &Authority, name: &str) -> Issued {
     ca.leaf(&[name], &options).unwrap()
 }
 
+/// A leaf without a subjectAltName.
+pub fn common_name(ca: &Authority, name: &str) -> Issued {
+    let options = LeafOptions {
+        common_name: Some(name.to_owned()),
+        ..LeafOptions::default()
+    };
+    ca.leaf(&[], &options).unwrap()
+}
+
+/// A leaf of an intermediate that its server does not send.
+pub fn incomplete(ca: &Authority, name: &str) -> Issued {
+    let issuing = ca.intermediate("Corp Issuing CA", 10).unwrap();
+    let mut issued = leaf(&issuing, name);
+    issued.chain_pem = X509::from_pem(&issued.chain_pem).unwrap().to_pem().unwrap();
+    issued
+}
+
 pub fn client(ca: &Authority, name: &str) -> Issued {
     let options = LeafOptions {
         usage: Usage::Client,
@@ -58,6 +75,8 @@ impl ServerTls {
         let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
         let chain = X509::stack_from_pem(&self.issued.chain_pem).unwrap();
         let key = PKey::private_key_from_pem(&self.issued.key_pem).unwrap();
+        // Before the key, which may be a weak one.
+        builder.set_security_level(0);
         builder.set_certificate(&chain[0]).unwrap();
         builder.set_private_key(&key).unwrap();
         for more in &chain[1..] {

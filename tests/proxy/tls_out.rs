@@ -58,6 +58,22 @@ async fn another_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_common_name_is_no_name() {
+    let issued = pki::common_name(&CORP, "orders.corp.test");
+    let upstream = server(ServerTls::new(issued)).await;
+    let words = "it has no subjectAltName (\"orders.corp.test (common name only)\")";
+    failing(&upstream, "common_name_only", words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intermediate_is_missing() {
+    let issued = pki::incomplete(&CORP, "orders.corp.test");
+    let upstream = server(ServerTls::new(issued)).await;
+    let words = "the intermediate \"CN=Corp Issuing CA\" that signed \"CN=orders.corp.test\"";
+    failing(&upstream, "missing_intermediate", words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn expired() {
     let upstream = server(ServerTls::new(pki::expired(&CORP, "orders.corp.test"))).await;
     failing(&upstream, "expired", "certificate expired at 20").await;

@@ -1,6 +1,7 @@
 //! A TLS server that counts, reports what it got, and misbehaves when told to.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -23,6 +24,10 @@ pub enum Behaviour {
     Echo,
     /// Answers with these bytes and closes.
     Raw(Vec<u8>),
+    /// Answers once a connection; reads the next request on it and closes.
+    Once,
+    /// Answers with the files of this folder, and with an echo where there is none.
+    Folder(PathBuf),
     /// Promises a body, sends half of it and closes.
     CloseMidBody,
     /// Accepts and never answers.
@@ -133,6 +138,7 @@ impl Drop for Upstream {
 
 async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>) {
     let mut buffer = Vec::new();
+    let mut answered = false;
     loop {
         let Some(head) = read_head(&mut stream, &mut buffer).await else {
             return;
@@ -142,6 +148,21 @@ async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>
             Behaviour::Echo => {
                 let body = read_body(&mut stream, &mut buffer, &head).await;
                 let answer = echo(&head, &body);
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+            Behaviour::Once => {
+                let body = read_body(&mut stream, &mut buffer, &head).await;
+                if std::mem::replace(&mut answered, true) {
+                    let _ = stream.shutdown().await;
+                    return;
+                }
+                let _ = stream.write_all(&echo(&head, &body)).await;
+            }
+            Behaviour::Folder(folder) => {
+                let body = read_body(&mut stream, &mut buffer, &head).await;
+                let answer = file(folder, &head).unwrap_or_else(|| echo(&head, &body));
                 if stream.write_all(&answer).await.is_err() {
                     return;
                 }
@@ -237,6 +258,16 @@ async fn read_body(stream: &mut Tls, buffer: &mut Vec<u8>, head: &[u8]) -> Vec<u
     }
     let rest = buffer.split_off(length.min(buffer.len()));
     std::mem::replace(buffer, rest)
+}
+
+fn file(folder: &Path, head: &[u8]) -> Option<Vec<u8>> {
+    let head = String::from_utf8_lossy(head);
+    let target = head.split(' ').nth(1)?.split('?').next()?;
+    let bytes = std::fs::read(folder.join(target.trim_start_matches('/'))).ok()?;
+    let length = bytes.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n");
+    Some([head.into_bytes(), bytes].concat())
 }
 
 fn echo(head: &[u8], body: &[u8]) -> Vec<u8> {

@@ -25,7 +25,8 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(rules) => rules,
         Err(code) => return code,
     };
-    let summaries: Vec<RuleSummary> = rules.summaries().collect();
+    let removed = rules.removed().iter().cloned();
+    let summaries: Vec<RuleSummary> = rules.summaries().chain(removed).collect();
     let shown = match args.output {
         Output::Human => show_table(&summaries),
         Output::Json => show_json(&summaries),
@@ -78,8 +79,16 @@ fn show_table(rules: &[RuleSummary]) -> io::Result<()> {
         for place in &rule.changed_by {
             writeln!(out, "{:>8}  changed by {place}", "")?;
         }
+        if let Some(place) = &rule.removed_by {
+            writeln!(out, "{:>8}  removed by {place}", "")?;
+        }
     }
-    writeln!(out, "{} rules", rules.len())?;
+    let removed = rules.iter().filter(|r| r.removed_by.is_some()).count();
+    write!(out, "{} rules", rules.len() - removed)?;
+    match removed {
+        0 => writeln!(out)?,
+        removed => writeln!(out, ", {removed} removed")?,
+    }
     out.flush()
 }
 
@@ -97,6 +106,7 @@ fn show_json(rules: &[RuleSummary]) -> io::Result<()> {
                 "file": rule.file.to_string_lossy(),
                 "line": rule.line,
                 "changed_by": rule.changed_by,
+                "removed_by": rule.removed_by,
             })
         })
         .collect();

@@ -5,7 +5,6 @@ mod explain;
 mod list;
 mod progress;
 mod source;
-mod target;
 mod test;
 
 use std::process::ExitCode;

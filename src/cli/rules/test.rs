@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::source::{Source, tell};
-use super::target::Target;
 use super::{USAGE, fail, json_text, show, show_short};
 use crate::cli::check::Output;
-use crate::ftw::{self, InProcess, Overrides, Play, Report, StageResult, TestFile, TestResult};
+use crate::ftw::{
+    self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult,
+};
 
 /// Run rule tests: the FTW files of the OWASP CRS and one's own
 ///

@@ -91,6 +91,9 @@ pub struct Flags {
     /// [`Flags::strict_error`], and only 0 or 1: version 3's 2 would also hide lines that a backend
     /// may take for its boundary.
     pub unmatched_boundary: bool,
+    /// The boundary stands in the middle of a line, where a reader with other line ends finds it. Part
+    /// of [`Flags::unmatched_boundary`], which any line with two dashes sets too.
+    pub boundary_in_line: bool,
 }
 
 impl Flags {
@@ -109,6 +112,34 @@ impl Flags {
             || self.invalid_part
             || self.invalid_header_folding
             || self.file_limit_exceeded
+    }
+
+    /// What another reader may take for something else, in words; an error is not among it.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&'static str> {
+        let doubts = [
+            (
+                self.boundary_in_line,
+                "the boundary in the middle of a line",
+            ),
+            (self.boundary_whitespace, "blanks in the boundary"),
+            (self.data_before, "data before the first boundary"),
+            (self.data_after, "data after the last boundary"),
+            (self.header_folding, "a folded header"),
+            (
+                self.invalid_header_folding,
+                "a header that is folded in a wrong way",
+            ),
+            (self.lf_line, "lines that end with a bare line feed"),
+            (self.missing_semicolon, "a missing semicolon"),
+            (self.invalid_quoting, "invalid quotes"),
+            (self.invalid_part, "a part that is no part"),
+            (
+                self.file_limit_exceeded,
+                "more files than SecUploadFileLimit",
+            ),
+        ];
+        doubts.iter().find(|(is, _)| *is).map(|(_, words)| *words)
     }
 
     /// `MULTIPART_CRLF_LF_LINES`: both kinds of line end.

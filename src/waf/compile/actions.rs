@@ -2,11 +2,14 @@
 //!
 //! Source: ModSecurity v2 Reference Manual, "Actions".
 
+use std::sync::Arc;
+
 use crate::seclang::{ActionSyntax, Selector, Spanned, TargetSyntax};
 use crate::waf::EngineMode;
 use crate::waf::macros::Template;
 use crate::waf::rule::{
-    AllowScope, AuditEngine, Change, Control, Effect, PartsChange, Place, Processor, RuleSelection,
+    AllowScope, AuditEngine, Change, Control, Effect, PartsChange, Place, Processor, Removal,
+    RuleSelection,
 };
 use crate::waf::transform::Transformation;
 use crate::waf::variables::Variable;
@@ -574,27 +577,31 @@ impl Reader<'_, '_, '_> {
                 span: value.span,
             },
         )?;
-        let (variable, selector) = match target.trim().split_once(':') {
-            Some((variable, selector)) => (variable, Some(selector.trim_matches('\''))),
-            None => (target.trim(), None),
-        };
-        let syntax = TargetSyntax {
-            exclude: true,
-            count: false,
-            variable: Spanned {
-                node: variable.to_owned(),
+        let mut targets = Vec::new();
+        for target in split_targets(target) {
+            let (variable, selector) = match target.split_once(':') {
+                Some((variable, selector)) => (variable, Some(selector.trim_matches('\''))),
+                None => (target, None),
+            };
+            let syntax = TargetSyntax {
+                exclude: true,
+                count: false,
+                variable: Spanned {
+                    node: variable.to_owned(),
+                    span: value.span,
+                },
+                selector: selector.map(|s| Spanned {
+                    node: selector_of(s),
+                    span: value.span,
+                }),
                 span: value.span,
-            },
-            selector: selector.map(|s| Spanned {
-                node: selector_of(s),
-                span: value.span,
-            }),
-            span: value.span,
-        };
-        Some(Control::RemoveTargets(
-            std::sync::Arc::new(selection),
-            self.shared.target(&syntax, self.report)?,
-        ))
+            };
+            targets.push(self.shared.target(&syntax, self.report)?);
+        }
+        Some(Control::RemoveTargets(Arc::new(Removal {
+            rules: selection,
+            targets: targets.into(),
+        })))
     }
 
     fn argument(&mut self, action: &ActionSyntax) -> Option<Spanned<String>> {
@@ -665,6 +672,36 @@ impl Reader<'_, '_, '_> {
             );
         }
         number.and_then(|n| T::try_from(n).ok())
+    }
+}
+
+/// `ARGS:a,ARGS:b`: a comma ends a target, but not within a `/regex/` key.
+fn split_targets(text: &str) -> Vec<&str> {
+    let mut targets = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let regex = rest
+            .find(":/")
+            .or_else(|| rest.find(":'/"))
+            .filter(|&at| !rest[..at].contains(','));
+        let from = regex
+            .and_then(|at| {
+                rest[at..]
+                    .find("/,")
+                    .or_else(|| rest[at..].find("/',"))
+                    .map(|i| at + i)
+            })
+            .unwrap_or(if regex.is_some() { rest.len() } else { 0 });
+        match rest[from..].find(',') {
+            Some(comma) => {
+                targets.push(rest[..from + comma].trim());
+                rest = rest[from + comma + 1..].trim();
+            }
+            None => {
+                targets.push(rest);
+                return targets;
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::seclang::{Sources, Span};
 
+use super::hash::Seeded;
 use super::macros::{Scope, Template};
 use super::rule::Chains;
 use super::settings::Settings;
@@ -79,7 +80,7 @@ impl Shared {
 pub(crate) struct Names {
     /// As first written.
     names: Vec<Box<str>>,
-    slots: HashMap<Box<str>, u32>,
+    slots: HashMap<Box<[u8]>, u32, Seeded>,
 }
 
 /// `TX.0` to `TX.9`, where captures go, are slots 0 to 9.
@@ -89,7 +90,7 @@ impl Default for Names {
     fn default() -> Self {
         let mut names = Self {
             names: Vec::new(),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
         };
         for digit in 0..CAPTURE_SLOTS {
             names.intern(&digit.to_string());
@@ -100,7 +101,7 @@ impl Default for Names {
 
 impl Names {
     pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        let lower = name.to_ascii_lowercase().into_boxed_str();
+        let lower = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
         if let Some(&slot) = self.slots.get(&lower) {
             return slot;
         }
@@ -112,10 +113,7 @@ impl Names {
 
     /// `name` in lower case.
     pub(crate) fn slot(&self, name: &[u8]) -> Option<u32> {
-        std::str::from_utf8(name)
-            .ok()
-            .and_then(|n| self.slots.get(n))
-            .copied()
+        self.slots.get(name).copied()
     }
 
     pub(crate) fn name(&self, slot: u32) -> &str {

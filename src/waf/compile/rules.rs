@@ -8,7 +8,8 @@ use crate::diagnostic::Diagnostic;
 use crate::seclang::{ActionSyntax, OperatorSyntax, Span};
 use crate::waf::macros::Template;
 use crate::waf::operators::{CompileContext, Operator};
-use crate::waf::rule::{About, Change, Disruptive, Effect, Flow, Link, Place, Rule, Test};
+use crate::waf::rule::{About, Disruptive, Flow, Link, Rule, Test};
+use crate::waf::ruleset::RuleSummary;
 use crate::waf::settings::Settings;
 use crate::waf::variables::Slice;
 
@@ -23,13 +24,13 @@ pub(in crate::waf) struct Compiled {
     pub shared: Shared,
     pub rules: Vec<Rule>,
     pub touched: Vec<Touched>,
+    pub removed: Vec<RuleSummary>,
     /// Indexes of rules, per phase, in load order.
     pub phases: [Vec<u32>; 5],
     /// `TX` variables set before the first rule.
     pub initial: Vec<(u32, Slice)>,
     pub engine_said: Option<(crate::waf::EngineMode, Span)>,
     pub body_access_said: Option<bool>,
-    pub limit_said: bool,
 }
 
 /// Which exclusions touch a rule, for `rules list`.
@@ -82,12 +83,39 @@ pub(super) fn compile(
         shared,
         rules,
         touched,
+        removed: removed(&program, report),
         phases,
         initial,
         engine_said: said.engine,
         body_access_said: said.request_body_access.map(|s| s.0),
-        limit_said: said.request_body_limit.is_some(),
     }
+}
+
+/// What directives took out, and which.
+fn removed(program: &Program, report: &Report<'_>) -> Vec<RuleSummary> {
+    let place = |span: Span| {
+        let at = report.locate(span);
+        (at.path, at.line)
+    };
+    let summary = |draft: &Draft, by: Span| {
+        let (file, line) = place(draft.span);
+        let (by, by_line) = place(by);
+        RuleSummary {
+            id: draft.id,
+            phase: draft.phase as u8,
+            severity: None,
+            message: draft.arguments("msg").last().unwrap_or_default().to_owned(),
+            tags: draft.arguments("tag").map(str::to_owned).collect(),
+            file,
+            line,
+            changed_by: Vec::new(),
+            removed_by: Some(format!("{}:{by_line}", by.display())),
+        }
+    };
+    let drafts = program.drafts.iter();
+    drafts
+        .filter_map(|draft| Some(summary(draft, draft.removed_by?)))
+        .collect()
 }
 
 fn initial_variables(variables: &[(String, String)], shared: &mut Shared) -> Vec<(u32, Slice)> {
@@ -295,7 +323,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 capture: actions.capture,
                 negated: operator.negated,
                 operator: compiled?,
-                operator_name: operator.name.node.as_str().into(),
+                written: written(operator),
                 argument: argument?,
             }),
             effects,
@@ -354,6 +382,20 @@ impl RuleCompiler<'_, '_, '_, '_> {
     }
 }
 
+/// Characters of an operator's argument that are kept to be shown.
+const SHOWN: usize = 240;
+
+fn written(operator: &OperatorSyntax) -> Box<str> {
+    let not = if operator.negated { "!" } else { "" };
+    let argument = &operator.argument.node;
+    let (argument, more) = match argument.char_indices().nth(SHOWN) {
+        Some((end, _)) => (&argument[..end], "..."),
+        None => (argument.as_str(), ""),
+    };
+    let blank = if argument.is_empty() { "" } else { " " };
+    format!("{not}@{}{blank}{argument}{more}", operator.name.node).into()
+}
+
 /// Lists the rules of each phase and resolves `skip` and `skipAfter`.
 fn arrange(
     program: &Program,
@@ -364,6 +406,8 @@ fn arrange(
 ) -> [Vec<u32>; 5] {
     let mut phases: [Vec<u32>; 5] = Default::default();
     let mut markers: HashMap<&str, Vec<[u32; 5]>> = HashMap::new();
+    // Of each draft: its phase and the place right after it.
+    let mut after = vec![(0, 0); program.drafts.len()];
     let length = |list: &Vec<u32>| u32::try_from(list.len()).unwrap_or(u32::MAX);
     for item in &program.order {
         match item {
@@ -372,11 +416,12 @@ fn arrange(
                 markers.entry(name.as_str()).or_default().push(place);
             }
             Item::Rule(draft) => {
-                let Some(index) = indexes[*draft] else {
-                    continue;
-                };
-                let phase = rules[index].phase as usize - 1;
-                phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
+                let phase = program.drafts[*draft].phase as usize - 1;
+                if let Some(index) = indexes[*draft] {
+                    phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+                // Where a rule was, skipAfter still finds its id.
+                after[*draft] = (phase, length(&phases[phase]));
             }
         }
     }
@@ -406,9 +451,8 @@ fn arrange(
                     let by_id = || {
                         let id = name.parse::<u64>().ok()?;
                         let draft = program.drafts.iter().position(|d| d.id == id)?;
-                        let wanted = u32::try_from(indexes[draft]?).ok()?;
-                        let at = u32::try_from(list.iter().position(|&i| i == wanted)?).ok()?;
-                        (at > position).then_some(at + 1)
+                        let (of_phase, at) = after[draft];
+                        (of_phase == phase && at > position + 1).then_some(at)
                     };
                     Flow::Jump(marker.or_else(by_id).unwrap_or_else(|| length(list)))
                 }
@@ -416,15 +460,4 @@ fn arrange(
         }
     }
     phases
-}
-
-/// Whether an effect only writes a `TX` variable that is known at load.
-pub(in crate::waf) fn writes_slot(effect: &Effect) -> Option<u32> {
-    match effect {
-        Effect::SetVariable {
-            place: Place::Slot(slot),
-            change: Change::Set(_) | Change::Add(_) | Change::Subtract(_) | Change::Remove,
-        } => Some(*slot),
-        _ => None,
-    }
 }

@@ -17,7 +17,6 @@ use super::Report;
 #[derive(Default)]
 pub(super) struct Said {
     pub engine: Option<(EngineMode, Span)>,
-    pub request_body_limit: Option<Span>,
     pub request_body_access: Option<(bool, Span)>,
 }
 
@@ -172,7 +171,6 @@ pub(super) fn apply(
         "secrequestbodylimit" => {
             if let Some(bytes) = args.number() {
                 settings.request_body_limit = bytes;
-                said.request_body_limit = Some(span);
             }
         }
         "secrequestbodynofileslimit" => {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::seclang::{Selector, TargetSyntax};
 use crate::waf::operators::rx::Pattern;
 use crate::waf::operators::{CompileError, PatternOptions};
-use crate::waf::variables::{REFUSED, Select, Shape, Target, TargetList, Variable};
+use crate::waf::variables::{
+    NamePattern, OnlySlot, REFUSED, Select, Shape, Target, TargetList, Variable,
+};
 
 use super::{Report, Shared};
 
@@ -27,6 +29,7 @@ impl Shared {
         let list = Arc::new(TargetList {
             id: u32::try_from(self.lists.len()).unwrap_or(u32::MAX),
             stable: compiled.iter().all(|t| !t.variable.is_volatile()),
+            only_slot: OnlySlot::of(&compiled),
             targets: compiled.into(),
         });
         self.lists.insert(key, Arc::clone(&list));
@@ -37,12 +40,25 @@ impl Shared {
         self.lists.len()
     }
 
+    /// `HTTP_User-Agent`, the older way to write `REQUEST_HEADERS:User-Agent`; `_` also stands for `-`.
+    fn header(name: &str, syntax: &TargetSyntax) -> Target {
+        Target {
+            variable: Variable::RequestHeaders,
+            select: Select::Key(name.replace('_', "-").into_bytes().into()),
+            exclude: syntax.exclude,
+            count: syntax.count,
+        }
+    }
+
     pub(super) fn target(
         &mut self,
         syntax: &TargetSyntax,
         report: &mut Report<'_>,
     ) -> Option<Target> {
         let name = &syntax.variable;
+        if let Some(header) = name.node.strip_prefix("HTTP_").filter(|h| !h.is_empty()) {
+            return Some(Self::header(header, syntax));
+        }
         let Some(variable) = Variable::from_name(&name.node) else {
             let refused = REFUSED
                 .iter()
@@ -86,7 +102,7 @@ impl Shared {
                 }
                 Selector::Name(n) => Select::Key(n.as_bytes().into()),
                 Selector::Regex(r) => match compile_selector(r) {
-                    Ok(regex) => Select::Regex(Arc::new(regex)),
+                    Ok(regex) => Select::Regex(Arc::new(NamePattern::new(regex))),
                     Err(error) => {
                         report.error(s.span, error.message);
                         return None;

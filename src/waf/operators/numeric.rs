@@ -15,7 +15,13 @@ pub enum Comparison {
 impl Comparison {
     #[must_use]
     pub fn holds(self, argument: &[u8], value: &[u8]) -> bool {
-        let ordering = number(value).cmp(&number(argument));
+        self.holds_for(number(argument), number(value))
+    }
+
+    /// The same for numbers that are already read.
+    #[must_use]
+    pub fn holds_for(self, argument: i64, value: i64) -> bool {
+        let ordering = value.cmp(&argument);
         match self {
             Self::Equal => ordering == Ordering::Equal,
             Self::Greater => ordering == Ordering::Greater,

@@ -1,10 +1,10 @@
 //! What a value's row was, for values that come again: header values, cookie and argument names, common words.
 //!
-//! One cache a thread, of a fixed size. Its hash is keyed and the whole key is compared.
-
-use std::hash::{BuildHasher, RandomState};
+//! One cache a thread, of a fixed size: a value has one slot, and a newcomer takes it. So values made to collide
+//! only lose the cache's help. The whole key is compared.
 
 use super::table::Row;
+use crate::waf::hash::{hash_bytes, seed};
 
 /// Slots; one value each.
 const SLOTS: usize = 4096;
@@ -22,7 +22,7 @@ pub(in crate::waf) struct Key<'v> {
 
 #[derive(Debug)]
 pub(in crate::waf) struct Cache {
-    hasher: RandomState,
+    seed: u64,
     slots: Vec<Option<Entry>>,
 }
 
@@ -37,7 +37,7 @@ struct Entry {
 impl Default for Cache {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
+            seed: seed(),
             slots: (0..SLOTS).map(|_| None).collect(),
         }
     }
@@ -45,10 +45,15 @@ impl Default for Cache {
 
 impl Cache {
     pub(in crate::waf) fn slot(&self, key: &Key<'_>) -> usize {
-        // The mask keeps the low bits only.
+        // The mask keeps 12 bits.
         #[allow(clippy::cast_possible_truncation)]
-        let slot = self.hasher.hash_one(key) as usize & (SLOTS - 1);
+        let slot = (self.hash(key) >> 32) as usize & (SLOTS - 1);
         slot
+    }
+
+    fn hash(&self, key: &Key<'_>) -> u64 {
+        let start = self.seed ^ key.filter.rotate_left(32) ^ u64::from(key.class);
+        hash_bytes(start, key.value)
     }
 
     pub(in crate::waf) fn find(&self, slot: usize, key: &Key<'_>) -> Option<&Row> {

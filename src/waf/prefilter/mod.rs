@@ -11,4 +11,4 @@ mod literals;
 mod table;
 
 pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
-pub(super) use table::{Class, Classes, Filter, Row};
+pub(super) use table::{Class, Filter, Row};

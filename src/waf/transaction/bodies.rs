@@ -1,7 +1,7 @@
 //! The request's body: limits, decoding, and the processor that fills the variables.
 
 use super::request::Item;
-use super::{EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
+use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::audit::{self, mask};
 use crate::waf::body::{BodyError, content_coding, json, multipart, xml};
 use crate::waf::rule::{AuditEngine, Processor};
@@ -92,6 +92,12 @@ impl Transaction {
                 self.request.body.inspected = without_files as u64;
                 Ok(&body[..without_files])
             }
+            None if self.rules.passes_uninspected => {
+                self.request.body.reason = Some(format!(
+                    "only the first {without_files} bytes are inspected ({name})"
+                ));
+                Ok(&body[..without_files])
+            }
             _ => {
                 self.request.body.reason = Some(format!(
                     "the body is larger than {without_files} bytes ({name})"
@@ -121,9 +127,14 @@ impl Transaction {
             None => {}
         }
         self.keep_excerpt(body);
+        self.judge_arguments();
+    }
+
+    /// More arguments than the limit, in the query or the body, are an error of the body, as in ModSecurity v2.
+    pub(super) fn judge_arguments(&mut self) {
         if self.request.too_many_arguments && self.request.body.error.is_none() {
             self.body_error(&BodyError {
-                message: "more arguments than SecArgumentsLimit".to_owned(),
+                message: "SecArgumentsLimit exceeded".to_owned(),
                 offset: 0,
             });
         }
@@ -218,6 +229,12 @@ impl Transaction {
         self.request.body.multipart = Some(found.flags);
         if let Some(error) = &found.error {
             self.body_error(error);
+        } else if let Some(doubt) = found.flags.doubt()
+            && !self.rules.asks_for_strict_multipart()
+        {
+            self.request.body.reason = Some(format!(
+                "the upstream may read the multipart body in another way: {doubt}"
+            ));
         }
     }
 
@@ -229,11 +246,11 @@ impl Transaction {
 
     /// Where inspection stopped short and no rule decided, the policy's written choice applies.
     pub(super) fn judge_inspection(&mut self) -> Option<Interruption> {
-        let reason = self.request.body.reason.as_ref()?;
-        if self.engine != EngineMode::On
-            || !self.rules.block_uninspected
-            || !self.controls.request_body_access
-        {
+        self.request.body.reason.as_ref()?;
+        let skipped_on_purpose = !self.controls.request_body_access
+            && !self.request.too_many_arguments
+            || self.allowed != Allowed::Nothing;
+        if self.engine != EngineMode::On || !self.rules.block_uninspected || skipped_on_purpose {
             return None;
         }
         // A limit action in the rules wins where it speaks.
@@ -242,7 +259,6 @@ impl Transaction {
         if self.request.body.over_limit && spoken {
             return None;
         }
-        let _ = reason;
         let refused = refusal(if self.request.body.over_limit {
             413
         } else {

@@ -9,8 +9,6 @@ use crate::waf::variables::{Slice, Variable};
 
 /// Environment variables one transaction may set.
 const MOST_ENVIRONMENT: usize = 256;
-/// Target removals one transaction may collect.
-const MOST_REMOVALS: usize = 4096;
 
 impl Transaction {
     pub(super) fn perform(&mut self, rules: &RuleSet, effects: &[Effect]) {
@@ -178,6 +176,10 @@ impl Transaction {
         if self.opened_key(collection).is_some() {
             return;
         }
+        // A probe at load must leave no trace in what outlives it.
+        if self.reached.is_some() {
+            return;
+        }
         let key = self.text.at(key).to_vec();
         rules
             .store
@@ -195,8 +197,10 @@ impl Transaction {
     fn control(&mut self, control: &Control) {
         match control {
             Control::RemoveRules(selection) => self.trace_excluded(selection, None),
-            Control::RemoveTargets(selection, target) => {
-                self.trace_excluded(selection, Some(target));
+            Control::RemoveTargets(removal) => {
+                for target in &removal.targets {
+                    self.trace_excluded(&removal.rules, Some(target));
+                }
             }
             _ => {}
         }
@@ -212,10 +216,10 @@ impl Transaction {
             Control::AuditEngine(engine) => controls.audit_engine = *engine,
             Control::AuditLogParts(change) => change_parts(&mut controls.audit_parts, change),
             Control::RemoveRules(selection) => self.removed.extend(selection),
-            Control::RemoveTargets(selection, target) => {
-                if self.removed_targets.len() < MOST_REMOVALS {
-                    self.removed_targets
-                        .push((Arc::clone(selection), target.clone()));
+            Control::RemoveTargets(removal) => {
+                // An effect runs at every match; once is enough.
+                if !self.removed_targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
+                    self.removed_targets.push(Arc::clone(removal));
                 }
             }
         }

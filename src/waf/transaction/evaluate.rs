@@ -5,10 +5,14 @@
 
 use std::sync::Arc;
 
+use super::masking::Unmarked;
+use super::tx::{Entry, Name};
 use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet, Transaction};
-use crate::waf::operators::{Captures, Group};
+use crate::waf::macros::{Macro, Part, Template};
+use crate::waf::operators::numeric::number;
+use crate::waf::operators::{Captures, Group, Operator};
 use crate::waf::rule::{AllowScope, ChainId, Disruptive, Flow, Link, Rule, Test};
-use crate::waf::variables::{Slice, Value};
+use crate::waf::variables::{OnlySlot, Slice, Value, Variable};
 
 impl Transaction {
     pub(super) fn run(&mut self, phase: Phase) -> Option<Interruption> {
@@ -21,9 +25,12 @@ impl Transaction {
         let list = &rules.phases[phase as usize - 1];
         self.propose(&rules, rules.filters[phase as usize - 1].as_ref());
         let mut at = 0;
-        let mut phase_allowed = false;
         while let Some(&index) = list.get(at) {
             at += 1;
+            // `ctl:ruleEngine=Off`, also by a chain that failed later.
+            if self.engine == EngineMode::Off {
+                break;
+            }
             let bit = rules.bit(index);
             if self.proposals.active && bit.is_some_and(|b| !self.proposals.is_hot(b)) {
                 continue;
@@ -41,13 +48,8 @@ impl Transaction {
             if self.interruption.is_some() && phase != Phase::Logging {
                 break;
             }
-            if let (Disruptive::Allow(scope), true) =
-                (&rule.disruptive, self.interrupts(&rule.disruptive))
-            {
-                phase_allowed = true;
+            if let (Disruptive::Allow(scope), true) = (&rule.disruptive, self.disrupts(rule)) {
                 self.allow(*scope, phase);
-            }
-            if phase_allowed || self.engine == EngineMode::Off {
                 break;
             }
             if let Flow::Jump(to) = rule.flow {
@@ -82,6 +84,11 @@ impl Transaction {
         }
     }
 
+    /// Whether a match of this rule ends something: in phase 5 there is nothing left to end.
+    fn disrupts(&self, rule: &Rule) -> bool {
+        rule.phase != Phase::Logging && self.interrupts(&rule.disruptive)
+    }
+
     /// Whether the whole chain matched.
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.matching.rule = Some(index);
@@ -90,12 +97,8 @@ impl Transaction {
             if !self.run_link(rules, index, rule, link, position) {
                 return false;
             }
-            if self
-                .interruption
-                .as_ref()
-                .is_some_and(|i| i.rule_id == rule.id)
-            {
-                return true;
+            if self.engine == EngineMode::Off && position + 1 < rule.links.len() {
+                return false;
             }
         }
         true
@@ -111,21 +114,31 @@ impl Transaction {
     ) -> bool {
         let last = position + 1 == rule.links.len();
         let Some(test) = &link.test else {
+            if last {
+                self.raise_severity(rule);
+            }
             self.perform(rules, &link.effects);
             if last {
                 self.conclude(rules, rule, None);
             }
             return true;
         };
+        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
+        let mut takings = self.removed_targets.iter().filter(|_| position == 0);
+        let takings = takings.any(|r| r.rules.contains(index as usize));
+        if let Some(only) = test.targets.only_slot
+            && !takings
+            && let Some(matched) = self.run_number(rules, rule, link, test, only, last)
+        {
+            return matched;
+        }
         let mut matched = false;
         let mut step = |t: &mut Self, value: Value| {
-            matched |= t.run_value(rules, rule, link, test, value, last);
-            t.interruption
-                .as_ref()
-                .is_none_or(|i| i.phase == Phase::Logging || rule.phase == Phase::Logging)
+            let hit = t.run_value(rules, rule, link, test, value, last);
+            matched |= hit;
+            // The first match that ends something is the last one that is looked for.
+            !(hit && last && t.disrupts(rule))
         };
-        let mut takings = self.removed_targets.iter();
-        let takings = takings.any(|(rules, _)| rules.contains(index as usize));
         if test.targets.stable {
             // Only a rule's first link is proposed for values.
             let bit = rules
@@ -158,6 +171,64 @@ impl Transaction {
         }
         self.values = values;
         matched
+    }
+
+    /// A link that compares the number of one `TX` variable; None where it does something else.
+    fn run_number(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        test: &Test,
+        only: OnlySlot,
+        last: bool,
+    ) -> Option<bool> {
+        let Operator::Compare(comparison) = test.operator else {
+            return None;
+        };
+        if test.chain != 0 || test.multi_match || test.capture {
+            return None;
+        }
+        let argument = match &test.argument {
+            Template::Literal(slice) => number(self.text.at(*slice)),
+            Template::Parts(parts) => match **parts {
+                [Part::Macro(Macro::Tx(slot))] => self.tx_number(slot).unwrap_or(0),
+                _ => return None,
+            },
+        };
+        let value = match (self.tx_number(only.slot), only.count) {
+            (value, true) => i64::from(value.is_some()),
+            (Some(value), false) => value,
+            (None, false) => return Some(false),
+        };
+        self.work.evaluations += 1;
+        if comparison.holds_for(argument, value) == test.negated {
+            return Some(false);
+        }
+        let text = match self.tx.entry(Name::Slot(only.slot)) {
+            _ if only.count => rules.digit(u8::from(value != 0)),
+            Entry::Text(text) => text,
+            Entry::Number(_) | Entry::Unset => self.text.push_number(value),
+        };
+        let key = Some(rules.slot_name(only.slot));
+        self.hit(
+            rules,
+            rule,
+            link,
+            Value::new(Variable::Tx, key, text),
+            text,
+            last,
+        );
+        Some(true)
+    }
+
+    /// A `TX` variable as a number.
+    fn tx_number(&self, slot: u32) -> Option<i64> {
+        match self.tx.entry(Name::Slot(slot)) {
+            Entry::Unset => None,
+            Entry::Number(number) => Some(number),
+            Entry::Text(text) => Some(number(self.text.at(text))),
+        }
     }
 
     /// Where in `listed` the values of a stable list are.
@@ -204,6 +275,9 @@ impl Transaction {
         }
         let mut matched = self.run_text(rules, rule, link, test, value, value.text, last);
         for (node, _) in rules.chains.steps(test.chain) {
+            if matched && last && self.disrupts(rule) {
+                break;
+            }
             let (text, changed) = self.transformed(rules, value.text, node);
             if changed {
                 matched |= self.run_text(
@@ -234,29 +308,54 @@ impl Transaction {
         if !self.test(rules, test, value.text) {
             return false;
         }
+        self.hit(rules, rule, link, value, received, last);
+        true
+    }
+
+    /// A value matched: what it changes, and what it is the end of.
+    fn hit(
+        &mut self,
+        rules: &RuleSet,
+        rule: &Rule,
+        link: &Link,
+        value: Value,
+        received: Slice,
+        last: bool,
+    ) {
         self.matching.value = Some(value);
         self.matching.received = received;
         self.matching.values.push(value);
-        self.mark_secrets(value, received);
-        if let Some(severity) = rule.about.severity {
-            self.highest_severity = self.highest_severity.min(severity);
+        // Looked through for secrets only if something is told of this transaction.
+        self.unmarked.push(Unmarked::Matched(value, received));
+        if last {
+            self.raise_severity(rule);
         }
         self.perform(rules, &link.effects);
         if last {
             self.conclude(rules, rule, Some((value, received)));
         }
-        true
+    }
+
+    /// `HIGHEST_SEVERITY`: of rules that matched to their last link.
+    fn raise_severity(&mut self, rule: &Rule) {
+        if let Some(severity) = rule.about.severity {
+            self.highest_severity = self.highest_severity.min(severity);
+        }
     }
 
     /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
     fn test(&mut self, rules: &RuleSet, test: &Test, text: Slice) -> bool {
-        let argument = self.expand(rules, &test.argument);
+        self.work.evaluations += 1;
+        self.work.bytes_tested += text.len() as u64;
+        // An argument of several parts is put together aside: it is made anew for each value.
+        let mut joined = std::mem::take(&mut self.joined);
+        let alone = self.join(rules, &test.argument, &mut joined);
+        let argument = alone.map_or(&joined[..], |slice| self.text.at(slice));
         let mut captures = std::mem::take(&mut self.captures);
         captures.clear();
         let wanted = (test.capture && !test.negated).then_some(&mut captures);
-        let result = test
-            .operator
-            .evaluate(self.text.at(argument), self.text.at(text), wanted);
+        let result = test.operator.evaluate(argument, self.text.at(text), wanted);
+        self.joined = joined;
         let matched = match result {
             Ok(matched) => matched != test.negated,
             Err(limit) => {
@@ -272,7 +371,6 @@ impl Transaction {
     }
 
     fn keep_captures(&mut self, text: Slice, captures: &Captures) {
-        use super::tx::{Entry, Name};
         if captures.is_empty() {
             return;
         }
@@ -302,6 +400,7 @@ impl Transaction {
             return done;
         }
         let (input, _) = self.transformed(rules, raw, node.parent);
+        self.work.bytes_transformed += input.len() as u64;
         let mut out = std::mem::take(&mut self.scratch);
         let map = rules.settings().unicode_map.as_deref();
         let changed = transformation.apply(self.text.at(input), &mut out, map);
@@ -313,8 +412,7 @@ impl Transaction {
 
     /// The whole rule matched: tell, and end the transaction where it says so.
     fn conclude(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<(Value, Slice)>) {
-        let disrupts = self.interrupts(&rule.disruptive) && rule.phase != Phase::Logging;
-        let ends = disrupts && !matches!(rule.disruptive, Disruptive::Allow(_));
+        let ends = self.disrupts(rule) && !matches!(rule.disruptive, Disruptive::Allow(_));
         if rule.audit_log && (rule.log || rule.disruptive != Disruptive::Pass) {
             self.audit_relevant = true;
         }

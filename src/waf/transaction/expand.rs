@@ -1,5 +1,6 @@
 //! Macros at run time: templates -> bytes.
 
+use super::masking::Unmarked;
 use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};
 use crate::waf::macros::{Macro, Part, Template};
@@ -23,8 +24,30 @@ impl Transaction {
             self.text.repeat(piece);
         }
         let whole = self.text.since(mark);
-        self.carry_marks(&pieces, whole);
+        self.unmarked.push(Unmarked::Joined { pieces, whole });
         whole
+    }
+
+    /// What a template reads now: the one slice that it is, or else its parts in `joined`.
+    pub(super) fn join(
+        &mut self,
+        rules: &RuleSet,
+        template: &Template,
+        joined: &mut Vec<u8>,
+    ) -> Option<Slice> {
+        match template {
+            Template::Literal(slice) => return Some(*slice),
+            Template::Parts(parts) => {
+                if let [Part::Macro(only)] = &**parts {
+                    return Some(self.macro_value(rules, only));
+                }
+            }
+        }
+        joined.clear();
+        for piece in self.pieces(rules, template) {
+            joined.extend_from_slice(self.text.at(piece));
+        }
+        None
     }
 
     /// What a template's parts read now, each where its bytes are.

@@ -26,6 +26,15 @@ pub(super) struct Known {
     lengths: Vec<usize>,
 }
 
+/// Something that may hold a secret. Most transactions tell of nothing, so it is looked at only when one does.
+#[derive(Debug)]
+pub(super) enum Unmarked {
+    /// A value that matched, and as it was received.
+    Matched(Value, Slice),
+    /// Bytes put together from others.
+    Joined { pieces: Vec<Slice>, whole: Slice },
+}
+
 impl Transaction {
     /// Leaves secrets in what is told of this transaction; for one's own test requests.
     pub fn unmask(&mut self) {
@@ -64,8 +73,18 @@ impl Transaction {
         }
     }
 
+    /// Marks what is secret of all that matched or was put together so far.
+    pub(super) fn mark_matched(&mut self) {
+        for event in std::mem::take(&mut self.unmarked) {
+            match event {
+                Unmarked::Matched(value, received) => self.mark_secrets(value, received),
+                Unmarked::Joined { pieces, whole } => self.carry_marks(&pieces, whole),
+            }
+        }
+    }
+
     /// Marks what is secret of a value that matched: as received, and as the rule saw it.
-    pub(super) fn mark_secrets(&mut self, value: Value, received: Slice) {
+    fn mark_secrets(&mut self, value: Value, received: Slice) {
         if !self.masks() {
             return;
         }
@@ -168,6 +187,7 @@ impl Transaction {
         if !self.masks() || self.controls.masked.is_empty() {
             return;
         }
+        self.mark_matched();
         let mut named: Vec<Slice> = Vec::new();
         for (variable, items) in [
             (Variable::RequestHeaders, &self.request.headers),

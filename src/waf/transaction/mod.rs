@@ -16,6 +16,7 @@ mod trace;
 mod tx;
 mod values;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,10 +24,10 @@ use std::time::Instant;
 use super::EngineMode;
 use super::audit::Marks;
 use super::operators::Captures;
-use super::rule::{AuditEngine, Disruptive, Processor, RuleSelection};
+use super::rule::{AuditEngine, Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
-use super::variables::{Slice, Target, Text, Value, Variable};
-use masking::Known;
+use super::variables::{Slice, Text, Value, Variable};
+use masking::{Known, Unmarked};
 use memo::Memo;
 pub(super) use probe::probe;
 use propose::Proposals;
@@ -107,7 +108,7 @@ pub struct Transaction {
     controls: Controls,
     allowed: Allowed,
     removed: RuleSelection,
-    removed_targets: Vec<(Arc<RuleSelection>, Target)>,
+    removed_targets: Vec<Arc<Removal>>,
     matching: Matching,
     memo: Memo,
     proposals: Proposals,
@@ -121,12 +122,18 @@ pub struct Transaction {
     captures: Captures,
     /// Reused for what a transformation writes.
     scratch: Vec<u8>,
+    /// Reused for an operator's argument.
+    joined: Vec<u8>,
+    /// Where the long names of values already are.
+    long_names: HashMap<(Variable, Slice), Slice>,
     highest_severity: u8,
     matched_rules: Vec<MatchedRule>,
     /// Which bytes of `text` are secret.
     marks: Marks,
     known: Option<Known>,
     unmasked: bool,
+    /// What was not yet looked through for secrets, in the order it came.
+    unmarked: Vec<Unmarked>,
     /// Matches beyond what is recorded.
     unrecorded: u64,
     limits_hit: u32,
@@ -134,6 +141,19 @@ pub struct Transaction {
     interruption: Option<Interruption>,
     trace: bool,
     trace_events: Vec<TraceEvent>,
+    work: Work,
+}
+
+/// How much was done for a transaction: tests prove with it that work grows with the input and not with its square.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Operators evaluated.
+    pub evaluations: u64,
+    pub bytes_tested: u64,
+    pub bytes_transformed: u64,
+    /// Bytes the transaction keeps until it ends.
+    pub bytes_held: u64,
 }
 
 #[derive(Debug)]
@@ -217,22 +237,26 @@ impl Transaction {
             matching: Matching::default(),
             memo: Memo::default(),
             proposals: Proposals::default(),
-            values: Vec::new(),
+            values: Vec::with_capacity(32),
             reached: None,
             lists: vec![None; rules.list_count],
-            listed: Vec::new(),
+            listed: Vec::with_capacity(128),
             captures: Captures::default(),
             scratch: Vec::new(),
+            joined: Vec::new(),
+            long_names: HashMap::new(),
             highest_severity: 255,
             matched_rules: Vec::new(),
             marks: Marks::default(),
             known: None,
             unmasked: false,
+            unmarked: Vec::with_capacity(64),
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,
             interruption: None,
             trace: false,
+            work: Work::default(),
             trace_events: Vec::new(),
             rules,
         }
@@ -326,6 +350,16 @@ impl Transaction {
     #[must_use]
     pub fn unrecorded_matches(&self) -> u64 {
         self.unrecorded
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let held = self.text.len().saturating_sub(self.rules.literals.len());
+        Work {
+            bytes_held: held as u64,
+            ..self.work
+        }
     }
 
     fn interrupts(&self, disruptive: &Disruptive) -> bool {

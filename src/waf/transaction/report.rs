@@ -3,7 +3,7 @@
 use super::{RuleSet, Transaction};
 use crate::waf::macros::Template;
 use crate::waf::operators::Limit;
-use crate::waf::rule::{Rule, Test};
+use crate::waf::rule::Rule;
 use crate::waf::variables::{Slice, Value};
 
 /// Matches of one rule that are recorded; more are counted. A client chooses how many arguments match.
@@ -82,6 +82,7 @@ impl Transaction {
             self.unrecorded += 1;
             return;
         }
+        self.mark_matched();
         if let Some((value, _)) = matched {
             self.trace_found(rules, rule, value.text);
         }
@@ -126,7 +127,7 @@ impl Transaction {
             tags,
             operator: test.map_or_else(
                 || "Unconditional match in SecAction".to_owned(),
-                |t| self.describe(rules, t),
+                |t| t.written.to_string(),
             ),
             log_line: Vec::new(),
             logged: rule.log,
@@ -168,18 +169,6 @@ impl Transaction {
             bytes.extend_from_slice(&self.shown(piece, room));
         }
         self.shown_bytes(bytes)
-    }
-
-    /// `@rx` as the rule file writes it.
-    fn describe(&self, rules: &RuleSet, test: &Test) -> String {
-        let argument = match &test.argument {
-            Template::Literal(slice) if !slice.is_empty() => {
-                format!(" {}", String::from_utf8_lossy(rules.literals.at(*slice)))
-            }
-            _ => String::new(),
-        };
-        let not = if test.negated { "!" } else { "" };
-        format!("{not}@{}{argument}", test.operator_name)
     }
 
     fn log_line(&mut self, record: &MatchedRule) -> Vec<u8> {

@@ -169,6 +169,7 @@ impl Transaction {
             self.add_urlencoded(&query);
         }
         self.request.query_arguments = self.request.arguments.len();
+        self.judge_arguments();
     }
 
     /// Adds the arguments of a query or a form.

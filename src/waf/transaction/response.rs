@@ -2,7 +2,7 @@
 
 use super::bodies::decode_limits;
 use super::request::Item;
-use super::{EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
+use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::body::content_coding;
 use crate::waf::settings::LimitAction;
 use crate::waf::variables::Slice;
@@ -92,16 +92,12 @@ impl Transaction {
             self.response.inspection.reason = Some(format!(
                 "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
             ));
-            let action = self.rules.settings().response_body_limit_action;
-            if action == Some(LimitAction::Reject) && self.engine == EngineMode::On {
-                let interruption = Interruption {
-                    kind: InterruptionKind::Deny,
-                    status: 500,
-                    rule_id: 0,
-                    phase: Phase::ResponseBody,
-                };
-                self.interruption = Some(interruption.clone());
-                return Some(interruption);
+            let rejects = match self.rules.settings().response_body_limit_action {
+                Some(action) => action == LimitAction::Reject,
+                None => self.rules.block_uninspected,
+            };
+            if rejects && self.minds_response() {
+                return self.refuse_response();
             }
         }
         let held = &body[..body.len().min(limit)];
@@ -115,11 +111,29 @@ impl Transaction {
             Ok(plain) => self.text.push(plain),
             Err(error) => {
                 self.response.inspection.reason = Some(error.error.message.clone());
+                if !over && self.rules.block_uninspected && self.minds_response() {
+                    return self.refuse_response();
+                }
                 self.text.push(held)
             }
         };
         self.response.inspection.inspected = held.len() as u64;
         self.response.body = Some(slice);
         None
+    }
+
+    /// Nothing is refused where nothing may be, or where a rule allowed the whole transaction.
+    fn minds_response(&self) -> bool {
+        self.engine == EngineMode::On && self.allowed != Allowed::Transaction
+    }
+
+    fn refuse_response(&mut self) -> Option<Interruption> {
+        self.interruption = Some(Interruption {
+            kind: InterruptionKind::Deny,
+            status: 500,
+            rule_id: 0,
+            phase: Phase::ResponseBody,
+        });
+        self.interruption.clone()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::waf::RuleSet;
 use crate::waf::compile::{CAPTURE_SLOTS, Names};
+use crate::waf::hash::Seeded;
 use crate::waf::variables::{Slice, Text};
 
 /// Names made at run time are bounded: a client's argument names reach them.
@@ -28,7 +29,7 @@ pub(super) enum Name {
 pub(super) struct TxStore {
     slots: Vec<Entry>,
     dynamic: Vec<(Slice, Entry)>,
-    by_name: HashMap<Box<[u8]>, u32>,
+    by_name: HashMap<Box<[u8]>, u32, Seeded>,
 }
 
 impl TxStore {
@@ -100,6 +101,11 @@ impl TxStore {
         slots
             .chain(dynamic)
             .filter(|(_, entry)| *entry != Entry::Unset)
+    }
+
+    /// Names made at run time, in the order they were made.
+    pub(super) fn dynamic_names(&self) -> impl Iterator<Item = Name> + use<> {
+        (0..u32::try_from(self.dynamic.len()).unwrap_or(u32::MAX)).map(Name::Dynamic)
     }
 
     /// A name as it was first written.

@@ -1,11 +1,17 @@
 //! Targets -> values: what a rule looks at in this transaction.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::request::Item;
-use super::tx::Entry;
+use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};
+use crate::waf::macros::Template;
+use crate::waf::rule::Removal;
 use crate::waf::variables::{Select, Slice, Target, TargetList, Value, Variable};
+
+/// Names longer than this are kept once, not once for each rule that asks.
+const LONG_NAME: usize = 128;
 
 impl Transaction {
     /// All values of a target list, in the order ModSecurity v2 visits them: left to right, an exclusion
@@ -59,9 +65,9 @@ impl Transaction {
             let key = value.key.map(|k| self.text.at(k));
             target.covers(value.variable, key, self.text.at(value.text))
         };
-        self.removed_targets
-            .iter()
-            .any(|(rules, target)| rules.contains(rule as usize) && taken(target))
+        let of_rule = |r: &&Arc<Removal>| r.rules.contains(rule as usize);
+        let mut removals = self.removed_targets.iter().filter(of_rule);
+        removals.any(|r| r.targets.iter().any(taken))
     }
 
     /// The values of one variable.
@@ -183,7 +189,7 @@ impl Transaction {
     fn tx_values(&mut self, rules: &RuleSet, select: &Select, out: &mut Vec<Value>) {
         let variable = Variable::Tx;
         if let Select::Slot(slot) = select {
-            let text = match self.tx.entry(super::tx::Name::Slot(*slot)) {
+            let text = match self.tx.entry(Name::Slot(*slot)) {
                 Entry::Unset => return,
                 Entry::Text(text) => text,
                 Entry::Number(number) => self.text.push_number(number),
@@ -192,13 +198,24 @@ impl Transaction {
             out.push(Value::new(variable, key, text));
             return;
         }
-        let entries: Vec<_> = self.tx.iter().collect();
-        for (name, entry) in entries {
+        let all: Vec<Name> = match select {
+            Select::Regex(pattern) => {
+                let known = pattern
+                    .slots(rules.names.iter())
+                    .iter()
+                    .copied()
+                    .map(Name::Slot);
+                known.chain(self.tx.dynamic_names()).collect()
+            }
+            _ => self.tx.iter().map(|(name, _)| name).collect(),
+        };
+        for name in all {
             let key = self.tx.name_text(name, rules);
-            if !select.matches(self.text.at(key)) {
+            let fits = matches!(name, Name::Slot(_)) && matches!(select, Select::Regex(_));
+            if !fits && !select.matches(self.text.at(key)) {
                 continue;
             }
-            let text = match entry {
+            let text = match self.tx.entry(name) {
                 Entry::Unset => continue,
                 Entry::Text(text) => text,
                 Entry::Number(number) => self.text.push_number(number),
@@ -258,28 +275,26 @@ impl Transaction {
             return;
         };
         let about = &rule.about;
-        let mut fields: Vec<(&str, Slice)> = vec![(
-            "id",
-            self.text
-                .push_number(i64::try_from(rule.id).unwrap_or(i64::MAX)),
-        )];
-        if let Some(severity) = about.severity {
-            fields.push(("severity", self.text.push_number(i64::from(severity))));
-        }
-        for (name, template) in [
-            ("msg", &about.message),
-            ("logdata", &about.data),
-            ("rev", &about.revision),
-        ] {
-            if let Some(template) = template {
-                fields.push((name, self.expand(rules, template)));
-            }
-        }
+        let number = |n: Option<u64>| n.map(|n| n.to_string());
+        // As written, macros and all: a message that names itself must not be expanded for ever.
+        let shown = |t: &Option<Template>| t.as_ref().map(|t| rules.show(t));
+        let fields = [
+            ("id", number(Some(rule.id))),
+            ("rev", shown(&about.revision)),
+            ("severity", number(about.severity.map(u64::from))),
+            ("msg", shown(&about.message)),
+            ("logdata", shown(&about.data)),
+            ("ver", shown(&about.version)),
+            ("maturity", number(about.maturity.map(u64::from))),
+            ("accuracy", number(about.accuracy.map(u64::from))),
+        ];
         for (name, text) in fields {
-            if select.matches(name.as_bytes()) {
-                let key = Some(self.text.push(name.as_bytes()));
-                out.push(Value::new(Variable::Rule, key, text));
-            }
+            let Some(text) = text.filter(|_| select.matches(name.as_bytes())) else {
+                continue;
+            };
+            let key = Some(self.text.push(name.as_bytes()));
+            let text = self.text.push(text.as_bytes());
+            out.push(Value::new(Variable::Rule, key, text));
         }
     }
 
@@ -292,11 +307,21 @@ impl Transaction {
         ) {
             return value.key.unwrap_or_default();
         }
+        let long = value
+            .key
+            .filter(|k| k.len() > LONG_NAME)
+            .map(|k| (value.variable, k));
+        if let Some(&known) = long.and_then(|l| self.long_names.get(&l)) {
+            return known;
+        }
         let mut name = std::mem::take(&mut self.scratch);
         name.clear();
         value.write_name(&self.text, &mut name);
         let slice = self.text.push(&name);
         self.scratch = name;
+        if let Some(long) = long {
+            self.long_names.insert(long, slice);
+        }
         slice
     }
 
@@ -304,6 +329,8 @@ impl Transaction {
     pub(super) fn scalar(&mut self, rules: &RuleSet, variable: Variable) -> Option<Slice> {
         let request = &self.request;
         let body = &request.body;
+        // Before the response there is nothing, not an empty value.
+        let answered = |slice: Slice| (!slice.is_empty()).then_some(slice);
         let flag = |set: bool| Some(rules.digit(u8::from(set)));
         let multipart = |read: fn(&crate::waf::body::multipart::Flags) -> bool| {
             Some(rules.digit(u8::from(body.multipart.as_ref().is_some_and(read))))
@@ -359,9 +386,9 @@ impl Transaction {
             Variable::MultipartUnmatchedBoundary => multipart(|m| m.unmatched_boundary),
             Variable::MultipartName => Some(body.multipart_name),
             Variable::MultipartFilename => Some(body.multipart_filename),
-            Variable::ResponseStatus => Some(self.response.status),
-            Variable::ResponseProtocol => Some(self.response.protocol),
-            Variable::StatusLine => Some(self.response.status_line),
+            Variable::ResponseStatus => answered(self.response.status),
+            Variable::ResponseProtocol => answered(self.response.protocol),
+            Variable::StatusLine => answered(self.response.status_line),
             Variable::ResponseBody => self.response.body,
             Variable::ResponseContentType => {
                 self.first_item(|t| &t.response.headers, "content-type")

@@ -6,7 +6,7 @@ mod items;
 mod select;
 
 pub(crate) use items::{Slice, Text, Value};
-pub(crate) use select::{Select, Target, TargetList};
+pub(crate) use select::{NamePattern, OnlySlot, Select, Target, TargetList};
 
 macro_rules! variables {
     ($($variant:ident $name:literal $shape:ident,)*) => {

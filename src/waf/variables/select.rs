@@ -1,6 +1,6 @@
 //! Targets: which values of a transaction a rule looks at.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::waf::operators::rx::Pattern;
 
@@ -22,7 +22,7 @@ pub(crate) enum Select {
     All,
     /// Compared without regard to ASCII case.
     Key(Box<[u8]>),
-    Regex(Arc<Pattern>),
+    Regex(Arc<NamePattern>),
     /// A `TX` name that is known at load.
     Slot(u32),
 }
@@ -32,8 +32,7 @@ impl Select {
         match self {
             Self::All => true,
             Self::Key(k) => k.eq_ignore_ascii_case(key),
-            // A selector that gives up selects: more is inspected, not less.
-            Self::Regex(r) => r.is_match(key).unwrap_or(true),
+            Self::Regex(r) => r.matches(key),
             Self::Slot(_) => false,
         }
     }
@@ -47,6 +46,70 @@ pub(crate) struct TargetList {
     pub targets: Box<[Target]>,
     /// Whether its values stay the same while a phase runs.
     pub stable: bool,
+    /// The list's only target, where that is one `TX` variable.
+    pub only_slot: Option<OnlySlot>,
+}
+
+/// `TX:name` or `&TX:name` alone: the commonest list of all, told apart so that it costs a look and no list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OnlySlot {
+    pub slot: u32,
+    pub count: bool,
+}
+
+impl OnlySlot {
+    pub(crate) fn of(targets: &[Target]) -> Option<Self> {
+        match targets {
+            [
+                Target {
+                    select: Select::Slot(slot),
+                    exclude: false,
+                    count,
+                    ..
+                },
+            ] => Some(Self {
+                slot: *slot,
+                count: *count,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// `/regex/` over names.
+#[derive(Debug)]
+pub(crate) struct NamePattern {
+    pattern: Pattern,
+    /// The rule set's own `TX` names that it fits, found out once.
+    slots: OnceLock<Box<[u32]>>,
+}
+
+impl NamePattern {
+    pub(crate) fn new(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            slots: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        // One that gives up selects: more is inspected, not less.
+        self.pattern.is_match(name).unwrap_or(true)
+    }
+
+    /// Which of these names it fits; they must be the same at every call.
+    pub(crate) fn slots<'n>(&self, names: impl Iterator<Item = &'n str>) -> &[u32] {
+        self.slots.get_or_init(|| {
+            let fits = (0..)
+                .zip(names)
+                .filter(|(_, name)| self.matches(name.as_bytes()));
+            fits.map(|(slot, _)| slot).collect()
+        })
+    }
+
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.pattern.source()
+    }
 }
 
 impl Target {

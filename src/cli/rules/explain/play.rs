@@ -52,6 +52,8 @@ pub struct Exclusion {
     pub by_rule: u64,
     pub rule_ids: Vec<u64>,
     pub target: Option<String>,
+    /// The directive changes rules; the others take rules or targets out.
+    pub changes: bool,
 }
 
 #[derive(Debug)]
@@ -234,20 +236,35 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
                 by_rule: event.rule_id,
                 rule_ids: rule_ids.clone(),
                 target: target.clone(),
+                changes: false,
             }),
         });
-    let mut at_load: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut at_load: BTreeMap<(String, bool), Vec<u64>> = BTreeMap::new();
+    let mut say = |place: &String, changes, id| {
+        at_load
+            .entry((place.clone(), changes))
+            .or_default()
+            .push(id);
+    };
     for rule in rules.summaries() {
         for place in &rule.changed_by {
-            at_load.entry(place.clone()).or_default().push(rule.id);
+            say(place, true, rule.id);
         }
     }
-    let at_load = at_load.into_iter().map(|(by, rule_ids)| Exclusion {
-        by,
-        by_rule: 0,
-        rule_ids,
-        target: None,
-    });
+    for rule in rules.removed() {
+        if let Some(place) = &rule.removed_by {
+            say(place, false, rule.id);
+        }
+    }
+    let at_load = at_load
+        .into_iter()
+        .map(|((by, changes), rule_ids)| Exclusion {
+            by,
+            by_rule: 0,
+            rule_ids,
+            target: None,
+            changes,
+        });
     at_run_time.chain(at_load).collect()
 }
 

@@ -1,5 +1,6 @@
 //! An explanation for people, and for machines.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
@@ -29,12 +30,7 @@ pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
         }
         out.write_all(rule(found, colour).as_bytes())?;
     }
-    if !explanation.exclusions.is_empty() {
-        writeln!(out, "\nexcluded")?;
-        for exclusion in &explanation.exclusions {
-            writeln!(out, "  {}", excluded(exclusion))?;
-        }
-    }
+    exclusions(&mut out, &explanation.exclusions)?;
     for (name, values) in &explanation.variables {
         writeln!(out, "\n{name}")?;
         for (name, value) in values {
@@ -49,6 +45,37 @@ pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
         verdict.action, verdict.reason
     )?;
     out.flush()
+}
+
+/// What was taken out, line by line; then what was changed, a file with many such lines in short.
+fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> {
+    if exclusions.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nexcluded")?;
+    for exclusion in exclusions.iter().filter(|e| !e.changes) {
+        writeln!(out, "  {}", excluded(exclusion))?;
+    }
+    let mut files: BTreeMap<&str, Vec<&Exclusion>> = BTreeMap::new();
+    for exclusion in exclusions.iter().filter(|e| e.changes) {
+        let file = exclusion.by.rsplit_once(':').map_or("", |(file, _)| file);
+        files.entry(file).or_default().push(exclusion);
+    }
+    for (file, changes) in files {
+        if changes.len() <= NAMED {
+            for change in changes {
+                writeln!(out, "  {}", excluded(change))?;
+            }
+            continue;
+        }
+        let rules: BTreeSet<u64> = changes.iter().flat_map(|e| &e.rule_ids).copied().collect();
+        let (rules, lines) = (rules.len(), changes.len());
+        writeln!(
+            out,
+            "  {rules} rules changed  by {lines} lines of {file} (`rules list` names them)"
+        )?;
+    }
+    Ok(())
 }
 
 /// Rules that log, end the transaction or change a score; the others keep the books.
@@ -88,7 +115,8 @@ fn rule(found: &Match, colour: bool) -> String {
     let _ = writeln!(
         out,
         "    operator  {}",
-        show_short(rule.operator.as_bytes(), 120)
+        // What a rule file says stays as it says it.
+        show_short(rule.operator.as_bytes(), 120).replace("\\\\", "\\")
     );
     if !rule.variable.is_empty() {
         let _ = writeln!(out, "    variable  {}", show_short(&rule.variable, 200));
@@ -159,7 +187,7 @@ fn excluded(exclusion: &Exclusion) -> String {
     };
     let what = match &exclusion.target {
         Some(target) => format!("{} from {rules}", escaped(target.as_bytes())),
-        None if exclusion.by_rule == 0 => format!("{rules} changed"),
+        None if exclusion.changes => format!("{rules} changed"),
         None => rules,
     };
     match exclusion.by_rule {
@@ -178,7 +206,7 @@ pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     let exclusions: Vec<Value> = explanation
         .exclusions
         .iter()
-        .map(|e| json!({"by": e.by, "by_rule_id": e.by_rule, "rule_ids": e.rule_ids, "target": e.target}))
+        .map(|e| json!({"by": e.by, "by_rule_id": e.by_rule, "rule_ids": e.rule_ids, "target": e.target, "change": if e.changes { "changed" } else { "removed" }}))
         .collect();
     let variables: Map<String, Value> = explanation
         .variables

@@ -118,7 +118,10 @@ impl<'p, 'b> Parser<'p, 'b> {
                 self.found.flags.invalid_part = true;
             }
             Line::Refused(why) => return Err((why.into(), at)),
-            Line::Lookalike => self.found.flags.unmatched_boundary = true,
+            Line::Lookalike => {
+                self.found.flags.unmatched_boundary = true;
+                self.found.flags.boundary_in_line |= self.delimiter.find(line).is_some();
+            }
             Line::Other => {}
         }
         self.data_line(at, line)

@@ -8,15 +8,14 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use regex::bytes::Regex;
 
-use super::show_short;
-use crate::ftw::{Outcome, Play, Stage, TestId};
+use super::{Outcome, Play, Stage, TestId};
 use crate::http::split_port;
 
 /// How long a server may take for a part of its answer.
@@ -29,6 +28,7 @@ const MARKER_WAIT: Duration = Duration::from_millis(500);
 /// A server writes its log when it has answered: what it has to write should be there before the marker.
 const SETTLE: Duration = Duration::from_millis(5);
 
+/// A server somewhere, and its log.
 #[derive(Debug)]
 pub struct Target {
     host: String,
@@ -37,6 +37,8 @@ pub struct Target {
     log: PathBuf,
     /// Makes markers differ from those of other runs.
     run: String,
+    /// Where the last marker's line ends: while nothing follows it, it begins the next request too.
+    marked: AtomicU64,
     /// A marker did not come: no other will.
     lost: AtomicBool,
 }
@@ -80,11 +82,12 @@ impl Target {
             port,
             tls,
             log: log.to_owned(),
-            run: format!(
+            run: letters(&format!(
                 "{}-{}",
                 std::process::id(),
                 started.map_or(0, |d| d.as_millis())
-            ),
+            )),
+            marked: AtomicU64::new(u64::MAX),
             lost: AtomicBool::new(false),
         })
     }
@@ -147,11 +150,15 @@ impl Target {
     fn try_play(&self, id: &TestId, number: usize, stage: &Stage) -> io::Result<Outcome> {
         let marker = format!("drawbridge-{}-{}-{}-{number}", self.run, id.rule, id.test);
         let length = std::fs::metadata(&self.log)?.len();
-        let (_, from) = self.mark(length, &format!("{marker}-start"))?;
+        let from = match self.marked.load(Ordering::Relaxed) == length {
+            true => length,
+            false => self.mark(length, &format!("{marker}-start"))?.1,
+        };
         // A server that does not answer is an outcome, not a problem.
         let answer = self.send(&stage.request());
         thread::sleep(SETTLE);
-        let (to, _) = self.mark(from, &format!("{marker}-end"))?;
+        let (to, end) = self.mark(from, &format!("{marker}-end"))?;
+        self.marked.store(end, Ordering::Relaxed);
         let log: Vec<Vec<u8>> = self
             .read_log(from, Some(to))?
             .split(|&b| b == b'\n')
@@ -181,10 +188,7 @@ impl Play for Target {
         }
         self.try_play(id, number, stage).unwrap_or_else(|error| {
             self.lost.store(true, Ordering::Relaxed);
-            eprintln!(
-                "drawbridge: {id}: {}",
-                show_short(error.to_string().as_bytes(), 400)
-            );
+            eprintln!("drawbridge: {id}: {error}");
             failed(error.to_string())
         })
     }
@@ -216,6 +220,15 @@ impl std::fmt::Debug for Tls {
             .field("verify", &self.verify)
             .finish_non_exhaustive()
     }
+}
+
+/// Digits as letters: a log that masks card numbers would take a long number for one.
+fn letters(text: &str) -> String {
+    let letter = |c: char| match c.to_digit(10) {
+        Some(digit) => char::from(b'a' + digit as u8),
+        None => c,
+    };
+    text.chars().map(letter).collect()
 }
 
 /// Where the line of a marker begins and ends, its line end included.
@@ -389,6 +402,7 @@ mod tests {
 
     #[test]
     fn markers_are_whole_lines() {
+        assert_eq!(letters("907-12"), "jah-bc");
         let log = b"one\n[msg \"X-CRS-Test m-1-start\"]\ntwo\n[msg \"x-crs-test m-1-end\"]";
         assert_eq!(find_marker(log, "m-1-start"), Some((4, 33)));
         assert_eq!(find_marker(log, "m-1-end"), None, "its line is not whole");

@@ -1,0 +1,154 @@
+//! `drawbridge certs dev`: a private CA and leaves, to try things out.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::route::HostPattern;
+use crate::tls::issue::{Authority, LeafOptions, Usage, write_private};
+
+const EXAMPLES: &str = "\
+Examples:
+  drawbridge certs dev --dir dev api.example.test orders.corp.test
+  drawbridge certs dev --dir dev 127.0.0.1               one more, of the same CA
+  drawbridge certs dev --dir dev --force api.example.test everything anew";
+
+/// Make a private CA and leaves to try things out
+///
+/// Writes ca.pem, ca.key, and NAME.pem with NAME.key for each name; keys can be read by their owner
+/// only. A CA that is there already signs the new leaves. Leaves fit servers and clients. A
+/// .gitignore keeps all of it out of git.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The folder to write to; it is made where it is missing
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// DNS names (*.example.test is one) or IP addresses
+    #[arg(required = true, value_name = "NAME", value_parser = parse_name)]
+    names: Vec<Name>,
+    /// How many days they are valid
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: u16,
+    /// Replace what is there, the CA included
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Name {
+    text: String,
+    address: Option<IpAddr>,
+}
+
+impl Name {
+    fn file(&self, dir: &Path, extension: &str) -> PathBuf {
+        let stem = self.text.replace('*', "_wildcard").replace(':', "-");
+        dir.join(format!("{stem}.{extension}"))
+    }
+}
+
+fn parse_name(text: &str) -> Result<Name, String> {
+    let address = text.parse().ok();
+    if address.is_some() {
+        let text = text.to_ascii_lowercase();
+        return Ok(Name { text, address });
+    }
+    let reserved = text.eq_ignore_ascii_case("ca");
+    match text.parse::<HostPattern>() {
+        Ok(_) if text != "*" && !text.contains('/') && !reserved => Ok(Name {
+            text: text.to_ascii_lowercase(),
+            address,
+        }),
+        _ => Err("neither a DNS name nor an IP address".to_owned()),
+    }
+}
+
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match make(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => super::super::fail(&problem),
+    }
+}
+
+fn make(args: &Args) -> Result<(), String> {
+    let dir = &args.dir;
+    let (ca, ca_key) = (dir.join("ca.pem"), dir.join("ca.key"));
+    let has_ca = ca.exists() && ca_key.exists() && !args.force;
+    if !args.force {
+        refuse_to_overwrite(args, has_ca)?;
+    }
+    fs::create_dir_all(dir).map_err(|e| told(dir, &e))?;
+    let ignore = dir.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(&ignore, "*\n").map_err(|e| told(&ignore, &e))?;
+    }
+    let authority = match has_ca {
+        true => read_authority(&ca, &ca_key)?,
+        false => {
+            let made = Authority::new("Drawbridge development CA", i64::from(args.days));
+            let made = made.map_err(|e| e.to_string())?;
+            let pem = made.certificate_pem().map_err(|e| e.to_string())?;
+            let key = made.key_pem().map_err(|e| e.to_string())?;
+            write_private(&ca_key, &key).map_err(|e| told(&ca_key, &e))?;
+            fs::write(&ca, pem).map_err(|e| told(&ca, &e))?;
+            println!("{}\n{}", ca.display(), ca_key.display());
+            made
+        }
+    };
+    for name in &args.names {
+        let options = LeafOptions {
+            common_name: Some(name.text.clone()),
+            ends_in_days: i64::from(args.days),
+            addresses: name.address.into_iter().collect(),
+            usage: Usage::Both,
+            ..LeafOptions::default()
+        };
+        let names: &[&str] = match name.address {
+            Some(_) => &[],
+            None => &[&name.text],
+        };
+        let issued = authority.leaf(names, &options).map_err(|e| e.to_string())?;
+        let (chain, key) = (name.file(dir, "pem"), name.file(dir, "key"));
+        issued.write(&chain, &key).map_err(|e| told(&chain, &e))?;
+        println!("{}\n{}", chain.display(), key.display());
+    }
+    Ok(())
+}
+
+fn refuse_to_overwrite(args: &Args, has_ca: bool) -> Result<(), String> {
+    let dir = &args.dir;
+    let mut files: Vec<PathBuf> = Vec::new();
+    if !has_ca {
+        files.extend([dir.join("ca.pem"), dir.join("ca.key")]);
+    }
+    for name in &args.names {
+        files.extend([name.file(dir, "pem"), name.file(dir, "key")]);
+    }
+    match files.iter().find(|file| file.exists()) {
+        Some(file) => Err(format!(
+            "{} is already there; --force replaces it",
+            file.display()
+        )),
+        None => Ok(()),
+    }
+}
+
+fn read_authority(ca: &Path, key: &Path) -> Result<Authority, String> {
+    let pem = fs::read(ca).map_err(|e| told(ca, &e))?;
+    let key_pem = fs::read(key).map_err(|e| told(key, &e))?;
+    Authority::from_pem(&pem, &key_pem).map_err(|_| {
+        format!(
+            "{} and {} are no CA that could sign; --force makes a new one",
+            ca.display(),
+            key.display()
+        )
+    })
+}
+
+fn told(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
+}

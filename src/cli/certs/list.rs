@@ -1,0 +1,175 @@
+//! `drawbridge certs list`: every certificate that matters.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::check::Output;
+use super::super::offline::{load, wait};
+use crate::config::Config;
+use crate::tls::inventory::{self, Entry};
+use crate::upstream::diagnose::examine_all;
+use crate::upstream::{Failure, Pool};
+
+const EXAMPLES: &str = "\
+Examples:
+  drawbridge certs list
+  drawbridge certs list --offline --output json
+
+Exit codes:
+  0  every certificate has at least a day left, and every backend showed its own
+  1  one ends within a day or has ended, or a backend would be refused";
+
+/// Every certificate that matters, the next to end first
+///
+/// Own leaves and intermediates, each CA of each trust bundle, client certificates, and what each
+/// backend presents when it is dialled. Warns from 30, 14, 7 and 1 days before the end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "drawbridge.toml")]
+    config: PathBuf,
+    /// Do not dial the backends
+    #[arg(long)]
+    offline: bool,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+/// A backend that the proxy would not use.
+struct Refused {
+    upstream: String,
+    server: String,
+    failure: Failure,
+}
+
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let config = match load(&args.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let mut entries = inventory::inventory(&config);
+    let mut refused = Vec::new();
+    if !args.offline {
+        match wait(dial(&config)) {
+            Ok((presented, failed)) => {
+                entries.extend(presented);
+                refused = failed;
+            }
+            Err(error) => return super::super::fail(&error.to_string()),
+        }
+    }
+    entries.sort_by_key(|entry| entry.certificate.not_after_timestamp);
+    let shown = match args.output {
+        Output::Human => show_human(&entries, &refused),
+        Output::Json => show_json(&entries, &refused),
+    };
+    // A reader that hung up has seen what it wanted; the exit code still counts.
+    let _ = shown;
+    let ends = entries.iter().any(|e| matches!(e.warning, Some(0 | 1)));
+    match ends || !refused.is_empty() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+async fn dial(config: &Config) -> (Vec<Entry>, Vec<Refused>) {
+    let (mut entries, mut refused) = (Vec::new(), Vec::new());
+    for upstream in config.upstreams.values() {
+        let pool = Pool::new(upstream, Arc::default());
+        for (server, found) in examine_all(&pool).await {
+            if let Some(presented) = found.presented {
+                let owner = format!("{}/{server}", upstream.name);
+                entries.extend(inventory::presented(&owner, &presented.chain));
+            }
+            if let Some(failure) = found.failure {
+                refused.push(Refused {
+                    upstream: upstream.name.clone(),
+                    server,
+                    failure,
+                });
+            }
+        }
+    }
+    (entries, refused)
+}
+
+fn show_human(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
+    let mut text = String::new();
+    for entry in entries {
+        let facts = &entry.certificate;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:>5} days  {}  {}",
+            facts.days_left,
+            entry.kind.label(),
+            entry.owner
+        );
+        let _ = writeln!(text, "             subject {}", facts.subject);
+        let _ = writeln!(text, "             issuer  {}", facts.issuer);
+        if !facts.names.is_empty() {
+            let _ = writeln!(text, "             names   {}", facts.names.join(", "));
+        }
+        let _ = writeln!(
+            text,
+            "             key     {}, until {}",
+            facts.key, facts.not_after
+        );
+    }
+    io::stdout().lock().write_all(text.as_bytes())?;
+    let mut err = io::stderr().lock();
+    for entry in entries {
+        if let Some(days) = entry.warning {
+            let urgency = match days {
+                0 => "has expired".to_owned(),
+                1 => "ends within a day".to_owned(),
+                days => format!("ends within {days} days"),
+            };
+            writeln!(
+                err,
+                "warning: {} {} {urgency}: {}, {}",
+                entry.kind.label(),
+                entry.name,
+                entry.certificate.not_after,
+                entry.certificate.days_text()
+            )?;
+        }
+    }
+    for refused in refused {
+        writeln!(
+            err,
+            "warning: upstream {} {}: {}: {}",
+            refused.upstream,
+            refused.server,
+            refused.failure.cause.code(),
+            refused.failure.words
+        )?;
+    }
+    Ok(())
+}
+
+fn show_json(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
+    let refused: Vec<_> = refused
+        .iter()
+        .map(|refused| {
+            json!({
+                "upstream": refused.upstream,
+                "server": refused.server,
+                "code": refused.failure.cause.code(),
+                "reason": refused.failure.words,
+            })
+        })
+        .collect();
+    let report = json!({ "certificates": entries, "refused": refused });
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &report)?;
+    writeln!(out)
+}

@@ -1,0 +1,163 @@
+//! What is told of a request once it is over: counters, the audit record, the access line.
+
+use std::borrow::Cow;
+
+use super::{Exchange, Outcome};
+use crate::proxy::connection::TlsSession;
+use crate::proxy::forward::Passage;
+use crate::proxy::inspect::Inspector;
+use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, masked_text, text};
+use crate::upstream::Failure;
+
+impl Exchange {
+    /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
+    /// can say why, that and the line come later, off the request's path.
+    pub(super) fn end(mut self, outcome: Outcome) {
+        let metrics = &self.front.metrics;
+        metrics.answered(outcome.status);
+        let waf = self.inspector.as_mut().map(Inspector::finish);
+        if self.front.audit.is_on()
+            && let Some(record) = self
+                .inspector
+                .as_mut()
+                .and_then(|i| i.audit_record(outcome.status))
+        {
+            self.front.audit.write(&record);
+        }
+        match waf.as_ref().map(|w| w.verdict) {
+            Some("block") => metrics.waf_blocked.count(),
+            Some("match") => metrics.waf_matched.count(),
+            _ => {}
+        }
+        if outcome
+            .refusal
+            .as_ref()
+            .is_some_and(|r| r.code == "body_memory")
+        {
+            metrics.body_memory_refusals.count();
+        }
+        let has_failures = outcome
+            .passage
+            .as_ref()
+            .is_some_and(|passage| !passage.report().failures.is_empty());
+        // Nothing is held any more; a diagnosis may take seconds.
+        self.reservation = None;
+        if has_failures {
+            tokio::spawn(async move {
+                let failure = self.explain(outcome.passage.as_deref()).await;
+                self.log(&outcome, waf, failure);
+            });
+        } else {
+            self.log(&outcome, waf, None);
+        }
+    }
+
+    /// Says every failure in words; returns the one that the client's answer came from.
+    async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
+        let passage = passage?;
+        let (failures, failed) = {
+            let mut report = passage.report();
+            (std::mem::take(&mut report.failures), report.failed)
+        };
+        let mut last = None;
+        for (server, failure) in failures {
+            let failure = match &server {
+                Some(server) => passage.pool.diagnose(server, failure).await,
+                None => failure,
+            };
+            let separator = if server.is_some() { " " } else { "" };
+            self.front
+                .metrics
+                .upstream_failures
+                .count(failure.cause as usize);
+            tracing::error!(
+                target: "upstream",
+                code = failure.cause.code(),
+                request_id = self.id,
+                "upstream {}{separator}{}: {}",
+                passage.pool.upstream.name,
+                server.as_ref().map_or("", |server| &server.name),
+                failure.words
+            );
+            last = Some(failure);
+        }
+        last.filter(|_| failed)
+    }
+
+    fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
+        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
+        let body_inspected = !streamed
+            && self
+                .inspector
+                .as_ref()
+                .is_some_and(Inspector::saw_request_body);
+        let stopped_short = self
+            .inspector
+            .as_ref()
+            .is_some_and(Inspector::stopped_short);
+        if stopped_short || !body_inspected && outcome.bytes_in > 0 {
+            self.front.metrics.waf_uninspected.count();
+        }
+        if !self.front.access.is_on() {
+            return;
+        }
+        let tls = self.connection.tls.as_ref();
+        let (error, reason) = self.why(outcome, failure);
+        let received = &self.received;
+        self.front.access.write(&AccessRecord {
+            time: self.begun_at,
+            request_id: &self.id,
+            client: self.client,
+            listener: &self.connection.listener.name,
+            host: received.host().map(text),
+            method: text(received.method()),
+            path: masked_text(received.target()),
+            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
+            route: self.route.as_ref().map(|r| r.name.as_str()),
+            status: outcome.status,
+            bytes_in: outcome.bytes_in,
+            bytes_out: outcome.bytes_out,
+            ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
+            tls: tls.map(TlsSession::facts),
+            waf,
+            upstream: outcome.passage.as_deref().map(upstream_facts),
+            error,
+            reason,
+            body_inspected,
+        });
+    }
+
+    #[allow(clippy::type_complexity)] // a code and its words
+    fn why<'o>(
+        &self,
+        outcome: &'o Outcome,
+        failure: Option<Failure>,
+    ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
+        if let Some(refusal) = &outcome.refusal {
+            return (
+                Some(refusal.code.into()),
+                refusal.reason.as_deref().map(Into::into),
+            );
+        }
+        if let Some(failure) = failure {
+            return (
+                Some(failure.cause.code().into()),
+                Some(failure.words.into()),
+            );
+        }
+        let gone = outcome
+            .passage
+            .as_ref()
+            .is_some_and(|p| p.report().client_gone);
+        (gone.then_some("client_closed".into()), None)
+    }
+}
+
+fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
+    let report = passage.report();
+    UpstreamFacts {
+        name: &passage.pool.upstream.name,
+        server: report.server().map(|s| s.name.clone()),
+        attempts: report.attempts(),
+    }
+}

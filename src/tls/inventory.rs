@@ -1,0 +1,218 @@
+//! Every certificate that a configuration makes use of, and how long it lasts.
+
+use openssl::x509::X509;
+use serde::Serialize;
+
+use super::{CertificateFacts, CertifiedKey};
+use crate::config::{Config, ListenerKind};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Days before the end from which on there is a warning, each more urgent than the one before.
+pub const WARNING_DAYS: [i64; 4] = [30, 14, 7, 1];
+
+/// What a certificate is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A listener's own leaf.
+    Listener,
+    /// Sent after a listener's leaf.
+    ListenerIntermediate,
+    /// An authority of a trust bundle.
+    Ca,
+    /// What an upstream is shown.
+    Client,
+    ClientIntermediate,
+    /// What a server of an upstream presents.
+    Upstream,
+    UpstreamIntermediate,
+}
+
+impl Kind {
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::ListenerIntermediate => "listener_intermediate",
+            Self::Ca => "ca",
+            Self::Client => "client",
+            Self::ClientIntermediate => "client_intermediate",
+            Self::Upstream => "upstream",
+            Self::UpstreamIntermediate => "upstream_intermediate",
+        }
+    }
+}
+
+/// One certificate that matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    pub kind: Kind,
+    /// Whose it is: of a listener, trust bundle or upstream, with the server where there are several.
+    pub owner: String,
+    /// What to call it; with `kind` unique within an inventory.
+    pub name: String,
+    #[serde(flatten)]
+    pub certificate: CertificateFacts,
+    /// The least of [`WARNING_DAYS`] that it is within; 0 once it has expired.
+    pub warning: Option<i64>,
+}
+
+impl Entry {
+    #[must_use]
+    pub fn new(kind: Kind, owner: &str, certificate: CertificateFacts) -> Self {
+        let title = match (certificate.names.first(), certificate.subject.is_empty()) {
+            (Some(name), _) if matches!(kind, Kind::Listener | Kind::Upstream) => name,
+            (Some(name), true) => name,
+            _ => &certificate.subject,
+        };
+        let left = certificate.seconds_left();
+        let warning = match left {
+            ..0 => Some(0),
+            left => WARNING_DAYS
+                .into_iter()
+                .rev()
+                .find(|days| left <= days * DAY),
+        };
+        Self {
+            kind,
+            owner: owner.to_owned(),
+            name: format!("{owner}/{title}"),
+            warning,
+            certificate,
+        }
+    }
+}
+
+/// Every certificate of the configuration's files. What upstreams present is for
+/// [`crate::upstream::diagnose`] to learn; see [`presented`].
+#[must_use]
+pub fn inventory(config: &Config) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for listener in &config.listeners {
+        if let ListenerKind::Tls { certificates, .. } = &listener.kind {
+            for certified in certificates {
+                let kinds = (Kind::Listener, Kind::ListenerIntermediate);
+                add_chain(&mut entries, kinds, &listener.name, &certified.chain);
+            }
+        }
+    }
+    for bundle in config.trust.values() {
+        for ca in &bundle.certificates {
+            let facts = CertificateFacts::of(ca);
+            entries.push(Entry::new(Kind::Ca, &bundle.name, facts));
+        }
+    }
+    for upstream in config.upstreams.values() {
+        let certified: Option<&CertifiedKey> = upstream.tls.client_certificate.as_deref();
+        if let Some(certified) = certified {
+            let kinds = (Kind::Client, Kind::ClientIntermediate);
+            add_chain(&mut entries, kinds, &upstream.name, &certified.chain);
+        }
+    }
+    unique(entries)
+}
+
+/// What a server presented, as entries of an inventory.
+#[must_use]
+pub fn presented(owner: &str, chain: &[X509]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let kinds = (Kind::Upstream, Kind::UpstreamIntermediate);
+    add_chain(&mut entries, kinds, owner, chain);
+    unique(entries)
+}
+
+fn add_chain(entries: &mut Vec<Entry>, kinds: (Kind, Kind), owner: &str, chain: &[X509]) {
+    for (depth, certificate) in chain.iter().enumerate() {
+        let kind = if depth == 0 { kinds.0 } else { kinds.1 };
+        entries.push(Entry::new(kind, owner, CertificateFacts::of(certificate)));
+    }
+}
+
+/// One of each kind and name: the one that ends first, which is the one to care about, unless they
+/// differ in their keys (RSA and ECDSA side by side).
+fn unique(entries: Vec<Entry>) -> Vec<Entry> {
+    use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry as Slot;
+    let mut order: BTreeMap<(Kind, String, String), usize> = BTreeMap::new();
+    let mut names: BTreeMap<(Kind, String), usize> = BTreeMap::new();
+    let mut kept: Vec<Entry> = Vec::new();
+    for mut entry in entries {
+        let key = (
+            entry.kind,
+            entry.name.clone(),
+            entry.certificate.key.clone(),
+        );
+        match order.entry(key) {
+            Slot::Occupied(known) => {
+                // The index was made when the entry was pushed.
+                let known = &mut kept[*known.get()];
+                if entry.certificate.not_after_timestamp < known.certificate.not_after_timestamp {
+                    entry.name.clone_from(&known.name);
+                    *known = entry;
+                }
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(kept.len());
+                let count = names.entry((entry.kind, entry.name.clone())).or_default();
+                *count += 1;
+                if *count > 1 {
+                    entry.name = format!("{} ({})", entry.name, entry.certificate.key);
+                }
+                kept.push(entry);
+            }
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::issue::{Authority, KeyKind, LeafOptions};
+    use super::*;
+
+    fn leaf(days: i64, key: KeyKind) -> X509 {
+        let options = LeafOptions {
+            starts_in_days: -40,
+            ends_in_days: days,
+            key,
+            ..LeafOptions::default()
+        };
+        let root = Authority::new("Root", 90).unwrap();
+        let issued = root.leaf(&["a.test"], &options).unwrap();
+        X509::from_pem(&issued.chain_pem).unwrap()
+    }
+
+    #[test]
+    fn warnings_grow_more_urgent() {
+        for (days, warning) in [
+            (31, None),
+            (30, Some(30)),
+            (15, Some(30)),
+            (14, Some(14)),
+            (7, Some(7)),
+            (2, Some(7)),
+            (1, Some(1)),
+            (-1, Some(0)),
+        ] {
+            let entries = presented("orders", &[leaf(days, KeyKind::EcP256)]);
+            assert_eq!(entries[0].warning, warning, "{days}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_the_first_to_end_counts() {
+        let chain = |cert: X509| presented("orders", &[cert]).remove(0);
+        let (late, soon) = (leaf(60, KeyKind::EcP256), leaf(20, KeyKind::EcP256));
+        let rsa = leaf(50, KeyKind::Rsa2048);
+        let entries = unique(vec![chain(late), chain(rsa), chain(soon)]);
+        let told: Vec<_> = entries
+            .iter()
+            .map(|e| (e.name.as_str(), e.certificate.days_left <= 20))
+            .collect();
+        assert_eq!(
+            told,
+            [("orders/a.test", true), ("orders/a.test (RSA 2048)", false)]
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! OCSP responses from files, to be stapled (RFC 6066, 8; RFC 6960).
+
+use std::fs;
+use std::path::Path;
+
+use openssl::hash::MessageDigest;
+use openssl::ocsp::{
+    OcspBasicResponse, OcspCertId, OcspCertStatus, OcspResponse, OcspResponseStatus,
+};
+use openssl::x509::X509;
+
+use super::materials::{Finding, Part};
+
+/// How far clocks may differ, in seconds.
+const SKEW: u32 = 300;
+
+/// The response in a DER file, if it is one for the leaf of this chain and can be used now.
+/// One that is outdated or of an unknown certificate is a warning and is not stapled.
+///
+/// # Errors
+/// None where the file is no response; what it is stands in `findings`.
+pub(super) fn load(
+    path: &Path,
+    chain: &[X509],
+    findings: &mut Vec<Finding>,
+) -> Option<Option<Vec<u8>>> {
+    let shown = path.display();
+    let mut tell = |error: bool, message: String, help| {
+        findings.push(match error {
+            true => Finding::error(Part::Ocsp, message, help),
+            false => Finding::warning(Part::Ocsp, message, help),
+        });
+    };
+    let der = match fs::read(path) {
+        Ok(der) => der,
+        Err(error) => {
+            tell(true, format!("cannot read {shown}: {error}"), None);
+            return None;
+        }
+    };
+    let basic = OcspResponse::from_der(&der)
+        .ok()
+        .filter(|response| response.status() == OcspResponseStatus::SUCCESSFUL)
+        .and_then(|response| response.basic().ok());
+    let Some(basic) = basic else {
+        tell(
+            true,
+            format!("{shown} holds no OCSP response"),
+            Some("DER, as written by: openssl ocsp -respout FILE"),
+        );
+        return None;
+    };
+    let [leaf, issuer, ..] = chain else {
+        tell(
+            false,
+            format!("{shown} cannot be checked: the chain has no issuer; it is not stapled"),
+            Some("put the issuer's certificate into the chain"),
+        );
+        return Some(None);
+    };
+    match judge(&basic, leaf, issuer) {
+        Judged::Good => Some(Some(der)),
+        Judged::Foreign => {
+            tell(
+                true,
+                format!("{shown} is a response for another certificate"),
+                None,
+            );
+            None
+        }
+        Judged::Bad(why) => {
+            let help =
+                "fetch a new one: openssl ocsp -issuer ISSUER -cert LEAF -url URL -respout FILE";
+            tell(
+                false,
+                format!("{shown} {why}; it is not stapled"),
+                Some(help),
+            );
+            Some(None)
+        }
+    }
+}
+
+enum Judged {
+    Good,
+    Foreign,
+    Bad(&'static str),
+}
+
+fn judge(basic: &OcspBasicResponse, leaf: &X509, issuer: &X509) -> Judged {
+    for digest in [MessageDigest::sha1(), MessageDigest::sha256()] {
+        let Ok(id) = OcspCertId::from_cert(digest, leaf, issuer) else {
+            continue;
+        };
+        let Some(status) = basic.find_status(&id) else {
+            continue;
+        };
+        return match status.status {
+            OcspCertStatus::GOOD if status.check_validity(SKEW, None).is_ok() => Judged::Good,
+            OcspCertStatus::GOOD => Judged::Bad("is outdated"),
+            OcspCertStatus::REVOKED => Judged::Bad("says that the certificate is revoked"),
+            _ => Judged::Bad("does not know the certificate"),
+        };
+    }
+    Judged::Foreign
+}

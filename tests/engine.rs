@@ -1,0 +1,29 @@
+//! What the engine does with rules: small rule sets, whole transactions.
+
+#[path = "engine/harness.rs"]
+mod harness;
+
+#[path = "engine/actions.rs"]
+mod actions;
+#[path = "engine/bodies.rs"]
+mod bodies;
+#[path = "engine/chains.rs"]
+mod chains;
+#[path = "engine/collections.rs"]
+mod collections;
+#[path = "engine/controls.rs"]
+mod controls;
+#[path = "engine/exclusions.rs"]
+mod exclusions;
+#[path = "engine/flow.rs"]
+mod flow;
+#[path = "engine/load.rs"]
+mod load;
+#[path = "engine/responses.rs"]
+mod responses;
+#[path = "engine/robust.rs"]
+mod robust;
+#[path = "engine/targets.rs"]
+mod targets;
+#[path = "engine/variables.rs"]
+mod variables;
