@@ -52,7 +52,7 @@ policy = "default"
 #[test]
 fn the_sample_loads_as_it_stands() {
     let folder = Folder::new();
-    let Loaded { config, warnings } = folder.load(SAMPLE).unwrap();
+    let Loaded { config, warnings, .. } = folder.load(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     let names: Vec<_> = config.listeners.iter().map(|l| l.name.as_str()).collect();
     assert_eq!(names, ["plain", "public"]);
@@ -572,7 +572,7 @@ encoded_slashes = "pass"
         )
         .replace("[log]", "[limits]\nbody_memory = \"64MiB\"\n[log]\naudit = \"audit.log\"");
     let text = format!("shutdown_timeout = \"7s\"\n{text}");
-    let Loaded { config, warnings } = folder.load(&text).unwrap();
+    let Loaded { config, warnings, .. } = folder.load(&text).unwrap();
     assert_eq!(warnings, []);
     let public = &config.listeners[1];
     let limits = &public.limits;
@@ -642,7 +642,7 @@ fn the_crs_loads_unmodified_with_the_documented_variables() {
     let crs = crs.display();
     let rules = format!("{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf");
     let folder = Folder::new();
-    let Loaded { config, warnings } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
+    let Loaded { config, warnings, .. } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
     assert_eq!(warnings, []);
     let rules = config.policies["default"].rules.as_ref().unwrap();
     assert!(rules.summaries().count() > 500);
