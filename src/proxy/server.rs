@@ -174,13 +174,14 @@ pub async fn serve(
     systemd::ready();
 
     reloader.serve(asked, shutdown).await;
-    systemd::stopping();
     watcher.abort();
     // Nobody listens only where there is no admin API.
     let _ = close.send(true);
     let patience = front.live.pin().config.shutdown_timeout;
     reloader.doors.close();
     drop(reloader);
+    // Told once it is so: whoever hears it may rely on it.
+    systemd::stopping();
     // Every task holds a sender; when the last is gone, nothing comes any more.
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
