@@ -176,7 +176,6 @@ pub async fn serve(
     systemd::ready();
 
     reloader.serve(asked, shutdown).await;
-    systemd::stopping();
     watcher.abort();
     expiry.abort();
     // Nobody listens only where there is no admin API.
@@ -184,6 +183,8 @@ pub async fn serve(
     let patience = front.live.pin().config.shutdown_timeout;
     reloader.doors.close();
     drop(reloader);
+    // Told once it is so: whoever hears it may rely on it.
+    systemd::stopping();
     // Every task holds a sender; when the last is gone, nothing comes any more.
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
