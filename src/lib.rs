@@ -6,6 +6,7 @@
 //! - [`proxy`] the only room that knows pingora's `ProxyHttp`
 //! - [`live`] the [`live::Snapshot`] a request is pinned to
 //! - [`upstream`] pools of servers and the peer that is dialled
+//! - [`exposure`] the switches of what is reachable, and what a change makes reachable
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`route`] host + path + method -> route; pure
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
@@ -28,6 +29,8 @@ pub mod waf;
 pub mod cli;
 #[cfg(feature = "front")]
 pub mod config;
+#[cfg(feature = "front")]
+pub mod exposure;
 #[cfg(feature = "front")]
 pub mod live;
 #[cfg(feature = "front")]

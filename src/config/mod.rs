@@ -4,6 +4,7 @@
 //! either makes a [`Config`] or names everything that is wrong, each with its place.
 
 pub mod baseline;
+mod exposures;
 mod files;
 mod glob;
 mod listeners;

@@ -8,6 +8,6 @@ mod sink;
 
 pub use access::{AccessRecord, Timing, TlsFacts, UpstreamFacts, WafFacts, text};
 pub use audit::AuditLog;
-pub use clock::rfc3339;
+pub use clock::{parse_rfc3339, rfc3339};
 pub use metrics::Metrics;
 pub use sink::{AccessLog, Format};
