@@ -4,6 +4,8 @@
 //!
 //! - [`cli`] one file a verb
 //! - [`proxy`] the only room that knows pingora's `ProxyHttp`
+//! - [`admin`] the loopback API: health, metrics, switches
+//! - [`reload`] what changed on disk, and taking it live
 //! - [`live`] the [`live::Snapshot`] a request is pinned to
 //! - [`upstream`] pools of servers and the peer that is dialled
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
@@ -26,6 +28,8 @@ pub mod seclang;
 pub mod waf;
 
 #[cfg(feature = "front")]
+pub mod admin;
+#[cfg(feature = "front")]
 pub mod cli;
 #[cfg(feature = "front")]
 pub mod config;
@@ -35,6 +39,8 @@ pub mod exposure;
 pub mod live;
 #[cfg(feature = "front")]
 pub mod proxy;
+#[cfg(feature = "front")]
+pub mod reload;
 #[cfg(feature = "front")]
 pub mod route;
 #[cfg(feature = "front")]

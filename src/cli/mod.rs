@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 pub mod check;
 pub mod demo;
+pub mod front;
 pub mod rules;
 pub mod run;
 

@@ -117,10 +117,7 @@ fn read_exposure<'s>(
 }
 
 /// None where a name is unknown.
-fn read_routes<'s>(
-    item: &Item<'s, '_>,
-    routes: &[Draft<'s>],
-) -> Option<Vec<Placed<'s, &'s str>>> {
+fn read_routes<'s>(item: &Item<'s, '_>, routes: &[Draft<'s>]) -> Option<Vec<Placed<'s, &'s str>>> {
     let mut found: Vec<Placed<'s, &'s str>> = Vec::new();
     let mut whole = true;
     for name in item.strings() {

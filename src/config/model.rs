@@ -26,10 +26,75 @@ pub struct Config {
     /// Where switches are kept over a restart, and their audit; None where nothing is kept.
     pub state_dir: Option<PathBuf>,
     pub log: Log,
+    /// Where the loopback API answers; nowhere if None.
+    pub admin: Option<Admin>,
     /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
     pub body_memory: usize,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_timeout: Duration,
+}
+
+/// The loopback API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub address: AdminAddress,
+    /// There is one wherever `address` is a TCP address.
+    pub token: Option<Token>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// Only the socket's owner may connect.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A secret that is never shown.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+
+    /// Takes as long wherever the two differ.
+    #[must_use]
+    pub fn is(&self, given: &[u8]) -> bool {
+        let own = openssl::sha::sha256(self.0.as_bytes());
+        openssl::memcmp::eq(&own, &openssl::sha::sha256(given))
+    }
+
+    /// For the one who must send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.0.as_bytes())
+    }
+}
+
+impl Eq for Token {}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(...)")
+    }
 }
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::files::Document;
 use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
-use super::{exposures, listeners, policies, routes, upstreams};
+use super::{admin, exposures, listeners, policies, routes, upstreams};
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,11 +36,11 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let mut upstreams = upstreams::read_upstreams(document, &mut trust);
     let mut policies = policies::read(document);
     let mut listeners = listeners::read(document);
-    let (drafts, routes) =
-        routes::read(document, &mut listeners, &mut upstreams, &mut policies);
+    let (drafts, routes) = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
     let state_dir = document.item("state_dir");
     let state_dir = state_dir.and_then(|item| exposures::read_state_dir(&item));
     let exposures = exposures::read(document, &drafts, &mut listeners.names, state_dir.is_some());
+    let admin = admin::read(document);
     let log = read_log(document);
     let body_memory = read_limits(document);
     let shutdown_timeout = document.item("shutdown_timeout");
@@ -62,6 +62,10 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
         exposures: exposures?,
         state_dir,
         log,
+        admin: match admin {
+            Some(admin) => Some(admin?),
+            None => None,
+        },
         body_memory,
         shutdown_timeout: shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),
     })

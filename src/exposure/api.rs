@@ -277,19 +277,31 @@ mod tests {
         };
         for (given, expected) in [
             (order(None, None), Ok(None)),
-            (order(None, Some("2h")), Ok(Some("2026-11-21T14:00:00.000Z"))),
-            (order(None, Some("7d")), Ok(Some("2026-11-28T12:00:00.000Z"))),
+            (
+                order(None, Some("2h")),
+                Ok(Some("2026-11-21T14:00:00.000Z")),
+            ),
+            (
+                order(None, Some("7d")),
+                Ok(Some("2026-11-28T12:00:00.000Z")),
+            ),
             (
                 order(Some("2026-11-21T14:00+01:00"), None),
                 Ok(Some("2026-11-21T13:00:00.000Z")),
             ),
-            (order(Some("2026-11-21T12:00:00Z"), None), Err("over already")),
+            (
+                order(Some("2026-11-21T12:00:00Z"), None),
+                Err("over already"),
+            ),
             (order(Some("tomorrow"), None), Err("is no time")),
             (order(Some("2126-11-21T12:00:00Z"), None), Err("a year")),
             (order(None, Some("2 hours")), Err("is no duration")),
             (order(None, Some("0h")), Err("is no duration")),
             (order(None, Some("é")), Err("is no duration")),
-            (order(None, Some("99999999999999999999d")), Err("is no duration")),
+            (
+                order(None, Some("99999999999999999999d")),
+                Err("is no duration"),
+            ),
             (order(None, Some("999999999999999d")), Err("a year")),
             (order(Some("x"), Some("2h")), Err("either")),
         ] {

@@ -99,7 +99,11 @@ pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<Change>, String> {
             if place.inherited && !first {
                 continue;
             }
-            let what = format!("{} {}", method_words(&of, &methods), path_words(&place.path));
+            let what = format!(
+                "{} {}",
+                method_words(&of, &methods),
+                path_words(&place.path)
+            );
             changes.extend(change(&place, &what, before, after));
         }
     }
@@ -333,7 +337,9 @@ fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
     for (listener, hosts) in &named {
         for (host, own) in hosts {
             let wider = hosts.iter().filter(|(wider, _)| covers(wider, host));
-            let inherited = wider.flat_map(|(_, paths)| paths).filter(|p| !own.contains(*p));
+            let inherited = wider
+                .flat_map(|(_, paths)| paths)
+                .filter(|p| !own.contains(*p));
             let own = own.iter().map(|path| (false, path));
             places.extend(own.chain(inherited.map(|path| (true, path))).map(
                 |(inherited, path)| Place {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -18,8 +18,11 @@ use super::admission::{Admission, Budget};
 use super::connection::Open;
 use super::forward::Forward;
 use super::{connection, redirect};
+use crate::admin::{Health, Router, core_routes, exposure_routes, listen};
 use crate::config::{Config, Listener, ListenerKind};
+use crate::exposure::{KeepError, Switchboard};
 use crate::live::{Live, Snapshot, SnapshotError};
+use crate::reload::{Outcome, Reloads};
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
 /// How many connections may wait to be accepted.
@@ -31,7 +34,7 @@ const MOST_TRIES: usize = 16;
 
 /// What all requests share.
 pub struct Front {
-    pub live: Live,
+    pub live: Arc<Live>,
     pub proxy: Arc<HttpProxy<Forward>>,
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
@@ -39,7 +42,9 @@ pub struct Front {
     pub budget: Arc<Budget>,
     /// True once the front door is closing.
     pub closing: watch::Receiver<bool>,
-    bound: OnceLock<Bound>,
+    /// What is switched off; no snapshot changes it.
+    pub exposures: Arc<Switchboard>,
+    bound: Arc<OnceLock<Bound>>,
 }
 
 /// The addresses that were really bound, in the configuration's order.
@@ -64,6 +69,9 @@ pub enum ServeError {
     },
     AccessLog(io::Error),
     AuditLog(io::Error),
+    Admin(io::Error),
+    /// What is off is not known, so nothing is opened.
+    Exposures(KeepError),
 }
 
 impl fmt::Display for ServeError {
@@ -71,8 +79,10 @@ impl fmt::Display for ServeError {
         match self {
             Self::Snapshot(error) => error.fmt(f),
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::Exposures(error) => write!(f, "exposures: {error}"),
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
             Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
+            Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
         }
     }
 }
@@ -81,9 +91,11 @@ impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Snapshot(error) => Some(error),
-            Self::Bind { source, .. } | Self::AccessLog(source) | Self::AuditLog(source) => {
-                Some(source)
-            }
+            Self::Exposures(error) => Some(error),
+            Self::Bind { source, .. }
+            | Self::AccessLog(source)
+            | Self::AuditLog(source)
+            | Self::Admin(source) => Some(source),
         }
     }
 }
@@ -113,19 +125,54 @@ pub async fn serve(
         AccessLog::open(&config.log.access, Arc::clone(&metrics)).map_err(ServeError::AccessLog)?;
     let audit =
         AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
+    let exposures = Switchboard::open(config.state_dir.as_deref());
+    let exposures = Arc::new(exposures.map_err(ServeError::Exposures)?);
     let listeners = config.listeners.clone();
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
+    let started = Outcome {
+        at: SystemTime::now(),
+        generation: snapshot.generation,
+        refused: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let live = Arc::new(Live::new(snapshot));
+    let (reloads, asked) = Reloads::new(started);
+    let reloads = Arc::new(reloads);
     let (close, closing) = watch::channel(false);
+    let mut router = Router::default();
+    let health = Health {
+        live: Arc::clone(&live),
+        metrics: Arc::clone(&metrics),
+        reloads: Arc::clone(&reloads),
+        closing: closing.clone(),
+    };
+    core_routes(&mut router, &health);
+    let real_addresses: Arc<OnceLock<Bound>> = Arc::default();
+    exposure_routes(&mut router, &live, &exposures, {
+        let bound = Arc::clone(&real_addresses);
+        move |listener| bound.get()?.address(listener)
+    });
+    // Other rooms add theirs here.
+    let admin = match &live.pin().config.admin {
+        Some(admin) => Some(
+            listen(admin, Arc::new(router))
+                .await
+                .map_err(ServeError::Admin)?,
+        ),
+        None => None,
+    };
     let front = Arc::new(Front {
-        live: Live::new(snapshot),
+        live,
         proxy: proxy(),
         metrics,
         access,
         audit,
         budget: Arc::default(),
         closing,
-        bound: OnceLock::new(),
+        exposures,
+        bound: real_addresses,
     });
+    let timer = tokio::spawn(Arc::clone(&front.exposures).keep_time());
 
     let mut bound = Bound::default();
     let mut doors = Vec::new();
@@ -161,6 +208,7 @@ pub async fn serve(
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
     }
+    timer.abort();
     front.access.close();
     Ok(())
 }

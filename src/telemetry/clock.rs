@@ -68,7 +68,11 @@ fn digits(text: &str, count: usize) -> Option<u64> {
 
 /// The inverse of [`civil`].
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let year = if month <= 2 {
+        year.checked_sub(1)?
+    } else {
+        year
+    };
     let shifted_month = (month + 9) % 12;
     let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
     let (era, year_of_era) = (year / 400, year % 400);
@@ -120,8 +124,14 @@ mod tests {
             ("2026-11-21T20:59:03.120Z", Some("2026-11-21T20:59:03.120Z")),
             ("2026-11-21T20:59Z", Some("2026-11-21T20:59:00.000Z")),
             ("2026-11-21 20:59:03z", Some("2026-11-21T20:59:03.000Z")),
-            ("2026-01-01T00:30:00+01:00", Some("2025-12-31T23:30:00.000Z")),
-            ("2026-01-01T00:30:00.5-02:30", Some("2026-01-01T03:00:00.500Z")),
+            (
+                "2026-01-01T00:30:00+01:00",
+                Some("2025-12-31T23:30:00.000Z"),
+            ),
+            (
+                "2026-01-01T00:30:00.5-02:30",
+                Some("2026-01-01T03:00:00.500Z"),
+            ),
             ("2024-02-29T00:00:00Z", Some("2024-02-29T00:00:00.000Z")),
             ("2026-02-29T00:00:00Z", None),
             ("2026-11-21T20:59:03", None),

@@ -27,6 +27,25 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// In the order of their indexes.
+    pub const ALL: [Self; 15] = [
+        Self::Dns,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Handshake,
+        Self::Untrusted,
+        Self::NameMismatch,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WeakCertificate,
+        Self::ClientCertificate,
+        Self::TlsVersion,
+        Self::Protocol,
+        Self::Closed,
+        Self::Internal,
+    ];
+
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {

@@ -126,6 +126,8 @@ fn configuration(at: &Addresses) -> String {
     format!(
         r#"# Written by `drawbridge demo`, and anew at each of its starts. Paths are relative to this file.
 
+admin = "unix:admin.sock"
+
 [listeners.public]
 bind = ["{public}"]
 certificates = [{{ chain = "certs/public/api.pem", key = "certs/public/api.key" }}]

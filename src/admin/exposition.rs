@@ -1,0 +1,81 @@
+//! The Prometheus text format, 0.0.4.
+
+use std::fmt::{Display, Write};
+
+/// Families of samples, written one after the other.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    text: String,
+    family: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+}
+
+impl Exposition {
+    /// Begins a family. `name` is without the prefix `drawbridge_`; units and `_total` are part of it.
+    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "# HELP drawbridge_{name} {help}");
+        let _ = writeln!(self.text, "# TYPE drawbridge_{name} {kind}");
+        self.family = name;
+        self
+    }
+
+    /// One sample of the family that was begun last. Labels must not have unbounded values.
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
+        let _ = write!(self.text, "drawbridge_{}", self.family);
+        for (index, (name, value)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{open}{name}=\"{}\"", escaped(value));
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+        self
+    }
+
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_and_labels() {
+        let mut text = Exposition::default();
+        text.family("a_total", Kind::Counter, "As.")
+            .sample(&[], 3)
+            .sample(&[("x", "1"), ("y", "q\"\\\n")], 0.5);
+        assert_eq!(
+            text.into_text(),
+            "# HELP drawbridge_a_total As.\n# TYPE drawbridge_a_total counter\n\
+             drawbridge_a_total 3\ndrawbridge_a_total{x=\"1\",y=\"q\\\"\\\\\\n\"} 0.5\n"
+        );
+    }
+}

@@ -1,0 +1,281 @@
+//! HTTP/1.1 for the API: one request a connection, everything bounded.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{Method, Request, Response, Router};
+use crate::config::{Admin, AdminAddress, Token};
+use crate::http::{BodyFraming, Head, HeadLimits};
+
+const HEAD: usize = 16 * 1024;
+const BODY: usize = 64 * 1024;
+/// From the first byte to the end of the request, and again for the answer to be taken.
+const TIME: Duration = Duration::from_secs(10);
+const CONNECTIONS: usize = 32;
+
+/// A bound address that answers until it is dropped.
+#[derive(Debug)]
+pub struct AdminSocket {
+    task: tokio::task::JoinHandle<()>,
+    socket_file: Option<PathBuf>,
+    /// The real one, where port 0 was asked for.
+    pub address: AdminAddress,
+}
+
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Binds and answers. A unix socket is for its owner only (mode 0600); a file of a socket where
+/// nobody listens any more is replaced.
+///
+/// # Errors
+/// The address cannot be bound.
+pub async fn listen(admin: &Admin, router: Arc<Router>) -> io::Result<AdminSocket> {
+    let (bound, address, socket_file) = match &admin.address {
+        AdminAddress::Tcp(address) => {
+            let listener = TcpListener::bind(address).await?;
+            let real = listener.local_addr()?;
+            (Bound::Tcp(listener), AdminAddress::Tcp(real), None)
+        }
+        AdminAddress::Unix(path) => {
+            let listener = bind_unix(path)?;
+            let file = Some(path.clone());
+            (
+                Bound::Unix(listener),
+                AdminAddress::Unix(path.clone()),
+                file,
+            )
+        }
+    };
+    let task = tokio::spawn(accept(bound, router, admin.token.clone()));
+    Ok(AdminSocket {
+        task,
+        socket_file,
+        address,
+    })
+}
+
+fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+    if let Ok(metadata) = fs::symlink_metadata(path) {
+        if !metadata.file_type().is_socket() {
+            let words = format!("{} is there and is no socket", path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            let words = format!("another process answers on {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
+        }
+        fs::remove_file(path)?;
+    }
+    // Bound under another name first: nobody can connect before the mode is set.
+    let hidden = path.with_extension(format!("{}.new", std::process::id()));
+    let _ = fs::remove_file(&hidden);
+    let listener = UnixListener::bind(&hidden)?;
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(path) = &self.socket_file {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+async fn accept(bound: Bound, router: Arc<Router>, token: Option<Token>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let router = Arc::clone(&router);
+        match &bound {
+            Bound::Tcp(listener) => {
+                let Ok((stream, peer)) = listener.accept().await else {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                let guard = Guard::Token(token.clone());
+                let who = peer.to_string();
+                tokio::spawn(async move {
+                    serve(stream, &router, &guard, who).await;
+                    drop(place);
+                });
+            }
+            Bound::Unix(listener) => {
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                let who = match stream.peer_cred() {
+                    Ok(peer) => format!("unix:uid={}", peer.uid()),
+                    Err(_) => "unix".to_owned(),
+                };
+                tokio::spawn(async move {
+                    serve(stream, &router, &Guard::Owner, who).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+}
+
+/// What lets a POST through.
+enum Guard {
+    /// The socket's mode did.
+    Owner,
+    /// The bearer of this one; nobody where there is none.
+    Token(Option<Token>),
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    router: &Router,
+    guard: &Guard,
+    who: String,
+) {
+    let response = match timeout(TIME, read_request(&mut stream, guard, who)).await {
+        Ok(Ok(Some(request))) => router.answer(request).await,
+        Ok(Ok(None)) => return,
+        Ok(Err(response)) => response,
+        Err(_) => Response::problem(408, "the request took too long"),
+    };
+    // A client that is gone has no use for the answer.
+    let _ = timeout(TIME, write_response(&mut stream, &response)).await;
+}
+
+/// None where the client closed before it asked.
+async fn read_request<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    guard: &Guard,
+    who: String,
+) -> Result<Option<Request>, Response> {
+    let mut raw = Vec::new();
+    let mut scanned = 0;
+    let end = loop {
+        let from = scanned.min(raw.len());
+        if let Some(at) = memchr::memmem::find(&raw[from..], b"\r\n\r\n") {
+            break from + at + 4;
+        }
+        scanned = raw.len().saturating_sub(3);
+        if raw.len() > HEAD {
+            return Err(Response::problem(431, "the head is too large"));
+        }
+        match stream.read_buf(&mut raw).await {
+            Ok(1..) => {}
+            _ => return Ok(None),
+        }
+    };
+    let limits = HeadLimits {
+        head: HEAD,
+        line: HEAD,
+        headers: 64,
+    };
+    let mut body = raw.split_off(end);
+    let head = Head::parse_within(&raw, &limits)
+        .map_err(|error| Response::problem(error.status, &error.reason))?;
+    let mut request = parse(&raw, &head, guard, who)?;
+    let length = match head.body {
+        BodyFraming::None => 0,
+        BodyFraming::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        BodyFraming::Chunked => return Err(Response::problem(411, "send a Content-Length")),
+    };
+    if length > BODY {
+        return Err(Response::problem(413, "the body is too large"));
+    }
+    while body.len() < length {
+        match stream.read_buf(&mut body).await {
+            Ok(1..) => {}
+            _ => return Ok(None),
+        }
+    }
+    body.truncate(length);
+    request.body = body;
+    Ok(Some(request))
+}
+
+fn parse(raw: &[u8], head: &Head, guard: &Guard, who: String) -> Result<Request, Response> {
+    let method = match &raw[head.method.clone()] {
+        b"GET" => Method::Get,
+        b"POST" => Method::Post,
+        _ => return Err(Response::problem(405, "use GET or POST")),
+    };
+    let bearer = head
+        .headers
+        .iter()
+        .find(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"authorization"))
+        .and_then(|(_, value)| raw[value.clone()].strip_prefix(b"Bearer "));
+    // A browser that was lured here sends one of these; no tool of ours does.
+    let from_page = head.headers.iter().any(|(name, _)| {
+        let name = &raw[name.clone()];
+        name.eq_ignore_ascii_case(b"origin") || name.eq_ignore_ascii_case(b"sec-fetch-site")
+    });
+    if from_page {
+        return Err(Response::problem(403, "not for browsers"));
+    }
+    if method == Method::Post {
+        allow(guard, bearer)?;
+    }
+    let target = std::str::from_utf8(&raw[head.target.clone()])
+        .ok()
+        .filter(|target| target.starts_with('/'))
+        .ok_or_else(|| Response::problem(400, "the target is no path"))?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Ok(Request {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        rest: String::new(),
+        body: Vec::new(),
+        who,
+    })
+}
+
+fn allow(guard: &Guard, bearer: Option<&[u8]>) -> Result<(), Response> {
+    match (guard, bearer) {
+        (Guard::Owner, _) => Ok(()),
+        (Guard::Token(Some(token)), Some(given)) if token.is(given) => Ok(()),
+        (Guard::Token(Some(_)), _) => {
+            let words = "send the token of admin_token_file: Authorization: Bearer TOKEN";
+            Err(Response::problem(401, words))
+        }
+        (Guard::Token(None), _) => {
+            let words = "over TCP nothing can be changed without admin_token_file";
+            Err(Response::problem(403, words))
+        }
+    }
+}
+
+async fn write_response<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    response: &Response,
+) -> io::Result<()> {
+    let reason = http::StatusCode::from_u16(response.status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("");
+    let head = format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
+        response.status,
+        response.content_type,
+        response.body.len(),
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&response.body).await?;
+    stream.shutdown().await
+}

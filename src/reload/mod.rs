@@ -1,0 +1,120 @@
+//! What changed on disk, and taking it live.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::diagnostic::Diagnostic;
+
+/// How many reloads may be asked for and not have begun.
+const WAITING: usize = 16;
+
+/// Who wants a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// A file changed.
+    Watch,
+    /// SIGHUP.
+    Signal,
+    /// `POST /reload`
+    Admin,
+}
+
+/// Something that was not taken, so its last good version goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// `listener public`, `policy default`, `trust onprem`, or `configuration`: all of it.
+    pub unit: String,
+    /// As `check` gives them.
+    pub reasons: Vec<Diagnostic>,
+}
+
+/// How the last reload went; the start counts as one.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub at: SystemTime,
+    /// Of the snapshot that serves since.
+    pub generation: u64,
+    /// Empty where all was taken.
+    pub refused: Vec<Refused>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn successful(&self) -> bool {
+        self.refused.is_empty()
+    }
+}
+
+/// What the admin API, signals and the watcher share with the one who reloads.
+#[derive(Debug)]
+pub struct Reloads {
+    asks: mpsc::Sender<Ask>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: Outcome,
+    attempts: u64,
+    failures: u64,
+}
+
+/// A wish, and who waits for what came of it.
+#[derive(Debug)]
+pub struct Ask {
+    pub trigger: Trigger,
+    pub done: oneshot::Sender<Outcome>,
+}
+
+impl Reloads {
+    /// And what the one who reloads listens to. `started` is the outcome of the start.
+    #[must_use]
+    pub fn new(started: Outcome) -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, asked) = mpsc::channel(WAITING);
+        let state = State {
+            last: started,
+            attempts: 0,
+            failures: 0,
+        };
+        let reloads = Self {
+            asks,
+            state: Mutex::new(state),
+        };
+        (reloads, asked)
+    }
+
+    /// Reloads, and waits for it. None where the front door is closing.
+    pub async fn ask(&self, trigger: Trigger) -> Option<Outcome> {
+        let (done, outcome) = oneshot::channel();
+        self.asks.send(Ask { trigger, done }).await.ok()?;
+        outcome.await.ok()
+    }
+
+    /// How the last one went.
+    #[must_use]
+    pub fn last(&self) -> Outcome {
+        self.state().last.clone()
+    }
+
+    /// How many were tried since the start, and how many of them refused something.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.attempts, state.failures)
+    }
+
+    pub fn record(&self, outcome: Outcome) {
+        let mut state = self.state();
+        state.attempts += 1;
+        state.failures += u64::from(!outcome.successful());
+        state.last = outcome;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What is inside is replaced whole, so a poisoned lock holds nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
