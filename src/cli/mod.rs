@@ -10,6 +10,8 @@ use clap_complete::Shell;
 
 pub mod check;
 pub mod demo;
+pub mod diff;
+pub mod expose;
 pub mod front;
 pub mod rules;
 pub mod run;
@@ -19,6 +21,8 @@ Examples:
   drawbridge demo                                    a front door, two gateways and curl lines to try
   drawbridge check --config drawbridge.toml          every problem of the files at once
   drawbridge run --config drawbridge.toml            serve
+  drawbridge expose off public --config drawbridge.toml   take it off, without a reload
+  drawbridge diff old.toml drawbridge.toml           what becomes reachable
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
 
 Exit codes:
@@ -40,6 +44,10 @@ enum Verb {
     Run(run::Args),
     /// Report every problem of a configuration, its rules and its certificates.
     Check(check::Args),
+    /// Say what becomes reachable from one configuration to another.
+    Diff(diff::Args),
+    /// Show what is exposed, and switch it off and on.
+    Expose(expose::Args),
     /// Try it: a front door and two on-premises gateways on this machine.
     Demo(demo::Args),
     /// Check, list, test and explain rules.
@@ -62,6 +70,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Diff(args) => diff::run(&args),
+        Verb::Expose(args) => expose::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => print(&completions(shell)),
