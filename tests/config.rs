@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use drawbridge::config::{
-    self, ListenerKind, Loaded, LogSink, OnUninspected, PolicyMode, SniPolicy, Stream,
+    self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
 };
 use drawbridge::diagnostic::{Diagnostic, Severity};
 use drawbridge::route::Lookup;
 use drawbridge::tls::issue::{Authority, LeafOptions};
 
-const SAMPLE: &str = r#"
+const SAMPLE: &str = r#"state_dir = "state"
 [listeners.public]
 bind = ["127.0.0.1:8443"]
 certificates = [{ chain = "certs/public/api.pem", key = "certs/public/api.key" }]
@@ -47,7 +47,92 @@ methods = ["GET", "POST"]            # left out: all but CONNECT and TRACE
 listeners = ["public"]
 upstream = "orders"
 policy = "default"
+
+[exposures.public]
+routes = ["orders"]
+listeners = ["public"]
+owner = "orders team"
 "#;
+
+#[test]
+fn exposures_name_what_exists_and_each_pair_once() {
+    let folder = Folder::new();
+    let Loaded { config, .. } = folder.load(SAMPLE).unwrap();
+    let exposure = config.exposures.of("orders", "public").unwrap();
+    assert_eq!(
+        (&*exposure.name, &*exposure.owner),
+        ("public", "orders team")
+    );
+    assert_eq!(exposure.off, OffAnswer::Unavailable);
+    assert!(config.state_dir.unwrap().ends_with("state"));
+
+    let line = |text: &str| {
+        let before = SAMPLE.split(text).next().unwrap();
+        before.matches('\n').count() + 1
+    };
+    let table = line("[exposures.public]");
+    for (old, new, expected) in [
+        (
+            "routes = [\"orders\"]",
+            "routes = [\"order\"]",
+            format!("error {}:11: there is no route \"order\"", table + 1),
+        ),
+        (
+            "listeners = [\"public\"]\nowner",
+            "listeners = [\"publik\"]\nowner",
+            format!("error {}:14: there is no listener \"publik\"", table + 2),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \" \"",
+            format!("error {}:9: \"owner\" must not be empty", table + 3),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \"a\"\noff = \"500\"",
+            format!(
+                "error {}:7: \"off\" must be \"503\" or \"404\" or \"close\"",
+                table + 4
+            ),
+        ),
+        (
+            "listeners = [\"public\"]\nowner",
+            "listeners = [\"plain\"]\nowner",
+            format!(
+                "warning {}:14: listener \"plain\" only redirects: there is nothing to switch",
+                table + 2
+            ),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \"a\"\n[exposures.again]\nroutes = [\"orders\"]\nlisteners = [\"public\"]\nowner = \"b\"",
+            format!(
+                "error {}:12: exposure \"again\" claims route \"orders\" on listener \"public\", which exposure \"public\" at drawbridge.toml:{table}:12 claims",
+                table + 4
+            ),
+        ),
+        (
+            "[exposures.public]\nroutes = [\"orders\"]\nlisteners = [\"public\"]\nowner = \"orders team\"\n",
+            "",
+            format!(
+                "warning {}:8: route \"orders\" on listener \"public\" has no owner: no exposure names it",
+                line("name = \"orders\"")
+            ),
+        ),
+        (
+            "state_dir = \"state\"\n",
+            "\n",
+            format!(
+                "warning {table}:12: there is no \"state_dir\": an exposure that is switched off is on again after a restart"
+            ),
+        ),
+    ] {
+        let text = SAMPLE.replace(old, new);
+        assert_ne!(text, SAMPLE, "{old}");
+        let told = folder.told(&text);
+        assert_eq!(told.first(), Some(&expected), "{new}: {told:?}");
+    }
+}
 
 #[test]
 fn the_sample_loads_as_it_stands() {

@@ -420,3 +420,7 @@ fn path_words(path: &str) -> String {
         false => path.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "diff_tests.rs"]
+mod tests;

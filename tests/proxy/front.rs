@@ -27,6 +27,8 @@ pub struct Front {
 /// What a configuration says beside what all of them do.
 #[derive(Default)]
 pub struct Setup {
+    /// Top-level keys.
+    pub top: String,
     /// Of the listener `public`; 0 is any.
     pub port: u16,
     /// Of the listener `public`.
@@ -40,6 +42,8 @@ pub struct Setup {
     pub upstream: String,
     /// Of the route.
     pub route: String,
+    /// The names of the route's listeners, in quotes; `public` alone where empty.
+    pub listeners: String,
     /// Further tables.
     pub more: String,
 }
@@ -80,6 +84,7 @@ impl Setup {
         format!(
             r#"
 shutdown_timeout = "5s"
+{top}
 [listeners.public]
 bind = ["127.0.0.1:{port}"]
 certificates = [{{ chain = "front.pem", key = "front.key" }}]
@@ -100,11 +105,13 @@ rules = ["rules.conf"]
 name = "orders"
 hosts = ["api.test"]
 {route}
-listeners = ["public"]
+listeners = [{listeners}]
 upstream = "orders"
 policy = "default"
 {more}
 "#,
+            top = self.top,
+            listeners = or(&self.listeners, "\"public\""),
             port = self.port,
             listener = self.listener,
             servers = servers.join(", "),
@@ -160,6 +167,10 @@ impl Front {
             stop: Some(stop),
             served: Some(served),
         }
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
     }
 
     pub fn begin_stop(&mut self) {
