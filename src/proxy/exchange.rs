@@ -23,7 +23,7 @@ use super::replay::{Facts, Home, Parts, Replay};
 use super::server::Front;
 use crate::config::{Exposure, ListenerLimits, PolicyMode, Route, SniPolicy, Stream};
 use crate::live::Snapshot;
-use crate::route::{Lookup, normalize_host, path};
+use crate::route::{Lookup, normalize_host};
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, text};
 use crate::upstream::Failure;
 use crate::waf::Transaction;
