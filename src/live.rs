@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
-use crate::config::{Config, Listener, ListenerKind};
+use crate::config::{Config, Listener, ListenerKind, Upstream};
 use crate::tls::acceptor::acceptor;
+use crate::tls::rehearsal;
 use crate::upstream::Pool;
 
 /// A configuration and what was made of it. Never changed; replaced by the next.
@@ -22,54 +22,82 @@ pub struct Snapshot {
     pools: BTreeMap<String, Arc<Pool>>,
 }
 
-/// Why a configuration cannot be run although it was resolved.
+/// Why something cannot be run although it was resolved.
 #[derive(Debug)]
 pub struct SnapshotError {
-    /// `listener public`, `upstream orders`
+    /// `listener public`
     pub what: String,
-    pub source: ErrorStack,
+    pub why: String,
 }
 
 impl std::fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.source)
+        write!(f, "{}: {}", self.what, self.why)
     }
 }
 
-impl std::error::Error for SnapshotError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
+impl std::error::Error for SnapshotError {}
 
 impl Snapshot {
     /// # Errors
-    /// OpenSSL does not take what a listener or an upstream is made of.
+    /// OpenSSL does not take what a listener is made of, or a handshake with it does not work.
     pub fn new(config: Config) -> Result<Self, SnapshotError> {
-        static GENERATION: AtomicU64 = AtomicU64::new(1);
         let mut acceptors = BTreeMap::new();
         for listener in &config.listeners {
-            if let ListenerKind::Tls { certificates, sni } = &listener.kind {
-                let made = acceptor(&listener.name, certificates, *sni).map_err(|source| {
-                    SnapshotError {
-                        what: format!("listener {}", listener.name),
-                        source,
-                    }
-                })?;
+            if let Some(made) = accept_for(listener)? {
                 acceptors.insert(listener.name.clone(), made);
             }
         }
-        let pools = config
-            .upstreams
-            .values()
-            .map(|upstream| (upstream.name.clone(), Arc::new(Pool::new(upstream))))
-            .collect();
-        Ok(Self {
+        let pools = pools(&config, None);
+        Ok(Self::assemble(config, acceptors, pools))
+    }
+
+    /// The one that follows `previous`: a listener that cannot be made goes on as it was, and the
+    /// pools of upstreams that did not change are the same pools.
+    ///
+    /// # Errors
+    /// A listener cannot be made and was not there before.
+    pub fn next(
+        mut config: Config,
+        previous: &Self,
+    ) -> Result<(Self, Vec<SnapshotError>), SnapshotError> {
+        let mut acceptors = BTreeMap::new();
+        let mut refused = Vec::new();
+        for listener in &mut config.listeners {
+            let name = listener.name.clone();
+            match accept_for(listener) {
+                Ok(Some(made)) => {
+                    acceptors.insert(name, made);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let (Some(old), Some(acceptor)) =
+                        (previous.listener(&name), previous.acceptor(&name))
+                    else {
+                        return Err(error);
+                    };
+                    *listener = Arc::clone(old);
+                    acceptors.insert(name, acceptor.clone());
+                    refused.push(error);
+                }
+            }
+        }
+        let pools = pools(&config, Some(previous));
+        Ok((Self::assemble(config, acceptors, pools), refused))
+    }
+
+    fn assemble(
+        config: Config,
+        acceptors: BTreeMap<String, SslAcceptor>,
+        pools: BTreeMap<String, Arc<Pool>>,
+    ) -> Self {
+        static GENERATION: AtomicU64 = AtomicU64::new(1);
+        Self {
             config,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             acceptors,
             pools,
-        })
+        }
     }
 
     #[must_use]
@@ -86,6 +114,35 @@ impl Snapshot {
     pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.pools.get(upstream)
     }
+}
+
+/// None for a listener without TLS.
+fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
+    let ListenerKind::Tls { certificates, sni } = &listener.kind else {
+        return Ok(None);
+    };
+    let fail = |why| SnapshotError {
+        what: format!("listener {}", listener.name),
+        why,
+    };
+    let made = acceptor(&listener.name, certificates, *sni)
+        .map_err(|error| fail(format!("OpenSSL does not take it: {error}")))?;
+    rehearsal::handshakes(&made, certificates).map_err(fail)?;
+    Ok(Some(made))
+}
+
+fn pools(config: &Config, previous: Option<&Snapshot>) -> BTreeMap<String, Arc<Pool>> {
+    let upstreams = config.upstreams.values();
+    let pool = |upstream: &Arc<Upstream>| {
+        let known = previous.and_then(|previous| previous.pool(&upstream.name));
+        match known.filter(|known| *known.upstream == **upstream) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Pool::new(upstream)),
+        }
+    };
+    upstreams
+        .map(|upstream| (upstream.name.clone(), pool(upstream)))
+        .collect()
 }
 
 /// The current snapshot.

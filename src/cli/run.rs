@@ -16,8 +16,11 @@ use crate::telemetry::Metrics;
 
 /// Serve from a configuration file
 ///
-/// Refuses to start where `check` finds an error. Ends on SIGTERM or Ctrl-C, after the requests in
-/// flight have been answered or `shutdown_timeout` is over.
+/// Refuses to start where `check` finds an error. Follows its files: what changes is checked and
+/// taken live, what is wrong is refused and the last good version goes on.
+///
+/// SIGTERM or Ctrl-C ends it after the requests in flight have been answered or `shutdown_timeout`
+/// is over; a second Ctrl-C at once. SIGHUP reads all files now; SIGUSR1 opens log files anew.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration to serve from
@@ -102,5 +105,11 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tokio::spawn(async move {
+            if interrupt.recv().await.is_some() {
+                tracing::warn!("interrupted while closing: requests in flight are cut off");
+                std::process::exit(1);
+            }
+        });
     })
 }

@@ -35,6 +35,9 @@ pub(super) fn read_included(
         return sources;
     };
     for pattern in item.strings() {
+        let mut inputs = report.inputs.borrow_mut();
+        inputs.pattern(main.directory(), pattern.value);
+        drop(inputs);
         let paths = match glob::expand(main.directory(), pattern.value) {
             Ok(paths) => paths,
             Err(error) => {
@@ -54,6 +57,7 @@ pub(super) fn read_included(
             if path == main.path || sources.iter().any(|known| known.path == path) {
                 continue;
             }
+            report.inputs.borrow_mut().file(&path);
             match Source::read(&path, sources.len() + 1) {
                 Ok(source) => sources.push(source),
                 Err(why) => {

@@ -10,6 +10,8 @@ use super::reader::{At, Item, Placed, Section};
 use super::settings::Names;
 use super::upstreams::read_certified_key;
 use super::values::parse_network;
+use crate::diagnostic::Diagnostic;
+use crate::tls::CertifiedKey;
 
 /// The listeners, and how each of them answers.
 #[derive(Debug)]
@@ -41,10 +43,11 @@ pub(super) fn read<'s>(document: &Document<'s, '_>) -> Listeners<'s> {
         let certificates = section.item("certificates");
         let target = section.item("redirect_to_https");
         let sni = section.item("sni");
+        let fewer = section.item("allow_fewer_names").and_then(|i| i.boolean());
         section.finish();
         match (certificates, target) {
             (Some(certificates), None) => {
-                let kind = read_tls(&certificates, sni.as_ref());
+                let kind = read_tls(name, &certificates, sni.as_ref(), fewer.unwrap_or(false));
                 names.insert(name, at, assemble(name, draft, kind));
             }
             (None, Some(target)) => {
@@ -201,19 +204,30 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && overlap
 }
 
-fn read_tls(certificates: &Item<'_, '_>, sni: Option<&Item<'_, '_>>) -> Option<ListenerKind> {
+fn read_tls(
+    listener: &str,
+    certificates: &Item<'_, '_>,
+    sni: Option<&Item<'_, '_>>,
+    allow_fewer_names: bool,
+) -> Option<ListenerKind> {
     let sni = match sni {
         Some(item) => item.choice(&[("strict", SniPolicy::Strict), ("any", SniPolicy::Any)]),
         None => Some(SniPolicy::Strict),
     };
     let entries = certificates.list();
-    let loaded: Vec<_> = entries.iter().map(read_certified_key).collect();
+    let loaded: Vec<_> = entries
+        .iter()
+        .map(|entry| read_certified_key(entry, &format!("listener {listener}")))
+        .collect();
     let certificates: Vec<_> = loaded.into_iter().collect::<Option<_>>()?;
     if certificates.is_empty() {
         return None;
     }
-    let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
     let sni = sni?;
+    let certificates = match allow_fewer_names {
+        true => certificates,
+        false => keep_names(listener, certificates, &entries),
+    };
     for (entry, certificate) in entries.iter().zip(&certificates) {
         if certificate.names.is_empty() && sni == SniPolicy::Strict {
             let message =
@@ -222,6 +236,45 @@ fn read_tls(certificates: &Item<'_, '_>, sni: Option<&Item<'_, '_>>) -> Option<L
         }
     }
     Some(ListenerKind::Tls { certificates, sni })
+}
+
+/// The certificates, or those that serve now where a name of theirs would be lost. An entry that
+/// was taken out of the list was meant to be.
+fn keep_names(
+    listener: &str,
+    certificates: Vec<Arc<CertifiedKey>>,
+    entries: &[Item<'_, '_>],
+) -> Vec<Arc<CertifiedKey>> {
+    let Some(first) = entries.first() else {
+        return certificates;
+    };
+    let report = first.report();
+    let Some(running) = report.kept.listener(listener) else {
+        return certificates;
+    };
+    let ListenerKind::Tls {
+        certificates: old, ..
+    } = &running.kind
+    else {
+        return certificates;
+    };
+    let covered = |name: &String| certificates.iter().any(|c| c.covers(name));
+    let mut lost = old
+        .iter()
+        .flat_map(|c| &c.names)
+        .filter(|name| !covered(name));
+    let Some(name) = lost.next().filter(|_| certificates.len() >= old.len()) else {
+        return certificates;
+    };
+    let more = match lost.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!("the new certificate no longer covers \"{name}\"{more}");
+    let help = "issue it with all names, or write allow_fewer_names = true in the listener";
+    let problem = Diagnostic::error(first.at.location(), message).with_help(help);
+    report.refuse(format!("listener {listener}"), vec![problem]);
+    old.clone()
 }
 
 fn read_limits(listener: &Section<'_, '_>, item: &Item<'_, '_>) -> Option<ListenerLimits> {

@@ -8,6 +8,8 @@ pub mod baseline;
 mod exposures;
 mod files;
 mod glob;
+mod inputs;
+mod kept;
 mod listeners;
 mod model;
 mod policies;
@@ -21,9 +23,13 @@ mod values;
 use std::path::Path;
 
 pub use admin::token_from;
+pub use inputs::{Contents, Inputs, Stamps};
+pub use kept::{Certificates, Refused};
 pub use model::*;
+pub use policies::Built;
 
 use crate::diagnostic::{Diagnostic, Location};
+use kept::Kept;
 use reader::{Report, Source};
 
 /// A configuration that can be run, and what should be told about it.
@@ -31,6 +37,8 @@ use reader::{Report, Source};
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Diagnostic>,
+    /// What goes on in its last good version; only [`load_next`] has any.
+    pub refused: Vec<Refused>,
 }
 
 /// Reads the configuration at `path` and everything it names.
@@ -38,8 +46,22 @@ pub struct Loaded {
 /// # Errors
 /// Every problem at once, warnings included, in the order of files and lines; at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    let report = Report::default();
-    let main = read_main(path)?;
+    read(path, Report::default()).0
+}
+
+/// Like [`load`], while `previous` runs: a certificate, a trust bundle or a policy's rules that
+/// cannot be used keeps its last good version and is told as refused. What was read comes back
+/// in any case.
+pub fn load_next(path: &Path, previous: &Config) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
+    read(path, Report::with_kept(Kept::of(previous)))
+}
+
+fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
+    report.inputs.borrow_mut().file(path);
+    let main = match read_main(path) {
+        Ok(main) => main,
+        Err(found) => return (Err(found), report.inputs.into_inner()),
+    };
     let main_table = main.parse(&report);
     let included = files::read_included(&main, &main_table, &report);
     let tables: Vec<_> = included
@@ -51,14 +73,22 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 
     let config = settings::resolve(&document, &report);
     let failed = report.has_errors();
+    let inputs = report.inputs.take();
+    let refused = report.refused.take();
     let found = report.into_sorted();
-    match config {
+    let loaded = match config {
         Some(config) if !failed => Ok(Loaded {
-            config,
+            config: Config {
+                source: path.to_owned(),
+                inputs: inputs.clone(),
+                ..config
+            },
             warnings: found,
+            refused,
         }),
         _ => Err(found),
-    }
+    };
+    (loaded, inputs)
 }
 
 /// Only where the admin address of the configuration at `path` is, whatever else is wrong with it.

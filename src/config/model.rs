@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Built, Certificates, Inputs};
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use crate::waf::RuleSet;
@@ -15,6 +16,14 @@ use crate::waf::RuleSet;
 /// Everything one front door runs from.
 #[derive(Debug)]
 pub struct Config {
+    /// The main file.
+    pub source: PathBuf,
+    /// Every file that was read.
+    pub inputs: Inputs,
+    /// Every chain and key, by its files.
+    pub certificates: Certificates,
+    /// Every rule set, with what it was made of.
+    pub rule_sets: Vec<Arc<Built>>,
     pub listeners: Vec<Arc<Listener>>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
@@ -143,7 +152,7 @@ pub struct ListenerLimits {
     pub h2_streams: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     /// At least one; names are resolved when dialled.
@@ -164,7 +173,7 @@ pub struct Server {
     pub port: u16,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Sent as SNI and matched against the certificate; never empty.
     pub server_name: String,

@@ -10,7 +10,8 @@ use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
 use super::suggest::did_you_mean;
 use super::{baseline, glob};
-use crate::waf::{EngineMode, Problems, RuleSet};
+use crate::diagnostic::Diagnostic;
+use crate::waf::{EngineMode, Problems, Reads, RuleSet};
 
 /// Bytes; where no rule file and no key says otherwise.
 const REQUEST_BODY_LIMIT: usize = 13_107_200;
@@ -94,21 +95,30 @@ enum RuleSource {
     File(PathBuf),
 }
 
-pub(super) fn read<'s>(document: &Document<'s, '_>) -> Names<'s, Policy> {
+/// A rule set and what it was made of.
+#[derive(Debug)]
+pub struct Built {
+    recipe: Recipe,
+    reads: Reads,
+    rules: Arc<RuleSet>,
+}
+
+pub(super) fn read<'s>(document: &Document<'s, '_>) -> (Names<'s, Policy>, Vec<Arc<Built>>) {
     let mut names = Names::new("policy");
-    let mut built = HashMap::new();
+    let mut known = HashMap::new();
     for Named { name, at, section } in document.named("policies", "policy") {
-        let policy = read_policy(name, &section, &mut built);
-        names.insert(name, at, policy);
+        let policy = read_policy(name, &section, &mut known);
+        names.insert_shared(name, at, policy);
     }
-    names
+    let built = known.into_values().filter_map(Result::ok);
+    (names, built.collect())
 }
 
 fn read_policy(
     name: &str,
     section: &Section<'_, '_>,
-    built: &mut HashMap<Recipe, Option<Arc<RuleSet>>>,
-) -> Option<Policy> {
+    known: &mut HashMap<Recipe, Result<Arc<Built>, Vec<Diagnostic>>>,
+) -> Option<Arc<Policy>> {
     let modes = [
         ("block", PolicyMode::Block),
         ("detect", PolicyMode::Detect),
@@ -141,7 +151,16 @@ fn read_policy(
             .report
             .error_with_help(section.at, message, Some(help));
     }
+    let report = section.report;
+    let mark = report.mark();
     let sources = rules.as_ref().and_then(read_sources);
+    let errors = match sources {
+        None if report.kept.policy(name).is_some() => report.take_errors_since(mark),
+        _ => Vec::new(),
+    };
+    if !errors.is_empty() {
+        return keep(name, errors, report);
+    }
     let (mode, limit, on_uninspected) = (mode?, limit?, on_uninspected?);
     let rules = match mode {
         PolicyMode::Off => {
@@ -159,30 +178,48 @@ fn read_policy(
                 variables: variables.clone()?,
                 sources: sources?,
             };
-            let build = |recipe: &Recipe| build(recipe, section.report);
-            let rules = match built.get(&recipe) {
-                Some(known) => known.clone(),
-                None => {
-                    let rules = build(&recipe);
-                    built.insert(recipe, rules.clone());
-                    rules
-                }
-            };
-            Some(rules?)
+            let built = known
+                .entry(recipe)
+                .or_insert_with_key(|recipe| build(name, recipe, report));
+            match built {
+                Ok(built) => Some(Arc::clone(&built.rules)),
+                Err(problems) => return keep(name, problems.clone(), report),
+            }
         }
     };
     variables?;
     let of_rules = rules.as_ref().map(|rules| rules.request_body_limit());
-    Some(Policy {
+    Some(Arc::new(Policy {
         name: name.to_owned(),
         mode,
         on_uninspected,
         request_body_limit: limit.or(of_rules).unwrap_or(REQUEST_BODY_LIMIT),
         rules,
-    })
+    }))
 }
 
-fn build(recipe: &Recipe, report: &Report) -> Option<Arc<RuleSet>> {
+/// The policy as it runs now, whole: its mode and its limits belong to its rules.
+fn keep(name: &str, problems: Vec<Diagnostic>, report: &Report) -> Option<Arc<Policy>> {
+    match report.kept.policy(name) {
+        Some(last_good) => {
+            report.refuse(format!("policy {name}"), problems);
+            Some(last_good)
+        }
+        None => {
+            problems.into_iter().for_each(|p| report.add_foreign(p));
+            None
+        }
+    }
+}
+
+fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, Vec<Diagnostic>> {
+    let same = |built: &&Arc<Built>| built.recipe == *recipe && built.reads.unchanged();
+    if let Some(built) = report.kept.built.iter().find(same) {
+        report.inputs.borrow_mut().reads(&built.reads);
+        let warnings = built.rules.warnings().iter().cloned();
+        warnings.for_each(|w| report.add_foreign(w));
+        return Ok(Arc::clone(built));
+    }
     let mut builder = RuleSet::builder()
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
@@ -206,20 +243,21 @@ fn build(recipe: &Recipe, report: &Report) -> Option<Arc<RuleSet>> {
             }
         };
     }
-    match builder.build() {
-        Ok(rules) => {
-            rules
-                .warnings()
-                .iter()
-                .cloned()
-                .for_each(|w| report.add_foreign(w));
-            Some(rules)
-        }
-        Err(Problems(problems)) => {
-            problems.into_iter().for_each(|p| report.add_foreign(p));
-            None
-        }
+    let running = report.kept.policy(policy).and_then(|p| p.rules.clone());
+    if let Some(running) = running {
+        // What the rules have counted goes on.
+        builder = builder.store(running.store());
     }
+    let (built, reads) = builder.build_noted();
+    report.inputs.borrow_mut().reads(&reads);
+    let rules = built.map_err(|Problems(problems)| problems)?;
+    let warnings = rules.warnings().iter().cloned();
+    warnings.for_each(|w| report.add_foreign(w));
+    Ok(Arc::new(Built {
+        recipe: recipe.clone(),
+        reads,
+        rules,
+    }))
 }
 
 /// The files in load order; None where one is missing.
@@ -247,6 +285,7 @@ fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>>
     }
     if !glob::is_pattern(pattern) {
         let path = at.resolve(pattern);
+        report.inputs.borrow_mut().file(&path);
         if path.is_file() {
             return Some(vec![RuleSource::File(path)]);
         }
@@ -257,6 +296,7 @@ fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>>
         report.error(at, message);
         return None;
     }
+    report.inputs.borrow_mut().pattern(at.directory(), pattern);
     match glob::expand(at.directory(), pattern) {
         Ok(found) => {
             if found.is_empty() {

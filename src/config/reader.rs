@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::inputs::Inputs;
+use super::kept::{Certificates, Kept, Refused};
 use super::suggest::did_you_mean;
 use crate::diagnostic::{Diagnostic, Location, Severity};
 
@@ -45,6 +47,13 @@ pub(super) struct Report {
     broken: RefCell<HashSet<(usize, usize)>>,
     /// The foreign ones that were told.
     told: RefCell<HashSet<String>>,
+    /// Every file that was read.
+    pub inputs: RefCell<Inputs>,
+    /// What runs now.
+    pub kept: Kept,
+    pub certificates: RefCell<Certificates>,
+    /// What goes on in its last good version.
+    pub refused: RefCell<Vec<Refused>>,
 }
 
 /// A value and the words to name it by.
@@ -142,6 +151,41 @@ impl<'s> At<'s> {
 }
 
 impl Report {
+    pub fn with_kept(kept: Kept) -> Self {
+        Self {
+            kept,
+            ..Self::default()
+        }
+    }
+
+    /// How much was found so far, for [`Report::take_errors_since`].
+    pub fn mark(&self) -> usize {
+        self.found.borrow().len()
+    }
+
+    /// Takes back the errors that were reported since, to tell them of a unit that is refused.
+    pub fn take_errors_since(&self, mark: usize) -> Vec<Diagnostic> {
+        let mut found = self.found.borrow_mut();
+        let mark = mark.min(found.len());
+        let later = found.split_off(mark);
+        let (errors, others): (Vec<_>, Vec<_>) = later.into_iter().partition(|(_, d)| d.is_error());
+        found.extend(others);
+        errors
+            .into_iter()
+            .map(|(_, diagnostic)| diagnostic)
+            .collect()
+    }
+
+    /// This unit's last good version goes on.
+    pub fn refuse(&self, unit: impl Into<String>, reasons: Vec<Diagnostic>) {
+        let unit = unit.into();
+        let mut refused = self.refused.borrow_mut();
+        match refused.iter_mut().find(|known| known.unit == unit) {
+            Some(known) => known.reasons.extend(reasons),
+            None => refused.push(Refused { unit, reasons }),
+        }
+    }
+
     pub fn error(&self, at: At<'_>, message: impl Into<String>) {
         self.add(at, Diagnostic::error(at.location(), message));
     }
@@ -312,6 +356,13 @@ impl<'s, 'r> Item<'s, 'r> {
             return None;
         };
         Some(i64::from_str_radix(digits.as_str(), digits.radix()).ok())
+    }
+
+    pub fn boolean(&self) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong("true or false"),
+        }
     }
 
     pub fn raw_string(&self) -> Option<&'s str> {

@@ -1,10 +1,12 @@
 //! From the document to the [`Config`]: what stands alone, and the order in which the rest is read.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::Document;
+use super::inputs::Inputs;
 use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
@@ -34,7 +36,7 @@ struct Entry<'s, T> {
 pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Config> {
     let mut trust = upstreams::read_trust(document);
     let mut upstreams = upstreams::read_upstreams(document, &mut trust);
-    let mut policies = policies::read(document);
+    let (mut policies, rule_sets) = policies::read(document);
     let mut listeners = listeners::read(document);
     let (drafts, routes) = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
     let state_dir = document.item("state_dir");
@@ -54,6 +56,10 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     listeners.names.warn_unused(report);
 
     Some(Config {
+        source: PathBuf::new(),
+        inputs: Inputs::default(),
+        certificates: report.certificates.take(),
+        rule_sets,
         listeners: listeners.names.into_values()?.into_values().collect(),
         upstreams: upstreams.into_values()?,
         trust: trust.into_values()?,
@@ -81,9 +87,13 @@ impl<'s, T> Names<'s, T> {
     }
 
     pub fn insert(&mut self, name: &'s str, at: At<'s>, value: Option<T>) {
+        self.insert_shared(name, at, value.map(Arc::new));
+    }
+
+    pub fn insert_shared(&mut self, name: &'s str, at: At<'s>, value: Option<Arc<T>>) {
         let entry = Entry {
             at,
-            value: value.map(Arc::new),
+            value,
             used: false,
         };
         self.entries.insert(name, entry);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::{Document, Named};
@@ -30,11 +31,22 @@ pub(super) fn read_trust<'s>(document: &Document<'s, '_>) -> Names<'s, TrustBund
         let paths: Vec<_> = files.iter().map(|f| f.at.resolve(f.value)).collect();
         let mut findings = Vec::new();
         let bundle = TrustBundle::load(name, &paths, &mut findings);
+        let report = section.report;
+        report.inputs.borrow_mut().files.extend(paths);
+        let mark = report.mark();
         for (index, finding) in findings {
             let at = files.get(index).map_or(at, |file| file.at);
-            tell(section.report, at, finding);
+            tell(report, at, finding);
         }
-        names.insert(name, at, bundle);
+        let bundle = match bundle {
+            Some(bundle) => Some(Arc::new(bundle)),
+            // What is written is right, but a file is not.
+            None if !files.is_empty() => report.kept.trust(name).inspect(|_| {
+                report.refuse(format!("trust {name}"), report.take_errors_since(mark));
+            }),
+            None => None,
+        };
+        names.insert_shared(name, at, bundle);
     }
     names
 }
@@ -112,13 +124,14 @@ fn read_tls(
     let bundle = section.required("trust", "trust = the name of a [trust.NAME] table");
     let bundle = bundle.and_then(|item| trust.lookup(&item, section.report));
     let certificate = section.item("client_certificate");
-    let client_certificate = certificate.map(|item| read_certified_key(&item));
+    let client_certificate =
+        certificate.map(|item| read_certified_key(&item, &format!("upstream {upstream}")));
     section.finish();
     Some(UpstreamTls {
         server_name: server_name?,
         trust: bundle?,
         client_certificate: match client_certificate {
-            Some(certificate) => Some(certificate?.into()),
+            Some(certificate) => Some(certificate?),
             None => None,
         },
     })
@@ -141,8 +154,8 @@ fn parse_server_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// `{ chain = "...", key = "..." }`
-pub(super) fn read_certified_key(item: &Item<'_, '_>) -> Option<CertifiedKey> {
+/// `{ chain = "...", key = "..." }`; `unit` is who keeps the last good one if it cannot be used.
+pub(super) fn read_certified_key(item: &Item<'_, '_>, unit: &str) -> Option<Arc<CertifiedKey>> {
     let section = item.section("a certificate")?;
     let chain = section.required("chain", "chain = \"FILE\", PEM, the leaf first");
     let key = section.required("key", "key = \"FILE\", PEM");
@@ -150,19 +163,30 @@ pub(super) fn read_certified_key(item: &Item<'_, '_>) -> Option<CertifiedKey> {
     let (chain, key) = (chain.and_then(|i| i.string()), key.and_then(|i| i.string()));
     let (chain, key) = (chain?, key?);
     let mut findings = Vec::new();
-    let certified = CertifiedKey::load(
-        &chain.at.resolve(chain.value),
-        &key.at.resolve(key.value),
-        &mut findings,
-    );
+    let files = (chain.at.resolve(chain.value), key.at.resolve(key.value));
+    let certified = CertifiedKey::load(&files.0, &files.1, &mut findings);
+    let report = section.report;
+    let read = [files.0.clone(), files.1.clone()];
+    report.inputs.borrow_mut().files.extend(read);
+    let mark = report.mark();
     for finding in findings {
         let at = match finding.part {
             Part::Chain => chain.at,
             Part::Key => key.at,
         };
-        tell(section.report, at, finding);
+        tell(report, at, finding);
     }
-    certified
+    let certified = match certified {
+        Some(certified) => Arc::new(certified),
+        None => {
+            let last_good = report.kept.certificate(&files.0, &files.1)?;
+            report.refuse(unit, report.take_errors_since(mark));
+            last_good
+        }
+    };
+    let mut certificates = report.certificates.borrow_mut();
+    certificates.insert(files, Arc::clone(&certified));
+    Some(certified)
 }
 
 fn tell(report: &Report, at: At<'_>, finding: Finding) {

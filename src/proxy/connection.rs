@@ -14,7 +14,7 @@ use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -37,7 +37,6 @@ pub struct Connection {
     pub local: SocketAddr,
     pub tls: Option<TlsSession>,
     /// Counts as open until the last of its requests is logged.
-    #[allow(dead_code)] // held, not read
     pub open: Open,
 }
 
@@ -48,16 +47,24 @@ pub struct Open {
     _admitted: Admitted,
     /// Shutdown waits for the last of these.
     _alive: mpsc::Sender<()>,
+    /// True once its listener is closing, alone or with all of them.
+    pub closing: watch::Receiver<bool>,
 }
 
 impl Open {
-    pub fn new(metrics: &Arc<Metrics>, admitted: Admitted, alive: mpsc::Sender<()>) -> Self {
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        admitted: Admitted,
+        alive: mpsc::Sender<()>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         metrics.connections_accepted.count();
         metrics.connections_open.up();
         Self {
             metrics: Arc::clone(metrics),
             _admitted: admitted,
             _alive: alive,
+            closing,
         }
     }
 }
@@ -136,7 +143,7 @@ pub async fn serve_tls(
     });
     let stream: Stream = Box::new(tls);
     if http2 {
-        let closing = front.closing.clone();
+        let closing = connection.open.closing.clone();
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(connection.listener.limits.idle_timeout);
         let door = Arc::new(Http2 {
@@ -152,7 +159,7 @@ pub async fn serve_tls(
 
 async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: Stream) {
     let limits = &connection.listener.limits;
-    let mut closing = front.closing.clone();
+    let mut closing = connection.open.closing.clone();
     let mut buffer = BytesMut::new();
     let mut wait = limits.head_timeout;
     loop {
@@ -383,12 +390,12 @@ impl Http2 {
 
 /// Reads one head from a plain connection and hands it to `answer`, which says what to send back.
 pub async fn serve_plain(
-    front: &Front,
+    open: &Open,
     listener: &Listener,
     mut tcp: TcpStream,
     answer: impl FnOnce(Result<Received, HeadError>) -> Bytes,
 ) {
-    let mut closing = front.closing.clone();
+    let mut closing = open.closing.clone();
     let mut buffer = BytesMut::new();
     let limits = &listener.limits;
     let read = read_head(

@@ -263,7 +263,7 @@ impl Exchange {
         if !drop_it && !session.is_body_done() && !self.received.expects_continue() {
             body::drain(&mut session).await;
         }
-        if *self.front.closing.borrow() {
+        if *self.connection.open.closing.borrow() {
             session.set_keepalive(None);
         }
         let style = PageStyle {
@@ -320,7 +320,7 @@ impl Exchange {
             head: passage.head,
             http10: self.received.is_http10(),
             streamed: passage.stream.is_some(),
-            closing: self.front.closing.clone(),
+            closing: self.connection.open.closing.clone(),
         };
         let home = Home::default();
         let waf_before = self.waf_time();
@@ -338,7 +338,7 @@ impl Exchange {
             Arc::clone(&passage),
             self.front
                 .proxy
-                .process_new_http(replayed, &self.front.closing),
+                .process_new_http(replayed, &self.connection.open.closing),
         );
         tokio::select! {
             // What pingora returns is the replay's connection, which it has none of.

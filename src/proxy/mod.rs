@@ -13,6 +13,7 @@
 mod admission;
 mod body;
 mod connection;
+mod doors;
 mod exchange;
 mod forward;
 mod head;
@@ -21,6 +22,7 @@ mod outgoing;
 mod received;
 mod redirect;
 mod refusal;
+mod reloader;
 mod replay;
 mod server;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use super::connection::serve_plain;
+use super::connection::{Open, serve_plain};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::server::Front;
@@ -16,7 +16,13 @@ use crate::config::{Listener, ListenerKind};
 use crate::http::{HeadError, split_port};
 use crate::telemetry::{AccessRecord, Timing, text};
 
-pub async fn serve(front: Arc<Front>, listener: Arc<Listener>, tcp: TcpStream, client: SocketAddr) {
+pub async fn serve(
+    front: Arc<Front>,
+    listener: Arc<Listener>,
+    tcp: TcpStream,
+    client: SocketAddr,
+    open: &Open,
+) {
     let answer = |received: Result<Received, HeadError>| {
         let id = Uuid::now_v7().to_string();
         let said = say(&front, &listener, &received);
@@ -38,7 +44,7 @@ pub async fn serve(front: Arc<Front>, listener: Arc<Listener>, tcp: TcpStream, c
         );
         Bytes::from(page)
     };
-    serve_plain(&front, &listener, tcp, answer).await;
+    serve_plain(open, &listener, tcp, answer).await;
 }
 
 struct Said {

@@ -1,32 +1,32 @@
-//! Binds, accepts, drains.
+//! Opens, follows its files, drains.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::admission::{Admission, Budget};
-use super::connection::Open;
+use super::admission::Budget;
+use super::doors::Doors;
 use super::forward::Forward;
-use super::{connection, redirect};
+use super::reloader::Reloader;
 use crate::admin::{Health, Router, core_routes, exposure_routes, listen};
-use crate::config::{Config, Listener, ListenerKind};
+use crate::config::Config;
 use crate::exposure::{KeepError, Switchboard};
 use crate::live::{Live, Snapshot, SnapshotError};
-use crate::reload::{Outcome, Reloads};
+use crate::reload::{
+    Outcome, Reloads, started as started_with, systemd, watch::run as watch_files,
+};
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
 /// Kept connections to upstreams, over all of them.
 const UPSTREAM_POOL: usize = 1024;
 /// Pingora's own bound on tries; the upstream's `attempts` is below it.
@@ -40,11 +40,9 @@ pub struct Front {
     pub access: AccessLog,
     pub audit: AuditLog,
     pub budget: Arc<Budget>,
-    /// True once the front door is closing.
-    pub closing: watch::Receiver<bool>,
     /// What is switched off; no snapshot changes it.
     pub exposures: Arc<Switchboard>,
-    bound: Arc<OnceLock<Bound>>,
+    pub bound: ArcSwap<Bound>,
 }
 
 /// The addresses that were really bound, in the configuration's order.
@@ -104,7 +102,7 @@ impl Front {
     /// The real port of a listener that was configured with port 0.
     #[must_use]
     pub fn bound_port(&self, listener: &str) -> Option<u16> {
-        let address = self.bound.get()?.address(listener)?;
+        let address = self.bound.load().address(listener)?;
         Some(address.port())
     }
 }
@@ -119,7 +117,6 @@ pub async fn serve(
     ready: impl FnOnce(&Bound, &Arc<Metrics>),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let patience = config.shutdown_timeout;
     let metrics = Arc::new(Metrics::default());
     let access =
         AccessLog::open(&config.log.access, Arc::clone(&metrics)).map_err(ServeError::AccessLog)?;
@@ -127,7 +124,6 @@ pub async fn serve(
         AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
     let exposures = Switchboard::open(config.state_dir.as_deref());
     let exposures = Arc::new(exposures.map_err(ServeError::Exposures)?);
-    let listeners = config.listeners.clone();
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
     let started = Outcome {
         at: SystemTime::now(),
@@ -144,23 +140,10 @@ pub async fn serve(
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
         reloads: Arc::clone(&reloads),
-        closing: closing.clone(),
+        closing,
     };
     core_routes(&mut router, &health);
-    let real_addresses: Arc<OnceLock<Bound>> = Arc::default();
-    exposure_routes(&mut router, &live, &exposures, {
-        let bound = Arc::clone(&real_addresses);
-        move |listener| bound.get()?.address(listener)
-    });
     // Other rooms add theirs here.
-    let admin = match &live.pin().config.admin {
-        Some(admin) => Some(
-            listen(admin, Arc::new(router))
-                .await
-                .map_err(ServeError::Admin)?,
-        ),
-        None => None,
-    };
     let front = Arc::new(Front {
         live,
         proxy: proxy(),
@@ -168,47 +151,57 @@ pub async fn serve(
         access,
         audit,
         budget: Arc::default(),
-        closing,
         exposures,
-        bound: real_addresses,
+        bound: ArcSwap::default(),
+    });
+    exposure_routes(&mut router, &front.live, &front.exposures, {
+        let front = Arc::clone(&front);
+        move |listener| front.bound.load().address(listener)
     });
     let timer = tokio::spawn(Arc::clone(&front.exposures).keep_time());
 
-    let mut bound = Bound::default();
-    let mut doors = Vec::new();
-    for listener in &listeners {
-        let admission = Arc::new(Admission::default());
-        for address in &listener.bind {
-            let socket = bind(*address)?;
-            let real = socket.local_addr().unwrap_or(*address);
-            bound.0.entry(listener.name.clone()).or_default().push(real);
-            doors.push((socket, Arc::clone(listener), Arc::clone(&admission)));
-        }
-    }
-    // Set here alone.
-    let _ = front.bound.set(bound.clone());
-
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    for (socket, listener, admission) in doors {
-        let door = Door {
-            front: Arc::clone(&front),
-            listener,
-            admission,
-            alive: alive.clone(),
-        };
-        tokio::spawn(door.accept(socket));
+    let mut doors = Doors::new(Arc::clone(&front), alive);
+    let snapshot = front.live.pin();
+    let (plan, failed) = doors.plan(&snapshot.config);
+    if let Some((_, error)) = failed.into_iter().next() {
+        return Err(error);
     }
-    drop(alive);
+    let bound = doors.follow(plan);
+    front.bound.store(Arc::new(bound.clone()));
+    let admin = match &snapshot.config.admin {
+        Some(admin) => {
+            let socket = listen(admin, Arc::new(router)).await;
+            Some(socket.map_err(ServeError::Admin)?)
+        }
+        None => None,
+    };
+    let (watched, watching) = watch::channel(started_with(&snapshot.config));
+    drop(snapshot);
+    let watcher = tokio::spawn(watch_files(Arc::clone(&reloads), watching));
+    let mut reloader = Reloader {
+        front: Arc::clone(&front),
+        doors,
+        reloads,
+        watched,
+    };
     ready(&bound, &front.metrics);
+    systemd::ready();
 
-    shutdown.await;
-    // No receiver is left only where nothing is left to close.
+    reloader.serve(asked, shutdown).await;
+    systemd::stopping();
+    watcher.abort();
+    // Nobody listens only where there is no admin API.
     let _ = close.send(true);
+    let patience = front.live.pin().config.shutdown_timeout;
+    reloader.doors.close();
+    drop(reloader);
     // Every task holds a sender; when the last is gone, nothing comes any more.
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
     }
     timer.abort();
+    drop(admin);
     front.access.close();
     Ok(())
 }
@@ -221,71 +214,4 @@ fn proxy() -> Arc<HttpProxy<Forward>> {
         ..ServerConf::default()
     };
     Arc::new(http_proxy(&Arc::new(conf), Forward))
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let bind = || {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bind().map_err(|source| ServeError::Bind { address, source })
-}
-
-/// One bound socket.
-struct Door {
-    front: Arc<Front>,
-    listener: Arc<Listener>,
-    admission: Arc<Admission>,
-    alive: mpsc::Sender<()>,
-}
-
-impl Door {
-    async fn accept(self, socket: TcpListener) {
-        let mut closing = self.front.closing.clone();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                // An error says that the sender is gone, which is a shutdown too.
-                _ = closing.changed() => return,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((tcp, client)) => self.let_in(tcp, client),
-                Err(error) => {
-                    // Out of descriptors, or a connection that was gone before it was accepted.
-                    tracing::warn!(listener = self.listener.name, "cannot accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-
-    fn let_in(&self, tcp: tokio::net::TcpStream, client: SocketAddr) {
-        let metrics = &self.front.metrics;
-        let live = self.front.live.pin();
-        let listener = live.listener(&self.listener.name).unwrap_or(&self.listener);
-        let Some(admitted) = self.admission.admit(client.ip(), &listener.limits) else {
-            metrics.connections_refused.count();
-            return;
-        };
-        let open = Open::new(metrics, admitted, self.alive.clone());
-        let front = Arc::clone(&self.front);
-        let listener = Arc::clone(listener);
-        tokio::spawn(async move {
-            match listener.kind {
-                ListenerKind::Tls { .. } => {
-                    connection::serve_tls(front, listener, tcp, client, open).await;
-                }
-                ListenerKind::Redirect { .. } => {
-                    redirect::serve(front, listener, tcp, client).await;
-                    drop(open);
-                }
-            }
-        });
-    }
 }

@@ -1,10 +1,18 @@
 //! What changed on disk, and taking it live.
 
+mod build;
+pub mod systemd;
+pub mod watch;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use build::{Built, build, started, whole};
+pub use watch::Watched;
+
+pub use crate::config::Refused;
 use crate::diagnostic::Diagnostic;
 
 /// How many reloads may be asked for and not have begun.
@@ -19,15 +27,6 @@ pub enum Trigger {
     Signal,
     /// `POST /reload`
     Admin,
-}
-
-/// Something that was not taken, so its last good version goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// `listener public`, `policy default`, `trust onprem`, or `configuration`: all of it.
-    pub unit: String,
-    /// As `check` gives them.
-    pub reasons: Vec<Diagnostic>,
 }
 
 /// How the last reload went; the start counts as one.

@@ -1,6 +1,5 @@
 //! Where audit records go: one JSON line each, through a writer like the access log's.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::sync::Arc;
 
@@ -18,20 +17,18 @@ impl AuditLog {
     /// # Errors
     /// The file cannot be opened for appending, or the writer cannot be started.
     pub fn open(sink: &LogSink, metrics: Arc<Metrics>) -> io::Result<Self> {
-        if let LogSink::File(path) = sink {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(path)?;
-        }
-        AccessLog::open(sink, metrics).map(Self)
+        AccessLog::open_with_mode(sink, metrics, 0o600).map(Self)
     }
 
     /// Whether anybody reads the records.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_on()
+    }
+
+    /// As [`AccessLog::reopen`].
+    pub fn reopen(&self) {
+        self.0.reopen();
     }
 
     pub fn write(&self, record: &Record) {

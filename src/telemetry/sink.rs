@@ -1,8 +1,10 @@
 //! Where access lines go. A worker never waits for it: it appends to a bounded buffer that one
 //! thread writes out; what does not fit is dropped, counted and said.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,6 +44,7 @@ struct State {
     lines: Vec<u8>,
     dropped: u64,
     closed: bool,
+    reopen: bool,
 }
 
 impl AccessLog {
@@ -50,23 +53,33 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending, or the writer cannot be started.
     pub fn open(sink: &LogSink, metrics: Arc<Metrics>) -> io::Result<Self> {
+        Self::open_with_mode(sink, metrics, 0o644)
+    }
+
+    /// Like [`AccessLog::open`]; a new file gets this mode.
+    pub(super) fn open_with_mode(
+        sink: &LogSink,
+        metrics: Arc<Metrics>,
+        mode: u32,
+    ) -> io::Result<Self> {
         let (output, format): (Box<dyn Write + Send>, Format) = match sink {
             LogSink::Off => return Ok(Self::off(metrics)),
             LogSink::Stdout if io::stdout().is_terminal() => {
                 (Box::new(io::stdout()), Format::Human)
             }
             LogSink::Stdout => (Box::new(io::stdout()), Format::Json),
-            LogSink::File(path) => (
-                Box::new(OpenOptions::new().create(true).append(true).open(path)?),
-                Format::Json,
-            ),
+            LogSink::File(path) => (Box::new(open_file(path, mode)?), Format::Json),
+        };
+        let file = match sink {
+            LogSink::File(path) => Some(path.clone()),
+            _ => None,
         };
         let shared = Arc::new(Shared::default());
         let writer = std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || write_out(&shared, output)
+                move || write_out(&shared, output, file.as_deref(), mode)
             })?;
         Ok(Self {
             shared: Some(shared),
@@ -115,6 +128,13 @@ impl AccessLog {
         }
     }
 
+    /// Writes what waits, then opens the file anew, as after it was moved away.
+    pub fn reopen(&self) {
+        let Some(shared) = &self.shared else { return };
+        shared.lock().reopen = true;
+        shared.wake.notify_one();
+    }
+
     /// Writes what waits and stops the writer.
     pub fn close(&self) {
         let Some(shared) = &self.shared else { return };
@@ -145,11 +165,17 @@ impl Shared {
     }
 }
 
-fn write_out(shared: &Shared, mut output: Box<dyn Write + Send>) {
+fn open_file(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(mode);
+    options.open(path)
+}
+
+fn write_out(shared: &Shared, mut output: Box<dyn Write + Send>, file: Option<&Path>, mode: u32) {
     let mut failed = false;
     loop {
         let mut state = shared.lock();
-        while state.lines.is_empty() && state.dropped == 0 && !state.closed {
+        while state.lines.is_empty() && state.dropped == 0 && !state.closed && !state.reopen {
             state = shared
                 .wake
                 .wait(state)
@@ -163,6 +189,7 @@ fn write_out(shared: &Shared, mut output: Box<dyn Write + Send>) {
         }
         let lines = std::mem::take(&mut state.lines);
         let dropped = std::mem::take(&mut state.dropped);
+        let reopen = std::mem::take(&mut state.reopen);
         drop(state);
         let written = output.write_all(&lines).and_then(|()| output.flush());
         if let Err(error) = &written
@@ -171,6 +198,12 @@ fn write_out(shared: &Shared, mut output: Box<dyn Write + Send>) {
             tracing::error!("access log: {error}; lines are lost until it can be written again");
         }
         failed = written.is_err();
+        if let Some(path) = file.filter(|_| reopen) {
+            match open_file(path, mode) {
+                Ok(opened) => output = Box::new(opened),
+                Err(error) => tracing::error!("cannot open {} anew: {error}", path.display()),
+            }
+        }
         if dropped > 0 {
             tracing::warn!("access log: {dropped} lines dropped, its sink does not keep up");
         }

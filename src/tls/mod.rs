@@ -4,6 +4,7 @@ pub mod acceptor;
 pub mod issue;
 mod materials;
 pub mod reason;
+pub mod rehearsal;
 mod resolver;
 
 use openssl::pkey::{PKey, Private};
@@ -23,6 +24,34 @@ pub struct CertifiedKey {
     /// SHA-256 over chain and key, for pool keys and change detection.
     pub digest: [u8; 32],
 }
+
+impl CertifiedKey {
+    /// Whether it answers for this name, which may itself be a wildcard.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        let wildcard = |own: &str| match (own.strip_prefix("*."), name.split_once('.')) {
+            (Some(own), Some((label, rest))) => !label.is_empty() && own == rest,
+            _ => false,
+        };
+        self.names.iter().any(|own| own == name || wildcard(own))
+    }
+}
+
+impl PartialEq for CertifiedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for CertifiedKey {}
+
+impl PartialEq for TrustBundle {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.digest == other.digest
+    }
+}
+
+impl Eq for TrustBundle {}
 
 /// The CAs that an upstream may be signed by, and no others.
 #[derive(Debug)]

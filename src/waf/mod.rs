@@ -13,6 +13,7 @@ mod compile;
 mod macros;
 mod persistent;
 mod prefilter;
+mod reads;
 pub mod reference;
 mod rule;
 mod ruleset;
@@ -22,6 +23,7 @@ pub mod variables;
 
 pub use audit::Record;
 pub use persistent::Store;
+pub use reads::Reads;
 pub use rule::AuditEngine;
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
 pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};

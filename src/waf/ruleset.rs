@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Location};
-use crate::seclang::{self, DiskFiles, Input};
+use crate::seclang::{self, Files, Input};
 
 use super::compile::{self, Names, Report, Touched};
 use super::persistent::Store;
 use super::prefilter::Filter;
+use super::reads::{Noted, Reads};
 use super::rule::{Chains, Processor, Rule};
 use super::settings::Settings;
 use super::variables::{Slice, Text};
@@ -91,6 +92,12 @@ impl RuleSet {
     #[must_use]
     pub fn builder() -> RuleSetBuilder {
         RuleSetBuilder::default()
+    }
+
+    /// The persistent collections, for the rule set that follows this one.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
     }
 
     /// What the files say, or what the builder was told to use instead.
@@ -317,12 +324,23 @@ impl RuleSetBuilder {
     /// # Errors
     /// Every problem of every file at once.
     pub fn build(self) -> Result<Arc<RuleSet>, Problems> {
-        let loaded = seclang::load(self.inputs, &DiskFiles);
+        self.build_noted().0
+    }
+
+    /// Like [`RuleSetBuilder::build`], with a note of what was read, whether or not it was of use.
+    pub fn build_noted(self) -> (Result<Arc<RuleSet>, Problems>, Reads) {
+        let files = Noted::default();
+        let built = self.build_from(&files);
+        (built, files.into_reads())
+    }
+
+    fn build_from(self, files: &Noted) -> Result<Arc<RuleSet>, Problems> {
+        let loaded = seclang::load(self.inputs, files);
         let mut report = Report {
             sources: &loaded.sources,
             diagnostics: loaded.diagnostics,
         };
-        let read = |path: &Path| std::fs::read(path);
+        let read = |path: &Path| files.read(path);
         let mut compiled = compile::compile(loaded.directives, &self.variables, &read, &mut report);
         if let (Some(mode), Some((said, span))) = (self.engine, compiled.engine_said)
             && mode != said

@@ -19,7 +19,7 @@ pub struct Front {
     pub address: SocketAddr,
     pub bound: Bound,
     pub metrics: Arc<Metrics>,
-    folder: PathBuf,
+    pub folder: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -75,7 +75,7 @@ impl Setup {
         }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let or = |text: &str, default: &'static str| match text {
             "" => default.to_owned(),
             text => text.to_owned(),

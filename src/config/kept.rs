@@ -1,0 +1,62 @@
+//! The last good version of what can fail alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::model::{Config, Listener, Policy};
+use super::policies::Built;
+use crate::diagnostic::Diagnostic;
+use crate::tls::{CertifiedKey, TrustBundle};
+
+/// Chains and keys by their files.
+pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;
+
+/// Something that was not taken, so its last good version goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// `listener public`, `policy default`, `trust onprem`, or `configuration`: all of it.
+    pub unit: String,
+    /// As `check` gives them.
+    pub reasons: Vec<Diagnostic>,
+}
+
+/// From the configuration that runs now; empty where none does.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    certificates: Certificates,
+    listeners: Vec<Arc<Listener>>,
+    trust: BTreeMap<String, Arc<TrustBundle>>,
+    policies: BTreeMap<String, Arc<Policy>>,
+    pub built: Vec<Arc<Built>>,
+}
+
+impl Kept {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            certificates: config.certificates.clone(),
+            listeners: config.listeners.clone(),
+            trust: config.trust.clone(),
+            policies: config.policies.clone(),
+            built: config.rule_sets.clone(),
+        }
+    }
+
+    pub fn certificate(&self, chain: &Path, key: &Path) -> Option<Arc<CertifiedKey>> {
+        self.certificates
+            .get(&(chain.to_owned(), key.to_owned()))
+            .cloned()
+    }
+
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.name == name)
+    }
+
+    pub fn trust(&self, name: &str) -> Option<Arc<TrustBundle>> {
+        self.trust.get(name).cloned()
+    }
+
+    pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
+        self.policies.get(name).cloned()
+    }
+}

@@ -1,0 +1,242 @@
+//! The bound sockets: they follow the configuration, and a removed one drains.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+use super::admission::Admission;
+use super::connection::Open;
+use super::server::{Bound, Front, ServeError};
+use super::{connection, redirect};
+use crate::config::{Config, Listener, ListenerKind};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// All open doors.
+pub struct Doors {
+    front: Arc<Front>,
+    open: Vec<OpenDoor>,
+    /// Connections in all and per address, by listener; it outlives a reload.
+    admissions: BTreeMap<String, Arc<Admission>>,
+    alive: mpsc::Sender<()>,
+}
+
+struct OpenDoor {
+    seat: Seat,
+    socket: Arc<TcpListener>,
+    close: watch::Sender<bool>,
+}
+
+/// A socket that is bound, and for which listener. It accepts only once it is part of [`Doors`].
+pub struct Seat {
+    listener: Arc<Listener>,
+    /// As it is written; the port may be 0.
+    written: SocketAddr,
+}
+
+/// What will be open, bound already.
+pub struct Plan(Vec<(Seat, Arc<TcpListener>)>);
+
+impl Doors {
+    /// Every connection holds a clone of `alive`.
+    pub fn new(front: Arc<Front>, alive: mpsc::Sender<()>) -> Self {
+        Self {
+            front,
+            open: Vec::new(),
+            admissions: BTreeMap::new(),
+            alive,
+        }
+    }
+
+    /// Binds what is not bound yet. A listener that cannot be bound stays where it is; why comes back.
+    pub fn plan(&self, config: &Config) -> (Plan, Vec<(String, ServeError)>) {
+        let mut seats: Vec<(Seat, Arc<TcpListener>)> = Vec::new();
+        let mut failed = Vec::new();
+        for listener in &config.listeners {
+            match self.sockets(listener, &seats) {
+                Ok(sockets) => seats.extend(sockets),
+                Err(error) => {
+                    seats.extend(self.as_before(listener));
+                    failed.push((listener.name.clone(), error));
+                }
+            }
+        }
+        (Plan(seats), failed)
+    }
+
+    fn sockets(
+        &self,
+        listener: &Arc<Listener>,
+        taken: &[(Seat, Arc<TcpListener>)],
+    ) -> Result<Vec<(Seat, Arc<TcpListener>)>, ServeError> {
+        let mut sockets: Vec<(Seat, Arc<TcpListener>)> = Vec::new();
+        for written in &listener.bind {
+            let free = |door: &&OpenDoor| {
+                let fits = door.seat.written == *written
+                    && (written.port() != 0 || door.seat.listener.name == listener.name);
+                let used =
+                    |(_, socket): &(Seat, Arc<TcpListener>)| Arc::ptr_eq(socket, &door.socket);
+                fits && !taken.iter().chain(&sockets).any(used)
+            };
+            let socket = match self.open.iter().find(free) {
+                Some(door) => Arc::clone(&door.socket),
+                None => Arc::new(bind(*written)?),
+            };
+            let seat = Seat {
+                listener: Arc::clone(listener),
+                written: *written,
+            };
+            sockets.push((seat, socket));
+        }
+        Ok(sockets)
+    }
+
+    fn as_before(&self, listener: &Arc<Listener>) -> Vec<(Seat, Arc<TcpListener>)> {
+        let own = |door: &&OpenDoor| door.seat.listener.name == listener.name;
+        let seat = |door: &OpenDoor| {
+            let seat = Seat {
+                listener: Arc::clone(listener),
+                written: door.seat.written,
+            };
+            (seat, Arc::clone(&door.socket))
+        };
+        self.open.iter().filter(own).map(seat).collect()
+    }
+
+    /// Opens what is new and closes what is gone: its connections are told to end.
+    pub fn follow(&mut self, plan: Plan) -> Bound {
+        let before = std::mem::take(&mut self.open);
+        let mut bound = Bound::default();
+        let mut kept = Vec::new();
+        for (seat, socket) in plan.0 {
+            let real = socket.local_addr().unwrap_or(seat.written);
+            let addresses = bound.0.entry(seat.listener.name.clone()).or_default();
+            addresses.push(real);
+            let same = |door: &OpenDoor| {
+                Arc::ptr_eq(&door.socket, &socket) && door.seat.listener.name == seat.listener.name
+            };
+            match before.iter().position(same) {
+                Some(index) => {
+                    kept.push(index);
+                    let close = before[index].close.clone();
+                    self.open.push(OpenDoor {
+                        seat,
+                        socket,
+                        close,
+                    });
+                }
+                None => self.add(seat, socket),
+            }
+        }
+        for (index, door) in before.into_iter().enumerate() {
+            if !kept.contains(&index) {
+                // No receiver is left only where nothing is left to close.
+                let _ = door.close.send(true);
+            }
+        }
+        let named = |name: &String| {
+            self.open
+                .iter()
+                .any(|door| door.seat.listener.name == *name)
+        };
+        self.admissions.retain(|name, _| named(name));
+        bound
+    }
+
+    pub fn close(&mut self) {
+        for door in self.open.drain(..) {
+            let _ = door.close.send(true);
+        }
+    }
+
+    fn add(&mut self, seat: Seat, socket: Arc<TcpListener>) {
+        let (close, closing) = watch::channel(false);
+        let admission = self.admissions.entry(seat.listener.name.clone());
+        let door = Door {
+            front: Arc::clone(&self.front),
+            listener: Arc::clone(&seat.listener),
+            admission: Arc::clone(admission.or_default()),
+            alive: self.alive.clone(),
+            closing,
+        };
+        tokio::spawn(door.accept(Arc::clone(&socket)));
+        self.open.push(OpenDoor {
+            seat,
+            socket,
+            close,
+        });
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bind = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|source| ServeError::Bind { address, source })
+}
+
+/// One bound socket.
+struct Door {
+    front: Arc<Front>,
+    listener: Arc<Listener>,
+    admission: Arc<Admission>,
+    alive: mpsc::Sender<()>,
+    closing: watch::Receiver<bool>,
+}
+
+impl Door {
+    async fn accept(self, socket: Arc<TcpListener>) {
+        let mut closing = self.closing.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                // An error says that the sender is gone, which is a shutdown too.
+                _ = closing.changed() => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((tcp, client)) => self.let_in(tcp, client),
+                Err(error) => {
+                    // Out of descriptors, or a connection that was gone before it was accepted.
+                    tracing::warn!(listener = self.listener.name, "cannot accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    fn let_in(&self, tcp: TcpStream, client: SocketAddr) {
+        let metrics = &self.front.metrics;
+        let live = self.front.live.pin();
+        let listener = live.listener(&self.listener.name).unwrap_or(&self.listener);
+        let Some(admitted) = self.admission.admit(client.ip(), &listener.limits) else {
+            metrics.connections_refused.count();
+            return;
+        };
+        let open = Open::new(metrics, admitted, self.alive.clone(), self.closing.clone());
+        let front = Arc::clone(&self.front);
+        let listener = Arc::clone(listener);
+        tokio::spawn(async move {
+            match listener.kind {
+                ListenerKind::Tls { .. } => {
+                    connection::serve_tls(front, listener, tcp, client, open).await;
+                }
+                ListenerKind::Redirect { .. } => {
+                    redirect::serve(front, listener, tcp, client, &open).await;
+                    drop(open);
+                }
+            }
+        });
+    }
+}

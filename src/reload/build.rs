@@ -1,0 +1,118 @@
+//! The next snapshot, built aside.
+
+use std::sync::Arc;
+
+use super::Refused;
+use super::watch::Watched;
+use crate::config::{self, Config};
+use crate::diagnostic::{Diagnostic, Location};
+use crate::live::Snapshot;
+
+/// How often a load is repeated because files changed under it.
+const TRIES: usize = 3;
+
+/// What came of building.
+pub struct Built {
+    /// None where nothing can be taken; `refused` says why.
+    pub snapshot: Option<Snapshot>,
+    pub refused: Vec<Refused>,
+    pub warnings: Vec<Diagnostic>,
+    pub watched: Watched,
+}
+
+/// Reads everything that `running` was read from anew. Blocks.
+#[must_use]
+pub fn build(running: &Snapshot, watched: &Watched) -> Built {
+    let mut inputs = watched.inputs.clone();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        // What was there before is what must be there after: else the watch would miss a change.
+        let contents = inputs.contents();
+        let (loaded, read) = config::load_next(&running.config.source, &running.config);
+        let same = read.contents() == contents;
+        inputs = read;
+        if same || tries == TRIES {
+            let watched = Watched { inputs, contents };
+            return finish(loaded, running, watched);
+        }
+    }
+}
+
+fn finish(
+    loaded: Result<config::Loaded, Vec<Diagnostic>>,
+    running: &Snapshot,
+    watched: Watched,
+) -> Built {
+    let mut loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(found) => {
+            let (reasons, warnings) = found.into_iter().partition(Diagnostic::is_error);
+            return Built {
+                snapshot: None,
+                refused: vec![whole(reasons)],
+                warnings,
+                watched,
+            };
+        }
+    };
+    let mut refused = loaded.refused;
+    let source = loaded.config.source.clone();
+    let told = |why: &str| Diagnostic::error(Location::file(&source), why);
+    if let Some(reason) = keep_fixed(&running.config, &mut loaded.config) {
+        refused.push(Refused {
+            unit: "restart".to_owned(),
+            reasons: vec![told(reason)],
+        });
+    }
+    match Snapshot::next(loaded.config, running) {
+        Ok((snapshot, errors)) => {
+            refused.extend(errors.iter().map(|error| Refused {
+                unit: error.what.clone(),
+                reasons: vec![told(&error.why)],
+            }));
+            Built {
+                snapshot: Some(snapshot),
+                refused,
+                warnings: loaded.warnings,
+                watched,
+            }
+        }
+        Err(error) => Built {
+            snapshot: None,
+            refused: vec![whole(vec![told(&error.to_string())])],
+            warnings: loaded.warnings,
+            watched,
+        },
+    }
+}
+
+/// All of the configuration stays as it is.
+pub fn whole(reasons: Vec<Diagnostic>) -> Refused {
+    Refused {
+        unit: "configuration".to_owned(),
+        reasons,
+    }
+}
+
+/// What only a restart can change stays as it is.
+fn keep_fixed(running: &Config, next: &mut Config) -> Option<&'static str> {
+    let same_admin = running.admin == next.admin;
+    let same_log = running.log.access == next.log.access && running.log.audit == next.log.audit;
+    next.admin.clone_from(&running.admin);
+    next.log.clone_from(&running.log);
+    match (same_admin, same_log) {
+        (false, _) => Some("another \"admin\" address or token needs a restart"),
+        (_, false) => Some("other log files need a restart"),
+        _ => None,
+    }
+}
+
+/// What the process was started with.
+#[must_use]
+pub fn started(config: &Config) -> Arc<Watched> {
+    Arc::new(Watched {
+        inputs: config.inputs.clone(),
+        contents: config.inputs.contents(),
+    })
+}

@@ -1,0 +1,41 @@
+//! What systemd is told (`Type=notify-reload`, sd_notify(3)). Without `NOTIFY_SOCKET` nothing is.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// Serving.
+pub fn ready() {
+    tell("READY=1");
+}
+
+/// A reload began; [`ready`] ends it.
+pub fn reloading() {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+}
+
+/// Draining.
+pub fn stopping() {
+    tell("STOPPING=1");
+}
+
+fn tell(state: &str) {
+    let Some(to) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    if let Err(error) = send(to.as_encoded_bytes(), state) {
+        tracing::warn!("systemd is not told {state:?}: {error}");
+    }
+}
+
+fn send(to: &[u8], state: &str) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let address = match to.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Signals and systemd, through the binary.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::client::{self, read_answer};
+use crate::front::{RULES, Setup};
+use crate::pki::{self, CORP, ServerTls, leaf};
+use crate::upstream::{Behaviour, Upstream};
+use crate::world::{NAMES, replace, serial_of, until};
+
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([name, &self.0.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_reload_and_drain() {
+    let folder = std::env::temp_dir().join(format!("drawbridge-binary-{}", std::process::id()));
+    pki::write(&folder);
+    std::fs::write(folder.join("rules.conf"), RULES).unwrap();
+    let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
+    let upstream = Upstream::start(tls, Behaviour::Events(40)).await;
+    let setup = Setup {
+        route: "paths = [\"/orders/\"]\nmethods = [\"GET\"]\nstream = \"sse\"".to_owned(),
+        ..Setup::to(&upstream)
+    };
+    std::fs::write(folder.join("drawbridge.toml"), setup.text()).unwrap();
+    let systemd = UnixDatagram::bind(folder.join("notify")).unwrap();
+    systemd
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let told = || {
+        let mut buffer = [0; 512];
+        let length = systemd.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut process = Process(
+        Command::new(env!("CARGO_BIN_EXE_drawbridge"))
+            .args(["run", "--config"])
+            .arg(folder.join("drawbridge.toml"))
+            .env("NOTIFY_SOCKET", folder.join("notify"))
+            .env("RUST_LOG", "info")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let address = listening(&mut process);
+    assert_eq!(told(), "READY=1");
+
+    let mut kept = client::connect(address, Some("api.test"), b"")
+        .await
+        .unwrap();
+    let first = serial_of(&kept);
+    let issued = pki::PUBLIC
+        .leaf(NAMES, &drawbridge::tls::issue::LeafOptions::default())
+        .unwrap();
+    replace(&folder.join("front.key"), &issued.key_pem);
+    replace(&folder.join("front.pem"), &issued.chain_pem);
+    process.signal("-HUP");
+    let reloading = told();
+    let clock = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(
+        clock.is_some_and(|n| n.parse::<u64>().is_ok_and(|n| n > 0)),
+        "{reloading}"
+    );
+    assert_eq!(told(), "READY=1");
+    until("the new certificate is shown", async || {
+        let stream = client::connect(address, Some("api.test"), b"").await;
+        serial_of(&stream.unwrap()) != first
+    })
+    .await;
+
+    std::fs::rename(folder.join("access.log"), folder.join("access.log.1")).unwrap();
+    process.signal("-USR1");
+    until("the access log is there again", async || {
+        folder.join("access.log").exists()
+    })
+    .await;
+
+    // A stream is in flight and another connection idles.
+    let mut stream = client::connect(address, Some("api.test"), b"")
+        .await
+        .unwrap();
+    let request = b"GET /orders/1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut received = vec![0; 1];
+    stream.read_exact(&mut received).await.unwrap();
+    process.signal("-TERM");
+    while told() != "STOPPING=1" {}
+    kept.write_all(b"GET /else HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        .await
+        .unwrap();
+    let last = read_answer(&mut kept, &mut Vec::new(), false)
+        .await
+        .unwrap();
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (404, Some("close"))
+    );
+    let _ = stream.read_to_end(&mut received).await;
+    let text = String::from_utf8_lossy(&received);
+    assert!(text.contains("39"), "the last event came: {text}");
+    let status = tokio::task::spawn_blocking(move || process.0.wait().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+fn listening(process: &mut Process) -> SocketAddr {
+    let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    let found = loop {
+        let Some(Ok(line)) = lines.next() else {
+            panic!("it does not listen: {said}");
+        };
+        if let Some((_, address)) = line.split_once("listener public on ") {
+            break address.trim().parse().unwrap();
+        }
+        said += &line;
+    };
+    // Read to the end, so that the pipe never fills.
+    std::thread::spawn(move || lines.for_each(drop));
+    found
+}

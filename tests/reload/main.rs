@@ -1,0 +1,20 @@
+//! What changes on disk goes live, what is wrong does not, and nobody who is connected notices.
+#![cfg(feature = "front")]
+
+#[allow(dead_code)] // shared with the proxy's tests
+#[path = "../proxy/client.rs"]
+mod client;
+#[allow(dead_code)]
+#[path = "../proxy/front.rs"]
+mod front;
+#[allow(dead_code)]
+#[path = "../proxy/pki.rs"]
+mod pki;
+#[allow(dead_code)]
+#[path = "../proxy/upstream.rs"]
+mod upstream;
+
+mod binary;
+mod files;
+mod load;
+mod world;
