@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod baseline;
+mod exposures;
 mod files;
 mod glob;
 mod inputs;
