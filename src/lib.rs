@@ -8,6 +8,7 @@
 //! - [`reload`] what changed on disk, and taking it live
 //! - [`live`] the [`live::Snapshot`] a request is pinned to
 //! - [`upstream`] pools of servers and the peer that is dialled
+//! - [`exposure`] the switches of what is reachable, and what a change makes reachable
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`route`] host + path + method -> route; pure
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
@@ -32,6 +33,8 @@ pub mod admin;
 pub mod cli;
 #[cfg(feature = "front")]
 pub mod config;
+#[cfg(feature = "front")]
+pub mod exposure;
 #[cfg(feature = "front")]
 pub mod live;
 #[cfg(feature = "front")]

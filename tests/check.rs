@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 use drawbridge::tls::issue::{Authority, LeafOptions};
 
-const GOOD: &str = r#"[listeners.public]
+const GOOD: &str = r#"state_dir = "state"
+[listeners.public]
 bind = ["127.0.0.1:8443"]
 certificates = [{ chain = "api.pem", key = "api.key" }]
 [trust.onprem]
@@ -25,6 +26,10 @@ paths = ["/orders/"]
 listeners = ["public"]
 upstream = "orders"
 policy = "default"
+[exposures.public]
+routes = ["orders"]
+listeners = ["public"]
+owner = "orders team"
 "#;
 
 #[test]
@@ -42,13 +47,13 @@ fn exit_codes_and_streams() {
             &["--config", "warned.toml"],
             0,
             "warned.toml: ok, 1 warning\n",
-            "warned.toml:10:8: warning: policy \"default\" is off: nothing is inspected\n10 | mode = \"off\"\n   |        ^^^^^\n",
+            "warned.toml:11:8: warning: policy \"default\" is off: nothing is inspected\n11 | mode = \"off\"\n   |        ^^^^^\n",
         ),
         (
             &["--config", "bad.toml"],
             1,
             "bad.toml: 1 error\n",
-            "bad.toml:17:12: error: there is no upstream \"order\"\n17 | upstream = \"order\"\n   |            ^^^^^^^\n  help: did you mean \"orders\"?\n",
+            "bad.toml:18:12: error: there is no upstream \"order\"\n18 | upstream = \"order\"\n   |            ^^^^^^^\n  help: did you mean \"orders\"?\n",
         ),
         (
             &["--config", "none.toml"],
@@ -89,7 +94,7 @@ fn machines_read_json() {
     assert_eq!(problem["file"], "bad.toml");
     assert_eq!(
         (&problem["line"], &problem["column"]),
-        (&10.into(), &1.into())
+        (&11.into(), &1.into())
     );
     assert_eq!(
         problem["message"],

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use drawbridge::config::{
-    self, ListenerKind, Loaded, LogSink, OnUninspected, PolicyMode, SniPolicy, Stream,
+    self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
 };
 use drawbridge::diagnostic::{Diagnostic, Severity};
 use drawbridge::route::Lookup;
@@ -48,6 +48,94 @@ listeners = ["public"]
 upstream = "orders"
 policy = "default"
 "#;
+
+/// Its one exposure.
+const EXPOSURE: &str = r#"[exposures.public]
+routes = ["orders"]
+listeners = ['public']
+owner = "orders team"
+"#;
+
+#[test]
+fn exposures_name_what_exists_and_each_pair_once() {
+    let folder = Folder::new();
+    let sample = format!("state_dir = \"state\"{SAMPLE}{EXPOSURE}");
+    let Loaded { config, .. } = folder.load(&sample).unwrap();
+    let exposure = config.exposures.of("orders", "public").unwrap();
+    assert_eq!(
+        (&*exposure.name, &*exposure.owner),
+        ("public", "orders team")
+    );
+    assert_eq!(exposure.off, OffAnswer::Unavailable);
+    assert!(config.state_dir.unwrap().ends_with("state"));
+
+    let line = |text: &str| {
+        let before = sample.split(text).next().unwrap();
+        before.matches('\n').count() + 1
+    };
+    let table = line("[exposures.public]");
+    for (old, new, expected) in [
+        (
+            "routes = [\"orders\"]",
+            "routes = [\"order\"]",
+            format!("error {}:11: there is no route \"order\"", table + 1),
+        ),
+        (
+            "listeners = ['public']\nowner",
+            "listeners = [\"publik\"]\nowner",
+            format!("error {}:14: there is no listener \"publik\"", table + 2),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \" \"",
+            format!("error {}:9: \"owner\" must not be empty", table + 3),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \"a\"\noff = \"500\"",
+            format!(
+                "error {}:7: \"off\" must be \"503\" or \"404\" or \"close\"",
+                table + 4
+            ),
+        ),
+        (
+            "listeners = ['public']\nowner",
+            "listeners = ['public', \"plain\"]\nowner",
+            format!(
+                "warning {}:24: listener \"plain\" only redirects: there is nothing to switch",
+                table + 2
+            ),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \"a\"\n[exposures.again]\nroutes = [\"orders\"]\nlisteners = ['public']\nowner = \"b\"",
+            format!(
+                "error {}:12: exposure \"again\" claims route \"orders\" on listener \"public\", which exposure \"public\" at drawbridge.toml:{table}:12 claims",
+                table + 4
+            ),
+        ),
+        (
+            EXPOSURE,
+            "",
+            format!(
+                "warning {}:8: route \"orders\" on listener \"public\" has no owner: no exposure names it",
+                line("name = \"orders\"")
+            ),
+        ),
+        (
+            "state_dir = \"state\"",
+            "",
+            format!(
+                "warning {table}:12: there is no \"state_dir\": an exposure that is switched off is on again after a restart"
+            ),
+        ),
+    ] {
+        let text = sample.replace(old, new);
+        assert_ne!(text, sample, "{old}");
+        let told = folder.told_with_owners(&text);
+        assert_eq!(told.first(), Some(&expected), "{new}: {told:?}");
+    }
+}
 
 #[test]
 fn the_sample_loads_as_it_stands() {
@@ -413,8 +501,8 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
         ),
         (
             "[log]",
-            "[admin]\n[log]",
-            &["error 10:2: unknown key \"admin\" in the configuration"],
+            "[telemetry]\n[log]",
+            &["error 10:2: unknown key \"telemetry\" in the configuration"],
         ),
         (
             "[log]",
@@ -709,14 +797,37 @@ impl Folder {
         fs::write(path, content).unwrap();
     }
 
+    /// Without what is said of routes that nobody owns: a test of its own has that.
     fn load(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+        let owned = |d: &Diagnostic| !d.message.contains("has no owner");
+        match self.load_with_owners(text) {
+            Ok(mut loaded) => {
+                loaded.warnings.retain(owned);
+                Ok(loaded)
+            }
+            Err(mut found) => {
+                found.retain(owned);
+                Err(found)
+            }
+        }
+    }
+
+    fn load_with_owners(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         self.write("drawbridge.toml", text);
         config::load(&self.path("drawbridge.toml"))
     }
 
     /// `error line:column: message` of everything told, without the folder's path.
     fn told(&self, text: &str) -> Vec<String> {
-        let diagnostics = match self.load(text) {
+        self.show(self.load(text))
+    }
+
+    fn told_with_owners(&self, text: &str) -> Vec<String> {
+        self.show(self.load_with_owners(text))
+    }
+
+    fn show(&self, loaded: Result<Loaded, Vec<Diagnostic>>) -> Vec<String> {
+        let diagnostics = match loaded {
             Ok(loaded) => loaded.warnings,
             Err(diagnostics) => diagnostics,
         };

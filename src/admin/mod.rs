@@ -6,11 +6,13 @@
 
 pub mod client;
 mod exposition;
+mod exposures;
 mod router;
 mod server;
 mod views;
 
 pub use exposition::{Exposition, Kind};
+pub use exposures::exposure_routes;
 pub use router::{Method, Request, Response, Router};
 pub use server::{AdminSocket, listen};
 pub use views::{Health, core_routes};

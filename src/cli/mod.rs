@@ -11,7 +11,9 @@ use clap_complete::Shell;
 pub mod certs;
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod doctor;
+pub mod expose;
 pub mod front;
 mod offline;
 pub mod rules;
@@ -24,6 +26,8 @@ Examples:
   drawbridge run --config drawbridge.toml            serve
   drawbridge doctor upstream orders                  why is it not taken, and what mends it
   drawbridge certs list                              every certificate that matters, and how long it lasts
+  drawbridge expose off public --config drawbridge.toml   take it off, without a reload
+  drawbridge diff old.toml drawbridge.toml           what becomes reachable
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
 
 Exit codes:
@@ -45,6 +49,10 @@ enum Verb {
     Run(run::Args),
     /// Report every problem of a configuration, its rules and its certificates.
     Check(check::Args),
+    /// Say what becomes reachable from one configuration to another.
+    Diff(diff::Args),
+    /// Show what is exposed, and switch it off and on.
+    Expose(expose::Args),
     /// Try it: a front door and two on-premises gateways on this machine.
     Demo(demo::Args),
     /// Find out why an upstream is not taken, and what mends it.
@@ -71,6 +79,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Diff(args) => diff::run(&args),
+        Verb::Expose(args) => expose::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),

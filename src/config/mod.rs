@@ -6,6 +6,7 @@
 mod admin;
 mod balancing;
 pub mod baseline;
+mod exposures;
 mod files;
 mod glob;
 mod inputs;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Built, Certificates, Inputs};
-use crate::route::{Claim, RouteTable};
+use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use crate::waf::RuleSet;
 
@@ -30,6 +30,10 @@ pub struct Config {
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
+    /// Their routes and listeners exist here.
+    pub exposures: Exposures<Exposure>,
+    /// Where switches are kept over a restart, and their audit; None where nothing is kept.
+    pub state_dir: Option<PathBuf>,
     pub log: Log,
     /// Where the loopback API answers; nowhere if None.
     pub admin: Option<Admin>,
@@ -305,6 +309,27 @@ pub struct Route {
     pub client_certificate: bool,
     /// `encoded_slashes = "pass"`: `%2f` in a path is let through as it is.
     pub pass_encoded_slashes: bool,
+}
+
+/// Routes on listeners that one team answers for and that one switch takes off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure {
+    pub name: String,
+    pub owner: String,
+    /// What it claims: routes that are served on these listeners.
+    pub pairs: Pairs,
+    pub off: OffAnswer,
+}
+
+/// What a client gets from an exposure that is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffAnswer {
+    /// 503, with Retry-After where its end is known.
+    Unavailable,
+    /// 404, as for what does not exist.
+    NotFound,
+    /// The connection is closed without an answer.
+    Close,
 }
 
 /// What kind of stream a route says it carries: its head is inspected, the rest is passed on as it comes.

@@ -15,10 +15,11 @@ const COMMON_METHODS: [&str; 8] = [
 ];
 
 /// One route as far as it could be read.
-struct Draft<'s> {
-    name: &'s str,
-    at: At<'s>,
-    claim: Option<Claim>,
+#[derive(Debug)]
+pub(super) struct Draft<'s> {
+    pub name: &'s str,
+    pub at: At<'s>,
+    pub claim: Option<Claim>,
     route: Option<Arc<Route>>,
 }
 
@@ -30,13 +31,13 @@ struct ListenerName<'s> {
     listener: Option<Arc<Listener>>,
 }
 
-/// None where a route is faulty or claims what another claims.
+/// The routes as far as they could be read. No table where one is faulty or claims what another claims.
 pub(super) fn read<'s>(
     document: &Document<'s, '_>,
     listeners: &mut Listeners<'s>,
     upstreams: &mut Names<'s, Upstream>,
     policies: &mut Names<'s, Policy>,
-) -> Option<RouteTable<Arc<Route>>> {
+) -> (Vec<Draft<'s>>, Option<RouteTable<Arc<Route>>>) {
     let report = document.report;
     let mut drafts: Vec<Draft<'s>> = Vec::new();
     let mut known: HashMap<&str, At<'s>> = HashMap::new();
@@ -70,13 +71,15 @@ pub(super) fn read<'s>(
             );
             report.error(second.at, message);
         }
-        return None;
+        return (drafts, None);
     }
-    let routes = drafts.into_iter().map(|draft| {
-        let route = draft.route?;
+    let routes = drafts.iter().map(|draft| {
+        let route = draft.route.clone()?;
         Some((route.claim.clone(), route))
     });
-    RouteTable::new(routes.collect::<Option<_>>()?).ok()
+    let routes: Option<Vec<_>> = routes.collect();
+    let table = routes.and_then(|routes| RouteTable::new(routes).ok());
+    (drafts, table)
 }
 
 fn read_route<'s>(

@@ -10,7 +10,7 @@ use super::inputs::Inputs;
 use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
-use super::{admin, listeners, policies, routes, upstreams};
+use super::{admin, exposures, listeners, policies, routes, upstreams};
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +38,10 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let mut upstreams = upstreams::read_upstreams(document, &mut trust);
     let (mut policies, rule_sets) = policies::read(document);
     let mut listeners = listeners::read(document, &mut trust);
-    let routes = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
+    let (drafts, routes) = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
+    let state_dir = document.item("state_dir");
+    let state_dir = state_dir.and_then(|item| exposures::read_state_dir(&item));
+    let exposures = exposures::read(document, &drafts, &mut listeners.names, state_dir.is_some());
     let admin = admin::read(document);
     let log = read_log(document);
     let body_memory = read_limits(document);
@@ -62,6 +65,8 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
         trust: trust.into_values()?,
         policies: policies.into_values()?,
         routes: routes?,
+        exposures: exposures?,
+        state_dir,
         log,
         admin: match admin {
             Some(admin) => Some(admin?),

@@ -376,9 +376,7 @@ impl HttpServerApp for Http2 {
     ) -> Option<ReusedHttpStream> {
         self.begun.store(true, Ordering::Relaxed);
         let ended = session.is_body_done();
-        let Some(_working) = self.turn(&mut session).await else {
-            return None;
-        };
+        let _working = self.turn(&mut session).await?;
         let limits = head_limits(&self.connection.listener.limits);
         match Received::from_h2(session.req_header(), ended, &limits) {
             Ok(received) => {

@@ -22,9 +22,11 @@ use super::received::Received;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 use super::replay::{Facts, Home, Parts, Replay};
 use super::server::Front;
-use crate::config::{Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy};
+use crate::config::{
+    Exposure, Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy, Stream,
+};
 use crate::live::Snapshot;
-use crate::route::{Lookup, normalize_host, path};
+use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
 use crate::waf::Transaction;
@@ -114,6 +116,7 @@ impl Exchange {
         self.check_client()?;
         let (route, found) = self.find_route()?;
         self.route = Some(Arc::clone(&route));
+        self.check_exposure(&route)?;
         found?;
         if route.client_certificate && self.client().is_none() {
             return Err(Refusal::page(403, "client_certificate")
@@ -130,7 +133,11 @@ impl Exchange {
             inspector.request_body(&self.body)?;
         }
         self.check_path(&route)?;
-        self.passage(&route).await
+        let passage = self.passage(&route).await?;
+        // A body and the wait for a place take their time, and what was switched off meanwhile
+        // reaches nothing.
+        self.check_exposure(&route)?;
+        Ok(passage)
     }
 
     /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
@@ -198,10 +205,27 @@ impl Exchange {
                     .with(RefusalKind::MethodNotAllowed(allow));
                 Ok((Arc::clone(nearest), Err(refusal)))
             }
-            Lookup::NotFound => Err(match path::check(self.received.path(), true) {
-                Ok(()) => Refusal::page(404, "no_route"),
-                Err(fault) => Refusal::page(400, fault.code).because(fault.reason),
-            }),
+            Lookup::NotFound => Err(Refusal::no_route(self.received.path())),
+        }
+    }
+
+    fn exposure(&self, route: &Route) -> Option<&Exposure> {
+        let exposures = &self.snapshot.config.exposures;
+        exposures.of(&route.name, &self.connection.listener.name)
+    }
+
+    /// What is switched off is refused whatever its method.
+    fn check_exposure(&self, route: &Route) -> Result<(), Refusal> {
+        let Some(exposure) = self.exposure(route) else {
+            return Ok(());
+        };
+        match self.front.exposures.off(&exposure.name) {
+            None => Ok(()),
+            Some(setting) => Err(Refusal::switched_off(
+                exposure,
+                &setting,
+                self.received.path(),
+            )),
         }
     }
 
@@ -366,19 +390,31 @@ impl Exchange {
         );
         let begun = Instant::now();
         let replayed = ServerSession::new_custom(Box::new(replay));
-        // What pingora returns is the replay's connection, which it has none of.
-        let _ = PASSAGE
-            .scope(
-                Arc::clone(&passage),
-                self.front
-                    .proxy
-                    .process_new_http(replayed, &self.connection.open.closing),
-            )
-            .await;
+        let proxied = PASSAGE.scope(
+            Arc::clone(&passage),
+            self.front
+                .proxy
+                .process_new_http(replayed, &self.connection.open.closing),
+        );
+        tokio::select! {
+            // What pingora returns is the replay's connection, which it has none of.
+            _ = proxied => {}
+            // Dropped, the replay gives back a session that has not finished: it is closed.
+            () = self.stream_switched_off(passage.stream) => {}
+        }
         let upstream_time = begun.elapsed();
         passage.leave();
         let parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.come_back(parts, passage, upstream_time, waf_before)
+    }
+
+    /// Never ready for what is no stream: a request in flight is answered.
+    async fn stream_switched_off(&self, stream: Option<Stream>) {
+        let route = self.route.as_deref().filter(|_| stream.is_some());
+        match route.and_then(|route| self.exposure(route)) {
+            Some(exposure) => self.front.exposures.goes_off(&exposure.name).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn come_back(

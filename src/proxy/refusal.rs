@@ -1,12 +1,20 @@
 //! What a client gets instead of an answer: short, neutral, with the request id.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
+use crate::config::{Exposure, OffAnswer};
+use crate::exposure::Setting;
+use crate::route::path;
 use crate::waf::{Interruption, InterruptionKind};
+
+/// The code of a request that was refused because its exposure is off.
+const EXPOSURE_OFF: &str = "exposure_off";
 
 /// Why a request is not answered by its upstream, and what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +70,52 @@ impl Refusal {
         self.kind = kind;
         self
     }
+}
+
+impl Refusal {
+    /// What no route names. A path that no route could have is 400: what it is does not depend on
+    /// what exists.
+    #[must_use]
+    pub fn no_route(path: &[u8]) -> Self {
+        match path::check(path, true) {
+            Ok(()) => Self::page(404, "no_route"),
+            Err(fault) => Self::page(400, fault.code).because(fault.reason),
+        }
+    }
+
+    /// What an exposure that is off answers.
+    #[must_use]
+    pub fn switched_off(exposure: &Exposure, setting: &Setting, path: &[u8]) -> Self {
+        let refusal = match exposure.off {
+            OffAnswer::Unavailable => {
+                let page = Self::page(503, EXPOSURE_OFF);
+                match setting.until.map(seconds_until) {
+                    Some(seconds) => page.with(RefusalKind::RetryAfter(seconds)),
+                    None => page,
+                }
+            }
+            OffAnswer::NotFound => Self {
+                code: EXPOSURE_OFF,
+                ..Self::no_route(path)
+            },
+            OffAnswer::Close => Self::page(503, EXPOSURE_OFF).with(RefusalKind::Drop),
+        };
+        let by = format!(
+            "exposure {} was switched off by {}",
+            exposure.name, setting.by
+        );
+        refusal.because(match &setting.reason {
+            Some(reason) => format!("{by}: {reason}"),
+            None => by,
+        })
+    }
+}
+
+/// Rounded up: who comes back then does not come too early.
+fn seconds_until(time: SystemTime) -> u32 {
+    let left = time.duration_since(SystemTime::now());
+    let seconds = left.map_or(0, |left| left.as_secs());
+    u32::try_from(seconds).unwrap_or(u32::MAX - 1) + 1
 }
 
 impl From<Interruption> for Refusal {

@@ -19,8 +19,9 @@ use super::doors::Doors;
 use super::expiry;
 use super::forward::Forward;
 use super::reloader::Reloader;
-use crate::admin::{Health, Router, core_routes, listen};
+use crate::admin::{Health, Router, core_routes, exposure_routes, listen};
 use crate::config::Config;
+use crate::exposure::{KeepError, Switchboard};
 use crate::live::{Live, Snapshot, SnapshotError};
 use crate::reload::{
     Outcome, Reloads, started as started_with, systemd, watch::run as watch_files,
@@ -40,6 +41,8 @@ pub struct Front {
     pub access: AccessLog,
     pub audit: AuditLog,
     pub budget: Arc<Budget>,
+    /// What is switched off; no snapshot changes it.
+    pub exposures: Arc<Switchboard>,
     pub bound: ArcSwap<Bound>,
 }
 
@@ -66,6 +69,8 @@ pub enum ServeError {
     AccessLog(io::Error),
     AuditLog(io::Error),
     Admin(io::Error),
+    /// What is off is not known, so nothing is opened.
+    Exposures(KeepError),
 }
 
 impl fmt::Display for ServeError {
@@ -73,6 +78,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Snapshot(error) => error.fmt(f),
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::Exposures(error) => write!(f, "exposures: {error}"),
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
             Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
             Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
@@ -84,6 +90,7 @@ impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Snapshot(error) => Some(error),
+            Self::Exposures(error) => Some(error),
             Self::Bind { source, .. }
             | Self::AccessLog(source)
             | Self::AuditLog(source)
@@ -116,6 +123,8 @@ pub async fn serve(
         AccessLog::open(&config.log.access, Arc::clone(&metrics)).map_err(ServeError::AccessLog)?;
     let audit =
         AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
+    let exposures = Switchboard::open(config.state_dir.as_deref());
+    let exposures = Arc::new(exposures.map_err(ServeError::Exposures)?);
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
     let started = Outcome {
         at: SystemTime::now(),
@@ -143,8 +152,14 @@ pub async fn serve(
         access,
         audit,
         budget: Arc::default(),
+        exposures,
         bound: ArcSwap::default(),
     });
+    exposure_routes(&mut router, &front.live, &front.exposures, {
+        let front = Arc::clone(&front);
+        move |listener| front.bound.load().address(listener)
+    });
+    let timer = tokio::spawn(Arc::clone(&front.exposures).keep_time());
 
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     let mut doors = Doors::new(Arc::clone(&front), alive);
@@ -177,7 +192,6 @@ pub async fn serve(
     systemd::ready();
 
     reloader.serve(asked, shutdown).await;
-    systemd::stopping();
     watcher.abort();
     expiry.abort();
     // Nobody listens only where there is no admin API.
@@ -188,10 +202,13 @@ pub async fn serve(
     drop(snapshot);
     reloader.doors.close();
     drop(reloader);
+    // Told once it is so: whoever hears it may rely on it.
+    systemd::stopping();
     // Every task holds a sender; when the last is gone, nothing comes any more.
     if timeout(patience, all_gone.recv()).await.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
     }
+    timer.abort();
     drop(admin);
     front.access.close();
     Ok(())

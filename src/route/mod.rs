@@ -1,13 +1,15 @@
-//! host + path + method -> route. Pure: it knows neither the configuration nor what a route leads to.
+//! host + path + method -> route, and route + listener -> exposure. Pure: it knows neither the configuration nor what a route leads to.
 //!
 //! A request selects the most specific route whatever the order of the file: an exact host before the
 //! longest wildcard before `*`, then an exact path before the longest prefix. What is more specific wins
 //! even if its methods do not fit: then the answer is 405, not a less specific route.
 
+mod exposure;
 mod host;
 pub mod path;
 mod table;
 
+pub use exposure::{Exposures, Overlap, Pairs};
 pub use host::normalize as normalize_host;
 pub use table::RouteTable;
 

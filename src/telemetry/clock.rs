@@ -17,6 +17,69 @@ pub fn rfc3339(time: SystemTime) -> String {
     )
 }
 
+/// The time that `2026-11-21T20:59:03Z` or `2026-11-21T21:59+01:00` names (RFC 3339; seconds may be
+/// left out). None for what is none, or lies before 1970.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    let (date, rest) = text.split_once(['T', 't', ' '])?;
+    let mut date = date.split('-');
+    let year = digits(date.next()?, 4)?;
+    let month = digits(date.next()?, 2).filter(|m| (1..=12).contains(m))?;
+    let day = digits(date.next()?, 2).filter(|d| (1..=31).contains(d))?;
+    let days = days_since_1970(year, month, day)?;
+    if date.next().is_some() || civil(days) != (year, month, day) {
+        return None;
+    }
+    let zone_at = rest.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = rest.split_at(zone_at);
+    let mut clock = clock.split(':');
+    let hour = digits(clock.next()?, 2).filter(|h| *h < 24)?;
+    let minute = digits(clock.next()?, 2).filter(|m| *m < 60)?;
+    let (second, fraction) = match clock.next() {
+        Some(second) => second.split_once('.').unwrap_or((second, "0")),
+        None => ("00", "0"),
+    };
+    let second = digits(second, 2).filter(|s| *s <= 60)?;
+    let is_fraction = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
+    if clock.next().is_some() || !is_fraction {
+        return None;
+    }
+    let milliseconds = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    let time = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(milliseconds);
+    let (sign, offset) = zone.split_at(1);
+    if matches!(sign, "Z" | "z") {
+        return offset.is_empty().then_some(time);
+    }
+    let (hours, minutes) = offset.split_once(':')?;
+    let hours = digits(hours, 2).filter(|h| *h < 24)?;
+    let minutes = digits(minutes, 2).filter(|m| *m < 60)?;
+    let offset = Duration::from_secs(hours * 3600 + minutes * 60);
+    match sign {
+        "+" => time.checked_sub(offset).filter(|t| *t >= UNIX_EPOCH),
+        _ => time.checked_add(offset),
+    }
+}
+
+fn digits(text: &str, count: usize) -> Option<u64> {
+    let all = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    all.then(|| text.parse().ok())?
+}
+
+/// The inverse of [`civil`].
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = if month <= 2 {
+        year.checked_sub(1)?
+    } else {
+        year
+    };
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
+}
+
 /// Days since 1970-01-01 as a Gregorian date: years of 400-year eras that begin in March.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -49,7 +112,41 @@ mod tests {
             (1_735_689_599, "2024-12-31T23:59:59.000Z"),
             (4_102_444_800, "2100-01-01T00:00:00.000Z"),
         ] {
-            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(rfc3339(time), expected);
+            assert_eq!(parse_rfc3339(expected), Some(time));
+        }
+    }
+
+    #[test]
+    fn times_as_people_write_them() {
+        for (text, expected) in [
+            ("2026-11-21T20:59:03.120Z", Some("2026-11-21T20:59:03.120Z")),
+            ("2026-11-21T20:59Z", Some("2026-11-21T20:59:00.000Z")),
+            ("2026-11-21 20:59:03z", Some("2026-11-21T20:59:03.000Z")),
+            (
+                "2026-01-01T00:30:00+01:00",
+                Some("2025-12-31T23:30:00.000Z"),
+            ),
+            (
+                "2026-01-01T00:30:00.5-02:30",
+                Some("2026-01-01T03:00:00.500Z"),
+            ),
+            ("2024-02-29T00:00:00Z", Some("2024-02-29T00:00:00.000Z")),
+            ("2026-02-29T00:00:00Z", None),
+            ("2026-11-21T20:59:03", None),
+            ("2026-11-21", None),
+            ("2026-13-01T00:00:00Z", None),
+            ("2026-11-21T24:00:00Z", None),
+            ("2026-11-21T20:59:03.Z", None),
+            ("2026-11-21T20:59:03Zx", None),
+            ("+026-11-21T20:59:03Z", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("", None),
+        ] {
+            let parsed = parse_rfc3339(text).map(rfc3339);
+            assert_eq!(parsed.as_deref(), expected, "{text}");
         }
     }
 }

@@ -10,6 +10,6 @@ pub use access::{
     AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, WafFacts, masked_text, text,
 };
 pub use audit::AuditLog;
-pub use clock::rfc3339;
+pub use clock::{parse_rfc3339, rfc3339};
 pub use metrics::{InFlight, Metrics, UpstreamMetrics};
 pub use sink::{AccessLog, Format};

@@ -1,6 +1,7 @@
 //! The TLS side of a listener: versions, ALPN, and the certificate by SNI.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
 use openssl::error::ErrorStack;
@@ -101,8 +102,8 @@ impl Faces {
         let mut faces = HashMap::new();
         for (_, group) in resolver.groups() {
             let digests = digests(group);
-            if !faces.contains_key(&digests) {
-                faces.insert(digests, face(group)?);
+            if let Entry::Vacant(place) = faces.entry(digests) {
+                place.insert(face(group)?);
             }
         }
         let first = certificates.first().map(|first| {

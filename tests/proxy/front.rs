@@ -44,6 +44,8 @@ pub struct Setup {
     pub upstream: String,
     /// Of the route.
     pub route: String,
+    /// The names of the route's listeners, in quotes; `public` alone where empty.
+    pub listeners: String,
     /// Further tables.
     pub more: String,
 }
@@ -114,12 +116,13 @@ rules = ["rules.conf"]
 name = "orders"
 hosts = ["api.test"]
 {route}
-listeners = ["public"]
+listeners = [{listeners}]
 upstream = "orders"
 policy = "default"
 {more}
 "#,
             top = self.top,
+            listeners = or(&self.listeners, "\"public\""),
             port = self.port,
             certificates = self.certificates,
             listener = self.listener,
@@ -177,6 +180,10 @@ impl Front {
             stop: Some(stop),
             served: Some(served),
         }
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
     }
 
     pub fn begin_stop(&mut self) {

@@ -127,6 +127,7 @@ fn configuration(at: &Addresses) -> String {
         r#"# Written by `drawbridge demo`, and anew at each of its starts. Paths are relative to this file.
 
 admin = "unix:admin.sock"
+state_dir = "state"
 
 [listeners.public]
 bind = ["{public}"]
@@ -172,6 +173,11 @@ methods = ["GET"]
 listeners = ["public"]
 upstream = "{billing_name}"
 policy = "default"
+
+[exposures.public]
+routes = ["orders", "billing-invoices"]
+listeners = ["public"]
+owner = "the demo"
 "#
     )
 }

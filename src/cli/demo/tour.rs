@@ -34,6 +34,7 @@ impl Tour {
         let text = [
             situation(folder, &at, certificates, replaced.as_deref()),
             requests(&public_ca, front, at.orders),
+            switches(folder),
         ]
         .concat();
         Self {
@@ -140,6 +141,17 @@ The gateway has this path, but no route exposes it: 404
 
 Past the front door, straight to the gateway, without the private CA: curl refuses the certificate (exit 60)
   curl -i --resolve {gateway_resolve} {gateway_url}/orders/1
+
+"
+    )
+}
+
+fn switches(folder: &Folder) -> String {
+    let config = quote(&folder.path("drawbridge.toml").display().to_string());
+    format!(
+        "The switch: all of it off (503) until somebody puts it on again, and seen to be off
+  drawbridge expose off public --config {config} --reason 'to see it' --prove
+  drawbridge expose on public --config {config}
 
 "
     )

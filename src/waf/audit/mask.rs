@@ -548,7 +548,8 @@ mod tests {
 
     #[test]
     fn cookies_keep_their_names() {
-        let shown = |header: &[u8], find: fn(&[u8], &mut dyn FnMut(Range<usize>))| {
+        type Find = fn(&[u8], &mut dyn FnMut(Range<usize>));
+        let shown = |header: &[u8], find: Find| {
             let mut ranges = Vec::new();
             find(header, &mut |r| {
                 ranges.push(String::from_utf8_lossy(&header[r]).into_owned())

@@ -1,0 +1,117 @@
+//! `drawbridge diff`: what a change of the configuration makes reachable.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::check::{Output, wants_colour};
+use super::front::{Front, Where};
+use crate::config::{self, AdminAddress};
+use crate::exposure::{Change, Surface, diff};
+
+/// Say what becomes reachable from one configuration to another
+///
+/// `+` becomes reachable, `-` stops being reachable, `~` is reached in another way. With --config or
+/// --admin the running front door is what NEW is compared with.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  drawbridge diff main.toml branch.toml
+  drawbridge diff --config /etc/drawbridge/drawbridge.toml drawbridge.toml
+
+Exit codes:
+  0  nothing becomes reachable that has no owner
+  1  something does
+  2  wrong usage, or a configuration cannot be loaded")]
+pub struct Args {
+    /// OLD.toml and NEW.toml; NEW.toml alone with --config or --admin
+    #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
+    pub files: Vec<PathBuf>,
+    /// The configuration that the running front door runs from; it says where its admin address is
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    pub config: Option<PathBuf>,
+    /// The running front door's admin address
+    #[arg(long, value_name = "ADDRESS", value_parser = AdminAddress::parse)]
+    pub admin: Option<AdminAddress>,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+}
+
+/// Wrong usage, or nothing that could be compared.
+const UNUSABLE: u8 = 2;
+
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let running = args.config.is_some() || args.admin.is_some();
+    let sides = match (&args.files[..], running) {
+        ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
+        ([new], true) => ask(args).and_then(|old| Ok((old, load(new)?))),
+        ([_], false) => {
+            Err("drawbridge: diff: name OLD and NEW, or NEW with --config\n".to_owned())
+        }
+        _ => Err("drawbridge: diff: with --config or --admin, name NEW alone\n".to_owned()),
+    };
+    let changes = sides.and_then(|(old, new)| {
+        diff(&old, &new).map_err(|why| format!("drawbridge: diff: {why}\n"))
+    });
+    match changes {
+        Ok(changes) => {
+            // A reader that hung up has seen what it wanted; the exit code still counts.
+            let _ = show(&changes, args.output);
+            match changes.iter().any(|change| change.unowned) {
+                true => ExitCode::FAILURE,
+                false => ExitCode::SUCCESS,
+            }
+        }
+        Err(problem) => {
+            eprint!("{problem}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Surface, String> {
+    match config::load(path) {
+        Ok(loaded) => Ok(Surface::of(&loaded.config)),
+        Err(found) => {
+            let errors = found.iter().filter(|d| d.is_error());
+            Err(errors.map(|d| d.render(wants_colour())).collect())
+        }
+    }
+}
+
+fn ask(args: &Args) -> Result<Surface, String> {
+    let front = Front {
+        at: Where {
+            config: args.config.clone(),
+            admin: args.admin.clone(),
+        },
+        admin_token_file: None,
+    };
+    let answer = front.call("GET", "/surface", &[]);
+    let surface = answer.and_then(|answer| {
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| format!("what answers is no front door of this version: {error}"))
+    });
+    surface.map_err(|why| format!("drawbridge: diff: {why}\n"))
+}
+
+fn show(changes: &[Change], output: Output) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match output {
+        Output::Human if changes.is_empty() => {
+            writeln!(out, "nothing changes in what is reachable")
+        }
+        Output::Human => changes
+            .iter()
+            .try_for_each(|change| writeln!(out, "{change}")),
+        Output::Json => {
+            let unowned = changes.iter().any(|change| change.unowned);
+            let report = json!({ "unowned": unowned, "changes": changes });
+            writeln!(out, "{report:#}")
+        }
+    }
+}

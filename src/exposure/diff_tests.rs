@@ -1,0 +1,160 @@
+use super::*;
+use crate::exposure::surface::SurfaceExposure;
+
+/// `HOST PATHS METHODS UPSTREAM POLICY [EXPOSURE]`, on the listener `public`; `any` for all methods.
+fn surface(routes: &[&str]) -> Surface {
+    let bind = vec!["192.0.2.1:443".to_owned()];
+    let routes = routes.iter().enumerate().map(|(index, text)| {
+        let words: Vec<&str> = text.split(' ').collect();
+        let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let exposure = words.get(5).map(|name| {
+            let (name, owner) = ((*name).to_owned(), "team".to_owned());
+            ("public".to_owned(), SurfaceExposure { name, owner })
+        });
+        SurfaceRoute {
+            name: format!("route-{index}"),
+            hosts: list(words[0]),
+            paths: list(words[1]),
+            methods: (words[2] != "any").then(|| list(words[2])),
+            listeners: vec!["public".to_owned()],
+            exposures: exposure.into_iter().collect(),
+            upstream: words[3].to_owned(),
+            servers: vec![format!("{}.corp.test:443", words[3])],
+            policy: words[4].to_owned(),
+            mode: "block".to_owned(),
+            stream: None,
+            pass_encoded_slashes: false,
+        }
+    });
+    Surface {
+        listeners: BTreeMap::from([("public".to_owned(), bind)]),
+        routes: routes.collect(),
+    }
+}
+
+#[test]
+fn what_changes_is_said_as_requests_see_it() {
+    let orders = "a.test /orders/ GET orders default public";
+    // What is in the old one, in the new one, what is told, and whether a pipeline stops.
+    for (old, new, told, stops) in [
+        (&[orders][..], &[orders][..], &[][..], false),
+        (
+            &[],
+            &[orders],
+            &[
+                "+ public: GET /orders/* -> orders, policy default, host a.test, exposure public, owner team",
+            ],
+            false,
+        ),
+        (
+            &[orders],
+            &[],
+            &["- public: GET /orders/* -> orders, policy default, host a.test"],
+            false,
+        ),
+        (
+            &[],
+            &["*.a.test /x any orders default"],
+            &["+ public: any method /x -> orders, policy default, host *.a.test, no owner"],
+            true,
+        ),
+        (
+            &[orders],
+            &["a.test /orders/ GET,PURGE billing strict public"],
+            &[
+                "~ public: GET /orders/*, host a.test: upstream orders -> billing, servers orders.corp.test:443 -> billing.corp.test:443, policy default -> strict",
+                "+ public: PURGE /orders/* -> billing, policy strict, host a.test, exposure public, owner team",
+            ],
+            false,
+        ),
+        (
+            &[orders],
+            &["a.test /orders/ any orders default public"],
+            &[
+                "+ public: any method but GET /orders/* -> orders, policy default, host a.test, exposure public, owner team",
+            ],
+            false,
+        ),
+        // Another policy below what was reachable already.
+        (
+            &[orders],
+            &[orders, "a.test /orders/admin/ GET orders loose public"],
+            &["~ public: GET /orders/admin/*, host a.test: policy default -> loose"],
+            false,
+        ),
+        // Other servers, and nobody's: something becomes reachable.
+        (
+            &[orders],
+            &[orders, "a.test /orders/admin/ GET admin default"],
+            &[
+                "~ public: GET /orders/admin/*, host a.test: upstream orders -> admin, servers orders.corp.test:443 -> admin.corp.test:443, exposure public -> none, owner team -> none",
+            ],
+            true,
+        ),
+        // A narrower route that goes leaves its place to the wider one.
+        (
+            &[
+                "a.test / any web default public",
+                "a.test /private/ HEAD web default public",
+            ],
+            &["a.test / any web default public"],
+            &[
+                "+ public: any method but HEAD /private/* -> web, policy default, host a.test, exposure public, owner team",
+            ],
+            false,
+        ),
+        // A host that goes uncovers what a wider host has.
+        (
+            &[
+                "*.test /orders/ GET orders default public",
+                "a.test / PUT web default public",
+            ],
+            &["*.test /orders/ GET orders default public"],
+            &[
+                "- public: PUT /* -> web, policy default, host a.test",
+                "+ public: GET /orders/* -> orders, policy default, host a.test, exposure public, owner team",
+            ],
+            false,
+        ),
+        // The owner alone.
+        (
+            &[orders],
+            &["a.test /orders/ GET orders default"],
+            &["~ public: GET /orders/*, host a.test: exposure public -> none, owner team -> none"],
+            false,
+        ),
+    ] {
+        let changes = diff(&surface(old), &surface(new)).unwrap();
+        let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        assert_eq!(words, told, "{old:?} {new:?}");
+        assert_eq!(changes.iter().any(|c| c.unowned), stops, "{old:?} {new:?}");
+    }
+}
+
+#[test]
+fn a_new_address_is_a_new_way_in() {
+    let old = surface(&["a.test /orders/ GET orders default"]);
+    let mut new = old.clone();
+    new.listeners
+        .insert("public".to_owned(), vec!["0.0.0.0:443".to_owned()]);
+    let changes = diff(&old, &new).unwrap();
+    let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "+ public: all of it on 0.0.0.0:443",
+            "- public: all of it on 192.0.2.1:443"
+        ]
+    );
+    assert!(changes[0].unowned);
+}
+
+#[test]
+fn a_surface_survives_the_wire() {
+    let surface = surface(&[
+        "a.test /orders/ GET,PUT orders default public",
+        "* /x any a b",
+    ]);
+    let text = serde_json::to_string(&surface).unwrap();
+    assert_eq!(serde_json::from_str::<Surface>(&text).unwrap(), surface);
+}

@@ -1,0 +1,354 @@
+//! The switches of a running front door.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::keeper::{KeepError, Keeper};
+
+/// The clock may be set; no switch is later than this because of it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// Who switched where a time was over.
+const TIMER: &str = "timer";
+
+/// What a switch was set to, by whom and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub on: bool,
+    pub since: SystemTime,
+    /// Then it is the opposite.
+    pub until: Option<SystemTime>,
+    pub by: String,
+    pub reason: Option<String>,
+}
+
+/// By exposure. What is not here is on.
+pub(super) type Settings = BTreeMap<String, Arc<Setting>>;
+
+/// Who switched what, kept over reloads and restarts. Asked by every request.
+#[derive(Debug)]
+pub struct Switchboard {
+    settings: ArcSwap<Settings>,
+    /// Told after every change.
+    changed: watch::Sender<()>,
+    /// Held while a change is made: they are written in the order in which they take effect.
+    keeper: Mutex<Keeper>,
+}
+
+impl Setting {
+    fn is_on(&self, now: SystemTime) -> bool {
+        self.on != self.is_over(now)
+    }
+
+    fn is_over(&self, now: SystemTime) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// What it is once its time is over.
+    fn reverted(&self) -> Self {
+        Self {
+            on: !self.on,
+            since: self.until.unwrap_or(self.since),
+            until: None,
+            by: TIMER.to_owned(),
+            reason: Some(format!("the time set by {} is over", self.by)),
+        }
+    }
+
+    /// On without an end is what every exposure is that nobody switched.
+    fn is_default(&self) -> bool {
+        self.on && self.until.is_none()
+    }
+}
+
+impl Switchboard {
+    /// Switches as they were left in this folder; those whose time has passed since are the opposite.
+    /// Without a folder nothing is kept.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or what was kept cannot be understood: then nobody knows what is off.
+    pub fn open(state_dir: Option<&Path>) -> Result<Self, KeepError> {
+        let (keeper, settings) = Keeper::open(state_dir)?;
+        let board = Self {
+            settings: ArcSwap::from_pointee(settings),
+            changed: watch::Sender::new(()),
+            keeper: Mutex::new(keeper),
+        };
+        board.revert_what_is_over(SystemTime::now())?;
+        Ok(board)
+    }
+
+    #[must_use]
+    pub fn is_on(&self, exposure: &str) -> bool {
+        self.off(exposure).is_none()
+    }
+
+    /// How it was switched off; None where it is on.
+    #[must_use]
+    pub fn off(&self, exposure: &str) -> Option<Arc<Setting>> {
+        let settings = self.settings.load();
+        let setting = settings.get(exposure)?;
+        match setting.is_on(SystemTime::now()) {
+            true => None,
+            // Switched on for a time that is over.
+            false if setting.on => Some(Arc::new(setting.reverted())),
+            false => Some(Arc::clone(setting)),
+        }
+    }
+
+    /// How it was switched; None where nobody did, or what was done is over.
+    #[must_use]
+    pub fn setting(&self, exposure: &str) -> Option<Arc<Setting>> {
+        let settings = self.settings.load();
+        let setting = settings.get(exposure)?;
+        match setting.is_over(SystemTime::now()) {
+            false => Some(Arc::clone(setting)),
+            true => Some(Arc::new(setting.reverted())).filter(|s| !s.is_default()),
+        }
+    }
+
+    /// Ready as soon as it is off.
+    pub async fn goes_off(&self, exposure: &str) {
+        let mut changed = self.changed.subscribe();
+        while self.is_on(exposure) {
+            if changed.changed().await.is_err() {
+                // Cannot be: this board holds the sender.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Switches, notes who did it and keeps it. Writes to the disk.
+    ///
+    /// # Errors
+    /// It could not be kept. Then what should be off is off until the process ends, and what should be
+    /// on is as it was.
+    pub fn set(&self, exposure: &str, setting: Setting) -> Result<(), KeepError> {
+        // Every step leaves what is behind the lock usable.
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Settings::clone(&self.settings.load());
+        let on = setting.on;
+        let noted = setting.clone();
+        match setting.is_default() {
+            true => next.remove(exposure),
+            false => next.insert(exposure.to_owned(), Arc::new(setting)),
+        };
+        if !on {
+            self.publish(next.clone());
+        }
+        let kept = keeper.note(exposure, &noted).and(keeper.keep(&next));
+        tracing::info!(
+            target: "exposure",
+            exposure,
+            by = noted.by,
+            reason = noted.reason,
+            "exposure {exposure} is switched {}",
+            if on { "on" } else { "off" }
+        );
+        kept?;
+        if on {
+            self.publish(next);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, next: Settings) {
+        self.settings.store(Arc::new(next));
+        self.changed.send_replace(());
+    }
+
+    /// Reverts switches at their times, for as long as it is polled.
+    pub async fn keep_time(self: Arc<Self>) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let now = SystemTime::now();
+            let settings = self.settings.load_full();
+            let next = settings.values().filter_map(|setting| setting.until).min();
+            let wait = next.map_or(LONGEST_SLEEP, |next| {
+                next.duration_since(now).unwrap_or(Duration::ZERO)
+            });
+            tokio::select! {
+                // An error is that of `goes_off`, which cannot be.
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+            }
+            if next.is_some_and(|next| next <= SystemTime::now()) {
+                let board = Arc::clone(&self);
+                let reverted =
+                    spawn_blocking(move || board.revert_what_is_over(SystemTime::now())).await;
+                if let Ok(Err(error)) = reverted {
+                    tracing::error!(target: "exposure", "{error}");
+                }
+            }
+        }
+    }
+
+    /// Takes effect also where it cannot be kept: what is kept has a time that is over.
+    fn revert_what_is_over(&self, now: SystemTime) -> Result<(), KeepError> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Settings::clone(&self.settings.load());
+        let over: Vec<(String, Setting)> = next
+            .iter()
+            .filter(|(_, setting)| setting.is_over(now))
+            .map(|(name, setting)| (name.clone(), setting.reverted()))
+            .collect();
+        if over.is_empty() {
+            return Ok(());
+        }
+        for (name, setting) in &over {
+            match setting.is_default() {
+                true => next.remove(name),
+                false => next.insert(name.clone(), Arc::new(setting.clone())),
+            };
+        }
+        self.publish(next.clone());
+        let mut kept = Ok(());
+        for (name, setting) in &over {
+            let word = if setting.on { "on" } else { "off" };
+            tracing::info!(target: "exposure", exposure = name, "exposure {name} is {word} again: its time is over");
+            kept = kept.and(keeper.note(name, setting));
+        }
+        kept.and(keeper.keep(&next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("drawbridge-switches-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn board(&self) -> Switchboard {
+            Switchboard::open(Some(&self.0)).unwrap()
+        }
+
+        fn audit(&self) -> Vec<serde_json::Value> {
+            let text = fs::read_to_string(self.0.join("exposure-audit.jsonl")).unwrap_or_default();
+            let lines = text.lines();
+            lines.map(|l| serde_json::from_str(l).unwrap()).collect()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn setting(on: bool, seconds: Option<i64>) -> Setting {
+        let now = SystemTime::UNIX_EPOCH
+            + Duration::from_secs(
+                SystemTime::now()
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap()
+                    .as_secs(),
+            );
+        Setting {
+            on,
+            since: now,
+            until: seconds.map(|s| match u64::try_from(s) {
+                Ok(s) => now + Duration::from_secs(s),
+                Err(_) => now - Duration::from_secs(s.unsigned_abs()),
+            }),
+            by: "alice".to_owned(),
+            reason: Some("a leak".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_off_is_off_after_a_restart() {
+        let folder = Folder::new("restart");
+        let board = folder.board();
+        assert!(board.is_on("public"));
+        let off = setting(false, Some(3600));
+        board.set("public", off.clone()).unwrap();
+        assert!(!board.is_on("public") && board.is_on("internal"));
+        drop(board);
+        let board = folder.board();
+        assert_eq!(board.off("public").as_deref(), Some(&off));
+        board.set("public", setting(true, None)).unwrap();
+        assert!(board.is_on("public") && board.setting("public").is_none());
+        assert!(folder.board().is_on("public"));
+        let actions = folder.audit();
+        let actions: Vec<_> = actions
+            .iter()
+            .map(|l| (l["action"].as_str(), l["by"].as_str(), l["reason"].as_str()))
+            .collect();
+        assert_eq!(
+            actions,
+            [
+                (Some("off"), Some("alice"), Some("a leak")),
+                (Some("on"), Some("alice"), Some("a leak")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_time_that_passed_while_nothing_ran_is_honoured() {
+        for on in [false, true] {
+            let folder = Folder::new(if on { "on-over" } else { "off-over" });
+            let board = folder.board();
+            board.set("public", setting(on, Some(-5))).unwrap();
+            assert_eq!(board.is_on("public"), !on, "also without a timer");
+            drop(board);
+            assert_eq!(folder.board().is_on("public"), !on);
+            assert_eq!(folder.board().is_on("public"), !on);
+            let audit = folder.audit();
+            assert_eq!(audit.len(), 2, "reverted once: {audit:?}");
+            assert_eq!(audit[1]["by"], "timer");
+            assert_eq!(audit[1]["action"], if on { "off" } else { "on" });
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_no_state() {
+        let folder = Folder::new("broken");
+        fs::create_dir_all(&folder.0).unwrap();
+        for text in ["", "{", "{\"version\":9,\"exposures\":{}}", "[]"] {
+            fs::write(folder.0.join("exposures.json"), text).unwrap();
+            let error = Switchboard::open(Some(&folder.0)).unwrap_err().to_string();
+            assert!(error.contains("exposures.json"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn off_takes_effect_even_where_it_cannot_be_kept() {
+        let folder = Folder::new("unkept");
+        let board = folder.board();
+        // A folder in the place of the file cannot be replaced by a file.
+        fs::create_dir_all(folder.0.join("exposures.json/in-the-way")).unwrap();
+        assert!(board.set("public", setting(false, None)).is_err());
+        assert!(!board.is_on("public"));
+        assert!(board.set("public", setting(true, None)).is_err());
+        assert!(!board.is_on("public"), "on needs to be kept first");
+    }
+
+    #[tokio::test]
+    async fn waiters_and_the_timer_hear_of_it() {
+        let board = Arc::new(Switchboard::open(None).unwrap());
+        let timer = tokio::spawn(Arc::clone(&board).keep_time());
+        let waiting = Arc::clone(&board);
+        let waiter = tokio::spawn(async move { waiting.goes_off("public").await });
+        board.set("internal", setting(false, None)).unwrap();
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        // On for no time at all: the timer switches it off.
+        board.set("public", setting(true, Some(0))).unwrap();
+        waiter.await.unwrap();
+        timer.abort();
+    }
+}
