@@ -286,8 +286,8 @@ async fn a_pipeline_stops_what_nobody_owns() {
     let upstream = server(Behaviour::Echo).await;
     let setup = house.setup(&upstream, "");
     let front = Front::start(&setup).await;
-    let old = front.folder().join("drawbridge.toml");
-    let new = front.folder().join("new.toml");
+    let old = front.folder.join("drawbridge.toml");
+    let new = front.folder.join("new.toml");
     let text_of_old = fs::read_to_string(&old).unwrap();
     let admin = house.admin();
     let diff = |files: &[&std::path::Path]| {

@@ -24,7 +24,10 @@ pub use resolver::Resolver;
 
 /// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
 /// of Mozilla's intermediate profile.
-pub const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
+///
+/// `/` ends a tuple: a peer that knows a group of an earlier tuple is asked for it, whatever it sent first.
+/// `*` marks what a client sends a share of at once.
+pub const GROUPS: &str = "*X25519MLKEM768/*X25519:P-256:P-384";
 
 /// A chain and the key that fits it.
 #[derive(Debug)]

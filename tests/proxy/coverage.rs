@@ -124,7 +124,8 @@ async fn what_cannot_be_read_is_the_policys_choice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_action_in_the_rules_goes_first() {
-    let limited = "SecRequestBodyAccess On\nSecRequestBodyNoFilesLimit 10\n";
+    let limited = "SecAction \"id:1,phase:1,pass,nolog\"\nSecRequestBodyAccess On\n\
+        SecRequestBodyNoFilesLimit 10\n";
     for (mode, choice, action, status) in [
         ("block", "block", "", 413),
         ("block", "detect", "", 200),
@@ -173,7 +174,7 @@ async fn a_rule_that_asks_for_strictness_decides() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_with_responses() {
-    let limited = "SecResponseBodyAccess On\nSecResponseBodyMimeType application/json\n\
+    let limited = "SecAction \"id:1,phase:1,pass,nolog\"\nSecResponseBodyAccess On\nSecResponseBodyMimeType application/json\n\
         SecResponseBodyLimit 10\n";
     for (mode, choice, action, status) in [
         ("block", "block", "", 500),

@@ -182,10 +182,6 @@ impl Front {
         }
     }
 
-    pub fn folder(&self) -> &std::path::Path {
-        &self.folder
-    }
-
     pub fn begin_stop(&mut self) {
         let _ = self.stop.take().map(|stop| stop.send(()));
     }
