@@ -22,7 +22,7 @@ use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
 use tokio::net::TcpListener;
 
 use crate::client::{Answer, get, raw};
-use crate::front::{Front, Setup, logged, wait};
+use crate::front::{Front, Setup, capture_logs, logged, wait};
 use crate::pki::{CORP, OLD, ServerTls};
 use crate::upstream::{Behaviour, Steering, Upstream};
 
@@ -104,6 +104,8 @@ tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
     }
 
     fn pools(&self, keys: &str) -> Pools {
+        // A runner that gives each test a process of its own starts with no log.
+        capture_logs();
         let loaded = self.load(keys).unwrap_or_else(|found| panic!("{found:#?}"));
         Pools::new(&loaded.config.upstreams)
     }

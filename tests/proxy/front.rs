@@ -251,7 +251,7 @@ pub async fn wait<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
 
 static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(Mutex::default);
 
-fn capture_logs() {
+pub fn capture_logs() {
     struct Into;
     impl std::io::Write for Into {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
