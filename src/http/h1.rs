@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::host::valid_authority;
-use super::{BodyFraming, Head, HeadError, HeadLimits, TargetForm, is_token, is_value_byte, show};
+use super::{BodyFraming, Head, HeadError, HeadLimits, TargetForm, check_value, is_token, show};
 
 pub(super) fn parse(raw: &[u8], limits: &HeadLimits) -> Result<Head, HeadError> {
     let (lines, length) = split_lines(raw, limits)?;
@@ -233,16 +233,7 @@ fn header(raw: &[u8], line: &Range<usize>) -> Result<(Range<usize>, Range<usize>
             "a header's name is not a token",
         ));
     }
-    if let Some(&byte) = value.iter().find(|&&b| !is_value_byte(b)) {
-        return Err(HeadError::bad(
-            "control_in_header",
-            format!(
-                "the value of {} holds the control byte {}",
-                name.escape_ascii(),
-                show(byte)
-            ),
-        ));
-    }
+    check_value(name, value)?;
     let blank = |b: &u8| matches!(b, b' ' | b'\t');
     let before = value.iter().take_while(|b| blank(b)).count();
     let after = value[before..]

@@ -2,7 +2,7 @@
 
 use super::h1::content_length;
 use super::host::valid_authority;
-use super::{HeadError, HeadLimits, is_token, is_value_byte, show};
+use super::{HeadError, HeadLimits, check_value, is_token, show};
 
 /// The pseudo-headers of a request as they were received.
 #[derive(Debug, Clone, Copy, Default)]
@@ -151,16 +151,7 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), HeadError> {
             "a header's name is not a lower-case token",
         ));
     }
-    if let Some(&byte) = value.iter().find(|&&b| !is_value_byte(b)) {
-        return Err(HeadError::bad(
-            "control_in_header",
-            format!(
-                "the value of {} holds the control byte {}",
-                name.escape_ascii(),
-                show(byte)
-            ),
-        ));
-    }
+    check_value(name, value)?;
     let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
     if blank(value.first()) || blank(value.last()) {
         return Err(HeadError::bad(

@@ -152,6 +152,21 @@ fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&b| TOKEN[usize::from(b)])
 }
 
+/// A field value holds no control byte.
+fn check_value(name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+    let Some(&byte) = value.iter().find(|&&b| !is_value_byte(b)) else {
+        return Ok(());
+    };
+    Err(HeadError::bad(
+        "control_in_header",
+        format!(
+            "the value of {} holds the control byte {}",
+            name.escape_ascii(),
+            show(byte)
+        ),
+    ))
+}
+
 /// A byte that may stand in a field value: visible, a blank, or obs-text (RFC 9110, section 5.5).
 fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)

@@ -144,13 +144,7 @@ impl Transaction {
         of: impl Fn(&Self) -> &[Item],
         out: &mut Vec<Value>,
     ) {
-        let base = self.proposals.base(variable);
-        for (index, item) in (0u32..).zip(of(self)) {
-            if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {
-                let value = Value::new(variable, Some(item.key), item.value);
-                out.push(value.with_item(base, index));
-            }
-        }
+        self.chosen(variable, select, of(self), |item| item.value, out);
     }
 
     /// The names of a collection, one for each value.
@@ -161,10 +155,21 @@ impl Transaction {
         of: impl Fn(&Self) -> &[Item],
         out: &mut Vec<Value>,
     ) {
+        self.chosen(variable, select, of(self), |item| item.key, out);
+    }
+
+    fn chosen(
+        &self,
+        variable: Variable,
+        select: &Select,
+        items: &[Item],
+        text: impl Fn(&Item) -> Slice,
+        out: &mut Vec<Value>,
+    ) {
         let base = self.proposals.base(variable);
-        for (index, item) in (0u32..).zip(of(self)) {
+        for (index, item) in (0u32..).zip(items) {
             if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {
-                let value = Value::new(variable, Some(item.key), item.key);
+                let value = Value::new(variable, Some(item.key), text(item));
                 out.push(value.with_item(base, index));
             }
         }
