@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::byteset::ByteSet;
 use super::macros::Template;
 use super::operators::Operator;
 use super::transaction::Phase;
@@ -242,6 +243,8 @@ pub(crate) struct Chains {
 pub(crate) struct ChainNode {
     pub parent: ChainId,
     pub transformation: Option<Transformation>,
+    /// Without any of these bytes a value passes the last step unchanged.
+    pub triggers: ByteSet,
 }
 
 impl Default for Chains {
@@ -250,6 +253,7 @@ impl Default for Chains {
             nodes: vec![ChainNode {
                 parent: 0,
                 transformation: None,
+                triggers: ByteSet::EMPTY,
             }],
         }
     }
@@ -270,6 +274,7 @@ impl Chains {
                     self.nodes.push(ChainNode {
                         parent: at,
                         transformation: Some(step),
+                        triggers: step.triggers(),
                     });
                     ChainId::try_from(self.nodes.len() - 1).ok()?
                 }
@@ -288,6 +293,7 @@ impl Chains {
         while let ChainNode {
             parent,
             transformation: Some(t),
+            ..
         } = self.node(id)
         {
             steps.push((id, t));

@@ -114,6 +114,10 @@ impl Operator {
         }
         Ok(match entry.name {
             "beginsWith" => Self::BeginsWith,
+            // Searched for in every value: prepared once.
+            "contains" if !argument.contains("%{") => {
+                Self::StrMatch(Box::new(memchr::memmem::Finder::new(argument).into_owned()))
+            }
             "contains" => Self::Contains,
             "containsWord" => Self::ContainsWord,
             "endsWith" => Self::EndsWith,

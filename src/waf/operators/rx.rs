@@ -40,6 +40,8 @@ pub struct Pattern {
 
 #[derive(Debug)]
 enum Kind {
+    /// `^.*$`: with a dot that matches all it takes any value whole.
+    Whole(regex::bytes::Regex),
     Linear(regex::bytes::Regex),
     Backtracking {
         regex: Box<fancy_regex::Regex>,
@@ -62,7 +64,10 @@ impl Pattern {
                 .size_limit(PROGRAM_LIMIT)
                 .dfa_size_limit(CACHE_LIMIT)
                 .build()
-                .map(Kind::Linear)
+                .map(|regex| match pattern {
+                    b"^.*$" if options == PatternOptions::default() => Kind::Whole(regex),
+                    _ => Kind::Linear(regex),
+                })
                 .map_err(|e| refused(&e))?,
             Engine::Backtracking => {
                 let (steps, length) = if translation.unbounded {
@@ -90,7 +95,7 @@ impl Pattern {
     /// The pattern in the syntax of `regex::bytes`, flags included; None for one that needs backtracking.
     #[must_use]
     pub fn source(&self) -> Option<&str> {
-        matches!(self.kind, Kind::Linear(_)).then_some(self.source.as_str())
+        matches!(self.kind, Kind::Linear(_) | Kind::Whole(_)).then_some(self.source.as_str())
     }
 
     /// Whether it occurs in the value.
@@ -99,6 +104,7 @@ impl Pattern {
     /// A backtracking pattern reached its limit.
     pub fn is_match(&self, value: &[u8]) -> Result<bool, Limit> {
         match &self.kind {
+            Kind::Whole(_) => Ok(true),
             Kind::Linear(regex) => Ok(regex.is_match(value)),
             Kind::Backtracking { regex, length } => {
                 guard(value, *length)?;
@@ -117,7 +123,9 @@ impl Pattern {
             return Ok(None);
         }
         match &self.kind {
-            Kind::Linear(regex) => Ok(regex.find_at(value, start).map(|m| m.range())),
+            Kind::Linear(regex) | Kind::Whole(regex) => {
+                Ok(regex.find_at(value, start).map(|m| m.range()))
+            }
             Kind::Backtracking { regex, length } => {
                 guard(value, *length)?;
                 let input = fancy_regex::RegexInput::new(value).from_pos(start);
@@ -135,6 +143,11 @@ impl Pattern {
     /// A backtracking pattern reached its limit.
     pub fn captures(&self, value: &[u8], captures: &mut Captures) -> Result<bool, Limit> {
         match &self.kind {
+            Kind::Whole(_) => {
+                captures.clear();
+                captures.push(Some(0..value.len()));
+                Ok(true)
+            }
             Kind::Linear(regex) => {
                 // Most values do not match: find that out without tracking groups.
                 if !regex.is_match(value) {

@@ -1,13 +1,15 @@
 //! What a value's row was, for values that come again: header values, cookie and argument names, common words.
 //!
-//! One cache a thread, of a fixed size: a value has one slot, and a newcomer takes it. So values made to collide
-//! only lose the cache's help. The whole key is compared.
+//! One cache a thread, of a fixed size: a value has a few slots, and a newcomer takes the oldest of them. So values
+//! made to collide only lose the cache's help. The whole key is compared.
 
 use super::table::Row;
 use crate::waf::hash::{hash_bytes, seed};
 
 /// Slots; one value each.
 const SLOTS: usize = 4096;
+/// Slots a value may be in.
+const WAYS: usize = 4;
 /// Longer values rarely come again.
 pub(in crate::waf) const LONGEST: usize = 256;
 
@@ -28,6 +30,7 @@ pub(in crate::waf) struct Cache {
 
 #[derive(Debug)]
 struct Entry {
+    tag: u32,
     filter: u64,
     class: u32,
     value: Box<[u8]>,
@@ -44,33 +47,49 @@ impl Default for Cache {
 }
 
 impl Cache {
-    pub(in crate::waf) fn slot(&self, key: &Key<'_>) -> usize {
-        // The mask keeps 12 bits.
-        #[allow(clippy::cast_possible_truncation)]
-        let slot = (self.hash(key) >> 32) as usize & (SLOTS - 1);
-        slot
-    }
-
-    fn hash(&self, key: &Key<'_>) -> u64 {
+    /// Where a value is or would be: the first entry of its set, and what tells it from others there.
+    pub(in crate::waf) fn place(&self, key: &Key<'_>) -> Place {
         let start = self.seed ^ key.filter.rotate_left(32) ^ u64::from(key.class);
-        hash_bytes(start, key.value)
+        let hash = hash_bytes(start, key.value);
+        // The mask keeps 12 bits; the tag is as good with half of the hash.
+        #[allow(clippy::cast_possible_truncation)]
+        let (set, tag) = (
+            (hash >> 32) as usize & (SLOTS - 1) & !(WAYS - 1),
+            hash as u32,
+        );
+        Place { set, tag }
     }
 
-    pub(in crate::waf) fn find(&self, slot: usize, key: &Key<'_>) -> Option<&Row> {
-        let entry = self.slots.get(slot)?.as_ref()?;
-        let same =
-            entry.filter == key.filter && entry.class == key.class && *entry.value == *key.value;
-        same.then_some(&entry.row)
+    pub(in crate::waf) fn find(&self, place: Place, key: &Key<'_>) -> Option<&Row> {
+        let set = self.slots.get(place.set..place.set + WAYS)?;
+        let same = |entry: &&Entry| {
+            entry.tag == place.tag
+                && entry.filter == key.filter
+                && entry.class == key.class
+                && *entry.value == *key.value
+        };
+        set.iter().flatten().find(same).map(|e| &e.row)
     }
 
-    pub(in crate::waf) fn keep(&mut self, slot: usize, key: &Key<'_>, row: &Row) {
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(Entry {
-                filter: key.filter,
-                class: key.class,
-                value: key.value.into(),
-                row: *row,
-            });
-        }
+    /// The newcomer stands first in its set, and what stood last is forgotten.
+    pub(in crate::waf) fn keep(&mut self, place: Place, key: &Key<'_>, row: &Row) {
+        let Some(set) = self.slots.get_mut(place.set..place.set + WAYS) else {
+            return;
+        };
+        set.rotate_right(1);
+        set[0] = Some(Entry {
+            tag: place.tag,
+            filter: key.filter,
+            class: key.class,
+            value: key.value.into(),
+            row: *row,
+        });
     }
+}
+
+/// A set of the cache and the tag of a value there.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::waf) struct Place {
+    set: usize,
+    tag: u32,
 }

@@ -8,6 +8,7 @@
 mod cache;
 mod clauses;
 mod literals;
+mod scan;
 mod table;
 
 pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};

@@ -1,11 +1,11 @@
 //! The rules of one phase as columns of bits: one look at a value's bytes dismisses most of them at once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::clauses::{MOST_CLAUSES, Need};
 use super::literals;
+use super::scan::Scanner;
 use crate::waf::byteset::ByteSet;
 use crate::waf::operators::Operator;
 use crate::waf::rule::{ChainId, Chains, Rule, Test};
@@ -59,6 +59,10 @@ impl Row {
         }
     }
 
+    pub(in crate::waf) fn intersects(&self, other: &Self) -> bool {
+        !self.and(other).is_empty()
+    }
+
     pub(in crate::waf) fn and(&self, other: &Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] & other.0[i]))
     }
@@ -101,9 +105,9 @@ pub(in crate::waf) struct Filter {
     pub chains: Vec<Chain>,
     /// Rules of which a literal must occur.
     pub with_literals: Row,
-    automaton: Option<AhoCorasick>,
-    /// For each pattern of the automaton: its rules.
-    literal_rules: Vec<Vec<u16>>,
+    /// Those that match exactly where one of them occurs.
+    pub phrases: Row,
+    scanner: Option<Scanner>,
 }
 
 #[derive(Debug)]
@@ -166,8 +170,8 @@ impl Filter {
             lengths: vec![Row::default(); LENGTHS],
             chains: Vec::new(),
             with_literals: Row::default(),
-            automaton: None,
-            literal_rules: Vec::new(),
+            phrases: Row::default(),
+            scanner: None,
         };
         for (bit, head) in (0u16..).zip(&heads) {
             filter.add(bit, head);
@@ -213,33 +217,24 @@ impl Filter {
     }
 
     fn add_literals(&mut self, heads: &[Head<'_>]) {
-        let mut all: std::collections::BTreeMap<Vec<u8>, Vec<u16>> =
-            std::collections::BTreeMap::new();
+        let mut all: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
         for (bit, head) in (0u16..).zip(heads) {
             // A rule that tests every intermediate value is found by its bytes alone.
             let Some(literals) = head.literals().filter(|_| !head.test.multi_match) else {
                 continue;
             };
             self.with_literals.insert(bit);
+            if matches!(head.test.operator, Operator::Phrases(_)) {
+                self.phrases.insert(bit);
+            }
             for literal in literals {
-                all.entry(literal).or_default().push(bit);
+                all.entry(literal.to_ascii_lowercase())
+                    .or_default()
+                    .insert(bit);
             }
         }
-        if all.is_empty() {
-            return;
-        }
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(all.keys());
-        match automaton {
-            Ok(automaton) => {
-                self.automaton = Some(automaton);
-                self.literal_rules = all.into_values().collect();
-            }
-            // Too many literals for one automaton: no rule is dismissed by them.
-            Err(_) => self.with_literals = Row::default(),
+        if !all.is_empty() {
+            self.scanner = Some(Scanner::new(all));
         }
     }
 
@@ -269,28 +264,17 @@ impl Filter {
         (row, present)
     }
 
-    /// The rules of `among` that a value's literals allow.
-    pub(in crate::waf) fn with_hits(&self, among: &Row, value: &[u8]) -> Row {
-        let wanted = among.and(&self.with_literals);
-        let Some(automaton) = self.automaton.as_ref().filter(|_| !wanted.is_empty()) else {
-            return *among;
-        };
-        let mut missing = wanted;
-        for found in automaton.find_overlapping_iter(value) {
-            for &bit in &self.literal_rules[found.pattern().as_usize()] {
-                missing.remove(bit);
-            }
-            if missing.is_empty() {
-                break;
-            }
-        }
-        among.without(&missing)
+    /// The rules of `wanted` that have literals, of which one occurs in the value.
+    pub(in crate::waf) fn hits(&self, wanted: &Row, value: &[u8]) -> Row {
+        self.scanner
+            .as_ref()
+            .map_or_else(Row::default, |s| s.find(value, wanted))
     }
 
     /// Bytes of memory it holds.
     pub(in crate::waf) fn memory(&self) -> usize {
-        let automaton = self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage);
-        self.table.len() * 8 + automaton + self.lengths.len() * size_of::<Row>()
+        let scanner = self.scanner.as_ref().map_or(0, Scanner::memory);
+        self.table.len() * 8 + scanner + self.lengths.len() * size_of::<Row>()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::masking::Unmarked;
 use super::tx::{Entry, Name};
 use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet, Transaction};
+use crate::waf::byteset::ByteSet;
 use crate::waf::macros::{Macro, Part, Template};
 use crate::waf::operators::numeric::number;
 use crate::waf::operators::{Captures, Group, Operator};
@@ -407,22 +408,66 @@ impl Transaction {
         raw: Slice,
         chain: ChainId,
     ) -> (Slice, bool) {
-        let node = rules.chains.node(chain);
-        let Some(transformation) = node.transformation else {
+        if chain == 0 {
             return (raw, false);
-        };
+        }
         if let Some(done) = self.memo.find(raw, chain) {
             return done;
         }
-        let (input, _) = self.transformed(rules, raw, node.parent);
+        self.transformed_of(rules, raw, chain, &ByteSet::ALL)
+    }
+
+    /// The same for a value whose bytes are known: a step that none of them can trigger is not taken.
+    pub(super) fn transformed_of(
+        &mut self,
+        rules: &RuleSet,
+        raw: Slice,
+        chain: ChainId,
+        present: &ByteSet,
+    ) -> (Slice, bool) {
+        let (result, changed, _) = self.transform(rules, raw, chain, present);
+        (result, changed)
+    }
+
+    /// Also gives the bytes that the result may hold.
+    fn transform(
+        &mut self,
+        rules: &RuleSet,
+        raw: Slice,
+        chain: ChainId,
+        present: &ByteSet,
+    ) -> (Slice, bool, ByteSet) {
+        let node = rules.chains.node(chain);
+        let Some(step) = node.transformation else {
+            return (raw, false, *present);
+        };
+        let (input, _, present) = self.transform(rules, raw, node.parent, present);
+        let idle = !node.triggers.intersects(&present) && !step.alters_empty();
+        if let Some((result, changed)) = self.memo.find(raw, chain) {
+            let present = if changed {
+                step.image(&present)
+            } else {
+                present
+            };
+            return (result, changed, present);
+        }
+        if idle {
+            self.memo.keep(raw, chain, input, false);
+            return (input, false, present);
+        }
         self.work.bytes_transformed += input.len() as u64;
         let mut out = std::mem::take(&mut self.scratch);
         let map = rules.settings().unicode_map.as_deref();
-        let changed = transformation.apply(self.text.at(input), &mut out, map);
+        let changed = step.apply(self.text.at(input), &mut out, map);
         let result = if changed { self.text.push(&out) } else { input };
         self.scratch = out;
         self.memo.keep(raw, chain, result, changed);
-        (result, changed)
+        let present = if changed {
+            step.image(&present)
+        } else {
+            present
+        };
+        (result, changed, present)
     }
 
     /// The whole rule matched: tell, and end the transaction where it says so.

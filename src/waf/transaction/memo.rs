@@ -13,6 +13,15 @@ pub(super) struct Memo {
 }
 
 impl Memo {
+    pub(super) fn clear(&mut self) {
+        self.done.clear();
+    }
+
+    /// Results it has room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.done.capacity()
+    }
+
     /// The result, and whether the last step changed it.
     pub(super) fn find(&self, value: Slice, chain: ChainId) -> Option<(Slice, bool)> {
         self.done.get(&(value, chain)).copied()

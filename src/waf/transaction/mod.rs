@@ -7,6 +7,7 @@ mod evaluate;
 mod expand;
 mod masking;
 mod memo;
+mod pool;
 mod probe;
 mod propose;
 mod report;
@@ -24,11 +25,13 @@ use std::time::Instant;
 use super::EngineMode;
 use super::audit::Marks;
 use super::operators::Captures;
+use super::prefilter::Row;
 use super::rule::{AuditEngine, Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
 use super::variables::{Slice, Text, Value, Variable};
 use masking::{Known, Unmarked};
 use memo::Memo;
+use pool::Buffers;
 pub(super) use probe::probe;
 use propose::Proposals;
 pub use report::MatchedRule;
@@ -112,6 +115,8 @@ pub struct Transaction {
     matching: Matching,
     memo: Memo,
     proposals: Proposals,
+    /// Texts of one value that were looked through for literals, and whose were found.
+    scans: Vec<(Slice, Row)>,
     /// Reused where values are collected.
     values: Vec<Value>,
     /// Rules that were reached, where someone asks.
@@ -200,11 +205,14 @@ impl Transaction {
         unique_id: &str,
     ) -> Self {
         let settings = rules.settings();
-        let text = rules.literals.share(8192);
-        let mut tx = TxStore::new(rules.names.len());
+        let mut buffers = Buffers::take();
+        let text = rules.literals.share(buffers.text);
+        let mut tx = buffers.tx;
+        tx.make_slots(rules.names.len());
         for &(slot, value) in &rules.initial {
             tx.set(tx::Name::Slot(slot), tx::Entry::Text(value));
         }
+        buffers.lists.resize(rules.list_count, None);
         Self {
             text,
             started: Instant::now(),
@@ -214,8 +222,16 @@ impl Transaction {
                 unique_id: unique_id.to_owned(),
             },
             engine: settings.engine,
-            request: Request::default(),
-            response: Response::default(),
+            request: Request {
+                headers: buffers.headers,
+                cookies: buffers.cookies,
+                arguments: buffers.arguments,
+                ..Request::default()
+            },
+            response: Response {
+                headers: buffers.response_headers,
+                ..Response::default()
+            },
             tx,
             environment: Vec::new(),
             opened: Vec::new(),
@@ -234,23 +250,27 @@ impl Transaction {
             allowed: Allowed::default(),
             removed: RuleSelection::default(),
             removed_targets: Vec::new(),
-            matching: Matching::default(),
-            memo: Memo::default(),
-            proposals: Proposals::default(),
-            values: Vec::with_capacity(32),
+            matching: Matching {
+                values: buffers.matched,
+                ..Matching::default()
+            },
+            memo: buffers.memo,
+            proposals: buffers.proposals,
+            scans: buffers.scans,
+            values: buffers.values,
             reached: None,
-            lists: vec![None; rules.list_count],
-            listed: Vec::with_capacity(128),
-            captures: Captures::default(),
-            scratch: Vec::new(),
-            joined: Vec::new(),
-            long_names: HashMap::new(),
+            lists: buffers.lists,
+            listed: buffers.listed,
+            captures: buffers.captures,
+            scratch: buffers.scratch,
+            joined: buffers.joined,
+            long_names: buffers.long_names,
             highest_severity: 255,
             matched_rules: Vec::new(),
             marks: Marks::default(),
             known: None,
             unmasked: false,
-            unmarked: Vec::with_capacity(64),
+            unmarked: buffers.unmarked,
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,

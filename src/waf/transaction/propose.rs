@@ -25,6 +25,11 @@ pub(super) struct Proposals {
 }
 
 impl Proposals {
+    /// Values it has room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.rows.capacity()
+    }
+
     /// The rules that any value is proposed for; None where the phase has no filter.
     pub(super) fn hot(&self) -> Option<Row> {
         self.active.then_some(self.hot)
@@ -87,9 +92,9 @@ impl Transaction {
             class: class.id,
             value: self.text.at(text),
         };
-        let (slot, known) = SEEN.with_borrow(|seen| {
-            let slot = seen.slot(&key);
-            (slot, seen.find(slot, &key).copied())
+        let (place, known) = SEEN.with_borrow(|seen| {
+            let place = seen.place(&key);
+            (place, seen.find(place, &key).copied())
         });
         if let Some(row) = known {
             return row;
@@ -100,7 +105,7 @@ impl Transaction {
             class: class.id,
             value: self.text.at(text),
         };
-        SEEN.with_borrow_mut(|seen| seen.keep(slot, &key, &row));
+        SEEN.with_borrow_mut(|seen| seen.keep(place, &key, &row));
         row
     }
 
@@ -109,6 +114,7 @@ impl Transaction {
         if allowed.is_empty() {
             return allowed;
         }
+        self.scans.clear();
         let mut unchanged = allowed;
         let mut found = Row::default();
         for chain in &filter.chains {
@@ -117,24 +123,37 @@ impl Transaction {
                 continue;
             }
             unchanged = unchanged.without(&chain.rules);
-            let (changed, _) = self.transformed(rules, text, chain.id);
-            let its = filter.with_hits(&its, self.text.at(changed));
-            self.try_rules(rules, filter, &its, text, &mut found);
+            let (changed, _) = self.transformed_of(rules, text, chain.id, &present);
+            self.try_rules(rules, filter, &allowed, &its, text, changed, &mut found);
         }
-        let rest = filter.with_hits(&unchanged, self.text.at(text));
-        self.try_rules(rules, filter, &rest, text, &mut found);
+        if !unchanged.is_empty() {
+            self.try_rules(rules, filter, &allowed, &unchanged, text, text, &mut found);
+        }
         found
     }
 
+    /// Tries the rules `its` on a value: `raw` as received, `changed` by the chain that all of them have.
+    #[allow(clippy::too_many_arguments)] // the rules three times over, the value twice
     fn try_rules(
         &mut self,
         rules: &RuleSet,
         filter: &Filter,
-        row: &Row,
-        text: Slice,
+        allowed: &Row,
+        its: &Row,
+        raw: Slice,
+        changed: Slice,
         found: &mut Row,
     ) {
-        for bit in row.iter() {
+        let mut left = *its;
+        if its.intersects(&filter.with_literals) {
+            let hits = self.hits(filter, &allowed.and(&filter.with_literals), changed);
+            // A phrase that occurs is a match.
+            found.union(&its.and(&hits).and(&filter.phrases));
+            left = its
+                .without(&filter.phrases)
+                .without(&filter.with_literals.without(&hits));
+        }
+        for bit in left.iter() {
             let rule = filter
                 .rules
                 .get(usize::from(bit))
@@ -142,10 +161,24 @@ impl Transaction {
             let test = rule
                 .and_then(|r| r.links.first())
                 .and_then(|l| l.test.as_ref());
-            if test.is_some_and(|t| self.would_match(rules, t, text)) {
+            if test.is_some_and(|t| self.would_match(rules, t, raw)) {
                 found.insert(bit);
             }
         }
+    }
+
+    /// Which of the wanted rules' literals occur in a text; what differs from an earlier one in case alone is known.
+    fn hits(&mut self, filter: &Filter, wanted: &Row, text: Slice) -> Row {
+        let bytes = self.text.at(text);
+        let known = self.scans.iter().find(|(scanned, _)| {
+            *scanned == text || self.text.at(*scanned).eq_ignore_ascii_case(bytes)
+        });
+        if let Some(&(_, hits)) = known {
+            return hits;
+        }
+        let hits = filter.hits(wanted, bytes);
+        self.scans.push((text, hits));
+        hits
     }
 
     /// Whether the test holds for a value; unlike a rule's run this leaves no trace.

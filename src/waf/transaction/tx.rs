@@ -33,11 +33,16 @@ pub(super) struct TxStore {
 }
 
 impl TxStore {
-    pub(super) fn new(slots: usize) -> Self {
-        Self {
-            slots: vec![Entry::Unset; slots],
-            ..Self::default()
-        }
+    /// Slots for the names that rules spell out.
+    pub(super) fn make_slots(&mut self, count: usize) {
+        self.slots.resize(count, Entry::Unset);
+    }
+
+    /// Nothing is set, and there are no slots.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.dynamic.clear();
+        self.by_name.clear();
     }
 
     pub(super) fn entry(&self, name: Name) -> Entry {

@@ -259,6 +259,29 @@ impl Transformation {
         matches!(self, Self::Length | Self::Md5 | Self::Sha1)
     }
 
+    /// What [`Transformation::image`] says, or more, at little cost.
+    #[must_use]
+    pub fn may_leave(self, present: ByteSet) -> ByteSet {
+        match self {
+            Self::Lowercase => {
+                const UPPER: ByteSet = ByteSet::range(b'A', b'Z');
+                if present.intersects(&UPPER) {
+                    let lower = ByteSet::range(b'a', b'z');
+                    return present.intersection(UPPER.complement()).union(lower);
+                }
+                present
+            }
+            Self::CompressWhitespace
+            | Self::NormalizePath
+            | Self::RemoveNulls
+            | Self::RemoveWhitespace
+            | Self::Trim
+            | Self::TrimLeft
+            | Self::TrimRight => present.with(b' '),
+            _ => ByteSet::ALL,
+        }
+    }
+
     /// Which bytes the output may hold, if the input holds none but those in `present`.
     ///
     /// Monotonic: more bytes present never make the result smaller.

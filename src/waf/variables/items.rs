@@ -59,12 +59,19 @@ impl Text {
         }
     }
 
-    /// A frozen text's beginning for another transaction.
-    pub(crate) fn share(&self, capacity: usize) -> Self {
+    /// A frozen text's beginning for another transaction, which goes on in an empty buffer.
+    pub(crate) fn share(&self, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.reserve(8192);
         Self {
             shared: Arc::clone(&self.shared),
-            own: Vec::with_capacity(capacity),
+            own: buffer,
         }
+    }
+
+    /// The buffer, for another transaction; what was pushed is gone.
+    pub(crate) fn take_own(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.own)
     }
 
     /// Appends; past 4 GiB nothing is stored. Bodies are bounded far below.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::waf::byteset::ByteSet;
 use libinjectionrs::sqli::{Fingerprint, SqliFlags, SqliState, Token, TokenType, blacklist};
 
 /// How much of the beginning and of the end of a very long word is kept, in bytes. No keyword is longer
@@ -75,7 +76,8 @@ fn prepared(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn ends_word(byte: &u8) -> bool {
-    b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0".contains(byte)
+    const ENDS: ByteSet = ByteSet::of(b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0");
+    ENDS.contains(*byte)
 }
 
 /// Whether the value holds comments that MySQL reads in another way.
