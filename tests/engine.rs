@@ -19,6 +19,10 @@ mod exclusions;
 mod flow;
 #[path = "engine/load.rs"]
 mod load;
+#[path = "engine/mutate.rs"]
+mod mutate;
+#[path = "engine/prefilter.rs"]
+mod prefilter;
 #[path = "engine/responses.rs"]
 mod responses;
 #[path = "engine/robust.rs"]
