@@ -17,6 +17,8 @@ mod controls;
 mod exclusions;
 #[path = "engine/flow.rs"]
 mod flow;
+#[path = "engine/linear.rs"]
+mod linear;
 #[path = "engine/load.rs"]
 mod load;
 #[path = "engine/mutate.rs"]

@@ -75,7 +75,7 @@ fn mutated_requests_over_everything() {
     }
 }
 
-fn repeated(n: usize, piece: impl Fn(usize) -> String) -> String {
+pub fn repeated(n: usize, piece: impl Fn(usize) -> String) -> String {
     (0..n).map(piece).collect()
 }
 
