@@ -20,7 +20,7 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-# CPU per request beside nginx and HAProxy; needs ../shared/bench and what its README names.
+# The whole table: proxies and engine beside their peers; needs ../shared/bench and what its README names.
 bench: build
 	@scripts/bench
 

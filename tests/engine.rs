@@ -17,8 +17,14 @@ mod controls;
 mod exclusions;
 #[path = "engine/flow.rs"]
 mod flow;
+#[path = "engine/linear.rs"]
+mod linear;
 #[path = "engine/load.rs"]
 mod load;
+#[path = "engine/mutate.rs"]
+mod mutate;
+#[path = "engine/prefilter.rs"]
+mod prefilter;
 #[path = "engine/responses.rs"]
 mod responses;
 #[path = "engine/robust.rs"]

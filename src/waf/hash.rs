@@ -31,9 +31,15 @@ pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
     mix(hash, rest ^ seed.rotate_left(31))
 }
 
+static SEED: OnceLock<u64> = OnceLock::new();
+
+/// For one's own programs that count work: the seed is this, unless one was already in use.
+pub fn fix_seed(seed: u64) {
+    let _ = SEED.set(seed);
+}
+
 /// This process's seed.
 pub(super) fn seed() -> u64 {
-    static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| RandomState::new().hash_one(0x5eed_u64) | 1)
 }
 

@@ -24,6 +24,8 @@ mod transaction;
 pub mod variables;
 
 pub use audit::Record;
+#[doc(hidden)]
+pub use hash::fix_seed;
 pub use persistent::Store;
 pub use reads::Reads;
 pub use rule::AuditEngine;

@@ -153,10 +153,12 @@ pub struct Transaction {
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Operators evaluated.
+    /// Operators evaluated, also to propose a rule.
     pub evaluations: u64,
     pub bytes_tested: u64,
     pub bytes_transformed: u64,
+    /// Bytes the prefilter looked at.
+    pub bytes_scanned: u64,
     /// Bytes the transaction keeps until it ends.
     pub bytes_held: u64,
 }

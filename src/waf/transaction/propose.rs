@@ -111,6 +111,7 @@ impl Transaction {
 
     fn find_row(&mut self, rules: &RuleSet, filter: &Filter, class: &Class, text: Slice) -> Row {
         let (allowed, present) = filter.allowed(&class.rules, self.text.at(text));
+        self.work.bytes_scanned += text.len() as u64;
         if allowed.is_empty() {
             return allowed;
         }
@@ -177,13 +178,16 @@ impl Transaction {
             return hits;
         }
         let hits = filter.hits(wanted, bytes);
+        self.work.bytes_scanned += text.len() as u64;
         self.scans.push((text, hits));
         hits
     }
 
     /// Whether the test holds for a value; unlike a rule's run this leaves no trace.
     fn would_match(&mut self, rules: &RuleSet, test: &Test, raw: Slice) -> bool {
-        let holds = |t: &Self, text: Slice| {
+        let holds = |t: &mut Self, text: Slice| {
+            t.work.evaluations += 1;
+            t.work.bytes_tested += text.len() as u64;
             let argument = match &test.argument {
                 crate::waf::macros::Template::Literal(slice) => t.text.at(*slice),
                 crate::waf::macros::Template::Parts(_) => return true,
