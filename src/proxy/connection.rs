@@ -20,13 +20,14 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::admission::Admitted;
+use super::chunks::CheckedChunks;
 use super::exchange;
 use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::server::Front;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
-use crate::http::{Head, HeadError, HeadLimits};
+use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
 use crate::tls::{ClientCa, ClientIdentity, acceptor, group_text};
 
@@ -204,6 +205,10 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
             Ok(received) => received,
             Err(error) => return refuse_head(front, connection, stream, &error).await,
         };
+        let chunked = received.framing() == BodyFraming::Chunked;
+        if chunked {
+            stream = Box::new(CheckedChunks::new(stream, buffer.split()));
+        }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelining_enabled(true);
         session.set_pipelined_prefix(framing_head(&received, &buffer));
@@ -238,6 +243,13 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         let (next, rest) = reusable.into_parts();
         stream = next;
         buffer = rest.unwrap_or_default();
+        if chunked {
+            let Some((next, unread)) = CheckedChunks::undo(stream) else {
+                return;
+            };
+            stream = next;
+            buffer.unsplit(unread);
+        }
         wait = limits.idle_timeout;
     }
 }
