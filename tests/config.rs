@@ -761,7 +761,7 @@ fn an_audit_that_nobody_writes_is_told() {
         let rule = "SecAction \"id:1,phase:1,pass,nolog\"\n";
         folder.write("rules/own.conf", format!("{directive}{rule}"));
         let expected = format!(
-            "warning 20:1: the rules of policy \"default\" say SecAuditEngine {engine}, but nothing is recorded: \
+            "warning 20:11: the rules of policy \"default\" say SecAuditEngine {engine}, but nothing is recorded: \
              [log] audit is off"
         );
         let expected = if told { vec![expected] } else { Vec::new() };
