@@ -40,24 +40,27 @@ async fn nobody() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// A front door with the route `/u/` to an upstream `u` of these keys.
-async fn front(keys: &str) -> Front {
-    let more = format!(
-        r#"
-[upstreams.u]
-tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
-{keys}
-[[routes]]
+/// The route `/u/` to an upstream `u` of these keys.
+fn upstream_u(keys: &str) -> String {
+    format!(
+        r#"[[routes]]
 name = "u"
 hosts = ["api.test"]
 paths = ["/u/"]
 listeners = ["public"]
 upstream = "u"
 policy = "default"
+[upstreams.u]
+tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
+{keys}
 "#
-    );
+    )
+}
+
+/// A front door with the route `/u/` to an upstream `u` of these keys.
+async fn front(keys: &str) -> Front {
     let setup = Setup {
-        more,
+        more: upstream_u(keys),
         ..Setup::servers(&["127.0.0.1:1".parse().unwrap()])
     };
     Front::start(&setup).await
@@ -86,17 +89,8 @@ certificates = [{{ chain = "front.pem", key = "front.key" }}]
 ca = ["corp-ca.pem"]
 [policies.default]
 mode = "off"
-[[routes]]
-name = "u"
-hosts = ["api.test"]
-paths = ["/u/"]
-listeners = ["public"]
-upstream = "u"
-policy = "default"
-[upstreams.u]
-tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
-{keys}
-"#
+{}"#,
+            upstream_u(keys)
         );
         let file = self.0.join("drawbridge.toml");
         std::fs::write(&file, text).unwrap();
