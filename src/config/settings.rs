@@ -11,6 +11,7 @@ use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
 use super::{admin, exposures, listeners, policies, routes, upstreams};
+use crate::waf::AuditEngine;
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,6 +50,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let shutdown_timeout = shutdown_timeout.and_then(|item| item.duration());
     document.finish();
     warn_unholdable(&policies, body_memory, report);
+    warn_unaudited(&policies, &log, report);
 
     trust.warn_unused(report);
     upstreams.warn_unused(report);
@@ -156,6 +158,25 @@ fn warn_unholdable(policies: &Names<'_, Policy>, body_memory: usize, report: &Re
             );
             report.warning(at, message);
         }
+    }
+}
+
+/// Records that the rules ask for and nothing writes.
+fn warn_unaudited(policies: &Names<'_, Policy>, log: &Log, report: &Report) {
+    if log.audit != LogSink::Off {
+        return;
+    }
+    for (name, at, policy) in policies.iter() {
+        let rules = policy.and_then(|policy| policy.rules.as_ref());
+        let engine = match rules.map(|rules| rules.settings().audit.engine) {
+            None | Some(AuditEngine::Off) => continue,
+            Some(AuditEngine::On) => "On",
+            Some(AuditEngine::RelevantOnly) => "RelevantOnly",
+        };
+        let message = format!(
+            "the rules of policy \"{name}\" say SecAuditEngine {engine}, but nothing is recorded: [log] audit is off"
+        );
+        report.warning(at, message);
     }
 }
 

@@ -1,10 +1,11 @@
-//! Strictness over the raw request head: what is refused before anyone interprets it. Pure.
+//! Strictness over the raw request head and the framing of the body: what is refused before anyone
+//! interprets it. Pure.
 //!
 //! Used by the proxy on what a client sent and by the rule tests on what a test says. What passes here
 //! means the same to every server that reads it: one request line, one host, one way to frame the body.
 //! What the rules are meant to judge passes untouched: any other byte in a target or a header's value.
 
-mod body;
+mod chunked;
 mod h1;
 mod h2;
 mod host;
@@ -15,7 +16,7 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
-pub use body::{BodyError, decode_chunked};
+pub use chunked::{BodyError, ChunkedFraming, decode_chunked};
 pub use h2::{H2Head, check_h2};
 pub use host::{split_port, valid_authority};
 
@@ -134,6 +135,10 @@ impl std::error::Error for HeadError {}
 
 /// RFC 9110, section 5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b))
+}
+
+fn is_token_byte(byte: u8) -> bool {
     const TOKEN: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;
@@ -149,7 +154,7 @@ fn is_token(bytes: &[u8]) -> bool {
         }
         table
     };
-    !bytes.is_empty() && bytes.iter().all(|&b| TOKEN[usize::from(b)])
+    TOKEN[usize::from(byte)]
 }
 
 /// A field value holds no control byte.

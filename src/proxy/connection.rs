@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
-use openssl::ssl::NameType;
+use openssl::ssl::{NameType, SslAcceptor};
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::protocols::tls::server::handshake;
+use pingora::protocols::tls::SslStream;
 use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::ShutdownWatch;
+use pingora::{Error, ErrorType, OrErr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
@@ -20,15 +21,16 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::admission::Admitted;
+use super::chunks::CheckedChunks;
 use super::exchange;
 use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::server::Front;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
-use crate::http::{Head, HeadError, HeadLimits};
+use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
-use crate::tls::{ClientCa, ClientIdentity, acceptor, group_text};
+use crate::tls::{ClientCa, ClientIdentity, Hello, acceptor, group_text};
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -124,8 +126,7 @@ pub async fn serve_tls(
     let Ok(local) = tcp.local_addr() else { return };
     // Small answers leave at once; an error here is a connection that is gone.
     let _ = tcp.set_nodelay(true);
-    let io = pingora::protocols::l4::stream::Stream::from(tcp);
-    let shaken = timeout(listener.limits.handshake_timeout, handshake(&acceptor, io)).await;
+    let shaken = timeout(listener.limits.handshake_timeout, shake(&acceptor, tcp)).await;
     let Ok(Ok(tls)) = shaken else {
         front.metrics.tls_handshake_failures.count();
         if let Ok(Err(error)) = shaken {
@@ -173,6 +174,33 @@ pub async fn serve_tls(
     }
 }
 
+/// Shakes hands with a client whose hello was looked at first.
+async fn shake(
+    acceptor: &SslAcceptor,
+    mut tcp: TcpStream,
+) -> pingora::Result<SslStream<pingora::protocols::l4::stream::Stream>> {
+    const FAILED: ErrorType = ErrorType::TLSHandshakeFailure;
+    let mut read = BytesMut::with_capacity(4096);
+    let hello = loop {
+        match Hello::parse(&read) {
+            Hello::Partial(needed) => {
+                while read.len() < needed {
+                    if tcp.read_buf(&mut read).await.or_err(FAILED, "no hello")? == 0 {
+                        return Error::e_explain(FAILED, "closed before its hello");
+                    }
+                }
+            }
+            hello => break hello,
+        }
+    };
+    let mut io = pingora::protocols::l4::stream::Stream::from(tcp);
+    io.rewind(&read);
+    let ssl = acceptor::ssl(acceptor, &hello).or_err(FAILED, "no context")?;
+    let mut tls = SslStream::new(ssl, io)?;
+    tls.accept().await.or_err(FAILED, "TLS accept() failed")?;
+    Ok(tls)
+}
+
 /// Pingora waits for an HTTP/2 preface without end. So a connection that brought no request within the
 /// time it may idle is dropped; one that sent its preface ends then anyway.
 async fn serve_h2(door: &Arc<Http2>, stream: Stream, closing: &ShutdownWatch) {
@@ -204,6 +232,10 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
             Ok(received) => received,
             Err(error) => return refuse_head(front, connection, stream, &error).await,
         };
+        let chunked = received.framing() == BodyFraming::Chunked;
+        if chunked {
+            stream = Box::new(CheckedChunks::new(stream, buffer.split()));
+        }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelining_enabled(true);
         session.set_pipelined_prefix(framing_head(&received, &buffer));
@@ -238,6 +270,13 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         let (next, rest) = reusable.into_parts();
         stream = next;
         buffer = rest.unwrap_or_default();
+        if chunked {
+            let Some((next, unread)) = CheckedChunks::undo(stream) else {
+                return;
+            };
+            stream = next;
+            buffer.unsplit(unread);
+        }
         wait = limits.idle_timeout;
     }
 }

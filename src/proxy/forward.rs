@@ -76,19 +76,23 @@ impl Report {
         }
     }
 
-    /// Whether a request that failed on a kept connection may be sent again. Where its head did not go
-    /// out whole nobody can have acted on it. Where it did, only a safe method may, and only where the
-    /// connection ended before an answer began.
+    /// The head did not go out whole, so that nobody can have acted on it.
+    fn is_unsent(&self, error: &Error) -> bool {
+        !self.sent
+            && *error.esource() == ErrorSource::Upstream
+            && matches!(error.etype(), ErrorType::WriteError)
+    }
+
+    /// Whether a request that failed on a kept connection may be sent again. Where it was sent, only what
+    /// is safe may, and only where the connection ended before a byte of an answer came.
     fn may_repeat(&self, session: &Session, error: &Error) -> bool {
         if self.repeats >= MOST_REPEATS || *error.esource() != ErrorSource::Upstream {
             return false;
         }
-        if !self.sent {
-            return matches!(error.etype(), ErrorType::WriteError);
-        }
         let mut retry = error.retry;
         retry.decide_reuse(true);
-        retry.retry() && may_be_sent_twice(session)
+        self.is_unsent(error)
+            || (retry.retry() && !self.answered && !began_to_answer(error) && is_safe(session))
     }
 
     /// The last server that was tried.
@@ -297,13 +301,9 @@ impl ProxyHttp for Forward {
         let closed = failure.cause == Cause::Closed;
         // TLS 1.3 servers refuse our certificate, or its absence, after the handshake.
         failure.unclear |= closed && !reused && !answered;
-        // A server that closed may not have seen the request; one that is slow has it, and a
-        // second would have the same work.
-        let another = closed
-            && !answered
-            && may_be_sent_twice(session)
-            && passage.pool.may_try_another(&passage.report().tried);
-        error.set_retry(another);
+        // What was sent may have been acted on, however it ended.
+        let unsent = passage.report().is_unsent(&error);
+        error.set_retry(unsent && passage.pool.may_try_another(&passage.report().tried));
         passage.failed(failure);
         error
     }
@@ -354,8 +354,51 @@ impl ProxyHttp for Forward {
     }
 }
 
-/// Only a safe method may be acted on twice (RFC 9110, 9.2.2), and only what is still at hand can be
-/// sent again.
-fn may_be_sent_twice(session: &Session) -> bool {
-    session.req_header().method.is_safe() && !session.as_ref().retry_buffer_truncated()
+/// Only a safe method may be acted on twice (RFC 9110, section 9.2.2), and only where all of it is in its
+/// head.
+fn is_safe(session: &Session) -> bool {
+    let session = session.as_downstream();
+    // A streamed body counts as truncated, a held one is None where it is empty.
+    session.req_header().method.is_safe()
+        && !session.retry_buffer_truncated()
+        && session.get_retry_buffer().is_none()
+}
+
+/// Some of an answer's head came before the connection ended. Pingora calls that worth a retry too, and
+/// tells it in words alone.
+fn began_to_answer(error: &Error) -> bool {
+    const READ: &str = "bytes already read: ";
+    let context = error
+        .context
+        .as_ref()
+        .map_or("", |context| context.as_str());
+    let read = context.split_once(READ).map(|(_, read)| read);
+    read.is_some_and(|read| read != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_began() {
+        for (context, began) in [
+            (
+                "while reading response headers, bytes already read: 0",
+                false,
+            ),
+            (
+                "while reading response headers, bytes already read: 1",
+                true,
+            ),
+            (
+                "while reading response headers, bytes already read: 10",
+                true,
+            ),
+            ("while reading h2 header", false),
+        ] {
+            let error = Error::explain(ErrorType::ConnectionClosed, context);
+            assert_eq!(began_to_answer(&error), began, "{context}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The proxy. [`serve`] is the way in; the files follow the life of a request:
 //!
 //! - `server` binds, accepts and drains; `admission` says who may come in
-//! - `connection` shakes hands and reads one head after the other; `head` reads the bytes
+//! - `connection` shakes hands and reads one head after the other; `head` reads the bytes, `chunks` those of
+//!   a chunked body
 //! - `received` is a request as it came
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
@@ -12,6 +13,7 @@
 
 mod admission;
 mod body;
+mod chunks;
 mod connection;
 mod doors;
 mod exchange;

@@ -23,34 +23,23 @@ pub struct PathRefusal {
 }
 
 impl PathRefusal {
-    pub const DOT_SEGMENT: Self = Self {
-        code: "dot_segment",
-        reason: "a dot segment in the path",
-    };
-    pub const ENCODED_SLASH: Self = Self {
-        code: "encoded_slash",
-        reason: "an encoded slash in the path",
-    };
-    pub const BACKSLASH: Self = Self {
-        code: "backslash",
-        reason: "a backslash in the path",
-    };
-    pub const NUL: Self = Self {
-        code: "nul",
-        reason: "a NUL in the path",
-    };
-    pub const OVERLONG: Self = Self {
-        code: "overlong_utf8",
-        reason: "an overlong UTF-8 sequence in the path",
-    };
-    pub const FORBIDDEN: Self = Self {
-        code: "forbidden_character",
-        reason: "a blank, a control character or \"#\" in the path",
-    };
-    pub const AMBIGUOUS: Self = Self {
-        code: "ambiguous_path",
-        reason: "a path that a lenient server could read as another route's",
-    };
+    pub const DOT_SEGMENT: Self = Self::new("dot_segment", "a dot segment in the path");
+    pub const ENCODED_SLASH: Self = Self::new("encoded_slash", "an encoded slash in the path");
+    pub const BACKSLASH: Self = Self::new("backslash", "a backslash in the path");
+    pub const NUL: Self = Self::new("nul", "a NUL in the path");
+    pub const OVERLONG: Self = Self::new("overlong_utf8", "an overlong UTF-8 sequence in the path");
+    pub const FORBIDDEN: Self = Self::new(
+        "forbidden_character",
+        "a blank, a control character or \"#\" in the path",
+    );
+    pub const AMBIGUOUS: Self = Self::new(
+        "ambiguous_path",
+        "a path that a lenient server could read as another route's",
+    );
+
+    const fn new(code: &'static str, reason: &'static str) -> Self {
+        Self { code, reason }
+    }
 }
 
 impl fmt::Display for PathRefusal {
@@ -282,31 +271,24 @@ impl FromStr for PathPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| Err(format!("\"{text}\"{what}"));
         if !text.starts_with('/') {
-            return Err(format!("\"{text}\" is no path: it begins with a slash"));
+            return wrong(" is no path: it begins with a slash");
         }
         if text.contains('*') {
-            return Err(format!(
-                "\"{text}\": there are no stars in paths; a trailing slash means all below it"
-            ));
+            return wrong(": there are no stars in paths; a trailing slash means all below it");
         }
         if text.contains('?') {
-            return Err(format!("\"{text}\": a path has no query"));
+            return wrong(": a path has no query");
         }
         if !text.is_ascii() {
-            return Err(format!(
-                "\"{text}\": write what is not ASCII as it is sent, percent-encoded"
-            ));
+            return wrong(": write what is not ASCII as it is sent, percent-encoded");
         }
         if text.contains("//") {
-            return Err(format!(
-                "\"{text}\" has an empty segment, which many servers drop"
-            ));
+            return wrong(" has an empty segment, which many servers drop");
         }
         if let Err(refusal) = check(text.as_bytes(), false) {
-            return Err(format!(
-                "\"{text}\" could never be reached: {refusal} is refused"
-            ));
+            return wrong(&format!(" could never be reached: {refusal} is refused"));
         }
         let path = text.to_owned();
         Ok(match text.ends_with('/') {

@@ -11,7 +11,7 @@ use openssl::ssl::{
     SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
 };
 
-use super::{CertifiedKey, ClientCa, GROUPS, Resolver};
+use super::{CertifiedKey, ClientCa, GROUPS, Hello, Resolver};
 use crate::config::{SniPolicy, TlsPolicy, TlsSettings};
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -23,8 +23,8 @@ const INTERMEDIATE_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES1
 
 /// An acceptor that picks the certificates by SNI: the exact name before a wildcard.
 ///
-/// Session tickets are sealed with keys of this acceptor alone, so that none of them resumes on
-/// another listener or after a reload. Where any name asks for client certificates nothing resumes
+/// Sessions belong to one name: each has a context and ticket keys of its own ([`ssl`]), so that none of them
+/// resumes under another name, on another listener or after a reload. Where any name asks for client certificates nothing resumes
 /// at all: OpenSSL looks at a ticket before it knows the name, so that a session that was begun
 /// without a certificate could be resumed where one is demanded (the class of CVE-2025-23419).
 ///
@@ -36,17 +36,66 @@ pub fn acceptor(
     sni: SniPolicy,
     settings: &TlsSettings,
 ) -> Result<SslAcceptor, ErrorStack> {
-    let faces = Faces::new(listener, certificates, settings)?;
+    let faces = Arc::new(Faces::new(listener, certificates, sni, settings)?);
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     configure(&mut builder, listener, settings)?;
+    // Only for a hello that we could not read.
+    resume_nothing(&mut builder)?;
+    builder.set_ex_data(faces_index()?, Arc::clone(&faces));
     if let Some(first) = certificates.first() {
         present(&mut builder, first)?;
     }
     builder.set_servername_callback(move |ssl, alert| {
-        let selected = faces.select(ssl, sni);
+        let selected = faces.select(ssl);
         selected.inspect_err(|_| *alert = SslAlert::UNRECOGNIZED_NAME)
     });
     Ok(builder.build())
+}
+
+/// For the handshake with a client that says this.
+///
+/// # Errors
+/// OpenSSL does not take what it took before.
+pub fn ssl(acceptor: &SslAcceptor, hello: &Hello) -> Result<Ssl, ErrorStack> {
+    let faces = acceptor.context().ex_data(faces_index()?);
+    let (Hello::Asks(name), Some(faces)) = (hello, faces) else {
+        return Ssl::new(acceptor.context());
+    };
+    let Some(face) = faces.find(name.as_deref()) else {
+        // It ends with the alert of `select`.
+        return Ssl::new(acceptor.context());
+    };
+    let mut ssl = Ssl::new(&face.context)?;
+    face.dress(&mut ssl)?;
+    if let Some(name) = name {
+        ssl.set_ex_data(asked_index()?, name.clone());
+    }
+    Ok(ssl)
+}
+
+/// RFC 6066, section 3: a session is not resumed under another name. OpenSSL does under TLS 1.2, and then
+/// tells the session's name for the client's. Names under one wildcard share a context, so this can be.
+fn is_asked_for(ssl: &SslRef) -> bool {
+    let asked = asked_index().ok().and_then(|index| ssl.ex_data(index));
+    match (asked, ssl.servername(NameType::HOST_NAME)) {
+        (Some(asked), Some(name)) => asked.eq_ignore_ascii_case(name),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// Where an acceptor has its faces.
+fn faces_index() -> Result<Index<SslContext, Arc<Faces>>, ErrorStack> {
+    static INDEX: LazyLock<Result<Index<SslContext, Arc<Faces>>, ErrorStack>> =
+        LazyLock::new(SslContext::new_ex_index);
+    INDEX.clone()
+}
+
+/// Where a handshake's server name is noted.
+fn asked_index() -> Result<Index<Ssl, String>, ErrorStack> {
+    static INDEX: LazyLock<Result<Index<Ssl, String>, ErrorStack>> =
+        LazyLock::new(Ssl::new_ex_index);
+    INDEX.clone()
 }
 
 /// Whose client certificates were asked for in this handshake.
@@ -56,10 +105,10 @@ pub fn client_ca(ssl: &SslRef) -> Option<&Arc<ClientCa>> {
 }
 
 /// Where a handshake's client CA is noted.
-fn client_ca_index() -> Result<Index<Ssl, Arc<ClientCa>>, SniError> {
-    static INDEX: LazyLock<Option<Index<Ssl, Arc<ClientCa>>>> =
-        LazyLock::new(|| Ssl::new_ex_index().ok());
-    INDEX.ok_or(SniError::ALERT_FATAL)
+fn client_ca_index() -> Result<Index<Ssl, Arc<ClientCa>>, ErrorStack> {
+    static INDEX: LazyLock<Result<Index<Ssl, Arc<ClientCa>>, ErrorStack>> =
+        LazyLock::new(Ssl::new_ex_index);
+    INDEX.clone()
 }
 
 /// What a name presents and asks for.
@@ -71,9 +120,8 @@ struct Face {
 }
 
 struct Faces {
-    resolver: Resolver,
-    /// By the digests of what they present.
-    faces: HashMap<Vec<[u8; 32]>, Face>,
+    /// By the names of the certificates, wildcards as such.
+    faces: HashMap<String, Face>,
     /// For a client that asks for no name of ours, where it gets an answer at all.
     first: Option<Face>,
 }
@@ -82,6 +130,7 @@ impl Faces {
     fn new(
         listener: &str,
         certificates: &[Arc<CertifiedKey>],
+        sni: SniPolicy,
         settings: &TlsSettings,
     ) -> Result<Self, ErrorStack> {
         let resolver = Resolver::new(certificates);
@@ -100,9 +149,10 @@ impl Faces {
             })
         };
         let mut faces = HashMap::new();
-        for (_, group) in resolver.groups() {
-            let digests = digests(group);
-            if let Entry::Vacant(place) = faces.entry(digests) {
+        for name in certificates.iter().flat_map(|c| &c.names) {
+            if let (Entry::Vacant(place), Some(group)) =
+                (faces.entry(name.clone()), resolver.resolve(Some(name)))
+            {
                 place.insert(face(group)?);
             }
         }
@@ -112,34 +162,46 @@ impl Faces {
             let has_it = |group: &&[Arc<CertifiedKey>]| group.iter().any(|c| Arc::ptr_eq(c, first));
             face(group.filter(has_it).unwrap_or(std::slice::from_ref(first)))
         });
+        let first = first.transpose()?;
         Ok(Self {
             faces,
-            first: first.transpose()?,
-            resolver,
+            first: first.filter(|_| sni == SniPolicy::Any),
         })
     }
 
-    fn select(&self, ssl: &mut SslRef, policy: SniPolicy) -> Result<(), SniError> {
-        let group = self.resolver.resolve(ssl.servername(NameType::HOST_NAME));
-        let found = group.and_then(|group| self.faces.get(&digests(group)));
-        let face = match policy {
-            SniPolicy::Strict => found,
-            // NOACK would leave the name out of the session, and 421 needs it.
-            SniPolicy::Any => found.or(self.first.as_ref()),
-        };
+    /// As [`Resolver::resolve`] does.
+    fn find(&self, name: Option<&str>) -> Option<&Face> {
+        let by_name = name.and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            let name = name.strip_suffix('.').unwrap_or(&name);
+            let (label, rest) = name.split_once('.').unwrap_or_default();
+            let wildcard = || {
+                self.faces
+                    .get(&format!("*.{rest}"))
+                    .filter(|_| !label.is_empty())
+            };
+            self.faces.get(name).or_else(wildcard)
+        });
+        by_name.or(self.first.as_ref())
+    }
+
+    fn select(&self, ssl: &mut SslRef) -> Result<(), SniError> {
+        let face = self.find(ssl.servername(NameType::HOST_NAME));
         let face = face.ok_or(SniError::ALERT_FATAL)?;
-        face.show(ssl).map_err(|_| SniError::ALERT_FATAL)?;
-        if let Some(client_ca) = &face.client_ca {
-            ssl.set_verify(client_ca.verify_mode());
-            ssl.set_ex_data(client_ca_index()?, Arc::clone(client_ca));
-        }
-        Ok(())
+        let shown = ssl.set_ssl_context(&face.context);
+        // NOACK would leave the name out of the session, and 421 needs it.
+        let dressed = shown.and_then(|()| face.dress(ssl));
+        dressed.map_err(|_| SniError::ALERT_FATAL)
     }
 }
 
 impl Face {
-    fn show(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
-        ssl.set_ssl_context(&self.context)?;
+    /// What a context cannot say of its handshakes.
+    fn dress(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+        if let Some(client_ca) = &self.client_ca {
+            ssl.set_verify(client_ca.verify_mode());
+            ssl.set_ex_data(client_ca_index()?, Arc::clone(client_ca));
+        }
         if let [_] = self.certificates.as_slice() {
             return Ok(());
         }
@@ -158,10 +220,6 @@ impl Face {
     }
 }
 
-fn digests(group: &[Arc<CertifiedKey>]) -> Vec<[u8; 32]> {
-    group.iter().map(|certified| certified.digest).collect()
-}
-
 fn context(
     listener: &str,
     group: &[Arc<CertifiedKey>],
@@ -174,6 +232,13 @@ fn context(
         present(&mut builder, only)?;
     }
     staple(&mut builder, group)?;
+    builder.set_servername_callback(|ssl, alert| match is_asked_for(ssl) {
+        true => Ok(()),
+        false => {
+            *alert = SslAlert::UNRECOGNIZED_NAME;
+            Err(SniError::ALERT_FATAL)
+        }
+    });
     if let Some(client_ca) = client_ca {
         builder.set_verify_cert_store(client_ca.store()?)?;
         for ca in &client_ca.trust.certificates {
@@ -236,12 +301,16 @@ fn configure(
     builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_COMPRESSION);
     builder.set_session_id_context(&openssl::sha::sha256(listener.as_bytes()))?;
     if settings.asks_for_clients() {
-        builder.set_options(SslOptions::NO_TICKET);
-        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-        builder.set_num_tickets(0)?;
+        resume_nothing(builder)?;
     }
     builder.set_alpn_select_callback(|_, offered| select_protocol(offered));
     Ok(())
+}
+
+fn resume_nothing(builder: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    builder.set_options(SslOptions::NO_TICKET);
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    builder.set_num_tickets(0)
 }
 
 /// Ours in our order. A client that offers only what we do not speak ends here (RFC 7301, 3.2).

@@ -268,7 +268,7 @@ fn with_partner(setup: &Setup) -> PathBuf {
 }
 
 /// `openssl s_client`, as rust-openssl resumes sessions only in unsafe code.
-async fn s_client(address: SocketAddr, name: &str, version: &str, more: &[&str]) -> String {
+pub async fn s_client(address: SocketAddr, name: &str, version: &str, more: &[&str]) -> String {
     let mut command = Command::new("openssl");
     command
         .args([

@@ -285,23 +285,74 @@ async fn held_memory_is_given_back_however_a_request_ends() {
     assert_eq!(front.metrics.body_memory_refusals.value(), 0);
 }
 
+/// On a kept connection, which takes the request and closes: it may have been acted on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_is_repeated_only_where_it_is_safe() {
-    let upstream = behaving(Behaviour::Once).await;
-    let front = Front::start(&Setup::to(&upstream)).await;
-    let ask = async |method: &str| {
-        let request =
-            format!("{method} /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n");
-        raw(front.address, request.as_bytes()).await.unwrap().status
-    };
-    assert_eq!(ask("POST").await, 200);
-    // On the kept connection, which takes the request and closes: it may have been acted on.
-    assert_eq!(ask("POST").await, 502);
-    assert_eq!(upstream.requests(), 2, "sent once each");
-    assert_eq!(ask("GET").await, 200);
-    assert_eq!(ask("GET").await, 200);
-    assert_eq!(upstream.requests(), 5, "the last one twice");
-    assert_eq!(upstream.connections(), 3);
+    for (method, body, last, repeated) in [
+        ("GET", "", "", true),
+        ("HEAD", "", "", true),
+        ("OPTIONS", "", "", true),
+        ("POST", "", "", false),
+        ("POST", "a=b", "", false),
+        ("PUT", "", "", false),
+        ("DELETE", "", "", false),
+        ("PATCH", "", "", false),
+        ("SEARCH", "", "", false),
+        ("GET", "a=b", "", false),
+        ("OPTIONS", "a=b", "", false),
+        ("GET", "", "H", false),
+        ("GET", "", "HTTP/1.1 200 OK\r\nContent-Le", false),
+        ("GET", "", "HTTP/1.1 100 Continue\r\n\r\n", false),
+    ] {
+        let what = format!("{method} {body:?} {last:?}");
+        let upstream = behaving(Behaviour::Once(last.as_bytes())).await;
+        let front = Front::start(&all_methods(&upstream)).await;
+        let ask = async |method: &str, body: &str| {
+            let request = format!(
+                "{method} /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let mut stream = connect(front.address, Some("api.test"), b"").await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let answer = read_answer(&mut stream, &mut Vec::new(), method == "HEAD").await;
+            answer.unwrap().status
+        };
+        assert_eq!(ask("POST", "a=b").await, 200, "{what}");
+        assert_eq!(
+            (upstream.requests(), upstream.connections()),
+            (1, 1),
+            "{what}"
+        );
+        let expected = if repeated { 200 } else { 502 };
+        assert_eq!(ask(method, body).await, expected, "{what}");
+        let times = usize::from(repeated);
+        assert_eq!(upstream.requests(), 2 + times, "{what}");
+        assert_eq!(upstream.connections(), 1 + times, "{what}");
+    }
+}
+
+/// A new connection that took the request and closed is no stale one.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_new_connection_nothing_is_repeated() {
+    for last in ["", "HTTP/1.1 200"] {
+        for method in ["GET", "HEAD", "POST"] {
+            let one = behaving(Behaviour::Raw(last.into())).await;
+            let two = behaving(Behaviour::Raw(last.into())).await;
+            let setup = Setup {
+                route: "paths = [\"/orders/\"]".to_owned(),
+                ..Setup::servers(&[one.address, two.address])
+            };
+            let front = Front::start(&setup).await;
+            let request = format!(
+                "{method} /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n"
+            );
+            let mut stream = connect(front.address, Some("api.test"), b"").await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let answer = read_answer(&mut stream, &mut Vec::new(), method == "HEAD").await;
+            assert_eq!(answer.unwrap().status, 502, "{method}");
+            assert_eq!(one.requests() + two.requests(), 1, "{method} {last:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

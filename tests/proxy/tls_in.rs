@@ -9,6 +9,7 @@ use tokio_openssl::SslStream;
 
 use crate::client::{connect, read_answer};
 use crate::front::{Front, Setup};
+use crate::mtls::s_client;
 use crate::requests::echo;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +47,54 @@ async fn any_name_or_none_where_the_listener_says_so() {
             .unwrap();
         assert_eq!(answer.status, 200, "{sni:?}");
     }
+}
+
+/// RFC 6066, section 3; the second name is one of the same certificate, or of the same wildcard.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_resumes_under_another_name() {
+    let upstream = echo().await;
+    let setup = Setup {
+        route: "paths = [\"/orders/\"]".to_owned(),
+        ..Setup::to(&upstream)
+    };
+    let front = Front::start(&setup).await;
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (name, other) in [
+            ("api.test", "other.test"),
+            ("api.test", "a.wild.test"),
+            ("a.wild.test", "api.test"),
+        ] {
+            let file = front.folder.join(format!("{name}-{other}{version}"));
+            let session = file.to_str().unwrap();
+            let first = s_client(front.address, name, version, &["-sess_out", session]).await;
+            assert!(first.contains("New, TLSv1."), "{first}");
+            let crossed = s_client(front.address, other, version, &["-sess_in", session]).await;
+            assert!(crossed.contains("New, TLSv1."), "{name} {other} {crossed}");
+            assert!(!crossed.contains("Reused"), "{name} {other} {crossed}");
+            let again = s_client(front.address, name, version, &["-sess_in", session]).await;
+            assert!(again.contains("Reused, TLSv1."), "{name} {again}");
+        }
+    }
+    // Under one wildcard it is the handshake that ends.
+    let file = front.folder.join("wild");
+    let session = file.to_str().unwrap();
+    let first = s_client(
+        front.address,
+        "a.wild.test",
+        "-tls1_2",
+        &["-sess_out", session],
+    )
+    .await;
+    assert!(first.contains("New, TLSv1."), "{first}");
+    let crossed = s_client(
+        front.address,
+        "b.wild.test",
+        "-tls1_2",
+        &["-sess_in", session],
+    )
+    .await;
+    assert!(!crossed.contains("HTTP/1.1"), "{crossed}");
+    assert!(crossed.contains("unrecognized name"), "{crossed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

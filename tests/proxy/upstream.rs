@@ -24,8 +24,8 @@ pub enum Behaviour {
     Echo,
     /// Answers with these bytes and closes.
     Raw(Vec<u8>),
-    /// Answers once a connection; reads the next request on it and closes.
-    Once,
+    /// Answers once a connection; reads the next request on it, answers with these bytes and closes.
+    Once(&'static [u8]),
     /// Answers with the files of this folder, and with an echo where there is none.
     Folder(PathBuf),
     /// Promises a body, sends half of it and closes.
@@ -152,13 +152,19 @@ async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>
                     return;
                 }
             }
-            Behaviour::Once => {
+            Behaviour::Once(last) => {
                 let body = read_body(&mut stream, &mut buffer, &head).await;
                 if std::mem::replace(&mut answered, true) {
+                    let _ = stream.write_all(last).await;
                     let _ = stream.shutdown().await;
                     return;
                 }
-                let _ = stream.write_all(&echo(&head, &body)).await;
+                let mut answer = echo(&head, &body);
+                if head.starts_with(b"HEAD ") {
+                    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+                    answer.truncate(end + 4);
+                }
+                let _ = stream.write_all(&answer).await;
             }
             Behaviour::Folder(folder) => {
                 let body = read_body(&mut stream, &mut buffer, &head).await;
