@@ -37,6 +37,10 @@ pub fn core_routes(router: &mut Router, health: &Health) {
     router.notice("reload", move || refusals(&seen.reloads.last()));
     let seen = health.clone();
     router.section("reload", move || reload_json(&seen));
+    router.section(
+        "process",
+        || json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") }),
+    );
     let seen = health.clone();
     router.section("generation", move || json!(seen.live.pin().generation));
     let seen = health.clone();

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,8 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use super::doors::Doors;
+use super::program::Program;
 use super::server::Front;
+use crate::admin::AdminSocket;
 use crate::diagnostic::{Diagnostic, Location};
+use crate::handover::{self, Offer, Successor};
 use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
 use crate::reload::{build, systemd, whole};
 
@@ -20,23 +25,58 @@ pub struct Reloader {
     pub doors: Doors,
     pub reloads: Arc<Reloads>,
     pub watched: watch::Sender<Arc<Watched>>,
+    pub admin: Option<AdminSocket>,
+    /// What SIGUSR2 starts.
+    pub program: Option<Program>,
+}
+
+/// Why a front door closes.
+pub enum End {
+    /// It was asked to.
+    Shutdown,
+    /// Another process has the sockets, and that of the admin API too.
+    HandedOver { admin: bool },
 }
 
 impl Reloader {
-    /// Reloads whenever somebody asks, a file changes or SIGHUP comes, and opens log files anew on
-    /// SIGUSR1, until `shutdown`.
+    /// Reloads whenever somebody asks, a file changes or SIGHUP comes, opens log files anew on SIGUSR1,
+    /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
     pub async fn serve(
         &mut self,
         mut asked: mpsc::Receiver<Ask>,
-        shutdown: impl Future<Output = ()>,
-    ) {
+        mut successors: mpsc::Receiver<handover::Ask>,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
         let mut hangup = quiet(signal(SignalKind::hangup()));
         let mut reopen = quiet(signal(SignalKind::user_defined1()));
-        tokio::pin!(shutdown);
+        let mut upgrade = quiet(signal(SignalKind::user_defined2()));
         loop {
             let ask = tokio::select! {
                 biased;
-                () = &mut shutdown => return,
+                () = &mut shutdown => return End::Shutdown,
+                Some(ask) = successors.recv() => {
+                    let given = tokio::select! {
+                        biased;
+                        () = &mut shutdown => return End::Shutdown,
+                        given = self.hand_over(ask) => given,
+                    };
+                    match given {
+                        Ok(admin) => return End::HandedOver { admin },
+                        Err(error) => tracing::error!(
+                            target: "upgrade",
+                            "nobody took over, this process goes on: {error}"
+                        ),
+                    }
+                    self.front.exposures.resume();
+                    continue;
+                }
+                () = next(&mut upgrade) => {
+                    match &self.program {
+                        Some(program) => program.start(),
+                        None => tracing::warn!(target: "upgrade", "SIGUSR2: there is no program to start"),
+                    }
+                    continue;
+                }
                 Some(ask) = asked.recv() => ask,
                 () = next(&mut hangup) => Ask { trigger: Trigger::Signal, done: oneshot::channel().0 },
                 () = next(&mut reopen) => {
@@ -53,6 +93,28 @@ impl Reloader {
             // Who asked may be gone.
             let _ = ask.done.send(outcome);
         }
+    }
+
+    /// Until the successor accepts, and it has the admin API or not. Meanwhile nothing is reloaded and
+    /// nothing switched.
+    async fn hand_over(&self, ask: handover::Ask) -> io::Result<bool> {
+        tracing::info!(target: "upgrade", pid = ask.pid, "a successor asks for the sockets");
+        let snapshot = self.front.live.pin();
+        let admin = match (&self.admin, &snapshot.config.admin) {
+            (Some(socket), Some(admin)) => {
+                let socket = socket.as_fd().try_clone_to_owned()?;
+                Some((admin.address.to_string(), socket))
+            }
+            _ => None,
+        };
+        let sockets = self.doors.sockets_to_give()?;
+        let exposures = Arc::clone(&self.front.exposures);
+        let given = spawn_blocking(move || {
+            exposures.pause();
+            let successor = ask.give(Offer { sockets, admin })?;
+            release(successor)
+        });
+        given.await.map_err(io::Error::other)?
     }
 
     async fn reload(&mut self) -> Outcome {
@@ -91,6 +153,24 @@ impl Reloader {
             generation: self.front.live.pin().generation,
             refused: built.refused,
             warnings: built.warnings,
+        }
+    }
+}
+
+fn release(successor: Successor) -> io::Result<bool> {
+    let (pid, admin) = (successor.pid, successor.admin);
+    // Before the successor says anything: else systemd would not listen to it.
+    if let Some(pid) = pid {
+        systemd::succeeded_by(pid.unsigned_abs());
+    }
+    match successor.release() {
+        Ok(()) => {
+            tracing::info!(target: "upgrade", pid, "a successor has taken over, this process drains");
+            Ok(admin)
+        }
+        Err(error) => {
+            systemd::succeeded_by(std::process::id());
+            Err(error)
         }
     }
 }

@@ -17,4 +17,6 @@ mod upstream;
 mod binary;
 mod files;
 mod load;
+mod process;
+mod upgrade;
 mod world;
