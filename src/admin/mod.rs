@@ -9,6 +9,7 @@ mod exposition;
 mod exposures;
 mod router;
 mod server;
+mod traffic;
 mod views;
 
 pub use exposition::{Exposition, Kind};

@@ -394,6 +394,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_hands_over_switches_nothing_and_obeys() {
+        let folder = Folder::new("handing-over");
+        let old = Arc::new(folder.board());
+        old.set("internal", setting(false, None)).unwrap();
+        old.pause();
+        let refused = old.set("public", setting(false, None));
+        assert!(matches!(refused, Err(SetError::HandingOver)));
+        assert!(old.is_on("public"));
+        let next = folder.board();
+        assert!(!next.is_on("internal"));
+
+        next.set("public", setting(false, None)).unwrap();
+        let obeying = tokio::spawn(Arc::clone(&old).obey());
+        old.goes_off("public").await;
+        obeying.abort();
+
+        old.resume();
+        old.set("public", setting(true, None)).unwrap();
+        assert!(folder.board().is_on("public"));
+    }
+
+    #[tokio::test]
     async fn waiters_and_the_timer_hear_of_it() {
         let board = Arc::new(Switchboard::open(None).unwrap());
         let timer = tokio::spawn(Arc::clone(&board).keep_time());

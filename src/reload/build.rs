@@ -66,25 +66,16 @@ fn finish(
             reasons: fixed.into_iter().map(told).collect(),
         });
     }
-    match Snapshot::next(loaded.config, running) {
-        Ok((snapshot, errors)) => {
-            refused.extend(errors.iter().map(|error| Refused {
-                unit: error.what.clone(),
-                reasons: vec![told(&error.why)],
-            }));
-            Built {
-                snapshot: Some(snapshot),
-                refused,
-                warnings: loaded.warnings,
-                watched,
-            }
-        }
-        Err(error) => Built {
-            snapshot: None,
-            refused: vec![whole(vec![told(&error.to_string())])],
-            warnings: loaded.warnings,
-            watched,
-        },
+    let (snapshot, errors) = Snapshot::next(loaded.config, running);
+    refused.extend(errors.iter().map(|error| Refused {
+        unit: error.what.clone(),
+        reasons: vec![told(&error.why)],
+    }));
+    Built {
+        snapshot: Some(snapshot),
+        refused,
+        warnings: loaded.warnings,
+        watched,
     }
 }
 
