@@ -11,7 +11,7 @@ mod wire;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -108,13 +108,13 @@ impl std::error::Error for TakeError {
     }
 }
 
-/// What a successor got. Dropped before [`Inheritance::accepting`], nothing has happened.
+/// What a successor got. Dropped before [`Promise::accepting`], nothing has happened.
 #[derive(Debug)]
 pub struct Inheritance {
     pub sockets: Vec<(Place, TcpListener)>,
     /// Its address as the configuration has it, and its socket.
     pub admin: Option<(String, OwnedFd)>,
-    stream: UnixStream,
+    pub promise: Promise,
 }
 
 /// Asks the process that waits in this folder for its sockets. Blocks.
@@ -150,27 +150,13 @@ fn receive_all(stream: UnixStream) -> io::Result<Result<Inheritance, TakeError>>
     Ok(Ok(Inheritance {
         sockets,
         admin,
-        stream,
+        promise: Promise(stream),
     }))
 }
 
 /// A successor that has yet to say that it accepts.
 #[derive(Debug)]
 pub struct Promise(UnixStream);
-
-impl Inheritance {
-    /// The sockets, and who waits for the word.
-    #[must_use]
-    pub fn split(
-        self,
-    ) -> (
-        Vec<(Place, TcpListener)>,
-        Option<(String, OwnedFd)>,
-        Promise,
-    ) {
-        (self.sockets, self.admin, Promise(self.stream))
-    }
-}
 
 impl Promise {
     /// Says that the sockets are accepted from, and waits until the other process has let go of them.
@@ -208,7 +194,26 @@ pub struct Successor {
     pub admin: bool,
 }
 
+/// Ends a hand-over that another thread is busy with.
+#[derive(Debug)]
+pub struct GivingUp(Option<UnixStream>);
+
+impl GivingUp {
+    pub fn now(&self) {
+        // Closed already is as good.
+        let _ = self
+            .0
+            .as_ref()
+            .map(|stream| stream.shutdown(Shutdown::Both));
+    }
+}
+
 impl Ask {
+    #[must_use]
+    pub fn giving_up(&self) -> GivingUp {
+        GivingUp(self.stream.try_clone().ok())
+    }
+
     /// Hands over and waits until the other side accepts. Blocks.
     ///
     /// # Errors

@@ -34,8 +34,8 @@ pub struct Reloader {
 pub enum End {
     /// It was asked to.
     Shutdown,
-    /// Another process has the sockets, and that of the admin API too.
-    HandedOver { admin: bool },
+    /// Another process has the sockets, and that of the `admin` API too. `asked`: and it was asked to.
+    HandedOver { admin: bool, asked: bool },
 }
 
 impl Reloader {
@@ -55,20 +55,10 @@ impl Reloader {
                 biased;
                 () = &mut shutdown => return End::Shutdown,
                 Some(ask) = successors.recv() => {
-                    let given = tokio::select! {
-                        biased;
-                        () = &mut shutdown => return End::Shutdown,
-                        given = self.hand_over(ask) => given,
-                    };
-                    match given {
-                        Ok(admin) => return End::HandedOver { admin },
-                        Err(error) => tracing::error!(
-                            target: "upgrade",
-                            "nobody took over, this process goes on: {error}"
-                        ),
+                    match self.hand_over_or_stop(ask, shutdown.as_mut()).await {
+                        Some(end) => return end,
+                        None => continue,
                     }
-                    self.front.exposures.resume();
-                    continue;
                 }
                 () = next(&mut upgrade) => {
                     match &self.program {
@@ -93,6 +83,35 @@ impl Reloader {
             // Who asked may be gone.
             let _ = ask.done.send(outcome);
         }
+    }
+
+    /// None where nobody took over and nobody asked to end.
+    async fn hand_over_or_stop(
+        &self,
+        ask: handover::Ask,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<End> {
+        let given_up = ask.giving_up();
+        let giving = self.hand_over(ask);
+        tokio::pin!(giving);
+        let (given, asked) = tokio::select! {
+            biased;
+            () = shutdown => {
+                given_up.now();
+                // It may be too late for that.
+                (giving.await, true)
+            }
+            given = &mut giving => (given, false),
+        };
+        match given {
+            Ok(admin) => return Some(End::HandedOver { admin, asked }),
+            Err(error) => tracing::error!(
+                target: "upgrade",
+                "nobody took over, this process goes on: {error}"
+            ),
+        }
+        self.front.exposures.resume();
+        asked.then_some(End::Shutdown)
     }
 
     /// Until the successor accepts, and it has the admin API or not. Meanwhile nothing is reloaded and

@@ -200,11 +200,11 @@ pub async fn open(
 
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     let mut doors = Doors::new(Arc::clone(&front), alive);
-    let (admin_before, promise) = match inheritance.map(Inheritance::split) {
-        Some((sockets, admin, promise)) => {
+    let (admin_before, promise) = match inheritance {
+        Some(inheritance) => {
             let broken = |error| ServeError::TakeOver(TakeError::Broken(error));
-            doors.inherit(sockets).map_err(broken)?;
-            (admin, Some(promise))
+            doors.inherit(inheritance.sockets).map_err(broken)?;
+            (inheritance.admin, Some(inheritance.promise))
         }
         None => (None, None),
     };
@@ -272,7 +272,10 @@ pub async fn open(
             drop(admin);
             drained
         }
-        End::HandedOver { admin: adopted } => {
+        End::HandedOver {
+            admin: adopted,
+            asked,
+        } => {
             if let Some(waiting) = waiting {
                 waiting.leave();
             }
@@ -286,7 +289,7 @@ pub async fn open(
             let drained = tokio::select! {
                 drained = &mut drained => drained,
                 // It does what it is asked for already.
-                () = shutdown => drained.await,
+                () = shutdown, if !asked => drained.await,
             };
             obeying.abort();
             drained

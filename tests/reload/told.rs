@@ -53,7 +53,7 @@ impl Held {
     }
 
     /// GOAWAY without an error came, and what is under way is still answered.
-    async fn is_told_and_answered(self, gate: &tokio::sync::Semaphore) {
+    async fn hears_and_is_answered(self, gate: &tokio::sync::Semaphore) {
         let mut reason = None;
         until("GOAWAY came", async || {
             let ready = self.connection.send.clone().ready().await;
@@ -78,7 +78,7 @@ async fn at_a_shutdown() {
     let mut world = World::start_with(Behaviour::Steered(Arc::clone(&steering)), "").await;
     let (held, gate) = Held::new(&world, steering).await;
     world.front.begin_stop();
-    held.is_told_and_answered(&gate).await;
+    held.hears_and_is_answered(&gate).await;
     world.front.stopped().await;
 }
 
@@ -99,5 +99,5 @@ async fn when_their_listener_goes() {
         TcpStream::connect(address).await.is_err()
     })
     .await;
-    held.is_told_and_answered(&gate).await;
+    held.hears_and_is_answered(&gate).await;
 }
