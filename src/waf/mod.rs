@@ -13,6 +13,7 @@ mod compile;
 mod hash;
 mod macros;
 mod persistent;
+mod plan;
 mod prefilter;
 mod reads;
 pub mod reference;

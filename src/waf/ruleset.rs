@@ -8,6 +8,7 @@ use crate::seclang::{self, Files, Input};
 
 use super::compile::{self, Names, Report, Touched};
 use super::persistent::Store;
+use super::plan::{self, Plan};
 use super::prefilter::Filter;
 use super::reads::{Noted, Reads};
 use super::rule::{Chains, Processor, Rule};
@@ -68,6 +69,10 @@ pub struct RuleSet {
     pub(super) filters: [Option<Filter>; 5],
     /// Each rule's bit in its phase's filter.
     bits: Vec<Option<u16>>,
+    /// What each phase runs, every rule in its place.
+    pub(super) whole: [Plan; 5],
+    /// The same without what was decided at load.
+    pub(super) decided: [Plan; 5],
 }
 
 /// Literals the engine itself needs.
@@ -214,6 +219,27 @@ impl RuleSet {
                 rules.bits[rule as usize] = Some(bit);
             }
             rules.filters[phase] = filter;
+        }
+    }
+
+    /// How the phases run, by what is known of the rules so far.
+    fn add_plans(rules: &mut Arc<Self>, decide: bool) {
+        let source = plan::Source {
+            rules: &rules.rules,
+            phases: &rules.phases,
+            literals: &rules.literals,
+            names: &rules.names,
+            initial: &rules.initial,
+            bits: &rules.bits,
+        };
+        let whole = source.whole();
+        let decided = if decide {
+            source.decided()
+        } else {
+            source.whole()
+        };
+        if let Some(rules) = Arc::get_mut(rules) {
+            (rules.whole, rules.decided) = (whole, decided);
         }
     }
 
@@ -392,6 +418,8 @@ impl RuleSetBuilder {
         let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
         let mut rules = Arc::new(RuleSet {
             filters: Default::default(),
+            whole: Default::default(),
+            decided: Default::default(),
             bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,
@@ -411,8 +439,10 @@ impl RuleSetBuilder {
             store: self.store.unwrap_or_default(),
             default_processors: self.front_door,
         });
+        RuleSet::add_plans(&mut rules, false);
         if !self.without_prefilter {
             RuleSet::add_filters(&mut rules);
+            RuleSet::add_plans(&mut rules, true);
         }
         Ok(rules)
     }

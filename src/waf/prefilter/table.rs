@@ -37,6 +37,16 @@ impl Row {
         self.0[usize::from(bit) / 64] &= !(1 << (bit % 64));
     }
 
+    /// The lowest bit.
+    #[inline]
+    pub(in crate::waf) fn first(&self) -> Option<u16> {
+        let word = self.0.iter().position(|&w| w != 0)?;
+        // 8 words of 64 bits: below 512.
+        #[allow(clippy::cast_possible_truncation)]
+        let bit = (word * 64) as u16 + self.0[word].trailing_zeros() as u16;
+        Some(bit)
+    }
+
     #[inline]
     pub(in crate::waf) fn is_empty(&self) -> bool {
         self.0.iter().fold(0, |all, word| all | word) == 0

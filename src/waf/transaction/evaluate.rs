@@ -11,6 +11,7 @@ use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet,
 use crate::waf::macros::{Macro, Part, Template};
 use crate::waf::operators::numeric::number;
 use crate::waf::operators::{Captures, Group, Operator};
+use crate::waf::plan::Step;
 use crate::waf::rule::{AllowScope, ChainId, Disruptive, Flow, Link, Rule, Test};
 use crate::waf::variables::{OnlySlot, Slice, Value, Variable};
 
@@ -22,19 +23,33 @@ impl Transaction {
         let rules = Arc::clone(&self.rules);
         self.lists.fill(None);
         self.listed.clear();
-        let list = &rules.phases[phase as usize - 1];
         self.propose(&rules, rules.filters[phase as usize - 1].as_ref());
-        let mut at = 0;
-        while let Some(&index) = list.get(at) {
-            at += 1;
+        // Who asks what ran and why is told of every rule.
+        let plans = if self.trace || self.reached.is_some() {
+            &rules.whole
+        } else {
+            &rules.decided
+        };
+        let plan = &plans[phase as usize - 1];
+        let mut walk = plan.walk(self.proposals.hot());
+        while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
             // `ctl:ruleEngine=Off`, also by a chain that failed later.
             if self.engine == EngineMode::Off {
                 break;
             }
-            let bit = rules.bit(index);
-            if self.proposals.active && bit.is_some_and(|b| !self.proposals.is_hot(b)) {
-                continue;
-            }
+            let (index, jump) = match step {
+                Step::Rule { index, jump } => (*index, *jump),
+                Step::Set(sets) => {
+                    for &(slot, value) in sets {
+                        self.tx.set(Name::Slot(slot), Entry::Text(value));
+                    }
+                    continue;
+                }
+                Step::Jump(to) => {
+                    walk.skip_to(*to);
+                    continue;
+                }
+            };
             if self.removed.contains(index as usize) {
                 continue;
             }
@@ -52,8 +67,8 @@ impl Transaction {
                 self.allow(*scope, phase);
                 break;
             }
-            if let Flow::Jump(to) = rule.flow {
-                at = to as usize;
+            if let Flow::Jump(_) = rule.flow {
+                walk.skip_to(jump);
             }
         }
         self.matching.rule = None;

@@ -25,9 +25,9 @@ pub(super) struct Proposals {
 }
 
 impl Proposals {
-    #[inline]
-    pub(super) fn is_hot(&self, bit: u16) -> bool {
-        self.hot.contains(bit)
+    /// The rules that any value is proposed for; None where the phase has no filter.
+    pub(super) fn hot(&self) -> Option<Row> {
+        self.active.then_some(self.hot)
     }
 
     #[inline]

@@ -1,0 +1,619 @@
+//! What a phase runs: its rules in order, less what is decided when they are loaded.
+//!
+//! Most rules of a large set that run for every request test nothing but `TX` variables that the set itself
+//! gives a fixed value, above all the paranoia level. Their outcome is the same in every transaction, so it is
+//! found out once. A variable is fixed if every rule that writes it is itself decided so and always runs.
+//! Found as sparse constant propagation finds it: begin with the belief that all variables are fixed,
+//! walk the rules, take back what a rule that is not decided may write, and walk again until nothing is taken back.
+
+use super::compile::{CAPTURE_SLOTS, Names};
+use super::macros::{Macro, Part, Template};
+use super::operators::Operator;
+use super::operators::numeric::number;
+use super::prefilter::Row;
+use super::rule::{
+    AllowScope, Change, Control, Disruptive, Effect, Flow, Link, Place, Removal, Rule,
+    RuleSelection, Test,
+};
+use super::variables::{Slice, Text, Variable};
+
+/// One phase.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub steps: Vec<Step>,
+    /// Steps that run whatever the prefilter proposes, in order.
+    unproposed: Vec<u32>,
+    /// The step of each bit of the phase's filter; rising.
+    proposed: Vec<u32>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Rule {
+        index: u32,
+        /// Where a match goes on, if the rule's flow jumps.
+        jump: u32,
+    },
+    /// What decided rules set, in order.
+    Set(Vec<(u32, Slice)>),
+    Jump(u32),
+}
+
+/// The steps that are to run, in order.
+pub(super) struct Walk<'p> {
+    unproposed: &'p [u32],
+    proposed: &'p [u32],
+    /// Bits that are left; None where every step runs.
+    hot: Option<Row>,
+    at: u32,
+    end: u32,
+}
+
+impl Plan {
+    /// `bits`: each rule's bit in the phase's filter.
+    fn new(list: &[u32], fates: &[Fate], rules: &[Rule], bits: &[Option<u16>]) -> Self {
+        let mut plan = Self::default();
+        let mut places = Vec::with_capacity(list.len() + 1);
+        for (&index, fate) in list.iter().zip(fates) {
+            places.push(plan.next());
+            match fate {
+                Fate::Runs => plan.steps.push(Step::Rule { index, jump: 0 }),
+                Fate::Never => {}
+                Fate::Decided { sets, jump } => {
+                    if !sets.is_empty() {
+                        plan.steps.push(Step::Set(sets.clone()));
+                    }
+                    plan.steps.extend(jump.map(Step::Jump));
+                }
+            }
+        }
+        places.push(plan.next());
+        let place = |to: u32| places.get(to as usize).copied().unwrap_or(u32::MAX);
+        for (at, step) in (0..).zip(&mut plan.steps) {
+            let bit = match step {
+                Step::Rule { index, jump } => {
+                    if let Flow::Jump(to) = rules[*index as usize].flow {
+                        *jump = place(to);
+                    }
+                    bits.get(*index as usize).copied().flatten()
+                }
+                Step::Jump(to) => {
+                    *to = place(*to);
+                    None
+                }
+                Step::Set(_) => None,
+            };
+            match bit {
+                None => plan.unproposed.push(at),
+                Some(bit) => {
+                    // A rule with a bit that never runs leaves its place to the next.
+                    plan.proposed.resize(usize::from(bit) + 1, at);
+                }
+            }
+        }
+        plan.drop_idle_jumps();
+        plan
+    }
+
+    fn next(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A jump to the step that follows anyhow needs no look.
+    fn drop_idle_jumps(&mut self) {
+        let steps = &self.steps;
+        self.unproposed
+            .retain(|&at| !matches!(steps.get(at as usize), Some(Step::Jump(to)) if *to == at + 1));
+    }
+
+    /// `hot`: the bits of rules that a value is proposed for; None where every rule is to run.
+    pub(super) fn walk(&self, hot: Option<Row>) -> Walk<'_> {
+        Walk {
+            unproposed: &self.unproposed,
+            proposed: &self.proposed,
+            hot,
+            at: 0,
+            end: self.next(),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Leaves out what stands before this step.
+    pub(super) fn skip_to(&mut self, step: u32) {
+        self.at = self.at.max(step);
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let Some(hot) = &mut self.hot else {
+            let at = self.at;
+            self.at += 1;
+            return (at < self.end).then_some(at);
+        };
+        while let [first, rest @ ..] = self.unproposed
+            && *first < self.at
+        {
+            self.unproposed = rest;
+        }
+        let mut place = None;
+        while let Some(bit) = hot.first() {
+            let Some(&at) = self.proposed.get(usize::from(bit)) else {
+                *hot = Row::default();
+                break;
+            };
+            if at >= self.at {
+                place = Some(at);
+                break;
+            }
+            hot.remove(bit);
+        }
+        let next = match (self.unproposed.first(), place) {
+            (Some(&a), Some(b)) => a.min(b),
+            (Some(&a), None) => a,
+            (None, Some(b)) => b,
+            (None, None) => return None,
+        };
+        self.at = next + 1;
+        Some(next)
+    }
+}
+
+/// What becomes of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    Runs,
+    /// It cannot match, or cannot be reached.
+    Never,
+    /// It always matches, and this is all that follows.
+    Decided {
+        sets: Vec<(u32, Slice)>,
+        jump: Option<u32>,
+    },
+}
+
+/// What the plans of a rule set are made from.
+pub(super) struct Source<'a> {
+    pub rules: &'a [Rule],
+    pub phases: &'a [Vec<u32>; 5],
+    pub literals: &'a Text,
+    pub names: &'a Names,
+    /// What is set before the first rule.
+    pub initial: &'a [(u32, Slice)],
+    pub bits: &'a [Option<u16>],
+}
+
+impl Source<'_> {
+    /// Plans with every rule in its place.
+    pub(super) fn whole(&self) -> [Plan; 5] {
+        std::array::from_fn(|phase| {
+            let list = &self.phases[phase];
+            Plan::new(list, &vec![Fate::Runs; list.len()], self.rules, self.bits)
+        })
+    }
+
+    /// Plans without what is decided now.
+    pub(super) fn decided(&self) -> [Plan; 5] {
+        if self.rules.iter().any(reads_last_match) {
+            return self.whole();
+        }
+        let mut varying = vec![false; self.names.len()];
+        varying[..CAPTURE_SLOTS].fill(true);
+        let fates = loop {
+            let mut belief = Belief::new(self, &varying);
+            let fates: [Vec<Fate>; 5] =
+                std::array::from_fn(|p| belief.walk(&self.phases[p], p == 0, p == 4));
+            if belief.found == varying {
+                break fates;
+            }
+            varying = belief.found;
+        };
+        std::array::from_fn(|p| Plan::new(&self.phases[p], &fates[p], self.rules, self.bits))
+    }
+}
+
+/// One walk over all phases under the belief that only some variables vary.
+struct Belief<'a> {
+    source: &'a Source<'a>,
+    varying: &'a [bool],
+    /// The same and what this walk found to vary.
+    found: Vec<bool>,
+    /// Values of those that do not, now.
+    values: Vec<Option<Slice>>,
+    /// Rules that a rule met so far may take out.
+    removable: Vec<&'a RuleSelection>,
+    removals: Vec<&'a Removal>,
+    /// A rule met so far may end a phase and let later ones run.
+    may_end: bool,
+}
+
+impl<'a> Belief<'a> {
+    fn new(source: &'a Source<'a>, varying: &'a [bool]) -> Self {
+        let mut values = vec![None; varying.len()];
+        for &(slot, value) in source.initial {
+            values[slot as usize] = Some(value);
+        }
+        Self {
+            source,
+            varying,
+            found: varying.to_vec(),
+            values,
+            removable: Vec::new(),
+            removals: Vec::new(),
+            may_end: false,
+        }
+    }
+
+    /// `first`: this is the phase that runs whenever another does. `last`: it also runs after an interruption.
+    fn walk(&mut self, list: &[u32], first: bool, last: bool) -> Vec<Fate> {
+        let mut fates = vec![Fate::Never; list.len()];
+        // Where rules that stand before may go on.
+        let mut landings: Vec<u32> = Vec::new();
+        // Up to here a rule may have been jumped over.
+        let mut unsure = 0;
+        let mut at = 0;
+        while let Some(&index) = list.get(at as usize) {
+            let rule = &self.source.rules[index as usize];
+            let always = first && at >= unsure && !self.may_end;
+            let fate = if last {
+                Fate::Runs
+            } else {
+                self.decide(list, at, always)
+            };
+            let here = at;
+            at += 1;
+            match &fate {
+                Fate::Runs => {
+                    self.meet(rule);
+                    if let Flow::Jump(to) = rule.flow {
+                        landings.push(to);
+                        unsure = unsure.max(to);
+                    }
+                }
+                Fate::Never => {}
+                Fate::Decided { sets, jump } => {
+                    for &(slot, value) in sets {
+                        self.values[slot as usize] = Some(value);
+                    }
+                    if let &Some(to) = jump {
+                        let landing = landings.iter().copied().filter(|&l| l > here).min();
+                        at = landing.map_or(to, |l| l.min(to)).max(at);
+                        if at < to || here < unsure {
+                            unsure = unsure.max(to);
+                        }
+                        landings.push(to);
+                    }
+                }
+            }
+            fates[here as usize] = fate;
+        }
+        fates
+    }
+
+    /// `always`: nothing keeps the rule at this place from running.
+    fn decide(&self, list: &[u32], at: u32, always: bool) -> Fate {
+        let index = list[at as usize] as usize;
+        let rule = &self.source.rules[index];
+        match self.outcome(rule) {
+            None => return Fate::Runs,
+            Some(false) => return Fate::Never,
+            Some(true) => {}
+        }
+        let silent = !rule.log
+            && rule.disruptive == Disruptive::Pass
+            && rule.about.severity.is_none()
+            && rule.links.len() == 1;
+        if !silent || self.removals.iter().any(|r| r.rules.contains(index)) {
+            return Fate::Runs;
+        }
+        let Some(sets) = self.sets(&rule.links[0]) else {
+            return Fate::Runs;
+        };
+        let removers = || self.removable.iter().filter(|s| s.contains(index));
+        if !sets.is_empty() && (!always || removers().next().is_some()) {
+            return Fate::Runs;
+        }
+        let jump = match rule.flow {
+            Flow::Next => None,
+            Flow::Jump(to) => Some(to),
+        };
+        // Taken out, it would let through to the rules it jumps over: those must be out then as well.
+        let end = jump.map_or(at + 1, |to| to.max(at + 1)) as usize;
+        let over = list.get(at as usize + 1..end).unwrap_or_default();
+        if !removers().all(|s| over.iter().all(|&r| s.contains(r as usize))) {
+            return Fate::Runs;
+        }
+        Fate::Decided { sets, jump }
+    }
+
+    /// Whether the rule matches, where that is known.
+    fn outcome(&self, rule: &Rule) -> Option<bool> {
+        let first = rule.links.first()?;
+        let Some(test) = &first.test else {
+            return (rule.links.len() == 1).then_some(true);
+        };
+        let Test {
+            operator: Operator::Compare(comparison),
+            chain: 0,
+            multi_match: false,
+            capture: false,
+            ..
+        } = test
+        else {
+            return None;
+        };
+        let only = test.targets.only_slot?;
+        let argument = match &test.argument {
+            Template::Literal(slice) => number(self.source.literals.at(*slice)),
+            Template::Parts(parts) => match **parts {
+                [Part::Macro(Macro::Tx(slot))] => self
+                    .fixed(slot)?
+                    .map_or(0, |s| number(self.source.literals.at(s))),
+                _ => return None,
+            },
+        };
+        let value = match (self.fixed(only.slot)?, only.count) {
+            (value, true) => i64::from(value.is_some()),
+            (Some(value), false) => number(self.source.literals.at(value)),
+            (None, false) => return Some(false),
+        };
+        Some(comparison.holds_for(argument, value) != test.negated)
+    }
+
+    /// What a variable holds now; None where that varies.
+    fn fixed(&self, slot: u32) -> Option<Option<Slice>> {
+        let slot = slot as usize;
+        (!self.varying[slot]).then(|| self.values[slot])
+    }
+
+    /// All that the link's effects do; None where that is more than to fix variables.
+    fn sets(&self, link: &Link) -> Option<Vec<(u32, Slice)>> {
+        let mut sets: Vec<(u32, Slice)> = Vec::new();
+        for effect in &link.effects {
+            let Effect::SetVariable {
+                place: Place::Slot(slot),
+                change: Change::Set(value),
+            } = effect
+            else {
+                return None;
+            };
+            let value = match value {
+                Template::Literal(slice) => *slice,
+                Template::Parts(parts) => match **parts {
+                    [Part::Macro(Macro::Tx(from))] => {
+                        // An effect may read what the one before it wrote.
+                        let own = sets.iter().rev().find(|s| s.0 == from).map(|s| s.1);
+                        own.or(self.fixed(from)?).unwrap_or_default()
+                    }
+                    _ => return None,
+                },
+            };
+            if self.varying[*slot as usize] {
+                return None;
+            }
+            sets.push((*slot, value));
+        }
+        Some(sets)
+    }
+
+    /// A rule that runs: what it may change for those after it.
+    fn meet(&mut self, rule: &'a Rule) {
+        // What ends the whole transaction leaves no rule to be mistaken about: phase 5 is never decided.
+        self.may_end |= matches!(
+            rule.disruptive,
+            Disruptive::Allow(AllowScope::Phase | AllowScope::Request)
+        );
+        for effect in rule.links.iter().flat_map(|l| &l.effects) {
+            match effect {
+                Effect::SetVariable { place, .. } => match place {
+                    Place::Slot(slot) => self.found[*slot as usize] = true,
+                    Place::Named(name) => self.find_named(name),
+                    Place::Collection(..) => {}
+                },
+                Effect::Control(Control::RemoveRules(selection)) => self.removable.push(selection),
+                Effect::Control(Control::RemoveTargets(removal)) => self.removals.push(removal),
+                _ => {}
+            }
+        }
+    }
+
+    /// Every variable that a name with macros may turn out to mean.
+    fn find_named(&mut self, name: &Template) {
+        let prefix = match name {
+            Template::Parts(parts) => match parts.first() {
+                Some(Part::Literal(slice)) => self.source.literals.at(*slice),
+                _ => b"",
+            },
+            Template::Literal(slice) => self.source.literals.at(*slice),
+        };
+        for (found, name) in self.found.iter_mut().zip(self.source.names.iter()) {
+            let start = name.as_bytes().get(..prefix.len());
+            *found |= start.is_some_and(|s| s.eq_ignore_ascii_case(prefix));
+        }
+    }
+}
+
+/// Whether a rule depends on what matched before it, whichever rule that was of.
+fn reads_last_match(rule: &Rule) -> bool {
+    let is_last = |v: Variable| matches!(v, Variable::MatchedVar | Variable::MatchedVarName);
+    let reads = |template: &Template| match template {
+        Template::Literal(_) => false,
+        Template::Parts(parts) => parts.iter().any(|part| match part {
+            Part::Macro(Macro::Scalar(v) | Macro::Keyed(v, _)) => is_last(*v),
+            Part::Macro(Macro::Tx(_)) | Part::Literal(_) => false,
+        }),
+    };
+    let Some(link) = rule.links.first() else {
+        return false;
+    };
+    if let Some(test) = &link.test {
+        let targets = &test.targets.targets;
+        return targets.iter().any(|t| is_last(t.variable)) || reads(&test.argument);
+    }
+    let told = [&rule.about.message, &rule.about.data];
+    told.into_iter().flatten().any(reads)
+        || rule.about.tags.iter().any(reads)
+        || link
+            .effects
+            .iter()
+            .any(|effect| templates(effect).into_iter().flatten().any(reads))
+}
+
+fn templates(effect: &Effect) -> [Option<&Template>; 2] {
+    match effect {
+        Effect::SetVariable { place, change } => {
+            let name = match place {
+                Place::Slot(_) => None,
+                Place::Named(name) | Place::Collection(_, name) => Some(name),
+            };
+            let value = match change {
+                Change::Set(value) | Change::Add(value) | Change::Subtract(value) => Some(value),
+                Change::Remove => None,
+            };
+            [name, value]
+        }
+        Effect::ExpireVariable { name, seconds, .. } => [Some(name), Some(seconds)],
+        Effect::DeprecateVariable { name, .. } | Effect::Mask(_, name) => [Some(name), None],
+        Effect::OpenCollection { key, .. } | Effect::SetId { key, .. } => [Some(key), None],
+        Effect::SetEnvironment { name, value } => [Some(name), Some(value)],
+        Effect::MaskMatched | Effect::Control(_) => [None, None],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::super::{EngineMode, RuleSet, Transaction};
+
+    fn build(text: &str, decide: bool) -> Arc<RuleSet> {
+        let builder = RuleSet::builder()
+            .engine(EngineMode::On)
+            .text("t.conf", text);
+        let builder = if decide {
+            builder
+        } else {
+            builder.without_prefilter()
+        };
+        builder.build().expect("the rules are valid")
+    }
+
+    /// What a request with these arguments leaves behind.
+    fn outcome(rules: &Arc<RuleSet>, query: &str) -> (Vec<u64>, Vec<Option<Vec<u8>>>, bool) {
+        let address = SocketAddr::from(([192, 0, 2, 1], 1));
+        let mut transaction = Transaction::new(Arc::clone(rules), address, address, "1");
+        let target = format!("/?{query}");
+        let line = format!("GET {target} HTTP/1.1");
+        transaction.request_line(line.as_bytes(), b"GET", target.as_bytes(), b"HTTP/1.1");
+        transaction.request_header(b"Host", b"a");
+        let mut ended = transaction.request_headers_done().is_some();
+        ended = ended || transaction.request_body(b"").is_some();
+        transaction.finish();
+        let matched = transaction.matched_rules().iter().map(|m| m.rule_id);
+        let matched = matched.collect();
+        let names = ["pl", "a", "b", "score", "hit"];
+        (matched, names.map(|n| transaction.tx(n)).into(), ended)
+    }
+
+    const SKIPPED: &str = r#"
+SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
+SecRule TX:pl "@lt 2" "id:2,phase:1,nolog,pass,skipAfter:END"
+SecRule ARGS "@rx x" "id:3,phase:1,log,pass,setvar:tx.hit=3"
+SecMarker END
+SecRule TX:pl "@lt 1" "id:4,phase:2,nolog,pass,skipAfter:END2"
+SecRule ARGS "@rx x" "id:5,phase:2,log,pass,setvar:tx.hit=5"
+SecMarker END2
+"#;
+
+    #[test]
+    fn what_is_fixed_is_not_run() {
+        let rules = build(SKIPPED, true);
+        let steps = rules.decided.each_ref().map(|p| p.steps.len());
+        // Set; jump. The rule that may match.
+        assert_eq!(steps[..2], [2, 1]);
+        assert_eq!(rules.whole.each_ref().map(|p| p.steps.len())[..2], [3, 2]);
+        assert_eq!(
+            outcome(&rules, "a=x"),
+            outcome(&build(SKIPPED, false), "a=x")
+        );
+    }
+
+    #[test]
+    fn what_a_request_may_change_is_run() {
+        let cases = [
+            // A rule writes what others read.
+            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
+               SecRule ARGS "@rx x" "id:2,phase:1,nolog,pass,setvar:tx.pl=2"
+               SecRule TX:pl "@lt 2" "id:3,phase:1,nolog,pass,skipAfter:END"
+               SecRule ARGS "@rx ." "id:4,phase:1,log,pass,setvar:tx.hit=1"
+               SecMarker END"#,
+            // By a name that is put together.
+            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
+               SecRule ARGS "@rx (x)" "id:2,phase:1,nolog,pass,capture,setvar:tx.p%{ARGS.n}=2"
+               SecRule TX:pl "@eq 2" "id:3,phase:1,log,pass,setvar:tx.hit=1""#,
+            // The writer is jumped over.
+            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,skipAfter:SKIP"
+               SecAction "id:2,phase:1,nolog,pass,setvar:tx.pl=1"
+               SecMarker SKIP
+               SecRule &TX:pl "@eq 0" "id:3,phase:1,log,pass,setvar:tx.hit=1"
+               SecRule TX:pl "@eq 1" "id:4,phase:2,log,pass,setvar:tx.hit=2""#,
+            // A jump lands between another jump and its end.
+            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,skipAfter:MIDDLE"
+               SecAction "id:2,phase:1,nolog,pass,skipAfter:END"
+               SecRule ARGS "@rx ." "id:3,phase:1,log,pass,setvar:tx.hit=1"
+               SecMarker MIDDLE
+               SecAction "id:4,phase:1,nolog,pass,setvar:tx.a=1"
+               SecRule ARGS "@rx ." "id:5,phase:1,log,pass,setvar:tx.b=1"
+               SecMarker END
+               SecRule TX:a "@eq 1" "id:6,phase:1,log,pass,setvar:tx.score=1""#,
+            // The jump is taken out for this request.
+            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,ctl:ruleRemoveById=2"
+               SecAction "id:2,phase:1,nolog,pass,skipAfter:END"
+               SecRule ARGS "@rx ." "id:3,phase:1,log,pass,setvar:tx.hit=1"
+               SecMarker END"#,
+            // The writer is.
+            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,ctl:ruleRemoveById=2"
+               SecAction "id:2,phase:1,nolog,pass,setvar:tx.pl=1"
+               SecRule TX:pl "@eq 1" "id:3,phase:2,log,pass,setvar:tx.hit=1""#,
+            // The phase ends before the writer.
+            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,allow:phase"
+               SecAction "id:2,phase:1,nolog,pass,setvar:tx.pl=1"
+               SecRule TX:pl "@eq 1" "id:3,phase:2,log,pass,setvar:tx.hit=1""#,
+            // A target is taken from the reader.
+            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
+               SecRule ARGS "@rx x" "id:2,phase:1,nolog,pass,ctl:ruleRemoveTargetById=3;TX:pl"
+               SecRule TX:pl "@eq 1" "id:3,phase:1,nolog,pass,skipAfter:END"
+               SecRule ARGS "@rx ." "id:4,phase:1,log,pass,setvar:tx.hit=1"
+               SecMarker END"#,
+            // Captures.
+            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.1=1"
+               SecRule ARGS "@rx (x)" "id:2,phase:1,nolog,pass,capture"
+               SecRule TX:1 "@eq 1" "id:3,phase:1,log,pass,setvar:tx.hit=1""#,
+            // A reader before the writer, and one that copies.
+            r#"SecRule &TX:a "@eq 0" "id:1,phase:1,log,pass,setvar:tx.hit=1"
+               SecAction "id:2,phase:1,nolog,pass,setvar:tx.a=7"
+               SecAction "id:3,phase:1,nolog,pass,setvar:tx.b=%{tx.a}"
+               SecRule TX:b "@eq 7" "id:4,phase:1,log,pass,setvar:tx.score=+%{tx.b}""#,
+            // What matched last, of whichever rule.
+            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.a=7"
+               SecRule ARGS "@rx x" "id:2,phase:1,nolog,pass"
+               SecRule TX:a "@eq 7" "id:3,phase:1,nolog,pass"
+               SecAction "id:4,phase:1,log,pass,setvar:tx.b=%{MATCHED_VAR}""#,
+        ];
+        for text in cases {
+            let text = text.replace("\n               ", "\n");
+            for query in ["a=x", "a=y", "a=x&n=l", ""] {
+                let (decided, plain) = (build(&text, true), build(&text, false));
+                assert_eq!(
+                    outcome(&decided, query),
+                    outcome(&plain, query),
+                    "{query}: {text}"
+                );
+            }
+        }
+    }
+}
