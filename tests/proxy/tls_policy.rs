@@ -86,7 +86,8 @@ async fn the_log_has_the_group() {
         ),
         (SslVersion::TLS1_3, "X25519:P-256", "X25519"),
         (SslVersion::TLS1_3, "P-256", "P-256"),
-        (SslVersion::TLS1_2, "P-384", "P-384"),
+        // The certificate's own curve must be among them too.
+        (SslVersion::TLS1_2, "P-384:P-256", "P-384"),
         (SslVersion::TLS1_2, "X25519:P-256", "X25519"),
     ] {
         let shape = |builder: &mut SslConnectorBuilder| {
