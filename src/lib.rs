@@ -6,6 +6,7 @@
 //! - [`proxy`] the only room that knows pingora's `ProxyHttp`
 //! - [`admin`] the loopback API: health, metrics, switches
 //! - [`reload`] what changed on disk, and taking it live
+//! - [`handover`] the listening sockets go to the next process
 //! - [`live`] the [`live::Snapshot`] a request is pinned to
 //! - [`upstream`] pools of servers and the peer that is dialled
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
@@ -35,6 +36,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "front")]
 pub mod exposure;
+#[cfg(feature = "front")]
+pub mod handover;
 #[cfg(feature = "front")]
 pub mod live;
 #[cfg(feature = "front")]

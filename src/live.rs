@@ -51,15 +51,10 @@ impl Snapshot {
         Ok(Self::assemble(config, acceptors))
     }
 
-    /// The one that follows `previous`: a listener that cannot be made goes on as it was. What is
-    /// known about servers comes with [`Live::swap`].
-    ///
-    /// # Errors
-    /// A listener cannot be made and was not there before.
-    pub fn next(
-        mut config: Config,
-        previous: &Self,
-    ) -> Result<(Self, Vec<SnapshotError>), SnapshotError> {
+    /// The one that follows `previous`: a listener that cannot be made goes on as it was, or is left out
+    /// where there was none. What is known about servers comes with [`Live::swap`].
+    #[must_use]
+    pub fn next(mut config: Config, previous: &Self) -> (Self, Vec<SnapshotError>) {
         let mut acceptors = BTreeMap::new();
         let mut refused = Vec::new();
         for listener in &mut config.listeners {
@@ -70,18 +65,21 @@ impl Snapshot {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let (Some(old), Some(acceptor)) =
+                    if let (Some(old), Some(acceptor)) =
                         (previous.listener(&name), previous.acceptor(&name))
-                    else {
-                        return Err(error);
-                    };
-                    *listener = Arc::clone(old);
-                    acceptors.insert(name, ArcSwap::new(acceptor));
+                    {
+                        *listener = Arc::clone(old);
+                        acceptors.insert(name, ArcSwap::new(acceptor));
+                    }
                     refused.push(error);
                 }
             }
         }
-        Ok((Self::assemble(config, acceptors), refused))
+        config.listeners.retain(|listener| {
+            matches!(listener.kind, ListenerKind::Redirect { .. })
+                || acceptors.contains_key(&listener.name)
+        });
+        (Self::assemble(config, acceptors), refused)
     }
 
     fn assemble(config: Config, acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>) -> Self {

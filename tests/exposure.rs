@@ -84,6 +84,10 @@ async fn off_is_off_there_and_nowhere_else() {
         proof.contains("GET https://api.test/orders/ at 127.0.0.1:"),
         "{said}"
     );
+    assert!(
+        proof.contains("certificate not verified: "),
+        "no CA of this machine is the tests' own: {said}"
+    );
     assert_eq!(lines.next(), None, "one pair, one call: {said}");
 
     kept.write_all(request).await.unwrap();

@@ -99,6 +99,10 @@ fn switch(live: &Live, board: &Switchboard, request: &Request) -> Result<String,
         Ok(()) => Ok(name.to_owned()),
         Err(OrderError::NoSuchExposure(words)) => Err(Response::problem(404, &words)),
         Err(OrderError::Faulty(words)) => Err(Response::problem(400, &words)),
+        Err(OrderError::NotNow) => {
+            let words = "another process takes over: nothing was switched, ask again in a moment";
+            Err(Response::problem(503, words))
+        }
         Err(OrderError::NotKept(words)) => Err(Response::problem(500, &words)),
     }
 }

@@ -9,10 +9,11 @@ mod exposition;
 mod exposures;
 mod router;
 mod server;
+mod traffic;
 mod views;
 
 pub use exposition::{Exposition, Kind};
 pub use exposures::exposure_routes;
 pub use router::{Method, Request, Response, Router};
-pub use server::{AdminSocket, listen};
+pub use server::{AdminSocket, adopt, listen};
 pub use views::{Health, core_routes};

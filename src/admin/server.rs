@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,11 +27,13 @@ const CONNECTIONS: usize = 32;
 #[derive(Debug)]
 pub struct AdminSocket {
     task: tokio::task::JoinHandle<()>,
+    bound: Arc<Bound>,
     socket_file: Option<PathBuf>,
     /// The real one, where port 0 was asked for.
     pub address: AdminAddress,
 }
 
+#[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -58,12 +61,76 @@ pub async fn listen(admin: &Admin, router: Arc<Router>) -> io::Result<AdminSocke
             )
         }
     };
-    let task = tokio::spawn(accept(bound, router, admin.token.clone()));
-    Ok(AdminSocket {
-        task,
-        socket_file,
+    Ok(AdminSocket::open(
+        bound,
         address,
-    })
+        socket_file,
+        admin,
+        router,
+    ))
+}
+
+/// Answers at a socket that another process bound to this address.
+///
+/// # Errors
+/// It is no such socket.
+pub fn adopt(admin: &Admin, socket: OwnedFd, router: Arc<Router>) -> io::Result<AdminSocket> {
+    let (bound, address, socket_file) = match &admin.address {
+        AdminAddress::Tcp(_) => {
+            let listener = std::net::TcpListener::from(socket);
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            let real = AdminAddress::Tcp(listener.local_addr()?);
+            (Bound::Tcp(listener), real, None)
+        }
+        AdminAddress::Unix(path) => {
+            let listener = std::os::unix::net::UnixListener::from(socket);
+            listener.set_nonblocking(true)?;
+            let listener = UnixListener::from_std(listener)?;
+            let real = AdminAddress::Unix(path.clone());
+            (Bound::Unix(listener), real, Some(path.clone()))
+        }
+    };
+    Ok(AdminSocket::open(
+        bound,
+        address,
+        socket_file,
+        admin,
+        router,
+    ))
+}
+
+impl AdminSocket {
+    fn open(
+        bound: Bound,
+        address: AdminAddress,
+        socket_file: Option<PathBuf>,
+        admin: &Admin,
+        router: Arc<Router>,
+    ) -> Self {
+        let bound = Arc::new(bound);
+        let task = tokio::spawn(accept(Arc::clone(&bound), router, admin.token.clone()));
+        Self {
+            task,
+            bound,
+            socket_file,
+            address,
+        }
+    }
+
+    /// No longer accepts; the socket stays, for the process that adopted it.
+    pub fn leave(mut self) {
+        self.socket_file = None;
+    }
+}
+
+impl AsFd for AdminSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self.bound.as_ref() {
+            Bound::Tcp(listener) => listener.as_fd(),
+            Bound::Unix(listener) => listener.as_fd(),
+        }
+    }
 }
 
 fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
@@ -97,14 +164,14 @@ impl Drop for AdminSocket {
     }
 }
 
-async fn accept(bound: Bound, router: Arc<Router>, token: Option<Token>) {
+async fn accept(bound: Arc<Bound>, router: Arc<Router>, token: Option<Token>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         let router = Arc::clone(&router);
-        match &bound {
+        match bound.as_ref() {
             Bound::Tcp(listener) => {
                 let Ok((stream, peer)) = listener.accept().await else {
                     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::exposition::{Exposition, Kind};
 use super::router::{Request, Response, Router};
+use super::traffic;
 use crate::config::{ListenerKind, Policy, PolicyMode};
 use crate::live::Live;
 use crate::reload::{Outcome, Reloads, Trigger};
 use crate::telemetry::{Metrics, rfc3339};
 use crate::tls::inventory::inventory;
-use crate::upstream::Cause;
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -37,12 +37,18 @@ pub fn core_routes(router: &mut Router, health: &Health) {
     router.notice("reload", move || refusals(&seen.reloads.last()));
     let seen = health.clone();
     router.section("reload", move || reload_json(&seen));
+    router.section(
+        "process",
+        || json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") }),
+    );
     let seen = health.clone();
     router.section("generation", move || json!(seen.live.pin().generation));
     let seen = health.clone();
     router.section("listeners", move || listeners_json(&seen.live));
     let seen = health.clone();
-    router.section("upstreams", move || upstreams_json(&seen.live));
+    router.section("upstreams", move || {
+        traffic::upstreams_json(&seen.live.pin())
+    });
     let seen = health.clone();
     router.section("policies", move || policies_json(&seen.live));
     let seen = health.clone();
@@ -118,22 +124,6 @@ fn listeners_json(live: &Live) -> Value {
         }
     });
     Value::Array(listeners.collect())
-}
-
-fn upstreams_json(live: &Live) -> Value {
-    let snapshot = live.pin();
-    let upstreams = snapshot.config.upstreams.values().map(|upstream| {
-        let servers = upstream.servers.iter();
-        let servers: Vec<String> = servers.map(|s| format!("{}:{}", s.host, s.port)).collect();
-        json!({
-            "name": upstream.name,
-            "servers": servers,
-            "server_name": upstream.tls.server_name,
-            "trust": upstream.tls.trust.name,
-            "client_certificate": upstream.tls.client_certificate.is_some(),
-        })
-    });
-    Value::Array(upstreams.collect())
 }
 
 fn policies_json(live: &Live) -> Value {
@@ -229,21 +219,11 @@ fn collect(health: &Health, text: &mut Exposition) {
         Counter,
         "Requests by the class of their answer.",
     );
-    for (class, counter) in ["none", "1xx", "2xx", "3xx", "4xx", "5xx"]
-        .iter()
-        .zip(&metrics.answers)
-    {
-        text.sample(&[("code_class", class)], counter.value());
+    for (class, count) in metrics.answers.each() {
+        text.sample(&[("code_class", class)], count);
     }
-    text.family(
-        "upstream_failures_total",
-        Counter,
-        "Failed tries to reach an upstream, by cause.",
-    );
-    for cause in Cause::ALL {
-        let count = metrics.upstream_failures.value(cause as usize);
-        text.sample(&[("reason", cause.code())], count);
-    }
+    traffic::collect(metrics, text);
+    traffic::collect_upstreams(&health.live.pin(), text);
     text.family(
         "certificate_not_after_timestamp_seconds",
         Gauge,

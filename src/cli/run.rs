@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::check::wants_colour;
 use crate::config::{self, Loaded};
 use crate::diagnostic::Diagnostic;
-use crate::proxy::{Bound, serve};
+use crate::proxy::{Bound, Opening, Program, open};
 use crate::telemetry::Metrics;
 
 /// Serve from a configuration file
@@ -20,12 +20,18 @@ use crate::telemetry::Metrics;
 /// taken live, what is wrong is refused and the last good version goes on.
 ///
 /// SIGTERM or Ctrl-C ends it after the requests in flight have been answered or `shutdown_timeout`
-/// is over; a second Ctrl-C at once. SIGHUP reads all files now; SIGUSR1 opens log files anew.
+/// is over; a second Ctrl-C at once. SIGHUP reads all files now; SIGUSR1 opens log files anew; SIGUSR2
+/// starts this command again with `--upgrade`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration to serve from
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Take over from the front door that runs with the same `state_dir`: it hands its sockets over,
+    /// drains and ends, and no connection is lost. Where none runs, or anything is wrong, exit 1 and
+    /// all stays as it is
+    #[arg(long)]
+    pub upgrade: bool,
 }
 
 #[must_use]
@@ -39,7 +45,11 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     show(&loaded.warnings);
-    run_loaded(loaded, |bound, _| {
+    let opening = Opening {
+        upgrade: args.upgrade,
+        program: Program::this("--upgrade"),
+    };
+    run_loaded(loaded, opening, |bound, _| {
         for (listener, addresses) in &bound.0 {
             for address in addresses {
                 tracing::info!("listener {listener} on {address}");
@@ -50,7 +60,11 @@ pub fn run(args: &Args) -> ExitCode {
 
 /// Serves a configuration that was loaded, until SIGTERM or Ctrl-C. `ready` is called once every
 /// listener accepts.
-pub fn run_loaded(loaded: Loaded, ready: impl FnOnce(&Bound, &Arc<Metrics>)) -> ExitCode {
+pub fn run_loaded(
+    loaded: Loaded,
+    opening: Opening,
+    ready: impl FnOnce(&Bound, &Arc<Metrics>),
+) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -58,7 +72,7 @@ pub fn run_loaded(loaded: Loaded, ready: impl FnOnce(&Bound, &Arc<Metrics>)) -> 
         Ok(runtime) => {
             let served = runtime.block_on(async {
                 let stop = stop_signal()?;
-                serve(loaded.config, ready, stop)
+                open(loaded.config, opening, ready, stop)
                     .await
                     .map_err(io::Error::other)
             });

@@ -25,6 +25,8 @@ pub struct Refused {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     certificates: Certificates,
+    /// Something runs.
+    pub runs: bool,
     listeners: Vec<Arc<Listener>>,
     trust: BTreeMap<String, Arc<TrustBundle>>,
     policies: BTreeMap<String, Arc<Policy>>,
@@ -34,6 +36,7 @@ pub(super) struct Kept {
 impl Kept {
     pub fn of(config: &Config) -> Self {
         Self {
+            runs: true,
             certificates: config.certificates.clone(),
             listeners: config.listeners.clone(),
             trust: config.trust.clone(),

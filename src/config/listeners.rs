@@ -240,6 +240,7 @@ fn read_tls<'s>(
     items: &TlsItems<'s, '_>,
     trust: &mut Names<'_, TrustBundle>,
 ) -> Option<ListenerKind> {
+    let mark = certificates.report().mark();
     // All is read before any `?`, so that every problem is found.
     let sni = match &items.sni {
         Some(item) => item.choice(&[("strict", SniPolicy::Strict), ("any", SniPolicy::Any)]),
@@ -263,7 +264,9 @@ fn read_tls<'s>(
         .iter()
         .map(|entry| read_certificate(listener, entry, trust))
         .collect();
-    let read: Vec<Certificate<'_>> = read.into_iter().collect::<Option<_>>()?;
+    let Some(read) = read.into_iter().collect::<Option<Vec<Certificate<'_>>>>() else {
+        return without_new(listener, certificates.report(), mark);
+    };
     if read.is_empty() {
         return None;
     }
@@ -300,6 +303,23 @@ fn read_tls<'s>(
         certificates,
         sni,
         settings,
+    })
+}
+
+/// What a listener is that was refused for what is in a certificate's files: as it runs, or nothing
+/// that can run. None where something else is wrong with it.
+fn without_new(listener: &str, report: &Report, mark: usize) -> Option<ListenerKind> {
+    if !report.kept.runs || report.has_errors_since(mark) {
+        return None;
+    }
+    let running = report.kept.listener(listener).map(|running| &running.kind);
+    Some(match running {
+        Some(kind @ ListenerKind::Tls { .. }) => kind.clone(),
+        _ => ListenerKind::Tls {
+            certificates: Vec::new(),
+            sni: SniPolicy::Strict,
+            settings: TlsSettings::default(),
+        },
     })
 }
 
@@ -350,7 +370,7 @@ fn read_certificate<'s>(
         match stapled {
             Some(stapled) => certified = Arc::new(stapled),
             // What runs goes on; a staple is a favour, no need.
-            None if report.kept.listener(listener).is_some() => {
+            None if report.kept.runs => {
                 report.refuse(unit, report.take_errors_since(mark));
             }
             None => return None,

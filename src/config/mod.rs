@@ -22,6 +22,7 @@ mod upstreams;
 mod values;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use admin::token_from;
 pub use inputs::{Contents, Inputs, Stamps};
@@ -82,6 +83,7 @@ fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs
             config: Config {
                 source: path.to_owned(),
                 inputs: inputs.clone(),
+                listeners: able(config.listeners),
                 ..config
             },
             warnings: found,
@@ -90,6 +92,15 @@ fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs
         _ => Err(found),
     };
     (loaded, inputs)
+}
+
+/// Without those that were refused and never ran.
+fn able(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
+    listeners.retain(|listener| match &listener.kind {
+        ListenerKind::Tls { certificates, .. } => !certificates.is_empty(),
+        ListenerKind::Redirect { .. } => true,
+    });
+    listeners
 }
 
 /// Only where the admin address of the configuration at `path` is, whatever else is wrong with it.

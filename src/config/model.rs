@@ -116,7 +116,7 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNetwork>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum ListenerKind {
     Tls {
         /// At least one; the first answers where `sni` is [`SniPolicy::Any`] and no name fits.
@@ -129,7 +129,7 @@ pub enum ListenerKind {
 }
 
 /// How a listener shakes hands, beside its certificates.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
     pub policy: TlsPolicy,
     pub client_ca: Option<Arc<ClientCa>>,

@@ -230,8 +230,13 @@ impl Report {
     }
 
     pub fn has_errors(&self) -> bool {
+        self.has_errors_since(0)
+    }
+
+    pub fn has_errors_since(&self, mark: usize) -> bool {
         let found = self.found.borrow();
-        found.iter().any(|(_, d)| d.severity == Severity::Error)
+        let mut later = found.iter().skip(mark);
+        later.any(|(_, d)| d.severity == Severity::Error)
     }
 
     /// In the order of files and places.

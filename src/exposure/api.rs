@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Setting, Switchboard};
+use super::{SetError, Setting, Switchboard};
 use crate::config::{Config, Exposure, ListenerKind, OffAnswer, Route};
 use crate::route::{HostPattern, MethodSet, PathPattern};
 use crate::telemetry::{parse_rfc3339, rfc3339};
@@ -65,6 +65,8 @@ pub struct Order {
 pub enum OrderError {
     NoSuchExposure(String),
     Faulty(String),
+    /// Another process takes over; nothing was switched.
+    NotNow,
     /// It may have taken effect nevertheless.
     NotKept(String),
 }
@@ -215,12 +217,16 @@ pub fn switch(
         by: by.to_owned(),
         reason: reason.map(str::to_owned),
     };
-    board.set(name, setting).map_err(|error| {
-        let effect = match on {
-            true => "it is as it was",
-            false => "it is off until the front door ends",
-        };
-        OrderError::NotKept(format!("{effect}, but this could not be kept: {error}"))
+    board.set(name, setting).map_err(|error| match (error, on) {
+        (SetError::HandingOver, _) => OrderError::NotNow,
+        (SetError::NotKept(error), true) => {
+            let words = format!("it is as it was, but this could not be kept: {error}");
+            OrderError::NotKept(words)
+        }
+        (SetError::NotKept(error), false) => {
+            let words = "it is off until the front door ends, but this could not be kept";
+            OrderError::NotKept(format!("{words}: {error}"))
+        }
     })
 }
 

@@ -67,19 +67,28 @@ impl Keeper {
             .mode(0o700)
             .create(folder)
             .map_err(failed(folder, "cannot make the folder"))?;
+        let folder = Some(folder.to_owned());
+        let keeper = Self { folder };
+        let settings = keeper.kept()?;
+        Ok((keeper, settings))
+    }
+
+    /// What is kept now.
+    pub fn kept(&self) -> Result<Settings, KeepError> {
+        let Some(folder) = &self.folder else {
+            return Ok(Settings::new());
+        };
         let path = folder.join(STATE);
-        let settings = match read(&path) {
+        match read(&path) {
             Ok(bytes) => understand(&bytes).map_err(|why| KeepError {
                 why: format!(
                     "it is not known which exposures are off: {why}. Mend the file, or remove it to have all of them on"
                 ),
                 path,
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Settings::new(),
-            Err(error) => return Err(failed(&path, "cannot read it")(error)),
-        };
-        let folder = Some(folder.to_owned());
-        Ok((Self { folder }, settings))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::new()),
+            Err(error) => Err(failed(&path, "cannot read it")(error)),
+        }
     }
 
     /// Replaces the state in one step.

@@ -13,4 +13,4 @@ mod switchboard;
 pub use diff::{Change, ChangeKind, diff};
 pub use keeper::KeepError;
 pub use surface::Surface;
-pub use switchboard::{Setting, Switchboard};
+pub use switchboard::{SetError, Setting, Switchboard};

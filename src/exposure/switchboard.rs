@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,8 @@ use super::keeper::{KeepError, Keeper};
 
 /// The clock may be set; no switch is later than this because of it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// How often a successor's switches are looked at.
+const OBEYED: Duration = Duration::from_millis(200);
 /// Who switched where a time was over.
 const TIMER: &str = "timer";
 
@@ -38,6 +41,16 @@ pub struct Switchboard {
     changed: watch::Sender<()>,
     /// Held while a change is made: they are written in the order in which they take effect.
     keeper: Mutex<Keeper>,
+    /// A successor reads what is kept, or has; see [`Switchboard::pause`].
+    paused: AtomicBool,
+}
+
+/// Why a switch is not as it should be.
+#[derive(Debug)]
+pub enum SetError {
+    /// Nothing was done.
+    HandingOver,
+    NotKept(KeepError),
 }
 
 impl Setting {
@@ -78,6 +91,7 @@ impl Switchboard {
             settings: ArcSwap::from_pointee(settings),
             changed: watch::Sender::new(()),
             keeper: Mutex::new(keeper),
+            paused: AtomicBool::new(false),
         };
         board.revert_what_is_over(SystemTime::now())?;
         Ok(board)
@@ -126,11 +140,14 @@ impl Switchboard {
     /// Switches, notes who did it and keeps it. Writes to the disk.
     ///
     /// # Errors
-    /// It could not be kept. Then what should be off is off until the process ends, and what should be
-    /// on is as it was.
-    pub fn set(&self, exposure: &str, setting: Setting) -> Result<(), KeepError> {
+    /// It could not be kept: then what should be off is off until the process ends, and what should be
+    /// on is as it was. Or nothing was done, for another process takes over.
+    pub fn set(&self, exposure: &str, setting: Setting) -> Result<(), SetError> {
         // Every step leaves what is behind the lock usable.
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.paused.load(Ordering::SeqCst) {
+            return Err(SetError::HandingOver);
+        }
         let mut next = Settings::clone(&self.settings.load());
         let on = setting.on;
         let noted = setting.clone();
@@ -150,7 +167,7 @@ impl Switchboard {
             "exposure {exposure} is switched {}",
             if on { "on" } else { "off" }
         );
-        kept?;
+        kept.map_err(SetError::NotKept)?;
         if on {
             self.publish(next);
         }
@@ -160,6 +177,41 @@ impl Switchboard {
     fn publish(&self, next: Settings) {
         self.settings.store(Arc::new(next));
         self.changed.send_replace(());
+    }
+
+    /// From now on nothing is switched here and nothing written: a successor may read what is kept.
+    /// Waits for a change that is being made.
+    pub fn pause(&self) {
+        let _alone = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        self.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// There is no successor after all.
+    pub fn resume(&self) {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        // What the timer reverted meanwhile.
+        if let Err(error) = keeper.keep(&self.settings.load()) {
+            tracing::error!(target: "exposure", "{error}");
+        }
+        self.paused.store(false, Ordering::SeqCst);
+    }
+
+    /// Does what the successor of this process keeps, for as long as it is polled: what is switched off
+    /// there is off for requests and streams that are still here.
+    pub async fn obey(self: Arc<Self>) {
+        loop {
+            let board = Arc::clone(&self);
+            // What cannot be read leaves everything as it is.
+            let _ = spawn_blocking(move || {
+                let keeper = board.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+                match keeper.kept() {
+                    Ok(kept) if kept != *board.settings.load_full() => board.publish(kept),
+                    _ => {}
+                }
+            })
+            .await;
+            tokio::time::sleep(OBEYED).await;
+        }
     }
 
     /// Reverts switches at their times, for as long as it is polled.
@@ -207,6 +259,10 @@ impl Switchboard {
             };
         }
         self.publish(next.clone());
+        if self.paused.load(Ordering::SeqCst) {
+            // The successor keeps it.
+            return Ok(());
+        }
         let mut kept = Ok(());
         for (name, setting) in &over {
             let word = if setting.on { "on" } else { "off" };
@@ -335,6 +391,28 @@ mod tests {
         assert!(!board.is_on("public"));
         assert!(board.set("public", setting(true, None)).is_err());
         assert!(!board.is_on("public"), "on needs to be kept first");
+    }
+
+    #[tokio::test]
+    async fn who_hands_over_switches_nothing_and_obeys() {
+        let folder = Folder::new("handing-over");
+        let old = Arc::new(folder.board());
+        old.set("internal", setting(false, None)).unwrap();
+        old.pause();
+        let refused = old.set("public", setting(false, None));
+        assert!(matches!(refused, Err(SetError::HandingOver)));
+        assert!(old.is_on("public"));
+        let next = folder.board();
+        assert!(!next.is_on("internal"));
+
+        next.set("public", setting(false, None)).unwrap();
+        let obeying = tokio::spawn(Arc::clone(&old).obey());
+        old.goes_off("public").await;
+        obeying.abort();
+
+        old.resume();
+        old.set("public", setting(true, None)).unwrap();
+        assert!(folder.board().is_on("public"));
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! The bound sockets: they follow the configuration, and a removed one drains.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::connection::Open;
 use super::server::{Bound, Front, ServeError};
 use super::{connection, redirect};
 use crate::config::{Config, Listener, ListenerKind};
+use crate::handover::Place;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -21,6 +24,8 @@ const BACKLOG: u32 = 1024;
 pub struct Doors {
     front: Arc<Front>,
     open: Vec<OpenDoor>,
+    /// Of the process before this one, until the first plan is followed.
+    inherited: Vec<(Place, Arc<TcpListener>)>,
     /// Connections in all and per address, by listener; it outlives a reload.
     admissions: BTreeMap<String, Arc<Admission>>,
     alive: mpsc::Sender<()>,
@@ -48,9 +53,44 @@ impl Doors {
         Self {
             front,
             open: Vec::new(),
+            inherited: Vec::new(),
             admissions: BTreeMap::new(),
             alive,
         }
+    }
+
+    /// Sockets that another process bound; what the first plan does not use is closed.
+    ///
+    /// # Errors
+    /// Something that came is no listening socket of that address.
+    pub fn inherit(&mut self, sockets: Vec<(Place, std::net::TcpListener)>) -> io::Result<()> {
+        for (place, socket) in sockets {
+            let real = socket.local_addr()?;
+            let (written, any_port) = (place.written, place.written.port() == 0);
+            if real.ip() != written.ip() || !(any_port || real.port() == written.port()) {
+                let words = format!("the socket of listener {} is {real}", place.listener);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+            }
+            socket.set_nonblocking(true)?;
+            let socket = TcpListener::from_std(socket)?;
+            self.inherited.push((place, Arc::new(socket)));
+        }
+        Ok(())
+    }
+
+    /// All that are open, for another process.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn sockets_to_give(&self) -> io::Result<Vec<(Place, OwnedFd)>> {
+        let give = |door: &OpenDoor| {
+            let place = Place {
+                listener: door.seat.listener.name.clone(),
+                written: door.seat.written,
+            };
+            Ok((place, door.socket.as_fd().try_clone_to_owned()?))
+        };
+        self.open.iter().map(give).collect()
     }
 
     /// Binds what is not bound yet. A listener that cannot be bound stays where it is; why comes back.
@@ -69,6 +109,16 @@ impl Doors {
         (Plan(seats), failed)
     }
 
+    /// For which listener, as what, and the socket.
+    fn bound(&self) -> impl Iterator<Item = (&str, SocketAddr, &Arc<TcpListener>)> {
+        let open = self.open.iter().map(|door| {
+            let OpenDoor { seat, socket, .. } = door;
+            (seat.listener.name.as_str(), seat.written, socket)
+        });
+        let inherited = self.inherited.iter();
+        open.chain(inherited.map(|(place, s)| (place.listener.as_str(), place.written, s)))
+    }
+
     fn sockets(
         &self,
         listener: &Arc<Listener>,
@@ -76,15 +126,13 @@ impl Doors {
     ) -> Result<Vec<(Seat, Arc<TcpListener>)>, ServeError> {
         let mut sockets: Vec<(Seat, Arc<TcpListener>)> = Vec::new();
         for written in &listener.bind {
-            let free = |door: &&OpenDoor| {
-                let fits = door.seat.written == *written
-                    && (written.port() != 0 || door.seat.listener.name == listener.name);
-                let used =
-                    |(_, socket): &(Seat, Arc<TcpListener>)| Arc::ptr_eq(socket, &door.socket);
+            let free = |(name, at, socket): &(&str, SocketAddr, &Arc<TcpListener>)| {
+                let fits = at == written && (written.port() != 0 || *name == listener.name);
+                let used = |(_, used): &(Seat, Arc<TcpListener>)| Arc::ptr_eq(used, socket);
                 fits && !taken.iter().chain(&sockets).any(used)
             };
-            let socket = match self.open.iter().find(free) {
-                Some(door) => Arc::clone(&door.socket),
+            let socket = match self.bound().find(free) {
+                Some((.., socket)) => Arc::clone(socket),
                 None => Arc::new(bind(*written)?),
             };
             let seat = Seat {
@@ -111,6 +159,7 @@ impl Doors {
     /// Opens what is new and closes what is gone: its connections are told to end.
     pub fn follow(&mut self, plan: Plan) -> Bound {
         let before = std::mem::take(&mut self.open);
+        self.inherited.clear();
         let mut bound = Bound::default();
         let mut kept = Vec::new();
         for (seat, socket) in plan.0 {

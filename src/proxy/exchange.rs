@@ -192,11 +192,16 @@ impl Exchange {
     /// than 404: what it is does not depend on what exists.
     #[allow(clippy::type_complexity)] // a route, and a refusal that is logged under it
     fn find_route(&self) -> Result<(Arc<Route>, Result<(), Refusal>), Refusal> {
-        let found = self.snapshot.config.routes.find(
+        let is_on = |route: &Arc<Route>| {
+            let exposure = self.exposure(route);
+            exposure.is_none_or(|exposure| self.front.exposures.is_on(&exposure.name))
+        };
+        let found = self.snapshot.config.routes.find_among(
             &self.connection.listener.name,
             self.received.host(),
             self.received.path(),
             self.received.method(),
+            is_on,
         );
         match found {
             Lookup::Found(route) => Ok((Arc::clone(route), Ok(()))),

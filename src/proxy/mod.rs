@@ -9,6 +9,7 @@
 //! - `inspect` is the transaction with the rules
 //! - `outgoing` is the head the upstream gets
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
+//! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that one
 //! - `redirect` is the plain listener; `expiry` looks after certificates and ticket keys
 
 mod admission;
@@ -22,6 +23,7 @@ mod forward;
 mod head;
 mod inspect;
 mod outgoing;
+mod program;
 mod received;
 mod redirect;
 mod refusal;
@@ -29,4 +31,5 @@ mod reloader;
 mod replay;
 mod server;
 
-pub use server::{Bound, ServeError, serve};
+pub use program::Program;
+pub use server::{Bound, Opening, ServeError, open, serve};

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,8 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use super::doors::Doors;
+use super::program::Program;
 use super::server::Front;
+use crate::admin::AdminSocket;
 use crate::diagnostic::{Diagnostic, Location};
+use crate::handover::{self, Offer, Successor};
 use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
 use crate::reload::{build, systemd, whole};
 
@@ -20,23 +25,48 @@ pub struct Reloader {
     pub doors: Doors,
     pub reloads: Arc<Reloads>,
     pub watched: watch::Sender<Arc<Watched>>,
+    pub admin: Option<AdminSocket>,
+    /// What SIGUSR2 starts.
+    pub program: Option<Program>,
+}
+
+/// Why a front door closes.
+pub enum End {
+    /// It was asked to.
+    Shutdown,
+    /// Another process has the sockets, and that of the `admin` API too. `asked`: and it was asked to.
+    HandedOver { admin: bool, asked: bool },
 }
 
 impl Reloader {
-    /// Reloads whenever somebody asks, a file changes or SIGHUP comes, and opens log files anew on
-    /// SIGUSR1, until `shutdown`.
+    /// Reloads whenever somebody asks, a file changes or SIGHUP comes, opens log files anew on SIGUSR1,
+    /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
     pub async fn serve(
         &mut self,
         mut asked: mpsc::Receiver<Ask>,
-        shutdown: impl Future<Output = ()>,
-    ) {
+        mut successors: mpsc::Receiver<handover::Ask>,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
         let mut hangup = quiet(signal(SignalKind::hangup()));
         let mut reopen = quiet(signal(SignalKind::user_defined1()));
-        tokio::pin!(shutdown);
+        let mut upgrade = quiet(signal(SignalKind::user_defined2()));
         loop {
             let ask = tokio::select! {
                 biased;
-                () = &mut shutdown => return,
+                () = &mut shutdown => return End::Shutdown,
+                Some(ask) = successors.recv() => {
+                    match self.hand_over_or_stop(ask, shutdown.as_mut()).await {
+                        Some(end) => return end,
+                        None => continue,
+                    }
+                }
+                () = next(&mut upgrade) => {
+                    match &self.program {
+                        Some(program) => program.start(),
+                        None => tracing::warn!(target: "upgrade", "SIGUSR2: there is no program to start"),
+                    }
+                    continue;
+                }
                 Some(ask) = asked.recv() => ask,
                 () = next(&mut hangup) => Ask { trigger: Trigger::Signal, done: oneshot::channel().0 },
                 () = next(&mut reopen) => {
@@ -53,6 +83,57 @@ impl Reloader {
             // Who asked may be gone.
             let _ = ask.done.send(outcome);
         }
+    }
+
+    /// None where nobody took over and nobody asked to end.
+    async fn hand_over_or_stop(
+        &self,
+        ask: handover::Ask,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<End> {
+        let given_up = ask.giving_up();
+        let giving = self.hand_over(ask);
+        tokio::pin!(giving);
+        let (given, asked) = tokio::select! {
+            biased;
+            () = shutdown => {
+                given_up.now();
+                // It may be too late for that.
+                (giving.await, true)
+            }
+            given = &mut giving => (given, false),
+        };
+        match given {
+            Ok(admin) => return Some(End::HandedOver { admin, asked }),
+            Err(error) => tracing::error!(
+                target: "upgrade",
+                "nobody took over, this process goes on: {error}"
+            ),
+        }
+        self.front.exposures.resume();
+        asked.then_some(End::Shutdown)
+    }
+
+    /// Until the successor accepts, and it has the admin API or not. Meanwhile nothing is reloaded and
+    /// nothing switched.
+    async fn hand_over(&self, ask: handover::Ask) -> io::Result<bool> {
+        tracing::info!(target: "upgrade", pid = ask.pid, "a successor asks for the sockets");
+        let snapshot = self.front.live.pin();
+        let admin = match (&self.admin, &snapshot.config.admin) {
+            (Some(socket), Some(admin)) => {
+                let socket = socket.as_fd().try_clone_to_owned()?;
+                Some((admin.address.to_string(), socket))
+            }
+            _ => None,
+        };
+        let sockets = self.doors.sockets_to_give()?;
+        let exposures = Arc::clone(&self.front.exposures);
+        let given = spawn_blocking(move || {
+            exposures.pause();
+            let successor = ask.give(Offer { sockets, admin })?;
+            release(successor)
+        });
+        given.await.map_err(io::Error::other)?
     }
 
     async fn reload(&mut self) -> Outcome {
@@ -91,6 +172,24 @@ impl Reloader {
             generation: self.front.live.pin().generation,
             refused: built.refused,
             warnings: built.warnings,
+        }
+    }
+}
+
+fn release(successor: Successor) -> io::Result<bool> {
+    let (pid, admin) = (successor.pid, successor.admin);
+    // Before the successor says anything: else systemd would not listen to it.
+    if let Some(pid) = pid {
+        systemd::succeeded_by(pid.unsigned_abs());
+    }
+    match successor.release() {
+        Ok(()) => {
+            tracing::info!(target: "upgrade", pid, "a successor has taken over, this process drains");
+            Ok(admin)
+        }
+        Err(error) => {
+            systemd::succeeded_by(std::process::id());
+            Err(error)
         }
     }
 }

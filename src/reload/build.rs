@@ -59,31 +59,23 @@ fn finish(
     let mut refused = loaded.refused;
     let source = loaded.config.source.clone();
     let told = |why: &str| Diagnostic::error(Location::file(&source), why);
-    if let Some(reason) = keep_fixed(&running.config, &mut loaded.config) {
+    let fixed = keep_fixed(&running.config, &mut loaded.config);
+    if !fixed.is_empty() {
         refused.push(Refused {
             unit: "restart".to_owned(),
-            reasons: vec![told(reason)],
+            reasons: fixed.into_iter().map(told).collect(),
         });
     }
-    match Snapshot::next(loaded.config, running) {
-        Ok((snapshot, errors)) => {
-            refused.extend(errors.iter().map(|error| Refused {
-                unit: error.what.clone(),
-                reasons: vec![told(&error.why)],
-            }));
-            Built {
-                snapshot: Some(snapshot),
-                refused,
-                warnings: loaded.warnings,
-                watched,
-            }
-        }
-        Err(error) => Built {
-            snapshot: None,
-            refused: vec![whole(vec![told(&error.to_string())])],
-            warnings: loaded.warnings,
-            watched,
-        },
+    let (snapshot, errors) = Snapshot::next(loaded.config, running);
+    refused.extend(errors.iter().map(|error| Refused {
+        unit: error.what.clone(),
+        reasons: vec![told(&error.why)],
+    }));
+    Built {
+        snapshot: Some(snapshot),
+        refused,
+        warnings: loaded.warnings,
+        watched,
     }
 }
 
@@ -96,16 +88,24 @@ pub fn whole(reasons: Vec<Diagnostic>) -> Refused {
 }
 
 /// What only a restart can change stays as it is.
-fn keep_fixed(running: &Config, next: &mut Config) -> Option<&'static str> {
-    let same_admin = running.admin == next.admin;
+fn keep_fixed(running: &Config, next: &mut Config) -> Vec<&'static str> {
     let same_log = running.log.access == next.log.access && running.log.audit == next.log.audit;
+    let fixed = [
+        (
+            running.admin == next.admin,
+            "another \"admin\" address or token needs a restart",
+        ),
+        (same_log, "other log files need a restart"),
+        (
+            running.state_dir == next.state_dir,
+            "another \"state_dir\" needs a restart: until then switches are kept in the old one",
+        ),
+    ];
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
-    match (same_admin, same_log) {
-        (false, _) => Some("another \"admin\" address or token needs a restart"),
-        (_, false) => Some("other log files need a restart"),
-        _ => None,
-    }
+    next.state_dir.clone_from(&running.state_dir);
+    let changed = fixed.into_iter().filter(|(same, _)| !same);
+    changed.map(|(_, words)| words).collect()
 }
 
 /// What the process was started with.

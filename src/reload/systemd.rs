@@ -16,6 +16,11 @@ pub fn reloading() {
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
+/// Another process is the service from now on; this one says nothing more.
+pub fn succeeded_by(pid: u32) {
+    tell(&format!("MAINPID={pid}"));
+}
+
 /// Draining.
 pub fn stopping() {
     tell("STOPPING=1");

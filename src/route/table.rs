@@ -115,6 +115,20 @@ impl<T> RouteTable<T> {
         path: &[u8],
         method: &[u8],
     ) -> Lookup<'_, T> {
+        self.find_among(listener, host, path, method, |_| true)
+    }
+
+    /// Like [`RouteTable::find`], where a route that is not `reachable` now is found by its own methods,
+    /// but does not stand behind the answer to another method.
+    #[must_use]
+    pub fn find_among(
+        &self,
+        listener: &str,
+        host: Option<&[u8]>,
+        path: &[u8],
+        method: &[u8],
+        reachable: impl Fn(&T) -> bool,
+    ) -> Lookup<'_, T> {
         let Some(place) = self.place(listener, host, path) else {
             return Lookup::NotFound;
         };
@@ -122,11 +136,12 @@ impl<T> RouteTable<T> {
         if let Some((_, target)) = candidates().find(|(c, _)| c.methods.contains(method)) {
             return Lookup::Found(target);
         }
-        let Some((_, nearest)) = candidates().next() else {
+        let usable = || candidates().filter(|(_, target)| reachable(target));
+        let Some((_, nearest)) = usable().chain(candidates()).next() else {
             return Lookup::NotFound;
         };
         let mut allow: Vec<&str> = Vec::new();
-        for name in candidates().flat_map(|(claim, _)| claim.methods.names()) {
+        for name in usable().flat_map(|(claim, _)| claim.methods.names()) {
             if !allow.contains(&name) {
                 allow.push(name);
             }

@@ -79,6 +79,31 @@ fn what_no_route_names_is_not_found() {
 }
 
 #[test]
+fn what_is_not_reachable_is_not_told_by_allow() {
+    let table = RouteTable::new(vec![
+        route("read", &["*"], &["/o/"], &["GET", "HEAD"]),
+        route("write", &["*"], &["/o/"], &["POST"]),
+    ]);
+    let table = table.unwrap();
+    for (off, method, expected) in [
+        (&[][..], "PUT", "405 GET, HEAD, POST of read"),
+        (&["read"], "PUT", "405 POST of write"),
+        (&["write"], "PUT", "405 GET, HEAD of read"),
+        (&["read", "write"], "PUT", "405  of read"),
+        (&["read", "write"], "POST", "write"),
+    ] {
+        let is_on = |name: &&str| !off.contains(name);
+        let found = table.find_among("public", None, b"/o/1", method.as_bytes(), is_on);
+        let found = match found {
+            Lookup::Found(name) => (*name).to_owned(),
+            Lookup::MethodNotAllowed { allow, nearest } => format!("405 {allow} of {nearest}"),
+            Lookup::NotFound => "404".to_owned(),
+        };
+        assert_eq!(found, expected, "{off:?} {method}");
+    }
+}
+
+#[test]
 fn methods_are_shared_between_routes_and_told_by_allow() {
     let table = RouteTable::new(vec![
         route("read", &["*"], &["/o/"], &["GET", "HEAD"]),

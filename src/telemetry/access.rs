@@ -73,8 +73,8 @@ pub struct TlsFacts<'r> {
     pub version: &'r str,
     pub cipher: &'r str,
     pub sni: Option<&'r str>,
-    /// Of the key exchange; None in TLS 1.2, of which OpenSSL's bindings do not tell it, and where a
-    /// session was resumed without one.
+    /// Of the key exchange; None where there was none. A resumed session of TLS 1.2 has that of its
+    /// first handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<&'r str>,
     /// The subject of the client's verified certificate.

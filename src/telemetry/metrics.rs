@@ -1,7 +1,9 @@
 //! Counters, as atomics. Who exposes them decides on names and labels.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
@@ -74,8 +76,7 @@ pub struct Metrics {
     /// Heads that HTTP forbids or that came too slowly or too large.
     pub malformed_heads: Counter,
     pub requests_in_flight: Gauge,
-    /// Answers by the first digit of their status; index 0 is "no answer".
-    pub answers: [Counter; 6],
+    pub answers: Answers,
     /// Requests or responses that the rules stopped.
     pub waf_blocked: Counter,
     /// Requests that matched at least one logged rule.
@@ -84,7 +85,12 @@ pub struct Metrics {
     pub waf_uninspected: Counter,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
-    pub upstream_failures: UpstreamFailures,
+    /// By listener and route, or [`NO_ROUTE`].
+    pub requests: Table<String, Answers>,
+    /// By policy and what became of the request: `pass`, `match` or `block`.
+    pub waf_requests: Table<String, Counter>,
+    /// By policy and rule id: what the log says matched.
+    pub waf_rule_matches: Table<u64, Counter>,
     /// Access lines that were dropped because their sink did not keep up.
     pub access_lines_dropped: Counter,
     /// The certificates that upstreams presented when they were last looked at; those of the
@@ -94,9 +100,73 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn answered(&self, status: u16) {
+        self.answers.count(status);
+    }
+}
+
+/// What [`Metrics::requests`] has for a request that no route takes.
+pub const NO_ROUTE: &str = "-";
+
+/// Answers by the first digit of their status; index 0 is "no answer".
+#[derive(Debug, Default)]
+pub struct Answers([Counter; 6]);
+
+impl Answers {
+    pub fn count(&self, status: u16) {
         let class = usize::from(status / 100);
-        if let Some(counter) = self.answers.get(class).or(self.answers.first()) {
+        if let Some(counter) = self.0.get(class).or(self.0.first()) {
             counter.count();
+        }
+    }
+
+    /// The class as a label, and how many.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+        let counts = self.0.iter().map(Counter::value);
+        CLASSES.into_iter().zip(counts)
+    }
+}
+
+/// Something by two names. The names are those of the configurations that ran; so that reloads without
+/// end cannot fill the memory, there is a most.
+#[derive(Debug)]
+pub struct Table<K, T>(RwLock<BTreeMap<String, BTreeMap<K, T>>>);
+
+/// Of a table's rows: far more than a configuration and its rules need.
+const MOST_ROWS: usize = 20_000;
+
+impl<K, T> Default for Table<K, T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Ord, T: Default> Table<K, T> {
+    /// Shows one row to `tell`; a new one where there is none.
+    pub fn with<Q>(&self, first: &str, second: &Q, tell: impl Fn(&T))
+    where
+        K: Borrow<Q>,
+        Q: Ord + ToOwned<Owned = K> + ?Sized,
+    {
+        // What is inside is whole at every moment.
+        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = rows.get(first).and_then(|rows| rows.get(second)) {
+            return tell(row);
+        }
+        drop(rows);
+        let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known: usize = rows.values().map(BTreeMap::len).sum();
+        if known < MOST_ROWS {
+            let rows = rows.entry(first.to_owned()).or_default();
+            tell(rows.entry(second.to_owned()).or_default());
+        }
+    }
+
+    pub fn each(&self, mut see: impl FnMut(&str, &K, &T)) {
+        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        for (first, rows) in rows.iter() {
+            rows.iter()
+                .for_each(|(second, row)| see(first, second, row));
         }
     }
 }
@@ -115,6 +185,9 @@ pub struct UpstreamMetrics {
     pub refused_pending: Counter,
     /// 503 because no server is up.
     pub refused_down: Counter,
+    pub answers: Answers,
+    /// Failed tries, by cause.
+    pub failures: UpstreamFailures,
     /// Servers taken out because requests to them failed.
     pub ejections: Counter,
     /// Tries beyond a request's first.
@@ -136,5 +209,46 @@ impl UpstreamFailures {
     #[must_use]
     pub fn value(&self, cause: usize) -> u64 {
         self.0.get(cause).map_or(0, Counter::value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_most() {
+        let table = Table::<u64, Counter>::default();
+        for id in 0..MOST_ROWS as u64 + 10 {
+            table.with("default", &id, Counter::count);
+        }
+        table.with("default", &3, Counter::count);
+        let (mut rows, mut third) = (0, 0);
+        table.each(|policy, id, counter| {
+            assert_eq!(policy, "default");
+            rows += 1;
+            if *id == 3 {
+                third = counter.value();
+            }
+        });
+        assert_eq!((rows, third), (MOST_ROWS, 2));
+    }
+
+    #[test]
+    fn answers_have_classes() {
+        let answers = Answers::default();
+        for status in [0, 101, 200, 204, 404, 503, 999] {
+            answers.count(status);
+        }
+        let counts: Vec<_> = answers.each().collect();
+        let expected = [
+            ("none", 2),
+            ("1xx", 1),
+            ("2xx", 2),
+            ("3xx", 0),
+            ("4xx", 1),
+            ("5xx", 1),
+        ];
+        assert_eq!(counts, expected);
     }
 }

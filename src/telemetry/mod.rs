@@ -11,5 +11,5 @@ pub use access::{
 };
 pub use audit::AuditLog;
 pub use clock::{parse_rfc3339, rfc3339};
-pub use metrics::{InFlight, Metrics, UpstreamMetrics};
+pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics};
 pub use sink::{AccessLog, Format};

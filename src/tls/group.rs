@@ -8,7 +8,7 @@ use openssl::ssl::SslRef;
 const HYBRID: &str = "X25519MLKEM768";
 
 /// `X25519MLKEM768`, `X25519`, `P-256`, `P-384`; None where the handshake had no key exchange of
-/// its own, and on the server's side of TLS 1.2, where OpenSSL has forgotten it by then.
+/// its own. A resumed session of TLS 1.2 has the group of its first handshake.
 #[must_use]
 pub fn group_text(ssl: &SslRef) -> Option<String> {
     match ssl.peer_tmp_key() {
@@ -17,8 +17,59 @@ pub fn group_text(ssl: &SslRef) -> Option<String> {
         Err(_) if ssl.version_str() == "TLSv1.3" && !ssl.session_reused() => {
             Some(HYBRID.to_owned())
         }
-        Err(_) => None,
+        // A server of TLS 1.2 has forgotten the key by then; its session remembers the group.
+        Err(_) => of_session(&ssl.session()?.to_der().ok()?),
     }
+}
+
+/// The field `kex_group` of a session as OpenSSL writes it (ssl/ssl_asn1.c): `[19] EXPLICIT INTEGER`,
+/// a number of the IANA registry "TLS Supported Groups".
+fn of_session(der: &[u8]) -> Option<String> {
+    const SEQUENCE: u8 = 0x30;
+    const KEX_GROUP: u8 = 0xb3;
+    const INTEGER: u8 = 0x02;
+    let (SEQUENCE, mut fields, _) = element(der)? else {
+        return None;
+    };
+    while let Some((tag, value, rest)) = element(fields) {
+        if tag == KEX_GROUP {
+            let (INTEGER, number, _) = element(value)? else {
+                return None;
+            };
+            let number = number.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+            return of_number(number);
+        }
+        fields = rest;
+    }
+    None
+}
+
+/// Tag, value and what follows, of tags below 31 (X.690, 8.1).
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x84 => {
+            let (length, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
+            let length = length.iter().fold(0, |n, b| n << 8 | usize::from(*b));
+            (length, rest)
+        }
+        _ => return None,
+    };
+    let (value, rest) = rest.split_at_checked(length)?;
+    Some((tag, value, rest))
+}
+
+fn of_number(number: u64) -> Option<String> {
+    let name = match number {
+        23 => "P-256",
+        24 => "P-384",
+        25 => "P-521",
+        29 => "X25519",
+        _ => return None,
+    };
+    Some(name.to_owned())
 }
 
 fn of_key<T: HasPublic>(key: &PKeyRef<T>) -> String {
@@ -37,4 +88,29 @@ fn of_key<T: HasPublic>(key: &PKeyRef<T>) -> String {
         None => "EC",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_says_its_group() {
+        for (der, expected) in [
+            (
+                &b"\x30\x0a\x02\x01\x01\x04\x00\xb3\x03\x02\x01\x1d"[..],
+                Some("X25519"),
+            ),
+            (b"\x30\x81\x07\xb3\x04\x02\x02\x00\x18", None),
+            (b"\x30\x81\x06\xb3\x04\x02\x02\x00\x18", Some("P-384")),
+            (b"\x30\x05\xb3\x03\x02\x01\x63", None),
+            (b"\x30\x03\x02\x01\x01", None),
+            (b"\x31\x05\xb3\x03\x02\x01\x1d", None),
+            (b"\x30\x05\xb3\x7f\x02\x01\x1d", None),
+            (b"\x30\x84\xff\xff\xff\xff", None),
+            (b"", None),
+        ] {
+            assert_eq!(of_session(der).as_deref(), expected, "{der:02x?}");
+        }
+    }
 }

@@ -143,6 +143,7 @@ impl Pool {
 
     /// The server answered with this status.
     pub fn answered(&self, server: &ServerState, status: u16) {
+        self.metrics.answers.count(status);
         let counts = self
             .upstream
             .eject

@@ -86,13 +86,16 @@ async fn the_log_has_the_group() {
         ),
         (SslVersion::TLS1_3, "X25519:P-256", "X25519"),
         (SslVersion::TLS1_3, "P-256", "P-256"),
+        // The certificate's own curve must be among them too.
+        (SslVersion::TLS1_2, "P-384:P-256", "P-384"),
+        (SslVersion::TLS1_2, "X25519:P-256", "X25519"),
     ] {
         let shape = |builder: &mut SslConnectorBuilder| {
             only(version)(builder);
             builder.set_groups_list(groups).unwrap();
         };
         let mut stream = shake(&front, shape).await.unwrap();
-        let path = format!("/orders/{expected}");
+        let path = format!("/orders/{version:?}/{expected}");
         let request = format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let answer = read_answer(&mut stream, &mut Vec::new(), false).await;

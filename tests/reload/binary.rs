@@ -1,9 +1,6 @@
 //! Signals and systemd, through the binary.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,26 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::client::{self, read_answer};
 use crate::front::{RULES, Setup};
 use crate::pki::{self, CORP, ServerTls, leaf};
+use crate::process::Process;
 use crate::upstream::{Behaviour, Upstream};
 use crate::world::{NAMES, replace, serial_of, until};
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([name, &self.0.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_reload_and_drain() {
@@ -53,17 +33,8 @@ async fn signals_reload_and_drain() {
         let length = systemd.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
-    let mut process = Process(
-        Command::new(env!("CARGO_BIN_EXE_drawbridge"))
-            .args(["run", "--config"])
-            .arg(folder.join("drawbridge.toml"))
-            .env("NOTIFY_SOCKET", folder.join("notify"))
-            .env("RUST_LOG", "info")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let address = listening(&mut process);
+    let process = Process::start(&folder, &[], Some(&folder.join("notify")));
+    let address = process.address().await;
     assert_eq!(told(), "READY=1");
 
     let mut kept = client::connect(address, Some("api.test"), b"")
@@ -119,26 +90,6 @@ async fn signals_reload_and_drain() {
     let _ = stream.read_to_end(&mut received).await;
     let text = String::from_utf8_lossy(&received);
     assert!(text.contains("39"), "the last event came: {text}");
-    let status = tokio::task::spawn_blocking(move || process.0.wait().unwrap())
-        .await
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(process.ended().await, Some(0));
     let _ = std::fs::remove_dir_all(&folder);
-}
-
-fn listening(process: &mut Process) -> SocketAddr {
-    let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines();
-    let mut said = String::new();
-    let found = loop {
-        let Some(Ok(line)) = lines.next() else {
-            panic!("it does not listen: {said}");
-        };
-        if let Some((_, address)) = line.split_once("listener public on ") {
-            break address.trim().parse().unwrap();
-        }
-        said += &line;
-    };
-    // Read to the end, so that the pipe never fills.
-    std::thread::spawn(move || lines.for_each(drop));
-    found
 }

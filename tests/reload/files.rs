@@ -278,6 +278,72 @@ async fn listeners_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_listener_that_is_broken_fails_alone() {
+    let world = World::start().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let more = format!(
+        "[listeners.second]\nbind = [\"{address}\"]\ncertificates = [{{ chain = \"second.pem\", key = \"second.key\" }}]\n"
+    );
+    let text = world.setup.text().replace(
+        "listeners = [\"public\"]",
+        "listeners = [\"public\", \"second\"]",
+    ) + &more;
+    let text = text.replace("/orders/", "/bills/");
+    world.write("second.pem", "no certificate");
+    world.write("second.key", "no key");
+    world.write("drawbridge.toml", &text);
+    let (status, said) = world.reload().await;
+    assert_eq!(status, 422, "{said}");
+    assert_eq!(said["refused"][0]["unit"], "listener second", "{said}");
+    assert_eq!(said["refused"].as_array().unwrap().len(), 1, "{said}");
+    assert_eq!(world.status_of("/bills/1").await, 200, "the rest is live");
+    assert!(TcpStream::connect(address).await.is_err());
+
+    let issued = PUBLIC.leaf(NAMES, &LeafOptions::default()).unwrap();
+    world.write("second.key", &issued.key_pem);
+    world.write("second.pem", &issued.chain_pem);
+    until("it comes up once it is mended", async || {
+        TcpStream::connect(address).await.is_ok()
+    })
+    .await;
+    assert_eq!(client::get(address, "/bills/1").await.status, 200);
+
+    // One that runs goes on with what it has when it is given a broken one more.
+    let more = "chain = \"front.pem\", key = \"front.key\" }, { chain = \"third.pem\", key = \"third.key\" }";
+    world.write("third.pem", "no certificate");
+    world.write("third.key", "no key");
+    let text = text.replace("chain = \"front.pem\", key = \"front.key\" }", more);
+    world.write("drawbridge.toml", text.replace("/bills/", "/cases/"));
+    let (status, said) = world.reload().await;
+    assert_eq!(status, 422, "{said}");
+    assert_eq!(said["refused"][0]["unit"], "listener public", "{said}");
+    assert_eq!(world.status_of("/cases/1").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_restart_is_told() {
+    let mut world = World::start().await;
+    world.setup.top += "\nstate_dir = \"state\"";
+    world.setup.route = "paths = [\"/bills/\"]".to_owned();
+    world.write_setup();
+    let (status, said) = world.reload().await;
+    assert_eq!(
+        (status, &said["refused"][0]["unit"]),
+        (422, &"restart".into()),
+        "{said}"
+    );
+    let reason = said["refused"][0]["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.contains("another \"state_dir\" needs a restart"),
+        "{reason}"
+    );
+    assert_eq!(world.status_of("/bills/1").await, 200, "the rest is live");
+    assert!(!world.path("state").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_touch_changes_nothing() {
     let world = World::start().await;
     let attempts = || async {

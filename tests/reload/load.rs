@@ -2,37 +2,62 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{self, Http2, h2_request, read_answer};
 use crate::front::RULES;
-use crate::pki::{CORP, OLD};
+use crate::pki::{CORP, OLD, ServerTls, leaf};
+use crate::upstream::{Behaviour, Upstream};
 use crate::world::{NAMES, World};
 
+/// `RELOADS` in the environment says another number.
 const RELOADS: usize = if cfg!(debug_assertions) { 120 } else { 1000 };
 
 #[derive(Default)]
 struct Tally {
     asked: AtomicUsize,
+    /// That came back over a WebSocket.
+    frames: AtomicUsize,
     stop: AtomicBool,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_reloads() {
-    let mut world = World::start().await;
+    let reloads = std::env::var("RELOADS").map_or(RELOADS, |n| n.parse().unwrap());
+    let sockets = ServerTls::new(leaf(&CORP, "orders.corp.test"));
+    let sockets = Upstream::start(sockets, Behaviour::WebSocket).await;
+    let more = format!(
+        r#"
+[upstreams.sockets]
+servers = ["{}"]
+tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
+[[routes]]
+name = "sockets"
+hosts = ["api.test"]
+paths = ["/sockets/"]
+stream = "websocket"
+listeners = ["public"]
+upstream = "sockets"
+policy = "default"
+"#,
+        sockets.address
+    );
+    let mut world = World::start_with(Behaviour::Echo, &more).await;
     let address = world.front.address;
+    let begun = Instant::now();
     let tally = Arc::new(Tally::default());
     let mut clients = Vec::new();
     for _ in 0..2 {
         clients.push(tokio::spawn(ask_h1(address, Arc::clone(&tally))));
         clients.push(tokio::spawn(ask_h2(address, Arc::clone(&tally))));
+        clients.push(tokio::spawn(ask_websocket(address, Arc::clone(&tally))));
     }
     let mut settled = 0;
-    for round in 0..RELOADS {
+    for round in 0..reloads {
         change(&mut world, round).await;
-        if round == RELOADS / 3 {
+        if round == reloads / 3 {
             settled = resident();
         }
     }
@@ -42,8 +67,15 @@ async fn nobody_notices_reloads() {
         client.await.unwrap();
     }
     assert!(
-        tally.asked.load(Ordering::SeqCst) > RELOADS,
+        tally.asked.load(Ordering::SeqCst) > reloads,
         "there was a load"
+    );
+    let frames = tally.frames.load(Ordering::SeqCst);
+    assert!(frames > reloads / 2, "there were WebSocket frames");
+    println!(
+        "{reloads} reloads in {:?}, {} requests, {frames} frames, {settled} -> {after} pages",
+        begun.elapsed(),
+        tally.asked.load(Ordering::SeqCst)
     );
     assert!(
         after <= settled + settled / 10,
@@ -131,6 +163,38 @@ async fn ask_h2(address: std::net::SocketAddr, tally: Arc<Tally>) {
         assert_eq!(kept.request(request, None).await.status, 200);
         tally.asked.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Two that are opened once: one before all reloads, and one after the other.
+async fn ask_websocket(address: std::net::SocketAddr, tally: Arc<Tally>) {
+    const FRAME: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    let open = async || {
+        let mut stream = client::connect(address, Some("api.test"), b"")
+            .await
+            .unwrap();
+        let head = b"GET /sockets/1 HTTP/1.1\r\nHost: api.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let answer = read_answer(&mut stream, &mut Vec::new(), false).await;
+        assert_eq!(answer.unwrap().status, 101);
+        stream
+    };
+    let echoes = async |stream: &mut client::Tls| {
+        stream.write_all(FRAME).await.unwrap();
+        let mut back = [0; FRAME.len()];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(back, FRAME);
+        tally.frames.fetch_add(1, Ordering::SeqCst);
+    };
+    let mut kept = open().await;
+    while !tally.stop.load(Ordering::SeqCst) {
+        let mut short = open().await;
+        for _ in 0..4 {
+            echoes(&mut kept).await;
+            echoes(&mut short).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

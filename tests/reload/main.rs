@@ -14,7 +14,11 @@ mod pki;
 #[path = "../proxy/upstream.rs"]
 mod upstream;
 
+mod admin;
 mod binary;
 mod files;
 mod load;
+mod process;
+mod told;
+mod upgrade;
 mod world;

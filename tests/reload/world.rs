@@ -22,10 +22,16 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_with(Behaviour::Echo, "").await
+    }
+
+    /// `more`: further tables.
+    pub async fn start_with(behaviour: Behaviour, more: &str) -> Self {
         let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
-        let upstream = Upstream::start(tls, Behaviour::Echo).await;
+        let upstream = Upstream::start(tls, behaviour).await;
         let setup = Setup {
             top: "admin = \"admin.sock\"".to_owned(),
+            more: more.to_owned(),
             ..Setup::to(&upstream)
         };
         let front = Front::start(&setup).await;

@@ -91,6 +91,7 @@ impl Demo {
     fn serve(self) -> ExitCode {
         let args = run::Args {
             config: self.folder.path("drawbridge.toml"),
+            upgrade: false,
         };
         // Not joined: where the front door does not come up, this process ends and the thread with it.
         let tour = self.tour;

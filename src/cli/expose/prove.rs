@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode};
+use openssl::x509::X509VerifyResult;
 use serde::Serialize;
 
 use crate::exposure::api::Pair;
@@ -24,6 +26,8 @@ pub(super) struct Proof {
     /// The status line, or what came instead.
     pub seen: String,
     pub retry_after: Option<String>,
+    /// Whether this machine trusts the certificate that was shown; it does not decide.
+    pub certificate: Option<String>,
     pub as_expected: bool,
 }
 
@@ -32,6 +36,9 @@ impl fmt::Display for Proof {
         write!(f, "{}: {}: {}", self.listener, self.request, self.seen)?;
         if let Some(after) = &self.retry_after {
             write!(f, ", Retry-After {after}")?;
+        }
+        if let Some(certificate) = &self.certificate {
+            write!(f, ", {certificate}")?;
         }
         match self.as_expected {
             true => Ok(()),
@@ -52,10 +59,12 @@ enum Seen {
 /// Calls one pair. `off` is what its exposure answers when it is off.
 pub(super) fn prove(pair: &Pair, off: &str, on: bool) -> Proof {
     let url = format!("{} https://{}{}", pair.method, pair.host, pair.path);
+    let mut certificate = None;
     let (request, seen) = match pair.address {
         Some(address) => (
             format!("{url} at {address}"),
-            call(pair, address).unwrap_or_else(|why| Seen::Failed(why.to_string())),
+            call(pair, address, &mut certificate)
+                .unwrap_or_else(|why| Seen::Failed(why.to_string())),
         ),
         None => (url, Seen::Failed("the listener is not bound".to_owned())),
     };
@@ -84,6 +93,7 @@ pub(super) fn prove(pair: &Pair, off: &str, on: bool) -> Proof {
             Seen::Failed(why) => why,
         },
         retry_after,
+        certificate,
         as_expected: if on { reached } else { refused },
     }
 }
@@ -92,9 +102,33 @@ fn status(lines: &[String]) -> Option<&str> {
     lines.first()?.split(' ').nth(1)
 }
 
-fn call(pair: &Pair, address: std::net::SocketAddr) -> io::Result<Seen> {
+/// Where distributions keep the CAs that the machine trusts; OpenSSL is ours and does not know.
+const TRUSTED: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+fn trust_what_the_machine_trusts(connector: &mut SslConnectorBuilder) {
+    // `SSL_CERT_FILE` was honoured already.
+    if std::env::var_os("SSL_CERT_FILE").is_some() {
+        return;
+    }
+    if let Some(file) = TRUSTED.iter().find(|file| Path::new(file).exists()) {
+        // What cannot be read trusts nobody, which is told.
+        let _ = connector.set_ca_file(file);
+    }
+}
+
+fn call(
+    pair: &Pair,
+    address: std::net::SocketAddr,
+    certificate: &mut Option<String>,
+) -> io::Result<Seen> {
     let mut connector = SslConnector::builder(SslMethod::tls_client())?;
-    // Whether it answers is asked, not who it is; nothing secret is sent.
+    trust_what_the_machine_trusts(&mut connector);
+    // Whether it answers is asked, and nothing secret is sent; who it is, is told and does not decide.
     connector.set_verify(SslVerifyMode::NONE);
     let tcp = TcpStream::connect_timeout(&address, TIME)?;
     tcp.set_read_timeout(Some(TIME))?;
@@ -103,6 +137,10 @@ fn call(pair: &Pair, address: std::net::SocketAddr) -> io::Result<Seen> {
         Ok(stream) => stream,
         Err(error) => return Ok(Seen::Failed(format!("the handshake failed: {error}"))),
     };
+    *certificate = Some(match stream.ssl().verify_result() {
+        X509VerifyResult::OK => format!("certificate verified for {}", pair.host),
+        result => format!("certificate not verified: {}", result.error_string()),
+    });
     let length = match pair.method.as_str() {
         "POST" | "PUT" | "PATCH" => "Content-Length: 0\r\n",
         _ => "",

@@ -1,21 +1,32 @@
 //! What is told of a request once it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Exchange, Outcome};
 use crate::proxy::connection::TlsSession;
 use crate::proxy::forward::Passage;
 use crate::proxy::inspect::Inspector;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, masked_text, text};
+use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
 
 impl Exchange {
     /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
     /// can say why, that and the line come later, off the request's path.
     pub(super) fn end(mut self, outcome: Outcome) {
-        let metrics = &self.front.metrics;
-        metrics.answered(outcome.status);
+        let metrics = Arc::clone(&self.front.metrics);
+        self.count_answer(outcome.status);
         let waf = self.inspector.as_mut().map(Inspector::finish);
+        if let (Some(waf), Some(route)) = (&waf, &self.route) {
+            let policy = &route.policy.name;
+            metrics
+                .waf_requests
+                .with(policy, waf.verdict, Counter::count);
+            for rule in &waf.rules {
+                metrics.waf_rule_matches.with(policy, rule, Counter::count);
+            }
+        }
         if self.front.audit.is_on()
             && let Some(record) = self
                 .inspector
@@ -52,6 +63,15 @@ impl Exchange {
         }
     }
 
+    fn count_answer(&self, status: u16) {
+        let metrics = &self.front.metrics;
+        metrics.answered(status);
+        let route = self.route.as_ref().map_or(NO_ROUTE, |route| &route.name);
+        let listener = &self.connection.listener.name;
+        let count = |answers: &Answers| answers.count(status);
+        metrics.requests.with(listener, route, count);
+    }
+
     /// Says every failure in words; returns the one that the client's answer came from.
     async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
         let passage = passage?;
@@ -66,10 +86,8 @@ impl Exchange {
                 None => failure,
             };
             let separator = if server.is_some() { " " } else { "" };
-            self.front
-                .metrics
-                .upstream_failures
-                .count(failure.cause as usize);
+            let metrics = &passage.pool.metrics;
+            metrics.failures.count(failure.cause as usize);
             tracing::error!(
                 target: "upstream",
                 code = failure.cause.code(),

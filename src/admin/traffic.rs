@@ -1,0 +1,228 @@
+//! What is told of requests by listener, route, policy and rule, and of upstreams and their servers.
+//! Every label is a name of the configuration.
+
+use serde_json::{Map, Value, json};
+
+use super::exposition::{Exposition, Kind};
+use crate::live::Snapshot;
+use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::upstream::{Availability, Cause, Pool, ServerState};
+
+pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
+    use Kind::Counter;
+    text.family(
+        "listener_requests_total",
+        Counter,
+        "Requests by listener, route (- is none) and the class of their answer.",
+    );
+    metrics.requests.each(|listener, route, answers| {
+        for (class, count) in answers.each() {
+            let labels = [
+                ("listener", listener),
+                ("route", route.as_str()),
+                ("code_class", class),
+            ];
+            text.sample(&labels, count);
+        }
+    });
+    text.family(
+        "waf_requests_total",
+        Counter,
+        "Inspected requests by policy and what the rules said: pass, match or block.",
+    );
+    metrics.waf_requests.each(|policy, action, counter| {
+        let labels = [("policy", policy), ("action", action.as_str())];
+        text.sample(&labels, counter.value());
+    });
+    text.family(
+        "waf_rule_matches_total",
+        Counter,
+        "Requests that matched a logged rule, by policy and rule.",
+    );
+    metrics.waf_rule_matches.each(|policy, rule, counter| {
+        let rule = rule.to_string();
+        text.sample(&[("policy", policy), ("rule_id", &rule)], counter.value());
+    });
+}
+
+pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
+    use Kind::{Counter, Gauge};
+    let pools: Vec<&Pool> = snapshot.pools.iter().map(AsRef::as_ref).collect();
+    text.family(
+        "upstream_requests_total",
+        Counter,
+        "Answers of upstreams by the class of their status.",
+    );
+    for pool in &pools {
+        for (class, count) in pool
+            .metrics
+            .answers
+            .each()
+            .filter(|(class, _)| *class != "none")
+        {
+            let labels = [
+                ("upstream", pool.upstream.name.as_str()),
+                ("code_class", class),
+            ];
+            text.sample(&labels, count);
+        }
+    }
+    text.family(
+        "upstream_failures_total",
+        Counter,
+        "Failed tries to reach an upstream, by cause.",
+    );
+    for pool in &pools {
+        for cause in Cause::ALL {
+            let labels = [
+                ("upstream", pool.upstream.name.as_str()),
+                ("reason", cause.code()),
+            ];
+            text.sample(&labels, pool.metrics.failures.value(cause as usize));
+        }
+    }
+    text.family(
+        "upstream_refused_total",
+        Counter,
+        "503 because an upstream takes no more now, by code.",
+    );
+    for pool in &pools {
+        for (code, count) in refusals(&pool.metrics) {
+            let labels = [("upstream", pool.upstream.name.as_str()), ("reason", code)];
+            text.sample(&labels, count);
+        }
+    }
+    for (name, kind, help, value) in VALUES {
+        text.family(name, kind, help);
+        for pool in &pools {
+            text.sample(&[("upstream", &pool.upstream.name)], value(&pool.metrics));
+        }
+    }
+    for (name, help, value) in SERVER_VALUES {
+        text.family(name, Gauge, help);
+        for pool in &pools {
+            for server in pool.servers().iter() {
+                let labels = [
+                    ("upstream", pool.upstream.name.as_str()),
+                    ("server", server.name.as_str()),
+                ];
+                text.sample(&labels, value(server));
+            }
+        }
+    }
+}
+
+type Values = (
+    &'static str,
+    Kind,
+    &'static str,
+    fn(&UpstreamMetrics) -> u64,
+);
+
+const VALUES: [Values; 5] = [
+    (
+        "upstream_requests_in_flight",
+        Kind::Gauge,
+        "Requests under way to an upstream, streams included.",
+        |m| m.in_flight.value(),
+    ),
+    (
+        "upstream_requests_pending",
+        Kind::Gauge,
+        "Requests that wait for one of max_connections.",
+        |m| m.pending.value(),
+    ),
+    (
+        "upstream_retries_total",
+        Kind::Counter,
+        "Tries beyond a request's first.",
+        |m| m.retries.value(),
+    ),
+    (
+        "upstream_ejections_total",
+        Kind::Counter,
+        "Servers taken out because requests to them failed.",
+        |m| m.ejections.value(),
+    ),
+    (
+        "upstream_health_check_failures_total",
+        Kind::Counter,
+        "Health checks that failed.",
+        |m| m.health_failures.value(),
+    ),
+];
+
+type ServerValues = (&'static str, &'static str, fn(&ServerState) -> usize);
+
+const SERVER_VALUES: [ServerValues; 3] = [
+    (
+        "upstream_server_up",
+        "1 unless a server's health checks failed.",
+        |server| usize::from(server.availability() != Availability::Down),
+    ),
+    (
+        "upstream_server_ejected",
+        "1 while a server is left alone because requests to it failed.",
+        |server| usize::from(server.availability() == Availability::Ejected),
+    ),
+    (
+        "upstream_server_requests_in_flight",
+        "Requests that a server has now.",
+        ServerState::in_flight,
+    ),
+];
+
+/// By the codes of the answers.
+fn refusals(metrics: &UpstreamMetrics) -> [(&'static str, u64); 3] {
+    [
+        ("upstream_full", metrics.refused_full.value()),
+        ("upstream_pending_timeout", metrics.refused_pending.value()),
+        (Cause::NoServer.code(), metrics.refused_down.value()),
+    ]
+}
+
+pub(super) fn upstreams_json(snapshot: &Snapshot) -> Value {
+    Value::Array(snapshot.pools.iter().map(|pool| upstream(pool)).collect())
+}
+
+fn upstream(pool: &Pool) -> Value {
+    let (upstream, metrics) = (&pool.upstream, &pool.metrics);
+    let configured = upstream.servers.iter();
+    let configured: Vec<String> = configured
+        .map(|s| format!("{}:{}", s.host, s.port))
+        .collect();
+    let failures = Cause::ALL.into_iter().filter_map(|cause| {
+        let count = metrics.failures.value(cause as usize);
+        (count > 0).then(|| (cause.code().to_owned(), json!(count)))
+    });
+    json!({
+        "name": upstream.name,
+        "servers": configured,
+        "server_name": upstream.tls.server_name,
+        "trust": upstream.tls.trust.name,
+        "client_certificate": upstream.tls.client_certificate.is_some(),
+        "in_flight": metrics.in_flight.value(),
+        "pending": metrics.pending.value(),
+        "retries": metrics.retries.value(),
+        "ejections": metrics.ejections.value(),
+        "health_check_failures": metrics.health_failures.value(),
+        "failures": failures.collect::<Map<_, _>>(),
+        "addresses": pool.servers().iter().map(|s| server(s)).collect::<Vec<_>>(),
+    })
+}
+
+fn server(server: &ServerState) -> Value {
+    let complaint = server.complaint();
+    json!({
+        "name": server.name,
+        "state": match server.availability() {
+            Availability::Usable => "up",
+            Availability::Ejected => "ejected",
+            Availability::Down => "down",
+        },
+        "in_flight": server.in_flight(),
+        "last_health_failure": complaint.map(|failure| {
+            json!({ "code": failure.cause.code(), "words": failure.words })
+        }),
+    })
+}
