@@ -4,6 +4,9 @@ use memchr::memmem;
 
 use super::{CompileError, pm};
 
+/// In a list of this many bytes trying each place costs less than preparing a search.
+const SHORT_LIST: usize = 1024;
+
 /// `@contains`: the argument occurs in the value; an empty argument always does.
 #[must_use]
 pub fn contains(argument: &[u8], value: &[u8]) -> bool {
@@ -13,7 +16,16 @@ pub fn contains(argument: &[u8], value: &[u8]) -> bool {
 /// `@within`: the value occurs in the argument; an empty value always does.
 #[must_use]
 pub fn within(argument: &[u8], value: &[u8]) -> bool {
-    memmem::find(argument, value).is_some()
+    let Some(&first) = value.first() else {
+        return true;
+    };
+    let Some(last) = argument.len().checked_sub(value.len()) else {
+        return false;
+    };
+    if argument.len() > SHORT_LIST {
+        return memmem::find(argument, value).is_some();
+    }
+    memchr::memchr_iter(first, &argument[..=last]).any(|at| argument[at..].starts_with(value))
 }
 
 /// `@containsWord`: the argument occurs in the value with no word character right before or after it; an

@@ -445,7 +445,7 @@ impl Transaction {
         let idle = !node.triggers.intersects(&present) && !step.alters_empty();
         if let Some((result, changed)) = self.memo.find(raw, chain) {
             let present = if changed {
-                step.image(&present)
+                step.may_leave(present)
             } else {
                 present
             };
@@ -463,7 +463,7 @@ impl Transaction {
         self.scratch = out;
         self.memo.keep(raw, chain, result, changed);
         let present = if changed {
-            step.image(&present)
+            step.may_leave(present)
         } else {
             present
         };
