@@ -1,33 +1,40 @@
 //! Finds which of some thousand literals occur in a value, in one pass.
 //!
-//! Three neighbouring bytes of each literal, its rarest, are kept as a bit in a map that fits a core's first
-//! cache. Most places of most values have none of them; where one may stand, the literals it is of are compared.
+//! Four neighbouring bytes of each literal, its rarest (three of one that has no more), are kept as a bit in a map
+//! that fits a core's first cache. Most places of most values have none of them; where some may stand, the literals
+//! they are of are compared.
 
 use super::table::Row;
 use crate::waf::byteset::ByteSet;
 
-/// Bytes of a literal that are looked for first.
-const GRAM: usize = 3;
+/// Bits of a map, in words.
 const WORDS: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Scanner {
-    /// Which hashes of three bytes occur in a literal.
+    fours: Grams<4>,
+    threes: Grams<3>,
+    /// Shorter than that.
+    short: Vec<Literal>,
+}
+
+/// Literals by `N` neighbouring bytes.
+#[derive(Debug)]
+struct Grams<const N: usize> {
+    /// Which hashes of `N` bytes occur in a literal.
     map: Box<[u64; WORDS]>,
     /// Bits of the map before each of its words.
     before: Box<[u16; WORDS]>,
     /// For each bit of the map, where its literals begin; one more at the end.
     starts: Vec<u32>,
     literals: Vec<Literal>,
-    /// Too short for three bytes.
-    short: Vec<Literal>,
 }
 
 #[derive(Debug)]
 struct Literal {
     /// In lower case.
     bytes: Box<[u8]>,
-    /// Where its three bytes stand in it.
+    /// Where the bytes that are looked for stand in it.
     at: usize,
     /// Rules it is of.
     rules: Row,
@@ -36,45 +43,25 @@ struct Literal {
 impl Scanner {
     /// For literals in lower case and the rules each is of.
     pub(super) fn new(literals: impl IntoIterator<Item = (Vec<u8>, Row)>) -> Self {
-        let (mut long, mut short) = (Vec::new(), Vec::new());
+        let (mut fours, mut threes, mut short) = (Vec::new(), Vec::new(), Vec::new());
         for (bytes, rules) in literals {
-            let literal = |at| Literal {
-                bytes: bytes.clone().into(),
+            let of_length = match bytes.len() {
+                0..3 => &mut short,
+                3 => &mut threes,
+                _ => &mut fours,
+            };
+            let at = rarest(&bytes);
+            of_length.push(Literal {
+                bytes: bytes.into(),
                 at,
                 rules,
-            };
-            match rarest(&bytes) {
-                Some(at) => long.push((hash(gram(&bytes[at..])), literal(at))),
-                None => short.push(literal(0)),
-            }
+            });
         }
-        long.sort_by_key(|(hash, _)| *hash);
-        let mut scanner = Self {
-            map: Box::new([0; WORDS]),
-            before: Box::new([0; WORDS]),
-            starts: Vec::new(),
-            literals: Vec::with_capacity(long.len()),
+        Self {
+            fours: Grams::new(fours),
+            threes: Grams::new(threes),
             short,
-        };
-        let mut last = None;
-        for (at, (hash, literal)) in (0u32..).zip(long) {
-            if last != Some(hash) {
-                scanner.starts.push(at);
-                scanner.map[word(hash)] |= bit(hash);
-                last = Some(hash);
-            }
-            scanner.literals.push(literal);
         }
-        scanner
-            .starts
-            .push(u32::try_from(scanner.literals.len()).unwrap_or(u32::MAX));
-        let mut count = 0;
-        for (before, word) in scanner.before.iter_mut().zip(scanner.map.iter()) {
-            *before = count;
-            // At most 64 more of 65,536 in all, and the last is not counted.
-            count = count.wrapping_add(word.count_ones() as u16);
-        }
-        scanner
     }
 
     /// The rules of `wanted` of which a literal occurs in the value, whatever the case of ASCII letters.
@@ -82,10 +69,11 @@ impl Scanner {
         let mut missing = *wanted;
         let mut last = 0;
         for (end, &byte) in value.iter().enumerate() {
-            last = (last << 8 | u32::from(FOLDED[usize::from(byte)])) & 0x00ff_ffff;
-            let hash = hash(last);
-            if self.map[word(hash)] & bit(hash) != 0 && end + 1 >= GRAM {
-                self.compare(value, end + 1 - GRAM, hash, &mut missing);
+            last = last << 8 | u32::from(FOLDED[usize::from(byte)]);
+            let (four, three) = (hash::<4>(last), hash::<3>(last));
+            if self.fours.has(four) || self.threes.has(three) {
+                self.fours.compare(value, end, four, &mut missing);
+                self.threes.compare(value, end, three, &mut missing);
                 if missing.is_empty() {
                     return *wanted;
                 }
@@ -99,8 +87,62 @@ impl Scanner {
         wanted.without(&missing)
     }
 
-    /// Takes the rules out of `missing` whose literals have the bytes at `at` with this hash.
-    fn compare(&self, value: &[u8], at: usize, hash: u32, missing: &mut Row) {
+    /// Bytes of memory it holds.
+    pub(super) fn memory(&self) -> usize {
+        let short: usize = self.short.iter().map(Literal::memory).sum();
+        self.fours.memory() + self.threes.memory() + short
+    }
+}
+
+impl<const N: usize> Grams<N> {
+    fn new(literals: Vec<Literal>) -> Self {
+        let mut keyed: Vec<(u32, Literal)> = literals
+            .into_iter()
+            .map(|literal| {
+                let gram = literal.bytes.iter().skip(literal.at).take(N);
+                let gram = gram.fold(0, |all, &b| all << 8 | u32::from(FOLDED[usize::from(b)]));
+                (hash::<N>(gram), literal)
+            })
+            .collect();
+        keyed.sort_by_key(|(hash, _)| *hash);
+        let mut grams = Self {
+            map: Box::new([0; WORDS]),
+            before: Box::new([0; WORDS]),
+            starts: Vec::new(),
+            literals: Vec::with_capacity(keyed.len()),
+        };
+        let mut last = None;
+        for (at, (hash, literal)) in (0u32..).zip(keyed) {
+            if last != Some(hash) {
+                grams.starts.push(at);
+                grams.map[word(hash)] |= bit(hash);
+                last = Some(hash);
+            }
+            grams.literals.push(literal);
+        }
+        let end = u32::try_from(grams.literals.len()).unwrap_or(u32::MAX);
+        grams.starts.push(end);
+        let mut count: u16 = 0;
+        for (before, word) in grams.before.iter_mut().zip(grams.map.iter()) {
+            *before = count;
+            // At most 64 more; only all 65,536 would wrap, after the last.
+            #[allow(clippy::cast_possible_truncation)]
+            let more = word.count_ones() as u16;
+            count = count.wrapping_add(more);
+        }
+        grams
+    }
+
+    #[inline]
+    fn has(&self, hash: u32) -> bool {
+        self.map[word(hash)] & bit(hash) != 0
+    }
+
+    /// Takes the rules out of `missing` whose literals have the bytes up to `end` with this hash.
+    fn compare(&self, value: &[u8], end: usize, hash: u32, missing: &mut Row) {
+        let Some(at) = (end + 1).checked_sub(N).filter(|_| self.has(hash)) else {
+            return;
+        };
         let below = self.map[word(hash)] & (bit(hash) - 1);
         let nth = usize::from(self.before[word(hash)]) + below.count_ones() as usize;
         let (Some(&from), Some(&to)) = (self.starts.get(nth), self.starts.get(nth + 1)) else {
@@ -118,15 +160,17 @@ impl Scanner {
         }
     }
 
-    /// Bytes of memory it holds.
-    pub(super) fn memory(&self) -> usize {
-        let literals = self.literals.iter().chain(&self.short);
-        let literals: usize = literals.map(|l| size_of::<Literal>() + l.bytes.len()).sum();
+    fn memory(&self) -> usize {
+        let literals: usize = self.literals.iter().map(Literal::memory).sum();
         WORDS * (size_of::<u64>() + size_of::<u16>()) + self.starts.len() * 4 + literals
     }
 }
 
 impl Literal {
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
+
     fn occurs_in(&self, value: &[u8]) -> bool {
         self.bytes.is_empty()
             || value
@@ -148,16 +192,10 @@ static FOLDED: [u8; 256] = {
     folded
 };
 
-fn gram(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .take(GRAM)
-        .fold(0, |all, &b| all << 8 | u32::from(b.to_ascii_lowercase()))
-}
-
-/// 16 bits.
+/// 16 bits of the last `N` of these four bytes.
 #[inline]
-fn hash(gram: u32) -> u32 {
+fn hash<const N: usize>(bytes: u32) -> u32 {
+    let gram = if N == 3 { bytes << 8 } else { bytes };
     gram.wrapping_mul(0x9e37_79b1) >> 16
 }
 
@@ -171,11 +209,14 @@ fn bit(hash: u32) -> u64 {
     1 << (hash % 64)
 }
 
-/// Where the three bytes of a literal stand that ordinary text has least often.
-fn rarest(literal: &[u8]) -> Option<usize> {
+/// Where the bytes of a literal stand that ordinary text has least often.
+fn rarest(literal: &[u8]) -> usize {
     let worth = |gram: &[u8]| gram.iter().map(|&b| rarity(b)).sum::<u32>();
-    let grams = literal.windows(GRAM).enumerate();
-    Some(grams.rev().max_by_key(|(_, g)| worth(g))?.0)
+    let grams = literal.windows(4).enumerate();
+    grams
+        .rev()
+        .max_by_key(|(_, gram)| worth(gram))
+        .map_or(0, |(at, _)| at)
 }
 
 /// By the order of letters in English text, roughly.

@@ -18,26 +18,58 @@ pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) -> bool {
     };
     let (same, rest) = input.split_at(start);
     out.extend_from_slice(same);
+    out.reserve(rest.len());
     let mut blank = false;
     for &byte in rest {
-        if DELETED.contains(byte) {
-            continue;
-        }
-        if BLANKS.contains(byte) {
-            if !blank {
-                out.push(b' ');
+        match ROLES[usize::from(byte)] {
+            Role::Other => {}
+            Role::Deleted => continue,
+            Role::Blank => {
+                if !blank {
+                    out.push(b' ');
+                }
+                blank = true;
+                continue;
             }
-            blank = true;
-            continue;
-        }
-        if blank && TIGHT.contains(byte) {
-            out.pop();
+            Role::Tight => {
+                if blank {
+                    out.pop();
+                }
+            }
         }
         blank = false;
         out.push(LOWER[usize::from(byte)]);
     }
     true
 }
+
+#[derive(Clone, Copy)]
+enum Role {
+    Other,
+    Deleted,
+    Blank,
+    Tight,
+}
+
+/// The sets above, for one look at each byte.
+static ROLES: [Role; 256] = {
+    let mut roles = [Role::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // Below 256.
+        #[allow(clippy::cast_possible_truncation)]
+        let own = byte as u8;
+        if DELETED.contains(own) {
+            roles[byte] = Role::Deleted;
+        } else if BLANKS.contains(own) {
+            roles[byte] = Role::Blank;
+        } else if TIGHT.contains(own) {
+            roles[byte] = Role::Tight;
+        }
+        byte += 1;
+    }
+    roles
+};
 
 /// Where the first byte stands that will not be itself, or the space before it.
 fn first_change(input: &[u8]) -> Option<usize> {

@@ -47,3 +47,17 @@ pub(super) fn rewrite(
     }
     changed
 }
+
+/// The first place of a mark: where marks are as close together as blanks between words, the next few bytes are
+/// looked at before a search is begun.
+pub(super) fn find_near(
+    rest: &[u8],
+    is_mark: impl Fn(u8) -> bool,
+    search: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    const NEAR: usize = 16;
+    let (near, far) = rest.split_at(rest.len().min(NEAR));
+    near.iter()
+        .position(|&b| is_mark(b))
+        .or_else(|| search(far).map(|at| at + NEAR))
+}

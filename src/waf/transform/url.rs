@@ -3,7 +3,7 @@
 use memchr::memchr2;
 
 use super::hex::{narrow, pair, pair_image, quad, spell, spell_image};
-use super::rewrite::{Piece, rewrite};
+use super::rewrite::{Piece, find_near, rewrite};
 use super::unicode::UnicodeMap;
 use super::without;
 use crate::waf::byteset::ByteSet;
@@ -33,7 +33,11 @@ pub(super) fn decode_uni(input: &[u8], out: &mut Vec<u8>, map: Option<&UnicodeMa
 }
 
 fn find_mark(rest: &[u8]) -> Option<usize> {
-    memchr2(b'%', b'+', rest)
+    find_near(
+        rest,
+        |b| b == b'%' || b == b'+',
+        |far| memchr2(b'%', b'+', far),
+    )
 }
 
 fn plain(rest: &[u8]) -> Piece {
