@@ -221,7 +221,7 @@ mod tests {
             (&b"hello"[..], &b"-12"[..], &b"el"[..])
         );
         assert_eq!(text.at(a.part(4, 99)), b"o");
-        let mut next = text.freeze().share(0);
+        let mut next = text.freeze().share(Vec::new());
         let mark = next.len();
         next.repeat(a);
         assert_eq!(next.at(next.since(mark)), b"hello");
