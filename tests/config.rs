@@ -634,6 +634,7 @@ attempts = 2"#,
             "[[routes]]",
             r#"request_body_limit = "1MiB"
 on_uninspected = "detect"
+waf_budget_ms = 50
 [policies.same]
 mode = "block"
 rules = ["@baseline"]
@@ -706,6 +707,9 @@ encoded_slashes = "pass"
         config.policies["default"].on_uninspected,
         OnUninspected::Detect
     );
+    let budget = Some(Duration::from_millis(50));
+    assert_eq!(rules("default").budget(), budget);
+    assert_eq!(rules("own").budget(), None);
     assert_eq!(config.policies["own"].mode, PolicyMode::Detect);
     let Lookup::Found(own) = config.routes.find("public", None, b"/own", b"PUT") else {
         panic!("no route");

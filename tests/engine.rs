@@ -7,6 +7,8 @@ mod harness;
 mod actions;
 #[path = "engine/bodies.rs"]
 mod bodies;
+#[path = "engine/budget.rs"]
+mod budget;
 #[path = "engine/chains.rs"]
 mod chains;
 #[path = "engine/collections.rs"]

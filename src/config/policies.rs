@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::files::{Document, Named};
 use super::model::{OnUninspected, Policy, PolicyMode};
@@ -84,6 +85,8 @@ const PARANOIA_LEVELS: [&str; 3] = [
 struct Recipe {
     mode: PolicyMode,
     on_uninspected: OnUninspected,
+    /// `waf_budget_ms`
+    budget: Option<Duration>,
     request_body_limit: Option<usize>,
     variables: Vec<(String, String)>,
     sources: Vec<RuleSource>,
@@ -142,6 +145,10 @@ fn read_policy(
         ]),
         None => Some(OnUninspected::Block),
     };
+    let budget = match section.item("waf_budget_ms") {
+        Some(item) => item.integer(1..=60_000).map(Some),
+        None => Some(None),
+    };
     section.finish();
 
     if rules.is_none() && mode != Some(PolicyMode::Off) {
@@ -162,6 +169,7 @@ fn read_policy(
         return keep(name, errors, report);
     }
     let (mode, limit, on_uninspected) = (mode?, limit?, on_uninspected?);
+    let budget = budget?.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let rules = match mode {
         PolicyMode::Off => {
             if let Some(item) = &mode_item {
@@ -174,6 +182,7 @@ fn read_policy(
             let recipe = Recipe {
                 mode,
                 on_uninspected,
+                budget,
                 request_body_limit: limit,
                 variables: variables.clone()?,
                 sources: sources?,
@@ -239,6 +248,7 @@ fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, V
     let mut builder = RuleSet::builder()
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
+        .budget(recipe.budget)
         .engine(match recipe.mode {
             PolicyMode::Block => EngineMode::On,
             PolicyMode::Detect => EngineMode::DetectionOnly,

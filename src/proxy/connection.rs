@@ -18,7 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::admission::Admitted;
 use super::chunks::CheckedChunks;
@@ -26,6 +25,7 @@ use super::exchange;
 use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
+use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
@@ -337,7 +337,7 @@ async fn refuse_head(
 ) {
     front.metrics.malformed_heads.count();
     front.metrics.answered(error.status);
-    let id = Uuid::now_v7().to_string();
+    let id = request_id();
     let style = PageStyle {
         request_id: &id,
         accept: None,
@@ -464,7 +464,7 @@ impl Http2 {
     async fn refuse_head(&self, session: &mut ServerSession, error: &HeadError) {
         self.front.metrics.malformed_heads.count();
         self.front.metrics.answered(error.status);
-        let id = Uuid::now_v7().to_string();
+        let id = request_id();
         let style = PageStyle {
             request_id: &id,
             accept: None,

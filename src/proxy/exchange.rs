@@ -10,7 +10,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use uuid::Uuid;
 
 use super::admission::Reservation;
 use super::body;
@@ -21,6 +20,7 @@ use super::outgoing::{self, Origin, OutgoingBody};
 use super::received::Received;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 use super::replay::{Facts, Home, Parts, Replay};
+use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{
     Exposure, Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy, Stream,
@@ -97,7 +97,7 @@ impl Exchange {
             front: Arc::clone(front),
             connection: Arc::clone(connection),
             received,
-            id: Uuid::now_v7().to_string(),
+            id: request_id(),
             client,
             trusted,
             route: None,

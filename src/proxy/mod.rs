@@ -29,6 +29,7 @@ mod redirect;
 mod refusal;
 mod reloader;
 mod replay;
+mod request_id;
 mod server;
 
 pub use program::Program;

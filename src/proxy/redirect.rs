@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use uuid::Uuid;
 
 use super::connection::{Open, serve_plain};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
+use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{Listener, ListenerKind};
 use crate::http::{HeadError, split_port};
@@ -24,7 +24,7 @@ pub async fn serve(
     open: &Open,
 ) {
     let answer = |received: Result<Received, HeadError>| {
-        let id = Uuid::now_v7().to_string();
+        let id = request_id();
         let said = say(&front, &listener, &received);
         let style = PageStyle {
             request_id: &id,

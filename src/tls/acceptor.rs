@@ -298,6 +298,8 @@ fn configure(
     builder.set_max_proto_version(None)?;
     builder.set_cipher_list(INTERMEDIATE_CIPHERS)?;
     builder.set_groups_list(GROUPS)?;
+    // One read for a record instead of one for its head and one for the rest.
+    builder.set_read_ahead(true);
     builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_COMPRESSION);
     builder.set_session_id_context(&openssl::sha::sha256(listener.as_bytes()))?;
     if settings.asks_for_clients() {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::seclang::{self, Files, Input};
@@ -39,6 +40,7 @@ pub struct RuleSetBuilder {
     passes_uninspected: bool,
     unmasked: bool,
     without_prefilter: bool,
+    budget: Option<Duration>,
     store: Option<Arc<Store>>,
 }
 
@@ -63,6 +65,8 @@ pub struct RuleSet {
     pub(super) block_uninspected: bool,
     /// A policy says in so many words that they pass.
     pub(super) passes_uninspected: bool,
+    /// How long the rules may work on one transaction.
+    pub(super) budget: Option<Duration>,
     unmasked: bool,
     constants: Constants,
     /// One a phase; None where it has nothing to filter.
@@ -132,6 +136,12 @@ impl RuleSet {
     #[must_use]
     pub fn request_body_limit(&self) -> usize {
         self.settings.request_body_limit
+    }
+
+    /// How long the engine may work on one transaction.
+    #[must_use]
+    pub fn budget(&self) -> Option<Duration> {
+        self.budget
     }
 
     /// Whether phase 4 wants the response's body (`SecResponseBodyAccess`).
@@ -352,6 +362,14 @@ impl RuleSetBuilder {
         self
     }
 
+    /// How long the engine may work on one transaction, all phases but the last together and waiting not counted. What
+    /// is not inspected by then is judged as [`RuleSetBuilder::block_uninspected`] says; refused, it is 503.
+    #[must_use]
+    pub fn budget(mut self, budget: Option<Duration>) -> Self {
+        self.budget = budget;
+        self
+    }
+
     /// Leaves secrets in matched rules, log lines and audit records; for one's own test requests.
     #[must_use]
     pub fn unmasked(mut self) -> Self {
@@ -424,6 +442,7 @@ impl RuleSetBuilder {
             constants,
             block_uninspected: self.block_uninspected,
             passes_uninspected: self.passes_uninspected,
+            budget: self.budget,
             unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,

@@ -80,7 +80,7 @@ fn any_of(branches: impl Iterator<Item = Vec<ByteSet>>) -> Vec<ByteSet> {
         return Vec::new();
     }
     for branch in &mut branches {
-        branch.sort_by_key(frequency);
+        branch.sort_by_cached_key(frequency);
         branch.dedup();
     }
     let most = branches
@@ -99,7 +99,7 @@ fn any_of(branches: impl Iterator<Item = Vec<ByteSet>>) -> Vec<ByteSet> {
 }
 
 fn rarest_many(mut clauses: Vec<ByteSet>) -> Vec<ByteSet> {
-    clauses.sort_by_key(frequency);
+    clauses.sort_by_cached_key(frequency);
     clauses.dedup();
     clauses.truncate(2 * MOST_CLAUSES);
     clauses
@@ -140,7 +140,23 @@ pub(super) fn class_bytes(class: &Class) -> ByteSet {
 /// How often a value of ordinary traffic holds a byte of the set, in thousandths (a rough guess that only
 /// orders clauses; no verdict depends on it).
 fn frequency(set: &ByteSet) -> u32 {
-    const COMMON: [(&[u8], u32); 7] = [
+    let mut missing = 1.0_f64;
+    for (word, base) in set.words().into_iter().zip([0, 64, 128, 192]) {
+        let mut rest = word;
+        while rest != 0 {
+            let byte = base + rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            missing *= 1.0 - f64::from(COMMON[byte]) / 1000.0;
+        }
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and 1000
+    let thousandths = ((1.0 - missing) * 1000.0) as u32;
+    thousandths
+}
+
+/// The same for each byte.
+static COMMON: [u16; 256] = {
+    const GROUPS: [(&[u8], u16); 7] = [
         (b"aeinorst", 700),
         (b"cdfghlmpuby", 450),
         (b"kvwxjqz", 200),
@@ -149,18 +165,19 @@ fn frequency(set: &ByteSet) -> u32 {
         (b"/,:=&?+;()", 60),
         (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 60),
     ];
-    let mut missing = 1.0_f64;
-    for byte in (0..=255u8).filter(|&b| set.contains(b)) {
-        let common = COMMON
-            .iter()
-            .find(|(bytes, _)| bytes.contains(&byte))
-            .map_or(4, |c| c.1);
-        missing *= 1.0 - f64::from(common) / 1000.0;
+    let mut common = [4; 256];
+    let mut group = 0;
+    while group < GROUPS.len() {
+        let (bytes, often) = GROUPS[group];
+        let mut at = 0;
+        while at < bytes.len() {
+            common[bytes[at] as usize] = often;
+            at += 1;
+        }
+        group += 1;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and 1000
-    let thousandths = ((1.0 - missing) * 1000.0) as u32;
-    thousandths
-}
+    common
+};
 
 #[cfg(test)]
 mod tests {

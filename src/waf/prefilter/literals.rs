@@ -8,7 +8,7 @@ use super::clauses::{class_bytes, parse};
 const MOST_STRINGS: usize = 64;
 /// Literals of one pattern.
 const MOST_LITERALS: usize = 600;
-/// Shorter ones occur everywhere.
+/// Shorter ones occur everywhere, but for rare marks.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 16;
 
@@ -20,7 +20,13 @@ pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 fn good(set: &[Vec<u8>]) -> bool {
-    !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| l.len() >= SHORTEST)
+    !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| tells(l))
+}
+
+/// Whether ordinary text is without it: long enough, or nothing but marks.
+fn tells(literal: &[u8]) -> bool {
+    let is_mark = |b: &u8| !(b.is_ascii_alphanumeric() || b" _-.,/+=%".contains(b));
+    literal.len() >= SHORTEST || !literal.is_empty() && literal.iter().all(is_mark)
 }
 
 /// Any-of, not yet judged.

@@ -171,11 +171,19 @@ impl Literal {
         size_of::<Self>() + self.bytes.len()
     }
 
+    /// For a literal of at most two bytes.
     fn occurs_in(&self, value: &[u8]) -> bool {
-        self.bytes.is_empty()
-            || value
-                .windows(self.bytes.len())
-                .any(|w| w.eq_ignore_ascii_case(&self.bytes))
+        let Some(&first) = self.bytes.first() else {
+            return true;
+        };
+        if first.is_ascii_lowercase() {
+            let mut windows = value.windows(self.bytes.len());
+            return windows.any(|w| w.eq_ignore_ascii_case(&self.bytes));
+        }
+        memchr::memchr_iter(first, value).any(|at| {
+            let there = value.get(at..at + self.bytes.len());
+            there.is_some_and(|t| t.eq_ignore_ascii_case(&self.bytes))
+        })
     }
 }
 

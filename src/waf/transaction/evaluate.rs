@@ -35,7 +35,7 @@ impl Transaction {
         let mut walk = plan.walk(self.proposals.hot());
         while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
             // `ctl:ruleEngine=Off`, also by a chain that failed later.
-            if self.engine == EngineMode::Off {
+            if self.engine == EngineMode::Off || self.is_overdrawn() {
                 break;
             }
             let (index, jump) = match step {

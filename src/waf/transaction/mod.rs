@@ -2,6 +2,7 @@
 
 mod audit;
 mod bodies;
+mod budget;
 mod effects;
 mod evaluate;
 mod expand;
@@ -99,6 +100,7 @@ pub struct Transaction {
     rules: Arc<RuleSet>,
     text: Text,
     started: Instant,
+    clock: budget::Clock,
     connection: Connection,
     engine: EngineMode,
     request: Request,
@@ -218,6 +220,7 @@ impl Transaction {
         Self {
             text,
             started: Instant::now(),
+            clock: budget::Clock::default(),
             connection: Connection {
                 client,
                 server,
@@ -291,8 +294,10 @@ impl Transaction {
 
     /// Phase 1.
     pub fn request_headers_done(&mut self) -> Option<Interruption> {
-        self.read_request_head();
-        self.run(Phase::RequestHeaders)
+        self.within_budget(Phase::RequestHeaders, |t| {
+            t.read_request_head();
+            t.run(Phase::RequestHeaders)
+        })
     }
 
     /// Whether phase 2 wants the body (`SecRequestBodyAccess`, `ctl:requestBodyAccess`).
@@ -303,12 +308,14 @@ impl Transaction {
 
     /// Phase 2. `body` is the whole body; empty where there is none.
     pub fn request_body(&mut self, body: &[u8]) -> Option<Interruption> {
-        self.decode_path();
-        if let Some(interruption) = self.read_request_body(body) {
-            return Some(interruption);
-        }
-        self.run(Phase::RequestBody)
-            .or_else(|| self.judge_inspection())
+        let ended = self.within_budget(Phase::RequestBody, |t| {
+            t.decode_path();
+            if let Some(interruption) = t.read_request_body(body) {
+                return Some(interruption);
+            }
+            t.run(Phase::RequestBody)
+        });
+        ended.or_else(|| self.judge_inspection())
     }
 
     /// Phase 3. `protocol` like `HTTP/1.1`.
@@ -318,16 +325,32 @@ impl Transaction {
         protocol: &[u8],
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Option<Interruption> {
-        self.read_response_head(status, protocol, headers);
-        self.run(Phase::ResponseHeaders)
+        self.within_budget(Phase::ResponseHeaders, |t| {
+            t.read_response_head(status, protocol, headers);
+            t.run(Phase::ResponseHeaders)
+        })
     }
 
     /// Phase 4. `body` is what was held of it; `complete` says whether that is all of it.
     pub fn response_body(&mut self, body: &[u8], complete: bool) -> Option<Interruption> {
-        if let Some(interruption) = self.read_response_body(body, complete) {
-            return Some(interruption);
-        }
-        self.run(Phase::ResponseBody)
+        self.within_budget(Phase::ResponseBody, |t| {
+            if let Some(interruption) = t.read_response_body(body, complete) {
+                return Some(interruption);
+            }
+            t.run(Phase::ResponseBody)
+        })
+    }
+
+    /// Does the work of a phase, and judges where its time ran out.
+    fn within_budget(
+        &mut self,
+        phase: Phase,
+        work: impl FnOnce(&mut Self) -> Option<Interruption>,
+    ) -> Option<Interruption> {
+        self.enter();
+        let ended = work(self);
+        self.leave();
+        ended.or_else(|| self.judge_budget(phase))
     }
 
     /// Phase 5; always last, also after an interruption.

@@ -63,6 +63,10 @@ impl Transaction {
             let base = u32::try_from(proposals.rows.len()).unwrap_or(u32::MAX);
             proposals.bases.push((classes.variable, base));
             for value in &values {
+                // The rules are not run any more either.
+                if self.is_overdrawn() {
+                    break;
+                }
                 let class = match value.key {
                     Some(key) if !classes.named.is_empty() => classes.of(self.text.at(key)),
                     _ => &classes.any,
