@@ -31,7 +31,8 @@ fn when_it_is_used_up_the_written_choice_decides() {
     let blocked = play(&load(none().block_uninspected(true)), &attack());
     let ended = blocked.interruption().expect("refused");
     assert_eq!((ended.status, ended.rule_id), (503, 0));
-    assert_eq!(ended.phase, Phase::RequestHeaders);
+    // The first phase that has a rule.
+    assert_eq!(ended.phase, Phase::RequestBody);
 
     let passed = play(&load(none().block_uninspected(false)), &attack());
     assert_eq!(passed.interruption(), None);
