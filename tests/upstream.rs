@@ -20,6 +20,7 @@ use drawbridge::config;
 use drawbridge::diagnostic::{Diagnostic, Severity};
 use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::client::{Answer, get, raw};
 use crate::front::{Front, Setup, capture_logs, logged, wait};
@@ -164,6 +165,22 @@ async fn the_slow_server_gets_no_more_while_the_other_is_idle() {
 
 async fn get_owned(address: SocketAddr) -> Answer {
     get(address, "/u/").await
+}
+
+/// A request that its server, held back, has got and does not answer.
+async fn in_flight(front: &Front, steering: &Steering) -> JoinHandle<Answer> {
+    let asked = tokio::spawn(get_owned(front.address));
+    wait(|| (steering.asked() == 1).then_some(()))
+        .await
+        .unwrap();
+    asked
+}
+
+/// The access line of an answer that says there is no room, and when to come again.
+async fn turned_away(front: &Front, answer: &Answer) -> serde_json::Value {
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    line(front, answer).await
 }
 
 const HEALTH: &str =
@@ -337,10 +354,7 @@ async fn over_the_caps_the_answer_is_a_clear_503() {
     );
     let front = front(&keys).await;
     let held = steering.hold.write().await;
-    let first = tokio::spawn(get_owned(front.address));
-    wait(|| (steering.asked() == 1).then_some(()))
-        .await
-        .unwrap();
+    let first = in_flight(&front, &steering).await;
     let mut second = tokio::spawn(get_owned(front.address));
     let mut third = tokio::spawn(get_owned(front.address));
     // One of them waits, the other is one too many.
@@ -348,9 +362,7 @@ async fn over_the_caps_the_answer_is_a_clear_503() {
         turned = &mut second => (turned.unwrap(), third),
         turned = &mut third => (turned.unwrap(), second),
     };
-    assert_eq!(turned.status, 503);
-    assert_eq!(turned.header("retry-after"), Some("1"));
-    let line = line(&front, &turned).await;
+    let line = turned_away(&front, &turned).await;
     assert_eq!(line["error"], "upstream_full");
     assert_eq!(
         line["reason"],
@@ -374,15 +386,10 @@ async fn who_waits_too_long_is_told() {
     );
     let front = front(&keys).await;
     let held = steering.hold.write().await;
-    let first = tokio::spawn(get_owned(front.address));
-    wait(|| (steering.asked() == 1).then_some(()))
-        .await
-        .unwrap();
+    let first = in_flight(&front, &steering).await;
     let turned = get(front.address, "/u/").await;
-    assert_eq!(turned.status, 503);
-    assert_eq!(turned.header("retry-after"), Some("1"));
     assert_eq!(
-        line(&front, &turned).await["error"],
+        turned_away(&front, &turned).await["error"],
         "upstream_pending_timeout"
     );
     drop(held);

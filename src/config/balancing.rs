@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
-use super::model::{Affinity, AffinityKey, Balance, Caps, Ejection, HealthCheck, Server};
+use super::model::{
+    Affinity, AffinityKey, Balance, Balancing, Caps, Ejection, HealthCheck, Server,
+};
 use super::reader::{Item, Section};
 use super::values::parse_server;
 
@@ -19,15 +21,6 @@ const DNS_REFRESH: Duration = Duration::from_secs(30);
 const MOST_SERVERS: usize = 256;
 const MOST_WEIGHT: i64 = 1000;
 const LEAST_KEY: usize = 16;
-
-pub(super) struct Balancing {
-    pub balance: Balance,
-    pub affinity: Option<Affinity>,
-    pub health: Option<HealthCheck>,
-    pub eject: Option<Ejection>,
-    pub caps: Caps,
-    pub dns_refresh: Duration,
-}
 
 /// `"host:port"`, or `{ address = "host:port", weight = 3 }`.
 pub(super) fn read_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {

@@ -60,20 +60,10 @@ pub fn load_next(path: &Path, previous: &Config) -> (Result<Loaded, Vec<Diagnost
 
 fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
     report.inputs.borrow_mut().file(path);
-    let main = match read_main(path) {
-        Ok(main) => main,
+    let config = match with_document(path, &report, |d| settings::resolve(d, &report)) {
+        Ok(config) => config,
         Err(found) => return (Err(found), report.inputs.into_inner()),
     };
-    let main_table = main.parse(&report);
-    let included = files::read_included(&main, &main_table, &report);
-    let tables: Vec<_> = included
-        .iter()
-        .map(|source| source.parse(&report))
-        .collect();
-    let all = std::iter::once((&main, &main_table)).chain(included.iter().zip(&tables));
-    let document = files::Document::new(all, &report);
-
-    let config = settings::resolve(&document, &report);
     let failed = report.has_errors();
     let inputs = report.inputs.take();
     let refused = report.refused.take();
@@ -94,6 +84,23 @@ fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs
     (loaded, inputs)
 }
 
+/// What `resolve` makes of the file at `path` and all that it includes.
+///
+/// # Errors
+/// The file cannot be read; what is wrong in it goes to `report`.
+fn with_document<T>(
+    path: &Path,
+    report: &Report,
+    resolve: impl FnOnce(&files::Document<'_, '_>) -> T,
+) -> Result<T, Vec<Diagnostic>> {
+    let main = read_main(path)?;
+    let main_table = main.parse(report);
+    let included = files::read_included(&main, &main_table, report);
+    let tables: Vec<_> = included.iter().map(|source| source.parse(report)).collect();
+    let all = std::iter::once((&main, &main_table)).chain(included.iter().zip(&tables));
+    Ok(resolve(&files::Document::new(all, report)))
+}
+
 /// Without those that were refused and never ran.
 fn able(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
     listeners.retain(|listener| match &listener.kind {
@@ -109,15 +116,7 @@ fn able(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
 /// The file cannot be read, or what it says of the admin address is wrong.
 pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
     let report = Report::default();
-    let main = read_main(path)?;
-    let main_table = main.parse(&report);
-    let included = files::read_included(&main, &main_table, &report);
-    let tables: Vec<_> = included
-        .iter()
-        .map(|source| source.parse(&report))
-        .collect();
-    let all = std::iter::once((&main, &main_table)).chain(included.iter().zip(&tables));
-    match admin::read(&files::Document::new(all, &report)) {
+    match with_document(path, &report, admin::read)? {
         Some(Some(admin)) => Ok(Some(admin)),
         None => Ok(None),
         Some(None) => Err(report.into_sorted()),

@@ -199,6 +199,18 @@ pub struct Upstream {
     /// At least one; every address of a name is a server.
     pub servers: Vec<Server>,
     pub tls: UpstreamTls,
+    pub balancing: Balancing,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+    pub write_timeout: Duration,
+    pub idle_timeout: Duration,
+    /// How many servers are tried for one request, the first included.
+    pub attempts: usize,
+}
+
+/// Which of an upstream's servers a request goes to, and how many requests it takes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Balancing {
     pub balance: Balance,
     pub affinity: Option<Affinity>,
     pub health: Option<HealthCheck>,
@@ -206,12 +218,6 @@ pub struct Upstream {
     pub caps: Caps,
     /// How long a resolved name is taken to hold.
     pub dns_refresh: Duration,
-    pub connect_timeout: Duration,
-    pub read_timeout: Duration,
-    pub write_timeout: Duration,
-    pub idle_timeout: Duration,
-    /// How many servers are tried for one request, the first included.
-    pub attempts: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

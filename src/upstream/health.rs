@@ -19,7 +19,7 @@ const MOST_ANSWER: usize = 1024;
 pub(super) async fn watch(pool: Weak<Pool>) {
     let Some(interval) = pool
         .upgrade()
-        .and_then(|pool| Some(pool.upstream.health.as_ref()?.interval))
+        .and_then(|pool| Some(pool.upstream.balancing.health.as_ref()?.interval))
     else {
         return;
     };
@@ -55,7 +55,7 @@ async fn round(pool: &Arc<Pool>) {
         }
         let (pool, server) = (Arc::clone(pool), Arc::clone(server));
         checks.spawn(async move {
-            let Some(health) = &pool.upstream.health else {
+            let Some(health) = &pool.upstream.balancing.health else {
                 return;
             };
             let result = check(&pool.upstream, health, &server).await;

@@ -43,7 +43,7 @@ impl Pool {
             metrics,
             names: upstream.servers.iter().map(Name::new).collect(),
             servers: ArcSwap::default(),
-            gate: Gate::new(&upstream.caps),
+            gate: Gate::new(&upstream.balancing.caps),
             h1: PeerTemplate::new(upstream, ALPN::H1),
             h2: PeerTemplate::new(upstream, ALPN::H2),
             choosing: Mutex::default(),
@@ -65,7 +65,7 @@ impl Pool {
             let task = tokio::spawn(refresh(Arc::downgrade(self)));
             tasks.push(task.abort_handle());
         }
-        if self.upstream.health.is_some() {
+        if self.upstream.balancing.health.is_some() {
             let task = tokio::spawn(health::watch(Arc::downgrade(self)));
             tasks.push(task.abort_handle());
         }
@@ -94,7 +94,12 @@ impl Pool {
         let down = |server: &Arc<ServerState>| server.availability() == Availability::Down;
         if !servers.is_empty() && servers.iter().all(down) {
             self.metrics.refused_down.count();
-            let interval = self.upstream.health.as_ref().map(|health| health.interval);
+            let interval = self
+                .upstream
+                .balancing
+                .health
+                .as_ref()
+                .map(|health| health.interval);
             return Err(Turned {
                 code: Cause::NoServer.code(),
                 words: all_down(&servers),
@@ -124,7 +129,7 @@ impl Pool {
         });
         let chosen = match pinned {
             Some(server) => Some(Arc::clone(server)),
-            None => balance::choose(self.upstream.balance, &candidates),
+            None => balance::choose(self.upstream.balancing.balance, &candidates),
         };
         chosen.map(Lease::new).ok_or_else(|| {
             let unresolved = self.names.iter().find_map(Name::failure);
@@ -146,6 +151,7 @@ impl Pool {
         self.metrics.answers.count(status);
         let counts = self
             .upstream
+            .balancing
             .eject
             .as_ref()
             .map(|eject| eject.server_errors);
@@ -158,7 +164,7 @@ impl Pool {
 
     /// The server could not be reached, was not who it should be, or did not answer.
     pub fn failed(&self, server: &ServerState, failure: &Failure) {
-        let Some(eject) = &self.upstream.eject else {
+        let Some(eject) = &self.upstream.balancing.eject else {
             return;
         };
         let _alone = lock(&self.choosing);
@@ -181,14 +187,17 @@ impl Pool {
         &self,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Option<String> {
-        affinity::find(self.upstream.affinity.as_ref()?, headers)
+        affinity::find(self.upstream.balancing.affinity.as_ref()?, headers)
     }
 
     /// The value of Set-Cookie for a request that this server answered; None where the client has
     /// it already or shall get none.
     #[must_use]
     pub fn set_cookie(&self, server: &ServerState, pinned: Option<&str>) -> Option<String> {
-        let (affinity, token) = (self.upstream.affinity.as_ref()?, server.token.as_deref()?);
+        let (affinity, token) = (
+            self.upstream.balancing.affinity.as_ref()?,
+            server.token.as_deref()?,
+        );
         (pinned != Some(token)).then(|| affinity::set_cookie(affinity, token))
     }
 
@@ -287,7 +296,7 @@ impl Pool {
     }
 
     fn token(&self, server: &str) -> Option<String> {
-        let affinity = self.upstream.affinity.as_ref()?;
+        let affinity = self.upstream.balancing.affinity.as_ref()?;
         let token = affinity::token(affinity, &self.upstream.name, server);
         let failed = |error| {
             tracing::error!(target: "upstream", "upstream {}: no affinity: {error}", self.upstream.name);
@@ -333,7 +342,7 @@ async fn refresh(pool: Weak<Pool>) {
     loop {
         let Some(alive) = pool.upgrade() else { return };
         alive.resolve().await;
-        let interval = alive.upstream.dns_refresh;
+        let interval = alive.upstream.balancing.dns_refresh;
         let unresolved = alive.names.iter().any(|name| name.addresses().is_empty());
         drop(alive);
         let pause = match unresolved {

@@ -28,7 +28,7 @@ pub use audit::Record;
 pub use hash::fix_seed;
 pub use persistent::Store;
 pub use reads::Reads;
-pub use rule::AuditEngine;
+pub use rule::{AuditEngine, SEVERITIES};
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
 pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
 pub use transaction::{

@@ -40,6 +40,18 @@ pub(crate) struct About {
     pub line: u32,
 }
 
+/// The names of syslog's severities, 0 to 7 (RFC 5424, section 6.2.1).
+pub const SEVERITIES: [&str; 8] = [
+    "EMERGENCY",
+    "ALERT",
+    "CRITICAL",
+    "ERROR",
+    "WARNING",
+    "NOTICE",
+    "INFO",
+    "DEBUG",
+];
+
 /// Where evaluation goes on after a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {

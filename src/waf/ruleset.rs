@@ -74,9 +74,9 @@ pub struct RuleSet {
     /// Each rule's bit in its phase's filter.
     bits: Vec<Option<u16>>,
     /// What each phase runs, every rule in its place.
-    pub(super) whole: [Plan; 5],
-    /// The same without what was decided at load.
-    pub(super) decided: [Plan; 5],
+    whole: [Plan; 5],
+    /// The same without what was decided at load, where anything was.
+    decided: Option<[Plan; 5]>,
 }
 
 /// Literals the engine itself needs.
@@ -243,17 +243,19 @@ impl RuleSet {
             bits: &rules.bits,
         };
         let whole = source.whole();
-        let decided = if decide {
-            source.decided()
-        } else {
-            source.whole()
-        };
+        let decided = decide.then(|| source.decided()).flatten();
         if let Some(rules) = Arc::get_mut(rules) {
             (rules.whole, rules.decided) = (whole, decided);
         }
     }
 
-    /// Bytes that the prefilters hold, automata included.
+    /// What the phases run; `watched`: somebody is told of every rule.
+    pub(super) fn plans(&self, watched: bool) -> &[Plan; 5] {
+        let decided = self.decided.as_ref().filter(|_| !watched);
+        decided.unwrap_or(&self.whole)
+    }
+
+    /// Bytes that the prefilters hold, maps of literals included.
     #[must_use]
     pub fn prefilter_memory(&self) -> usize {
         self.filters.iter().flatten().map(Filter::memory).sum()
@@ -437,7 +439,7 @@ impl RuleSetBuilder {
         let mut rules = Arc::new(RuleSet {
             filters: Default::default(),
             whole: Default::default(),
-            decided: Default::default(),
+            decided: None,
             bits: vec![None; compiled.rules.len()],
             constants,
             block_uninspected: self.block_uninspected,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::source::Source;
 use crate::cli::check::Output;
-use crate::waf::RuleSummary;
+use crate::waf::{RuleSummary, SEVERITIES};
 
 /// List the rules of a policy: id, phase, severity, paranoia level, place, message, and what changes them
 #[derive(Debug, clap::Args)]
@@ -45,17 +45,7 @@ pub fn paranoia(rule: &RuleSummary) -> Option<u8> {
 }
 
 pub fn severity_name(severity: u8) -> &'static str {
-    const NAMES: [&str; 8] = [
-        "EMERGENCY",
-        "ALERT",
-        "CRITICAL",
-        "ERROR",
-        "WARNING",
-        "NOTICE",
-        "INFO",
-        "DEBUG",
-    ];
-    NAMES[usize::from(severity.min(7))]
+    SEVERITIES[usize::from(severity.min(7))]
 }
 
 fn show_table(rules: &[RuleSummary]) -> io::Result<()> {

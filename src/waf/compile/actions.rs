@@ -9,7 +9,7 @@ use crate::waf::EngineMode;
 use crate::waf::macros::Template;
 use crate::waf::rule::{
     AllowScope, AuditEngine, Change, Control, Effect, PartsChange, Place, Processor, Removal,
-    RuleSelection,
+    RuleSelection, SEVERITIES,
 };
 use crate::waf::transform::Transformation;
 use crate::waf::variables::Variable;
@@ -311,24 +311,14 @@ impl Reader<'_, '_, '_> {
     }
 
     fn severity(&mut self, action: &ActionSyntax) -> Option<u8> {
-        const NAMES: [&str; 8] = [
-            "EMERGENCY",
-            "ALERT",
-            "CRITICAL",
-            "ERROR",
-            "WARNING",
-            "NOTICE",
-            "INFO",
-            "DEBUG",
-        ];
         let argument = self.argument(action)?;
         let word = argument.node.trim();
-        let level = NAMES
+        let level = SEVERITIES
             .iter()
             .position(|n| n.eq_ignore_ascii_case(word))
-            .or_else(|| word.parse().ok().filter(|&n: &usize| n < NAMES.len()));
+            .or_else(|| word.parse().ok().filter(|&n: &usize| n < SEVERITIES.len()));
         if level.is_none() {
-            let names = NAMES.join(", ");
+            let names = SEVERITIES.join(", ");
             self.report.error(
                 argument.span,
                 format!("a severity is 0 to 7 or one of {names}"),

@@ -9,24 +9,27 @@ use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, Transact
 pub(super) struct Clock {
     /// By earlier calls.
     spent: Duration,
-    /// When the engine was called.
+    /// When the engine was called; None outside of a call.
     entered: Option<Instant>,
     ran_out: bool,
 }
 
 impl Transaction {
-    /// The engine begins to work; nothing is measured where there is no budget.
-    pub(super) fn enter(&mut self) {
-        if self.rules.budget.is_some() {
-            self.clock.entered = Some(Instant::now());
+    /// Does the work of a phase, and judges where its time ran out. What is between phases is another's time.
+    pub(super) fn within_budget(
+        &mut self,
+        phase: Phase,
+        work: impl FnOnce(&mut Self) -> Option<Interruption>,
+    ) -> Option<Interruption> {
+        if self.rules.budget.is_none() {
+            return work(self);
         }
-    }
-
-    /// The engine is left; what follows is another's time.
-    pub(super) fn leave(&mut self) {
-        if let Some(entered) = self.clock.entered.take() {
-            self.clock.spent += entered.elapsed();
-        }
+        let entered = Instant::now();
+        self.clock.entered = Some(entered);
+        let ended = work(self);
+        self.clock.entered = None;
+        self.clock.spent += entered.elapsed();
+        ended.or_else(|| self.judge_budget(phase))
     }
 
     /// Whether no time is left. The first time it is said why nothing more is inspected.
@@ -54,7 +57,7 @@ impl Transaction {
     }
 
     /// Where no rule decided before the time ran out, the policy's written choice applies.
-    pub(super) fn judge_budget(&mut self, phase: Phase) -> Option<Interruption> {
+    fn judge_budget(&mut self, phase: Phase) -> Option<Interruption> {
         let minds = self.engine == EngineMode::On
             && self.rules.block_uninspected
             && self.allowed == Allowed::Nothing;

@@ -25,13 +25,8 @@ impl Transaction {
         self.lists.fill(None);
         self.listed.clear();
         self.propose(&rules, rules.filters[phase as usize - 1].as_ref());
-        // Who asks what ran and why is told of every rule.
-        let plans = if self.trace || self.reached.is_some() {
-            &rules.whole
-        } else {
-            &rules.decided
-        };
-        let plan = &plans[phase as usize - 1];
+        let watched = self.trace || self.reached.is_some();
+        let plan = &rules.plans(watched)[phase as usize - 1];
         let mut walk = plan.walk(self.proposals.hot());
         while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
             // `ctl:ruleEngine=Off`, also by a chain that failed later.

@@ -341,18 +341,6 @@ impl Transaction {
         })
     }
 
-    /// Does the work of a phase, and judges where its time ran out.
-    fn within_budget(
-        &mut self,
-        phase: Phase,
-        work: impl FnOnce(&mut Self) -> Option<Interruption>,
-    ) -> Option<Interruption> {
-        self.enter();
-        let ended = work(self);
-        self.leave();
-        ended.or_else(|| self.judge_budget(phase))
-    }
-
     /// Phase 5; always last, also after an interruption.
     pub fn finish(&mut self) {
         self.run(Phase::Logging);

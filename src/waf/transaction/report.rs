@@ -3,7 +3,7 @@
 use super::{RuleSet, Transaction};
 use crate::waf::macros::Template;
 use crate::waf::operators::Limit;
-use crate::waf::rule::Rule;
+use crate::waf::rule::{Rule, SEVERITIES};
 use crate::waf::variables::{Slice, Value};
 
 /// Matches of one rule that are recorded; more are counted. A client chooses how many arguments match.
@@ -224,17 +224,6 @@ impl Transaction {
         line
     }
 }
-
-const SEVERITIES: [&str; 8] = [
-    "EMERGENCY",
-    "ALERT",
-    "CRITICAL",
-    "ERROR",
-    "WARNING",
-    "NOTICE",
-    "INFO",
-    "DEBUG",
-];
 
 /// ` [name "value"]`; nothing where there is no value.
 fn field(name: &str, value: &[u8], line: &mut Vec<u8>) {
