@@ -20,6 +20,25 @@ impl ByteSet {
         set
     }
 
+    /// The bytes of a value of any length.
+    #[must_use]
+    pub fn all_of(value: &[u8]) -> Self {
+        let mut set = Self::EMPTY;
+        if value.len() < 256 {
+            value.iter().for_each(|&b| set.insert(b));
+            return set;
+        }
+        // A store a byte, however often it occurs.
+        let mut seen = [false; 256];
+        for &byte in value {
+            seen[usize::from(byte)] = true;
+        }
+        for (byte, _) in (0..=u8::MAX).zip(seen).filter(|(_, seen)| *seen) {
+            set.insert(byte);
+        }
+        set
+    }
+
     /// `first..=last`.
     #[must_use]
     pub const fn range(first: u8, last: u8) -> Self {
@@ -57,6 +76,22 @@ impl ByteSet {
             | (self.0[2] & other.0[2])
             | (self.0[3] & other.0[3])
             != 0
+    }
+
+    /// In their order.
+    pub fn iter(&self) -> impl Iterator<Item = u8> {
+        let words = [0u8, 64, 128, 192].into_iter().zip(self.0);
+        words.flat_map(|(first, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = word.trailing_zeros();
+                word &= word.wrapping_sub(1);
+                // Below 64.
+                u8::try_from(bit)
+                    .ok()
+                    .filter(|&bit| bit < 64)
+                    .map(|bit| first + bit)
+            })
+        })
     }
 
     #[must_use]

@@ -1,13 +1,16 @@
 //! Literals one of which must occur for a pattern to match, in lower case.
 
-use regex_syntax::hir::{Hir, HirKind};
+use std::cmp::Reverse;
+
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Repetition};
 
 use super::clauses::{class_bytes, parse};
+use crate::waf::byteset::ByteSet;
 
 /// Strings that one piece of a pattern may stand for.
 const MOST_STRINGS: usize = 64;
 /// Literals of one pattern.
-const MOST_LITERALS: usize = 600;
+const MOST_LITERALS: usize = 2000;
 /// Shorter ones occur everywhere, but for rare marks.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 16;
@@ -19,13 +22,53 @@ pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
     good(&found).then_some(found)
 }
 
+/// The same of values that hold none of the bytes `absent`. So a word is found in a pattern that lets quotes and
+/// expansions stand between its letters, as those for commands of a shell do.
+pub(super) fn required_without(source: &str, absent: &ByteSet) -> Option<Vec<Vec<u8>>> {
+    let found = needed(&without(&parse(source)?, absent)?)?;
+    good(&found).then_some(found)
+}
+
+/// What is left of a pattern for values without these bytes; None where it matches none of them.
+fn without(hir: &Hir, absent: &ByteSet) -> Option<Hir> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(hir.clone()),
+        HirKind::Literal(literal) => {
+            let is_absent = literal.0.iter().any(|&b| absent.contains(b));
+            (!is_absent).then(|| hir.clone())
+        }
+        HirKind::Class(class) => {
+            let left = class_bytes(class).intersection(absent.complement());
+            let ranges = left.iter().map(|b| ClassBytesRange::new(b, b));
+            let class = Class::Bytes(ClassBytes::new(ranges));
+            (!left.is_empty()).then(|| Hir::class(class))
+        }
+        HirKind::Capture(capture) => without(&capture.sub, absent),
+        HirKind::Repetition(repetition) => match without(&repetition.sub, absent) {
+            Some(sub) => Some(Hir::repetition(Repetition {
+                sub: Box::new(sub),
+                ..repetition.clone()
+            })),
+            None => (repetition.min == 0).then(Hir::empty),
+        },
+        HirKind::Concat(parts) => {
+            let parts: Option<Vec<Hir>> = parts.iter().map(|p| without(p, absent)).collect();
+            parts.map(Hir::concat)
+        }
+        HirKind::Alternation(branches) => {
+            let left: Vec<Hir> = branches.iter().filter_map(|b| without(b, absent)).collect();
+            (!left.is_empty()).then(|| Hir::alternation(left))
+        }
+    }
+}
+
 fn good(set: &[Vec<u8>]) -> bool {
     !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| tells(l))
 }
 
 /// Whether ordinary text is without it: long enough, or nothing but marks.
 fn tells(literal: &[u8]) -> bool {
-    let is_mark = |b: &u8| !(b.is_ascii_alphanumeric() || b" _-.,/+=%".contains(b));
+    let is_mark = |b: &u8| !(b.is_ascii_alphanumeric() || b" _-.,/+%".contains(b));
     literal.len() >= SHORTEST || !literal.is_empty() && literal.iter().all(is_mark)
 }
 
@@ -84,9 +127,9 @@ fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Longer shortest literals dismiss more; fewer literals cost less.
-fn worth(set: &[Vec<u8>]) -> (usize, std::cmp::Reverse<usize>) {
+fn worth(set: &[Vec<u8>]) -> (bool, usize, Reverse<usize>) {
     let shortest = set.iter().map(Vec::len).min().unwrap_or(0);
-    (shortest.min(6), std::cmp::Reverse(set.len()))
+    (good(set), shortest.min(6), Reverse(set.len()))
 }
 
 /// All strings a piece stands for, case folded, if they are few and short.
@@ -194,5 +237,22 @@ mod tests {
             let expected = expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
             assert_eq!(literals(pattern), expected, "{pattern}");
         }
+    }
+
+    #[test]
+    fn finds_words_that_quotes_may_part() {
+        let quotes = ByteSet::of(b"\"'\\$");
+        let found = |pattern: &str| {
+            let found = required_without(&format!("(?s-u){pattern}"), &quotes)?;
+            let text = |l: &Vec<u8>| String::from_utf8_lossy(l).into_owned();
+            Some(found.iter().map(text).collect::<Vec<_>>())
+        };
+        let word = r#"w["']*\\?h["']*\\?o(?:\$[a-z]+)?"#;
+        assert_eq!(required(word), None);
+        assert_eq!(found(word), Some(vec!["who".to_owned()]));
+        // A branch that needs a byte which is not there is none.
+        let either = format!(r"(?:{word}|\$x|;)[a-z]+");
+        assert_eq!(found(&either), Some(vec![";".to_owned(), "who".to_owned()]));
+        assert_eq!(found(r"\$\("), None, "matches no such value");
     }
 }

@@ -19,6 +19,9 @@ const MOST_RULES: usize = WORDS * 64;
 /// Lengths are told apart up to here.
 const LENGTHS: usize = 64;
 
+/// What a shell takes out of a word: quotes, and what expansions begin and end with.
+const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
+
 /// Some rules of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::waf) struct Row([u64; WORDS]);
@@ -109,6 +112,8 @@ pub(in crate::waf) struct Filter {
     pub phrases: Row,
     /// or, of these, exactly where none does.
     pub negated: Row,
+    /// Rules whose literals say nothing of a value with a byte of [`QUOTING`].
+    pub quotable: Row,
     scanner: Option<Scanner>,
 }
 
@@ -174,6 +179,7 @@ impl Filter {
             with_literals: Row::default(),
             phrases: Row::default(),
             negated: Row::default(),
+            quotable: Row::default(),
             scanner: None,
         };
         for (bit, head) in (0u16..).zip(&heads) {
@@ -223,9 +229,15 @@ impl Filter {
         let mut all: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
         for (bit, head) in (0u16..).zip(heads) {
             // A rule that tests every intermediate value is found by its bytes alone.
-            let Some(literals) = head.literals().filter(|_| !head.test.multi_match) else {
+            if head.test.multi_match {
                 continue;
-            };
+            }
+            let literals = head.literals().or_else(|| {
+                let literals = head.literals_without_quoting()?;
+                self.quotable.insert(bit);
+                Some(literals)
+            });
+            let Some(literals) = literals else { continue };
             self.with_literals.insert(bit);
             if matches!(head.test.operator, Operator::Phrases(_)) {
                 self.phrases.insert(bit);
@@ -250,12 +262,8 @@ impl Filter {
         let mut satisfied = [0u64; MOST_CLAUSES * WORDS];
         let satisfied = &mut satisfied[..stride];
         satisfied.copy_from_slice(&self.start);
-        let mut present = ByteSet::EMPTY;
-        for &byte in value {
-            if present.contains(byte) {
-                continue;
-            }
-            present.insert(byte);
+        let present = ByteSet::all_of(value);
+        for byte in present.iter() {
             let from = usize::from(byte) * stride;
             for (word, more) in satisfied.iter_mut().zip(&self.table[from..from + stride]) {
                 *word |= more;
@@ -270,11 +278,19 @@ impl Filter {
         (row, present)
     }
 
-    /// The rules of `wanted` that have literals, of which one occurs in the value, which is in lower case.
+    /// The rules of `wanted` that have literals, of which one occurs in the value, which is in lower case, or may be
+    /// hidden in it.
     pub(in crate::waf) fn hits(&self, wanted: &Row, value: &[u8]) -> Row {
-        self.scanner
-            .as_ref()
-            .map_or_else(Row::default, |s| s.find(value, wanted))
+        let Some(scanner) = &self.scanner else {
+            return Row::default();
+        };
+        let quotable = wanted.and(&self.quotable);
+        if quotable.is_empty() || !quotes(value) {
+            return scanner.find(value, wanted);
+        }
+        let mut hits = scanner.find(value, &wanted.without(&quotable));
+        hits.union(&quotable);
+        hits
     }
 
     /// Bytes of memory it holds.
@@ -282,6 +298,12 @@ impl Filter {
         let scanner = self.scanner.as_ref().map_or(0, Scanner::memory);
         self.table.len() * 8 + scanner + self.lengths.len() * size_of::<Row>()
     }
+}
+
+/// Whether a byte of [`QUOTING`] is there.
+fn quotes(value: &[u8]) -> bool {
+    memchr::memchr3(b'"', b'\'', b'\\', value).is_some()
+        || memchr::memchr3(b'$', b'[', b')', value).is_some()
 }
 
 /// The first link of a rule that the filter understands.
@@ -346,6 +368,13 @@ impl<'r> Head<'r> {
                 },
             },
         })
+    }
+
+    fn literals_without_quoting(&self) -> Option<Vec<Vec<u8>>> {
+        match &self.test.operator {
+            Operator::Rx(pattern) => literals::required_without(pattern.source()?, &QUOTING),
+            _ => None,
+        }
     }
 
     fn literals(&self) -> Option<Vec<Vec<u8>>> {

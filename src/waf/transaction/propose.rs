@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::{RuleSet, Transaction};
+use crate::waf::byteset::ByteSet;
 use crate::waf::prefilter::{Cache, Class, Filter, Key, LONGEST_CACHED, Row};
 use crate::waf::rule::Test;
 use crate::waf::variables::{Select, Slice, Value, Variable};
@@ -52,6 +53,17 @@ impl Proposals {
     pub(super) fn base(&self, variable: Variable) -> Option<u32> {
         self.bases.iter().find(|(v, _)| *v == variable).map(|b| b.1)
     }
+}
+
+/// A value and what is known of it.
+struct Tried {
+    raw: Slice,
+    /// By the chain of the rules that are tried.
+    changed: Slice,
+    /// The bytes of it as received.
+    present: ByteSet,
+    /// Rules that they allow.
+    allowed: Row,
 }
 
 impl Transaction {
@@ -126,6 +138,12 @@ impl Transaction {
             return allowed;
         }
         self.scans.clear();
+        let received = Tried {
+            raw: text,
+            changed: text,
+            present,
+            allowed,
+        };
         let mut unchanged = allowed;
         let mut found = Row::default();
         for chain in &filter.chains {
@@ -135,29 +153,34 @@ impl Transaction {
             }
             unchanged = unchanged.without(&chain.rules);
             let (changed, _) = self.transformed_of(rules, text, chain.id, &present);
-            self.try_rules(rules, filter, &allowed, &its, text, changed, &mut found);
+            let value = Tried {
+                changed,
+                ..received
+            };
+            self.try_rules(rules, filter, &value, &its, &mut found);
         }
         if !unchanged.is_empty() {
-            self.try_rules(rules, filter, &allowed, &unchanged, text, text, &mut found);
+            self.try_rules(rules, filter, &received, &unchanged, &mut found);
         }
         found
     }
 
-    /// Tries the rules `its` on a value: `raw` as received, `changed` by the chain that all of them have.
-    #[allow(clippy::too_many_arguments)] // the rules three times over, the value twice
+    /// Tries the rules `its`, whose chain is the one that changed the value.
     fn try_rules(
         &mut self,
         rules: &RuleSet,
         filter: &Filter,
-        allowed: &Row,
+        value: &Tried,
         its: &Row,
-        raw: Slice,
-        changed: Slice,
         found: &mut Row,
     ) {
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
-            let hits = self.hits(filter, &allowed.and(&filter.with_literals), changed);
+            let hits = self.hits(
+                filter,
+                &value.allowed.and(&filter.with_literals),
+                value.changed,
+            );
             // A phrase that occurs is a match, or none that does.
             let phrases = its.and(&filter.phrases);
             found.union(&phrases.and(&hits).without(&filter.negated));
@@ -174,7 +197,7 @@ impl Transaction {
             let test = rule
                 .and_then(|r| r.links.first())
                 .and_then(|l| l.test.as_ref());
-            if test.is_some_and(|t| self.would_match(rules, t, raw)) {
+            if test.is_some_and(|t| self.would_match(rules, t, value)) {
                 found.insert(bit);
             }
         }
@@ -199,7 +222,7 @@ impl Transaction {
     }
 
     /// Whether the test holds for a value; unlike a rule's run this leaves no trace.
-    fn would_match(&mut self, rules: &RuleSet, test: &Test, raw: Slice) -> bool {
+    fn would_match(&mut self, rules: &RuleSet, test: &Test, value: &Tried) -> bool {
         let holds = |t: &mut Self, text: Slice| {
             t.work.evaluations += 1;
             t.work.bytes_tested += text.len() as u64;
@@ -213,14 +236,13 @@ impl Transaction {
                 .unwrap_or(true)
         };
         if !test.multi_match {
-            let (text, _) = self.transformed(rules, raw, test.chain);
-            return holds(self, text);
+            return holds(self, value.changed);
         }
-        if holds(self, raw) {
+        if holds(self, value.raw) {
             return true;
         }
         rules.chains.steps(test.chain).into_iter().any(|(node, _)| {
-            let (text, changed) = self.transformed(rules, raw, node);
+            let (text, changed) = self.transformed_of(rules, value.raw, node, &value.present);
             changed && holds(self, text)
         })
     }

@@ -2,6 +2,22 @@
 
 use super::table::{IDENTITY, Table};
 
+/// As [`LOWER`], many bytes at a time.
+pub(super) fn lower(input: &[u8], out: &mut Vec<u8>) -> bool {
+    let is_upper = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .fold(false, |any, b| any | b.is_ascii_uppercase())
+    };
+    if !input.chunks(64).any(is_upper) {
+        return false;
+    }
+    let start = out.len();
+    out.extend_from_slice(input);
+    out[start..].make_ascii_lowercase();
+    true
+}
+
 pub(super) const LOWER: Table = shift(b'A', b'a');
 pub(super) const UPPER: Table = shift(b'a', b'A');
 

@@ -190,7 +190,7 @@ impl Transformation {
             Self::HtmlEntityDecode => html::decode(input, out),
             Self::JsDecode => javascript::decode(input, out),
             Self::Length => digest::length(input, out),
-            Self::Lowercase => table::apply(&case::LOWER, input, out),
+            Self::Lowercase => case::lower(input, out),
             Self::Md5 => digest::md5(input, out),
             Self::NormalizePath => path::normalize(input, out, path::Separators::Slash),
             Self::NormalizePathWin => path::normalize(input, out, path::Separators::Both),
@@ -345,8 +345,7 @@ fn without(present: &ByteSet, bytes: &[u8]) -> ByteSet {
 
 /// The members of a set, in order.
 fn members(set: &ByteSet) -> impl Iterator<Item = u8> {
-    let set = *set;
-    (0..=u8::MAX).filter(move |&byte| set.contains(byte))
+    set.iter()
 }
 
 #[cfg(test)]
