@@ -209,7 +209,7 @@ fn twice_the_hostile_filler_is_at_most_twice_the_work() {
         .flat_map(|level| FILLERS.iter().map(move |filler| (level, filler)))
         .collect();
     each(&tries, |((level, rules), filler)| {
-        // Exactly twice as many: with one quote more, `' or ` over and over is another value.
+        // Exactly twice as many: with an even number of quotes `' or ` is an attack, with an odd one it is none.
         let body = |n: usize| {
             let times = SMALLEST / filler.len() * n / SMALLEST;
             let value = serde_json::json!(filler.repeat(times));
