@@ -106,6 +106,7 @@ fn reload_json(health: &Health) -> Value {
     let mut value = outcome_json(&health.reloads.last());
     value["attempts"] = json!(attempts);
     value["failures"] = json!(failures);
+    value["unchanged"] = json!(health.reloads.unchanged());
     value
 }
 
