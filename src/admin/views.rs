@@ -80,7 +80,7 @@ fn refusals(last: &Outcome) -> Result<(), String> {
     });
     let units: Vec<String> = units.collect();
     Err(format!(
-        "refused since {}, the last good version serves: {}",
+        "refused since {}; the last good version serves, what has none waits: {}",
         rfc3339(last.at),
         units.join("; ")
     ))
@@ -256,7 +256,7 @@ fn collect(health: &Health, text: &mut Exposition) {
     text.family(
         "config_refused",
         Gauge,
-        "1 for each unit whose last good version serves.",
+        "1 for each unit that was refused: its last good version serves, if there is one.",
     );
     for refused in &last.refused {
         text.sample(&[("unit", &refused.unit)], 1);

@@ -116,6 +116,12 @@ impl ClientCa {
         Ok(store.build())
     }
 
+    /// Of the same CAs, in the same way and under lists of the same names.
+    #[must_use]
+    pub fn asks_like(&self, other: &Self) -> bool {
+        (self.mode, &self.crl, self.trust.digest) == (other.mode, &other.crl, other.trust.digest)
+    }
+
     #[must_use]
     pub fn verify_mode(&self) -> SslVerifyMode {
         match self.mode {

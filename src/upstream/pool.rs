@@ -16,6 +16,8 @@ use super::{Cause, Failure, PeerTemplate, ServerState, affinity, balance, diagno
 use crate::config::{Server, Stream, Upstream};
 use crate::telemetry::UpstreamMetrics;
 
+/// The code of an answer for an upstream that is not [live](Upstream::live).
+pub const NOT_LIVE: &str = "upstream_not_live";
 /// A name without any answer is asked for sooner than one that has one.
 const UNRESOLVED_REFRESH: Duration = Duration::from_secs(5);
 
@@ -58,7 +60,7 @@ impl Pool {
     /// runtime. A second call does nothing.
     pub fn start(self: &Arc<Self>) {
         let mut tasks = lock(&self.tasks);
-        if !tasks.is_empty() {
+        if !tasks.is_empty() || !self.upstream.live {
             return;
         }
         if self.names.iter().any(|name| !name.literal) {
@@ -89,6 +91,15 @@ impl Pool {
     /// # Errors
     /// It is to be answered 503.
     pub async fn admit(&self) -> Result<Permit, Turned> {
+        if !self.upstream.live {
+            self.metrics.refused_not_live.count();
+            return Err(Turned {
+                code: NOT_LIVE,
+                words: "it was refused when it came, see /readyz?verbose; its files are watched"
+                    .to_owned(),
+                retry_after: 1,
+            });
+        }
         self.resolve_if_empty().await;
         let servers = self.servers.load();
         let down = |server: &Arc<ServerState>| server.availability() == Availability::Down;
