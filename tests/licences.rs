@@ -22,7 +22,7 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Crates that are there in more than one version, all because pingora asks for an older one than others do.
+/// Crates that are there in more than one version, nearly all because pingora asks for an older one than others do.
 const MANY_VERSIONS: &[&str] = &[
     "alloc-no-stdlib",
     "alloc-stdlib",
@@ -34,7 +34,10 @@ const MANY_VERSIONS: &[&str] = &[
     "getrandom",
     "hashbrown",
     "indexmap",
+    "rand",
+    "rand_core",
     "syn",
+    "synstructure",
 ];
 
 /// One TLS stack, and no regular expressions that backtrack in C.

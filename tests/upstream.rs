@@ -4,6 +4,8 @@
 
 #[path = "proxy/client.rs"]
 mod client;
+#[path = "upstream/dns.rs"]
+mod dns;
 #[path = "proxy/front.rs"]
 mod front;
 #[path = "proxy/pki.rs"]

@@ -241,8 +241,10 @@ pub struct Balancing {
     pub health: Option<HealthCheck>,
     pub eject: Option<Ejection>,
     pub caps: Caps,
-    /// How long a resolved name is taken to hold.
+    /// How long a resolved name is taken to hold at most; a shorter TTL counts.
     pub dns_refresh: Duration,
+    /// Who is asked for names; without any those of `/etc/resolv.conf`.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `[trust.*]` and `[upstreams.*]`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +56,9 @@ pub(super) fn read_upstreams<'s>(
     trust: &mut Names<'s, TrustBundle>,
 ) -> Names<'s, Upstream> {
     let mut names = Names::new("upstream");
+    let dns_servers = balancing::read_dns(document).unwrap_or_default();
     for Named { name, at, section } in document.named("upstreams", "upstream") {
-        let upstream = read_upstream(name, &section, trust);
+        let upstream = read_upstream(name, &section, trust, &dns_servers);
         section.finish();
         names.insert_shared(name, at, upstream);
     }
@@ -68,6 +69,7 @@ fn read_upstream(
     name: &str,
     section: &Section<'_, '_>,
     trust: &mut Names<'_, TrustBundle>,
+    dns_servers: &[SocketAddr],
 ) -> Option<Arc<Upstream>> {
     let timeout = |key, default| match section.item(key) {
         Some(item) => item.duration(),
@@ -88,7 +90,7 @@ fn read_upstream(
         None => Some(ATTEMPTS),
     };
     let server_name = tls.as_ref().map_or("", |(tls, _)| &tls.server_name);
-    let balancing = balancing::read(name, section, server_name);
+    let balancing = balancing::read(name, section, server_name, dns_servers);
     let (servers, (tls, live), balancing) = (servers?, tls?, balancing?);
     let upstream = Upstream {
         name: name.to_owned(),

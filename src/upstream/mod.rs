@@ -5,6 +5,7 @@ mod affinity;
 mod balance;
 mod caps;
 pub mod diagnose;
+mod dns;
 mod failure;
 mod health;
 mod names;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use pingora::protocols::ALPN;
@@ -18,8 +18,8 @@ use crate::telemetry::UpstreamMetrics;
 
 /// The code of an answer for an upstream that is not [live](Upstream::live).
 pub const NOT_LIVE: &str = "upstream_not_live";
-/// A name without any answer is asked for sooner than one that has one.
-const UNRESOLVED_REFRESH: Duration = Duration::from_secs(5);
+/// Names that are due at nearly the same time are asked for together.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// One upstream as it is used.
 #[derive(Debug)]
@@ -238,7 +238,7 @@ impl Pool {
     /// Asks for all names now.
     pub async fn resolve(&self) {
         let _alone = self.resolving.lock().await;
-        self.resolve_names().await;
+        self.resolve_names(|_| true).await;
     }
 
     /// Every server and where it is, or why that is not known. Asks for all names now.
@@ -257,10 +257,18 @@ impl Pool {
         located
     }
 
-    async fn resolve_names(&self) {
+    async fn resolve_due(&self) {
+        let _alone = self.resolving.lock().await;
+        let now = Instant::now();
+        self.resolve_names(|name| name.due().is_some_and(|due| due <= now))
+            .await;
+    }
+
+    async fn resolve_names(&self, wanted: impl Fn(&Name) -> bool) {
+        let upstream = &self.upstream;
         let mut changed = false;
-        for name in &self.names {
-            changed |= name.resolve(&self.upstream.name).await;
+        for name in self.names.iter().filter(|name| wanted(name)) {
+            changed |= name.resolve(&upstream.name, &upstream.balancing).await;
         }
         if changed {
             self.list_servers();
@@ -275,7 +283,7 @@ impl Pool {
         let _alone = self.resolving.lock().await;
         let asked = self.names.iter().all(Name::failed_just_now);
         if self.servers.load().is_empty() && !asked {
-            self.resolve_names().await;
+            self.resolve_names(|_| true).await;
         }
     }
 
@@ -352,14 +360,12 @@ fn all_down(servers: &[Arc<ServerState>]) -> String {
 async fn refresh(pool: Weak<Pool>) {
     loop {
         let Some(alive) = pool.upgrade() else { return };
-        alive.resolve().await;
-        let interval = alive.upstream.balancing.dns_refresh;
-        let unresolved = alive.names.iter().any(|name| name.addresses().is_empty());
-        drop(alive);
-        let pause = match unresolved {
-            true => interval.min(UNRESOLVED_REFRESH),
-            false => interval,
+        alive.resolve_due().await;
+        let Some(due) = alive.names.iter().filter_map(Name::due).min() else {
+            return;
         };
-        sleep(health::jittered(pause)).await;
+        drop(alive);
+        let left = due.saturating_duration_since(Instant::now());
+        sleep(left.max(LEAST_PAUSE)).await;
     }
 }
