@@ -1,8 +1,9 @@
 //! The engine alone: whole transactions, phases 1 to 5, over raw requests and whole rule sets.
 //!
-//! `engine [--rules GLOB]... [--set NAME=VALUE]... [--iterations N | --seconds S] [--cold] [--detect] FILE...` prints
-//! microseconds of CPU a request for each file. A file named `attack` must be blocked, every other must not;
-//! `--detect` blocks nothing. `--cold`: each request comes to a thread that has seen no value before.
+//! `engine [--rules GLOB]... [--set NAME=VALUE]... [--iterations N | --seconds S] [--cold] [--detect] [--page PAGE] FILE...`
+//! prints microseconds of CPU a request for each file. A file named `attack` must be blocked, every other must not;
+//! `--detect` blocks nothing. `--cold`: each request comes to a thread that has seen no value before. `--page`: HTML
+//! that answers them; it is inspected where the rules say so.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -20,6 +21,7 @@ fn main() {
     drawbridge::waf::fix_seed(1);
     let mut rules = RuleSet::builder().engine(EngineMode::On).front_door();
     let (mut effort, mut detect, mut files) = (Effort::default(), false, Vec::new());
+    let mut page = b"<p>Welcome.</p>".to_vec();
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -39,6 +41,10 @@ fn main() {
                 effort.seconds = Some(Duration::from_secs_f64(s));
             }
             "--cold" => effort.cold = true,
+            "--page" => {
+                let file = arguments.next().expect("--page needs a file");
+                page = std::fs::read(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
+            }
             "--detect" => {
                 detect = true;
                 rules = rules.engine(EngineMode::DetectionOnly);
@@ -61,7 +67,7 @@ fn main() {
     );
     for file in files {
         let raw = std::fs::read(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
-        let verdict = run(&rules, &raw);
+        let verdict = run(&rules, &raw, &page);
         let attack = file.contains("attack") && !detect;
         assert_eq!(
             verdict == 403,
@@ -69,7 +75,7 @@ fn main() {
             "{file}: verdict {verdict}; a benchmark of rules that do not run is void"
         );
         // What is kept of values seen before is there from the second on.
-        let each = repeat(&rules, &raw, verdict, &effort);
+        let each = repeat(&rules, &raw, &page, verdict, &effort);
         report(&file, each);
     }
 }
@@ -101,11 +107,17 @@ impl Default for Effort {
 
 /// Time on a CPU a request. Under callgrind the counting begins with this function: it is found by name.
 #[inline(never)]
-fn repeat(rules: &Arc<RuleSet>, raw: &[u8], verdict: u16, effort: &Effort) -> Duration {
+fn repeat(
+    rules: &Arc<RuleSet>,
+    raw: &[u8],
+    page: &[u8],
+    verdict: u16,
+    effort: &Effort,
+) -> Duration {
     if effort.cold {
         let timed = || {
             let started = on_cpu();
-            assert_eq!(run(rules, raw), verdict);
+            assert_eq!(run(rules, raw, page), verdict);
             on_cpu() - started
         };
         let all: Duration = (0..effort.iterations)
@@ -120,7 +132,7 @@ fn repeat(rules: &Arc<RuleSet>, raw: &[u8], verdict: u16, effort: &Effort) -> Du
     } {
         // One look at the clock for some requests: it is a file that is read.
         for _ in 0..effort.seconds.map_or(1, |_| 10) {
-            assert_eq!(run(rules, raw), verdict);
+            assert_eq!(run(rules, raw, page), verdict);
             done += 1;
         }
     }
@@ -136,8 +148,8 @@ fn on_cpu() -> Duration {
         .map_or_else(|| STARTED.elapsed(), Duration::from_nanos)
 }
 
-/// One request through all phases, answered by a small page; the status it gets.
-fn run(rules: &Arc<RuleSet>, raw: &[u8]) -> u16 {
+/// One request through all phases, answered by a page; the status it gets.
+fn run(rules: &Arc<RuleSet>, raw: &[u8], page: &[u8]) -> u16 {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
     let head = Head::parse(raw).expect("the mix is valid HTTP");
     let mut transaction = Transaction::new(
@@ -159,10 +171,13 @@ fn run(rules: &Arc<RuleSet>, raw: &[u8]) -> u16 {
         .request_headers_done()
         .or_else(|| transaction.request_body(&raw[head.length..]));
     if blocked.is_none() {
-        let headers: [(&[u8], &[u8]); 2] =
-            [(b"content-type", b"text/html"), (b"content-length", b"15")];
+        let length = page.len().to_string();
+        let headers: [(&[u8], &[u8]); 2] = [
+            (b"content-type", b"text/html"),
+            (b"content-length", length.as_bytes()),
+        ];
         transaction.response_headers(200, b"HTTP/1.1", headers);
-        transaction.response_body(b"<p>Welcome.</p>", true);
+        transaction.response_body(page, true);
     }
     transaction.finish();
     blocked.map_or(200, |i| i.status)

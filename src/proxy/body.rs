@@ -1,12 +1,13 @@
 //! Holds a request's body until it is whole: bounded in size, time, rate and memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use pingora::protocols::http::ServerSession;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::admission::Reservation;
+use super::deadline;
 use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::ListenerLimits;
@@ -44,7 +45,7 @@ pub async fn hold(
     let mut pace = Pace::new(limits);
     let mut held = Held::Nothing;
     loop {
-        let read = timeout_at(pace.deadline(), session.read_request_body()).await;
+        let read = deadline::before(pace.deadline(), session.read_request_body()).await;
         let chunk = match read {
             Err(_) => return Err(Refusal::page(408, "body_too_slow")),
             Ok(Err(error)) => return Err(broken(error)),

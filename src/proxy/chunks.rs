@@ -3,19 +3,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-    TimingDigest, UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::wrapper::says_what_its_connection_says;
 use crate::http::{BodyError, ChunkedFraming};
 
 #[derive(Debug)]
@@ -117,68 +111,4 @@ impl AsyncWrite for CheckedChunks {
     }
 }
 
-// What follows says what the connection says.
-
-#[async_trait]
-impl Shutdown for CheckedChunks {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.connection).await;
-    }
-}
-
-#[async_trait]
-impl Peek for CheckedChunks {}
-
-impl UniqueID for CheckedChunks {
-    fn id(&self) -> UniqueIDType {
-        self.connection.id()
-    }
-}
-
-impl Ssl for CheckedChunks {
-    fn get_ssl(&self) -> Option<&pingora::tls::ssl::SslRef> {
-        self.connection.get_ssl()
-    }
-
-    fn get_ssl_digest(&self) -> Option<Arc<pingora::protocols::tls::SslDigest>> {
-        self.connection.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<pingora::protocols::ALPN> {
-        self.connection.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for CheckedChunks {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.connection.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.connection.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.connection.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for CheckedChunks {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.connection.get_proxy_digest()
-    }
-
-    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.connection.set_proxy_digest(digest);
-    }
-}
-
-impl GetSocketDigest for CheckedChunks {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.connection.get_socket_digest()
-    }
-
-    fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.connection.set_socket_digest(digest);
-    }
-}
+says_what_its_connection_says!(CheckedChunks);

@@ -21,12 +21,14 @@ use tokio::time::timeout;
 
 use super::admission::Admitted;
 use super::chunks::CheckedChunks;
+use super::coalesced::{Coalesced, Writes};
 use super::exchange;
 use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::request_id::request_id;
 use super::server::Front;
+use super::workers::Worker;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
@@ -40,6 +42,10 @@ pub struct Connection {
     pub client: SocketAddr,
     pub local: SocketAddr,
     pub tls: Option<TlsSession>,
+    /// How long what is written to it is kept; of HTTP/1 alone.
+    pub writes: Writes,
+    /// The thread that it stays on.
+    pub worker: Arc<Worker>,
     /// Counts as open until the last of its requests is logged.
     pub open: Open,
 }
@@ -110,6 +116,7 @@ impl TlsSession {
 /// Shakes hands and serves until the connection ends.
 pub async fn serve_tls(
     front: Arc<Front>,
+    worker: Arc<Worker>,
     listener: Arc<Listener>,
     tcp: TcpStream,
     client: SocketAddr,
@@ -154,6 +161,8 @@ pub async fn serve_tls(
         client,
         local,
         tls: Some(session),
+        writes: Writes::default(),
+        worker,
         open,
     });
     let stream: Stream = Box::new(tls);
@@ -170,6 +179,7 @@ pub async fn serve_tls(
         });
         serve_h2(&door, stream, &closing).await;
     } else {
+        let stream = Box::new(Coalesced::new(stream, connection.writes.clone()));
         serve_h1(&front, &connection, stream).await;
     }
 }

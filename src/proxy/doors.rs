@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::admission::Admission;
 use super::connection::Open;
 use super::server::{Bound, Front, ServeError};
+use super::workers::Workers;
 use super::{connection, redirect};
 use crate::config::{Config, Listener, ListenerKind};
 use crate::handover::Place;
@@ -23,6 +24,7 @@ const BACKLOG: u32 = 1024;
 /// All open doors.
 pub struct Doors {
     front: Arc<Front>,
+    workers: Workers,
     open: Vec<OpenDoor>,
     /// Of the process before this one, until the first plan is followed.
     inherited: Vec<(Place, Arc<TcpListener>)>,
@@ -49,9 +51,10 @@ pub struct Plan(Vec<(Seat, Arc<TcpListener>)>);
 
 impl Doors {
     /// Every connection holds a clone of `alive`.
-    pub fn new(front: Arc<Front>, alive: mpsc::Sender<()>) -> Self {
+    pub fn new(front: Arc<Front>, workers: Workers, alive: mpsc::Sender<()>) -> Self {
         Self {
             front,
+            workers,
             open: Vec::new(),
             inherited: Vec::new(),
             admissions: BTreeMap::new(),
@@ -208,6 +211,7 @@ impl Doors {
         let admission = self.admissions.entry(seat.listener.name.clone());
         let door = Door {
             front: Arc::clone(&self.front),
+            workers: self.workers.clone(),
             listener: Arc::clone(&seat.listener),
             admission: Arc::clone(admission.or_default()),
             alive: self.alive.clone(),
@@ -238,6 +242,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// One bound socket.
 struct Door {
     front: Arc<Front>,
+    workers: Workers,
     listener: Arc<Listener>,
     admission: Arc<Admission>,
     alive: mpsc::Sender<()>,
@@ -276,10 +281,15 @@ impl Door {
         let open = Open::new(metrics, admitted, self.alive.clone(), self.closing.clone());
         let front = Arc::clone(&self.front);
         let listener = Arc::clone(listener);
-        tokio::spawn(async move {
+        // Not of this thread's reactor any more; an error is a connection that is gone.
+        let Ok(tcp) = tcp.into_std() else { return };
+        self.workers.serve(|worker| async move {
+            let Ok(tcp) = TcpStream::from_std(tcp) else {
+                return;
+            };
             match listener.kind {
                 ListenerKind::Tls { .. } => {
-                    connection::serve_tls(front, listener, tcp, client, open).await;
+                    connection::serve_tls(front, worker, listener, tcp, client, open).await;
                 }
                 ListenerKind::Redirect { .. } => {
                     redirect::serve(front, listener, tcp, client, &open).await;

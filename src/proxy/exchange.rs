@@ -326,6 +326,7 @@ impl Exchange {
             accept: self.received.header(b"accept"),
             head: self.received.method() == b"HEAD",
         };
+        self.connection.writes.until_flush();
         let answered = refusal::answer(&mut session, &refusal, style).await;
         let outcome = Outcome {
             status: if drop_it { 0 } else { refusal.status },
@@ -381,6 +382,7 @@ impl Exchange {
             http10: self.received.is_http10(),
             streamed: passage.stream.is_some(),
             closing: self.connection.open.closing.clone(),
+            writes: self.connection.writes.clone(),
         };
         let home = Home::default();
         let waf_before = self.waf_time();
@@ -397,7 +399,8 @@ impl Exchange {
         let replayed = ServerSession::new_custom(Box::new(replay));
         let proxied = PASSAGE.scope(
             Arc::clone(&passage),
-            self.front
+            self.connection
+                .worker
                 .proxy
                 .process_new_http(replayed, &self.connection.open.closing),
         );

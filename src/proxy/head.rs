@@ -1,12 +1,12 @@
 //! Reads one request head from a connection, as bytes, with a deadline and a size.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
 
+use super::deadline;
 use crate::config::ListenerLimits;
 
 /// How long a kept-alive connection may still send a request after shutdown began; the answer says
@@ -50,7 +50,7 @@ pub async fn read_head<S: AsyncRead + Unpin>(
             first_bytes(stream, buffer, wait, shutdown).await
         } else {
             let by = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
-            match timeout_at(by, stream.read_buf(buffer)).await {
+            match deadline::before(by, stream.read_buf(buffer)).await {
                 Ok(read) => read.unwrap_or(0),
                 Err(_) => return HeadRead::TooSlow,
             }
@@ -88,7 +88,7 @@ async fn read_by<S: AsyncRead + Unpin>(
     buffer: &mut BytesMut,
     by: Instant,
 ) -> usize {
-    match timeout_at(by, stream.read_buf(buffer)).await {
+    match deadline::before(by, stream.read_buf(buffer)).await {
         Ok(Ok(read)) => read,
         _ => 0,
     }

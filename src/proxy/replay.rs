@@ -17,6 +17,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
 use super::admission::Reservation;
+use super::coalesced::Writes;
 use super::inspect::Inspector;
 use super::outgoing::strip_response;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
@@ -59,6 +60,7 @@ pub struct Facts {
     /// No response body is held.
     pub streamed: bool,
     pub closing: tokio::sync::watch::Receiver<bool>,
+    pub writes: Writes,
 }
 
 /// How far a response is.
@@ -232,6 +234,32 @@ impl Replay {
         Ok(())
     }
 
+    /// Sends a response's head, with the beginning of its body where that came with it.
+    async fn send(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        let writes = self.facts.writes.clone();
+        let Some(HttpTask::Header(head, _)) = tasks.first() else {
+            return self.inner_mut().response_duplex_vec(tasks).await;
+        };
+        // Pingora flushes each part of a body whose length was not told, and no part of any other.
+        let flushed = !head.headers.contains_key(http::header::CONTENT_LENGTH);
+        let has_body =
+            |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if !data.is_empty());
+        if tasks.get(1).is_some_and(has_body) {
+            writes.joined();
+            let body = tasks.split_off(1);
+            let sent = self.inner_mut().response_duplex_vec(tasks).await;
+            tasks = body;
+            writes.at_once();
+            sent?;
+        }
+        if flushed {
+            writes.until_flush();
+        } else {
+            writes.at_once();
+        }
+        self.inner_mut().response_duplex_vec(tasks).await
+    }
+
     /// The rules stopped the response: the client gets a page instead.
     async fn refuse(&mut self, refusal: Refusal) -> Result<bool> {
         self.gate = Gate::Refused;
@@ -243,6 +271,7 @@ impl Replay {
         };
         let parts = self.parts_mut();
         let dropped = refusal.kind == RefusalKind::Drop;
+        facts.writes.until_flush();
         let answered = refusal::answer(&mut parts.session, &refusal, style).await;
         parts.finished = answered.is_ok() && !dropped;
         parts.refusal = Some(refusal);
@@ -314,7 +343,7 @@ impl Session for Replay {
         if out.is_empty() {
             return Ok(matches!(self.gate, Gate::Refused));
         }
-        self.inner_mut().response_duplex_vec(out).await
+        self.send(out).await
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {

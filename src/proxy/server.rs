@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use pingora::proxy::{HttpProxy, http_proxy};
-use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -20,9 +18,9 @@ use tokio::time::timeout;
 use super::admission::Budget;
 use super::doors::Doors;
 use super::expiry;
-use super::forward::Forward;
 use super::program::Program;
 use super::reloader::{End, Reloader};
+use super::workers::Workers;
 use crate::admin::{AdminSocket, Health, Router, adopt, core_routes, exposure_routes, listen};
 use crate::config::Config;
 use crate::exposure::{KeepError, Switchboard};
@@ -33,15 +31,9 @@ use crate::reload::{
 };
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
-/// Kept connections to upstreams, over all of them.
-const UPSTREAM_POOL: usize = 1024;
-/// Pingora's own bound on tries; the upstream's `attempts` is below it.
-const MOST_TRIES: usize = 16;
-
 /// What all requests share.
 pub struct Front {
     pub live: Arc<Live>,
-    pub proxy: Arc<HttpProxy<Forward>>,
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
     pub audit: AuditLog,
@@ -74,6 +66,7 @@ pub enum ServeError {
     AccessLog(io::Error),
     AuditLog(io::Error),
     Admin(io::Error),
+    Workers(io::Error),
     /// What is off is not known, so nothing is opened.
     Exposures(KeepError),
     TakeOver(TakeError),
@@ -89,6 +82,7 @@ impl fmt::Display for ServeError {
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
             Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
             Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
+            Self::Workers(error) => write!(f, "cannot start the threads that serve: {error}"),
         }
     }
 }
@@ -102,7 +96,8 @@ impl std::error::Error for ServeError {
             Self::Bind { source, .. }
             | Self::AccessLog(source)
             | Self::AuditLog(source)
-            | Self::Admin(source) => Some(source),
+            | Self::Admin(source)
+            | Self::Workers(source) => Some(source),
         }
     }
 }
@@ -184,7 +179,6 @@ pub async fn open(
     // Other rooms add theirs here.
     let front = Arc::new(Front {
         live,
-        proxy: proxy(),
         metrics,
         access,
         audit,
@@ -199,7 +193,9 @@ pub async fn open(
     let timer = tokio::spawn(Arc::clone(&front.exposures).keep_time());
 
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    let mut doors = Doors::new(Arc::clone(&front), alive);
+    // Ends with this function: by then everything has ended, or is cut off.
+    let workers = Workers::start().map_err(ServeError::Workers)?;
+    let mut doors = Doors::new(Arc::clone(&front), workers.clone(), alive);
     let (admin_before, promise) = match inheritance {
         Some(inheritance) => {
             let broken = |error| ServeError::TakeOver(TakeError::Broken(error));
@@ -347,14 +343,4 @@ fn wait_for_successor(
         tracing::warn!(target: "upgrade", "--upgrade will not be possible: {error}");
     };
     started.inspect_err(failed).ok()
-}
-
-fn proxy() -> Arc<HttpProxy<Forward>> {
-    let conf = ServerConf {
-        upstream_keepalive_pool_size: UPSTREAM_POOL,
-        max_retries: MOST_TRIES,
-        threads: std::thread::available_parallelism().map_or(1, Into::into),
-        ..ServerConf::default()
-    };
-    Arc::new(http_proxy(&Arc::new(conf), Forward))
 }

@@ -45,7 +45,7 @@ impl Door {
                     .with_ansi(false)
                     .with_writer(file)
                     .finish();
-                // Everything runs on this thread, so the log is this door's alone.
+                // What this thread starts logs here too, so the log is this door's alone.
                 let _log = tracing::subscriber::set_default(log);
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()

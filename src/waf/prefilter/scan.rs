@@ -1,33 +1,25 @@
 //! Finds which of some thousand literals occur in a value, in one pass.
 //!
-//! Four neighbouring bytes of each literal, its rarest (three of one that has no more), are kept as a bit in a map
-//! that fits a core's first cache. Most places of most values have none of them; where some may stand, the literals
-//! they are of are compared.
+//! Of each literal its rarest four neighbouring bytes (of one of three, those) are kept in a map that fits a core's
+//! first cache: a byte for each hash of the first three, a bit in it for the fourth. At most places of most values
+//! the map says that no literal can stand there; at the others they are compared.
 
 use super::table::Row;
 use crate::waf::byteset::ByteSet;
 
-/// Bits of a map, in words.
-const WORDS: usize = 1024;
+const PLACE_BITS: u32 = 14;
+/// Bytes of the map.
+const PLACES: usize = 1 << PLACE_BITS;
 
 #[derive(Debug)]
 pub(super) struct Scanner {
-    fours: Grams<4>,
-    threes: Grams<3>,
-    /// Shorter than that.
-    short: Vec<Literal>,
-}
-
-/// Literals by `N` neighbouring bytes.
-#[derive(Debug)]
-struct Grams<const N: usize> {
-    /// Which hashes of `N` bytes occur in a literal.
-    map: Box<[u64; WORDS]>,
-    /// Bits of the map before each of its words.
-    before: Box<[u16; WORDS]>,
-    /// For each bit of the map, where its literals begin; one more at the end.
+    /// For each hash of three bytes, which bytes follow them in a literal.
+    map: Box<[u8; PLACES]>,
+    /// For each hash, where its literals begin; one more at the end.
     starts: Vec<u32>,
-    literals: Vec<Literal>,
+    /// Of three bytes or more, by their hash.
+    long: Vec<Literal>,
+    short: Vec<Literal>,
 }
 
 #[derive(Debug)]
@@ -36,48 +28,59 @@ struct Literal {
     bytes: Box<[u8]>,
     /// Where the bytes that are looked for stand in it.
     at: usize,
+    gram: Gram,
     /// Rules it is of.
     rules: Row,
+}
+
+/// The bytes of a literal that are looked for: four or, of a literal of three, three.
+#[derive(Debug, Clone, Copy)]
+struct Gram {
+    bytes: u32,
+    mask: u32,
 }
 
 impl Scanner {
     /// For literals in lower case and the rules each is of.
     pub(super) fn new(literals: impl IntoIterator<Item = (Vec<u8>, Row)>) -> Self {
-        let (mut fours, mut threes, mut short) = (Vec::new(), Vec::new(), Vec::new());
-        for (bytes, rules) in literals {
-            let of_length = match bytes.len() {
-                0..3 => &mut short,
-                3 => &mut threes,
-                _ => &mut fours,
-            };
-            let at = rarest(&bytes);
-            of_length.push(Literal {
-                bytes: bytes.into(),
-                at,
-                rules,
-            });
+        let literals = literals
+            .into_iter()
+            .map(|(b, rules)| Literal::new(b, rules));
+        let (mut long, short): (Vec<_>, Vec<_>) = literals.partition(|l| l.bytes.len() >= 3);
+        long.sort_by_key(|literal| place(literal.gram.bytes));
+        let mut map = Box::new([0; PLACES]);
+        let mut starts = Vec::with_capacity(PLACES + 1);
+        for (at, literal) in (0u32..).zip(&long) {
+            let place = place(literal.gram.bytes);
+            starts.resize(starts.len().max(place + 1), at);
+            map[place] |= literal.gram.follower();
         }
+        let end = u32::try_from(long.len()).unwrap_or(u32::MAX);
+        starts.resize(PLACES + 1, end);
         Self {
-            fours: Grams::new(fours),
-            threes: Grams::new(threes),
+            map,
+            starts,
+            long,
             short,
         }
     }
 
-    /// The rules of `wanted` of which a literal occurs in the value, whatever the case of ASCII letters.
+    /// The rules of `wanted` of which a literal occurs in the value, which is in lower case.
     pub(super) fn find(&self, value: &[u8], wanted: &Row) -> Row {
         let mut missing = *wanted;
-        let mut last = 0;
-        for (end, &byte) in value.iter().enumerate() {
-            last = last << 8 | u32::from(FOLDED[usize::from(byte)]);
-            let (four, three) = (hash::<4>(last), hash::<3>(last));
-            if self.fours.has(four) || self.threes.has(three) {
-                self.fours.compare(value, end, four, &mut missing);
-                self.threes.compare(value, end, three, &mut missing);
+        let fours = value.windows(4).filter_map(|four| four.first_chunk());
+        for (at, &four) in fours.enumerate() {
+            let bytes = u32::from_le_bytes(four);
+            if self.may_stand(bytes) {
+                self.compare(value, at, bytes, &mut missing);
                 if missing.is_empty() {
                     return *wanted;
                 }
             }
+        }
+        if let Some(&[a, b, c]) = value.last_chunk() {
+            let bytes = u32::from_le_bytes([a, b, c, 0]);
+            self.compare(value, value.len() - 3, bytes, &mut missing);
         }
         for literal in &self.short {
             if literal.rules.intersects(&missing) && literal.occurs_in(value) {
@@ -87,134 +90,100 @@ impl Scanner {
         wanted.without(&missing)
     }
 
-    /// Bytes of memory it holds.
-    pub(super) fn memory(&self) -> usize {
-        let short: usize = self.short.iter().map(Literal::memory).sum();
-        self.fours.memory() + self.threes.memory() + short
-    }
-}
-
-impl<const N: usize> Grams<N> {
-    fn new(literals: Vec<Literal>) -> Self {
-        let mut keyed: Vec<(u32, Literal)> = literals
-            .into_iter()
-            .map(|literal| {
-                let gram = literal.bytes.iter().skip(literal.at).take(N);
-                let gram = gram.fold(0, |all, &b| all << 8 | u32::from(FOLDED[usize::from(b)]));
-                (hash::<N>(gram), literal)
-            })
-            .collect();
-        keyed.sort_by_key(|(hash, _)| *hash);
-        let mut grams = Self {
-            map: Box::new([0; WORDS]),
-            before: Box::new([0; WORDS]),
-            starts: Vec::new(),
-            literals: Vec::with_capacity(keyed.len()),
-        };
-        let mut last = None;
-        for (at, (hash, literal)) in (0u32..).zip(keyed) {
-            if last != Some(hash) {
-                grams.starts.push(at);
-                grams.map[word(hash)] |= bit(hash);
-                last = Some(hash);
-            }
-            grams.literals.push(literal);
-        }
-        let end = u32::try_from(grams.literals.len()).unwrap_or(u32::MAX);
-        grams.starts.push(end);
-        let mut count: u16 = 0;
-        for (before, word) in grams.before.iter_mut().zip(grams.map.iter()) {
-            *before = count;
-            // At most 64 more; only all 65,536 would wrap, after the last.
-            #[allow(clippy::cast_possible_truncation)]
-            let more = word.count_ones() as u16;
-            count = count.wrapping_add(more);
-        }
-        grams
-    }
-
+    /// Whether some literal's bytes may be these.
     #[inline]
-    fn has(&self, hash: u32) -> bool {
-        self.map[word(hash)] & bit(hash) != 0
+    fn may_stand(&self, bytes: u32) -> bool {
+        self.map[place(bytes)] & (1 << (bytes >> 24 & 7)) != 0
     }
 
-    /// Takes the rules out of `missing` whose literals have the bytes up to `end` with this hash.
-    fn compare(&self, value: &[u8], end: usize, hash: u32, missing: &mut Row) {
-        let Some(at) = (end + 1).checked_sub(N).filter(|_| self.has(hash)) else {
+    /// Takes the rules out of `missing` of which a literal stands around the bytes at `at`.
+    fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row) {
+        let place = place(bytes);
+        let (Some(&from), Some(&to)) = (self.starts.get(place), self.starts.get(place + 1)) else {
             return;
         };
-        let below = self.map[word(hash)] & (bit(hash) - 1);
-        let nth = usize::from(self.before[word(hash)]) + below.count_ones() as usize;
-        let (Some(&from), Some(&to)) = (self.starts.get(nth), self.starts.get(nth + 1)) else {
-            return;
-        };
-        let candidates = self.literals.get(from as usize..to as usize);
+        let candidates = self.long.get(from as usize..to as usize);
         for literal in candidates.unwrap_or_default() {
-            let Some(start) = at.checked_sub(literal.at) else {
-                continue;
-            };
-            let there = value.get(start..start + literal.bytes.len());
-            if there.is_some_and(|t| t.eq_ignore_ascii_case(&literal.bytes)) {
+            if bytes & literal.gram.mask == literal.gram.bytes && literal.stands_in(value, at) {
                 *missing = missing.without(&literal.rules);
             }
         }
     }
 
-    fn memory(&self) -> usize {
-        let literals: usize = self.literals.iter().map(Literal::memory).sum();
-        WORDS * (size_of::<u64>() + size_of::<u16>()) + self.starts.len() * 4 + literals
+    /// Bytes of memory it holds.
+    pub(super) fn memory(&self) -> usize {
+        let literals = self.long.iter().chain(&self.short);
+        PLACES + self.starts.len() * size_of::<u32>() + literals.map(Literal::memory).sum::<usize>()
     }
 }
 
 impl Literal {
+    fn new(bytes: Vec<u8>, rules: Row) -> Self {
+        let at = rarest(&bytes);
+        Self {
+            gram: Gram::of(&bytes[at..]),
+            bytes: bytes.into(),
+            at,
+            rules,
+        }
+    }
+
+    /// Whether it occurs so that the bytes that are looked for stand at `at`.
+    fn stands_in(&self, value: &[u8], at: usize) -> bool {
+        let from_it = at.checked_sub(self.at).and_then(|start| value.get(start..));
+        from_it.is_some_and(|rest| rest.starts_with(&self.bytes))
+    }
+
     fn memory(&self) -> usize {
         size_of::<Self>() + self.bytes.len()
     }
 
     /// For a literal of at most two bytes.
     fn occurs_in(&self, value: &[u8]) -> bool {
-        let Some(&first) = self.bytes.first() else {
-            return true;
-        };
-        if first.is_ascii_lowercase() {
-            let mut windows = value.windows(self.bytes.len());
-            return windows.any(|w| w.eq_ignore_ascii_case(&self.bytes));
+        match *self.bytes {
+            [] => true,
+            [first] => memchr::memchr(first, value).is_some(),
+            [first, ..] => {
+                memchr::memchr_iter(first, value).any(|at| value[at..].starts_with(&self.bytes))
+            }
         }
-        memchr::memchr_iter(first, value).any(|at| {
-            let there = value.get(at..at + self.bytes.len());
-            there.is_some_and(|t| t.eq_ignore_ascii_case(&self.bytes))
-        })
     }
 }
 
-static FOLDED: [u8; 256] = {
-    let mut folded = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        // Below 256.
-        #[allow(clippy::cast_possible_truncation)]
-        let own = byte as u8;
-        folded[byte] = own.to_ascii_lowercase();
-        byte += 1;
+impl Gram {
+    /// For the beginning of these bytes.
+    fn of(bytes: &[u8]) -> Self {
+        let take = |n| {
+            bytes
+                .iter()
+                .take(n)
+                .rev()
+                .fold(0, |all, &b| all << 8 | u32::from(b))
+        };
+        Self {
+            bytes: take(4),
+            mask: if bytes.len() < 4 {
+                0x00ff_ffff
+            } else {
+                u32::MAX
+            },
+        }
     }
-    folded
-};
 
-/// 16 bits of the last `N` of these four bytes.
-#[inline]
-fn hash<const N: usize>(bytes: u32) -> u32 {
-    let gram = if N == 3 { bytes << 8 } else { bytes };
-    gram.wrapping_mul(0x9e37_79b1) >> 16
+    /// Which fourth bytes it allows, as bits of their last three.
+    fn follower(self) -> u8 {
+        if self.mask == u32::MAX {
+            1 << (self.bytes >> 24 & 7)
+        } else {
+            u8::MAX
+        }
+    }
 }
 
+/// Where in the map the first three of these bytes are.
 #[inline]
-fn word(hash: u32) -> usize {
-    hash as usize / 64 % WORDS
-}
-
-#[inline]
-fn bit(hash: u32) -> u64 {
-    1 << (hash % 64)
+fn place(bytes: u32) -> usize {
+    ((bytes << 8).wrapping_mul(0x9e37_79b1) >> (32 - PLACE_BITS)) as usize
 }
 
 /// Where the bytes of a literal stand that ordinary text has least often.
@@ -282,7 +251,7 @@ mod tests {
                 rest /= 6;
             }
             assert_eq!(
-                scanner.find(&value, &wanted),
+                scanner.find(&value.to_ascii_lowercase(), &wanted),
                 plain(&literals, &value, &wanted),
                 "{}",
                 String::from_utf8_lossy(&value)

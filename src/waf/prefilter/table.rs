@@ -105,8 +105,10 @@ pub(in crate::waf) struct Filter {
     pub chains: Vec<Chain>,
     /// Rules of which a literal must occur.
     pub with_literals: Row,
-    /// Those that match exactly where one of them occurs.
+    /// Those that match exactly where one of them occurs,
     pub phrases: Row,
+    /// or, of these, exactly where none does.
+    pub negated: Row,
     scanner: Option<Scanner>,
 }
 
@@ -171,6 +173,7 @@ impl Filter {
             chains: Vec::new(),
             with_literals: Row::default(),
             phrases: Row::default(),
+            negated: Row::default(),
             scanner: None,
         };
         for (bit, head) in (0u16..).zip(&heads) {
@@ -227,6 +230,9 @@ impl Filter {
             if matches!(head.test.operator, Operator::Phrases(_)) {
                 self.phrases.insert(bit);
             }
+            if head.test.negated {
+                self.negated.insert(bit);
+            }
             for literal in literals {
                 all.entry(literal.to_ascii_lowercase())
                     .or_default()
@@ -264,7 +270,7 @@ impl Filter {
         (row, present)
     }
 
-    /// The rules of `wanted` that have literals, of which one occurs in the value.
+    /// The rules of `wanted` that have literals, of which one occurs in the value, which is in lower case.
     pub(in crate::waf) fn hits(&self, wanted: &Row, value: &[u8]) -> Row {
         self.scanner
             .as_ref()
@@ -291,10 +297,12 @@ impl<'r> Head<'r> {
     fn of(index: u32, rule: &'r Rule, chains: &Chains) -> Option<Self> {
         let test = rule.links.first()?.test.as_ref()?;
         let counted = test.targets.targets.iter().any(|t| t.count);
-        if test.negated || !test.targets.stable || counted || !test.argument.is_literal() {
+        if !test.targets.stable || counted || !test.argument.is_literal() {
             return None;
         }
         let need = match &test.operator {
+            Operator::Phrases(_) if test.negated && !test.multi_match => Need::NOTHING,
+            _ if test.negated => return None,
             Operator::Rx(pattern) => Need::of_pattern(pattern.source()?),
             Operator::Phrases(phrases) => Need::of_phrases(phrases.phrases()),
             Operator::ForbiddenBytes(forbidden) => Need::one_of(*forbidden),

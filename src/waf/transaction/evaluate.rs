@@ -144,8 +144,15 @@ impl Transaction {
             return matched;
         }
         let mut matched = false;
-        let mut step = |t: &mut Self, value: Value| {
-            let hit = t.run_value(rules, rule, link, test, value, last);
+        let mut step = |t: &mut Self, value: Value, told: bool| {
+            let hit = if told {
+                let (text, _) = t.transformed(rules, value.text, test.chain);
+                let transformed = Value { text, ..value };
+                t.hit(rules, rule, link, transformed, value.text, last);
+                true
+            } else {
+                t.run_value(rules, rule, link, test, value, last)
+            };
             matched |= hit;
             // The first match that ends something is the last one that is looked for.
             !(hit && last && t.disrupts(rule))
@@ -155,6 +162,9 @@ impl Transaction {
             let bit = rules
                 .bit(index)
                 .filter(|_| position == 0 && self.proposals.active);
+            // That no phrase occurs is all there is to know of a match.
+            let filter = rules.filters[rule.phase as usize - 1].as_ref();
+            let absence = bit.filter(|&b| filter.is_some_and(|f| f.negated.contains(b)));
             let (from, end) = self.listed_values(rules, test);
             for at in from..end {
                 let value = self.listed[at as usize];
@@ -163,7 +173,8 @@ impl Transaction {
                 {
                     continue;
                 }
-                if !step(self, value) {
+                let told = absence.is_some_and(|b| self.proposals.tells(b, &value));
+                if !step(self, value, told) {
                     break;
                 }
             }
@@ -176,7 +187,7 @@ impl Transaction {
             if takings && self.is_taken(index, &value) {
                 continue;
             }
-            if !step(self, value) {
+            if !step(self, value, false) {
                 break;
             }
         }

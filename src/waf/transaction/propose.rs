@@ -42,6 +42,12 @@ impl Proposals {
             .is_none_or(|row| row.contains(bit))
     }
 
+    /// Whether the value was looked at and found to match.
+    pub(super) fn tells(&self, bit: u16, value: &Value) -> bool {
+        let row = self.rows.get(value.item as usize);
+        row.is_some_and(|row| row.contains(bit))
+    }
+
     /// Where the rows of this variable's values begin.
     pub(super) fn base(&self, variable: Variable) -> Option<u32> {
         self.bases.iter().find(|(v, _)| *v == variable).map(|b| b.1)
@@ -152,8 +158,10 @@ impl Transaction {
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
             let hits = self.hits(filter, &allowed.and(&filter.with_literals), changed);
-            // A phrase that occurs is a match.
-            found.union(&its.and(&hits).and(&filter.phrases));
+            // A phrase that occurs is a match, or none that does.
+            let phrases = its.and(&filter.phrases);
+            found.union(&phrases.and(&hits).without(&filter.negated));
+            found.union(&phrases.and(&filter.negated).without(&hits));
             left = its
                 .without(&filter.phrases)
                 .without(&filter.with_literals.without(&hits));
@@ -181,7 +189,10 @@ impl Transaction {
         if let Some(&(_, hits)) = known {
             return hits;
         }
-        let hits = filter.hits(wanted, bytes);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(bytes);
+        self.scratch.make_ascii_lowercase();
+        let hits = filter.hits(wanted, &self.scratch);
         self.work.bytes_scanned += text.len() as u64;
         self.scans.push((text, hits));
         hits
