@@ -70,13 +70,15 @@ impl Notified {
         if self.whole && wanted == self.followed {
             return;
         }
-        let gone = self
-            .followed
-            .extract_if(.., |folder, known| wanted.get(folder) != Some(known));
-        for (folder, _) in gone {
-            // A folder that was removed is not followed any more.
-            let _ = self.watcher.unwatch(&folder);
-        }
+        let watcher = &mut self.watcher;
+        self.followed.retain(|folder, known| {
+            let stays = wanted.get(folder) == Some(known);
+            if !stays {
+                // A folder that was removed is not followed any more.
+                let _ = watcher.unwatch(folder);
+            }
+            stays
+        });
         self.whole = true;
         for (folder, identity) in wanted {
             if self.followed.contains_key(&folder) {
