@@ -52,7 +52,7 @@ impl Snapshot {
     }
 
     /// The one that follows `previous`: a listener that cannot be made goes on as it was, or is left out
-    /// where there was none. What is known about servers comes with [`Live::swap`].
+    /// where there was none or where it asked for other clients. What is known about servers comes with [`Live::swap`].
     #[must_use]
     pub fn next(mut config: Config, previous: &Self) -> (Self, Vec<SnapshotError>) {
         let mut acceptors = BTreeMap::new();
@@ -67,6 +67,7 @@ impl Snapshot {
                 Err(error) => {
                     if let (Some(old), Some(acceptor)) =
                         (previous.listener(&name), previous.acceptor(&name))
+                        && lets_in_no_more(old, listener)
                     {
                         *listener = Arc::clone(old);
                         acceptors.insert(name, ArcSwap::new(acceptor));
@@ -122,6 +123,16 @@ impl Snapshot {
     #[must_use]
     pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.pools.get(upstream)
+    }
+}
+
+/// Whether the listener that runs asks for the clients that the next one shall ask for.
+fn lets_in_no_more(running: &Listener, next: &Listener) -> bool {
+    match (&running.kind, &next.kind) {
+        (ListenerKind::Tls { settings, .. }, ListenerKind::Tls { settings: next, .. }) => {
+            next.is_kept_by(settings)
+        }
+        _ => false,
     }
 }
 

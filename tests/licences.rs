@@ -15,13 +15,14 @@ const ALLOWED: &[&str] = &[
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    "ISC",
     "MIT",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
 ];
 
-/// Crates that are there in more than one version, all because pingora asks for an older one than others do.
+/// Crates that are there in more than one version, nearly all because pingora asks for an older one than others do.
 const MANY_VERSIONS: &[&str] = &[
     "alloc-no-stdlib",
     "alloc-stdlib",
@@ -33,7 +34,10 @@ const MANY_VERSIONS: &[&str] = &[
     "getrandom",
     "hashbrown",
     "indexmap",
+    "rand",
+    "rand_core",
     "syn",
+    "synstructure",
 ];
 
 /// One TLS stack, and no regular expressions that backtrack in C.
@@ -127,24 +131,23 @@ struct Package {
     source: String,
 }
 
-/// What cargo resolved for this machine, without the crate itself. Nothing is fetched.
+/// What is built for this machine, without the crate itself. Nothing is fetched.
 fn dependencies() -> Vec<Package> {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--offline", "--locked", "--format-version=1"])
-        .args(["--filter-platform", &host()])
-        .current_dir(root)
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tree = cargo(&["tree", "--target", &host(), "--prefix=none", "--format={p}"]);
+    let built: BTreeSet<(&str, &str)> = tree.lines().filter_map(name_and_version).collect();
+    let metadata = cargo(&["metadata", "--format-version=1"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let text = |package: &Value, key: &str| package[key].as_str().map(str::to_owned);
     let packages: Vec<Package> = metadata["packages"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|package| package["name"] != env!("CARGO_PKG_NAME"))
+        // It also lists what a crate could use and nobody asks for (`"ring?/std"`).
+        .filter(|package| {
+            let field = |key: &str| package[key].as_str().unwrap();
+            built.contains(&(field("name"), field("version")))
+        })
         .map(|package| Package {
             name: text(package, "name").unwrap(),
             licence: text(package, "license"),
@@ -153,6 +156,24 @@ fn dependencies() -> Vec<Package> {
         .collect();
     assert!(packages.len() > 50, "only {} packages", packages.len());
     packages
+}
+
+/// Of a line like `pingora v0.9.1 (*)`.
+fn name_and_version(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split_whitespace();
+    Some((words.next()?, words.next()?.strip_prefix('v')?))
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn host() -> String {

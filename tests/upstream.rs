@@ -4,6 +4,8 @@
 
 #[path = "proxy/client.rs"]
 mod client;
+#[path = "upstream/dns.rs"]
+mod dns;
 #[path = "proxy/front.rs"]
 mod front;
 #[path = "proxy/pki.rs"]
@@ -14,7 +16,7 @@ mod upstream;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use drawbridge::config;
 use drawbridge::diagnostic::{Diagnostic, Severity};
@@ -219,6 +221,53 @@ async fn a_wrong_status_takes_a_server_out_until_it_is_right_again() {
     until(pool, 0, Availability::Usable).await;
     logged(&format!("upstream u {} is up again", one.address)).await;
     assert_eq!(a.asked(), 0, "nothing but /healthz was asked for");
+}
+
+/// A server that takes no ALPN but `h2`, and no HTTP but that.
+async fn h2_alone(status: Arc<AtomicU16>) -> SocketAddr {
+    let mut tls = ServerTls::new(pki::leaf(&CORP, "orders.corp.test"));
+    tls.h2 = true;
+    let acceptor = tls.acceptor();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let ssl = openssl::ssl::Ssl::new(acceptor.context()).unwrap();
+            let status = Arc::clone(&status);
+            tokio::spawn(async move {
+                let mut stream = tokio_openssl::SslStream::new(ssl, tcp).unwrap();
+                std::pin::Pin::new(&mut stream).accept().await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let asked = (request.uri().host(), request.uri().path());
+                    let status = match asked {
+                        (Some("orders.corp.test"), "/healthz") => status.load(Ordering::SeqCst),
+                        _ => 404,
+                    };
+                    let head = http::Response::builder().status(status).body(()).unwrap();
+                    let mut body = respond.send_response(head, false).unwrap();
+                    body.send_data("{}".into(), true).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_speaks_http_2_alone_is_asked_in_that() {
+    let status = Arc::new(AtomicU16::new(503));
+    let address = h2_alone(Arc::clone(&status)).await;
+    // A loaded machine must not make a check fail.
+    let health = HEALTH.replace("50ms\"", "900ms\"");
+    let pools = pools(&format!("servers = [\"{address}\"]\n{health}"));
+    pools.start();
+    let pool = pools.get("u").unwrap();
+    until(pool, 0, Availability::Down).await;
+    let complaint = pool.servers()[0].complaint().unwrap();
+    assert_eq!(complaint.cause, Cause::Status, "{complaint}");
+    status.store(200, Ordering::SeqCst);
+    until(pool, 0, Availability::Usable).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::exposition::{Exposition, Kind};
 use crate::live::Snapshot;
 use crate::telemetry::{Metrics, UpstreamMetrics};
-use crate::upstream::{Availability, Cause, Pool, ServerState};
+use crate::upstream::{Availability, Cause, NOT_LIVE, Pool, ServerState};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     use Kind::Counter;
@@ -173,11 +173,12 @@ const SERVER_VALUES: [ServerValues; 3] = [
 ];
 
 /// By the codes of the answers.
-fn refusals(metrics: &UpstreamMetrics) -> [(&'static str, u64); 3] {
+fn refusals(metrics: &UpstreamMetrics) -> [(&'static str, u64); 4] {
     [
         ("upstream_full", metrics.refused_full.value()),
         ("upstream_pending_timeout", metrics.refused_pending.value()),
         (Cause::NoServer.code(), metrics.refused_down.value()),
+        (NOT_LIVE, metrics.refused_not_live.value()),
     ]
 }
 

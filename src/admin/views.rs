@@ -80,7 +80,7 @@ fn refusals(last: &Outcome) -> Result<(), String> {
     });
     let units: Vec<String> = units.collect();
     Err(format!(
-        "refused since {}, the last good version serves: {}",
+        "refused since {}; the last good version serves, what has none waits: {}",
         rfc3339(last.at),
         units.join("; ")
     ))
@@ -106,6 +106,7 @@ fn reload_json(health: &Health) -> Value {
     let mut value = outcome_json(&health.reloads.last());
     value["attempts"] = json!(attempts);
     value["failures"] = json!(failures);
+    value["unchanged"] = json!(health.reloads.unchanged());
     value
 }
 
@@ -255,7 +256,7 @@ fn collect(health: &Health, text: &mut Exposition) {
     text.family(
         "config_refused",
         Gauge,
-        "1 for each unit whose last good version serves.",
+        "1 for each unit that was refused: its last good version serves, if there is one.",
     );
     for refused in &last.refused {
         text.sample(&[("unit", &refused.unit)], 1);

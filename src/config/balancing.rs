@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::files::Document;
 use super::model::{
     Affinity, AffinityKey, Balance, Balancing, Caps, Ejection, HealthCheck, Server,
 };
@@ -21,6 +23,36 @@ const DNS_REFRESH: Duration = Duration::from_secs(30);
 const MOST_SERVERS: usize = 256;
 const MOST_WEIGHT: i64 = 1000;
 const LEAST_KEY: usize = 16;
+
+/// `[dns] servers = ["10.0.0.53", "10.0.1.53:5353"]`
+pub(super) fn read_dns(document: &Document<'_, '_>) -> Option<Vec<SocketAddr>> {
+    let Some(item) = document.item("dns") else {
+        return Some(Vec::new());
+    };
+    let section = item.section("[dns]")?;
+    let servers = section.required(
+        "servers",
+        "servers = [\"10.0.0.53\"], the name servers to ask",
+    );
+    let servers = servers.map(|item| {
+        let entries = item.list();
+        let parsed = entries.iter().map(|entry| entry.parse(parse_name_server));
+        parsed.collect::<Vec<_>>()
+    });
+    section.finish();
+    servers?.into_iter().collect()
+}
+
+/// An address; the port is 53 where none is written.
+fn parse_name_server(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+    bare.or_else(|_| text.parse()).map_err(|_| {
+        format!(
+            "\"{}\" is no name server: write an address, with a port where that is not 53",
+            text.escape_debug()
+        )
+    })
+}
 
 /// `"host:port"`, or `{ address = "host:port", weight = 3 }`.
 pub(super) fn read_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
@@ -65,6 +97,7 @@ pub(super) fn read(
     upstream: &str,
     section: &Section<'_, '_>,
     server_name: &str,
+    dns_servers: &[SocketAddr],
 ) -> Option<Balancing> {
     let inner = |key: &str| format!("\"{key}\" of upstream \"{upstream}\"");
     let balance = match section.item("balance") {
@@ -92,6 +125,7 @@ pub(super) fn read(
         eject: eject?,
         caps: caps?,
         dns_refresh: dns_refresh?,
+        dns_servers: dns_servers.to_vec(),
     })
 }
 

@@ -69,6 +69,33 @@ impl Inputs {
             .collect()
     }
 
+    /// Where names of these files stand, and where the files themselves are that links lead to; without
+    /// links, so that none stands twice.
+    #[must_use]
+    pub fn folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        let mut add = |folder: &Path| {
+            let folder = match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            };
+            // What is not there cannot be followed.
+            folders.extend(fs::canonicalize(folder));
+        };
+        for path in self.paths() {
+            path.parent().map(&mut add);
+            let real = fs::canonicalize(&path).ok();
+            real.as_deref().and_then(Path::parent).map(&mut add);
+        }
+        for (directory, pattern) in &self.patterns {
+            let fixed = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+            // Up to the component that may be any.
+            let fixed = fixed.rfind('/').map_or("", |end| &fixed[..=end]);
+            add(&directory.join(fixed));
+        }
+        folders
+    }
+
     fn paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = self.files.clone();
         for (directory, pattern) in &self.patterns {

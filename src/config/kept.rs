@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::model::{Config, Listener, Policy};
+use super::model::{Config, Listener, Policy, Upstream};
 use super::policies::Built;
 use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, TrustBundle};
@@ -12,10 +12,10 @@ use crate::tls::{CertifiedKey, TrustBundle};
 /// Chains and keys by their files.
 pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;
 
-/// Something that was not taken, so its last good version goes on.
+/// Something that was not taken, so its last good version goes on; or nothing where there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// `listener public`, `policy default`, `trust onprem`, or `configuration`: all of it.
+    /// `listener public`, `upstream orders`, `policy default`, `trust onprem`, or `configuration`: all of it.
     pub unit: String,
     /// As `check` gives them.
     pub reasons: Vec<Diagnostic>,
@@ -28,6 +28,7 @@ pub(super) struct Kept {
     /// Something runs.
     pub runs: bool,
     listeners: Vec<Arc<Listener>>,
+    upstreams: BTreeMap<String, Arc<Upstream>>,
     trust: BTreeMap<String, Arc<TrustBundle>>,
     policies: BTreeMap<String, Arc<Policy>>,
     pub built: Vec<Arc<Built>>,
@@ -39,6 +40,7 @@ impl Kept {
             runs: true,
             certificates: config.certificates.clone(),
             listeners: config.listeners.clone(),
+            upstreams: config.upstreams.clone(),
             trust: config.trust.clone(),
             policies: config.policies.clone(),
             built: config.rule_sets.clone(),
@@ -53,6 +55,11 @@ impl Kept {
 
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| listener.name == name)
+    }
+
+    /// Only what was live.
+    pub fn upstream(&self, name: &str) -> Option<Arc<Upstream>> {
+        self.upstreams.get(name).filter(|u| u.live).cloned()
     }
 
     pub fn trust(&self, name: &str) -> Option<Arc<TrustBundle>> {

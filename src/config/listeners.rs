@@ -9,7 +9,7 @@ use super::files::{Document, Named};
 use super::model::{Listener, ListenerKind, ListenerLimits, SniPolicy, TlsPolicy, TlsSettings};
 use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
-use super::upstreams::{read_pair, tell};
+use super::upstreams::{lost_trust, read_pair, tell};
 use super::values::parse_network;
 use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, ClientCa, ClientCertificateMode, TrustBundle};
@@ -259,13 +259,20 @@ fn read_tls<'s>(
         .map(|item| read_client_ca(listener, item, trust));
     let fewer = items.allow_fewer_names.as_ref();
     let fewer = fewer.and_then(Item::boolean).unwrap_or(false);
+    let mut own = Vec::new();
     let read: Vec<_> = certificates
         .list()
         .iter()
-        .map(|entry| read_certificate(listener, entry, trust))
+        .map(|entry| read_certificate(listener, entry, trust, &mut own))
         .collect();
-    let Some(read) = read.into_iter().collect::<Option<Vec<Certificate<'_>>>>() else {
-        return without_new(listener, certificates.report(), mark);
+    let read = read.into_iter().collect::<Option<Vec<Certificate<'_>>>>();
+    let (Some(read), None | Some(Some(_))) = (read, &client_ca) else {
+        let asked = TlsSettings {
+            policy: policy?,
+            client_ca: client_ca.flatten(),
+            certificate_client_ca: own,
+        };
+        return without_new(listener, certificates, mark, asked);
     };
     if read.is_empty() {
         return None;
@@ -285,7 +292,6 @@ fn read_tls<'s>(
     }
     check_agreement(&read, report);
     let first = read.first().map(|certificate| certificate.at);
-    let own: Vec<_> = read.iter().map(|c| c.client_ca.clone()).collect();
     let certificates: Vec<_> = read.into_iter().map(|c| c.certified).collect();
     let (certificates, own) = match first {
         Some(at) if !fewer => keep_names(listener, certificates, own, at, report),
@@ -293,10 +299,7 @@ fn read_tls<'s>(
     };
     let settings = TlsSettings {
         policy: policy?,
-        client_ca: match client_ca {
-            Some(client_ca) => Some(client_ca?),
-            None => None,
-        },
+        client_ca: client_ca.flatten(),
         certificate_client_ca: own,
     };
     Some(ListenerKind::Tls {
@@ -306,21 +309,54 @@ fn read_tls<'s>(
     })
 }
 
-/// What a listener is that was refused for what is in a certificate's files: as it runs, or nothing
-/// that can run. None where something else is wrong with it.
-fn without_new(listener: &str, report: &Report, mark: usize) -> Option<ListenerKind> {
+/// What a listener is that was refused for what is in a file: with the certificates that it runs with,
+/// or nothing that can run. None where something else is wrong with it, or where it would go on
+/// without asking for the clients that it shall ask for.
+fn without_new(
+    listener: &str,
+    certificates: &Item<'_, '_>,
+    mark: usize,
+    asked: TlsSettings,
+) -> Option<ListenerKind> {
+    let report = certificates.report();
     if !report.kept.runs || report.has_errors_since(mark) {
         return None;
     }
     let running = report.kept.listener(listener).map(|running| &running.kind);
     Some(match running {
-        Some(kind @ ListenerKind::Tls { .. }) => kind.clone(),
+        Some(ListenerKind::Tls {
+            certificates: old,
+            sni,
+            settings,
+        }) => {
+            let settings = TlsSettings {
+                policy: settings.policy,
+                client_ca: asked.client_ca.clone(),
+                certificate_client_ca: settings.certificate_client_ca.clone(),
+            };
+            if !asked.is_kept_by(&settings) {
+                must_not_go_on(listener, certificates.at, report);
+                return None;
+            }
+            ListenerKind::Tls {
+                certificates: old.clone(),
+                sni: *sni,
+                settings,
+            }
+        }
         _ => ListenerKind::Tls {
             certificates: Vec::new(),
             sni: SniPolicy::Strict,
             settings: TlsSettings::default(),
         },
     })
+}
+
+fn must_not_go_on(listener: &str, at: At<'_>, report: &Report) {
+    let message = format!(
+        "listener \"{listener}\" is to ask for other clients than it does, and what it needs for that cannot be used; it neither goes on as it is nor closes, so all stays as it is"
+    );
+    report.error(at, message);
 }
 
 /// Certificates that stand side by side for a name ask for the same clients.
@@ -342,11 +378,13 @@ fn check_agreement(read: &[Certificate<'_>], report: &Report) {
     }
 }
 
-/// `{ chain = "...", key = "...", ocsp = "...", client_ca = { ... } }`
+/// `{ chain = "...", key = "...", ocsp = "...", client_ca = { ... } }`; whom it asks for goes to `asked`
+/// also where its certificate cannot be used.
 fn read_certificate<'s>(
     listener: &str,
     item: &Item<'s, '_>,
     trust: &mut Names<'_, TrustBundle>,
+    asked: &mut Vec<Option<Arc<ClientCa>>>,
 ) -> Option<Certificate<'s>> {
     let section = item.section("a certificate")?;
     let unit = format!("listener {listener}");
@@ -354,6 +392,7 @@ fn read_certificate<'s>(
     let ocsp = section.item("ocsp").map(|item| item.string());
     let client_ca = section.item("client_ca");
     let client_ca = client_ca.map(|item| read_client_ca(listener, &item, trust));
+    asked.push(client_ca.clone().flatten());
     section.finish();
     let mut certified = certified?;
     if let Some(file) = ocsp {
@@ -393,8 +432,17 @@ fn read_client_ca(
     trust: &mut Names<'_, TrustBundle>,
 ) -> Option<Arc<ClientCa>> {
     let section = item.section("\"client_ca\"")?;
-    let bundle = section.required("trust", "trust = the name of a [trust.NAME] table");
-    let bundle = bundle.and_then(|item| trust.lookup(&item, section.report));
+    let report = section.report;
+    let running = report.kept.listener(listener);
+    let unit = format!("listener {listener}");
+    let named = section.required("trust", "trust = the name of a [trust.NAME] table");
+    let bundle = named.as_ref().and_then(|item| trust.lookup(item, report));
+    if let Some(item) = named.filter(|item| trust.names_refused(item)) {
+        match running {
+            Some(_) => must_not_go_on(listener, item.at, report),
+            None => report.refuse(&unit, vec![lost_trust(&item)]),
+        }
+    }
     let mode = match section.item("mode") {
         Some(item) => item.choice(&[
             ("optional", ClientCertificateMode::Optional),
@@ -407,7 +455,6 @@ fn read_client_ca(
     section.finish();
     let (bundle, mode) = (bundle?, mode?);
     let files: Vec<_> = lists.iter().map(|f| f.at.resolve(f.value)).collect();
-    let report = section.report;
     report
         .inputs
         .borrow_mut()
@@ -423,14 +470,19 @@ fn read_client_ca(
     if let Some(client_ca) = client_ca {
         return Some(Arc::new(client_ca));
     }
-    let running = report.kept.listener(listener)?;
+    let Some(running) = running else {
+        // It stays shut; the rest goes live.
+        if report.kept.runs {
+            report.refuse(unit, report.take_errors_since(mark));
+        }
+        return None;
+    };
     let ListenerKind::Tls { settings, .. } = &running.kind else {
         return None;
     };
     let last_good = settings
         .client_cas()
         .find(|ca| ca.mode == mode && ca.crl == files && ca.trust.digest == bundle.digest)?;
-    let unit = format!("listener {listener}");
     report.refuse(unit, report.take_errors_since(mark));
     Some(Arc::clone(last_good))
 }
@@ -470,6 +522,14 @@ fn keep_names(
     let message = format!("the new certificate no longer covers \"{name}\"{more}");
     let help = "issue it with all names, or write allow_fewer_names = true in the listener";
     let problem = Diagnostic::error(first.location(), message).with_help(help);
+    let asked = TlsSettings {
+        certificate_client_ca: own.clone(),
+        ..TlsSettings::default()
+    };
+    if !asked.is_kept_by(settings) {
+        report.add(first, problem);
+        return (certificates, own);
+    }
     report.refuse(format!("listener {listener}"), vec![problem]);
     (old.clone(), settings.certificate_client_ca.clone())
 }

@@ -51,9 +51,10 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     read(path, Report::default()).0
 }
 
-/// Like [`load`], while `previous` runs: a certificate, a trust bundle or a policy's rules that
-/// cannot be used keeps its last good version and is told as refused. What was read comes back
-/// in any case.
+/// Like [`load`], while `previous` runs: a certificate, a trust bundle, a revocation list or a policy's
+/// rules that cannot be used keeps its last good version and is told as refused. A listener that did not
+/// run yet stays shut for it, and an upstream is not [`live`](Upstream::live). What was read comes back in
+/// any case.
 pub fn load_next(path: &Path, previous: &Config) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
     read(path, Report::with_kept(Kept::of(previous)))
 }
@@ -79,7 +80,11 @@ fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs
             warnings: found,
             refused,
         }),
-        _ => Err(found),
+        _ => {
+            // Where all stays as it is, these stand in the way as well.
+            let reasons = refused.into_iter().flat_map(|refused| refused.reasons);
+            Err(found.into_iter().chain(reasons).collect())
+        }
     };
     (loaded, inputs)
 }
@@ -103,10 +108,7 @@ fn with_document<T>(
 
 /// Without those that were refused and never ran.
 fn able(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
-    listeners.retain(|listener| match &listener.kind {
-        ListenerKind::Tls { certificates, .. } => !certificates.is_empty(),
-        ListenerKind::Redirect { .. } => true,
-    });
+    listeners.retain(|listener| !listener.is_shut());
     listeners
 }
 

@@ -116,6 +116,14 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNetwork>,
 }
 
+impl Listener {
+    /// What it is made of could not be taken at a reload, and nothing of it ran before.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        matches!(&self.kind, ListenerKind::Tls { certificates, .. } if certificates.is_empty())
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum ListenerKind {
     Tls {
@@ -150,6 +158,20 @@ impl TlsSettings {
     #[must_use]
     pub fn clients_digest(&self) -> Vec<[u8; 32]> {
         self.client_cas().map(|ca| ca.digest).collect()
+    }
+
+    /// Whether who goes on as `running` does lets in nobody whom this would not.
+    #[must_use]
+    pub fn is_kept_by(&self, running: &Self) -> bool {
+        let same = |a: &Arc<ClientCa>, b: &Arc<ClientCa>| a.asks_like(b);
+        let mut own = self.certificate_client_ca.iter().flatten();
+        let all = match (&self.client_ca, &running.client_ca) {
+            (None, _) => true,
+            (Some(asked), Some(running)) => same(asked, running),
+            (Some(_), None) => false,
+        };
+        let kept = || running.certificate_client_ca.iter().flatten();
+        all && own.all(|asked| kept().any(|running| same(asked, running)))
     }
 
     pub(super) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
@@ -206,6 +228,9 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// How many servers are tried for one request, the first included.
     pub attempts: usize,
+    /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
+    /// requests are answered 503, and it trusts nobody.
+    pub live: bool,
 }
 
 /// Which of an upstream's servers a request goes to, and how many requests it takes.
@@ -216,8 +241,10 @@ pub struct Balancing {
     pub health: Option<HealthCheck>,
     pub eject: Option<Ejection>,
     pub caps: Caps,
-    /// How long a resolved name is taken to hold.
+    /// How long a resolved name is taken to hold at most; a shorter TTL counts.
     pub dns_refresh: Duration,
+    /// Who is asked for names; without any those of `/etc/resolv.conf`.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

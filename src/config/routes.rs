@@ -279,7 +279,7 @@ fn check_reachable(
     let mut served = Vec::new();
     for name in listeners {
         // Nothing can be said about what a faulty listener would serve.
-        let Some(listener) = &name.listener else {
+        let Some(listener) = name.listener.as_ref().filter(|l| !l.is_shut()) else {
             return;
         };
         match &listener.kind {
@@ -331,6 +331,10 @@ fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], report: &Report) {
         let kind = name.listener.as_ref().map(|listener| &listener.kind);
         if let Some(ListenerKind::Tls { settings, .. }) = kind
             && !settings.asks_for_clients()
+            && !name
+                .listener
+                .as_ref()
+                .is_some_and(|listener| listener.is_shut())
         {
             let message = format!(
                 "the route requires a client certificate, but listener \"{}\" asks for none",

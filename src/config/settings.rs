@@ -30,6 +30,8 @@ pub(super) struct Names<'s, T> {
 struct Entry<'s, T> {
     at: At<'s>,
     value: Option<Arc<T>>,
+    /// It is refused alone, and there is no last good one.
+    refused: bool,
     used: bool,
 }
 
@@ -96,9 +98,27 @@ impl<'s, T> Names<'s, T> {
         let entry = Entry {
             at,
             value,
+            refused: false,
             used: false,
         };
         self.entries.insert(name, entry);
+    }
+
+    /// One that was refused and of which there is no last good version: the rest goes on without it.
+    pub fn insert_refused(&mut self, name: &'s str, at: At<'s>) {
+        let entry = Entry {
+            at,
+            value: None,
+            refused: true,
+            used: false,
+        };
+        self.entries.insert(name, entry);
+    }
+
+    /// Whether this names one that was refused; who needs it is refused too.
+    pub fn names_refused(&self, item: &Item<'_, '_>) -> bool {
+        let entry = item.raw_string().and_then(|name| self.entries.get(name));
+        entry.is_some_and(|entry| entry.refused)
     }
 
     /// The one that is named by this string, and whether the name exists at all. Reports it if not.
@@ -142,6 +162,7 @@ impl<'s, T> Names<'s, T> {
 
     fn into_values(self) -> Option<BTreeMap<String, Arc<T>>> {
         let entries = self.entries.into_iter();
+        let entries = entries.filter(|(_, entry)| !entry.refused);
         entries
             .map(|(name, entry)| Some((name.to_owned(), entry.value?)))
             .collect()

@@ -1,6 +1,6 @@
 //! `[trust.*]` and `[upstreams.*]`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,15 +37,16 @@ pub(super) fn read_trust<'s>(document: &Document<'s, '_>) -> Names<'s, TrustBund
             let at = files.get(index).map_or(at, |file| file.at);
             tell(report, at, finding);
         }
-        let bundle = match bundle {
-            Some(bundle) => Some(Arc::new(bundle)),
-            // What is written is right, but a file is not.
-            None if !files.is_empty() => report.kept.trust(name).inspect(|_| {
-                report.refuse(format!("trust {name}"), report.take_errors_since(mark));
-            }),
-            None => None,
-        };
-        names.insert_shared(name, at, bundle);
+        // What is written is right, but a file is not.
+        let refused = bundle.is_none() && !files.is_empty() && report.kept.runs;
+        if refused {
+            report.refuse(format!("trust {name}"), report.take_errors_since(mark));
+        }
+        let bundle = bundle.map(Arc::new);
+        match bundle.or_else(|| report.kept.trust(name).filter(|_| refused)) {
+            None if refused => names.insert_refused(name, at),
+            bundle => names.insert_shared(name, at, bundle),
+        }
     }
     names
 }
@@ -55,10 +56,11 @@ pub(super) fn read_upstreams<'s>(
     trust: &mut Names<'s, TrustBundle>,
 ) -> Names<'s, Upstream> {
     let mut names = Names::new("upstream");
+    let dns_servers = balancing::read_dns(document).unwrap_or_default();
     for Named { name, at, section } in document.named("upstreams", "upstream") {
-        let upstream = read_upstream(name, &section, trust);
+        let upstream = read_upstream(name, &section, trust, &dns_servers);
         section.finish();
-        names.insert(name, at, upstream);
+        names.insert_shared(name, at, upstream);
     }
     names
 }
@@ -67,7 +69,8 @@ fn read_upstream(
     name: &str,
     section: &Section<'_, '_>,
     trust: &mut Names<'_, TrustBundle>,
-) -> Option<Upstream> {
+    dns_servers: &[SocketAddr],
+) -> Option<Arc<Upstream>> {
     let timeout = |key, default| match section.item(key) {
         Some(item) => item.duration(),
         None => Some(default),
@@ -86,10 +89,10 @@ fn read_upstream(
         Some(item) => item.integer(1..=16).and_then(|n| usize::try_from(n).ok()),
         None => Some(ATTEMPTS),
     };
-    let server_name = tls.as_ref().map_or("", |tls| &tls.server_name);
-    let balancing = balancing::read(name, section, server_name);
-    let (servers, tls, balancing) = (servers?, tls?, balancing?);
-    Some(Upstream {
+    let server_name = tls.as_ref().map_or("", |(tls, _)| &tls.server_name);
+    let balancing = balancing::read(name, section, server_name, dns_servers);
+    let (servers, (tls, live), balancing) = (servers?, tls?, balancing?);
+    let upstream = Upstream {
         name: name.to_owned(),
         servers,
         tls,
@@ -99,32 +102,58 @@ fn read_upstream(
         write_timeout: write_timeout?,
         idle_timeout: idle_timeout?,
         attempts: attempts?,
-    })
+        live,
+    };
+    let kept = &section.report.kept;
+    let last_good = kept.upstream(name).filter(|_| !live);
+    Some(last_good.unwrap_or_else(|| Arc::new(upstream)))
 }
 
+/// And whether it can be used: where a file was refused there is a bundle that trusts nobody, or no
+/// client certificate.
 fn read_tls(
     upstream: &str,
     item: &Item<'_, '_>,
     trust: &mut Names<'_, TrustBundle>,
-) -> Option<UpstreamTls> {
+) -> Option<(UpstreamTls, bool)> {
     let section = item.section(format!("\"tls\" of upstream \"{upstream}\""))?;
     let help = "server_name = the name in the gateway's certificate; it is sent as SNI and always verified";
     let server_name = section.required("server_name", help);
     let server_name = server_name.and_then(|item| item.parse(parse_server_name));
-    let bundle = section.required("trust", "trust = the name of a [trust.NAME] table");
-    let bundle = bundle.and_then(|item| trust.lookup(&item, section.report));
+    let report = section.report;
+    let unit = format!("upstream {upstream}");
+    let named = section.required("trust", "trust = the name of a [trust.NAME] table");
+    let mut bundle = named.as_ref().and_then(|item| trust.lookup(item, report));
+    let mut live = true;
+    if let Some(item) = named.filter(|item| trust.names_refused(item)) {
+        let name = item.raw_string().unwrap_or_default();
+        report.refuse(&unit, vec![lost_trust(&item)]);
+        bundle = Some(Arc::new(TrustBundle::of_nobody(name)));
+        live = false;
+    }
     let certificate = section.item("client_certificate");
-    let client_certificate =
-        certificate.map(|item| read_certified_key(&item, &format!("upstream {upstream}")));
+    let mark = report.mark();
+    let client_certificate = certificate.map(|item| read_certified_key(&item, &unit));
+    if matches!(client_certificate, Some(None)) && !report.has_errors_since(mark) {
+        live = false;
+    }
     section.finish();
-    Some(UpstreamTls {
+    let tls = UpstreamTls {
         server_name: server_name?,
         trust: bundle?,
         client_certificate: match client_certificate {
-            Some(certificate) => Some(certificate?),
-            None => None,
+            Some(certificate) if live => Some(certificate?),
+            _ => None,
         },
-    })
+    };
+    Some((tls, live))
+}
+
+/// That this names a bundle which was refused.
+pub(super) fn lost_trust(item: &Item<'_, '_>) -> Diagnostic {
+    let name = item.raw_string().unwrap_or_default();
+    let message = format!("trust bundle \"{name}\" cannot be used");
+    Diagnostic::error(item.at.location(), message)
 }
 
 fn parse_server_name(text: &str) -> Result<String, String> {
@@ -175,13 +204,11 @@ pub(super) fn read_pair(section: &Section<'_, '_>, unit: &str) -> Option<Arc<Cer
     let certified = match certified {
         Some(certified) => Arc::new(certified),
         None => {
-            let last_good = report.kept.certificate(&files.0, &files.1);
-            // A listener goes on without it, or does not come up; the rest goes live.
-            let alone = report.kept.runs && unit.starts_with("listener ");
-            if last_good.is_some() || alone {
+            // Whose it is goes on without it, or does not come up; the rest goes live.
+            if report.kept.runs {
                 report.refuse(unit, report.take_errors_since(mark));
             }
-            last_good?
+            report.kept.certificate(&files.0, &files.1)?
         }
     };
     let mut certificates = report.certificates.borrow_mut();

@@ -202,7 +202,7 @@ fn tell(trigger: Trigger, outcome: &Outcome) {
     };
     for Refused { unit, reasons } in &outcome.refused {
         for reason in reasons {
-            tracing::error!(target: "reload", unit, "refused, the last good version serves: {reason}");
+            tracing::error!(target: "reload", unit, "refused, the last good version serves, if there is one: {reason}");
         }
     }
     let generation = outcome.generation;

@@ -1,6 +1,7 @@
 //! What changed on disk, and taking it live.
 
 mod build;
+mod notified;
 pub mod systemd;
 pub mod watch;
 
@@ -59,6 +60,7 @@ struct State {
     last: Outcome,
     attempts: u64,
     failures: u64,
+    unchanged: u64,
 }
 
 /// A wish, and who waits for what came of it.
@@ -77,6 +79,7 @@ impl Reloads {
             last: started,
             attempts: 0,
             failures: 0,
+            unchanged: 0,
         };
         let reloads = Self {
             asks,
@@ -103,6 +106,16 @@ impl Reloads {
     pub fn counts(&self) -> (u64, u64) {
         let state = self.state();
         (state.attempts, state.failures)
+    }
+
+    /// How often files were read again and were what they had been, the start included.
+    #[must_use]
+    pub fn unchanged(&self) -> u64 {
+        self.state().unchanged
+    }
+
+    pub(super) fn record_unchanged(&self) {
+        self.state().unchanged += 1;
     }
 
     pub fn record(&self, outcome: Outcome) {

@@ -1,20 +1,22 @@
-//! Notices that a file changed, by asking the file system a few times a second.
-//!
-//! Asking sees what notifications miss or tell late: swapped links, renames into place, network and
-//! overlay file systems, folders that are mounted over. A few hundred files cost well under a
-//! millisecond a time, and there is no limit on watches to run into.
+//! Notices that a file changed. The folders' notifications say when to look; looking every now and then
+//! sees what they miss or tell late: network and overlay file systems, folders that are mounted over, links
+//! that are swapped half way down a path. A few hundred files cost well under a millisecond a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::notified::Notified;
 use super::{Reloads, Trigger};
-use crate::config::{Contents, Inputs};
+use crate::config::{Contents, Inputs, Stamps};
 
+/// Between two looks where nothing is notified, and while files go on changing.
 const PAUSE: Duration = Duration::from_millis(150);
+/// Between two looks that nothing was notified for. What is not notified is to be live within a second too.
+const PAUSE_NOTIFIED: Duration = Duration::from_millis(500);
 /// Pauses that files which go on changing are waited for.
 const PATIENCE: usize = 10;
 
@@ -28,19 +30,46 @@ pub struct Watched {
 /// Asks for a reload when the content of a watched file changed and has settled. A touch changes
 /// nothing. Ends with the one who reloads.
 pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) {
-    let mut seen = None;
+    let wake = Arc::new(Notify::new());
+    let notified = Notified::new(&wake)
+        .inspect_err(|error| {
+            tracing::warn!(
+                target: "reload",
+                "nothing is notified, files are looked at every {} ms: {error}",
+                PAUSE.as_millis()
+            );
+        })
+        .ok();
+    follow(reloads, watched, Watcher { notified, wake }).await;
+}
+
+/// None of it where nothing can be notified.
+struct Watcher {
+    notified: Option<Notified>,
+    wake: Arc<Notify>,
+}
+
+async fn follow(
+    reloads: Arc<Reloads>,
+    mut watched: watch::Receiver<Arc<Watched>>,
+    mut watcher: Watcher,
+) {
+    let mut seen: Option<Stamps> = None;
     loop {
-        sleep(PAUSE).await;
-        let now = watched.borrow().clone();
-        let Some(mut stamps) = look(&now).await else {
+        let now = watched.borrow_and_update().clone();
+        // First what is notified, then the look: a change in between is not lost.
+        let Some(mut stamps) = watcher.look(&now).await else {
             return;
         };
         if seen.as_ref() == Some(&stamps) {
+            if !watcher.rest(&mut watched).await {
+                return;
+            }
             continue;
         }
         for _ in 0..PATIENCE {
             sleep(PAUSE).await;
-            let Some(later) = look(&now).await else {
+            let Some(later) = watcher.look(&now).await else {
                 return;
             };
             let settled = later == stamps;
@@ -54,13 +83,139 @@ pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) 
         let Ok(contents) = spawn_blocking(move || read.inputs.contents()).await else {
             return;
         };
-        if contents != now.contents && reloads.ask(Trigger::Watch).await.is_none() {
+        if contents == now.contents {
+            reloads.record_unchanged();
+        } else if reloads.ask(Trigger::Watch).await.is_none() {
             return;
         }
     }
 }
 
-async fn look(watched: &Arc<Watched>) -> Option<crate::config::Stamps> {
-    let watched = Arc::clone(watched);
-    spawn_blocking(move || watched.inputs.stamps()).await.ok()
+impl Watcher {
+    async fn look(&mut self, watched: &Arc<Watched>) -> Option<Stamps> {
+        let watched = Arc::clone(watched);
+        let mut notified = self.notified.take();
+        let looked = spawn_blocking(move || {
+            if let Some(notified) = &mut notified {
+                notified.follow(watched.inputs.folders());
+            }
+            (notified, watched.inputs.stamps())
+        });
+        let (notified, stamps) = looked.await.ok()?;
+        self.notified = notified;
+        Some(stamps)
+    }
+
+    /// Until there may be something to see; false where there is nobody left to see it.
+    async fn rest(&self, watched: &mut watch::Receiver<Arc<Watched>>) -> bool {
+        // However much is notified, files are not looked at all the time.
+        sleep(PAUSE).await;
+        let whole = self.notified.as_ref().is_some_and(Notified::is_whole);
+        if !whole {
+            return watched.has_changed().is_ok();
+        }
+        tokio::select! {
+            () = self.wake.notified() => true,
+            changed = watched.changed() => changed.is_ok(),
+            () = sleep(PAUSE_NOTIFIED - PAUSE) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use super::super::{Ask, Outcome};
+    use super::*;
+
+    fn outcome() -> Outcome {
+        Outcome {
+            at: SystemTime::UNIX_EPOCH,
+            generation: 1,
+            refused: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn swap_link(link: &Path, target: &str) {
+        let aside = link.with_file_name("aside");
+        symlink(target, &aside).unwrap();
+        fs::rename(&aside, link).unwrap();
+    }
+
+    /// Answers the next wish as the one who reloads does.
+    async fn reloaded(
+        asked: &mut mpsc::Receiver<Ask>,
+        inputs: &Inputs,
+        watched: &watch::Sender<Arc<Watched>>,
+        what: &str,
+    ) {
+        let ask = timeout(Duration::from_secs(30), asked.recv()).await;
+        let ask = ask
+            .unwrap_or_else(|_| panic!("never asked: {what}"))
+            .unwrap();
+        watched.send_replace(Arc::new(Watched {
+            inputs: inputs.clone(),
+            contents: inputs.contents(),
+        }));
+        ask.done.send(outcome()).unwrap();
+    }
+
+    /// Names of a file: directly, through a folder's link that is swapped (as in a mounted secret), and
+    /// through a link half way, in a folder that is not followed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn changes_are_seen_with_notifications_and_without() {
+        for with in [true, false] {
+            let name = format!("drawbridge-watch-{}-{with}", std::process::id());
+            let root = std::env::temp_dir().join(name);
+            for folder in ["names", "secret/..1", "secret/..2", "links", "one", "two"] {
+                fs::create_dir_all(root.join(folder)).unwrap();
+                fs::write(root.join(folder).join("file"), folder).unwrap();
+            }
+            swap_link(&root.join("secret/..data"), "..1");
+            fs::remove_file(root.join("secret/file")).ok();
+            swap_link(&root.join("secret/file"), "..data/file");
+            swap_link(&root.join("links/half"), "../one/file");
+            swap_link(&root.join("names/far"), "../links/half");
+            let mut inputs = Inputs::default();
+            for file in ["names/file", "secret/file", "names/far"] {
+                inputs.file(&root.join(file));
+            }
+            inputs.pattern(&root, "more/*.toml");
+
+            let (reloads, mut asked) = Reloads::new(outcome());
+            let reloads = Arc::new(reloads);
+            let (watched, watching) = watch::channel(Arc::new(Watched {
+                inputs: inputs.clone(),
+                contents: inputs.contents(),
+            }));
+            let wake = Arc::new(Notify::new());
+            let notified = with.then(|| Notified::new(&wake).unwrap());
+            let watcher = Watcher { notified, wake };
+            let following = tokio::spawn(follow(Arc::clone(&reloads), watching, watcher));
+
+            fs::write(root.join("aside"), "other").unwrap();
+            fs::rename(root.join("aside"), root.join("names/file")).unwrap();
+            reloaded(&mut asked, &inputs, &watched, "renamed into place").await;
+            swap_link(&root.join("secret/..data"), "..2");
+            reloaded(&mut asked, &inputs, &watched, "a swapped folder").await;
+            swap_link(&root.join("links/half"), "../two/file");
+            reloaded(&mut asked, &inputs, &watched, "a link half way").await;
+            fs::create_dir(root.join("more")).unwrap();
+            fs::write(root.join("more/a.toml"), "a").unwrap();
+            reloaded(&mut asked, &inputs, &watched, "a folder that was not there").await;
+
+            drop((watched, asked));
+            let ended = timeout(Duration::from_secs(30), following).await;
+            ended.expect("it ends with the one who reloads").unwrap();
+            fs::remove_dir_all(&root).unwrap();
+        }
+    }
 }

@@ -185,6 +185,8 @@ pub struct UpstreamMetrics {
     pub refused_pending: Counter,
     /// 503 because no server is up.
     pub refused_down: Counter,
+    /// What the upstream is made of could not be taken yet.
+    pub refused_not_live: Counter,
     pub answers: Answers,
     /// Failed tries, by cause.
     pub failures: UpstreamFailures,

@@ -33,7 +33,8 @@ pub enum ClientCertificateMode {
 pub struct ClientCa {
     pub trust: Arc<TrustBundle>,
     pub mode: ClientCertificateMode,
-    /// PEM. With any, a client whose issuer has no current list here is refused.
+    /// PEM. With any, every certificate of a client's chain is looked up, and a client of which any
+    /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it).
     pub crl: Vec<PathBuf>,
     /// SHA-256 over all of it.
     pub digest: [u8; 32],
@@ -85,7 +86,7 @@ impl ClientCa {
             });
             findings.extend(bare.map(|ca| {
                 let message = format!(
-                    "there is no list of the CA \"{}\", so its clients are refused",
+                    "there is no list of the CA \"{}\", so its clients are refused, and those of the CAs that it signed",
                     name_text(ca.subject_name())
                 );
                 (0, Finding::warning(Part::Chain, message, None))
@@ -111,9 +112,16 @@ impl ClientCa {
             for path in &self.crl {
                 lookup.load_crl_file(path, SslFiletype::PEM)?;
             }
-            store.set_flags(X509VerifyFlags::CRL_CHECK)?;
+            // Who issued the client's issuer may have revoked it; without a list nobody knows.
+            store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
         }
         Ok(store.build())
+    }
+
+    /// Of the same CAs, in the same way and under lists of the same names.
+    #[must_use]
+    pub fn asks_like(&self, other: &Self) -> bool {
+        (self.mode, &self.crl, self.trust.digest) == (other.mode, &other.crl, other.trust.digest)
     }
 
     #[must_use]

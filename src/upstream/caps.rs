@@ -30,7 +30,7 @@ pub struct Permit {
 /// Why a request may not go to its upstream now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turned {
-    /// Stable: `upstream_full`, `upstream_pending_timeout` or `no_server`.
+    /// Stable: `upstream_full`, `upstream_pending_timeout`, `no_server` or `upstream_not_live`.
     pub code: &'static str,
     /// For the log.
     pub words: String,

@@ -3,9 +3,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_openssl::SslStream;
 
 use super::{Cause, Failure, Pool, ServerState, diagnose};
 use crate::config::{HealthCheck, Upstream};
@@ -14,6 +18,10 @@ use crate::config::{HealthCheck, Upstream};
 const AT_ONCE: usize = 16;
 /// More of an answer is not read; its status is in its first line.
 const MOST_ANSWER: usize = 1024;
+/// Of an answer over HTTP/2, whose status is anywhere in its first block.
+const MOST_HEAD: u32 = 16 * 1024;
+/// HTTP/1.1 is what most requests go over; a server that speaks HTTP/2 alone is asked in that.
+const ALPN: &[u8] = b"\x08http/1.1\x02h2";
 
 /// Checks the servers of a pool round by round, until it is gone.
 pub(super) async fn watch(pool: Weak<Pool>) {
@@ -90,7 +98,26 @@ async fn ask(
     health: &HealthCheck,
     server: &ServerState,
 ) -> Result<(), Failure> {
-    let mut tls = diagnose::handshake(upstream, server.address, b"\x08http/1.1").await?;
+    let tls = diagnose::handshake(upstream, server.address, ALPN).await?;
+    let status = match tls.ssl().selected_alpn_protocol() {
+        Some(b"h2") => ask_h2(tls, health).await?,
+        _ => ask_h1(tls, health).await?,
+    };
+    if health.statuses.contains(&status) {
+        return Ok(());
+    }
+    let expected: Vec<String> = health.statuses.iter().map(u16::to_string).collect();
+    Err(Failure::new(
+        Cause::Status,
+        format!(
+            "GET {} was answered {status}, not {}",
+            health.path,
+            expected.join(" or ")
+        ),
+    ))
+}
+
+async fn ask_h1(mut tls: SslStream<TcpStream>, health: &HealthCheck) -> Result<u16, Failure> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: drawbridge-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         health.path, health.host
@@ -107,22 +134,46 @@ async fn ask(
         };
         answer.extend_from_slice(bytes);
     }
-    let Some(status) = status(&answer) else {
+    status(&answer).ok_or_else(|| {
         let words = "its answer to the health check is not HTTP/1";
-        return Err(Failure::new(Cause::Protocol, words));
+        Failure::new(Cause::Protocol, words)
+    })
+}
+
+async fn ask_h2(tls: SslStream<TcpStream>, health: &HealthCheck) -> Result<u16, Failure> {
+    let request = Request::get(format!("https://{}{}", health.host, health.path))
+        .version(Version::HTTP_2)
+        .header("user-agent", "drawbridge-health")
+        .header("accept", "*/*")
+        .body(())
+        .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+    let (send, connection) = h2::client::Builder::new()
+        .enable_push(false)
+        .max_header_list_size(MOST_HEAD)
+        .handshake::<_, Bytes>(tls)
+        .await
+        .map_err(|error| not_h2(&error))?;
+    let exchange = async {
+        let (response, _) = send.ready().await?.send_request(request, true)?;
+        Ok(response.await?.status().as_u16())
     };
-    if health.statuses.contains(&status) {
-        return Ok(());
-    }
-    let expected: Vec<String> = health.statuses.iter().map(u16::to_string).collect();
-    Err(Failure::new(
-        Cause::Status,
-        format!(
-            "GET {} was answered {status}, not {}",
-            health.path,
-            expected.join(" or ")
+    // Nothing moves but while the connection is polled.
+    let answer = tokio::select! {
+        biased;
+        answer = exchange => answer,
+        ended = connection => Err(ended.err().unwrap_or_else(|| h2::Reason::NO_ERROR.into())),
+    };
+    answer.map_err(|error| not_h2(&error))
+}
+
+fn not_h2(error: &h2::Error) -> Failure {
+    match error.get_io() {
+        Some(error) => closed(error),
+        None => Failure::new(
+            Cause::Protocol,
+            format!("its answer to the health check is not HTTP/2: {error}"),
         ),
-    ))
+    }
 }
 
 fn closed(error: &std::io::Error) -> Failure {

@@ -5,6 +5,7 @@ mod affinity;
 mod balance;
 mod caps;
 pub mod diagnose;
+mod dns;
 mod failure;
 mod health;
 mod names;
@@ -18,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use caps::{Permit, Turned};
 pub use failure::{Cause, Failure, classify};
 pub use peer::{IdentityCheck, PeerTemplate, check_identity};
-pub use pool::Pool;
+pub use pool::{NOT_LIVE, Pool};
 pub use pools::Pools;
 pub use server::{Availability, Lease, ServerState};
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use pingora::protocols::ALPN;
@@ -16,8 +16,10 @@ use super::{Cause, Failure, PeerTemplate, ServerState, affinity, balance, diagno
 use crate::config::{Server, Stream, Upstream};
 use crate::telemetry::UpstreamMetrics;
 
-/// A name without any answer is asked for sooner than one that has one.
-const UNRESOLVED_REFRESH: Duration = Duration::from_secs(5);
+/// The code of an answer for an upstream that is not [live](Upstream::live).
+pub const NOT_LIVE: &str = "upstream_not_live";
+/// Names that are due at nearly the same time are asked for together.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// One upstream as it is used.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ impl Pool {
     /// runtime. A second call does nothing.
     pub fn start(self: &Arc<Self>) {
         let mut tasks = lock(&self.tasks);
-        if !tasks.is_empty() {
+        if !tasks.is_empty() || !self.upstream.live {
             return;
         }
         if self.names.iter().any(|name| !name.literal) {
@@ -89,6 +91,15 @@ impl Pool {
     /// # Errors
     /// It is to be answered 503.
     pub async fn admit(&self) -> Result<Permit, Turned> {
+        if !self.upstream.live {
+            self.metrics.refused_not_live.count();
+            return Err(Turned {
+                code: NOT_LIVE,
+                words: "it was refused when it came, see /readyz?verbose; its files are watched"
+                    .to_owned(),
+                retry_after: 1,
+            });
+        }
         self.resolve_if_empty().await;
         let servers = self.servers.load();
         let down = |server: &Arc<ServerState>| server.availability() == Availability::Down;
@@ -227,7 +238,7 @@ impl Pool {
     /// Asks for all names now.
     pub async fn resolve(&self) {
         let _alone = self.resolving.lock().await;
-        self.resolve_names().await;
+        self.resolve_names(|_| true).await;
     }
 
     /// Every server and where it is, or why that is not known. Asks for all names now.
@@ -246,10 +257,18 @@ impl Pool {
         located
     }
 
-    async fn resolve_names(&self) {
+    async fn resolve_due(&self) {
+        let _alone = self.resolving.lock().await;
+        let now = Instant::now();
+        self.resolve_names(|name| name.due().is_some_and(|due| due <= now))
+            .await;
+    }
+
+    async fn resolve_names(&self, wanted: impl Fn(&Name) -> bool) {
+        let upstream = &self.upstream;
         let mut changed = false;
-        for name in &self.names {
-            changed |= name.resolve(&self.upstream.name).await;
+        for name in self.names.iter().filter(|name| wanted(name)) {
+            changed |= name.resolve(&upstream.name, &upstream.balancing).await;
         }
         if changed {
             self.list_servers();
@@ -264,7 +283,7 @@ impl Pool {
         let _alone = self.resolving.lock().await;
         let asked = self.names.iter().all(Name::failed_just_now);
         if self.servers.load().is_empty() && !asked {
-            self.resolve_names().await;
+            self.resolve_names(|_| true).await;
         }
     }
 
@@ -341,14 +360,12 @@ fn all_down(servers: &[Arc<ServerState>]) -> String {
 async fn refresh(pool: Weak<Pool>) {
     loop {
         let Some(alive) = pool.upgrade() else { return };
-        alive.resolve().await;
-        let interval = alive.upstream.balancing.dns_refresh;
-        let unresolved = alive.names.iter().any(|name| name.addresses().is_empty());
-        drop(alive);
-        let pause = match unresolved {
-            true => interval.min(UNRESOLVED_REFRESH),
-            false => interval,
+        alive.resolve_due().await;
+        let Some(due) = alive.names.iter().filter_map(Name::due).min() else {
+            return;
         };
-        sleep(health::jittered(pause)).await;
+        drop(alive);
+        let left = due.saturating_duration_since(Instant::now());
+        sleep(left.max(LEAST_PAUSE)).await;
     }
 }

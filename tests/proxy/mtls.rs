@@ -189,6 +189,43 @@ async fn revoked_clients_are_refused() {
     }
 }
 
+/// The lists of every CA of the chain count, and all must be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_chain_is_looked_up_in_the_lists() {
+    let issuer = |name| CORP.intermediate(name, 10).unwrap();
+    let (good, bad) = (issuer("Good Issuing CA"), issuer("Bad Issuing CA"));
+    let clients = [&good, &bad].map(|ca| pki::client(ca, "partner"));
+    let revoked = pki::client(&good, "revoked");
+    let leaf = X509::stack_from_pem(&revoked.chain_pem).unwrap().remove(0);
+    let root = CORP
+        .revocation_list(&[bad.certificate().clone()], 2)
+        .unwrap();
+    let good_list = good.revocation_list(&[leaf], 2).unwrap();
+    let bad_list = bad.revocation_list(&[], 2).unwrap();
+    let bundle = [&*CORP, &good, &bad].map(|ca| ca.certificate_pem().unwrap());
+    for (lists, lets_good_in) in [
+        (vec![&root, &good_list, &bad_list], true),
+        (vec![&root, &bad_list], false),
+        (vec![&good_list, &bad_list], false),
+    ] {
+        let upstream = echo().await;
+        let folder = setup(&upstream, ", crl = [\"all.crl\"]").write(RULES);
+        std::fs::write(folder.join("corp-ca.pem"), bundle.concat()).unwrap();
+        let lists: Vec<&[u8]> = lists.into_iter().map(Vec::as_slice).collect();
+        std::fs::write(folder.join("all.crl"), lists.concat()).unwrap();
+        let front = Front::start_in(folder).await;
+        for newest in VERSIONS {
+            let is_in = async |client| {
+                let answer = ask(front.address, "api.test", Some(client), newest, "/else").await;
+                answer.is_some()
+            };
+            assert_eq!(is_in(&clients[0]).await, lets_good_in);
+            assert!(!is_in(&clients[1]).await, "its issuer is revoked");
+            assert!(!is_in(&revoked).await);
+        }
+    }
+}
+
 fn problems(folder: &Path) -> String {
     let found = match config::load(&folder.join("drawbridge.toml")) {
         Ok(loaded) => loaded.warnings,

@@ -346,18 +346,25 @@ async fn what_needs_a_restart_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_touch_changes_nothing() {
     let world = World::start().await;
-    let attempts = || async {
+    let counted = async |what: &str| {
         let status = world.ask("GET", "/status").await;
         let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
-        status["reload"]["attempts"].as_u64().unwrap()
+        status["reload"][what].as_u64().unwrap()
     };
+    // The first look finds what the start has read.
+    until("it looked", async || counted("unchanged").await == 1).await;
     let text = fs::read(world.path("rules.conf")).unwrap();
     world.write("rules.conf", &text);
-    // By then a touch would have been taken for a change.
-    tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
-    assert_eq!(attempts().await, 0);
+    until("the touch was seen", async || {
+        counted("unchanged").await == 2
+    })
+    .await;
+    assert_eq!(counted("attempts").await, 0);
     world.write("rules.conf", RULES.replace("attack", "assault"));
-    until("the change is live", async || attempts().await == 1).await;
+    until("the change is live", async || {
+        counted("attempts").await == 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

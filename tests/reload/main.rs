@@ -17,6 +17,7 @@ mod upstream;
 mod admin;
 mod binary;
 mod files;
+mod fresh;
 mod load;
 mod process;
 mod told;

@@ -1,0 +1,214 @@
+//! Folders of which the system tells that something in them changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, RemoveKind};
+use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+/// Device and inode: a folder that took another's place is another, whatever its name.
+type Identity = (u64, u64);
+/// Folders that were removed; what is made in their place may even have the same inode.
+type Removed = Arc<Mutex<Vec<PathBuf>>>;
+
+pub(super) struct Notified {
+    watcher: RecommendedWatcher,
+    followed: BTreeMap<PathBuf, Identity>,
+    removed: Removed,
+    whole: bool,
+    /// That it is not whole.
+    told: bool,
+}
+
+impl Notified {
+    /// # Errors
+    /// The system has no more instances to give, or none at all.
+    pub fn new(wake: &Arc<Notify>) -> notify::Result<Self> {
+        let wake = Arc::clone(wake);
+        let removed = Removed::default();
+        let note = Arc::clone(&removed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // What could not be told may have been a change.
+            match event {
+                Ok(event) if !is_change(event.kind) => return,
+                Ok(event) if matches!(event.kind, EventKind::Remove(kind) if kind != RemoveKind::File) =>
+                {
+                    lock(&note).extend(event.paths);
+                }
+                _ => {}
+            }
+            wake.notify_one();
+        })?;
+        Ok(Self {
+            watcher,
+            followed: BTreeMap::new(),
+            removed,
+            whole: false,
+            told: false,
+        })
+    }
+
+    /// Whether every folder that is there is followed.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// From now on these, and no others.
+    pub fn follow(&mut self, folders: BTreeSet<PathBuf>) {
+        let wanted = folders.into_iter().filter_map(|folder| {
+            let identity = identity(&folder)?;
+            Some((folder, identity))
+        });
+        let wanted: BTreeMap<PathBuf, Identity> = wanted.collect();
+        for folder in lock(&self.removed).drain(..) {
+            self.followed.remove(&folder);
+        }
+        if self.whole && wanted == self.followed {
+            return;
+        }
+        let watcher = &mut self.watcher;
+        self.followed.retain(|folder, known| {
+            let stays = wanted.get(folder) == Some(known);
+            if !stays {
+                // A folder that was removed is not followed any more.
+                let _ = watcher.unwatch(folder);
+            }
+            stays
+        });
+        self.whole = true;
+        for (folder, identity) in wanted {
+            if self.followed.contains_key(&folder) {
+                continue;
+            }
+            match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.followed.insert(folder, identity);
+                }
+                // It went meanwhile, and will be seen when it comes back.
+                Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                Err(error) => {
+                    self.whole = false;
+                    if !std::mem::replace(&mut self.told, true) {
+                        tell(&folder, &error);
+                    }
+                }
+            }
+        }
+        self.told &= !self.whole;
+    }
+}
+
+fn tell(folder: &Path, error: &notify::Error) {
+    tracing::warn!(
+        target: "reload",
+        "changes in {} are not notified, files are looked at more often instead: {error}",
+        folder.display()
+    );
+}
+
+fn lock(removed: &Mutex<Vec<PathBuf>>) -> MutexGuard<'_, Vec<PathBuf>> {
+    // A list of paths is never half done.
+    removed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn identity(folder: &Path) -> Option<Identity> {
+    let metadata = fs::metadata(folder).ok()?;
+    metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
+}
+
+/// Reading is none, or every look would be the reason for another.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    use notify::event::{CreateKind, ModifyKind, RenameMode};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn reading_is_no_change() {
+        for (kind, expected) in [
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), false),
+            (EventKind::Access(AccessKind::Read), false),
+            (
+                EventKind::Access(AccessKind::Close(AccessMode::Read)),
+                false,
+            ),
+            (
+                EventKind::Access(AccessKind::Close(AccessMode::Write)),
+                true,
+            ),
+            (EventKind::Create(CreateKind::File), true),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), true),
+            (EventKind::Remove(RemoveKind::Folder), true),
+            // The queue has overflown.
+            (EventKind::Other, true),
+        ] {
+            assert_eq!(is_change(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_a_folder_wakes() {
+        let name = format!("drawbridge-notified-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        let folder = root.join("certs");
+        fs::create_dir_all(&folder).unwrap();
+        let wake = Arc::new(Notify::new());
+        let mut notified = Notified::new(&wake).unwrap();
+        let follow = |notified: &mut Notified| {
+            notified.follow(BTreeSet::from([folder.clone(), root.join("absent")]));
+            assert!(
+                notified.is_whole(),
+                "what is not there needs no notification"
+            );
+        };
+        follow(&mut notified);
+        let aside = root.join("aside");
+        let make_anew = || {
+            fs::remove_dir_all(&folder).unwrap();
+            fs::create_dir(&folder).unwrap();
+        };
+        let steps: [(&str, &dyn Fn()); 5] = [
+            ("a file", &|| fs::write(folder.join("a"), "1").unwrap()),
+            ("its content", &|| fs::write(folder.join("a"), "2").unwrap()),
+            ("renamed into place", &|| {
+                fs::write(&aside, "3").unwrap();
+                fs::rename(&aside, folder.join("a")).unwrap();
+            }),
+            ("a swapped link", &|| {
+                symlink("..2", &aside).unwrap();
+                fs::rename(&aside, folder.join("..data")).unwrap();
+            }),
+            ("the folder itself", &make_anew),
+        ];
+        for (what, step) in steps {
+            step();
+            let woken = timeout(Duration::from_secs(30), wake.notified()).await;
+            assert!(woken.is_ok(), "{what}");
+        }
+        // One of the same name is another folder.
+        follow(&mut notified);
+        while timeout(Duration::from_millis(1), wake.notified())
+            .await
+            .is_ok()
+        {}
+        fs::write(folder.join("b"), "1").unwrap();
+        let woken = timeout(Duration::from_secs(30), wake.notified()).await;
+        assert!(woken.is_ok(), "in the new folder");
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
