@@ -3,7 +3,7 @@
 //! A value is secret by its name (`ARGS:password`, a cookie, `Authorization`), by a `sanitise...` action, or by what its
 //! text says (`"token": ...`, a card's number). What it became through transformations, captures and `setvar` is too.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::Transaction;
 use super::request::Item;
@@ -304,7 +304,9 @@ impl Known {
             .collect();
         let finder = (!values.is_empty())
             .then(|| {
+                // It looks through a few lines once, so it must be made fast, too.
                 AhoCorasick::builder()
+                    .kind(Some(AhoCorasickKind::NoncontiguousNFA))
                     .ascii_case_insensitive(true)
                     .match_kind(MatchKind::LeftmostLongest)
                     .build(values.iter().map(|v| &v[..v.len().min(MOST_BYTES)]))
