@@ -102,6 +102,47 @@ fn both(crs: &Path, mode: EngineMode) -> Both {
     Both::new(load(rules()), load(rules().without_prefilter()), &text)
 }
 
+#[test]
+fn what_is_negated_and_what_is_quoted() {
+    let text = r#"
+SecRequestBodyAccess On
+SecRule ARGS "!@pm red green" "id:1,phase:2,pass,t:none,t:lowercase,capture,setvar:tx.absent=+1"
+SecRule ARGS "!@pm blue" "id:2,phase:2,pass,t:none,t:urlDecodeUni,chain"
+    SecRule MATCHED_VAR "@rx ^[a-z]+$" "capture,setvar:tx.word=%{tx.0}"
+SecRule ARGS "!@pm red" "id:3,phase:2,pass,multiMatch,t:none,t:base64Decode,setvar:tx.multi=+1"
+SecRule ARGS "@rx c[\"'\)\[\x5c]*(?:\$[a-z]*)?\x5c?a[\"'\)\[\x5c]*t" "id:4,phase:2,pass,t:none,capture,setvar:tx.cat=%{tx.0}"
+"#;
+    let rules = || {
+        let rules = RuleSet::builder().engine(EngineMode::DetectionOnly);
+        rules.text("both.conf", text)
+    };
+    let both = Both::new(
+        load(rules()),
+        load(rules().without_prefilter()),
+        text.as_bytes(),
+    );
+    let cases: [(&str, &[u32]); 9] = [
+        ("a=none", &[1, 2, 3]),
+        ("a=RED", &[3]),
+        ("a=blue&b=red", &[1, 2, 3]),
+        ("a=cmVk", &[1, 3]),
+        ("a=", &[1, 3]),
+        ("a=CAT&b=cat", &[1, 2, 3, 4]),
+        ("a=red%20c'a't", &[3, 4]),
+        ("a=red%20c$xa%5Ct", &[3, 4]),
+        ("a=red%20c$%20at", &[3]),
+    ];
+    for (query, expected) in cases {
+        let exchange = Exchange::parse(&format!("GET /?{query}"));
+        let mut found = ids(&both.compare(&exchange));
+        found.sort_unstable();
+        found.dedup();
+        let expected: Vec<u64> = expected.iter().map(|&id| id.into()).collect();
+        let found: Vec<u64> = found.into_iter().map(Into::into).collect();
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
 /// The requests of the benchmark: those that are measured and those that are only checked.
 fn mix(crs: &Path) -> Vec<Vec<u8>> {
     let script = crs.with_file_name("bench").join("mix.py");
