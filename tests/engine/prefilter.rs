@@ -138,7 +138,6 @@ SecRule ARGS "@rx c[\"'\)\[\x5c]*(?:\$[a-z]*)?\x5c?a[\"'\)\[\x5c]*t" "id:4,phase
         found.sort_unstable();
         found.dedup();
         let expected: Vec<u64> = expected.iter().map(|&id| id.into()).collect();
-        let found: Vec<u64> = found.into_iter().map(Into::into).collect();
         assert_eq!(found, expected, "{query}");
     }
 }
