@@ -244,19 +244,19 @@ impl Replay {
         let flushed = !head.headers.contains_key(http::header::CONTENT_LENGTH);
         let has_body =
             |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if !data.is_empty());
+        let mut sent = Ok(false);
         if tasks.get(1).is_some_and(has_body) {
             writes.joined();
             let body = tasks.split_off(1);
-            let sent = self.inner_mut().response_duplex_vec(tasks).await;
+            sent = self.inner_mut().response_duplex_vec(tasks).await;
             tasks = body;
-            writes.at_once();
-            sent?;
         }
         if flushed {
             writes.until_flush();
         } else {
             writes.at_once();
         }
+        sent?;
         self.inner_mut().response_duplex_vec(tasks).await
     }
 

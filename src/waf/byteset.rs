@@ -143,11 +143,7 @@ impl ByteSet {
 impl std::fmt::Debug for ByteSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set()
-            .entries(
-                (0..=255u8)
-                    .filter(|&b| self.contains(b))
-                    .map(|b| b.escape_ascii().to_string()),
-            )
+            .entries(self.iter().map(|b| b.escape_ascii().to_string()))
             .finish()
     }
 }

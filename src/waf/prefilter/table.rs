@@ -196,7 +196,7 @@ impl Filter {
             match head.need.clauses.get(rank) {
                 None => self.start[column] |= mask,
                 Some(clause) => {
-                    for byte in (0..256).filter(|&b| clause.contains(b as u8)) {
+                    for byte in clause.iter().map(usize::from) {
                         self.table[byte * MOST_CLAUSES * self.words + column] |= mask;
                     }
                 }

@@ -162,9 +162,8 @@ impl Transaction {
             let bit = rules
                 .bit(index)
                 .filter(|_| position == 0 && self.proposals.active);
-            // That no phrase occurs is all there is to know of a match.
-            let filter = rules.filters[rule.phase as usize - 1].as_ref();
-            let absence = bit.filter(|&b| filter.is_some_and(|f| f.negated.contains(b)));
+            // Of rules that negate a filter has those that look for phrases: that none occurs is all of a match.
+            let absence = bit.filter(|_| test.negated);
             let (from, end) = self.listed_values(rules, test);
             for at in from..end {
                 let value = self.listed[at as usize];

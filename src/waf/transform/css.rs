@@ -39,7 +39,8 @@ pub(super) fn image(present: &ByteSet) -> ByteSet {
     }
     // One digit alone spells the byte of its value.
     let single = DIGITS.intersection(*present);
-    super::members(&single)
+    single
+        .iter()
         .filter_map(digit)
         .fold(present.union(narrow_image(present)), ByteSet::with)
 }

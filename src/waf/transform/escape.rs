@@ -3,7 +3,6 @@
 use memchr::memchr;
 
 use super::hex::{pair, pair_image};
-use super::members;
 use super::rewrite::{Piece, rewrite};
 use crate::waf::byteset::ByteSet;
 
@@ -93,7 +92,8 @@ pub(super) fn simple_image(present: &ByteSet) -> ByteSet {
 /// The bytes that one to three octal digits of `present` can spell.
 fn octal_image(present: &ByteSet) -> ByteSet {
     let has = |digit: u8| present.contains(b'0' + digit);
-    members(&ByteSet::ALL)
+    ByteSet::ALL
+        .iter()
         .filter(|byte| {
             let [high, middle, low] = [byte >> 6, byte >> 3 & 7, byte & 7];
             // The ninth bit is cut off: `\4xx` spells what `\0xx` does.

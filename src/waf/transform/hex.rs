@@ -1,6 +1,5 @@
 //! `hexDecode`, `hexEncode`, and the digits of every escape.
 
-use super::members;
 use crate::waf::byteset::ByteSet;
 
 pub(super) const DIGITS: ByteSet = ByteSet::of(b"0123456789abcdefABCDEF");
@@ -48,7 +47,8 @@ pub(super) fn spell(byte: u8) -> [u8; 2] {
 
 /// The digits that [`spell`] uses for these bytes.
 pub(super) fn spell_image(present: &ByteSet) -> ByteSet {
-    members(present)
+    present
+        .iter()
         .flat_map(spell)
         .fold(ByteSet::EMPTY, ByteSet::with)
 }
@@ -59,11 +59,12 @@ pub(super) fn pair_image(present: &ByteSet) -> ByteSet {
         return ByteSet::ALL;
     }
     let mut digits = 0u16;
-    for value in members(&DIGITS.intersection(*present)).filter_map(digit) {
+    for value in DIGITS.intersection(*present).iter().filter_map(digit) {
         digits |= 1 << value;
     }
     let has = |value: u8| digits & 1 << value != 0;
-    members(&ByteSet::ALL)
+    ByteSet::ALL
+        .iter()
         .filter(|&byte| has(byte >> 4) && has(byte & 15))
         .fold(ByteSet::EMPTY, ByteSet::with)
 }
@@ -74,7 +75,7 @@ pub(super) fn narrow_image(present: &ByteSet) -> ByteSet {
     if !present.intersects(&ByteSet::of(b"fF")) {
         return low;
     }
-    members(&low)
+    low.iter()
         .filter(|byte| (0x01..=0x5e).contains(byte))
         .fold(low, |set, byte| set.with(byte + 0x20))
 }

@@ -343,10 +343,5 @@ fn without(present: &ByteSet, bytes: &[u8]) -> ByteSet {
     present.intersection(ByteSet::of(bytes).complement())
 }
 
-/// The members of a set, in order.
-fn members(set: &ByteSet) -> impl Iterator<Item = u8> {
-    set.iter()
-}
-
 #[cfg(test)]
 mod tests;

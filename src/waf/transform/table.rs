@@ -1,6 +1,5 @@
 //! Transformations that put another byte in the place of each byte.
 
-use super::members;
 use crate::waf::byteset::ByteSet;
 
 /// What each byte becomes.
@@ -19,7 +18,7 @@ pub(super) fn apply(table: &Table, input: &[u8], out: &mut Vec<u8>) -> bool {
 
 pub(super) fn triggers(table: &Table) -> ByteSet {
     let mut set = ByteSet::EMPTY;
-    for byte in members(&ByteSet::ALL) {
+    for byte in ByteSet::ALL.iter() {
         if table[usize::from(byte)] != byte {
             set.insert(byte);
         }
@@ -29,7 +28,7 @@ pub(super) fn triggers(table: &Table) -> ByteSet {
 
 pub(super) fn image(table: &Table, present: &ByteSet) -> ByteSet {
     let mut set = ByteSet::EMPTY;
-    for byte in members(present) {
+    for byte in present.iter() {
         set.insert(table[usize::from(byte)]);
     }
     set
