@@ -5,14 +5,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
 use regex::bytes::Regex;
 
 use super::{Outcome, Play, Stage, TestId};
@@ -25,8 +25,8 @@ const MOST: u64 = 64 * 1024 * 1024;
 /// How often a marker is sent until it is in the log, and how long each is waited for.
 const MARKERS: u32 = 20;
 const MARKER_WAIT: Duration = Duration::from_millis(500);
-/// A server writes its log when it has answered: what it has to write should be there before the marker.
-const SETTLE: Duration = Duration::from_millis(5);
+/// How long a server may take to close what its client has closed.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 /// A server somewhere, and its log.
 #[derive(Debug)]
@@ -46,6 +46,11 @@ pub struct Target {
 struct Tls {
     connector: SslConnector,
     verify: bool,
+}
+
+enum Connection {
+    Plain(TcpStream),
+    Tls(SslStream<TcpStream>),
 }
 
 impl Target {
@@ -94,12 +99,12 @@ impl Target {
 
     /// Sends bytes on a connection of their own. What came back may be empty.
     fn send(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect((self.host.as_str(), self.port))?;
+        let stream = TcpStream::connect((self.host.as_str(), self.port))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        match &self.tls {
-            None => exchange(&mut stream, request),
+        let mut stream = match &self.tls {
+            None => Connection::Plain(stream),
             Some(tls) => {
                 let is_name = self.host.parse::<std::net::IpAddr>().is_err();
                 let session = tls
@@ -108,9 +113,12 @@ impl Target {
                     .verify_hostname(tls.verify)
                     .use_server_name_indication(is_name)
                     .connect(&self.host, stream);
-                exchange(&mut session.map_err(io::Error::other)?, request)
+                Connection::Tls(session.map_err(io::Error::other)?)
             }
-        }
+        };
+        let answer = exchange(&mut stream, request);
+        stream.end();
+        answer
     }
 
     /// Sends a marker until it stands in the log after `from`: where its line begins and ends.
@@ -156,7 +164,6 @@ impl Target {
         };
         // A server that does not answer is an outcome, not a problem.
         let answer = self.send(&stage.request());
-        thread::sleep(SETTLE);
         let (to, end) = self.mark(from, &format!("{marker}-end"))?;
         self.marked.store(end, Ordering::Relaxed);
         let log: Vec<Vec<u8>> = self
@@ -211,6 +218,48 @@ impl Tls {
             connector: builder.build(),
             verify: ca.is_some(),
         })
+    }
+}
+
+impl Connection {
+    /// Ends our side and waits for the other: a server closes when it is done with the request, its log included,
+    /// and that log must not be overtaken by the next marker's. Errors mean that it has closed.
+    fn end(&mut self) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => {
+                let _ = tls.shutdown();
+                tls.get_ref()
+            }
+        };
+        let _ = tcp.shutdown(Shutdown::Write);
+        let _ = tcp.set_read_timeout(Some(END_WAIT));
+        let _ = io::copy(&mut self.take(MOST), &mut io::sink());
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
     }
 }
 

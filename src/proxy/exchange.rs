@@ -361,7 +361,8 @@ impl Exchange {
                 (OutgoingBody::Held(body.len()), Some(body))
             }
         };
-        let request = match outgoing::head(&self.received, origin, outgoing_body) {
+        let own_name = &passage.pool.upstream.tls.server_name;
+        let request = match outgoing::head(&self.received, own_name, origin, outgoing_body) {
             Ok(request) => request,
             Err(error) => {
                 let refusal = Refusal::page(400, "unforwardable").because(error.to_string());

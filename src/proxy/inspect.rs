@@ -19,6 +19,8 @@ pub struct Inspector {
     /// Its name.
     policy: String,
     blocking: bool,
+    /// How many of the transaction's matches have been logged.
+    told: usize,
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
@@ -31,6 +33,7 @@ impl Inspector {
             transaction,
             policy: policy.name.clone(),
             blocking: policy.mode == PolicyMode::Block,
+            told: 0,
             time: Duration::ZERO,
             blocked: false,
         }
@@ -106,6 +109,7 @@ impl Inspector {
         let begun = Instant::now();
         let interruption = phase(&mut self.transaction);
         self.time += begun.elapsed();
+        self.log_matches();
         match interruption {
             Some(interruption) if self.blocking => {
                 self.blocked = true;
@@ -130,19 +134,28 @@ impl Inspector {
             .map(|reason| told(&reason))
     }
 
-    /// Phase 5, and what is told of all five: the rules' own lines go to the log.
+    /// The rules' own lines, as soon as their phase is over: whoever has an answer finds in the log why.
+    fn log_matches(&mut self) {
+        let matched = self.transaction.matched_rules();
+        let new = matched.get(self.told..).unwrap_or_default();
+        for matched in new.iter().filter(|m| m.logged) {
+            tracing::warn!(target: "waf", "{}", text(&matched.log_line));
+        }
+        self.told = matched.len();
+    }
+
+    /// Phase 5, and what is told of all five.
     pub fn finish(&mut self) -> WafFacts {
         let begun = Instant::now();
         self.transaction.finish();
         self.time += begun.elapsed();
+        self.log_matches();
         let mut seen = HashSet::new();
-        let mut rules = Vec::new();
-        for matched in self.transaction.matched_rules().iter().filter(|m| m.logged) {
-            tracing::warn!(target: "waf", "{}", text(&matched.log_line));
-            if seen.insert(matched.rule_id) {
-                rules.push(matched.rule_id);
-            }
-        }
+        let logged = self.transaction.matched_rules().iter().filter(|m| m.logged);
+        let rules: Vec<u64> = logged
+            .map(|matched| matched.rule_id)
+            .filter(|&id| seen.insert(id))
+            .collect();
         let verdict = match (self.blocked, rules.is_empty()) {
             (true, _) => "block",
             (false, true) => "pass",

@@ -70,13 +70,19 @@ pub enum OutgoingBody {
     Streamed(Stream),
 }
 
+/// `own_name` is the upstream's: a request of HTTP/1.0 may name no host, one of HTTP/1.1 must (RFC 9112, 3.2 and 3.3).
+///
 /// # Errors
 /// What was received cannot be said in HTTP/1.1; [`Received`] should have seen to it.
-pub fn head(received: &Received, origin: Origin<'_>, body: OutgoingBody) -> Result<RequestHeader> {
+pub fn head(
+    received: &Received,
+    own_name: &str,
+    origin: Origin<'_>,
+    body: OutgoingBody,
+) -> Result<RequestHeader> {
     let mut out = start(received)?;
-    if let Some(host) = received.host() {
-        out.append_header("Host", value(Bytes::copy_from_slice(host))?)?;
-    }
+    let host = received.host().unwrap_or(own_name.as_bytes());
+    out.append_header("Host", value(Bytes::copy_from_slice(host))?)?;
     let nominated = nominated(received);
     let mut believed = Believed::default();
     for (name, bytes) in received.shared_headers() {
@@ -323,7 +329,13 @@ mod tests {
             ("x-request-id", "theirs"),
             ("client-cert", ":x:"),
         ];
-        let stranger = head(&received(&fields), origin(false), OutgoingBody::Held(3)).unwrap();
+        let stranger = head(
+            &received(&fields),
+            "own",
+            origin(false),
+            OutgoingBody::Held(3),
+        )
+        .unwrap();
         for (name, expected) in [
             ("x-forwarded-for", vec!["192.0.2.7"]),
             ("x-forwarded-proto", vec!["https"]),
@@ -339,7 +351,13 @@ mod tests {
         ] {
             assert_eq!(get(&stranger, name), expected, "{name}");
         }
-        let proxy = head(&received(&fields), origin(true), OutgoingBody::Held(3)).unwrap();
+        let proxy = head(
+            &received(&fields),
+            "own",
+            origin(true),
+            OutgoingBody::Held(3),
+        )
+        .unwrap();
         for (name, expected) in [
             ("x-forwarded-for", "203.0.113.9, 192.0.2.7"),
             ("x-forwarded-proto", "http"),
@@ -355,6 +373,21 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_names_no_host_gets_the_upstreams() {
+        for (fields, expected) in [
+            ("", "own"),
+            ("Host: \r\n", ""),
+            ("Host: a.test\r\n", "a.test"),
+        ] {
+            let raw = format!("GET / HTTP/1.0\r\n{fields}\r\n");
+            let head_of = Head::parse(raw.as_bytes()).unwrap();
+            let received = Received::from_h1(raw.into(), head_of);
+            let out = head(&received, "own", origin(false), OutgoingBody::Held(0)).unwrap();
+            assert_eq!(get(&out, "host"), [expected], "{fields:?}");
+        }
+    }
+
+    #[test]
     fn what_is_for_this_hop_ends_here() {
         let received = received(&[
             ("Host", "a"),
@@ -363,7 +396,7 @@ mod tests {
             ("TE", "trailers"),
             ("X-Stays", "1"),
         ]);
-        let out = head(&received, origin(false), OutgoingBody::Held(0)).unwrap();
+        let out = head(&received, "own", origin(false), OutgoingBody::Held(0)).unwrap();
         for dropped in ["connection", "x-hop", "te", "content-length"] {
             assert!(get(&out, dropped).is_empty(), "{dropped}");
         }

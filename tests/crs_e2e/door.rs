@@ -18,6 +18,7 @@ use openssl::x509::X509;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
 
 /// Open until it is dropped.
@@ -67,8 +68,14 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         let _ = self.stop.take().map(|stop| stop.send(()));
-        let _ = self.thread.take().map(JoinHandle::join);
+        let ended = self.thread.take().map(JoinHandle::join);
         let _ = std::fs::remove_dir_all(&self.folder);
+        if !thread::panicking() {
+            assert!(
+                matches!(ended, Some(Ok(()))),
+                "the front door or its backend panicked"
+            );
+        }
     }
 }
 
@@ -102,6 +109,11 @@ async fn run(
     };
     serve(loaded.config, ready, stopped).await.unwrap();
     task.abort();
+    let ended = task.await;
+    assert!(
+        ended.is_err_and(|error| error.is_cancelled()),
+        "the backend got what it cannot read"
+    );
 }
 
 fn configuration(crs: &Path, backend: SocketAddr) -> String {
@@ -145,10 +157,17 @@ fn acceptor(issued: &Issued) -> SslAcceptor {
 }
 
 async fn accept(listener: TcpListener, acceptor: SslAcceptor) {
+    let mut connections = JoinSet::new();
     loop {
-        let (tcp, _) = listener.accept().await.unwrap();
+        let (tcp, _) = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            Some(served) = connections.join_next() => {
+                served.unwrap();
+                continue;
+            }
+        };
         let ssl = Ssl::new(acceptor.context()).unwrap();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let mut stream = SslStream::new(ssl, tcp).unwrap();
             if Pin::new(&mut stream).accept().await.is_ok() {
                 answer(stream).await;
