@@ -700,7 +700,7 @@ encoded_slashes = "pass"
         (seconds(3), seconds(4))
     );
     assert_eq!(upstream.attempts, 2);
-    let rules = |name: &str| config.policies[name].rules.as_ref().unwrap();
+    let rules = |name: &str| config.policies[name].rules.live().unwrap();
     assert!(!Arc::ptr_eq(rules("default"), rules("own")));
     assert_eq!(config.policies["default"].request_body_limit, 1 << 20);
     assert_eq!(
@@ -743,7 +743,7 @@ fn the_crs_loads_unmodified_with_the_documented_variables() {
         config, warnings, ..
     } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
     assert_eq!(warnings, []);
-    let rules = config.policies["default"].rules.as_ref().unwrap();
+    let rules = config.policies["default"].rules.live().unwrap();
     assert!(rules.summaries().count() > 500);
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::exposition::{Exposition, Kind};
 use super::router::{Request, Response, Router};
 use super::traffic;
-use crate::config::{ListenerKind, Policy, PolicyMode};
+use crate::config::{ListenerKind, Policy, PolicyMode, PolicyRules};
 use crate::live::Live;
 use crate::reload::{Outcome, Reloads, Trigger};
 use crate::telemetry::{Metrics, rfc3339};
@@ -133,8 +133,9 @@ fn policies_json(live: &Live) -> Value {
         json!({
             "name": policy.name,
             "mode": mode(policy),
-            "rules": policy.rules.as_ref().map_or(0, |rules| rules.summaries().count()),
-            "prefilter_bytes": policy.rules.as_ref().map_or(0, |rules| rules.prefilter_memory()),
+            "live": !matches!(policy.rules, PolicyRules::Refused),
+            "rules": policy.rules.live().map_or(0, |rules| rules.summaries().count()),
+            "prefilter_bytes": policy.rules.live().map_or(0, |rules| rules.prefilter_memory()),
         })
     });
     Value::Array(policies.collect())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::model::{Config, Listener, Policy, Upstream};
+use super::model::{Config, Listener, Policy, PolicyRules, Upstream};
 use super::policies::Built;
 use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, TrustBundle};
@@ -66,7 +66,11 @@ impl Kept {
         self.trust.get(name).cloned()
     }
 
+    /// Only what was live.
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
-        self.policies.get(name).cloned()
+        let policy = self.policies.get(name);
+        policy
+            .filter(|policy| !matches!(policy.rules, PolicyRules::Refused))
+            .cloned()
     }
 }

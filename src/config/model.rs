@@ -381,8 +381,27 @@ pub struct Policy {
     pub on_uninspected: OnUninspected,
     /// Bytes; larger bodies are 413.
     pub request_body_limit: usize,
-    /// None where `mode` is off.
-    pub rules: Option<Arc<RuleSet>>,
+    pub rules: PolicyRules,
+}
+
+/// What a policy inspects with.
+#[derive(Debug, Clone)]
+pub enum PolicyRules {
+    /// Nothing: `mode` is off.
+    Off,
+    Live(Arc<RuleSet>),
+    /// They were refused and there is no last good version: until they are mended, what is under the policy is refused.
+    Refused,
+}
+
+impl PolicyRules {
+    #[must_use]
+    pub fn live(&self) -> Option<&Arc<RuleSet>> {
+        match self {
+            Self::Live(rules) => Some(rules),
+            Self::Off | Self::Refused => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::{Document, Named};
-use super::model::{OnUninspected, Policy, PolicyMode};
+use super::model::{OnUninspected, Policy, PolicyMode, PolicyRules};
 use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
 use super::suggest::did_you_mean;
@@ -162,7 +162,7 @@ fn read_policy(
     let mark = report.mark();
     let sources = rules.as_ref().and_then(read_sources);
     let errors = match sources {
-        None if report.kept.policy(name).is_some() => report.take_errors_since(mark),
+        None if report.kept.runs => report.take_errors_since(mark),
         _ => Vec::new(),
     };
     if !errors.is_empty() {
@@ -176,7 +176,7 @@ fn read_policy(
                 let message = format!("policy \"{name}\" is off: nothing is inspected");
                 section.report.warning(item.at, message);
             }
-            None
+            PolicyRules::Off
         }
         PolicyMode::Block | PolicyMode::Detect => {
             let recipe = Recipe {
@@ -199,14 +199,14 @@ fn read_policy(
                     if built.rules.summaries().next().is_none() {
                         say_no_rule(name, section);
                     }
-                    Some(Arc::clone(&built.rules))
+                    PolicyRules::Live(Arc::clone(&built.rules))
                 }
                 Err(problems) => return keep(name, problems.clone(), report),
             }
         }
     };
     variables?;
-    let of_rules = rules.as_ref().map(|rules| rules.request_body_limit());
+    let of_rules = rules.live().map(|rules| rules.request_body_limit());
     Some(Arc::new(Policy {
         name: name.to_owned(),
         mode,
@@ -223,18 +223,23 @@ fn say_no_rule(name: &str, section: &Section<'_, '_>) {
     section.report.error_with_help(section.at, message, help);
 }
 
-/// The policy as it runs now, whole: its mode and its limits belong to its rules.
+/// The policy as it runs now, whole: its mode and its limits belong to its rules. A new one lets nothing through.
 fn keep(name: &str, problems: Vec<Diagnostic>, report: &Report) -> Option<Arc<Policy>> {
-    match report.kept.policy(name) {
-        Some(last_good) => {
-            report.refuse(format!("policy {name}"), problems);
-            Some(last_good)
-        }
-        None => {
-            problems.into_iter().for_each(|p| report.add_foreign(p));
-            None
-        }
+    if !report.kept.runs {
+        problems.into_iter().for_each(|p| report.add_foreign(p));
+        return None;
     }
+    report.refuse(format!("policy {name}"), problems);
+    let new = || {
+        Arc::new(Policy {
+            name: name.to_owned(),
+            mode: PolicyMode::Block,
+            on_uninspected: OnUninspected::Block,
+            request_body_limit: 0,
+            rules: PolicyRules::Refused,
+        })
+    };
+    Some(report.kept.policy(name).unwrap_or_else(new))
 }
 
 fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, Vec<Diagnostic>> {
@@ -269,7 +274,10 @@ fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, V
             }
         };
     }
-    let running = report.kept.policy(policy).and_then(|p| p.rules.clone());
+    let running = report
+        .kept
+        .policy(policy)
+        .and_then(|p| p.rules.live().cloned());
     if let Some(running) = running {
         // What the rules have counted goes on.
         builder = builder.store(running.store());

@@ -188,7 +188,7 @@ fn warn_unaudited(policies: &Names<'_, Policy>, log: &Log, report: &Report) {
         return;
     }
     for (name, at, policy) in policies.iter() {
-        let rules = policy.and_then(|policy| policy.rules.as_ref());
+        let rules = policy.and_then(|policy| policy.rules.live());
         let engine = match rules.map(|rules| rules.settings().audit.engine) {
             None | Some(AuditEngine::Off) => continue,
             Some(AuditEngine::On) => "On",

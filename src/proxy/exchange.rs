@@ -23,7 +23,7 @@ use super::replay::{Facts, Home, Parts, Replay};
 use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{
-    Exposure, Listener, ListenerKind, ListenerLimits, PolicyMode, Route, SniPolicy, Stream,
+    Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route, SniPolicy, Stream,
 };
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host};
@@ -122,7 +122,7 @@ impl Exchange {
             return Err(Refusal::page(403, "client_certificate")
                 .because("the route requires a client certificate"));
         }
-        self.begin_inspection(&route);
+        self.begin_inspection(&route)?;
         if let Some(inspector) = &mut self.inspector {
             inspector.request_head(&self.received)?;
         }
@@ -244,20 +244,16 @@ impl Exchange {
         checked.map_err(|fault| Refusal::page(400, fault.code).because(fault.reason))
     }
 
-    fn begin_inspection(&mut self, route: &Route) {
+    fn begin_inspection(&mut self, route: &Route) -> Result<(), Refusal> {
         let policy = &route.policy;
-        if policy.mode == PolicyMode::Off {
-            return;
-        }
-        if let Some(rules) = &policy.rules {
-            let transaction = Transaction::new(
-                Arc::clone(rules),
-                self.client,
-                self.connection.local,
-                &self.id,
-            );
-            self.inspector = Some(Inspector::new(transaction, policy));
-        }
+        let rules = match &policy.rules {
+            PolicyRules::Off => return Ok(()),
+            PolicyRules::Live(rules) => Arc::clone(rules),
+            PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
+        };
+        let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        self.inspector = Some(Inspector::new(transaction, policy));
+        Ok(())
     }
 
     async fn hold_body(

@@ -376,7 +376,7 @@ mod tests {
     fn a_request_that_names_no_host_gets_the_upstreams() {
         for (fields, expected) in [
             ("", "own"),
-            ("Host: \r\n", ""),
+            ("Host: \r\n", "own"),
             ("Host: a.test\r\n", "a.test"),
         ] {
             let raw = format!("GET / HTTP/1.0\r\n{fields}\r\n");

@@ -16,6 +16,9 @@ use crate::waf::{Interruption, InterruptionKind};
 /// The code of a request that was refused because its exposure is off.
 const EXPOSURE_OFF: &str = "exposure_off";
 
+/// The code of a request that was refused because nothing could inspect it.
+pub const POLICY_NOT_LIVE: &str = "policy_not_live";
+
 /// Why a request is not answered by its upstream, and what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -56,6 +59,14 @@ impl Refusal {
     pub fn out_of_memory() -> Self {
         Self::page(503, "body_memory")
             .because("held bodies have used up their memory")
+            .with(RefusalKind::RetryAfter(1))
+    }
+
+    /// The route's policy is new and its rules were refused: nothing goes uninspected.
+    #[must_use]
+    pub fn policy_not_live(policy: &str) -> Self {
+        Self::page(503, POLICY_NOT_LIVE)
+            .because(format!("the rules of policy {policy} were refused"))
             .with(RefusalKind::RetryAfter(1))
     }
 

@@ -179,3 +179,50 @@ async fn a_listener_that_runs_does_not_go_on_without_asking() {
     assert_eq!(said["refused"][0]["unit"], "listener public", "{said}");
     assert!(is_refused(world.front.address).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_answers_503_until_its_rules_are_mended() {
+    for (rules, mended) in [
+        (
+            "SecRule ARGS \"@rx (\" \"id:1,phase:1,deny\"\n",
+            "second.conf",
+        ),
+        ("", "missing.conf"),
+    ] {
+        let world = World::start().await;
+        assert_eq!(world.status_of("/orders/1").await, 200);
+        world.write("second.conf", rules);
+        let text = world.setup.text().replace("/orders/", "/bills/");
+        let policy = format!("[policies.second]\nmode = \"block\"\nrules = [\"{mended}\"]\n");
+        let route = "[[routes]]\nname = \"second\"\nhosts = [\"api.test\"]\npaths = [\"/second/\"]\n\
+            listeners = [\"public\"]\nupstream = \"orders\"\npolicy = \"second\"\n";
+        world.write("drawbridge.toml", text + &policy + route);
+        let (status, said) = world.reload().await;
+        assert_eq!(status, 422, "{said}");
+        assert_eq!(said["refused"][0]["unit"], "policy second", "{said}");
+
+        assert_eq!(world.status_of("/bills/1").await, 200, "the rest is live");
+        let requests = world.upstream.requests();
+        let answer = client::get(world.front.address, "/second/1").await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(world.upstream.requests(), requests);
+        let line = world.front.line(|line| line["path"] == "/second/1").await;
+        assert_eq!(line["error"], "policy_not_live");
+        let metrics = world.ask("GET", "/metrics").await.text();
+        let counted = "drawbridge_waf_requests_total{policy=\"second\",action=\"not_live\"} 1";
+        assert!(metrics.lines().any(|l| l == counted), "{metrics}");
+
+        world.write(mended, "SecRule ARGS \"@streq x\" \"id:1,phase:1,deny\"\n");
+        until("the mended rules are live", async || {
+            world.status_of("/second/1").await == 200
+        })
+        .await;
+        assert_eq!(world.status_of("/second/1?a=x").await, 403);
+
+        // From now on it has a last good version.
+        world.write(mended, "nothing");
+        assert_eq!(world.reload().await.0, 422);
+        assert_eq!(world.status_of("/second/1?a=x").await, 403);
+    }
+}

@@ -70,7 +70,7 @@ impl Source {
                 }
             )));
         };
-        policy.rules.clone().ok_or_else(|| {
+        policy.rules.live().cloned().ok_or_else(|| {
             fail(&format!(
                 "policy {name:?} has mode \"off\": it has no rules"
             ))

@@ -7,6 +7,7 @@ use super::{Exchange, Outcome};
 use crate::proxy::connection::TlsSession;
 use crate::proxy::forward::Passage;
 use crate::proxy::inspect::Inspector;
+use crate::proxy::refusal::POLICY_NOT_LIVE;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, masked_text, text};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
@@ -40,12 +41,17 @@ impl Exchange {
             Some("match") => metrics.waf_matched.count(),
             _ => {}
         }
-        if outcome
-            .refusal
-            .as_ref()
-            .is_some_and(|r| r.code == "body_memory")
-        {
-            metrics.body_memory_refusals.count();
+        match outcome.refusal.as_ref().map(|refusal| refusal.code) {
+            Some("body_memory") => metrics.body_memory_refusals.count(),
+            Some(POLICY_NOT_LIVE) => {
+                if let Some(route) = &self.route {
+                    let policy = &route.policy.name;
+                    metrics
+                        .waf_requests
+                        .with(policy, "not_live", Counter::count);
+                }
+            }
+            _ => {}
         }
         let has_failures = outcome
             .passage
