@@ -12,7 +12,7 @@ use super::check::wants_colour;
 use crate::config::{self, Loaded};
 use crate::diagnostic::Diagnostic;
 use crate::proxy::{Bound, Opening, Program, open};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Stderr};
 
 /// Serve from a configuration file
 ///
@@ -98,7 +98,7 @@ pub fn log_to_stderr() {
     // A second call keeps what the first installed.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(Stderr)
         .with_ansi(wants_colour())
         .try_init();
 }

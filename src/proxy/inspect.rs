@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::{Policy, PolicyMode};
-use crate::telemetry::{BodyFacts, WafFacts, text};
+use crate::telemetry::{BodyFacts, WafFacts, text, together};
 use crate::waf::audit::mask;
 use crate::waf::{Record, Transaction};
 
@@ -138,6 +138,10 @@ impl Inspector {
     fn log_matches(&mut self) {
         let matched = self.transaction.matched_rules();
         let new = matched.get(self.told..).unwrap_or_default();
+        if new.is_empty() {
+            return;
+        }
+        let _together = together();
         for matched in new.iter().filter(|m| m.logged) {
             tracing::warn!(target: "waf", "{}", text(&matched.log_line));
         }

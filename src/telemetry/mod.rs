@@ -5,6 +5,7 @@ mod audit;
 mod clock;
 pub mod metrics;
 mod sink;
+mod stderr;
 
 pub use access::{
     AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, WafFacts, masked_text, text,
@@ -13,3 +14,4 @@ pub use audit::AuditLog;
 pub use clock::{parse_rfc3339, rfc3339};
 pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics};
 pub use sink::{AccessLog, Format};
+pub use stderr::{Stderr, Together, together};

@@ -1,7 +1,8 @@
 //! A fast hash for short keys, seeded at random for each process: a client that chooses keys cannot choose
 //! which of them collide.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::OnceLock;
 
 /// Multiplies and folds the two halves of the product.
@@ -31,6 +32,63 @@ pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
     mix(hash, rest ^ seed.rotate_left(31))
 }
 
+/// The hash of a name, whatever the case of its ASCII letters.
+pub(super) fn hash_name(name: &[u8]) -> u64 {
+    let seed = seed();
+    let mut hash = mix(seed, name.len() as u64 ^ 0x2d35_8dcc_aa6c_78a5);
+    for chunk in name.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        word.make_ascii_lowercase();
+        hash = mix(hash, u64::from_le_bytes(word) ^ seed.rotate_left(17)) ^ seed;
+    }
+    hash
+}
+
+/// Places of names, by [`hash_name`].
+#[derive(Debug, Default)]
+pub(super) struct NameIndex(HashMap<u64, u32, BuildHasherDefault<Hashed>>);
+
+impl NameIndex {
+    /// The place with this hash that `is` the wanted one.
+    pub(super) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let candidates = (0..).map_while(|more| self.0.get(&hash.wrapping_add(more)));
+        candidates.copied().find(|&place| is(place))
+    }
+
+    /// For a name that is not there yet.
+    pub(super) fn insert(&mut self, hash: u64, place: u32) {
+        // Names of one hash stand under those that follow it.
+        let free = (0..).map(|more| hash.wrapping_add(more));
+        let mut free = free.filter(|hash| !self.0.contains_key(hash));
+        if let Some(hash) = free.next() {
+            self.0.insert(hash, place);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What is a hash already.
+#[derive(Debug, Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash_bytes(self.0, bytes);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
 static SEED: OnceLock<u64> = OnceLock::new();
 
 /// For one's own programs that count work: the seed is this, unless one was already in use.
@@ -43,42 +101,36 @@ pub(super) fn seed() -> u64 {
     *SEED.get_or_init(|| RandomState::new().hash_one(0x5eed_u64) | 1)
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seeded(u64);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Default for Seeded {
-    fn default() -> Self {
-        Self(seed())
-    }
-}
-
-impl BuildHasher for Seeded {
-    type Hasher = SeededHasher;
-
-    fn build_hasher(&self) -> SeededHasher {
-        SeededHasher {
-            seed: self.0,
-            hash: self.0,
+    #[test]
+    fn names_of_one_hash_are_told_apart() {
+        let mut index = NameIndex::default();
+        for place in 0..4 {
+            index.insert(u64::MAX - 1, place);
         }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct SeededHasher {
-    seed: u64,
-    hash: u64,
-}
-
-impl Hasher for SeededHasher {
-    fn finish(&self) -> u64 {
-        self.hash
+        for place in 0..4 {
+            assert_eq!(index.find(u64::MAX - 1, |p| p == place), Some(place));
+        }
+        assert_eq!(index.find(u64::MAX - 1, |p| p == 4), None);
+        assert_eq!(index.find(7, |_| true), None);
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        self.hash = mix(self.hash, hash_bytes(self.seed, bytes));
-    }
-
-    fn write_usize(&mut self, n: usize) {
-        self.hash = mix(self.hash, n as u64);
+    #[test]
+    fn names_differ_in_more_than_case() {
+        for (a, b, same) in [
+            ("Content-Type", "content-tYPE", true),
+            ("", "", true),
+            ("a_", "a\x7f", false),
+            ("[x]", "{x}", false),
+            ("abcdefgh", "ABCDEFGH", true),
+            ("abcdefgh", "ABCDEFGHi", false),
+            ("a", "a\0", false),
+        ] {
+            let (a, b) = (hash_name(a.as_bytes()), hash_name(b.as_bytes()));
+            assert_eq!(a == b, same, "{a} {b}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::seclang::{Sources, Span};
 
-use super::hash::Seeded;
+use super::hash::{NameIndex, hash_name};
 use super::macros::{Scope, Template};
 use super::rule::Chains;
 use super::settings::Settings;
@@ -80,7 +80,7 @@ impl Shared {
 pub(crate) struct Names {
     /// As first written.
     names: Vec<Box<str>>,
-    slots: HashMap<Box<[u8]>, u32, Seeded>,
+    slots: NameIndex,
 }
 
 /// `TX.0` to `TX.9`, where captures go, are slots 0 to 9.
@@ -90,7 +90,7 @@ impl Default for Names {
     fn default() -> Self {
         let mut names = Self {
             names: Vec::new(),
-            slots: HashMap::default(),
+            slots: NameIndex::default(),
         };
         for digit in 0..CAPTURE_SLOTS {
             names.intern(&digit.to_string());
@@ -101,19 +101,24 @@ impl Default for Names {
 
 impl Names {
     pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        let lower = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
-        if let Some(&slot) = self.slots.get(&lower) {
+        if let Some(slot) = self.slot(name.as_bytes()) {
             return slot;
         }
         let slot = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name.into());
-        self.slots.insert(lower, slot);
+        self.slots.insert(hash_name(name.as_bytes()), slot);
         slot
     }
 
-    /// `name` in lower case.
+    /// Whatever the case of ASCII letters.
     pub(crate) fn slot(&self, name: &[u8]) -> Option<u32> {
-        self.slots.get(name).copied()
+        self.slot_hashed(hash_name(name), name)
+    }
+
+    /// The same where the hash is known.
+    pub(crate) fn slot_hashed(&self, hash: u64, name: &[u8]) -> Option<u32> {
+        let is = |slot| self.name(slot).as_bytes().eq_ignore_ascii_case(name);
+        self.slots.find(hash, is)
     }
 
     pub(crate) fn name(&self, slot: u32) -> &str {

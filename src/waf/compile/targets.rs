@@ -102,7 +102,7 @@ impl Shared {
                 }
                 Selector::Name(n) => Select::Key(n.as_bytes().into()),
                 Selector::Regex(r) => match compile_selector(r) {
-                    Ok(regex) => Select::Regex(Arc::new(NamePattern::new(regex))),
+                    Ok(regex) => Select::Regex(Arc::new(NamePattern::new(regex, r))),
                     Err(error) => {
                         report.error(s.span, error.message);
                         return None;

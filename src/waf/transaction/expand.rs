@@ -18,12 +18,14 @@ impl Transaction {
             }
         }
         // Macros push their values first, so that the result is one run of bytes.
-        let pieces = self.pieces(rules, template);
+        let from = self.pieces.len();
+        self.push_pieces(rules, template);
         let mark = self.text.len();
-        for &piece in &pieces {
+        for &piece in &self.pieces[from..] {
             self.text.repeat(piece);
         }
         let whole = self.text.since(mark);
+        let pieces = from..self.pieces.len();
         self.unmarked.push(Unmarked::Joined { pieces, whole });
         whole
     }
@@ -44,7 +46,9 @@ impl Transaction {
             }
         }
         joined.clear();
-        for piece in self.pieces(rules, template) {
+        let from = self.pieces.len();
+        self.push_pieces(rules, template);
+        for piece in self.pieces.drain(from..) {
             joined.extend_from_slice(self.text.at(piece));
         }
         None
@@ -52,15 +56,23 @@ impl Transaction {
 
     /// What a template's parts read now, each where its bytes are.
     pub(super) fn pieces(&mut self, rules: &RuleSet, template: &Template) -> Vec<Slice> {
+        let from = self.pieces.len();
+        self.push_pieces(rules, template);
+        self.pieces.split_off(from)
+    }
+
+    fn push_pieces(&mut self, rules: &RuleSet, template: &Template) {
         match template {
-            Template::Literal(slice) => vec![*slice],
-            Template::Parts(parts) => parts
-                .iter()
-                .map(|part| match part {
-                    Part::Literal(slice) => *slice,
-                    Part::Macro(value) => self.macro_value(rules, value),
-                })
-                .collect(),
+            Template::Literal(slice) => self.pieces.push(*slice),
+            Template::Parts(parts) => {
+                for part in &**parts {
+                    let piece = match part {
+                        Part::Literal(slice) => *slice,
+                        Part::Macro(value) => self.macro_value(rules, value),
+                    };
+                    self.pieces.push(piece);
+                }
+            }
         }
     }
 

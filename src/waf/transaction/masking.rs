@@ -3,6 +3,8 @@
 //! A value is secret by its name (`ARGS:password`, a cookie, `Authorization`), by a `sanitise...` action, or by what its
 //! text says (`"token": ...`, a card's number). What it became through transformations, captures and `setvar` is too.
 
+use std::ops::Range;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::Transaction;
@@ -31,8 +33,8 @@ pub(super) struct Known {
 pub(super) enum Unmarked {
     /// A value that matched, and as it was received.
     Matched(Value, Slice),
-    /// Bytes put together from others.
-    Joined { pieces: Vec<Slice>, whole: Slice },
+    /// Bytes put together from others; which, the transaction's `pieces` say.
+    Joined { pieces: Range<usize>, whole: Slice },
 }
 
 impl Transaction {
@@ -78,7 +80,10 @@ impl Transaction {
         for event in std::mem::take(&mut self.unmarked) {
             match event {
                 Unmarked::Matched(value, received) => self.mark_secrets(value, received),
-                Unmarked::Joined { pieces, whole } => self.carry_marks(&pieces, whole),
+                Unmarked::Joined { pieces, whole } => {
+                    let pieces = self.pieces.get(pieces).unwrap_or_default().to_vec();
+                    self.carry_marks(&pieces, whole);
+                }
             }
         }
     }

@@ -141,6 +141,8 @@ pub struct Transaction {
     unmasked: bool,
     /// What was not yet looked through for secrets, in the order it came.
     unmarked: Vec<Unmarked>,
+    /// What was put together is made of these.
+    pieces: Vec<Slice>,
     /// Matches beyond what is recorded.
     unrecorded: u64,
     limits_hit: u32,
@@ -276,6 +278,7 @@ impl Transaction {
             known: None,
             unmasked: false,
             unmarked: buffers.unmarked,
+            pieces: buffers.pieces,
             unrecorded: 0,
             limits_hit: 0,
             audit_relevant: false,
@@ -365,7 +368,7 @@ impl Transaction {
     pub fn tx(&self, name: &str) -> Option<Vec<u8>> {
         let name = self
             .tx
-            .find(name.to_ascii_lowercase().as_bytes(), &self.rules.names)?;
+            .find(name.as_bytes(), &self.text, &self.rules.names)?;
         match self.tx.entry(name) {
             tx::Entry::Unset => None,
             tx::Entry::Text(slice) => Some(self.text.at(slice).to_vec()),

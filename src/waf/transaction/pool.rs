@@ -36,6 +36,7 @@ pub(super) struct Buffers {
     pub joined: Vec<u8>,
     pub long_names: HashMap<(Variable, Slice), Slice>,
     pub unmarked: Vec<Unmarked>,
+    pub pieces: Vec<Slice>,
     pub headers: Vec<Item>,
     pub cookies: Vec<Item>,
     pub arguments: Vec<Item>,
@@ -57,7 +58,8 @@ impl Buffers {
             || self.arguments.capacity() * size_of::<Item>() > LARGEST
             || self.listed.capacity() * size_of::<Value>() > LARGEST
             || self.proposals.capacity() * size_of::<Row>() > LARGEST
-            || self.unmarked.capacity() * size_of::<Unmarked>() > LARGEST;
+            || self.unmarked.capacity() * size_of::<Unmarked>() > LARGEST
+            || self.pieces.capacity() * size_of::<Slice>() > LARGEST;
         if large {
             return;
         }
@@ -74,6 +76,7 @@ impl Buffers {
         self.joined.clear();
         self.long_names.clear();
         self.unmarked.clear();
+        self.pieces.clear();
         self.headers.clear();
         self.cookies.clear();
         self.arguments.clear();
@@ -107,6 +110,7 @@ impl Drop for Transaction {
             joined: take(&mut self.joined),
             long_names: take(&mut self.long_names),
             unmarked: take(&mut self.unmarked),
+            pieces: take(&mut self.pieces),
             headers: take(&mut self.request.headers),
             cookies: take(&mut self.request.cookies),
             arguments: take(&mut self.request.arguments),

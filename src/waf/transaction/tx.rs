@@ -1,10 +1,8 @@
 //! The `TX` collection: slots for names known at load, a table for names made at run time.
 
-use std::collections::HashMap;
-
 use crate::waf::RuleSet;
 use crate::waf::compile::{CAPTURE_SLOTS, Names};
-use crate::waf::hash::Seeded;
+use crate::waf::hash::{NameIndex, hash_name};
 use crate::waf::variables::{Slice, Text};
 
 /// Names made at run time are bounded: a client's argument names reach them.
@@ -29,7 +27,8 @@ pub(super) enum Name {
 pub(super) struct TxStore {
     slots: Vec<Entry>,
     dynamic: Vec<(Slice, Entry)>,
-    by_name: HashMap<Box<[u8]>, u32, Seeded>,
+    /// Of what is dynamic.
+    by_name: NameIndex,
 }
 
 impl TxStore {
@@ -69,8 +68,9 @@ impl TxStore {
 
     /// Where a name's value is or would be; None when too many names were made.
     pub(super) fn resolve(&mut self, name: Slice, text: &Text, names: &Names) -> Option<Name> {
-        let lower = text.at(name).to_ascii_lowercase();
-        if let Some(found) = self.find(&lower, names) {
+        let bytes = text.at(name);
+        let hash = hash_name(bytes);
+        if let Some(found) = self.find_hashed(hash, bytes, text, names) {
             return Some(found);
         }
         if self.dynamic.len() >= MOST_DYNAMIC {
@@ -78,16 +78,24 @@ impl TxStore {
         }
         let at = u32::try_from(self.dynamic.len()).ok()?;
         self.dynamic.push((name, Entry::Unset));
-        self.by_name.insert(lower.into(), at);
+        self.by_name.insert(hash, at);
         Some(Name::Dynamic(at))
     }
 
-    /// `lower`: a name in lower case.
-    pub(super) fn find(&self, lower: &[u8], names: &Names) -> Option<Name> {
-        match names.slot(lower) {
-            Some(slot) => Some(Name::Slot(slot)),
-            None => self.by_name.get(lower).map(|&at| Name::Dynamic(at)),
+    /// Where a name's value is, if there is one of that name.
+    pub(super) fn find(&self, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
+        self.find_hashed(hash_name(name), name, text, names)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
+        if let Some(slot) = names.slot_hashed(hash, name) {
+            return Some(Name::Slot(slot));
         }
+        let is = |at: u32| {
+            let dynamic = self.dynamic.get(at as usize);
+            dynamic.is_some_and(|(known, _)| text.at(*known).eq_ignore_ascii_case(name))
+        };
+        self.by_name.find(hash, is).map(Name::Dynamic)
     }
 
     /// Captures of earlier matches are forgotten from group `first` on.

@@ -79,22 +79,34 @@ impl OnlySlot {
 /// `/regex/` over names.
 #[derive(Debug)]
 pub(crate) struct NamePattern {
-    pattern: Pattern,
+    /// Every name it fits begins so, whatever the case of ASCII letters.
+    prefix: Box<[u8]>,
+    /// None where that is all it asks for.
+    pattern: Option<Pattern>,
+    source: Option<String>,
     /// The rule set's own `TX` names that it fits, found out once.
     slots: OnceLock<Box<[u32]>>,
 }
 
 impl NamePattern {
-    pub(crate) fn new(pattern: Pattern) -> Self {
+    /// `pattern` is what `text` says, without regard to ASCII case.
+    pub(crate) fn new(pattern: Pattern, text: &str) -> Self {
+        let (prefix, rest) = plain_prefix(text);
         Self {
-            pattern,
+            prefix: prefix.as_bytes().into(),
+            source: pattern.source().map(str::to_owned),
+            pattern: (!rest.is_empty()).then_some(pattern),
             slots: OnceLock::new(),
         }
     }
 
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        let begins = name
+            .get(..self.prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(&self.prefix));
         // One that gives up selects: more is inspected, not less.
-        self.pattern.is_match(name).unwrap_or(true)
+        let fits = |pattern: &Pattern| pattern.is_match(name).unwrap_or(true);
+        begins && self.pattern.as_ref().is_none_or(fits)
     }
 
     /// Which of these names it fits; they must be the same at every call.
@@ -108,7 +120,22 @@ impl NamePattern {
     }
 
     pub(crate) fn source(&self) -> Option<&str> {
-        self.pattern.source()
+        self.source.as_deref()
+    }
+}
+
+/// The plain text that a pattern anchors to the beginning, and what stands after it; all of the pattern where
+/// there is none.
+fn plain_prefix(text: &str) -> (&str, &str) {
+    let Some(anchored) = text.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
+        return ("", text);
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
+    let end = anchored.find(|c| !is_plain(c)).unwrap_or(anchored.len());
+    match anchored[end..].chars().next() {
+        // It says how often what stands before it occurs.
+        Some('?' | '*' | '+' | '{') => anchored.split_at(end.saturating_sub(1)),
+        _ => anchored.split_at(end),
     }
 }
 
@@ -123,6 +150,66 @@ impl Target {
             (select, Shape::Names, _) => select.matches(text),
             (select, _, Some(key)) => select.matches(key),
             (_, _, None) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waf::operators::PatternOptions;
+
+    #[test]
+    fn a_prefix_changes_nothing() {
+        let options = PatternOptions {
+            ignore_case: true,
+            ..PatternOptions::default()
+        };
+        for (text, prefix) in [
+            ("^_pk_ref", "_pk_ref"),
+            ("^_ga(?:_\\w+)?$", "_ga"),
+            ("^ab*", "a"),
+            ("^a{2}", ""),
+            ("^ab|c", ""),
+            ("^", ""),
+            ("", ""),
+            ("a_", ""),
+            ("^a:b-1$", "a:b-1"),
+            ("^a.c", "a"),
+        ] {
+            let plain = Pattern::compile(text.as_bytes(), options).unwrap();
+            let compiled = Pattern::compile(text.as_bytes(), options).unwrap();
+            let pattern = NamePattern::new(compiled, text);
+            assert_eq!(&*pattern.prefix, prefix.as_bytes(), "{text}");
+            for name in [
+                "",
+                "a",
+                "A",
+                "ab",
+                "abb",
+                "aa",
+                "AAc",
+                "c",
+                "xc",
+                "_ga",
+                "_GA_1",
+                "_gax",
+                "_pk_ref.1",
+                "_PK_REF",
+                "x_pk_ref",
+                "a_",
+                "b",
+                "a:b-1",
+                "A:B-1x",
+                "a\nc",
+            ] {
+                let expected = plain.is_match(name.as_bytes()).unwrap();
+                assert_eq!(
+                    pattern.matches(name.as_bytes()),
+                    expected,
+                    "{text} {name:?}"
+                );
+            }
         }
     }
 }
