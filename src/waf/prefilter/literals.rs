@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
 
 use super::clauses::{class_bytes, parse};
 use crate::waf::byteset::ByteSet;
@@ -27,6 +27,33 @@ pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
 pub(super) fn required_without(source: &str, absent: &ByteSet) -> Option<Vec<Vec<u8>>> {
     let found = needed(&without(&parse(source)?, absent)?)?;
     good(&found).then_some(found)
+}
+
+/// For a pattern that begins at the value's beginning or with one of some words, and values that hold none of the
+/// bytes `absent`: those words, and the pattern for values without them, which can match at the beginning alone.
+pub(super) fn required_but_at_start(
+    source: &str,
+    absent: &ByteSet,
+) -> Option<(Vec<Vec<u8>>, String)> {
+    let hir = without(&parse(source)?, absent)?;
+    let HirKind::Concat(parts) = hir.kind() else {
+        return None;
+    };
+    let (first, rest) = parts.split_first()?;
+    let HirKind::Alternation(branches) = first.kind() else {
+        return None;
+    };
+    let (anchored, free): (Vec<&Hir>, Vec<&Hir>) = branches
+        .iter()
+        .partition(|b| b.properties().look_set_prefix().contains(Look::Start));
+    let words: Option<Vec<_>> = free.into_iter().map(needed).collect();
+    let words = tidy(words?.concat());
+    if anchored.is_empty() || !good(&words) {
+        return None;
+    }
+    let anchored = Hir::alternation(anchored.into_iter().cloned().collect());
+    let whole = std::iter::once(anchored).chain(rest.iter().cloned());
+    Some((words, Hir::concat(whole.collect()).to_string()))
 }
 
 /// What is left of a pattern for values without these bytes; None where it matches none of them.
@@ -254,5 +281,31 @@ mod tests {
         let either = format!(r"(?:{word}|\$x|;)[a-z]+");
         assert_eq!(found(&either), Some(vec![";".to_owned(), "who".to_owned()]));
         assert_eq!(found(r"\$\("), None, "matches no such value");
+    }
+
+    #[test]
+    fn finds_what_a_pattern_is_at_the_start_alone() {
+        let quotes = ByteSet::of(b"\"'");
+        let of = |pattern: &str| required_but_at_start(&format!("(?s-u){pattern}"), &quotes);
+        let (words, anchored) =
+            of(r#"(?i)(?:^(?:x\.)?|time[ ,]|;|"[a-z]+)[\s]*(?:w["']*ho|id)"#).unwrap();
+        let text = |l: &Vec<u8>| String::from_utf8_lossy(l).into_owned();
+        assert_eq!(
+            words.iter().map(text).collect::<Vec<_>>(),
+            [";", "time ", "time,"]
+        );
+        let anchored = regex::bytes::Regex::new(&anchored).unwrap();
+        for (value, found) in [
+            ("who", true),
+            ("X. ID", true),
+            ("a who", false),
+            ("; who", false),
+            ("", false),
+        ] {
+            assert_eq!(anchored.is_match(value.as_bytes()), found, "{value}");
+        }
+        assert_eq!(of("(?:^|[a-z])id"), None, "any letter may begin it");
+        assert_eq!(of("(?:when|;)id"), None, "nothing of it is anchored");
+        assert_eq!(of("^id"), None);
     }
 }

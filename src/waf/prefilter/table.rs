@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use regex::bytes::Regex;
+
 use super::clauses::{MOST_CLAUSES, Need};
 use super::literals;
 use super::scan::Scanner;
@@ -114,6 +116,10 @@ pub(in crate::waf) struct Filter {
     pub negated: Row,
     /// Rules whose literals say nothing of a value with a byte of [`QUOTING`].
     pub quotable: Row,
+    /// Of these, those that may match at the beginning of a value none of their literals occurs in: with a pattern for
+    /// that in `starts`, in the order of their bits.
+    pub anchored: Row,
+    starts: Vec<Regex>,
     scanner: Option<Scanner>,
 }
 
@@ -180,6 +186,8 @@ impl Filter {
             phrases: Row::default(),
             negated: Row::default(),
             quotable: Row::default(),
+            anchored: Row::default(),
+            starts: Vec::new(),
             scanner: None,
         };
         for (bit, head) in (0u16..).zip(&heads) {
@@ -237,6 +245,13 @@ impl Filter {
                 self.quotable.insert(bit);
                 Some(literals)
             });
+            let literals = literals.or_else(|| {
+                let (literals, start) = head.literals_but_at_start()?;
+                self.quotable.insert(bit);
+                self.anchored.insert(bit);
+                self.starts.push(start);
+                Some(literals)
+            });
             let Some(literals) = literals else { continue };
             self.with_literals.insert(bit);
             if matches!(head.test.operator, Operator::Phrases(_)) {
@@ -291,6 +306,17 @@ impl Filter {
         let mut hits = scanner.find(value, &wanted.without(&quotable));
         hits.union(&quotable);
         hits
+    }
+
+    /// Those of `among`, which are `anchored`, that match at the beginning of a value.
+    pub(in crate::waf) fn starting(&self, among: &Row, value: &[u8]) -> Row {
+        let mut found = Row::default();
+        for (bit, start) in self.anchored.iter().zip(&self.starts) {
+            if among.contains(bit) && start.is_match(value) {
+                found.insert(bit);
+            }
+        }
+        found
     }
 
     /// Bytes of memory it holds.
@@ -375,6 +401,14 @@ impl<'r> Head<'r> {
             Operator::Rx(pattern) => literals::required_without(pattern.source()?, &QUOTING),
             _ => None,
         }
+    }
+
+    fn literals_but_at_start(&self) -> Option<(Vec<Vec<u8>>, Regex)> {
+        let Operator::Rx(pattern) = &self.test.operator else {
+            return None;
+        };
+        let (literals, start) = literals::required_but_at_start(pattern.source()?, &QUOTING)?;
+        Some((literals, Regex::new(&start).ok()?))
     }
 
     fn literals(&self) -> Option<Vec<Vec<u8>>> {

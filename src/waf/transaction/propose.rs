@@ -185,6 +185,12 @@ impl Transaction {
             let phrases = its.and(&filter.phrases);
             found.union(&phrases.and(&hits).without(&filter.negated));
             found.union(&phrases.and(&filter.negated).without(&hits));
+            let anchored = its.and(&filter.anchored).without(&hits);
+            if !anchored.is_empty() {
+                self.work.evaluations += 1;
+                self.work.bytes_tested += value.changed.len() as u64;
+                found.union(&filter.starting(&anchored, self.text.at(value.changed)));
+            }
             left = its
                 .without(&filter.phrases)
                 .without(&filter.with_literals.without(&hits));
