@@ -110,7 +110,9 @@ pub(in crate::waf) struct Filter {
     pub chains: Vec<Chain>,
     /// Rules of which a literal must occur.
     pub with_literals: Row,
-    /// Those that match exactly where one of them occurs,
+    /// Rules of which a literal must occur in one of the values that each step of their chain leaves.
+    pub literals_at_steps: Row,
+    /// Of those with literals, the ones that match exactly where one of them occurs,
     pub phrases: Row,
     /// or, of these, exactly where none does.
     pub negated: Row,
@@ -183,6 +185,7 @@ impl Filter {
             lengths: vec![Row::default(); LENGTHS],
             chains: Vec::new(),
             with_literals: Row::default(),
+            literals_at_steps: Row::default(),
             phrases: Row::default(),
             negated: Row::default(),
             quotable: Row::default(),
@@ -236,8 +239,15 @@ impl Filter {
     fn add_literals(&mut self, heads: &[Head<'_>]) {
         let mut all: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
         for (bit, head) in (0u16..).zip(heads) {
-            // A rule that tests every intermediate value is found by its bytes alone.
             if head.test.multi_match {
+                if let Some(literals) = head.literals() {
+                    self.literals_at_steps.insert(bit);
+                    for literal in literals {
+                        all.entry(literal.to_ascii_lowercase())
+                            .or_default()
+                            .insert(bit);
+                    }
+                }
                 continue;
             }
             let literals = head.literals().or_else(|| {
@@ -293,15 +303,18 @@ impl Filter {
         (row, present)
     }
 
-    /// The rules of `wanted` that have literals, of which one occurs in the value, which is in lower case, or may be
+    /// The rules of `allowed` that have literals, of which one occurs in the value, which is in lower case, or may be
     /// hidden in it.
-    pub(in crate::waf) fn hits(&self, wanted: &Row, value: &[u8]) -> Row {
+    pub(in crate::waf) fn hits(&self, allowed: &Row, value: &[u8]) -> Row {
         let Some(scanner) = &self.scanner else {
             return Row::default();
         };
+        let mut all = self.with_literals;
+        all.union(&self.literals_at_steps);
+        let wanted = allowed.and(&all);
         let quotable = wanted.and(&self.quotable);
         if quotable.is_empty() || !quotes(value) {
-            return scanner.find(value, wanted);
+            return scanner.find(value, &wanted);
         }
         let mut hits = scanner.find(value, &wanted.without(&quotable));
         hits.union(&quotable);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::{RuleSet, Transaction};
 use crate::waf::byteset::ByteSet;
+use crate::waf::macros::Template;
 use crate::waf::prefilter::{Cache, Class, Filter, Key, LONGEST_CACHED, Row};
 use crate::waf::rule::Test;
 use crate::waf::variables::{Select, Slice, Value, Variable};
@@ -176,11 +177,7 @@ impl Transaction {
     ) {
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
-            let hits = self.hits(
-                filter,
-                &value.allowed.and(&filter.with_literals),
-                value.changed,
-            );
+            let hits = self.hits(filter, &value.allowed, value.changed);
             // A phrase that occurs is a match, or none that does.
             let phrases = its.and(&filter.phrases);
             found.union(&phrases.and(&hits).without(&filter.negated));
@@ -203,14 +200,19 @@ impl Transaction {
             let test = rule
                 .and_then(|r| r.links.first())
                 .and_then(|l| l.test.as_ref());
-            if test.is_some_and(|t| self.would_match(rules, t, value)) {
+            let Some(test) = test else { continue };
+            let matches = match test.multi_match {
+                true => self.would_match_at_a_step(rules, filter, bit, test, value),
+                false => self.would_match(test, value.changed),
+            };
+            if matches {
                 found.insert(bit);
             }
         }
     }
 
-    /// Which of the wanted rules' literals occur in a text; what differs from an earlier one in case alone is known.
-    fn hits(&mut self, filter: &Filter, wanted: &Row, text: Slice) -> Row {
+    /// Which of the allowed rules' literals occur in a text; what differs from an earlier one in case alone is known.
+    fn hits(&mut self, filter: &Filter, allowed: &Row, text: Slice) -> Row {
         let bytes = self.text.at(text);
         let known = self.scans.iter().find(|(scanned, _)| {
             *scanned == text || self.text.at(*scanned).eq_ignore_ascii_case(bytes)
@@ -221,29 +223,39 @@ impl Transaction {
         self.scratch.clear();
         self.scratch.extend_from_slice(bytes);
         self.scratch.make_ascii_lowercase();
-        let hits = filter.hits(wanted, &self.scratch);
+        let hits = filter.hits(allowed, &self.scratch);
         self.work.bytes_scanned += text.len() as u64;
         self.scans.push((text, hits));
         hits
     }
 
-    /// Whether the test holds for a value; unlike a rule's run this leaves no trace.
-    fn would_match(&mut self, rules: &RuleSet, test: &Test, value: &Tried) -> bool {
-        let holds = |t: &mut Self, text: Slice| {
-            t.work.evaluations += 1;
-            t.work.bytes_tested += text.len() as u64;
-            let argument = match &test.argument {
-                crate::waf::macros::Template::Literal(slice) => t.text.at(*slice),
-                crate::waf::macros::Template::Parts(_) => return true,
-            };
-            // What gives up is left to the rule's own run, which counts it.
-            test.operator
-                .evaluate(argument, t.text.at(text), None)
-                .unwrap_or(true)
+    /// Whether the test holds for a text; unlike a rule's run this leaves no trace.
+    fn would_match(&mut self, test: &Test, text: Slice) -> bool {
+        self.work.evaluations += 1;
+        self.work.bytes_tested += text.len() as u64;
+        let Template::Literal(argument) = &test.argument else {
+            return true;
         };
-        if !test.multi_match {
-            return holds(self, value.changed);
-        }
+        // What gives up is left to the rule's own run, which counts it.
+        test.operator
+            .evaluate(self.text.at(*argument), self.text.at(text), None)
+            .unwrap_or(true)
+    }
+
+    /// The same for a test of what each step of its chain leaves.
+    fn would_match_at_a_step(
+        &mut self,
+        rules: &RuleSet,
+        filter: &Filter,
+        bit: u16,
+        test: &Test,
+        value: &Tried,
+    ) -> bool {
+        let has_literals = filter.literals_at_steps.contains(bit);
+        let holds = |t: &mut Self, text: Slice| {
+            let may = !has_literals || t.hits(filter, &value.allowed, text).contains(bit);
+            may && t.would_match(test, text)
+        };
         if holds(self, value.raw) {
             return true;
         }
