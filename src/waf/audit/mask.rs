@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::waf::byteset::ByteSet;
+
 /// What stands in a record for a secret.
 pub const MASK: &[u8] = b"***";
 
@@ -32,6 +34,17 @@ const INSIDE: &[&[u8]] = &[
     b"sessid",
     b"signature",
 ];
+
+/// What these begin with.
+const BEGINS_INSIDE: ByteSet = {
+    let mut first = ByteSet::EMPTY;
+    let mut at = 0;
+    while at < INSIDE.len() {
+        first = first.with(INSIDE[at][0]);
+        at += 1;
+    }
+    first
+};
 
 /// Words that stand for secrets only on their own.
 const WORDS: &[&[u8]] = &[
@@ -81,10 +94,8 @@ pub fn is_secret_name(name: &[u8]) -> bool {
             run.push(byte.to_ascii_lowercase());
         }
     }
-    if INSIDE
-        .iter()
-        .any(|part| run.windows(part.len()).any(|w| w == *part))
-    {
+    let has_part = |at: usize| INSIDE.iter().any(|part| run[at..].starts_with(part));
+    if (0..run.len()).any(|at| BEGINS_INSIDE.contains(run[at]) && has_part(at)) {
         return true;
     }
     plain
@@ -158,9 +169,14 @@ pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
 
 /// Where secrets lie in text: ascending, without overlap.
 pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        let range = match byte {
+    const TELLING: ByteSet = ByteSet::of(b"=%:<Bb0123456789");
+    let next = |at: usize| {
+        let rest = text.get(at..).unwrap_or_default();
+        Some(at + rest.iter().position(|&b| TELLING.contains(b))?)
+    };
+    let mut from = 0;
+    while let Some(at) = next(from) {
+        let range = match text[at] {
             b'=' => pair(text, at, 1),
             b'%' => match text.get(at + 1..at + 3) {
                 Some([b'3', b'd' | b'D']) => pair(text, at, 3),
@@ -174,7 +190,7 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
                 let range = card(text, at);
                 if range.is_none() {
                     // The run's later digits cannot begin a number.
-                    at += text[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+                    from = at + text[at..].iter().take_while(|b| b.is_ascii_digit()).count();
                     continue;
                 }
                 range
@@ -183,10 +199,10 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         };
         match range {
             Some(range) if range.start < range.end => {
-                at = range.end;
+                from = range.end;
                 found(range);
             }
-            _ => at += 1,
+            _ => from = at + 1,
         }
     }
 }

@@ -239,11 +239,19 @@ fn field(name: &str, value: &[u8], line: &mut Vec<u8>) {
 
 /// A log line holds no byte that a terminal or a parser could take for its own.
 fn escape(bytes: &[u8], line: &mut Vec<u8>) {
-    for &byte in bytes {
+    let is_plain = |&b: &u8| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\';
+    let mut rest = bytes;
+    loop {
+        let end = rest.iter().position(|b| !is_plain(b));
+        let (plain, after) = rest.split_at(end.unwrap_or(rest.len()));
+        line.extend_from_slice(plain);
+        let Some((&byte, after)) = after.split_first() else {
+            return;
+        };
         match byte {
             b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            0x20..=0x7e => line.push(byte),
             _ => line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
         }
+        rest = after;
     }
 }
