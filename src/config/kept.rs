@@ -31,6 +31,8 @@ pub(super) struct Kept {
     upstreams: BTreeMap<String, Arc<Upstream>>,
     trust: BTreeMap<String, Arc<TrustBundle>>,
     policies: BTreeMap<String, Arc<Policy>>,
+    /// Of each route.
+    route_policies: BTreeMap<String, Arc<Policy>>,
     pub built: Vec<Arc<Built>>,
 }
 
@@ -43,6 +45,11 @@ impl Kept {
             upstreams: config.upstreams.clone(),
             trust: config.trust.clone(),
             policies: config.policies.clone(),
+            route_policies: config
+                .routes
+                .iter()
+                .map(|(_, route)| (route.name.clone(), Arc::clone(&route.policy)))
+                .collect(),
             built: config.rule_sets.clone(),
         }
     }
@@ -71,6 +78,14 @@ impl Kept {
         let policy = self.policies.get(name);
         policy
             .filter(|policy| !matches!(policy.rules, PolicyRules::Refused))
+            .cloned()
+    }
+
+    /// What inspects a route's requests; None where nothing does.
+    pub fn inspecting(&self, route: &str) -> Option<Arc<Policy>> {
+        let policy = self.route_policies.get(route);
+        policy
+            .filter(|policy| matches!(policy.rules, PolicyRules::Live(_)))
             .cloned()
     }
 }

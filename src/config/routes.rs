@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::files::{Document, check_name};
 use super::listeners::Listeners;
-use super::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
+use super::model::{
+    Listener, ListenerKind, Policy, PolicyRules, Route, SniPolicy, Stream, Upstream,
+};
 use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
 use crate::route::{Claim, HostPattern, MethodSet, PathPattern, RouteTable};
@@ -128,6 +130,11 @@ fn read_route<'s>(
     let client = client.map(|item| item.choice(&[("required", ())]).map(|()| item.at));
 
     let name = name?;
+    // A route that is to come under a policy that was refused stays under the one that inspects it.
+    let policy = policy.map(|policy| match policy.rules {
+        PolicyRules::Refused => report.kept.inspecting(name.value).unwrap_or(policy),
+        PolicyRules::Off | PolicyRules::Live(_) => policy,
+    });
     if let (Some(Some(at)), Some(named)) = (&client, &named) {
         check_asked(*at, named, report);
     }

@@ -226,3 +226,31 @@ async fn a_policy_answers_503_until_its_rules_are_mended() {
         assert_eq!(world.status_of("/second/1?a=x").await, 403);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_stays_under_its_policy_until_its_new_one_is_mended() {
+    let world = World::start().await;
+    assert_eq!(world.status_of("/orders/1?a=x").await, 200);
+    assert_eq!(world.status_of("/orders/1?a=an+attack").await, 403);
+    world.write("second.conf", "nothing");
+    let text = world.setup.text();
+    let moved = text.replace("policy = \"default\"", "policy = \"second\"");
+    assert_ne!(text, moved);
+    let policy = "[policies.second]\nmode = \"block\"\nrules = [\"second.conf\"]\n";
+    world.write("drawbridge.toml", moved + policy);
+    for _ in 0..2 {
+        assert_eq!(world.reload().await.0, 422);
+        assert_eq!(world.status_of("/orders/1?a=x").await, 200);
+        assert_eq!(world.status_of("/orders/1?a=an+attack").await, 403);
+    }
+
+    world.write(
+        "second.conf",
+        "SecRule ARGS \"@streq x\" \"id:1,phase:1,deny\"\n",
+    );
+    until("the mended rules are live", async || {
+        world.status_of("/orders/1?a=x").await == 403
+    })
+    .await;
+    assert_eq!(world.status_of("/orders/1?a=an+attack").await, 200);
+}
