@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::exposition::{Exposition, Kind};
 use super::router::{Request, Response, Router};
 use super::traffic;
-use crate::config::{ListenerKind, Policy, PolicyMode, PolicyRules};
+use crate::config::{ListenerKind, Policy, PolicyMode};
 use crate::live::Live;
 use crate::reload::{Outcome, Reloads, Trigger};
 use crate::telemetry::{Metrics, rfc3339};
@@ -133,7 +133,7 @@ fn policies_json(live: &Live) -> Value {
         json!({
             "name": policy.name,
             "mode": mode(policy),
-            "live": !matches!(policy.rules, PolicyRules::Refused),
+            "live": policy.is_live(),
             "rules": policy.rules.live().map_or(0, |rules| rules.summaries().count()),
             "prefilter_bytes": policy.rules.live().map_or(0, |rules| rules.prefilter_memory()),
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::model::{Config, Listener, Policy, PolicyRules, Upstream};
+use super::model::{Config, Listener, Policy, Upstream};
 use super::policies::Built;
 use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, TrustBundle};
@@ -75,17 +75,12 @@ impl Kept {
 
     /// Only what was live.
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
-        let policy = self.policies.get(name);
-        policy
-            .filter(|policy| !matches!(policy.rules, PolicyRules::Refused))
-            .cloned()
+        self.policies.get(name).filter(|p| p.is_live()).cloned()
     }
 
     /// What inspects a route's requests; None where nothing does.
     pub fn inspecting(&self, route: &str) -> Option<Arc<Policy>> {
         let policy = self.route_policies.get(route);
-        policy
-            .filter(|policy| matches!(policy.rules, PolicyRules::Live(_)))
-            .cloned()
+        policy.filter(|p| p.rules.live().is_some()).cloned()
     }
 }

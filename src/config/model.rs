@@ -384,6 +384,14 @@ pub struct Policy {
     pub rules: PolicyRules,
 }
 
+impl Policy {
+    /// Whether requests under it are answered at all.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !matches!(self.rules, PolicyRules::Refused)
+    }
+}
+
 /// What a policy inspects with.
 #[derive(Debug, Clone)]
 pub enum PolicyRules {

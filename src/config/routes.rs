@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::files::{Document, check_name};
 use super::listeners::Listeners;
-use super::model::{
-    Listener, ListenerKind, Policy, PolicyRules, Route, SniPolicy, Stream, Upstream,
-};
+use super::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
 use crate::route::{Claim, HostPattern, MethodSet, PathPattern, RouteTable};
@@ -131,9 +129,9 @@ fn read_route<'s>(
 
     let name = name?;
     // A route that is to come under a policy that was refused stays under the one that inspects it.
-    let policy = policy.map(|policy| match policy.rules {
-        PolicyRules::Refused => report.kept.inspecting(name.value).unwrap_or(policy),
-        PolicyRules::Off | PolicyRules::Live(_) => policy,
+    let policy = policy.map(|policy| match policy.is_live() {
+        true => policy,
+        false => report.kept.inspecting(name.value).unwrap_or(policy),
     });
     if let (Some(Some(at)), Some(named)) = (&client, &named) {
         check_asked(*at, named, report);

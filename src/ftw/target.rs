@@ -48,9 +48,9 @@ struct Tls {
     verify: bool,
 }
 
-enum Connection {
-    Plain(TcpStream),
-    Tls(SslStream<TcpStream>),
+trait Connection: Read + Write {
+    /// Says that nothing more will be sent; the socket below.
+    fn close(&mut self) -> &TcpStream;
 }
 
 impl Target {
@@ -99,12 +99,12 @@ impl Target {
 
     /// Sends bytes on a connection of their own. What came back may be empty.
     fn send(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port))?;
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        let mut stream = match &self.tls {
-            None => Connection::Plain(stream),
+        match &self.tls {
+            None => exchange(&mut stream, request),
             Some(tls) => {
                 let is_name = self.host.parse::<std::net::IpAddr>().is_err();
                 let session = tls
@@ -113,12 +113,9 @@ impl Target {
                     .verify_hostname(tls.verify)
                     .use_server_name_indication(is_name)
                     .connect(&self.host, stream);
-                Connection::Tls(session.map_err(io::Error::other)?)
+                exchange(&mut session.map_err(io::Error::other)?, request)
             }
-        };
-        let answer = exchange(&mut stream, request);
-        stream.end();
-        answer
+        }
     }
 
     /// Sends a marker until it stands in the log after `from`: where its line begins and ends.
@@ -221,45 +218,17 @@ impl Tls {
     }
 }
 
-impl Connection {
-    /// Ends our side and waits for the other: a server closes when it is done with the request, its log included,
-    /// and that log must not be overtaken by the next marker's. Errors mean that it has closed.
-    fn end(&mut self) {
-        let tcp = match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => {
-                let _ = tls.shutdown();
-                tls.get_ref()
-            }
-        };
-        let _ = tcp.shutdown(Shutdown::Write);
-        let _ = tcp.set_read_timeout(Some(END_WAIT));
-        let _ = io::copy(&mut self.take(MOST), &mut io::sink());
+impl Connection for TcpStream {
+    fn close(&mut self) -> &TcpStream {
+        self
     }
 }
 
-impl Read for Connection {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.read(buffer),
-            Self::Tls(tls) => tls.read(buffer),
-        }
-    }
-}
-
-impl Write for Connection {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.write(bytes),
-            Self::Tls(tls) => tls.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(tcp) => tcp.flush(),
-            Self::Tls(tls) => tls.flush(),
-        }
+impl Connection for SslStream<TcpStream> {
+    fn close(&mut self) -> &TcpStream {
+        // An error means that the other side is gone.
+        let _ = self.shutdown();
+        self.get_ref()
     }
 }
 
@@ -323,8 +292,15 @@ fn rule_ids(log: &[Vec<u8>]) -> Vec<u64> {
     ids
 }
 
+/// Writes the request, reads the answer and ends the connection.
+fn exchange(stream: &mut impl Connection, request: &[u8]) -> io::Result<Vec<u8>> {
+    let answer = ask(stream, request);
+    end(stream);
+    answer
+}
+
 /// Writes the request and reads the answer until it is whole, or the server closes or falls silent.
-fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Vec<u8>> {
+fn ask(stream: &mut impl Connection, request: &[u8]) -> io::Result<Vec<u8>> {
     // A server may answer and close before it has read it all.
     let written = stream.write_all(request).and_then(|()| stream.flush());
     let head_only = request.starts_with(b"HEAD ");
@@ -340,6 +316,15 @@ fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Vec<
         }
     }
     Ok(answer)
+}
+
+/// Ends our side and waits for the other: a server closes when it is done with the request, its log included,
+/// and that log must not be overtaken by the next marker's. Errors mean that it has closed.
+fn end(stream: &mut impl Connection) {
+    let tcp = stream.close();
+    let _ = tcp.shutdown(Shutdown::Write);
+    let _ = tcp.set_read_timeout(Some(END_WAIT));
+    let _ = io::copy(&mut stream.take(MOST), &mut io::sink());
 }
 
 /// The status of the last head that is not interim.

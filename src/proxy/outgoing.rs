@@ -329,13 +329,9 @@ mod tests {
             ("x-request-id", "theirs"),
             ("client-cert", ":x:"),
         ];
-        let stranger = head(
-            &received(&fields),
-            "own",
-            origin(false),
-            OutgoingBody::Held(3),
-        )
-        .unwrap();
+        let received = received(&fields);
+        let sent = |origin| head(&received, "own", origin, OutgoingBody::Held(3)).unwrap();
+        let stranger = sent(origin(false));
         for (name, expected) in [
             ("x-forwarded-for", vec!["192.0.2.7"]),
             ("x-forwarded-proto", vec!["https"]),
@@ -351,13 +347,7 @@ mod tests {
         ] {
             assert_eq!(get(&stranger, name), expected, "{name}");
         }
-        let proxy = head(
-            &received(&fields),
-            "own",
-            origin(true),
-            OutgoingBody::Held(3),
-        )
-        .unwrap();
+        let proxy = sent(origin(true));
         for (name, expected) in [
             ("x-forwarded-for", "203.0.113.9, 192.0.2.7"),
             ("x-forwarded-proto", "http"),

@@ -131,13 +131,6 @@ impl ByteSet {
             + self.0[2].count_ones()
             + self.0[3].count_ones()
     }
-
-    /// The four words of the mask, lowest bytes first.
-    #[must_use]
-    #[inline]
-    pub const fn words(&self) -> [u64; 4] {
-        self.0
-    }
 }
 
 impl std::fmt::Debug for ByteSet {

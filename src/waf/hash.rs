@@ -34,20 +34,18 @@ pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
 
 /// The hash of a name, whatever the case of its ASCII letters.
 pub(super) fn hash_name(name: &[u8]) -> u64 {
-    let seed = seed();
-    let mut hash = mix(seed, name.len() as u64 ^ 0x2d35_8dcc_aa6c_78a5);
-    for chunk in name.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        word.make_ascii_lowercase();
-        hash = mix(hash, u64::from_le_bytes(word) ^ seed.rotate_left(17)) ^ seed;
-    }
-    hash
+    name.chunks(64).fold(seed(), |hash, part| {
+        let mut lower = [0; 64];
+        let lower = &mut lower[..part.len()];
+        lower.copy_from_slice(part);
+        lower.make_ascii_lowercase();
+        hash_bytes(hash, lower)
+    })
 }
 
 /// Places of names, by [`hash_name`].
 #[derive(Debug, Default)]
-pub(super) struct NameIndex(HashMap<u64, u32, BuildHasherDefault<Hashed>>);
+pub(super) struct NameIndex(HashMap<u64, u32, BuildHasherDefault<Mix>>);
 
 impl NameIndex {
     /// The place with this hash that `is` the wanted one.
@@ -71,21 +69,31 @@ impl NameIndex {
     }
 }
 
-/// What is a hash already.
+/// A multiplicative hash, for keys that are no client's bytes: positions that the engine gave, and hashes.
 #[derive(Debug, Default)]
-pub(super) struct Hashed(u64);
+pub(in crate::waf) struct Mix(u64);
 
-impl Hasher for Hashed {
+impl Hasher for Mix {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = hash_bytes(self.0, bytes);
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u16(&mut self, n: u16) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
     }
 
     fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 

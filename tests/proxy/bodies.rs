@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Http2, connect, h2_request, raw, read_answer};
-use crate::front::{Front, Setup, wait};
+use crate::front::{Front, Setup, counts};
 use crate::requests::echo;
 use crate::upstream::hex;
 
@@ -157,9 +157,7 @@ async fn memory_for_bodies_is_one_for_all() {
     };
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // It is counted once the answer has been sent.
-    let counted = || (front.metrics.body_memory_refusals.value() >= 1).then_some(());
-    assert!(wait(counted).await.is_some());
+    counts(&front.metrics.body_memory_refusals, 1).await;
     holder.write_all(b"x").await.unwrap();
     let held = read_answer(&mut holder, &mut Vec::new(), false)
         .await

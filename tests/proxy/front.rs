@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use drawbridge::config;
 use drawbridge::proxy::{Bound, serve};
-use drawbridge::telemetry::Metrics;
+use drawbridge::telemetry::{Counter, Metrics};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -233,6 +233,12 @@ pub async fn logged(text: &str) {
         "{text} is not in {}",
         String::from_utf8_lossy(&LOG.lock().unwrap())
     );
+}
+
+/// Is counted at least so often; what an answer counts may be so after it has come.
+pub async fn counts(counter: &Counter, least: u64) {
+    let counted = wait(|| (counter.value() >= least).then_some(())).await;
+    assert!(counted.is_some(), "{} of {least}", counter.value());
 }
 
 /// Asks again and again; None after ten seconds.

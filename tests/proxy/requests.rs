@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::client::{Http2, connect, get, h2_request, raw, read_answer};
-use crate::front::{Front, Setup, logged, wait};
+use crate::front::{Front, Setup, counts, logged};
 use crate::pki::{self, CORP, ServerTls};
 use crate::upstream::{Behaviour, Upstream};
 use tokio::io::AsyncWriteExt;
@@ -140,9 +140,7 @@ async fn what_is_not_exposed_never_reaches_the_upstream() {
         }
     }
     assert_eq!(upstream.connections(), 0);
-    // It is counted once the client has its answer.
-    let counted = || (front.metrics.waf_blocked.value() >= 3).then_some(());
-    assert!(wait(counted).await.is_some());
+    counts(&front.metrics.waf_blocked, 3).await;
     assert_eq!(front.metrics.waf_blocked.value(), 3);
     logged("[id \"1\"]").await;
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
 use crate::client::{connect, read_answer};
-use crate::front::{Front, Setup, wait};
+use crate::front::{Front, Setup, counts};
 use crate::mtls::s_client;
 use crate::requests::echo;
 
@@ -27,9 +27,7 @@ async fn a_strict_listener_knows_its_names() {
         let connected = connect(front.address, sni, b"").await;
         assert_eq!(connected.is_ok(), known, "{sni:?}: {:?}", connected.err());
     }
-    // It is counted once the client has its answer.
-    let counted = || (front.metrics.tls_handshake_failures.value() >= 3).then_some(());
-    assert!(wait(counted).await.is_some());
+    counts(&front.metrics.tls_handshake_failures, 3).await;
     assert_eq!(front.metrics.tls_handshake_failures.value(), 3);
 }
 

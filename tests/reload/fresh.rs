@@ -24,14 +24,35 @@ async fn is_refused(address: SocketAddr) -> bool {
             .is_none()
 }
 
+/// The second route answers 503, and nothing reaches its upstream.
+async fn second_is_unavailable(world: &World) {
+    let requests = world.upstream.requests();
+    let answer = client::get(world.front.address, "/second/1").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(world.upstream.requests(), requests);
+}
+
+fn second_route(upstream: &str, policy: &str) -> String {
+    format!(
+        "[[routes]]\nname = \"second\"\nhosts = [\"api.test\"]\npaths = [\"/second/\"]\n\
+        listeners = [\"public\"]\nupstream = \"{upstream}\"\npolicy = \"{policy}\"\n"
+    )
+}
+
+fn second_policy(rules: &str) -> String {
+    format!("[policies.second]\nmode = \"block\"\nrules = [\"{rules}\"]\n")
+}
+
+const NO_X: &str = "SecRule ARGS \"@streq x\" \"id:1,phase:1,deny\"\n";
+
 /// A second upstream, which leads to the same server, and its route.
 fn second_upstream(world: &World, tls: &str) -> String {
     format!(
         "[upstreams.second]\nservers = [\"{}\"]\n\
-        tls = {{ server_name = \"orders.corp.test\", {tls} }}\n\
-        [[routes]]\nname = \"second\"\nhosts = [\"api.test\"]\npaths = [\"/second/\"]\n\
-        listeners = [\"public\"]\nupstream = \"second\"\npolicy = \"default\"\n",
-        world.upstream.address
+        tls = {{ server_name = \"orders.corp.test\", {tls} }}\n{}",
+        world.upstream.address,
+        second_route("second", "default")
     )
 }
 
@@ -68,11 +89,7 @@ async fn an_upstream_answers_503_until_its_files_are_mended() {
         assert_eq!(refused, units, "{said}");
 
         assert_eq!(world.status_of("/bills/1").await, 200, "the rest is live");
-        let requests = world.upstream.requests();
-        let answer = client::get(world.front.address, "/second/1").await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.header("retry-after"), Some("1"));
-        assert_eq!(world.upstream.requests(), requests);
+        second_is_unavailable(&world).await;
         assert!(world.ready().await.contains("upstream second"));
         let metrics = world.ask("GET", "/metrics").await.text();
         for line in [
@@ -193,27 +210,21 @@ async fn a_policy_answers_503_until_its_rules_are_mended() {
         assert_eq!(world.status_of("/orders/1").await, 200);
         world.write("second.conf", rules);
         let text = world.setup.text().replace("/orders/", "/bills/");
-        let policy = format!("[policies.second]\nmode = \"block\"\nrules = [\"{mended}\"]\n");
-        let route = "[[routes]]\nname = \"second\"\nhosts = [\"api.test\"]\npaths = [\"/second/\"]\n\
-            listeners = [\"public\"]\nupstream = \"orders\"\npolicy = \"second\"\n";
-        world.write("drawbridge.toml", text + &policy + route);
+        let more = second_policy(mended) + &second_route("orders", "second");
+        world.write("drawbridge.toml", text + &more);
         let (status, said) = world.reload().await;
         assert_eq!(status, 422, "{said}");
         assert_eq!(said["refused"][0]["unit"], "policy second", "{said}");
 
         assert_eq!(world.status_of("/bills/1").await, 200, "the rest is live");
-        let requests = world.upstream.requests();
-        let answer = client::get(world.front.address, "/second/1").await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.header("retry-after"), Some("1"));
-        assert_eq!(world.upstream.requests(), requests);
+        second_is_unavailable(&world).await;
         let line = world.front.line(|line| line["path"] == "/second/1").await;
         assert_eq!(line["error"], "policy_not_live");
         let metrics = world.ask("GET", "/metrics").await.text();
         let counted = "drawbridge_waf_requests_total{policy=\"second\",action=\"not_live\"} 1";
         assert!(metrics.lines().any(|l| l == counted), "{metrics}");
 
-        world.write(mended, "SecRule ARGS \"@streq x\" \"id:1,phase:1,deny\"\n");
+        world.write(mended, NO_X);
         until("the mended rules are live", async || {
             world.status_of("/second/1").await == 200
         })
@@ -236,18 +247,14 @@ async fn a_route_stays_under_its_policy_until_its_new_one_is_mended() {
     let text = world.setup.text();
     let moved = text.replace("policy = \"default\"", "policy = \"second\"");
     assert_ne!(text, moved);
-    let policy = "[policies.second]\nmode = \"block\"\nrules = [\"second.conf\"]\n";
-    world.write("drawbridge.toml", moved + policy);
+    world.write("drawbridge.toml", moved + &second_policy("second.conf"));
     for _ in 0..2 {
         assert_eq!(world.reload().await.0, 422);
         assert_eq!(world.status_of("/orders/1?a=x").await, 200);
         assert_eq!(world.status_of("/orders/1?a=an+attack").await, 403);
     }
 
-    world.write(
-        "second.conf",
-        "SecRule ARGS \"@streq x\" \"id:1,phase:1,deny\"\n",
-    );
+    world.write("second.conf", NO_X);
     until("the mended rules are live", async || {
         world.status_of("/orders/1?a=x").await == 403
     })

@@ -19,12 +19,14 @@ impl Exchange {
         let metrics = Arc::clone(&self.front.metrics);
         self.count_answer(outcome.status);
         let waf = self.inspector.as_mut().map(Inspector::finish);
-        if let (Some(waf), Some(route)) = (&waf, &self.route) {
+        let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
+        let not_live = (refused == Some(POLICY_NOT_LIVE)).then_some("not_live");
+        if let (Some(action), Some(route)) =
+            (waf.as_ref().map(|w| w.verdict).or(not_live), &self.route)
+        {
             let policy = &route.policy.name;
-            metrics
-                .waf_requests
-                .with(policy, waf.verdict, Counter::count);
-            for rule in &waf.rules {
+            metrics.waf_requests.with(policy, action, Counter::count);
+            for rule in waf.iter().flat_map(|waf| &waf.rules) {
                 metrics.waf_rule_matches.with(policy, rule, Counter::count);
             }
         }
@@ -41,17 +43,8 @@ impl Exchange {
             Some("match") => metrics.waf_matched.count(),
             _ => {}
         }
-        match outcome.refusal.as_ref().map(|refusal| refusal.code) {
-            Some("body_memory") => metrics.body_memory_refusals.count(),
-            Some(POLICY_NOT_LIVE) => {
-                if let Some(route) = &self.route {
-                    let policy = &route.policy.name;
-                    metrics
-                        .waf_requests
-                        .with(policy, "not_live", Counter::count);
-                }
-            }
-            _ => {}
+        if refused == Some("body_memory") {
+            metrics.body_memory_refusals.count();
         }
         let has_failures = outcome
             .passage

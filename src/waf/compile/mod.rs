@@ -101,22 +101,18 @@ impl Default for Names {
 
 impl Names {
     pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        if let Some(slot) = self.slot(name.as_bytes()) {
+        let hash = hash_name(name.as_bytes());
+        if let Some(slot) = self.slot(hash, name.as_bytes()) {
             return slot;
         }
         let slot = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name.into());
-        self.slots.insert(hash_name(name.as_bytes()), slot);
+        self.slots.insert(hash, slot);
         slot
     }
 
-    /// Whatever the case of ASCII letters.
-    pub(crate) fn slot(&self, name: &[u8]) -> Option<u32> {
-        self.slot_hashed(hash_name(name), name)
-    }
-
-    /// The same where the hash is known.
-    pub(crate) fn slot_hashed(&self, hash: u64, name: &[u8]) -> Option<u32> {
+    /// Whatever the case of ASCII letters. `hash` is the name's.
+    pub(crate) fn slot(&self, hash: u64, name: &[u8]) -> Option<u32> {
         let is = |slot| self.name(slot).as_bytes().eq_ignore_ascii_case(name);
         self.slots.find(hash, is)
     }

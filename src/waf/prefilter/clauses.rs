@@ -140,15 +140,10 @@ pub(super) fn class_bytes(class: &Class) -> ByteSet {
 /// How often a value of ordinary traffic holds a byte of the set, in thousandths (a rough guess that only
 /// orders clauses; no verdict depends on it).
 fn frequency(set: &ByteSet) -> u32 {
-    let mut missing = 1.0_f64;
-    for (word, base) in set.words().into_iter().zip([0, 64, 128, 192]) {
-        let mut rest = word;
-        while rest != 0 {
-            let byte = base + rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            missing *= 1.0 - f64::from(COMMON[byte]) / 1000.0;
-        }
-    }
+    let missing: f64 = set
+        .iter()
+        .map(|byte| 1.0 - f64::from(COMMON[usize::from(byte)]) / 1000.0)
+        .product();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and 1000
     let thousandths = ((1.0 - missing) * 1000.0) as u32;
     thousandths

@@ -239,37 +239,9 @@ impl Filter {
     fn add_literals(&mut self, heads: &[Head<'_>]) {
         let mut all: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
         for (bit, head) in (0u16..).zip(heads) {
-            if head.test.multi_match {
-                if let Some(literals) = head.literals() {
-                    self.literals_at_steps.insert(bit);
-                    for literal in literals {
-                        all.entry(literal.to_ascii_lowercase())
-                            .or_default()
-                            .insert(bit);
-                    }
-                }
+            let Some(literals) = self.literals_of(bit, head) else {
                 continue;
-            }
-            let literals = head.literals().or_else(|| {
-                let literals = head.literals_without_quoting()?;
-                self.quotable.insert(bit);
-                Some(literals)
-            });
-            let literals = literals.or_else(|| {
-                let (literals, start) = head.literals_but_at_start()?;
-                self.quotable.insert(bit);
-                self.anchored.insert(bit);
-                self.starts.push(start);
-                Some(literals)
-            });
-            let Some(literals) = literals else { continue };
-            self.with_literals.insert(bit);
-            if matches!(head.test.operator, Operator::Phrases(_)) {
-                self.phrases.insert(bit);
-            }
-            if head.test.negated {
-                self.negated.insert(bit);
-            }
+            };
             for literal in literals {
                 all.entry(literal.to_ascii_lowercase())
                     .or_default()
@@ -279,6 +251,37 @@ impl Filter {
         if !all.is_empty() {
             self.scanner = Some(Scanner::new(all));
         }
+    }
+
+    /// The literals of a rule; what they say of it goes into the rows.
+    fn literals_of(&mut self, bit: u16, head: &Head<'_>) -> Option<Vec<Vec<u8>>> {
+        if head.test.multi_match {
+            let literals = head.literals()?;
+            self.literals_at_steps.insert(bit);
+            return Some(literals);
+        }
+        let literals = head
+            .literals()
+            .or_else(|| self.literals_unless_quoted(bit, head))?;
+        self.with_literals.insert(bit);
+        if matches!(head.test.operator, Operator::Phrases(_)) {
+            self.phrases.insert(bit);
+        }
+        if head.test.negated {
+            self.negated.insert(bit);
+        }
+        Some(literals)
+    }
+
+    fn literals_unless_quoted(&mut self, bit: u16, head: &Head<'_>) -> Option<Vec<Vec<u8>>> {
+        let literals = head.literals_without_quoting().or_else(|| {
+            let (literals, start) = head.literals_but_at_start()?;
+            self.anchored.insert(bit);
+            self.starts.push(start);
+            Some(literals)
+        })?;
+        self.quotable.insert(bit);
+        Some(literals)
     }
 
     /// The rules of `among` that this value's bytes and length allow, and which bytes it has.

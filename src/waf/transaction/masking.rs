@@ -77,15 +77,16 @@ impl Transaction {
 
     /// Marks what is secret of all that matched or was put together so far.
     pub(super) fn mark_matched(&mut self) {
+        let all = std::mem::take(&mut self.pieces);
         for event in std::mem::take(&mut self.unmarked) {
             match event {
                 Unmarked::Matched(value, received) => self.mark_secrets(value, received),
                 Unmarked::Joined { pieces, whole } => {
-                    let pieces = self.pieces.get(pieces).unwrap_or_default().to_vec();
-                    self.carry_marks(&pieces, whole);
+                    self.carry_marks(all.get(pieces).unwrap_or_default(), whole);
                 }
             }
         }
+        self.pieces = all;
     }
 
     /// Marks what is secret of a value that matched: as received, and as the rule saw it.

@@ -1,8 +1,9 @@
 //! Each transformation of each value is done once.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
+use crate::waf::hash::Mix;
 use crate::waf::rule::ChainId;
 use crate::waf::variables::Slice;
 
@@ -36,33 +37,5 @@ impl Memo {
 
     pub(super) fn keep(&mut self, value: Slice, chain: ChainId, result: Slice, changed: bool) {
         self.done.insert((value, chain), (result, changed));
-    }
-}
-
-/// A multiplicative hash: its keys are positions the engine gave, not a client's bytes.
-#[derive(Debug, Default)]
-pub(super) struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u16(&mut self, n: u16) {
-        self.write_u64(u64::from(n));
-    }
-
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(u64::from(n));
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

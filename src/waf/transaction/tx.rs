@@ -88,7 +88,7 @@ impl TxStore {
     }
 
     fn find_hashed(&self, hash: u64, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
-        if let Some(slot) = names.slot_hashed(hash, name) {
+        if let Some(slot) = names.slot(hash, name) {
             return Some(Name::Slot(slot));
         }
         let is = |at: u32| {

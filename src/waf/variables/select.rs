@@ -81,9 +81,9 @@ impl OnlySlot {
 pub(crate) struct NamePattern {
     /// Every name it fits begins so, whatever the case of ASCII letters.
     prefix: Box<[u8]>,
-    /// None where that is all it asks for.
-    pattern: Option<Pattern>,
-    source: Option<String>,
+    /// That is all it asks for.
+    plain: bool,
+    pattern: Pattern,
     /// The rule set's own `TX` names that it fits, found out once.
     slots: OnceLock<Box<[u32]>>,
 }
@@ -94,8 +94,8 @@ impl NamePattern {
         let (prefix, rest) = plain_prefix(text);
         Self {
             prefix: prefix.as_bytes().into(),
-            source: pattern.source().map(str::to_owned),
-            pattern: (!rest.is_empty()).then_some(pattern),
+            plain: rest.is_empty(),
+            pattern,
             slots: OnceLock::new(),
         }
     }
@@ -105,8 +105,7 @@ impl NamePattern {
             .get(..self.prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(&self.prefix));
         // One that gives up selects: more is inspected, not less.
-        let fits = |pattern: &Pattern| pattern.is_match(name).unwrap_or(true);
-        begins && self.pattern.as_ref().is_none_or(fits)
+        begins && (self.plain || self.pattern.is_match(name).unwrap_or(true))
     }
 
     /// Which of these names it fits; they must be the same at every call.
@@ -120,7 +119,7 @@ impl NamePattern {
     }
 
     pub(crate) fn source(&self) -> Option<&str> {
-        self.source.as_deref()
+        self.pattern.source()
     }
 }
 
