@@ -75,7 +75,7 @@ fn exit_codes_and_streams() {
         );
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
     }
-    for usage in [&[][..], &["--config"], &["--confg", "good.toml"]] {
+    for usage in [&["--config"][..], &["--confg", "good.toml"]] {
         assert_eq!(folder.check(usage).status.code(), Some(2), "{usage:?}");
     }
 }
@@ -103,6 +103,107 @@ fn machines_read_json() {
     assert_eq!(problem["help"], "did you mean \"mode\"?");
 }
 
+#[test]
+fn the_configuration_is_found_without_being_named() {
+    let folder = Folder::new("found");
+    let output = folder.check(&["--output", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    let told = report["error"].as_str().unwrap();
+    assert!(
+        told.contains("--config") && told.contains("/etc/drawbridge/drawbridge.toml"),
+        "{told}"
+    );
+
+    folder.write("other.toml", GOOD);
+    folder.write("drawbridge.toml", GOOD);
+    let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said(&folder.check(&[])), "drawbridge.toml: ok\n");
+    assert_eq!(
+        said(&folder.check(&["-c", "other.toml"])),
+        "other.toml: ok\n"
+    );
+    let by_environment = folder
+        .command(&["check"])
+        .env("DRAWBRIDGE_CONFIG", "other.toml")
+        .output()
+        .unwrap();
+    assert_eq!(said(&by_environment), "other.toml: ok\n");
+}
+
+/// Each verb that shows JSON shows JSON where it fails, wrong usage included, and nothing else.
+#[test]
+fn failures_are_json_where_json_is_asked_for() {
+    let folder = Folder::new("failures");
+    folder.write("broken.toml", "[listeners");
+    folder.write("drawbridge.toml", GOOD);
+    for (arguments, code) in [
+        (&["check", "-c", "none.toml"][..], 1),
+        (&["diff", "none.toml", "drawbridge.toml"], 2),
+        (&["diff", "drawbridge.toml"], 2),
+        (&["doctor", "upstream", "order"], 1),
+        (&["doctor", "upstream", "orders", "-c", "broken.toml"], 1),
+        (&["expose", "status"], 1),
+        (&["expose", "off", "public"], 1),
+        (&["expose", "off", "--all"], 1),
+        (&["reload"], 1),
+        (&["status"], 1),
+        (&["certs", "list", "-c", "broken.toml"], 1),
+        (&["certs", "rehearse", "--trust", "onprm", "ca.pem"], 1),
+        (&["rules", "list", "--policy", "none"], 1),
+        (&["rules", "list", "--route", "none"], 1),
+        (&["rules", "list", "--rules", "none.conf"], 1),
+        (&["rules", "explain", "none.http"], 1),
+        (&["rules", "test", "none"], 1),
+        (&["rules", "check", "none.conf"], 1),
+        (&["rules", "list", "--nonsense"], 2),
+        (&["doctor", "upstream"], 2),
+    ] {
+        let output = folder
+            .command(arguments)
+            .args(["--output", "json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {output:?}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"));
+        assert_eq!(report["ok"], false, "{arguments:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+/// What a shell gets when it asks this program for words.
+#[test]
+fn names_of_the_configuration_are_completed() {
+    let folder = Folder::new("complete");
+    folder.write("drawbridge.toml", GOOD);
+    folder.write("other.toml", &GOOD.replace("orders", "billing"));
+    for (words, expected) in [
+        (&["doctor", "upstream", ""][..], "orders"),
+        (&["doctor", "upstream", "-c", "other.toml", ""], "billing"),
+        (&["expose", "off", ""], "public"),
+        (&["rules", "list", "--policy", ""], "default"),
+        (&["rules", "list", "--route", ""], "orders"),
+        (&["certs", "rehearse", "--trust", ""], "onprem"),
+        (&["rel"], "reload"),
+    ] {
+        let output = folder
+            .command(&["--", "drawbridge"])
+            .args(words)
+            .env("COMPLETE", "bash")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+            .env("_CLAP_IFS", "\n")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            said.lines().any(|line| line == expected),
+            "{words:?}: {said}"
+        );
+    }
+}
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -128,12 +229,16 @@ impl Folder {
     }
 
     fn check(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_drawbridge"))
-            .arg("check")
+        self.command(&["check"]).args(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
+        command
             .args(arguments)
             .current_dir(&self.0)
-            .output()
-            .unwrap()
+            .env_remove("DRAWBRIDGE_CONFIG");
+        command
     }
 }
 

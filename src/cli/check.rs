@@ -1,12 +1,14 @@
 //! `drawbridge check`: everything that is wrong with a configuration, at once.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::config_file::ConfigFile;
+use super::failure::Failure;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -15,9 +17,8 @@ use crate::diagnostic::{Diagnostic, Severity};
 /// Exits 0 if it can be run (there may be warnings), 1 if not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration to check
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// How to show what was found
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub output: Output,
@@ -33,12 +34,16 @@ pub enum Output {
 
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let found = match config::load(&args.config) {
+    let path = match args.config.find() {
+        Ok(path) => path,
+        Err(problem) => return Failure::from(problem).tell(args.output),
+    };
+    let found = match config::load(&path) {
         Ok(loaded) => loaded.warnings,
         Err(found) => found,
     };
     let shown = match args.output {
-        Output::Human => show_human(&found, args),
+        Output::Human => show_human(&found, &path),
         Output::Json => show_json(&found),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
@@ -56,7 +61,7 @@ pub fn wants_colour() -> bool {
     !refused && io::stderr().is_terminal()
 }
 
-fn show_human(found: &[Diagnostic], args: &Args) -> io::Result<()> {
+fn show_human(found: &[Diagnostic], path: &Path) -> io::Result<()> {
     let colour = wants_colour();
     let mut err = io::stderr().lock();
     for diagnostic in found {
@@ -64,7 +69,7 @@ fn show_human(found: &[Diagnostic], args: &Args) -> io::Result<()> {
     }
     drop(err);
     let line = summary(found);
-    writeln!(io::stdout().lock(), "{}: {line}", args.config.display())
+    writeln!(io::stdout().lock(), "{}: {line}", path.display())
 }
 
 pub(super) fn summary(found: &[Diagnostic]) -> String {
@@ -91,11 +96,16 @@ pub(super) fn show_json(found: &[Diagnostic]) -> io::Result<()> {
         "ok": errors == 0,
         "errors": errors,
         "warnings": warnings,
-        "problems": found.iter().map(to_json).collect::<Vec<_>>(),
+        "problems": problems_json(found),
     });
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report)?;
     writeln!(out)
+}
+
+/// An array of the problems, each with its place.
+pub(super) fn problems_json(found: &[Diagnostic]) -> Value {
+    found.iter().map(to_json).collect()
 }
 
 fn to_json(diagnostic: &Diagnostic) -> Value {

@@ -1,36 +1,39 @@
 //! `drawbridge diff`: what a change of the configuration makes reachable.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::check::{Output, wants_colour};
-use super::front::{Front, Where};
+use super::check::Output;
+use super::failure::Failure;
+use super::front::{Front, Where, not_ours};
 use crate::config::{self, AdminAddress};
 use crate::exposure::{Change, Surface, diff};
 
 /// Say what becomes reachable from one configuration to another
 ///
-/// `+` becomes reachable, `-` stops being reachable, `~` is reached in another way. With --config or
-/// --admin the running front door is what NEW is compared with.
+/// `+` becomes reachable, `-` stops being reachable, `~` is reached in another way. NEW alone is compared
+/// with the running front door, which --config or --admin finds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   drawbridge diff main.toml branch.toml
   drawbridge diff --config /etc/drawbridge/drawbridge.toml drawbridge.toml
+  drawbridge diff branch.toml                        what it would change of the running one
 
 Exit codes:
   0  nothing becomes reachable that has no owner
   1  something does
   2  wrong usage, or a configuration cannot be loaded")]
 pub struct Args {
-    /// OLD.toml and NEW.toml; NEW.toml alone with --config or --admin
+    /// OLD.toml and NEW.toml; or NEW.toml alone, to compare it with the running front door
     #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
     pub files: Vec<PathBuf>,
     /// The configuration that the running front door runs from; it says where its admin address is
-    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
     pub config: Option<PathBuf>,
     /// The running front door's admin address
     #[arg(long, value_name = "ADDRESS", value_parser = AdminAddress::parse)]
@@ -48,15 +51,10 @@ pub fn run(args: &Args) -> ExitCode {
     let running = args.config.is_some() || args.admin.is_some();
     let sides = match (&args.files[..], running) {
         ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
-        ([new], true) => ask(args).and_then(|old| Ok((old, load(new)?))),
-        ([_], false) => {
-            Err("drawbridge: diff: name OLD and NEW, or NEW with --config\n".to_owned())
-        }
-        _ => Err("drawbridge: diff: with --config or --admin, name NEW alone\n".to_owned()),
+        ([new], _) => ask(args).and_then(|old| Ok((old, load(new)?))),
+        _ => Err(problem("with --config or --admin, name NEW alone")),
     };
-    let changes = sides.and_then(|(old, new)| {
-        diff(&old, &new).map_err(|why| format!("drawbridge: diff: {why}\n"))
-    });
+    let changes = sides.and_then(|(old, new)| diff(&old, &new).map_err(problem));
     match changes {
         Ok(changes) => {
             // A reader that hung up has seen what it wanted; the exit code still counts.
@@ -66,24 +64,23 @@ pub fn run(args: &Args) -> ExitCode {
                 false => ExitCode::SUCCESS,
             }
         }
-        Err(problem) => {
-            eprint!("{problem}");
-            ExitCode::from(UNUSABLE)
-        }
+        Err(failure) => failure.tell_with(args.output, UNUSABLE),
     }
 }
 
-fn load(path: &Path) -> Result<Surface, String> {
+fn problem(why: impl Display) -> Failure {
+    Failure::Problem(format!("diff: {why}"))
+}
+
+fn load(path: &Path) -> Result<Surface, Failure> {
     match config::load(path) {
         Ok(loaded) => Ok(Surface::of(&loaded.config)),
-        Err(found) => {
-            let errors = found.iter().filter(|d| d.is_error());
-            Err(errors.map(|d| d.render(wants_colour())).collect())
-        }
+        Err(found) => Err(Failure::Found(found)),
     }
 }
 
-fn ask(args: &Args) -> Result<Surface, String> {
+/// What the running front door makes reachable.
+fn ask(args: &Args) -> Result<Surface, Failure> {
     let front = Front {
         at: Where {
             config: args.config.clone(),
@@ -91,12 +88,8 @@ fn ask(args: &Args) -> Result<Surface, String> {
         },
         admin_token_file: None,
     };
-    let answer = front.call("GET", "/surface", &[]);
-    let surface = answer.and_then(|answer| {
-        serde_json::from_slice(&answer.body)
-            .map_err(|error| format!("what answers is no front door of this version: {error}"))
-    });
-    surface.map_err(|why| format!("drawbridge: diff: {why}\n"))
+    let body = front.ask("GET", "/surface", &[]).map_err(problem)?;
+    serde_json::from_slice(&body).map_err(|error| problem(not_ours(&error)))
 }
 
 fn show(changes: &[Change], output: Output) -> io::Result<()> {

@@ -2,28 +2,31 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 use openssl::x509::{X509, X509VerifyResult};
 use serde_json::{Value, json};
 
 use super::check::Output;
+use super::config_file::{self, ConfigFile};
+use super::failure::Failure;
 use super::offline::{load, wait};
 use crate::config::Upstream;
 use crate::tls::CertificateFacts;
 use crate::upstream::diagnose::{Examination, examine_all};
-use crate::upstream::{Cause, Failure, Pool};
+use crate::upstream::{Cause, Failure as UpstreamFailure, Pool};
 
 const EXAMPLES: &str = "\
 Examples:
-  drawbridge doctor upstream orders
+  drawbridge doctor upstream orders billing
+  drawbridge doctor upstream --all
   drawbridge doctor upstream orders --config /etc/drawbridge/drawbridge.toml --output json
 
 Exit codes:
-  0  every server of the upstream would be used
+  0  every server of the upstreams would be used
   1  one would not; its cause has the code that logs and metrics have";
 
 /// Find out why an upstream is not taken, and what mends it
@@ -47,11 +50,15 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct UpstreamArgs {
-    /// The upstream's name in the configuration
-    name: String,
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "drawbridge.toml")]
-    config: PathBuf,
+    /// The upstreams' names in the configuration, one or several
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all",
+        add = ArgValueCompleter::new(config_file::upstreams))]
+    names: Vec<String>,
+    /// Every upstream of the configuration
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    config: ConfigFile,
     /// How to show what was found
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -60,33 +67,65 @@ struct UpstreamArgs {
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     let Verb::Upstream(args) = &args.verb;
-    let config = match load(&args.config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let Some(upstream) = config.upstreams.get(&args.name) else {
-        let known: Vec<_> = config.upstreams.keys().map(String::as_str).collect();
-        let problem = format!(
-            "there is no upstream {:?}; there are: {}",
-            args.name,
-            known.join(", ")
-        );
-        return super::fail(&problem);
-    };
-    let visits = match wait(visit(&Pool::new(upstream, Arc::default()))) {
-        Ok(visits) => visits,
-        Err(error) => return super::fail(&error.to_string()),
+    let examined = match examine(args) {
+        Ok(examined) => examined,
+        Err(failure) => return failure.tell(args.output),
     };
     let shown = match args.output {
-        Output::Human => io::stdout().write_all(human(upstream, &visits).as_bytes()),
-        Output::Json => show_json(upstream, &visits),
+        Output::Human => show_human(&examined),
+        Output::Json => show_json(&examined, args.all),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match visits.iter().any(|visit| visit.found.failure.is_some()) {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
+    match examined.iter().all(Examined::is_ok) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
+}
+
+/// One upstream and what each of its servers showed.
+struct Examined {
+    upstream: Arc<Upstream>,
+    visits: Vec<Visit>,
+}
+
+impl Examined {
+    fn is_ok(&self) -> bool {
+        self.visits
+            .iter()
+            .all(|visit| visit.found.failure.is_none())
+    }
+}
+
+fn examine(args: &UpstreamArgs) -> Result<Vec<Examined>, Failure> {
+    let config = load(&args.config)?;
+    let named: Vec<&String> = match args.all {
+        true => config.upstreams.keys().collect(),
+        false => args.names.iter().collect(),
+    };
+    let unknown = |name: &String| {
+        let known: Vec<_> = config.upstreams.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        format!("there is no upstream {name:?}; there are: {known}")
+    };
+    let upstreams: Result<Vec<_>, String> = named
+        .into_iter()
+        .map(|name| config.upstreams.get(name).ok_or_else(|| unknown(name)))
+        .collect();
+    let mut examined = Vec::new();
+    for upstream in upstreams? {
+        examined.push(Examined {
+            upstream: Arc::clone(upstream),
+            visits: wait(visit(&Pool::new(upstream, Arc::default())))?,
+        });
+    }
+    Ok(examined)
+}
+
+fn show_human(examined: &[Examined]) -> io::Result<()> {
+    let texts = examined.iter().map(|e| human(&e.upstream, &e.visits));
+    let text = texts.collect::<Vec<_>>().join("\n");
+    io::stdout().write_all(text.as_bytes())
 }
 
 /// One server and what was found.
@@ -127,7 +166,7 @@ fn compare(visits: &mut [Visit]) {
                     .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))
         });
         if let Some(missing) = missing {
-            *failure = Failure::new(
+            *failure = UpstreamFailure::new(
                 Cause::MissingIntermediate,
                 format!(
                     "chain is incomplete: the intermediate \"{}\" is missing, which another server of this upstream sends",
@@ -212,18 +251,29 @@ fn tell(text: &mut String, found: &Examination) {
     }
 }
 
-fn show_json(upstream: &Upstream, visits: &[Visit]) -> io::Result<()> {
-    let report = json!({
+/// One upstream's report; several stand in an array.
+fn show_json(examined: &[Examined], all: bool) -> io::Result<()> {
+    let report = match examined {
+        [one] if !all => report(&one.upstream, &one.visits),
+        several => json!({
+            "ok": several.iter().all(Examined::is_ok),
+            "upstreams": several.iter().map(|e| report(&e.upstream, &e.visits)).collect::<Vec<_>>(),
+        }),
+    };
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &report)?;
+    writeln!(out)
+}
+
+fn report(upstream: &Upstream, visits: &[Visit]) -> Value {
+    json!({
         "upstream": upstream.name,
         "server_name": upstream.tls.server_name,
         "trust": upstream.tls.trust.name,
         "client_certificate": upstream.tls.client_certificate.is_some(),
         "ok": visits.iter().all(|visit| visit.found.failure.is_none()),
         "servers": visits.iter().map(|v| to_json(upstream, v)).collect::<Vec<_>>(),
-    });
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &report)?;
-    writeln!(out)
+    })
 }
 
 fn to_json(upstream: &Upstream, visit: &Visit) -> Value {

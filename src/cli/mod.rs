@@ -7,26 +7,34 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use clap_complete::env::{CompleteEnv, Shells};
+use serde_json::json;
 
 pub mod certs;
 pub mod check;
+pub mod config_file;
 pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod expose;
+pub mod failure;
 pub mod front;
 mod offline;
+pub mod reload;
 pub mod rules;
 pub mod run;
+pub mod status;
 
 const EXAMPLES: &str = "\
 Examples:
   drawbridge demo                                    a front door, two gateways and curl lines to try
-  drawbridge check --config drawbridge.toml          every problem of the files at once
+  drawbridge check                                   every problem of ./drawbridge.toml and its files at once
   drawbridge run --config drawbridge.toml            serve
+  drawbridge status                                  how is the one that runs?
+  drawbridge reload                                  have it read its files now
   drawbridge doctor upstream orders                  why is it not taken, and what mends it
   drawbridge certs list                              every certificate that matters, and how long it lasts
-  drawbridge expose off public --config drawbridge.toml   take it off, without a reload
+  drawbridge expose off public                       take it off, without a reload
   drawbridge diff old.toml drawbridge.toml           what becomes reachable
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
 
@@ -55,6 +63,10 @@ enum Verb {
     Expose(expose::Args),
     /// Try it: a front door and two on-premises gateways on this machine.
     Demo(demo::Args),
+    /// Have the running front door read its files now, and say what it took.
+    Reload(reload::Args),
+    /// Say how the running front door is.
+    Status(status::Args),
     /// Find out why an upstream is not taken, and what mends it.
     Doctor(doctor::Args),
     /// List certificates, rehearse a CA roll-over, make certificates to try things out.
@@ -76,16 +88,27 @@ enum Verb {
 /// Runs the verb that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Cli::parse().verb {
+    // A shell that completes a word asks this process; then nothing else happens.
+    CompleteEnv::with_factory(Cli::command).complete();
+    let verb = match Cli::try_parse() {
+        Ok(Cli { verb }) => verb,
+        Err(error) => return refuse_usage(&error),
+    };
+    match verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Diff(args) => diff::run(&args),
         Verb::Expose(args) => expose::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Reload(args) => reload::run(&args),
+        Verb::Status(args) => status::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),
         Verb::Rules(args) => rules::run(&args),
-        Verb::Completions { shell } => print(&completions(shell)),
+        Verb::Completions { shell } => match completions(shell) {
+            Ok(script) => print(&script),
+            Err(error) => fail(&error.to_string()),
+        },
         Verb::Man { verb } => match man(&verb) {
             Ok(page) => print(&page),
             Err(error) => fail(&error.to_string()),
@@ -93,10 +116,42 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn completions(shell: Shell) -> Vec<u8> {
+/// Wrong usage in the form that was asked for; `--help` and `--version` are no error.
+fn refuse_usage(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let asks_json = words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair == ["--output", "json"]);
+    if !(error.use_stderr() && asks_json) {
+        error.exit()
+    }
+    let told = error.to_string();
+    let told = told.trim_start_matches("error: ").trim();
+    print(
+        format!(
+            "{:#}\n",
+            json!({ "ok": false, "error": told, "problems": [] })
+        )
+        .as_bytes(),
+    );
+    ExitCode::from(2)
+}
+
+/// A script that asks this program for the words, so that it completes the names of the configuration too.
+fn completions(shell: Shell) -> io::Result<Vec<u8>> {
+    let shells = Shells::builtins();
+    let shell = shell.to_string();
+    let completer = shells
+        .completer(&shell)
+        .ok_or_else(|| io::Error::other(format!("there is no completion for {shell}")))?;
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "drawbridge", &mut script);
-    script
+    completer.write_registration(
+        "COMPLETE",
+        "drawbridge",
+        "drawbridge",
+        "drawbridge",
+        &mut script,
+    )?;
+    Ok(script)
 }
 
 fn man(verb: &[String]) -> io::Result<Vec<u8>> {
@@ -137,8 +192,8 @@ mod tests {
     #[test]
     fn verbs_are_completed_and_documented() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let script = String::from_utf8(completions(shell)).unwrap();
-            assert!(script.contains("completions"), "{shell}");
+            let script = String::from_utf8(completions(shell).unwrap()).unwrap();
+            assert!(script.contains("COMPLETE"), "{shell}");
         }
         let page = |verb: &[String]| String::from_utf8(man(verb).unwrap()).unwrap();
         for word in ["demo", "check", "Exit codes"] {

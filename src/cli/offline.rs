@@ -2,26 +2,20 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
-use std::process::ExitCode;
 
-use super::check::wants_colour;
+use super::config_file::ConfigFile;
+use super::failure::Failure;
 use crate::config::{self, Config};
 
-/// Reads the configuration; where it cannot be run, says why on stderr. Warnings are for `check`.
+/// Reads the configuration. Warnings are for `check`.
 ///
 /// # Errors
-/// The code to exit with.
-pub(super) fn load(path: &Path) -> Result<Config, ExitCode> {
-    config::load(path)
-        .map(|loaded| loaded.config)
-        .map_err(|found| {
-            let colour = wants_colour();
-            for problem in found.iter().filter(|problem| problem.is_error()) {
-                eprint!("{}", problem.render(colour));
-            }
-            ExitCode::FAILURE
-        })
+/// There is none, or it cannot be run.
+pub(super) fn load(file: &ConfigFile) -> Result<Config, Failure> {
+    match config::load(&file.find()?) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(found) => Err(Failure::Found(found)),
+    }
 }
 
 /// Runs something that dials.

@@ -1,7 +1,6 @@
 //! `drawbridge run`: serve from a configuration file.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::check::wants_colour;
+use super::config_file::ConfigFile;
 use crate::config::{self, Loaded};
 use crate::diagnostic::Diagnostic;
 use crate::proxy::{Bound, Opening, Program, open};
@@ -24,9 +24,8 @@ use crate::telemetry::{Metrics, Stderr};
 /// starts this command again with `--upgrade`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration to serve from
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// Take over from the front door that runs with the same `state_dir`: it hands its sockets over,
     /// drains and ends, and no connection is lost. Where none runs, or anything is wrong, exit 1 and
     /// all stays as it is
@@ -37,7 +36,11 @@ pub struct Args {
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     log_to_stderr();
-    let loaded = match config::load(&args.config) {
+    let path = match args.config.find() {
+        Ok(path) => path,
+        Err(problem) => return super::fail(&problem),
+    };
+    let loaded = match config::load(&path) {
         Ok(loaded) => loaded,
         Err(found) => {
             show(&found);

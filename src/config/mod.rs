@@ -16,6 +16,7 @@ mod model;
 mod policies;
 mod reader;
 mod routes;
+mod service;
 mod settings;
 mod suggest;
 mod upstreams;
@@ -29,6 +30,7 @@ pub use inputs::{Contents, Inputs, Stamps};
 pub use kept::{Certificates, Refused};
 pub use model::*;
 pub use policies::Built;
+pub use service::installed_admin;
 
 use crate::diagnostic::{Diagnostic, Location};
 use kept::Kept;
@@ -112,7 +114,8 @@ fn able(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
     listeners
 }
 
-/// Only where the admin address of the configuration at `path` is, whatever else is wrong with it.
+/// Only where the admin address of the configuration at `path` is, whatever else is wrong with it; that of
+/// the service where it has none.
 ///
 /// # Errors
 /// The file cannot be read, or what it says of the admin address is wrong.
@@ -120,9 +123,42 @@ pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
     let report = Report::default();
     match with_document(path, &report, admin::read)? {
         Some(Some(admin)) => Ok(Some(admin)),
-        None => Ok(None),
+        None => Ok(service::admin()),
         Some(None) => Err(report.into_sorted()),
     }
+}
+
+/// What has names in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Upstream,
+    Exposure,
+    Trust,
+    Policy,
+    Route,
+}
+
+/// The names of a kind in the configuration at `path`, in the file's order, whatever is wrong with
+/// the rest; none where it cannot be read. No certificate and no rule is read.
+#[must_use]
+pub fn names_in(path: &Path, kind: Kind) -> Vec<String> {
+    let report = Report::default();
+    let named = |document: &files::Document<'_, '_>, key, word| {
+        let found = document.named(key, word).into_iter();
+        found.map(|named| named.name.to_owned()).collect()
+    };
+    let names = with_document(path, &report, |document| match kind {
+        Kind::Upstream => named(document, "upstreams", "upstream"),
+        Kind::Exposure => named(document, "exposures", "exposure"),
+        Kind::Trust => named(document, "trust", "trust"),
+        Kind::Policy => named(document, "policies", "policy"),
+        Kind::Route => {
+            let routes = document.repeated("routes", "a route").into_iter();
+            let names = routes.filter_map(|route| route.item("name")?.string());
+            names.map(|name| name.value.to_owned()).collect()
+        }
+    });
+    names.unwrap_or_default()
 }
 
 fn read_main(path: &Path) -> Result<Source, Vec<Diagnostic>> {

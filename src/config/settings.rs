@@ -10,7 +10,7 @@ use super::inputs::Inputs;
 use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
-use super::{admin, exposures, listeners, policies, routes, upstreams};
+use super::{admin, exposures, listeners, policies, routes, service, upstreams};
 use crate::waf::AuditEngine;
 
 const BODY_MEMORY: usize = 256 << 20;
@@ -43,7 +43,10 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     let mut listeners = listeners::read(document, &mut trust);
     let (drafts, routes) = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
     let state_dir = document.item("state_dir");
-    let state_dir = state_dir.and_then(|item| exposures::read_state_dir(&item));
+    let state_dir = match state_dir {
+        Some(item) => exposures::read_state_dir(&item),
+        None => service::state_dir(),
+    };
     let exposures = exposures::read(document, &drafts, &mut listeners.names, state_dir.is_some());
     let admin = admin::read(document);
     let log = read_log(document);
@@ -74,7 +77,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
         log,
         admin: match admin {
             Some(admin) => Some(admin?),
-            None => None,
+            None => service::admin(),
         },
         body_memory,
         shutdown_timeout: shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),

@@ -1,4 +1,4 @@
-//! What systemd is told (`Type=notify-reload`, sd_notify(3)). Without `NOTIFY_SOCKET` nothing is.
+//! What systemd is told (`Type=notify`, sd_notify(3)). Without `NOTIFY_SOCKET` nothing is.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

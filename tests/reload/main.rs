@@ -22,4 +22,5 @@ mod load;
 mod process;
 mod told;
 mod upgrade;
+mod verbs;
 mod world;

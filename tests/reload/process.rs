@@ -1,5 +1,6 @@
 //! The binary, as a service manager runs it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +24,12 @@ impl Drop for Process {
 impl Process {
     /// `run` with the configuration of this folder.
     pub fn start(folder: &Path, arguments: &[&str], notify: Option<&Path>) -> Self {
+        let notify = notify.map(|socket| ("NOTIFY_SOCKET", socket.as_os_str()));
+        Self::start_with(folder, arguments, notify.as_slice())
+    }
+
+    /// Like [`Process::start`], with this environment.
+    pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &OsStr)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
         command
             .args(["run", "--config"])
@@ -30,10 +37,8 @@ impl Process {
             .args(arguments)
             .env("RUST_LOG", "info")
             .env_remove("NOTIFY_SOCKET")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped());
-        if let Some(socket) = notify {
-            command.env("NOTIFY_SOCKET", socket);
-        }
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();

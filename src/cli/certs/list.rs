@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::super::check::Output;
+use super::super::config_file::ConfigFile;
+use super::super::failure::Failure as Problem;
 use super::super::offline::{load, wait};
 use crate::config::Config;
 use crate::tls::inventory::{self, Entry};
@@ -31,9 +32,8 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "drawbridge.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Do not dial the backends
     #[arg(long)]
     offline: bool,
@@ -53,7 +53,7 @@ struct Refused {
 pub fn run(args: &Args) -> ExitCode {
     let config = match load(&args.config) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(failure) => return failure.tell(args.output),
     };
     let mut entries = inventory::inventory(&config);
     let mut refused = Vec::new();
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> ExitCode {
                 entries.extend(presented);
                 refused = failed;
             }
-            Err(error) => return super::super::fail(&error.to_string()),
+            Err(error) => return Problem::from(error).tell(args.output),
         }
     }
     entries.sort_by_key(|entry| entry.certificate.not_after_timestamp);

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
 use super::super::check::Output;
+use super::super::config_file::{self, ConfigFile};
+use super::super::failure::Failure as Problem;
 use super::super::offline::{load, wait};
 use crate::config::Config;
 use crate::diagnostic::Severity;
@@ -33,14 +36,13 @@ Exit codes:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The trust bundle that is to change
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(config_file::trust_bundles))]
     trust: String,
     /// The files of the new bundle, which takes the old one's place
     #[arg(required = true, value_name = "NEW.pem")]
     files: Vec<PathBuf>,
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "drawbridge.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// How to show what was found
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -101,7 +103,7 @@ fn is_unreachable(failure: &Failure) -> bool {
 pub fn run(args: &Args) -> ExitCode {
     let config = match load(&args.config) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(failure) => return failure.tell(args.output),
     };
     if !config.trust.contains_key(&args.trust) {
         let known: Vec<_> = config.trust.keys().map(String::as_str).collect();
@@ -110,14 +112,14 @@ pub fn run(args: &Args) -> ExitCode {
             args.trust,
             known.join(", ")
         );
-        return super::super::fail(&problem);
+        return Problem::from(problem).tell(args.output);
     }
     let Some(candidate) = candidate(args) else {
         return ExitCode::FAILURE;
     };
     let trials = match wait(try_all(&config, &args.trust, &candidate)) {
         Ok(trials) => trials,
-        Err(error) => return super::super::fail(&error.to_string()),
+        Err(error) => return Problem::from(error).tell(args.output),
     };
     let verdict = |wanted| trials.iter().filter(|t| t.verdict() == wanted).count();
     let breaks = verdict(Verdict::OldOnly);

@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use self::files::Folder;
 use self::gateway::Gateway;
 use self::tour::Tour;
+use super::config_file::ConfigFile;
 use super::{fail, run};
 
 /// The host that the demo's front door answers for.
@@ -90,7 +91,9 @@ impl Demo {
 
     fn serve(self) -> ExitCode {
         let args = run::Args {
-            config: self.folder.path("drawbridge.toml"),
+            config: ConfigFile {
+                config: Some(self.folder.path("drawbridge.toml")),
+            },
             upgrade: false,
         };
         // Not joined: where the front door does not come up, this process ends and the thread with it.

@@ -6,12 +6,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use self::prove::{Proof, prove};
 use super::check::Output;
-use super::fail;
-use super::front::Front;
+use super::config_file;
+use super::failure::Failure;
+use super::front::{Front, not_ours};
 use crate::exposure::api::{Order, Status, parse_duration};
 use crate::telemetry::parse_rfc3339;
 
@@ -22,9 +24,10 @@ use crate::telemetry::parse_rfc3339;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  drawbridge expose status --config drawbridge.toml
-  drawbridge expose off public --config drawbridge.toml --for 2h --reason 'token leak' --prove
-  drawbridge expose on public --admin unix:/run/drawbridge/admin.sock
+  drawbridge expose status
+  drawbridge expose off public --for 2h --reason 'token leak' --prove
+  drawbridge expose off --all --reason 'under attack'
+  drawbridge expose on public partners --admin unix:/run/drawbridge/admin.sock
 
 Exit codes:
   0  as asked
@@ -53,8 +56,13 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct SwitchArgs {
-    /// The exposure
-    name: String,
+    /// The exposures, one or several
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all",
+        add = ArgValueCompleter::new(config_file::exposures))]
+    names: Vec<String>,
+    /// Every exposure of the configuration
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     front: Front,
     /// When it turns back by itself, like 2026-11-21T18:00:00Z or 2026-11-21T18:00+01:00
@@ -76,20 +84,21 @@ struct SwitchArgs {
 
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let done = match &args.verb {
-        Verb::Status { front, output } => status(front, *output),
-        Verb::Off(args) => switch(args, false),
-        Verb::On(args) => switch(args, true),
+    let (done, output) = match &args.verb {
+        Verb::Status { front, output } => (status(front, *output), *output),
+        Verb::Off(args) => (switch_all(args, false), args.output),
+        Verb::On(args) => (switch_all(args, true), args.output),
     };
-    match done {
-        Ok(code) => code,
-        Err(problem) => fail(&problem),
-    }
+    done.unwrap_or_else(|problem| Failure::Problem(problem).tell(output))
+}
+
+fn list(front: &Front) -> Result<Vec<Status>, String> {
+    let body = front.ask("GET", "/exposures", &[])?;
+    serde_json::from_slice(&body).map_err(|error| not_ours(&error))
 }
 
 fn status(front: &Front, output: Output) -> Result<ExitCode, String> {
-    let body = ask(front, "GET", "/exposures", &[])?;
-    let all: Vec<Status> = serde_json::from_slice(&body).map_err(not_ours)?;
+    let all = list(front)?;
     match output {
         Output::Json => print_json(&json!(all)),
         Output::Human if all.is_empty() => print_text(
@@ -100,10 +109,81 @@ fn status(front: &Front, output: Output) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn switch(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
+/// What became of one exposure.
+struct Switched {
+    status: Status,
+    proofs: Vec<Proof>,
+}
+
+impl Switched {
+    fn is_proven(&self) -> bool {
+        self.proofs.iter().all(|proof| proof.as_expected)
+    }
+
+    fn to_json(&self, proven: bool) -> Value {
+        let mut shown = json!(self.status);
+        if proven {
+            shown["proof"] = json!(self.proofs);
+        }
+        shown
+    }
+}
+
+/// Switches one after the other. One that fails does not keep the others from it: the emergency that
+/// switches are for leaves no time for a second try.
+fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
+    let names = match args.all {
+        true => list(&args.front)?.into_iter().map(|s| s.name).collect(),
+        false => args.names.clone(),
+    };
+    let alone = !args.all && names.len() == 1;
+    let word = if on { "on" } else { "off" };
+    let mut shown = Vec::new();
+    let mut problems = Vec::new();
+    for name in &names {
+        match switch(args, name, on) {
+            Ok(switched) => {
+                if !switched.is_proven() {
+                    problems.push(format!(
+                        "{name} is switched {word}, but a call shows another thing"
+                    ));
+                }
+                shown.push(switched);
+            }
+            Err(problem) if alone => return Err(problem),
+            Err(problem) => problems.push(format!("{name}: {problem}")),
+        }
+    }
+    match args.output {
+        Output::Human => shown.iter().for_each(show),
+        Output::Json => {
+            let all = shown.iter().map(|s| s.to_json(args.prove));
+            let all: Vec<Value> = all.collect();
+            match &all[..] {
+                [one] if alone => print_json(one),
+                _ => print_json(&json!({ "exposures": all, "problems": problems })),
+            }
+        }
+    }
+    for problem in &problems {
+        eprintln!("drawbridge: {problem}");
+    }
+    Ok(match problems.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+fn show(switched: &Switched) {
+    let proofs = switched.proofs.iter();
+    let proofs: String = proofs.map(|proof| format!("  {proof}\n")).collect();
+    print_text(&format!("{}\n{proofs}", line(&switched.status)));
+}
+
+fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if args.name.is_empty() || !args.name.chars().all(plain) {
-        return Err(format!("\"{}\" is no name of an exposure", args.name));
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(format!("\"{name}\" is no name of an exposure"));
     }
     let order = Order {
         until: args.until.clone(),
@@ -112,9 +192,9 @@ fn switch(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
     };
     let order = serde_json::to_vec(&order).map_err(|error| error.to_string())?;
     let word = if on { "on" } else { "off" };
-    let path = format!("/exposures/{}/{word}", args.name);
-    let body = ask(&args.front, "POST", &path, &order)?;
-    let status: Status = serde_json::from_slice(&body).map_err(not_ours)?;
+    let path = format!("/exposures/{name}/{word}");
+    let body = args.front.ask("POST", &path, &order)?;
+    let status: Status = serde_json::from_slice(&body).map_err(|error| not_ours(&error))?;
     if !status.kept {
         eprintln!(
             "drawbridge: there is no state_dir: after a restart {} is on",
@@ -129,26 +209,7 @@ fn switch(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
             .collect(),
         false => Vec::new(),
     };
-    match args.output {
-        Output::Json => {
-            let mut shown = json!(status);
-            if args.prove {
-                shown["proof"] = json!(proofs);
-            }
-            print_json(&shown);
-        }
-        Output::Human => {
-            let proofs: String = proofs.iter().map(|proof| format!("  {proof}\n")).collect();
-            print_text(&format!("{}\n{proofs}", line(&status)));
-        }
-    }
-    match proofs.iter().all(|proof| proof.as_expected) {
-        true => Ok(ExitCode::SUCCESS),
-        false => Err(format!(
-            "{} is switched {word}, but a call shows another thing",
-            status.name
-        )),
-    }
+    Ok(Switched { status, proofs })
 }
 
 /// `NAME on|off`, and what is known of it.
@@ -165,21 +226,6 @@ fn line(status: &Status) -> String {
         }
     }
     line
-}
-
-fn ask(front: &Front, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
-    let answer = front.call(method, path, body)?;
-    if answer.is_ok() {
-        return Ok(answer.body);
-    }
-    let told: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    let told = told.and_then(|told| Some(told.get("error")?.as_str()?.to_owned()));
-    Err(told.unwrap_or_else(|| format!("the front door answered {}", answer.status)))
-}
-
-#[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
-fn not_ours(error: serde_json::Error) -> String {
-    format!("what answers is no front door of this version: {error}")
 }
 
 fn time(text: &str) -> Result<String, String> {

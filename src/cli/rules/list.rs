@@ -23,7 +23,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let rules = match args.source.load() {
         Ok(rules) => rules,
-        Err(code) => return code,
+        Err(failure) => return failure.tell(args.output),
     };
     let removed = rules.removed().iter().cloned();
     let summaries: Vec<RuleSummary> = rules.summaries().chain(removed).collect();

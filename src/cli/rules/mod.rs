@@ -39,11 +39,6 @@ pub fn run(args: &Args) -> ExitCode {
 /// Wrong usage, as clap says it.
 const USAGE: u8 = 2;
 
-fn fail(problem: &str) -> ExitCode {
-    eprintln!("drawbridge: {problem}");
-    ExitCode::FAILURE
-}
-
 /// Bytes for a terminal: no control but line ends reaches it, and every byte can be told apart.
 fn show(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());

@@ -1,26 +1,32 @@
 //! Which rules a verb works on: a policy of the configuration, or files.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::fail;
+use clap_complete::engine::ArgValueCompleter;
+
 use crate::cli::check::wants_colour;
-use crate::config::{self, baseline};
+use crate::cli::config_file::{self, ConfigFile};
+use crate::cli::failure::Failure;
+use crate::config::{self, Config, baseline};
 use crate::diagnostic::Diagnostic;
 use crate::waf::{Problems, RuleSet, RuleSetBuilder};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Source {
-    /// The configuration that has the policy [default: drawbridge.toml]
-    #[arg(long, value_name = "FILE", conflicts_with = "rules")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// The policy whose rules are meant [default: the only one, or "default"]
-    #[arg(long, value_name = "NAME", conflicts_with = "rules")]
+    #[arg(long, value_name = "NAME", conflicts_with = "rules",
+        add = ArgValueCompleter::new(config_file::policies))]
     pub policy: Option<String>,
+    /// The route whose policy is meant
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["policy", "rules"],
+        add = ArgValueCompleter::new(config_file::routes))]
+    pub route: Option<String>,
     /// Rule files instead of a policy; may be given several times, loaded in the order given
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", conflicts_with = "config")]
     pub rules: Vec<String>,
 }
 
@@ -28,39 +34,34 @@ impl Source {
     /// The compiled rules. What is wrong with them is told on standard error.
     ///
     /// # Errors
-    /// The exit code, when they cannot be used.
-    pub fn load(&self) -> Result<Arc<RuleSet>, ExitCode> {
+    /// They cannot be used.
+    pub fn load(&self) -> Result<Arc<RuleSet>, Failure> {
         if self.rules.is_empty() {
             return self.load_policy();
         }
         let built = self.rules.iter().fold(RuleSet::builder(), add).build();
-        let rules = built.map_err(|Problems(problems)| {
-            tell(&problems);
-            ExitCode::FAILURE
-        })?;
+        let rules = built.map_err(|Problems(problems)| Failure::Found(problems))?;
         tell(rules.warnings());
         Ok(rules)
     }
 
-    fn load_policy(&self) -> Result<Arc<RuleSet>, ExitCode> {
-        let path = self
-            .config
-            .as_deref()
-            .unwrap_or(Path::new("drawbridge.toml"));
-        let loaded = config::load(path).map_err(|problems| {
-            tell(&problems);
-            ExitCode::FAILURE
-        })?;
+    fn load_policy(&self) -> Result<Arc<RuleSet>, Failure> {
+        let path = self.config.find()?;
+        let loaded = config::load(&path).map_err(Failure::Found)?;
         tell(&loaded.warnings);
         let policies = &loaded.config.policies;
-        let name = match &self.policy {
+        let routed = match &self.route {
+            Some(route) => Some(policy_of(&loaded.config, route)?),
+            None => None,
+        };
+        let name = match routed.as_ref().or(self.policy.as_ref()) {
             Some(name) => name,
             None if policies.len() == 1 => policies.keys().next().map_or("default", String::as_str),
             None => "default",
         };
         let Some(policy) = policies.get(name) else {
             let known: Vec<&str> = policies.keys().map(String::as_str).collect();
-            return Err(fail(&format!(
+            return Err(Failure::Problem(format!(
                 "{}: there is no policy {name:?}; there is {}",
                 path.display(),
                 if known.is_empty() {
@@ -71,11 +72,21 @@ impl Source {
             )));
         };
         policy.rules.live().cloned().ok_or_else(|| {
-            fail(&format!(
-                "policy {name:?} has mode \"off\": it has no rules"
-            ))
+            Failure::Problem(format!("policy {name:?} has mode \"off\": it has no rules"))
         })
     }
+}
+
+/// The name of the policy that a route has.
+fn policy_of(config: &Config, name: &str) -> Result<String, Failure> {
+    let mut routes = config.routes.iter().map(|(_, route)| route);
+    let found = routes.find(|route| route.name == name);
+    found.map(|route| route.policy.name.clone()).ok_or_else(|| {
+        let known = config.routes.iter().map(|(_, route)| route.name.as_str());
+        let known = known.collect::<BTreeSet<_>>().into_iter();
+        let known = known.collect::<Vec<_>>().join(", ");
+        Failure::Problem(format!("there is no route {name:?}; there are: {known}"))
+    })
 }
 
 /// Adds a glob, or the rules that are compiled into the binary.

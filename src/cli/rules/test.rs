@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::source::{Source, tell};
-use super::{USAGE, fail, json_text, show, show_short};
+use super::source::Source;
+use super::{USAGE, json_text, show, show_short};
 use crate::cli::check::Output;
+use crate::cli::failure::Failure;
 use crate::ftw::{
     self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult,
 };
@@ -29,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub overrides: Option<PathBuf>,
     /// Send the requests to this server instead; its certificate is only verified with --ca
-    #[arg(long, value_name = "https://HOST:PORT", requires = "log", conflicts_with_all = ["config", "policy", "rules"])]
+    #[arg(long, value_name = "https://HOST:PORT", requires = "log", conflicts_with_all = ["config", "policy", "route", "rules"])]
     pub target: Option<String>,
     /// The log that the server writes the matching rules into
     #[arg(long, value_name = "FILE", requires = "target")]
@@ -46,21 +47,16 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let overrides = match args.overrides.as_deref().map(Overrides::load).transpose() {
         Ok(overrides) => overrides.unwrap_or_default(),
-        Err(problem) => {
-            tell(&[problem]);
-            return ExitCode::FAILURE;
-        }
+        Err(problem) => return Failure::Found(vec![problem]).tell(args.output),
     };
     let files = match ftw::load(&args.paths) {
         Ok(files) => files,
-        Err(problems) => {
-            tell(&problems);
-            return ExitCode::FAILURE;
-        }
+        Err(problems) => return Failure::Found(problems).tell(args.output),
     };
     let total = files.iter().map(|file| file.tests.len()).sum();
     if total == 0 {
-        return fail("there are no tests in what was named");
+        let problem = "there are no tests in what was named".to_owned();
+        return Failure::Problem(problem).tell(args.output);
     }
     let player = match player(args) {
         Ok(player) => player,
@@ -86,17 +82,15 @@ fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
         return args
             .source
             .load()
-            .map(|rules| Box::new(InProcess::new(rules)) as Box<dyn Play>);
+            .map(|rules| Box::new(InProcess::new(rules)) as Box<dyn Play>)
+            .map_err(|failure| failure.tell(args.output));
     };
     if args.ca.is_none() {
         eprintln!("drawbridge: the certificate of {url} is not verified (see --ca)");
     }
     match Target::new(url, log, args.ca.as_deref()) {
         Ok(target) => Ok(Box::new(target)),
-        Err(problem) => {
-            eprintln!("drawbridge: {problem}");
-            Err(ExitCode::from(USAGE))
-        }
+        Err(problem) => Err(Failure::Problem(problem.to_string()).tell_with(args.output, USAGE)),
     }
 }
 

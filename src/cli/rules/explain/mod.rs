@@ -7,9 +7,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::fail;
 use super::source::Source;
 use crate::cli::check::Output;
+use crate::cli::failure::Failure;
 
 /// Explain what the rules make of a request: what matched where, the scores, what was excluded, the verdict
 #[derive(Debug, clap::Args)]
@@ -37,19 +37,19 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let request = match read(&args.request) {
         Ok(request) => request,
-        Err(problem) => return fail(&problem),
+        Err(problem) => return Failure::from(problem).tell(args.output),
     };
     let response = match args.response.as_deref().map(read).transpose() {
         Ok(response) => response,
-        Err(problem) => return fail(&problem),
+        Err(problem) => return Failure::from(problem).tell(args.output),
     };
     let rules = match args.source.load() {
         Ok(rules) => rules,
-        Err(code) => return code,
+        Err(failure) => return failure.tell(args.output),
     };
     let explanation = match play::explain(&rules, request, response, &args.vars) {
         Ok(explanation) => explanation,
-        Err(problem) => return fail(&problem),
+        Err(problem) => return Failure::from(problem).tell(args.output),
     };
     let shown = match args.output {
         Output::Human => show::human(&explanation, args.all),

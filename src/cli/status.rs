@@ -1,0 +1,140 @@
+//! `drawbridge status`: how the running front door is.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::check::Output;
+use super::failure::Failure;
+use super::front::{Front, not_ours};
+
+/// Say how the running front door is
+///
+/// Its version and process, whether it is ready, how its last reload went, and its listeners, upstreams
+/// with their servers, policies and exposures. The JSON is that of `GET /status`, with `ready` and
+/// `exposures`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  drawbridge status
+  drawbridge status --admin unix:/run/drawbridge/admin.sock --output json
+
+Exit codes:
+  0  it is ready
+  1  it is not, or no front door answers")]
+pub struct Args {
+    #[command(flatten)]
+    front: Front,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let (status, checks) = match ask(&args.front) {
+        Ok(told) => told,
+        Err(problem) => return Failure::Problem(problem).tell(args.output),
+    };
+    let shown = match args.output {
+        Output::Human => io::stdout().write_all(human(&status, &checks).as_bytes()),
+        Output::Json => writeln!(io::stdout(), "{status:#}"),
+    };
+    // A reader that hung up has seen what it wanted; the exit code still counts.
+    let _ = shown;
+    match status["ready"] == json!(true) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// The status, and what `/readyz?verbose` says.
+fn ask(front: &Front) -> Result<(Value, String), String> {
+    let parse = |body: &[u8]| serde_json::from_slice(body).map_err(|error| not_ours(&error));
+    let mut status: Value = parse(&front.ask("GET", "/status", &[])?)?;
+    status["exposures"] = parse(&front.ask("GET", "/exposures", &[])?)?;
+    let readiness = front.call("GET", "/readyz?verbose", &[])?;
+    status["ready"] = json!(readiness.is_ok());
+    Ok((status, readiness.text()))
+}
+
+fn human(status: &Value, checks: &str) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let list = |value: &Value| {
+        let all = value.as_array().into_iter().flatten().map(text);
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let each = |name: &str| status[name].as_array().into_iter().flatten();
+    let ready = match status["ready"] == json!(true) {
+        true => "ready",
+        false => "not ready",
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "drawbridge {}, process {}, generation {}: {ready}",
+        text(&status["process"]["version"]),
+        status["process"]["pid"],
+        status["generation"],
+    );
+    for check in checks
+        .lines()
+        .filter(|line| line.starts_with("[-]") || line.starts_with("[!]"))
+    {
+        let _ = writeln!(out, "  {check}");
+    }
+    let reload = &status["reload"];
+    let taken = match reload["successful"] == json!(true) {
+        true => "all of it was taken",
+        false => "refused in part",
+    };
+    let _ = writeln!(out, "reload     {}, {taken}", text(&reload["at"]));
+    for listener in each("listeners") {
+        let (name, kind) = (text(&listener["name"]), text(&listener["kind"]));
+        let _ = writeln!(
+            out,
+            "listener   {name}  {kind}  {}",
+            list(&listener["bind"])
+        );
+    }
+    for upstream in each("upstreams") {
+        let name = text(&upstream["name"]);
+        let _ = writeln!(
+            out,
+            "upstream   {name}  {} in flight",
+            upstream["in_flight"]
+        );
+        for server in upstream["addresses"].as_array().into_iter().flatten() {
+            let why = match &server["last_health_failure"] {
+                Value::Null => String::new(),
+                failure => format!("  {}", text(&failure["words"])),
+            };
+            let (name, state) = (text(&server["name"]), text(&server["state"]));
+            let _ = writeln!(out, "  server   {name}  {state}{why}");
+        }
+    }
+    for policy in each("policies") {
+        let live = match policy["live"] == json!(true) {
+            true => "",
+            false => "  not live: its rules were refused",
+        };
+        let (name, mode) = (text(&policy["name"]), text(&policy["mode"]));
+        let _ = writeln!(
+            out,
+            "policy     {name}  {mode}  {} rules{live}",
+            policy["rules"]
+        );
+    }
+    for exposure in each("exposures") {
+        let (name, state) = (text(&exposure["name"]), text(&exposure["state"]));
+        let owner = text(&exposure["owner"]);
+        let _ = writeln!(out, "exposure   {name}  {state}  owner {owner}");
+    }
+    out
+}
