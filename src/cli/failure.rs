@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::check::{Output, problems_json, wants_colour};
 use crate::diagnostic::Diagnostic;
@@ -62,7 +62,13 @@ impl Failure {
     }
 
     fn tell_json(&self) -> io::Result<()> {
-        let report = match self {
+        writeln!(io::stdout().lock(), "{:#}", self.to_json())
+    }
+
+    /// `ok`, `error` (the first problem in words) and `problems`, each with its place.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
             Self::Problem(problem) => json!({ "ok": false, "error": problem, "problems": [] }),
             Self::Found(found) => {
                 let first = found.iter().find(|found| found.is_error());
@@ -72,7 +78,6 @@ impl Failure {
                     "problems": problems_json(found),
                 })
             }
-        };
-        writeln!(io::stdout().lock(), "{report:#}")
+        }
     }
 }

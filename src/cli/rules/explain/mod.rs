@@ -3,10 +3,13 @@
 mod play;
 mod show;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use self::play::Explanation;
 use super::source::Source;
 use crate::cli::check::Output;
 use crate::cli::failure::Failure;
@@ -35,21 +38,9 @@ pub struct Args {
 
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let request = match read(&args.request) {
-        Ok(request) => request,
-        Err(problem) => return Failure::from(problem).tell(args.output),
-    };
-    let response = match args.response.as_deref().map(read).transpose() {
-        Ok(response) => response,
-        Err(problem) => return Failure::from(problem).tell(args.output),
-    };
-    let rules = match args.source.load() {
-        Ok(rules) => rules,
-        Err(failure) => return failure.tell(args.output),
-    };
-    let explanation = match play::explain(&rules, request, response, &args.vars) {
+    let explanation = match explain(args) {
         Ok(explanation) => explanation,
-        Err(problem) => return Failure::from(problem).tell(args.output),
+        Err(failure) => return tell(&failure, args.output),
     };
     let shown = match args.output {
         Output::Human => show::human(&explanation, args.all),
@@ -58,6 +49,31 @@ pub fn run(args: &Args) -> ExitCode {
     // A reader that hung up has seen what it wanted.
     drop(shown);
     ExitCode::SUCCESS
+}
+
+fn explain(args: &Args) -> Result<Explanation, Failure> {
+    let request = read(&args.request)?;
+    let response = args.response.as_deref().map(read).transpose()?;
+    let rules = args.source.load()?;
+    Ok(play::explain(&rules, request, response, &args.vars)?)
+}
+
+/// Who reads the JSON finds a verdict in any case: here that there is none.
+fn tell(failure: &Failure, output: Output) -> ExitCode {
+    if output == Output::Human {
+        return failure.tell(output);
+    }
+    let mut report = failure.to_json();
+    report["verdict"] = json!({
+        "action": "error",
+        "status": null,
+        "rule_id": null,
+        "reason": report["error"],
+    });
+    report["matches"] = json!([]);
+    // A reader that hung up has seen what it wanted; the exit code still counts.
+    let _ = writeln!(io::stdout(), "{report:#}");
+    ExitCode::FAILURE
 }
 
 /// What is read of a request or a response.
