@@ -13,8 +13,10 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::refusal::{self, PageStyle, Refusal};
-use crate::config;
-use crate::upstream::{Cause, Failure, Lease, Permit, Pool, ServerState, check_identity, classify};
+use crate::config::{self, ConnectionAuth};
+use crate::http::connection_auth;
+use crate::upstream::{Cause, Failure, Lease, Permit, PinnedConnections, Pool, ServerState};
+use crate::upstream::{check_identity, classify};
 
 /// How many kept connections may turn out to be closed before a request fails.
 const MOST_REPEATS: usize = 3;
@@ -33,6 +35,8 @@ pub struct Passage {
     pub head: bool,
     /// The server that the client's cookie names.
     pub pinned: Option<String>,
+    /// The client connection's own gateway connections, where this request must go over one.
+    pub pins: Option<Arc<PinnedConnections>>,
     pub report: Mutex<Report>,
 }
 
@@ -138,7 +142,10 @@ impl Passage {
         let lease = match kept.flatten() {
             Some(lease) => lease,
             None => {
-                let lease = self.pool.choose(&report.tried, self.pinned.as_deref())?;
+                let last = self.pins.as_ref();
+                let last = last.and_then(|pins| pins.server(&self.pool.upstream.name));
+                let pinned = self.pinned.as_deref();
+                let lease = self.pool.choose(&report.tried, pinned, last)?;
                 if !report.tried.is_empty() {
                     self.pool.metrics.retries.count();
                 }
@@ -150,7 +157,33 @@ impl Passage {
         report.answered = false;
         let address = lease.server().address;
         report.lease = Some(lease);
-        Ok(self.pool.template(self.stream).at(address, self.stream))
+        let mut peer = self.pool.template(self.stream).at(address, self.stream);
+        if let Some(pins) = &self.pins {
+            pins.pin(&mut peer);
+            pins.went_to(&self.pool.upstream.name, address);
+        }
+        Ok(peer)
+    }
+
+    /// An answer may offer to log the connection in.
+    fn see_to_login_offers(&self, response: &mut ResponseHeader) -> Result<()> {
+        let values = response.headers.get_all(http::header::WWW_AUTHENTICATE);
+        let values: Vec<Vec<u8>> = values.iter().map(|v| v.as_bytes().to_vec()).collect();
+        let persistent = response.headers.contains_key("persistent-auth");
+        if !persistent && !values.iter().any(|value| connection_auth::offers(value)) {
+            return Ok(());
+        }
+        if self.pool.upstream.connection_auth == ConnectionAuth::Pin {
+            self.pool.login_was_offered();
+            return Ok(());
+        }
+        response.remove_header("persistent-auth");
+        response.remove_header(&http::header::WWW_AUTHENTICATE);
+        let kept = values.iter().map(|value| connection_auth::without(value));
+        for value in kept.filter(|value| !value.is_empty()) {
+            response.append_header(http::header::WWW_AUTHENTICATE, value)?;
+        }
+        Ok(())
     }
 
     fn failed(&self, failure: Failure) {
@@ -243,6 +276,7 @@ impl ProxyHttp for Forward {
     ) -> Result<()> {
         let status = response.status.as_u16();
         let Some(passage) = way else { return Ok(()) };
+        passage.see_to_login_offers(response)?;
         let server = {
             let mut report = passage.report();
             report.answered = true;

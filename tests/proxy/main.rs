@@ -8,6 +8,7 @@ mod coverage;
 mod doctor;
 mod front;
 mod limits;
+mod logins;
 mod mix;
 mod mtls;
 mod paths;
