@@ -8,6 +8,7 @@ mod coverage;
 mod doctor;
 mod front;
 mod limits;
+mod long;
 mod mix;
 mod mtls;
 mod paths;
