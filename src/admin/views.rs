@@ -194,6 +194,11 @@ fn collect(health: &Health, text: &mut Exposition) {
             &metrics.body_memory_refusals,
         ),
         (
+            "inspection_refusals_total",
+            "503 because too many long inspections waited for a thread.",
+            &metrics.inspection_refusals,
+        ),
+        (
             "access_lines_dropped_total",
             "Access lines that their sink did not take.",
             &metrics.access_lines_dropped,

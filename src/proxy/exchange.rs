@@ -2,6 +2,7 @@
 //! upstream, and the log.
 
 mod account;
+mod inspection;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +76,7 @@ pub async fn run(
         Ok(passage) => exchange.forward(session, passage).await,
         Err(refusal) => exchange.refuse(session, refusal).await,
     };
-    exchange.end(outcome);
+    exchange.end(outcome).await;
     session
 }
 
@@ -124,15 +125,11 @@ impl Exchange {
                 .because("the route requires a client certificate"));
         }
         self.begin_inspection(&route)?;
-        if let Some(inspector) = &mut self.inspector {
-            inspector.request_head(&self.received)?;
-        }
+        self.inspect_head().await?;
         if route.stream.is_none() {
             self.hold_body(session, &route).await?;
         }
-        if let Some(inspector) = &mut self.inspector {
-            inspector.request_body(&self.body)?;
-        }
+        self.inspect_body().await?;
         self.check_path(&route)?;
         let passage = self.passage(&route).await?;
         // A body and the wait for a place take their time, and what was switched off meanwhile
@@ -392,6 +389,7 @@ impl Exchange {
             streamed: passage.stream.is_some(),
             closing: self.connection.open.closing.clone(),
             writes: self.connection.writes.clone(),
+            inspections: Arc::clone(&self.front.inspections),
         };
         let home = Home::default();
         let waf_before = self.waf_time();
@@ -427,7 +425,10 @@ impl Exchange {
         }
         let upstream_time = begun.elapsed();
         passage.leave();
-        let parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(parts) = &mut parts {
+            parts.wait_for_inspector().await;
+        }
         self.come_back(parts, passage, upstream_time, waf_before)
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pingora::http::ResponseHeader;
 
+use super::inspections::LONG;
 use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::{Policy, PolicyMode};
@@ -21,6 +22,8 @@ pub struct Inspector {
     blocking: bool,
     /// How many of the transaction's matches have been logged.
     told: usize,
+    /// Bytes that the rules were given to look at, or will be.
+    bytes: usize,
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
@@ -34,28 +37,61 @@ impl Inspector {
             policy: policy.name.clone(),
             blocking: policy.mode == PolicyMode::Block,
             told: 0,
+            bytes: 0,
             time: Duration::ZERO,
             blocked: false,
         }
+    }
+
+    /// Takes the head that the phases look at.
+    pub fn read_head(&mut self, received: &Received) {
+        self.bytes += received.head_length();
+        let transaction = &mut self.transaction;
+        transaction.request_line(
+            received.line(),
+            received.method(),
+            received.target(),
+            received.protocol(),
+        );
+        for (name, value) in received.headers() {
+            transaction.request_header(name, value);
+        }
+    }
+
+    /// Takes note of a body that a phase is to look at, in this content coding. What it decodes to is not known yet:
+    /// of what is not tiny it may be much.
+    pub fn expect_body(&mut self, body: &[u8], is_coded: bool) {
+        const TINY: usize = 64;
+        const GROWTH: usize = 32;
+        self.bytes += match is_coded && body.len() > TINY {
+            true => body.len().saturating_mul(GROWTH).max(LONG + 1),
+            false => body.len(),
+        };
+    }
+
+    /// The body that was expected is not looked at after all.
+    pub fn expect_no_more_than(&mut self, bytes: usize) {
+        self.bytes = self.bytes.min(bytes);
+    }
+
+    /// How many bytes the rules have to look at.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether that takes too long for a thread that serves others.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.bytes > LONG
     }
 
     /// Phase 1.
     ///
     /// # Errors
     /// The rules stop the request.
-    pub fn request_head(&mut self, received: &Received) -> Result<(), Refusal> {
-        self.run(|transaction| {
-            transaction.request_line(
-                received.line(),
-                received.method(),
-                received.target(),
-                received.protocol(),
-            );
-            for (name, value) in received.headers() {
-                transaction.request_header(name, value);
-            }
-            transaction.request_headers_done()
-        })
+    pub fn request_head(&mut self) -> Result<(), Refusal> {
+        self.run(Transaction::request_headers_done)
     }
 
     /// Phase 2, with the whole body.

@@ -8,7 +8,7 @@
 //! - `received` is a request as it came
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
-//! - `inspect` is the transaction with the rules
+//! - `inspect` is the transaction with the rules; `inspections` are the threads where long ones run
 //! - `outgoing` is the head the upstream gets
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
 //! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that one
@@ -27,6 +27,7 @@ mod expiry;
 mod forward;
 mod head;
 mod inspect;
+mod inspections;
 mod outgoing;
 mod program;
 mod received;

@@ -107,6 +107,12 @@ impl Received {
         self.raw.get(range.clone()).unwrap_or_default()
     }
 
+    /// Bytes of the head.
+    #[must_use]
+    pub fn head_length(&self) -> usize {
+        self.head.length
+    }
+
     #[must_use]
     pub fn line(&self) -> &[u8] {
         self.at(&self.head.line)

@@ -19,6 +19,7 @@ use pingora::{Error, ErrorType, Result};
 use super::admission::Reservation;
 use super::coalesced::Writes;
 use super::inspect::Inspector;
+use super::inspections::{Away, Inspections};
 use super::outgoing::strip_response;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 
@@ -41,10 +42,26 @@ pub struct Parts {
     pub session: ServerSession,
     /// A mutex only because sessions must be `Sync`; it is never waited for.
     pub inspector: Option<Mutex<Inspector>>,
+    /// A phase that runs on another thread, where the inspector is until it is over.
+    away: Option<Away<Inspected>>,
     /// The rules stopped the response.
     pub refusal: Option<Refusal>,
     /// The response was sent to its end.
     pub finished: bool,
+}
+
+/// An inspector after a phase, and what it says.
+type Inspected = (Inspector, std::result::Result<(), Refusal>);
+
+impl Parts {
+    /// Where pingora gave up while a phase ran, its inspector has not come back yet.
+    pub async fn wait_for_inspector(&mut self) {
+        if let Some(mut away) = self.away.take()
+            && let Ok((inspector, _)) = away.back().await
+        {
+            self.inspector = Some(Mutex::new(inspector));
+        }
+    }
 }
 
 /// Where [`Parts`] are put when pingora is done.
@@ -61,6 +78,7 @@ pub struct Facts {
     pub streamed: bool,
     pub closing: tokio::sync::watch::Receiver<bool>,
     pub writes: Writes,
+    pub inspections: Arc<Inspections>,
 }
 
 /// How far a response is.
@@ -72,6 +90,8 @@ enum Gate {
         body: BytesMut,
     },
     Open,
+    /// A phase was begun and its end not awaited: what was to pass is gone, and nothing more passes.
+    Interrupted,
     /// Answered by us; what the upstream still says is dropped.
     Refused,
 }
@@ -96,6 +116,7 @@ impl Replay {
             parts: Some(Parts {
                 session,
                 inspector: inspector.map(Mutex::new),
+                away: None,
                 refusal: None,
                 finished: false,
             }),
@@ -127,20 +148,20 @@ impl Replay {
     }
 
     /// Takes one task on its way to the client; what may go on is pushed to `out`.
-    fn pass(
+    async fn pass(
         &mut self,
         task: HttpTask,
         out: &mut Vec<HttpTask>,
     ) -> std::result::Result<(), Refusal> {
-        match std::mem::replace(&mut self.gate, Gate::Open) {
+        let result = match std::mem::replace(&mut self.gate, Gate::Interrupted) {
             Gate::Waiting => match task {
-                HttpTask::Header(header, end) => self.pass_header(header, end, out),
+                HttpTask::Header(header, end) => self.pass_header(header, end, out).await,
                 other => {
                     out.push(other);
                     Ok(())
                 }
             },
-            Gate::Holding { tasks, body } => self.hold(task, tasks, body, out),
+            Gate::Holding { tasks, body } => self.hold(task, tasks, body, out).await,
             Gate::Open => {
                 out.push(task);
                 Ok(())
@@ -149,10 +170,45 @@ impl Replay {
                 self.gate = Gate::Refused;
                 Ok(())
             }
+            Gate::Interrupted => Err(Refusal::page(502, "upstream")
+                .because("the upstream failed while its response was inspected")),
+        };
+        if matches!(self.gate, Gate::Interrupted) {
+            self.gate = Gate::Open;
         }
+        result
     }
 
-    fn pass_header(
+    /// Does a phase of the response: a short one here, a long one elsewhere.
+    async fn inspect(
+        &mut self,
+        phase: impl FnOnce(&mut Inspector) -> std::result::Result<(), Refusal> + Send + 'static,
+    ) -> std::result::Result<(), Refusal> {
+        let Some(inspector) = self.inspector() else {
+            return Ok(());
+        };
+        if !inspector.is_long() {
+            return phase(inspector);
+        }
+        let bytes = inspector.bytes();
+        let place = self.facts.inspections.place(bytes).await?;
+        let parts = self.parts_mut();
+        let Some(mutex) = parts.inspector.take() else {
+            return Ok(());
+        };
+        let mut inspector = mutex.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let away = parts.away.insert(place.begin(move || {
+            let result = phase(&mut inspector);
+            (inspector, result)
+        }));
+        let back = away.back().await;
+        parts.away = None;
+        let (inspector, result) = back?;
+        parts.inspector = Some(Mutex::new(inspector));
+        result
+    }
+
+    async fn pass_header(
         &mut self,
         mut header: Box<ResponseHeader>,
         end: bool,
@@ -176,10 +232,19 @@ impl Replay {
         }
         let streamed = self.facts.streamed || status == 101;
         if let Some(inspector) = self.inspector() {
-            inspector.response_head(&header)?;
+            if inspector.is_long() {
+                let header = header.clone();
+                self.inspect(move |inspector| inspector.response_head(&header))
+                    .await?;
+            } else {
+                inspector.response_head(&header)?;
+            }
+        }
+        if let Some(inspector) = self.inspector() {
             if !streamed && inspector.wants_response_body() {
                 if end {
-                    inspector.response_body(&[], true)?;
+                    self.inspect(|inspector| inspector.response_body(&[], true))
+                        .await?;
                 } else {
                     self.gate = Gate::Holding {
                         tasks: vec![HttpTask::Header(header, end)],
@@ -193,7 +258,7 @@ impl Replay {
         Ok(())
     }
 
-    fn hold(
+    async fn hold(
         &mut self,
         task: HttpTask,
         mut tasks: Vec<HttpTask>,
@@ -228,8 +293,14 @@ impl Replay {
             return Ok(());
         }
         let complete = end && body.len() <= limit;
-        let seen = body.get(..limit).unwrap_or(&body);
-        inspector.response_body(seen, complete)?;
+        body.truncate(limit);
+        let is_coded = tasks.first().is_some_and(|task| match task {
+            HttpTask::Header(head, _) => head.headers.contains_key(http::header::CONTENT_ENCODING),
+            _ => false,
+        });
+        inspector.expect_body(&body, is_coded);
+        self.inspect(move |inspector| inspector.response_body(&body, complete))
+            .await?;
         out.append(&mut tasks);
         Ok(())
     }
@@ -336,7 +407,7 @@ impl Session for Replay {
         }
         let mut out = Vec::with_capacity(tasks.len());
         for task in tasks {
-            if let Err(refusal) = self.pass(task, &mut out) {
+            if let Err(refusal) = self.pass(task, &mut out).await {
                 return self.refuse(refusal).await;
             }
         }

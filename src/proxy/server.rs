@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::admission::Budget;
 use super::doors::Doors;
 use super::expiry;
+use super::inspections::Inspections;
 use super::program::Program;
 use super::reloader::{End, Reloader};
 use super::workers::Workers;
@@ -38,6 +39,8 @@ pub struct Front {
     pub access: AccessLog,
     pub audit: AuditLog,
     pub budget: Arc<Budget>,
+    /// The threads where long inspections run.
+    pub inspections: Arc<Inspections>,
     /// What is switched off; no snapshot changes it.
     pub exposures: Arc<Switchboard>,
     pub bound: ArcSwap<Bound>,
@@ -176,6 +179,7 @@ pub async fn open(
         closing,
     };
     core_routes(&mut router, &health);
+    let inspections = Arc::new(Inspections::start().map_err(ServeError::Workers)?);
     // Other rooms add theirs here.
     let front = Arc::new(Front {
         live,
@@ -183,6 +187,7 @@ pub async fn open(
         access,
         audit,
         budget: Arc::default(),
+        inspections,
         exposures,
         bound: ArcSwap::default(),
     });

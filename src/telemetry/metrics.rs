@@ -85,6 +85,8 @@ pub struct Metrics {
     pub waf_uninspected: Counter,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
+    /// 503 because too many long inspections waited for a thread.
+    pub inspection_refusals: Counter,
     /// By listener and route, or [`NO_ROUTE`].
     pub requests: Table<String, Answers>,
     /// By policy and what became of the request: `pass`, `match` or `block`.

@@ -20,6 +20,7 @@ pub mod reference;
 mod rule;
 mod ruleset;
 mod settings;
+mod steps;
 mod transaction;
 pub mod variables;
 
@@ -31,6 +32,7 @@ pub use reads::Reads;
 pub use rule::{AuditEngine, SEVERITIES};
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
 pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
+pub use steps::until_given_up;
 pub use transaction::{
     Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind,
     Transaction,

@@ -41,6 +41,7 @@ pub struct RuleSetBuilder {
     unmasked: bool,
     without_prefilter: bool,
     budget: Option<Duration>,
+    looks: Option<u64>,
     store: Option<Arc<Store>>,
 }
 
@@ -67,6 +68,8 @@ pub struct RuleSet {
     pub(super) passes_uninspected: bool,
     /// How long the rules may work on one transaction.
     pub(super) budget: Option<Duration>,
+    /// The same, counted.
+    pub(super) looks: Option<u64>,
     unmasked: bool,
     constants: Constants,
     /// One a phase; None where it has nothing to filter.
@@ -372,6 +375,14 @@ impl RuleSetBuilder {
         self
     }
 
+    /// The same, counted in looks at the clock: tests prove with it where work ends, whatever its speed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn looks(mut self, looks: u64) -> Self {
+        self.looks = Some(looks);
+        self
+    }
+
     /// Leaves secrets in matched rules, log lines and audit records; for one's own test requests.
     #[must_use]
     pub fn unmasked(mut self) -> Self {
@@ -445,6 +456,7 @@ impl RuleSetBuilder {
             block_uninspected: self.block_uninspected,
             passes_uninspected: self.passes_uninspected,
             budget: self.budget,
+            looks: self.looks,
             unmasked: self.unmasked,
             settings: compiled.settings,
             warnings,

@@ -9,6 +9,7 @@ mod doctor;
 mod front;
 mod limits;
 mod logins;
+mod long;
 mod mix;
 mod mtls;
 mod paths;

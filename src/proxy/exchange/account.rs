@@ -7,6 +7,7 @@ use super::{Exchange, Outcome};
 use crate::proxy::connection::TlsSession;
 use crate::proxy::forward::Passage;
 use crate::proxy::inspect::Inspector;
+use crate::proxy::inspections::BUSY;
 use crate::proxy::refusal::POLICY_NOT_LIVE;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, masked_text, text};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
@@ -15,10 +16,10 @@ use crate::upstream::Failure;
 impl Exchange {
     /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
     /// can say why, that and the line come later, off the request's path.
-    pub(super) fn end(mut self, outcome: Outcome) {
+    pub(super) async fn end(mut self, outcome: Outcome) {
         let metrics = Arc::clone(&self.front.metrics);
         self.count_answer(outcome.status);
-        let waf = self.inspector.as_mut().map(Inspector::finish);
+        let waf = self.finish_inspection(outcome.status).await;
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
         let not_live = (refused == Some(POLICY_NOT_LIVE)).then_some("not_live");
         if let (Some(action), Some(route)) =
@@ -30,14 +31,6 @@ impl Exchange {
                 metrics.waf_rule_matches.with(policy, rule, Counter::count);
             }
         }
-        if self.front.audit.is_on()
-            && let Some(record) = self
-                .inspector
-                .as_mut()
-                .and_then(|i| i.audit_record(outcome.status))
-        {
-            self.front.audit.write(&record);
-        }
         match waf.as_ref().map(|w| w.verdict) {
             Some("block") => metrics.waf_blocked.count(),
             Some("match") => metrics.waf_matched.count(),
@@ -45,6 +38,9 @@ impl Exchange {
         }
         if refused == Some("body_memory") {
             metrics.body_memory_refusals.count();
+        }
+        if refused == Some(BUSY) {
+            metrics.inspection_refusals.count();
         }
         let has_failures = outcome
             .passage

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use super::{BodyError, excerpt};
+use super::{BodyError, excerpt, work};
 
 /// Codings on top of one another; more than this is an attack, not a transfer.
 const MOST_CODINGS: usize = 3;
@@ -154,6 +154,10 @@ fn drain<R: Read>(mut reader: R, most: usize, out: &mut Vec<u8>) -> Result<R, St
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(broken(&error)),
         };
+        work::add(count);
+        if work::is_over() {
+            return Err(work::OUT_OF_TIME.into());
+        }
         let fits = count.min(most - out.len());
         out.extend_from_slice(&chunk[..fits]);
         if fits < count {

@@ -134,6 +134,9 @@ impl Parser<'_, '_, '_> {
         let mut expect = Expect::Value;
         loop {
             work::add(1);
+            if work::is_over() {
+                return self.fail(work::OUT_OF_TIME);
+            }
             self.skip_blanks();
             let Some(&byte) = self.input.get(self.at) else {
                 return match (expect, self.open.is_empty()) {
@@ -348,6 +351,9 @@ impl Parser<'_, '_, '_> {
         self.text.clear();
         let mut copied = start;
         loop {
+            if work::is_over() {
+                return self.fail(work::OUT_OF_TIME);
+            }
             let rest = &self.input[self.at..];
             let Some(length) = rest
                 .iter()
@@ -442,7 +448,7 @@ impl Parser<'_, '_, '_> {
 
     fn skip_one(&mut self, wanted: impl Fn(u8) -> bool) -> bool {
         let found = self.input.get(self.at).is_some_and(|&b| wanted(b));
-        work::add(1);
+        work::note(1);
         self.at += usize::from(found);
         found
     }

@@ -14,6 +14,8 @@ pub mod xml;
 
 #[cfg(test)]
 mod mutate;
+#[cfg(test)]
+mod step_tests;
 mod work;
 
 use std::fmt;

@@ -5,6 +5,7 @@
 //! argument whose name and value are empty.
 
 use super::{Sink, hex_value, work};
+use crate::waf::steps::{self, STEP};
 
 /// What [`parse`] noticed beside the arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub fn parse(input: &[u8], separator: u8, limit_arguments: usize, sink: &mut Sin
             None => (rest, &[][..]),
         };
         work::add(piece.len() + 1);
+        if work::is_over() {
+            break;
+        }
         let (name, value) = split_once(piece, b'=');
         let name = decode(name, &mut name_buffer, &mut outcome.invalid_encoding);
         let value = decode(value, &mut value_buffer, &mut outcome.invalid_encoding);
@@ -64,6 +68,9 @@ fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b
     let mut rest = raw;
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
+        if buffer.len() % STEP == STEP - 1 && steps::work(STEP).is_err() {
+            break;
+        }
         match first {
             b'+' => buffer.push(b' '),
             b'%' => match escaped(after) {

@@ -1,9 +1,29 @@
-//! Counts the bytes that the parsers look at, so that tests can show their work to be linear without a
-//! clock. Outside tests it is nothing.
+//! Says how many bytes the parsers look at: so their work ends when there is no time left for it, and tests can show it
+//! to be linear without a clock.
 
+use crate::waf::steps;
+
+/// Says that this many bytes are looked at.
+#[inline]
+pub(super) fn add(bytes: usize) {
+    note(bytes);
+    // Asked for by `is_over`.
+    let _ = steps::work(bytes);
+}
+
+/// The same for what is counted elsewhere or is too little to count.
 #[cfg(not(test))]
 #[inline]
-pub(super) fn add(_bytes: usize) {}
+pub(super) fn note(_bytes: usize) {}
+
+/// Whether the work must end here.
+#[inline]
+pub(super) fn is_over() -> bool {
+    steps::is_over()
+}
+
+/// Why it ended.
+pub(super) const OUT_OF_TIME: &str = "no time left";
 
 #[cfg(test)]
 thread_local! {
@@ -11,7 +31,7 @@ thread_local! {
 }
 
 #[cfg(test)]
-pub(super) fn add(bytes: usize) {
+pub(super) fn note(bytes: usize) {
     BYTES.set(BYTES.get() + bytes);
 }
 

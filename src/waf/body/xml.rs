@@ -125,6 +125,12 @@ impl<'l> Parser<'l> {
         };
         loop {
             let start = position(reader.buffer_position());
+            if work::is_over() {
+                return Err(Failure {
+                    text: work::OUT_OF_TIME.into(),
+                    offset: start,
+                });
+            }
             let event = match reader.read_event() {
                 Ok(Event::Eof) => break,
                 Ok(event) => event,

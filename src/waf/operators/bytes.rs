@@ -2,6 +2,7 @@
 
 use super::CompileError;
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, OutOfTime, STEP};
 
 /// The bytes that `@validateByteRange` allows: `9,10,13,32-126`. An empty argument allows none.
 pub(super) fn byte_ranges(argument: &str) -> Result<ByteSet, CompileError> {
@@ -33,17 +34,32 @@ pub(super) fn byte_ranges(argument: &str) -> Result<ByteSet, CompileError> {
 }
 
 /// `@validateByteRange`: whether any byte is forbidden.
-#[must_use]
-pub fn has_any(forbidden: &ByteSet, value: &[u8]) -> bool {
-    value.iter().any(|&b| forbidden.contains(b))
+///
+/// # Errors
+/// There is no time left.
+pub fn has_any(forbidden: &ByteSet, value: &[u8]) -> Result<bool, OutOfTime> {
+    for piece in value.chunks(STEP) {
+        steps::work(piece.len())?;
+        if piece.iter().any(|&b| forbidden.contains(b)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// `@validateUrlEncoding`: whether a `%` is not followed by two hexadecimal digits.
-#[must_use]
-pub fn is_invalid_url_encoding(value: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', value).any(|i| {
-        !matches!(value.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-    })
+///
+/// # Errors
+/// There is no time left.
+pub fn is_invalid_url_encoding(value: &[u8]) -> Result<bool, OutOfTime> {
+    let is_invalid = |i: usize| !matches!(value.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    for (number, piece) in value.chunks(STEP).enumerate() {
+        steps::work(piece.len())?;
+        if memchr::memchr_iter(b'%', piece).any(|at| is_invalid(number * STEP + at)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// `@validateUtf8Encoding`: whether the value is not UTF-8 (RFC 3629: overlong forms, surrogates and what is
@@ -83,7 +99,7 @@ mod tests {
         ] {
             assert_eq!(
                 is_invalid_url_encoding(value.as_bytes()),
-                invalid,
+                Ok(invalid),
                 "{value}"
             );
         }

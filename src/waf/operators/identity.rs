@@ -2,6 +2,7 @@
 
 use super::rx::Pattern;
 use super::{Captures, Limit};
+use crate::waf::steps;
 
 /// How many bytes may be looked at for each byte of the value, on average: candidates can overlap, and a
 /// pattern such as `\d+` would make the work quadratic.
@@ -44,6 +45,7 @@ impl Identity {
                 }
                 return Ok(true);
             }
+            steps::work(found.end - start + 1)?;
             work = work
                 .checked_sub(found.end - start + 1)
                 .ok_or(Limit::Backtracking)?;

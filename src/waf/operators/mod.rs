@@ -15,11 +15,16 @@ pub mod text;
 
 mod captures;
 mod pcre;
+mod stepped;
+
+#[cfg(test)]
+mod step_tests;
 
 use std::fmt;
 use std::ops::Range;
 
 use super::byteset::ByteSet;
+use super::steps::OutOfTime;
 use catalogue::State;
 use identity::Identity;
 use net::AddressSet;
@@ -86,6 +91,14 @@ pub enum Limit {
     Length { length: usize, limit: usize },
     /// What the macros of a pattern expanded to is no regular expression, or too long.
     ExpandedPattern,
+    /// There was no time left for it.
+    Time,
+}
+
+impl From<OutOfTime> for Limit {
+    fn from(_: OutOfTime) -> Self {
+        Self::Time
+    }
 }
 
 impl Operator {
@@ -177,7 +190,7 @@ impl Operator {
         Ok(match self {
             Self::BeginsWith => value.starts_with(argument),
             Self::Contains => text::contains(argument, value),
-            Self::ContainsWord => text::contains_word(argument, value),
+            Self::ContainsWord => text::contains_word(argument, value)?,
             Self::EndsWith => value.ends_with(argument),
             Self::StrEq => value == argument,
             Self::Within => text::within(argument, value),
@@ -187,14 +200,14 @@ impl Operator {
             Self::RxExpanded(patterns) => {
                 return search(&*patterns.pattern(argument)?, value, captures);
             }
-            Self::Phrases(phrases) => phrases.evaluate(value, captures),
+            Self::Phrases(phrases) => phrases.evaluate(value, captures)?,
             Self::IpMatch(set) => set.contains(value),
-            Self::ForbiddenBytes(forbidden) => bytes::has_any(forbidden, value),
-            Self::ValidateUrlEncoding => bytes::is_invalid_url_encoding(value),
+            Self::ForbiddenBytes(forbidden) => bytes::has_any(forbidden, value)?,
+            Self::ValidateUrlEncoding => bytes::is_invalid_url_encoding(value)?,
             Self::ValidateUtf8Encoding => bytes::is_invalid_utf8(value),
             Self::Verify(identity, pattern) => return identity.search(pattern, value, captures),
-            Self::DetectSqli => injection::detect_sqli(value, captures),
-            Self::DetectXss => injection::detect_xss(value, captures),
+            Self::DetectSqli => injection::detect_sqli(value, captures)?,
+            Self::DetectXss => injection::detect_xss(value, captures)?,
             Self::NoMatch | Self::Inert(_) => false,
             Self::UnconditionalMatch => true,
         })
@@ -315,6 +328,7 @@ impl fmt::Display for Limit {
             Self::ExpandedPattern => {
                 f.write_str("what the macros of this pattern expanded to is no regular expression")
             }
+            Self::Time => f.write_str("there was no time left for it"),
         }
     }
 }

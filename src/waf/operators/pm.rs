@@ -1,14 +1,16 @@
 //! `@pm` and `@pmFromFile`: any of many phrases, in one pass.
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, Match, MatchKind};
 
 use super::{Captures, CompileContext, CompileError};
+use crate::waf::steps::{self, OutOfTime, STEP};
 
 /// Phrases to look for, without regard to the case of ASCII letters.
 #[derive(Debug)]
 pub struct Phrases {
     phrases: Vec<Vec<u8>>,
     automaton: AhoCorasick,
+    longest: usize,
 }
 
 impl Phrases {
@@ -41,7 +43,12 @@ impl Phrases {
             .match_kind(MatchKind::Standard)
             .build(&phrases)
             .map_err(|e| CompileError::new(format!("these phrases cannot be compiled: {e}")))?;
-        Ok(Self { phrases, automaton })
+        let longest = phrases.iter().map(Vec::len).max().unwrap_or(0);
+        Ok(Self {
+            phrases,
+            automaton,
+            longest,
+        })
     }
 
     #[must_use]
@@ -50,15 +57,39 @@ impl Phrases {
     }
 
     /// Whether one of them occurs. Captures it as it stands in the value.
-    pub fn evaluate(&self, value: &[u8], captures: Option<&mut Captures>) -> bool {
-        let Some(found) = self.automaton.find(value) else {
-            return false;
+    ///
+    /// # Errors
+    /// There is no time left.
+    pub fn evaluate(
+        &self,
+        value: &[u8],
+        captures: Option<&mut Captures>,
+    ) -> Result<bool, OutOfTime> {
+        let Some(found) = self.find(value)? else {
+            return Ok(false);
         };
         if let Some(captures) = captures {
             captures.clear();
             captures.push_range(found.range());
         }
-        true
+        Ok(true)
+    }
+
+    /// The phrase that ends first.
+    fn find(&self, value: &[u8]) -> Result<Option<Match>, OutOfTime> {
+        if value.len() <= STEP {
+            return Ok(self.automaton.find(value));
+        }
+        for start in (0..value.len()).step_by(STEP) {
+            let end = value.len().min(start + STEP);
+            // What ends in this piece may begin before it.
+            let from = start.saturating_sub(self.longest.saturating_sub(1));
+            steps::work(end - from)?;
+            if let Some(found) = self.automaton.find(Input::new(value).range(from..end)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -156,6 +187,7 @@ mod tests {
         let mut captures = Captures::default();
         phrases
             .evaluate(value.as_bytes(), Some(&mut captures))
+            .unwrap()
             .then(|| {
                 let word = captures.group(0, value.as_bytes()).unwrap();
                 String::from_utf8_lossy(word).into_owned()

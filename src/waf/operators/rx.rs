@@ -3,15 +3,18 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::pcre::{self, Engine, PatternOptions};
+use super::stepped::{End, Stepped};
 use super::{Captures, CompileError, Limit};
+use crate::waf::steps::{self, STEP};
 
 /// The most memory one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
-const PROGRAM_LIMIT: usize = 16 << 20;
+pub(super) const PROGRAM_LIMIT: usize = 16 << 20;
 
 /// The most memory a pattern's lazily built automaton may take in each thread, in bytes.
-const CACHE_LIMIT: usize = 1 << 20;
+pub(super) const CACHE_LIMIT: usize = 1 << 20;
 
 /// How often a pattern with look-around or back-references may backtrack in one value.
 const BACKTRACK_LIMIT: usize = 1_000_000;
@@ -21,6 +24,10 @@ const UNBOUNDED_LIMIT: usize = 100_000;
 
 /// The longest value for such a pattern, in bytes.
 const UNBOUNDED_LENGTH: usize = 16 * 1024;
+
+/// What a search that cannot be ended takes for a byte, at most: measured where all states of a large pattern are walked,
+/// and for each step of one that backtracks.
+const SEARCHED: Duration = Duration::from_nanos(100);
 
 /// How many expanded patterns of one rule are kept.
 const EXPANDED_KEPT: usize = 64;
@@ -42,7 +49,11 @@ pub struct Pattern {
 enum Kind {
     /// `^.*$`: with a dot that matches all it takes any value whole.
     Whole(regex::bytes::Regex),
-    Linear(regex::bytes::Regex),
+    Linear {
+        regex: regex::bytes::Regex,
+        /// For values longer than a step.
+        stepped: Stepped,
+    },
     Backtracking {
         regex: Box<fancy_regex::Regex>,
         length: usize,
@@ -66,7 +77,10 @@ impl Pattern {
                 .build()
                 .map(|regex| match pattern {
                     b"^.*$" if options == PatternOptions::default() => Kind::Whole(regex),
-                    _ => Kind::Linear(regex),
+                    _ => Kind::Linear {
+                        regex,
+                        stepped: Stepped::default(),
+                    },
                 })
                 .map_err(|e| refused(&e))?,
             Engine::Backtracking => {
@@ -95,20 +109,41 @@ impl Pattern {
     /// The pattern in the syntax of `regex::bytes`, flags included; None for one that needs backtracking.
     #[must_use]
     pub fn source(&self) -> Option<&str> {
-        matches!(self.kind, Kind::Linear(_) | Kind::Whole(_)).then_some(self.source.as_str())
+        matches!(self.kind, Kind::Linear { .. } | Kind::Whole(_)).then_some(self.source.as_str())
     }
 
     /// Whether it occurs in the value.
     ///
     /// # Errors
-    /// A backtracking pattern reached its limit.
+    /// A backtracking pattern reached its limit, or there is no time left.
     pub fn is_match(&self, value: &[u8]) -> Result<bool, Limit> {
         match &self.kind {
             Kind::Whole(_) => Ok(true),
-            Kind::Linear(regex) => Ok(regex.is_match(value)),
+            Kind::Linear { regex, stepped } => {
+                if value.len() > STEP {
+                    return self.is_in_long(regex, stepped, value);
+                }
+                Ok(regex.is_match(value))
+            }
             Kind::Backtracking { regex, length } => {
                 guard(value, *length)?;
                 regex.is_match(value).map_err(|_| Limit::Backtracking)
+            }
+        }
+    }
+
+    fn is_in_long(
+        &self,
+        regex: &regex::bytes::Regex,
+        stepped: &Stepped,
+        value: &[u8],
+    ) -> Result<bool, Limit> {
+        match stepped.find(&self.source, value, End::Earliest) {
+            Ok(found) => Ok(found.is_some()),
+            Err(Some(limit)) => Err(limit),
+            Err(None) => {
+                may_search(value.len())?;
+                Ok(regex.is_match(value))
             }
         }
     }
@@ -123,7 +158,8 @@ impl Pattern {
             return Ok(None);
         }
         match &self.kind {
-            Kind::Linear(regex) | Kind::Whole(regex) => {
+            Kind::Linear { regex, .. } | Kind::Whole(regex) => {
+                may_search(value.len() - start)?;
                 Ok(regex.find_at(value, start).map(|m| m.range()))
             }
             Kind::Backtracking { regex, length } => {
@@ -148,9 +184,17 @@ impl Pattern {
                 captures.push(Some(0..value.len()));
                 Ok(true)
             }
-            Kind::Linear(regex) => {
+            Kind::Linear { regex, stepped } => {
                 // Most values do not match: find that out without tracking groups.
-                if !regex.is_match(value) {
+                if value.len() > STEP {
+                    match stepped.find(&self.source, value, End::OfMatch) {
+                        Ok(None) => return Ok(false),
+                        // What is behind the match is not looked at.
+                        Ok(Some(end)) => may_search(end)?,
+                        Err(Some(limit)) => return Err(limit),
+                        Err(None) => may_search(value.len())?,
+                    }
+                } else if !regex.is_match(value) {
                     return Ok(false);
                 }
                 let Some(found) = regex.captures(value) else {
@@ -172,6 +216,16 @@ impl Pattern {
     }
 }
 
+/// Whether there is time for a search that cannot be ended, of so many bytes or steps.
+fn may_search(length: usize) -> Result<(), Limit> {
+    let cost = SEARCHED.saturating_mul(u32::try_from(length).unwrap_or(u32::MAX));
+    if length > STEP && steps::exceeds(cost) {
+        steps::give_up();
+        return Err(Limit::Time);
+    }
+    Ok(())
+}
+
 fn fill(captures: &mut Captures, groups: impl Iterator<Item = Option<Range<usize>>>) {
     captures.clear();
     for group in groups.take(GROUPS) {
@@ -187,7 +241,7 @@ fn guard(value: &[u8], length: usize) -> Result<(), Limit> {
             limit: length,
         });
     }
-    Ok(())
+    may_search(value.len().min(BACKTRACK_LIMIT))
 }
 
 fn refused(error: &dyn std::fmt::Display) -> CompileError {

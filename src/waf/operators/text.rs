@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::{CompileError, pm};
+use crate::waf::steps::{self, OutOfTime, STEP};
 
 /// In a list of this many bytes trying each place costs less than preparing a search.
 const SHORT_LIST: usize = 1024;
@@ -48,15 +49,20 @@ fn commonness(byte: u8) -> u8 {
 
 /// `@containsWord`: the argument occurs in the value with no word character right before or after it; an
 /// empty argument always does.
-#[must_use]
-pub fn contains_word(argument: &[u8], value: &[u8]) -> bool {
+///
+/// # Errors
+/// There is no time left.
+pub fn contains_word(argument: &[u8], value: &[u8]) -> Result<bool, OutOfTime> {
     if argument.is_empty() {
-        return true;
+        return Ok(true);
     }
     // Occurrences may overlap, so this is Knuth, Morris and Pratt's search: linear, whatever they hold.
     let borders = borders(argument);
     let mut matched = 0;
     for (i, &byte) in value.iter().enumerate() {
+        if i % STEP == STEP - 1 {
+            steps::work(STEP)?;
+        }
         while matched > 0 && (matched == argument.len() || argument[matched] != byte) {
             matched = borders[matched - 1];
         }
@@ -67,11 +73,11 @@ pub fn contains_word(argument: &[u8], value: &[u8]) -> bool {
             let before = (i + 1).checked_sub(matched + 1).and_then(|b| value.get(b));
             let after = value.get(i + 1);
             if !before.is_some_and(is_word) && !after.is_some_and(is_word) {
-                return true;
+                return Ok(true);
             }
         }
     }
-    false
+    Ok(false)
 }
 
 /// For each prefix the length of its longest proper prefix that is also its suffix.
@@ -152,7 +158,7 @@ mod tests {
             let naive = value.as_bytes();
             assert_eq!(
                 contains_word(argument.as_bytes(), naive),
-                found,
+                Ok(found),
                 "{argument:?} in {value:?}"
             );
         }

@@ -6,6 +6,7 @@
 
 use super::table::Row;
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, STEP};
 
 const PLACE_BITS: u32 = 14;
 /// Bytes of the map.
@@ -68,13 +69,19 @@ impl Scanner {
     /// The rules of `wanted` of which a literal occurs in the value, which is in lower case.
     pub(super) fn find(&self, value: &[u8], wanted: &Row) -> Row {
         let mut missing = *wanted;
-        let fours = value.windows(4).filter_map(|four| four.first_chunk());
-        for (at, &four) in fours.enumerate() {
-            let bytes = u32::from_le_bytes(four);
-            if self.may_stand(bytes) {
-                self.compare(value, at, bytes, &mut missing);
-                if missing.is_empty() {
-                    return *wanted;
+        let mut fours = value.windows(4).filter_map(|four| four.first_chunk());
+        for start in (0..value.len()).step_by(STEP) {
+            // Who asks sees that there is no time left, and believes nothing of this.
+            if start > 0 && steps::work(STEP).is_err() {
+                return *wanted;
+            }
+            for (at, &four) in (start..).zip(fours.by_ref().take(STEP)) {
+                let bytes = u32::from_le_bytes(four);
+                if self.may_stand(bytes) {
+                    self.compare(value, at, bytes, &mut missing);
+                    if missing.is_empty() {
+                        return *wanted;
+                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ use crate::waf::audit::{self, mask};
 use crate::waf::body::{BodyError, content_coding, json, multipart, xml};
 use crate::waf::rule::{AuditEngine, Processor};
 use crate::waf::settings::LimitAction;
+use crate::waf::steps;
 
 /// Parts of a multipart body that are read.
 const MOST_PARTS: usize = 4096;
@@ -55,6 +56,7 @@ impl Transaction {
                 &decode_limits(self.controls.request_body_limit),
             ) {
                 Ok(plain) => self.process(&plain),
+                Err(_) if steps::is_over() => self.request.body.inspected = 0,
                 Err(error) => {
                     self.request.body.inspected = 0;
                     self.body_error(&error.error);
@@ -158,7 +160,9 @@ impl Transaction {
             let value = text.push(value);
             arguments.push(Item { key, value });
         });
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !steps::is_over()
+        {
             self.body_error(&error);
         }
     }
@@ -169,6 +173,9 @@ impl Transaction {
             ..xml::Limits::default()
         };
         let document = xml::parse(body, &limits);
+        if steps::is_over() {
+            return;
+        }
         if self.masks() {
             let (text, found) = (&mut self.text, &mut self.request.body.xml_secrets);
             mask::secrets(body, &mut |range| {
@@ -197,6 +204,9 @@ impl Transaction {
             ..multipart::Limits::default()
         };
         let found = multipart::parse(&content_type, body, &limits);
+        if steps::is_over() {
+            return;
+        }
         let most = self.rules.settings().arguments_limit;
         for part in &found.parts {
             let key = self.text.push(&part.name);

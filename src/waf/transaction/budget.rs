@@ -1,17 +1,30 @@
 //! The time a transaction may take of the engine.
 
-use std::time::{Duration, Instant};
-
 use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, Transaction};
+use crate::waf::ruleset::RuleSet;
+use crate::waf::steps::{self, Limit};
 
-/// What was used of it.
-#[derive(Debug, Default)]
+/// What is left of it.
+#[derive(Debug)]
 pub(super) struct Clock {
-    /// By earlier calls.
-    spent: Duration,
-    /// When the engine was called; None outside of a call.
-    entered: Option<Instant>,
+    left: Limit,
+    /// The engine was called, and what it does can end before it is done.
+    runs: bool,
     ran_out: bool,
+}
+
+impl Clock {
+    pub(super) fn new(rules: &RuleSet) -> Self {
+        Self {
+            left: match (rules.looks, rules.budget) {
+                (Some(looks), _) => Limit::Looks(looks),
+                (None, Some(budget)) => Limit::Time(budget),
+                (None, None) => Limit::None,
+            },
+            runs: false,
+            ran_out: false,
+        }
+    }
 }
 
 impl Transaction {
@@ -21,36 +34,41 @@ impl Transaction {
         phase: Phase,
         work: impl FnOnce(&mut Self) -> Option<Interruption>,
     ) -> Option<Interruption> {
-        if self.rules.budget.is_none() {
-            return work(self);
-        }
-        let entered = Instant::now();
-        self.clock.entered = Some(entered);
-        let ended = work(self);
-        self.clock.entered = None;
-        self.clock.spent += entered.elapsed();
+        let (ended, left) = steps::within(self.clock.left, || {
+            self.clock.runs = steps::is_limited();
+            let ended = work(self);
+            // What ended in the last rule's last value nobody has seen yet.
+            if steps::is_over() {
+                self.is_overdrawn();
+            }
+            self.clock.runs = false;
+            ended
+        });
+        self.clock.left = left;
         ended.or_else(|| self.judge_budget(phase))
     }
 
     /// Whether no time is left. The first time it is said why nothing more is inspected.
     pub(super) fn is_overdrawn(&mut self) -> bool {
-        let (Some(budget), Some(entered)) = (self.rules.budget, self.clock.entered) else {
+        if !self.clock.runs {
             return false;
-        };
+        }
         if self.clock.ran_out {
             return true;
         }
-        if self.clock.spent + entered.elapsed() <= budget {
+        if steps::look().is_ok() {
             return false;
         }
         self.clock.ran_out = true;
         self.limits_hit = self.limits_hit.saturating_add(1);
         let reason = &mut self.request.body.reason;
-        let why = || {
-            format!(
+        let budget = self.rules.budget;
+        let why = || match budget {
+            Some(budget) => format!(
                 "the time for the rules ran out (waf_budget_ms = {})",
                 budget.as_millis()
-            )
+            ),
+            None => "the inspection was ended before it was done".to_owned(),
         };
         reason.get_or_insert_with(why);
         true

@@ -11,9 +11,10 @@ use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, RuleSet,
 use crate::waf::byteset::ByteSet;
 use crate::waf::macros::{Macro, Part, Template};
 use crate::waf::operators::numeric::number;
-use crate::waf::operators::{Captures, Group, Operator};
+use crate::waf::operators::{Captures, Group, Limit, Operator};
 use crate::waf::plan::Step;
 use crate::waf::rule::{AllowScope, ChainId, Disruptive, Flow, Link, Rule, Test};
+use crate::waf::steps;
 use crate::waf::variables::{OnlySlot, Slice, Value, Variable};
 
 impl Transaction {
@@ -366,6 +367,10 @@ impl Transaction {
 
     /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
     fn test(&mut self, rules: &RuleSet, test: &Test, text: Slice) -> bool {
+        // What the value would have become is not known either.
+        if steps::is_over() {
+            return false;
+        }
         self.work.evaluations += 1;
         self.work.bytes_tested += text.len() as u64;
         // An argument of several parts is put together aside: it is made anew for each value.
@@ -379,6 +384,8 @@ impl Transaction {
         self.joined = joined;
         let matched = match result {
             Ok(matched) => matched != test.negated,
+            // The walk over the rules sees it next.
+            Err(Limit::Time) => false,
             Err(limit) => {
                 self.limit_hit(&limit);
                 false
@@ -447,6 +454,9 @@ impl Transaction {
             return (raw, false, *present);
         };
         let (input, _, present) = self.transform(rules, raw, node.parent, present);
+        if steps::is_over() {
+            return (input, false, present);
+        }
         let idle = !node.triggers.intersects(&present) && !step.alters_empty();
         if let Some((result, changed)) = self.memo.find(raw, chain) {
             let present = if changed {
@@ -464,6 +474,10 @@ impl Transaction {
         let mut out = std::mem::take(&mut self.scratch);
         let map = rules.settings().unicode_map.as_deref();
         let changed = step.apply(self.text.at(input), &mut out, map);
+        if steps::is_over() {
+            self.scratch = out;
+            return (input, false, present);
+        }
         let result = if changed { self.text.push(&out) } else { input };
         self.scratch = out;
         self.memo.keep(raw, chain, result, changed);

@@ -222,7 +222,7 @@ impl Transaction {
         Self {
             text,
             started: Instant::now(),
-            clock: budget::Clock::default(),
+            clock: budget::Clock::new(&rules),
             connection: Connection {
                 client,
                 server,

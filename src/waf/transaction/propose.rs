@@ -7,6 +7,7 @@ use crate::waf::byteset::ByteSet;
 use crate::waf::macros::Template;
 use crate::waf::prefilter::{Cache, Class, Filter, Key, LONGEST_CACHED, Row};
 use crate::waf::rule::Test;
+use crate::waf::steps;
 use crate::waf::variables::{Select, Slice, Value, Variable};
 
 thread_local! {
@@ -123,6 +124,9 @@ impl Transaction {
             return row;
         }
         let row = self.find_row(rules, filter, class, text);
+        if steps::is_over() {
+            return row;
+        }
         let key = Key {
             filter: filter.id,
             class: class.id,

@@ -5,6 +5,7 @@ use super::request::Item;
 use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::body::content_coding;
 use crate::waf::settings::LimitAction;
+use crate::waf::steps;
 use crate::waf::variables::Slice;
 
 #[derive(Debug, Default)]
@@ -109,6 +110,8 @@ impl Transaction {
             content_coding::decode(&coding, held, &decode_limits(limit.saturating_mul(4)));
         let slice = match &decoded {
             Ok(plain) => self.text.push(plain),
+            // The phase sees it next.
+            Err(_) if steps::is_over() => return None,
             Err(error) => {
                 self.response.inspection.reason = Some(error.error.message.clone());
                 if !over && self.rules.block_uninspected && self.minds_response() {

@@ -1,6 +1,7 @@
 //! `base64Decode`, `base64DecodeExt` and `base64Encode`.
 
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, STEP};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -54,6 +55,9 @@ fn put_bytes(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
             count -= 8;
             let [_, byte] = (bits >> count).to_be_bytes();
             out.push(byte);
+            if out.len() % STEP == 0 && steps::work(STEP).is_err() {
+                return;
+            }
         }
     }
 }

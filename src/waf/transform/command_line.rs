@@ -3,6 +3,7 @@
 use super::case::LOWER;
 use super::{table, without};
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, STEP};
 
 const DELETED: ByteSet = ByteSet::of(b"\"'\\^");
 const BLANKS: ByteSet = ByteSet::of(b" ,;\t\r\n");
@@ -20,7 +21,18 @@ pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(same);
     out.reserve(rest.len());
     let mut blank = false;
-    for &byte in rest {
+    for piece in rest.chunks(STEP) {
+        if steps::work(piece.len()).is_err() {
+            break;
+        }
+        blank = compress(piece, blank, out);
+    }
+    true
+}
+
+/// One piece after another, of which the last ended in a blank or not.
+fn compress(piece: &[u8], mut blank: bool, out: &mut Vec<u8>) -> bool {
+    for &byte in piece {
         match ROLES[usize::from(byte)] {
             Role::Other => {}
             Role::Deleted => continue,
@@ -40,7 +52,7 @@ pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) -> bool {
         blank = false;
         out.push(LOWER[usize::from(byte)]);
     }
-    true
+    blank
 }
 
 #[derive(Clone, Copy)]

@@ -29,6 +29,10 @@ mod work;
 pub use unicode::{UnicodeMap, UnicodeMapError};
 
 use super::byteset::ByteSet;
+use super::steps;
+
+/// Bytes of a long value that are done at once; whole groups of two and of three.
+const PIECE: usize = 12 * 1024;
 
 /// Every transformation function of ModSecurity v2's reference manual, and v3's `uppercase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,9 +178,50 @@ impl Transformation {
     /// by what it found) and *unchanged* for some that it altered (`utf8toUnicode` dropping a NUL,
     /// `compressWhitespace` on a lone tab, `base64Decode` emptying a value). `multiMatch` tests a value again after
     /// each change: testing equal bytes twice would count a match twice, so only the bytes decide here.
+    ///
+    /// Where the time for it runs out the result is unspecified too; the engine asks for that.
     pub fn apply(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
         out.clear();
         work::look_at(input.len());
+        if input.len() <= steps::STEP || !self.is_done_by_pieces() {
+            return self.apply_at_once(input, out, unicode);
+        }
+        let mut changed = false;
+        for piece in input.chunks(PIECE) {
+            if steps::work(piece.len()).is_err() {
+                return false;
+            }
+            let before = out.len();
+            if self.apply_at_once(piece, out, unicode) {
+                changed = true;
+            } else {
+                out.truncate(before);
+                out.extend_from_slice(piece);
+            }
+        }
+        changed
+    }
+
+    /// Whether pieces of [`PIECE`] bytes become what they become in the whole.
+    fn is_done_by_pieces(self) -> bool {
+        matches!(
+            self,
+            Self::Base64Encode
+                | Self::HexDecode
+                | Self::HexEncode
+                | Self::Lowercase
+                | Self::ParityEven7bit
+                | Self::ParityOdd7bit
+                | Self::ParityZero7bit
+                | Self::RemoveNulls
+                | Self::RemoveWhitespace
+                | Self::ReplaceNulls
+                | Self::Uppercase
+                | Self::UrlEncode
+        )
+    }
+
+    fn apply_at_once(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
         match self {
             Self::Base64Decode => base64::decode(input, out),
             Self::Base64DecodeExt => base64::decode_ext(input, out),

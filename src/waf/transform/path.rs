@@ -5,6 +5,7 @@ use memchr::memrchr;
 use super::without;
 use super::work::look_at;
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, STEP};
 
 /// What separates the segments of a path.
 #[derive(Clone, Copy)]
@@ -29,7 +30,11 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
     }
     // What a back reference does not take away: the root, or the back references a relative path begins with.
     let mut floor = out.len();
+    let is_long = input.len() > STEP;
     for segment in segments(input, separators) {
+        if is_long && steps::work(segment.len() + 1).is_err() {
+            break;
+        }
         match segment {
             b"" | b"." => {}
             b".." if out.len() > floor => {
@@ -61,7 +66,11 @@ fn is_normal(input: &[u8], separators: Separators) -> bool {
     let absolute = starts_at_root(input, separators);
     let mut parents = !absolute;
     let mut left = segments(input, separators).enumerate().peekable();
+    let is_long = input.len() > STEP;
     while let Some((i, segment)) = left.next() {
+        if is_long && steps::work(segment.len() + 1).is_err() {
+            break;
+        }
         let normal = match segment {
             b"" => (absolute && i == 0) || left.peek().is_none(),
             b"." => false,

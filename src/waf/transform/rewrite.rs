@@ -1,6 +1,7 @@
 //! The loop that most decoders share: copy up to a mark, then decide about the piece that begins there.
 
 use super::work::look_at;
+use crate::waf::steps::{self, STEP};
 
 /// What becomes of the bytes from a mark on. The number says how many bytes of the input it stands for; at least 1.
 pub(super) enum Piece {
@@ -23,8 +24,12 @@ pub(super) fn rewrite(
     // What was looked at and stays, but has not been written yet: an input that stays whole is never written.
     let mut kept = input;
     let mut looked_at = 0;
+    let is_long = input.len() > STEP;
     while let Some(at) = find(&kept[looked_at..]) {
         look_at(at + 1);
+        if is_long && steps::work(at + 1).is_err() {
+            break;
+        }
         let mark = looked_at + at;
         let rest = &kept[mark..];
         let (byte, len) = match decide(rest) {

@@ -5,6 +5,7 @@ use memchr::memchr;
 use super::hex::{pair, pair_image};
 use super::work::look_at;
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, STEP};
 
 /// `0x` and at least one pair of digits becomes the bytes they spell; the byte after them is never the start of another
 /// number. v2 stops at the first NUL of input or output; this does not.
@@ -12,8 +13,12 @@ pub(super) fn hex_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut changed = false;
     let mut kept = input;
     let mut looked_at = 0;
+    let is_long = input.len() > STEP;
     while let Some(at) = memchr(b'0', &kept[looked_at..]) {
         look_at(at + 1);
+        if is_long && steps::work(at + 1).is_err() {
+            break;
+        }
         let mark = looked_at + at;
         let Some(digits) = literal(&kept[mark..]) else {
             looked_at = mark + 1;

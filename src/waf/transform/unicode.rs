@@ -5,6 +5,7 @@ use std::fmt;
 use super::hex::spell;
 use super::without;
 use crate::waf::byteset::ByteSet;
+use crate::waf::steps::{self, STEP};
 
 /// Lead bytes, and NUL.
 pub(super) const TRIGGERS: ByteSet = ByteSet::range(0xc0, 0xf7).with(0);
@@ -22,7 +23,14 @@ pub(super) fn from_utf8(input: &[u8], out: &mut Vec<u8>) -> bool {
     let (same, mut rest) = input.split_at(first);
     out.extend_from_slice(same);
     let mut changed = false;
+    let mut next_look = rest.len().saturating_sub(STEP);
     while let Some((&lead, after)) = rest.split_first() {
+        if rest.len() < next_look {
+            next_look = rest.len().saturating_sub(STEP);
+            if steps::work(STEP).is_err() {
+                break;
+            }
+        }
         if lead >= 0xf5 || !TRIGGERS.contains(lead) {
             out.push(lead);
         } else {

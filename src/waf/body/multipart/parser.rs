@@ -90,6 +90,9 @@ impl<'p, 'b> Parser<'p, 'b> {
             if let Err(failure) = self.line(at, line) {
                 break Err(failure);
             }
+            if work::is_over() {
+                break Err((work::OUT_OF_TIME.into(), at));
+            }
             at += line.len();
             if self.complete {
                 self.found.flags.data_after |= at < self.body.len();

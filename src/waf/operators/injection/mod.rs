@@ -22,39 +22,44 @@ mod sqli;
 mod xss;
 
 use super::Captures;
+use crate::waf::steps::OutOfTime;
 
 /// Whether libinjection takes the value for SQL injection. Captures the fingerprint.
-#[must_use]
-pub fn detect_sqli(value: &[u8], captures: Option<&mut Captures>) -> bool {
+///
+/// # Errors
+/// There is no time left.
+pub fn detect_sqli(value: &[u8], captures: Option<&mut Captures>) -> Result<bool, OutOfTime> {
     // At most numbers and then one word, which are no known fingerprint but `1U`; and that is prose unless
     // something was folded into it.
     if value
         .iter()
         .all(|&b| b.is_ascii_alphanumeric() || b == b'_')
     {
-        return false;
+        return Ok(false);
     }
-    let Some(fingerprint) = sqli::fingerprint(value) else {
-        return false;
+    let Some(fingerprint) = sqli::fingerprint(value)? else {
+        return Ok(false);
     };
     if let Some(captures) = captures {
         captures.clear();
         captures.push_bytes(fingerprint.as_str().as_bytes());
     }
-    true
+    Ok(true)
 }
 
 /// Whether libinjection takes the value for cross-site scripting. Captures the value.
-#[must_use]
-pub fn detect_xss(value: &[u8], captures: Option<&mut Captures>) -> bool {
-    if !xss::is_attack(value) {
-        return false;
+///
+/// # Errors
+/// There is no time left.
+pub fn detect_xss(value: &[u8], captures: Option<&mut Captures>) -> Result<bool, OutOfTime> {
+    if !xss::is_attack(value)? {
+        return Ok(false);
     }
     if let Some(captures) = captures {
         captures.clear();
         captures.push_range(0..value.len());
     }
-    true
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -63,7 +68,7 @@ mod tests {
 
     fn sqli(value: &[u8]) -> Option<String> {
         let mut captures = Captures::default();
-        detect_sqli(value, Some(&mut captures)).then(|| {
+        detect_sqli(value, Some(&mut captures)).unwrap().then(|| {
             let fingerprint = captures.group(0, value).unwrap();
             String::from_utf8_lossy(fingerprint).into_owned()
         })
@@ -156,7 +161,7 @@ mod tests {
             let mut captures = Captures::default();
             assert_eq!(
                 detect_xss(value, Some(&mut captures)),
-                found,
+                Ok(found),
                 "{}",
                 value.escape_ascii()
             );

@@ -6,11 +6,23 @@
 use std::borrow::Cow;
 
 use crate::waf::byteset::ByteSet;
-use libinjectionrs::sqli::{Fingerprint, SqliFlags, SqliState, Token, TokenType, blacklist};
+use crate::waf::steps::{self, OutOfTime, STEP};
+use libinjectionrs::sqli::{
+    Fingerprint, SqliFlags, SqliState, SqliTokenizer, Token, TokenType, blacklist,
+};
 
 /// How much of the beginning and of the end of a very long word is kept, in bytes. No keyword is longer
 /// than 31.
 const WORD_END: usize = 256;
+
+/// How much of a long value is read at first.
+const FIRST_READ: usize = 4 * 1024;
+
+/// How far the crate looks ahead at most without taking what it saw: over a word.
+const LOOK_AHEAD: usize = 4 * WORD_END;
+
+/// What a byte counts for, compared with one of other work: folding may make a word of each.
+const WEIGHT: usize = 16;
 
 /// How a value is read: the quote it is taken to stand in, and whose SQL it is.
 #[derive(Clone, Copy)]
@@ -20,9 +32,9 @@ enum Reading {
 }
 
 /// The fingerprint of the first reading that is an attack.
-pub(super) fn fingerprint(value: &[u8]) -> Option<Fingerprint> {
+pub(super) fn fingerprint(value: &[u8]) -> Result<Option<Fingerprint>, OutOfTime> {
     if value.is_empty() {
-        return None;
+        return Ok(None);
     }
     let value = &*prepared(value);
     let readings = [None, Some(b'\''), Some(b'"')]
@@ -31,19 +43,19 @@ pub(super) fn fingerprint(value: &[u8]) -> Option<Fingerprint> {
     for quote in readings {
         // In double quotes MySQL alone has strings.
         if quote == Some(b'"') {
-            return attack(value, Reading::MySql(quote)).ok();
+            return Ok(attack(value, Reading::MySql(quote))?.ok());
         }
-        match attack(value, Reading::Ansi(quote)) {
-            Ok(found) => return Some(found),
+        match attack(value, Reading::Ansi(quote))? {
+            Ok(found) => return Ok(Some(found)),
             Err(Comments::Differ) => {
-                if let Ok(found) = attack(value, Reading::MySql(quote)) {
-                    return Some(found);
+                if let Ok(found) = attack(value, Reading::MySql(quote))? {
+                    return Ok(Some(found));
                 }
             }
             Err(Comments::Same) => {}
         }
     }
-    None
+    Ok(None)
 }
 
 /// The value as the crate can read it: without NUL, without endless words.
@@ -86,10 +98,53 @@ enum Comments {
     Differ,
 }
 
-fn attack(value: &[u8], reading: Reading) -> Result<Fingerprint, Comments> {
+fn attack(value: &[u8], reading: Reading) -> Result<Result<Fingerprint, Comments>, OutOfTime> {
+    let (state, fingerprint) = read(value, reading)?;
+    Ok(judge(&state, fingerprint, value))
+}
+
+/// Folds the value's tokens. The crate cannot be stopped, but mostly needs little of a long value: where that may be
+/// long it reads a beginning and, if that did not suffice, one of twice the length.
+fn read(value: &[u8], reading: Reading) -> Result<(SqliState<'_>, Fingerprint), OutOfTime> {
+    let mut length = FIRST_READ;
+    while value.len() > STEP && length < value.len() {
+        steps::work(WEIGHT * length)?;
+        let beginning = &value[..length];
+        let mut state = SqliState::new(beginning, reading.flags());
+        let fingerprint = state.get_fingerprint();
+        if ends_within(beginning, reading, state.stats_tokens) {
+            return Ok((state, fingerprint));
+        }
+        length *= 2;
+    }
+    if value.len() > STEP {
+        steps::work(WEIGHT * value.len())?;
+    }
     let mut state = SqliState::new(value, reading.flags());
     let fingerprint = state.get_fingerprint();
-    if blacklist::is_blacklisted(fingerprint.as_str()) && !is_lookalike(&state, value) {
+    Ok((state, fingerprint))
+}
+
+/// Whether the first `tokens` tokens and one more begin well before the end of this beginning: then what follows it is
+/// no part of them.
+fn ends_within(beginning: &[u8], reading: Reading, tokens: usize) -> bool {
+    let mut tokenizer = SqliTokenizer::new(beginning, reading.flags());
+    for _ in 0..tokens {
+        if tokenizer.next_token().is_none() {
+            return false;
+        }
+    }
+    tokenizer
+        .next_token()
+        .is_some_and(|next| next.pos + LOOK_AHEAD < beginning.len())
+}
+
+fn judge(
+    state: &SqliState<'_>,
+    fingerprint: Fingerprint,
+    value: &[u8],
+) -> Result<Fingerprint, Comments> {
+    if blacklist::is_blacklisted(fingerprint.as_str()) && !is_lookalike(state, value) {
         return Ok(fingerprint);
     }
     if state.stats_comment_ddx != 0 || state.stats_comment_hash != 0 {

@@ -1,12 +1,16 @@
 //! Tells cross-site scripting: tags, attributes and comments that can run a script.
 
 use super::html::{Context, Token, Tokens};
+use crate::waf::steps::{self, OutOfTime};
+
+/// What a token counts for, compared with a byte of other work.
+const TOKEN: usize = 64;
 
 /// Whether the value can run a script, standing in text, in a tag or in an attribute's value.
-pub(super) fn is_attack(value: &[u8]) -> bool {
+pub(super) fn is_attack(value: &[u8]) -> Result<bool, OutOfTime> {
     // No token that counts comes without a tag, or an attribute with a value.
     if memchr::memchr2(b'<', b'=', value).is_none() {
-        return false;
+        return Ok(false);
     }
     let contexts = [
         Context::Data,
@@ -15,14 +19,18 @@ pub(super) fn is_attack(value: &[u8]) -> bool {
         Context::Quoted(b'"'),
         Context::Quoted(b'`'),
     ];
-    contexts
-        .into_iter()
-        .any(|context| runs_script(value, context))
+    for context in contexts {
+        if runs_script(value, context)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-fn runs_script(value: &[u8], context: Context) -> bool {
+fn runs_script(value: &[u8], context: Context) -> Result<bool, OutOfTime> {
     let mut danger = Danger::None;
     for token in Tokens::new(value, context) {
+        steps::work(TOKEN)?;
         let attribute = std::mem::replace(&mut danger, Danger::None);
         let found = match token {
             Token::Doctype => true,
@@ -41,10 +49,10 @@ fn runs_script(value: &[u8], context: Context) -> bool {
             Token::Other => false,
         };
         if found {
-            return true;
+            return Ok(true);
         }
     }
-    false
+    Ok(false)
 }
 
 /// What makes an attribute dangerous.

@@ -1,5 +1,6 @@
 mod edges;
 mod properties;
+mod steps;
 
 use super::{Transformation, UnicodeMap};
 
