@@ -108,9 +108,10 @@ impl Report {
             || (retry.retry() && !self.answered && !began_to_answer(error) && is_safe(session))
     }
 
-    /// Unless it has the whole answer: then what it did not send any more is not missed.
+    /// Unless it has the whole answer, and what it did not send any more is not missed; or it was the
+    /// gateway that failed.
     fn client_is_gone(&mut self) {
-        self.client_gone = !self.answered_early;
+        self.client_gone = !self.answered_early && !self.failed;
     }
 
     /// The last server that was tried.
@@ -196,6 +197,12 @@ impl Passage {
             }
         }
         checked.map_err(|words| Failure::not_http(&words))
+    }
+
+    /// For as long as a write to it may take.
+    pub fn takes_nothing(&self) {
+        self.failed(classify(&Error::new_up(ErrorType::WriteTimedout)));
+        self.report().failed = true;
     }
 
     /// Pingora did, over something that its own code does not expect.
@@ -379,8 +386,11 @@ impl ProxyHttp for Forward {
         };
         let Some(passage) = way else { return failed };
         if *error.esource() == ErrorSource::Downstream {
-            passage.report().client_is_gone();
-            return failed;
+            let mut report = passage.report();
+            report.client_is_gone();
+            if !report.failed {
+                return failed;
+            }
         }
         passage.report().failed = true;
         if session.response_written().is_some() {

@@ -4,12 +4,15 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_send_buffer_size;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
+
+use super::deadline;
 
 /// Of a piece, in bytes; also what needs no pacing.
 pub const SMALLEST: usize = 4 * 1024;
@@ -22,23 +25,29 @@ pub struct Room {
     watched: Option<TcpStream>,
     /// Turns of the task until what was given before is written: pingora passes it on in the same task.
     turns: u8,
+    patience: Duration,
+    /// When it is over; None while nothing is waited for.
+    until: Option<Instant>,
 }
 
 impl Room {
     /// Without a socket there is always room.
     #[must_use]
-    pub fn on(socket: Option<Arc<OwnedFd>>) -> Self {
+    pub fn on(socket: Option<Arc<OwnedFd>>, patience: Duration) -> Self {
         Self {
             socket,
-            watched: None,
-            turns: 0,
+            patience,
+            ..Self::default()
         }
     }
 
     /// Waits for room. Safe to cancel. Returns how many bytes may be written now.
-    pub async fn wait(&mut self) -> usize {
+    ///
+    /// # Errors
+    /// There was none for as long as its patience lasts.
+    pub async fn wait(&mut self) -> Result<usize, Full> {
         let Some(socket) = &self.socket else {
-            return LARGEST;
+            return Ok(LARGEST);
         };
         while self.turns > 0 {
             // Before: whoever is cancelled again and again goes on, too.
@@ -50,9 +59,14 @@ impl Room {
                 self.watched = watched(socket).ok();
             }
             let Some(watched) = &self.watched else { break };
-            if watched.writable().await.is_err() {
+            let until = *self
+                .until
+                .get_or_insert_with(|| Instant::now() + self.patience);
+            match deadline::before(until, watched.writable()).await {
+                Ok(Ok(())) => {}
                 // The reactor is gone, and we with it.
-                break;
+                Ok(Err(_)) => break,
+                Err(_) => return Err(Full),
             }
             // Forgets that it was writable where it is not.
             let _ = watched.try_io(Interest::WRITABLE, || match has_room(socket) {
@@ -63,10 +77,15 @@ impl Room {
         // A socket has room where a third of its buffer is free. What was passed on and is not yet
         // written must fit as well.
         self.turns = 2;
+        self.until = None;
         let buffer = socket_send_buffer_size(socket).unwrap_or(0);
-        (buffer / 12).clamp(SMALLEST, LARGEST)
+        Ok((buffer / 12).clamp(SMALLEST, LARGEST))
     }
 }
+
+/// The gateway takes nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
 
 /// A descriptor of its own, since pingora watches the other one.
 fn watched(socket: &OwnedFd) -> io::Result<TcpStream> {
@@ -92,19 +111,21 @@ mod tests {
         let mut ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut theirs, _) = listener.accept().unwrap();
         let socket = Arc::new(ours.as_fd().try_clone_to_owned().unwrap());
-        let mut room = Room::on(Some(socket));
-        assert!((SMALLEST..=LARGEST).contains(&room.wait().await));
+        let mut room = Room::on(Some(Arc::clone(&socket)), Duration::from_secs(60));
+        assert!((SMALLEST..=LARGEST).contains(&room.wait().await.unwrap()));
         ours.set_nonblocking(true).unwrap();
         while ours.write(&[0; 4096]).is_ok() {}
         {
             let mut waiting = std::pin::pin!(room.wait());
-            let soon = tokio::time::timeout(std::time::Duration::from_millis(50), &mut waiting);
+            let soon = tokio::time::timeout(Duration::from_millis(50), &mut waiting);
             assert!(soon.await.is_err(), "there is no room");
+            let mut impatient = Room::on(Some(socket), Duration::from_millis(1));
+            assert_eq!(impatient.wait().await, Err(Full));
             let reading =
                 std::thread::spawn(move || while let Ok(1..) = theirs.read(&mut [0; 65536]) {});
-            waiting.await;
+            waiting.await.unwrap();
             drop(reading);
         }
-        assert_eq!(Room::default().wait().await, LARGEST);
+        assert_eq!(Room::default().wait().await, Ok(LARGEST));
     }
 }

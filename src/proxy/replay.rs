@@ -161,7 +161,7 @@ impl Replay {
         let held = self.body.is_some();
         let most = tokio::select! {
             biased;
-            most = self.room.wait() => most,
+            most = self.room.wait() => most.map_err(|_| takes_nothing())?,
             left = parts.session.read_body_or_idle(true), if held => return left,
         };
         if let Some(body) = &self.body {
@@ -331,6 +331,18 @@ impl Replay {
     /// Sends a response's head, with the beginning of its body where that came with it.
     async fn send(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
         let writes = self.facts.writes.clone();
+        let is_interim = |task: &&HttpTask| matches!(task, HttpTask::Header(head, _) if head.status.as_u16() == 103);
+        let interim = tasks.iter().take_while(is_interim).count();
+        if interim > 0 {
+            let rest = tasks.split_off(interim);
+            // Pingora flushes each.
+            writes.until_flush();
+            self.inner_mut().response_duplex_vec(tasks).await?;
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            tasks = rest;
+        }
         let Some(HttpTask::Header(head, _)) = tasks.first() else {
             return self.inner_mut().response_duplex_vec(tasks).await;
         };
@@ -383,6 +395,14 @@ impl Drop for Replay {
         let parts = self.parts.take();
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = parts;
     }
+}
+
+/// The gateway does. Pingora takes what comes from here for the client's doing; the passage knows better.
+fn takes_nothing() -> Box<Error> {
+    if let Ok(passage) = PASSAGE.try_with(Arc::clone) {
+        passage.takes_nothing();
+    }
+    Error::explain(ErrorType::WriteTimedout, "the gateway takes nothing")
 }
 
 #[async_trait]
@@ -530,7 +550,11 @@ impl Session for Replay {
     /// Pingora asks for it when a try begins.
     fn enable_retry_buffering(&mut self) {
         self.given = 0;
-        self.room = Room::on(PASSAGE.try_with(|passage| passage.socket()).ok().flatten());
+        // Outside of a passage nothing is proxied.
+        if let Ok(passage) = PASSAGE.try_with(Arc::clone) {
+            let patience = passage.pool.upstream.write_timeout;
+            self.room = Room::on(passage.socket(), patience);
+        }
     }
 
     fn retry_buffer_truncated(&self) -> bool {

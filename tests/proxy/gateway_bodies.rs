@@ -416,3 +416,36 @@ async fn a_cut_answer_is_cut_for_the_client() {
         }
     }
 }
+
+/// It takes nothing and says nothing: that has an end, on streams as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_takes_nothing_is_left() {
+    let gateway = Gateway::start(|mut connected: Connected| async move {
+        connected.head().await;
+        sleep(Duration::from_secs(60)).await;
+    })
+    .await;
+    let body = vec![b'x'; 12_000_000];
+    for stream in ["", "sse"] {
+        let setup = Setup {
+            upstream: "write_timeout = \"1s\"\nread_timeout = \"3s\"".to_owned(),
+            ..setup(&gateway, stream)
+        };
+        let front = Front::start(&setup).await;
+        let mut client = connect(front.address, Some("api.test"), b"").await.unwrap();
+        let head = format!(
+            "POST /orders/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        let _ = timeout(SOON, client.write_all(&body)).await;
+        if stream.is_empty() {
+            let answer = read_answer(&mut client, &mut Vec::new(), false)
+                .await
+                .unwrap();
+            assert_eq!(answer.status, 502);
+        }
+        drop(client);
+        nothing_in_flight(&front).await;
+    }
+}
