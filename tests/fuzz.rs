@@ -30,6 +30,14 @@ const HTTP: &[&[u8]] = &[
     b"POST /reflect HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 57\r\n\r\n\
       {\"status\":500,\"body\":\"You have an error in your SQL syntax\"}",
 ];
+/// Version, status and fields; and heads as they are sent.
+const ANSWERS: &[&[u8]] = &[
+    b"\x01\x00\xc8Content-Length: 2\nContent-Length: 2, 2\n",
+    b"\x01\x00\xc8Transfer-Encoding: chunked\n",
+    b"\x01\x00\xccContent-Length: 0\n",
+    b"\x01\x00\x65Upgrade: websocket\n",
+    b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+];
 const RULES: &[&[u8]] = &[
     b"SecRule ARGS|!ARGS:a|&REQUEST_HEADERS:/x/ \"@rx (?i)a+\\\"b\" \\\n  \"id:1,phase:2,deny,t:none,t:lowercase,\
       msg:'a %{TX.0}',setvar:'tx.a=+%{tx.b}',chain\"\n  SecRule TX:a \"!@ge 5\"\n",
@@ -141,6 +149,11 @@ fn content_coding() {
 #[test]
 fn http_head() {
     run(t::http_head::run, HTTP, ROUNDS);
+}
+
+#[test]
+fn response_head() {
+    run(t::response_head::run, ANSWERS, ROUNDS);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod content_coding;
 pub mod http_head;
 pub mod operators;
 pub mod request;
+pub mod response_head;
 pub mod seclang_parse;
 pub mod transaction;
 pub mod transformations;

@@ -10,6 +10,7 @@ pub mod connection_auth;
 mod h1;
 mod h2;
 mod host;
+mod response;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::ops::Range;
 pub use chunked::{BodyError, ChunkedFraming, decode_chunked};
 pub use h2::{H2Head, check_h2};
 pub use host::{split_port, valid_authority};
+pub use response::{check_response, explain_response_head, switches_to_websocket};
 
 /// A request head that HTTP allows. All ranges point into the raw bytes it was parsed from.
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ use pingora::protocols::http::ServerSession;
 use super::admission::Reservation;
 use super::body;
 use super::connection::Connection;
+use super::contained::contained;
 use super::forward::{PASSAGE, Passage, Report};
 use super::inspect::Inspector;
 use super::outgoing::{self, Origin, OutgoingBody};
@@ -27,6 +28,7 @@ use crate::config::{
     ConnectionAuth, Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route,
     SniPolicy, Stream,
 };
+use crate::http::BodyFraming;
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
@@ -377,6 +379,11 @@ impl Exchange {
         if passage.stream.is_some() {
             // A stream may be silent for long.
             session.set_read_timeout(None);
+            if self.received.expects_continue() && self.received.framing() != BodyFraming::None {
+                // The gateway is not asked: a stream's body goes to it as it comes. A client that is
+                // gone is noticed when its body is read.
+                let _ = session.write_continue_response().await;
+            }
         }
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
         // A client that takes nothing for so long is gone.
@@ -419,7 +426,9 @@ impl Exchange {
         );
         tokio::select! {
             // What pingora returns is the replay's connection, which it has none of.
-            _ = proxied => {}
+            proxied = contained(proxied) => if proxied.is_none() {
+                passage.panicked();
+            },
             // Dropped, the replay gives back a session that has not finished: it is closed.
             () = self.stream_switched_off(passage.stream) => {}
         }
@@ -461,13 +470,14 @@ impl Exchange {
             };
             return (outcome, None);
         };
+        let status = parts.answered().map_or(0, |r| r.status.as_u16());
         self.inspector = parts
             .inspector
             .map(|mutex| mutex.into_inner().unwrap_or_else(PoisonError::into_inner));
         let in_response = self.waf_time().saturating_sub(waf_before);
         let session = parts.session;
         let outcome = Outcome {
-            status: session.response_written().map_or(0, |r| r.status.as_u16()),
+            status,
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
             refusal: parts.refusal,

@@ -1,6 +1,7 @@
 //! Pingora's `ProxyHttp`: which server, is it who it should be, and what when it fails.
 //! What happens before is in `exchange`, what happens to the response in `replay`.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -12,11 +13,14 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::answer::{self, MOST_INTERIM};
 use super::refusal::{self, PageStyle, Refusal};
 use crate::config::{self, ConnectionAuth};
 use crate::http::connection_auth;
-use crate::upstream::{Cause, Failure, Lease, Permit, PinnedConnections, Pool, ServerState};
-use crate::upstream::{check_identity, classify};
+use crate::upstream::{
+    Cause, Failure, Lease, Permit, PinnedConnections, Pool, ServerState, check_identity, classify,
+    socket,
+};
 
 /// How many kept connections may turn out to be closed before a request fails.
 const MOST_REPEATS: usize = 3;
@@ -57,6 +61,12 @@ pub struct Report {
     repeats: usize,
     /// The last server began to answer.
     answered: bool,
+    /// Its interim answers (1xx).
+    interim: usize,
+    /// Of the present connection, where its speed is to be known.
+    socket: Option<Arc<OwnedFd>>,
+    /// The answer was whole before the request was.
+    pub answered_early: bool,
     /// At most one a try. None where there was no server to try.
     pub failures: Vec<(Option<Arc<ServerState>>, Failure)>,
     /// The last of them was the end of it.
@@ -74,6 +84,9 @@ impl Report {
             sent: false,
             repeats: 0,
             answered: false,
+            interim: 0,
+            socket: None,
+            answered_early: false,
             failures: Vec::new(),
             failed: false,
             client_gone: false,
@@ -97,6 +110,12 @@ impl Report {
         retry.decide_reuse(true);
         self.is_unsent(error)
             || (retry.retry() && !self.answered && !began_to_answer(error) && is_safe(session))
+    }
+
+    /// Unless it has the whole answer, and what it did not send any more is not missed; or it was the
+    /// gateway that failed.
+    fn client_is_gone(&mut self) {
+        self.client_gone = !self.answered_early && !self.failed;
     }
 
     /// The last server that was tried.
@@ -133,6 +152,13 @@ impl Passage {
         let mut report = self.report();
         report.lease = None;
         report.permit = None;
+        report.socket = None;
+    }
+
+    /// The socket of the present connection. None where HTTP/2 says how much it takes.
+    pub fn socket(&self) -> Option<Arc<OwnedFd>> {
+        let socket = self.report().socket.clone();
+        socket.filter(|_| self.stream != Some(config::Stream::Grpc))
     }
 
     /// The server whose turn it is.
@@ -155,6 +181,8 @@ impl Passage {
         };
         report.sent = false;
         report.answered = false;
+        report.interim = 0;
+        report.socket = None;
         let address = lease.server().address;
         report.lease = Some(lease);
         let mut peer = self.pool.template(self.stream).at(address, self.stream);
@@ -184,6 +212,39 @@ impl Passage {
             response.append_header(http::header::WWW_AUTHENTICATE, value)?;
         }
         Ok(())
+    }
+
+    /// The head of the server's answer, before anything else looks at it.
+    fn check_answer(
+        &self,
+        response: &mut ResponseHeader,
+        asked_to_switch: bool,
+    ) -> std::result::Result<(), Failure> {
+        let mut checked = answer::check(response, asked_to_switch);
+        let mut report = self.report();
+        report.answered = true;
+        if response.status.is_informational() {
+            report.interim += 1;
+            if report.interim > MOST_INTERIM {
+                checked = Err(format!("it sent more than {MOST_INTERIM} interim answers"));
+            }
+        }
+        checked.map_err(|words| Failure::not_http(&words))
+    }
+
+    /// For as long as a write to it may take.
+    pub fn takes_nothing(&self) {
+        self.failed(classify(&Error::new_up(ErrorType::WriteTimedout)));
+        self.report().failed = true;
+    }
+
+    /// Pingora did, over something that its own code does not expect.
+    pub fn panicked(&self) {
+        self.failed(Failure::new(
+            Cause::Internal,
+            "the front door failed over its answer; its own log says where",
+        ));
+        self.report().failed = true;
     }
 
     fn failed(&self, failure: Failure) {
@@ -235,6 +296,7 @@ impl ProxyHttp for Forward {
         way: &mut Way,
     ) -> Result<()> {
         let passage = way.as_ref().ok_or_else(lost)?;
+        passage.report().socket = socket(digest);
         check_identity(digest).map_err(|failure| {
             passage.failed(failure);
             Error::new_up(ErrorType::InvalidCert)
@@ -270,18 +332,22 @@ impl ProxyHttp for Forward {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         way: &mut Way,
     ) -> Result<()> {
         let status = response.status.as_u16();
-        let Some(passage) = way else { return Ok(()) };
+        let passage = way.as_ref().ok_or_else(lost)?;
+        let asked_to_switch = session.as_downstream().is_upgrade_req();
+        passage
+            .check_answer(response, asked_to_switch)
+            .map_err(|failure| {
+                let error = Error::explain(ErrorType::InvalidHTTPHeader, failure.words.clone());
+                passage.failed(failure);
+                error.into_up()
+            })?;
         passage.see_to_login_offers(response)?;
-        let server = {
-            let mut report = passage.report();
-            report.answered = true;
-            report.server().cloned()
-        };
+        let server = passage.report().server().cloned();
         let Some(server) = server.filter(|_| status >= 200 || status == 101) else {
             return Ok(());
         };
@@ -328,7 +394,7 @@ impl ProxyHttp for Forward {
             return error;
         }
         if *error.esource() == ErrorSource::Downstream {
-            passage.report().client_gone = true;
+            passage.report().client_is_gone();
             return error;
         }
         let mut failure = classify(&error);
@@ -354,8 +420,11 @@ impl ProxyHttp for Forward {
         };
         let Some(passage) = way else { return failed };
         if *error.esource() == ErrorSource::Downstream {
-            passage.report().client_gone = true;
-            return failed;
+            let mut report = passage.report();
+            report.client_is_gone();
+            if !report.failed {
+                return failed;
+            }
         }
         passage.report().failed = true;
         if session.response_written().is_some() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 
@@ -12,6 +12,9 @@ use crate::config::ListenerLimits;
 /// How long a kept-alive connection may still send a request after shutdown began; the answer says
 /// `Connection: close`. Closing at once would lose a request that is on its way.
 const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// Empty lines that are ignored before a request (RFC 9112, 2.2): some clients end a body with one.
+const MOST_EMPTY_LINES: usize = 4;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +38,13 @@ pub async fn read_head<S: AsyncRead + Unpin>(
 ) -> HeadRead {
     let mut scanned = 0;
     let mut deadline = None;
+    let mut empty_lines = 0;
     loop {
+        while empty_lines < MOST_EMPTY_LINES && buffer.starts_with(b"\r\n") {
+            buffer.advance(2);
+            empty_lines += 1;
+            scanned = 0;
+        }
         if let Some(end) = end_of_head(buffer, &mut scanned) {
             return match end > limits.head_bytes {
                 true => HeadRead::TooLarge,

@@ -9,17 +9,20 @@
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
 //! - `inspect` is the transaction with the rules; `inspections` are the threads where long ones run
-//! - `outgoing` is the head the upstream gets
-//! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
+//! - `outgoing` is the head the upstream gets; `answer` checks the head that comes back
+//! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected;
+//!   `pacing` is how much of a body a gateway takes now; `contained` is where a panic of pingora ends
 //! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that one
 //! - `workers` are the threads that serve connections
 //! - `redirect` is the plain listener; `expiry` looks after certificates and ticket keys
 
 mod admission;
+mod answer;
 mod body;
 mod chunks;
 mod coalesced;
 mod connection;
+mod contained;
 mod deadline;
 mod doors;
 mod exchange;
@@ -29,6 +32,7 @@ mod head;
 mod inspect;
 mod inspections;
 mod outgoing;
+mod pacing;
 mod program;
 mod received;
 mod redirect;

@@ -260,8 +260,8 @@ fn value(bytes: Bytes) -> Result<HeaderValue> {
         .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "a field's value", e))
 }
 
-/// Fields of a response that end at this hop. `Connection` itself is pingora's to write.
-pub fn strip_response(header: &mut pingora::http::ResponseHeader) {
+/// Fields of a response that end at this hop. `Connection` itself is pingora's to write. `head`: to a HEAD request.
+pub fn strip_response(header: &mut pingora::http::ResponseHeader, head: bool) {
     let nominated: Vec<HeaderName> = header
         .headers
         .get_all(http::header::CONNECTION)
@@ -279,13 +279,21 @@ pub fn strip_response(header: &mut pingora::http::ResponseHeader) {
         header.remove_header(&name);
     }
     for name in [
+        "connection",
         "keep-alive",
         "proxy-connection",
         "proxy-authenticate",
         "proxy-authentication-info",
+        "upgrade",
     ] {
         header.remove_header(name);
     }
+    if head || header.status.as_u16() == 304 {
+        // It says what a body would have been sent in (RFC 9112, 6.1), which is ours to choose.
+        header.remove_header(&http::header::TRANSFER_ENCODING);
+    }
+    // What a hop says of itself is its own version (RFC 9110, 2.5).
+    header.set_version(Version::HTTP_11);
 }
 
 #[cfg(test)]

@@ -17,10 +17,13 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
 use super::admission::Reservation;
+use super::answer::early_hint;
 use super::coalesced::Writes;
+use super::forward::PASSAGE;
 use super::inspect::Inspector;
 use super::inspections::{Away, Inspections};
 use super::outgoing::strip_response;
+use super::pacing::{Room, SMALLEST};
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
 
 /// What pingora takes and the exchange wants back.
@@ -28,6 +31,13 @@ pub struct Replay {
     request: RequestHeader,
     /// The held body; None where it is streamed.
     body: Option<Bytes>,
+    /// How much of it pingora was given.
+    given: usize,
+    /// What was read of a streamed body and not yet given.
+    unread: Bytes,
+    room: Room,
+    /// The client has the whole answer.
+    ended: bool,
     facts: Facts,
     gate: Gate,
     /// The share of a held response in the memory for bodies.
@@ -54,6 +64,12 @@ pub struct Parts {
 type Inspected = (Inspector, std::result::Result<(), Refusal>);
 
 impl Parts {
+    /// The head of the answer that the client got, which no interim one is.
+    pub fn answered(&self) -> Option<&ResponseHeader> {
+        let written = self.session.response_written();
+        written.filter(|head| !head.status.is_informational() || head.status.as_u16() == 101)
+    }
+
     /// Where pingora gave up while a phase ran, its inspector has not come back yet.
     pub async fn wait_for_inspector(&mut self) {
         if let Some(mut away) = self.away.take()
@@ -110,6 +126,10 @@ impl Replay {
         Self {
             request,
             body,
+            given: 0,
+            unread: Bytes::new(),
+            room: Room::default(),
+            ended: false,
             facts,
             gate: Gate::Waiting,
             reservation,
@@ -145,6 +165,56 @@ impl Replay {
     fn inspector(&mut self) -> Option<&mut Inspector> {
         let mutex = self.parts_mut().inspector.as_mut()?;
         Some(mutex.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A held body that goes in pieces. A small one leaves with the head.
+    fn paced(&self) -> Option<&Bytes> {
+        self.body.as_ref().filter(|body| body.len() > SMALLEST)
+    }
+
+    /// The next piece of the body, once the gateway has room for it. Meanwhile the client may leave.
+    /// Safe to cancel.
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        // In `parts_mut` it would borrow all of us. Taken in `drop` alone.
+        let parts = self.parts.as_mut().expect("only drop takes the parts");
+        let held = self.body.is_some();
+        let most = tokio::select! {
+            biased;
+            most = self.room.wait() => most.map_err(|_| takes_nothing())?,
+            left = parts.session.read_body_or_idle(true), if held => return left,
+        };
+        if let Some(body) = &self.body {
+            let end = body.len().min(self.given + most);
+            let piece = body.slice(self.given..end);
+            self.given = end;
+            return Ok(Some(piece));
+        }
+        if self.unread.is_empty() {
+            match parts.session.read_body_or_idle(false).await? {
+                None => return Ok(None),
+                Some(read) => self.unread = read,
+            }
+        }
+        let length = self.unread.len().min(most);
+        Ok(Some(self.unread.split_to(length)))
+    }
+
+    /// The answer is whole, the body is not: no more of it goes to the gateway, and it does not get what
+    /// looks like a whole one (RFC 9112, 9.5).
+    fn stop_body(&mut self) -> Result<Option<Bytes>> {
+        if let Ok(passage) = PASSAGE.try_with(Arc::clone) {
+            passage.report().answered_early = true;
+        }
+        self.parts_mut().finished = true;
+        match &self.body {
+            Some(body) => {
+                // Pingora tells that the length was not reached, and does not keep the connection.
+                self.given = body.len();
+                Ok(None)
+            }
+            None => Error::e_explain(ErrorType::ConnectionClosed, "answered before it was sent")
+                .map_err(Error::into_down),
+        }
     }
 
     /// Takes one task on its way to the client; what may go on is pushed to `out`.
@@ -216,12 +286,18 @@ impl Replay {
     ) -> std::result::Result<(), Refusal> {
         let status = header.status.as_u16();
         if status < 200 && status != 101 {
-            // Interim answers were for us: the body is held already.
+            // 100 was for us: nobody waits for it any more. 102 tells a client nothing that it may rely on.
             self.gate = Gate::Waiting;
+            if status == 103
+                && !self.facts.http10
+                && let Some(hint) = early_hint(&header)
+            {
+                out.push(HttpTask::Header(Box::new(hint), false));
+            }
             return Ok(());
         }
         if status != 101 {
-            strip_response(&mut header);
+            strip_response(&mut header, self.facts.head);
         }
         if self.facts.http10 {
             // HTTP/1.0 knows no chunks; the end of the connection is the end of the body.
@@ -305,9 +381,37 @@ impl Replay {
         Ok(())
     }
 
+    async fn respond(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        if matches!(self.gate, Gate::Open) {
+            return self.inner_mut().response_duplex_vec(tasks).await;
+        }
+        let mut out = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            if let Err(refusal) = self.pass(task, &mut out).await {
+                return self.refuse(refusal).await;
+            }
+        }
+        if out.is_empty() {
+            return Ok(matches!(self.gate, Gate::Refused));
+        }
+        self.send(out).await
+    }
+
     /// Sends a response's head, with the beginning of its body where that came with it.
     async fn send(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
         let writes = self.facts.writes.clone();
+        let is_interim = |task: &&HttpTask| matches!(task, HttpTask::Header(head, _) if head.status.as_u16() == 103);
+        let interim = tasks.iter().take_while(is_interim).count();
+        if interim > 0 {
+            let rest = tasks.split_off(interim);
+            // Pingora flushes each.
+            writes.until_flush();
+            self.inner_mut().response_duplex_vec(tasks).await?;
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            tasks = rest;
+        }
         let Some(HttpTask::Header(head, _)) = tasks.first() else {
             return self.inner_mut().response_duplex_vec(tasks).await;
         };
@@ -362,6 +466,14 @@ impl Drop for Replay {
     }
 }
 
+/// The gateway does. Pingora takes what comes from here for the client's doing; the passage knows better.
+fn takes_nothing() -> Box<Error> {
+    if let Ok(passage) = PASSAGE.try_with(Arc::clone) {
+        passage.takes_nothing();
+    }
+    Error::explain(ErrorType::WriteTimedout, "the gateway takes nothing")
+}
+
 #[async_trait]
 impl Session for Replay {
     fn req_header(&self) -> &RequestHeader {
@@ -375,6 +487,7 @@ impl Session for Replay {
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         match self.body {
             Some(_) => Ok(None),
+            None if !self.unread.is_empty() => Ok(Some(std::mem::take(&mut self.unread))),
             None => self.inner_mut().read_request_body().await,
         }
     }
@@ -402,19 +515,9 @@ impl Session for Replay {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        if matches!(self.gate, Gate::Open) {
-            return self.inner_mut().response_duplex_vec(tasks).await;
-        }
-        let mut out = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            if let Err(refusal) = self.pass(task, &mut out).await {
-                return self.refuse(refusal).await;
-            }
-        }
-        if out.is_empty() {
-            return Ok(matches!(self.gate, Gate::Refused));
-        }
-        self.send(out).await
+        let ended = self.respond(tasks).await?;
+        self.ended |= ended;
+        Ok(ended)
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -446,7 +549,7 @@ impl Session for Replay {
     }
 
     fn response_written(&self) -> Option<&ResponseHeader> {
-        self.inner().response_written()
+        self.parts().answered()
     }
 
     async fn shutdown(&mut self, _code: u32, _ctx: &str) {
@@ -454,13 +557,17 @@ impl Session for Replay {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.body.is_some() || self.inner_mut().is_body_done()
+        match (&self.body, self.paced()) {
+            (Some(_), Some(body)) => self.given >= body.len(),
+            (Some(_), None) => true,
+            (None, _) => self.unread.is_empty() && self.inner_mut().is_body_done(),
+        }
     }
 
     async fn finish(&mut self) -> Result<()> {
         self.inner_mut().finish_body().await?;
         let parts = self.parts_mut();
-        parts.finished = parts.session.response_written().is_some();
+        parts.finished = parts.answered().is_some();
         Ok(())
     }
 
@@ -472,8 +579,13 @@ impl Session for Replay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        let idle = no_body_expected || self.body.is_some();
-        self.inner_mut().read_body_or_idle(idle).await
+        if no_body_expected {
+            return self.inner_mut().read_body_or_idle(true).await;
+        }
+        if self.ended && !self.was_upgraded() {
+            return self.stop_body();
+        }
+        self.next_piece().await
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -504,15 +616,24 @@ impl Session for Replay {
         Bytes::new()
     }
 
-    fn enable_retry_buffering(&mut self) {}
+    /// Pingora asks for it when a try begins.
+    fn enable_retry_buffering(&mut self) {
+        self.given = 0;
+        // Outside of a passage nothing is proxied.
+        if let Ok(passage) = PASSAGE.try_with(Arc::clone) {
+            let patience = passage.pool.upstream.write_timeout;
+            self.room = Room::on(passage.socket(), patience);
+        }
+    }
 
     fn retry_buffer_truncated(&self) -> bool {
-        // What was streamed cannot be said again.
-        self.body.is_none()
+        // What was streamed cannot be said again; what goes in pieces is not in the buffer.
+        self.body.is_none() || self.paced().is_some()
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        self.body.clone().filter(|body| !body.is_empty())
+        let whole = self.body.clone().filter(|_| self.paced().is_none());
+        whole.filter(|body| !body.is_empty())
     }
 
     async fn finish_custom(&mut self) -> Result<()> {

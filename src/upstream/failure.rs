@@ -5,7 +5,11 @@ use std::fmt;
 use pingora::{Error, ErrorType};
 
 use crate::config::Upstream;
+use crate::http::explain_response_head;
 use crate::tls::reason::CertificateFault;
+
+/// Fields that pingora takes of an answer.
+const MOST_FIELDS: usize = 256;
 
 /// Stable codes, the same in logs and metrics. New ones go to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -174,6 +178,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What it sent is not HTTP, or not clearly so.
+    #[must_use]
+    pub fn not_http(why: &str) -> Self {
+        Self::new(
+            Cause::Protocol,
+            format!("its answer is not HTTP as agreed: {why}"),
+        )
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words)
@@ -211,7 +226,11 @@ pub fn classify(error: &Error) -> Failure {
         | ErrorType::H1Error
         | ErrorType::H2Error
         | ErrorType::H2Downgrade
-        | ErrorType::InvalidH2 => (Cause::Protocol, "its answer is not HTTP as agreed"),
+        | ErrorType::InvalidH2
+        // What pingora says of a chunked body.
+        | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => {
+            return Failure::not_http(&protocol_fault(error));
+        }
         _ => (Cause::Internal, "could not be asked"),
     };
     let unclear = matches!(
@@ -222,6 +241,47 @@ pub fn classify(error: &Error) -> Failure {
         unclear,
         ..Failure::new(cause, words)
     }
+}
+
+/// Pingora's parser says what it cannot read in words of its own, or gives the raw head, escaped, and a
+/// kind. From the raw head the fault and its place can be told.
+fn protocol_fault(error: &Error) -> String {
+    const RAW_HEAD: &str = "buf: ";
+    /// Bytes of a message.
+    const MOST: usize = 200;
+    let context = error.context.as_ref().map_or("", |text| text.as_str());
+    if let Some(head) = context.strip_prefix(RAW_HEAD).and_then(unescaped) {
+        return explain_response_head(&head, MOST_FIELDS);
+    }
+    let said = match (context, &error.cause) {
+        ("", Some(cause)) => cause.to_string(),
+        ("", None) => error.etype().as_str().to_owned(),
+        (context, _) => context.to_owned(),
+    };
+    said.chars().take(MOST).collect()
+}
+
+/// What [`<[u8]>::escape_ascii`] made its text of.
+fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        out.push(match bytes.next()? {
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'n' => b'\n',
+            b'x' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? << 4 | digit()?).ok()?
+            }
+            quoted => quoted,
+        });
+    }
+    Some(out)
 }
 
 /// TLS 1.3 tells a missing client certificate only after the handshake: alert 116.
@@ -242,5 +302,14 @@ mod tests {
             assert!(codes.insert(cause.code()), "{cause:?}");
         }
         assert_eq!(Cause::ALL.last(), Some(&Cause::Status));
+    }
+
+    #[test]
+    fn a_raw_head_comes_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(unescaped(&all.escape_ascii().to_string()), Some(all));
+        for broken in ["\\", "\\x0", "\\xzz"] {
+            assert_eq!(unescaped(broken), None, "{broken}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use caps::{Permit, Turned};
 pub use failure::{Cause, Failure, classify};
-pub use peer::{IdentityCheck, PeerTemplate, check_identity};
+pub use peer::{IdentityCheck, PeerTemplate, check_identity, socket};
 pub use pinned::PinnedConnections;
 pub use pool::{NOT_LIVE, Pool};
 pub use pools::Pools;

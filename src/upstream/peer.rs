@@ -3,14 +3,16 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex};
 
 use openssl::ssl::SslRef;
 use pingora::protocols::{ALPN, Digest};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::CertKey;
+use tokio::net::TcpSocket;
 
-use super::{Cause, Failure};
+use super::{Cause, Failure, lock};
 use crate::config::{Stream, Upstream};
 use crate::tls::GROUPS;
 use crate::tls::reason::{self, CertificateFault};
@@ -67,8 +69,44 @@ impl PeerTemplate {
             // A stream may be silent for long.
             peer.options.read_timeout = None;
         }
+        remember_socket(&mut peer);
         peer
     }
+}
+
+/// What is kept of a connection for as long as it lives.
+struct Kept {
+    /// An [`IdentityCheck`].
+    identity: Option<Arc<dyn Any + Send + Sync>>,
+    /// To ask how much it takes. Another descriptor of the same socket, closed with it.
+    socket: Option<Arc<OwnedFd>>,
+}
+
+/// Has the connection that is dialled for this peer keep its socket.
+fn remember_socket(peer: &mut HttpPeer) {
+    let dialled = Arc::new(Mutex::new(None));
+    let options = &mut peer.options;
+    let identity = options.upstream_tls_handshake_complete_hook.take();
+    options.upstream_tls_handshake_complete_hook = Some(Arc::new({
+        let dialled = Arc::clone(&dialled);
+        move |ssl| {
+            let identity = identity.as_ref().and_then(|identity| identity(ssl));
+            let socket = lock(&dialled).take();
+            Some(Arc::new(Kept { identity, socket }))
+        }
+    }));
+    options.upstream_tcp_sock_tweak_hook = Some(Arc::new(move |tcp: &TcpSocket| {
+        // Without it nothing is paced; the request fares as well.
+        *lock(&dialled) = tcp.as_fd().try_clone_to_owned().ok().map(Arc::new);
+        Ok(())
+    }));
+}
+
+/// The socket of a connection.
+#[must_use]
+pub fn socket(digest: Option<&Digest>) -> Option<Arc<OwnedFd>> {
+    let tls = digest?.ssl_digest.as_ref()?;
+    tls.extension.get::<Kept>()?.socket.clone()
 }
 
 /// What the handshake said about the names of the certificate.
@@ -120,7 +158,9 @@ pub fn check_identity(digest: Option<&Digest>) -> Result<(), Failure> {
             format!("it speaks {} only; TLS 1.2 is the least", tls.version),
         ));
     }
-    match tls.extension.get::<IdentityCheck>() {
+    let kept = tls.extension.get::<Kept>();
+    let identity = kept.and_then(|kept| kept.identity.as_ref());
+    match identity.and_then(|identity| identity.downcast_ref::<IdentityCheck>()) {
         Some(IdentityCheck(checked)) => checked.clone(),
         // The hook is set for every peer.
         None => Err(Failure::new(

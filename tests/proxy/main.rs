@@ -4,9 +4,13 @@
 mod bodies;
 mod certs;
 mod client;
+mod connections_fuzz;
 mod coverage;
 mod doctor;
 mod front;
+mod gateway;
+mod gateway_bodies;
+mod gateway_heads;
 mod limits;
 mod logins;
 mod long;

@@ -1,0 +1,137 @@
+//! What a gateway's answer must be before anything else sees it. Pingora finds the end of an answer by its fields, and
+//! so does whoever gets them: they must say one thing.
+
+use http::{Version, header};
+use pingora::http::ResponseHeader;
+
+use crate::http::{check_response, switches_to_websocket};
+
+/// Interim answers (1xx) of one request. Servers send one or two.
+pub const MOST_INTERIM: usize = 32;
+
+/// Checks the head and gives its fields one spelling. `asked_to_switch`: the request asked for a WebSocket.
+///
+/// # Errors
+/// The words for whoever reads the log; the answer must not be used.
+pub fn check(response: &mut ResponseHeader, asked_to_switch: bool) -> Result<(), String> {
+    let status = response.status.as_u16();
+    let fields = || response.headers.iter();
+    let fields = || fields().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let http10 = response.version < Version::HTTP_11;
+    let length = check_response(status, http10, fields()).map_err(|error| error.reason)?;
+    if status == 101 {
+        if !asked_to_switch {
+            return Err("it changes the protocol (101), which nobody asked for".to_owned());
+        }
+        if http10 || !switches_to_websocket(fields()) {
+            return Err("it changes the protocol (101), but not to websocket".to_owned());
+        }
+    }
+    one_spelling(response, length)
+}
+
+/// `length` is what all Content-Length fields say.
+fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<(), String> {
+    let status = response.status.as_u16();
+    if response.headers.contains_key(header::TRANSFER_ENCODING) {
+        // It is one `chunked`, in whatever case.
+        response
+            .insert_header("Transfer-Encoding", "chunked")
+            .map_err(|error| error.to_string())?;
+    }
+    let Some(length) = length else { return Ok(()) };
+    if status < 200 || status == 204 {
+        response.remove_header(&header::CONTENT_LENGTH);
+        return Ok(());
+    }
+    let digits = length.to_string();
+    let mut fields = response.headers.get_all(header::CONTENT_LENGTH).iter();
+    let (first, more) = (fields.next(), fields.next());
+    if more.is_none() && first.is_some_and(|first| first.as_bytes() == digits.as_bytes()) {
+        return Ok(());
+    }
+    response
+        .insert_header("Content-Length", digits)
+        .map_err(|error| error.to_string())
+}
+
+/// Of an early hint (103, RFC 8297) the links alone go to the client: the rules of phase 3 are asked once, for the
+/// final answer.
+#[must_use]
+pub fn early_hint(response: &ResponseHeader) -> Option<ResponseHeader> {
+    let links = response.headers.get_all(header::LINK);
+    links.iter().next()?;
+    let mut hint = ResponseHeader::build(103, Some(2)).ok()?;
+    for link in links {
+        hint.append_header("Link", link.clone()).ok()?;
+    }
+    Some(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
+        let mut head = ResponseHeader::build(status, None).unwrap();
+        for (name, value) in fields {
+            head.append_header(*name, *value).unwrap();
+        }
+        head
+    }
+
+    #[test]
+    fn lengths_become_one() {
+        for (status, fields, expected) in [
+            (
+                200,
+                &[("Content-Length", "2"), ("Content-Length", "2")][..],
+                vec!["2"],
+            ),
+            (200, &[("Content-Length", "2, 2")], vec!["2"]),
+            (200, &[("Content-Length", "02")], vec!["2"]),
+            (200, &[("Content-Length", "2")], vec!["2"]),
+            (204, &[("Content-Length", "0")], vec![]),
+            (
+                304,
+                &[("Content-Length", "7"), ("Content-Length", "7")],
+                vec!["7"],
+            ),
+            (304, &[("Content-Length", "7, 7")], vec!["7"]),
+        ] {
+            let mut head = head(status, fields);
+            check(&mut head, false).unwrap();
+            let left = head.headers.get_all("content-length").iter();
+            let left: Vec<_> = left.map(|v| v.to_str().unwrap()).collect();
+            assert_eq!(left, expected, "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn protocols_change_only_where_asked() {
+        let websocket = [("Upgrade", "websocket"), ("Connection", "Upgrade")];
+        for (fields, asked, allowed) in [
+            (&websocket[..], true, true),
+            (&websocket, false, false),
+            (&[], true, false),
+            (&[("Upgrade", "h2c")], true, false),
+        ] {
+            let checked = check(&mut head(101, fields), asked);
+            assert_eq!(checked.is_ok(), allowed, "{fields:?}");
+        }
+        let mut old = head(101, &websocket);
+        old.set_version(Version::HTTP_10);
+        assert!(check(&mut old, true).is_err());
+    }
+
+    #[test]
+    fn an_early_hint_is_its_links() {
+        let hint = early_hint(&head(
+            103,
+            &[("Link", "</a>"), ("X-Secret", "yes"), ("Link", "</b>")],
+        ))
+        .unwrap();
+        assert_eq!(hint.headers.len(), 2);
+        assert!(early_hint(&head(103, &[("X-Secret", "yes")])).is_none());
+    }
+}
