@@ -8,7 +8,6 @@ mod balancing;
 pub mod baseline;
 mod exposures;
 mod files;
-mod glob;
 mod inputs;
 mod kept;
 mod listeners;
@@ -17,7 +16,6 @@ mod policies;
 mod reader;
 mod routes;
 mod settings;
-mod suggest;
 mod upstreams;
 mod values;
 
@@ -31,6 +29,7 @@ pub use model::*;
 pub use policies::Built;
 
 use crate::diagnostic::{Diagnostic, Location};
+use crate::{glob, suggest};
 use kept::Kept;
 use reader::{Report, Source};
 

@@ -20,10 +20,12 @@ pub mod reference;
 mod rule;
 mod ruleset;
 mod settings;
+mod suggest;
 mod transaction;
 pub mod variables;
 
 pub use audit::Record;
+pub use compile::Facts;
 #[doc(hidden)]
 pub use hash::fix_seed;
 pub use persistent::Store;
