@@ -6,6 +6,7 @@ mod certs;
 mod client;
 mod coverage;
 mod doctor;
+mod encoding;
 mod front;
 mod limits;
 mod mix;

@@ -25,7 +25,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The compiled rules. What is wrong with them is told on standard error.
+    /// The compiled rules. What keeps them from being used is told on standard error; warnings are `check`'s business.
     ///
     /// # Errors
     /// The exit code, when they cannot be used.
@@ -38,7 +38,6 @@ impl Source {
             tell(&problems);
             ExitCode::FAILURE
         })?;
-        tell(rules.warnings());
         Ok(rules)
     }
 
@@ -51,7 +50,6 @@ impl Source {
             tell(&problems);
             ExitCode::FAILURE
         })?;
-        tell(&loaded.warnings);
         let policies = &loaded.config.policies;
         let name = match &self.policy {
             Some(name) => name,
