@@ -133,7 +133,7 @@ fn a_path_means_the_file_of_that_name() {
         )
         .unwrap();
     }
-    let main = "Include r[1]/a.conf\nInclude r[1]/*.conf\nInclude r[2]/a.conf\nIncludeOptional gone.conf\n";
+    let main = "Include r[1]/a.conf\nInclude r[1]/*.conf\nInclude r[2]/a.conf\nIncludeOptional gone.conf\nIncludeOptional r[0-9]/*.conf\nIncludeOptional r[0-9]/a.conf\nIncludeOptional no/*.conf\nInclude r1\n";
     std::fs::write(folder.join("main.conf"), main).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.join("gone.conf")).unwrap();
     let exact = folder.join("r[1]/a.conf");
@@ -157,6 +157,10 @@ fn a_path_means_the_file_of_that_name() {
         "`[` stands for itself",
         "main.conf:4:17",
         "gone.conf is a link to nothing",
+        "main.conf:5:17: warning: no file matches",
+        "main.conf:6:17: warning: cannot read",
+        "main.conf:8:9: error: cannot read",
+        "name the files in it",
     ] {
         assert!(told.contains(text), "{text}: {told}");
     }

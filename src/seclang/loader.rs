@@ -102,8 +102,13 @@ impl Loader<'_> {
         let required = required && !glob::asks_for_plugins(pattern);
         match self.files.glob(base, pattern) {
             Err(error) => self.fail(from, format!("cannot list {}: {error}", tried.display())),
-            Ok(found) if found.is_empty() && required => {
-                self.fail(from, format!("no file matches {}", tried.display()));
+            Ok(found) if found.is_empty() => {
+                self.miss(
+                    required,
+                    pattern,
+                    from,
+                    format!("no file matches {}", tried.display()),
+                );
             }
             Ok(found) => {
                 for path in found {
@@ -120,15 +125,19 @@ impl Loader<'_> {
         }
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let message = format!("cannot read {}: {error}", path.display());
+                return self.miss(required, &path.to_string_lossy(), from, message);
+            }
             Err(error) => {
                 let message = format!("cannot read {}: {error}", path.display());
-                let absent = Diagnostic::error(from.clone(), message);
-                let diagnostic = match path.as_os_str().as_encoded_bytes().contains(&b'[') {
-                    true => absent.with_help("a pattern knows `*` and `?`; `[` stands for itself"),
-                    false => absent,
-                };
-                self.out.diagnostics.push(diagnostic);
+                let diagnostic = Diagnostic::error(from.clone(), message);
+                let is_folder = error.kind() == io::ErrorKind::IsADirectory;
+                let help = format!("name the files in it: {}/*.conf", path.display());
+                self.out.diagnostics.push(match is_folder {
+                    true => diagnostic.with_help(help),
+                    false => diagnostic,
+                });
                 return;
             }
         };
@@ -205,6 +214,18 @@ impl Loader<'_> {
             );
             self.fail(from, message);
         }
+    }
+
+    /// Nothing is there. What may be absent is no problem, unless it is most likely meant in another way.
+    fn miss(&mut self, required: bool, named: &str, at: &Location, message: String) {
+        const HELP: &str = "a pattern knows `*` and `?`; `[` stands for itself";
+        let diagnostic = match (required, named.contains('[')) {
+            (true, true) => Diagnostic::error(at.clone(), message).with_help(HELP),
+            (true, false) => Diagnostic::error(at.clone(), message),
+            (false, true) => Diagnostic::warning(at.clone(), message).with_help(HELP),
+            (false, false) => return,
+        };
+        self.out.diagnostics.push(diagnostic);
     }
 
     fn fail(&mut self, at: &Location, message: String) {

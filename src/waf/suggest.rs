@@ -85,6 +85,11 @@ pub(super) fn variable(name: &str) -> Option<String> {
     asked(meant(name, VARIABLE_WORDS, known))
 }
 
+/// The name of a macro, `COLLECTION.key` with its key.
+pub(super) fn macro_name(name: &str) -> Option<String> {
+    variable(name.split(['.', ':']).next().unwrap_or(name))
+}
+
 pub(super) fn action(name: &str) -> Option<String> {
     let known = actions::HANDLED.iter().copied();
     let own = || asked(meant(name, ACTION_WORDS, known));

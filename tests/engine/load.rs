@@ -326,6 +326,14 @@ fn names_that_do_not_exist_are_told_what_is_meant() {
         ),
         ("SecAction \"id:1,lgo\"", "did you mean `log`?"),
         (
+            "SecAction \"id:1,msg:'%{remote_adr}'\"",
+            "did you mean `REMOTE_ADDR`?",
+        ),
+        (
+            "SecRule ARGS \"@streq %{ARG.x}\" \"id:1\"",
+            "did you mean `ARGS`?",
+        ),
+        (
             "SecAction \"id:1,lowercase\"",
             "did you mean `t:lowercase`?",
         ),

@@ -657,8 +657,9 @@ impl Reader<'_, '_, '_> {
         match self.shared.template(text) {
             Ok(template) => Some(template),
             Err((_, name)) => {
+                let message = format!("%{{{name}}}: there is no such variable");
                 self.report
-                    .error(at.span, format!("%{{{name}}}: there is no such variable"));
+                    .unknown(at.span, message, suggest::macro_name(&name));
                 None
             }
         }

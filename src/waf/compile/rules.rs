@@ -18,6 +18,7 @@ use super::advice::{self, Facts, is_of_crs};
 use super::draft::{Draft, DraftLink, Item, Program};
 use super::settings::{AuditSaid, Said};
 use super::{Report, Shared};
+use crate::waf::suggest;
 
 /// Everything a [`crate::waf::RuleSet`] holds.
 pub(in crate::waf) struct Compiled {
@@ -390,7 +391,10 @@ impl RuleCompiler<'_, '_, '_, '_> {
             Ok(template) => Some(template),
             Err((_, name)) => {
                 let message = format!("%{{{name}}}: there is no such variable");
-                self.reader.report.error(syntax.argument.span, message);
+                let help = suggest::macro_name(&name);
+                self.reader
+                    .report
+                    .unknown(syntax.argument.span, message, help);
                 None
             }
         }
