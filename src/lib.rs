@@ -18,14 +18,17 @@
 //! - [`http`] strictness over the raw request head; pure
 //! - [`waf`] the engine; knows no socket, no pingora, no openssl, no tokio, no config
 //! - [`seclang`] rule text -> syntax tree with spans; pure
+//! - [`glob`] file name patterns, one language for all files
 //! - [`diagnostic`] a problem in a user's file: where, what, and what to do
 //!
-//! Without the `front` feature only the last five exist.
+//! Without the `front` feature only the last six exist.
 
 pub mod diagnostic;
 pub mod ftw;
+pub mod glob;
 pub mod http;
 pub mod seclang;
+pub(crate) mod suggest;
 pub mod waf;
 
 #[cfg(feature = "front")]

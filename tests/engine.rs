@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "engine/actions.rs"]
 mod actions;
+#[path = "engine/advice.rs"]
+mod advice;
 #[path = "engine/bodies.rs"]
 mod bodies;
 #[path = "engine/budget.rs"]
@@ -17,6 +19,8 @@ mod collections;
 mod controls;
 #[path = "engine/exclusions.rs"]
 mod exclusions;
+#[path = "engine/first_contact.rs"]
+mod first_contact;
 #[path = "engine/flow.rs"]
 mod flow;
 #[path = "engine/linear.rs"]

@@ -245,3 +245,26 @@ fn explain_takes_a_response_and_what_http_forbids() {
         "{reason}"
     );
 }
+
+#[test]
+fn warnings_do_not_stand_before_the_answer() {
+    let folder = Folder::new("quiet");
+    folder.write(
+        "warned.conf",
+        "SecRule REQUEST_BODY \"@rx x\" \"id:1,phase:1,deny\"\n",
+    );
+    folder.write("request", "GET / HTTP/1.1\nHost: a\n\n");
+    assert!(
+        folder
+            .run("check warned.conf")
+            .2
+            .contains("REQUEST_BODY is empty")
+    );
+    for verb in [
+        "list --rules warned.conf",
+        "explain --rules warned.conf request",
+    ] {
+        let (code, _, err) = folder.run(verb);
+        assert_eq!((code, err.as_str()), (0, ""), "{verb}");
+    }
+}

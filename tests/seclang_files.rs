@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use drawbridge::diagnostic::Diagnostic;
 use drawbridge::seclang::{
-    ActionSyntax, Directive, DiskFiles, Files, Input, Loaded, SourceId, Span, TargetSyntax,
-    escape_glob, load, parse,
+    ActionSyntax, Directive, DiskFiles, Files, Input, Loaded, SourceId, Span, TargetSyntax, load,
+    parse,
 };
 
 #[test]
@@ -99,17 +99,17 @@ fn globs_find_files_in_byte_order() {
             .map(|name| name.to_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(
-        marked("b/*.conf"),
-        ["b/Z.conf", "b/link.conf", "b/z.conf", "b/é.conf"]
-    );
-    assert_eq!(
-        marked("*/[xz].conf"),
-        ["a1/x.conf", "a[1]/x.conf", "b/z.conf"]
-    );
+    let found = [
+        "b/Z.conf",
+        "b/folder.conf",
+        "b/link.conf",
+        "b/z.conf",
+        "b/é.conf",
+    ];
+    assert_eq!(marked("b/*.conf"), found);
     assert_eq!(marked("*1*/x.conf"), ["a1/x.conf", "a[1]/x.conf"]);
     assert_eq!(marked("?/.*"), ["b/.hidden.conf"]);
-    assert_eq!(marked(&escape_glob("a[1]/x.conf")), ["a[1]/x.conf"]);
+    assert_eq!(marked("a[1]/?.conf"), ["a[1]/x.conf"]);
     assert_eq!(marked("no*/x.conf"), [""; 0]);
 
     let loaded = load_all(&[folder.join("a[1]/*.conf"), folder.join("b/note")]);
@@ -117,8 +117,53 @@ fn globs_find_files_in_byte_order() {
     assert_eq!(count(&loaded), BTreeMap::from([owned(("SecMarker", 4))]));
     let told = told(&loaded.diagnostics);
     assert!(told.contains("b/note:1:9"), "{told}");
-    assert!(told.contains("b/link.conf"), "{told}");
-    assert_eq!(loaded.diagnostics.len(), 1, "{told}");
+    assert!(told.contains("b/link.conf is a link to nothing"), "{told}");
+    assert!(told.contains("b/folder.conf: Is a directory"), "{told}");
+    assert_eq!(loaded.diagnostics.len(), 2, "{told}");
+}
+
+#[test]
+fn a_path_means_the_file_of_that_name() {
+    let folder = std::env::temp_dir().join(format!("seclang-names-{}", std::process::id()));
+    for name in ["r1", "r[1]"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        std::fs::write(
+            folder.join(name).join("a.conf"),
+            format!("SecMarker {name}"),
+        )
+        .unwrap();
+    }
+    let main = "Include r[1]/a.conf\nInclude r[1]/*.conf\nInclude r[2]/a.conf\nIncludeOptional gone.conf\nIncludeOptional r[0-9]/*.conf\nIncludeOptional r[0-9]/a.conf\nIncludeOptional no/*.conf\nInclude r1\n";
+    std::fs::write(folder.join("main.conf"), main).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.join("gone.conf")).unwrap();
+    let exact = folder.join("r[1]/a.conf");
+    let inputs = vec![
+        Input::Files(exact.display().to_string()),
+        Input::File(exact),
+        Input::File(folder.join("main.conf")),
+    ];
+    let loaded = load(inputs, &DiskFiles);
+    std::fs::remove_dir_all(&folder).unwrap();
+    for directive in &loaded.directives {
+        let Directive::Marker(name) = directive else {
+            panic!("{directive:?}")
+        };
+        assert_eq!(name.node, "r[1]");
+    }
+    assert_eq!(loaded.directives.len(), 4);
+    let told = told(&loaded.diagnostics);
+    for text in [
+        "main.conf:3:9",
+        "`[` stands for itself",
+        "main.conf:4:17",
+        "gone.conf is a link to nothing",
+        "main.conf:5:17: warning: no file matches",
+        "main.conf:6:17: warning: cannot read",
+        "main.conf:8:9: error: cannot read",
+        "name the files in it",
+    ] {
+        assert!(told.contains(text), "{text}: {told}");
+    }
 }
 
 #[test]
@@ -189,11 +234,8 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 fn load_all(patterns: &[PathBuf]) -> Loaded {
-    let inputs = patterns.iter().map(|path| {
-        let folder = path.parent().unwrap().to_str().unwrap();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        Input::Files(format!("{}/{name}", escape_glob(folder)))
-    });
+    let inputs = patterns.iter();
+    let inputs = inputs.map(|path| Input::Files(path.to_str().unwrap().to_owned()));
     load(inputs.collect(), &DiskFiles)
 }
 

@@ -38,7 +38,12 @@ pub(super) fn read_included(
         let mut inputs = report.inputs.borrow_mut();
         inputs.pattern(main.directory(), pattern.value);
         drop(inputs);
-        let paths = match glob::expand(main.directory(), pattern.value) {
+        let found = match glob::is_pattern(pattern.value) {
+            true => glob::expand(main.directory(), pattern.value),
+            // One that is not there is told below.
+            false => Ok(vec![main.directory().join(pattern.value)]),
+        };
+        let paths = match found {
             Ok(paths) => paths,
             Err(error) => {
                 let message = format!("cannot list \"{}\": {error}", pattern.value);
@@ -47,13 +52,18 @@ pub(super) fn read_included(
             }
         };
         if paths.is_empty() {
-            let message = format!("\"{}\" names no file", pattern.value);
-            match glob::is_pattern(pattern.value) {
-                true => report.warning(pattern.at, message),
-                false => report.error(pattern.at, message),
-            }
+            report.warning(pattern.at, format!("\"{}\" names no file", pattern.value));
         }
         for path in paths {
+            if let Some(why) = glob::no_file(&path) {
+                let message = match glob::is_pattern(pattern.value) {
+                    true => format!("\"{}\" names {}, and {why}", pattern.value, path.display()),
+                    false if why == glob::ABSENT => format!("\"{}\" names no file", pattern.value),
+                    false => format!("\"{}\" names no file: {why}", pattern.value),
+                };
+                report.error(pattern.at, message);
+                continue;
+            }
             if path == main.path || sources.iter().any(|known| known.path == path) {
                 continue;
             }
@@ -122,7 +132,17 @@ impl<'s, 'r> Document<'s, 'r> {
         let mut found: Vec<Named<'s, 'r>> = Vec::new();
         let mut known: HashMap<&str, At<'s>> = HashMap::new();
         for root in &self.roots {
-            let Some(table) = root.item(kind).and_then(|item| item.section(kind)) else {
+            let Some(item) = root.item(kind) else {
+                continue;
+            };
+            if item.is_list_of_tables() {
+                let at = root.key_at(kind).unwrap_or(item.at);
+                let message = format!("\"{kind}\" are tables with names, not a list");
+                let help = format!("write [{kind}.NAME] instead of [[{kind}]]");
+                self.report.error_with_help(at, message, Some(help));
+                continue;
+            }
+            let Some(table) = item.section(kind) else {
                 continue;
             };
             for (Placed { value: name, at }, item) in table.entries() {
@@ -144,7 +164,18 @@ impl<'s, 'r> Document<'s, 'r> {
 
     /// The tables of an array of tables in all files, like `[[routes]]`.
     pub fn repeated(&self, key: &'static str, what: &str) -> Vec<Section<'s, 'r>> {
-        let items = self.roots.iter().filter_map(|root| root.item(key));
+        let items = self.roots.iter().filter_map(|root| {
+            let item = root.item(key)?;
+            if !item.is_table() {
+                return Some(item);
+            }
+            let at = root.key_at(key).unwrap_or(item.at);
+            let message = format!("\"{key}\" is a list of tables, not a table");
+            let help =
+                format!("write [[{key}]] once for each, with its name inside: name = \"NAME\"");
+            self.report.error_with_help(at, message, Some(help));
+            None
+        });
         let entries = items.flat_map(|item| item.array().unwrap_or_default());
         entries.filter_map(|item| item.section(what)).collect()
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::seclang::{DiskFiles, Files};
+use crate::glob;
 use crate::waf::Reads;
 
 /// Files and patterns; what a pattern names may change.
@@ -88,10 +88,7 @@ impl Inputs {
             real.as_deref().and_then(Path::parent).map(&mut add);
         }
         for (directory, pattern) in &self.patterns {
-            let fixed = pattern.split(['*', '?', '[']).next().unwrap_or_default();
-            // Up to the component that may be any.
-            let fixed = fixed.rfind('/').map_or("", |end| &fixed[..=end]);
-            add(&directory.join(fixed));
+            add(&directory.join(glob::fixed_folder(pattern)));
         }
         folders
     }
@@ -100,7 +97,7 @@ impl Inputs {
         let mut paths = self.files.clone();
         for (directory, pattern) in &self.patterns {
             // A folder that cannot be listed now will be told by the load.
-            paths.extend(DiskFiles.glob(directory, pattern).unwrap_or_default());
+            paths.extend(glob::expand(directory, pattern).unwrap_or_default());
         }
         paths
     }

@@ -8,6 +8,7 @@ use super::model::{Config, Listener, Policy, Upstream};
 use super::policies::Built;
 use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, TrustBundle};
+use crate::waf::Store;
 
 /// Chains and keys by their files.
 pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;
@@ -34,6 +35,8 @@ pub(super) struct Kept {
     /// Of each route.
     route_policies: BTreeMap<String, Arc<Policy>>,
     pub built: Vec<Arc<Built>>,
+    /// What the rules have counted goes on.
+    pub collections: Arc<Store>,
 }
 
 impl Kept {
@@ -51,6 +54,7 @@ impl Kept {
                 .map(|(_, route)| (route.name.clone(), Arc::clone(&route.policy)))
                 .collect(),
             built: config.rule_sets.clone(),
+            collections: Arc::clone(&config.collections),
         }
     }
 

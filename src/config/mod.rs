@@ -8,7 +8,6 @@ mod balancing;
 pub mod baseline;
 mod exposures;
 mod files;
-mod glob;
 mod inputs;
 mod kept;
 mod listeners;
@@ -18,7 +17,6 @@ mod reader;
 mod routes;
 mod service;
 mod settings;
-mod suggest;
 mod upstreams;
 mod values;
 
@@ -33,6 +31,7 @@ pub use policies::Built;
 pub use service::installed_admin;
 
 use crate::diagnostic::{Diagnostic, Location};
+use crate::{glob, suggest};
 use kept::Kept;
 use reader::{Report, Source};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Built, Certificates, Inputs};
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
-use crate::waf::RuleSet;
+use crate::waf::{RuleSet, Store};
 
 /// Everything one front door runs from.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
     pub body_memory: usize,
+    /// The persistent collections of all policies' rules; they go on over reloads.
+    pub collections: Arc<Store>,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_timeout: Duration,
 }
@@ -392,6 +394,8 @@ pub struct Policy {
     pub on_uninspected: OnUninspected,
     /// Bytes; larger bodies are 413.
     pub request_body_limit: usize,
+    /// Gateways are asked for answers without a content coding, whatever the client takes.
+    pub asks_for_identity: bool,
     pub rules: PolicyRules,
 }
 

@@ -85,6 +85,8 @@ const PARANOIA_LEVELS: [&str; 3] = [
 struct Recipe {
     mode: PolicyMode,
     on_uninspected: OnUninspected,
+    /// `[log] audit` says where records go.
+    audited: bool,
     /// `waf_budget_ms`
     budget: Option<Duration>,
     request_body_limit: Option<usize>,
@@ -106,11 +108,15 @@ pub struct Built {
     rules: Arc<RuleSet>,
 }
 
-pub(super) fn read<'s>(document: &Document<'s, '_>) -> (Names<'s, Policy>, Vec<Arc<Built>>) {
+/// `audited`: there is a place for audit records.
+pub(super) fn read<'s>(
+    document: &Document<'s, '_>,
+    audited: bool,
+) -> (Names<'s, Policy>, Vec<Arc<Built>>) {
     let mut names = Names::new("policy");
     let mut known = HashMap::new();
     for Named { name, at, section } in document.named("policies", "policy") {
-        let policy = read_policy(name, &section, &mut known);
+        let policy = read_policy(name, &section, audited, &mut known);
         names.insert_shared(name, at, policy);
     }
     let built = known.into_values().filter_map(Result::ok);
@@ -120,6 +126,7 @@ pub(super) fn read<'s>(document: &Document<'s, '_>) -> (Names<'s, Policy>, Vec<A
 fn read_policy(
     name: &str,
     section: &Section<'_, '_>,
+    audited: bool,
     known: &mut HashMap<Recipe, Result<Arc<Built>, Vec<Diagnostic>>>,
 ) -> Option<Arc<Policy>> {
     let modes = [
@@ -147,6 +154,13 @@ fn read_policy(
     };
     let budget = match section.item("waf_budget_ms") {
         Some(item) => item.integer(1..=60_000).map(Some),
+        None => Some(None),
+    };
+    let encoding = section.item("response_encoding");
+    let asks_for_identity = match &encoding {
+        Some(item) => item
+            .choice(&[("identity", true), ("client", false)])
+            .map(Some),
         None => Some(None),
     };
     section.finish();
@@ -182,6 +196,7 @@ fn read_policy(
             let recipe = Recipe {
                 mode,
                 on_uninspected,
+                audited,
                 budget,
                 request_body_limit: limit,
                 variables: variables.clone()?,
@@ -193,7 +208,7 @@ fn read_policy(
             }
             let built = known
                 .entry(recipe)
-                .or_insert_with_key(|recipe| build(name, recipe, report));
+                .or_insert_with_key(|recipe| build(recipe, report));
             match built {
                 Ok(built) => {
                     if built.rules.summaries().next().is_none() {
@@ -206,14 +221,29 @@ fn read_policy(
         }
     };
     variables?;
+    let asks_for_identity = asks_for_identity?;
+    let skip = rules.live().and_then(skips_compressed);
+    if let (Some(item), Some(false), Some(rule)) = (&encoding, asks_for_identity, skip) {
+        let message = format!(
+            "rules on answers do not see what a client asks for compressed: rule {rule} skips them"
+        );
+        section.report.warning(item.at, message);
+    }
     let of_rules = rules.live().map(|rules| rules.request_body_limit());
     Some(Arc::new(Policy {
         name: name.to_owned(),
         mode,
         on_uninspected,
         request_body_limit: limit.or(of_rules).unwrap_or(REQUEST_BODY_LIMIT),
+        asks_for_identity: asks_for_identity.unwrap_or(skip.is_some()),
         rules,
     }))
+}
+
+/// The rule that steps past the others where an answer is compressed, if they look at answers at all.
+fn skips_compressed(rules: &Arc<RuleSet>) -> Option<u64> {
+    let skip = rules.facts().skips_compressed;
+    skip.filter(|_| rules.wants_response_body())
 }
 
 /// A policy that inspects nothing must say so.
@@ -236,13 +266,14 @@ fn keep(name: &str, problems: Vec<Diagnostic>, report: &Report) -> Option<Arc<Po
             mode: PolicyMode::Block,
             on_uninspected: OnUninspected::Block,
             request_body_limit: 0,
+            asks_for_identity: false,
             rules: PolicyRules::Refused,
         })
     };
     Some(report.kept.policy(name).unwrap_or_else(new))
 }
 
-fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, Vec<Diagnostic>> {
+fn build(recipe: &Recipe, report: &Report) -> Result<Arc<Built>, Vec<Diagnostic>> {
     let same = |built: &&Arc<Built>| built.recipe == *recipe && built.reads.unchanged();
     if let Some(built) = report.kept.built.iter().find(same) {
         report.inputs.borrow_mut().reads(&built.reads);
@@ -254,6 +285,8 @@ fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, V
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
         .budget(recipe.budget)
+        .audited(recipe.audited)
+        .store(Arc::clone(&report.kept.collections))
         .engine(match recipe.mode {
             PolicyMode::Block => EngineMode::On,
             PolicyMode::Detect => EngineMode::DetectionOnly,
@@ -267,20 +300,12 @@ fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, V
     }
     for source in &recipe.sources {
         builder = match source {
-            RuleSource::File(path) => builder.files(path.to_string_lossy()),
+            RuleSource::File(path) => builder.file(path),
             RuleSource::Baseline => {
                 let files = baseline::FILES.iter();
                 files.fold(builder, |builder, (path, text)| builder.text(*path, *text))
             }
         };
-    }
-    let running = report
-        .kept
-        .policy(policy)
-        .and_then(|p| p.rules.live().cloned());
-    if let Some(running) = running {
-        // What the rules have counted goes on.
-        builder = builder.store(running.store());
     }
     let (built, reads) = builder.build_noted();
     report.inputs.borrow_mut().reads(&reads);
@@ -326,6 +351,10 @@ fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>>
         }
         let message = match path.is_dir() {
             true => format!("\"{pattern}\" is a folder: write \"{pattern}/*.conf\""),
+            false if glob::broken_link(&path).is_some() => {
+                let why = glob::no_file(&path).unwrap_or_default();
+                format!("cannot read the rule file \"{pattern}\": {why}")
+            }
             false => format!("there is no rule file \"{pattern}\""),
         };
         report.error(at, message);
@@ -334,8 +363,17 @@ fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>>
     report.inputs.borrow_mut().pattern(at.directory(), pattern);
     match glob::expand(at.directory(), pattern) {
         Ok(found) => {
-            if found.is_empty() {
+            if found.is_empty() && !glob::asks_for_plugins(pattern) {
                 report.warning(at, format!("\"{pattern}\" names no file"));
+            }
+            let unfit = found.iter().filter_map(|p| Some((p, glob::no_file(p)?)));
+            let unfit: Vec<_> = unfit.collect();
+            for (path, why) in &unfit {
+                let message = format!("\"{pattern}\" names {}, and {why}", path.display());
+                report.error(at, message);
+            }
+            if !unfit.is_empty() {
+                return None;
             }
             Some(found.into_iter().map(RuleSource::File).collect())
         }

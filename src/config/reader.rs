@@ -14,6 +14,8 @@ use super::kept::{Certificates, Kept, Refused};
 use super::suggest::did_you_mean;
 use crate::diagnostic::{Diagnostic, Location, Severity};
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A file and its text.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -85,7 +87,10 @@ impl Source {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             _ => error.to_string(),
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+        let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len_utf8());
+        }
         Ok(Self {
             path: path.to_owned(),
             text,
@@ -379,6 +384,14 @@ impl<'s, 'r> Item<'s, 'r> {
 
     pub fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
+    }
+
+    pub fn is_list_of_tables(&self) -> bool {
+        let DeValue::Array(entries) = self.value else {
+            return false;
+        };
+        let is_table = |entry: &Spanned<DeValue<'_>>| matches!(entry.get_ref(), DeValue::Table(_));
+        !entries.is_empty() && entries.iter().all(is_table)
     }
 
     /// One of these words.

@@ -8,6 +8,7 @@ use super::listeners::Listeners;
 use super::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
+use crate::diagnostic::Diagnostic;
 use crate::route::{Claim, HostPattern, MethodSet, PathPattern, RouteTable};
 
 const COMMON_METHODS: [&str; 8] = [
@@ -138,6 +139,9 @@ fn read_route<'s>(
     }
     if let (Some(Some((at, stream))), Some(methods)) = (&stream, &methods) {
         check_stream(*stream, methods, *at, report);
+    }
+    if let (Some(Some((at, Stream::Grpc))), Some(policy)) = (&stream, &policy) {
+        check_grpc(policy, *at, report);
     }
     if let (Some(hosts), Some(named)) = (&hosts, &named) {
         check_reachable(&name, hosts, named, report);
@@ -272,6 +276,28 @@ fn check_stream(stream: Stream, methods: &MethodSet, at: At<'_>, report: &Report
         let message = format!("{word} begins with {method}, which \"methods\" leaves out");
         report.error(at, message);
     }
+}
+
+/// The CRS lets through the content types that it is told of.
+fn check_grpc(policy: &Policy, at: At<'_>, report: &Report) {
+    let Some(rules) = policy.rules.live() else {
+        return;
+    };
+    let lists = &rules.facts().content_types;
+    let allows = |list: &String| list.to_ascii_lowercase().contains("|application/grpc");
+    let known = lists.iter().find(|list| !list.contains("%{"));
+    let Some(known) = known.filter(|_| !lists.iter().any(allows)) else {
+        return;
+    };
+    let name = &policy.name;
+    let message = format!(
+        "rule 920420 of policy \"{name}\" refuses gRPC calls: it does not know their content type"
+    );
+    let help = format!(
+        "in [policies.{name}]: crs = {{ allowed_request_content_type = \"{known} |application/grpc| |application/grpc+proto|\" }}"
+    );
+    let warning = Diagnostic::warning(at.location(), message).with_help(help);
+    report.add(at, warning);
 }
 
 /// Whether a client can get to this route through any of its listeners.

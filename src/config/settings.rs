@@ -39,7 +39,8 @@ struct Entry<'s, T> {
 pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Config> {
     let mut trust = upstreams::read_trust(document);
     let mut upstreams = upstreams::read_upstreams(document, &mut trust);
-    let (mut policies, rule_sets) = policies::read(document);
+    let log = read_log(document);
+    let (mut policies, rule_sets) = policies::read(document, log.audit != LogSink::Off);
     let mut listeners = listeners::read(document, &mut trust);
     let (drafts, routes) = routes::read(document, &mut listeners, &mut upstreams, &mut policies);
     let state_dir = document.item("state_dir");
@@ -49,7 +50,6 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
     };
     let exposures = exposures::read(document, &drafts, &mut listeners.names, state_dir.is_some());
     let admin = admin::read(document);
-    let log = read_log(document);
     let body_memory = read_limits(document);
     let shutdown_timeout = document.item("shutdown_timeout");
     let shutdown_timeout = shutdown_timeout.and_then(|item| item.duration());
@@ -80,6 +80,7 @@ pub(super) fn resolve(document: &Document<'_, '_>, report: &Report) -> Option<Co
             None => service::admin(),
         },
         body_memory,
+        collections: Arc::clone(&report.kept.collections),
         shutdown_timeout: shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),
     })
 }

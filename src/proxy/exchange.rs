@@ -369,7 +369,16 @@ impl Exchange {
             }
         };
         let own_name = &passage.pool.upstream.tls.server_name;
-        let request = match outgoing::head(&self.received, own_name, origin, outgoing_body) {
+        let policy = self.route.as_ref().map(|route| &route.policy);
+        let identity = passage.stream.is_none() && policy.is_some_and(|p| p.asks_for_identity);
+        let request = outgoing::head(&self.received, own_name, origin, outgoing_body);
+        let request = request.and_then(|mut request| {
+            if identity {
+                outgoing::ask_for_identity(&mut request)?;
+            }
+            Ok(request)
+        });
+        let request = match request {
             Ok(request) => request,
             Err(error) => {
                 let refusal = Refusal::page(400, "unforwardable").because(error.to_string());

@@ -100,6 +100,14 @@ pub fn head(
     Ok(out)
 }
 
+/// For a policy whose rules on answers read no compressed ones.
+///
+/// # Errors
+/// None; the field is a constant.
+pub fn ask_for_identity(head: &mut RequestHeader) -> Result<()> {
+    head.insert_header("Accept-Encoding", "identity")
+}
+
 fn start(received: &Received) -> Result<RequestHeader> {
     let size = Some(16);
     let target = received.origin_form();

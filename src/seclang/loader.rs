@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::ast::{Directive, Sources, Span, Spanned};
 use super::parser::parse;
 use crate::diagnostic::{Diagnostic, Location};
+use crate::glob;
 
 /// How deep files may include files.
 const MAX_DEPTH: usize = 16;
@@ -21,8 +22,10 @@ const MAX_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub enum Input {
     /// A path, or a glob (`rules/*.conf`) whose matches are loaded in byte order.
-    /// Relative to the working directory. See [`escape_glob`].
+    /// Relative to the working directory.
     Files(String),
+    /// This file, whatever characters are in its path.
+    File(PathBuf),
     /// Text that is not in a file; `path` names it, and relative includes start at its folder.
     Text { path: PathBuf, text: String },
 }
@@ -35,7 +38,7 @@ pub trait Files {
     /// What the operating system says.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The files that match a pattern relative to `base`, in byte order; none is not an error.
+    /// What matches a pattern relative to `base`, in byte order, as [`glob::expand`] has it; none is not an error.
     ///
     /// # Errors
     /// A folder on the way that exists and cannot be read.
@@ -67,6 +70,10 @@ pub fn load(inputs: Vec<Input>, files: &dyn Files) -> Loaded {
                 let whole = Location::file(Path::new(&pattern));
                 loader.include(Path::new(""), &pattern, true, &whole);
             }
+            Input::File(path) => {
+                let whole = Location::file(&path);
+                loader.file(&path, true, &whole);
+            }
             Input::Text { path, text } => {
                 let whole = Location::file(&path);
                 loader.source(path, text, &whole);
@@ -74,19 +81,6 @@ pub fn load(inputs: Vec<Input>, files: &dyn Files) -> Loaded {
         }
     }
     loader.out
-}
-
-/// Makes a pattern that matches this path and nothing else.
-#[must_use]
-pub fn escape_glob(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for character in path.chars() {
-        match is_special(character) {
-            true => out.extend(['[', character, ']']),
-            false => out.push(character),
-        }
-    }
-    out
 }
 
 struct Loader<'a> {
@@ -101,14 +95,20 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// Loads what a pattern names. `from` is where it is written.
     fn include(&mut self, base: &Path, pattern: &str, required: bool, from: &Location) {
-        if !pattern.contains(is_special) {
+        if !glob::is_pattern(pattern) {
             return self.file(&base.join(pattern), required, from);
         }
         let tried = base.join(pattern);
+        let required = required && !glob::asks_for_plugins(pattern);
         match self.files.glob(base, pattern) {
             Err(error) => self.fail(from, format!("cannot list {}: {error}", tried.display())),
-            Ok(found) if found.is_empty() && required => {
-                self.fail(from, format!("no file matches {}", tried.display()));
+            Ok(found) if found.is_empty() => {
+                self.miss(
+                    required,
+                    pattern,
+                    from,
+                    format!("no file matches {}", tried.display()),
+                );
             }
             Ok(found) => {
                 for path in found {
@@ -125,9 +125,20 @@ impl Loader<'_> {
         }
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let message = format!("cannot read {}: {error}", path.display());
+                return self.miss(required, &path.to_string_lossy(), from, message);
+            }
             Err(error) => {
-                return self.fail(from, format!("cannot read {}: {error}", path.display()));
+                let message = format!("cannot read {}: {error}", path.display());
+                let diagnostic = Diagnostic::error(from.clone(), message);
+                let is_folder = error.kind() == io::ErrorKind::IsADirectory;
+                let help = format!("name the files in it: {}/*.conf", path.display());
+                self.out.diagnostics.push(match is_folder {
+                    true => diagnostic.with_help(help),
+                    false => diagnostic,
+                });
+                return;
             }
         };
         match String::from_utf8(bytes) {
@@ -205,6 +216,18 @@ impl Loader<'_> {
         }
     }
 
+    /// Nothing is there. What may be absent is no problem, unless it is most likely meant in another way.
+    fn miss(&mut self, required: bool, named: &str, at: &Location, message: String) {
+        const HELP: &str = "a pattern knows `*` and `?`; `[` stands for itself";
+        let diagnostic = match (required, named.contains('[')) {
+            (true, true) => Diagnostic::error(at.clone(), message).with_help(HELP),
+            (true, false) => Diagnostic::error(at.clone(), message),
+            (false, true) => Diagnostic::warning(at.clone(), message).with_help(HELP),
+            (false, false) => return,
+        };
+        self.out.diagnostics.push(diagnostic);
+    }
+
     fn fail(&mut self, at: &Location, message: String) {
         let diagnostic = Diagnostic::error(at.clone(), message);
         self.out.diagnostics.push(diagnostic);
@@ -241,10 +264,6 @@ fn not_utf8(path: &Path, bytes: &[u8], valid: usize) -> Diagnostic {
 fn plain(path: &Path) -> PathBuf {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     parts.map(|part| OsString::from(part.as_os_str())).collect()
-}
-
-pub(super) fn is_special(character: char) -> bool {
-    matches!(character, '*' | '?' | '[')
 }
 
 #[cfg(test)]

@@ -15,6 +15,6 @@ pub use ast::{
     Spanned, TargetSyntax,
 };
 pub use disk::DiskFiles;
-pub use loader::{Files, Input, Loaded, escape_glob, load};
+pub use loader::{Files, Input, Loaded, load};
 pub(crate) use names::directive_names;
 pub use parser::{Parsed, parse};

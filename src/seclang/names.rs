@@ -80,6 +80,7 @@ const KNOWN: &[Known] = &[
     takes("SecHttpBlKey", 1, 1),
     takes("SecInterceptOnError", 1, 1),
     takes("SecMarker", 1, 1),
+    takes("SecParseXmlIntoArgs", 1, 1),
     takes("SecPcreMatchLimit", 1, 1),
     takes("SecPcreMatchLimitRecursion", 1, 1),
     takes("SecReadStateLimit", 1, 2),

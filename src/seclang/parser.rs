@@ -63,8 +63,8 @@ pub fn parse(file: SourceId, path: &Path, text: &str) -> Parsed {
         false => 0,
     };
     while at < text.len() {
-        let (line, next) = logical_line(text, at);
-        parser.line(&line, at..next);
+        let (line, next, blanks) = logical_line(text, at);
+        parser.line(&line, at..next, &blanks);
         at = next;
     }
     parser.finish()
@@ -82,11 +82,11 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     /// Parses a logical line that was made from these bytes of the file.
-    fn line(&mut self, line: &Pieced, lines: Range<usize>) {
+    fn line(&mut self, line: &Pieced, lines: Range<usize>, blanks: &[Range<usize>]) {
         self.steps.set(self.steps.get() + lines.len());
         let mut cursor = Cursor::new(line, &self.steps);
         cursor.skip_blanks();
-        let faults = match cursor.peek() {
+        let mut faults = match cursor.peek() {
             None => Vec::new(),
             Some(b'#') => swallowed(self.text, self.file, lines),
             Some(b'<') => container(cursor, self.file),
@@ -96,6 +96,15 @@ impl Parser<'_> {
                 reader.faults
             }
         };
+        faults.extend(blanks.iter().map(|blanks| {
+            let span = span(self.file, blanks.clone());
+            Fault::new(
+                span,
+                "a blank follows the `\\`, so the next line does not belong to this one",
+            )
+            .with_help("remove what stands after the `\\` at the end of the line")
+        }));
+        faults.sort_by_key(|fault| fault.span.start);
         for fault in faults {
             self.tell(fault);
         }
@@ -290,25 +299,46 @@ impl Fault {
     }
 }
 
-/// The lines from `at` that continuations join to one, and where the next begins.
-fn logical_line(text: &str, mut at: usize) -> (Pieced, usize) {
+/// The lines from `at` that continuations join to one, where the next begins, and the blanks between a `\` and the
+/// end of its line: read as if they were not there, since they are meant to be not there.
+fn logical_line(text: &str, mut at: usize) -> (Pieced, usize, Vec<Range<usize>>) {
     let mut line = Pieced::empty(at);
+    let mut blanks = Vec::new();
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let (physical, next) = match rest.find('\n') {
             Some(end) => (&rest[..end], at + end + 1),
             None => (rest, text.len()),
         };
         let physical = physical.strip_suffix('\r').unwrap_or(physical);
-        let Some(continued) = physical.strip_suffix('\\') else {
+        let bare = physical.trim_end_matches([' ', '\t']);
+        let is_escaped = bare.ends_with("\\\\");
+        let is_meant = bare.len() < physical.len()
+            && bare.ends_with('\\')
+            && !is_escaped
+            && !is_comment(&line, bare);
+        let joined = if is_meant { bare } else { physical };
+        let Some(continued) = joined.strip_suffix('\\') else {
             line.push(physical, at);
             line.end_at(at + physical.len());
-            return (line, next);
+            return (line, next, blanks);
         };
+        if is_meant {
+            blanks.push(at + bare.len()..at + physical.len());
+        }
         line.push(continued, at);
         line.end_at(at + continued.len());
         at = next;
     }
-    (line, at)
+    (line, at, blanks)
+}
+
+/// Whether what was joined so far, or this first line, is a comment.
+fn is_comment(line: &Pieced, first: &str) -> bool {
+    let text = match line.text() {
+        "" => first,
+        text => text,
+    };
+    text.trim_start().starts_with('#')
 }
 
 /// The arguments up to the end of the line.
@@ -370,14 +400,9 @@ fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Wor
     let span = text.span(file, start..start + 1);
     let quote = char::from(quote);
     let fault = Fault::new(span, format!("no `{quote}` closes this quote"));
-    Err(match text.text().trim_end().ends_with('\\') {
-        true => fault.with_help(
-            "the `\\` at the end of the line is followed by a blank, so it joins no lines",
-        ),
-        false => fault.with_help(format!(
-            "a quote inside is written `\\{quote}`; a line that goes on ends with `\\`"
-        )),
-    })
+    Err(fault.with_help(format!(
+        "a quote inside is written `\\{quote}`; a line that goes on ends with `\\`"
+    )))
 }
 
 /// Apache lets anything follow a closing quote. Here it is most likely a quote that was not escaped.

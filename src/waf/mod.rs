@@ -21,10 +21,12 @@ mod rule;
 mod ruleset;
 mod settings;
 mod steps;
+mod suggest;
 mod transaction;
 pub mod variables;
 
 pub use audit::Record;
+pub use compile::Facts;
 #[doc(hidden)]
 pub use hash::fix_seed;
 pub use persistent::Store;

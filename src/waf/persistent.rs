@@ -14,15 +14,30 @@ const MOST_COLLECTIONS: usize = 65_536;
 const MOST_VARIABLES: usize = 128;
 /// Bytes of one name or value.
 const MOST_BYTES: usize = 4096;
+/// Bytes of all names, values and keys; beyond them the least recently used collections go.
+const MOST_TOTAL: usize = 64 << 20;
+/// What a collection and a variable take beside their bytes.
+const OVERHEAD: usize = 128;
 
 /// All persistent collections of a front door. Shared by policies and kept over reloads.
 #[derive(Debug, Default)]
 pub struct Store {
-    collections: Mutex<HashMap<(Variable, Vec<u8>), Collection>>,
+    held: Mutex<Held>,
+}
+
+type Key = (Variable, Vec<u8>);
+
+#[derive(Debug, Default)]
+struct Held {
+    collections: HashMap<Key, Collection>,
+    /// Of all collections.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Collection {
+    /// With its key, as counted last.
+    bytes: usize,
     variables: Vec<Entry>,
     used: Instant,
     timeout: Duration,
@@ -41,13 +56,16 @@ impl Store {
     /// Makes the collection if it is not there.
     pub(super) fn open(&self, kind: Variable, key: &[u8], timeout: u64) {
         let now = Instant::now();
-        let mut all = self.lock();
-        if all.len() >= MOST_COLLECTIONS {
-            forget(&mut all, now);
+        let mut held = self.lock();
+        let held = &mut *held;
+        if held.collections.len() >= MOST_COLLECTIONS {
+            held.forget(now);
         }
         let timeout = Duration::from_secs(timeout);
-        let key = key[..key.len().min(MOST_BYTES)].to_vec();
-        let collection = all.entry((kind, key)).or_insert_with(|| Collection {
+        let key = (kind, key[..key.len().min(MOST_BYTES)].to_vec());
+        let length = key.1.len();
+        let collection = held.collections.entry(key).or_insert_with(|| Collection {
+            bytes: 0,
             variables: Vec::new(),
             used: now,
             timeout,
@@ -56,6 +74,10 @@ impl Store {
             collection.variables.clear();
         }
         collection.used = now;
+        let bytes = collection.recount(length);
+        held.bytes = held.bytes + bytes - collection.bytes;
+        collection.bytes = bytes;
+        held.shrink(now);
     }
 
     /// Every live variable's name and value.
@@ -157,33 +179,69 @@ impl Store {
         act: impl FnOnce(&mut Collection) -> R,
     ) -> Option<R> {
         let key = key[..key.len().min(MOST_BYTES)].to_vec();
-        let mut all = self.lock();
-        let collection = all.get_mut(&(kind, key))?;
+        let length = key.len();
+        let mut held = self.lock();
+        let held = &mut *held;
+        let collection = held.collections.get_mut(&(kind, key))?;
         let now = Instant::now();
         collection
             .variables
             .retain(|e| e.expires.is_none_or(|at| at > now));
         collection.used = now;
-        Some(act(collection))
+        let answer = act(collection);
+        let bytes = collection.recount(length);
+        held.bytes = held.bytes + bytes - collection.bytes;
+        collection.bytes = bytes;
+        held.shrink(now);
+        Some(answer)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Variable, Vec<u8>), Collection>> {
-        self.collections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Drops what timed out, and the least recently used half if that was not enough.
-fn forget(all: &mut HashMap<(Variable, Vec<u8>), Collection>, now: Instant) {
-    all.retain(|_, c| now.duration_since(c.used) <= c.timeout);
-    if all.len() < MOST_COLLECTIONS {
-        return;
+impl Collection {
+    /// What it takes, with a key of this length.
+    fn recount(&self, key: usize) -> usize {
+        let variables = self.variables.iter();
+        let bytes: usize = variables
+            .map(|entry| entry.name.len() + entry.value.len() + OVERHEAD)
+            .sum();
+        key + OVERHEAD + bytes
     }
-    let mut ages: Vec<Instant> = all.values().map(|c| c.used).collect();
-    let middle = ages.len() / 2;
-    let (_, &mut median, _) = ages.select_nth_unstable(middle);
-    all.retain(|_, c| c.used > median);
+}
+
+impl Held {
+    fn shrink(&mut self, now: Instant) {
+        while self.bytes > MOST_TOTAL && !self.collections.is_empty() {
+            self.forget(now);
+        }
+    }
+
+    /// Drops what timed out, and the least recently used half if that was not enough.
+    fn forget(&mut self, now: Instant) {
+        let is_enough =
+            |held: &Self| held.collections.len() < MOST_COLLECTIONS && held.bytes <= MOST_TOTAL;
+        self.collections
+            .retain(|_, c| now.duration_since(c.used) <= c.timeout);
+        self.recount();
+        if is_enough(self) {
+            return;
+        }
+        let mut ages: Vec<Instant> = self.collections.values().map(|c| c.used).collect();
+        if ages.is_empty() {
+            return;
+        }
+        let middle = ages.len() / 2;
+        let (_, &mut median, _) = ages.select_nth_unstable(middle);
+        self.collections.retain(|_, c| c.used > median);
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        self.bytes = self.collections.values().map(|c| c.bytes).sum();
+    }
 }
 
 #[cfg(test)]
@@ -218,7 +276,7 @@ mod tests {
         for n in 0..MOST_COLLECTIONS + 10 {
             store.open(Variable::Ip, n.to_string().as_bytes(), 600);
         }
-        assert!(store.lock().len() <= MOST_COLLECTIONS);
+        assert!(store.lock().collections.len() <= MOST_COLLECTIONS);
         store.open(Variable::User, b"u", 600);
         for n in 0..MOST_VARIABLES + 10 {
             store.update(Variable::User, b"u", n.to_string().as_bytes(), |_| {
@@ -228,5 +286,29 @@ mod tests {
         let held = store.variables(Variable::User, b"u");
         assert_eq!(held.len(), MOST_VARIABLES);
         assert!(held.iter().all(|(_, v)| v.len() == MOST_BYTES));
+    }
+
+    #[test]
+    fn all_bytes_together_are_bounded() {
+        let store = Store::default();
+        let counted = |store: &Store| {
+            let held = store.lock();
+            let sum: usize = held.collections.values().map(|c| c.bytes).sum();
+            assert_eq!(held.bytes, sum);
+            sum
+        };
+        for client in 0..200 {
+            let key = client.to_string();
+            store.open(Variable::Ip, key.as_bytes(), 600);
+            for n in 0..MOST_VARIABLES {
+                let name = n.to_string();
+                store.update(Variable::Ip, key.as_bytes(), name.as_bytes(), |_| {
+                    Some(vec![b'x'; MOST_BYTES])
+                });
+            }
+            assert!(counted(&store) <= MOST_TOTAL);
+        }
+        let newest = store.variables(Variable::Ip, b"199");
+        assert_eq!(newest.len(), MOST_VARIABLES, "the oldest go first");
     }
 }

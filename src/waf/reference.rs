@@ -105,7 +105,7 @@ fn variables() -> Vec<(&'static str, State)> {
     done.chain(refused).collect()
 }
 
-fn state_of(variable: Variable) -> State {
+pub(super) fn state_of(variable: Variable) -> State {
     match variable {
         Variable::Geo => State::WithoutEffect("always empty: there is no geo database"),
         Variable::FilesTmpContent => {
@@ -164,10 +164,20 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
         ),
         (
             Directive,
+            "SecAuditEngine",
+            "where it is not said and the configuration's `log.audit` is set: `RelevantOnly`, as ModSecurity's recommended configuration",
+        ),
+        (
+            Directive,
             "SecAuditLogParts",
             "D and G are empty; I leaves files out; secrets are masked in every part",
         ),
         (Directive, "SecCookieV0Separator", "only `;`"),
+        (
+            Directive,
+            "SecDefaultAction",
+            "`block` in it is an error: it must name another disruptive action",
+        ),
         (
             Directive,
             "SecRequestBodyLimit",
@@ -236,6 +246,11 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
             "rx",
             "a linear-time automaton; patterns with look-around run under a step limit that is counted when hit",
         ),
+        (
+            Operator,
+            "rxGlobal",
+            "ModSecurity v3's; captures go as far as TX.9, and those of a pattern with macros are the first occurrence's",
+        ),
         (Operator, "detectSQLi", "libinjection's algorithm in Rust"),
         (Operator, "detectXSS", "libinjection's algorithm in Rust"),
         (Transformation, "cmdLine", "does not stop at a NUL"),
@@ -250,7 +265,7 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
         (
             Action,
             "initcol",
-            "collections live in memory, bounded; a restart empties them",
+            "collections live in memory, bounded, one for all policies; a restart empties them",
         ),
         (Action, "sanitiseMatchedBytes", "masks the whole value"),
         (

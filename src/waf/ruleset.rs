@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::seclang::{self, Files, Input};
 
-use super::compile::{self, Names, Report, Touched};
+use super::compile::{self, Facts, Names, Report, Touched};
 use super::persistent::Store;
 use super::plan::{self, Plan};
 use super::prefilter::Filter;
@@ -36,6 +36,7 @@ pub struct RuleSetBuilder {
     variables: Vec<(String, String)>,
     request_body_limit: Option<usize>,
     front_door: bool,
+    audited: bool,
     block_uninspected: bool,
     passes_uninspected: bool,
     unmasked: bool,
@@ -53,6 +54,7 @@ pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     touched: Vec<Touched>,
     removed: Vec<RuleSummary>,
+    facts: Facts,
     pub(super) phases: [Vec<u32>; 5],
     pub(super) literals: Text,
     pub(super) names: Names,
@@ -163,6 +165,12 @@ impl RuleSet {
     #[must_use]
     pub fn masks(&self) -> bool {
         !self.unmasked
+    }
+
+    /// What a front door wants to know of the rules it loads.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Every rule in load order.
@@ -341,6 +349,13 @@ impl RuleSetBuilder {
         self
     }
 
+    /// Adds this file, whatever characters are in its path.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.inputs.push(Input::File(path.into()));
+        self
+    }
+
     /// Adds rule text that is not in a file.
     #[must_use]
     pub fn text(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
@@ -356,6 +371,14 @@ impl RuleSetBuilder {
     #[must_use]
     pub fn front_door(mut self) -> Self {
         self.front_door = true;
+        self
+    }
+
+    /// Records are written somewhere: where the rules do not say which, it is what ModSecurity's recommended
+    /// configuration says.
+    #[must_use]
+    pub fn audited(mut self, audited: bool) -> Self {
+        self.audited = audited;
         self
     }
 
@@ -446,6 +469,9 @@ impl RuleSetBuilder {
         if self.front_door && compiled.body_access_said.is_none() {
             settings.request_body_access = true;
         }
+        if self.audited && !compiled.audit_said.engine {
+            settings.audit.record_relevant(compiled.audit_said);
+        }
         let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
         let mut rules = Arc::new(RuleSet {
             filters: Default::default(),
@@ -463,6 +489,7 @@ impl RuleSetBuilder {
             rules: compiled.rules,
             touched: compiled.touched,
             removed: compiled.removed,
+            facts: compiled.facts,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
             literals: compiled.shared.literals.freeze(),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::EngineMode;
+use super::compile::settings::{AuditSaid, status_pattern};
+use super::operators::rx::Pattern;
 use super::rule::AuditEngine;
 use super::transform::UnicodeMap;
 
@@ -49,7 +51,7 @@ pub struct AuditSettings {
     /// The letters of `SecAuditLogParts`.
     pub parts: String,
     /// `SecAuditLogRelevantStatus`, a regular expression over the status.
-    pub relevant_status: Option<regex::bytes::Regex>,
+    pub relevant_status: Option<Arc<Pattern>>,
     /// `SecAuditLog`; read and not followed: records go where the front door's configuration says.
     pub path: Option<String>,
     pub format: AuditFormat,
@@ -61,6 +63,24 @@ pub enum AuditFormat {
     Json,
     /// Elastic Common Schema.
     Ecs,
+}
+
+/// What ModSecurity's recommended configuration says.
+const RECOMMENDED_PARTS: &str = "ABIJDEFHZ";
+const RECOMMENDED_STATUS: &str = "^(?:5|4(?!04))";
+
+impl AuditSettings {
+    /// What to record where the rules leave it open.
+    pub(super) fn record_relevant(&mut self, said: AuditSaid) {
+        self.engine = AuditEngine::RelevantOnly;
+        if !said.parts {
+            RECOMMENDED_PARTS.clone_into(&mut self.parts);
+        }
+        if !said.status {
+            // It compiles, as a test shows.
+            self.relevant_status = status_pattern(RECOMMENDED_STATUS).ok().map(Arc::new);
+        }
+    }
 }
 
 impl Default for Settings {

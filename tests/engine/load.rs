@@ -80,6 +80,14 @@ fn errors() {
             "2:12: `deny` belongs to the first rule of a chain, not to a chained one",
         ),
         (
+            "SecAction \"id:1,phase:2,chain\"\nSecAction \"phase:1\"",
+            "2:12: this part of a chain says phase 1, but the chain runs in the phase of its first rule, at line 1: 2",
+        ),
+        (
+            "SecAction \"id:1,chain\"\nSecAction \"id:2,deny\"",
+            "2:12: the rule before, at line 1, says `chain`, so this one is its next part and has no id of its own",
+        ),
+        (
             "SecAction \"id:1,setvar:x=1\"",
             "1:24: `x` names no variable of a collection",
         ),
@@ -112,6 +120,10 @@ fn errors() {
             "1:21: On, Off or DetectionOnly",
         ),
         (
+            "SecAction \"id:1,ctl:auditLogParts=+EQ\"",
+            "1:21: parts are letters A to K and Z, all or with + or - before them",
+        ),
+        (
             "SecAction \"id:1,ctl:ruleRemoveTargetById=5\"",
             "1:21: RULES;TARGET is needed, for example 942100;ARGS:comment",
         ),
@@ -138,6 +150,26 @@ fn errors() {
         (
             "SecDefaultAction \"phase:1,pass,msg:'x'\"",
             "1:32: `msg` cannot be a default action",
+        ),
+        (
+            "SecDefaultAction \"phase:1,log,block\"",
+            "1:31: `block` in SecDefaultAction stands for itself, so a rule that matches would only be logged",
+        ),
+        (
+            "SecDefaultAction \"phase:1,deny,BLOCK\"",
+            "1:32: `block` in SecDefaultAction stands for itself, so a rule that matches would only be logged",
+        ),
+        (
+            "SecDefaultAction \"phase:1,log,auditlog\"",
+            "1:1: SecDefaultAction needs a disruptive action",
+        ),
+        (
+            "SecHashEngine On",
+            "1:1: SecHashEngine is refused: responses are not rewritten",
+        ),
+        (
+            "SecAuditLogRelevantStatus \"^(?:5\"",
+            "1:28: SecAuditLogRelevantStatus: this parenthesis is never closed",
         ),
         (
             "SecRuleRemoveById x",
@@ -242,6 +274,14 @@ fn inert_operators_and_missing_markers_warn() {
             "SecAction \"id:1,skipAfter:NOWHERE\"",
             "skipAfter: there is no marker `NOWHERE`",
         ),
+        (
+            "SecMarker BEHIND\nSecAction \"id:1,phase:1,skipAfter:BEHIND\"",
+            "skipAfter: `BEHIND` is not ahead of this rule in its phase",
+        ),
+        (
+            "SecAction \"id:1,phase:1,skipAfter:2\"\nSecAction \"id:2,phase:2\"",
+            "skipAfter: `2` is not ahead of this rule in its phase",
+        ),
     ] {
         let rules = load(builder(text));
         assert!(
@@ -249,5 +289,65 @@ fn inert_operators_and_missing_markers_warn() {
             "{text}: {:?}",
             rules.warnings()
         );
+    }
+}
+
+#[test]
+fn a_chain_that_is_the_wrong_way_round_is_named() {
+    let rules =
+        "SecRule ARGS \"@rx b\" \"t:none\"\nSecRule ARGS \"@rx a\" \"id:1,phase:2,deny,chain\"\n";
+    for end in ["", "SecMarker X", "SecAction \"id:2,phase:2,pass\""] {
+        let told = problems(builder(&format!("{rules}{end}")));
+        assert_eq!(told[0], "1:1: a rule without an id", "{end}");
+        let named = match end.starts_with("SecAction") {
+            true => "3:12: the rule before, at line 2, says `chain`",
+            false => {
+                "2:1: this chain is the wrong way round: the part after `chain` stands before it, at line 1"
+            }
+        };
+        assert!(told[1].starts_with(named), "{end}: {told:?}");
+        assert_eq!(told.len(), 2, "{end}: {told:?}");
+    }
+}
+
+#[test]
+fn names_that_do_not_exist_are_told_what_is_meant() {
+    for (rules, help) in [
+        ("SecRuleEngin On", "did you mean `SecRuleEngine`?"),
+        ("SecRule ARG x \"id:1\"", "did you mean `ARGS`?"),
+        (
+            "SecRule ARGS|!URL x \"id:1\"",
+            "did you mean `REQUEST_URI`?",
+        ),
+        ("SecRule ARGS \"@regex x\" \"id:1\"", "did you mean @rx?"),
+        (
+            "SecRule ARGS \"!@contain x\" \"id:1\"",
+            "did you mean @contains?",
+        ),
+        ("SecAction \"id:1,lgo\"", "did you mean `log`?"),
+        (
+            "SecAction \"id:1,msg:'%{remote_adr}'\"",
+            "did you mean `REMOTE_ADDR`?",
+        ),
+        (
+            "SecRule ARGS \"@streq %{ARG.x}\" \"id:1\"",
+            "did you mean `ARGS`?",
+        ),
+        (
+            "SecAction \"id:1,lowercase\"",
+            "did you mean `t:lowercase`?",
+        ),
+        ("SecAction \"id:1,t:lowercse\"", "did you mean `lowercase`?"),
+        (
+            "SecAction \"id:1,ctl:ruleRemoveID=1\"",
+            "did you mean `ruleRemoveById`?",
+        ),
+        (
+            "SecAction \"id:1,ctl:ruleRemoveTargetById=1;ARG:x\"",
+            "did you mean `ARGS`?",
+        ),
+    ] {
+        let problems = builder(rules).build().expect_err("must not load").0;
+        assert_eq!(problems[0].help.as_deref(), Some(help), "{rules}");
     }
 }

@@ -7,6 +7,7 @@ mod client;
 mod connections_fuzz;
 mod coverage;
 mod doctor;
+mod encoding;
 mod front;
 mod gateway;
 mod gateway_bodies;

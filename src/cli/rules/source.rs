@@ -31,7 +31,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The compiled rules. What is wrong with them is told on standard error.
+    /// The compiled rules. What keeps them from being used is told on standard error; warnings are `check`'s business.
     ///
     /// # Errors
     /// They cannot be used.
@@ -40,15 +40,12 @@ impl Source {
             return self.load_policy();
         }
         let built = self.rules.iter().fold(RuleSet::builder(), add).build();
-        let rules = built.map_err(|Problems(problems)| Failure::Found(problems))?;
-        tell(rules.warnings());
-        Ok(rules)
+        built.map_err(|Problems(problems)| Failure::Found(problems))
     }
 
     fn load_policy(&self) -> Result<Arc<RuleSet>, Failure> {
         let path = self.config.find()?;
         let loaded = config::load(&path).map_err(Failure::Found)?;
-        tell(&loaded.warnings);
         let policies = &loaded.config.policies;
         let routed = match &self.route {
             Some(route) => Some(policy_of(&loaded.config, route)?),

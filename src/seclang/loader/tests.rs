@@ -141,8 +141,3 @@ fn what_is_not_utf8_is_told_with_its_offset() {
     );
     assert_eq!(names(&loaded), ["A"]);
 }
-
-#[test]
-fn an_escaped_path_is_a_pattern_for_itself() {
-    assert_eq!(escape_glob("/a[1]/b*?.conf"), "/a[[]1]/b[*][?].conf");
-}

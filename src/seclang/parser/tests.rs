@@ -402,7 +402,30 @@ fn every_problem_has_its_place() {
 fn help_names_the_blank_after_a_backslash() {
     let parsed = read("SecAction \"id:1,\\ \n log\"\n");
     let help = parsed.diagnostics[0].help.as_deref().unwrap();
-    assert!(help.contains("followed by a blank"), "{help}");
+    assert!(help.contains("after the `\\`"), "{help}");
+}
+
+#[test]
+fn a_blank_after_a_backslash_is_named_and_nothing_else_is() {
+    let told = "a blank follows the `\\`, so the next line does not belong to this one";
+    for (text, place) in [
+        ("SecRule ARGS \"@rx x\" \\ \n  \"id:1\"\n", "1:23+1"),
+        (
+            "SecRule ARGS \"@rx x\" \\\n  \"id:1,\\\t \n  log\"\n",
+            "2:10+2",
+        ),
+        ("SecRule ARGS \"@rx x\" \\ \r\n  \"id:1\"\n", "1:23+1"),
+        ("SecMarker A \\ ", "1:14+1"),
+    ] {
+        assert_eq!(problems(text), format!("{place} {told}"), "{text}");
+    }
+    for text in [
+        "# a comment \\ \nSecMarker A\n",
+        "SecMarker A\\\\ \n",
+        "SecMarker \"a\\ b\"\n",
+    ] {
+        assert_eq!(problems(text), "", "{text}");
+    }
 }
 
 #[test]

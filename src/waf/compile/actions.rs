@@ -11,9 +11,11 @@ use crate::waf::rule::{
     AllowScope, AuditEngine, Change, Control, Effect, PartsChange, Place, Processor, Removal,
     RuleSelection, SEVERITIES,
 };
+use crate::waf::suggest;
 use crate::waf::transform::Transformation;
 use crate::waf::variables::Variable;
 
+use super::advice::is_of_crs;
 use super::draft::Draft;
 use super::exclusions::Meant;
 use super::{Report, Shared};
@@ -153,6 +155,8 @@ pub(super) enum Decision {
 pub(super) struct Reader<'a, 'r, 's> {
     pub shared: &'a mut Shared,
     pub drafts: &'a [Draft],
+    /// The rule whose actions these are.
+    pub id: u64,
     /// Index in the rule set of each draft; None where it was removed.
     pub indexes: &'a [Option<usize>],
     pub report: &'r mut Report<'s>,
@@ -215,11 +219,17 @@ impl Reader<'_, '_, '_> {
         if HANDLED.iter().any(|n| n.eq_ignore_ascii_case(name)) {
             return true;
         }
-        let message = match find(REFUSED, name) {
-            Some((_, why)) => format!("action `{name}` is refused: {why}"),
-            None => format!("unknown action `{}`", action.name.node),
-        };
-        self.report.error(action.name.span, message);
+        let span = action.name.span;
+        match find(REFUSED, name) {
+            Some((_, why)) => {
+                let message = format!("action `{name}` is refused: {why}");
+                self.report.error(span, message);
+            }
+            None => {
+                let message = format!("unknown action `{}`", action.name.node);
+                self.report.unknown(span, message, suggest::action(name));
+            }
+        }
         false
     }
 
@@ -285,9 +295,11 @@ impl Reader<'_, '_, '_> {
         }
         match Transformation::from_name(name) {
             Some(t) => into.transformations.push(t),
-            None => self
-                .report
-                .error(argument.span, format!("unknown transformation `{name}`")),
+            None => {
+                let message = format!("unknown transformation `{name}`");
+                let help = suggest::transformation(name);
+                self.report.unknown(argument.span, message, help);
+            }
         }
     }
 
@@ -462,7 +474,10 @@ impl Reader<'_, '_, '_> {
             return self.refuse(&option, why);
         }
         if !CONTROLS.iter().any(|n| n.eq_ignore_ascii_case(&name)) {
-            return self.refuse(&option, &format!("unknown ctl option `{}`", option.node));
+            let message = format!("unknown ctl option `{}`", option.node);
+            self.report
+                .unknown(option.span, message, suggest::control(&name));
+            return None;
         }
         Some(match name.as_str() {
             "ruleengine" => Control::RuleEngine(self.engine_mode(&value)?),
@@ -478,6 +493,12 @@ impl Reader<'_, '_, '_> {
                 "relevantonly" => AuditEngine::RelevantOnly,
                 _ => return self.refuse(&value, "On, Off or RelevantOnly"),
             }),
+            "auditlogparts" if !is_parts(word.trim_start_matches(['+', '-'])) => {
+                return self.refuse(
+                    &value,
+                    "parts are letters A to K and Z, all or with + or - before them",
+                );
+            }
             "auditlogparts" => Control::AuditLogParts(match word.as_bytes().first() {
                 Some(b'+') => PartsChange::Add(word[1..].to_owned()),
                 Some(b'-') => PartsChange::Remove(word[1..].to_owned()),
@@ -538,13 +559,15 @@ impl Reader<'_, '_, '_> {
             Ok(meant) => meant,
             Err(message) => return self.refuse(value, &message),
         };
+        let covered = match meant.covered(self.drafts) {
+            Ok(covered) => covered,
+            Err(message) => return self.refuse(value, &message),
+        };
         let mut selection = RuleSelection::default();
-        for (draft, index) in self.drafts.iter().zip(self.indexes) {
-            if let (Some(index), true) = (*index, meant.covers(draft)) {
-                selection.insert(index);
-            }
+        for index in covered.into_iter().filter_map(|place| self.indexes[place]) {
+            selection.insert(index);
         }
-        if selection.is_empty() {
+        if selection.is_empty() && !is_of_crs(self.id) {
             self.report.warning(
                 value.span,
                 format!("no rule fits `{}`: this exclusion does nothing", value.node),
@@ -634,8 +657,9 @@ impl Reader<'_, '_, '_> {
         match self.shared.template(text) {
             Ok(template) => Some(template),
             Err((_, name)) => {
+                let message = format!("%{{{name}}}: there is no such variable");
                 self.report
-                    .error(at.span, format!("%{{{name}}}: there is no such variable"));
+                    .unknown(at.span, message, suggest::macro_name(&name));
                 None
             }
         }
@@ -693,6 +717,11 @@ fn split_targets(text: &str) -> Vec<&str> {
             }
         }
     }
+}
+
+/// Letters of `SecAuditLogParts`.
+fn is_parts(letters: &str) -> bool {
+    !letters.is_empty() && letters.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b))
 }
 
 fn find(

@@ -52,6 +52,10 @@ pub(super) struct DraftLink {
 }
 
 impl Draft {
+    fn is_chain(&self) -> bool {
+        self.links.len() > 1
+    }
+
     /// The starter's arguments of an action, in order.
     pub(super) fn arguments<'d>(&'d self, action: &'d str) -> impl Iterator<Item = &'d str> {
         self.links
@@ -73,9 +77,11 @@ impl Program {
         read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
         report: &mut Report<'_>,
     ) {
-        let is_link = matches!(directive, Directive::Rule(_) | Directive::Action { .. });
-        if !is_link {
-            self.close_chain(report);
+        match &directive {
+            Directive::Rule(_) | Directive::Action { .. } => {}
+            // It is refused, and would be the chain's next part.
+            Directive::Setting { name, .. } if name.node == "SecRuleScript" => self.open = false,
+            _ => self.close_chain(report),
         }
         match directive {
             Directive::Rule(RuleSyntax {
@@ -140,12 +146,26 @@ impl Program {
             return;
         }
         self.open = false;
-        if let Some(link) = self.drafts.last().and_then(|d| d.links.last()) {
-            report.error_with_help(
+        let Some((draft, before)) = self.drafts.split_last() else {
+            return;
+        };
+        let Some(link) = draft.links.last() else {
+            return;
+        };
+        let stray = before
+            .last()
+            .filter(|stray| stray.id == 0 && !draft.is_chain());
+        match stray.map(|stray| report.locate(stray.span).line) {
+            Some(line) => report.error_with_help(
+                link.span,
+                format!("this chain is the wrong way round: the part after `chain` stands before it, at line {line}"),
+                "put the rule that says `chain` and has the id first, and the other right after it",
+            ),
+            None => report.error_with_help(
                 link.span,
                 "this rule says `chain`, but no rule follows it",
                 "remove `chain`, or put the chained SecRule right after it",
-            );
+            ),
         }
     }
 
@@ -154,14 +174,14 @@ impl Program {
             .actions
             .iter()
             .any(|a| a.name.node.eq_ignore_ascii_case("chain"));
-        if self.open {
-            if let Some(draft) = self.drafts.last_mut() {
-                draft.links.push(link);
-            }
-            self.open = chains;
+        if std::mem::replace(&mut self.open, chains)
+            && !self.is_own_rule(&link, report)
+            && let Some(draft) = self.drafts.last_mut()
+        {
+            check_phase(&link, draft, report);
+            draft.links.push(link);
             return;
         }
-        self.open = chains;
         let id = self.read_id(&link, report);
         let phase = read_phase(&link.actions, report).unwrap_or(Phase::RequestBody);
         self.order.push(Item::Rule(self.drafts.len()));
@@ -176,6 +196,22 @@ impl Program {
         });
     }
 
+    /// Whether what follows `chain` is a rule of its own, by its id.
+    fn is_own_rule(&self, link: &DraftLink, report: &mut Report<'_>) -> bool {
+        let is_id = |action: &&ActionSyntax| action.name.node.eq_ignore_ascii_case("id");
+        let Some(id) = link.actions.iter().find(is_id) else {
+            return false;
+        };
+        let last = self.drafts.last().and_then(|draft| draft.links.last());
+        let line = last.map_or(0, |link| report.locate(link.span).line);
+        report.error_with_help(
+            id.span,
+            format!("the rule before, at line {line}, says `chain`, so this one is its next part and has no id of its own"),
+            "remove `chain` there if this is a rule of its own, else the id here",
+        );
+        true
+    }
+
     fn read_id(&mut self, link: &DraftLink, report: &mut Report<'_>) -> u64 {
         let Some(action) = link
             .actions
@@ -185,7 +221,7 @@ impl Program {
             report.error_with_help(
                 link.span,
                 "a rule without an id",
-                "give it an id action; 1 to 99999 are for your own rules",
+                "give it an id action, 1 to 99999 are for your own rules; only the parts of a chain after the first have none",
             );
             return 0;
         };
@@ -229,10 +265,46 @@ impl Program {
                 report.error(action.span, format!("`{name}` cannot be a default action"));
             }
         }
+        check_decision(&actions, span, report);
         match read_phase(&actions, report) {
             Some(phase) => self.defaults[phase as usize - 1] = Some(Arc::new(actions)),
             None => report.error(span, "SecDefaultAction needs a phase"),
         }
+    }
+}
+
+/// What a rule that says `block` does has to be something: as in ModSecurity, a default names a disruptive action.
+fn check_decision(actions: &[ActionSyntax], span: Span, report: &mut Report<'_>) {
+    let is = |action: &ActionSyntax, names: &[&str]| {
+        let mut names = names.iter();
+        names.any(|name| action.name.node.eq_ignore_ascii_case(name))
+    };
+    let help = "name what a rule that says `block` does: pass, deny, drop, redirect:... or allow";
+    if let Some(block) = actions.iter().find(|a| is(a, &["block"])) {
+        let message = "`block` in SecDefaultAction stands for itself, so a rule that matches would only be logged";
+        report.error_with_help(block.span, message, help);
+    } else if !actions.iter().any(|a| is(a, DECISIONS)) {
+        report.error_with_help(span, "SecDefaultAction needs a disruptive action", help);
+    }
+}
+
+/// Actions that decide what becomes of a request; `block` is another word for one of them.
+const DECISIONS: &[&str] = &["allow", "deny", "drop", "pass", "redirect"];
+
+/// A chain runs in the phase of its first rule.
+fn check_phase(link: &DraftLink, draft: &Draft, report: &mut Report<'_>) {
+    let is_phase = |action: &&ActionSyntax| action.name.node.eq_ignore_ascii_case("phase");
+    let Some(action) = link.actions.iter().find(is_phase) else {
+        return;
+    };
+    if let Some(phase) = read_phase(&link.actions, report).filter(|phase| *phase != draft.phase) {
+        let line = report.locate(draft.span).line;
+        let (own, first) = (phase as u8, draft.phase as u8);
+        report.error_with_help(
+            action.span,
+            format!("this part of a chain says phase {own}, but the chain runs in the phase of its first rule, at line {line}: {first}"),
+            "say the phase in the chain's first rule only",
+        );
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! An exclusion that touches nothing is told about: it is the commonest way for one to fail silently.
 
-use regex::Regex;
-
 use crate::seclang::{ActionSyntax, Selector, Span, Spanned, TargetSyntax};
 
 use super::Report;
 use super::draft::Draft;
+use crate::waf::operators::PatternOptions;
+use crate::waf::operators::rx::Pattern;
 
 /// Inclusive ranges of rule ids: `1 2-5,"7"`.
 pub(super) fn parse_ids(text: &str) -> Option<Vec<(u64, u64)>> {
@@ -36,8 +36,8 @@ pub(super) fn in_ranges(ranges: &[(u64, u64)], id: u64) -> bool {
 /// Which rules an exclusion means.
 pub(super) enum Meant {
     Ids(Vec<(u64, u64)>),
-    Tag(Regex),
-    Message(Regex),
+    Tag(Pattern),
+    Message(Pattern),
 }
 
 impl Meant {
@@ -50,7 +50,8 @@ impl Meant {
                 )
             });
         }
-        let regex = Regex::new(text).map_err(|e| format!("not a regular expression: {e}"))?;
+        let regex = Pattern::compile(text.as_bytes(), PatternOptions::default())
+            .map_err(|e| format!("not a regular expression: {e}"))?;
         Ok(if kind == "bytag" {
             Self::Tag(regex)
         } else {
@@ -58,13 +59,38 @@ impl Meant {
         })
     }
 
-    pub(super) fn covers(&self, draft: &Draft) -> bool {
-        match self {
-            Self::Ids(ranges) => in_ranges(ranges, draft.id),
-            Self::Tag(regex) => draft.arguments("tag").any(|t| regex.is_match(t)),
-            Self::Message(regex) => draft.arguments("msg").any(|m| regex.is_match(m)),
+    /// Which of these rules, by their places.
+    ///
+    /// # Errors
+    /// A pattern gave up on a rule's tag or message, so nobody knows.
+    pub(super) fn covered(&self, drafts: &[Draft]) -> Result<Vec<usize>, String> {
+        let mut covered = Vec::new();
+        for (place, draft) in drafts.iter().enumerate() {
+            if self.covers(draft)? {
+                covered.push(place);
+            }
         }
+        Ok(covered)
     }
+
+    fn covers(&self, draft: &Draft) -> Result<bool, String> {
+        let (regex, action) = match self {
+            Self::Ids(ranges) => return Ok(in_ranges(ranges, draft.id)),
+            Self::Tag(regex) => (regex, "tag"),
+            Self::Message(regex) => (regex, "msg"),
+        };
+        for text in draft.arguments(action) {
+            let found = regex.is_match(text.as_bytes());
+            if found.map_err(|limit| format!("rule {}, `{action}`: {limit}", draft.id))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn covered(drafts: &[Draft], kind: &str, text: &str) -> Result<Vec<usize>, String> {
+    Meant::parse(kind, text)?.covered(drafts)
 }
 
 /// Takes `SecRuleRemoveById`, `...ByTag`, `...ByMsg`; false where the directive is another.
@@ -90,19 +116,17 @@ pub(super) fn remove(
         report.error(span, format!("{} needs to be told which rules", name.node));
     }
     for argument in arguments {
-        let meant = match Meant::parse(&kind, &argument.node) {
-            Ok(meant) => meant,
+        let covered = match covered(drafts, &kind, &argument.node) {
+            Ok(covered) => covered,
             Err(message) => {
                 report.error(argument.span, message);
                 continue;
             }
         };
-        let mut touched = false;
-        for draft in drafts.iter_mut().filter(|d| meant.covers(d)) {
-            draft.removed_by.get_or_insert(span);
-            touched = true;
+        for &place in &covered {
+            drafts[place].removed_by.get_or_insert(span);
         }
-        if !touched {
+        if covered.is_empty() && !report.is_plugin(span) {
             report.warning(
                 argument.span,
                 format!("{} removes nothing: no rule before it fits", name.node),
@@ -123,12 +147,13 @@ pub(super) fn update_targets(
 ) {
     let kind = name.node.to_ascii_lowercase();
     let kind = kind.strip_prefix("secruleupdatetarget").unwrap_or_default();
-    let meant = match Meant::parse(kind, &what.node) {
-        Ok(meant) => meant,
+    let covered = match covered(drafts, kind, &what.node) {
+        Ok(covered) => covered,
         Err(message) => return report.error(what.span, message),
     };
     let mut touched = false;
-    for draft in drafts.iter_mut().filter(|d| meant.covers(d)) {
+    for place in covered {
+        let draft = &mut drafts[place];
         let Some(starter) = draft.links.first_mut().filter(|l| l.operator.is_some()) else {
             continue;
         };
@@ -149,7 +174,7 @@ pub(super) fn update_targets(
         }
         draft.changed_by.push(span);
     }
-    if !touched {
+    if !touched && !report.is_plugin(span) {
         report.warning(
             what.span,
             format!("{} changes nothing: no rule before it fits", name.node),

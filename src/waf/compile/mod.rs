@@ -1,6 +1,7 @@
 //! Syntax trees -> [`RuleSet`]: every name resolved, every pattern compiled, every problem reported at once.
 
 pub(super) mod actions;
+mod advice;
 mod draft;
 mod exclusions;
 mod rules;
@@ -21,6 +22,7 @@ use super::settings::Settings;
 use super::variables::{TargetList, Text};
 use draft::Program;
 
+pub use advice::Facts;
 pub(super) use rules::Touched;
 
 /// Collects problems with their places.
@@ -44,6 +46,33 @@ impl Report<'_> {
     fn warning(&mut self, span: Span, message: impl Into<String>) {
         let at = self.sources.locate(span);
         self.diagnostics.push(Diagnostic::warning(at, message));
+    }
+
+    /// A name that does not exist, with what is most likely meant.
+    fn unknown(&mut self, span: Span, message: String, help: Option<String>) {
+        match help {
+            Some(help) => self.error_with_help(span, message, help),
+            None => self.error(span, message),
+        }
+    }
+
+    fn warning_with_help(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let at = self.sources.locate(span);
+        let diagnostic = Diagnostic::warning(at, message).with_help(help);
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Whether this stands in a plugin of the Core Rule Set.
+    fn is_plugin(&self, span: Span) -> bool {
+        let folder = self.sources.path(span.file).parent();
+        folder
+            .and_then(Path::file_name)
+            .is_some_and(|name| name == "plugins")
     }
 
     fn locate(&self, span: Span) -> Location {

@@ -14,9 +14,11 @@ use crate::waf::settings::Settings;
 use crate::waf::variables::Slice;
 
 use super::actions::{Actions, Decision, Reader};
+use super::advice::{self, Facts, is_of_crs};
 use super::draft::{Draft, DraftLink, Item, Program};
-use super::settings::Said;
+use super::settings::{AuditSaid, Said};
 use super::{Report, Shared};
+use crate::waf::suggest;
 
 /// Everything a [`crate::waf::RuleSet`] holds.
 pub(in crate::waf) struct Compiled {
@@ -25,12 +27,14 @@ pub(in crate::waf) struct Compiled {
     pub rules: Vec<Rule>,
     pub touched: Vec<Touched>,
     pub removed: Vec<RuleSummary>,
+    pub facts: Facts,
     /// Indexes of rules, per phase, in load order.
     pub phases: [Vec<u32>; 5],
     /// `TX` variables set before the first rule.
     pub initial: Vec<(u32, Slice)>,
     pub engine_said: Option<(crate::waf::EngineMode, Span)>,
     pub body_access_said: Option<bool>,
+    pub audit_said: AuditSaid,
 }
 
 /// Which exclusions touch a rule, for `rules list`.
@@ -53,6 +57,7 @@ pub(super) fn compile(
     let mut shared = Shared::default();
     let initial = initial_variables(variables, &mut shared);
     check_overrides(&program, variables, report);
+    let wanted = advice::asks_for_lookups(&program, variables);
     let indexes = number(&program);
     let mut rules = Vec::new();
     let mut touched = Vec::new();
@@ -62,10 +67,12 @@ pub(super) fn compile(
             reader: Reader {
                 shared: &mut shared,
                 drafts: &program.drafts,
+                id: draft.id,
                 indexes: &indexes,
                 report,
             },
             read,
+            quiet: is_of_crs(draft.id) && !wanted,
         };
         let (rule, skip) = compiler.rule(draft);
         rules.push(rule);
@@ -78,16 +85,19 @@ pub(super) fn compile(
         });
     }
     let phases = arrange(&program, &indexes, &mut rules, &skips, report);
+    advice::advise(&program, &settings, variables, report);
     Compiled {
         settings,
         shared,
         rules,
         touched,
+        facts: Facts::of(&program, variables),
         removed: removed(&program, report),
         phases,
         initial,
         engine_said: said.engine,
         body_access_said: said.request_body_access.map(|s| s.0),
+        audit_said: said.audit,
     }
 }
 
@@ -179,6 +189,8 @@ fn number(program: &Program) -> Vec<Option<usize>> {
 struct RuleCompiler<'a, 'r, 's, 'f> {
     reader: Reader<'a, 'r, 's>,
     read: Read<'f>,
+    /// Operators without a use here are no news: the rule is one of the CRS that nobody asked for.
+    quiet: bool,
 }
 
 /// Where a rule says to go on.
@@ -227,7 +239,6 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 .find(|a| a.name.node.eq_ignore_ascii_case(word))
         };
         for word in [
-            "id",
             "skip",
             "skipafter",
             "deny",
@@ -344,7 +355,8 @@ impl RuleCompiler<'_, '_, '_, '_> {
         };
         match Operator::compile(&syntax.name.node, &syntax.argument.node, &context) {
             Ok(operator) => {
-                if let Some(warning) = operator.warning() {
+                let inert = matches!(operator, Operator::Inert(_));
+                if let Some(warning) = operator.warning().filter(|_| !(inert && self.quiet)) {
                     self.reader.report.warning(syntax.name.span, warning);
                 }
                 Some(operator)
@@ -368,14 +380,21 @@ impl RuleCompiler<'_, '_, '_, '_> {
         if !Operator::takes_macros(&syntax.name.node) {
             return Some(Template::Literal(Slice::EMPTY));
         }
-        if syntax.name.node.eq_ignore_ascii_case("rx") && !text.contains("%{") {
+        let name = &syntax.name.node;
+        let is_pattern = ["rx", "rxGlobal"]
+            .iter()
+            .any(|rx| name.eq_ignore_ascii_case(rx));
+        if is_pattern && !text.contains("%{") {
             return Some(Template::Literal(Slice::EMPTY));
         }
         match self.reader.shared.template(text) {
             Ok(template) => Some(template),
             Err((_, name)) => {
                 let message = format!("%{{{name}}}: there is no such variable");
-                self.reader.report.error(syntax.argument.span, message);
+                let help = suggest::macro_name(&name);
+                self.reader
+                    .report
+                    .unknown(syntax.argument.span, message, help);
                 None
             }
         }
@@ -428,8 +447,7 @@ fn arrange(
     for (phase, list) in phases.iter().enumerate() {
         for (position, &index) in list.iter().enumerate() {
             let position = u32::try_from(position).unwrap_or(u32::MAX);
-            let rule = &mut rules[index as usize];
-            rule.flow = match &skips[index as usize] {
+            rules[index as usize].flow = match &skips[index as usize] {
                 Skip::None => Flow::Next,
                 Skip::Rules(count) => Flow::Jump(
                     position
@@ -439,10 +457,6 @@ fn arrange(
                 ),
                 Skip::After(name, span) => {
                     let places = markers.get(name.as_str());
-                    if places.is_none() && !program.drafts.iter().any(|d| d.id.to_string() == *name)
-                    {
-                        report.warning(*span, format!("skipAfter: there is no marker `{name}`; the rest of the phase is skipped"));
-                    }
                     let marker = places
                         .into_iter()
                         .flatten()
@@ -454,10 +468,25 @@ fn arrange(
                         let (of_phase, at) = after[draft];
                         (of_phase == phase && at > position + 1).then_some(at)
                     };
-                    Flow::Jump(marker.or_else(by_id).unwrap_or_else(|| length(list)))
+                    let to = marker.or_else(by_id);
+                    if to.is_none() && !is_of_crs(rules[index as usize].id) {
+                        let named = places.is_some()
+                            || program.drafts.iter().any(|d| d.id.to_string() == *name);
+                        report.warning(*span, lost_marker(name, named));
+                    }
+                    Flow::Jump(to.unwrap_or_else(|| length(list)))
                 }
             };
         }
     }
     phases
+}
+
+/// `named`: it is there, but not ahead in the rule's phase.
+fn lost_marker(name: &str, named: bool) -> String {
+    let what = match named {
+        true => format!("`{name}` is not ahead of this rule in its phase"),
+        false => format!("there is no marker `{name}`"),
+    };
+    format!("skipAfter: {what}; the rest of the phase is skipped")
 }

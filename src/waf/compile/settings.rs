@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use crate::seclang::{Span, Spanned};
 use crate::waf::EngineMode;
+use crate::waf::operators::rx::Pattern;
+use crate::waf::operators::{CompileError, PatternOptions};
 use crate::waf::rule::AuditEngine;
 use crate::waf::settings::{AuditFormat, LimitAction, Settings};
+use crate::waf::suggest;
 use crate::waf::transform::UnicodeMap;
 
 use super::Report;
@@ -18,7 +21,27 @@ use super::Report;
 pub(super) struct Said {
     pub engine: Option<(EngineMode, Span)>,
     pub request_body_access: Option<(bool, Span)>,
+    pub audit: AuditSaid,
 }
+
+/// Which of the audit log's settings the rules say themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::waf) struct AuditSaid {
+    pub engine: bool,
+    pub parts: bool,
+    pub status: bool,
+}
+
+/// Refused directives that may be said to be off, which they are.
+const MAY_BE_OFF: &[&str] = &[
+    "SecContentInjection",
+    "SecHashEngine",
+    "SecParseXmlIntoArgs",
+    "SecRuleInheritance",
+    "SecStreamInBodyInspection",
+    "SecStreamOutBodyInspection",
+    "SecXmlExternalEntity",
+];
 
 /// Directives that are taken and have nothing to do here, and why.
 pub(in crate::waf) const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -38,7 +61,7 @@ pub(in crate::waf) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
     (
         "SecDisableBackendCompression",
-        "responses are decoded for inspection",
+        "a policy's `response_encoding` says what gateways are asked for",
     ),
     (
         "SecInterceptOnError",
@@ -96,6 +119,10 @@ pub(in crate::waf) const REFUSED: &[(&str, &str)] = &[
     ("SecHashMethodRx", "responses are not rewritten"),
     ("SecHashParam", "responses are not rewritten"),
     ("SecHttpBlKey", "no lookups leave on the request path"),
+    (
+        "SecParseXmlIntoArgs",
+        "XML is looked at as XML:/* and XML://@*",
+    ),
     ("SecReadStateLimit", "connection limits are the listener's"),
     (
         "SecRemoteRules",
@@ -125,7 +152,10 @@ pub(in crate::waf) const REFUSED: &[(&str, &str)] = &[
         "bodies are passed on as they came",
     ),
     ("SecWriteStateLimit", "connection limits are the listener's"),
-    ("SecXmlExternalEntity", "external entities are never loaded"),
+    (
+        "SecXmlExternalEntity",
+        "external entities are never loaded; `Off` is accepted",
+    ),
 ];
 
 struct Args<'a, 'r, 's> {
@@ -226,17 +256,22 @@ pub(super) fn apply(
                 ("relevantonly", AuditEngine::RelevantOnly),
             ]) {
                 settings.audit.engine = engine;
+                said.audit.engine = true;
             }
         }
         "secauditlogparts" => match args.text() {
             Some(parts) if parts.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b)) => {
-                parts.clone_into(&mut settings.audit.parts)
+                parts.clone_into(&mut settings.audit.parts);
+                said.audit.parts = true;
             }
             _ => args.fail("parts are letters A to K and Z"),
         },
-        "secauditlogrelevantstatus" => match args.text().map(regex::bytes::Regex::new) {
-            Some(Ok(regex)) => settings.audit.relevant_status = Some(regex),
-            Some(Err(error)) => args.fail(&error.to_string()),
+        "secauditlogrelevantstatus" => match args.text().map(status_pattern) {
+            Some(Ok(pattern)) => {
+                settings.audit.relevant_status = Some(Arc::new(pattern));
+                said.audit.status = true;
+            }
+            Some(Err(error)) => args.fail(&error.message),
             None => args.fail("a regular expression is needed"),
         },
         "secauditlog" => settings.audit.path = args.text().map(str::to_owned),
@@ -257,15 +292,23 @@ pub(super) fn apply(
                 return;
             }
             match REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(other)) {
+                Some((n, _)) if MAY_BE_OFF.contains(n) && args.is_off() => {}
                 Some((n, why)) => args
                     .report
                     .error(name.span, format!("{n} is refused: {why}")),
-                None => args
-                    .report
-                    .error(name.span, format!("unknown directive `{}`", name.node)),
+                None => {
+                    let message = format!("unknown directive `{}`", name.node);
+                    let help = suggest::directive(&name.node);
+                    args.report.unknown(name.span, message, help);
+                }
             }
         }
     }
+}
+
+/// `SecAuditLogRelevantStatus`, as ModSecurity reads it: a pattern of PCRE.
+pub(in crate::waf) fn status_pattern(text: &str) -> Result<Pattern, CompileError> {
+    Pattern::compile(text.as_bytes(), PatternOptions::default())
 }
 
 /// `SecUnicodeMapFile FILE CODEPAGE`
@@ -296,7 +339,8 @@ fn unicode_map(
         .map_err(|e| format!("{}: {e}", path.display()))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|e| format!("{}: {e}", path.display())))
         .and_then(|text| {
-            UnicodeMap::parse(&text, codepage).map_err(|e| format!("{}: {e}", path.display()))
+            let text = text.trim_start_matches('\u{feff}');
+            UnicodeMap::parse(text, codepage).map_err(|e| format!("{}: {e}", path.display()))
         });
     match map {
         Ok(map) => settings.unicode_map = Some(Arc::new(map)),
@@ -307,6 +351,11 @@ fn unicode_map(
 impl Args<'_, '_, '_> {
     fn text(&self) -> Option<&str> {
         self.arguments.first().map(|a| a.node.trim())
+    }
+
+    fn is_off(&self) -> bool {
+        self.text()
+            .is_some_and(|text| text.eq_ignore_ascii_case("off"))
     }
 
     fn fail(&mut self, message: &str) {

@@ -11,6 +11,7 @@ use crate::waf::variables::{
 };
 
 use super::{Report, Shared};
+use crate::waf::suggest;
 
 impl Shared {
     pub(super) fn target_list(
@@ -68,7 +69,10 @@ impl Shared {
                     name.span,
                     format!("variable {} is not available: {why}", name.node),
                 ),
-                None => report.error(name.span, format!("unknown variable `{}`", name.node)),
+                None => {
+                    let message = format!("unknown variable `{}`", name.node);
+                    report.unknown(name.span, message, suggest::variable(&name.node));
+                }
             }
             return None;
         };
@@ -110,7 +114,8 @@ impl Shared {
                 },
             },
         };
-        if variable == Variable::Xml && syntax.selector.is_none() {
+        // An exclusion without a selector takes all of a collection, as in ModSecurity v2 (`re.c`).
+        if variable == Variable::Xml && syntax.selector.is_none() && !syntax.exclude {
             report.error(syntax.span, "XML needs a selector: XML:/* or XML://@*");
             return None;
         }

@@ -94,7 +94,7 @@ pub const OPERATORS: &[Entry] = &[
     ),
     refused("rsub", "bodies are never rewritten"),
     done_with_macros("rx"),
-    refused("rxGlobal", "it exists in ModSecurity v3 only; use @rx"),
+    done_with_macros("rxGlobal"),
     done_with_macros("streq"),
     done("strmatch"),
     done("unconditionalMatch"),

@@ -25,6 +25,7 @@ use std::ops::Range;
 
 use super::byteset::ByteSet;
 use super::steps::OutOfTime;
+use super::suggest;
 use catalogue::State;
 use identity::Identity;
 use net::AddressSet;
@@ -48,10 +49,14 @@ pub enum Operator {
     StrMatch(Box<memchr::memmem::Finder<'static>>),
     Compare(Comparison),
     Rx(Box<Pattern>),
+    /// `@rxGlobal`: every occurrence is captured, one after the other.
+    RxGlobal(Box<Pattern>),
     /// A pattern with macros, compiled when they are expanded.
     RxExpanded(Box<ExpandedPatterns>),
     /// `@pm` and `@pmFromFile`.
     Phrases(Box<Phrases>),
+    /// `@pmFromFile` whose files hold no phrase: which they are.
+    NoPhrases(Box<str>),
     IpMatch(AddressSet),
     /// `@validateByteRange`: the bytes that are forbidden.
     ForbiddenBytes(ByteSet),
@@ -81,6 +86,9 @@ pub struct CompileContext<'a> {
     /// Reads a data file, relative to the rule file.
     pub read_data: &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>,
 }
+
+/// U+FEFF, with which some editors begin a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An evaluation stopped before it knew the answer. The engine counts these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,10 +153,14 @@ impl Operator {
             "gt" => Self::Compare(Comparison::Greater),
             "le" => Self::Compare(Comparison::LessOrEqual),
             "lt" => Self::Compare(Comparison::Less),
-            "rx" if argument.contains("%{") => Self::RxExpanded(Box::default()),
+            "rx" | "rxGlobal" if argument.contains("%{") => Self::RxExpanded(Box::default()),
+            "rxGlobal" => Self::RxGlobal(Box::new(pattern(argument, PatternOptions::default())?)),
             "rx" => Self::Rx(Box::new(pattern(argument, PatternOptions::default())?)),
             "pm" => Self::Phrases(Box::new(Phrases::of_argument(argument)?)),
-            "pmf" | "pmFromFile" => Self::Phrases(Box::new(Phrases::of_files(argument, context)?)),
+            "pmf" | "pmFromFile" => match Phrases::of_files(argument, context)? {
+                Ok(phrases) => Self::Phrases(Box::new(phrases)),
+                Err(empty) => Self::NoPhrases(empty.into()),
+            },
             "ipMatch" => Self::IpMatch(AddressSet::of_argument(argument)?),
             "ipMatchF" | "ipMatchFromFile" => {
                 Self::IpMatch(AddressSet::of_files(argument, context)?)
@@ -197,6 +209,10 @@ impl Operator {
             Self::StrMatch(needle) => needle.find(value).is_some(),
             Self::Compare(comparison) => comparison.holds(argument, value),
             Self::Rx(pattern) => return search(pattern, value, captures),
+            Self::RxGlobal(pattern) => match captures {
+                Some(captures) => return pattern.captures_of_all(value, captures),
+                None => return pattern.is_match(value),
+            },
             Self::RxExpanded(patterns) => {
                 return search(&*patterns.pattern(argument)?, value, captures);
             }
@@ -208,7 +224,7 @@ impl Operator {
             Self::Verify(identity, pattern) => return identity.search(pattern, value, captures),
             Self::DetectSqli => injection::detect_sqli(value, captures)?,
             Self::DetectXss => injection::detect_xss(value, captures)?,
-            Self::NoMatch | Self::Inert(_) => false,
+            Self::NoMatch | Self::Inert(_) | Self::NoPhrases(_) => false,
             Self::UnconditionalMatch => true,
         })
     }
@@ -218,6 +234,9 @@ impl Operator {
     pub fn warning(&self) -> Option<&str> {
         match self {
             Self::Inert(why) => Some(why),
+            Self::NoPhrases(empty) => Some(empty),
+            Self::Phrases(phrases) => phrases.empty_files(),
+            Self::IpMatch(set) => set.empty_files(),
             _ => None,
         }
     }
@@ -227,7 +246,7 @@ impl Operator {
     #[must_use]
     pub fn regex_source(&self) -> Option<&str> {
         match self {
-            Self::Rx(pattern) => pattern.source(),
+            Self::Rx(pattern) | Self::RxGlobal(pattern) => pattern.source(),
             _ => None,
         }
     }
@@ -275,7 +294,20 @@ fn verify(identity: Identity, argument: &str) -> Result<Operator, CompileError> 
 }
 
 fn unknown(name: &str) -> CompileError {
-    CompileError::new(format!("there is no operator @{name}"))
+    CompileError {
+        help: suggest::operator(name),
+        ..CompileError::new(format!("there is no operator @{name}"))
+    }
+}
+
+/// What is to be told of the files of a list that have no entry.
+fn empty_files(files: &[&str]) -> Option<Box<str>> {
+    let matches = "has no entry, so nothing matches it";
+    match files {
+        [] => None,
+        [file] => Some(format!("{file} {matches}").into()),
+        many => Some(format!("each of {} {matches}", many.join(", ")).into()),
+    }
 }
 
 impl CompileError {
@@ -297,17 +329,28 @@ impl fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 impl CompileContext<'_> {
-    /// The files that an argument names, with their contents.
+    /// The files that an argument names, with their contents, byte order marks left out.
     fn files<'n>(&self, argument: &'n str) -> Result<Vec<(&'n str, Vec<u8>)>, CompileError> {
         let mut files = Vec::new();
         for name in argument.split_ascii_whitespace() {
             // `name` is a part of `argument`, so the difference of their addresses is its offset.
             let start = name.as_ptr().addr() - argument.as_ptr().addr();
-            let contents = (self.read_data)(name).map_err(|e| CompileError {
-                message: format!("cannot read {name}: {e}"),
-                help: Some("data files are looked for beside the rule file".to_owned()),
+            let refused = |message: String, help: &str| CompileError {
+                message,
+                help: Some(help.to_owned()),
                 at: Some(start..start + name.len()),
+            };
+            let mut contents = (self.read_data)(name).map_err(|e| {
+                let help = "data files are looked for beside the rule file";
+                refused(format!("cannot read {name}: {e}"), help)
             })?;
+            if contents.starts_with(b"\xff\xfe") || contents.starts_with(b"\xfe\xff") {
+                let help = "its entries would match nothing; save the file as UTF-8";
+                return Err(refused(format!("{name} is UTF-16"), help));
+            }
+            if contents.starts_with(BYTE_ORDER_MARK) {
+                contents.drain(..BYTE_ORDER_MARK.len());
+            }
             files.push((name, contents));
         }
         if files.is_empty() {

@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{CompileContext, CompileError, pm};
+use super::{CompileContext, CompileError, empty_files, pm};
 
 /// A set of addresses: sorted ranges that do not touch.
 #[derive(Debug, Default)]
 pub struct AddressSet {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    /// What is to be told of its files that hold none.
+    empty_files: Option<Box<str>>,
 }
 
 impl AddressSet {
@@ -32,16 +34,27 @@ impl AddressSet {
     /// `@ipMatchFromFile`: an address or network a line; `#` begins a comment.
     pub(super) fn of_files(argument: &str, context: &CompileContext) -> Result<Self, CompileError> {
         let mut set = Self::default();
+        let mut empty = Vec::new();
         for (file, contents) in context.files(argument)? {
+            let before = set.v4.len() + set.v6.len();
             for line in pm::lines(&contents) {
                 let line = line.split(|&b| b == b'#').next().unwrap_or_default();
                 let text = String::from_utf8_lossy(line);
                 set.add(text.trim())
                     .map_err(|message| CompileError::new(format!("{file}: {message}")))?;
             }
+            if set.v4.len() + set.v6.len() == before {
+                empty.push(file);
+            }
         }
+        set.empty_files = empty_files(&empty);
         set.settle();
         Ok(set)
+    }
+
+    /// What is to be told of its files without an entry.
+    pub(super) fn empty_files(&self) -> Option<&str> {
+        self.empty_files.as_deref()
     }
 
     fn add(&mut self, text: &str) -> Result<(), String> {

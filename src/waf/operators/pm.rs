@@ -2,13 +2,15 @@
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, Match, MatchKind};
 
-use super::{Captures, CompileContext, CompileError};
+use super::{Captures, CompileContext, CompileError, empty_files};
 use crate::waf::steps::{self, OutOfTime, STEP};
 
 /// Phrases to look for, without regard to the case of ASCII letters.
 #[derive(Debug)]
 pub struct Phrases {
     phrases: Vec<Vec<u8>>,
+    /// What is to be told of its files that hold none.
+    empty_files: Option<Box<str>>,
     automaton: AhoCorasick,
     longest: usize,
 }
@@ -20,17 +22,34 @@ impl Phrases {
         Self::new(words(&content).map(<[u8]>::to_vec).collect())
     }
 
-    /// `@pmFromFile`: files separated by blanks, a phrase a line.
-    pub(super) fn of_files(argument: &str, context: &CompileContext) -> Result<Self, CompileError> {
+    /// `@pmFromFile`: files separated by blanks, a phrase a line. Where all of them are empty, what to tell of them:
+    /// a list that something else fills is empty on its first day.
+    pub(super) fn of_files(
+        argument: &str,
+        context: &CompileContext,
+    ) -> Result<Result<Self, String>, CompileError> {
         let mut phrases = Vec::new();
+        let mut empty = Vec::new();
         for (file, contents) in context.files(argument)? {
             let before = phrases.len();
             phrases.extend(lines(&contents).map(content));
             if phrases.len() == before {
-                return Err(CompileError::new(format!("{file} holds no phrase")));
+                empty.push(file);
             }
         }
-        Self::new(phrases)
+        let empty_files = empty_files(&empty);
+        Ok(match empty_files {
+            Some(told) if phrases.is_empty() => Err(told.into()),
+            empty_files => Ok(Self {
+                empty_files,
+                ..Self::new(phrases)?
+            }),
+        })
+    }
+
+    /// What is to be told of its files without an entry.
+    pub(super) fn empty_files(&self) -> Option<&str> {
+        self.empty_files.as_deref()
     }
 
     fn new(phrases: Vec<Vec<u8>>) -> Result<Self, CompileError> {
@@ -46,6 +65,7 @@ impl Phrases {
         let longest = phrases.iter().map(Vec::len).max().unwrap_or(0);
         Ok(Self {
             phrases,
+            empty_files: None,
             automaton,
             longest,
         })
@@ -231,12 +251,15 @@ mod tests {
             _ => Err(std::io::ErrorKind::NotFound.into()),
         };
         let context = CompileContext { read_data: &read };
-        let phrases = Phrases::of_files("a  b", &context).unwrap();
+        let phrases = Phrases::of_files("a  b", &context).unwrap().unwrap();
         assert_eq!(phrases.phrases(), [b"two words".to_vec(), b"bB".to_vec()]);
         let error = Phrases::of_files("a gone", &context).unwrap_err();
         assert!(error.message.contains("gone"), "{}", error.message);
         assert_eq!(error.at, Some(2..6));
-        assert!(Phrases::of_files("empty", &context).is_err());
+        let told = Phrases::of_files("empty", &context).unwrap().unwrap_err();
+        assert_eq!(told, "empty has no entry, so nothing matches it");
+        let both = Phrases::of_files("a empty", &context).unwrap().unwrap();
+        assert_eq!(both.empty_files(), Some(told.as_str()));
         assert!(Phrases::of_files("", &context).is_err());
     }
 }

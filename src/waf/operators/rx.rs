@@ -226,6 +226,50 @@ fn may_search(length: usize) -> Result<(), Limit> {
     Ok(())
 }
 
+impl Pattern {
+    /// `@rxGlobal`: as [`Pattern::is_match`], and what the groups of every occurrence held, one occurrence after the
+    /// other, as far as captures go.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub(super) fn captures_of_all(
+        &self,
+        value: &[u8],
+        captures: &mut Captures,
+    ) -> Result<bool, Limit> {
+        let (mut start, mut matched) = (0, false);
+        let mut groups = Vec::new();
+        while start <= value.len() && groups.len() < GROUPS {
+            let before = groups.len();
+            may_search(value.len() - start)?;
+            match &self.kind {
+                Kind::Linear(regex) | Kind::Whole(regex) => {
+                    let found = regex.captures_at(value, start);
+                    let found = found.iter().flat_map(|found| found.iter());
+                    groups.extend(found.map(|g| g.map(|m| m.range())));
+                }
+                Kind::Backtracking { regex, length } => {
+                    guard(value, *length)?;
+                    let input = fancy_regex::RegexInput::new(value).from_pos(start);
+                    let found = regex.captures_input(input);
+                    let found = found.map_err(|_| Limit::Backtracking)?;
+                    let found = found.iter().flat_map(|found| found.iter());
+                    groups.extend(found.map(|g| g.map(|m| m.range())));
+                }
+            }
+            let Some(whole) = groups.get(before).cloned().flatten() else {
+                break;
+            };
+            matched = true;
+            start = whole.end + usize::from(whole.is_empty());
+        }
+        if matched {
+            fill(captures, groups.into_iter());
+        }
+        Ok(matched)
+    }
+}
+
 fn fill(captures: &mut Captures, groups: impl Iterator<Item = Option<Range<usize>>>) {
     captures.clear();
     for group in groups.take(GROUPS) {

@@ -56,7 +56,8 @@ impl Transaction {
                 let regex = self.rules.settings().audit.relevant_status.as_ref();
                 self.audit_relevant
                     || self.interruption.is_some()
-                    || regex.is_some_and(|r| r.is_match(status.as_bytes()))
+                    // A pattern that gives up records rather more than less.
+                    || regex.is_some_and(|r| r.is_match(status.as_bytes()).unwrap_or(true))
             }
         }
     }

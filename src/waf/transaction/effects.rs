@@ -55,7 +55,7 @@ impl Transaction {
                 let key = self.expand(rules, key);
                 self.identities.retain(|(v, _)| v != collection);
                 self.identities.push((*collection, key));
-                self.open(rules, *collection, key);
+                self.open_for_application(rules, *collection, key);
             }
             Effect::SetEnvironment { name, value } => {
                 let name = self.expand(rules, name);
@@ -169,6 +169,14 @@ impl Transaction {
         if let Some(value) = value.filter(|_| self.environment.len() < MOST_ENVIRONMENT) {
             self.environment.push((name, value));
         }
+    }
+
+    /// Users, sessions and resources are those of an application (`SecWebAppId`), as in ModSecurity.
+    fn open_for_application(&mut self, rules: &RuleSet, collection: Variable, key: Slice) {
+        let application = rules.settings().web_app_id.as_bytes();
+        let whole = [application, b"\0", self.text.at(key)].concat();
+        let key = self.text.push(&whole);
+        self.open(rules, collection, key);
     }
 
     fn open(&mut self, rules: &RuleSet, collection: Variable, key: Slice) {

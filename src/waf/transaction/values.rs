@@ -20,14 +20,10 @@ impl Transaction {
         let first = out.len();
         for target in &list.targets {
             if target.exclude {
-                let text = &self.text;
-                let covered = |v: &Value| {
-                    target.covers(v.variable, v.key.map(|k| text.at(k)), text.at(v.text))
-                };
                 let mut at = first;
                 out.retain(|v| {
                     at += 1;
-                    at <= first || !covered(v)
+                    at <= first || !self.is_covered(target, v)
                 });
                 continue;
             }
@@ -61,13 +57,21 @@ impl Transaction {
 
     /// Whether a `ctl:ruleRemoveTarget...` took this value from this rule.
     pub(super) fn is_taken(&self, rule: u32, value: &Value) -> bool {
-        let taken = |target: &Target| {
-            let key = value.key.map(|k| self.text.at(k));
-            target.covers(value.variable, key, self.text.at(value.text))
-        };
         let of_rule = |r: &&Arc<Removal>| r.rules.contains(rule as usize);
         let mut removals = self.removed_targets.iter().filter(of_rule);
-        removals.any(|r| r.targets.iter().any(taken))
+        removals.any(|r| r.targets.iter().any(|t| self.is_covered(t, value)))
+    }
+
+    /// Whether an exclusion means this value.
+    fn is_covered(&self, target: &Target, value: &Value) -> bool {
+        // The document's text and its attributes have a path and no name.
+        if let (Variable::Xml, Select::Key(wanted)) = (target.variable, &target.select) {
+            let is_text = self.request.body.xml_text == Some(value.text);
+            let path: &[u8] = if is_text { b"/*" } else { b"//@*" };
+            return value.variable == Variable::Xml && **wanted == *path;
+        }
+        let key = value.key.map(|k| self.text.at(k));
+        target.covers(value.variable, key, self.text.at(value.text))
     }
 
     /// The values of one variable.

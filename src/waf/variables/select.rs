@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::waf::operators::Limit;
 use crate::waf::operators::rx::Pattern;
 
 use super::{Shape, Variable};
@@ -34,6 +35,14 @@ impl Select {
             Self::Key(k) => k.eq_ignore_ascii_case(key),
             Self::Regex(r) => r.matches(key),
             Self::Slot(_) => false,
+        }
+    }
+
+    /// The same for what is to be excluded: a pattern that gives up excludes nothing.
+    fn surely_matches(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Regex(r) => r.surely_matches(key),
+            other => other.matches(key),
         }
     }
 }
@@ -101,11 +110,23 @@ impl NamePattern {
     }
 
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        // One that gives up selects: more is inspected, not less.
+        self.fits(name).unwrap_or(true)
+    }
+
+    fn surely_matches(&self, name: &[u8]) -> bool {
+        self.fits(name).unwrap_or(false)
+    }
+
+    fn fits(&self, name: &[u8]) -> Result<bool, Limit> {
         let begins = name
             .get(..self.prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(&self.prefix));
-        // One that gives up selects: more is inspected, not less.
-        begins && (self.plain || self.pattern.is_match(name).unwrap_or(true))
+        match begins {
+            true if self.plain => Ok(true),
+            true => self.pattern.is_match(name),
+            false => Ok(false),
+        }
     }
 
     /// Which of these names it fits; they must be the same at every call.
@@ -146,8 +167,8 @@ impl Target {
         }
         match (&self.select, variable.shape(), key) {
             (Select::All, _, _) => true,
-            (select, Shape::Names, _) => select.matches(text),
-            (select, _, Some(key)) => select.matches(key),
+            (select, Shape::Names, _) => select.surely_matches(text),
+            (select, _, Some(key)) => select.surely_matches(key),
             (_, _, None) => false,
         }
     }

@@ -1,16 +1,25 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
 /// A sentence with the nearest word, where one is near enough to be meant.
-pub(super) fn did_you_mean<'w>(
+#[cfg(feature = "front")]
+pub(crate) fn did_you_mean<'w>(
     written: &str,
     known: impl IntoIterator<Item = &'w str>,
 ) -> Option<String> {
+    nearest(written, known).map(|word| format!("did you mean \"{word}\"?"))
+}
+
+/// The nearest word, where one is near enough to be meant.
+pub(crate) fn nearest<'w>(
+    written: &str,
+    known: impl IntoIterator<Item = &'w str>,
+) -> Option<&'w str> {
     let limit = written.chars().count() / 3 + 1;
     let (distance, word) = known
         .into_iter()
         .map(|word| (distance(written, word), word))
         .min()?;
-    (distance <= limit.min(4)).then(|| format!("did you mean \"{word}\"?"))
+    (distance <= limit.min(4)).then_some(word)
 }
 
 /// How many characters must be added, dropped, changed or swapped with their neighbour, ignoring case.
@@ -40,7 +49,7 @@ fn distance(a: &str, b: &str) -> usize {
     previous[b.len()]
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "front"))]
 mod tests {
     use super::*;
 
