@@ -16,7 +16,9 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
+use super::activity::Activity;
 use super::admission::Reservation;
+use super::ahead::Reads;
 use super::coalesced::Writes;
 use super::inspect::Inspector;
 use super::outgoing::strip_response;
@@ -61,6 +63,10 @@ pub struct Facts {
     pub streamed: bool,
     pub closing: tokio::sync::watch::Receiver<bool>,
     pub writes: Writes,
+    pub reads: Reads,
+    pub activity: Activity,
+    /// A body goes to the session in parts of at most so many bytes.
+    pub written_at_once: Option<usize>,
 }
 
 /// How far a response is.
@@ -238,7 +244,7 @@ impl Replay {
     async fn send(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
         let writes = self.facts.writes.clone();
         let Some(HttpTask::Header(head, _)) = tasks.first() else {
-            return self.inner_mut().response_duplex_vec(tasks).await;
+            return self.write(tasks).await;
         };
         // Pingora flushes each part of a body whose length was not told, and no part of any other.
         let flushed = !head.headers.contains_key(http::header::CONTENT_LENGTH);
@@ -248,7 +254,7 @@ impl Replay {
         if tasks.get(1).is_some_and(has_body) {
             writes.joined();
             let body = tasks.split_off(1);
-            sent = self.inner_mut().response_duplex_vec(tasks).await;
+            sent = self.write(tasks).await;
             tasks = body;
         }
         if flushed {
@@ -257,6 +263,17 @@ impl Replay {
             writes.at_once();
         }
         sent?;
+        self.write(tasks).await
+    }
+
+    /// Each part of a body has the deadline of a write to itself, so that a client is cut that takes nothing,
+    /// and not one that takes it slowly.
+    async fn write(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let _writing = self.facts.activity.writing();
+        let tasks = match self.facts.written_at_once {
+            Some(most) => in_parts(tasks, most),
+            None => tasks,
+        };
         self.inner_mut().response_duplex_vec(tasks).await
     }
 
@@ -284,6 +301,28 @@ impl Replay {
     }
 }
 
+/// The same with no more than so many bytes of a body at once.
+fn in_parts(tasks: Vec<HttpTask>, most: usize) -> Vec<HttpTask> {
+    let is_large =
+        |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if data.len() > most);
+    if !tasks.iter().any(is_large) {
+        return tasks;
+    }
+    let mut parts = Vec::new();
+    for task in tasks {
+        match task {
+            HttpTask::Body(Some(mut data), end) => {
+                while data.len() > most {
+                    parts.push(HttpTask::Body(Some(data.split_to(most)), false));
+                }
+                parts.push(HttpTask::Body(Some(data), end));
+            }
+            other => parts.push(other),
+        }
+    }
+    parts
+}
+
 impl Drop for Replay {
     fn drop(&mut self) {
         let parts = self.parts.take();
@@ -304,7 +343,11 @@ impl Session for Replay {
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         match self.body {
             Some(_) => Ok(None),
-            None => self.inner_mut().read_request_body().await,
+            None => {
+                let read = self.inner_mut().read_request_body().await;
+                self.facts.activity.now();
+                read
+            }
         }
     }
 
@@ -332,7 +375,7 @@ impl Session for Replay {
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         if matches!(self.gate, Gate::Open) {
-            return self.inner_mut().response_duplex_vec(tasks).await;
+            return self.write(tasks).await;
         }
         let mut out = Vec::with_capacity(tasks.len());
         for task in tasks {
@@ -402,7 +445,11 @@ impl Session for Replay {
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         let idle = no_body_expected || self.body.is_some();
-        self.inner_mut().read_body_or_idle(idle).await
+        let over = idle || self.inner_mut().is_body_done();
+        let _watching = over.then(|| self.facts.reads.watch(self.facts.streamed));
+        let read = self.inner_mut().read_body_or_idle(idle).await;
+        self.facts.activity.now();
+        read
     }
 
     fn body_bytes_sent(&self) -> usize {
