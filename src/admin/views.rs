@@ -174,6 +174,11 @@ fn collect(health: &Health, text: &mut Exposition) {
             &metrics.malformed_heads,
         ),
         (
+            "http2_floods_total",
+            "HTTP/2 connections ended because of too many PING, SETTINGS, PRIORITY, WINDOW_UPDATE or unknown frames.",
+            &metrics.http2_floods,
+        ),
+        (
             "waf_blocked_total",
             "Requests and responses that the rules stopped.",
             &metrics.waf_blocked,

@@ -551,6 +551,7 @@ fn read_limits(listener: &Section<'_, '_>, item: &Item<'_, '_>) -> Option<Listen
     duration("body_rate_grace", &mut limits.body_rate_grace);
     duration("handshake_timeout", &mut limits.handshake_timeout);
     duration("idle_timeout", &mut limits.idle_timeout);
+    duration("stream_idle_timeout", &mut limits.stream_idle_timeout);
     let mut count = |key, high: i64, target: &mut usize| {
         if let Some(item) = section.item(key) {
             match item.integer(1..=high).map(usize::try_from) {
@@ -599,6 +600,7 @@ impl Default for ListenerLimits {
             body_rate_grace: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            stream_idle_timeout: Duration::from_secs(600),
             connections: 16_384,
             connections_per_address: 1024,
             h2_streams: 100,

@@ -211,7 +211,10 @@ pub struct ListenerLimits {
     pub body_min_rate: u64,
     pub body_rate_grace: Duration,
     pub handshake_timeout: Duration,
+    /// Of a connection between requests, and of a client that takes nothing of what is written to it.
     pub idle_timeout: Duration,
+    /// Of a stream on which neither side says anything.
+    pub stream_idle_timeout: Duration,
     pub connections: usize,
     pub connections_per_address: usize,
     pub h2_streams: u32,

@@ -30,7 +30,7 @@ pub struct Admitted {
 impl Admission {
     /// None where a limit is reached.
     pub fn admit(self: &Arc<Self>, address: IpAddr, limits: &ListenerLimits) -> Option<Admitted> {
-        let address = address.to_canonical();
+        let address = site(address);
         let mut counts = self.lock();
         if counts.open >= limits.connections {
             return None;
@@ -50,6 +50,17 @@ impl Admission {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         // Only numbers are changed under the lock, and no step between them can panic.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What counts as one address: of IPv6 the first 64 bits, since whoever has one address of a /64 has all.
+fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(network.into())
+        }
+        v4 => v4,
     }
 }
 
@@ -135,6 +146,7 @@ mod tests {
             body_rate_grace: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),
+            stream_idle_timeout: Duration::from_secs(1),
             connections,
             connections_per_address: per_address,
             h2_streams: 1,
@@ -159,6 +171,22 @@ mod tests {
         drop(first);
         assert!(admission.admit(b, &limits).is_some());
         drop((second, third));
+        assert!(admission.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn a_64_counts_as_one_address() {
+        let admission = Arc::new(Admission::default());
+        let limits = limits(10, 2);
+        let from = |text: &str| admission.admit(text.parse().unwrap(), &limits);
+        let held = [from("2001:db8::1"), from("2001:db8::ffff:0:0:2")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(from("2001:db8:0:0:3::").is_none(), "the same /64");
+        assert!(from("2001:db8:0:1::1").is_some(), "another /64");
+        let mapped = [from("::ffff:192.0.2.1"), from("::ffff:192.0.2.2")];
+        assert!(mapped.iter().all(Option::is_some), "IPv4 counts whole");
+        assert!(from("::ffff:192.0.2.3").is_some());
+        drop((held, mapped));
         assert!(admission.lock().by_address.is_empty());
     }
 

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::ahead::Reads;
 use super::wrapper::says_what_its_connection_says;
 use crate::http::{BodyError, ChunkedFraming};
 
@@ -18,6 +19,7 @@ pub struct CheckedChunks {
     /// What was read of the connection beyond the head.
     before: BytesMut,
     framing: ChunkedFraming,
+    reads: Reads,
     /// Once there is one nothing more is read.
     fault: Option<BodyError>,
 }
@@ -25,11 +27,12 @@ pub struct CheckedChunks {
 impl CheckedChunks {
     /// A connection whose next bytes are `before` and then its own.
     #[must_use]
-    pub fn new(connection: Stream, before: BytesMut) -> Self {
+    pub fn new(connection: Stream, before: BytesMut, reads: Reads) -> Self {
         Self {
             connection,
             before,
             framing: ChunkedFraming::default(),
+            reads,
             fault: None,
         }
     }
@@ -63,6 +66,10 @@ impl AsyncRead for CheckedChunks {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.refused()?;
+        if self.reads.are_watched() {
+            // The body is over; only whether the client is still there is asked.
+            return Pin::new(&mut self.connection).poll_read(context, buffer);
+        }
         if !self.before.is_empty() {
             let length = self.before.len().min(buffer.remaining());
             let bytes: Bytes = self.before.split_to(length).freeze();

@@ -1,34 +1,32 @@
 //! One connection: the handshake, then one request after the other.
 
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use openssl::ssl::{NameType, SslAcceptor};
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::protocols::tls::SslStream;
-use pingora::protocols::{ALPN, Ssl, Stream};
-use pingora::server::ShutdownWatch;
+use pingora::protocols::{ALPN, SocketDigest, Ssl, Stream};
 use pingora::{Error, ErrorType, OrErr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 
 use super::admission::Admitted;
+use super::ahead::{ReadAhead, Reads};
 use super::chunks::CheckedChunks;
 use super::coalesced::{Coalesced, Writes};
-use super::exchange;
 use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::request_id::request_id;
 use super::server::Front;
 use super::workers::Worker;
+use super::{exchange, http2};
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
@@ -45,6 +43,8 @@ pub struct Connection {
     pub tls: Option<TlsSession>,
     /// How long what is written to it is kept; of HTTP/1 alone.
     pub writes: Writes,
+    /// Whether what is read of it is taken; of HTTP/1 alone.
+    pub reads: Reads,
     /// The thread that it stays on.
     pub worker: Arc<Worker>,
     /// Gateway connections that no other client connection may use.
@@ -134,9 +134,12 @@ pub async fn serve_tls(
         return;
     };
     let Ok(local) = tcp.local_addr() else { return };
-    // Small answers leave at once; an error here is a connection that is gone.
-    let _ = tcp.set_nodelay(true);
-    let shaken = timeout(listener.limits.handshake_timeout, shake(&acceptor, tcp)).await;
+    let socket = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+    let mut closing = open.closing.clone();
+    let shaken = tokio::select! {
+        shaken = timeout(listener.limits.handshake_timeout, shake(&acceptor, tcp)) => shaken,
+        () = closed_for(&mut closing, LAST_HANDSHAKE) => return,
+    };
     let Ok(Ok(tls)) = shaken else {
         front.metrics.tls_handshake_failures.count();
         if let Ok(Err(error)) = shaken {
@@ -166,25 +169,17 @@ pub async fn serve_tls(
         tls: Some(session),
         writes: Writes::default(),
         pins: Arc::default(),
+        reads: Reads::default(),
         worker,
         open,
     });
     let stream: Stream = Box::new(tls);
     if http2 {
-        let closing = connection.open.closing.clone();
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(connection.listener.limits.idle_timeout);
-        let door = Arc::new(Http2 {
-            options,
-            begun: AtomicBool::new(false),
-            working: Semaphore::new(connection.listener.limits.h2_streams as usize),
-            front,
-            connection,
-        });
-        serve_h2(&door, stream, &closing).await;
+        http2::serve(front, connection, stream, socket).await;
     } else {
-        let stream = Box::new(Coalesced::new(stream, connection.writes.clone()));
-        serve_h1(&front, &connection, stream).await;
+        let watched = ReadAhead::new(stream, connection.reads.clone());
+        let stream = Coalesced::new(Box::new(watched), connection.writes.clone());
+        serve_h1(&front, &connection, Box::new(stream)).await;
     }
 }
 
@@ -215,14 +210,14 @@ async fn shake(
     Ok(tls)
 }
 
-/// Pingora waits for an HTTP/2 preface without end. So a connection that brought no request within the
-/// time it may idle is dropped; one that sent its preface ends then anyway.
-async fn serve_h2(door: &Arc<Http2>, stream: Stream, closing: &ShutdownWatch) {
-    let mut serving = door.process_new(stream, closing);
-    let idle = door.connection.listener.limits.idle_timeout;
-    if timeout(idle, &mut serving).await.is_err() && door.begun.load(Ordering::Relaxed) {
-        serving.await;
-    }
+/// How long a handshake may go on once its listener closes.
+const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
+
+/// The listener has been closing for so long, counted from now at the earliest.
+pub async fn closed_for(closing: &mut watch::Receiver<bool>, time: Duration) {
+    // An error says that the sender is gone, which is a shutdown too.
+    let _ = closing.wait_for(|closing| *closing).await;
+    sleep(time).await;
 }
 
 async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: Stream) {
@@ -248,15 +243,21 @@ async fn serve_h1(front: &Arc<Front>, connection: &Arc<Connection>, mut stream: 
         };
         let chunked = received.framing() == BodyFraming::Chunked;
         if chunked {
-            stream = Box::new(CheckedChunks::new(stream, buffer.split()));
+            let reads = connection.reads.clone();
+            stream = Box::new(CheckedChunks::new(stream, buffer.split(), reads));
         }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelining_enabled(true);
+        // Bodies and streams have deadlines of their own.
+        session.set_read_timeout(None);
         session.set_pipelined_prefix(framing_head(&received, &buffer));
         match session.read_request().await {
             Ok(true) => {}
             read => {
-                let reason = read.err().map(|e| e.to_string()).unwrap_or_default();
+                let reason = match read {
+                    Err(error) => error.to_string(),
+                    Ok(_) => "what frames the body was not understood".to_owned(),
+                };
                 let error = HeadError {
                     status: 400,
                     code: "malformed",
@@ -326,7 +327,7 @@ fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
 }
 
 /// The bytes are bounded as the listener says; the number of fields as [`HeadLimits`] does.
-fn head_limits(limits: &ListenerLimits) -> HeadLimits {
+pub fn head_limits(limits: &ListenerLimits) -> HeadLimits {
     HeadLimits {
         head: limits.head_bytes,
         line: limits.head_bytes,
@@ -358,13 +359,23 @@ async fn refuse_head(
         head: false,
     };
     let page = refusal::bare(error.status, style, None);
-    log_malformed(front, connection, &id, error, page.len() as u64);
-    if stream.write_all(&page).await.is_ok() {
+    let sent = match stream.write_all(&page).await {
+        Ok(()) => page.len() as u64,
+        Err(_) => 0,
+    };
+    log_malformed(front, connection, &id, error, sent);
+    if sent > 0 {
         linger(stream).await;
     }
 }
 
-fn log_malformed(front: &Front, connection: &Connection, id: &str, error: &HeadError, sent: u64) {
+pub fn log_malformed(
+    front: &Front,
+    connection: &Connection,
+    id: &str,
+    error: &HeadError,
+    sent: u64,
+) {
     front.access.write(&AccessRecord {
         time: std::time::SystemTime::now(),
         request_id: id,
@@ -390,9 +401,9 @@ fn log_malformed(front: &Front, connection: &Connection, id: &str, error: &HeadE
 
 /// Ends our side and lets the client finish its own for a moment, so that what we sent is not
 /// lost to a reset (RFC 9112, 9.6).
-async fn linger(mut stream: Stream) {
+pub async fn linger(mut stream: Stream) {
     const FORGOTTEN: usize = 1 << 20;
-    const TIME: std::time::Duration = std::time::Duration::from_secs(2);
+    const TIME: Duration = Duration::from_secs(2);
     let closing = async {
         // Errors mean that the client is gone, which is as good.
         let _ = stream.flush().await;
@@ -407,88 +418,6 @@ async fn linger(mut stream: Stream) {
         }
     };
     let _ = timeout(TIME, closing).await;
-}
-
-/// Pingora accepts the streams of an HTTP/2 connection; each comes here.
-struct Http2 {
-    front: Arc<Front>,
-    connection: Arc<Connection>,
-    options: HttpServerOptions,
-    /// A request has come.
-    begun: AtomicBool,
-    /// Requests at work.
-    working: Semaphore,
-}
-
-#[async_trait]
-impl HttpServerApp for Http2 {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        mut session: ServerSession,
-        _: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        self.begun.store(true, Ordering::Relaxed);
-        let ended = session.is_body_done();
-        let _working = self.turn(&mut session).await?;
-        let limits = head_limits(&self.connection.listener.limits);
-        match Received::from_h2(session.req_header(), ended, &limits) {
-            Ok(received) => {
-                let finished =
-                    exchange::run(&self.front, &self.connection, received, session).await;
-                // The stream was ended with its answer; nothing of it lives on.
-                drop(finished);
-            }
-            Err(error) => self.refuse_head(&mut session, &error).await,
-        }
-        None
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        let limits = &self.connection.listener.limits;
-        let mut options = default_h2_options();
-        options.max_concurrent_streams(limits.h2_streams);
-        options.max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
-        Some(options)
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
-}
-
-impl Http2 {
-    /// Waits until the connection has fewer requests at work than it may have streams. A stream that its
-    /// client resets is closed to HTTP/2 at once, its request is not: opening and resetting streams
-    /// must not get more work than keeping them (CVE-2023-44487). None where it was reset meanwhile.
-    async fn turn(&self, session: &mut ServerSession) -> Option<SemaphorePermit<'_>> {
-        if let Ok(permit) = self.working.try_acquire() {
-            return Some(permit);
-        }
-        let ServerSession::H2(stream) = session else {
-            return None;
-        };
-        tokio::select! {
-            biased;
-            _ = stream.idle() => None,
-            // The semaphore is never closed.
-            permit = self.working.acquire() => permit.ok(),
-        }
-    }
-
-    async fn refuse_head(&self, session: &mut ServerSession, error: &HeadError) {
-        self.front.metrics.malformed_heads.count();
-        self.front.metrics.answered(error.status);
-        let id = request_id();
-        let style = PageStyle {
-            request_id: &id,
-            accept: None,
-            head: false,
-        };
-        let page = refusal::Refusal::page(error.status, error.code);
-        // A client that is gone meanwhile has no use for it.
-        let _ = refusal::answer(session, &page, style).await;
-        log_malformed(&self.front, &self.connection, &id, error, 0);
-    }
 }
 
 /// Reads one head from a plain connection and hands it to `answer`, which says what to send back.

@@ -14,7 +14,7 @@ use super::admission::Admission;
 use super::connection::Open;
 use super::server::{Bound, Front, ServeError};
 use super::workers::Workers;
-use super::{connection, redirect};
+use super::{connection, redirect, socket};
 use crate::config::{Config, Listener, ListenerKind};
 use crate::handover::Place;
 
@@ -287,6 +287,9 @@ impl Door {
             let Ok(tcp) = TcpStream::from_std(tcp) else {
                 return;
             };
+            if socket::prepare(&tcp, listener.limits.idle_timeout).is_err() {
+                return;
+            }
             match listener.kind {
                 ListenerKind::Tls { .. } => {
                     connection::serve_tls(front, worker, listener, tcp, client, open).await;

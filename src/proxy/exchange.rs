@@ -12,6 +12,7 @@ use bytes::Bytes;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
+use super::activity::Activity;
 use super::admission::Reservation;
 use super::body;
 use super::connection::Connection;
@@ -328,13 +329,12 @@ impl Exchange {
         if !in_step || *self.connection.open.closing.borrow() {
             session.set_keepalive(None);
         }
-        let style = PageStyle {
-            request_id: &self.id,
-            accept: self.received.header(b"accept"),
-            head: self.received.method() == b"HEAD",
-        };
         self.connection.writes.until_flush();
-        let answered = refusal::answer(&mut session, &refusal, style).await;
+        let answered = refusal::answer(&mut session, &refusal, self.page_style()).await;
+        let refusal = match &answered {
+            Ok(()) => refusal,
+            Err(_) => refusal.not_taken(),
+        };
         let outcome = Outcome {
             status: if drop_it { 0 } else { refusal.status },
             bytes_in: session.body_bytes_read() as u64,
@@ -385,18 +385,16 @@ impl Exchange {
                 return self.refuse(session, refusal).await;
             }
         };
-        if passage.stream.is_some() {
-            // A stream may be silent for long.
-            session.set_read_timeout(None);
-            if self.received.expects_continue() && self.received.framing() != BodyFraming::None {
-                // The gateway is not asked: a stream's body goes to it as it comes. A client that is
-                // gone is noticed when its body is read.
-                let _ = session.write_continue_response().await;
-            }
+        if passage.stream.is_some()
+            && self.received.expects_continue()
+            && self.received.framing() != BodyFraming::None
+        {
+            // The gateway is not asked: a stream's body goes to it as it comes. A client that is
+            // gone is noticed when its body is read.
+            let _ = session.write_continue_response().await;
         }
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
-        // A client that takes nothing for so long is gone.
-        session.set_write_timeout(Some(self.limits().idle_timeout));
+        let activity = Activity::new();
         let facts = Facts {
             request_id: self.id.clone(),
             accept: passage.accept.clone(),
@@ -406,6 +404,9 @@ impl Exchange {
             closing: self.connection.open.closing.clone(),
             writes: self.connection.writes.clone(),
             inspections: Arc::clone(&self.front.inspections),
+            reads: self.connection.reads.clone(),
+            activity: activity.clone(),
+            written_at_once: self.written_at_once(),
         };
         let home = Home::default();
         let waf_before = self.waf_time();
@@ -433,19 +434,26 @@ impl Exchange {
                 .proxy
                 .process_new_http(replayed, &self.connection.open.closing),
         );
-        tokio::select! {
+        let was_silent = tokio::select! {
             // What pingora returns is the replay's connection, which it has none of.
-            proxied = contained(proxied) => if proxied.is_none() {
-                passage.panicked();
-            },
+            proxied = contained(proxied) => {
+                if proxied.is_none() {
+                    passage.panicked();
+                }
+                false
+            }
             // Dropped, the replay gives back a session that has not finished: it is closed.
-            () = self.stream_switched_off(passage.stream) => {}
-        }
+            () = self.stream_switched_off(passage.stream) => false,
+            () = self.stream_is_silent(passage.stream, &activity) => true,
+        };
         let upstream_time = begun.elapsed();
         passage.leave();
         let mut parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(parts) = &mut parts {
             parts.wait_for_inspector().await;
+            if was_silent {
+                self.end_silent_stream(parts).await;
+            }
         }
         self.come_back(parts, passage, upstream_time, waf_before)
     }
@@ -457,6 +465,52 @@ impl Exchange {
             Some(exposure) => self.front.exposures.goes_off(&exposure.name).await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Never ready for what is no stream: its gateway has a deadline.
+    async fn stream_is_silent(&self, stream: Option<Stream>, activity: &Activity) {
+        match stream {
+            Some(_) => activity.ends_for(self.limits().stream_idle_timeout).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Where no answer began yet, the client gets one.
+    async fn end_silent_stream(&self, parts: &mut Parts) {
+        let limit = self.limits().stream_idle_timeout;
+        let refusal = Refusal::page(504, "stream_idle")
+            .because(format!("nothing went either way for {limit:?}"));
+        let written = parts.session.response_written();
+        let began = written.is_some_and(|head| {
+            !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS
+        });
+        if !began {
+            parts.session.set_keepalive(None);
+            self.connection.writes.until_flush();
+            let answered = refusal::answer(&mut parts.session, &refusal, self.page_style()).await;
+            parts.finished = answered.is_ok();
+        }
+        parts.refusal = Some(refusal);
+    }
+
+    fn page_style(&self) -> PageStyle<'_> {
+        PageStyle {
+            request_id: &self.id,
+            accept: self.received.header(b"accept"),
+            head: self.received.method() == b"HEAD",
+        }
+    }
+
+    /// How much of an answer is given to an HTTP/2 stream at once: what its client must take within the deadline
+    /// of a write. None over HTTP/1, where the kernel sees each byte that a client takes.
+    fn written_at_once(&self) -> Option<usize> {
+        const LEAST_RATE: usize = 1024;
+        const FRAME: usize = 16 * 1024;
+        if self.received.protocol() != b"HTTP/2.0" {
+            return None;
+        }
+        let seconds = usize::try_from(self.limits().idle_timeout.as_secs()).unwrap_or(FRAME);
+        Some(seconds.saturating_mul(LEAST_RATE).clamp(LEAST_RATE, FRAME))
     }
 
     fn come_back(

@@ -296,7 +296,11 @@ impl ProxyHttp for Forward {
         way: &mut Way,
     ) -> Result<()> {
         let passage = way.as_ref().ok_or_else(lost)?;
-        passage.report().socket = socket(digest);
+        let socket = socket(digest);
+        if let (Some(pins), Some(socket)) = (&passage.pins, &socket) {
+            pins.add(socket);
+        }
+        passage.report().socket = socket;
         check_identity(digest).map_err(|failure| {
             passage.failed(failure);
             Error::new_up(ErrorType::InvalidCert)

@@ -11,7 +11,7 @@ use crate::config::ListenerLimits;
 
 /// How long a kept-alive connection may still send a request after shutdown began; the answer says
 /// `Connection: close`. Closing at once would lose a request that is on its way.
-const LAST_CALL: Duration = Duration::from_millis(500);
+pub const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Empty lines that are ignored before a request (RFC 9112, 2.2): some clients end a body with one.
 const MOST_EMPTY_LINES: usize = 4;

@@ -3,8 +3,11 @@
 //! - `server` binds, accepts and drains; `admission` says who may come in
 //! - `connection` shakes hands and reads one head after the other; `head` reads the bytes, `chunks` those of
 //!   a chunked body
-//! - `coalesced` is what small writes leave together through; `wrapper` is what it and `chunks` share;
-//!   `deadline` is how long a client is waited for
+//! - `socket` is what the kernel does for a client's connection; `ahead` notices a client that leaves while it waits;
+//!   `coalesced` is what small writes leave together through; `wrapper` is what these and `chunks` share;
+//!   `deadline` is how long a client is waited for, `activity` how long a stream may be silent
+//! - `http2` accepts the streams of an HTTP/2 connection; `frames` are what it is made of, `flood` says how many may come,
+//!   and `header_blocks` sees in them what the h2 crate does not tell
 //! - `received` is a request as it came
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
@@ -16,7 +19,9 @@
 //! - `workers` are the threads that serve connections
 //! - `redirect` is the plain listener; `expiry` looks after certificates and ticket keys
 
+mod activity;
 mod admission;
+mod ahead;
 mod answer;
 mod body;
 mod chunks;
@@ -27,8 +32,12 @@ mod deadline;
 mod doors;
 mod exchange;
 mod expiry;
+mod flood;
 mod forward;
+mod frames;
 mod head;
+mod header_blocks;
+mod http2;
 mod inspect;
 mod inspections;
 mod outgoing;
@@ -41,6 +50,7 @@ mod reloader;
 mod replay;
 mod request_id;
 mod server;
+mod socket;
 mod workers;
 mod wrapper;
 

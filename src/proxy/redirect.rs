@@ -78,9 +78,13 @@ fn say(front: &Front, listener: &Listener, received: &Result<Received, HeadError
     let Some(host) = host.filter(|_| snapshot.config.routes.knows_host(target, host)) else {
         return refuse(404, "no_route");
     };
-    let port = match port {
-        0 => front.bound_port(target).unwrap_or(443),
-        port => *port,
+    let known = match port {
+        0 => front.bound_port(target),
+        port => Some(*port),
+    };
+    let Some(port) = known else {
+        // The other listener is not open; where it will be is not known yet.
+        return refuse(503, "redirect_target_closed");
     };
     Said {
         status: 308,

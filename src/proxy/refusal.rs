@@ -7,6 +7,7 @@ use http::StatusCode;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::date::get_cached_date;
 
 use crate::config::{Exposure, OffAnswer};
 use crate::exposure::Setting;
@@ -73,6 +74,17 @@ impl Refusal {
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
+        self
+    }
+
+    /// The client is gone, or took nothing, before it had the answer.
+    #[must_use]
+    pub fn not_taken(mut self) -> Self {
+        const WORDS: &str = "the client did not take the answer";
+        self.reason = Some(match self.reason {
+            Some(reason) => format!("{reason}; {WORDS}"),
+            None => WORDS.to_owned(),
+        });
         self
     }
 
@@ -214,6 +226,10 @@ pub fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -> Vec<u
         style.request_id
     )
     .into_bytes();
+    // RFC 9110, section 6.6.1.
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(get_cached_date().as_bytes());
+    out.extend_from_slice(b"\r\n");
     if let Some(location) = location {
         out.extend_from_slice(b"Location: ");
         out.extend(location.iter().filter(|b| **b > 0x20 && **b < 0x7f));
@@ -275,6 +291,8 @@ mod tests {
         let html = bare(403, style(Some(b"text/html,*/*")), None);
         let html = String::from_utf8(html).unwrap();
         assert!(html.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{html}");
+        let date = html.lines().find_map(|line| line.strip_prefix("Date: "));
+        assert!(date.is_some_and(|date| date.ends_with(" GMT")), "{html}");
         assert!(html.contains("text/html") && html.ends_with("<p>Request id-1</p>\n"));
         for accept in [None, Some(&b"*/*"[..]), Some(b"application/json")] {
             let json = bare(502, style(accept), None);

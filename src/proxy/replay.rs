@@ -16,7 +16,9 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
+use super::activity::Activity;
 use super::admission::Reservation;
+use super::ahead::Reads;
 use super::answer::early_hint;
 use super::coalesced::Writes;
 use super::forward::PASSAGE;
@@ -95,6 +97,10 @@ pub struct Facts {
     pub closing: tokio::sync::watch::Receiver<bool>,
     pub writes: Writes,
     pub inspections: Arc<Inspections>,
+    pub reads: Reads,
+    pub activity: Activity,
+    /// A body goes to the session in parts of at most so many bytes.
+    pub written_at_once: Option<usize>,
 }
 
 /// How far a response is.
@@ -178,6 +184,7 @@ impl Replay {
         // In `parts_mut` it would borrow all of us. Taken in `drop` alone.
         let parts = self.parts.as_mut().expect("only drop takes the parts");
         let held = self.body.is_some();
+        let _watching = held.then(|| self.facts.reads.watch(self.facts.streamed));
         let most = tokio::select! {
             biased;
             most = self.room.wait() => most.map_err(|_| takes_nothing())?,
@@ -190,6 +197,8 @@ impl Replay {
             return Ok(Some(piece));
         }
         if self.unread.is_empty() {
+            let over = parts.session.is_body_done();
+            let _watching = over.then(|| self.facts.reads.watch(self.facts.streamed));
             match parts.session.read_body_or_idle(false).await? {
                 None => return Ok(None),
                 Some(read) => self.unread = read,
@@ -383,7 +392,7 @@ impl Replay {
 
     async fn respond(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         if matches!(self.gate, Gate::Open) {
-            return self.inner_mut().response_duplex_vec(tasks).await;
+            return self.write(tasks).await;
         }
         let mut out = Vec::with_capacity(tasks.len());
         for task in tasks {
@@ -406,14 +415,14 @@ impl Replay {
             let rest = tasks.split_off(interim);
             // Pingora flushes each.
             writes.until_flush();
-            self.inner_mut().response_duplex_vec(tasks).await?;
+            self.write(tasks).await?;
             if rest.is_empty() {
                 return Ok(false);
             }
             tasks = rest;
         }
         let Some(HttpTask::Header(head, _)) = tasks.first() else {
-            return self.inner_mut().response_duplex_vec(tasks).await;
+            return self.write(tasks).await;
         };
         // Pingora flushes each part of a body whose length was not told, and no part of any other.
         let flushed = !head.headers.contains_key(http::header::CONTENT_LENGTH);
@@ -423,7 +432,7 @@ impl Replay {
         if tasks.get(1).is_some_and(has_body) {
             writes.joined();
             let body = tasks.split_off(1);
-            sent = self.inner_mut().response_duplex_vec(tasks).await;
+            sent = self.write(tasks).await;
             tasks = body;
         }
         if flushed {
@@ -432,6 +441,17 @@ impl Replay {
             writes.at_once();
         }
         sent?;
+        self.write(tasks).await
+    }
+
+    /// Each part of a body has the deadline of a write to itself, so that a client is cut that takes nothing,
+    /// and not one that takes it slowly.
+    async fn write(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let _writing = self.facts.activity.writing();
+        let tasks = match self.facts.written_at_once {
+            Some(most) => in_parts(tasks, most),
+            None => tasks,
+        };
         self.inner_mut().response_duplex_vec(tasks).await
     }
 
@@ -457,6 +477,28 @@ impl Replay {
         }
         Ok(true)
     }
+}
+
+/// The same with no more than so many bytes of a body at once.
+fn in_parts(tasks: Vec<HttpTask>, most: usize) -> Vec<HttpTask> {
+    let is_large =
+        |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if data.len() > most);
+    if !tasks.iter().any(is_large) {
+        return tasks;
+    }
+    let mut parts = Vec::new();
+    for task in tasks {
+        match task {
+            HttpTask::Body(Some(mut data), end) => {
+                while data.len() > most {
+                    parts.push(HttpTask::Body(Some(data.split_to(most)), false));
+                }
+                parts.push(HttpTask::Body(Some(data), end));
+            }
+            other => parts.push(other),
+        }
+    }
+    parts
 }
 
 impl Drop for Replay {
@@ -488,7 +530,11 @@ impl Session for Replay {
         match self.body {
             Some(_) => Ok(None),
             None if !self.unread.is_empty() => Ok(Some(std::mem::take(&mut self.unread))),
-            None => self.inner_mut().read_request_body().await,
+            None => {
+                let read = self.inner_mut().read_request_body().await;
+                self.facts.activity.now();
+                read
+            }
         }
     }
 
@@ -579,13 +625,16 @@ impl Session for Replay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if no_body_expected {
-            return self.inner_mut().read_body_or_idle(true).await;
-        }
-        if self.ended && !self.was_upgraded() {
-            return self.stop_body();
-        }
-        self.next_piece().await
+        let read = match no_body_expected {
+            true => {
+                let _watching = self.facts.reads.watch(self.facts.streamed);
+                self.inner_mut().read_body_or_idle(true).await
+            }
+            false if self.ended && !self.was_upgraded() => return self.stop_body(),
+            false => self.next_piece().await,
+        };
+        self.facts.activity.now();
+        read
     }
 
     fn body_bytes_sent(&self) -> usize {

@@ -75,6 +75,8 @@ pub struct Metrics {
     pub tls_handshake_failures: Counter,
     /// Heads that HTTP forbids or that came too slowly or too large.
     pub malformed_heads: Counter,
+    /// HTTP/2 connections that were ended because of frames that cost their client nothing.
+    pub http2_floods: Counter,
     pub requests_in_flight: Gauge,
     pub answers: Answers,
     /// Requests or responses that the rules stopped.

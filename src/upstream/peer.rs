@@ -5,8 +5,10 @@ use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use openssl::ssl::SslRef;
+use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::protocols::{ALPN, Digest};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::CertKey;
@@ -46,6 +48,7 @@ impl PeerTemplate {
         options.read_timeout = Some(upstream.read_timeout);
         options.write_timeout = Some(upstream.write_timeout);
         options.idle_timeout = Some(upstream.idle_timeout);
+        options.tcp_keepalive = Some(keepalive());
         // The request we hand over has no hop-by-hop headers left but those that we mean.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
         options.max_h2_streams = 100;
@@ -107,6 +110,16 @@ fn remember_socket(peer: &mut HttpPeer) {
 pub fn socket(digest: Option<&Digest>) -> Option<Arc<OwnedFd>> {
     let tls = digest?.ssl_digest.as_ref()?;
     tls.extension.get::<Kept>()?.socket.clone()
+}
+
+/// A host that is gone is noticed within two minutes, also on a stream that says nothing.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 6,
+        user_timeout: Duration::from_secs(120),
+    }
 }
 
 /// What the handshake said about the names of the certificate.

@@ -1,20 +1,16 @@
 //! Gateway connections that belong to one client connection: where a gateway logs connections in (NTLM,
 //! Negotiate), nobody else's request may go there.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
-use pingora::Result;
 use pingora::upstreams::peer::HttpPeer;
-use tokio::net::TcpSocket;
+use rustix::net::{Shutdown, shutdown};
 
 use super::lock;
-
-/// One client connection has no more gateway connections than this; the oldest is closed for the next.
-const MOST: usize = 128;
 
 /// What one client connection has of gateway connections. They are closed when it is dropped.
 #[derive(Debug)]
@@ -22,8 +18,8 @@ pub struct PinnedConnections {
     /// Unique in this process.
     id: u64,
     in_use: AtomicBool,
-    /// Second descriptors of the sockets: shutting one down closes the connection, wherever it is kept.
-    sockets: Mutex<VecDeque<TcpStream>>,
+    /// Second descriptors of the sockets: shutting one down ends the connection, wherever it is kept.
+    sockets: Mutex<Vec<Weak<OwnedFd>>>,
     /// By upstream: the server that the last request went to.
     servers: Mutex<HashMap<String, SocketAddr>>,
     /// A login takes several requests on one gateway connection, so they go one after the other.
@@ -51,15 +47,19 @@ impl PinnedConnections {
     }
 
     /// Makes this peer's connections this client connection's own.
-    pub fn pin(self: &Arc<Self>, peer: &mut HttpPeer) {
+    pub fn pin(&self, peer: &mut HttpPeer) {
         self.in_use.store(true, Ordering::Relaxed);
         peer.group_key = own_key(peer.group_key, self.id);
-        let pins = Arc::downgrade(self);
-        peer.options.upstream_tcp_sock_tweak_hook =
-            Some(Arc::new(move |socket: &TcpSocket| match pins.upgrade() {
-                Some(pins) => pins.add(socket),
-                None => Ok(()),
-            }));
+    }
+
+    /// A connection was made, or is used once more.
+    pub fn add(&self, socket: &Arc<OwnedFd>) {
+        let mut sockets = lock(&self.sockets);
+        sockets.retain(|known| known.strong_count() > 0);
+        let socket = Arc::downgrade(socket);
+        if !sockets.iter().any(|known| known.ptr_eq(&socket)) {
+            sockets.push(socket);
+        }
     }
 
     /// The server to go on with.
@@ -71,34 +71,15 @@ impl PinnedConnections {
     pub fn went_to(&self, upstream: &str, server: SocketAddr) {
         lock(&self.servers).insert(upstream.to_owned(), server);
     }
-
-    /// # Errors
-    /// There is no descriptor left: then the connection must not be made, since nothing could close it.
-    fn add(&self, socket: &TcpSocket) -> Result<()> {
-        let second = socket.as_fd().try_clone_to_owned();
-        let second = second.map_err(|error| {
-            pingora::Error::because(pingora::ErrorType::ConnectError, "no descriptor", error)
-        })?;
-        let mut sockets = lock(&self.sockets);
-        sockets.push_back(TcpStream::from(second));
-        if sockets.len() > MOST
-            && let Some(oldest) = sockets.pop_front()
-        {
-            close(&oldest);
-        }
-        Ok(())
-    }
 }
 
 impl Drop for PinnedConnections {
     fn drop(&mut self) {
-        lock(&self.sockets).iter().for_each(close);
+        for socket in lock(&self.sockets).iter().filter_map(Weak::upgrade) {
+            // An error: the other side has closed it.
+            let _ = shutdown(&socket, Shutdown::Both);
+        }
     }
-}
-
-fn close(socket: &TcpStream) {
-    // An error: the other side has closed it, or it never connected.
-    let _ = socket.shutdown(Shutdown::Both);
 }
 
 /// Another key for each client connection, so that pingora's pool keeps them apart.

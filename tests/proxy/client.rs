@@ -38,6 +38,13 @@ impl Answer {
 }
 
 pub async fn connect(address: SocketAddr, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
+    let tcp = TcpStream::connect(address)
+        .await
+        .map_err(|e| e.to_string())?;
+    connect_over(tcp, sni, alpn).await
+}
+
+pub async fn connect_over(tcp: TcpStream, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
     let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
     let store = builder.cert_store_mut();
     store.add_cert(PUBLIC.certificate().clone()).unwrap();
@@ -53,9 +60,6 @@ pub async fn connect(address: SocketAddr, sni: Option<&str>, alpn: &[u8]) -> Res
     let ssl = configuration
         .into_ssl(sni.unwrap_or("unused.test"))
         .unwrap();
-    let tcp = TcpStream::connect(address)
-        .await
-        .map_err(|e| e.to_string())?;
     tcp.set_nodelay(true).unwrap();
     let mut stream = SslStream::new(ssl, tcp).unwrap();
     Pin::new(&mut stream)

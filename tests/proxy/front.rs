@@ -94,7 +94,7 @@ impl Setup {
         let servers: Vec<String> = self.servers.iter().map(|s| format!("\"{s}\"")).collect();
         format!(
             r#"
-shutdown_timeout = "5s"
+{shutdown}
 {top}
 [listeners.public]
 bind = ["127.0.0.1:{port}"]
@@ -121,6 +121,10 @@ upstream = "orders"
 policy = "default"
 {more}
 "#,
+            shutdown = match self.top.contains("shutdown_timeout") {
+                true => "",
+                false => "shutdown_timeout = \"5s\"",
+            },
             top = self.top,
             listeners = or(&self.listeners, "\"public\""),
             port = self.port,

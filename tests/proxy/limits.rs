@@ -124,3 +124,17 @@ async fn a_connection_that_says_nothing_is_closed() {
     let answer = h2.request(request.body(()).unwrap(), None).await;
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_upload_is_told_that_it_was_too_slow() {
+    let upstream = echo().await;
+    let limits = "body_timeout = \"600ms\", body_min_rate = 0, idle_timeout = \"300ms\"";
+    let front = Front::start(&limited(&upstream, limits)).await;
+    for framing in ["Content-Length: 99", "Transfer-Encoding: chunked"] {
+        let head = format!("POST /orders/ HTTP/1.1\r\nHost: api.test\r\n{framing}\r\n\r\n");
+        let answer = raw(front.address, head.as_bytes()).await.unwrap();
+        assert_eq!(answer.status, 408, "{framing}");
+        let line = front.line(|line| line["error"] == "body_too_slow").await;
+        assert_eq!(line["status"], 408);
+    }
+}

@@ -299,6 +299,7 @@ async fn the_plain_listener_only_says_where_https_is() {
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with(first), "{answer}");
+        assert!(answer.contains("\r\nDate: "), "{answer}");
         match location {
             Some(location) => assert!(answer.contains(&location), "{answer}"),
             None => assert!(!answer.contains("Location"), "{answer}"),

@@ -32,6 +32,9 @@ pub enum Behaviour {
     CloseMidBody,
     /// Accepts and never answers.
     Silent,
+    /// Answers with these bytes and then says no more.
+    #[allow(dead_code)] // not every test has it
+    Begins(&'static [u8]),
     /// Server-sent events, one every 20 ms, so many.
     Events(usize),
     /// Accepts the upgrade and sends back every byte.
@@ -217,7 +220,12 @@ async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>
                     return;
                 }
             }
-            Behaviour::Silent => std::future::pending().await,
+            Behaviour::Silent => gone(&mut stream).await,
+            Behaviour::Begins(bytes) => {
+                let _ = stream.write_all(bytes).await;
+                gone(&mut stream).await;
+                return;
+            }
             Behaviour::Events(count) => return events(stream, *count).await,
             Behaviour::WebSocket => return websocket(stream, &head).await,
         }
@@ -248,6 +256,11 @@ fn login(head: &[u8], scheme: &str, account: &mut Option<String>) -> String {
         ),
         None => refused(scheme.to_owned()),
     }
+}
+
+/// Ends with the other side.
+async fn gone(stream: &mut Tls) {
+    while let Ok(1..) = stream.read(&mut [0; 1024]).await {}
 }
 
 async fn events(mut stream: Tls, count: usize) {

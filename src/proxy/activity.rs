@@ -1,0 +1,86 @@
+//! When something of a stream last went either way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+/// All clones are of the same stream.
+#[derive(Debug, Clone)]
+pub struct Activity {
+    begun: Instant,
+    /// Milliseconds after `begun`, or [`WRITING`].
+    last: Arc<AtomicU64>,
+}
+
+/// Something is on its way to the client, which has its own deadline.
+const WRITING: u64 = u64::MAX;
+
+/// Counts as activity until it is dropped.
+#[derive(Debug)]
+pub struct Writing(Activity);
+
+impl Activity {
+    /// Begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            last: Arc::default(),
+        }
+    }
+
+    pub fn now(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(WRITING - 1);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn writing(&self) -> Writing {
+        self.last.store(WRITING, Ordering::Relaxed);
+        Writing(self.clone())
+    }
+
+    /// Ready once nothing happened for so long.
+    pub async fn ends_for(&self, limit: Duration) {
+        loop {
+            let left = match self.last.load(Ordering::Relaxed) {
+                WRITING => limit,
+                last => {
+                    let silent = self.begun.elapsed();
+                    limit.saturating_sub(silent.saturating_sub(Duration::from_millis(last)))
+                }
+            };
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn it_ends_only_where_nothing_happens() {
+        let limit = Duration::from_millis(300);
+        let activity = Activity::new();
+        let ended = activity.ends_for(limit);
+        tokio::pin!(ended);
+        let written = activity.writing();
+        let early = timeout(3 * limit, &mut ended).await;
+        assert!(early.is_err(), "while something is written");
+        drop(written);
+        timeout(20 * limit, &mut ended).await.unwrap();
+    }
+}

@@ -1,0 +1,188 @@
+//! What the h2 crate does not tell of the header blocks that a client sends: a fragment in `:path`, which it cuts off,
+//! and pseudo-header fields in trailers, which it drops.
+//!
+//! Its own decoder reads each block a second time, so that both see the same. What is found is told to the first in
+//! its own words: a field is added to the block.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_core::Stream;
+use h2::Codec;
+use h2::frame::{Frame, Headers};
+use h2::proto::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The field of a request whose `:path` held a fragment. A client that sends it says the same of itself.
+pub const FRAGMENT: &str = "x-drawbridge-fragment";
+
+/// A literal field that changes no table (RFC 7541, section 6.2.2).
+const FRAGMENT_FIELD: &[u8] = b"\0\x15x-drawbridge-fragment\x011";
+/// Connection-specific fields make a message malformed: its stream is reset (RFC 9113, section 8.2.2).
+const MALFORMED_FIELD: &[u8] = b"\0\x0aconnection\x01x";
+
+/// What to do with a block.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Pass it on as it is.
+    Fine,
+    /// Add this field to it.
+    Add(&'static [u8]),
+    /// The connection ends with it.
+    Broken,
+}
+
+#[derive(Debug)]
+pub struct HeaderBlocks {
+    codec: Codec<Memory, Bytes>,
+    /// The highest stream that was opened; a block of any other is one of trailers.
+    opened: u32,
+}
+
+impl HeaderBlocks {
+    /// `list` is the limit on a header list that the client was told.
+    #[must_use]
+    pub fn new(list: usize) -> Self {
+        let mut codec = Codec::new(Memory::default());
+        codec.set_max_recv_header_list_size(list);
+        Self { codec, opened: 0 }
+    }
+
+    /// Looks at a whole block: HEADERS, and CONTINUATION up to END_HEADERS.
+    pub fn look(&mut self, frames: &[u8]) -> Block {
+        self.codec.get_mut().0.extend_from_slice(frames);
+        let mut context = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.codec).poll_next(&mut context) {
+            Poll::Ready(Some(Ok(Frame::Headers(headers)))) => self.judge(headers),
+            // The stream is reset for it; the connection goes on.
+            Poll::Ready(Some(Err(Error::Reset(..)))) => Block::Fine,
+            _ => Block::Broken,
+        }
+    }
+
+    fn judge(&mut self, headers: Headers) -> Block {
+        let stream = u32::from(headers.stream_id());
+        let (pseudo, _) = headers.into_parts();
+        if stream > self.opened {
+            self.opened = stream;
+            return match pseudo.path {
+                Some(path) if path.contains('#') => Block::Add(FRAGMENT_FIELD),
+                _ => Block::Fine,
+            };
+        }
+        let has_pseudo = pseudo.method.is_some()
+            || pseudo.scheme.is_some()
+            || pseudo.authority.is_some()
+            || pseudo.path.is_some()
+            || pseudo.protocol.is_some()
+            || pseudo.status.is_some();
+        match has_pseudo {
+            true => Block::Add(MALFORMED_FIELD),
+            false => Block::Fine,
+        }
+    }
+}
+
+/// Bytes for a decoder that reads from a connection.
+#[derive(Debug, Default)]
+struct Memory(BytesMut);
+
+impl AsyncRead for Memory {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0.is_empty() {
+            // Asked again with the next block.
+            return Poll::Pending;
+        }
+        let length = self.0.len().min(buffer.remaining());
+        buffer.put_slice(self.0.get(..length).unwrap_or_default());
+        self.0.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Memory {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0, 0, u8::try_from(payload.len()).unwrap()];
+        frame.extend([kind, flags, 0, 0, 0, stream]);
+        frame.extend(payload);
+        frame
+    }
+
+    fn head(path: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(path.len()).unwrap();
+        // GET, https, and a path that enters the table, at 62.
+        [&[0x82, 0x87, 0x44, length], path, b"\x01\x01a"].concat()
+    }
+
+    #[test]
+    fn a_fragment_is_found_in_every_spelling() {
+        let mut blocks = HeaderBlocks::new(4096);
+        let mut look = |stream, block: &[u8]| blocks.look(&frame(1, 5, stream, block));
+        assert_eq!(look(1, &head(b"/a")), Block::Fine);
+        assert_eq!(look(3, &head(b"/a#b")), Block::Add(FRAGMENT_FIELD));
+        assert_eq!(
+            look(5, b"\x82\x87\xbe\x01\x01a"),
+            Block::Add(FRAGMENT_FIELD),
+            "from the table"
+        );
+        // Huffman codes: "/#" is 011000 111111111010 and six bits of padding.
+        let huffman = [0x82, 0x87, 0x04, 0x83, 0x63, 0xfe, 0xbf, 0x01, 0x01, b'a'];
+        assert_eq!(look(7, &huffman), Block::Add(FRAGMENT_FIELD));
+        // The name as a literal.
+        let literal = [b"\x82\x87\0\x05:path\x02/#".as_slice(), b"\x01\x01a"].concat();
+        assert_eq!(look(9, &literal), Block::Add(FRAGMENT_FIELD));
+        assert_eq!(look(11, &head(b"/b")), Block::Fine);
+        let mut block = frame(1, 1, 13, &head(b"/a#b")[..5]);
+        block.extend(frame(9, 4, 13, &head(b"/a#b")[5..]));
+        assert_eq!(blocks.look(&block), Block::Add(FRAGMENT_FIELD));
+    }
+
+    #[test]
+    fn trailers_have_no_pseudo_header_fields() {
+        let mut blocks = HeaderBlocks::new(4096);
+        let mut look = |stream, block: &[u8]| blocks.look(&frame(1, 5, stream, block));
+        assert_eq!(look(1, &head(b"/a")), Block::Fine);
+        assert_eq!(look(1, b"\0\x01x\x01y"), Block::Fine);
+        for pseudo in [b"\x82", b"\x84", b"\x87", b"\x88"] {
+            assert_eq!(look(1, pseudo), Block::Add(MALFORMED_FIELD));
+        }
+    }
+
+    #[test]
+    fn what_ends_the_connection_ends_it_here_too() {
+        for broken in [&b"\xff\xff\xff\xff\xff\xff"[..], b"\xc0"] {
+            let mut blocks = HeaderBlocks::new(4096);
+            assert_eq!(blocks.look(&frame(1, 5, 1, broken)), Block::Broken);
+        }
+        let mut blocks = HeaderBlocks::new(4096);
+        let malformed = frame(1, 5, 1, b"\x82\x87\x84\0\x0aconnection\x01x");
+        assert_eq!(blocks.look(&malformed), Block::Fine, "its stream is reset");
+    }
+}

@@ -1,0 +1,33 @@
+//! What the kernel does for us with a client's connection.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::net::TcpStream;
+
+/// How long a connection is silent before its other side is asked whether it is still there, how often,
+/// and how many times: a host that is gone is noticed within two minutes.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const KEEPALIVE_PROBES: u32 = 6;
+
+/// Has small answers leave at once, a host that is gone noticed, and a client cut that takes nothing for
+/// `stalled` while there is something to take. Only the kernel knows the latter: what we write fills a
+/// buffer of megabytes, which a slow client empties in steps of many seconds. So every write has its
+/// deadline, whatever writes it, and what a client acknowledges counts.
+///
+/// # Errors
+/// The connection is gone.
+pub fn prepare(tcp: &TcpStream, stalled: Duration) -> io::Result<()> {
+    const LONGEST: u32 = i32::MAX.unsigned_abs();
+    tcp.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
+    let milliseconds = u32::try_from(stalled.as_millis()).unwrap_or(LONGEST);
+    // 0 would be the system's default.
+    sockopt::set_tcp_user_timeout(tcp, milliseconds.clamp(1, LONGEST))?;
+    Ok(())
+}
