@@ -233,20 +233,9 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// How many servers are tried for one request, the first included.
     pub attempts: usize,
-    pub connection_auth: ConnectionAuth,
     /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
     /// requests are answered 503, and it trusts nobody.
     pub live: bool,
-}
-
-/// What becomes of schemes that log a connection in (NTLM, Negotiate).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ConnectionAuth {
-    /// The gateway connection belongs to the client connection alone and is closed with it.
-    #[default]
-    Pin,
-    /// Requests that use one are refused, and answers offer none.
-    Refuse,
 }
 
 /// Which of an upstream's servers a request goes to, and how many requests it takes.

@@ -6,7 +6,6 @@
 //! What the rules are meant to judge passes untouched: any other byte in a target or a header's value.
 
 mod chunked;
-pub mod connection_auth;
 mod h1;
 mod h2;
 mod host;

@@ -31,7 +31,6 @@ use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
 use crate::tls::{ClientCa, ClientIdentity, Hello, acceptor, group_text};
-use crate::upstream::PinnedConnections;
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -47,8 +46,6 @@ pub struct Connection {
     pub reads: Reads,
     /// The thread that it stays on.
     pub worker: Arc<Worker>,
-    /// Gateway connections that no other client connection may use.
-    pub pins: Arc<PinnedConnections>,
     /// Counts as open until the last of its requests is logged.
     pub open: Open,
 }
@@ -168,7 +165,6 @@ pub async fn serve_tls(
         local,
         tls: Some(session),
         writes: Writes::default(),
-        pins: Arc::default(),
         reads: Reads::default(),
         worker,
         open,

@@ -26,8 +26,7 @@ use super::replay::{Facts, Home, Parts, Replay};
 use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{
-    ConnectionAuth, Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route,
-    SniPolicy, Stream,
+    Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route, SniPolicy, Stream,
 };
 use crate::http::BodyFraming;
 use crate::live::Snapshot;
@@ -285,16 +284,6 @@ impl Exchange {
             // The configuration was checked: a route names an upstream that exists.
             Refusal::page(502, "upstream").because("the route's upstream does not exist")
         })?;
-        let logs_in = self.received.carries_connection_auth();
-        let auth = pool.upstream.connection_auth;
-        if logs_in && auth == ConnectionAuth::Refuse {
-            return Err(Refusal::page(403, "connection_auth").because(
-                "Authorization is of a scheme that logs connections in, which the upstream refuses",
-            ));
-        }
-        let pins = &self.connection.pins;
-        let pinned =
-            auth == ConnectionAuth::Pin && (logs_in || pins.in_use() || pool.offers_login());
         let permit = pool.admit().await.map_err(|turned| {
             Refusal::page(503, turned.code)
                 .because(format!(
@@ -310,7 +299,6 @@ impl Exchange {
             accept: self.received.header(b"accept").map(<[u8]>::to_vec),
             head: self.received.method() == b"HEAD",
             pinned: pool.pinned(self.received.headers()),
-            pins: pinned.then(|| Arc::clone(pins)),
             report: Mutex::new(Report::new(permit)),
         }))
     }
@@ -419,12 +407,6 @@ impl Exchange {
             self.front.budget.reserve(self.snapshot.config.body_memory),
             Arc::clone(&home),
         );
-        // A stream would keep all others from their turn.
-        let pins = passage.pins.clone().filter(|_| passage.stream.is_none());
-        let _turn = match &pins {
-            Some(pins) => Some(pins.turn.lock().await),
-            None => None,
-        };
         let begun = Instant::now();
         let replayed = ServerSession::new_custom(Box::new(replay));
         let proxied = PASSAGE.scope(

@@ -15,11 +15,9 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::answer::{self, MOST_INTERIM};
 use super::refusal::{self, PageStyle, Refusal};
-use crate::config::{self, ConnectionAuth};
-use crate::http::connection_auth;
+use crate::config;
 use crate::upstream::{
-    Cause, Failure, Lease, Permit, PinnedConnections, Pool, ServerState, check_identity, classify,
-    socket,
+    Cause, Failure, Lease, Permit, Pool, ServerState, check_identity, classify, socket,
 };
 
 /// How many kept connections may turn out to be closed before a request fails.
@@ -39,8 +37,6 @@ pub struct Passage {
     pub head: bool,
     /// The server that the client's cookie names.
     pub pinned: Option<String>,
-    /// The client connection's own gateway connections, where this request must go over one.
-    pub pins: Option<Arc<PinnedConnections>>,
     pub report: Mutex<Report>,
 }
 
@@ -168,10 +164,7 @@ impl Passage {
         let lease = match kept.flatten() {
             Some(lease) => lease,
             None => {
-                let last = self.pins.as_ref();
-                let last = last.and_then(|pins| pins.server(&self.pool.upstream.name));
-                let pinned = self.pinned.as_deref();
-                let lease = self.pool.choose(&report.tried, pinned, last)?;
+                let lease = self.pool.choose(&report.tried, self.pinned.as_deref())?;
                 if !report.tried.is_empty() {
                     self.pool.metrics.retries.count();
                 }
@@ -185,33 +178,7 @@ impl Passage {
         report.socket = None;
         let address = lease.server().address;
         report.lease = Some(lease);
-        let mut peer = self.pool.template(self.stream).at(address, self.stream);
-        if let Some(pins) = &self.pins {
-            pins.pin(&mut peer);
-            pins.went_to(&self.pool.upstream.name, address);
-        }
-        Ok(peer)
-    }
-
-    /// An answer may offer to log the connection in.
-    fn see_to_login_offers(&self, response: &mut ResponseHeader) -> Result<()> {
-        let values = response.headers.get_all(http::header::WWW_AUTHENTICATE);
-        let values: Vec<Vec<u8>> = values.iter().map(|v| v.as_bytes().to_vec()).collect();
-        let persistent = response.headers.contains_key("persistent-auth");
-        if !persistent && !values.iter().any(|value| connection_auth::offers(value)) {
-            return Ok(());
-        }
-        if self.pool.upstream.connection_auth == ConnectionAuth::Pin {
-            self.pool.login_was_offered();
-            return Ok(());
-        }
-        response.remove_header("persistent-auth");
-        response.remove_header(&http::header::WWW_AUTHENTICATE);
-        let kept = values.iter().map(|value| connection_auth::without(value));
-        for value in kept.filter(|value| !value.is_empty()) {
-            response.append_header(http::header::WWW_AUTHENTICATE, value)?;
-        }
-        Ok(())
+        Ok(self.pool.template(self.stream).at(address, self.stream))
     }
 
     /// The head of the server's answer, before anything else looks at it.
@@ -296,11 +263,7 @@ impl ProxyHttp for Forward {
         way: &mut Way,
     ) -> Result<()> {
         let passage = way.as_ref().ok_or_else(lost)?;
-        let socket = socket(digest);
-        if let (Some(pins), Some(socket)) = (&passage.pins, &socket) {
-            pins.add(socket);
-        }
-        passage.report().socket = socket;
+        passage.report().socket = socket(digest);
         check_identity(digest).map_err(|failure| {
             passage.failed(failure);
             Error::new_up(ErrorType::InvalidCert)
@@ -350,7 +313,6 @@ impl ProxyHttp for Forward {
                 passage.failed(failure);
                 error.into_up()
             })?;
-        passage.see_to_login_offers(response)?;
         let server = passage.report().server().cloned();
         let Some(server) = server.filter(|_| status >= 200 || status == 101) else {
             return Ok(());

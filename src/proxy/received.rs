@@ -7,7 +7,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use pingora::http::RequestHeader;
 
 use crate::config::IpNetwork;
-use crate::http::connection_auth;
 use crate::http::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
 
 /// A request head. What it says was checked by [`Head::parse_within`] or by [`check_h2`].
@@ -210,14 +209,6 @@ impl Received {
             && self
                 .elements(b"expect")
                 .any(|e| e.eq_ignore_ascii_case(b"100-continue"))
-    }
-
-    /// Whether the client logs a connection in rather than a request.
-    #[must_use]
-    pub fn carries_connection_auth(&self) -> bool {
-        self.headers()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
-            .any(|(_, value)| connection_auth::carries(value))
     }
 
     #[must_use]

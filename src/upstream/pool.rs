@@ -1,7 +1,6 @@
 //! The servers of one upstream: which there are, whose turn it is, and what is known of them.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,8 +34,6 @@ pub struct Pool {
     /// Held while a server is chosen or taken out, so that two cannot take out the last two.
     choosing: Mutex<()>,
     resolving: tokio::sync::Mutex<()>,
-    /// A gateway offered to log connections in.
-    offers_login: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -53,7 +50,6 @@ impl Pool {
             h2: PeerTemplate::new(upstream, ALPN::H2),
             choosing: Mutex::default(),
             resolving: tokio::sync::Mutex::default(),
-            offers_login: AtomicBool::new(false),
             tasks: Mutex::default(),
         };
         pool.list_servers();
@@ -125,20 +121,8 @@ impl Pool {
         self.gate.enter(&self.metrics).await
     }
 
-    /// Whether one of its servers ever offered to log a connection in.
-    #[must_use]
-    pub fn offers_login(&self) -> bool {
-        self.offers_login.load(Ordering::Relaxed)
-    }
-
-    /// From now on each client connection has gateway connections of its own. Those that are kept for
-    /// all are used no more: no login ever took place on them.
-    pub fn login_was_offered(&self) {
-        self.offers_login.store(true, Ordering::Relaxed);
-    }
-
-    /// The server for a request's next try: the one it is pinned to, or the one its client connection
-    /// went on with (`last`), if it may be used; else whose turn it is among those not `tried`.
+    /// The server for a request's next try: the one it is pinned to, if it may be used, else whose
+    /// turn it is among those not `tried`.
     ///
     /// # Errors
     /// No server may be used.
@@ -146,7 +130,6 @@ impl Pool {
         &self,
         tried: &[Arc<ServerState>],
         pinned: Option<&str>,
-        last: Option<SocketAddr>,
     ) -> Result<Lease, Failure> {
         let _alone = lock(&self.choosing);
         let servers = self.servers.load();
@@ -155,8 +138,7 @@ impl Pool {
             let mut candidates = candidates.iter();
             candidates.find(|server| server.token.as_deref() == Some(token))
         });
-        let went_on_with = |address| candidates.iter().find(|s| s.address == address);
-        let chosen = match pinned.or_else(|| last.and_then(went_on_with)) {
+        let chosen = match pinned {
             Some(server) => Some(Arc::clone(server)),
             None => balance::choose(self.upstream.balancing.balance, &candidates),
         };

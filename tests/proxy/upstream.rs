@@ -39,9 +39,6 @@ pub enum Behaviour {
     Events(usize),
     /// Accepts the upgrade and sends back every byte.
     WebSocket,
-    /// Logs the connection in (two steps of this scheme), as NTLM does; then answers with the account.
-    #[allow(dead_code)] // tests/proxy has it
-    Login(&'static str),
     /// Answers as it is told to at the time.
     #[allow(dead_code)] // tests/upstream.rs has it
     Steered(Arc<Steering>),
@@ -88,7 +85,6 @@ pub struct Upstream {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
-    open: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -102,10 +98,8 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let requests = Arc::new(AtomicUsize::new(0));
-        let open = Arc::new(AtomicUsize::new(0));
         let task = tokio::spawn({
             let (connections, requests) = (connections.clone(), requests.clone());
-            let open = open.clone();
             async move {
                 let acceptor = tls.acceptor();
                 loop {
@@ -113,13 +107,10 @@ impl Upstream {
                     connections.fetch_add(1, Ordering::SeqCst);
                     let ssl = Ssl::new(acceptor.context()).unwrap();
                     let (behaviour, requests) = (behaviour.clone(), requests.clone());
-                    let open = open.clone();
                     tokio::spawn(async move {
                         let mut stream = SslStream::new(ssl, tcp).unwrap();
                         if Pin::new(&mut stream).accept().await.is_ok() {
-                            open.fetch_add(1, Ordering::SeqCst);
                             serve(stream, behaviour, requests).await;
-                            open.fetch_sub(1, Ordering::SeqCst);
                         }
                     });
                 }
@@ -129,15 +120,8 @@ impl Upstream {
             address,
             connections,
             requests,
-            open,
             task,
         }
-    }
-
-    /// Connections that have not ended yet.
-    #[allow(dead_code)] // tests/proxy asks
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
     }
 
     pub fn connections(&self) -> usize {
@@ -158,7 +142,6 @@ impl Drop for Upstream {
 async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>) {
     let mut buffer = Vec::new();
     let mut answered = false;
-    let mut account = None;
     loop {
         let Some(head) = read_head(&mut stream, &mut buffer).await else {
             return;
@@ -213,13 +196,6 @@ async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>
                     return;
                 }
             }
-            Behaviour::Login(scheme) => {
-                let _ = read_body(&mut stream, &mut buffer, &head).await;
-                let answer = login(&head, scheme, &mut account);
-                if stream.write_all(answer.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
             Behaviour::Silent => gone(&mut stream).await,
             Behaviour::Begins(bytes) => {
                 let _ = stream.write_all(bytes).await;
@@ -229,32 +205,6 @@ async fn serve(mut stream: Tls, behaviour: Behaviour, requests: Arc<AtomicUsize>
             Behaviour::Events(count) => return events(stream, *count).await,
             Behaviour::WebSocket => return websocket(stream, &head).await,
         }
-    }
-}
-
-fn login(head: &[u8], scheme: &str, account: &mut Option<String>) -> String {
-    let head = String::from_utf8_lossy(head);
-    let mut lines = head.lines();
-    let credentials = lines.find_map(|l| l.strip_prefix("Authorization: "));
-    let token = credentials
-        .and_then(|c| c.strip_prefix(scheme))
-        .map(str::trim);
-    let refused = |challenge: String| {
-        format!(
-            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\n\r\n"
-        )
-    };
-    match token {
-        Some("hello") => return refused(format!("{scheme} challenge")),
-        Some(proof) => *account = proof.strip_prefix("proof-of-").map(str::to_owned),
-        None => {}
-    }
-    match account {
-        Some(name) => format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}",
-            name.len()
-        ),
-        None => refused(scheme.to_owned()),
     }
 }
 
