@@ -236,7 +236,6 @@ impl Exchange {
 
     fn check_path(&self, route: &Route) -> Result<(), Refusal> {
         let checked = self.snapshot.config.routes.check_path(
-            &self.connection.listener.name,
             self.received.host(),
             self.received.path(),
             route.pass_encoded_slashes,

@@ -13,6 +13,7 @@ mod mtls;
 mod paths;
 mod pki;
 mod protocol;
+mod reachability;
 mod requests;
 mod responses;
 mod smuggling;
