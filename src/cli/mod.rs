@@ -15,6 +15,7 @@ pub mod diff;
 pub mod doctor;
 pub mod expose;
 pub mod front;
+pub mod headers;
 mod offline;
 pub mod rules;
 pub mod run;
@@ -59,6 +60,8 @@ enum Verb {
     Doctor(doctor::Args),
     /// List certificates, rehearse a CA roll-over, make certificates to try things out.
     Certs(certs::Args),
+    /// Say which header fields are dropped from whom, and why.
+    Headers(headers::Args),
     /// Check, list, test and explain rules.
     Rules(rules::Args),
     /// Print a completion script for a shell.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),
+        Verb::Headers(args) => headers::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => print(&completions(shell)),
         Verb::Man { verb } => match man(&verb) {

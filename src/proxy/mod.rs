@@ -9,7 +9,7 @@
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
 //! - `inspect` is the transaction with the rules
-//! - `outgoing` is the head the upstream gets
+//! - `outgoing` is the head the upstream gets; `fields` says what of the client's is left out of it
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
 //! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that one
 //! - `workers` are the threads that serve connections
@@ -24,6 +24,7 @@ mod deadline;
 mod doors;
 mod exchange;
 mod expiry;
+mod fields;
 mod forward;
 mod head;
 mod inspect;
@@ -39,5 +40,6 @@ mod server;
 mod workers;
 mod wrapper;
 
+pub use fields::{Dropped, FIELD_RULES, FieldRule, field_rule};
 pub use program::Program;
 pub use server::{Bound, Opening, ServeError, open, serve};

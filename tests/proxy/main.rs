@@ -7,6 +7,7 @@ mod client;
 mod coverage;
 mod doctor;
 mod front;
+mod identity;
 mod limits;
 mod mix;
 mod mtls;
