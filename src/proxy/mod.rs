@@ -10,6 +10,7 @@
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
 //! - `inspect` is the transaction with the rules
 //! - `outgoing` is the head the upstream gets; `fields` says what of the client's is left out of it
+//! - `logins` keeps a gateway connection to the client that logged in on it
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected
 //! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that one
 //! - `workers` are the threads that serve connections
@@ -28,6 +29,7 @@ mod fields;
 mod forward;
 mod head;
 mod inspect;
+mod logins;
 mod outgoing;
 mod program;
 mod received;

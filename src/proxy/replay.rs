@@ -18,6 +18,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::admission::Reservation;
 use super::coalesced::Writes;
+use super::forward::Parting;
 use super::inspect::Inspector;
 use super::outgoing::strip_response;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
@@ -61,6 +62,7 @@ pub struct Facts {
     pub streamed: bool,
     pub closing: tokio::sync::watch::Receiver<bool>,
     pub writes: Writes,
+    pub parting: Arc<Parting>,
 }
 
 /// How far a response is.
@@ -390,6 +392,7 @@ impl Session for Replay {
         self.inner_mut().finish_body().await?;
         let parts = self.parts_mut();
         parts.finished = parts.session.response_written().is_some();
+        self.facts.parting.here().await;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod doctor;
 mod front;
 mod identity;
 mod limits;
+mod logins;
 mod mix;
 mod mtls;
 mod paths;
