@@ -319,7 +319,7 @@ async fn a_pipeline_stops_what_nobody_owns() {
             "[[routes]]\nname = \"admin\"\nhosts = [\"api.test\"]\npaths = [\"/admin/\"]\nmethods = [\"GET\"]\n\
              listeners = [\"public\"]\nupstream = \"orders\"\npolicy = \"default\"\n[exposures.public]",
             1,
-            "+ public: GET /admin/* -> orders, policy default, host api.test, no owner\n",
+            "+ public: GET,HEAD /admin/* -> orders, policy default, host api.test, no owner\n",
         ),
     ] {
         fs::write(&new, text_of_old.replace(from, to)).unwrap();

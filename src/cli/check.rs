@@ -11,6 +11,7 @@ use super::config_file::ConfigFile;
 use super::failure::Failure;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::exposure::{self, KeptBack, Surface};
 
 /// Check a configuration, its rules and its certificates; name every problem with its place
 ///
@@ -38,13 +39,20 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(path) => path,
         Err(problem) => return Failure::from(problem).tell(args.output),
     };
-    let found = match config::load(&path) {
-        Ok(loaded) => loaded.warnings,
-        Err(found) => found,
+    let (found, kept_back) = match config::load(&path) {
+        Ok(loaded) => (
+            loaded.warnings,
+            exposure::kept_back(&Surface::of(&loaded.config)),
+        ),
+        Err(found) => (found, Ok(Vec::new())),
+    };
+    let kept_back = match kept_back {
+        Ok(kept_back) => kept_back,
+        Err(why) => return Failure::Problem(format!("check: {why}")).tell(args.output),
     };
     let shown = match args.output {
-        Output::Human => show_human(&found, &path),
-        Output::Json => show_json(&found),
+        Output::Human => show_human(&found, &kept_back, &path),
+        Output::Json => show_json_with(&found, Some(&kept_back)),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
@@ -61,7 +69,7 @@ pub fn wants_colour() -> bool {
     !refused && io::stderr().is_terminal()
 }
 
-fn show_human(found: &[Diagnostic], path: &Path) -> io::Result<()> {
+fn show_human(found: &[Diagnostic], kept_back: &[KeptBack], path: &Path) -> io::Result<()> {
     let colour = wants_colour();
     let mut err = io::stderr().lock();
     for diagnostic in found {
@@ -69,7 +77,11 @@ fn show_human(found: &[Diagnostic], path: &Path) -> io::Result<()> {
     }
     drop(err);
     let line = summary(found);
-    writeln!(io::stdout().lock(), "{}: {line}", path.display())
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}: {line}", path.display())?;
+    kept_back
+        .iter()
+        .try_for_each(|kept| writeln!(out, "{kept}"))
 }
 
 pub(super) fn summary(found: &[Diagnostic]) -> String {
@@ -91,13 +103,21 @@ pub(super) fn summary(found: &[Diagnostic]) -> String {
 }
 
 pub(super) fn show_json(found: &[Diagnostic]) -> io::Result<()> {
+    show_json_with(found, None)
+}
+
+/// With what narrower routes keep from a listener, where that was looked at.
+fn show_json_with(found: &[Diagnostic], kept_back: Option<&[KeptBack]>) -> io::Result<()> {
     let (errors, warnings) = count(found);
-    let report = json!({
+    let mut report = json!({
         "ok": errors == 0,
         "errors": errors,
         "warnings": warnings,
         "problems": problems_json(found),
     });
+    if let Some(kept_back) = kept_back {
+        report["kept_back"] = json!(kept_back);
+    }
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report)?;
     writeln!(out)

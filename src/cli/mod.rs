@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod expose;
 pub mod failure;
 pub mod front;
+pub mod headers;
 mod offline;
 pub mod reload;
 pub mod rules;
@@ -71,6 +72,8 @@ enum Verb {
     Doctor(doctor::Args),
     /// List certificates, rehearse a CA roll-over, make certificates to try things out.
     Certs(certs::Args),
+    /// Say which header fields are dropped from whom, and why.
+    Headers(headers::Args),
     /// Check, list, test and explain rules.
     Rules(rules::Args),
     /// Print a completion script for a shell.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),
+        Verb::Headers(args) => headers::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => match completions(shell) {
             Ok(script) => print(&script),

@@ -233,9 +233,19 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// How many servers are tried for one request, the first included.
     pub attempts: usize,
+    pub connection_auth: ConnectionAuth,
     /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
     /// requests are answered 503, and it trusts nobody.
     pub live: bool,
+}
+
+/// What becomes of a login that a gateway binds to the connection (NTLM, Negotiate).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionAuth {
+    /// The client connection gets gateway connections of its own.
+    Pin,
+    /// Requests that log in so are refused, and offers of it are taken out of answers.
+    Refuse,
 }
 
 /// Which of an upstream's servers a request goes to, and how many requests it takes.

@@ -105,10 +105,7 @@ fn read_route<'s>(
     let paths = paths.map(|item| parse_all(&item, |text| text.parse::<PathPattern>()));
     let stream = section.item("stream");
     let stream = stream.map(|item| Some((item.at, read_stream(&item)?)));
-    let methods = match section.item("methods") {
-        Some(item) => read_methods(&item),
-        None => Some(MethodSet::Default),
-    };
+    let methods = read_methods(section);
     let named = section.required(
         "listeners",
         "listeners = the names of [listeners.NAME] tables",
@@ -206,11 +203,40 @@ fn parse_all<'s, T>(
     parsed.collect()
 }
 
-fn read_methods(item: &Item<'_, '_>) -> Option<MethodSet> {
-    let entries = item.list();
-    let methods = parse_all(item, parse_method);
-    let whole = !entries.is_empty() && methods.len() == entries.len();
-    whole.then(|| MethodSet::Only(methods.into_iter().map(|m| m.value).collect()))
+/// `methods`, and `head`, which says whether GET brings HEAD.
+fn read_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
+    let named = section.item("methods").map(|item| {
+        let entries = item.list();
+        let methods = parse_all(&item, parse_method);
+        let whole = !entries.is_empty() && methods.len() == entries.len();
+        whole.then(|| methods.into_iter().map(|m| m.value).collect::<Vec<_>>())
+    });
+    let head = section.item("head").map(|item| {
+        let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
+        if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
+            if !matches!(named, Some(None)) {
+                let message = "head = \"refuse\" says something only where \"methods\" names GET and not HEAD";
+                let help = "methods = [\"GET\"] beside it, or leave it out";
+                section.report.error_with_help(item.at, message, Some(help));
+            }
+            return None;
+        }
+        Some(refused)
+    });
+    let refused = match head {
+        Some(said) => said?,
+        None => false,
+    };
+    match (named, refused) {
+        (None, _) => Some(MethodSet::Default),
+        (Some(methods), true) => Some(MethodSet::Exactly(methods?)),
+        (Some(methods), false) => Some(MethodSet::Only(methods?)),
+    }
+}
+
+fn is_implied(methods: &[String]) -> bool {
+    let names = |method: &str| methods.iter().any(|m| m == method);
+    names("GET") && !names("HEAD")
 }
 
 fn parse_method(text: &str) -> Result<String, String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::balancing;
 use super::files::{Document, Named};
-use super::model::{Upstream, UpstreamTls};
+use super::model::{ConnectionAuth, Upstream, UpstreamTls};
 use super::reader::{At, Item, Report, Section};
 use super::settings::Names;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -89,6 +89,13 @@ fn read_upstream(
         Some(item) => item.integer(1..=16).and_then(|n| usize::try_from(n).ok()),
         None => Some(ATTEMPTS),
     };
+    let connection_auth = match section.item("connection_auth") {
+        Some(item) => item.choice(&[
+            ("pin", ConnectionAuth::Pin),
+            ("refuse", ConnectionAuth::Refuse),
+        ]),
+        None => Some(ConnectionAuth::Pin),
+    };
     let server_name = tls.as_ref().map_or("", |(tls, _)| &tls.server_name);
     let balancing = balancing::read(name, section, server_name, dns_servers);
     let (servers, (tls, live), balancing) = (servers?, tls?, balancing?);
@@ -102,6 +109,7 @@ fn read_upstream(
         write_timeout: write_timeout?,
         idle_timeout: idle_timeout?,
         attempts: attempts?,
+        connection_auth: connection_auth?,
         live,
     };
     let kept = &section.report.kept;

@@ -130,7 +130,9 @@ fn status(
 fn pair(config: &Config, route: &Route, listener: &str, bound: Option<SocketAddr>) -> Pair {
     let claim = &route.claim;
     let method = match &claim.methods {
-        MethodSet::Only(methods) => methods.first().map_or("GET", String::as_str),
+        MethodSet::Only(methods) | MethodSet::Exactly(methods) => {
+            methods.first().map_or("GET", String::as_str)
+        }
         MethodSet::Default => "GET",
     };
     let path = match claim.paths.first() {

@@ -1,7 +1,8 @@
 //! What becomes reachable from one configuration to the next, in words.
 //!
 //! Every host and path that either of them names is asked of both, as a request would: what a route
-//! leaves to another when it goes, or takes from another when it comes, is seen as well.
+//! leaves to another when it goes, or takes from another when it comes, is seen as well; also where it does
+//! not name the listener itself and only keeps a wider route from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -47,12 +48,12 @@ impl fmt::Display for Change {
 
 /// A host and a path on a listener, as some route names them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(super) struct Place {
     /// Asked only because a wider host has this path. These come last.
     inherited: bool,
-    listener: String,
-    host: String,
-    path: String,
+    pub listener: String,
+    pub host: String,
+    pub path: String,
 }
 
 /// Where a request ends up.
@@ -62,7 +63,7 @@ struct Target<'s> {
     listener: &'s str,
 }
 
-struct Routes<'s> {
+pub(super) struct Routes<'s> {
     surface: &'s Surface,
     /// What a route leads to is its index.
     table: RouteTable<usize>,
@@ -104,7 +105,18 @@ pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<Change>, String> {
                 method_words(&of, &methods),
                 path_words(&place.path)
             );
-            changes.extend(change(&place, &what, before, after));
+            changes.extend(change(&place, &what, before, after).map(|mut change| {
+                let (listener, host) = (&place.listener, host.as_deref());
+                let (verb, by) = match change.kind {
+                    ChangeKind::Added => ("kept", old.kept_back_by(listener, host, &path)),
+                    ChangeKind::Removed => ("keeps", new.kept_back_by(listener, host, &path)),
+                    ChangeKind::Changed => ("", Vec::new()),
+                };
+                if !by.is_empty() {
+                    change.words += &format!("; {} {verb} it back", route_words(&by));
+                }
+                change
+            }));
         }
     }
     Ok(changes)
@@ -116,10 +128,7 @@ fn change(
     before: Option<Target<'_>>,
     after: Option<Target<'_>>,
 ) -> Option<Change> {
-    let host = match place.host.as_str() {
-        "*" => "any host".to_owned(),
-        host => format!("host {host}"),
-    };
+    let host = host_words(&place.host);
     let (kind, words, unowned) = match (before, after) {
         (None, None) => return None,
         (None, Some(target)) => (
@@ -189,7 +198,7 @@ fn listeners(old: &Surface, new: &Surface) -> Vec<Change> {
 }
 
 impl<'s> Routes<'s> {
-    fn new(surface: &'s Surface) -> Result<Self, String> {
+    pub(super) fn new(surface: &'s Surface) -> Result<Self, String> {
         let routes = surface.routes.iter().enumerate();
         let routes = routes.map(|(index, route)| Ok((route.claim()?, index)));
         let table = RouteTable::new(routes.collect::<Result<_, String>>()?);
@@ -215,6 +224,30 @@ impl<'s> Routes<'s> {
         Some(Target { route, listener })
     }
 
+    /// The routes that claim this most specifically, where none of them names the listener: there it is 404,
+    /// whatever wider routes there are.
+    pub(super) fn kept_back_by(
+        &self,
+        listener: &str,
+        host: Option<&str>,
+        path: &str,
+    ) -> Vec<&'s str> {
+        let bytes = host.map(str::as_bytes);
+        let mut claimants = self.table.claimants(bytes, path.as_bytes());
+        if claimants.any(|(claim, _)| claim.serves(listener)) {
+            return Vec::new();
+        }
+        self.claimed_by(host, path)
+    }
+
+    /// The routes that claim this most specifically, by name.
+    pub(super) fn claimed_by(&self, host: Option<&str>, path: &str) -> Vec<&'s str> {
+        let host = host.map(str::as_bytes);
+        let claimants = self.table.claimants(host, path.as_bytes());
+        let routes = claimants.filter_map(|(_, index)| self.surface.routes.get(*index));
+        routes.map(|route| route.name.as_str()).collect()
+    }
+
     fn claims(&self) -> impl Iterator<Item = &Claim> {
         self.table.iter().map(|(claim, _)| claim)
     }
@@ -222,7 +255,7 @@ impl<'s> Routes<'s> {
 
 impl Place {
     /// The host and path of a request that falls under this and nothing more special than it.
-    fn request(&self, unnamed: &str) -> (Option<String>, String) {
+    pub(super) fn request(&self, unnamed: &str) -> (Option<String>, String) {
         let host = match self.host.strip_prefix("*.") {
             Some(domain) => Some(format!("{unnamed}.{domain}")),
             None if self.host == "*" => None,
@@ -320,35 +353,32 @@ fn same(a: Option<Target<'_>>, b: Option<Target<'_>>) -> bool {
     }
 }
 
-/// Each place that a route of either names, and for each host the paths that wider hosts have: a route
-/// that goes uncovers them.
-fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
-    let mut named: BTreeMap<&str, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+/// Each place that a route of either names, on every listener, and for each host the paths that wider hosts
+/// have: a route that goes uncovers them.
+pub(super) fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
+    let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut listeners: BTreeSet<&str> = BTreeSet::new();
     for claim in old.claims().chain(new.claims()) {
-        for listener in &claim.listeners {
-            let hosts = named.entry(listener).or_default();
-            for host in &claim.hosts {
-                let paths = hosts.entry(host.to_string()).or_default();
-                paths.extend(claim.paths.iter().map(ToString::to_string));
-            }
+        listeners.extend(claim.listeners.iter().map(String::as_str));
+        for host in &claim.hosts {
+            let paths = hosts.entry(host.to_string()).or_default();
+            paths.extend(claim.paths.iter().map(ToString::to_string));
         }
     }
     let mut places = BTreeSet::new();
-    for (listener, hosts) in &named {
-        for (host, own) in hosts {
-            let wider = hosts.iter().filter(|(wider, _)| covers(wider, host));
-            let inherited = wider
-                .flat_map(|(_, paths)| paths)
-                .filter(|p| !own.contains(*p));
-            let own = own.iter().map(|path| (false, path));
-            places.extend(own.chain(inherited.map(|path| (true, path))).map(
-                |(inherited, path)| Place {
-                    inherited,
-                    listener: (*listener).to_owned(),
-                    host: host.clone(),
-                    path: path.clone(),
-                },
-            ));
+    for (host, own) in &hosts {
+        let wider = hosts.iter().filter(|(wider, _)| covers(wider, host));
+        let inherited = wider
+            .flat_map(|(_, paths)| paths)
+            .filter(|p| !own.contains(*p));
+        let own = own.iter().map(|path| (false, path));
+        for (inherited, path) in own.chain(inherited.map(|path| (true, path))) {
+            places.extend(listeners.iter().map(|listener| Place {
+                inherited,
+                listener: (*listener).to_owned(),
+                host: host.clone(),
+                path: path.clone(),
+            }));
         }
     }
     places
@@ -367,7 +397,7 @@ fn covers(wider: &str, host: &str) -> bool {
 fn methods(old: &Routes<'_>, new: &Routes<'_>) -> Vec<String> {
     let mut all: Vec<String> = COMMON.map(str::to_owned).to_vec();
     for claim in old.claims().chain(new.claims()) {
-        if let MethodSet::Only(methods) = &claim.methods {
+        if let MethodSet::Only(methods) | MethodSet::Exactly(methods) = &claim.methods {
             for method in methods {
                 if !all.contains(method) {
                     all.push(method.clone());
@@ -380,7 +410,7 @@ fn methods(old: &Routes<'_>, new: &Routes<'_>) -> Vec<String> {
 }
 
 /// A label below a wildcard that no route names.
-fn unnamed_label(old: &Routes<'_>, new: &Routes<'_>) -> String {
+pub(super) fn unnamed_label(old: &Routes<'_>, new: &Routes<'_>) -> String {
     let taken: BTreeSet<String> = old
         .claims()
         .chain(new.claims())
@@ -413,8 +443,22 @@ fn method_words(of: &[&str], all: &[String]) -> String {
     }
 }
 
+pub(super) fn host_words(host: &str) -> String {
+    match host {
+        "*" => "any host".to_owned(),
+        host => format!("host {host}"),
+    }
+}
+
+pub(super) fn route_words(names: &[&str]) -> String {
+    match names {
+        [one] => format!("route {one}"),
+        many => format!("routes {}", many.join(", ")),
+    }
+}
+
 /// A prefix with the star that people expect of one.
-fn path_words(path: &str) -> String {
+pub(super) fn path_words(path: &str) -> String {
     match path.ends_with('/') {
         true => format!("{path}*"),
         false => path.to_owned(),

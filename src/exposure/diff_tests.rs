@@ -16,6 +16,7 @@ fn surface(routes: &[&str]) -> Surface {
             hosts: list(words[0]),
             paths: list(words[1]),
             methods: (words[2] != "any").then(|| list(words[2])),
+            head_refused: false,
             listeners: vec!["public".to_owned()],
             exposures: exposure.into_iter().collect(),
             upstream: words[3].to_owned(),
@@ -42,14 +43,14 @@ fn what_changes_is_said_as_requests_see_it() {
             &[],
             &[orders],
             &[
-                "+ public: GET /orders/* -> orders, policy default, host a.test, exposure public, owner team",
+                "+ public: GET,HEAD /orders/* -> orders, policy default, host a.test, exposure public, owner team",
             ],
             false,
         ),
         (
             &[orders],
             &[],
-            &["- public: GET /orders/* -> orders, policy default, host a.test"],
+            &["- public: GET,HEAD /orders/* -> orders, policy default, host a.test"],
             false,
         ),
         (
@@ -62,7 +63,7 @@ fn what_changes_is_said_as_requests_see_it() {
             &[orders],
             &["a.test /orders/ GET,PURGE billing strict public"],
             &[
-                "~ public: GET /orders/*, host a.test: upstream orders -> billing, servers orders.corp.test:443 -> billing.corp.test:443, policy default -> strict",
+                "~ public: GET,HEAD /orders/*, host a.test: upstream orders -> billing, servers orders.corp.test:443 -> billing.corp.test:443, policy default -> strict",
                 "+ public: PURGE /orders/* -> billing, policy strict, host a.test, exposure public, owner team",
             ],
             false,
@@ -71,7 +72,7 @@ fn what_changes_is_said_as_requests_see_it() {
             &[orders],
             &["a.test /orders/ any orders default public"],
             &[
-                "+ public: any method but GET /orders/* -> orders, policy default, host a.test, exposure public, owner team",
+                "+ public: any method but GET,HEAD /orders/* -> orders, policy default, host a.test, exposure public, owner team",
             ],
             false,
         ),
@@ -79,7 +80,7 @@ fn what_changes_is_said_as_requests_see_it() {
         (
             &[orders],
             &[orders, "a.test /orders/admin/ GET orders loose public"],
-            &["~ public: GET /orders/admin/*, host a.test: policy default -> loose"],
+            &["~ public: GET,HEAD /orders/admin/*, host a.test: policy default -> loose"],
             false,
         ),
         // Other servers, and nobody's: something becomes reachable.
@@ -87,7 +88,7 @@ fn what_changes_is_said_as_requests_see_it() {
             &[orders],
             &[orders, "a.test /orders/admin/ GET admin default"],
             &[
-                "~ public: GET /orders/admin/*, host a.test: upstream orders -> admin, servers orders.corp.test:443 -> admin.corp.test:443, exposure public -> none, owner team -> none",
+                "~ public: GET,HEAD /orders/admin/*, host a.test: upstream orders -> admin, servers orders.corp.test:443 -> admin.corp.test:443, exposure public -> none, owner team -> none",
             ],
             true,
         ),
@@ -112,7 +113,7 @@ fn what_changes_is_said_as_requests_see_it() {
             &["*.test /orders/ GET orders default public"],
             &[
                 "- public: PUT /* -> web, policy default, host a.test",
-                "+ public: GET /orders/* -> orders, policy default, host a.test, exposure public, owner team",
+                "+ public: GET,HEAD /orders/* -> orders, policy default, host a.test, exposure public, owner team",
             ],
             false,
         ),
@@ -120,7 +121,9 @@ fn what_changes_is_said_as_requests_see_it() {
         (
             &[orders],
             &["a.test /orders/ GET orders default"],
-            &["~ public: GET /orders/*, host a.test: exposure public -> none, owner team -> none"],
+            &[
+                "~ public: GET,HEAD /orders/*, host a.test: exposure public -> none, owner team -> none",
+            ],
             false,
         ),
     ] {
@@ -157,4 +160,40 @@ fn a_surface_survives_the_wire() {
     ]);
     let text = serde_json::to_string(&surface).unwrap();
     assert_eq!(serde_json::from_str::<Surface>(&text).unwrap(), surface);
+}
+
+/// A route that does not name the listener keeps a wider one from its place; when it goes, that is a way in.
+#[test]
+fn what_a_narrower_route_elsewhere_keeps_back_is_told() {
+    let wide = surface(&["a.test /orders/ any orders default public"]);
+    let mut both = surface(&[
+        "a.test /orders/ any orders default public",
+        "a.test /orders/admin/ any orders default",
+        "a.test /orders/secret any orders default",
+    ]);
+    let bind = vec!["10.0.0.1:443".to_owned()];
+    both.listeners.insert("internal".to_owned(), bind);
+    both.routes[1].listeners = vec!["internal".to_owned()];
+    both.routes[2].listeners = vec!["internal".to_owned()];
+    let of_public = |old: &Surface, new: &Surface| {
+        let changes = diff(old, new).unwrap();
+        let words = changes.iter().map(ToString::to_string);
+        words
+            .filter(|words| words.contains(" public: "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of_public(&both, &wide),
+        [
+            "+ public: any method /orders/admin/* -> orders, policy default, host a.test, exposure public, owner team; route route-1 kept it back",
+            "+ public: any method /orders/secret -> orders, policy default, host a.test, exposure public, owner team; route route-2 kept it back",
+        ]
+    );
+    assert_eq!(
+        of_public(&wide, &both),
+        [
+            "- public: any method /orders/admin/* -> orders, policy default, host a.test; route route-1 keeps it back",
+            "- public: any method /orders/secret -> orders, policy default, host a.test; route route-2 keeps it back",
+        ]
+    );
 }

@@ -7,10 +7,12 @@
 pub mod api;
 mod diff;
 mod keeper;
+mod kept_back;
 mod surface;
 mod switchboard;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use keeper::KeepError;
+pub use kept_back::{KeptBack, kept_back};
 pub use surface::Surface;
 pub use switchboard::{SetError, Setting, Switchboard};

@@ -22,6 +22,9 @@ pub struct SurfaceRoute {
     pub paths: Vec<String>,
     /// None: all but CONNECT and TRACE.
     pub methods: Option<Vec<String>>,
+    /// HEAD is not taken where only GET is named.
+    #[serde(default)]
+    pub head_refused: bool,
     pub listeners: Vec<String>,
     /// By listener; one that is not here has no owner.
     pub exposures: BTreeMap<String, SurfaceExposure>,
@@ -76,8 +79,9 @@ impl Surface {
                 paths: claim.paths.iter().map(ToString::to_string).collect(),
                 methods: match &claim.methods {
                     MethodSet::Default => None,
-                    MethodSet::Only(methods) => Some(methods.clone()),
+                    MethodSet::Only(methods) | MethodSet::Exactly(methods) => Some(methods.clone()),
                 },
+                head_refused: matches!(claim.methods, MethodSet::Exactly(_)),
                 exposures: exposures.collect(),
                 listeners: served,
                 upstream: route.upstream.name.clone(),
@@ -112,6 +116,7 @@ impl SurfaceRoute {
                 .collect::<Result<_, _>>()?,
             methods: match &self.methods {
                 None => MethodSet::Default,
+                Some(methods) if self.head_refused => MethodSet::Exactly(methods.clone()),
                 Some(methods) => MethodSet::Only(methods.clone()),
             },
             listeners: self.listeners.clone(),

@@ -21,6 +21,7 @@ use super::ahead::{ReadAhead, Reads};
 use super::chunks::CheckedChunks;
 use super::coalesced::{Coalesced, Writes};
 use super::head::{HeadRead, read_head};
+use super::logins::Logins;
 use super::received::Received;
 use super::refusal::{self, PageStyle};
 use super::request_id::request_id;
@@ -46,6 +47,8 @@ pub struct Connection {
     pub reads: Reads,
     /// The thread that it stays on.
     pub worker: Arc<Worker>,
+    /// Ends with it.
+    pub logins: Arc<Logins>,
     /// Counts as open until the last of its requests is logged.
     pub open: Open,
 }
@@ -167,6 +170,7 @@ pub async fn serve_tls(
         writes: Writes::default(),
         reads: Reads::default(),
         worker,
+        logins: Arc::default(),
         open,
     });
     let stream: Stream = Box::new(tls);

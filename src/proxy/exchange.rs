@@ -15,10 +15,11 @@ use pingora::protocols::http::ServerSession;
 use super::activity::Activity;
 use super::admission::Reservation;
 use super::body;
-use super::connection::Connection;
+use super::connection::{Connection, TlsSession};
 use super::contained::contained;
 use super::forward::{PASSAGE, Passage, Report};
 use super::inspect::Inspector;
+use super::logins;
 use super::outgoing::{self, Origin, OutgoingBody};
 use super::received::Received;
 use super::refusal::{self, PageStyle, Refusal, RefusalKind};
@@ -26,13 +27,15 @@ use super::replay::{Facts, Home, Parts, Replay};
 use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{
-    Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route, SniPolicy, Stream,
+    ConnectionAuth, Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route,
+    SniPolicy, Stream,
 };
 use crate::http::BodyFraming;
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
+use crate::upstream::OwnConnections;
 use crate::waf::Transaction;
 
 /// A request on its way.
@@ -140,11 +143,15 @@ impl Exchange {
         Ok(passage)
     }
 
+    /// What the handshake said. Routes are served over TLS alone; what came otherwise is nobody.
+    fn tls(&self) -> Result<&TlsSession, Refusal> {
+        let tls = self.connection.tls.as_ref();
+        tls.ok_or_else(|| Refusal::page(421, "misdirected").because("the connection is not TLS"))
+    }
+
     /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
     fn check_authority(&self) -> Result<(), Refusal> {
-        let Some(tls) = &self.connection.tls else {
-            return Ok(());
-        };
+        let tls = self.tls()?;
         if tls.policy == SniPolicy::Any {
             return Ok(());
         }
@@ -160,9 +167,7 @@ impl Exchange {
     /// Who must show a certificate has shown it to this connection, and to what counts now. The
     /// handshake saw to the first; that no request slips past it is too much to leave to it alone.
     fn check_client(&self) -> Result<(), Refusal> {
-        let Some(tls) = &self.connection.tls else {
-            return Ok(());
-        };
+        let tls = self.tls()?;
         let required = tls
             .client_ca
             .as_ref()
@@ -236,7 +241,6 @@ impl Exchange {
 
     fn check_path(&self, route: &Route) -> Result<(), Refusal> {
         let checked = self.snapshot.config.routes.check_path(
-            &self.connection.listener.name,
             self.received.host(),
             self.received.path(),
             route.pass_encoded_slashes,
@@ -284,6 +288,12 @@ impl Exchange {
             // The configuration was checked: a route names an upstream that exists.
             Refusal::page(502, "upstream").because("the route's upstream does not exist")
         })?;
+        let own = self.own_way(route)?;
+        let turn = match &own {
+            // A stream would keep it from the others for long.
+            Some(own) if route.stream.is_none() => Some(own.turn().await),
+            _ => None,
+        };
         let permit = pool.admit().await.map_err(|turned| {
             Refusal::page(503, turned.code)
                 .because(format!(
@@ -299,8 +309,28 @@ impl Exchange {
             accept: self.received.header(b"accept").map(<[u8]>::to_vec),
             head: self.received.method() == b"HEAD",
             pinned: pool.pinned(self.received.headers()),
-            report: Mutex::new(Report::new(permit)),
+            logins: Arc::clone(&self.connection.logins),
+            own,
+            parting: Arc::default(),
+            report: Mutex::new(Report::new(permit, turn)),
         }))
+    }
+
+    /// The client connection's own way to the upstream, where it has or begins a login there that is bound to
+    /// the connection.
+    fn own_way(&self, route: &Route) -> Result<Option<Arc<OwnConnections>>, Refusal> {
+        let (upstream, logins) = (&route.upstream, &self.connection.logins);
+        match (logins::of_request(&self.received), upstream.connection_auth) {
+            (None, _) => Ok(logins.own(&upstream.name)),
+            (Some(_), ConnectionAuth::Pin) => Ok(Some(logins.keep_apart(&upstream.name))),
+            (Some(scheme), ConnectionAuth::Refuse) => {
+                let reason = format!(
+                    "upstream {}: connection_auth = \"refuse\" refuses {scheme}",
+                    upstream.name
+                );
+                Err(Refusal::page(403, "connection_auth").because(reason))
+            }
+        }
     }
 
     async fn refuse(
@@ -395,6 +425,7 @@ impl Exchange {
             reads: self.connection.reads.clone(),
             activity: activity.clone(),
             written_at_once: self.written_at_once(),
+            parting: Arc::clone(&passage.parting),
         };
         let home = Home::default();
         let waf_before = self.waf_time();
@@ -427,6 +458,8 @@ impl Exchange {
             // Dropped, the replay gives back a session that has not finished: it is closed.
             () = self.stream_switched_off(passage.stream) => false,
             () = self.stream_is_silent(passage.stream, &activity) => true,
+            // Answered whole: what is dropped is the gateway connection.
+            () = passage.parting.reached() => false,
         };
         let upstream_time = begun.elapsed();
         passage.leave();

@@ -2,22 +2,27 @@
 //! What happens before is in `exchange`, what happens to the response in `replay`.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::WWW_AUTHENTICATE;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::answer::{self, MOST_INTERIM};
+use super::logins::{self, Logins};
 use super::refusal::{self, PageStyle, Refusal};
-use crate::config;
+use crate::config::{self, ConnectionAuth};
 use crate::upstream::{
-    Cause, Failure, Lease, Permit, Pool, ServerState, check_identity, classify, socket,
+    Cause, Failure, Lease, OwnConnections, Permit, Pool, ServerState, check_identity, classify,
+    socket,
 };
 
 /// How many kept connections may turn out to be closed before a request fails.
@@ -37,7 +42,39 @@ pub struct Passage {
     pub head: bool,
     /// The server that the client's cookie names.
     pub pinned: Option<String>,
+    /// Of the client's connection.
+    pub logins: Arc<Logins>,
+    /// The client connection's own way to the upstream.
+    pub own: Option<Arc<OwnConnections>>,
+    pub parting: Arc<Parting>,
     pub report: Mutex<Report>,
+}
+
+/// Whether a gateway connection must end with its request. Pingora decides itself what it keeps; so a request
+/// that was answered stays where it is until it is dropped, its gateway connection with it.
+#[derive(Debug, Default)]
+pub struct Parting {
+    asked: AtomicBool,
+    reached: Notify,
+}
+
+impl Parting {
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer is with the client. Never ready where the connection must end.
+    pub async fn here(&self) {
+        if self.asked.load(Ordering::Relaxed) {
+            self.reached.notify_one();
+            std::future::pending().await
+        }
+    }
+
+    /// The request is to be dropped.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
 }
 
 /// What became of it.
@@ -45,6 +82,8 @@ pub struct Passage {
 pub struct Report {
     /// Its place among the upstream's requests, until it is done.
     permit: Option<Permit>,
+    /// Its turn among the requests that share a gateway connection of their client's own.
+    turn: Option<OwnedMutexGuard<()>>,
     /// The server it is with.
     lease: Option<Lease>,
     /// In order; the last is the one it was with last.
@@ -71,9 +110,10 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(permit: Permit) -> Self {
+    pub fn new(permit: Permit, turn: Option<OwnedMutexGuard<()>>) -> Self {
         Self {
             permit: Some(permit),
+            turn,
             lease: None,
             tried: Vec::new(),
             again: false,
@@ -148,6 +188,7 @@ impl Passage {
         let mut report = self.report();
         report.lease = None;
         report.permit = None;
+        report.turn = None;
         report.socket = None;
     }
 
@@ -164,7 +205,10 @@ impl Passage {
         let lease = match kept.flatten() {
             Some(lease) => lease,
             None => {
-                let lease = self.pool.choose(&report.tried, self.pinned.as_deref())?;
+                let lease = match self.own_server().filter(|_| report.tried.is_empty()) {
+                    Some(lease) => lease,
+                    None => self.pool.choose(&report.tried, self.pinned.as_deref())?,
+                };
                 if !report.tried.is_empty() {
                     self.pool.metrics.retries.count();
                 }
@@ -178,7 +222,43 @@ impl Passage {
         report.socket = None;
         let address = lease.server().address;
         report.lease = Some(lease);
-        Ok(self.pool.template(self.stream).at(address, self.stream))
+        let mut peer = self.pool.template(self.stream).at(address, self.stream);
+        if let Some(own) = &self.own {
+            own.bind(&mut peer);
+        }
+        Ok(peer)
+    }
+
+    /// The server at which the client has its login.
+    fn own_server(&self) -> Option<Lease> {
+        let server = self.own.as_ref()?.server()?;
+        self.pool.lease(&server)
+    }
+
+    /// The gateway offers a login that is the connection's, or goes on with one: the connection that this
+    /// answer comes on serves no other client.
+    fn offered(&self, scheme: &str, response: &mut ResponseHeader) -> Result<()> {
+        // HTTP/2 (gRPC) knows no such logins, and who tries one there goes a way of their own from the beginning.
+        if self.own.is_none() && self.stream != Some(config::Stream::Grpc) {
+            self.parting.ask();
+        }
+        match self.pool.upstream.connection_auth {
+            ConnectionAuth::Pin => {
+                self.logins.keep_apart(&self.pool.upstream.name);
+                Ok(())
+            }
+            ConnectionAuth::Refuse => {
+                let asks = response.headers.contains_key(WWW_AUTHENTICATE);
+                if logins::withdraw(response)? || !asks || response.status != 401 {
+                    return Ok(());
+                }
+                let words = format!(
+                    "it takes no login but one that is bound to the connection ({scheme}), which connection_auth = \"refuse\" refuses"
+                );
+                self.report().failure(Failure::new(Cause::Protocol, words));
+                Err(Error::new_up(ErrorType::InvalidHTTPHeader))
+            }
+        }
     }
 
     /// The head of the server's answer, before anything else looks at it.
@@ -314,6 +394,12 @@ impl ProxyHttp for Forward {
                 error.into_up()
             })?;
         let server = passage.report().server().cloned();
+        if let (Some(own), Some(server)) = (&passage.own, &server) {
+            own.answered_by(&server.name);
+        }
+        if let Some(scheme) = logins::of_answer(&response.headers) {
+            passage.offered(scheme, response)?;
+        }
         let Some(server) = server.filter(|_| status >= 200 || status == 101) else {
             return Ok(());
         };

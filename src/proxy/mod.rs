@@ -12,7 +12,9 @@
 //! - `exchange` is one request's life: route, rules, body, upstream, log
 //! - `body` holds the request's body; `refusal` is what a client gets instead of an answer
 //! - `inspect` is the transaction with the rules; `inspections` are the threads where long ones run
-//! - `outgoing` is the head the upstream gets; `answer` checks the head that comes back
+//! - `outgoing` is the head the upstream gets; `fields` says what of the client's is left out of it; `answer`
+//!   checks the head that comes back
+//! - `logins` keeps a gateway connection to the client that logged in on it
 //! - `forward` is pingora's `ProxyHttp`; `replay` is the session it sees, and where responses are inspected;
 //!   `pacing` is how much of a body a gateway takes now; `contained` is where a panic of pingora ends
 //! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that one
@@ -32,6 +34,7 @@ mod deadline;
 mod doors;
 mod exchange;
 mod expiry;
+mod fields;
 mod flood;
 mod forward;
 mod frames;
@@ -40,6 +43,7 @@ mod header_blocks;
 mod http2;
 mod inspect;
 mod inspections;
+mod logins;
 mod outgoing;
 mod pacing;
 mod program;
@@ -54,5 +58,6 @@ mod socket;
 mod workers;
 mod wrapper;
 
+pub use fields::{Dropped, FIELD_RULES, FieldRule, field_rule};
 pub use program::Program;
 pub use server::{Bound, Opening, ServeError, open, serve};

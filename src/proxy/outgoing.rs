@@ -9,45 +9,46 @@ use http::{HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
+use super::fields;
 use super::received::Received;
 use crate::config::Stream;
 use crate::http::BodyFraming;
 use crate::tls::ClientIdentity;
-
-/// Fields that end at this hop.
-const FOR_THIS_HOP: [&[u8]; 12] = [
-    b"connection",
-    b"keep-alive",
-    b"proxy-connection",
-    b"proxy-authorization",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-    b"http2-settings",
-    b"expect",
-    b"content-length",
-    b"host",
-];
-
-/// Fields that only we may set, also where a gateway reads `_` as `-`.
-const OURS: [&[u8]; 7] = [
-    b"x-request-id",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"forwarded",
-    b"client-cert",
-    b"client-cert-chain",
-];
 
 /// Fields of the client that a trusted proxy's word is taken for.
 #[derive(Debug, Default)]
 struct Believed {
     forwarded_for: Vec<u8>,
     forwarded: Vec<u8>,
-    host: Option<Bytes>,
-    proto: Option<Bytes>,
+    host: Heard,
+    proto: Heard,
+}
+
+/// A field that there should be one of.
+#[derive(Debug, Default)]
+enum Heard {
+    #[default]
+    Nothing,
+    Once(Bytes),
+    /// Fields that differ: nobody knows which of them is meant, so none is believed.
+    Contradiction,
+}
+
+impl Heard {
+    fn hear(&mut self, bytes: Bytes) {
+        *self = match std::mem::take(self) {
+            Self::Nothing => Self::Once(bytes),
+            Self::Once(before) if before == bytes => Self::Once(before),
+            _ => Self::Contradiction,
+        };
+    }
+
+    fn believed(self) -> Option<Bytes> {
+        match self {
+            Self::Once(bytes) => Some(bytes),
+            Self::Nothing | Self::Contradiction => None,
+        }
+    }
 }
 
 /// What we know about where a request comes from.
@@ -86,7 +87,9 @@ pub fn head(
     let nominated = nominated(received);
     let mut believed = Believed::default();
     for (name, bytes) in received.shared_headers() {
-        if is_dropped(&name, &nominated) {
+        let is_nominated =
+            || !nominated.is_empty() && nominated.contains(&name.to_ascii_lowercase());
+        if fields::is_dropped(&name, origin.trusted) || is_nominated() {
             if origin.trusted {
                 believed.hear(&name, bytes);
             }
@@ -146,21 +149,6 @@ fn nominated(received: &Received) -> HashSet<Vec<u8>> {
         .collect()
 }
 
-fn is_dropped(name: &[u8], nominated: &HashSet<Vec<u8>>) -> bool {
-    let is = |other: &&[u8]| name.eq_ignore_ascii_case(other);
-    if FOR_THIS_HOP.iter().any(is) || OURS.iter().any(is) {
-        return true;
-    }
-    let dashed = |b: &u8| if *b == b'_' { b'-' } else { *b };
-    if name.contains(&b'_') {
-        let dashed: Vec<u8> = name.iter().map(dashed).collect();
-        if OURS.iter().any(|ours| dashed.eq_ignore_ascii_case(ours)) {
-            return true;
-        }
-    }
-    !nominated.is_empty() && nominated.contains(&name.to_ascii_lowercase())
-}
-
 fn frame(out: &mut RequestHeader, received: &Received, body: OutgoingBody) -> Result<()> {
     match body {
         OutgoingBody::Held(0) if received.framing() == BodyFraming::None => {}
@@ -201,10 +189,12 @@ fn introduce(
     append_element(&mut forwarded_for, address.to_string().as_bytes());
     out.insert_header("X-Forwarded-For", value(forwarded_for.into())?)?;
 
-    let proto = believed.proto.unwrap_or(Bytes::from_static(b"https"));
+    let proto = believed.proto.believed();
+    let proto = proto.unwrap_or(Bytes::from_static(b"https"));
     out.insert_header("X-Forwarded-Proto", value(proto)?)?;
     let original_host = believed
         .host
+        .believed()
         .unwrap_or_else(|| Bytes::copy_from_slice(host));
     if !original_host.is_empty() {
         out.insert_header("X-Forwarded-Host", value(original_host)?)?;
@@ -246,9 +236,9 @@ impl Believed {
         } else if is("forwarded") {
             append_element(&mut self.forwarded, &bytes);
         } else if is("x-forwarded-host") {
-            self.host.get_or_insert(bytes);
+            self.host.hear(bytes);
         } else if is("x-forwarded-proto") {
-            self.proto.get_or_insert(bytes);
+            self.proto.hear(bytes);
         }
     }
 }
@@ -344,6 +334,12 @@ mod tests {
             ("x_forwarded_for", "1.2.3.4"),
             ("x-request-id", "theirs"),
             ("client-cert", ":x:"),
+            ("x-forwarded-port", "8080"),
+            ("x-real-ip", "203.0.113.9"),
+            ("X_Real_IP", "203.0.113.8"),
+            ("remote-user", "admin"),
+            ("Content_Length", "9"),
+            ("Transfer.Encoding", "chunked"),
         ];
         let received = received(&fields);
         let sent = |origin| head(&received, "own", origin, OutgoingBody::Held(3)).unwrap();
@@ -360,6 +356,12 @@ mod tests {
             ("x_forwarded_for", vec![]),
             ("client-cert", vec![]),
             ("content-length", vec!["3"]),
+            ("x-forwarded-port", vec![]),
+            ("x-real-ip", vec![]),
+            ("x_real_ip", vec![]),
+            ("remote-user", vec![]),
+            ("content_length", vec![]),
+            ("transfer.encoding", vec![]),
         ] {
             assert_eq!(get(&stranger, name), expected, "{name}");
         }
@@ -373,9 +375,45 @@ mod tests {
                 "for=203.0.113.9, for=192.0.2.7;proto=https;host=\"a.test\"",
             ),
             ("x-request-id", "ours"),
+            ("x-forwarded-port", "8080"),
+            ("x-real-ip", "203.0.113.9"),
+            ("remote-user", "admin"),
         ] {
             assert_eq!(get(&proxy, name), vec![expected], "{name}");
         }
+        for twin in [
+            "x_real_ip",
+            "x_forwarded_for",
+            "content_length",
+            "transfer.encoding",
+        ] {
+            assert_eq!(get(&proxy, twin), Vec::<&str>::new(), "{twin}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_contradicts_itself_is_not_believed() {
+        let sent = |fields: &[(&str, &str)]| {
+            let fields = [&[("host", "a.test")], fields].concat();
+            let out = head(
+                &received(&fields),
+                "own",
+                origin(true),
+                OutgoingBody::Held(0),
+            )
+            .unwrap();
+            let first = |name| get(&out, name)[0].to_owned();
+            (first("x-forwarded-proto"), first("x-forwarded-host"))
+        };
+        let twice = [("x-forwarded-proto", "http"), ("x-forwarded-proto", "http")];
+        assert_eq!(sent(&twice), ("http".to_owned(), "a.test".to_owned()));
+        let two = [
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "b.test"),
+            ("x-forwarded-host", "c.test"),
+        ];
+        assert_eq!(sent(&two), ("https".to_owned(), "a.test".to_owned()));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::admission::Reservation;
 use super::ahead::Reads;
 use super::answer::early_hint;
 use super::coalesced::Writes;
-use super::forward::PASSAGE;
+use super::forward::{PASSAGE, Parting};
 use super::inspect::Inspector;
 use super::inspections::{Away, Inspections};
 use super::outgoing::strip_response;
@@ -101,6 +101,7 @@ pub struct Facts {
     pub activity: Activity,
     /// A body goes to the session in parts of at most so many bytes.
     pub written_at_once: Option<usize>,
+    pub parting: Arc<Parting>,
 }
 
 /// How far a response is.
@@ -614,6 +615,7 @@ impl Session for Replay {
         self.inner_mut().finish_body().await?;
         let parts = self.parts_mut();
         parts.finished = parts.answered().is_some();
+        self.facts.parting.here().await;
         Ok(())
     }
 

@@ -7,12 +7,14 @@
 //! An upstream may be more lenient than that. So [`check`] refuses what a lenient reader could take as
 //! a step to another path: dot segments in every spelling, also escaped more than once, with `;` parameters,
 //! in overlong or full-width characters; and `%2f`, `%5c`, `\`, NUL, `#`, blanks and controls.
+//! [`lenient_readings`] are what it could make of the rest: a route's path that is one of them is meant.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use super::PathPattern;
+use super::fold::{self, folded};
 
 /// Why a path is answered 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +71,9 @@ pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal>
     if has_overlong(&decoded) {
         return Err(PathRefusal::OVERLONG);
     }
-    let folded = folded(decoded);
-    refuse_dot_segments(&folded)?;
-    if folded.contains(&0) {
+    let read = leniently_decoded(decoded);
+    refuse_dot_segments(&read)?;
+    if read.contains(&0) {
         return Err(PathRefusal::NUL);
     }
     for byte in escaped_once(path) {
@@ -116,33 +118,57 @@ pub(super) fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The path as the most lenient of servers might read it: everything decoded as often as it goes;
-/// parameters, empty segments, and blanks and dots at a segment's end gone. None where the path reads the
-/// same to everyone.
-pub(super) fn loosened(path: &[u8]) -> Option<Vec<u8>> {
+/// The path as lenient servers might read it: everything decoded as often as it goes; case and width of
+/// letters, parameters, empty segments, blanks around a segment and dots at its end gone; with what follows
+/// a decoded `?` or `#`, and without. Empty where the path reads the same to everyone.
+pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
+    let told_apart =
+        |b: &u8| b.is_ascii_uppercase() || matches!(b, b';' | b'\\' | b'?' | b'#' | ..=b' ');
     let same_to_all = is_ascii_unescaped(path)
-        && !path.iter().any(|b| matches!(b, b';' | b'\\'))
+        && !path.iter().any(told_apart)
         && !path.windows(2).any(|pair| matches!(pair, b"//" | b"./"))
-        && !path.ends_with(b".");
+        && !matches!(path, [.., b'.' | b'/']);
     if same_to_all {
-        return None;
+        return Vec::new();
     }
-    let folded = folded(fully_decoded(path));
-    let mut out = Vec::with_capacity(folded.len());
-    for segment in segments(&folded).map(without_parameters) {
-        let mut segment = segment.trim_ascii();
-        while let [head @ .., b'.' | b' '] = segment {
-            segment = head;
-        }
-        if !segment.is_empty() {
+    let read = leniently_decoded(fully_decoded(path));
+    let query = read.iter().position(|b| matches!(b, b'?' | b'#'));
+    let cut = query.map(|at| without_decoration(&read[..at]));
+    cut.into_iter().chain([without_decoration(&read)]).collect()
+}
+
+fn without_decoration(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let dropped = |b: &u8| b.is_ascii_whitespace() || b.is_ascii_control();
+    for segment in segments(path).map(without_parameters) {
+        let begin = segment.iter().position(|b| !dropped(b));
+        let end = segment.iter().rposition(|b| !dropped(b) && *b != b'.');
+        if let (Some(begin), Some(end)) = (begin, end)
+            && begin <= end
+        {
             out.push(b'/');
-            out.extend_from_slice(segment);
+            out.extend_from_slice(&segment[begin..=end]);
         }
     }
-    if out.is_empty() || segments(&folded).last().is_some_and(<[u8]>::is_empty) {
+    if out.is_empty() || segments(path).last().is_some_and(<[u8]>::is_empty) {
         out.push(b'/');
     }
-    Some(out)
+    out
+}
+
+/// What is decoded may be a wide or a small letter of another escape.
+fn leniently_decoded(decoded: Vec<u8>) -> Vec<u8> {
+    // Each round needs three times as many bytes as the next, so few are enough for any path.
+    const MOST_ROUNDS: usize = 16;
+    let mut read = folded(decoded);
+    for _ in 0..MOST_ROUNDS {
+        let again = fully_decoded(&read);
+        if again.len() == read.len() {
+            break;
+        }
+        read = folded(again);
+    }
+    read
 }
 
 fn is_ascii_unescaped(path: &[u8]) -> bool {
@@ -151,7 +177,12 @@ fn is_ascii_unescaped(path: &[u8]) -> bool {
 
 fn refuse_dot_segments(path: &[u8]) -> Result<(), PathRefusal> {
     // Blanks and controls around the dots, and dots before blanks, are dropped by some file systems.
-    let is_dots = |segment| matches!(without_parameters(segment).trim_ascii(), b"." | b"..");
+    // What a decoded `?` or `#` begins is no path to some.
+    let name = |segment| {
+        let mut parts = without_parameters(segment).split(|b| matches!(b, b'?' | b'#'));
+        parts.next().unwrap_or_default().trim_ascii()
+    };
+    let is_dots = |segment| matches!(name(segment), b"." | b"..");
     match segments(path).any(is_dots) {
         true => Err(PathRefusal::DOT_SEGMENT),
         false => Ok(()),
@@ -173,7 +204,9 @@ fn escaped_once(path: &[u8]) -> impl Iterator<Item = u8> {
         match (byte, after) {
             (b'%', [b'u' | b'U', a, b, c, d, ..]) => {
                 let code = u16::from_be_bytes([byte_of(*a, *b)?, byte_of(*c, *d)?]);
-                ascii_like(char::from_u32(code.into())?)?.first().copied()
+                fold::ascii_like(char::from_u32(code.into())?)?
+                    .first()
+                    .copied()
             }
             (b'%', [high, low, ..]) => byte_of(*high, *low),
             _ => None,
@@ -221,36 +254,6 @@ fn has_overlong(bytes: &[u8]) -> bool {
         }
         _ => false,
     })
-}
-
-/// Characters that best-fit mappings and Unicode normalization turn into separators and dots.
-fn ascii_like(char: char) -> Option<&'static [u8]> {
-    Some(match char {
-        '\0' => b"\0",
-        '.' | '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => b".",
-        '\u{2025}' => b"..",
-        '/' | '\u{2044}' | '\u{2215}' | '\u{ff0f}' => b"/",
-        '\\' | '\u{2216}' | '\u{fe68}' | '\u{ff3c}' => b"\\",
-        ';' | '\u{ff1b}' => b";",
-        _ => return None,
-    })
-}
-
-fn folded(bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.is_ascii() {
-        return bytes;
-    }
-    let mut out = Vec::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            match ascii_like(char) {
-                Some(ascii) => out.extend_from_slice(ascii),
-                None => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        out.extend_from_slice(chunk.invalid());
-    }
-    out
 }
 
 fn byte_of(high: u8, low: u8) -> Option<u8> {

@@ -1,6 +1,5 @@
 //! The index behind [`RouteTable::find`]: hash maps and a tree of segments, linear in the request.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::path::{self, PathRefusal};
@@ -10,8 +9,8 @@ use super::{Claim, HostPattern, Lookup, PathPattern, host};
 #[derive(Debug)]
 pub struct RouteTable<T> {
     routes: Vec<(Claim, T)>,
-    listeners: HashMap<String, Hosts>,
-    /// What one listener, host and path lead to: routes whose methods do not overlap; never empty.
+    hosts: Hosts,
+    /// What one host and path lead to: routes that share no method on a listener; never empty.
     places: Vec<Vec<usize>>,
 }
 
@@ -29,6 +28,8 @@ struct Hosts {
 /// The paths of one host: as they are matched, and as the most lenient of servers might read them.
 #[derive(Debug, Default)]
 struct Paths {
+    /// Of the routes that name this host.
+    listeners: HashSet<String>,
     strict: PathIndex<Place>,
     /// Several patterns can be one to a lenient reader.
     loose: PathIndex<Vec<Place>>,
@@ -52,7 +53,7 @@ impl<T> RouteTable<T> {
     /// Pairs of indexes of routes that claim the same thing, and what it is.
     pub fn new(routes: Vec<(Claim, T)>) -> Result<Self, Vec<(usize, usize, String)>> {
         let mut table = Self {
-            listeners: HashMap::new(),
+            hosts: Hosts::default(),
             places: Vec::new(),
             routes: Vec::new(),
         };
@@ -76,33 +77,32 @@ impl<T> RouteTable<T> {
     ) {
         let claim = claims[index];
         let mut told = HashSet::new();
-        for listener in &claim.listeners {
-            let hosts = self.listeners.entry(listener.clone()).or_default();
-            for host in &claim.hosts {
-                let paths = hosts.entry(host);
-                for path in &claim.paths {
-                    let place = paths.place(path, &mut self.places);
-                    let routes = &mut self.places[place];
-                    if routes.contains(&index) {
-                        continue;
-                    }
-                    let rival = routes
-                        .iter()
-                        .find(|&&other| claims[other].methods.overlaps(&claim.methods));
-                    match rival {
-                        Some(&other) if told.insert(other) => duplicates.push((
-                            other,
-                            index,
-                            format!("host \"{host}\", path \"{path}\" on listener \"{listener}\""),
-                        )),
-                        _ => routes.push(index),
-                    }
+        for host in &claim.hosts {
+            let paths = self.hosts.entry(host);
+            paths.listeners.extend(claim.listeners.iter().cloned());
+            for path in &claim.paths {
+                let place = paths.place(path, &mut self.places);
+                let routes = &mut self.places[place];
+                if routes.contains(&index) {
+                    continue;
+                }
+                let rival = routes
+                    .iter()
+                    .find_map(|&other| Some((other, claims[other].rivalry(claim)?)));
+                match rival {
+                    Some((other, listener)) if told.insert(other) => duplicates.push((
+                        other,
+                        index,
+                        format!("host \"{host}\", path \"{path}\" on listener \"{listener}\""),
+                    )),
+                    _ => routes.push(index),
                 }
             }
         }
     }
 
     /// The most specific route: exact host before wildcard before any, exact path before the longest prefix.
+    /// It decides also where it does not name this listener: then nothing is found.
     ///
     /// `host` is the Host header's or authority's value as received; `path` the path as received (without query).
     /// Matching decodes unreserved characters once and no more. A path that [`RouteTable::check_path`]
@@ -129,11 +129,13 @@ impl<T> RouteTable<T> {
         method: &[u8],
         reachable: impl Fn(&T) -> bool,
     ) -> Lookup<'_, T> {
-        let Some(place) = self.place(listener, host, path) else {
-            return Lookup::NotFound;
+        let candidates = || {
+            let claimants = self.claimants(host, path);
+            claimants.filter(|(claim, _)| claim.serves(listener))
         };
-        let candidates = || self.places[place].iter().map(|&index| &self.routes[index]);
-        if let Some((_, target)) = candidates().find(|(c, _)| c.methods.contains(method)) {
+        let by_name = candidates().find(|(c, _)| c.methods.contains(method));
+        let found = by_name.or_else(|| candidates().find(|(c, _)| c.methods.implies(method)));
+        if let Some((_, target)) = found {
             return Lookup::Found(target);
         }
         let usable = || candidates().filter(|(_, target)| reachable(target));
@@ -152,57 +154,64 @@ impl<T> RouteTable<T> {
         }
     }
 
+    /// The routes that claim this host and path most specifically, whatever their methods and listeners.
+    pub fn claimants(&self, host: Option<&[u8]>, path: &[u8]) -> impl Iterator<Item = &(Claim, T)> {
+        let place = self.place(host, path);
+        let routes = place.and_then(|place| self.places.get(place));
+        let routes = routes.into_iter().flatten();
+        routes.filter_map(|&index| self.routes.get(index))
+    }
+
     /// Whether this path may go to the upstream of the route that it selected.
     ///
     /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path
-    /// of another route (`/a//b/`, `/a/b;x/` or `/a/%2562/` where `/a/` and `/a/b/` are two routes).
+    /// of another route (`/a//b/`, `/a/b;x/`, `/a/B/` or `/a/%2562/` where `/a/` and `/a/b/` are two routes).
     ///
     /// # Errors
     /// Why it is answered 400.
     pub fn check_path(
         &self,
-        listener: &str,
         host: Option<&[u8]>,
         path: &[u8],
         pass_encoded_slashes: bool,
     ) -> Result<(), PathRefusal> {
         path::check(path, pass_encoded_slashes)?;
-        let Some(loose) = path::loosened(path) else {
+        let readings = path::lenient_readings(path);
+        let Some(place) = self.place(host, path).filter(|_| !readings.is_empty()) else {
             return Ok(());
         };
-        let Some(place) = self.place(listener, host, path) else {
-            return Ok(());
-        };
-        match self.lookup(listener, host, |paths| paths.loose.find(&loose)) {
-            Some(places) if !places.contains(&place) => Err(PathRefusal::AMBIGUOUS),
-            _ => Ok(()),
+        for reading in readings {
+            let places = self.lookup(host, |paths| paths.loose.find_all(&reading));
+            if places.is_some_and(|places| !places.contains(&place)) {
+                return Err(PathRefusal::AMBIGUOUS);
+            }
         }
+        Ok(())
     }
 
     /// Whether any route of this listener names this host.
     #[must_use]
     pub fn knows_host(&self, listener: &str, host: Option<&[u8]>) -> bool {
-        self.lookup(listener, host, Some).is_some()
+        let named = |paths: &Paths| paths.listeners.contains(listener).then_some(());
+        self.lookup(host, named).is_some()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &(Claim, T)> {
         self.routes.iter()
     }
 
-    fn place(&self, listener: &str, host: Option<&[u8]>, path: &[u8]) -> Option<Place> {
+    fn place(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Place> {
         let path = path::canonical(path);
-        self.lookup(listener, host, |paths| paths.strict.find(&path))
-            .copied()
+        self.lookup(host, |paths| paths.strict.find(&path)).copied()
     }
 
     /// Asks the paths of every host pattern that fits, most specific first.
     fn lookup<'t, R>(
         &'t self,
-        listener: &str,
         host: Option<&[u8]>,
         ask: impl Fn(&'t Paths) -> Option<R>,
     ) -> Option<R> {
-        let hosts = self.listeners.get(listener)?;
+        let hosts = &self.hosts;
         let mut buffer = [0; 253];
         let name = host.and_then(|raw| host::normalize_into(raw, &mut buffer));
         if let Some(name) = name {
@@ -242,11 +251,15 @@ impl Paths {
         let place = places.len();
         places.push(Vec::new());
         *slot = Some(place);
-        let loose = path::loosened(&canonical).map_or(canonical, Cow::Owned);
-        self.loose
-            .entry(pattern, &loose)
-            .get_or_insert_default()
-            .push(place);
+        let readings = path::lenient_readings(&canonical);
+        let only_one = readings.is_empty().then(|| canonical.to_vec());
+        for reading in readings.into_iter().chain(only_one) {
+            let key = without_last_slash(&reading);
+            self.loose
+                .entry(pattern, key)
+                .get_or_insert_default()
+                .push(place);
+        }
         place
     }
 }
@@ -258,7 +271,7 @@ impl<V> PathIndex<V> {
             PathPattern::Exact(_) => self.exact.entry(key.into()).or_default(),
             PathPattern::Prefix(_) => {
                 let mut node = &mut self.prefixes;
-                for segment in directories(key) {
+                for segment in segments(key) {
                     node = node.children.entry(segment.into()).or_default();
                 }
                 &mut node.value
@@ -266,23 +279,41 @@ impl<V> PathIndex<V> {
         }
     }
 
+    /// An exact path before the longest prefix; a prefix has what is below it, and itself without its last slash.
     fn find(&self, path: &[u8]) -> Option<&V> {
         if !path.starts_with(b"/") {
             return None;
         }
-        if let Some(value) = self.exact.get(path).and_then(Option::as_ref) {
-            return Some(value);
-        }
+        let exact = self.exact.get(path).and_then(Option::as_ref);
+        exact.or_else(|| self.longest_prefix(path).map(|(value, _)| value))
+    }
+
+    /// And whether it is all of the path.
+    fn longest_prefix(&self, path: &[u8]) -> Option<(&V, bool)> {
         let mut node = &self.prefixes;
-        let mut best = node.value.as_ref();
-        for segment in directories(path) {
+        let mut best = node.value.as_ref().map(|value| (value, true));
+        for segment in segments(path) {
+            best = best.map(|(value, _)| (value, false));
             let Some(child) = node.children.get(segment) else {
                 break;
             };
             node = child;
-            best = node.value.as_ref().or(best);
+            best = node.value.as_ref().map(|value| (value, true)).or(best);
         }
         best
+    }
+}
+
+impl PathIndex<Vec<Place>> {
+    /// Everything that a reader who makes nothing of a last slash could take this for.
+    fn find_all(&self, reading: &[u8]) -> Option<Vec<Place>> {
+        let path = without_last_slash(reading);
+        let exact = self.exact.get(path).and_then(Option::as_ref);
+        let prefix = self.longest_prefix(path);
+        let prefix = prefix.filter(|(_, whole)| *whole || exact.is_none());
+        let places = exact.into_iter().chain(prefix.map(|(places, _)| places));
+        let places: Vec<Place> = places.flatten().copied().collect();
+        (!places.is_empty()).then_some(places)
     }
 }
 
@@ -304,14 +335,22 @@ impl<V> Default for Node<V> {
     }
 }
 
-/// The segments that a slash follows: `a`, `b` of `/a/b/c`.
-fn directories(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let end = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
-    let inner = path.get(1..end).unwrap_or_default();
-    let segments = (end > 0).then(|| inner.split(|&b| b == b'/'));
+/// `a`, `b` of `/a/b` and of `/a/b/`.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let inner = path.strip_prefix(b"/").unwrap_or(path);
+    let inner = without_last_slash(inner);
+    let segments = (!inner.is_empty()).then(|| inner.split(|&b| b == b'/'));
     segments.into_iter().flatten()
+}
+
+fn without_last_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
 }
 
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "table_properties.rs"]
+mod properties;

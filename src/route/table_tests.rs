@@ -22,10 +22,13 @@ fn the_most_specific_route_wins_in_any_order() {
         (Some("a.b.test"), "/orders/new/", "exact"),
         (Some("a.b.test"), "/orders/newer", "exact"),
         (Some("a.b.test"), "/orders/open/1", "exact-open"),
-        (Some("a.b.test"), "/orders/open", "exact"),
+        (Some("a.b.test"), "/orders/open", "exact-open"),
+        (Some("a.b.test"), "/orders/ope%6e", "exact-open"),
+        (Some("a.b.test"), "/orders", "exact"),
         (Some("a.b.test"), "/%6frders/%6Eew", "exact-new"),
         // What the more specific host does not have, the less specific may.
-        (Some("a.b.test"), "/orders", "wild"),
+        (Some("a.b.test"), "/order", "wild"),
+        (Some("a.b.test"), "/ordersx", "wild"),
         (Some("a.b.test"), "//orders/", "wild"),
         (Some("a.b.test"), "/Orders/", "wild"),
         (Some("a.b.test"), "/%256frders/", "wild"),
@@ -58,7 +61,7 @@ fn what_no_route_names_is_not_found() {
         RouteTable::new(vec![route("o", &["a.test"], &["/orders/", "/x"], &["GET"])]).unwrap();
     for (host, path) in [
         (Some("a.test"), "/"),
-        (Some("a.test"), "/orders"),
+        (Some("a.test"), "/order"),
         (Some("a.test"), "/ordersx/"),
         (Some("a.test"), "/x/"),
         (Some("a.test"), "/x;y"),
@@ -113,6 +116,7 @@ fn methods_are_shared_between_routes_and_told_by_allow() {
     .unwrap();
     assert_eq!(found(&table, None, "/o/1", "GET"), "read");
     assert_eq!(found(&table, None, "/o/1", "POST"), "write");
+    assert_eq!(found(&table, None, "/o", "POST"), "write");
     assert_eq!(found(&table, None, "/o/1", "DELETE"), "405 GET, HEAD, POST");
     assert_eq!(found(&table, None, "/o/1", "get"), "405 GET, HEAD, POST");
     assert_eq!(found(&table, None, "/x", "PROPFIND"), "all");
@@ -176,20 +180,46 @@ fn no_spelling_steps_to_another_route() {
         ("//b/x", "any", true),
         ("/b;x/y", "any", true),
         ("//c/", "any", false),
+        // Without its last slash, in every spelling.
+        ("/b/admin@x", "admin", false),
+        ("/b/%61dmin@x", "admin", false),
+        ("/b/%2561dmin@x", "all", true),
+        ("/b/%20admin@x", "all", true),
+        ("/b/admin@x;y", "all", true),
+        ("/b", "all", false),
+        // What follows a question mark or a hash that is decoded twice, case and width.
+        ("/b/one%3fa", "all", true),
+        ("/b/one%253fa/b", "all", true),
+        ("/b/one%23", "all", true),
+        ("/b/ONE", "all", true),
+        ("/b/On%65", "all", true),
+        ("/b/%ef%bd%8f%ef%bd%8ee", "all", true),
+        ("/b/%EF%BC%AFne", "all", true),
+        ("/b/;%3f/one", "all", true),
+        ("/b/one/", "all", true),
+        ("/B/x", "any", true),
+        // And only where there is a narrower route.
+        ("/b/two%3fa", "all", false),
+        ("/b/TWO", "all", false),
+        ("/b/x%23", "all", false),
+        ("/b/two/", "all", false),
+        ("/b/%ef%bd%8fther", "all", false),
+        ("/C/%3f", "any", false),
+        ("/b/one/two", "all", false),
     ] {
         assert_eq!(
             found(&table, Some("a.test"), path, "GET"),
             selects,
             "{path}"
         );
-        let checked = table.check_path("public", Some(b"a.test"), path.as_bytes(), false);
+        let checked = table.check_path(Some(b"a.test"), path.as_bytes(), false);
         let expected = match refused {
             true => Err("ambiguous_path"),
             false => Ok(()),
         };
         assert_eq!(checked.map_err(|r| r.code), expected, "{path}");
     }
-    let slash = |pass| table.check_path("public", Some(b"a.test"), b"/b%2fone", pass);
+    let slash = |pass| table.check_path(Some(b"a.test"), b"/b%2fone", pass);
     assert_eq!(slash(false), Err(PathRefusal::ENCODED_SLASH));
     assert_eq!(slash(true), Err(PathRefusal::AMBIGUOUS));
 }
@@ -198,9 +228,9 @@ fn no_spelling_steps_to_another_route() {
 /// that of another route. Tried with every row of up to four pieces and every combination of leniencies.
 #[test]
 fn no_server_reads_an_accepted_path_as_another_routes() {
-    const PIECES: [&str; 18] = [
+    const PIECES: [&str; 20] = [
         "..", ".", "/", "%2e", "%2E", "%2f", "%25", "2e", "2f", ";", "\\", "%5c", "%3b", "shut",
-        "%73hut", "%2573hut", "x", "%20",
+        "%73hut", "SHUT", "x", "%20", "%3f", "%23",
     ];
     let table = RouteTable::new(vec![
         route("open", &["*"], &["/open/"], &[]),
@@ -215,9 +245,7 @@ fn no_server_reads_an_accepted_path_as_another_routes() {
             let tail: String = digits.map(|digit| PIECES[digit]).collect();
             let path = format!("/open/{tail}/");
             if found(&table, None, &path, "GET") != "open"
-                || table
-                    .check_path("public", None, path.as_bytes(), true)
-                    .is_err()
+                || table.check_path(None, path.as_bytes(), true).is_err()
             {
                 continue;
             }
@@ -233,21 +261,104 @@ fn no_server_reads_an_accepted_path_as_another_routes() {
     assert!(accepted > 1000, "{accepted}");
 }
 
+#[test]
+fn get_brings_head_unless_a_route_says_otherwise() {
+    let mut refused = route("refused", &["*"], &["/r/"], &["GET", "PUT"]);
+    refused.0.methods = MethodSet::Exactly(vec!["GET".to_owned(), "PUT".to_owned()]);
+    let table = RouteTable::new(vec![
+        route("get", &["*"], &["/g/"], &["GET", "POST"]),
+        route("post", &["*"], &["/p/"], &["POST"]),
+        route("own-get", &["*"], &["/o/"], &["GET"]),
+        route("own-head", &["*"], &["/o/"], &["HEAD"]),
+        refused,
+    ])
+    .unwrap();
+    for (path, method, expected) in [
+        ("/g/", "HEAD", "get"),
+        ("/g/", "PUT", "405 GET, HEAD, POST"),
+        ("/g/", "head", "405 GET, HEAD, POST"),
+        ("/p/", "HEAD", "405 POST"),
+        ("/o/", "HEAD", "own-head"),
+        ("/o/", "GET", "own-get"),
+        ("/o/", "PUT", "405 GET, HEAD"),
+        ("/r/", "HEAD", "405 GET, PUT"),
+        ("/r/", "GET", "refused"),
+    ] {
+        assert_eq!(
+            found(&table, None, path, method),
+            expected,
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn a_narrower_route_decides_whatever_listener_it_names() {
+    let inside = |mut route: (Claim, &'static str)| {
+        route.0.listeners = vec!["internal".to_owned()];
+        route
+    };
+    let table = RouteTable::new(vec![
+        route("orders", &["a.test"], &["/orders/"], &[]),
+        route("any", &["*"], &["/"], &[]),
+        inside(route("admin", &["a.test"], &["/orders/admin/"], &[])),
+        inside(route("exact", &["a.test"], &["/orders/x"], &["GET"])),
+        inside(route("host", &["b.test"], &["/"], &[])),
+        inside(route("write", &["a.test"], &["/shared/"], &["POST"])),
+        route("read", &["a.test"], &["/shared/"], &["GET"]),
+    ])
+    .unwrap();
+    for (host, path, method, public, internal) in [
+        ("a.test", "/orders/1", "GET", "orders", "404"),
+        ("a.test", "/orders/admin/users", "GET", "404", "admin"),
+        ("a.test", "/orders/admin", "GET", "404", "admin"),
+        ("a.test", "/orders/%61dmin/", "GET", "404", "admin"),
+        ("a.test", "/orders/x", "GET", "404", "exact"),
+        ("a.test", "/orders/x", "PUT", "404", "405 GET, HEAD"),
+        ("b.test", "/any", "GET", "404", "host"),
+        ("c.test", "/any", "GET", "any", "404"),
+        ("a.test", "/shared/", "POST", "405 GET, HEAD", "write"),
+        ("a.test", "/shared/", "GET", "read", "405 POST"),
+    ] {
+        for (listener, expected) in [("public", public), ("internal", internal)] {
+            let lookup = table.find(
+                listener,
+                Some(host.as_bytes()),
+                path.as_bytes(),
+                method.as_bytes(),
+            );
+            assert_eq!(said(lookup), expected, "{listener} {method} {host}{path}");
+        }
+    }
+    let both = |path: &[u8]| table.check_path(Some(b"a.test"), path, false);
+    assert_eq!(both(b"/orders/ADMIN/users"), Err(PathRefusal::AMBIGUOUS));
+    assert_eq!(both(b"/orders/X%3f"), Err(PathRefusal::AMBIGUOUS));
+    // Methods of one place may be of two routes where they meet on no listener.
+    let get = || route("a", &["*"], &["/"], &["GET"]);
+    assert!(RouteTable::new(vec![get(), inside(get())]).is_ok());
+    assert!(RouteTable::new(vec![get(), get()]).is_err());
+}
+
 #[derive(Debug)]
 struct LenientServer {
     decodes: u8,
     backslashes: bool,
     parameters: bool,
     merges: bool,
+    /// Takes what follows a decoded question mark or hash for no part of the path.
+    cuts: bool,
+    ignores_case: bool,
 }
 
 impl LenientServer {
     fn all() -> impl Iterator<Item = Self> {
-        (0..32).map(|bits| Self {
+        (0..128).map(|bits| Self {
             decodes: bits & 3,
             backslashes: bits & 4 != 0,
             parameters: bits & 8 != 0,
             merges: bits & 16 != 0,
+            cuts: bits & 32 != 0,
+            ignores_case: bits & 64 != 0,
         })
     }
 
@@ -256,11 +367,16 @@ impl LenientServer {
         for _ in 0..self.decodes {
             path = decoded_once(&path);
         }
+        let end = path.iter().position(|b| self.cuts && b"?#".contains(b));
+        path.truncate(end.unwrap_or(path.len()));
+        if self.ignores_case {
+            path.make_ascii_lowercase();
+        }
         let separates = |b: &u8| *b == b'/' || (self.backslashes && *b == b'\\');
         let mut kept: Vec<&[u8]> = Vec::new();
         for segment in path[1..].split(separates) {
             let end = segment.iter().position(|&b| self.parameters && b == b';');
-            let segment = segment[..end.unwrap_or(segment.len())].trim_ascii_end();
+            let segment = segment[..end.unwrap_or(segment.len())].trim_ascii();
             match segment {
                 b".." => drop(kept.pop()),
                 b"." => {}
@@ -312,7 +428,11 @@ fn route(
 
 fn found(table: &RouteTable<&'static str>, host: Option<&str>, path: &str, method: &str) -> String {
     let host = host.map(str::as_bytes);
-    match table.find("public", host, path.as_bytes(), method.as_bytes()) {
+    said(table.find("public", host, path.as_bytes(), method.as_bytes()))
+}
+
+fn said(lookup: Lookup<'_, &'static str>) -> String {
+    match lookup {
         Lookup::Found(name) => (*name).to_owned(),
         Lookup::MethodNotAllowed { allow, .. } => format!("405 {allow}"),
         Lookup::NotFound => "404".to_owned(),

@@ -9,6 +9,7 @@ mod dns;
 mod failure;
 mod health;
 mod names;
+mod own;
 mod peer;
 mod pool;
 mod pools;
@@ -18,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use caps::{Permit, Turned};
 pub use failure::{Cause, Failure, classify};
+pub use own::OwnConnections;
 pub use peer::{IdentityCheck, PeerTemplate, check_identity, socket};
 pub use pool::{NOT_LIVE, Pool};
 pub use pools::Pools;

@@ -151,6 +151,16 @@ impl Pool {
         })
     }
 
+    /// The server of this name, if it may be used.
+    #[must_use]
+    pub fn lease(&self, server: &str) -> Option<Lease> {
+        let candidates = candidates(&self.servers.load(), &[]);
+        let mut candidates = candidates.into_iter();
+        candidates
+            .find(|known| known.name == server)
+            .map(Lease::new)
+    }
+
     /// Whether a request that tried these may try another.
     #[must_use]
     pub fn may_try_another(&self, tried: &[Arc<ServerState>]) -> bool {

@@ -80,7 +80,7 @@ async fn what_is_not_exposed_never_reaches_the_upstream() {
             "no_route",
         ),
         (
-            "GET /orders HTTP/1.1\r\nHost: api.test\r\n\r\n",
+            "GET /order HTTP/1.1\r\nHost: api.test\r\n\r\n",
             404,
             "no_route",
         ),
@@ -136,7 +136,7 @@ async fn what_is_not_exposed_never_reaches_the_upstream() {
             assert_eq!(line["error"], error, "{request}");
         }
         if status == 405 {
-            assert_eq!(answer.header("allow"), Some("GET, POST"));
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"));
         }
     }
     assert_eq!(upstream.connections(), 0);

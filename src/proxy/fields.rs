@@ -1,0 +1,390 @@
+//! Which fields of a request do not go to the gateway as they came, and why: the one table of them.
+//!
+//! Gateways that hand fields on as CGI variables (WSGI, PHP, Rack) make one name of `X-Real-IP`, `X_Real_IP`
+//! and `X.Real.IP`. So names are compared in one form: in lower case, and whatever is no letter and no digit
+//! is a dash.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use serde::Serialize;
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FieldRule {
+    /// A name; with a star at its end all that begin so, with one before it all that end so.
+    pub name: &'static str,
+    pub dropped: Dropped,
+    pub why: &'static str,
+}
+
+/// From whom a field is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dropped {
+    /// From everyone, in every spelling.
+    Always,
+    /// From all but trusted proxies; from these in every other spelling.
+    UnlessTrusted,
+    /// From everyone in every spelling but its own.
+    OtherSpellings,
+}
+
+impl Dropped {
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Always => "everyone",
+            Self::UnlessTrusted => "all but trusted proxies",
+            Self::OtherSpellings => "everyone, in other spellings",
+        }
+    }
+}
+
+const HOP: &str = "is for the hop to us (RFC 9110, 7.6.1); we write our own where one is needed";
+const OURS: &str = "is ours to say";
+const HEARD: &str = "is ours to say; a trusted proxy's is taken over into it";
+const ADDRESS: &str = "tells the client's address";
+const PROXIED: &str = "tells what a proxy saw of the client's request";
+const TARGET: &str = "names another target than the one that was routed and inspected";
+const CERTIFICATE: &str = "tells the client's certificate or its TLS";
+const LOGIN: &str = "tells who is logged in, as an authenticating proxy does";
+const VENDOR: &str = "tells what a vendor's front end knows of the client";
+const FRAMES: &str = "frames, types or identifies a request";
+
+const fn row(name: &'static str, dropped: Dropped, why: &'static str) -> FieldRule {
+    FieldRule { name, dropped, why }
+}
+
+const fn always(name: &'static str, why: &'static str) -> FieldRule {
+    row(name, Dropped::Always, why)
+}
+
+const fn identity(name: &'static str, why: &'static str) -> FieldRule {
+    row(name, Dropped::UnlessTrusted, why)
+}
+
+const fn one_spelling(name: &'static str) -> FieldRule {
+    row(name, Dropped::OtherSpellings, FRAMES)
+}
+
+/// In the order of what they are about.
+pub static FIELD_RULES: &[FieldRule] = &[
+    always("connection", HOP),
+    always("keep-alive", HOP),
+    always("proxy-connection", HOP),
+    always("proxy-authorization", HOP),
+    always("te", HOP),
+    always("trailer", HOP),
+    always("transfer-encoding", HOP),
+    always("upgrade", HOP),
+    always("http2-settings", HOP),
+    always("expect", HOP),
+    always("content-length", HOP),
+    always("host", HOP),
+    always("x-request-id", OURS),
+    always("client-cert", OURS),
+    always("client-cert-chain", OURS),
+    always("x-forwarded-for", HEARD),
+    always("x-forwarded-host", HEARD),
+    always("x-forwarded-proto", HEARD),
+    always("forwarded", HEARD),
+    always(
+        "proxy",
+        "becomes the variable HTTP_PROXY of CGI programs (CVE-2016-5385)",
+    ),
+    identity("x-forwarded", PROXIED),
+    identity("x-forwarded-*", PROXIED),
+    identity("forwarded-*", PROXIED),
+    identity("x-forward-for", ADDRESS),
+    identity("x-forwarder-for", ADDRESS),
+    identity("*-forwarded-for", ADDRESS),
+    identity("x-real-*", ADDRESS),
+    identity("x-realip", ADDRESS),
+    identity("client-ip", ADDRESS),
+    identity("*-client-ip", ADDRESS),
+    identity("*-clientip", ADDRESS),
+    identity("*-real-ip", ADDRESS),
+    identity("*-connecting-ip", ADDRESS),
+    identity("*-connection-ip", ADDRESS),
+    identity("*-socketip", ADDRESS),
+    identity("*-src-ip", ADDRESS),
+    identity("x-client-addr", ADDRESS),
+    identity("x-client-address", ADDRESS),
+    identity("x-client-port", ADDRESS),
+    identity("x-origin-ip", ADDRESS),
+    identity("x-originating-*", ADDRESS),
+    identity("x-proxyuser-ip", ADDRESS),
+    identity("x-coming-from", ADDRESS),
+    identity("x-cluster-client-*", ADDRESS),
+    identity("x-custom-ip-authorization", ADDRESS),
+    identity("x-original-*", TARGET),
+    identity("x-rewrite-*", TARGET),
+    identity("x-host", TARGET),
+    identity("x-http-host-override", TARGET),
+    identity("x-http-destinationurl", TARGET),
+    identity("x-backend-host", TARGET),
+    identity("x-override-url", TARGET),
+    identity("x-script-name", TARGET),
+    identity("x-scheme", PROXIED),
+    identity("x-proto", PROXIED),
+    identity("x-protocol", PROXIED),
+    identity("x-https", PROXIED),
+    identity("https", PROXIED),
+    identity("x-url-scheme", PROXIED),
+    identity("front-end-https", PROXIED),
+    identity("x-front-end-https", PROXIED),
+    identity("x-nginx-proxy", PROXIED),
+    identity("x-proxy-*", PROXIED),
+    identity("x-ssl", CERTIFICATE),
+    identity("x-ssl-*", CERTIFICATE),
+    identity("ssl", CERTIFICATE),
+    identity("ssl-*", CERTIFICATE),
+    identity("x-tls-*", CERTIFICATE),
+    identity("tls-*", CERTIFICATE),
+    identity("x-mtls-*", CERTIFICATE),
+    identity("client-cert-*", CERTIFICATE),
+    identity("x-client-cert", CERTIFICATE),
+    identity("x-client-cert-*", CERTIFICATE),
+    identity("x-client-certificate", CERTIFICATE),
+    identity("x-client-certificate-*", CERTIFICATE),
+    identity("x-client-dn", CERTIFICATE),
+    identity("x-client-s-dn", CERTIFICATE),
+    identity("x-client-i-dn", CERTIFICATE),
+    identity("x-client-cn", CERTIFICATE),
+    identity("x-client-san", CERTIFICATE),
+    identity("x-client-serial", CERTIFICATE),
+    identity("x-client-fingerprint", CERTIFICATE),
+    identity("x-client-verify", CERTIFICATE),
+    identity("x-client-verified", CERTIFICATE),
+    identity("*-clientcert", CERTIFICATE),
+    identity("*-client-cert", CERTIFICATE),
+    identity("*-client-verify", CERTIFICATE),
+    identity("remote-*", LOGIN),
+    identity("x-remote-*", LOGIN),
+    identity("*-remote-user", LOGIN),
+    identity("*-remote-addr", ADDRESS),
+    identity("*-remote-ip", ADDRESS),
+    identity("auth-user", LOGIN),
+    identity("x-auth-user", LOGIN),
+    identity("x-auth-username", LOGIN),
+    identity("x-auth-email", LOGIN),
+    identity("x-auth-groups", LOGIN),
+    identity("x-auth-roles", LOGIN),
+    identity("x-auth-request-*", LOGIN),
+    identity("x-authenticated-*", LOGIN),
+    identity("x-webauth-*", LOGIN),
+    identity("x-userinfo", LOGIN),
+    identity("x-authentik-*", LOGIN),
+    identity("x-authelia-*", LOGIN),
+    identity("x-vouch-*", LOGIN),
+    identity("x-pomerium-*", LOGIN),
+    identity("x-oidc-*", LOGIN),
+    identity("oidc_*", LOGIN),
+    identity("x-jwt-claim-*", LOGIN),
+    identity("x-shib-*", LOGIN),
+    identity("shib-*", LOGIN),
+    identity("x-consumer-*", LOGIN),
+    identity("x-credential-*", LOGIN),
+    identity("x-anonymous-consumer", LOGIN),
+    identity("x-iisnode-*", LOGIN),
+    identity("iv-*", LOGIN),
+    identity("sm_*", LOGIN),
+    identity("oam_*", LOGIN),
+    identity("osso-*", LOGIN),
+    identity("teleport-*", LOGIN),
+    identity("x-teleport-*", LOGIN),
+    identity("tailscale-*", LOGIN),
+    identity("x-arr-*", VENDOR),
+    identity("x-ms-client-principal", LOGIN),
+    identity("x-ms-client-principal-*", LOGIN),
+    identity("x-ms-token-*", LOGIN),
+    identity("x-azure-*", VENDOR),
+    identity("x-appgw-*", VENDOR),
+    identity("x-appengine-*", VENDOR),
+    identity("x-goog-iap-*", LOGIN),
+    identity("x-goog-authenticated-*", LOGIN),
+    identity("x-serverless-authorization", LOGIN),
+    identity("x-amzn-oidc-*", LOGIN),
+    identity("x-amzn-mtls-*", CERTIFICATE),
+    identity("x-amzn-tls-*", CERTIFICATE),
+    identity("x-apigateway-*", VENDOR),
+    identity("cloudfront-*", VENDOR),
+    identity("cf-*", VENDOR),
+    identity("fastly-*", VENDOR),
+    identity("fly-*", VENDOR),
+    identity("incap-*", VENDOR),
+    identity("x-sucuri-*", VENDOR),
+    identity("x-vercel-*", VENDOR),
+    identity("x-nf-*", VENDOR),
+    identity("x-envoy-*", VENDOR),
+    identity("wl-proxy-*", VENDOR),
+    identity("proxy-client-*", VENDOR),
+    one_spelling("content-*"),
+    one_spelling("user-agent"),
+    one_spelling("sec-*"),
+];
+
+/// What the table says of a name, as a client may spell it.
+#[must_use]
+pub fn field_rule(name: &[u8]) -> Option<&'static FieldRule> {
+    static INDEX: LazyLock<Index> = LazyLock::new(Index::new);
+    let form = one_form(name);
+    let first = usize::from(*form.first()?);
+    let by_name = INDEX.by_first.get(first).map_or(&[][..], Vec::as_slice);
+    let rules = || by_name.iter().copied().chain(INDEX.by_end.iter().copied());
+    let exact = rules().find(|rule| one_form(rule.name.as_bytes()) == form);
+    exact.or_else(|| rules().find(|rule| rule.stands_for(&form)))
+}
+
+/// Whether a field of this name does not go on.
+#[must_use]
+pub fn is_dropped(name: &[u8], trusted: bool) -> bool {
+    match field_rule(name) {
+        None => false,
+        Some(rule) => match rule.dropped {
+            Dropped::Always => true,
+            Dropped::UnlessTrusted => !(trusted && rule.is_spelled(name)),
+            Dropped::OtherSpellings => !rule.is_spelled(name),
+        },
+    }
+}
+
+impl FieldRule {
+    fn stands_for(&self, form: &[u8]) -> bool {
+        let begins = |start: &str| {
+            let start = one_form(start.as_bytes());
+            form.strip_prefix(&*start)
+                .is_some_and(|rest| !rest.is_empty())
+        };
+        let ends = |end: &str| form.ends_with(end.as_bytes()) && form.len() > end.len();
+        match (self.name.strip_suffix('*'), self.name.strip_prefix('*')) {
+            (Some(start), _) => begins(start),
+            (None, Some(end)) => ends(end),
+            (None, None) => false,
+        }
+    }
+
+    /// Whether a name that it stands for separates its words as it does itself.
+    fn is_spelled(&self, name: &[u8]) -> bool {
+        let separator = match self.name.contains('_') {
+            true => b'_',
+            false => b'-',
+        };
+        name.iter()
+            .all(|b| b.is_ascii_alphanumeric() || *b == separator)
+    }
+}
+
+/// Lower case, and all that separates words as a dash.
+fn one_form(name: &[u8]) -> Cow<'_, [u8]> {
+    let is_formed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    if name.iter().all(is_formed) {
+        return name.into();
+    }
+    let form = |b: &u8| match b.is_ascii_alphanumeric() {
+        true => b.to_ascii_lowercase(),
+        false => b'-',
+    };
+    name.iter().map(form).collect::<Vec<_>>().into()
+}
+
+struct Index {
+    /// By the first byte of the name; what begins with a star is apart.
+    by_first: Vec<Vec<&'static FieldRule>>,
+    by_end: Vec<&'static FieldRule>,
+}
+
+impl Index {
+    fn new() -> Self {
+        let mut index = Self {
+            by_first: vec![Vec::new(); 256],
+            by_end: Vec::new(),
+        };
+        for rule in FIELD_RULES {
+            match rule.name.as_bytes() {
+                [b'*', ..] | [] => index.by_end.push(rule),
+                [first, ..] => index.by_first[usize::from(*first)].push(rule),
+            }
+        }
+        index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_every_spelling() {
+        for (name, from_strangers, from_proxies) in [
+            ("X-Forwarded-For", true, true),
+            ("x_forwarded_for", true, true),
+            ("X.Forwarded.For", true, true),
+            ("X-Forwarded_For", true, true),
+            ("X-Forwarded-Port", true, false),
+            ("X_Forwarded_Port", true, true),
+            ("X-Forwarded-Some_Thing", true, true),
+            ("X-Forwarded", true, false),
+            ("X-Real-IP", true, false),
+            ("x!real!ip", true, true),
+            ("True-Client-IP", true, false),
+            ("Fastly-Client-IP", true, false),
+            ("Some-Vendors-Client-IP", true, false),
+            ("CF-Connecting-IP", true, false),
+            ("X-Original-URL", true, false),
+            ("X_Original_URL", true, true),
+            ("Remote-User", true, false),
+            ("REMOTE_USER", true, true),
+            ("X-SSL-Client-Cert", true, false),
+            ("SSL_CLIENT_S_DN", true, true),
+            ("SM_USER", true, false),
+            ("sm-user", true, true),
+            ("Client-Cert", true, true),
+            ("Client_Cert", true, true),
+            ("Content-Length", true, true),
+            ("Content_Length", true, true),
+            ("Transfer.Encoding", true, true),
+            ("Content-Type", false, false),
+            ("Content_Type", true, true),
+            ("Content_Encoding", true, true),
+            ("Proxy", true, true),
+            ("Proxy_Authorization", true, true),
+            ("X-Request_Id", true, true),
+            ("Authorization", false, false),
+            ("Cookie", false, false),
+            ("X-Api_Key", false, false),
+            ("X-Client-Version", false, false),
+            ("X-User-Id", false, false),
+            ("Accept", false, false),
+            ("Sec-WebSocket-Key", false, false),
+            ("Sec_WebSocket_Key", true, true),
+            ("-client-ip", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(is_dropped(name.as_bytes(), false), from_strangers, "{name}");
+            assert_eq!(
+                is_dropped(name.as_bytes(), true),
+                from_proxies,
+                "{name} of a proxy"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_are_in_their_form_and_there_once() {
+        let mut names: Vec<&str> = FIELD_RULES.iter().map(|rule| rule.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        for rule in FIELD_RULES {
+            let stars = rule.name.matches('*').count();
+            let inner = rule.name.trim_matches('*');
+            let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+            assert!(stars < 2 && inner.bytes().all(known), "{}", rule.name);
+            let found = field_rule(inner.as_bytes());
+            assert!(stars == 1 || found == Some(rule), "{}", rule.name);
+        }
+    }
+}

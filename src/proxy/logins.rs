@@ -1,0 +1,233 @@
+//! Logins that a gateway binds to the connection (NTLM, Negotiate as IIS does it; RFC 4559): what comes next
+//! on such a connection counts as from who logged in there, so nobody else may be given it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderMap;
+use http::header::{HeaderName, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
+use pingora::http::ResponseHeader;
+
+use super::received::Received;
+use crate::upstream::OwnConnections;
+
+/// Schemes whose login is the connection's, in lower case.
+const SCHEMES: [&str; 9] = [
+    "negotiate",
+    "ntlm",
+    "kerberos",
+    "nego2",
+    "pku2u",
+    "livessp",
+    "spnego",
+    "gssapi",
+    "gss-spnego",
+];
+
+/// With it, servers say that the login holds for the connection (Microsoft's extension to RFC 4559).
+const PERSISTENT_AUTH: HeaderName = HeaderName::from_static("persistent-auth");
+
+/// The upstreams at which a client connection has a login, or may come to have one.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// By upstream.
+    own: Mutex<HashMap<String, Arc<OwnConnections>>>,
+}
+
+impl Logins {
+    /// The client connection's own way to this upstream, if it has one.
+    pub fn own(&self, upstream: &str) -> Option<Arc<OwnConnections>> {
+        self.all().get(upstream).cloned()
+    }
+
+    /// From now on, what comes on the client connection goes its own way to this upstream.
+    pub fn keep_apart(&self, upstream: &str) -> Arc<OwnConnections> {
+        let mut all = self.all();
+        if let Some(own) = all.get(upstream) {
+            return Arc::clone(own);
+        }
+        let own = Arc::new(OwnConnections::new());
+        all.insert(upstream.to_owned(), Arc::clone(&own));
+        own
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<OwnConnections>>> {
+        // Nothing panics with it half changed.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The scheme of this kind with which a request logs in.
+#[must_use]
+pub fn of_request(received: &Received) -> Option<&'static str> {
+    let names: [&'static [u8]; 2] = [b"authorization", b"proxy-authorization"];
+    let mut elements = names.into_iter().flat_map(|name| received.elements(name));
+    elements.find_map(bound_scheme)
+}
+
+/// The scheme of this kind that an answer offers or goes on with.
+#[must_use]
+pub fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
+    let fields = [WWW_AUTHENTICATE, PROXY_AUTHENTICATE];
+    let values = fields.iter().flat_map(|name| headers.get_all(name));
+    let mut elements = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    let offered = elements.find_map(bound_scheme);
+    offered.or_else(|| {
+        headers
+            .contains_key(PERSISTENT_AUTH)
+            .then_some("Persistent-Auth")
+    })
+}
+
+/// Takes the offers of this kind out of an answer. False where it offered nothing else.
+pub fn withdraw(header: &mut ResponseHeader) -> pingora::Result<bool> {
+    let offers = header.headers.get_all(WWW_AUTHENTICATE).iter();
+    let kept: Vec<Vec<u8>> = offers
+        .map(|value| without_bound(value.as_bytes()))
+        .filter(|kept| !kept.is_empty())
+        .collect();
+    header.remove_header(&WWW_AUTHENTICATE);
+    header.remove_header(&PERSISTENT_AUTH);
+    for value in &kept {
+        header.append_header(WWW_AUTHENTICATE, value.as_slice())?;
+    }
+    Ok(!kept.is_empty())
+}
+
+/// The scheme that this element of a list begins with, if it is of this kind.
+fn bound_scheme(element: &[u8]) -> Option<&'static str> {
+    let (scheme, _) = scheme_and_rest(element);
+    let mut schemes = SCHEMES.into_iter();
+    schemes.find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// The first token, and what is behind it.
+fn scheme_and_rest(element: &[u8]) -> (&[u8], &[u8]) {
+    let element = element.trim_ascii();
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    let end = element.iter().position(|b| !is_token(b));
+    element.split_at(end.unwrap_or(element.len()))
+}
+
+/// A list of challenges (RFC 9110, 11.6.1) without those of this kind.
+fn without_bound(value: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut in_bound = false;
+    for element in list(value) {
+        let (scheme, rest) = scheme_and_rest(element);
+        // `realm="x"` and `realm = "x"` belong to the challenge before them.
+        let is_parameter = rest.trim_ascii_start().first() == Some(&b'=');
+        if !scheme.is_empty() && !is_parameter {
+            in_bound = bound_scheme(element).is_some();
+        }
+        let element = element.trim_ascii();
+        if !in_bound && !element.is_empty() {
+            kept.push(element);
+        }
+    }
+    kept.join(&b", "[..])
+}
+
+/// The elements between commas that are in no quoted string.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => return byte == b',' && !quoted,
+        }
+        false
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::http::Head;
+
+    #[test]
+    fn requests_that_log_in() {
+        for (fields, scheme) in [
+            ("Authorization: NTLM TlRMTVNTUAAB", Some("ntlm")),
+            ("Authorization: negotiate YII=", Some("negotiate")),
+            ("authorization: \tNEGOTIATE\tYII=", Some("negotiate")),
+            (
+                "Authorization: Basic YTpi, Negotiate YII=",
+                Some("negotiate"),
+            ),
+            (
+                "Authorization: Basic YTpi\r\nAuthorization: Kerberos x",
+                Some("kerberos"),
+            ),
+            ("Proxy-Authorization: NTLM x", Some("ntlm")),
+            ("Authorization: Bearer ntlm", None),
+            ("Authorization: Digest username=\"negotiate\"", None),
+            ("X-Authorization: NTLM x", None),
+        ] {
+            let raw = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n");
+            let head = Head::parse(raw.as_bytes()).unwrap();
+            let received = Received::from_h1(raw.into(), head);
+            assert_eq!(of_request(&received), scheme, "{fields}");
+        }
+    }
+
+    #[test]
+    fn answers_that_offer_it_and_what_is_left_of_them() {
+        for (fields, scheme, left) in [
+            (&[("WWW-Authenticate", "NTLM")][..], Some("ntlm"), &[][..]),
+            (
+                &[("www-authenticate", "negotiate oYG2=")],
+                Some("negotiate"),
+                &[],
+            ),
+            (
+                &[
+                    ("WWW-Authenticate", "Negotiate"),
+                    ("WWW-Authenticate", "NTLM"),
+                    ("WWW-Authenticate", "Basic realm=\"a\""),
+                ],
+                Some("negotiate"),
+                &["Basic realm=\"a\""],
+            ),
+            (
+                &[(
+                    "WWW-Authenticate",
+                    "Basic realm=\"a, b\", charset=\"UTF-8\",NTLM , Digest realm = x, nonce=\"y\"",
+                )],
+                Some("ntlm"),
+                &["Basic realm=\"a, b\", charset=\"UTF-8\", Digest realm = x, nonce=\"y\""],
+            ),
+            (
+                &[(
+                    "WWW-Authenticate",
+                    "Negotiate YII=, opaque=1, Basic realm=x",
+                )],
+                Some("negotiate"),
+                &["Basic realm=x"],
+            ),
+            (&[("Proxy-Authenticate", "NTLM")], Some("ntlm"), &[]),
+            (&[("Persistent-Auth", "true")], Some("Persistent-Auth"), &[]),
+            (
+                &[("WWW-Authenticate", "Basic realm=\"NTLM\"")],
+                None,
+                &["Basic realm=\"NTLM\""],
+            ),
+            (&[("Server", "NTLM")], None, &[]),
+        ] {
+            let mut header = ResponseHeader::build(401, None).unwrap();
+            for (name, value) in fields {
+                header.append_header(*name, *value).unwrap();
+            }
+            assert_eq!(of_answer(&header.headers), scheme, "{fields:?}");
+            let some_left = withdraw(&mut header).unwrap();
+            let values = header.headers.get_all(WWW_AUTHENTICATE).iter();
+            let values: Vec<&str> = values.map(|v: &HeaderValue| v.to_str().unwrap()).collect();
+            assert_eq!(values, left, "{fields:?}");
+            assert_eq!(some_left, !left.is_empty(), "{fields:?}");
+        }
+    }
+}

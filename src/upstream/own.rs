@@ -1,0 +1,147 @@
+//! Gateway connections that belong to one client connection alone, and end with it.
+
+use std::fmt;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
+use pingora::{ErrorType, OrErr, Result};
+use tokio::net::TcpSocket;
+use tokio::sync::OwnedMutexGuard;
+
+use super::lock;
+
+/// One client connection's own way to one upstream.
+pub struct OwnConnections {
+    /// No two have the same.
+    number: u64,
+    /// A login takes several requests on one gateway connection, so no other may take it meanwhile.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The server that it leads to.
+    server: Mutex<Option<String>>,
+    tethers: Mutex<Vec<Weak<Tether>>>,
+}
+
+impl OwnConnections {
+    #[must_use]
+    #[allow(clippy::new_without_default)] // no two are equal
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            turn: Arc::default(),
+            server: Mutex::default(),
+            tethers: Mutex::default(),
+        }
+    }
+
+    /// Waits until no other request has it.
+    pub async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// The server that answered last.
+    #[must_use]
+    pub fn server(&self) -> Option<String> {
+        lock(&self.server).clone()
+    }
+
+    pub fn answered_by(&self, server: &str) {
+        let mut known = lock(&self.server);
+        if known.as_deref() != Some(server) {
+            *known = Some(server.to_owned());
+        }
+    }
+
+    /// Has this peer share connections with nobody else, and end them when this ends.
+    pub fn bind(&self, peer: &mut HttpPeer) {
+        let tether = Arc::new(Tether::default());
+        let mut tethers = lock(&self.tethers);
+        tethers.retain(|tether| tether.strong_count() > 0);
+        tethers.push(Arc::downgrade(&tether));
+        drop(tethers);
+        peer.group_key = self.group_key(peer.group_key);
+        let options = &mut peer.options;
+        // It is kept for as long as the client is.
+        options.idle_timeout = None;
+        let before = options.upstream_tcp_sock_tweak_hook.take();
+        options.tracer = Some(Tracer(Box::new(Tethered(Arc::clone(&tether)))));
+        options.upstream_tcp_sock_tweak_hook = Some(Arc::new(move |socket| {
+            if let Some(before) = &before {
+                before(socket)?;
+            }
+            tether.hold(socket)
+        }));
+    }
+
+    fn group_key(&self, shared: u64) -> u64 {
+        let mut hash = openssl::sha::Sha256::new();
+        hash.update(&shared.to_be_bytes());
+        hash.update(&self.number.to_be_bytes());
+        let digest = hash.finish();
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        u64::from_be_bytes(first)
+    }
+}
+
+impl Drop for OwnConnections {
+    fn drop(&mut self) {
+        for tether in lock(&self.tethers).drain(..) {
+            if let Some(tether) = tether.upgrade() {
+                tether.cut();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for OwnConnections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnConnections")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Another handle of a gateway connection's socket: pingora's pool has the connection and ends it when it
+/// likes. This one goes when that one goes.
+#[derive(Debug, Default)]
+struct Tether(Mutex<Option<TcpStream>>);
+
+impl Tether {
+    fn hold(&self, socket: &TcpSocket) -> Result<()> {
+        let copy = socket.as_fd().try_clone_to_owned();
+        let copy = copy.or_err(ErrorType::SocketError, "no descriptor to hold it by")?;
+        *lock(&self.0) = Some(copy.into());
+        Ok(())
+    }
+
+    fn cut(&self) {
+        if let Some(socket) = lock(&self.0).take() {
+            // An error means that it has ended already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn release(&self) {
+        lock(&self.0).take();
+    }
+}
+
+/// What pingora keeps with a connection.
+#[derive(Debug)]
+struct Tethered(Arc<Tether>);
+
+impl Tracing for Tethered {
+    fn on_connected(&self) {}
+
+    fn on_disconnected(&self) {
+        self.0.release();
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Tracing> {
+        Box::new(Self(Arc::clone(&self.0)))
+    }
+}
