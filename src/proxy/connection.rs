@@ -13,7 +13,6 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::protocols::tls::SslStream;
 use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::ShutdownWatch;
-use pingora::{Error, ErrorType, OrErr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
@@ -23,6 +22,7 @@ use super::admission::Admitted;
 use super::chunks::CheckedChunks;
 use super::coalesced::{Coalesced, Writes};
 use super::exchange;
+use super::handshakes;
 use super::head::{HeadRead, read_head};
 use super::received::Received;
 use super::refusal::{self, PageStyle};
@@ -32,6 +32,7 @@ use super::workers::Worker;
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
+use crate::tls::handshake::{Failed, Reason};
 use crate::tls::{ClientCa, ClientIdentity, Hello, acceptor, group_text};
 
 /// What is known of a connection.
@@ -133,17 +134,22 @@ pub async fn serve_tls(
     let Ok(local) = tcp.local_addr() else { return };
     // Small answers leave at once; an error here is a connection that is gone.
     let _ = tcp.set_nodelay(true);
-    let shaken = timeout(listener.limits.handshake_timeout, shake(&acceptor, tcp)).await;
-    let Ok(Ok(tls)) = shaken else {
-        front.metrics.tls_handshake_failures.count();
-        if let Ok(Err(error)) = shaken {
-            tracing::debug!(target: "tls", %client, listener = listener.name, "{error}");
+    let mut hello = None;
+    let shaken = shake(&acceptor, tcp, &mut hello);
+    let shaken = timeout(listener.limits.handshake_timeout, shaken).await;
+    let tls = match shaken.unwrap_or_else(|_| Err(Reason::Timeout.into())) {
+        Ok(tls) => tls,
+        Err(failed) => {
+            let sni = match &hello {
+                Some(Hello::Asks(name)) => name.as_deref(),
+                _ => None,
+            };
+            return handshakes::failed(&front, &listener.name, client, sni, &failed);
         }
-        return;
     };
     drop(snapshot);
     let ssl = tls.ssl();
-    let client_ca = acceptor::client_ca(ssl);
+    let asked = acceptor::asked_client(ssl);
     let session = TlsSession {
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |c| c.name()),
@@ -152,8 +158,8 @@ pub async fn serve_tls(
             .map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         policy,
         group: group_text(ssl),
-        client_ca: client_ca.cloned(),
-        client: client_ca.and_then(|_| ClientIdentity::of(ssl)),
+        client_ca: asked.map(|asked| Arc::clone(&asked.ca)),
+        client: asked.and_then(|asked| ClientIdentity::of(ssl, asked.verdict.get()?)),
     };
     let http2 = matches!(tls.selected_alpn_proto(), Some(ALPN::H2));
     let connection = Arc::new(Connection {
@@ -184,31 +190,42 @@ pub async fn serve_tls(
     }
 }
 
-/// Shakes hands with a client whose hello was looked at first.
+/// Shakes hands with a client whose hello was looked at first, and leaves it in `said`.
 async fn shake(
     acceptor: &SslAcceptor,
     mut tcp: TcpStream,
-) -> pingora::Result<SslStream<pingora::protocols::l4::stream::Stream>> {
-    const FAILED: ErrorType = ErrorType::TLSHandshakeFailure;
+    said: &mut Option<Hello>,
+) -> Result<SslStream<pingora::protocols::l4::stream::Stream>, Failed> {
     let mut read = BytesMut::with_capacity(4096);
     let hello = loop {
         match Hello::parse(&read) {
             Hello::Partial(needed) => {
                 while read.len() < needed {
-                    if tcp.read_buf(&mut read).await.or_err(FAILED, "no hello")? == 0 {
-                        return Error::e_explain(FAILED, "closed before its hello");
+                    match tcp.read_buf(&mut read).await {
+                        Ok(1..) => {}
+                        Ok(0) | Err(_) => return Err(Reason::Closed.into()),
                     }
                 }
             }
-            hello => break hello,
+            hello => break said.insert(hello),
         }
+    };
+    let unready = |error: String| Failed {
+        reason: Reason::Other,
+        detail: Some(error),
     };
     let mut io = pingora::protocols::l4::stream::Stream::from(tcp);
     io.rewind(&read);
-    let ssl = acceptor::ssl(acceptor, &hello).or_err(FAILED, "no context")?;
-    let mut tls = SslStream::new(ssl, io)?;
-    tls.accept().await.or_err(FAILED, "TLS accept() failed")?;
-    Ok(tls)
+    let ssl = acceptor::ssl(acceptor, hello).map_err(|e| unready(e.to_string()))?;
+    let mut tls = SslStream::new(ssl, io).map_err(|e| unready(e.to_string()))?;
+    match tls.accept().await {
+        Ok(()) => Ok(tls),
+        Err(error) => {
+            let asked = acceptor::asked_client(tls.ssl());
+            let verdict = asked.and_then(|asked| asked.verdict.get());
+            Err(Failed::of(&error, verdict))
+        }
+    }
 }
 
 /// Pingora waits for an HTTP/2 preface without end. So a connection that brought no request within the

@@ -1,6 +1,7 @@
 //! The proxy. [`serve`] is the way in; the files follow the life of a request:
 //!
 //! - `server` binds, accepts and drains; `admission` says who may come in
+//! - `handshakes` tells of those that came to nothing
 //! - `connection` shakes hands and reads one head after the other; `head` reads the bytes, `chunks` those of
 //!   a chunked body
 //! - `coalesced` is what small writes leave together through; `wrapper` is what it and `chunks` share;
@@ -25,6 +26,7 @@ mod doors;
 mod exchange;
 mod expiry;
 mod forward;
+mod handshakes;
 mod head;
 mod inspect;
 mod outgoing;

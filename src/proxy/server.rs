@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::admission::Budget;
 use super::doors::Doors;
 use super::expiry;
+use super::handshakes::Handshakes;
 use super::program::Program;
 use super::reloader::{End, Reloader};
 use super::workers::Workers;
@@ -41,6 +42,7 @@ pub struct Front {
     /// What is switched off; no snapshot changes it.
     pub exposures: Arc<Switchboard>,
     pub bound: ArcSwap<Bound>,
+    pub handshakes: Handshakes,
 }
 
 /// The addresses that were really bound, in the configuration's order.
@@ -185,6 +187,7 @@ pub async fn open(
         budget: Arc::default(),
         exposures,
         bound: ArcSwap::default(),
+        handshakes: Handshakes::default(),
     });
     exposure_routes(&mut router, &front.live, &front.exposures, {
         let front = Arc::clone(&front);

@@ -2,19 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use openssl::asn1::Asn1Time;
 use openssl::base64::encode_block;
-use openssl::error::ErrorStack;
 use openssl::sha::Sha256;
-use openssl::ssl::{SslFiletype, SslRef, SslVerifyMode};
-use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
-use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509, X509Crl, X509Ref, X509VerifyResult};
+use openssl::ssl::{SslRef, SslVerifyMode};
+use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 use super::materials::{Finding, Part, name_text, time_text};
+use super::verify::{Role, Verdict, Verifier};
 use super::{TrustBundle, reason};
 
 /// More of a chain than this is not passed on, in bytes of the field's value.
@@ -34,8 +32,10 @@ pub struct ClientCa {
     pub trust: Arc<TrustBundle>,
     pub mode: ClientCertificateMode,
     /// PEM. With any, every certificate of a client's chain is looked up, and a client of which any
-    /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it).
+    /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it). The
+    /// topmost CA of the bundle is looked up only where it is a root.
     pub crl: Vec<PathBuf>,
+    verifier: Verifier,
     /// SHA-256 over all of it.
     pub digest: [u8; 32],
 }
@@ -92,30 +92,31 @@ impl ClientCa {
                 (0, Finding::warning(Part::Chain, message, None))
             }));
         }
-        whole.then(|| Self {
+        if !whole {
+            return None;
+        }
+        let verifier = match Verifier::new(&trust, Role::Client, &crl) {
+            Ok(verifier) => verifier,
+            Err(error) => {
+                let message = format!("clients cannot be verified under it: {error}");
+                findings.push((0, Finding::error(Part::Chain, message, None)));
+                return None;
+            }
+        };
+        Some(Self {
             trust,
             mode,
             crl,
+            verifier,
             digest: sha.finish(),
         })
     }
 
-    /// # Errors
-    /// A list cannot be read any more.
-    pub fn store(&self) -> Result<X509Store, ErrorStack> {
-        let mut store = X509StoreBuilder::new()?;
-        for ca in &self.trust.certificates {
-            store.add_cert(ca.clone())?;
-        }
-        if !self.crl.is_empty() {
-            let lookup = store.add_lookup(X509Lookup::file())?;
-            for path in &self.crl {
-                lookup.load_crl_file(path, SslFiletype::PEM)?;
-            }
-            // Who issued the client's issuer may have revoked it; without a list nobody knows.
-            store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
-        }
-        Ok(store.build())
+    /// For the verify callback of a handshake: what OpenSSL shall take for the result. `shown` keeps it.
+    pub fn judge(&self, context: &mut X509StoreContextRef, shown: &OnceLock<Verdict>) -> bool {
+        let verdict = shown.get_or_init(|| self.verifier.verify_presented(context));
+        context.set_error(verdict.result);
+        verdict.is_good()
     }
 
     /// Of the same CAs, in the same way and under lists of the same names.
@@ -138,17 +139,19 @@ impl ClientCa {
 impl ClientIdentity {
     /// None where this handshake verified no certificate; a resumed one verifies nothing.
     #[must_use]
-    pub fn of(ssl: &SslRef) -> Option<Self> {
-        if ssl.session_reused() || ssl.verify_result() != X509VerifyResult::OK {
+    pub fn of(ssl: &SslRef, verdict: &Verdict) -> Option<Self> {
+        let verified = ssl.verify_result() == X509VerifyResult::OK && verdict.is_good();
+        if ssl.session_reused() || !verified {
             return None;
         }
         let certificate = ssl.peer_certificate()?;
-        let issuers: Option<Vec<String>> = ssl.verified_chain().map(|chain| {
-            let issuers = chain.iter().skip(1);
-            let issuers = issuers.filter(|above| above.issued(above) != X509VerifyResult::OK);
-            issuers.filter_map(byte_sequence).collect()
-        });
-        let chain = issuers.map(|issuers| issuers.join(", "));
+        if verdict.chain.first() != Some(&certificate) {
+            return None;
+        }
+        let issuers = verdict.chain.iter().skip(1);
+        let issuers = issuers.filter(|above| above.issued(above) != X509VerifyResult::OK);
+        let issuers: Vec<String> = issuers.filter_map(|above| byte_sequence(above)).collect();
+        let chain = Some(issuers.join(", "));
         let chain = chain.filter(|text| !text.is_empty() && text.len() <= CHAIN_FIELD);
         Some(Self {
             subject: subject(&certificate),

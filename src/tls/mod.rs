@@ -4,6 +4,7 @@ pub mod acceptor;
 mod client_ca;
 mod facts;
 mod group;
+pub mod handshake;
 mod hello;
 pub mod inventory;
 pub mod issue;
@@ -12,6 +13,7 @@ pub mod reason;
 pub mod rehearsal;
 mod resolver;
 mod stapling;
+pub mod verify;
 
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;

@@ -2,11 +2,13 @@
 #![cfg(feature = "front")]
 
 mod bodies;
+mod bundles;
 mod certs;
 mod client;
 mod coverage;
 mod doctor;
 mod front;
+mod handshakes;
 mod limits;
 mod mix;
 mod mtls;
