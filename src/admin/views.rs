@@ -99,6 +99,7 @@ fn outcome_json(outcome: &Outcome) -> Value {
         "generation": outcome.generation,
         "refused": refused.collect::<Vec<_>>(),
         "warnings": warnings,
+        "changed": outcome.changed,
     })
 }
 

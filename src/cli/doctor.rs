@@ -83,10 +83,15 @@ pub fn run(args: &Args) -> ExitCode {
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match visits.iter().any(|visit| visit.found.failure.is_some()) {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
+    match is_well(&visits) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
+}
+
+/// Nothing is known where no server was visited.
+fn is_well(visits: &[Visit]) -> bool {
+    !visits.is_empty() && visits.iter().all(|visit| visit.found.failure.is_none())
 }
 
 /// One server and what was found.
@@ -218,7 +223,7 @@ fn show_json(upstream: &Upstream, visits: &[Visit]) -> io::Result<()> {
         "server_name": upstream.tls.server_name,
         "trust": upstream.tls.trust.name,
         "client_certificate": upstream.tls.client_certificate.is_some(),
-        "ok": visits.iter().all(|visit| visit.found.failure.is_none()),
+        "ok": is_well(visits),
         "servers": visits.iter().map(|v| to_json(upstream, v)).collect::<Vec<_>>(),
     });
     let mut out = io::stdout().lock();

@@ -15,6 +15,7 @@ mod listeners;
 mod model;
 mod policies;
 mod reader;
+mod rotation;
 mod routes;
 mod settings;
 mod suggest;

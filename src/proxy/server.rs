@@ -165,6 +165,7 @@ pub async fn open(
         generation: snapshot.generation,
         refused: Vec::new(),
         warnings: Vec::new(),
+        changed: Vec::new(),
     };
     let live = Arc::new(Live::new(snapshot));
     let (reloads, asked) = Reloads::new(started);

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use openssl::asn1::Asn1Time;
 use openssl::base64::encode_block;
+use openssl::error::ErrorStack;
 use openssl::sha::Sha256;
-use openssl::ssl::{SslRef, SslVerifyMode};
+use openssl::ssl::{SslFiletype, SslRef, SslVerifyMode};
+use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 use super::materials::{Finding, Part, name_text, time_text};
+use super::pem::{self, Block};
 use super::verify::{Role, Verdict, Verifier};
 use super::{TrustBundle, reason};
 
@@ -36,6 +38,8 @@ pub struct ClientCa {
     /// topmost CA of the bundle is looked up only where it is a root.
     pub crl: Vec<PathBuf>,
     verifier: Verifier,
+    /// When the first list is outdated, in seconds since 1970; None without lists.
+    pub lists_until: Option<i64>,
     /// SHA-256 over all of it.
     pub digest: [u8; 32],
 }
@@ -103,11 +107,13 @@ impl ClientCa {
                 return None;
             }
         };
+        let ends = listed.iter().filter_map(|list| list.next_update());
         Some(Self {
             trust,
             mode,
             crl,
             verifier,
+            lists_until: ends.filter_map(reason::unix_time).min(),
             digest: sha.finish(),
         })
     }
@@ -179,32 +185,41 @@ fn byte_sequence(certificate: &X509Ref) -> Option<String> {
 }
 
 fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>), Finding> {
-    const END: &[u8] = b"-----END X509 CRL-----";
     let fail = |message, help| Err(Finding::error(Part::Chain, message, help));
     let shown = path.display();
     let pem = match fs::read(path) {
         Ok(pem) => pem,
         Err(error) => return fail(format!("cannot read {shown}: {error}"), None),
     };
-    let mut lists = Vec::new();
-    let mut start = 0;
-    for end in memchr::memmem::find_iter(&pem, END) {
-        let end = end + END.len();
-        // Both were found in order.
-        match X509Crl::from_pem(&pem[start..end]) {
-            Ok(list) => lists.push(list),
-            Err(error) => {
-                return fail(format!("{shown}: a list in it is damaged: {error}"), None);
-            }
+    let lists = pem::blocks(&pem).and_then(|blocks| {
+        let lists = blocks.iter().filter(|block| block.label == "X509 CRL");
+        lists.map(Block::list).collect::<Result<Vec<_>, _>>()
+    });
+    let lists = match lists {
+        Ok(lists) => lists,
+        Err(damage) => {
+            return fail(format!("{shown}: a list in it is damaged: {damage}"), None);
         }
-        start = end;
-    }
+    };
     if lists.is_empty() {
-        return fail(
-            format!("{shown} holds no revocation list"),
-            Some(
-                "a PEM file has a line -----BEGIN X509 CRL-----; from DER: openssl crl -inform der -in FILE -out FILE.pem",
+        return match pem::recognise(&pem) {
+            Some(foreign) => fail(format!("{shown} {}", foreign.what), foreign.help),
+            None => fail(
+                format!("{shown} holds no revocation list"),
+                Some(
+                    "a PEM file has a line -----BEGIN X509 CRL-----; from DER: openssl crl -inform der -in FILE -out FILE.pem",
+                ),
             ),
+        };
+    }
+    let taken = taken_by_openssl(path);
+    if taken.as_ref().ok() != Some(&lists.len()) {
+        return fail(
+            format!(
+                "{shown} holds {} lists, and OpenSSL does not read them all",
+                lists.len()
+            ),
+            Some("write them anew: openssl crl -in FILE -out FILE.pem, for each list"),
         );
     }
     for list in &lists {
@@ -222,6 +237,15 @@ fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>
     Ok((pem, lists))
 }
 
+/// A list that is passed over would let in whom it revokes.
+fn taken_by_openssl(path: &Path) -> Result<usize, ErrorStack> {
+    let mut store = X509StoreBuilder::new()?;
+    let count = store
+        .add_lookup(X509Lookup::file())?
+        .load_crl_file(path, SslFiletype::PEM)?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 fn is_by(list: &X509Crl, ca: &X509) -> bool {
     let same = ca.subject_name().try_cmp(list.issuer_name());
     same.is_ok_and(std::cmp::Ordering::is_eq)
@@ -231,12 +255,17 @@ fn is_by(list: &X509Crl, ca: &X509) -> bool {
 }
 
 fn outdated(list: &X509Crl) -> Option<Finding> {
-    let until = list.next_update()?;
-    let now = Asn1Time::days_from_now(0).ok()?;
-    (*until < *now).then(|| {
+    let by = name_text(list.issuer_name());
+    let Some(until) = list.next_update() else {
         let message = format!(
-            "the list of \"{}\" was good until {}; until there is a new one, its clients are refused",
-            name_text(list.issuer_name()),
+            "the list of \"{by}\" does not say how long it is good (RFC 5280, 5.1.2.5), so it never counts as outdated"
+        );
+        return Some(Finding::warning(Part::Chain, message, None));
+    };
+    let is_past = reason::unix_time(until).is_none_or(|until| until <= super::now());
+    is_past.then(|| {
+        let message = format!(
+            "the list of \"{by}\" was good until {}; until there is a new one, its clients are refused",
             time_text(until)
         );
         Finding::warning(Part::Chain, message, None)

@@ -129,8 +129,8 @@ impl Verifier {
 
 /// Whether OpenSSL judges by this bundle as [`Verifier`] does: roots of different names alone.
 #[must_use]
-pub fn is_plain(trust: &TrustBundle) -> bool {
-    Family::of(&trust.certificates).is_plain()
+pub(super) fn is_plain(cas: &[X509]) -> bool {
+    Family::of(cas).is_plain()
 }
 
 impl Verdict {

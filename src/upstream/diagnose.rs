@@ -215,22 +215,28 @@ async fn accepted(
     address: SocketAddr,
 ) -> Result<Presented, Failure> {
     let mut byte = [0];
-    if let Ok(Err(error)) = timeout(LATE_ALERT, tls.read(&mut byte)).await {
-        let text = error.to_string();
-        if text.contains("certificate required") {
-            return Err(Failure::new(
-                Cause::ClientCertificate,
-                "it asks for a client certificate and did not get one that it takes",
-            ));
-        }
-        if refuses_our_certificate(&text) {
-            return Err(Failure::new(
-                Cause::ClientCertificate,
-                format!("it does not take our client certificate: {text}"),
-            ));
-        }
+    let ended = match timeout(LATE_ALERT, tls.read(&mut byte)).await {
+        // It waits for a request, or speaks first.
+        Err(_) | Ok(Ok(1..)) => return Ok(facts(tls.ssl(), address)),
+        Ok(Ok(0)) => "closed".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+    };
+    if ended.contains("certificate required") {
+        return Err(Failure::new(
+            Cause::ClientCertificate,
+            "it asks for a client certificate and did not get one that it takes",
+        ));
     }
-    Ok(facts(tls.ssl(), address))
+    if refuses_our_certificate(&ended) {
+        return Err(Failure::new(
+            Cause::ClientCertificate,
+            format!("it does not take our client certificate: {ended}"),
+        ));
+    }
+    Err(Failure::new(
+        Cause::Closed,
+        format!("it ends the connection right after the handshake: {ended}"),
+    ))
 }
 
 fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {

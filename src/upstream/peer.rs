@@ -16,7 +16,7 @@ use super::{Cause, Failure};
 use crate::config::{Stream, Upstream};
 use crate::tls::GROUPS;
 use crate::tls::reason::{self, CertificateFault};
-use crate::tls::verify::{self, Role, Verifier};
+use crate::tls::verify::{Role, Verifier};
 
 /// A peer of one upstream without its address.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl OwnPath {
     /// None where OpenSSL judges alike while it shakes hands.
     fn of(upstream: &Upstream) -> Option<Self> {
         let tls = &upstream.tls;
-        if verify::is_plain(&tls.trust) {
+        if tls.trust.plain {
             return None;
         }
         let verifier = Verifier::new(&tls.trust, Role::Server(&tls.server_name), &[]);
