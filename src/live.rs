@@ -105,19 +105,22 @@ impl Snapshot {
     }
 
     /// Makes the acceptors anew, and with them the keys that seal session tickets: what was recorded
-    /// cannot be opened with a key that is stolen later.
-    ///
-    /// # Errors
-    /// OpenSSL does not take what it took before; that acceptor stays.
-    pub fn rotate_tickets(&self) -> Result<(), SnapshotError> {
+    /// cannot be opened with a key that is stolen later. What comes back are the listeners that keep
+    /// theirs, since OpenSSL does not take what it took before.
+    #[must_use]
+    pub fn rotate_tickets(&self) -> Vec<SnapshotError> {
+        let mut failed = Vec::new();
         for listener in &self.config.listeners {
-            if let (Some(slot), Some(made)) =
-                (self.acceptors.get(&listener.name), accept_for(listener)?)
-            {
-                slot.store(Arc::new(made));
+            let Some(slot) = self.acceptors.get(&listener.name) else {
+                continue;
+            };
+            match accept_for(listener) {
+                Ok(Some(made)) => slot.store(Arc::new(made)),
+                Ok(None) => {}
+                Err(error) => failed.push(error),
             }
         }
-        Ok(())
+        failed
     }
 
     #[must_use]
@@ -187,34 +190,59 @@ impl Live {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::tls::issue::{Authority, LeafOptions};
+    use crate::tls::CertifiedKey;
+    use crate::tls::issue::{Authority, KeyKind, LeafOptions};
 
     #[test]
-    fn rotated_tickets_are_of_another_acceptor() {
+    fn tickets_are_rotated_past_a_listener_that_fails() {
         const TEXT: &str = r#"
-            [listeners.public]
+            [listeners.a]
             bind = ["127.0.0.1:1"]
+            certificates = [{ chain = "a.pem", key = "a.key" }]
+            [listeners.b]
+            bind = ["127.0.0.1:2"]
             certificates = [{ chain = "a.pem", key = "a.key" }]
         "#;
         let name = format!("drawbridge-live-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let root = Authority::new("Root", 90).unwrap();
-        let leaf = root.leaf(&["a.test"], &LeafOptions::default()).unwrap();
-        leaf.write(&folder.join("a.pem"), &folder.join("a.key"))
+        let leaf = |key| {
+            let options = LeafOptions {
+                key,
+                ..LeafOptions::default()
+            };
+            root.leaf(&["a.test"], &options).unwrap()
+        };
+        let good = leaf(KeyKind::EcP256);
+        good.write(&folder.join("a.pem"), &folder.join("a.key"))
             .unwrap();
         let file = folder.join("drawbridge.toml");
         std::fs::write(&file, TEXT).unwrap();
         let loaded = config::load(&file);
         std::fs::remove_dir_all(&folder).unwrap();
 
-        let snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
-        let before = snapshot.acceptor("public").unwrap();
-        let same = snapshot.acceptor("public").unwrap();
-        assert!(Arc::ptr_eq(&before, &same));
-        snapshot.rotate_tickets().unwrap();
-        let after = snapshot.acceptor("public").unwrap();
-        assert!(!Arc::ptr_eq(&before, &after));
+        let mut snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
+        let acceptors =
+            |snapshot: &Snapshot| ["a", "b"].map(|name| snapshot.acceptor(name).unwrap());
+        let before = acceptors(&snapshot);
+        assert!(snapshot.rotate_tickets().is_empty());
+        let after = acceptors(&snapshot);
+        assert!(before.iter().zip(&after).all(|(b, a)| !Arc::ptr_eq(b, a)));
+
+        let weak = leaf(KeyKind::Rsa1024);
+        let weak = CertifiedKey::from_pem(&weak.chain_pem, &weak.key_pem).unwrap();
+        let first = Arc::get_mut(&mut snapshot.config.listeners[0]).unwrap();
+        let ListenerKind::Tls { certificates, .. } = &mut first.kind else {
+            panic!("it has certificates");
+        };
+        *certificates = vec![Arc::new(weak)];
+        let failed = snapshot.rotate_tickets();
+        assert_eq!(failed.len(), 1);
+        assert_eq!(failed[0].what, "listener a");
+        let last = acceptors(&snapshot);
+        assert!(Arc::ptr_eq(&after[0], &last[0]));
+        assert!(!Arc::ptr_eq(&after[1], &last[1]));
         assert!(snapshot.acceptor("other").is_none());
     }
 }

@@ -11,6 +11,7 @@ use crate::config::{ListenerKind, Policy, PolicyMode};
 use crate::live::Live;
 use crate::reload::{Outcome, Reloads, Trigger};
 use crate::telemetry::{Metrics, rfc3339};
+use crate::tls::handshake::Reason;
 use crate::tls::inventory::inventory;
 
 /// What the answers are made of.
@@ -98,6 +99,7 @@ fn outcome_json(outcome: &Outcome) -> Value {
         "generation": outcome.generation,
         "refused": refused.collect::<Vec<_>>(),
         "warnings": warnings,
+        "changed": outcome.changed,
     })
 }
 
@@ -164,11 +166,6 @@ fn collect(health: &Health, text: &mut Exposition) {
             &metrics.connections_refused,
         ),
         (
-            "tls_handshake_failures_total",
-            "Handshakes with clients that failed.",
-            &metrics.tls_handshake_failures,
-        ),
-        (
             "malformed_heads_total",
             "Request heads that HTTP forbids.",
             &metrics.malformed_heads,
@@ -225,6 +222,15 @@ fn collect(health: &Health, text: &mut Exposition) {
         ),
     ] {
         text.family(name, Gauge, help).sample(&[], gauge.value());
+    }
+    text.family(
+        "tls_handshake_failures_total",
+        Counter,
+        "Handshakes with clients that failed, by reason.",
+    );
+    for reason in Reason::ALL {
+        let count = metrics.handshake_failures.value(reason);
+        text.sample(&[("reason", reason.code())], count);
     }
     text.family(
         "requests_total",

@@ -91,9 +91,7 @@ struct Examined {
 
 impl Examined {
     fn is_ok(&self) -> bool {
-        self.visits
-            .iter()
-            .all(|visit| visit.found.failure.is_none())
+        is_well(&self.visits)
     }
 }
 
@@ -126,6 +124,11 @@ fn show_human(examined: &[Examined]) -> io::Result<()> {
     let texts = examined.iter().map(|e| human(&e.upstream, &e.visits));
     let text = texts.collect::<Vec<_>>().join("\n");
     io::stdout().write_all(text.as_bytes())
+}
+
+/// Nothing is known where no server was visited.
+fn is_well(visits: &[Visit]) -> bool {
+    !visits.is_empty() && visits.iter().all(|visit| visit.found.failure.is_none())
 }
 
 /// One server and what was found.
@@ -271,7 +274,7 @@ fn report(upstream: &Upstream, visits: &[Visit]) -> Value {
         "server_name": upstream.tls.server_name,
         "trust": upstream.tls.trust.name,
         "client_certificate": upstream.tls.client_certificate.is_some(),
-        "ok": visits.iter().all(|visit| visit.found.failure.is_none()),
+        "ok": is_well(visits),
         "servers": visits.iter().map(|v| to_json(upstream, v)).collect::<Vec<_>>(),
     })
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use super::files::Document;
 use super::model::{Admin, AdminAddress, Token};
 use super::reader::Item;
+use super::upstreams::tell;
+use crate::tls::readable_by_others;
 
 /// A shorter token can be guessed.
 const SHORTEST_TOKEN: usize = 16;
@@ -98,7 +100,12 @@ fn read_token(item: &Item<'_, '_>) -> Option<Token> {
     let text = item.string()?;
     let path = text.at.resolve(text.value);
     match token_from(&path) {
-        Ok(token) => Some(token),
+        Ok(token) => {
+            if let Some(finding) = readable_by_others(&path) {
+                tell(item.report(), item.at, finding);
+            }
+            Some(token)
+        }
         Err(why) => item.fail(why),
     }
 }

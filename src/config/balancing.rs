@@ -10,7 +10,9 @@ use super::model::{
     Affinity, AffinityKey, Balance, Balancing, Caps, Ejection, HealthCheck, Server,
 };
 use super::reader::{Item, Section};
+use super::upstreams::tell;
 use super::values::parse_server;
+use crate::tls::readable_by_others;
 
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -158,6 +160,9 @@ fn read_key(item: &Item<'_, '_>) -> Option<AffinityKey> {
     let path = item.string()?;
     let path = path.at.resolve(path.value);
     item.report().inputs.borrow_mut().file(&path);
+    if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
+        tell(item.report(), item.at, finding);
+    }
     let key = match fs::read(&path) {
         Ok(key) => key.trim_ascii().to_vec(),
         Err(error) => return item.fail(format!("cannot read {}: {error}", path.display())),

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::files::{Document, Named};
 use super::model::{Listener, ListenerKind, ListenerLimits, SniPolicy, TlsPolicy, TlsSettings};
 use super::reader::{At, Item, Placed, Report, Section};
+use super::rotation;
 use super::settings::Names;
 use super::upstreams::{lost_trust, read_pair, tell};
 use super::values::parse_network;
 use crate::diagnostic::Diagnostic;
-use crate::tls::{CertifiedKey, ClientCa, ClientCertificateMode, TrustBundle};
+use crate::tls::{CertifiedKey, ClientCa, ClientCertificateMode, TrustBundle, now};
 
 /// The listeners, and how each of them answers.
 #[derive(Debug)]
@@ -232,6 +233,7 @@ struct Certificate<'s> {
     at: At<'s>,
     certified: Arc<CertifiedKey>,
     client_ca: Option<Arc<ClientCa>>,
+    allow_expired: bool,
 }
 
 fn read_tls<'s>(
@@ -292,10 +294,27 @@ fn read_tls<'s>(
     }
     check_agreement(&read, report);
     let first = read.first().map(|certificate| certificate.at);
+    let allowed: Vec<bool> = read.iter().map(|c| c.allow_expired).collect();
     let certificates: Vec<_> = read.into_iter().map(|c| c.certified).collect();
     let (certificates, own) = match first {
-        Some(at) if !fewer => keep_names(listener, certificates, own, at, report),
-        _ => (certificates, own),
+        Some(at) => {
+            let old = report.kept.listener(listener).map(|running| &running.kind);
+            let problem = match old {
+                Some(ListenerKind::Tls {
+                    certificates: old, ..
+                }) => {
+                    let lost = lost_names(&certificates, old).filter(|_| !fewer);
+                    let worse = || rotation::worse_of(&certificates, &allowed, old);
+                    lost.or_else(|| Some((worse()?, rotation::HELP)))
+                }
+                _ => None,
+            };
+            match problem {
+                Some(problem) => keep(listener, certificates, own, at, report, problem),
+                None => (certificates, own),
+            }
+        }
+        None => (certificates, own),
     };
     let settings = TlsSettings {
         policy: policy?,
@@ -388,13 +407,13 @@ fn read_certificate<'s>(
 ) -> Option<Certificate<'s>> {
     let section = item.section("a certificate")?;
     let unit = format!("listener {listener}");
-    let certified = read_pair(&section, &unit);
+    let pair = read_pair(&section, &unit);
     let ocsp = section.item("ocsp").map(|item| item.string());
     let client_ca = section.item("client_ca");
     let client_ca = client_ca.map(|item| read_client_ca(listener, &item, trust));
     asked.push(client_ca.clone().flatten());
     section.finish();
-    let mut certified = certified?;
+    let (mut certified, allow_expired) = pair?;
     if let Some(file) = ocsp {
         let file = file?;
         let path = file.at.resolve(file.value);
@@ -408,9 +427,12 @@ fn read_certificate<'s>(
         }
         match stapled {
             Some(stapled) => certified = Arc::new(stapled),
-            // What runs goes on; a staple is a favour, no need.
+            // What runs goes on, with its last good staple if it has one; a staple is a favour, no need.
             None if report.kept.runs => {
                 report.refuse(unit, report.take_errors_since(mark));
+                if let Some(running) = running_like(listener, &certified, report) {
+                    certified = running;
+                }
             }
             None => return None,
         }
@@ -418,11 +440,28 @@ fn read_certificate<'s>(
     Some(Certificate {
         at: item.at,
         certified,
+        allow_expired,
         client_ca: match client_ca {
             Some(client_ca) => Some(client_ca?),
             None => None,
         },
     })
+}
+
+/// The same chain and key as it serves now.
+fn running_like(
+    listener: &str,
+    certified: &CertifiedKey,
+    report: &Report,
+) -> Option<Arc<CertifiedKey>> {
+    let running = report.kept.listener(listener)?;
+    let ListenerKind::Tls { certificates, .. } = &running.kind else {
+        return None;
+    };
+    let same = |running: &&Arc<CertifiedKey>| {
+        running.chain == certified.chain && running.key.public_eq(&certified.key)
+    };
+    certificates.iter().find(same).cloned()
 }
 
 /// `{ trust = "NAME", mode = "optional" | "required", crl = ["FILE"] }`
@@ -467,8 +506,24 @@ fn read_client_ca(
         let at = lists.get(index).map_or(item.at, |file| file.at);
         tell(report, at, finding);
     }
+    let outdated = |ca: &ClientCa| ca.lists_until.is_some_and(|until| until <= now());
     if let Some(client_ca) = client_ca {
-        return Some(Arc::new(client_ca));
+        let last_good = running.and_then(|running| match &running.kind {
+            ListenerKind::Tls { settings, .. } => settings
+                .client_cas()
+                .find(|ca| client_ca.asks_like(ca) && !outdated(ca)),
+            ListenerKind::Redirect { .. } => None,
+        });
+        return Some(match last_good {
+            Some(last_good) if outdated(&client_ca) => {
+                let message = "a new revocation list is outdated, and the one that serves is not";
+                let help = "fetch a current list; with an outdated one all clients are refused";
+                let problem = Diagnostic::error(item.at.location(), message).with_help(help);
+                report.refuse(unit, vec![problem]);
+                Arc::clone(last_good)
+            }
+            _ => Arc::new(client_ca),
+        });
     }
     let Some(running) = running else {
         // It stays shut; the rest goes live.
@@ -487,40 +542,43 @@ fn read_client_ca(
     Some(Arc::clone(last_good))
 }
 
-/// The certificates, or those that serve now where a name of theirs would be lost. An entry that
-/// was taken out of the list was meant to be.
-fn keep_names(
-    listener: &str,
-    certificates: Vec<Arc<CertifiedKey>>,
-    own: Vec<Option<Arc<ClientCa>>>,
-    first: At<'_>,
-    report: &Report,
-) -> (Vec<Arc<CertifiedKey>>, Vec<Option<Arc<ClientCa>>>) {
-    let Some(running) = report.kept.listener(listener) else {
-        return (certificates, own);
-    };
-    let ListenerKind::Tls {
-        certificates: old,
-        settings,
-        ..
-    } = &running.kind
-    else {
-        return (certificates, own);
-    };
+/// Which name of those that serve now would be lost. An entry that was taken out of the list was meant
+/// to be.
+fn lost_names(
+    certificates: &[Arc<CertifiedKey>],
+    old: &[Arc<CertifiedKey>],
+) -> Option<(String, &'static str)> {
     let covered = |name: &String| certificates.iter().any(|c| c.covers(name));
-    let mut lost = old
-        .iter()
-        .flat_map(|c| &c.names)
-        .filter(|name| !covered(name));
-    let Some(name) = lost.next().filter(|_| certificates.len() >= old.len()) else {
-        return (certificates, own);
-    };
+    let names = old.iter().flat_map(|c| &c.names);
+    let mut lost = names.filter(|name| !covered(name));
+    let name = lost.next().filter(|_| certificates.len() >= old.len())?;
     let more = match lost.count() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let message = format!("the new certificate no longer covers \"{name}\"{more}");
     let help = "issue it with all names, or write allow_fewer_names = true in the listener";
+    Some((message, help))
+}
+
+/// The certificates that serve now, for what is wrong with these; these where they cannot be kept.
+fn keep(
+    listener: &str,
+    certificates: Vec<Arc<CertifiedKey>>,
+    own: Vec<Option<Arc<ClientCa>>>,
+    first: At<'_>,
+    report: &Report,
+    (message, help): (String, &'static str),
+) -> (Vec<Arc<CertifiedKey>>, Vec<Option<Arc<ClientCa>>>) {
+    let running = report.kept.listener(listener).map(|running| &running.kind);
+    let Some(ListenerKind::Tls {
+        certificates: old,
+        settings,
+        ..
+    }) = running
+    else {
+        return (certificates, own);
+    };
     let problem = Diagnostic::error(first.location(), message).with_help(help);
     let asked = TlsSettings {
         certificate_client_ca: own.clone(),

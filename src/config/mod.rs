@@ -14,6 +14,7 @@ mod listeners;
 mod model;
 mod policies;
 mod reader;
+mod rotation;
 mod routes;
 mod service;
 mod settings;

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::balancing;
 use super::files::{Document, Named};
 use super::model::{ConnectionAuth, Upstream, UpstreamTls};
 use super::reader::{At, Item, Report, Section};
 use super::settings::Names;
+use super::{balancing, rotation};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::tls::{CertifiedKey, Finding, Part, TrustBundle};
 
@@ -26,6 +26,8 @@ pub(super) fn read_trust<'s>(document: &Document<'s, '_>) -> Names<'s, TrustBund
             "ca = [\"ca.pem\"], the CAs that sign the servers' certificates",
         );
         let files = files.map(|item| item.strings()).unwrap_or_default();
+        let allowed = section.item("allow_expired");
+        let allowed = allowed.and_then(|item| item.boolean()).unwrap_or(false);
         section.finish();
         let paths: Vec<_> = files.iter().map(|f| f.at.resolve(f.value)).collect();
         let mut findings = Vec::new();
@@ -36,6 +38,15 @@ pub(super) fn read_trust<'s>(document: &Document<'s, '_>) -> Names<'s, TrustBund
         for (index, finding) in findings {
             let at = files.get(index).map_or(at, |file| file.at);
             tell(report, at, finding);
+        }
+        let running = report.kept.trust(name).filter(|_| !allowed);
+        let worse = match (&bundle, running) {
+            (Some(new), Some(old)) => rotation::worse_bundle(new, &old),
+            _ => None,
+        };
+        let bundle = bundle.filter(|_| worse.is_none());
+        if let Some(why) = worse {
+            report.error_with_help(at, why, Some(rotation::HELP));
         }
         // What is written is right, but a file is not.
         let refused = bundle.is_none() && !files.is_empty() && report.kept.runs;
@@ -184,13 +195,18 @@ fn parse_server_name(text: &str) -> Result<String, String> {
 /// `{ chain = "...", key = "..." }`; `unit` is who keeps the last good one if it cannot be used.
 pub(super) fn read_certified_key(item: &Item<'_, '_>, unit: &str) -> Option<Arc<CertifiedKey>> {
     let section = item.section("a certificate")?;
-    let certified = read_pair(&section, unit);
+    let pair = read_pair(&section, unit);
     section.finish();
-    certified
+    pair.map(|(certified, _)| certified)
 }
 
-/// Leaves the section's other keys to the caller.
-pub(super) fn read_pair(section: &Section<'_, '_>, unit: &str) -> Option<Arc<CertifiedKey>> {
+/// And whether it may be worse than the one that serves. Leaves the section's other keys to the caller.
+pub(super) fn read_pair(
+    section: &Section<'_, '_>,
+    unit: &str,
+) -> Option<(Arc<CertifiedKey>, bool)> {
+    let allowed = section.item("allow_expired");
+    let allowed = allowed.and_then(|item| item.boolean()).unwrap_or(false);
     let chain = section.required("chain", "chain = \"FILE\", PEM, the leaf first");
     let key = section.required("key", "key = \"FILE\", PEM");
     let (chain, key) = (chain.and_then(|i| i.string()), key.and_then(|i| i.string()));
@@ -209,6 +225,15 @@ pub(super) fn read_pair(section: &Section<'_, '_>, unit: &str) -> Option<Arc<Cer
         };
         tell(report, at, finding);
     }
+    let running = report.kept.certificate(&files.0, &files.1);
+    let worse = match (&certified, &running) {
+        (Some(new), Some(old)) if !allowed => rotation::worse(new, old),
+        _ => None,
+    };
+    let certified = certified.filter(|_| worse.is_none());
+    if let Some(why) = worse {
+        report.error_with_help(chain.at, why, Some(rotation::HELP));
+    }
     let certified = match certified {
         Some(certified) => Arc::new(certified),
         None => {
@@ -216,12 +241,12 @@ pub(super) fn read_pair(section: &Section<'_, '_>, unit: &str) -> Option<Arc<Cer
             if report.kept.runs {
                 report.refuse(unit, report.take_errors_since(mark));
             }
-            report.kept.certificate(&files.0, &files.1)?
+            running?
         }
     };
     let mut certificates = report.certificates.borrow_mut();
     certificates.insert(files, Arc::clone(&certified));
-    Some(certified)
+    Some((certified, allowed))
 }
 
 pub(super) fn tell(report: &Report, at: At<'_>, finding: Finding) {

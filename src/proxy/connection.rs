@@ -10,7 +10,6 @@ use openssl::ssl::{NameType, SslAcceptor};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::tls::SslStream;
 use pingora::protocols::{ALPN, SocketDigest, Ssl, Stream};
-use pingora::{Error, ErrorType, OrErr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +19,7 @@ use super::admission::Admitted;
 use super::ahead::{ReadAhead, Reads};
 use super::chunks::CheckedChunks;
 use super::coalesced::{Coalesced, Writes};
+use super::handshakes;
 use super::head::{HeadRead, read_head};
 use super::logins::Logins;
 use super::received::Received;
@@ -31,6 +31,7 @@ use super::{exchange, http2};
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
 use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
+use crate::tls::handshake::{Failed, Reason};
 use crate::tls::{ClientCa, ClientIdentity, Hello, acceptor, group_text};
 
 /// What is known of a connection.
@@ -136,20 +137,27 @@ pub async fn serve_tls(
     let Ok(local) = tcp.local_addr() else { return };
     let socket = SocketDigest::from_raw_fd(tcp.as_raw_fd());
     let mut closing = open.closing.clone();
+    let mut hello = None;
     let shaken = tokio::select! {
-        shaken = timeout(listener.limits.handshake_timeout, shake(&acceptor, tcp)) => shaken,
+        shaken = timeout(
+            listener.limits.handshake_timeout,
+            shake(&acceptor, tcp, &mut hello),
+        ) => shaken,
         () = closed_for(&mut closing, LAST_HANDSHAKE) => return,
     };
-    let Ok(Ok(tls)) = shaken else {
-        front.metrics.tls_handshake_failures.count();
-        if let Ok(Err(error)) = shaken {
-            tracing::debug!(target: "tls", %client, listener = listener.name, "{error}");
+    let tls = match shaken.unwrap_or_else(|_| Err(Reason::Timeout.into())) {
+        Ok(tls) => tls,
+        Err(failed) => {
+            let sni = match &hello {
+                Some(Hello::Asks(name)) => name.as_deref(),
+                _ => None,
+            };
+            return handshakes::failed(&front, &listener.name, client, sni, &failed);
         }
-        return;
     };
     drop(snapshot);
     let ssl = tls.ssl();
-    let client_ca = acceptor::client_ca(ssl);
+    let asked = acceptor::asked_client(ssl);
     let session = TlsSession {
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |c| c.name()),
@@ -158,8 +166,8 @@ pub async fn serve_tls(
             .map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         policy,
         group: group_text(ssl),
-        client_ca: client_ca.cloned(),
-        client: client_ca.and_then(|_| ClientIdentity::of(ssl)),
+        client_ca: asked.map(|asked| Arc::clone(&asked.ca)),
+        client: asked.and_then(|asked| ClientIdentity::of(ssl, asked.verdict.get()?)),
     };
     let http2 = matches!(tls.selected_alpn_proto(), Some(ALPN::H2));
     let connection = Arc::new(Connection {
@@ -183,31 +191,42 @@ pub async fn serve_tls(
     }
 }
 
-/// Shakes hands with a client whose hello was looked at first.
+/// Shakes hands with a client whose hello was looked at first, and leaves it in `said`.
 async fn shake(
     acceptor: &SslAcceptor,
     mut tcp: TcpStream,
-) -> pingora::Result<SslStream<pingora::protocols::l4::stream::Stream>> {
-    const FAILED: ErrorType = ErrorType::TLSHandshakeFailure;
+    said: &mut Option<Hello>,
+) -> Result<SslStream<pingora::protocols::l4::stream::Stream>, Failed> {
     let mut read = BytesMut::with_capacity(4096);
     let hello = loop {
         match Hello::parse(&read) {
             Hello::Partial(needed) => {
                 while read.len() < needed {
-                    if tcp.read_buf(&mut read).await.or_err(FAILED, "no hello")? == 0 {
-                        return Error::e_explain(FAILED, "closed before its hello");
+                    match tcp.read_buf(&mut read).await {
+                        Ok(1..) => {}
+                        Ok(0) | Err(_) => return Err(Reason::Closed.into()),
                     }
                 }
             }
-            hello => break hello,
+            hello => break said.insert(hello),
         }
+    };
+    let unready = |error: String| Failed {
+        reason: Reason::Other,
+        detail: Some(error),
     };
     let mut io = pingora::protocols::l4::stream::Stream::from(tcp);
     io.rewind(&read);
-    let ssl = acceptor::ssl(acceptor, &hello).or_err(FAILED, "no context")?;
-    let mut tls = SslStream::new(ssl, io)?;
-    tls.accept().await.or_err(FAILED, "TLS accept() failed")?;
-    Ok(tls)
+    let ssl = acceptor::ssl(acceptor, hello).map_err(|e| unready(e.to_string()))?;
+    let mut tls = SslStream::new(ssl, io).map_err(|e| unready(e.to_string()))?;
+    match tls.accept().await {
+        Ok(()) => Ok(tls),
+        Err(error) => {
+            let asked = acceptor::asked_client(tls.ssl());
+            let verdict = asked.and_then(|asked| asked.verdict.get());
+            Err(Failed::of(&error, verdict))
+        }
+    }
 }
 
 /// How long a handshake may go on once its listener closes.

@@ -5,53 +5,71 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::server::Front;
 use crate::live::Snapshot;
 use crate::tls::inventory::{self, Entry, Kind};
 use crate::upstream::diagnose::examine;
 
-/// The first look at what upstreams present leaves the start to the requests.
-const FIRST: Duration = Duration::from_secs(60);
-const EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often the certificates of the configuration are looked at; they may have been replaced.
+const EVERY: Duration = Duration::from_secs(60);
+/// Looks between two at what upstreams present. The first leaves the start to the requests.
+const DIALS: u32 = 60;
 /// Looks between two rotations of the tickets' keys.
-const ROTATION: u32 = 12;
+const ROTATION: u32 = 12 * 60;
+/// Servers that are dialled at once, and in one look.
+const AT_ONCE: usize = 8;
+const MOST_SERVERS: usize = 512;
+/// Warnings that are remembered: far more than certificates that end.
+const MOST_WARNED: usize = 16_384;
 
 /// Looks again and again, until it is dropped.
 pub async fn watch(front: Arc<Front>) {
     let mut warned = Warned::default();
-    let mut wait = FIRST;
-    for look in 1_u32.. {
-        tokio::time::sleep(wait).await;
-        wait = EVERY;
+    for look in 0_u32.. {
         let snapshot = front.live.pin();
-        let presented = dial(&snapshot).await;
-        let mut entries = inventory::inventory(&snapshot.config);
-        entries.extend(presented.iter().cloned());
-        for entry in warned.news(&entries) {
-            warn(entry);
+        warned.tell(&inventory::inventory(&snapshot.config));
+        if look % DIALS == 1 {
+            let presented = dial(&snapshot).await;
+            warned.tell(&presented);
+            front.metrics.presented.store(Arc::new(presented));
         }
-        front.metrics.presented.store(Arc::new(presented));
-        if look.is_multiple_of(ROTATION)
-            && let Err(error) = front.live.pin().rotate_tickets()
-        {
-            tracing::error!(target: "tls", "session tickets keep their keys: {error}");
+        drop(snapshot);
+        if look > 0 && look.is_multiple_of(ROTATION) {
+            for error in front.live.pin().rotate_tickets() {
+                tracing::error!(target: "tls", "session tickets keep their keys: {error}");
+            }
         }
+        tokio::time::sleep(EVERY).await;
     }
 }
 
-/// What every server of every upstream presents, one after the other.
+/// What the servers of the upstreams present.
 async fn dial(snapshot: &Snapshot) -> Vec<Entry> {
+    let names = snapshot.config.upstreams.keys();
+    let pools = names.filter_map(|name| snapshot.pool(name));
+    let servers = pools.flat_map(|pool| {
+        let servers = pool.servers();
+        let servers: Vec<_> = servers.iter().map(Arc::clone).collect();
+        servers.into_iter().map(|server| (Arc::clone(pool), server))
+    });
     let mut entries = Vec::new();
-    for name in snapshot.config.upstreams.keys() {
-        let Some(pool) = snapshot.pool(name) else {
-            continue;
-        };
-        for server in pool.servers().iter() {
-            if let Some(presented) = examine(&pool.upstream, server.address).await.presented {
-                let owner = format!("{name}/{}", server.name);
-                entries.extend(inventory::presented(&owner, &presented.chain));
-            }
+    // Dropped with this future, it ends the dials that it has begun.
+    let mut dials = JoinSet::new();
+    for (pool, server) in servers.take(MOST_SERVERS) {
+        if dials.len() >= AT_ONCE {
+            entries.extend(dials.join_next().await.into_iter().flatten().flatten());
         }
+        dials.spawn(async move {
+            let found = examine(&pool.upstream, server.address).await;
+            let owner = format!("{}/{}", pool.upstream.name, server.name);
+            let chain = found.presented.map(|presented| presented.chain);
+            inventory::presented(&owner, &chain.unwrap_or_default())
+        });
+    }
+    while let Some(found) = dials.join_next().await {
+        entries.extend(found.into_iter().flatten());
     }
     entries
 }
@@ -63,32 +81,43 @@ fn warn(entry: &Entry) {
         kind = entry.kind.label(),
         name = entry.name,
         days_left = facts.days_left,
+        file = entry.file.as_deref().map(tracing::field::debug),
         "certificate {} at {}",
         if entry.warning == Some(0) { "expired" } else { "ends" },
         facts.not_after,
     );
 }
 
-/// The warnings that were given.
+/// The warnings that were given, each of one certificate: what kind it is, what it is called, when it ends.
 #[derive(Debug, Default)]
-struct Warned(HashMap<(Kind, String), i64>);
+struct Warned(HashMap<(Kind, String, i64), i64>);
 
 impl Warned {
-    /// What there was no warning of yet, or none as urgent; forgets what is mended.
+    fn tell(&mut self, entries: &[Entry]) {
+        for entry in self.news(entries) {
+            warn(entry);
+        }
+    }
+
+    /// What there was no warning of yet, or none as urgent. A server that cannot be reached for a while is
+    /// not told anew when it is back.
     fn news<'e>(&mut self, entries: &'e [Entry]) -> Vec<&'e Entry> {
-        let mut given = HashMap::new();
         let mut news = Vec::new();
         for entry in entries {
+            let ends = entry.certificate.not_after_timestamp;
+            let key = (entry.kind, entry.name.clone(), ends);
             let Some(warning) = entry.warning else {
                 continue;
             };
-            let key = (entry.kind, entry.name.clone());
-            if self.0.get(&key).is_none_or(|before| warning < *before) {
-                news.push(entry);
+            if self.0.get(&key).is_some_and(|before| warning >= *before) {
+                continue;
             }
-            given.insert(key, warning);
+            if self.0.len() >= MOST_WARNED {
+                self.0.clear();
+            }
+            self.0.insert(key, warning);
+            news.push(entry);
         }
-        self.0 = given;
         news
     }
 }
@@ -111,6 +140,7 @@ mod tests {
     #[test]
     fn each_warning_is_given_once_and_again_when_it_is_more_urgent() {
         let mut warned = Warned::default();
+        let known = entry(None);
         for (warning, told) in [
             (None, 0),
             (Some(30), 1),
@@ -119,10 +149,17 @@ mod tests {
             (Some(0), 1),
             (Some(0), 0),
             (None, 0),
-            (Some(30), 1),
+            (Some(0), 0),
         ] {
-            let entries = [entry(warning)];
+            let entries = [Entry {
+                warning,
+                ..known.clone()
+            }];
             assert_eq!(warned.news(&entries).len(), told, "{warning:?}");
+            assert!(warned.news(&[]).is_empty(), "it is not seen for a while");
         }
+        let mut other = entry(Some(30));
+        other.certificate.not_after_timestamp += 1;
+        assert_eq!(warned.news(&[other]).len(), 1, "another certificate");
     }
 }

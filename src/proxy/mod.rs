@@ -1,6 +1,7 @@
 //! The proxy. [`serve`] is the way in; the files follow the life of a request:
 //!
 //! - `server` binds, accepts and drains; `admission` says who may come in
+//! - `handshakes` tells of those that came to nothing
 //! - `connection` shakes hands and reads one head after the other; `head` reads the bytes, `chunks` those of
 //!   a chunked body
 //! - `socket` is what the kernel does for a client's connection; `ahead` notices a client that leaves while it waits;
@@ -38,6 +39,7 @@ mod fields;
 mod flood;
 mod forward;
 mod frames;
+mod handshakes;
 mod head;
 mod header_blocks;
 mod http2;

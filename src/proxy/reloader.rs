@@ -18,7 +18,7 @@ use crate::admin::AdminSocket;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::handover::{self, Offer, Successor};
 use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
-use crate::reload::{build, systemd, whole};
+use crate::reload::{build, changes, changes_text, systemd, whole};
 
 pub struct Reloader {
     pub front: Arc<Front>,
@@ -154,7 +154,9 @@ impl Reloader {
                 watched: Watched::clone(&self.watched.borrow()),
             },
         };
+        let mut changed = Vec::new();
         if let Some(next) = built.snapshot {
+            changed = changes(&running.config, &next.config);
             let (plan, failed) = self.doors.plan(&next.config);
             built
                 .refused
@@ -172,6 +174,7 @@ impl Reloader {
             generation: self.front.live.pin().generation,
             refused: built.refused,
             warnings: built.warnings,
+            changed,
         }
     }
 }
@@ -206,10 +209,11 @@ fn tell(trigger: Trigger, outcome: &Outcome) {
         }
     }
     let generation = outcome.generation;
+    let changed = changes_text(&outcome.changed);
     match outcome.successful() {
-        true => tracing::info!(target: "reload", generation, "reloaded ({asked})"),
+        true => tracing::info!(target: "reload", generation, "reloaded ({asked}): {changed}"),
         false => {
-            tracing::warn!(target: "reload", generation, "reloaded in part or not at all ({asked})")
+            tracing::warn!(target: "reload", generation, "reloaded in part or not at all ({asked}): {changed}");
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::admission::Budget;
 use super::doors::Doors;
 use super::expiry;
+use super::handshakes::Handshakes;
 use super::inspections::Inspections;
 use super::program::Program;
 use super::reloader::{End, Reloader};
@@ -44,6 +45,7 @@ pub struct Front {
     /// What is switched off; no snapshot changes it.
     pub exposures: Arc<Switchboard>,
     pub bound: ArcSwap<Bound>,
+    pub handshakes: Handshakes,
 }
 
 /// The addresses that were really bound, in the configuration's order.
@@ -166,6 +168,7 @@ pub async fn open(
         generation: snapshot.generation,
         refused: Vec::new(),
         warnings: Vec::new(),
+        changed: Vec::new(),
     };
     let live = Arc::new(Live::new(snapshot));
     let (reloads, asked) = Reloads::new(started);
@@ -190,6 +193,7 @@ pub async fn open(
         inspections,
         exposures,
         bound: ArcSwap::default(),
+        handshakes: Handshakes::default(),
     });
     exposure_routes(&mut router, &front.live, &front.exposures, {
         let front = Arc::clone(&front);

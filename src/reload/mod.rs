@@ -1,6 +1,7 @@
 //! What changed on disk, and taking it live.
 
 mod build;
+mod changes;
 mod notified;
 pub mod systemd;
 pub mod watch;
@@ -11,6 +12,7 @@ use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
 
 pub use build::{Built, build, started, whole};
+pub use changes::{changes, text as changes_text};
 pub use watch::Watched;
 
 pub use crate::config::Refused;
@@ -39,6 +41,8 @@ pub struct Outcome {
     /// Empty where all was taken.
     pub refused: Vec<Refused>,
     pub warnings: Vec<Diagnostic>,
+    /// What is other than before.
+    pub changed: Vec<String>,
 }
 
 impl Outcome {

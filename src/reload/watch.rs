@@ -141,6 +141,7 @@ mod tests {
             generation: 1,
             refused: Vec::new(),
             warnings: Vec::new(),
+            changed: Vec::new(),
         }
     }
 

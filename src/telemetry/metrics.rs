@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use crate::tls::Entry;
+use crate::tls::handshake::Reason;
 
 /// Counts up; never resets.
 #[derive(Debug, Default)]
@@ -73,6 +74,8 @@ pub struct Metrics {
     /// Closed at once because a limit on connections was reached.
     pub connections_refused: Counter,
     pub tls_handshake_failures: Counter,
+    /// The same by [`crate::tls::handshake::Reason`].
+    pub handshake_failures: HandshakeFailures,
     /// Heads that HTTP forbids or that came too slowly or too large.
     pub malformed_heads: Counter,
     /// HTTP/2 connections that were ended because of frames that cost their client nothing.
@@ -215,6 +218,23 @@ impl UpstreamFailures {
     #[must_use]
     pub fn value(&self, cause: usize) -> u64 {
         self.0.get(cause).map_or(0, Counter::value)
+    }
+}
+
+/// One counter a reason, by the reason's index.
+#[derive(Debug, Default)]
+pub struct HandshakeFailures([Counter; Reason::ALL.len()]);
+
+impl HandshakeFailures {
+    pub fn count(&self, reason: usize) {
+        if let Some(counter) = self.0.get(reason) {
+            counter.count();
+        }
+    }
+
+    #[must_use]
+    pub fn value(&self, reason: Reason) -> u64 {
+        self.0.get(reason as usize).map_or(0, Counter::value)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
@@ -11,6 +11,9 @@ use openssl::ssl::{
     SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
 };
 
+use openssl::x509::store::X509StoreBuilder;
+
+use super::verify::Verdict;
 use super::{CertifiedKey, ClientCa, GROUPS, Hello, Resolver};
 use crate::config::{SniPolicy, TlsPolicy, TlsSettings};
 
@@ -98,15 +101,22 @@ fn asked_index() -> Result<Index<Ssl, String>, ErrorStack> {
     INDEX.clone()
 }
 
-/// Whose client certificates were asked for in this handshake.
-#[must_use]
-pub fn client_ca(ssl: &SslRef) -> Option<&Arc<ClientCa>> {
-    ssl.ex_data(client_ca_index().ok()?)
+/// What a handshake asks of the client.
+pub struct AskedClient {
+    pub ca: Arc<ClientCa>,
+    /// Of the certificate that was shown; none as long as none is.
+    pub verdict: Arc<OnceLock<Verdict>>,
 }
 
-/// Where a handshake's client CA is noted.
-fn client_ca_index() -> Result<Index<Ssl, Arc<ClientCa>>, ErrorStack> {
-    static INDEX: LazyLock<Result<Index<Ssl, Arc<ClientCa>>, ErrorStack>> =
+/// Whose client certificates were asked for in this handshake, and what came of it.
+#[must_use]
+pub fn asked_client(ssl: &SslRef) -> Option<&AskedClient> {
+    ssl.ex_data(client_index().ok()?)
+}
+
+/// Where it is noted what a handshake asks of the client.
+fn client_index() -> Result<Index<Ssl, AskedClient>, ErrorStack> {
+    static INDEX: LazyLock<Result<Index<Ssl, AskedClient>, ErrorStack>> =
         LazyLock::new(Ssl::new_ex_index);
     INDEX.clone()
 }
@@ -198,9 +208,15 @@ impl Faces {
 impl Face {
     /// What a context cannot say of its handshakes.
     fn dress(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
-        if let Some(client_ca) = &self.client_ca {
-            ssl.set_verify(client_ca.verify_mode());
-            ssl.set_ex_data(client_ca_index()?, Arc::clone(client_ca));
+        if let Some(ca) = &self.client_ca {
+            let verdict = Arc::default();
+            let asked = AskedClient {
+                ca: Arc::clone(ca),
+                verdict: Arc::clone(&verdict),
+            };
+            ssl.set_ex_data(client_index()?, asked);
+            let ca = Arc::clone(ca);
+            ssl.set_verify_callback(ca.verify_mode(), move |_, shown| ca.judge(shown, &verdict));
         }
         if let [_] = self.certificates.as_slice() {
             return Ok(());
@@ -240,7 +256,8 @@ fn context(
         }
     });
     if let Some(client_ca) = client_ca {
-        builder.set_verify_cert_store(client_ca.store()?)?;
+        // The callback of `dress` judges. Without CAs here nobody comes past it.
+        builder.set_verify_cert_store(X509StoreBuilder::new()?.build())?;
         for ca in &client_ca.trust.certificates {
             builder.add_client_ca(ca)?;
         }

@@ -2,19 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use openssl::asn1::Asn1Time;
 use openssl::base64::encode_block;
 use openssl::error::ErrorStack;
 use openssl::sha::Sha256;
 use openssl::ssl::{SslFiletype, SslRef, SslVerifyMode};
-use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
-use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509, X509Crl, X509Ref, X509VerifyResult};
+use openssl::x509::store::{X509Lookup, X509StoreBuilder};
+use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 use super::materials::{Finding, Part, name_text, time_text};
+use super::pem::{self, Block};
+use super::verify::{Role, Verdict, Verifier};
 use super::{TrustBundle, reason};
 
 /// More of a chain than this is not passed on, in bytes of the field's value.
@@ -34,8 +34,12 @@ pub struct ClientCa {
     pub trust: Arc<TrustBundle>,
     pub mode: ClientCertificateMode,
     /// PEM. With any, every certificate of a client's chain is looked up, and a client of which any
-    /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it).
+    /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it). The
+    /// topmost CA of the bundle is looked up only where it is a root.
     pub crl: Vec<PathBuf>,
+    verifier: Verifier,
+    /// When the first list is outdated, in seconds since 1970; None without lists.
+    pub lists_until: Option<i64>,
     /// SHA-256 over all of it.
     pub digest: [u8; 32],
 }
@@ -92,30 +96,33 @@ impl ClientCa {
                 (0, Finding::warning(Part::Chain, message, None))
             }));
         }
-        whole.then(|| Self {
+        if !whole {
+            return None;
+        }
+        let verifier = match Verifier::new(&trust, Role::Client, &crl) {
+            Ok(verifier) => verifier,
+            Err(error) => {
+                let message = format!("clients cannot be verified under it: {error}");
+                findings.push((0, Finding::error(Part::Chain, message, None)));
+                return None;
+            }
+        };
+        let ends = listed.iter().filter_map(|list| list.next_update());
+        Some(Self {
             trust,
             mode,
             crl,
+            verifier,
+            lists_until: ends.filter_map(reason::unix_time).min(),
             digest: sha.finish(),
         })
     }
 
-    /// # Errors
-    /// A list cannot be read any more.
-    pub fn store(&self) -> Result<X509Store, ErrorStack> {
-        let mut store = X509StoreBuilder::new()?;
-        for ca in &self.trust.certificates {
-            store.add_cert(ca.clone())?;
-        }
-        if !self.crl.is_empty() {
-            let lookup = store.add_lookup(X509Lookup::file())?;
-            for path in &self.crl {
-                lookup.load_crl_file(path, SslFiletype::PEM)?;
-            }
-            // Who issued the client's issuer may have revoked it; without a list nobody knows.
-            store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
-        }
-        Ok(store.build())
+    /// For the verify callback of a handshake: what OpenSSL shall take for the result. `shown` keeps it.
+    pub fn judge(&self, context: &mut X509StoreContextRef, shown: &OnceLock<Verdict>) -> bool {
+        let verdict = shown.get_or_init(|| self.verifier.verify_presented(context));
+        context.set_error(verdict.result);
+        verdict.is_good()
     }
 
     /// Of the same CAs, in the same way and under lists of the same names.
@@ -138,17 +145,19 @@ impl ClientCa {
 impl ClientIdentity {
     /// None where this handshake verified no certificate; a resumed one verifies nothing.
     #[must_use]
-    pub fn of(ssl: &SslRef) -> Option<Self> {
-        if ssl.session_reused() || ssl.verify_result() != X509VerifyResult::OK {
+    pub fn of(ssl: &SslRef, verdict: &Verdict) -> Option<Self> {
+        let verified = ssl.verify_result() == X509VerifyResult::OK && verdict.is_good();
+        if ssl.session_reused() || !verified {
             return None;
         }
         let certificate = ssl.peer_certificate()?;
-        let issuers: Option<Vec<String>> = ssl.verified_chain().map(|chain| {
-            let issuers = chain.iter().skip(1);
-            let issuers = issuers.filter(|above| above.issued(above) != X509VerifyResult::OK);
-            issuers.filter_map(byte_sequence).collect()
-        });
-        let chain = issuers.map(|issuers| issuers.join(", "));
+        if verdict.chain.first() != Some(&certificate) {
+            return None;
+        }
+        let issuers = verdict.chain.iter().skip(1);
+        let issuers = issuers.filter(|above| above.issued(above) != X509VerifyResult::OK);
+        let issuers: Vec<String> = issuers.filter_map(|above| byte_sequence(above)).collect();
+        let chain = Some(issuers.join(", "));
         let chain = chain.filter(|text| !text.is_empty() && text.len() <= CHAIN_FIELD);
         Some(Self {
             subject: subject(&certificate),
@@ -176,32 +185,41 @@ fn byte_sequence(certificate: &X509Ref) -> Option<String> {
 }
 
 fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>), Finding> {
-    const END: &[u8] = b"-----END X509 CRL-----";
     let fail = |message, help| Err(Finding::error(Part::Chain, message, help));
     let shown = path.display();
     let pem = match fs::read(path) {
         Ok(pem) => pem,
         Err(error) => return fail(format!("cannot read {shown}: {error}"), None),
     };
-    let mut lists = Vec::new();
-    let mut start = 0;
-    for end in memchr::memmem::find_iter(&pem, END) {
-        let end = end + END.len();
-        // Both were found in order.
-        match X509Crl::from_pem(&pem[start..end]) {
-            Ok(list) => lists.push(list),
-            Err(error) => {
-                return fail(format!("{shown}: a list in it is damaged: {error}"), None);
-            }
+    let lists = pem::blocks(&pem).and_then(|blocks| {
+        let lists = blocks.iter().filter(|block| block.label == "X509 CRL");
+        lists.map(Block::list).collect::<Result<Vec<_>, _>>()
+    });
+    let lists = match lists {
+        Ok(lists) => lists,
+        Err(damage) => {
+            return fail(format!("{shown}: a list in it is damaged: {damage}"), None);
         }
-        start = end;
-    }
+    };
     if lists.is_empty() {
-        return fail(
-            format!("{shown} holds no revocation list"),
-            Some(
-                "a PEM file has a line -----BEGIN X509 CRL-----; from DER: openssl crl -inform der -in FILE -out FILE.pem",
+        return match pem::recognise(&pem) {
+            Some(foreign) => fail(format!("{shown} {}", foreign.what), foreign.help),
+            None => fail(
+                format!("{shown} holds no revocation list"),
+                Some(
+                    "a PEM file has a line -----BEGIN X509 CRL-----; from DER: openssl crl -inform der -in FILE -out FILE.pem",
+                ),
             ),
+        };
+    }
+    let taken = taken_by_openssl(path);
+    if taken.as_ref().ok() != Some(&lists.len()) {
+        return fail(
+            format!(
+                "{shown} holds {} lists, and OpenSSL does not read them all",
+                lists.len()
+            ),
+            Some("write them anew: openssl crl -in FILE -out FILE.pem, for each list"),
         );
     }
     for list in &lists {
@@ -219,6 +237,15 @@ fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>
     Ok((pem, lists))
 }
 
+/// A list that is passed over would let in whom it revokes.
+fn taken_by_openssl(path: &Path) -> Result<usize, ErrorStack> {
+    let mut store = X509StoreBuilder::new()?;
+    let count = store
+        .add_lookup(X509Lookup::file())?
+        .load_crl_file(path, SslFiletype::PEM)?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 fn is_by(list: &X509Crl, ca: &X509) -> bool {
     let same = ca.subject_name().try_cmp(list.issuer_name());
     same.is_ok_and(std::cmp::Ordering::is_eq)
@@ -228,12 +255,17 @@ fn is_by(list: &X509Crl, ca: &X509) -> bool {
 }
 
 fn outdated(list: &X509Crl) -> Option<Finding> {
-    let until = list.next_update()?;
-    let now = Asn1Time::days_from_now(0).ok()?;
-    (*until < *now).then(|| {
+    let by = name_text(list.issuer_name());
+    let Some(until) = list.next_update() else {
         let message = format!(
-            "the list of \"{}\" was good until {}; until there is a new one, its clients are refused",
-            name_text(list.issuer_name()),
+            "the list of \"{by}\" does not say how long it is good (RFC 5280, 5.1.2.5), so it never counts as outdated"
+        );
+        return Some(Finding::warning(Part::Chain, message, None));
+    };
+    let is_past = reason::unix_time(until).is_none_or(|until| until <= super::now());
+    is_past.then(|| {
+        let message = format!(
+            "the list of \"{by}\" was good until {}; until there is a new one, its clients are refused",
             time_text(until)
         );
         Finding::warning(Part::Chain, message, None)

@@ -59,7 +59,9 @@ impl CertificateFacts {
     }
 }
 
-fn now() -> i64 {
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
     elapsed.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX / 2))
 }

@@ -1,5 +1,7 @@
 //! Every certificate that a configuration makes use of, and how long it lasts.
 
+use std::path::{Path, PathBuf};
+
 use openssl::x509::X509;
 use serde::Serialize;
 
@@ -52,6 +54,8 @@ pub struct Entry {
     pub owner: String,
     /// What to call it; with `kind` unique within an inventory.
     pub name: String,
+    /// Where it was read; None for what a server presents.
+    pub file: Option<PathBuf>,
     #[serde(flatten)]
     pub certificate: CertificateFacts,
     /// The least of [`WARNING_DAYS`] that it is within; 0 once it has expired.
@@ -78,6 +82,7 @@ impl Entry {
             kind,
             owner: owner.to_owned(),
             name: format!("{owner}/{title}"),
+            file: None,
             warning,
             certificate,
         }
@@ -93,21 +98,24 @@ pub fn inventory(config: &Config) -> Vec<Entry> {
         if let ListenerKind::Tls { certificates, .. } = &listener.kind {
             for certified in certificates {
                 let kinds = (Kind::Listener, Kind::ListenerIntermediate);
-                add_chain(&mut entries, kinds, &listener.name, &certified.chain);
+                add_chain(&mut entries, kinds, &listener.name, certified);
             }
         }
     }
     for bundle in config.trust.values() {
-        for ca in &bundle.certificates {
+        for (index, ca) in bundle.certificates.iter().enumerate() {
             let facts = CertificateFacts::of(ca);
-            entries.push(Entry::new(Kind::Ca, &bundle.name, facts));
+            entries.push(Entry {
+                file: bundle.files.get(index).cloned(),
+                ..Entry::new(Kind::Ca, &bundle.name, facts)
+            });
         }
     }
     for upstream in config.upstreams.values() {
         let certified: Option<&CertifiedKey> = upstream.tls.client_certificate.as_deref();
         if let Some(certified) = certified {
             let kinds = (Kind::Client, Kind::ClientIntermediate);
-            add_chain(&mut entries, kinds, &upstream.name, &certified.chain);
+            add_chain(&mut entries, kinds, &upstream.name, certified);
         }
     }
     unique(entries)
@@ -118,14 +126,28 @@ pub fn inventory(config: &Config) -> Vec<Entry> {
 pub fn presented(owner: &str, chain: &[X509]) -> Vec<Entry> {
     let mut entries = Vec::new();
     let kinds = (Kind::Upstream, Kind::UpstreamIntermediate);
-    add_chain(&mut entries, kinds, owner, chain);
+    add(&mut entries, kinds, owner, chain, None);
     unique(entries)
 }
 
-fn add_chain(entries: &mut Vec<Entry>, kinds: (Kind, Kind), owner: &str, chain: &[X509]) {
+fn add_chain(entries: &mut Vec<Entry>, kinds: (Kind, Kind), owner: &str, certified: &CertifiedKey) {
+    let file = certified.file.as_deref();
+    add(entries, kinds, owner, &certified.chain, file);
+}
+
+fn add(
+    entries: &mut Vec<Entry>,
+    kinds: (Kind, Kind),
+    owner: &str,
+    chain: &[X509],
+    file: Option<&Path>,
+) {
     for (depth, certificate) in chain.iter().enumerate() {
         let kind = if depth == 0 { kinds.0 } else { kinds.1 };
-        entries.push(Entry::new(kind, owner, CertificateFacts::of(certificate)));
+        entries.push(Entry {
+            file: file.map(Path::to_owned),
+            ..Entry::new(kind, owner, CertificateFacts::of(certificate))
+        });
     }
 }
 

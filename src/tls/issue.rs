@@ -35,6 +35,8 @@ pub struct Authority {
     key: PKey<Private>,
     /// What a server sends after its leaf: this authority and those above it, without the root.
     intermediates: Vec<X509>,
+    /// Whether what it signs says which key signed it (RFC 5280, 4.2.1.1).
+    key_ids: bool,
 }
 
 /// What a leaf is to be, beside its names. The default is a server certificate valid for 90 days.
@@ -82,15 +84,28 @@ impl Authority {
     /// # Errors
     /// What OpenSSL says, e.g. that there is no randomness.
     pub fn new(common_name: &str, days: i64) -> Result<Self, ErrorStack> {
+        Self::root(common_name, days, true)
+    }
+
+    /// Like [`Authority::new`]; neither it nor what it signs has key identifiers.
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn without_key_ids(common_name: &str, days: i64) -> Result<Self, ErrorStack> {
+        Self::root(common_name, days, false)
+    }
+
+    fn root(common_name: &str, days: i64, key_ids: bool) -> Result<Self, ErrorStack> {
         let key = KeyKind::EcP256.generate()?;
         let name = name(common_name)?;
         let mut builder = begin(&name, &name, &key, validity_start(0, days), days)?;
-        add_authority_extensions(&mut builder, None, None)?;
+        add_authority_extensions(&mut builder, None, None, key_ids)?;
         builder.sign(&key, MessageDigest::sha256())?;
         Ok(Self {
             certificate: builder.build(),
             key,
             intermediates: Vec::new(),
+            key_ids,
         })
     }
 
@@ -103,7 +118,7 @@ impl Authority {
         let issuer = self.certificate.subject_name();
         let start = validity_start(0, days);
         let mut builder = begin(&*name(common_name)?, issuer, &key, start, days)?;
-        add_authority_extensions(&mut builder, Some(&self.certificate), Some(0))?;
+        add_authority_extensions(&mut builder, Some(&self.certificate), Some(0), self.key_ids)?;
         builder.sign(&self.key, MessageDigest::sha256())?;
         let certificate = builder.build();
         let mut intermediates = vec![certificate.clone()];
@@ -112,6 +127,7 @@ impl Authority {
             certificate,
             key,
             intermediates,
+            key_ids: self.key_ids,
         })
     }
 
@@ -129,6 +145,7 @@ impl Authority {
             certificate,
             key,
             intermediates: Vec::new(),
+            key_ids: true,
         })
     }
 
@@ -158,7 +175,9 @@ impl Authority {
         builder.append_extension(BasicConstraints::new().critical().build()?)?;
         builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
         builder.append_extension(options.usage.extension()?)?;
-        add_key_identifiers(&mut builder, Some(&self.certificate))?;
+        if self.key_ids {
+            add_key_identifiers(&mut builder, Some(&self.certificate))?;
+        }
         if !names.is_empty() || !options.addresses.is_empty() {
             let mut san = SubjectAlternativeName::new();
             for name in names {
@@ -317,6 +336,7 @@ fn add_authority_extensions(
     builder: &mut X509Builder,
     issuer: Option<&X509>,
     path_length: Option<u32>,
+    key_ids: bool,
 ) -> Result<(), ErrorStack> {
     let mut constraints = BasicConstraints::new();
     constraints.critical().ca();
@@ -331,7 +351,10 @@ fn add_authority_extensions(
             .crl_sign()
             .build()?,
     )?;
-    add_key_identifiers(builder, issuer)
+    match key_ids {
+        true => add_key_identifiers(builder, issuer),
+        false => Ok(()),
+    }
 }
 
 fn add_key_identifiers(builder: &mut X509Builder, issuer: Option<&X509>) -> Result<(), ErrorStack> {

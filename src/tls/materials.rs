@@ -1,7 +1,7 @@
 //! Certificates, keys and CA bundles from their files, with what is wrong said in operators' words.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::nid::Nid;
@@ -9,6 +9,8 @@ use openssl::pkey::{PKey, Private};
 use openssl::sha::Sha256;
 use openssl::x509::{X509, X509NameRef, X509Ref, X509VerifyResult};
 
+use super::pem::{self, Block};
+use super::verify::is_plain;
 use super::{CertifiedKey, TrustBundle};
 use crate::diagnostic::Severity;
 
@@ -40,6 +42,7 @@ impl CertifiedKey {
     /// None where it cannot be used; why is in `findings`.
     #[must_use]
     pub fn load(chain: &Path, key: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
+        let file = Some(chain.to_owned());
         let chain_pem = read(chain, Part::Chain, findings);
         let key_pem = read(key, Part::Key, findings);
         let chain = chain_pem.and_then(|pem| parse_chain(&pem, chain, findings));
@@ -47,7 +50,8 @@ impl CertifiedKey {
         if parsed.is_some() {
             findings.extend(readable_by_others(key));
         }
-        Self::assemble(chain?, parsed?, findings)
+        let whole = Self::assemble(chain?, parsed?, findings)?;
+        Some(Self { file, ..whole })
     }
 
     /// The same with the leaf's OCSP response, DER, to be stapled. None where the file is none; why
@@ -64,6 +68,7 @@ impl CertifiedKey {
             names: self.names.clone(),
             digest: sha.finish(),
             ocsp,
+            file: self.file.clone(),
         })
     }
 
@@ -107,6 +112,7 @@ impl CertifiedKey {
             names,
             digest,
             ocsp: None,
+            file: None,
         })
     }
 }
@@ -118,6 +124,8 @@ impl TrustBundle {
         Self {
             name: name.to_owned(),
             certificates: Vec::new(),
+            files: Vec::new(),
+            plain: true,
             digest: [0; 32],
         }
     }
@@ -130,21 +138,28 @@ impl TrustBundle {
         findings: &mut Vec<(usize, Finding)>,
     ) -> Option<Self> {
         let mut certificates = Vec::new();
+        let mut origins: Vec<PathBuf> = Vec::new();
         let mut whole = true;
         for (index, path) in files.iter().enumerate() {
             let mut found = Vec::new();
             let authorities = load_authorities(path.as_ref(), &mut found);
             whole &= authorities.is_some();
             certificates.extend(authorities.unwrap_or_default());
+            origins.resize(certificates.len(), path.as_ref().to_owned());
             findings.extend(found.into_iter().map(|finding| (index, finding)));
         }
         if !whole || certificates.is_empty() {
             return None;
         }
-        let digest = digest(&certificates, None).ok()?;
+        let mut found = Vec::new();
+        let digest = keep(digest(&certificates, None), &mut found);
+        findings.extend(found.into_iter().map(|finding| (0, finding)));
+        let digest = digest?;
         Some(Self {
             name: name.to_owned(),
+            plain: is_plain(&certificates),
             certificates,
+            files: origins,
             digest,
         })
     }
@@ -234,56 +249,99 @@ fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>>
     None
 }
 
-fn parse_chain(pem: &[u8], path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
-    let parsed = X509::stack_from_pem(pem);
-    let holds_key = contains(pem, b"PRIVATE KEY-----");
-    let (message, help) = match parsed {
-        Ok(chain) if !chain.is_empty() => return Some(chain),
-        Err(error) if contains(pem, b"-----BEGIN CERTIFICATE-----") => (
-            format!(
-                "{}: a certificate in it is damaged: {error}",
-                path.display()
-            ),
-            None,
-        ),
-        _ if holds_key => (
-            format!("{} holds a key and no certificate", path.display()),
+fn parse_chain(bytes: &[u8], path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
+    let shown = path.display();
+    let read = pem::blocks(bytes).and_then(|blocks| {
+        let certificates = blocks.iter().filter(|block| block.is_certificate());
+        let certificates = certificates.map(Block::certificate);
+        Ok((certificates.collect::<Result<Vec<X509>, _>>()?, blocks))
+    });
+    let (certificates, blocks) = match read {
+        Ok(read) => read,
+        Err(damage) => {
+            let message = format!("{shown}: a certificate in it is damaged: {damage}");
+            findings.push(Finding::error(Part::Chain, message, None));
+            return None;
+        }
+    };
+    if certificates.is_empty() {
+        findings.push(no_certificate(bytes, path));
+        return None;
+    }
+    // What nobody reads here may have been meant to be read.
+    let beside = |block: &&Block| {
+        let label = block.label.as_str();
+        let may_be = label.ends_with("PRIVATE KEY") || label.ends_with("PARAMETERS");
+        !block.is_certificate() && !may_be
+    };
+    if let Some(block) = blocks.iter().find(beside) {
+        let message = format!(
+            "{shown}: line {}: a \"{}\" has no place among certificates",
+            block.lines.0, block.label
+        );
+        findings.push(Finding::error(Part::Chain, message, None));
+        return None;
+    }
+    Some(certificates)
+}
+
+fn no_certificate(bytes: &[u8], path: &Path) -> Finding {
+    let shown = path.display();
+    let (message, help) = match pem::recognise(bytes) {
+        _ if contains(bytes, b"PRIVATE KEY-----") => (
+            format!("{shown} holds a key and no certificate"),
             Some("chain and key may have changed places"),
         ),
-        _ if X509::from_der(pem).is_ok() => (
-            format!("{} is DER, not PEM", path.display()),
-            Some("convert it: openssl x509 -inform der -in FILE -out FILE.pem"),
-        ),
-        _ => (
-            format!("{} holds no certificate", path.display()),
+        Some(foreign) => (format!("{shown} {}", foreign.what), foreign.help),
+        None => (
+            format!("{shown} holds no certificate"),
             Some("a PEM file has a line -----BEGIN CERTIFICATE-----"),
         ),
     };
-    findings.push(Finding::error(Part::Chain, message, help));
-    None
+    Finding::error(Part::Chain, message, help)
 }
 
-fn parse_key(pem: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
-    let path = path.display();
+fn parse_key(bytes: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
+    let shown = path.display();
     let fail = |message, help| Err(Finding::error(Part::Key, message, help));
-    if contains(pem, b"ENCRYPTED") {
+    if contains(bytes, b"ENCRYPTED") {
         return fail(
-            format!("{path} is encrypted; nobody is there to type its password"),
+            format!("{shown} is encrypted; nobody is there to type its password"),
             Some("decrypt it: openssl pkey -in FILE -out FILE.plain, mode 0600"),
         );
     }
     // The callback never gives a password, so that nothing asks for one on a terminal.
-    match PKey::private_key_from_pem_callback(pem, |_| Ok(0)) {
-        Ok(key) => Ok(key),
-        Err(error) if contains(pem, b"PRIVATE KEY-----") => {
-            fail(format!("{path}: the key in it is damaged: {error}"), None)
+    if let Ok(key) = PKey::private_key_from_pem_callback(pem::unmarked(bytes), |_| Ok(0)) {
+        return Ok(key);
+    }
+    let blocks = match pem::blocks(bytes) {
+        Ok(blocks) => blocks,
+        Err(damage) => {
+            return fail(format!("{shown}: the key in it is damaged: {damage}"), None);
         }
-        Err(_) if contains(pem, b"-----BEGIN CERTIFICATE-----") => fail(
-            format!("{path} holds a certificate and no key"),
+    };
+    let key = blocks
+        .iter()
+        .find(|block| block.label.ends_with("PRIVATE KEY"));
+    // OpenSSL does not read PEM with blanks before its lines; what is in it is whole.
+    if let Some(Ok(key)) = key.map(|key| PKey::private_key_from_der(&key.der)) {
+        return Ok(key);
+    }
+    match (key, pem::recognise(bytes)) {
+        (_, Some(foreign)) => fail(format!("{shown} {}", foreign.what), foreign.help),
+        (Some(key), None) => fail(
+            format!(
+                "{shown}: the key in it is damaged: lines {} to {} are whole base64, but no key that can be read",
+                key.lines.0, key.lines.1
+            ),
+            None,
+        ),
+        (None, None) if blocks.iter().any(Block::is_certificate) => fail(
+            format!("{shown} holds a certificate and no key"),
             Some("chain and key may have changed places"),
         ),
-        Err(_) => fail(
-            format!("{path} holds no private key"),
+        (None, None) => fail(
+            format!("{shown} holds no private key"),
             Some("a PEM file has a line -----BEGIN PRIVATE KEY-----"),
         ),
     }
@@ -402,20 +460,26 @@ fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32]
     Ok(sha.finish())
 }
 
-fn readable_by_others(path: &Path) -> Option<Finding> {
+/// A secret's file that more than its owner and group may read, or more than its owner change.
+#[must_use]
+pub fn readable_by_others(path: &Path) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o004 != 0).then(|| {
-        Finding::warning(
-            Part::Key,
-            format!(
-                "{} can be read by everybody on this machine (mode {:04o})",
-                path.display(),
-                mode & 0o7777
-            ),
-            Some("chmod 0600, or 0640 for a group of its own"),
-        )
-    })
+    let shown = path.display();
+    let help = Some("chmod 0600, or 0640 for a group of its own");
+    let mode = match fs::metadata(path) {
+        Ok(metadata) => metadata.permissions().mode() & 0o7777,
+        Err(error) => {
+            let message = format!("nobody knows who may read {shown}: {error}");
+            return Some(Finding::warning(Part::Key, message, help));
+        }
+    };
+    let what = match mode {
+        _ if mode & 0o004 != 0 => "can be read by everybody on this machine",
+        _ if mode & 0o022 != 0 => "can be changed by others than its owner",
+        _ => return None,
+    };
+    let message = format!("{shown} {what} (mode {mode:04o})");
+    Some(Finding::warning(Part::Key, message, help))
 }
 
 fn keep<T>(result: Result<T, Finding>, findings: &mut Vec<Finding>) -> Option<T> {

@@ -4,24 +4,29 @@ pub mod acceptor;
 mod client_ca;
 mod facts;
 mod group;
+pub mod handshake;
 mod hello;
 pub mod inventory;
 pub mod issue;
 mod materials;
+mod pem;
 pub mod reason;
 pub mod rehearsal;
 mod resolver;
 mod stapling;
+pub mod verify;
+
+use std::path::PathBuf;
 
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
-pub use facts::CertificateFacts;
+pub use facts::{CertificateFacts, now};
 pub use group::group_text;
 pub use hello::Hello;
 pub use inventory::{Entry, inventory};
-pub use materials::{Finding, Part};
+pub use materials::{Finding, Part, readable_by_others};
 pub use resolver::Resolver;
 
 /// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
@@ -43,6 +48,8 @@ pub struct CertifiedKey {
     pub digest: [u8; 32],
     /// An OCSP response for the leaf, DER.
     pub ocsp: Option<Vec<u8>>,
+    /// Where the chain was read; None where it was in memory.
+    pub file: Option<PathBuf>,
 }
 
 impl CertifiedKey {
@@ -78,6 +85,10 @@ impl Eq for TrustBundle {}
 pub struct TrustBundle {
     pub name: String,
     pub certificates: Vec<X509>,
+    /// Where each of them was read.
+    pub files: Vec<PathBuf>,
+    /// Roots of different names alone: OpenSSL judges by it as [`verify::Verifier`] does.
+    pub plain: bool,
     /// SHA-256 over the certificates' DER.
     pub digest: [u8; 32],
 }

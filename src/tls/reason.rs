@@ -15,6 +15,8 @@ const IP_ADDRESS_MISMATCH: i32 = 64;
 const NOT_YET_VALID: i32 = 9;
 /// X509_V_ERR_CERT_HAS_EXPIRED
 const HAS_EXPIRED: i32 = 10;
+/// X509_V_ERR_INVALID_PURPOSE
+const INVALID_PURPOSE: i32 = 26;
 /// X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, _GET_ISSUER_CERT_LOCALLY, _VERIFY_LEAF_SIGNATURE
 const NO_ISSUER: [i32; 3] = [2, 20, 21];
 /// X509_V_ERR_EE_KEY_TOO_SMALL, _CA_KEY_TOO_SMALL, _CA_MD_TOO_WEAK
@@ -34,6 +36,8 @@ pub enum CertificateFault {
     Expired,
     NotYetValid,
     Weak,
+    /// Its key usage or extended key usage is for something else.
+    WrongUsage,
 }
 
 impl CertificateFault {
@@ -43,6 +47,7 @@ impl CertificateFault {
             HOSTNAME_MISMATCH | IP_ADDRESS_MISMATCH => Self::NameMismatch,
             HAS_EXPIRED => Self::Expired,
             NOT_YET_VALID => Self::NotYetValid,
+            INVALID_PURPOSE => Self::WrongUsage,
             code if WEAK.contains(&code) => Self::Weak,
             _ => Self::Untrusted,
         }
@@ -133,11 +138,41 @@ fn lacks_intermediate(certificate: &X509Ref, authorities: &[X509], at_hand: &[X5
 
 /// Whether `above`, which is not its own issuer, signed `below`.
 fn signed(above: &X509Ref, below: &X509Ref) -> bool {
-    above.issued(below) == X509VerifyResult::OK
-        && above.issued(above) != X509VerifyResult::OK
-        && above
-            .public_key()
-            .is_ok_and(|key| below.verify(&key).unwrap_or(false))
+    above.issued(above) != X509VerifyResult::OK && super::verify::signed(above, below)
+}
+
+/// What it may be used for: `clientAuth`, or `digitalSignature` where it has no extended key usage.
+#[must_use]
+pub fn usage_text(certificate: &X509Ref) -> String {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let der = certificate.to_der().unwrap_or_default();
+    let Ok((_, parsed)) = X509Certificate::from_der(&der) else {
+        return "unreadable".to_owned();
+    };
+    let Ok(Some(usage)) = parsed.extended_key_usage() else {
+        let usage = parsed.key_usage().ok().flatten();
+        return usage.map_or_else(
+            || "not limited".to_owned(),
+            |usage| format!("key usage {}", usage.value),
+        );
+    };
+    let usage = usage.value;
+    let named = [
+        (usage.any, "anyExtendedKeyUsage"),
+        (usage.server_auth, "serverAuth"),
+        (usage.client_auth, "clientAuth"),
+        (usage.code_signing, "codeSigning"),
+        (usage.email_protection, "emailProtection"),
+        (usage.time_stamping, "timeStamping"),
+        (usage.ocsp_signing, "OCSPSigning"),
+    ];
+    let mut names: Vec<String> = named
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    names.extend(usage.other.iter().map(ToString::to_string));
+    format!("extended key usage {}", names.join(", "))
 }
 
 /// `EC P-256`, `RSA 2048`, `Ed25519`.

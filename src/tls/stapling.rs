@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::ocsp::{
-    OcspBasicResponse, OcspCertId, OcspCertStatus, OcspResponse, OcspResponseStatus,
+    OcspBasicResponse, OcspCertId, OcspCertStatus, OcspFlag, OcspResponse, OcspResponseStatus,
 };
+use openssl::stack::Stack;
 use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 
 use super::materials::{Finding, Part};
 
@@ -96,6 +100,9 @@ fn judge(basic: &OcspBasicResponse, leaf: &X509, issuer: &X509) -> Judged {
             continue;
         };
         return match status.status {
+            _ if !is_signed(basic, issuer) => {
+                Judged::Bad("is not signed by the issuer of the certificate, nor for it")
+            }
             OcspCertStatus::GOOD if status.check_validity(SKEW, None).is_ok() => Judged::Good,
             OcspCertStatus::GOOD => Judged::Bad("is outdated"),
             OcspCertStatus::REVOKED => Judged::Bad("says that the certificate is revoked"),
@@ -103,4 +110,19 @@ fn judge(basic: &OcspBasicResponse, leaf: &X509, issuer: &X509) -> Judged {
         };
     }
     Judged::Foreign
+}
+
+/// By the issuer, or by whom it made its responder (RFC 6960, 4.2.2.2).
+fn is_signed(basic: &OcspBasicResponse, issuer: &X509) -> bool {
+    let verify = || -> Result<(), ErrorStack> {
+        let mut param = X509VerifyParam::new()?;
+        param.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
+        let mut store = X509StoreBuilder::new()?;
+        store.set_param(&param)?;
+        store.add_cert(issuer.clone())?;
+        let mut others = Stack::new()?;
+        others.push(issuer.clone())?;
+        basic.verify(&others, &store.build(), OcspFlag::empty())
+    };
+    verify().is_ok()
 }

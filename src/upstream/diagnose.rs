@@ -2,23 +2,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
-use openssl::x509::verify::X509CheckFlags;
-use openssl::x509::{X509, X509StoreContextRef, X509VerifyResult};
+use openssl::x509::{X509, X509StoreContextRef};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
+use super::judge::Judge;
 use super::{Cause, Failure, Pool, lock};
 use crate::config::Upstream;
-use crate::tls::reason::{self, CertificateFault};
-use crate::tls::{CertifiedKey, GROUPS, TrustBundle, group_text};
+use crate::tls::verify::{Role, Verdict, Verifier};
+use crate::tls::{GROUPS, TrustBundle, group_text};
 
 /// How long a server may take to say that it wants a client certificate (TLS 1.3 does so late).
 const LATE_ALERT: Duration = Duration::from_millis(500);
@@ -215,22 +215,28 @@ async fn accepted(
     address: SocketAddr,
 ) -> Result<Presented, Failure> {
     let mut byte = [0];
-    if let Ok(Err(error)) = timeout(LATE_ALERT, tls.read(&mut byte)).await {
-        let text = error.to_string();
-        if text.contains("certificate required") {
-            return Err(Failure::new(
-                Cause::ClientCertificate,
-                "it asks for a client certificate and did not get one that it takes",
-            ));
-        }
-        if refuses_our_certificate(&text) {
-            return Err(Failure::new(
-                Cause::ClientCertificate,
-                format!("it does not take our client certificate: {text}"),
-            ));
-        }
+    let ended = match timeout(LATE_ALERT, tls.read(&mut byte)).await {
+        // It waits for a request, or speaks first.
+        Err(_) | Ok(Ok(1..)) => return Ok(facts(tls.ssl(), address)),
+        Ok(Ok(0)) => "closed".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+    };
+    if ended.contains("certificate required") {
+        return Err(Failure::new(
+            Cause::ClientCertificate,
+            "it asks for a client certificate and did not get one that it takes",
+        ));
     }
-    Ok(facts(tls.ssl(), address))
+    if refuses_our_certificate(&ended) {
+        return Err(Failure::new(
+            Cause::ClientCertificate,
+            format!("it does not take our client certificate: {ended}"),
+        ));
+    }
+    Err(Failure::new(
+        Cause::Closed,
+        format!("it ends the connection right after the handshake: {ended}"),
+    ))
 }
 
 fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {
@@ -300,11 +306,8 @@ fn strict_client(
     let mut context = SslContext::builder(SslMethod::tls_client())?;
     context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_groups_list(GROUPS)?;
-    let mut store = X509StoreBuilder::new()?;
-    for ca in &trust.certificates {
-        store.add_cert(ca.clone())?;
-    }
-    context.set_cert_store(store.build());
+    // The callback judges. Without CAs here nobody comes past it.
+    context.set_cert_store(X509StoreBuilder::new()?.build());
     if let Some(certified) = &tls.client_certificate {
         let mut chain = certified.chain.iter();
         if let Some(leaf) = chain.next() {
@@ -315,35 +318,28 @@ fn strict_client(
             context.add_extra_chain_cert(intermediate.clone())?;
         }
     }
-    let judge = Judge {
-        name: tls.server_name.clone(),
-        bundle: trust.name.clone(),
-        authorities: trust.certificates.clone(),
-        at_hand: at_hand(tls.client_certificate.as_deref()),
-    };
+    let judge = Judge::new(upstream, trust);
+    let verifier = Verifier::new(trust, Role::Server(&tls.server_name), &[])?;
+    let verdict = OnceLock::<Verdict>::new();
     let notes = Arc::clone(notes);
-    context.set_verify_callback(SslVerifyMode::PEER, move |fine, store| {
+    context.set_verify_callback(SslVerifyMode::PEER, move |_, store| {
         let mut notes = lock(&notes);
         note_chain(&mut notes, store);
-        if !fine {
-            notes.complaint.get_or_insert_with(|| judge.refused(store));
+        let verdict = verdict.get_or_init(|| verifier.verify_presented(store));
+        store.set_error(verdict.result);
+        if !verdict.is_good() {
+            notes
+                .complaint
+                .get_or_insert_with(|| judge.refused(verdict));
         }
-        fine
+        verdict.is_good()
     });
     let mut ssl = Ssl::new(&context.build())?;
     if !alpn.is_empty() {
         ssl.set_alpn_protos(alpn)?;
     }
-    match tls.server_name.parse::<IpAddr>() {
-        Ok(address) => ssl.param_mut().set_ip(address)?,
-        Err(_) => {
-            ssl.set_hostname(&tls.server_name)?;
-            let param = ssl.param_mut();
-            param.set_hostflags(
-                X509CheckFlags::NEVER_CHECK_SUBJECT | X509CheckFlags::NO_PARTIAL_WILDCARDS,
-            );
-            param.set_host(&tls.server_name)?;
-        }
+    if tls.server_name.parse::<IpAddr>().is_err() {
+        ssl.set_hostname(&tls.server_name)?;
     }
     Ok(ssl)
 }
@@ -371,72 +367,5 @@ fn note_chain(notes: &mut Notes, store: &X509StoreContextRef) {
         && chain.len() > notes.chain.len()
     {
         notes.chain = chain.iter().map(ToOwned::to_owned).collect();
-    }
-}
-
-/// Our own intermediates are often those that signed the gateways too.
-fn at_hand(certified: Option<&CertifiedKey>) -> Vec<X509> {
-    let chain = certified.map_or(&[][..], |certified| &certified.chain);
-    chain.iter().skip(1).cloned().collect()
-}
-
-/// What is needed to say why a certificate was refused.
-struct Judge {
-    name: String,
-    bundle: String,
-    authorities: Vec<X509>,
-    at_hand: Vec<X509>,
-}
-
-impl Judge {
-    /// OpenSSL's complaint about the certificate it looks at, in words.
-    fn refused(&self, store: &X509StoreContextRef) -> Failure {
-        let result: X509VerifyResult = store.error();
-        let Some(certificate) = store.current_cert() else {
-            let words = format!("certificate not trusted: {}", result.error_string());
-            return Failure::new(CertificateFault::of(result).into(), words);
-        };
-        let fault = CertificateFault::judge(result, certificate, &self.authorities, &self.at_hand);
-        let issuer = reason::name_text(certificate.issuer_name());
-        let subject = reason::name_text(certificate.subject_name());
-        let words = match fault {
-            CertificateFault::Untrusted => format!(
-                "certificate not trusted: {} (issuer \"{issuer}\"; trust bundle \"{}\" has {})",
-                result.error_string(),
-                self.bundle,
-                self.trusted()
-            ),
-            CertificateFault::MissingIntermediate => format!(
-                "chain is incomplete: the intermediate \"{issuer}\" that signed \"{subject}\" is missing (trust bundle \"{}\" has {})",
-                self.bundle,
-                self.trusted()
-            ),
-            CertificateFault::NameMismatch
-            | CertificateFault::CommonNameOnly
-            | CertificateFault::AddressOnly => reason::name_words(certificate, &self.name),
-            CertificateFault::Expired => format!(
-                "certificate expired at {} (subject \"{subject}\")",
-                reason::time_text(certificate.not_after())
-            ),
-            CertificateFault::NotYetValid => format!(
-                "certificate is not valid before {} (subject \"{subject}\")",
-                reason::time_text(certificate.not_before())
-            ),
-            CertificateFault::Weak => format!(
-                "certificate is too weak: {}, {} (subject \"{subject}\")",
-                result.error_string(),
-                reason::key_text(certificate)
-            ),
-        };
-        Failure::new(fault.into(), words)
-    }
-
-    fn trusted(&self) -> String {
-        let names: Vec<String> = self
-            .authorities
-            .iter()
-            .map(|ca| reason::name_text(ca.subject_name()))
-            .collect();
-        reason::list(&names)
     }
 }

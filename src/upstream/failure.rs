@@ -34,11 +34,12 @@ pub enum Cause {
     AddressOnly,
     NoServer,
     Status,
+    WrongUsage,
 }
 
 impl Cause {
     /// In the order of their indexes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Dns,
         Self::Refused,
         Self::Unreachable,
@@ -59,6 +60,7 @@ impl Cause {
         Self::AddressOnly,
         Self::NoServer,
         Self::Status,
+        Self::WrongUsage,
     ];
 
     #[must_use]
@@ -84,6 +86,7 @@ impl Cause {
             Self::AddressOnly => "address_only",
             Self::NoServer => "no_server",
             Self::Status => "status",
+            Self::WrongUsage => "wrong_usage",
         }
     }
 
@@ -138,6 +141,10 @@ impl Cause {
                 "look into its own log: what it answered says that it is not well; or correct \"path\" and \"status\" of \"health\""
                     .to_owned()
             }
+            Self::WrongUsage => {
+                "have its certificate issued anew for a server: extendedKeyUsage serverAuth, keyUsage digitalSignature"
+                    .to_owned()
+            }
         }
     }
 }
@@ -153,6 +160,7 @@ impl From<CertificateFault> for Cause {
             CertificateFault::Expired => Self::Expired,
             CertificateFault::NotYetValid => Self::NotYetValid,
             CertificateFault::Weak => Self::WeakCertificate,
+            CertificateFault::WrongUsage => Self::WrongUsage,
         }
     }
 }
@@ -301,7 +309,7 @@ mod tests {
             assert_eq!(cause as usize, index, "{cause:?}");
             assert!(codes.insert(cause.code()), "{cause:?}");
         }
-        assert_eq!(Cause::ALL.last(), Some(&Cause::Status));
+        assert_eq!(Cause::ALL.last(), Some(&Cause::WrongUsage));
     }
 
     #[test]

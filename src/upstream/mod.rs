@@ -8,6 +8,7 @@ pub mod diagnose;
 mod dns;
 mod failure;
 mod health;
+mod judge;
 mod names;
 mod own;
 mod peer;

@@ -8,16 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openssl::ssl::SslRef;
+use openssl::x509::X509;
 use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::protocols::{ALPN, Digest};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::CertKey;
 use tokio::net::TcpSocket;
 
+use super::judge::Judge;
 use super::{Cause, Failure, lock};
 use crate::config::{Stream, Upstream};
 use crate::tls::GROUPS;
 use crate::tls::reason::{self, CertificateFault};
+use crate::tls::verify::{Role, Verifier};
 
 /// A peer of one upstream without its address.
 #[derive(Debug)]
@@ -58,8 +61,14 @@ impl PeerTemplate {
         // OpenSSL is told names only; an address is compared by `check_identity`.
         options.verify_hostname = address.is_none();
         let name = tls.server_name.clone();
-        options.upstream_tls_handshake_complete_hook =
-            Some(Arc::new(move |ssl| Some(identity(ssl, &name, address))));
+        let path = OwnPath::of(upstream);
+        // Then `identity` verifies: pingora can neither be told of anchors that are no roots, nor of two
+        // CAs of one name. Nothing is sent before `check_identity` has seen what came of it.
+        options.verify_cert = path.is_none();
+        options.upstream_tls_handshake_complete_hook = Some(Arc::new(move |ssl| {
+            let checked = identity(ssl, &name, address, path.as_ref());
+            Some(Arc::new(IdentityCheck(checked)) as Arc<dyn Any + Send + Sync>)
+        }));
         Self { peer }
     }
 
@@ -126,13 +135,56 @@ fn keepalive() -> TcpKeepalive {
 #[derive(Debug)]
 pub struct IdentityCheck(Result<(), Failure>);
 
+/// The verification of a bundle that pingora cannot be told of.
+struct OwnPath {
+    verifier: Result<Verifier, Failure>,
+    judge: Judge,
+}
+
+impl OwnPath {
+    /// None where OpenSSL judges alike while it shakes hands.
+    fn of(upstream: &Upstream) -> Option<Self> {
+        let tls = &upstream.tls;
+        if tls.trust.plain {
+            return None;
+        }
+        let verifier = Verifier::new(&tls.trust, Role::Server(&tls.server_name), &[]);
+        let failed = |error| {
+            let words = format!("nothing can be verified under its trust bundle: {error}");
+            Failure::new(Cause::Internal, words)
+        };
+        Some(Self {
+            verifier: verifier.map_err(failed),
+            judge: Judge::new(upstream, &tls.trust),
+        })
+    }
+
+    fn check(&self, ssl: &SslRef, leaf: &X509) -> Result<(), Failure> {
+        let verifier = self.verifier.as_ref().map_err(Clone::clone)?;
+        let presented = ssl.peer_cert_chain().into_iter().flatten().skip(1);
+        let presented: Vec<X509> = presented.map(ToOwned::to_owned).collect();
+        let verdict = verifier.verify(leaf, &presented);
+        match verdict.is_good() {
+            true => Ok(()),
+            false => Err(self.judge.refused(&verdict)),
+        }
+    }
+}
+
 /// OpenSSL compared the name, but it takes a common name where there is no DNS name (RFC 9525, 2,
 /// forbids it), and it was not told addresses.
-fn identity(ssl: &SslRef, name: &str, address: Option<IpAddr>) -> Arc<dyn Any + Send + Sync> {
+fn identity(
+    ssl: &SslRef,
+    name: &str,
+    address: Option<IpAddr>,
+    path: Option<&OwnPath>,
+) -> Result<(), Failure> {
     let Some(certificate) = ssl.peer_certificate() else {
-        let failure = Failure::new(Cause::Handshake, "it has no certificate");
-        return Arc::new(IdentityCheck(Err(failure)));
+        return Err(Failure::new(Cause::Handshake, "it has no certificate"));
     };
+    if let Some(path) = path {
+        path.check(ssl, &certificate)?;
+    }
     let fits = match address {
         None => reason::has_dns_name(&certificate),
         Some(wanted) => certificate.subject_alt_names().is_some_and(|names| {
@@ -142,18 +194,15 @@ fn identity(ssl: &SslRef, name: &str, address: Option<IpAddr>) -> Arc<dyn Any + 
                 .any(|bytes| reason::address(bytes) == Some(wanted))
         }),
     };
-    let checked = match fits {
-        true => Ok(()),
-        false => {
-            let fault = match address {
-                None => CertificateFault::of_names(&certificate),
-                Some(_) => CertificateFault::NameMismatch,
-            };
-            let words = reason::name_words(&certificate, name);
-            Err(Failure::new(fault.into(), words))
-        }
+    if fits {
+        return Ok(());
+    }
+    let fault = match address {
+        None => CertificateFault::of_names(&certificate),
+        Some(_) => CertificateFault::NameMismatch,
     };
-    Arc::new(IdentityCheck(checked))
+    let words = reason::name_words(&certificate, name);
+    Err(Failure::new(fault.into(), words))
 }
 
 /// What pingora leaves open: TLS 1.2 at least, and what OpenSSL does not say of names.

@@ -52,6 +52,18 @@ async fn list_holds_every_certificate_that_matters() {
         assert!((days..=days + 1).contains(&left), "{entry:#}");
         assert_eq!(entry["warning"], warning, "{entry:#}");
         assert_eq!(entry["key"], "EC P-256");
+        let file = entry["file"].as_str();
+        let wanted = match kind {
+            "listener" => Some("front.pem"),
+            "ca" => Some("corp-ca.pem"),
+            "client" => Some("client.pem"),
+            _ => None,
+        };
+        assert_eq!(file.is_some(), wanted.is_some(), "{entry:#}");
+        assert!(
+            file.unwrap_or_default()
+                .ends_with(wanted.unwrap_or_default())
+        );
     }
     let names = &find(&report, "listener", "api.test")["names"];
     assert_eq!(names.as_array().unwrap().len(), 3);
@@ -64,6 +76,10 @@ async fn list_holds_every_certificate_that_matters() {
     let first = out.lines().next().unwrap();
     assert!(first.contains(" days  upstream  orders/"), "{out}");
     assert!(err.contains("ends within 7 days"), "{err}");
+    for file in ["front.pem", "corp-ca.pem", "client.pem"] {
+        let line = |line: &str| line.starts_with("             file    ") && line.ends_with(file);
+        assert!(out.lines().any(line), "{file}: {out}");
+    }
 
     let offline = ["certs", "list", "--offline", "--output", "json"];
     let connections = upstream.connections();
@@ -148,6 +164,27 @@ async fn rehearse_does_not_pass_what_it_could_not_reach() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let human = String::from_utf8(output.stdout).unwrap();
     assert!(human.starts_with("unreachable"), "{human}");
+
+    // Nor where only one of several could not be reached, or does not speak TLS.
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain_address = plain.local_addr().unwrap();
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        while let Ok((mut tcp, _)) = plain.accept().await {
+            let _ = tcp.write_all(b"220 mail.test ESMTP\r\n").await;
+        }
+    });
+    let good = Upstream::start(ServerTls::new(pki::leaf(&CORP, NAME)), Behaviour::Echo).await;
+    for other in [address, plain_address] {
+        let folder = Setup::servers(&[good.address, other]).write(RULES);
+        let output = drawbridge(&folder, &args).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let human = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            human.contains("none of 1 would break\n1 could not be reached"),
+            "{human}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,6 +221,9 @@ async fn dev_makes_a_ca_and_leaves_and_overwrites_nothing() {
 
     assert_eq!(dev(&["--force", "api.test"]).await, Some(0));
     assert_ne!(read("ca.pem"), ca.to_pem().unwrap());
+    let anew = openssl::x509::X509::from_pem(&read("ca.pem")).unwrap();
+    let name = |ca: &openssl::x509::X509| ca.subject_name().to_der().unwrap();
+    assert_ne!(name(&anew), name(&ca), "their names tell them apart");
     for refused in ["../x", "a/b", "ca", "*"] {
         assert_eq!(dev(&[refused]).await, Some(2), "{refused}");
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "front")]
 
 mod bodies;
+mod bundles;
 mod certs;
 mod client;
 mod connections_fuzz;
@@ -15,6 +16,7 @@ mod gateway_heads;
 mod frames;
 mod front;
 mod http2;
+mod handshakes;
 mod limits;
 mod logins;
 mod long;

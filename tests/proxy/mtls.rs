@@ -22,7 +22,7 @@ use crate::upstream::Upstream;
 
 const PARTNERS: &str = "[trust.partners]\nca = [\"corp-ca.pem\"]\n";
 
-fn setup(upstream: &Upstream, client_ca: &str) -> Setup {
+pub fn setup(upstream: &Upstream, client_ca: &str) -> Setup {
     Setup {
         listener: format!("client_ca = {{ trust = \"partners\"{client_ca} }}"),
         more: PARTNERS.to_owned(),
@@ -31,7 +31,7 @@ fn setup(upstream: &Upstream, client_ca: &str) -> Setup {
 }
 
 /// One request of this client; None where it is not let in.
-async fn ask(
+pub async fn ask(
     address: SocketAddr,
     host: &str,
     client: Option<&Issued>,
@@ -81,7 +81,7 @@ fn field(pem: &[u8], index: usize) -> String {
     format!(":{}:", openssl::base64::encode_block(&der))
 }
 
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+pub const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn required_lets_in_whom_the_bundle_knows_and_tells_the_upstream() {

@@ -157,9 +157,11 @@ async fn rsa_and_ecdsa_side_by_side_each_with_its_chain() {
 }
 
 /// What a CA would answer, made by the tool that everybody has.
-fn respond(folder: &Path, ca: &Authority, leaf: &str) {
+fn respond(folder: &Path, ca: &Authority, signer: &Authority, leaf: &str) {
+    let pem = signer.certificate_pem().unwrap();
+    std::fs::write(folder.join("signer.pem"), pem).unwrap();
+    std::fs::write(folder.join("signer.key"), signer.key_pem().unwrap()).unwrap();
     std::fs::write(folder.join("ca.pem"), ca.certificate_pem().unwrap()).unwrap();
-    std::fs::write(folder.join("ca.key"), ca.key_pem().unwrap()).unwrap();
     let pem = std::fs::read(folder.join(leaf)).unwrap();
     let serial = openssl::x509::X509::from_pem(&pem).unwrap();
     let serial = serial
@@ -172,7 +174,7 @@ fn respond(folder: &Path, ca: &Authority, leaf: &str) {
     std::fs::write(folder.join("index.txt"), index).unwrap();
     let output = Command::new("openssl")
         .args(
-            "ocsp -index index.txt -CA ca.pem -rsigner ca.pem -rkey ca.key -issuer ca.pem"
+            "ocsp -index index.txt -CA ca.pem -rsigner signer.pem -rkey signer.key -issuer ca.pem"
                 .split(' '),
         )
         .args(["-cert", leaf, "-respout", "staple.der", "-ndays", "1"])
@@ -198,7 +200,7 @@ async fn responses_are_stapled_from_files() {
         .unwrap();
     leaf.write(&folder.join("stapled.pem"), &folder.join("stapled.key"))
         .unwrap();
-    respond(&folder, &issuing, "stapled.pem");
+    respond(&folder, &issuing, &issuing, "stapled.pem");
     let response = std::fs::read(folder.join("staple.der")).unwrap();
     let front = Front::start_in(folder.clone()).await;
     for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
@@ -222,6 +224,9 @@ async fn responses_are_stapled_from_files() {
             .iter()
             .all(|w| !w.message.contains("stapled"))
     );
+    respond(&folder, &issuing, &crate::pki::OLD, "stapled.pem");
+    let found = format!("{:?}", load().unwrap().warnings);
+    assert!(found.contains("is not signed by the issuer"), "{found}");
     std::fs::write(folder.join("staple.der"), b"nothing").unwrap();
     let found = format!("{:?}", load().unwrap_err());
     assert!(found.contains("holds no OCSP response"), "{found}");

@@ -20,6 +20,7 @@ mod files;
 mod fresh;
 mod load;
 mod process;
+mod rotation;
 mod told;
 mod upgrade;
 mod verbs;

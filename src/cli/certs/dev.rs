@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use openssl::error::ErrorStack;
+use openssl::rand::rand_bytes;
+
 use crate::route::HostPattern;
 use crate::tls::issue::{Authority, LeafOptions, Usage, write_private};
 
@@ -89,8 +92,8 @@ fn make(args: &Args) -> Result<(), String> {
     let authority = match has_ca {
         true => read_authority(&ca, &ca_key)?,
         false => {
-            let made = Authority::new("Drawbridge development CA", i64::from(args.days));
-            let made = made.map_err(|e| e.to_string())?;
+            let name = authority_name().map_err(|e| e.to_string())?;
+            let made = Authority::new(&name, i64::from(args.days)).map_err(|e| e.to_string())?;
             let pem = made.certificate_pem().map_err(|e| e.to_string())?;
             let key = made.key_pem().map_err(|e| e.to_string())?;
             write_private(&ca_key, &key).map_err(|e| told(&ca_key, &e))?;
@@ -117,6 +120,16 @@ fn make(args: &Args) -> Result<(), String> {
         println!("{}\n{}", chain.display(), key.display());
     }
     Ok(())
+}
+
+/// Each CA has a name of its own: two of one name are mixed up wherever only the name is shown.
+fn authority_name() -> Result<String, ErrorStack> {
+    let mut random = [0; 4];
+    rand_bytes(&mut random)?;
+    Ok(format!(
+        "Drawbridge development CA {:08x}",
+        u32::from_be_bytes(random)
+    ))
 }
 
 fn refuse_to_overwrite(args: &Args, has_ca: bool) -> Result<(), String> {

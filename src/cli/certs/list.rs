@@ -27,8 +27,8 @@ Exit codes:
 
 /// Every certificate that matters, the next to end first
 ///
-/// Own leaves and intermediates, each CA of each trust bundle, client certificates, and what each
-/// backend presents when it is dialled. Warns from 30, 14, 7 and 1 days before the end.
+/// Own leaves and intermediates, each CA of each trust bundle, client certificates, each with its file,
+/// and what each backend presents when it is dialled. Warns from 30, 14, 7 and 1 days before the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -123,6 +123,9 @@ fn show_human(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
             "             key     {}, until {}",
             facts.key, facts.not_after
         );
+        if let Some(file) = &entry.file {
+            let _ = writeln!(text, "             file    {}", file.display());
+        }
     }
     io::stdout().lock().write_all(text.as_bytes())?;
     let mut err = io::stderr().lock();
@@ -135,11 +138,12 @@ fn show_human(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
             };
             writeln!(
                 err,
-                "warning: {} {} {urgency}: {}, {}",
+                "warning: {} {} {urgency}: {}, {}{}",
                 entry.kind.label(),
                 entry.name,
                 entry.certificate.not_after,
-                entry.certificate.days_text()
+                entry.certificate.days_text(),
+                file_text(entry)
             )?;
         }
     }
@@ -154,6 +158,11 @@ fn show_human(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn file_text(entry: &Entry) -> String {
+    let file = entry.file.as_deref();
+    file.map_or_else(String::new, |file| format!(", {}", file.display()))
 }
 
 fn show_json(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {

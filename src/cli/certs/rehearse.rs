@@ -25,8 +25,8 @@ Examples:
   drawbridge certs rehearse --trust onprem old-ca.pem new-ca.pem     both, while the CA changes
 
 Exit codes:
-  0  no backend would break
-  1  one would: it is trusted with the old bundle only; or none could be reached";
+  0  every backend was reached, and none would break
+  1  one would: it is trusted with the old bundle only; or one could not be reached, so nobody knows";
 
 /// Dial every backend of a trust bundle with the old and a new bundle
 ///
@@ -54,6 +54,12 @@ struct Trial {
     server: String,
     old: Option<Failure>,
     new: Option<Failure>,
+}
+
+#[derive(Clone, Copy)]
+struct Counts {
+    breaks: usize,
+    unreachable: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +101,14 @@ impl Trial {
 fn is_unreachable(failure: &Failure) -> bool {
     matches!(
         failure.cause,
-        Cause::Dns | Cause::Refused | Cause::Unreachable | Cause::Timeout
+        Cause::Dns
+            | Cause::Refused
+            | Cause::Unreachable
+            | Cause::Timeout
+            | Cause::Protocol
+            | Cause::Handshake
+            | Cause::Closed
+            | Cause::Internal
     )
 }
 
@@ -122,15 +135,17 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return Problem::from(error).tell(args.output),
     };
     let verdict = |wanted| trials.iter().filter(|t| t.verdict() == wanted).count();
-    let breaks = verdict(Verdict::OldOnly);
-    let blind = !trials.is_empty() && verdict(Verdict::Unreachable) == trials.len();
+    let counts = Counts {
+        breaks: verdict(Verdict::OldOnly),
+        unreachable: verdict(Verdict::Unreachable),
+    };
     let shown = match args.output {
-        Output::Human => io::stdout().write_all(human(args, &trials, breaks).as_bytes()),
-        Output::Json => show_json(args, &trials, breaks),
+        Output::Human => io::stdout().write_all(human(args, &trials, counts).as_bytes()),
+        Output::Json => show_json(args, &trials, counts),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match breaks > 0 || blind {
+    match counts.breaks > 0 || counts.unreachable > 0 {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }
@@ -176,7 +191,7 @@ async fn try_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<T
     trials
 }
 
-fn human(args: &Args, trials: &[Trial], breaks: usize) -> String {
+fn human(args: &Args, trials: &[Trial], counts: Counts) -> String {
     let mut text = String::new();
     for trial in trials {
         let verdict = trial.verdict();
@@ -208,15 +223,23 @@ fn human(args: &Args, trials: &[Trial], breaks: usize) -> String {
             }
         }
     }
-    let _ = match (trials.len(), breaks) {
+    let reached = trials.len() - counts.unreachable;
+    let _ = match (trials.len(), counts.breaks) {
         (0, _) => writeln!(text, "no upstream uses trust bundle \"{}\"", args.trust),
-        (all, 0) => writeln!(text, "none of {all} would break"),
-        (all, breaks) => writeln!(text, "{breaks} of {all} would break"),
+        (_, 0) => writeln!(text, "none of {reached} would break"),
+        (_, breaks) => writeln!(text, "{breaks} of {reached} would break"),
     };
+    if counts.unreachable > 0 {
+        let _ = writeln!(
+            text,
+            "{} could not be reached far enough to say",
+            counts.unreachable
+        );
+    }
     text
 }
 
-fn show_json(args: &Args, trials: &[Trial], breaks: usize) -> io::Result<()> {
+fn show_json(args: &Args, trials: &[Trial], counts: Counts) -> io::Result<()> {
     let told = |failure: &Option<Failure>| {
         let failure = failure.as_ref();
         failure.map(|f| json!({ "code": f.cause.code(), "reason": f.words }))
@@ -233,7 +256,12 @@ fn show_json(args: &Args, trials: &[Trial], breaks: usize) -> io::Result<()> {
             })
         })
         .collect();
-    let report = json!({ "trust": args.trust, "would_break": breaks, "backends": backends });
+    let report = json!({
+        "trust": args.trust,
+        "would_break": counts.breaks,
+        "unreachable": counts.unreachable,
+        "backends": backends,
+    });
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report)?;
     writeln!(out)

@@ -1,0 +1,224 @@
+//! What a reload changed, by name, for the line that tells of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{Config, Listener, ListenerKind, Policy, Route, TlsSettings, Upstream};
+use crate::tls::CertifiedKey;
+use crate::tls::reason::time_text;
+
+/// More are counted and not named.
+const MOST_NAMED: usize = 20;
+
+/// `certificate api.test of listener public, until 2026-02-26 10:00:00 UTC`, `policy default`
+#[must_use]
+pub fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut changes = Vec::new();
+    let listeners = |config: &Config| -> BTreeMap<String, Arc<Listener>> {
+        let listeners = config.listeners.iter();
+        listeners.map(|l| (l.name.clone(), Arc::clone(l))).collect()
+    };
+    let routes = |config: &Config| -> BTreeMap<String, Arc<Route>> {
+        let routes = config.routes.iter();
+        routes
+            .map(|(_, r)| (r.name.clone(), Arc::clone(r)))
+            .collect()
+    };
+    compare(
+        "listener",
+        &listeners(old),
+        &listeners(new),
+        &mut changes,
+        |old, new, changes| listener(old, new, changes),
+    );
+    compare(
+        "trust bundle",
+        &old.trust,
+        &new.trust,
+        &mut changes,
+        |old, new, changes| tell(changes, old != new, || format!("trust bundle {}", new.name)),
+    );
+    compare(
+        "upstream",
+        &old.upstreams,
+        &new.upstreams,
+        &mut changes,
+        |old, new, changes| upstream(old, new, changes),
+    );
+    compare(
+        "policy",
+        &old.policies,
+        &new.policies,
+        &mut changes,
+        |old, new, changes| {
+            tell(changes, is_other_policy(old, new), || {
+                format!("policy {}", new.name)
+            });
+        },
+    );
+    compare(
+        "route",
+        &routes(old),
+        &routes(new),
+        &mut changes,
+        |old, new, changes| {
+            tell(changes, is_other_route(old, new), || {
+                format!("route {}", new.name)
+            });
+        },
+    );
+    let exposures = |config: &Config| format!("{:?}", config.exposures);
+    tell(&mut changes, exposures(old) != exposures(new), || {
+        "exposures".to_owned()
+    });
+    let others = |config: &Config| (config.body_memory, config.shutdown_timeout);
+    tell(&mut changes, others(old) != others(new), || {
+        "limits".to_owned()
+    });
+    changes
+}
+
+/// In one line.
+#[must_use]
+pub fn text(changes: &[String]) -> String {
+    let named = changes.iter().take(MOST_NAMED).map(String::as_str);
+    let named: Vec<&str> = named.collect();
+    match changes.len() {
+        0 => "nothing changed".to_owned(),
+        count if count > MOST_NAMED => {
+            format!("{}; {} more", named.join("; "), count - MOST_NAMED)
+        }
+        _ => named.join("; "),
+    }
+}
+
+fn tell(changes: &mut Vec<String>, differs: bool, what: impl FnOnce() -> String) {
+    if differs {
+        changes.push(what());
+    }
+}
+
+/// Tells what is new and what is gone; `both` looks at what is in either.
+fn compare<T>(
+    word: &str,
+    old: &BTreeMap<String, Arc<T>>,
+    new: &BTreeMap<String, Arc<T>>,
+    changes: &mut Vec<String>,
+    both: impl Fn(&T, &T, &mut Vec<String>),
+) {
+    for (name, new) in new {
+        match old.get(name) {
+            Some(old) => both(old, new, changes),
+            None => changes.push(format!("new {word} {name}")),
+        }
+    }
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    changes.extend(gone.map(|name| format!("{word} {name} is gone")));
+}
+
+fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
+    let name = &new.name;
+    let plain = |l: &Listener| format!("{:?} {:?} {:?}", l.bind, l.limits, l.trusted_proxies);
+    let mut other = plain(old) != plain(new);
+    match (&old.kind, &new.kind) {
+        (
+            ListenerKind::Tls {
+                certificates: old,
+                sni: old_sni,
+                settings: old_settings,
+            },
+            ListenerKind::Tls {
+                certificates: new,
+                sni,
+                settings,
+            },
+        ) => {
+            for certified in new.iter().filter(|new| !old.contains(new)) {
+                changes.push(format!("{} of listener {name}", certificate(certified)));
+            }
+            let gone = old.len() > new.len();
+            tell(changes, gone && new.iter().all(|c| old.contains(c)), || {
+                format!("a certificate of listener {name} is gone")
+            });
+            let clients = TlsSettings::clients_digest;
+            tell(changes, clients(old_settings) != clients(settings), || {
+                format!("client_ca of listener {name}")
+            });
+            other |= old_sni != sni || old_settings.policy != settings.policy;
+        }
+        (
+            ListenerKind::Redirect {
+                listener: old,
+                port: old_port,
+            },
+            ListenerKind::Redirect { listener, port },
+        ) => other |= (old, old_port) != (listener, port),
+        _ => other = true,
+    }
+    tell(changes, other, || format!("listener {name}"));
+}
+
+fn certificate(certified: &CertifiedKey) -> String {
+    let name = certified.names.first().map_or("", String::as_str);
+    let until = certified.chain.first().map(|leaf| leaf.not_after());
+    let until = until.map_or_else(String::new, |until| {
+        format!(" (until {})", time_text(until))
+    });
+    format!("certificate {name}{until}")
+}
+
+fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<String>) {
+    let name = &new.name;
+    let client = |upstream: &Upstream| upstream.tls.client_certificate.clone();
+    tell(changes, client(old) != client(new), || {
+        format!("client certificate of upstream {name}")
+    });
+    let rest = |u: &Upstream| {
+        let times = (
+            u.connect_timeout,
+            u.read_timeout,
+            u.write_timeout,
+            u.idle_timeout,
+        );
+        let names = (u.tls.server_name.clone(), u.tls.trust.name.clone());
+        (names, times, u.attempts, u.live)
+    };
+    let other =
+        rest(old) != rest(new) || old.servers != new.servers || old.balancing != new.balancing;
+    tell(changes, other, || format!("upstream {name}"));
+}
+
+fn is_other_policy(old: &Policy, new: &Policy) -> bool {
+    let rest = |policy: &Policy| {
+        let limit = policy.request_body_limit;
+        (policy.mode, policy.on_uninspected, limit, policy.is_live())
+    };
+    let same_rules = match (old.rules.live(), new.rules.live()) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+        (None, None) => true,
+        _ => false,
+    };
+    rest(old) != rest(new) || !same_rules
+}
+
+fn is_other_route(old: &Route, new: &Route) -> bool {
+    let rest = |route: &Route| {
+        let names = (route.upstream.name.clone(), route.policy.name.clone());
+        let slashes = route.pass_encoded_slashes;
+        (names, route.stream, route.client_certificate, slashes)
+    };
+    rest(old) != rest(new) || old.claim != new.claim
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_a_bounded_number() {
+        let many: Vec<String> = (0..MOST_NAMED + 3).map(|n| format!("route r{n}")).collect();
+        assert_eq!(text(&[]), "nothing changed");
+        assert_eq!(text(&many[..2]), "route r0; route r1");
+        assert!(text(&many).ends_with("route r19; 3 more"));
+    }
+}
