@@ -1,14 +1,11 @@
 //! Rule files on disk: the only place in this room that touches the file system.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::loader::{Files, is_special};
-
-/// No rule file is larger than this many bytes.
-const MAX_FILE: u64 = 64 << 20;
 
 /// The file system of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,17 +13,7 @@ pub struct DiskFiles;
 
 impl Files for DiskFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > MAX_FILE {
-            true => Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("more than {} MiB", MAX_FILE >> 20),
-            )),
-            false => Ok(bytes),
-        }
+        crate::files::read(path)
     }
 
     /// `*`, `?`, `[a-z]` and `[!a-z]` in any component; a leading dot has to be written.

@@ -1,6 +1,8 @@
 //! Client certificates on a listener: who signs them, which are revoked, and whose was shown.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use openssl::ssl::{SslFiletype, SslRef, SslVerifyMode};
 use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Crl, X509Ref, X509VerifyResult};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::materials::{Finding, Part, name_text, time_text};
 use super::{TrustBundle, reason};
@@ -36,6 +39,8 @@ pub struct ClientCa {
     /// PEM. With any, every certificate of a client's chain is looked up, and a client of which any
     /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it).
     pub crl: Vec<PathBuf>,
+    /// What was in them when they were checked, as files that nobody else has: OpenSSL reads nothing else.
+    lists: Vec<File>,
     /// SHA-256 over all of it.
     pub digest: [u8; 32],
 }
@@ -63,15 +68,24 @@ impl ClientCa {
         sha.update(&trust.digest);
         sha.update(&[u8::from(mode == ClientCertificateMode::Required)]);
         let mut listed = Vec::new();
+        let mut checked = Vec::new();
         let mut whole = true;
         for (index, path) in crl.iter().enumerate() {
-            match read_lists(path, &trust) {
-                Ok((pem, lists)) => {
+            let read = read_lists(path, &trust).and_then(|(pem, lists)| {
+                let kept = in_memory(&pem).map_err(|error| {
+                    let message = format!("cannot keep {}: {error}", path.display());
+                    Finding::error(Part::Chain, message, None)
+                })?;
+                Ok((pem, lists, kept))
+            });
+            match read {
+                Ok((pem, lists, kept)) => {
                     sha.update(&(pem.len() as u64).to_be_bytes());
                     sha.update(&pem);
                     let late = lists.iter().filter_map(outdated);
                     findings.extend(late.map(|finding| (index, finding)));
                     listed.extend(lists);
+                    checked.push(kept);
                 }
                 Err(finding) => {
                     whole = false;
@@ -96,20 +110,22 @@ impl ClientCa {
             trust,
             mode,
             crl,
+            lists: checked,
             digest: sha.finish(),
         })
     }
 
     /// # Errors
-    /// A list cannot be read any more.
+    /// OpenSSL does not take what was checked.
     pub fn store(&self) -> Result<X509Store, ErrorStack> {
         let mut store = X509StoreBuilder::new()?;
         for ca in &self.trust.certificates {
             store.add_cert(ca.clone())?;
         }
-        if !self.crl.is_empty() {
+        if !self.lists.is_empty() {
             let lookup = store.add_lookup(X509Lookup::file())?;
-            for path in &self.crl {
+            for file in &self.lists {
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 lookup.load_crl_file(path, SslFiletype::PEM)?;
             }
             // Who issued the client's issuer may have revoked it; without a list nobody knows.
@@ -133,6 +149,13 @@ impl ClientCa {
             }
         }
     }
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let descriptor = memfd_create("crl", MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(descriptor);
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 impl ClientIdentity {
@@ -179,7 +202,7 @@ fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>
     const END: &[u8] = b"-----END X509 CRL-----";
     let fail = |message, help| Err(Finding::error(Part::Chain, message, help));
     let shown = path.display();
-    let pem = match fs::read(path) {
+    let pem = match crate::files::read(path) {
         Ok(pem) => pem,
         Err(error) => return fail(format!("cannot read {shown}: {error}"), None),
     };
