@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::server::Front;
 use crate::live::Snapshot;
+use crate::supervision::Ended;
 use crate::tls::inventory::{self, Entry, Kind};
 use crate::upstream::diagnose::examine;
 
@@ -17,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 const ROTATION: u32 = 12;
 
 /// Looks again and again, until it is dropped.
-pub async fn watch(front: Arc<Front>) {
+pub async fn watch(front: Arc<Front>) -> Ended {
     let mut warned = Warned::default();
     let mut wait = FIRST;
     for look in 1_u32.. {
@@ -37,6 +38,7 @@ pub async fn watch(front: Arc<Front>) {
             tracing::error!(target: "tls", "session tickets keep their keys: {error}");
         }
     }
+    Ended::Over
 }
 
 /// What every server of every upstream presents, one after the other.
