@@ -41,13 +41,17 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read`]; or it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = read(path)?;
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 fn read_now(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a FIFO would wait for somebody who writes to it.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(irregular(metadata.file_type()));
@@ -241,7 +245,13 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let path = |name: &str| folder.join(name);
         fs::write(path("file"), "text").unwrap();
-        assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(path("fifo"))
+                .status()
+                .unwrap()
+                .success()
+        );
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         std::os::unix::fs::symlink("fifo", path("link")).unwrap();
         let sparse = fs::File::create(path("large")).unwrap();
@@ -259,8 +269,14 @@ mod tests {
         }
         // The system does not open it.
         assert!(read(&path("socket")).is_err());
-        assert_eq!(read(&folder).unwrap_err().kind(), io::ErrorKind::IsADirectory);
-        assert_eq!(read(&path("absent")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            read(&folder).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
+        assert_eq!(
+            read(&path("absent")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -291,7 +307,9 @@ mod tests {
         }
         assert_eq!(ask("0").unwrap(), 7);
         let panicked: io::Result<()> =
-            HELPERS.in_time(Path::new("0"), Duration::from_secs(60), || panic!("as it should"));
+            HELPERS.in_time(Path::new("0"), Duration::from_secs(60), || {
+                panic!("as it should")
+            });
         assert_eq!(panicked.unwrap_err().to_string(), "it panicked");
         assert_eq!(ask("0").unwrap(), 7);
     }

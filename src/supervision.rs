@@ -47,7 +47,10 @@ pub enum Ended {
 }
 
 /// Runs a task, and runs it again where it panics or fails, until it is over.
-pub async fn supervise<F: Future<Output = Ended>>(task: &'static str, mut begin: impl FnMut() -> F) {
+pub async fn supervise<F: Future<Output = Ended>>(
+    task: &'static str,
+    mut begin: impl FnMut() -> F,
+) {
     restarts().entry(task).or_default();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -60,7 +63,11 @@ pub async fn supervise<F: Future<Output = Ended>>(task: &'static str, mut begin:
         if begun.elapsed() > WELL {
             pause = FIRST_PAUSE;
         }
-        tracing::error!(task, "the task \"{task}\" ended and begins again in {} ms: {why}", pause.as_millis());
+        tracing::error!(
+            task,
+            "the task \"{task}\" ended and begins again in {} ms: {why}",
+            pause.as_millis()
+        );
         *restarts().entry(task).or_default() += 1;
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -70,7 +77,10 @@ pub async fn supervise<F: Future<Output = Ended>>(task: &'static str, mut begin:
 /// Every task that was begun, and how often it began again.
 #[must_use]
 pub fn task_restarts() -> Vec<(&'static str, u64)> {
-    restarts().iter().map(|(task, count)| (*task, *count)).collect()
+    restarts()
+        .iter()
+        .map(|(task, count)| (*task, *count))
+        .collect()
 }
 
 async fn caught<F: Future<Output = Ended>>(

@@ -48,7 +48,10 @@ impl Places {
     {
         let mut taken = self.taken();
         if taken.seats.len() >= MOST {
-            let least = taken.seats.iter().min_by_key(|(number, (stage, _))| (*stage, **number));
+            let least = taken
+                .seats
+                .iter()
+                .min_by_key(|(number, (stage, _))| (*stage, **number));
             if let Some(number) = least.map(|(number, _)| *number)
                 && let Some((_, task)) = taken.seats.remove(&number)
             {
@@ -63,7 +66,9 @@ impl Places {
         };
         // It cannot give its place back before it has one: that needs the lock.
         let task = tokio::spawn(connection(place));
-        taken.seats.insert(number, (Stage::Asking, task.abort_handle()));
+        taken
+            .seats
+            .insert(number, (Stage::Asking, task.abort_handle()));
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {

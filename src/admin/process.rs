@@ -32,7 +32,9 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
 /// As every Prometheus client names them. What the system does not tell is left out.
 fn collect_use(text: &mut Exposition) {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    let cpu = u64::try_from(cpu.tv_sec).ok().zip(u32::try_from(cpu.tv_nsec).ok());
+    let cpu = u64::try_from(cpu.tv_sec)
+        .ok()
+        .zip(u32::try_from(cpu.tv_nsec).ok());
     let cpu = cpu.map(|(seconds, nanos)| Duration::new(seconds, nanos).as_secs_f64());
     let started = started().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let whole = |number: Option<u64>| number.map(|n| n.to_string());
@@ -107,7 +109,9 @@ fn collect_logs(metrics: &Metrics, text: &mut Exposition) {
 
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -129,7 +133,9 @@ fn started() -> Option<SystemTime> {
         .parse()
         .ok()?;
     let system = fs::read_to_string("/proc/stat").ok()?;
-    let booted = system.lines().find_map(|line| line.strip_prefix("btime "))?;
+    let booted = system
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?;
     let since_boot = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
     Some(UNIX_EPOCH + Duration::from_secs(booted.trim().parse().ok()?) + since_boot)
 }

@@ -220,7 +220,8 @@ async fn accept_unix(
         Err(_) => "unix".to_owned(),
     };
     let router = Arc::clone(router);
-    places.seat(move |place| async move { serve(stream, &router, &Guard::Owner, who, place).await });
+    places
+        .seat(move |place| async move { serve(stream, &router, &Guard::Owner, who, place).await });
     Ok(())
 }
 
@@ -392,7 +393,12 @@ fn is_own(own: IpAddr, host: &[u8]) -> bool {
 fn allow(guard: &Guard, bearer: Option<&[u8]>) -> Result<(), Response> {
     match (guard, bearer) {
         (Guard::Owner, _) => Ok(()),
-        (Guard::Tcp { token: Some(token), .. }, Some(given)) if token.is(given) => Ok(()),
+        (
+            Guard::Tcp {
+                token: Some(token), ..
+            },
+            Some(given),
+        ) if token.is(given) => Ok(()),
         (Guard::Tcp { token: Some(_), .. }, _) => {
             let words = "send the token of admin_token_file: Authorization: Bearer TOKEN";
             Err(Response::problem(401, words))

@@ -102,7 +102,8 @@ pub fn run_loaded(
 /// Says what happens on stderr; `RUST_LOG` chooses what. The rules' own lines have the target `waf`.
 pub fn log_to_stderr() {
     let standard = || EnvFilter::new("info,pingora_core=off,pingora_proxy=off");
-    let chosen = std::env::var_os(EnvFilter::DEFAULT_ENV).map(|_| EnvFilter::try_from_default_env());
+    let chosen =
+        std::env::var_os(EnvFilter::DEFAULT_ENV).map(|_| EnvFilter::try_from_default_env());
     let (filter, faulty) = match chosen {
         None => (standard(), None),
         Some(Ok(filter)) => (filter, None),

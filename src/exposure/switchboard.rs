@@ -189,7 +189,9 @@ impl Switchboard {
             false => next.insert(exposure.to_owned(), Arc::new(setting)),
         };
         if loosens {
-            let kept = keeper.keep(&next).and_then(|()| keeper.note(exposure, &noted));
+            let kept = keeper
+                .keep(&next)
+                .and_then(|()| keeper.note(exposure, &noted));
             if let Err(error) = kept {
                 if !keeper.keeps(&before) {
                     // Told, and tried again, where it fails: it is on the disk, and must not be.
@@ -228,11 +230,7 @@ impl Switchboard {
         self.in_trouble(Trouble::Audit, noted)
     }
 
-    fn in_trouble(
-        &self,
-        of: Trouble,
-        outcome: Result<(), KeepError>,
-    ) -> Result<(), KeepError> {
+    fn in_trouble(&self, of: Trouble, outcome: Result<(), KeepError>) -> Result<(), KeepError> {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         match &outcome {
             Ok(()) => {
@@ -298,6 +296,7 @@ impl Switchboard {
     /// Does what the successor of this process keeps, for as long as it is polled: what is switched off
     /// there is off for requests and streams that are still here.
     pub async fn obey(self: Arc<Self>) -> Ended {
+        let mut told = false;
         loop {
             let board = Arc::clone(&self);
             let obeyed = spawn_blocking(move || {
@@ -309,9 +308,12 @@ impl Switchboard {
                 Ok::<(), KeepError>(())
             });
             match obeyed.await {
-                Ok(Ok(())) => {}
-                // Everything stays as it is meanwhile.
-                Ok(Err(error)) => return Ended::Failed(error.to_string()),
+                Ok(Ok(())) => told = false,
+                Ok(Err(error)) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(target: "exposure", "switches stay as they are meanwhile: {error}");
+                    }
+                }
                 Err(error) => return Ended::Failed(error.to_string()),
             }
             tokio::time::sleep(OBEYED).await;
@@ -529,7 +531,10 @@ mod tests {
         for until in [None, Some(3600)] {
             assert!(board.set("internal", setting(true, until)).is_err());
             assert!(!board.is_on("internal"));
-            assert!(!folder.board().is_on("internal"), "as on the disk: {until:?}");
+            assert!(
+                !folder.board().is_on("internal"),
+                "as on the disk: {until:?}"
+            );
         }
         // It would be on in an hour.
         assert!(board.set("internal", setting(false, Some(3600))).is_err());
@@ -551,7 +556,10 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
-        assert_eq!((&last["exposure"], &last["action"]), (&"public".into(), &"off".into()));
+        assert_eq!(
+            (&last["exposure"], &last["action"]),
+            (&"public".into(), &"off".into())
+        );
     }
 
     /// The state cannot be written: what is off is kept as soon as it can be, and nobody takes over before.

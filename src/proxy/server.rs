@@ -196,7 +196,9 @@ pub async fn open(
     });
     let timer = tokio::spawn({
         let exposures = Arc::clone(&front.exposures);
-        supervise("timer of exposures", move || Arc::clone(&exposures).keep_time())
+        supervise("timer of exposures", move || {
+            Arc::clone(&exposures).keep_time()
+        })
     });
 
     let (alive, mut all_gone) = mpsc::channel::<()>(1);

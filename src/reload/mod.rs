@@ -178,7 +178,10 @@ mod tests {
         let (reloads, _asked) = Reloads::new(started.clone());
         assert_eq!(reloads.under_way(), None);
         reloads.begin(Trigger::Signal);
-        assert_eq!(reloads.under_way().map(|u| u.trigger), Some(Trigger::Signal));
+        assert_eq!(
+            reloads.under_way().map(|u| u.trigger),
+            Some(Trigger::Signal)
+        );
         reloads.record(started);
         assert_eq!((reloads.under_way(), reloads.counts()), (None, (1, 0)));
     }

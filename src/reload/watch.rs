@@ -133,7 +133,10 @@ impl Watcher {
 
 /// Whether something is there that could not be read. It may be readable later and look the same.
 fn is_unread(watched: &Watched, stamps: &Stamps) -> bool {
-    let mut unread = watched.contents.iter().filter(|(_, content)| content.is_none());
+    let mut unread = watched
+        .contents
+        .iter()
+        .filter(|(_, content)| content.is_none());
     unread.any(|(path, _)| stamps.get(path).is_some_and(Option::is_some))
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use super::queue::{LineQueue, LogMetrics, Reopen, Target};
 use super::AccessRecord;
+use super::queue::{LineQueue, LogMetrics, Reopen, Target};
 use crate::config::LogSink;
 
 /// How long the writer lets lines gather before it writes them.

@@ -62,7 +62,11 @@ async fn round(pool: &Arc<Pool>) {
     let mut checks = JoinSet::new();
     for server in pool.servers().iter() {
         if checks.len() >= AT_ONCE {
-            checks.join_next().await.into_iter().for_each(go_on_panicking);
+            checks
+                .join_next()
+                .await
+                .into_iter()
+                .for_each(go_on_panicking);
         }
         let (pool, server) = (Arc::clone(pool), Arc::clone(server));
         checks.spawn(async move {

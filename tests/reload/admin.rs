@@ -318,11 +318,15 @@ async fn every_metric_is_documented() {
     let text = api.metrics().await;
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let mut told: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
-    told.iter_mut().for_each(|name| *name = name.strip_prefix("drawbridge_").unwrap_or(name));
+    told.iter_mut()
+        .for_each(|name| *name = name.strip_prefix("drawbridge_").unwrap_or(name));
     told.sort_unstable();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ingress.md");
     let document = std::fs::read_to_string(file).unwrap();
-    let table = document.split_once("Metrics, each with `drawbridge_`").unwrap().1;
+    let table = document
+        .split_once("Metrics, each with `drawbridge_`")
+        .unwrap()
+        .1;
     let table = table.split_once("Every label is").unwrap().0;
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
     let mut documented: Vec<&str> = rows
@@ -331,10 +335,17 @@ async fn every_metric_is_documented() {
         .collect();
     documented.sort_unstable();
     assert_eq!(told, documented);
-    for value in ["process_open_fds ", "process_resident_memory_bytes ", "process_max_fds "] {
+    for value in [
+        "process_open_fds ",
+        "process_resident_memory_bytes ",
+        "process_max_fds ",
+    ] {
         let found = text.lines().find_map(|line| line.strip_prefix(value));
         assert!(found.unwrap().parse::<u64>().unwrap() > 0, "{value}");
     }
     assert!(text.contains("drawbridge_build_info{version=\""), "{text}");
-    assert!(text.contains("drawbridge_task_restarts_total{task=\"watcher of files\"} 0"), "{text}");
+    assert!(
+        text.contains("drawbridge_task_restarts_total{task=\"watcher of files\"} 0"),
+        "{text}"
+    );
 }

@@ -41,7 +41,10 @@ async fn a_fifo_in_the_place_of_a_file_is_refused_and_mended() {
         assert_eq!(status, 422, "{name}: {said}");
         let said = said.to_string();
         assert!(said.contains(name), "{name}: {said}");
-        assert!(world.ready().await.contains("[!]reload: refused since"), "{name}");
+        assert!(
+            world.ready().await.contains("[!]reload: refused since"),
+            "{name}"
+        );
         assert_eq!(world.status_of("/orders/1").await, 200, "{name}");
         assert_eq!(world.status_of("/orders/?q=forbidden").await, 403, "{name}");
         std::fs::rename(&aside, &path).unwrap();
@@ -67,7 +70,10 @@ async fn a_fifo_does_not_make_the_process_deaf() {
     until("it is refused", async || said("refused, the last good")).await;
     std::fs::rename(folder.join("access.log"), folder.join("access.log.1")).unwrap();
     process.signal("-USR1");
-    until("logs are opened anew", async || folder.join("access.log").exists()).await;
+    until("logs are opened anew", async || {
+        folder.join("access.log").exists()
+    })
+    .await;
     process.signal("-TERM");
     assert_eq!(process.ended().await, Some(0));
     std::fs::remove_dir_all(&folder).unwrap();

@@ -122,7 +122,11 @@ impl Door {
 }
 
 fn full() -> Stdio {
-    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+    OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap()
+        .into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +138,9 @@ async fn a_stalled_stderr_holds_nobody_up() {
     while dropped == 0 && attacks < 20_000 {
         door.attack(500).await;
         attacks += 500;
-        dropped = door.metric("drawbridge_diagnostics_lines_dropped_total").await;
+        dropped = door
+            .metric("drawbridge_diagnostics_lines_dropped_total")
+            .await;
     }
     assert!(dropped > 0, "no line was dropped of {attacks} attacks");
     assert_eq!(get(door.address, "/orders/1").await.status, 200);
@@ -148,7 +154,9 @@ async fn a_stalled_stderr_holds_nobody_up() {
     let before = dropped;
     until("it catches up", async || {
         door.attack(1).await;
-        let now = door.metric("drawbridge_diagnostics_lines_dropped_total").await;
+        let now = door
+            .metric("drawbridge_diagnostics_lines_dropped_total")
+            .await;
         now == std::mem::replace(&mut dropped, now)
     })
     .await;
@@ -160,7 +168,11 @@ async fn a_stalled_stderr_holds_nobody_up() {
     assert_eq!(torn, None, "every line begins with its time");
     let told: u64 = text
         .lines()
-        .filter_map(|line| line.split_once("stderr: ")?.1.split_once(" lines were dropped"))
+        .filter_map(|line| {
+            line.split_once("stderr: ")?
+                .1
+                .split_once(" lines were dropped")
+        })
         .map(|(count, _)| count.parse::<u64>().unwrap())
         .sum();
     assert_eq!(told, dropped);
@@ -175,7 +187,9 @@ async fn a_stderr_that_is_gone_or_full_ends_nothing() {
         door.attack(3).await;
         door.reload_changes_it().await;
         door.attack(3).await;
-        let failures = door.metric("drawbridge_diagnostics_write_failures_total").await;
+        let failures = door
+            .metric("drawbridge_diagnostics_write_failures_total")
+            .await;
         assert!(failures > 0);
         // Its successor inherits the same stderr, and warns when it starts that a route has no owner.
         let first = door.status().await["process"]["pid"].clone();
@@ -209,7 +223,10 @@ async fn a_stderr_that_is_gone_or_full_ends_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_stdout_does_not_keep_it_from_ending() {
     let to_stdout = |text: String| {
-        text.replace("access = \"access.log\"", "access = \"stdout\"\naudit = \"stdout\"")
+        text.replace(
+            "access = \"access.log\"",
+            "access = \"stdout\"\naudit = \"stdout\"",
+        )
     };
     let mut door = Door::open(Stdio::piped(), Stdio::null(), to_stdout).await;
     let _unread = door.child.stdout.take();
@@ -247,7 +264,10 @@ fn a_log_that_is_a_fifo_without_a_reader_is_no_log() {
     let sink = drawbridge::config::LogSink::File(fifo.clone());
     let error = drawbridge::telemetry::AccessLog::open(&sink, metrics).unwrap_err();
     assert!(error.to_string().contains("nobody reads"), "{error}");
-    let _reader = OpenOptions::new().read(true).custom_flags(0o4000).open(&fifo);
+    let _reader = OpenOptions::new()
+        .read(true)
+        .custom_flags(0o4000)
+        .open(&fifo);
     let metrics = std::sync::Arc::default();
     drawbridge::telemetry::AccessLog::open(&sink, metrics).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
@@ -255,6 +275,12 @@ fn a_log_that_is_a_fifo_without_a_reader_is_no_log() {
 
 fn make_fifo(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
     path
 }
