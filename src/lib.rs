@@ -14,16 +14,19 @@
 //! - [`route`] host + path + method -> route; pure
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`telemetry`] access log, audit log, counters
+//! - [`supervision`] long-lived tasks begin again
 //! - [`ftw`] the CRS's regression tests: their format and how to run them
 //! - [`http`] strictness over the raw request head; pure
 //! - [`waf`] the engine; knows no socket, no pingora, no openssl, no tokio, no config
 //! - [`seclang`] rule text -> syntax tree with spans; pure
 //! - [`glob`] file name patterns, one language for all files
+//! - [`files`] reading what somebody else owns: regular files alone, and none for ever
 //! - [`diagnostic`] a problem in a user's file: where, what, and what to do
 //!
 //! Without the `front` feature only the last six exist.
 
 pub mod diagnostic;
+pub mod files;
 pub mod ftw;
 pub mod glob;
 pub mod http;
@@ -49,6 +52,8 @@ pub mod proxy;
 pub mod reload;
 #[cfg(feature = "front")]
 pub mod route;
+#[cfg(feature = "front")]
+pub mod supervision;
 #[cfg(feature = "front")]
 pub mod telemetry;
 #[cfg(feature = "front")]

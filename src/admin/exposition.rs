@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
-    family: &'static str,
+    family: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +18,29 @@ pub enum Kind {
 impl Exposition {
     /// Begins a family. `name` is without the prefix `drawbridge_`; units and `_total` are part of it.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+        self.begin(format!("drawbridge_{name}"), kind, help)
+    }
+
+    /// Begins a family that bears the same name in every program.
+    pub fn standard_family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+        self.begin(name.to_owned(), kind, help)
+    }
+
+    fn begin(&mut self, name: String, kind: Kind, help: &str) -> &mut Self {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "# HELP drawbridge_{name} {help}");
-        let _ = writeln!(self.text, "# TYPE drawbridge_{name} {kind}");
+        let _ = writeln!(self.text, "# HELP {name} {help}");
+        let _ = writeln!(self.text, "# TYPE {name} {kind}");
         self.family = name;
         self
     }
 
     /// One sample of the family that was begun last. Labels must not have unbounded values.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
-        let _ = write!(self.text, "drawbridge_{}", self.family);
+        self.text.push_str(&self.family);
         for (index, (name, value)) in labels.iter().enumerate() {
             let open = if index == 0 { '{' } else { ',' };
             let _ = write!(self.text, "{open}{name}=\"{}\"", escaped(value));

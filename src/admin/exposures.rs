@@ -23,6 +23,11 @@ pub fn exposure_routes(
     let list = move || list(&seen, &switches, &bound);
     let shown = list.clone();
     router.section("exposures", move || json!(shown()));
+    let switches = Arc::clone(board);
+    router.notice("exposures", move || match switches.trouble() {
+        Some(words) => Err(format!("in force, and not on the disk: {words}")),
+        None => Ok(()),
+    });
     let shown = list.clone();
     router.collect(move |text| {
         text.family(

@@ -7,6 +7,8 @@
 pub mod client;
 mod exposition;
 mod exposures;
+mod places;
+mod process;
 mod router;
 mod server;
 mod traffic;

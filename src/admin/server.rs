@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
@@ -10,18 +11,20 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::places::{Place, Places, Stage};
 use super::{Method, Request, Response, Router};
 use crate::config::{Admin, AdminAddress, Token};
-use crate::http::{BodyFraming, Head, HeadLimits};
+use crate::http::{BodyFraming, Head, HeadLimits, split_port};
+use crate::supervision::{Ended, supervise};
 
 const HEAD: usize = 16 * 1024;
 const BODY: usize = 64 * 1024;
 /// From the first byte to the end of the request, and again for the answer to be taken.
 const TIME: Duration = Duration::from_secs(10);
-const CONNECTIONS: usize = 32;
+/// For the head alone.
+const HEAD_TIME: Duration = Duration::from_secs(3);
 
 /// A bound address that answers until it is dropped.
 #[derive(Debug)]
@@ -109,7 +112,13 @@ impl AdminSocket {
         router: Arc<Router>,
     ) -> Self {
         let bound = Arc::new(bound);
-        let task = tokio::spawn(accept(Arc::clone(&bound), router, admin.token.clone()));
+        let task = tokio::spawn({
+            let (bound, token) = (Arc::clone(&bound), admin.token.clone());
+            async move {
+                let begin = || accept(&bound, &router, token.as_ref());
+                supervise("admin API", begin).await;
+            }
+        });
         Self {
             task,
             bound,
@@ -164,50 +173,65 @@ impl Drop for AdminSocket {
     }
 }
 
-async fn accept(bound: Arc<Bound>, router: Arc<Router>, token: Option<Token>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(bound: &Bound, router: &Arc<Router>, token: Option<&Token>) -> Ended {
+    let places = Arc::new(Places::default());
+    let mut failing = false;
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
+        let accepted = match bound {
+            Bound::Tcp(listener) => accept_tcp(listener, router, token, &places).await,
+            Bound::Unix(listener) => accept_unix(listener, router, &places).await,
         };
-        let router = Arc::clone(&router);
-        match bound.as_ref() {
-            Bound::Tcp(listener) => {
-                let Ok((stream, peer)) = listener.accept().await else {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                };
-                let guard = Guard::Token(token.clone());
-                let who = peer.to_string();
-                tokio::spawn(async move {
-                    serve(stream, &router, &guard, who).await;
-                    drop(place);
-                });
-            }
-            Bound::Unix(listener) => {
-                let Ok((stream, _)) = listener.accept().await else {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                };
-                let who = match stream.peer_cred() {
-                    Ok(peer) => format!("unix:uid={}", peer.uid()),
-                    Err(_) => "unix".to_owned(),
-                };
-                tokio::spawn(async move {
-                    serve(stream, &router, &Guard::Owner, who).await;
-                    drop(place);
-                });
+        match accepted {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!("the admin API cannot accept: {error}");
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }
 }
 
-/// What lets a POST through.
+async fn accept_tcp(
+    listener: &TcpListener,
+    router: &Arc<Router>,
+    token: Option<&Token>,
+    places: &Arc<Places>,
+) -> io::Result<()> {
+    let (stream, peer) = listener.accept().await?;
+    let guard = Guard::Tcp {
+        token: token.cloned(),
+        own: stream.local_addr()?.ip().to_canonical(),
+    };
+    let (router, who) = (Arc::clone(router), peer.to_string());
+    places.seat(move |place| async move { serve(stream, &router, &guard, who, place).await });
+    Ok(())
+}
+
+async fn accept_unix(
+    listener: &UnixListener,
+    router: &Arc<Router>,
+    places: &Arc<Places>,
+) -> io::Result<()> {
+    let (stream, _) = listener.accept().await?;
+    let who = match stream.peer_cred() {
+        Ok(peer) => format!("unix:uid={}", peer.uid()),
+        Err(_) => "unix".to_owned(),
+    };
+    let router = Arc::clone(router);
+    places
+        .seat(move |place| async move { serve(stream, &router, &Guard::Owner, who, place).await });
+    Ok(())
+}
+
+/// What lets a request through.
 enum Guard {
     /// The socket's mode did.
     Owner,
-    /// The bearer of this one; nobody where there is none.
-    Token(Option<Token>),
+    /// The name or address that it is sent to must be ours, or a page could have a name of its own resolve to us;
+    /// a POST needs the bearer of the token, and is nobody's where there is none.
+    Tcp { token: Option<Token>, own: IpAddr },
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -215,13 +239,18 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     router: &Router,
     guard: &Guard,
     who: String,
+    place: Place,
 ) {
     let response = match timeout(TIME, read_request(&mut stream, guard, who)).await {
-        Ok(Ok(Some(request))) => router.answer(request).await,
+        Ok(Ok(Some(request))) => {
+            place.is_at(Stage::Waiting);
+            router.answer(request).await
+        }
         Ok(Ok(None)) => return,
         Ok(Err(response)) => response,
         Err(_) => Response::problem(408, "the request took too long"),
     };
+    place.is_at(Stage::Taking);
     // A client that is gone has no use for the answer.
     let _ = timeout(TIME, write_response(&mut stream, &response)).await;
 }
@@ -232,21 +261,10 @@ async fn read_request<S: AsyncRead + Unpin>(
     guard: &Guard,
     who: String,
 ) -> Result<Option<Request>, Response> {
-    let mut raw = Vec::new();
-    let mut scanned = 0;
-    let end = loop {
-        let from = scanned.min(raw.len());
-        if let Some(at) = memchr::memmem::find(&raw[from..], b"\r\n\r\n") {
-            break from + at + 4;
-        }
-        scanned = raw.len().saturating_sub(3);
-        if raw.len() > HEAD {
-            return Err(Response::problem(431, "the head is too large"));
-        }
-        match stream.read_buf(&mut raw).await {
-            Ok(1..) => {}
-            _ => return Ok(None),
-        }
+    let late = |_| Response::problem(408, "the head took too long");
+    let read = timeout(HEAD_TIME, read_head(stream)).await;
+    let Some((mut raw, end)) = read.map_err(late)?? else {
+        return Ok(None);
     };
     let limits = HeadLimits {
         head: HEAD,
@@ -276,6 +294,28 @@ async fn read_request<S: AsyncRead + Unpin>(
     Ok(Some(request))
 }
 
+/// What came, and where the head in it ends.
+async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+) -> Result<Option<(Vec<u8>, usize)>, Response> {
+    let mut raw = Vec::new();
+    let mut scanned = 0;
+    loop {
+        let from = scanned.min(raw.len());
+        if let Some(at) = memchr::memmem::find(&raw[from..], b"\r\n\r\n") {
+            return Ok(Some((raw, from + at + 4)));
+        }
+        scanned = raw.len().saturating_sub(3);
+        if raw.len() > HEAD {
+            return Err(Response::problem(431, "the head is too large"));
+        }
+        match stream.read_buf(&mut raw).await {
+            Ok(1..) => {}
+            _ => return Ok(None),
+        }
+    }
+}
+
 fn parse(raw: &[u8], head: &Head, guard: &Guard, who: String) -> Result<Request, Response> {
     let method = match &raw[head.method.clone()] {
         b"GET" => Method::Get,
@@ -295,6 +335,14 @@ fn parse(raw: &[u8], head: &Head, guard: &Guard, who: String) -> Result<Request,
     if from_page {
         return Err(Response::problem(403, "not for browsers"));
     }
+    if let Guard::Tcp { own, .. } = guard {
+        let hosts = head
+            .headers
+            .iter()
+            .filter(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"host"))
+            .map(|(_, value)| &raw[value.clone()]);
+        sent_to(*own, hosts)?;
+    }
     if method == Method::Post {
         allow(guard, bearer)?;
     }
@@ -313,15 +361,49 @@ fn parse(raw: &[u8], head: &Head, guard: &Guard, who: String) -> Result<Request,
     })
 }
 
+fn sent_to<'h>(own: IpAddr, hosts: impl Iterator<Item = &'h [u8]>) -> Result<(), Response> {
+    let mut count = 0;
+    for host in hosts {
+        count += 1;
+        if !is_own(own, host) {
+            let words = format!("this answers to the host localhost or {own} alone");
+            return Err(Response::problem(421, &words));
+        }
+    }
+    match count {
+        1 => Ok(()),
+        _ => Err(Response::problem(400, "send one Host field")),
+    }
+}
+
+/// Whatever the port, which differs where it is forwarded.
+fn is_own(own: IpAddr, host: &[u8]) -> bool {
+    let Some((name, _)) = split_port(host) else {
+        return false;
+    };
+    if name.eq_ignore_ascii_case(b"localhost") {
+        return true;
+    }
+    let text = std::str::from_utf8(name).unwrap_or_default();
+    let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    let address = literal.unwrap_or(text).parse::<IpAddr>();
+    address.is_ok_and(|address| address.to_canonical() == own)
+}
+
 fn allow(guard: &Guard, bearer: Option<&[u8]>) -> Result<(), Response> {
     match (guard, bearer) {
         (Guard::Owner, _) => Ok(()),
-        (Guard::Token(Some(token)), Some(given)) if token.is(given) => Ok(()),
-        (Guard::Token(Some(_)), _) => {
+        (
+            Guard::Tcp {
+                token: Some(token), ..
+            },
+            Some(given),
+        ) if token.is(given) => Ok(()),
+        (Guard::Tcp { token: Some(_), .. }, _) => {
             let words = "send the token of admin_token_file: Authorization: Bearer TOKEN";
             Err(Response::problem(401, words))
         }
-        (Guard::Token(None), _) => {
+        (Guard::Tcp { token: None, .. }, _) => {
             let words = "over TCP nothing can be changed without admin_token_file";
             Err(Response::problem(403, words))
         }

@@ -35,6 +35,15 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
         text.sample(&labels, counter.value());
     });
     text.family(
+        "waf_not_inspected_total",
+        Counter,
+        "Requests and responses whose body the rules did not see as a whole, by reason.",
+    );
+    metrics.waf_not_inspected.each(|part, reason, counter| {
+        let labels = [("part", part), ("reason", reason.as_str())];
+        text.sample(&labels, counter.value());
+    });
+    text.family(
         "waf_rule_matches_total",
         Counter,
         "Requests that matched a logged rule, by policy and rule.",

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::exposition::{Exposition, Kind};
+use super::process;
 use super::router::{Request, Response, Router};
 use super::traffic;
 use crate::config::{ListenerKind, Policy, PolicyMode};
 use crate::live::Live;
-use crate::reload::{Outcome, Reloads, Trigger};
+use crate::reload::{Outcome, Reloads, Trigger, UnderWay};
 use crate::telemetry::{Metrics, rfc3339};
 use crate::tls::handshake::Reason;
 use crate::tls::inventory::inventory;
@@ -36,6 +37,8 @@ pub fn core_routes(router: &mut Router, health: &Health) {
     // take the traffic away.
     let seen = health.clone();
     router.notice("reload", move || refusals(&seen.reloads.last()));
+    let seen = health.clone();
+    router.notice("reloading", move || under_way(&seen.reloads));
     let seen = health.clone();
     router.section("reload", move || reload_json(&seen));
     router.section(
@@ -87,6 +90,17 @@ fn refusals(last: &Outcome) -> Result<(), String> {
     ))
 }
 
+fn under_way(reloads: &Reloads) -> Result<(), String> {
+    match reloads.under_way() {
+        None => Ok(()),
+        Some(UnderWay { since, trigger }) => Err(format!(
+            "under way since {} ({}); what was live before serves",
+            rfc3339(since),
+            trigger.words()
+        )),
+    }
+}
+
 fn outcome_json(outcome: &Outcome) -> Value {
     let refused = outcome.refused.iter().map(|refused| {
         let reasons: Vec<String> = refused.reasons.iter().map(ToString::to_string).collect();
@@ -108,6 +122,7 @@ fn reload_json(health: &Health) -> Value {
     let mut value = outcome_json(&health.reloads.last());
     value["attempts"] = json!(attempts);
     value["failures"] = json!(failures);
+    value["under_way_since"] = json!(health.reloads.under_way().map(|u| rfc3339(u.since)));
     value["unchanged"] = json!(health.reloads.unchanged());
     value
 }
@@ -154,6 +169,7 @@ fn mode(policy: &Policy) -> &'static str {
 fn collect(health: &Health, text: &mut Exposition) {
     use Kind::{Counter, Gauge};
     let metrics = &health.metrics;
+    process::collect(metrics, text);
     for (name, help, counter) in [
         (
             "connections_accepted_total",
@@ -199,11 +215,6 @@ fn collect(health: &Health, text: &mut Exposition) {
             "inspection_refusals_total",
             "503 because too many long inspections waited for a thread.",
             &metrics.inspection_refusals,
-        ),
-        (
-            "access_lines_dropped_total",
-            "Access lines that their sink did not take.",
-            &metrics.access_lines_dropped,
         ),
     ] {
         text.family(name, Counter, help)

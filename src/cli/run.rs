@@ -1,8 +1,9 @@
 //! `drawbridge run`: serve from a configuration file.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -12,7 +13,11 @@ use super::config_file::ConfigFile;
 use crate::config::{self, Loaded};
 use crate::diagnostic::Diagnostic;
 use crate::proxy::{Bound, Opening, Program, open};
+use crate::supervision::tell_panics;
 use crate::telemetry::{Metrics, Stderr};
+
+/// How long the end of the process waits for stderr.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serve from a configuration file
 ///
@@ -44,6 +49,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(found) => {
             show(&found);
+            Stderr::flush(LAST_WORDS);
             return ExitCode::FAILURE;
         }
     };
@@ -85,31 +91,47 @@ pub fn run_loaded(
         }
         Err(error) => Err(error),
     };
-    match served {
+    let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
-    }
+    };
+    Stderr::flush(LAST_WORDS);
+    code
 }
 
 /// Says what happens on stderr; `RUST_LOG` chooses what. The rules' own lines have the target `waf`.
 pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,pingora_core=off,pingora_proxy=off"));
+    let standard = || EnvFilter::new("info,pingora_core=off,pingora_proxy=off");
+    let chosen =
+        std::env::var_os(EnvFilter::DEFAULT_ENV).map(|_| EnvFilter::try_from_default_env());
+    let (filter, faulty) = match chosen {
+        None => (standard(), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (standard(), Some(error)),
+    };
+    Stderr::start();
     // A second call keeps what the first installed.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Stderr)
         .with_ansi(wants_colour())
+        // It would write them to stderr itself, and panic where that is gone.
+        .log_internal_errors(false)
         .try_init();
+    tell_panics();
+    if let Some(error) = faulty {
+        tracing::warn!("RUST_LOG is not followed: {error}");
+    }
 }
 
 fn show(found: &[Diagnostic]) {
     let colour = wants_colour();
     for diagnostic in found {
-        eprint!("{}", diagnostic.render(colour));
+        // Cannot fail.
+        let _ = Stderr.write_all(diagnostic.render(colour).as_bytes());
     }
 }
 
@@ -125,6 +147,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             if interrupt.recv().await.is_some() {
                 tracing::warn!("interrupted while closing: requests in flight are cut off");
+                Stderr::flush(LAST_WORDS);
                 std::process::exit(1);
             }
         });

@@ -1,7 +1,6 @@
 //! What an `[upstreams.*]` table says of its servers: which, whose turn, are they well, how many at once.
 
 use std::collections::HashSet;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -163,7 +162,7 @@ fn read_key(item: &Item<'_, '_>) -> Option<AffinityKey> {
     if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
         tell(item.report(), item.at, finding);
     }
-    let key = match fs::read(&path) {
+    let key = match crate::files::read(&path) {
         Ok(key) => key.trim_ascii().to_vec(),
         Err(error) => return item.fail(format!("cannot read {}: {error}", path.display())),
     };

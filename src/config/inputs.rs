@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::glob;
 use crate::waf::Reads;
 
@@ -61,7 +62,7 @@ impl Inputs {
 
     #[must_use]
     pub fn contents(&self) -> Contents {
-        let digest = |path: &Path| Some(openssl::sha::sha256(&fs::read(path).ok()?));
+        let digest = |path: &Path| Some(openssl::sha::sha256(&files::read(path).ok()?));
         let paths = self.paths();
         paths
             .into_iter()

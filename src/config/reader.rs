@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -83,7 +82,7 @@ impl Source {
     /// # Errors
     /// Why the file cannot be read.
     pub fn read(path: &Path, index: usize) -> Result<Self, String> {
-        let bytes = fs::read(path).map_err(|error| match error.kind() {
+        let bytes = crate::files::read(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             _ => error.to_string(),
         })?;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::keeper::{KeepError, Keeper};
+use crate::supervision::Ended;
 
 /// The clock may be set; no switch is later than this because of it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -43,6 +44,23 @@ pub struct Switchboard {
     keeper: Mutex<Keeper>,
     /// A successor reads what is kept, or has; see [`Switchboard::pause`].
     paused: AtomicBool,
+    /// What is in force and not on the disk, and why.
+    troubles: Mutex<BTreeMap<Trouble, String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    State,
+    Audit,
+}
+
+impl Trouble {
+    fn mended(self) -> &'static str {
+        match self {
+            Self::State => "the switches are kept",
+            Self::Audit => "the audit of switches is written",
+        }
+    }
 }
 
 /// Why a switch is not as it should be.
@@ -73,6 +91,19 @@ impl Setting {
         }
     }
 
+    /// Whether it makes more reachable than `before` did, now or at its end.
+    fn loosens(&self, before: Option<&Self>) -> bool {
+        match before {
+            _ if self.on => true,
+            Some(before) if !before.on => match (self.until, before.until) {
+                (Some(until), Some(earlier)) => until < earlier,
+                (Some(_), None) => true,
+                (None, _) => false,
+            },
+            _ => false,
+        }
+    }
+
     /// On without an end is what every exposure is that nobody switched.
     fn is_default(&self) -> bool {
         self.on && self.until.is_none()
@@ -92,8 +123,9 @@ impl Switchboard {
             changed: watch::Sender::new(()),
             keeper: Mutex::new(keeper),
             paused: AtomicBool::new(false),
+            troubles: Mutex::default(),
         };
-        board.revert_what_is_over(SystemTime::now())?;
+        board.revert_what_is_over(SystemTime::now());
         Ok(board)
     }
 
@@ -140,38 +172,99 @@ impl Switchboard {
     /// Switches, notes who did it and keeps it. Writes to the disk.
     ///
     /// # Errors
-    /// It could not be kept: then what should be off is off until the process ends, and what should be
-    /// on is as it was. Or nothing was done, for another process takes over.
+    /// It could not be kept or noted. Then what should be off is off, and is kept and noted as soon as that can be;
+    /// what should be on is as it was, here and on the disk. Or nothing was done, for another process takes over.
     pub fn set(&self, exposure: &str, setting: Setting) -> Result<(), SetError> {
         // Every step leaves what is behind the lock usable.
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         if self.paused.load(Ordering::SeqCst) {
             return Err(SetError::HandingOver);
         }
-        let mut next = Settings::clone(&self.settings.load());
-        let on = setting.on;
+        let before = self.settings.load_full();
+        let mut next = Settings::clone(&before);
         let noted = setting.clone();
+        let loosens = setting.loosens(before.get(exposure).map(AsRef::as_ref));
         match setting.is_default() {
             true => next.remove(exposure),
             false => next.insert(exposure.to_owned(), Arc::new(setting)),
         };
-        if !on {
-            self.publish(next.clone());
-        }
-        let kept = keeper.note(exposure, &noted).and(keeper.keep(&next));
-        tracing::info!(
-            target: "exposure",
-            exposure,
-            by = noted.by,
-            reason = noted.reason,
-            "exposure {exposure} is switched {}",
-            if on { "on" } else { "off" }
-        );
-        kept.map_err(SetError::NotKept)?;
-        if on {
+        if loosens {
+            let kept = keeper
+                .keep(&next)
+                .and_then(|()| keeper.note(exposure, &noted));
+            if let Err(error) = kept {
+                if !keeper.keeps(&before) {
+                    // Told, and tried again, where it fails: it is on the disk, and must not be.
+                    let _ = self.keep(&mut keeper, &before);
+                }
+                tracing::error!(target: "exposure", exposure, "exposure {exposure} stays as it was: {error}");
+                return Err(SetError::NotKept(error));
+            }
             self.publish(next);
+            tell(exposure, &noted);
+            return Ok(());
         }
-        Ok(())
+        self.publish(next.clone());
+        tell(exposure, &noted);
+        let kept = self.keep(&mut keeper, &next);
+        let noted = self.note(&mut keeper, exposure, &noted);
+        kept.and(noted).map_err(SetError::NotKept)
+    }
+
+    /// Keeps what is in force; where that fails, [`Switchboard::keep_time`] tries again.
+    fn keep(&self, keeper: &mut Keeper, settings: &Settings) -> Result<(), KeepError> {
+        self.in_trouble(Trouble::State, keeper.keep(settings))
+    }
+
+    /// Notes what is in force; where that fails, [`Switchboard::keep_time`] tries again.
+    fn note(
+        &self,
+        keeper: &mut Keeper,
+        exposure: &str,
+        setting: &Setting,
+    ) -> Result<(), KeepError> {
+        let noted = keeper.note(exposure, setting);
+        if noted.is_err() {
+            keeper.put_off(exposure, setting);
+        }
+        self.in_trouble(Trouble::Audit, noted)
+    }
+
+    fn in_trouble(&self, of: Trouble, outcome: Result<(), KeepError>) -> Result<(), KeepError> {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match &outcome {
+            Ok(()) => {
+                if troubles.remove(&of).is_some() {
+                    tracing::info!(target: "exposure", "{} again", of.mended());
+                }
+            }
+            Err(error) => {
+                if troubles.insert(of, error.to_string()).is_none() {
+                    tracing::error!(target: "exposure", "{error}; it is tried again");
+                }
+            }
+        }
+        outcome
+    }
+
+    /// What of the switches is in force and not on the disk, in words.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let words: Vec<&str> = troubles.values().map(String::as_str).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// Tries again to keep and to note what could not be.
+    fn catch_up(&self) -> Result<(), KeepError> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.trouble().is_none() || self.paused.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let kept = self.keep(&mut keeper, &self.settings.load());
+        // It is in `trouble` where it fails; the state matters more.
+        let _ = self.in_trouble(Trouble::Audit, keeper.note_put_off());
+        kept
     }
 
     fn publish(&self, next: Settings) {
@@ -181,41 +274,54 @@ impl Switchboard {
 
     /// From now on nothing is switched here and nothing written: a successor may read what is kept.
     /// Waits for a change that is being made.
-    pub fn pause(&self) {
+    ///
+    /// # Errors
+    /// What is in force is not kept, so that a successor would not know of it.
+    pub fn pause(&self) -> Result<(), KeepError> {
+        self.catch_up()?;
         let _alone = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         self.paused.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// There is no successor after all.
     pub fn resume(&self) {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        // What the timer reverted meanwhile.
-        if let Err(error) = keeper.keep(&self.settings.load()) {
-            tracing::error!(target: "exposure", "{error}");
+        if self.paused.swap(false, Ordering::SeqCst) {
+            // What the timer reverted meanwhile. Told where it fails.
+            let _ = self.keep(&mut keeper, &self.settings.load());
         }
-        self.paused.store(false, Ordering::SeqCst);
     }
 
     /// Does what the successor of this process keeps, for as long as it is polled: what is switched off
     /// there is off for requests and streams that are still here.
-    pub async fn obey(self: Arc<Self>) {
+    pub async fn obey(self: Arc<Self>) -> Ended {
+        let mut told = false;
         loop {
             let board = Arc::clone(&self);
-            // What cannot be read leaves everything as it is.
-            let _ = spawn_blocking(move || {
+            let obeyed = spawn_blocking(move || {
                 let keeper = board.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-                match keeper.kept() {
-                    Ok(kept) if kept != *board.settings.load_full() => board.publish(kept),
-                    _ => {}
+                let kept = keeper.kept()?;
+                if kept != *board.settings.load_full() {
+                    board.publish(kept);
                 }
-            })
-            .await;
+                Ok::<(), KeepError>(())
+            });
+            match obeyed.await {
+                Ok(Ok(())) => told = false,
+                Ok(Err(error)) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(target: "exposure", "switches stay as they are meanwhile: {error}");
+                    }
+                }
+                Err(error) => return Ended::Failed(error.to_string()),
+            }
             tokio::time::sleep(OBEYED).await;
         }
     }
 
-    /// Reverts switches at their times, for as long as it is polled.
-    pub async fn keep_time(self: Arc<Self>) {
+    /// Reverts switches at their times, and tries again what could not be kept, for as long as it is polled.
+    pub async fn keep_time(self: Arc<Self>) -> Ended {
         let mut changed = self.changed.subscribe();
         loop {
             let now = SystemTime::now();
@@ -224,24 +330,30 @@ impl Switchboard {
             let wait = next.map_or(LONGEST_SLEEP, |next| {
                 next.duration_since(now).unwrap_or(Duration::ZERO)
             });
+            let mut slept = false;
             tokio::select! {
                 // An error is that of `goes_off`, which cannot be.
                 _ = changed.changed() => {}
-                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => slept = true,
             }
-            if next.is_some_and(|next| next <= SystemTime::now()) {
-                let board = Arc::clone(&self);
-                let reverted =
-                    spawn_blocking(move || board.revert_what_is_over(SystemTime::now())).await;
-                if let Ok(Err(error)) = reverted {
-                    tracing::error!(target: "exposure", "{error}");
-                }
+            let over = next.is_some_and(|next| next <= SystemTime::now());
+            if !over && !(slept && self.trouble().is_some()) {
+                continue;
+            }
+            let board = Arc::clone(&self);
+            let done = spawn_blocking(move || {
+                board.revert_what_is_over(SystemTime::now());
+                // It is in `trouble` where it fails.
+                let _ = board.catch_up();
+            });
+            if let Err(error) = done.await {
+                return Ended::Failed(error.to_string());
             }
         }
     }
 
     /// Takes effect also where it cannot be kept: what is kept has a time that is over.
-    fn revert_what_is_over(&self, now: SystemTime) -> Result<(), KeepError> {
+    fn revert_what_is_over(&self, now: SystemTime) {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Settings::clone(&self.settings.load());
         let over: Vec<(String, Setting)> = next
@@ -250,7 +362,7 @@ impl Switchboard {
             .map(|(name, setting)| (name.clone(), setting.reverted()))
             .collect();
         if over.is_empty() {
-            return Ok(());
+            return;
         }
         for (name, setting) in &over {
             match setting.is_default() {
@@ -259,18 +371,31 @@ impl Switchboard {
             };
         }
         self.publish(next.clone());
-        if self.paused.load(Ordering::SeqCst) {
-            // The successor keeps it.
-            return Ok(());
-        }
-        let mut kept = Ok(());
         for (name, setting) in &over {
             let word = if setting.on { "on" } else { "off" };
             tracing::info!(target: "exposure", exposure = name, "exposure {name} is {word} again: its time is over");
-            kept = kept.and(keeper.note(name, setting));
         }
-        kept.and(keeper.keep(&next))
+        if self.paused.load(Ordering::SeqCst) {
+            // The successor keeps it.
+            return;
+        }
+        // Told, and tried again, where it fails.
+        let _ = self.keep(&mut keeper, &next);
+        for (name, setting) in &over {
+            let _ = self.note(&mut keeper, name, setting);
+        }
     }
+}
+
+fn tell(exposure: &str, setting: &Setting) {
+    tracing::info!(
+        target: "exposure",
+        exposure,
+        by = setting.by,
+        reason = setting.reason,
+        "exposure {exposure} is switched {}",
+        if setting.on { "on" } else { "off" }
+    );
 }
 
 #[cfg(test)]
@@ -393,12 +518,74 @@ mod tests {
         assert!(!board.is_on("public"), "on needs to be kept first");
     }
 
+    /// The audit cannot be written: on stays off, here and after a restart; off is off, and noted later.
+    #[test]
+    fn what_cannot_be_noted_is_the_safer_of_the_two() {
+        let folder = Folder::new("unnoted");
+        let board = folder.board();
+        board.set("internal", setting(false, None)).unwrap();
+        let audit = folder.0.join("exposure-audit.jsonl");
+        let aside = folder.0.join("aside");
+        fs::rename(&audit, &aside).unwrap();
+        fs::create_dir(&audit).unwrap();
+        for until in [None, Some(3600)] {
+            assert!(board.set("internal", setting(true, until)).is_err());
+            assert!(!board.is_on("internal"));
+            assert!(
+                !folder.board().is_on("internal"),
+                "as on the disk: {until:?}"
+            );
+        }
+        // It would be on in an hour.
+        assert!(board.set("internal", setting(false, Some(3600))).is_err());
+        assert_eq!(board.setting("internal").unwrap().until, None);
+        assert_eq!(folder.board().setting("internal").unwrap().until, None);
+
+        assert!(board.set("public", setting(false, None)).is_err());
+        assert!(!board.is_on("public") && !folder.board().is_on("public"));
+        let trouble = board.trouble().unwrap();
+        assert!(trouble.contains("exposure-audit.jsonl"), "{trouble}");
+
+        fs::remove_dir(&audit).unwrap();
+        // What a full disk left of a line.
+        let text = fs::read_to_string(&aside).unwrap() + "{\"time\"";
+        fs::write(&audit, text).unwrap();
+        board.catch_up().unwrap();
+        assert_eq!(board.trouble(), None);
+        let text = fs::read_to_string(&audit).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+        assert_eq!(
+            (&last["exposure"], &last["action"]),
+            (&"public".into(), &"off".into())
+        );
+    }
+
+    /// The state cannot be written: what is off is kept as soon as it can be, and nobody takes over before.
+    #[test]
+    fn what_could_not_be_kept_is_kept_later() {
+        let folder = Folder::new("kept-later");
+        let board = folder.board();
+        let in_the_way = folder.0.join("exposures.json/in-the-way");
+        fs::create_dir_all(&in_the_way).unwrap();
+        assert!(board.set("public", setting(false, None)).is_err());
+        assert!(board.trouble().is_some());
+        assert!(board.pause().is_err());
+        fs::remove_dir_all(folder.0.join("exposures.json")).unwrap();
+        assert!(folder.board().is_on("public"));
+        board.pause().unwrap();
+        assert!(!folder.board().is_on("public"));
+        assert_eq!(board.trouble(), None);
+        assert_eq!(folder.audit().len(), 1, "noted once");
+    }
+
     #[tokio::test]
     async fn who_hands_over_switches_nothing_and_obeys() {
         let folder = Folder::new("handing-over");
         let old = Arc::new(folder.board());
         old.set("internal", setting(false, None)).unwrap();
-        old.pause();
+        old.pause().unwrap();
         let refused = old.set("public", setting(false, None));
         assert!(matches!(refused, Err(SetError::HandingOver)));
         assert!(old.is_on("public"));

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
+use crate::supervision::{Ended, supervise};
+
 /// In `state_dir`.
 const SOCKET: &str = "handover.sock";
 const VERSION: u32 = 1;
@@ -270,7 +272,9 @@ impl Waiting {
         fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))?;
         fs::rename(&hidden, &path)?;
         Ok(Self {
-            task: tokio::spawn(answer(listener, asks)),
+            task: tokio::spawn(async move {
+                supervise("waiting for a successor", || answer(&listener, &asks)).await;
+            }),
             path,
         })
     }
@@ -295,11 +299,11 @@ impl Drop for Waiting {
     }
 }
 
-async fn answer(listener: UnixListener, asks: mpsc::Sender<Ask>) {
+async fn answer(listener: &UnixListener, asks: &mpsc::Sender<Ask>) -> Ended {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => return Ended::Failed(format!("it cannot accept: {error}")),
         };
         let peer = stream.peer_cred().ok();
         let own = rustix::process::geteuid().as_raw();

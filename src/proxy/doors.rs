@@ -17,6 +17,7 @@ use super::workers::Workers;
 use super::{connection, redirect, socket};
 use crate::config::{Config, Listener, ListenerKind};
 use crate::handover::Place;
+use crate::supervision::{Ended, supervise};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -217,7 +218,10 @@ impl Doors {
             alive: self.alive.clone(),
             closing,
         };
-        tokio::spawn(door.accept(Arc::clone(&socket)));
+        tokio::spawn({
+            let socket = Arc::clone(&socket);
+            async move { supervise("accepting connections", || door.accept(&socket)).await }
+        });
         self.open.push(OpenDoor {
             seat,
             socket,
@@ -250,13 +254,13 @@ struct Door {
 }
 
 impl Door {
-    async fn accept(self, socket: Arc<TcpListener>) {
+    async fn accept(&self, socket: &TcpListener) -> Ended {
         let mut closing = self.closing.clone();
         loop {
             let accepted = tokio::select! {
                 biased;
                 // An error says that the sender is gone, which is a shutdown too.
-                _ = closing.changed() => return,
+                _ = closing.wait_for(|closing| *closing) => return Ended::Over,
                 accepted = socket.accept() => accepted,
             };
             match accepted {

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::server::Front;
 use crate::live::Snapshot;
+use crate::supervision::Ended;
 use crate::tls::inventory::{self, Entry, Kind};
 use crate::upstream::diagnose::examine;
 
@@ -25,7 +26,7 @@ const MOST_SERVERS: usize = 512;
 const MOST_WARNED: usize = 16_384;
 
 /// Looks again and again, until it is dropped.
-pub async fn watch(front: Arc<Front>) {
+pub async fn watch(front: Arc<Front>) -> Ended {
     let mut warned = Warned::default();
     for look in 0_u32.. {
         let snapshot = front.live.pin();
@@ -43,6 +44,7 @@ pub async fn watch(front: Arc<Front>) {
         }
         tokio::time::sleep(EVERY).await;
     }
+    Ended::Over
 }
 
 /// What the servers of the upstreams present.

@@ -246,6 +246,28 @@ impl Inspector {
         self.transaction.request_inspection().reason.is_some()
     }
 
+    /// Why the rules did not see a request's body as a whole, as a code.
+    #[must_use]
+    pub fn why_not_inspected(&self) -> &'static str {
+        let seen = self.transaction.request_inspection();
+        match seen.reason {
+            Some(_) if seen.inspected < seen.received => "partly",
+            Some(_) => "not_understood",
+            None => "no_body_access",
+        }
+    }
+
+    /// The same of a response's; None where it was inspected, or rules did not ask for it.
+    #[must_use]
+    pub fn why_response_not_inspected(&self) -> Option<&'static str> {
+        let seen = self.transaction.response_inspection();
+        seen.reason?;
+        Some(match seen.inspected < seen.received {
+            true => "partly",
+            false => "not_understood",
+        })
+    }
+
     /// Whether the rules saw the whole request body.
     #[must_use]
     pub fn saw_request_body(&self) -> bool {

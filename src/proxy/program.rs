@@ -35,13 +35,16 @@ impl Program {
             }
         };
         tracing::info!(target: "upgrade", pid = child.id(), "started {file}");
-        // A thread that only waits; where there is none, nobody hears of it.
-        let _ = std::thread::Builder::new()
+        // A thread that only waits.
+        let waiting = std::thread::Builder::new()
             .name("successor".to_owned())
             .spawn(move || {
                 if let Ok(status) = child.wait() {
                     tracing::error!(target: "upgrade", "the successor ended: {status}");
                 }
             });
+        if let Err(error) = waiting {
+            tracing::warn!(target: "upgrade", "nobody hears of the successor's end: {error}");
+        }
     }
 }

@@ -3,22 +3,30 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::doors::Doors;
 use super::program::Program;
 use super::server::Front;
 use crate::admin::AdminSocket;
 use crate::diagnostic::{Diagnostic, Location};
+use crate::files::in_time;
 use crate::handover::{self, Offer, Successor};
 use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
 use crate::reload::{build, changes, changes_text, systemd, whole};
+
+/// How long all files together may take; what is not read then is refused.
+const BUILDING: Duration = Duration::from_secs(60);
+/// How long a hand-over that was begun may go on once this process is asked to end.
+const LAST_WORD: Duration = Duration::from_secs(10);
 
 pub struct Reloader {
     pub front: Arc<Front>,
@@ -70,13 +78,24 @@ impl Reloader {
                 Some(ask) = asked.recv() => ask,
                 () = next(&mut hangup) => Ask { trigger: Trigger::Signal, done: oneshot::channel().0 },
                 () = next(&mut reopen) => {
-                    self.front.access.reopen();
-                    self.front.audit.reopen();
+                    self.reopen_logs();
                     continue;
                 }
             };
             systemd::reloading();
-            let outcome = self.reload().await;
+            self.reloads.begin(ask.trigger);
+            let building = self.build();
+            tokio::pin!(building);
+            // Whatever the files do, this hears of its end and of its logs.
+            let built = loop {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return End::Shutdown,
+                    () = next(&mut reopen) => self.reopen_logs(),
+                    built = &mut building => break built,
+                }
+            };
+            let outcome = self.take(built);
             tell(ask.trigger, &outcome);
             self.reloads.record(outcome.clone());
             systemd::ready();
@@ -99,7 +118,10 @@ impl Reloader {
             () = shutdown => {
                 given_up.now();
                 // It may be too late for that.
-                (giving.await, true)
+                match timeout(LAST_WORD, &mut giving).await {
+                    Ok(given) => (given, true),
+                    Err(_) => return Some(End::Shutdown),
+                }
             }
             given = &mut giving => (given, false),
         };
@@ -129,31 +151,48 @@ impl Reloader {
         let sockets = self.doors.sockets_to_give()?;
         let exposures = Arc::clone(&self.front.exposures);
         let given = spawn_blocking(move || {
-            exposures.pause();
+            exposures.pause().map_err(io::Error::other)?;
             let successor = ask.give(Offer { sockets, admin })?;
             release(successor)
         });
         given.await.map_err(io::Error::other)?
     }
 
-    async fn reload(&mut self) -> Outcome {
+    fn reopen_logs(&self) {
+        self.front.access.reopen();
+        self.front.audit.reopen();
+    }
+
+    /// Reads all files anew, aside.
+    fn build(&self) -> impl Future<Output = Built> + use<> {
         let running = self.front.live.pin();
         let watched = self.watched.borrow().clone();
+        let before = Watched::clone(&watched);
         let source = running.config.source.clone();
-        let building = spawn_blocking({
-            let running = Arc::clone(&running);
-            move || build(&running, &watched)
+        let building = spawn_blocking(move || {
+            let work = move || build(&running, &watched);
+            in_time(Path::new("a reload"), BUILDING, work)
         });
+        async move {
+            let built = building.await.map_err(io::Error::other);
+            built.flatten().unwrap_or_else(|error| {
+                let words = format!("reading it and its files failed: {error}");
+                let told = Diagnostic::error(Location::file(&source), words);
+                Built {
+                    snapshot: None,
+                    refused: vec![whole(vec![told])],
+                    warnings: Vec::new(),
+                    watched: before,
+                }
+            })
+        }
+    }
+
+    /// Takes live what was built.
+    fn take(&mut self, mut built: Built) -> Outcome {
+        let source = self.front.live.pin().config.source.clone();
         let told = |why: String| Diagnostic::error(Location::file(&source), why);
-        let mut built = match building.await {
-            Ok(built) => built,
-            Err(error) => Built {
-                snapshot: None,
-                refused: vec![whole(vec![told(format!("reading it failed: {error}"))])],
-                warnings: Vec::new(),
-                watched: Watched::clone(&self.watched.borrow()),
-            },
-        };
+        let running = self.front.live.pin();
         let mut changed = Vec::new();
         if let Some(next) = built.snapshot {
             changed = changes(&running.config, &next.config);
@@ -198,11 +237,7 @@ fn release(successor: Successor) -> io::Result<bool> {
 }
 
 fn tell(trigger: Trigger, outcome: &Outcome) {
-    let asked = match trigger {
-        Trigger::Watch => "files changed",
-        Trigger::Signal => "SIGHUP",
-        Trigger::Admin => "POST /reload",
-    };
+    let asked = trigger.words();
     for Refused { unit, reasons } in &outcome.refused {
         for reason in reasons {
             tracing::error!(target: "reload", unit, "refused, the last good version serves, if there is one: {reason}");

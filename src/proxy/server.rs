@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
@@ -31,7 +31,11 @@ use crate::live::{Live, Snapshot, SnapshotError};
 use crate::reload::{
     Outcome, Reloads, started as started_with, systemd, watch::run as watch_files,
 };
+use crate::supervision::supervise;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
+
+/// How long the end waits for logs to take what is left.
+const LOGS: Duration = Duration::from_secs(2);
 
 /// What all requests share.
 pub struct Front {
@@ -149,10 +153,10 @@ pub async fn open(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let metrics = Arc::new(Metrics::default());
-    let access =
-        AccessLog::open(&config.log.access, Arc::clone(&metrics)).map_err(ServeError::AccessLog)?;
-    let audit =
-        AuditLog::open(&config.log.audit, Arc::clone(&metrics)).map_err(ServeError::AuditLog)?;
+    let access = AccessLog::open(&config.log.access, Arc::clone(&metrics.access_log));
+    let access = access.map_err(ServeError::AccessLog)?;
+    let audit = AuditLog::open(&config.log.audit, Arc::clone(&metrics.audit_log));
+    let audit = audit.map_err(ServeError::AuditLog)?;
     let state_dir = config.state_dir.clone();
     let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
     // Everything that can be wrong was found by now.
@@ -199,7 +203,12 @@ pub async fn open(
         let front = Arc::clone(&front);
         move |listener| front.bound.load().address(listener)
     });
-    let timer = tokio::spawn(Arc::clone(&front.exposures).keep_time());
+    let timer = tokio::spawn({
+        let exposures = Arc::clone(&front.exposures);
+        supervise("timer of exposures", move || {
+            Arc::clone(&exposures).keep_time()
+        })
+    });
 
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     // Ends with this function: by then everything has ended, or is cut off.
@@ -239,8 +248,18 @@ pub async fn open(
     snapshot.pools.start();
     let (watched, watching) = watch::channel(started_with(&snapshot.config));
     drop(snapshot);
-    let expiry = tokio::spawn(expiry::watch(Arc::clone(&front)));
-    let watcher = tokio::spawn(watch_files(Arc::clone(&reloads), watching));
+    let expiry = tokio::spawn({
+        let front = Arc::clone(&front);
+        supervise("expiry of certificates", move || {
+            expiry::watch(Arc::clone(&front))
+        })
+    });
+    let watcher = tokio::spawn({
+        let reloads = Arc::clone(&reloads);
+        supervise("watcher of files", move || {
+            watch_files(Arc::clone(&reloads), watching.clone())
+        })
+    });
     let mut reloader = Reloader {
         front: Arc::clone(&front),
         doors,
@@ -289,7 +308,10 @@ pub async fn open(
                 _ => {}
             }
             timer.abort();
-            let obeying = tokio::spawn(Arc::clone(&front.exposures).obey());
+            let obeying = tokio::spawn({
+                let exposures = Arc::clone(&front.exposures);
+                supervise("obeying a successor", move || Arc::clone(&exposures).obey())
+            });
             tokio::pin!(drained);
             let drained = tokio::select! {
                 drained = &mut drained => drained,
@@ -303,7 +325,9 @@ pub async fn open(
     if drained.is_err() {
         tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
     }
-    front.access.close();
+    let deadline = Instant::now() + LOGS;
+    front.access.close(deadline);
+    front.audit.close(deadline);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -93,8 +94,12 @@ impl Worker {
             .name(format!("worker-{number}"))
             .spawn(move || {
                 let _log = dispatcher::set_default(&log);
-                // An error: the sender is gone.
-                let _ = runtime.block_on(ended.changed());
+                // Nothing is ever sent; an error says that the sender is gone. A panic is that of the runtime, not
+                // of a task: connections go on when it does.
+                let mut wait = || runtime.block_on(ended.changed());
+                while catch_unwind(AssertUnwindSafe(&mut wait)).is_err() {
+                    tracing::error!("the thread of worker {number} panicked and goes on");
+                }
                 runtime.shutdown_background();
             })?;
         Ok(worker)

@@ -32,6 +32,17 @@ pub enum Trigger {
     Admin,
 }
 
+impl Trigger {
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Watch => "files changed",
+            Self::Signal => "SIGHUP",
+            Self::Admin => "POST /reload",
+        }
+    }
+}
+
 /// How the last reload went; the start counts as one.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -65,6 +76,14 @@ struct State {
     attempts: u64,
     failures: u64,
     unchanged: u64,
+    under_way: Option<UnderWay>,
+}
+
+/// A reload that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    pub since: SystemTime,
+    pub trigger: Trigger,
 }
 
 /// A wish, and who waits for what came of it.
@@ -84,6 +103,7 @@ impl Reloads {
             attempts: 0,
             failures: 0,
             unchanged: 0,
+            under_way: None,
         };
         let reloads = Self {
             asks,
@@ -122,8 +142,20 @@ impl Reloads {
         self.state().unchanged += 1;
     }
 
+    /// The reload that is under way, if there is one.
+    #[must_use]
+    pub fn under_way(&self) -> Option<UnderWay> {
+        self.state().under_way
+    }
+
+    pub fn begin(&self, trigger: Trigger) {
+        let since = SystemTime::now();
+        self.state().under_way = Some(UnderWay { since, trigger });
+    }
+
     pub fn record(&self, outcome: Outcome) {
         let mut state = self.state();
+        state.under_way = None;
         state.attempts += 1;
         state.failures += u64::from(!outcome.successful());
         state.last = outcome;
@@ -132,5 +164,29 @@ impl Reloads {
     fn state(&self) -> MutexGuard<'_, State> {
         // What is inside is replaced whole, so a poisoned lock holds nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_is_under_way_until_its_outcome_is_known() {
+        let started = Outcome {
+            at: SystemTime::UNIX_EPOCH,
+            generation: 1,
+            refused: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let (reloads, _asked) = Reloads::new(started.clone());
+        assert_eq!(reloads.under_way(), None);
+        reloads.begin(Trigger::Signal);
+        assert_eq!(
+            reloads.under_way().map(|u| u.trigger),
+            Some(Trigger::Signal)
+        );
+        reloads.record(started);
+        assert_eq!((reloads.under_way(), reloads.counts()), (None, (1, 0)));
     }
 }

@@ -2,8 +2,10 @@
 //! sees what they miss or tell late: network and overlay file systems, folders that are mounted over, links
 //! that are swapped half way down a path. A few hundred files cost well under a millisecond a time.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
@@ -12,6 +14,8 @@ use tokio::time::sleep;
 use super::notified::Notified;
 use super::{Reloads, Trigger};
 use crate::config::{Contents, Inputs, Stamps};
+use crate::files::in_time;
+use crate::supervision::Ended;
 
 /// Between two looks where nothing is notified, and while files go on changing.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -19,6 +23,10 @@ const PAUSE: Duration = Duration::from_millis(150);
 const PAUSE_NOTIFIED: Duration = Duration::from_millis(500);
 /// Pauses that files which go on changing are waited for.
 const PATIENCE: usize = 10;
+/// Between two tries to read what is there and cannot be read.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How long a look at all files may take.
+const LOOKING: Duration = Duration::from_secs(60);
 
 /// What is watched, and what was in it when it was read.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +36,8 @@ pub struct Watched {
 }
 
 /// Asks for a reload when the content of a watched file changed and has settled. A touch changes
-/// nothing. Ends with the one who reloads.
-pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) {
+/// nothing. Over with the one who reloads.
+pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) -> Ended {
     let wake = Arc::new(Notify::new());
     let notified = Notified::new(&wake)
         .inspect_err(|error| {
@@ -40,7 +48,10 @@ pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) 
             );
         })
         .ok();
-    follow(reloads, watched, Watcher { notified, wake }).await;
+    match follow(reloads, watched, Watcher { notified, wake }).await {
+        Ok(()) => Ended::Over,
+        Err(error) => Ended::Failed(format!("the watched files cannot be looked at: {error}")),
+    }
 }
 
 /// None of it where nothing can be notified.
@@ -49,29 +60,28 @@ struct Watcher {
     wake: Arc<Notify>,
 }
 
+/// Until the one who reloads is gone.
 async fn follow(
     reloads: Arc<Reloads>,
     mut watched: watch::Receiver<Arc<Watched>>,
     mut watcher: Watcher,
-) {
+) -> io::Result<()> {
     let mut seen: Option<Stamps> = None;
+    let mut read_at = Instant::now();
     loop {
         let now = watched.borrow_and_update().clone();
         // First what is notified, then the look: a change in between is not lost.
-        let Some(mut stamps) = watcher.look(&now).await else {
-            return;
-        };
-        if seen.as_ref() == Some(&stamps) {
+        let mut stamps = watcher.look(&now).await?;
+        let again = is_unread(&now, &stamps) && read_at.elapsed() > AGAIN;
+        if seen.as_ref() == Some(&stamps) && !again {
             if !watcher.rest(&mut watched).await {
-                return;
+                return Ok(());
             }
             continue;
         }
         for _ in 0..PATIENCE {
             sleep(PAUSE).await;
-            let Some(later) = watcher.look(&now).await else {
-                return;
-            };
+            let later = watcher.look(&now).await?;
             let settled = later == stamps;
             stamps = later;
             if settled {
@@ -79,31 +89,30 @@ async fn follow(
             }
         }
         seen = Some(stamps);
+        read_at = Instant::now();
         let read = Arc::clone(&now);
-        let Ok(contents) = spawn_blocking(move || read.inputs.contents()).await else {
-            return;
-        };
+        let contents = aside(move || read.inputs.contents()).await?;
         if contents == now.contents {
             reloads.record_unchanged();
         } else if reloads.ask(Trigger::Watch).await.is_none() {
-            return;
+            return Ok(());
         }
     }
 }
 
 impl Watcher {
-    async fn look(&mut self, watched: &Arc<Watched>) -> Option<Stamps> {
+    async fn look(&mut self, watched: &Arc<Watched>) -> io::Result<Stamps> {
         let watched = Arc::clone(watched);
         let mut notified = self.notified.take();
-        let looked = spawn_blocking(move || {
+        let looked = aside(move || {
             if let Some(notified) = &mut notified {
                 notified.follow(watched.inputs.folders());
             }
             (notified, watched.inputs.stamps())
         });
-        let (notified, stamps) = looked.await.ok()?;
+        let (notified, stamps) = looked.await?;
         self.notified = notified;
-        Some(stamps)
+        Ok(stamps)
     }
 
     /// Until there may be something to see; false where there is nobody left to see it.
@@ -122,11 +131,25 @@ impl Watcher {
     }
 }
 
+/// Whether something is there that could not be read. It may be readable later and look the same.
+fn is_unread(watched: &Watched, stamps: &Stamps) -> bool {
+    let mut unread = watched
+        .contents
+        .iter()
+        .filter(|(_, content)| content.is_none());
+    unread.any(|(path, _)| stamps.get(path).is_some_and(Option::is_some))
+}
+
+/// A look at files that nobody waits for without end.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let looked = spawn_blocking(move || in_time(Path::new("a look at files"), LOOKING, work));
+    looked.await.map_err(io::Error::other)?
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
     use std::time::SystemTime;
 
     use tokio::sync::mpsc;
@@ -215,7 +238,8 @@ mod tests {
 
             drop((watched, asked));
             let ended = timeout(Duration::from_secs(30), following).await;
-            ended.expect("it ends with the one who reloads").unwrap();
+            let ended = ended.expect("it ends with the one who reloads").unwrap();
+            assert!(ended.is_ok());
             fs::remove_dir_all(&root).unwrap();
         }
     }

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{AccessLog, Metrics};
+use super::AccessLog;
+use super::queue::LogMetrics;
 use crate::config::LogSink;
 use crate::waf::Record;
 
@@ -16,8 +18,8 @@ impl AuditLog {
     ///
     /// # Errors
     /// The file cannot be opened for appending, or the writer cannot be started.
-    pub fn open(sink: &LogSink, metrics: Arc<Metrics>) -> io::Result<Self> {
-        AccessLog::open_with_mode(sink, metrics, 0o600).map(Self)
+    pub fn open(sink: &LogSink, metrics: Arc<LogMetrics>) -> io::Result<Self> {
+        AccessLog::open_as(sink, metrics, ("audit log", 0o600)).map(Self)
     }
 
     /// Whether anybody reads the records.
@@ -29,6 +31,11 @@ impl AuditLog {
     /// As [`AccessLog::reopen`].
     pub fn reopen(&self) {
         self.0.reopen();
+    }
+
+    /// As [`AccessLog::close`].
+    pub fn close(&self, deadline: Instant) {
+        self.0.close(deadline);
     }
 
     pub fn write(&self, record: &Record) {

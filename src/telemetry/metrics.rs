@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
+use super::queue::LogMetrics;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
 
@@ -88,6 +89,8 @@ pub struct Metrics {
     pub waf_matched: Counter,
     /// Requests whose body the rules did not see, or not all of it, or on which a rule gave up at a limit.
     pub waf_uninspected: Counter,
+    /// Of requests and of responses, and why.
+    pub waf_not_inspected: Table<String, Counter>,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
     /// 503 because too many long inspections waited for a thread.
@@ -98,8 +101,8 @@ pub struct Metrics {
     pub waf_requests: Table<String, Counter>,
     /// By policy and rule id: what the log says matched.
     pub waf_rule_matches: Table<u64, Counter>,
-    /// Access lines that were dropped because their sink did not keep up.
-    pub access_lines_dropped: Counter,
+    pub access_log: Arc<LogMetrics>,
+    pub audit_log: Arc<LogMetrics>,
     /// The certificates that upstreams presented when they were last looked at; those of the
     /// configuration are [`crate::tls::inventory()`].
     pub presented: ArcSwap<Vec<Entry>>,

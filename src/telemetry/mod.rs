@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod clock;
 pub mod metrics;
+mod queue;
 mod sink;
 mod stderr;
 
@@ -13,5 +14,6 @@ pub use access::{
 pub use audit::AuditLog;
 pub use clock::{parse_rfc3339, rfc3339};
 pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics};
+pub use queue::LogMetrics;
 pub use sink::{AccessLog, Format};
 pub use stderr::{Stderr, Together, together};

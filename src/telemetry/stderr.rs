@@ -1,20 +1,31 @@
-//! Diagnostics, on stderr. A line is written when it is made; only what one thread says in one breath leaves together,
-//! in one system call.
+//! Diagnostics, on stderr. Nobody waits long for it: a thread writes. Only what one thread says in one breath leaves
+//! together, and is waited for while stderr keeps up, so that whoever has an answer finds in the log why.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::io::{self, Write};
 use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::queue::{LineQueue, LogMetrics, Target};
+
 /// Lines that are held are written when there are so many bytes of them.
 const MOST: usize = 64 * 1024;
+/// How long a breath waits for stderr; one that takes longer is not waited for again until it keeps up.
+const KEEPS_UP: Duration = Duration::from_millis(100);
+
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
+static METRICS: LazyLock<Arc<LogMetrics>> = LazyLock::new(Arc::default);
 
 thread_local! {
     static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Writes what is said, or holds it where [`together`] is at work.
+/// Writes what is said, or holds it where [`together`] is at work. Never fails and never waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Stderr;
 
@@ -24,6 +35,41 @@ pub struct Together {
     outermost: bool,
     /// The lines are of the thread that holds them.
     _stays: PhantomData<*const ()>,
+}
+
+impl Stderr {
+    /// Starts the thread that writes. Until then, and where there is none, who says something writes it.
+    pub fn start() {
+        if QUEUE.get().is_some() {
+            return;
+        }
+        let started = io::stderr().as_fd().try_clone_to_owned().and_then(|fd| {
+            let target = Target {
+                name: "stderr",
+                file: File::from(fd),
+                gather: Duration::ZERO,
+            };
+            LineQueue::start(target, None, Arc::clone(&METRICS))
+        });
+        match started {
+            // Who came first has it; the other ends with its queue.
+            Ok(queue) => drop(QUEUE.set(queue)),
+            Err(error) => tracing::warn!("stderr has no thread that writes it: {error}"),
+        }
+    }
+
+    /// Waits until all is written, `most` at longest.
+    pub fn flush(most: Duration) {
+        if let Some(queue) = QUEUE.get() {
+            queue.flush(Instant::now() + most);
+        }
+    }
+
+    /// What is counted of stderr, for the whole process.
+    #[must_use]
+    pub fn metrics() -> &'static LogMetrics {
+        &METRICS
+    }
 }
 
 /// For a few lines that follow each other without a wait.
@@ -46,26 +92,38 @@ impl Drop for Together {
             return;
         }
         let held = HELD.take().unwrap_or_default();
-        if !held.is_empty() {
-            // Where stderr is gone nobody is left to be told.
-            let _ = io::stderr().write_all(&held);
+        if held.is_empty() {
+            return;
         }
+        say(&held);
+        if let Some(queue) = QUEUE.get() {
+            queue.wait_written(KEEPS_UP);
+        }
+    }
+}
+
+fn say(lines: &[u8]) {
+    match QUEUE.get() {
+        Some(queue) => queue.push(lines),
+        // Where stderr is gone nobody is left to be told.
+        None => drop(io::stderr().write_all(lines)),
     }
 }
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        HELD.with_borrow_mut(|held| {
-            let Some(held) = held else {
-                return io::stderr().write(bytes);
-            };
-            held.extend_from_slice(bytes);
-            if held.len() > MOST {
-                io::stderr().write_all(held)?;
-                held.clear();
+        HELD.with(|held| match held.try_borrow_mut().as_deref_mut() {
+            Ok(Some(held)) => {
+                held.extend_from_slice(bytes);
+                if held.len() > MOST {
+                    say(held);
+                    held.clear();
+                }
             }
-            Ok(bytes.len())
-        })
+            // Borrowed: something panicked while it said something.
+            _ => say(bytes),
+        });
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! Client certificates on a listener: who signs them, which are revoked, and whose was shown.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -187,7 +186,7 @@ fn byte_sequence(certificate: &X509Ref) -> Option<String> {
 fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>), Finding> {
     let fail = |message, help| Err(Finding::error(Part::Chain, message, help));
     let shown = path.display();
-    let pem = match fs::read(path) {
+    let pem = match crate::files::read(path) {
         Ok(pem) => pem,
         Err(error) => return fail(format!("cannot read {shown}: {error}"), None),
     };

@@ -234,7 +234,7 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
 }
 
 fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
-    let error = match fs::read(path) {
+    let error = match crate::files::read(path) {
         Ok(content) => return Some(content),
         Err(error) => error,
     };

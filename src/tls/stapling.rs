@@ -1,6 +1,5 @@
 //! OCSP responses from files, to be stapled (RFC 6066, 8; RFC 6960).
 
-use std::fs;
 use std::path::Path;
 
 use openssl::error::ErrorStack;
@@ -35,7 +34,7 @@ pub(super) fn load(
             false => Finding::warning(Part::Ocsp, message, help),
         });
     };
-    let der = match fs::read(path) {
+    let der = match crate::files::read(path) {
         Ok(der) => der,
         Err(error) => {
             tell(true, format!("cannot read {shown}: {error}"), None);

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_openssl::SslStream;
 
 use super::{Cause, Failure, Pool, ServerState, diagnose};
 use crate::config::{HealthCheck, Upstream};
+use crate::supervision::Ended;
 
 /// Checks of one upstream at once.
 const AT_ONCE: usize = 16;
@@ -24,17 +25,19 @@ const MOST_HEAD: u32 = 16 * 1024;
 const ALPN: &[u8] = b"\x08http/1.1\x02h2";
 
 /// Checks the servers of a pool round by round, until it is gone.
-pub(super) async fn watch(pool: Weak<Pool>) {
+pub(super) async fn watch(pool: Weak<Pool>) -> Ended {
     let Some(interval) = pool
         .upgrade()
         .and_then(|pool| Some(pool.upstream.balancing.health.as_ref()?.interval))
     else {
-        return;
+        return Ended::Over;
     };
     // Upstreams that begin together do not ask together.
     sleep(interval.mul_f32(random() / 5.0)).await;
     loop {
-        let Some(alive) = pool.upgrade() else { return };
+        let Some(alive) = pool.upgrade() else {
+            return Ended::Over;
+        };
         round(&alive).await;
         drop(alive);
         sleep(jittered(interval)).await;
@@ -59,7 +62,11 @@ async fn round(pool: &Arc<Pool>) {
     let mut checks = JoinSet::new();
     for server in pool.servers().iter() {
         if checks.len() >= AT_ONCE {
-            checks.join_next().await;
+            checks
+                .join_next()
+                .await
+                .into_iter()
+                .for_each(go_on_panicking);
         }
         let (pool, server) = (Arc::clone(pool), Arc::clone(server));
         checks.spawn(async move {
@@ -73,7 +80,18 @@ async fn round(pool: &Arc<Pool>) {
             server.checked(health, result);
         });
     }
-    while checks.join_next().await.is_some() {}
+    while let Some(checked) = checks.join_next().await {
+        go_on_panicking(checked);
+    }
+}
+
+/// A check that panicked has said nothing of its server.
+fn go_on_panicking(checked: Result<(), JoinError>) {
+    if let Err(error) = checked
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 async fn check(

@@ -14,6 +14,7 @@ use super::names::Name;
 use super::server::{Availability, Lease};
 use super::{Cause, Failure, PeerTemplate, ServerState, affinity, balance, diagnose, health, lock};
 use crate::config::{Server, Stream, Upstream};
+use crate::supervision::{Ended, supervise};
 use crate::telemetry::UpstreamMetrics;
 
 /// The code of an answer for an upstream that is not [live](Upstream::live).
@@ -64,11 +65,15 @@ impl Pool {
             return;
         }
         if self.names.iter().any(|name| !name.literal) {
-            let task = tokio::spawn(refresh(Arc::downgrade(self)));
+            let pool = Arc::downgrade(self);
+            let task = supervise("names of upstreams", move || refresh(pool.clone()));
+            let task = tokio::spawn(task);
             tasks.push(task.abort_handle());
         }
         if self.upstream.balancing.health.is_some() {
-            let task = tokio::spawn(health::watch(Arc::downgrade(self)));
+            let pool = Arc::downgrade(self);
+            let task = supervise("health checks", move || health::watch(pool.clone()));
+            let task = tokio::spawn(task);
             tasks.push(task.abort_handle());
         }
     }
@@ -367,12 +372,14 @@ fn all_down(servers: &[Arc<ServerState>]) -> String {
     format!("no server is up ({})", down.join("; "))
 }
 
-async fn refresh(pool: Weak<Pool>) {
+async fn refresh(pool: Weak<Pool>) -> Ended {
     loop {
-        let Some(alive) = pool.upgrade() else { return };
+        let Some(alive) = pool.upgrade() else {
+            return Ended::Over;
+        };
         alive.resolve_due().await;
         let Some(due) = alive.names.iter().filter_map(Name::due).min() else {
-            return;
+            return Ended::Over;
         };
         drop(alive);
         let left = due.saturating_duration_since(Instant::now());

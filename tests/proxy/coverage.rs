@@ -119,7 +119,23 @@ async fn what_cannot_be_read_is_the_policys_choice() {
         wait(|| counted().then_some(()))
             .await
             .expect("each is counted");
+        let all: u64 = not_inspected(&front)
+            .into_iter()
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(all, UNREADABLE.len() as u64, "each by its reason");
     }
+}
+
+/// Of requests.
+fn not_inspected(front: &Front) -> Vec<(String, u64)> {
+    let mut rows = Vec::new();
+    front.metrics.waf_not_inspected.each(|part, reason, count| {
+        if part == "request" {
+            rows.push((reason.clone(), count.value()));
+        }
+    });
+    rows
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,6 +168,9 @@ async fn a_limit_action_in_the_rules_goes_first() {
         let reason = line["waf"]["body"]["reason"].as_str().unwrap();
         assert!(reason.contains("10 bytes"), "{reason}");
         assert_eq!(line["body_inspected"], false);
+        let expected = [("partly".to_owned(), 1)];
+        let counted = wait(|| (not_inspected(&front) == expected).then_some(())).await;
+        assert!(counted.is_some(), "{:?}", not_inspected(&front));
     }
 }
 

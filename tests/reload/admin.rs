@@ -227,3 +227,125 @@ async fn failures_are_counted_by_their_code() {
         "{status}"
     );
 }
+
+/// A page whose own name resolves to 127.0.0.1 reads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tcp_it_answers_to_its_own_host_alone() {
+    let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
+    let upstream = Upstream::start(tls, Behaviour::Echo).await;
+    let affinity = "affinity = { cookie = \"route\", key_file = \"route.key\" }";
+    let (_front, api) = start(&upstream, affinity).await;
+    let port = api.0.port();
+    for (host, expected) in [
+        ("localhost", 200),
+        ("LocalHost:1234", 200),
+        ("127.0.0.1", 200),
+        (&format!("127.0.0.1:{port}"), 200),
+        ("[::ffff:127.0.0.1]", 200),
+        ("evil.example", 421),
+        (&format!("evil.example:{port}"), 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("localhost.", 421),
+        ("127.0.0.2", 421),
+        ("[::1]", 421),
+        ("192.0.2.1", 421),
+        ("0.0.0.0", 421),
+        ("2130706433", 421),
+        ("0x7f.1", 421),
+        ("user@localhost", 421),
+    ] {
+        for path in ["/status", "/metrics", "/exposures", "/livez"] {
+            let mut stream = TcpStream::connect(api.0).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let status = answer.split(' ').nth(1).and_then(|s| s.parse::<u16>().ok());
+            // What is no Host at all is refused as HTTP forbids it.
+            let expected = if host.contains('@') { 400 } else { expected };
+            assert_eq!(status, Some(expected), "{host} {path}: {answer}");
+        }
+    }
+    for head in [
+        "GET /status HTTP/1.1\r\n\r\n",
+        "GET /status HTTP/1.0\r\n\r\n",
+        "GET /status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        "GET http://evil.example/status HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(api.0).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{head}: {answer}");
+    }
+}
+
+/// Whoever connects and says nothing, or little, keeps nobody else from asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_hold_nobody_up() {
+    let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
+    let upstream = Upstream::start(tls, Behaviour::Echo).await;
+    let affinity = "affinity = { cookie = \"route\", key_file = \"route.key\" }";
+    let (_front, api) = start(&upstream, affinity).await;
+    let mut silent = Vec::new();
+    for number in 0..200 {
+        let mut stream = TcpStream::connect(api.0).await.unwrap();
+        if number % 2 == 1 {
+            stream.write_all(b"GET /livez HTT").await.unwrap();
+        }
+        silent.push(stream);
+        if number % 20 == 0 {
+            assert_eq!(api.ask("GET /livez HTTP/1.1").await.0, 200);
+        }
+    }
+    // The first ones were sent away long before their deadline, or this one could not be here.
+    let mut first = silent.swap_remove(0);
+    let mut none = Vec::new();
+    let _ = first.read_to_end(&mut none).await;
+    assert_eq!(none, b"");
+    let with = format!("POST /reload HTTP/1.1\nAuthorization: Bearer {TOKEN}");
+    assert_eq!(api.ask(&with).await.0, 200);
+}
+
+/// The table of docs/ingress.md and what `/metrics` tells name the same families.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented() {
+    let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
+    let upstream = Upstream::start(tls, Behaviour::Echo).await;
+    let affinity = "affinity = { cookie = \"route\", key_file = \"route.key\" }";
+    let (_front, api) = start(&upstream, affinity).await;
+    let text = api.metrics().await;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut told: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    told.iter_mut()
+        .for_each(|name| *name = name.strip_prefix("drawbridge_").unwrap_or(name));
+    told.sort_unstable();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ingress.md");
+    let document = std::fs::read_to_string(file).unwrap();
+    let table = document
+        .split_once("Metrics, each with `drawbridge_`")
+        .unwrap()
+        .1;
+    let table = table.split_once("Every label is").unwrap().0;
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut documented: Vec<&str> = rows
+        .flat_map(|row| row.split(" |").next().unwrap_or_default().split(", "))
+        .map(|name| name.trim_matches('`'))
+        .collect();
+    documented.sort_unstable();
+    assert_eq!(told, documented);
+    for value in [
+        "process_open_fds ",
+        "process_resident_memory_bytes ",
+        "process_max_fds ",
+    ] {
+        let found = text.lines().find_map(|line| line.strip_prefix(value));
+        assert!(found.unwrap().parse::<u64>().unwrap() > 0, "{value}");
+    }
+    assert!(text.contains("drawbridge_build_info{version=\""), "{text}");
+    assert!(
+        text.contains("drawbridge_task_restarts_total{task=\"watcher of files\"} 0"),
+        "{text}"
+    );
+}

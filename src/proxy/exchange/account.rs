@@ -110,6 +110,19 @@ impl Exchange {
             .is_some_and(Inspector::stopped_short);
         if stopped_short || !body_inspected && outcome.bytes_in > 0 {
             self.front.metrics.waf_uninspected.count();
+            let why = match &self.inspector {
+                _ if streamed => "stream",
+                Some(inspector) => inspector.why_not_inspected(),
+                None => "policy_off",
+            };
+            self.count_not_inspected("request", why);
+        }
+        if let Some(why) = self
+            .inspector
+            .as_ref()
+            .and_then(Inspector::why_response_not_inspected)
+        {
+            self.count_not_inspected("response", why);
         }
         if !self.front.access.is_on() {
             return;
@@ -138,6 +151,11 @@ impl Exchange {
             reason,
             body_inspected,
         });
+    }
+
+    fn count_not_inspected(&self, part: &str, why: &str) {
+        let counts = &self.front.metrics.waf_not_inspected;
+        counts.with(part, why, Counter::count);
     }
 
     #[allow(clippy::type_complexity)] // a code and its words

@@ -32,7 +32,25 @@ const INSIDE: &[&[u8]] = &[
     b"ccnumber",
     b"sessionid",
     b"sessid",
+    b"sessionkey",
     b"signature",
+    b"samlresponse",
+    b"samlart",
+    b"authcode",
+    b"devicecode",
+    b"usercode",
+    b"verificationcode",
+    b"recoverycode",
+    b"backupcode",
+    b"resetcode",
+    b"onetimecode",
+    b"pincode",
+    b"passkey",
+    b"sharedkey",
+    b"masterkey",
+    b"signingkey",
+    b"encryptionkey",
+    b"subscriptionkey",
 ];
 
 /// What these begin with.
@@ -48,9 +66,36 @@ const BEGINS_INSIDE: ByteSet = {
 
 /// Words that stand for secrets only on their own.
 const WORDS: &[&[u8]] = &[
-    b"pass", b"pin", b"otp", b"cvv", b"cvc", b"cvv2", b"ccnum", b"pan", b"jwt", b"sid", b"auth",
+    b"pass",
+    b"pin",
+    b"otp",
+    b"cvv",
+    b"cvc",
+    b"cvv2",
+    b"ccnum",
+    b"pan",
+    b"jwt",
+    b"sid",
+    b"auth",
     b"pw",
+    b"sig",
+    b"hmac",
+    b"assertion",
+    b"totp",
+    b"csrf",
+    b"xsrf",
+    b"ssn",
+    b"verifier",
+    b"dpop",
 ];
+
+/// Names, or last steps of a path to one, that stand for secrets only as a whole: `code` does, `country_code` does not.
+const ALONE: &[&[u8]] = &[
+    b"code", b"session", b"sess", b"sign", b"ticket", b"bearer", b"wresult",
+];
+
+/// Keys and elements of which the content may be the name of what stands beside it.
+const NAMING: &[&[u8]] = &[b"name", b"key", b"id", b"field", b"param", b"k", b"n"];
 
 /// How much of a header's value is secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +143,14 @@ pub fn is_secret_name(name: &[u8]) -> bool {
     if (0..run.len()).any(|at| BEGINS_INSIDE.contains(run[at]) && has_part(at)) {
         return true;
     }
-    plain
-        .split(|b| !b.is_ascii_alphanumeric())
-        .any(|word| WORDS.iter().any(|w| w.eq_ignore_ascii_case(word)))
+    let is_one_of =
+        |words: &[&[u8]], word: &[u8]| words.iter().any(|w| w.eq_ignore_ascii_case(word));
+    let mut words = plain.split(|b| !b.is_ascii_alphanumeric());
+    // `session.referer_check` is no session; `json.code.0` is a code.
+    let last = plain
+        .rsplit(|b| b".[]:/ ".contains(b))
+        .find(|step| !step.iter().all(u8::is_ascii_digit));
+    words.any(|word| is_one_of(WORDS, word)) || last.is_some_and(|step| is_one_of(ALONE, step))
 }
 
 fn unescape(name: &[u8]) -> Vec<u8> {
@@ -169,7 +219,7 @@ pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
 
 /// Where secrets lie in text: ascending, without overlap.
 pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-    const TELLING: ByteSet = ByteSet::of(b"=%:<Bb0123456789");
+    const TELLING: ByteSet = ByteSet::of(b"=%:<&Bb0123456789");
     let next = |at: usize| {
         let rest = text.get(at..).unwrap_or_default();
         Some(at + rest.iter().position(|&b| TELLING.contains(b))?)
@@ -184,7 +234,8 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
                 _ => None,
             },
             b':' => userinfo(text, at).or_else(|| colon(text, at)),
-            b'<' => element(text, at),
+            b'<' => element(text, at, &PLAIN),
+            b'&' => element(text, at, &ESCAPED),
             b'B' | b'b' => bearer(text, at),
             b'0'..=b'9' => {
                 let range = card(text, at);
@@ -274,6 +325,9 @@ fn part_content(text: &[u8], start: usize) -> Option<Range<usize>> {
 fn colon(text: &[u8], at: usize) -> Option<Range<usize>> {
     let (name, quoted) = name_before(text, at);
     let secret = is_secret_name(name) || header_secret(name) != HeaderSecret::None;
+    if quoted && NAMING.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+        return beside(text, at + 1);
+    }
     if name.is_empty() || !secret {
         return None;
     }
@@ -287,6 +341,34 @@ fn colon(text: &[u8], at: usize) -> Option<Range<usize>> {
         false => line_end(text, start),
     };
     Some(start..end)
+}
+
+/// The value of the member that follows `"name": "password"`.
+fn beside(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let skip = |at: usize| {
+        let blanks = text
+            .get(at..)?
+            .iter()
+            .take_while(|b| b.is_ascii_whitespace());
+        Some(at + blanks.count())
+    };
+    let string = |at: usize| {
+        let most = text.len().min(at + NAME);
+        let rest = text.get(at..most)?.strip_prefix(b"\"")?;
+        let end = memchr::memchr(b'"', rest)?;
+        Some((&rest[..end], at + end + 2))
+    };
+    let (name, end) = string(skip(at)?)?;
+    if !is_secret_name(name) {
+        return None;
+    }
+    let comma = skip(end)?;
+    text.get(comma).filter(|&&b| b == b',')?;
+    let (_, end) = string(skip(comma + 1)?)?;
+    let colon = skip(end)?;
+    text.get(colon).filter(|&&b| b == b':')?;
+    let start = skip(colon + 1)?;
+    Some(start..json_end(text, start))
 }
 
 fn line_end(text: &[u8], start: usize) -> usize {
@@ -365,24 +447,165 @@ fn userinfo(text: &[u8], at: usize) -> Option<Range<usize>> {
     (rest[end] == b'@').then(|| start + password..start + end)
 }
 
-/// `<password>...</password>`
-fn element(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let rest = &text[at + 1..text.len().min(at + 1 + NAME)];
-    let length = rest
+/// How an element's tags are written: plainly, or as text of another document.
+struct Markup {
+    open: &'static [u8],
+    close: &'static [u8],
+}
+
+const PLAIN: Markup = Markup {
+    open: b"<",
+    close: b">",
+};
+const ESCAPED: Markup = Markup {
+    open: b"&lt;",
+    close: b"&gt;",
+};
+
+/// A tag that begins an element.
+struct Tag<'t> {
+    name: &'t [u8],
+    attributes: Range<usize>,
+    /// Behind it.
+    end: usize,
+    is_empty: bool,
+}
+
+impl Markup {
+    /// The name of a tag that begins here, and where it ends.
+    fn name<'t>(&self, text: &'t [u8], at: usize) -> Option<(&'t [u8], usize)> {
+        let rest = text.get(at..)?.strip_prefix(self.open)?;
+        let length = rest
+            .iter()
+            .take(NAME)
+            .take_while(|&&b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b) || b >= 0x80)
+            .count();
+        (length > 0).then(|| (&rest[..length], at + self.open.len() + length))
+    }
+
+    fn tag<'t>(&self, text: &[u8], name: &'t [u8], from: usize, length: usize) -> Tag<'t> {
+        let attributes = from..from + length;
+        Tag {
+            name,
+            is_empty: text[attributes.clone()].ends_with(b"/"),
+            end: attributes.end + self.close.len(),
+            attributes,
+        }
+    }
+
+    /// How far it is to a tag's end. No further than to the next tag, so that all of them together look at each byte once.
+    fn near_end(&self, rest: &[u8]) -> Option<usize> {
+        let first = self.open[0];
+        let mut signs = memchr::memchr2_iter(first, self.close[0], rest);
+        let at = signs
+            .find(|&at| rest[at..].starts_with(self.close) || rest[at..].starts_with(self.open))?;
+        rest[at..].starts_with(self.close).then_some(at)
+    }
+
+    /// The same with signs in quotes left out.
+    fn end(&self, rest: &[u8]) -> Option<usize> {
+        const ATTRIBUTES: usize = 4096;
+        let mut quote = None;
+        for (at, &byte) in rest.iter().enumerate().take(ATTRIBUTES) {
+            match quote {
+                Some(open) if byte == open => quote = None,
+                Some(_) => {}
+                None if rest[at..].starts_with(self.close) => return Some(at),
+                None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// From the end of its tag to its closing one; to the end where there is none.
+    fn content(&self, text: &[u8], tag: &Tag<'_>) -> Range<usize> {
+        let closing = [self.open, b"/", tag.name].concat();
+        let length = memchr::memmem::find(&text[tag.end..], &closing);
+        tag.end..length.map_or(text.len(), |i| tag.end + i)
+    }
+}
+
+/// `<password>...</password>`, `<entry key="password">...</entry>`, `<add key="password" value="..."/>`,
+/// `<name>password</name><value>...</value>`.
+fn element(text: &[u8], at: usize, markup: &Markup) -> Option<Range<usize>> {
+    let (name, from) = markup.name(text, at)?;
+    if is_secret_name(name) {
+        let Some(length) = markup.end(&text[from..]) else {
+            // Where its content begins is not known.
+            return Some(from..text.len());
+        };
+        let tag = markup.tag(text, name, from, length);
+        // Attributes of their own say what they are.
+        return (!tag.is_empty).then(|| markup.content(text, &tag));
+    }
+    let tag = markup.tag(text, name, from, markup.near_end(&text[from..])?);
+    let attributes = &text[tag.attributes.clone()];
+    if attributes.contains(&b'=') && names_a_secret(attributes) {
+        return match attribute(attributes, b"value") {
+            Some(value) => Some(from + value.start..from + value.end),
+            None if tag.is_empty => None,
+            None => Some(markup.content(text, &tag)),
+        };
+    }
+    let local = name.rsplit(|&b| b == b':').next().unwrap_or_default();
+    match !tag.is_empty && NAMING.iter().any(|n| n.eq_ignore_ascii_case(local)) {
+        true => element_beside(text, &tag, markup),
+        false => None,
+    }
+}
+
+fn names_a_secret(attributes: &[u8]) -> bool {
+    let mut found = NAMING.iter().filter_map(|name| attribute(attributes, name));
+    found.any(|value| is_secret_name(&attributes[value]))
+}
+
+/// The content of the element behind the one of which the content is a secret's name.
+fn element_beside(text: &[u8], naming: &Tag<'_>, markup: &Markup) -> Option<Range<usize>> {
+    let near = |from: usize| &text[from..text.len().min(from + NAME)];
+    let length = memchr::memmem::find(near(naming.end), markup.open)?;
+    let closing = naming.end + length;
+    if !is_secret_name(text[naming.end..closing].trim_ascii()) {
+        return None;
+    }
+    let length = memchr::memmem::find(near(closing), markup.close)?;
+    let next = closing + length + markup.close.len();
+    let blanks = near(next)
         .iter()
-        .take_while(|&&b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b))
+        .take_while(|b| b.is_ascii_whitespace())
         .count();
-    if length == 0 || !is_secret_name(&rest[..length]) {
-        return None;
+    let (name, from) = markup.name(text, next + blanks)?;
+    let value = markup.tag(text, name, from, markup.near_end(&text[from..])?);
+    (!value.is_empty).then(|| markup.content(text, &value))
+}
+
+/// The value of an attribute, without its quotes.
+fn attribute(attributes: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(sign) = memchr::memchr(b'=', &attributes[from..]).map(|i| from + i) {
+        let begun = attributes[from..sign].trim_ascii_end();
+        let length = begun
+            .iter()
+            .rev()
+            .take_while(|&&b| !b.is_ascii_whitespace() && !b"\"'/".contains(&b))
+            .count();
+        let blanks = attributes[sign + 1..]
+            .iter()
+            .take_while(|b| b.is_ascii_whitespace())
+            .count();
+        let quote = *attributes.get(sign + 1 + blanks)?;
+        if !matches!(quote, b'"' | b'\'') {
+            from = sign + 1;
+            continue;
+        }
+        let start = sign + 2 + blanks;
+        let end = start + memchr::memchr(quote, &attributes[start..])?;
+        if begun[begun.len() - length..].eq_ignore_ascii_case(name) {
+            return Some(start..end);
+        }
+        from = end + 1;
     }
-    let close = memchr::memchr2(b'>', b'<', &rest[length..])?;
-    if rest[length + close] != b'>' || rest[..length + close].ends_with(b"/") {
-        return None;
-    }
-    let start = at + 1 + length + close + 1;
-    let closing = [b"</".as_slice(), &rest[..length]].concat();
-    let end = memchr::memmem::find(&text[start..], &closing);
-    Some(start..end.map_or(text.len(), |i| start + i))
+    None
 }
 
 /// `Bearer TOKEN` and `Basic TOKEN`, wherever they are.
@@ -493,6 +716,66 @@ mod tests {
             ),
             (r#"<u password="h" b="1"/>"#, r#"<u password=*** b="1"/>"#),
             (
+                "<wsse:Password Type=\"http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText\">h</wsse:Password><b>1</b>",
+                "<wsse:Password Type=\"http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText\">***</wsse:Password><b>1</b>",
+            ),
+            (
+                "<pwd a='>'><![CDATA[h]]></pwd><b/>",
+                "<pwd a='>'>***</pwd><b/>",
+            ),
+            (
+                "<s>&lt;password&gt;h&lt;/password&gt;&lt;b&gt;1</s>",
+                "<s>&lt;password&gt;***&lt;/password&gt;&lt;b&gt;1</s>",
+            ),
+            (
+                r#"<entry a="1" key = "password">h</entry><b>1</b>"#,
+                r#"<entry a="1" key = "password">***</entry><b>1</b>"#,
+            ),
+            (
+                r#"<add key="ApiKey" value="h"/><add key="b" value="1"/>"#,
+                r#"<add key="ApiKey" value="***"/><add key="b" value="1"/>"#,
+            ),
+            (
+                r#"<add value="h" key="ApiKey"/>"#,
+                r#"<add value="***" key="ApiKey"/>"#,
+            ),
+            (
+                "<member><name>password</name>\n<value><string>h</string></value></member>",
+                "<member><name>password</name>\n<value>***</value></member>",
+            ),
+            (
+                "<key>pin</key><integer>1234</integer><key>b</key><integer>5</integer>",
+                "<key>pin</key><integer>***</integer><key>b</key><integer>5</integer>",
+            ),
+            (
+                "<samlp:Response><saml:Assertion ID=\"x\">h</saml:Assertion></samlp:Response>",
+                "<samlp:Response><saml:Assertion ID=\"x\">***</saml:Assertion></samlp:Response>",
+            ),
+            (
+                r#"[{"name": "password", "value": "h"},{"name":"b","value":"1"}]"#,
+                r#"[{"name": "password", "value": ***},{"name":"b","value":"1"}]"#,
+            ),
+            (
+                "/cb?code=h&state=1&session_state=2",
+                "/cb?code=***&state=1&session_state=2",
+            ),
+            (
+                "/b?sv=1&sig=h%2Bh%3D&hmac=h&session=h&b=1",
+                "/b?sv=1&sig=***&hmac=***&session=***&b=1",
+            ),
+            (
+                "SAMLResponse=PHNhbWw%2B&RelayState=1",
+                "SAMLResponse=***&RelayState=1",
+            ),
+            (
+                "grant_type=a&assertion=h&client_assertion=h&id_token=h&refresh_token=h",
+                "grant_type=a&assertion=***&client_assertion=***&id_token=***&refresh_token=***",
+            ),
+            (
+                "country_code=de&postal-code=1&error_code=2&decode=3&design=4&signal=5",
+                "country_code=de&postal-code=1&error_code=2&decode=3&design=4&signal=5",
+            ),
+            (
                 "Host: a\r\nAuthorization: Basic aGg6\r\nB: 1",
                 "Host: a\r\nAuthorization: ***\r\nB: 1",
             ),
@@ -544,6 +827,27 @@ mod tests {
             "PHPSESSID",
             "p%61ssword",
             "json.pass.0",
+            "code",
+            "json.code",
+            "json.code.0",
+            "oauth[code]",
+            "auth_code",
+            "deviceCode",
+            "sig",
+            "X-Sig",
+            "hmac",
+            "session",
+            "SAMLResponse",
+            "SAMLart",
+            "assertion",
+            "client_assertion",
+            "X-Hub-Signature-256",
+            "id_token",
+            "refresh_token",
+            "ticket",
+            "code_verifier",
+            "Ocp-Apim-Subscription-Key",
+            "DPoP",
         ] {
             assert!(is_secret_name(name.as_bytes()), "{name}");
         }
@@ -557,6 +861,16 @@ mod tests {
             "company",
             "host",
             "id",
+            "session.referer_check",
+            "country_code",
+            "zip-code",
+            "barcode",
+            "encode",
+            "signal",
+            "sessions",
+            "assertions",
+            "key",
+            "state",
         ] {
             assert!(!is_secret_name(name.as_bytes()), "{name}");
         }
@@ -592,6 +906,13 @@ mod tests {
             "://a:",
             "password=\"",
             "<pwd>",
+            "<pwd ",
+            "<a b='",
+            "&lt;a",
+            "&lt;pwd&gt;",
+            "<name>pwd</name>",
+            "<a key=\"pwd\">",
+            "\"name\":\"pwd\",\"value\":",
         ] {
             let text = piece.repeat(200_000 / piece.len());
             let mut last = 0;

@@ -179,9 +179,18 @@ impl Transaction {
         if self.masks() {
             let (text, found) = (&mut self.text, &mut self.request.body.xml_secrets);
             mask::secrets(body, &mut |range| {
-                if found.len() < MOST_SECRETS {
-                    let secret = body[range].trim_ascii();
-                    found.push(text.push(unquoted(secret)));
+                let mut learn = |secret: &[u8]| {
+                    if found.len() < MOST_SECRETS {
+                        found.push(text.push(secret));
+                    }
+                };
+                let secret = unquoted(body[range].trim_ascii());
+                learn(secret);
+                // Rules see the text of what is in it, without tags and references.
+                if secret.iter().any(|b| b"<&".contains(b)) {
+                    let inner = xml::parse(&[b"<s>", secret, b"</s>"].concat(), &limits);
+                    learn(inner.text.trim_ascii());
+                    inner.attributes.iter().for_each(|value| learn(value));
                 }
             });
         }

@@ -25,6 +25,8 @@ pub(super) struct Known {
     /// How much there was to learn from when it was made.
     version: (usize, usize, usize),
     finder: Option<AhoCorasick>,
+    /// There are some, and they cannot be looked for: all is masked.
+    is_blind: bool,
     lengths: Vec<usize>,
 }
 
@@ -96,6 +98,9 @@ impl Transaction {
         }
         let secrecy = self.secrecy(value.variable, value.key);
         self.mark_by_name(received, secrecy);
+        if value.variable == Variable::Xml {
+            self.mark_short_xml_secrets(&[received, value.text]);
+        }
         if secrecy != HeaderSecret::None || self.marks.covers(received) {
             if value.text != received {
                 self.marks.mark(value.text);
@@ -142,6 +147,26 @@ impl Transaction {
         }
     }
 
+    /// The text of a document tells no names any more, so that what is too short to be looked for elsewhere is looked
+    /// for there.
+    fn mark_short_xml_secrets(&mut self, values: &[Slice]) {
+        let secrets = self.request.body.xml_secrets.iter();
+        let secrets: Vec<&[u8]> = secrets
+            .map(|&secret| self.text.at(secret))
+            .filter(|secret| (1..SHORTEST).contains(&secret.len()))
+            .collect();
+        if secrets.is_empty() {
+            return;
+        }
+        let known = Known::new((0, 0, 0), &secrets, 1);
+        for &value in values {
+            let (bytes, marks) = (self.text.at(value), &mut self.marks);
+            known.find(bytes, &mut |range| {
+                marks.mark(value.part(range.start, range.end));
+            });
+        }
+    }
+
     /// Learns the secrets' own bytes, anew when there is more to learn from.
     fn learn(&mut self) {
         let version = (
@@ -150,7 +175,7 @@ impl Transaction {
             self.controls.masked.len(),
         );
         if self.known.as_ref().is_none_or(|k| k.version != version) {
-            self.known = Some(Known::new(version, &self.secret_values()));
+            self.known = Some(Known::new(version, &self.secret_values(), SHORTEST));
         }
     }
 
@@ -301,11 +326,11 @@ impl Transaction {
 }
 
 impl Known {
-    fn new(version: (usize, usize, usize), values: &[&[u8]]) -> Self {
+    fn new(version: (usize, usize, usize), values: &[&[u8]], shortest: usize) -> Self {
         let values: Vec<&[u8]> = values
             .iter()
             .copied()
-            .filter(|v| v.len() >= SHORTEST)
+            .filter(|v| v.len() >= shortest)
             .take(MOST)
             .collect();
         let finder = (!values.is_empty())
@@ -321,15 +346,16 @@ impl Known {
             .flatten();
         Self {
             version,
+            is_blind: finder.is_none() && !values.is_empty(),
             finder,
             lengths: values.iter().map(|v| v.len()).collect(),
         }
     }
 
     fn find(&self, text: &[u8], found: &mut dyn FnMut(std::ops::Range<usize>)) {
-        if self.finder.is_none() && !self.lengths.is_empty() {
-            // There are secrets, and nothing that could find them.
-            return found(0..text.len());
+        if self.is_blind {
+            found(0..text.len());
+            return;
         }
         for hit in self.finder.iter().flat_map(|f| f.find_iter(text)) {
             let length = self.lengths.get(hit.pattern().as_usize()).copied();
