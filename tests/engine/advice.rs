@@ -55,6 +55,18 @@ fn a_rule_that_stops_nothing_is_told_of() {
             "2:9: RESPONSE_BODY is empty in phase 3: it is filled before phase 4",
         ),
         (
+            "SecAction \"id:1,phase:1,pass,setvar:tx.score=+1\"\nSecRule TX:scroe \"@ge 5\" \"id:2,phase:2,deny\"",
+            "2:9: nothing sets TX:scroe, so this rule never sees a value of it",
+        ),
+        (
+            "SecRule IP:hits \"@ge 5\" \"id:1,phase:1,deny\"",
+            "1:9: no rule opens the collection IP, so it holds nothing and keeps nothing",
+        ),
+        (
+            "SecAction \"id:1,phase:1,pass,setvar:session.hits=+1\"",
+            "1:30: no rule opens the collection SESSION, so it holds nothing and keeps nothing",
+        ),
+        (
             "SecRule FILES_TMPNAMES \"@rx x\" \"id:1,phase:2,deny\"",
             "1:9: nothing fills FILES_TMPNAMES: always empty: no temporary files are written",
         ),
@@ -79,6 +91,9 @@ fn what_works_is_not_told_of() {
         "SecRule ARGS \"@rx x\" \"id:1,phase:2,block,chain\"\nSecRule ARGS \"@rx y\" \"setvar:tx.score=+5\"",
         "SecDefaultAction \"phase:2,log,pass\"\nSecRule ARGS \"@rx x\" \"id:1,phase:2,block,deny\"",
         "SecAction \"id:1,phase:5,pass,log\"",
+        "SecAction \"id:1,phase:1,pass,setvar:tx.Score_%{unique_id}=1\"\nSecRule TX:score_5|TX:1|&TX:gone \"@ge 5\" \"id:2,phase:2,deny\"",
+        "SecRule IP:hits \"@ge 5\" \"id:1,phase:1,deny\"\nSecAction \"id:2,phase:1,pass,initcol:ip=%{REMOTE_ADDR},setvar:ip.hits=+1\"",
+        "SecAction \"id:2,phase:1,pass,setuid:u,setvar:user.hits=+1\"",
         "SecRule ARGS|!REQUEST_BODY \"@rx x\" \"id:1,phase:1,deny\"",
         "SecResponseBodyAccess On\nSecRule RESPONSE_BODY \"@rx x\" \"id:1,phase:4,deny\"",
         "SecRule RESPONSE_BODY \"@rx x\" \"id:1,phase:4,deny\"\n\

@@ -10,6 +10,7 @@ use crate::waf::variables::Variable;
 
 use super::Report;
 use super::draft::{Draft, Program};
+use super::unset::Filled;
 
 /// How many warnings of one kind are told; then how many more there are.
 const MOST: usize = 10;
@@ -87,11 +88,15 @@ pub(super) fn advise(
     report: &mut Report<'_>,
 ) {
     check_setup(program, variables, report);
+    let filled = Filled::by(program, variables);
     let mut told = 0;
     for draft in live(program).filter(|draft| !is_of_crs(draft.id)) {
         let before = report.diagnostics.len();
         match told {
-            0..MOST => check_rule(draft, report),
+            0..MOST => {
+                check_rule(draft, report);
+                filled.check(draft, report);
+            }
             MOST => {
                 let message =
                     "more rules do not do what they say; mend those above to see the next";
@@ -281,24 +286,24 @@ fn check_setup(program: &Program, variables: &[(String, String)], report: &mut R
     }
 }
 
-fn live(program: &Program) -> impl Iterator<Item = &Draft> {
+pub(super) fn live(program: &Program) -> impl Iterator<Item = &Draft> {
     program
         .drafts
         .iter()
         .filter(|draft| draft.removed_by.is_none())
 }
 
-fn actions(draft: &Draft) -> impl Iterator<Item = &ActionSyntax> {
+pub(super) fn actions(draft: &Draft) -> impl Iterator<Item = &ActionSyntax> {
     draft.links.iter().flat_map(|link| &link.actions)
 }
 
 /// Without exclusions.
-fn targets(draft: &Draft) -> impl Iterator<Item = &TargetSyntax> {
+pub(super) fn targets(draft: &Draft) -> impl Iterator<Item = &TargetSyntax> {
     let all = draft.links.iter().flat_map(|link| &link.targets);
     all.filter(|target| !target.exclude)
 }
 
-fn is(action: &ActionSyntax, name: &str) -> bool {
+pub(super) fn is(action: &ActionSyntax, name: &str) -> bool {
     action.name.node.eq_ignore_ascii_case(name)
 }
 

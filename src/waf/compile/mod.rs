@@ -7,6 +7,7 @@ mod exclusions;
 mod rules;
 pub(super) mod settings;
 mod targets;
+mod unset;
 
 use std::collections::HashMap;
 use std::path::Path;
