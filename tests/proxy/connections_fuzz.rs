@@ -208,7 +208,7 @@ async fn nothing_panics_and_nothing_is_left() {
         usual(panic);
     }));
     let (h1, rpc) = (gateway(false).await, gateway(true).await);
-    let limits = "head_timeout = \"1s\"\nbody_timeout = \"1s\"\nidle_timeout = \"1s\"";
+    let limits = "limits = { head_timeout = \"1s\", body_timeout = \"1s\", idle_timeout = \"1s\" }";
     let upstream = "read_timeout = \"1s\"\nwrite_timeout = \"1s\"\nidle_timeout = \"1s\"";
     let route = |path: &str, upstream: &str, kind: &str| {
         let name = path.trim_end_matches('/');

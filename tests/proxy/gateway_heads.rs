@@ -441,7 +441,7 @@ async fn an_http2_gateway_is_checked_as_well() {
     for (query, status, lengths) in [
         ("content-length=2", 200, &["2"][..]),
         ("content-length=2&content-length=2", 200, &["2"]),
-        ("content-length=2,+2", 200, &["2"]),
+        ("content-length=2,+2", 502, &[]),
         ("content-length=2&content-length=3", 502, &[]),
         ("content-length=2,3", 502, &[]),
         ("content-length=%2B2", 502, &[]),
