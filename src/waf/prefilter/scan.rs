@@ -69,16 +69,18 @@ impl Scanner {
     /// The rules of `wanted` of which a literal occurs in the value, which is in lower case.
     pub(super) fn find(&self, value: &[u8], wanted: &Row) -> Row {
         let mut missing = *wanted;
-        let mut fours = value.windows(4).filter_map(|four| four.first_chunk());
         for start in (0..value.len()).step_by(STEP) {
             // Who asks sees that there is no time left, and believes nothing of this.
             if start > 0 && steps::work(STEP).is_err() {
                 return *wanted;
             }
-            for (at, &four) in (start..).zip(fours.by_ref().take(STEP)) {
+            // The last bytes of a piece begin fours that end in the next.
+            let piece = &value[start..value.len().min(start + STEP + 3)];
+            let fours = piece.windows(4).filter_map(|four| four.first_chunk());
+            for (at, &four) in fours.enumerate() {
                 let bytes = u32::from_le_bytes(four);
                 if self.may_stand(bytes) {
-                    self.compare(value, at, bytes, &mut missing);
+                    self.compare(value, start + at, bytes, &mut missing);
                     if missing.is_empty() {
                         return *wanted;
                     }
