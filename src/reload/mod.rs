@@ -177,6 +177,7 @@ mod tests {
             at: SystemTime::UNIX_EPOCH,
             generation: 1,
             refused: Vec::new(),
+            changed: Vec::new(),
             warnings: Vec::new(),
         };
         let (reloads, _asked) = Reloads::new(started.clone());

@@ -243,7 +243,7 @@ impl Pattern {
             let before = groups.len();
             may_search(value.len() - start)?;
             match &self.kind {
-                Kind::Linear(regex) | Kind::Whole(regex) => {
+                Kind::Linear { regex, .. } | Kind::Whole(regex) => {
                     let found = regex.captures_at(value, start);
                     let found = found.iter().flat_map(|found| found.iter());
                     groups.extend(found.map(|g| g.map(|m| m.range())));
