@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -256,6 +256,7 @@ struct Door {
 impl Door {
     async fn accept(&self, socket: &TcpListener) -> Ended {
         let mut closing = self.closing.clone();
+        let mut told: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -266,8 +267,12 @@ impl Door {
             match accepted {
                 Ok((tcp, client)) => self.let_in(tcp, client),
                 Err(error) => {
-                    // Out of descriptors, or a connection that was gone before it was accepted.
-                    tracing::warn!(listener = self.listener.name, "cannot accept: {error}");
+                    // Out of descriptors, or a connection that was gone before it was accepted. Said once a second,
+                    // since it fails again at once for as long as it lasts.
+                    if told.is_none_or(|told| told.elapsed() > Duration::from_secs(1)) {
+                        told = Some(Instant::now());
+                        tracing::warn!(listener = self.listener.name, "cannot accept: {error}");
+                    }
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

@@ -224,8 +224,12 @@ pub async fn open(
     };
     let snapshot = front.live.pin();
     let (plan, failed) = doors.plan(&snapshot.config);
-    if let Some((_, error)) = failed.into_iter().next() {
-        return Err(error);
+    let mut failed = failed.into_iter().map(|(_, error)| error);
+    if let Some(first) = failed.next() {
+        for other in failed {
+            tracing::error!(target: "listener", "{other}");
+        }
+        return Err(first);
     }
     let (admin, adopted) = open_admin(&snapshot.config, admin_before, router).await?;
     let bound = doors.follow(plan);
