@@ -99,9 +99,8 @@ pub fn switches_to_websocket<'f>(fields: impl IntoIterator<Item = (&'f [u8], &'f
 /// What is wrong with a raw head that no reader takes, in words that name the place.
 #[must_use]
 pub fn explain_response_head(raw: &[u8], most_fields: usize) -> String {
-    let mut lines = raw.split(|&b| b == b'\n').enumerate();
     let mut fields = 0;
-    while let Some((at, line)) = lines.next() {
+    for (at, line) in raw.split(|&b| b == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() && fields > 0 {
             break;

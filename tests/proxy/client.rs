@@ -104,7 +104,7 @@ pub async fn read_answer(stream: &mut Tls, buffer: &mut Vec<u8>, head: bool) -> 
         headers,
         body: Vec::new(),
     };
-    if status == 100 {
+    if (100..200).contains(&status) && status != 101 {
         return Box::pin(read_answer(stream, buffer, head)).await;
     }
     if head || [101, 204, 304].contains(&status) {
