@@ -29,7 +29,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
         &listeners(old),
         &listeners(new),
         &mut changes,
-        |old, new, changes| listener(old, new, changes),
+        listener,
     );
     compare(
         "trust bundle",
@@ -43,7 +43,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
         &old.upstreams,
         &new.upstreams,
         &mut changes,
-        |old, new, changes| upstream(old, new, changes),
+        upstream,
     );
     compare(
         "policy",

@@ -49,7 +49,7 @@ pub fn unmarked(bytes: &[u8]) -> &[u8] {
 /// The first line that is damaged: nothing is left out in silence.
 pub fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
     let mut blocks = Vec::new();
-    let mut open: Option<(String, usize, Vec<(usize, &[u8])>)> = None;
+    let mut open: Option<Open<'_>> = None;
     let mut last = 0;
     for (index, line) in unmarked(bytes).split(|&b| b == b'\n').enumerate() {
         let number = index + 1;
@@ -88,6 +88,9 @@ pub fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
         None => Ok(blocks),
     }
 }
+
+/// Its label, where it begins, and its lines so far.
+type Open<'b> = (String, usize, Vec<(usize, &'b [u8])>);
 
 enum Boundary {
     Begin(String),
@@ -148,7 +151,7 @@ fn block(label: &str, lines: (usize, usize), content: &[(usize, &[u8])]) -> Resu
     let text = String::from_utf8_lossy(&joined);
     let padding = text
         .find('=')
-        .is_some_and(|at| text[at..].trim_start_matches('=') != "");
+        .is_some_and(|at| !text[at..].trim_start_matches('=').is_empty());
     match decode_block(&text) {
         Ok(der) if !padding && joined.len().is_multiple_of(4) => Ok(Block {
             label: label.to_owned(),
