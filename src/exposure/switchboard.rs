@@ -337,7 +337,8 @@ impl Switchboard {
                 () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => slept = true,
             }
             let over = next.is_some_and(|next| next <= SystemTime::now());
-            if !over && !(slept && self.trouble().is_some()) {
+            let again = slept && self.trouble().is_some();
+            if !over && !again {
                 continue;
             }
             let board = Arc::clone(&self);

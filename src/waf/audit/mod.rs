@@ -6,6 +6,7 @@
 
 mod ecs;
 pub(crate) mod marks;
+mod markup;
 pub mod mask;
 mod modsecurity;
 
