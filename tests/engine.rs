@@ -19,6 +19,8 @@ mod controls;
 mod exclusions;
 #[path = "engine/flow.rs"]
 mod flow;
+#[path = "engine/inspected.rs"]
+mod inspected;
 #[path = "engine/linear.rs"]
 mod linear;
 #[path = "engine/load.rs"]

@@ -12,7 +12,7 @@ use super::settings::Names;
 use super::suggest::did_you_mean;
 use super::{baseline, glob};
 use crate::diagnostic::Diagnostic;
-use crate::waf::{EngineMode, Problems, Reads, RuleSet};
+use crate::waf::{EngineMode, Problems, Reads, RuleSet, UnparsedBodies};
 
 /// Bytes; where no rule file and no key says otherwise.
 const REQUEST_BODY_LIMIT: usize = 13_107_200;
@@ -85,6 +85,7 @@ const PARANOIA_LEVELS: [&str; 3] = [
 struct Recipe {
     mode: PolicyMode,
     on_uninspected: OnUninspected,
+    unparsed_bodies: UnparsedBodies,
     /// `waf_budget_ms`
     budget: Option<Duration>,
     request_body_limit: Option<usize>,
@@ -145,6 +146,14 @@ fn read_policy(
         ]),
         None => Some(OnUninspected::Block),
     };
+    let unparsed_bodies = match section.item("unparsed_bodies") {
+        Some(item) => item.choice(&[
+            ("inspect", UnparsedBodies::Inspect),
+            ("block", UnparsedBodies::Block),
+            ("pass", UnparsedBodies::Pass),
+        ]),
+        None => Some(UnparsedBodies::Inspect),
+    };
     let budget = match section.item("waf_budget_ms") {
         Some(item) => item.integer(1..=60_000).map(Some),
         None => Some(None),
@@ -169,6 +178,7 @@ fn read_policy(
         return keep(name, errors, report);
     }
     let (mode, limit, on_uninspected) = (mode?, limit?, on_uninspected?);
+    let unparsed_bodies = unparsed_bodies?;
     let budget = budget?.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let rules = match mode {
         PolicyMode::Off => {
@@ -182,6 +192,7 @@ fn read_policy(
             let recipe = Recipe {
                 mode,
                 on_uninspected,
+                unparsed_bodies,
                 budget,
                 request_body_limit: limit,
                 variables: variables.clone()?,
@@ -253,6 +264,7 @@ fn build(policy: &str, recipe: &Recipe, report: &Report) -> Result<Arc<Built>, V
     let mut builder = RuleSet::builder()
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
+        .unparsed_bodies(recipe.unparsed_bodies)
         .budget(recipe.budget)
         .engine(match recipe.mode {
             PolicyMode::Block => EngineMode::On,

@@ -130,7 +130,11 @@ impl Exchange {
             self.hold_body(session, &route).await?;
         }
         if let Some(inspector) = &mut self.inspector {
-            inspector.request_body(&self.body)?;
+            let budget = &self.front.budget;
+            let memory = self
+                .reservation
+                .get_or_insert_with(|| budget.reserve(self.snapshot.config.body_memory));
+            inspector.request_body(&self.body, memory)?;
         }
         self.check_path(&route)?;
         let passage = self.passage(&route).await?;

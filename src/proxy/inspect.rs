@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pingora::http::ResponseHeader;
 
+use super::admission::Reservation;
 use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::{Policy, PolicyMode};
@@ -21,6 +22,8 @@ pub struct Inspector {
     blocking: bool,
     /// How many of the transaction's matches have been logged.
     told: usize,
+    /// Bytes of the transaction that were taken from the memory for bodies.
+    counted: usize,
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
@@ -34,6 +37,7 @@ impl Inspector {
             policy: policy.name.clone(),
             blocking: policy.mode == PolicyMode::Block,
             told: 0,
+            counted: 0,
             time: Duration::ZERO,
             blocked: false,
         }
@@ -61,15 +65,24 @@ impl Inspector {
     /// Phase 2, with the whole body.
     ///
     /// # Errors
-    /// The rules stop the request; also where they could not see all of it and the policy minds.
-    pub fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
-        self.run(|transaction| {
-            let seen = match transaction.wants_request_body() {
-                true => body,
-                false => &[],
-            };
-            transaction.request_body(seen)
-        })
+    /// The rules stop the request; also where they could not see all of it and the policy minds, or where what
+    /// they keep of it does not fit the memory for bodies.
+    pub fn request_body(&mut self, body: &[u8], memory: &mut Reservation) -> Result<(), Refusal> {
+        self.transaction.limit_memory(memory.left());
+        let judged = self.run(|transaction| transaction.request_body(body));
+        self.count_memory(memory)?;
+        judged
+    }
+
+    /// Takes what the transaction keeps by now from the memory for bodies.
+    fn count_memory(&mut self, memory: &mut Reservation) -> Result<(), Refusal> {
+        let held = self.transaction.bytes_held();
+        let more = held.saturating_sub(self.counted);
+        if self.transaction.is_out_of_memory() || memory.grow(more).is_err() {
+            return Err(Refusal::out_of_memory());
+        }
+        self.counted += more;
+        Ok(())
     }
 
     /// Phase 3.
@@ -97,9 +110,17 @@ impl Inspector {
     /// Phase 4.
     ///
     /// # Errors
-    /// The rules stop the response.
-    pub fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
-        self.run(|transaction| transaction.response_body(body, complete))
+    /// The rules stop the response, or what they keep of it does not fit the memory for bodies.
+    pub fn response_body(
+        &mut self,
+        body: &[u8],
+        complete: bool,
+        memory: &mut Reservation,
+    ) -> Result<(), Refusal> {
+        self.transaction.limit_memory(memory.left());
+        let judged = self.run(|transaction| transaction.response_body(body, complete));
+        self.count_memory(memory)?;
+        judged
     }
 
     fn run(
@@ -178,6 +199,7 @@ impl Inspector {
         (seen.received > 0 || seen.reason.is_some()).then(|| BodyFacts {
             received: seen.received,
             inspected: seen.inspected,
+            parser: seen.parser.unwrap_or("none"),
             reason: seen.reason.map(|r| told(&r)),
         })
     }
@@ -204,17 +226,10 @@ impl Inspector {
             .unwrap_or(0)
     }
 
-    /// Whether a limit or a parser stopped the inspection of the request.
-    #[must_use]
-    pub fn stopped_short(&self) -> bool {
-        self.transaction.request_inspection().reason.is_some()
-    }
-
-    /// Whether the rules saw the whole request body.
+    /// Whether the request's body counts as inspected.
     #[must_use]
     pub fn saw_request_body(&self) -> bool {
-        self.transaction.wants_request_body()
-            && self.transaction.request_inspection().reason.is_none()
+        self.transaction.request_inspection().is_complete()
     }
 }
 

@@ -121,9 +121,11 @@ impl Replay {
         &mut self.parts_mut().session
     }
 
-    fn inspector(&mut self) -> Option<&mut Inspector> {
-        let mutex = self.parts_mut().inspector.as_mut()?;
-        Some(mutex.get_mut().unwrap_or_else(PoisonError::into_inner))
+    /// The rules, and the memory that what they keep is taken from.
+    fn inspector(&mut self) -> Option<(&mut Inspector, &mut Reservation)> {
+        let mutex = self.parts.as_mut()?.inspector.as_mut()?;
+        let inspector = mutex.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Some((inspector, &mut self.reservation))
     }
 
     /// Takes one task on its way to the client; what may go on is pushed to `out`.
@@ -175,11 +177,11 @@ impl Replay {
             self.inner_mut().set_keepalive(None);
         }
         let streamed = self.facts.streamed || status == 101;
-        if let Some(inspector) = self.inspector() {
+        if let Some((inspector, memory)) = self.inspector() {
             inspector.response_head(&header)?;
             if !streamed && inspector.wants_response_body() {
                 if end {
-                    inspector.response_body(&[], true)?;
+                    inspector.response_body(&[], true, memory)?;
                 } else {
                     self.gate = Gate::Holding {
                         tasks: vec![HttpTask::Header(header, end)],
@@ -218,7 +220,7 @@ impl Replay {
             _ => {}
         }
         tasks.push(task);
-        let Some(inspector) = self.inspector() else {
+        let Some((inspector, memory)) = self.inspector() else {
             out.append(&mut tasks);
             return Ok(());
         };
@@ -229,7 +231,7 @@ impl Replay {
         }
         let complete = end && body.len() <= limit;
         let seen = body.get(..limit).unwrap_or(&body);
-        inspector.response_body(seen, complete)?;
+        inspector.response_body(seen, complete, memory)?;
         out.append(&mut tasks);
         Ok(())
     }

@@ -7,6 +7,7 @@ mod client;
 mod coverage;
 mod doctor;
 mod front;
+mod inspected;
 mod limits;
 mod mix;
 mod mtls;
