@@ -23,6 +23,8 @@ mod exclusions;
 mod first_contact;
 #[path = "engine/flow.rs"]
 mod flow;
+#[path = "engine/inspected.rs"]
+mod inspected;
 #[path = "engine/linear.rs"]
 mod linear;
 #[path = "engine/load.rs"]

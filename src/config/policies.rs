@@ -12,7 +12,7 @@ use super::settings::Names;
 use super::suggest::did_you_mean;
 use super::{baseline, glob};
 use crate::diagnostic::Diagnostic;
-use crate::waf::{EngineMode, Problems, Reads, RuleSet};
+use crate::waf::{EngineMode, Problems, Reads, RuleSet, UnparsedBodies};
 
 /// Bytes; where no rule file and no key says otherwise.
 const REQUEST_BODY_LIMIT: usize = 13_107_200;
@@ -87,6 +87,7 @@ struct Recipe {
     on_uninspected: OnUninspected,
     /// `[log] audit` says where records go.
     audited: bool,
+    unparsed_bodies: UnparsedBodies,
     /// `waf_budget_ms`
     budget: Option<Duration>,
     request_body_limit: Option<usize>,
@@ -152,6 +153,14 @@ fn read_policy(
         ]),
         None => Some(OnUninspected::Block),
     };
+    let unparsed_bodies = match section.item("unparsed_bodies") {
+        Some(item) => item.choice(&[
+            ("inspect", UnparsedBodies::Inspect),
+            ("block", UnparsedBodies::Block),
+            ("pass", UnparsedBodies::Pass),
+        ]),
+        None => Some(UnparsedBodies::Inspect),
+    };
     let budget = match section.item("waf_budget_ms") {
         Some(item) => item.integer(1..=60_000).map(Some),
         None => Some(None),
@@ -183,6 +192,7 @@ fn read_policy(
         return keep(name, errors, report);
     }
     let (mode, limit, on_uninspected) = (mode?, limit?, on_uninspected?);
+    let unparsed_bodies = unparsed_bodies?;
     let budget = budget?.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let rules = match mode {
         PolicyMode::Off => {
@@ -197,6 +207,7 @@ fn read_policy(
                 mode,
                 on_uninspected,
                 audited,
+                unparsed_bodies,
                 budget,
                 request_body_limit: limit,
                 variables: variables.clone()?,
@@ -284,6 +295,7 @@ fn build(recipe: &Recipe, report: &Report) -> Result<Arc<Built>, Vec<Diagnostic>
     let mut builder = RuleSet::builder()
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
+        .unparsed_bodies(recipe.unparsed_bodies)
         .budget(recipe.budget)
         .audited(recipe.audited)
         .store(Arc::clone(&report.kept.collections))

@@ -112,6 +112,13 @@ impl Budget {
 }
 
 impl Reservation {
+    /// What the budget still has for anybody.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        let used = self.budget.used.load(Ordering::Relaxed);
+        self.limit.saturating_sub(used)
+    }
+
     /// # Errors
     /// [`Exhausted`]: nothing was taken.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
@@ -197,6 +204,7 @@ mod tests {
         let mut two = budget.reserve(10);
         assert_eq!(one.grow(8), Ok(()));
         assert_eq!(two.grow(3), Err(Exhausted));
+        assert_eq!((one.left(), two.left()), (2, 2));
         assert_eq!(two.grow(2), Ok(()));
         drop(one);
         assert_eq!(budget.used(), 2);

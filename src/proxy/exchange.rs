@@ -256,7 +256,8 @@ impl Exchange {
             PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
         };
         let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
-        self.inspector = Some(Inspector::new(transaction, policy));
+        let memory = self.front.budget.reserve(self.snapshot.config.body_memory);
+        self.inspector = Some(Inspector::new(transaction, policy, memory));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pingora::http::ResponseHeader;
 
+use super::admission::Reservation;
 use super::inspections::LONG;
 use super::received::Received;
 use super::refusal::Refusal;
@@ -24,6 +25,10 @@ pub struct Inspector {
     told: usize,
     /// Bytes that the rules were given to look at, or will be.
     bytes: usize,
+    /// What the transaction keeps of bodies, taken from the memory for them.
+    memory: Reservation,
+    /// How many bytes of the transaction that are.
+    counted: usize,
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
@@ -31,13 +36,15 @@ pub struct Inspector {
 
 impl Inspector {
     #[must_use]
-    pub fn new(transaction: Transaction, policy: &Policy) -> Self {
+    pub fn new(transaction: Transaction, policy: &Policy, memory: Reservation) -> Self {
         Self {
             transaction,
             policy: policy.name.clone(),
             blocking: policy.mode == PolicyMode::Block,
             told: 0,
             bytes: 0,
+            memory,
+            counted: 0,
             time: Duration::ZERO,
             blocked: false,
         }
@@ -97,15 +104,24 @@ impl Inspector {
     /// Phase 2, with the whole body.
     ///
     /// # Errors
-    /// The rules stop the request; also where they could not see all of it and the policy minds.
+    /// The rules stop the request; also where they could not see all of it and the policy minds, or where what
+    /// they keep of it does not fit the memory for bodies.
     pub fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
-        self.run(|transaction| {
-            let seen = match transaction.wants_request_body() {
-                true => body,
-                false => &[],
-            };
-            transaction.request_body(seen)
-        })
+        self.transaction.limit_memory(self.memory.left());
+        let judged = self.run(|transaction| transaction.request_body(body));
+        self.count_memory()?;
+        judged
+    }
+
+    /// Takes what the transaction keeps by now from the memory for bodies.
+    fn count_memory(&mut self) -> Result<(), Refusal> {
+        let held = self.transaction.bytes_held();
+        let more = held.saturating_sub(self.counted);
+        if self.transaction.is_out_of_memory() || self.memory.grow(more).is_err() {
+            return Err(Refusal::out_of_memory());
+        }
+        self.counted += more;
+        Ok(())
     }
 
     /// Phase 3.
@@ -133,9 +149,12 @@ impl Inspector {
     /// Phase 4.
     ///
     /// # Errors
-    /// The rules stop the response.
+    /// The rules stop the response, or what they keep of it does not fit the memory for bodies.
     pub fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
-        self.run(|transaction| transaction.response_body(body, complete))
+        self.transaction.limit_memory(self.memory.left());
+        let judged = self.run(|transaction| transaction.response_body(body, complete));
+        self.count_memory()?;
+        judged
     }
 
     fn run(
@@ -214,6 +233,7 @@ impl Inspector {
         (seen.received > 0 || seen.reason.is_some()).then(|| BodyFacts {
             received: seen.received,
             inspected: seen.inspected,
+            parser: seen.parser.unwrap_or("none"),
             reason: seen.reason.map(|r| told(&r)),
         })
     }
@@ -240,12 +260,6 @@ impl Inspector {
             .unwrap_or(0)
     }
 
-    /// Whether a limit or a parser stopped the inspection of the request.
-    #[must_use]
-    pub fn stopped_short(&self) -> bool {
-        self.transaction.request_inspection().reason.is_some()
-    }
-
     /// Why the rules did not see a request's body as a whole, as a code.
     #[must_use]
     pub fn why_not_inspected(&self) -> &'static str {
@@ -268,11 +282,10 @@ impl Inspector {
         })
     }
 
-    /// Whether the rules saw the whole request body.
+    /// Whether the request's body counts as inspected.
     #[must_use]
     pub fn saw_request_body(&self) -> bool {
-        self.transaction.wants_request_body()
-            && self.transaction.request_inspection().reason.is_none()
+        self.transaction.request_inspection().is_complete()
     }
 }
 

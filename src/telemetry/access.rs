@@ -42,7 +42,7 @@ pub struct AccessRecord<'r> {
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'r, str>>,
-    /// Whether the rules saw the whole request body.
+    /// Whether the request's body counts as inspected, as [`crate::waf::Inspection`] says; true where there is none.
     pub body_inspected: bool,
 }
 
@@ -100,6 +100,8 @@ pub struct WafFacts {
 pub struct BodyFacts {
     pub received: u64,
     pub inspected: u64,
+    /// Which parser took it apart, or `none`.
+    pub parser: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

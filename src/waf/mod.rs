@@ -33,7 +33,7 @@ pub use persistent::Store;
 pub use reads::Reads;
 pub use rule::{AuditEngine, SEVERITIES};
 pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
-pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings};
+pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings, UnparsedBodies};
 pub use steps::until_given_up;
 pub use transaction::{
     Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind,

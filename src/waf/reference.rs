@@ -239,7 +239,7 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
         (
             Variable,
             "XML",
-            "`/*` and `//@*` only; entities are never expanded",
+            "`/*`, `//@*`, and paths of names, `*` and `//` that end at an element, `text()` or an attribute; entities are never expanded",
         ),
         (
             Operator,

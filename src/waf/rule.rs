@@ -186,6 +186,19 @@ pub(crate) enum Processor {
     Raw,
 }
 
+impl Processor {
+    /// As records name it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Urlencoded => "urlencoded",
+            Self::Multipart => "multipart",
+            Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Raw => "raw",
+        }
+    }
+}
+
 /// `SecAuditEngine`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditEngine {

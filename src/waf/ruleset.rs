@@ -7,14 +7,16 @@ use std::time::Duration;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::seclang::{self, Files, Input};
 
+use super::body::multipart::Flags;
+use super::body::xml::path::Path as XmlPath;
 use super::compile::{self, Facts, Names, Report, Touched};
 use super::persistent::Store;
 use super::plan::{self, Plan};
 use super::prefilter::Filter;
 use super::reads::{Noted, Reads};
 use super::rule::{Chains, Processor, Rule};
-use super::settings::Settings;
-use super::variables::{Slice, Text};
+use super::settings::{Settings, UnparsedBodies};
+use super::variables::{Slice, Text, Variable};
 
 /// What `SecRuleEngine` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub struct RuleSetBuilder {
     audited: bool,
     block_uninspected: bool,
     passes_uninspected: bool,
+    unparsed_bodies: Option<UnparsedBodies>,
     unmasked: bool,
     without_prefilter: bool,
     budget: Option<Duration>,
@@ -60,6 +63,8 @@ pub struct RuleSet {
     pub(super) names: Names,
     pub(super) chains: Chains,
     pub(super) list_count: usize,
+    /// What `XML:...` targets select, by their place.
+    pub(super) xml_paths: Vec<Arc<XmlPath>>,
     pub(super) initial: Vec<(u32, Slice)>,
     pub(super) store: Arc<Store>,
     /// Body processors are chosen by Content-Type where no rule does.
@@ -68,6 +73,8 @@ pub struct RuleSet {
     pub(super) block_uninspected: bool,
     /// A policy says in so many words that they pass.
     pub(super) passes_uninspected: bool,
+    /// None: `REQUEST_BODY` where a rule asks for it, as in ModSecurity v2.
+    pub(super) unparsed_bodies: Option<UnparsedBodies>,
     /// How long the rules may work on one transaction.
     pub(super) budget: Option<Duration>,
     /// The same, counted.
@@ -201,19 +208,27 @@ impl RuleSet {
         &self.removed
     }
 
-    /// Whether a rule decides itself about multipart bodies that can be read in several ways.
-    pub(super) fn asks_for_strict_multipart(&self) -> bool {
-        let asks = |target: &super::variables::Target| {
-            matches!(
-                target.variable,
-                super::variables::Variable::MultipartStrictError
-                    | super::variables::Variable::MultipartUnmatchedBoundary
+    /// Whether a rule looks at a body's bytes.
+    pub(super) fn looks_at_bytes(&self) -> bool {
+        self.has_target(|v| matches!(v, Variable::RequestBody | Variable::FullRequest))
+    }
+
+    /// Whether a rule decides itself about a multipart body that has these flags.
+    pub(super) fn judges_multipart(&self, flags: &Flags) -> bool {
+        let asks = |flag: bool, variable| flag && self.has_target(|v| v == variable);
+        asks(flags.strict_error(), Variable::MultipartStrictError)
+            || asks(
+                flags.unmatched_boundary,
+                Variable::MultipartUnmatchedBoundary,
             )
-        };
+    }
+
+    fn has_target(&self, wanted: impl Fn(Variable) -> bool) -> bool {
         let tests = self.rules.iter().flat_map(|r| &r.links);
-        tests
+        let mut targets = tests
             .filter_map(|link| link.test.as_ref())
-            .any(|test| test.targets.targets.iter().any(asks))
+            .flat_map(|test| &test.targets.targets);
+        targets.any(|target| !target.exclude && wanted(target.variable))
     }
 
     /// The rule's bit in its phase's filter.
@@ -367,7 +382,8 @@ impl RuleSetBuilder {
     }
 
     /// What a front door wants where the rules are silent: request bodies are inspected, JSON and XML
-    /// bodies are parsed by their Content-Type, and a body that cannot be parsed is said so.
+    /// bodies are parsed by their Content-Type, the bytes of others are `REQUEST_BODY`, and a body that cannot be
+    /// parsed is said so.
     #[must_use]
     pub fn front_door(mut self) -> Self {
         self.front_door = true;
@@ -387,6 +403,13 @@ impl RuleSetBuilder {
     pub fn block_uninspected(mut self, block: bool) -> Self {
         self.block_uninspected = block;
         self.passes_uninspected = !block;
+        self
+    }
+
+    /// What a front door does with bodies that no parser takes apart.
+    #[must_use]
+    pub fn unparsed_bodies(mut self, choice: UnparsedBodies) -> Self {
+        self.unparsed_bodies = Some(choice);
         self
     }
 
@@ -481,6 +504,9 @@ impl RuleSetBuilder {
             constants,
             block_uninspected: self.block_uninspected,
             passes_uninspected: self.passes_uninspected,
+            unparsed_bodies: self
+                .unparsed_bodies
+                .or_else(|| self.front_door.then_some(UnparsedBodies::Inspect)),
             budget: self.budget,
             looks: self.looks,
             unmasked: self.unmasked,
@@ -492,6 +518,7 @@ impl RuleSetBuilder {
             facts: compiled.facts,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
+            xml_paths: compiled.shared.xml_paths,
             literals: compiled.shared.literals.freeze(),
             names: compiled.shared.names,
             chains: compiled.shared.chains,

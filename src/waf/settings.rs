@@ -44,6 +44,17 @@ pub enum LimitAction {
     ProcessPartial,
 }
 
+/// What a body is to the rules that no parser takes apart: it has no Content-Type, or one that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnparsedBodies {
+    /// Its bytes are `REQUEST_BODY`.
+    Inspect,
+    /// It is refused.
+    Block,
+    /// It is not looked at.
+    Pass,
+}
+
 /// `SecAudit...`
 #[derive(Debug, Clone)]
 pub struct AuditSettings {

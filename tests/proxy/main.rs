@@ -17,6 +17,7 @@ mod gateway_heads;
 mod handshakes;
 mod http2;
 mod identity;
+mod inspected;
 mod limits;
 mod logins;
 mod long;

@@ -104,10 +104,7 @@ impl Exchange {
                 .inspector
                 .as_ref()
                 .is_some_and(Inspector::saw_request_body);
-        let stopped_short = self
-            .inspector
-            .as_ref()
-            .is_some_and(Inspector::stopped_short);
+        let stopped_short = !body_inspected && self.inspector.is_some() && !streamed;
         if stopped_short || !body_inspected && outcome.bytes_in > 0 {
             self.front.metrics.waf_uninspected.count();
             let why = match &self.inspector {

@@ -153,6 +153,9 @@ pub struct Score {
 pub struct Inspected {
     pub received: u64,
     pub inspected: u64,
+    /// Which parser took it apart, or `none`; only of a request's body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parser: Option<&'static str>,
     pub reason: Option<String>,
 }
 
@@ -161,6 +164,7 @@ impl From<Inspection> for Inspected {
         Self {
             received: inspection.received,
             inspected: inspection.inspected,
+            parser: None,
             reason: inspection.reason,
         }
     }

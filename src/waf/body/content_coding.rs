@@ -29,6 +29,8 @@ pub struct DecodeError {
     pub error: BodyError,
     /// What came out before, if that was of the last coding.
     pub decoded: Vec<u8>,
+    /// There was more than [`Limits::output`].
+    pub too_large: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -51,6 +53,7 @@ pub fn decode<'b>(
     let codings = parse_codings(codings).map_err(|text| DecodeError {
         error: BodyError::new(text, 0),
         decoded: Vec::new(),
+        too_large: false,
     })?;
     let mut body = Cow::Borrowed(body);
     // The last one named was put on last.
@@ -58,12 +61,14 @@ pub fn decode<'b>(
         let mut decoded = Vec::new();
         if let Err(text) = decode_one(*coding, &body, limits, &mut decoded) {
             let offset = decoded.len();
+            let too_large = offset >= limits.output;
             if index > 0 {
                 decoded.clear();
             }
             return Err(DecodeError {
                 error: BodyError::new(text, offset),
                 decoded,
+                too_large,
             });
         }
         body = Cow::Owned(decoded);

@@ -4,7 +4,8 @@
 //! `{"items":[{"id":1}]}` it is `json.items.0.id`. ModSecurity v2 has no prefix and no indices and
 //! v3 writes `array_0`; the Core Rule Set needs the prefix, and plain indices are Coraza's.
 //! Order and duplicate keys are kept. Numbers, `true` and `false` are their text as written, `null`
-//! is empty. An empty object or array is an argument with an empty value, so that its key is seen.
+//! is empty. A key whose value is an array or an object is an argument too, behind what it holds: the value is an
+//! array's length, as in Coraza, and empty for an object and for what is empty. So every key is a whole name somewhere.
 //!
 //! The grammar is RFC 8259's and nothing more: no comments, no byte order mark, nothing behind the
 //! value. A lone surrogate escape becomes the three bytes that UTF-8 would have for it.
@@ -35,7 +36,8 @@ pub struct Outcome {
 
 /// Gives every leaf of `body` to `sink`, in order. An empty body has none and is no error.
 ///
-/// `depth_limit` is `SecRequestBodyJsonDepthLimit`, `limit_arguments` is `SecArgumentsLimit`.
+/// `depth_limit` is `SecRequestBodyJsonDepthLimit`, `limit_arguments` is `SecArgumentsLimit`: leaves, and once more as
+/// many keys of containers.
 ///
 /// # Errors
 /// Where the grammar, UTF-8, or one of the bounds is broken. The leaves before it were given, and one
@@ -60,6 +62,7 @@ pub fn parse(
         open: Vec::new(),
         text: Vec::new(),
         arguments: 0,
+        named_containers: 0,
         names_left: body
             .len()
             .saturating_mul(NAMES_PER_BODY)
@@ -76,10 +79,11 @@ pub fn parse(
         },
         _ => {
             return Ok(Outcome {
-                arguments: parser.arguments,
+                arguments: parser.arguments + parser.named_containers,
             });
         }
     };
+    parser.give_open();
     if let Some(rest) = body.get(failure.offset..).filter(|rest| !rest.is_empty()) {
         sink(ROOT, rest);
     }
@@ -100,6 +104,8 @@ struct Container {
     index: Option<usize>,
     /// The length of `path` up to and with this container's own name.
     path: usize,
+    /// It is the value of a key, which is a name that no leaf has.
+    has_key: bool,
 }
 
 /// Where the reading stands between two tokens.
@@ -123,6 +129,8 @@ struct Parser<'b, 's, 'k> {
     /// A string that had escapes.
     text: Vec<u8>,
     arguments: usize,
+    /// Arguments beside them: keys of containers.
+    named_containers: usize,
     names_left: usize,
     depth_limit: usize,
     limit_arguments: usize,
@@ -186,9 +194,12 @@ impl Parser<'_, '_, '_> {
         if self.open.len() >= self.depth_limit {
             return self.fail("JSON depth limit exceeded");
         }
+        // An array's element has an index, and the outermost has no name of its own.
+        let has_key = self.open.last().is_some_and(|outer| outer.index.is_none());
         self.open.push(Container {
             index,
             path: self.path.len(),
+            has_key,
         });
         self.at += 1;
         Ok(match index {
@@ -220,7 +231,7 @@ impl Parser<'_, '_, '_> {
             }
             (b',', false) => Expect::Key,
             (b']', true) | (b'}', false) => {
-                self.open.pop();
+                self.close()?;
                 Expect::Next
             }
             (_, true) => {
@@ -235,11 +246,44 @@ impl Parser<'_, '_, '_> {
         Ok(expect)
     }
 
+    /// Closes a container that held something. Its key is an argument of its own.
+    fn close(&mut self) -> Result<(), Failure> {
+        let Some(closed) = self.open.pop().filter(|closed| closed.has_key) else {
+            return Ok(());
+        };
+        self.path.truncate(closed.path);
+        self.text.clear();
+        if let Some(length) = closed.index {
+            // Writing to a vector cannot fail.
+            let _ = write!(self.text, "{length}");
+        }
+        self.named_containers += 1;
+        if self.named_containers > self.limit_arguments {
+            return self.fail(&format!("More than {} JSON keys", self.limit_arguments));
+        }
+        self.give(Text::Unescaped)
+    }
+
+    /// The names of what an error leaves open.
+    fn give_open(&mut self) {
+        for closed in std::mem::take(&mut self.open).iter().rev() {
+            self.path.truncate(closed.path);
+            let Some(left) = self.names_left.checked_sub(self.path.len()) else {
+                return;
+            };
+            if closed.has_key {
+                self.names_left = left;
+                (self.sink)(&self.path, b"");
+            }
+        }
+    }
+
     /// Puts the next element's index behind the array's name.
     fn name_element(&mut self) {
         let Some(Container {
             index: Some(index),
             path,
+            ..
         }) = self.open.last_mut()
         else {
             return;
@@ -287,6 +331,12 @@ impl Parser<'_, '_, '_> {
         if self.arguments >= self.limit_arguments {
             return self.fail(&format!("More than {} JSON keys", self.limit_arguments));
         }
+        self.arguments += 1;
+        self.give(value)
+    }
+
+    /// Gives the sink what stands at the path.
+    fn give(&mut self, value: Text) -> Result<(), Failure> {
         if self.path.len() > LONGEST_NAME {
             return self.fail("name of a JSON argument too long");
         }
@@ -294,7 +344,6 @@ impl Parser<'_, '_, '_> {
             return self.fail("names of JSON arguments too long in total");
         };
         self.names_left = left;
-        self.arguments += 1;
         let value = match value {
             Text::Input(start, end) => &self.input[start..end],
             Text::Unescaped => &self.text,

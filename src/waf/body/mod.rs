@@ -8,6 +8,7 @@
 pub mod content_coding;
 pub mod cookies;
 pub mod json;
+pub(crate) mod media_type;
 pub mod multipart;
 pub mod urlencoded;
 pub mod xml;
@@ -51,7 +52,7 @@ impl fmt::Display for BodyError {
 impl std::error::Error for BodyError {}
 
 /// The first bytes of `bytes` for a message: printable ASCII as it is, the rest as `\xHH`.
-fn excerpt(bytes: &[u8]) -> String {
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
     const LONGEST: usize = 128;
     let mut out = String::new();
     for &b in bytes.iter().take(LONGEST) {

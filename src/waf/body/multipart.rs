@@ -11,6 +11,7 @@ mod boundary;
 mod disposition;
 mod headers;
 mod parser;
+mod transfer;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -61,10 +62,16 @@ pub struct Part<'b> {
     pub name: Vec<u8>,
     /// Some for a file, empty or not; None for a form field.
     pub filename: Option<Vec<u8>>,
+    /// What the name says to a reader of RFC 2047, where that is something else.
+    pub other_name: Option<Vec<u8>>,
+    /// What `filename*` or the file name says to a reader of RFC 8187 or RFC 2047, where that is something else.
+    pub other_filenames: Vec<Vec<u8>>,
     /// `MULTIPART_PART_HEADERS`: whole header lines without line ends, folded ones joined.
     pub headers: Vec<Cow<'b, [u8]>>,
     /// Where in the body its content is.
     pub content: Range<usize>,
+    /// What the content of a field stands for, where a Content-Transfer-Encoding says that it is coded.
+    pub decoded: Option<Vec<u8>>,
     /// Whether a boundary closed it.
     pub complete: bool,
 }
@@ -94,6 +101,18 @@ pub struct Flags {
     /// The boundary stands in the middle of a line, where a reader with other line ends finds it. Part
     /// of [`Flags::unmatched_boundary`], which any line with two dashes sets too.
     pub boundary_in_line: bool,
+    /// ModSecurity v2 would have stopped with an error where there is one way to read it; part of
+    /// [`Flags::strict_error`].
+    pub v2_refuses: bool,
+    /// More than line ends before the first boundary: part of [`Flags::data_before`].
+    pub text_before: bool,
+    /// More than line ends after the last boundary: part of [`Flags::data_after`].
+    pub text_after: bool,
+    /// A folded Content-Disposition or Content-Transfer-Encoding: part of [`Flags::header_folding`].
+    pub folded_meaning: bool,
+    /// A Content-Transfer-Encoding that nobody knows, content that is not coded as it says, or a field's charset in
+    /// which ASCII is other bytes.
+    pub part_coding: bool,
 }
 
 impl Flags {
@@ -112,31 +131,61 @@ impl Flags {
             || self.invalid_part
             || self.invalid_header_folding
             || self.file_limit_exceeded
+            || self.v2_refuses
     }
 
-    /// What another reader may take for something else, in words; an error is not among it.
+    /// What another reader may take for something else, by its variable and in words; an error is not among it, nor
+    /// what all readers that read it read alike.
     #[must_use]
     pub fn doubt(&self) -> Option<&'static str> {
         let doubts = [
             (
                 self.boundary_in_line,
-                "the boundary in the middle of a line",
+                "MULTIPART_UNMATCHED_BOUNDARY: the boundary in the middle of a line",
             ),
-            (self.boundary_whitespace, "blanks in the boundary"),
-            (self.data_before, "data before the first boundary"),
-            (self.data_after, "data after the last boundary"),
-            (self.header_folding, "a folded header"),
+            (
+                self.boundary_whitespace,
+                "MULTIPART_BOUNDARY_WHITESPACE: blanks in the boundary",
+            ),
+            (
+                self.text_before,
+                "MULTIPART_DATA_BEFORE: data before the first boundary",
+            ),
+            (
+                self.text_after,
+                "MULTIPART_DATA_AFTER: data after the last boundary",
+            ),
+            (
+                self.folded_meaning,
+                "MULTIPART_HEADER_FOLDING: a folded header that says what the part is",
+            ),
             (
                 self.invalid_header_folding,
-                "a header that is folded in a wrong way",
+                "MULTIPART_INVALID_HEADER_FOLDING: a header that is folded in a wrong way",
             ),
-            (self.lf_line, "lines that end with a bare line feed"),
-            (self.missing_semicolon, "a missing semicolon"),
-            (self.invalid_quoting, "invalid quotes"),
-            (self.invalid_part, "a part that is no part"),
+            (
+                self.lf_line,
+                "MULTIPART_LF_LINE: lines that end with a bare line feed",
+            ),
+            (
+                self.missing_semicolon,
+                "MULTIPART_MISSING_SEMICOLON: a missing semicolon",
+            ),
+            (
+                self.invalid_quoting,
+                "MULTIPART_INVALID_QUOTING: invalid quotes",
+            ),
+            (
+                self.invalid_part,
+                "MULTIPART_INVALID_PART: a part that is no part",
+            ),
             (
                 self.file_limit_exceeded,
-                "more files than SecUploadFileLimit",
+                "MULTIPART_FILE_LIMIT_EXCEEDED: more files than SecUploadFileLimit",
+            ),
+            (
+                self.part_coding,
+                "MULTIPART_PART_HEADERS: a Content-Transfer-Encoding or a charset that is not read",
             ),
         ];
         doubts.iter().find(|(is, _)| *is).map(|(_, words)| *words)
@@ -178,8 +227,11 @@ impl Multipart<'_> {
             self.parts.push(Part {
                 name: Vec::new(),
                 filename: None,
+                other_name: None,
+                other_filenames: Vec::new(),
                 headers: Vec::new(),
                 content: offset..body.len(),
+                decoded: None,
                 complete: false,
             });
         }

@@ -1,4 +1,4 @@
-//! XML, as the two values that rules read: all text (`XML:/*`) and all attributes (`XML://@*`).
+//! XML, as the values that rules read: all text (`XML:/*`), all attributes (`XML://@*`), and what paths select.
 //!
 //! Nothing is fetched and nothing is expanded. What a document type declaration defines (entities,
 //! default attribute values) would be text that only the backend sees, so one with an internal subset
@@ -8,13 +8,18 @@
 //! Where a document is in error, the rest of it counts as text from there on, so that rules see it.
 
 mod encoding;
+pub(crate) mod path;
+mod select;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::{BodyError, work};
+use path::Path;
+use select::Selection;
 
 /// What is read at most; past it the document is in error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +47,29 @@ pub struct Xml {
     /// `XML://@*`: the values of all attributes in the order of the document. As in XPath, namespace
     /// declarations are none.
     pub attributes: Vec<Vec<u8>>,
+    /// Which path selected it, and the value; in the order in which they ended.
+    pub selected: Vec<(u32, Vec<u8>)>,
     pub error: Option<BodyError>,
 }
 
 /// Reads `body` as a document. An empty body has none and is no error.
 #[must_use]
 pub fn parse(body: &[u8], limits: &Limits) -> Xml {
-    let mut parser = Parser::new(limits);
+    parse_as(body, None, &[], limits)
+}
+
+/// The same of a body whose Content-Type names a `charset`, with what `paths` select of it.
+pub(crate) fn parse_as(
+    body: &[u8],
+    charset: Option<&[u8]>,
+    paths: &[Arc<Path>],
+    limits: &Limits,
+) -> Xml {
+    let mut parser = Parser::new(limits, Selection::new(paths, body.len()));
     if body.is_empty() {
         return parser.found;
     }
-    let source = match encoding::decode(body) {
+    let source = match encoding::decode(body, charset) {
         Ok(source) => source,
         Err(problem) => {
             let failure = Failure {
@@ -66,10 +83,10 @@ pub fn parse(body: &[u8], limits: &Limits) -> Xml {
         (Err(failure), Some(end)) if failure.offset >= end => invalid_bytes(end),
         (Err(failure), _) => failure,
         (Ok(()), Some(end)) => invalid_bytes(end),
-        (Ok(()), None) => return parser.found,
+        (Ok(()), None) => return parser.whole(),
     };
     let rest = source.rest(body, failure.offset);
-    parser.fail(&failure, rest, source.offset_in_body(failure.offset))
+    parser.fail(&failure, &rest, source.offset_in_body(failure.offset))
 }
 
 fn invalid_bytes(offset: usize) -> Failure {
@@ -85,23 +102,30 @@ struct Failure {
     offset: usize,
 }
 
-struct Parser<'l> {
+struct Parser<'l, 'p> {
     limits: &'l Limits,
+    selection: Selection<'p>,
     found: Xml,
     depth: usize,
     has_root: bool,
     has_doctype: bool,
 }
 
-impl<'l> Parser<'l> {
-    fn new(limits: &'l Limits) -> Self {
+impl<'l, 'p> Parser<'l, 'p> {
+    fn new(limits: &'l Limits, selection: Selection<'p>) -> Self {
         Self {
             limits,
+            selection,
             found: Xml::default(),
             depth: 0,
             has_root: false,
             has_doctype: false,
         }
+    }
+
+    fn whole(mut self) -> Xml {
+        self.found.selected = std::mem::take(&mut self.selection.found);
+        self.found
     }
 
     fn fail(mut self, failure: &Failure, rest: &[u8], offset: usize) -> Xml {
@@ -113,7 +137,7 @@ impl<'l> Parser<'l> {
             ),
             offset,
         ));
-        self.found
+        self.whole()
     }
 
     fn document(&mut self, input: &str) -> Result<(), Failure> {
@@ -168,14 +192,22 @@ impl<'l> Parser<'l> {
                 }
                 self.depth += 1;
             }
-            Event::Empty(element) => self.element(element)?,
+            Event::Empty(element) => {
+                self.element(element)?;
+                self.close()?;
+            }
             // The reader has found that it closes the innermost one.
-            Event::End(_) => self.depth = self.depth.saturating_sub(1),
-            Event::Text(text) if self.depth > 0 => push_lines(text, b'\n', &mut self.found.text),
+            Event::End(_) => {
+                self.depth = self.depth.saturating_sub(1);
+                self.close()?;
+            }
+            Event::Text(text) if self.depth > 0 => self.text(text)?,
             Event::Text(text) if text.bytes().all(is_blank) => {}
-            Event::CData(text) if self.depth > 0 => push_lines(text, b'\n', &mut self.found.text),
+            Event::CData(text) if self.depth > 0 => self.text(text)?,
             Event::GeneralRef(name) if self.depth > 0 => {
+                let start = self.found.text.len();
                 push_reference(name, self.has_doctype, &mut self.found.text)?;
+                self.selection.text(&self.found.text[start..])?;
             }
             Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
                 return Err("text outside the root element".into());
@@ -194,6 +226,47 @@ impl<'l> Parser<'l> {
         Ok(())
     }
 
+    fn text(&mut self, text: &str) -> Result<(), String> {
+        let start = self.found.text.len();
+        push_lines(text, b'\n', &mut self.found.text);
+        match self.selection.is_empty() {
+            true => Ok(()),
+            false => self.selection.text(&self.found.text[start..]),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        match self.selection.is_empty() {
+            true => Ok(()),
+            false => self.selection.close(),
+        }
+    }
+
+    /// Shows the selection an element and its attributes, the last `values` of those that were found.
+    fn select(&mut self, element: &BytesStart<'_>, values: usize) -> Result<(), String> {
+        if self.selection.is_empty() {
+            return Ok(());
+        }
+        let mut names = Vec::new();
+        for attribute in element.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            match is_declaration(attribute.key.0) {
+                false => names.push(attribute.key.0),
+                true => {
+                    let mut uri = Vec::new();
+                    push_attribute(&attribute.value, self.has_doctype, &mut uri)?;
+                    self.selection.declare(attribute.key.0, &uri)?;
+                }
+            }
+        }
+        self.selection.open(element)?;
+        let first = self.found.attributes.len().saturating_sub(values);
+        for (name, value) in names.into_iter().zip(&self.found.attributes[first..]) {
+            self.selection.attribute(name, value)?;
+        }
+        Ok(())
+    }
+
     fn element(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
         if self.depth == 0 && self.has_root {
             return Err("a second root element".into());
@@ -201,6 +274,7 @@ impl<'l> Parser<'l> {
         self.has_root = true;
         check_name(element.name().as_ref())?;
         let mut names = HashSet::new();
+        let before = self.found.attributes.len();
         // The reader's own check for duplicates is quadratic.
         for attribute in element.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
@@ -218,11 +292,11 @@ impl<'l> Parser<'l> {
             }
             let mut value = Vec::with_capacity(attribute.value.len());
             push_attribute(&attribute.value, self.has_doctype, &mut value)?;
-            if name != "xmlns" && !name.starts_with("xmlns:") {
+            if !is_declaration(name) {
                 self.found.attributes.push(value);
             }
         }
-        Ok(())
+        self.select(element, self.found.attributes.len() - before)
     }
 
     fn doctype(&mut self, content: &str, source: &str) -> Result<(), String> {
@@ -241,6 +315,10 @@ impl<'l> Parser<'l> {
         }
         Ok(())
     }
+}
+
+fn is_declaration(name: &str) -> bool {
+    name == "xmlns" || name.starts_with("xmlns:")
 }
 
 fn is_blank(b: u8) -> bool {

@@ -27,10 +27,6 @@ pub(in crate::waf) const REFUSED: &[(&str, &str)] = &[
     ("exec", "no program runs on a stranger's request"),
     ("pause", "holding connections open helps the attacker"),
     ("proxy", "where a request goes is the routes' business"),
-    (
-        "xmlns",
-        "only XML:/* and XML://@* are supported, which need no namespaces",
-    ),
 ];
 
 /// Actions that are done. What is neither here nor in [`REFUSED`] does not exist.
@@ -81,6 +77,7 @@ pub(in crate::waf) const HANDLED: &[&str] = &[
     "t",
     "tag",
     "ver",
+    "xmlns",
 ];
 
 /// Options of `ctl` that are done. What is neither here nor in [`REFUSED_CONTROLS`] does not exist.
@@ -175,7 +172,8 @@ impl Reader<'_, '_, '_> {
             return;
         }
         match name.as_str() {
-            "id" | "phase" | "chain" => {}
+            // A link reads its own `xmlns` beside its targets.
+            "id" | "phase" | "chain" | "xmlns" => {}
             "t" => self.transformation(action, into),
             "pass" => into.disruptive = Some(Decision::Pass),
             "block" => into.disruptive = Some(Decision::Block),
@@ -609,7 +607,7 @@ impl Reader<'_, '_, '_> {
                 }),
                 span: value.span,
             };
-            targets.push(self.shared.target(&syntax, self.report)?);
+            targets.push(self.shared.target(&syntax, &[], self.report)?);
         }
         Some(Control::RemoveTargets(Arc::new(Removal {
             rules: selection,

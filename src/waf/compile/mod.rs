@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::seclang::{Sources, Span};
 
+use super::body::xml::path::Path as XmlPath;
 use super::hash::{NameIndex, hash_name};
 use super::macros::{Scope, Template};
 use super::rule::Chains;
@@ -87,6 +88,8 @@ pub(super) struct Shared {
     pub literals: Text,
     pub names: Names,
     pub chains: Chains,
+    /// Paths of `XML:...` targets, each once.
+    pub xml_paths: Vec<Arc<XmlPath>>,
     lists: HashMap<String, Arc<TargetList>>,
     files: HashMap<crate::seclang::SourceId, Arc<Path>>,
 }

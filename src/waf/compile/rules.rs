@@ -314,10 +314,11 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 effects,
             });
         };
-        let targets = self
-            .reader
-            .shared
-            .target_list(&link.targets, self.reader.report);
+        let namespaces = namespaces(&link.actions, self.reader.report);
+        let targets =
+            self.reader
+                .shared
+                .target_list(&link.targets, &namespaces, self.reader.report);
         let compiled = self.operator(operator, link.span);
         let argument = self.argument(operator);
         let Some(chain) = self.reader.shared.chains.intern(&actions.transformations) else {
@@ -403,6 +404,26 @@ impl RuleCompiler<'_, '_, '_, '_> {
 
 /// Characters of an operator's argument that are kept to be shown.
 const SHOWN: usize = 240;
+
+/// What `xmlns:prefix=uri` actions say; the address may stand in quotes.
+fn namespaces(actions: &[ActionSyntax], report: &mut Report<'_>) -> Vec<(String, String)> {
+    let is_xmlns = |a: &&ActionSyntax| a.name.node.eq_ignore_ascii_case("xmlns");
+    let mut found = Vec::new();
+    for action in actions.iter().filter(is_xmlns) {
+        let argument = action.argument.as_ref();
+        match argument.and_then(|a| a.node.split_once('=')) {
+            Some((prefix, uri)) if !prefix.trim().is_empty() => {
+                let uri = uri.trim().trim_matches(['"', '\'']);
+                found.push((prefix.trim().to_owned(), uri.to_owned()));
+            }
+            _ => report.error(
+                action.span,
+                "xmlns wants a prefix and its namespace: xmlns:soap=http://...",
+            ),
+        }
+    }
+    found
+}
 
 fn written(operator: &OperatorSyntax) -> Box<str> {
     let not = if operator.negated { "!" } else { "" };

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::seclang::{Selector, TargetSyntax};
+use crate::waf::body::xml::path::Path;
 use crate::waf::operators::rx::Pattern;
 use crate::waf::operators::{CompileError, PatternOptions};
 use crate::waf::variables::{
@@ -17,15 +18,16 @@ impl Shared {
     pub(super) fn target_list(
         &mut self,
         targets: &[TargetSyntax],
+        namespaces: &[(String, String)],
         report: &mut Report<'_>,
     ) -> Option<Arc<TargetList>> {
-        let key = canonical(targets);
+        let key = canonical(targets, namespaces);
         if let Some(list) = self.lists.get(&key) {
             return Some(Arc::clone(list));
         }
         let mut compiled = Vec::with_capacity(targets.len());
         for target in targets {
-            compiled.push(self.target(target, report)?);
+            compiled.push(self.target(target, namespaces, report)?);
         }
         let list = Arc::new(TargetList {
             id: u32::try_from(self.lists.len()).unwrap_or(u32::MAX),
@@ -35,6 +37,34 @@ impl Shared {
         });
         self.lists.insert(key, Arc::clone(&list));
         Some(list)
+    }
+
+    fn xml_path(
+        &mut self,
+        path: &str,
+        namespaces: &[(String, String)],
+        syntax: &TargetSyntax,
+        report: &mut Report<'_>,
+    ) -> Option<Select> {
+        let help = "what is done of XPath: /a/b, //b, /a/*, p:b with xmlns:p=..., and at the end text(), @b or @*";
+        let found = match Path::parse(path, namespaces) {
+            Ok(_) if syntax.exclude => Err("only XML:/* and XML://@* can be excluded".to_owned()),
+            found => found,
+        };
+        match found {
+            Ok(found) => {
+                let known = self.xml_paths.iter().position(|known| **known == found);
+                let index = known.unwrap_or_else(|| {
+                    self.xml_paths.push(Arc::new(found));
+                    self.xml_paths.len() - 1
+                });
+                Some(Select::Path(u32::try_from(index).unwrap_or(u32::MAX)))
+            }
+            Err(problem) => {
+                report.error_with_help(syntax.span, format!("XML:{path}: {problem}"), help);
+                None
+            }
+        }
     }
 
     pub(in crate::waf) fn list_count(&self) -> usize {
@@ -54,6 +84,7 @@ impl Shared {
     pub(super) fn target(
         &mut self,
         syntax: &TargetSyntax,
+        namespaces: &[(String, String)],
         report: &mut Report<'_>,
     ) -> Option<Target> {
         let name = &syntax.variable;
@@ -83,15 +114,10 @@ impl Shared {
                     Selector::Name(n) => n.clone(),
                     Selector::Regex(r) => format!("/{r}/"),
                 };
-                if path != "/*" && path != "//@*" {
-                    report.error_with_help(
-                        s.span,
-                        format!("XML:{path}: only XML:/* (all text) and XML://@* (all attribute values) are supported"),
-                        "no general XPath runs on a stranger's document",
-                    );
-                    return None;
+                match path.as_str() {
+                    "/*" | "//@*" => Select::Key(path.into_bytes().into()),
+                    _ => self.xml_path(&path, namespaces, syntax, report)?,
                 }
-                Select::Key(path.into_bytes().into())
             }
             Some(s) if variable.shape() == Shape::Scalar => {
                 report.error(
@@ -138,8 +164,17 @@ pub(super) fn compile_selector(pattern: &str) -> Result<Pattern, CompileError> {
 }
 
 /// The same text for lists that select the same.
-fn canonical(targets: &[TargetSyntax]) -> String {
+fn canonical(targets: &[TargetSyntax], namespaces: &[(String, String)]) -> String {
     let mut key = String::new();
+    let is_xml = |t: &&TargetSyntax| t.variable.node.eq_ignore_ascii_case("XML");
+    for t in targets.iter().filter(is_xml) {
+        // Names in XML have a case, and a meaning that the rule gives them.
+        let _ = write!(
+            key,
+            "{:?}{namespaces:?}",
+            t.selector.as_ref().map(|s| &s.node)
+        );
+    }
     for t in targets {
         let mark = match (t.exclude, t.count) {
             (true, _) => "!",

@@ -85,7 +85,7 @@ impl Transaction {
         );
         let mut shown = |slice| text(&self.shown_text(slice, MOST_VALUE));
         let (method, uri, protocol) = (shown(method), shown(target), shown(protocol));
-        let (host, agent) = (self.header("host"), self.header("user-agent"));
+        let (host, agent) = (self.first_field("host"), self.first_field("user-agent"));
         let mut shown = |slice: Slice| text(&self.shown_text(slice, MOST_VALUE));
         let (host, user_agent) = (host.map(&mut shown), agent.map(&mut shown));
         let headers = self.request.headers.clone();
@@ -214,7 +214,10 @@ impl Transaction {
                 inbound: self.score(["blocking_inbound_anomaly_score", "anomaly_score"]),
                 outbound: self.score(["blocking_outbound_anomaly_score", "outbound_anomaly_score"]),
             },
-            body: inspected(self.request_inspection()),
+            body: Inspected {
+                parser: Some(self.request_inspection().parser.unwrap_or("none")),
+                ..inspected(self.request_inspection())
+            },
             response_body: inspected(self.response_inspection()),
             unrecorded_matches: self.unrecorded,
             limits_hit: self.limits_hit,

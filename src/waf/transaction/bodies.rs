@@ -1,11 +1,14 @@
 //! The request's body: limits, decoding, and the processor that fills the variables.
 
+use std::sync::Arc;
+
+use super::fields;
 use super::request::Item;
 use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::audit::{self, mask};
-use crate::waf::body::{BodyError, content_coding, json, multipart, xml};
+use crate::waf::body::{BodyError, content_coding, excerpt, json, media_type, multipart, xml};
 use crate::waf::rule::{AuditEngine, Processor};
-use crate::waf::settings::LimitAction;
+use crate::waf::settings::{LimitAction, UnparsedBodies};
 use crate::waf::steps;
 
 /// Parts of a multipart body that are read.
@@ -23,18 +26,27 @@ impl Transaction {
         Inspection {
             received: body.received,
             inspected: body.inspected,
-            reason: body.reason.clone(),
+            parser: body.parser,
+            reason: body.reason.clone().or_else(|| body.left_out.clone()),
         }
     }
 
     pub(super) fn read_request_body(&mut self, body: &[u8]) -> Option<Interruption> {
         self.request.body.received = body.len() as u64;
-        if self.engine == EngineMode::Off || self.interruption.is_some() {
+        if self.interruption.is_some() {
             return None;
         }
-        if !self.controls.request_body_access {
-            self.request.body.reason =
-                (!body.is_empty()).then(|| "SecRequestBodyAccess is Off".to_owned());
+        let left_out = match () {
+            () if body.is_empty() => None,
+            () if self.engine == EngineMode::Off => Some("SecRuleEngine is Off"),
+            () if !self.controls.request_body_access => Some("SecRequestBodyAccess is Off"),
+            () if self.allowed != Allowed::Nothing => {
+                Some("a rule allowed the request before its body was looked at")
+            }
+            () => None,
+        };
+        self.request.body.left_out = left_out.map(str::to_owned);
+        if self.engine == EngineMode::Off || !self.controls.request_body_access {
             return None;
         }
         self.request.body.length = Some(body.len() as u64);
@@ -45,20 +57,20 @@ impl Transaction {
             return None;
         }
         self.request.body.inspected = held.len() as u64;
-        let coding = self
-            .header("content-encoding")
-            .map(|h| self.text.at(h).to_vec());
+        let coding = fields::list(&self.text, &self.request.headers, "content-encoding");
         match coding {
-            None => self.process(held),
+            None => return self.process(held),
             Some(coding) => match content_coding::decode(
                 &coding,
                 held,
-                &decode_limits(self.controls.request_body_limit),
+                &decode_limits(self.controls.request_body_limit.min(self.memory_left)),
             ) {
-                Ok(plain) => self.process(&plain),
+                Ok(plain) => return self.process(&plain),
                 Err(_) if steps::is_over() => self.request.body.inspected = 0,
                 Err(error) => {
                     self.request.body.inspected = 0;
+                    self.out_of_memory |=
+                        error.too_large && self.memory_left < self.controls.request_body_limit;
                     self.body_error(&error.error);
                 }
             },
@@ -113,7 +125,18 @@ impl Transaction {
         }
     }
 
-    fn process(&mut self, body: &[u8]) {
+    fn process(&mut self, body: &[u8]) -> Option<Interruption> {
+        let mut ended = None;
+        if self.request_type().differs {
+            self.body_error(&BodyError {
+                message: fields::TWO_TYPES.to_owned(),
+                offset: 0,
+            });
+        }
+        if let Err(message) = self.check_charset() {
+            self.body_error(&BodyError { message, offset: 0 });
+        }
+        self.request.body.parser = self.controls.processor.map(Processor::word);
         match self.controls.processor {
             Some(Processor::Urlencoded) => {
                 self.request.body.text = Some(self.text.push(body));
@@ -123,13 +146,69 @@ impl Transaction {
             Some(Processor::Json) => self.process_json(body),
             Some(Processor::Xml) => self.process_xml(body),
             Some(Processor::Raw) => self.request.body.text = Some(self.text.push(body)),
-            None if self.controls.force_request_body => {
-                self.request.body.text = Some(self.text.push(body))
-            }
-            None => {}
+            None => ended = self.take_unparsed(body),
         }
         self.keep_excerpt(body);
         self.judge_arguments();
+        ended
+    }
+
+    /// Rules read ASCII and what is like it: the same attack in UTF-16 or EBCDIC is another to them. Multipart bodies
+    /// see to their Content-Type themselves, and XML documents to their charset.
+    fn check_charset(&self) -> Result<(), String> {
+        let kind = self.request_type().value;
+        let charset = match self.controls.processor {
+            Some(Processor::Multipart) => media_type::charset(&kind).unwrap_or(None),
+            Some(Processor::Raw) | None => None,
+            Some(_) => media_type::charset(&kind)?,
+        };
+        let is_xml = self.controls.processor == Some(Processor::Xml);
+        match charset.filter(|charset| !is_xml && !media_type::holds_ascii(charset)) {
+            None => Ok(()),
+            Some(charset) => Err(format!("the charset {} is not read", excerpt(charset))),
+        }
+    }
+
+    /// A body that no parser takes apart: the policy says what it is to the rules.
+    fn take_unparsed(&mut self, body: &[u8]) -> Option<Interruption> {
+        let choice = self.rules.unparsed_bodies;
+        let forced = self.controls.force_request_body;
+        // Nothing is copied that no rule looks at.
+        let looks = self.rules.looks_at_bytes();
+        let shown = match choice {
+            Some(UnparsedBodies::Inspect | UnparsedBodies::Block) => forced || looks,
+            Some(UnparsedBodies::Pass) => false,
+            None => forced,
+        };
+        if shown {
+            self.request.body.text = Some(self.text.push(body));
+        }
+        let why = match choice {
+            Some(UnparsedBodies::Pass) => "unparsed_bodies = \"pass\"",
+            Some(UnparsedBodies::Block) => "unparsed_bodies = \"block\"",
+            _ if !looks => "no rule looks at REQUEST_BODY",
+            _ if !shown => "no rule asks for its bytes",
+            _ => return None,
+        };
+        self.request.body.inspected = 0;
+        let reason = || format!("no parser takes {}: {why}", self.kind_of_body());
+        let reason = reason();
+        self.request.body.left_out.get_or_insert(reason);
+        let refuses = choice == Some(UnparsedBodies::Block)
+            && self.engine == EngineMode::On
+            && self.allowed == Allowed::Nothing;
+        if refuses {
+            self.interruption = Some(refusal(415));
+        }
+        self.interruption.clone()
+    }
+
+    /// For people.
+    fn kind_of_body(&self) -> String {
+        match &self.request_type().value[..] {
+            [] => "a body without a Content-Type".to_owned(),
+            value => format!("a body of the type {}", excerpt(value)),
+        }
     }
 
     /// More arguments than the limit, in the query or the body, are an error of the body, as in ModSecurity v2.
@@ -172,7 +251,11 @@ impl Transaction {
             depth: XML_DEPTH,
             ..xml::Limits::default()
         };
-        let document = xml::parse(body, &limits);
+        let kind = self.request_type().value;
+        // What cannot be told has been said to be an error.
+        let charset = media_type::charset(&kind).unwrap_or(None);
+        let rules = Arc::clone(&self.rules);
+        let document = xml::parse_as(body, charset, &rules.xml_paths, &limits);
         if steps::is_over() {
             return;
         }
@@ -198,15 +281,18 @@ impl Transaction {
         let text = &mut self.text;
         self.request.body.xml_attributes =
             document.attributes.iter().map(|a| text.push(a)).collect();
+        self.request.body.xml_selected = document
+            .selected
+            .iter()
+            .map(|(path, value)| (*path, text.push(value)))
+            .collect();
         if let Some(error) = &document.error {
             self.body_error(error);
         }
     }
 
     fn process_multipart(&mut self, body: &[u8]) {
-        let content_type = self
-            .header("content-type")
-            .map_or_else(Vec::new, |h| self.text.at(h).to_vec());
+        let content_type = self.request_type().value;
         let limits = multipart::Limits {
             parts: MOST_PARTS,
             files: self.rules.settings().upload_file_limit,
@@ -217,6 +303,8 @@ impl Transaction {
             return;
         }
         let most = self.rules.settings().arguments_limit;
+        // Behind the files themselves, whose sizes stand in the same order.
+        let mut other_files = Vec::new();
         for part in &found.parts {
             let key = self.text.push(&part.name);
             for header in &part.headers {
@@ -227,6 +315,10 @@ impl Transaction {
             match &part.filename {
                 Some(filename) => {
                     let value = self.text.push(filename);
+                    for other in &part.other_filenames {
+                        let value = self.text.push(other);
+                        other_files.push(Item { key, value });
+                    }
                     let size = self
                         .text
                         .push_number(i64::try_from(content.len()).unwrap_or(i64::MAX));
@@ -240,16 +332,18 @@ impl Transaction {
                 None => {
                     let value = self.text.push(content);
                     self.request.arguments.push(Item { key, value });
+                    self.add_other_readings(part, Item { key, value });
                 }
             }
         }
+        self.request.body.files.append(&mut other_files);
         self.request.body.multipart_name = self.text.push(&found.name);
         self.request.body.multipart_filename = self.text.push(&found.filename);
         self.request.body.multipart = Some(found.flags);
         if let Some(error) = &found.error {
             self.body_error(error);
         } else if let Some(doubt) = found.flags.doubt()
-            && !self.rules.asks_for_strict_multipart()
+            && !self.rules.judges_multipart(&found.flags)
         {
             self.request.body.reason = Some(format!(
                 "the upstream may read the multipart body in another way: {doubt}"
@@ -257,7 +351,29 @@ impl Transaction {
         }
     }
 
+    /// What a field is to a reader that undoes how its name or its content is coded.
+    fn add_other_readings(&mut self, part: &multipart::Part<'_>, item: Item) {
+        let content = part
+            .decoded
+            .as_ref()
+            .filter(|d| **d != self.text.at(item.value));
+        let value = content.map(|content| self.text.push(content));
+        if let Some(value) = value {
+            let key = item.key;
+            self.request.arguments.push(Item { key, value });
+        }
+        if let Some(name) = &part.other_name {
+            let key = self.text.push(name);
+            let value = value.unwrap_or(item.value);
+            self.request.arguments.push(Item { key, value });
+        }
+    }
+
     fn body_error(&mut self, error: &BodyError) {
+        // The first says most.
+        if self.request.body.error.is_some() {
+            return;
+        }
         let message = self.text.push(error.message.as_bytes());
         self.request.body.error = Some(message);
         self.request.body.reason = Some(error.to_string());

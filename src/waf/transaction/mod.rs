@@ -6,6 +6,7 @@ mod budget;
 mod effects;
 mod evaluate;
 mod expand;
+mod fields;
 mod masking;
 mod memo;
 mod pool;
@@ -73,13 +74,25 @@ pub enum InterruptionKind {
     Redirect(Vec<u8>),
 }
 
-/// How much of a body the rules saw.
+/// How much of a body the rules saw. This is what "inspected" means wherever the word is used: a parser read the
+/// body to its end in the one way there is to read it, or the rules had its bytes as `REQUEST_BODY` or
+/// `RESPONSE_BODY`. Whatever else became of it has a reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
     pub received: u64,
+    /// Bytes of it that the parser took, or that the rules had as they are.
     pub inspected: u64,
-    /// Why not all of it, in words; None where all was.
+    /// Which parser took the request's body apart; None where there was none for it.
+    pub parser: Option<&'static str>,
+    /// Why it does not count as inspected, in words; None where it does.
     pub reason: Option<String>,
+}
+
+impl Inspection {
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.reason.is_none()
+    }
 }
 
 /// What `allow` still skips.
@@ -151,6 +164,10 @@ pub struct Transaction {
     trace: bool,
     trace_events: Vec<TraceEvent>,
     work: Work,
+    /// Bytes that a decoded body may have, whatever its limit says.
+    memory_left: usize,
+    /// A body was not decoded for want of them.
+    out_of_memory: bool,
 }
 
 /// How much was done for a transaction: tests prove with it that work grows with the input and not with its square.
@@ -285,6 +302,8 @@ impl Transaction {
             interruption: None,
             trace: false,
             work: Work::default(),
+            memory_left: usize::MAX,
+            out_of_memory: false,
             trace_events: Vec::new(),
             rules,
         }
@@ -293,6 +312,34 @@ impl Transaction {
     #[must_use]
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
+    }
+
+    /// No body is decoded to more than this.
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.memory_left = bytes;
+    }
+
+    /// Whether a body was not decoded because [`Transaction::limit_memory`] did not let it.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
+    }
+
+    /// Bytes that it keeps until it ends: heads, bodies as they were decoded, arguments, and what rules made of them.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        let (request, body) = (&self.request, &self.request.body);
+        let items = request.headers.len()
+            + request.cookies.len()
+            + request.arguments.len()
+            + self.response.headers.len()
+            + body.files.len()
+            + body.file_sizes.len()
+            + body.part_headers.len()
+            + body.xml_attributes.len()
+            + body.xml_selected.len();
+        let text = self.text.len().saturating_sub(self.rules.literals.len());
+        text + items * size_of::<request::Item>()
     }
 
     /// Phase 1.

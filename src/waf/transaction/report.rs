@@ -172,7 +172,9 @@ impl Transaction {
     }
 
     fn log_line(&mut self, record: &MatchedRule) -> Vec<u8> {
-        let host = self.header("host").map(|h| self.shown_text(h, MOST_BYTES));
+        let host = self
+            .first_field("host")
+            .map(|h| self.shown_text(h, MOST_BYTES));
         let uri = self.shown_text(self.request.path, MOST_BYTES);
         let status = record.source.status;
         let mut line = Vec::with_capacity(512);

@@ -43,7 +43,11 @@ pub(super) struct Body {
     pub received: u64,
     pub inspected: u64,
     pub length: Option<u64>,
+    /// Why inspection stopped short.
     pub reason: Option<String>,
+    /// Why the rules were not shown it: somebody chose so.
+    pub left_out: Option<String>,
+    pub parser: Option<&'static str>,
     /// `REQBODY_ERROR_MSG`; its presence is `REQBODY_ERROR`.
     pub error: Option<Slice>,
     pub over_limit: bool,
@@ -56,6 +60,8 @@ pub(super) struct Body {
     pub multipart_filename: Slice,
     pub xml_text: Option<Slice>,
     pub xml_attributes: Vec<Slice>,
+    /// What the rules' paths select: which of them, and the value.
+    pub xml_selected: Vec<(u32, Slice)>,
     /// What XML elements and attributes with a secret's name hold; `XML:/*` has lost their names.
     pub xml_secrets: Vec<Slice>,
     /// The beginning of the body for the audit record, where no variable holds it.
@@ -84,15 +90,6 @@ impl Transaction {
         let key = self.text.push(name);
         let value = self.text.push(value);
         self.request.headers.push(Item { key, value });
-    }
-
-    /// The first header of this name.
-    pub(super) fn header(&self, name: &str) -> Option<Slice> {
-        self.request
-            .headers
-            .iter()
-            .find(|h| self.text.at(h.key).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|h| h.value)
     }
 
     pub(super) fn read_request_head(&mut self) {
@@ -191,7 +188,7 @@ impl Transaction {
 
     /// Urlencoded and multipart by the beginning of Content-Type; where the rule set says so, JSON and XML too.
     fn processor_by_type(&self) -> Option<Processor> {
-        let value = self.text.at(self.header("content-type")?);
+        let value = &self.request_type().value[..];
         let starts = |prefix: &[u8]| {
             value
                 .get(..prefix.len())

@@ -1,6 +1,7 @@
 //! What the upstream answered, as the variables see it.
 
 use super::bodies::decode_limits;
+use super::fields;
 use super::request::Item;
 use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::waf::body::content_coding;
@@ -37,24 +38,26 @@ impl Transaction {
         }
     }
 
-    fn response_header(&self, name: &str) -> Option<&[u8]> {
-        self.response
-            .headers
-            .iter()
-            .find(|h| self.text.at(h.key).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|h| self.text.at(h.value))
-    }
-
     /// Whether phase 4 wants this response's body: access on and its media type listed.
     #[must_use]
     pub fn wants_response_body(&self) -> bool {
         if self.engine == EngineMode::Off || !self.controls.response_body_access {
             return false;
         }
-        let value = self.response_header("content-type").unwrap_or_default();
+        let types = &self.rules.settings().response_body_types;
+        let mut values = fields::values(&self.text, &self.response.headers, "content-type")
+            .flat_map(|value| self.text.at(value).split(|&b| b == b','))
+            .peekable();
+        // Where a client could believe one of several, one that is listed is enough.
+        if values.peek().is_none() {
+            return types.iter().any(|t| t == "null");
+        }
+        values.any(|value| Self::lists_type(types, value))
+    }
+
+    fn lists_type(types: &[String], value: &[u8]) -> bool {
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         let media = value[..end].trim_ascii();
-        let types = &self.rules.settings().response_body_types;
         match media.is_empty() {
             true => types.iter().any(|t| t == "null"),
             false => types
@@ -102,25 +105,35 @@ impl Transaction {
             }
         }
         let held = &body[..body.len().min(limit)];
-        let coding = self
-            .response_header("content-encoding")
-            .unwrap_or_default()
-            .to_vec();
+        let coding = fields::list(&self.text, &self.response.headers, "content-encoding")
+            .unwrap_or_default();
+        let most = limit.saturating_mul(4);
         let decoded =
-            content_coding::decode(&coding, held, &decode_limits(limit.saturating_mul(4)));
+            content_coding::decode(&coding, held, &decode_limits(most.min(self.memory_left)));
+        if let Err(error) = &decoded {
+            self.out_of_memory |= error.too_large && self.memory_left < most;
+        }
         let slice = match &decoded {
             Ok(plain) => self.text.push(plain),
             // The phase sees it next.
             Err(_) if steps::is_over() => return None,
             Err(error) => {
-                self.response.inspection.reason = Some(error.error.message.clone());
+                let reason = &mut self.response.inspection.reason;
+                reason.get_or_insert_with(|| error.error.message.clone());
                 if !over && self.rules.block_uninspected && self.minds_response() {
                     return self.refuse_response();
                 }
-                self.text.push(held)
+                // What came out before the end of what was held is better than none.
+                match error.decoded.is_empty() {
+                    true => self.text.push(held),
+                    false => self.text.push(&error.decoded),
+                }
             }
         };
-        self.response.inspection.inspected = held.len() as u64;
+        self.response.inspection.inspected = match decoded {
+            Err(_) if !over => 0,
+            _ => held.len() as u64,
+        };
         self.response.body = Some(slice);
         None
     }

@@ -159,6 +159,10 @@ fn written(rules: &RuleSet, target: &Target) -> String {
     match &target.select {
         Select::All => name.to_owned(),
         Select::Key(key) => format!("{name}:{}", String::from_utf8_lossy(key)),
+        Select::Path(path) => {
+            let written = rules.xml_paths.get(*path as usize);
+            format!("{name}:{}", written.map_or("...", |path| path.written()))
+        }
         Select::Slot(slot) => format!("{name}:{}", rules.names.name(*slot)),
         Select::Regex(regex) => format!("{name}:/{}/", regex.source().unwrap_or("...")),
     }

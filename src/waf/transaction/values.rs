@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::fields;
 use super::request::Item;
 use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};
@@ -51,7 +52,7 @@ impl Transaction {
         match select {
             Select::Key(key) => Some(self.text.push(key)),
             Select::Slot(slot) => Some(self.text.push(rules.names.name(*slot).as_bytes())),
-            Select::All | Select::Regex(_) => None,
+            Select::All | Select::Regex(_) | Select::Path(_) => None,
         }
     }
 
@@ -179,17 +180,23 @@ impl Transaction {
         }
     }
 
-    /// `/*` is the text, `//@*` the attributes; all of XML is the one and then the others.
+    /// `/*` is the text, `//@*` the attributes; all of XML is the one, then the others, then what paths select.
     fn xml(&self, select: &Select, out: &mut Vec<Value>) {
         let body = &self.request.body;
         let base = self.proposals.base(Variable::Xml);
-        let attributes_only = matches!(select, Select::Key(path) if &**path == b"//@*");
-        let text_only = matches!(select, Select::Key(_)) && !attributes_only;
-        let all = body.xml_text.iter().chain(&body.xml_attributes);
-        let texts = usize::from(body.xml_text.is_some());
-        for (index, &text) in (0u32..).zip(all) {
-            let is_text = (index as usize) < texts;
-            if (is_text && !attributes_only) || (!is_text && !text_only) {
+        let text = body.xml_text.iter().map(|&text| (Part::Text, text));
+        let attributes = body.xml_attributes.iter().map(|&a| (Part::Attribute, a));
+        let selected = body.xml_selected.iter();
+        let selected = selected.map(|&(path, value)| (Part::Selected(path), value));
+        for (index, (part, text)) in (0u32..).zip(text.chain(attributes).chain(selected)) {
+            let wanted = match (select, part) {
+                (Select::All, _) => true,
+                (Select::Path(path), part) => part == Part::Selected(*path),
+                (Select::Key(path), Part::Attribute) => &**path == b"//@*",
+                (Select::Key(path), Part::Text) => &**path != b"//@*",
+                _ => false,
+            };
+            if wanted {
                 out.push(Value::new(Variable::Xml, None, text).with_item(base, index));
             }
         }
@@ -399,12 +406,8 @@ impl Transaction {
             Variable::ResponseProtocol => answered(self.response.protocol),
             Variable::StatusLine => answered(self.response.status_line),
             Variable::ResponseBody => self.response.body,
-            Variable::ResponseContentType => {
-                self.first_item(|t| &t.response.headers, "content-type")
-            }
-            Variable::ResponseContentLength => {
-                self.first_item(|t| &t.response.headers, "content-length")
-            }
+            Variable::ResponseContentType => self.whole_response_field("content-type"),
+            Variable::ResponseContentLength => self.whole_response_field("content-length"),
             Variable::RemoteAddr | Variable::RemoteHost | Variable::UserAgentIp => {
                 let address = self.connection.client.ip().to_canonical().to_string();
                 Some(self.text.push(address.as_bytes()))
@@ -445,13 +448,6 @@ impl Transaction {
             .push_number(i64::try_from(number).unwrap_or(i64::MAX))
     }
 
-    fn first_item(&self, of: impl Fn(&Self) -> &[Item], name: &str) -> Option<Slice> {
-        let found = of(self)
-            .iter()
-            .find(|h| self.text.at(h.key).eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|h| h.value)
-    }
-
     fn identity(&self, collection: Variable) -> Option<Slice> {
         self.identities
             .iter()
@@ -460,7 +456,7 @@ impl Transaction {
     }
 
     fn server_name(&mut self) -> Slice {
-        let Some(host) = self.header("host") else {
+        let Some(host) = self.first_field("host") else {
             return Slice::EMPTY;
         };
         let bytes = self.text.at(host);
@@ -471,23 +467,31 @@ impl Transaction {
         host.part(0, end)
     }
 
-    /// The scheme of Authorization, and the user of `Basic`.
+    /// The schemes of Authorization, and the users of `Basic`: of every such field, as one list.
     fn credentials(&mut self) -> Option<(Slice, Option<Slice>)> {
-        let header = self.header("authorization")?;
-        let bytes = self.text.at(header);
-        let space = memchr::memchr(b' ', bytes)?;
-        let scheme = header.part(0, space);
-        if !bytes[..space].eq_ignore_ascii_case(b"basic") {
-            return Some((scheme, None));
+        let (mut schemes, mut users) = (Vec::new(), Vec::new());
+        for header in fields::values(&self.text, &self.request.headers, "authorization") {
+            let bytes = self.text.at(header);
+            let Some(space) = memchr::memchr(b' ', bytes) else {
+                continue;
+            };
+            let (scheme, coded) = bytes.split_at(space);
+            schemes.push(scheme.to_vec());
+            let mut plain = Vec::new();
+            let decode = crate::waf::transform::Transformation::Base64Decode;
+            if scheme.eq_ignore_ascii_case(b"basic")
+                && decode.apply(coded.trim_ascii(), &mut plain, None)
+            {
+                plain.truncate(memchr::memchr(b':', &plain).unwrap_or(plain.len()));
+                users.push(plain);
+            }
         }
-        let mut plain = Vec::new();
-        let coded = bytes[space..].trim_ascii();
-        if !crate::waf::transform::Transformation::Base64Decode.apply(coded, &mut plain, None) {
-            return Some((scheme, None));
-        }
-        let end = memchr::memchr(b':', &plain).unwrap_or(plain.len());
-        let user = self.text.push(&plain[..end]);
-        Some((scheme, Some(user)))
+        let mut joined = |all: Vec<Vec<u8>>| {
+            let whole = all.join(&b", "[..]);
+            (!all.is_empty()).then(|| self.text.push(&whole))
+        };
+        let users = joined(users);
+        Some((joined(schemes)?, users))
     }
 
     fn full_request(&mut self) -> Slice {
@@ -541,6 +545,14 @@ impl Transaction {
         };
         Some(self.number(number))
     }
+}
+
+/// What a value of an XML document is of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Text,
+    Attribute,
+    Selected(u32),
 }
 
 /// A moment in UTC.

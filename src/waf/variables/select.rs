@@ -26,6 +26,8 @@ pub(crate) enum Select {
     Regex(Arc<NamePattern>),
     /// A `TX` name that is known at load.
     Slot(u32),
+    /// A path into an XML document: its place among the rule set's.
+    Path(u32),
 }
 
 impl Select {
@@ -34,7 +36,7 @@ impl Select {
             Self::All => true,
             Self::Key(k) => k.eq_ignore_ascii_case(key),
             Self::Regex(r) => r.matches(key),
-            Self::Slot(_) => false,
+            Self::Slot(_) | Self::Path(_) => false,
         }
     }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::show_short;
 use crate::ftw::{Body, InProcess, read_body};
 use crate::http::Head;
 use crate::waf::{
-    EngineMode, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
+    EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
 };
 
 /// Values with their names: `COLLECTION:name`.
@@ -21,6 +22,8 @@ pub struct Explanation {
     pub matches: Vec<Match>,
     pub exclusions: Vec<Exclusion>,
     pub verdict: Verdict,
+    /// What became of the request's body; None where no rule set saw the request.
+    pub body: Option<Inspection>,
     /// What was asked for: name, and what it holds.
     pub variables: Vec<(String, Named)>,
     /// What a reader should know of how the request was taken.
@@ -92,6 +95,7 @@ pub fn explain(
             phase: None,
             reason: String::new(),
         },
+        body: None,
         variables: Vec::new(),
         notes: Vec::new(),
     };
@@ -109,6 +113,7 @@ pub fn explain(
             explanation.matches = matches(&transaction);
             explanation.exclusions = exclusions(rules, &transaction);
             explanation.verdict = verdict(&transaction);
+            explanation.body = Some(transaction.request_inspection());
             explanation.variables = variables(&mut transaction, names)?;
         }
     }
@@ -294,8 +299,24 @@ fn verdict(transaction: &Transaction) -> Verdict {
         status: Some(interruption.status),
         rule_id: Some(interruption.rule_id),
         phase: Some(interruption.phase as u8),
-        reason: format!("by {by} in phase {}", interruption.phase as u8),
+        reason: match why_uninspected(transaction).filter(|_| interruption.rule_id == 0) {
+            Some(why) => format!(
+                "by {by} in phase {}: not inspected: {why}",
+                interruption.phase as u8
+            ),
+            None => format!("by {by} in phase {}", interruption.phase as u8),
+        },
     }
+}
+
+/// What kept the rules from seeing the request or the response as others would.
+fn why_uninspected(transaction: &Transaction) -> Option<String> {
+    let of_response = || transaction.response_inspection().reason;
+    transaction
+        .request_inspection()
+        .reason
+        .or_else(of_response)
+        .map(|reason| show_short(reason.as_bytes(), 400))
 }
 
 fn variables(

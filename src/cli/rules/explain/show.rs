@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::list::severity_name;
 use super::super::{json_text, show as escaped, show_short};
+use crate::waf::Inspection;
+
 use super::play::{Change, Exclusion, Explanation, Match, phase_name};
 
 /// Bytes shown before and after what was found.
@@ -37,6 +39,9 @@ pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
             writeln!(out, "  {} = {}", escaped(name), show_short(value, 400))?;
         }
     }
+    if let Some(body) = explanation.body.as_ref().filter(|b| b.received > 0) {
+        writeln!(out, "\nbody: {}", body_in_words(body))?;
+    }
     let verdict = &explanation.verdict;
     let status = verdict.status.map(|s| format!(" {s}")).unwrap_or_default();
     writeln!(
@@ -45,6 +50,22 @@ pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
         verdict.action, verdict.reason
     )?;
     out.flush()
+}
+
+/// How much of the body the rules saw, and as what.
+fn body_in_words(body: &Inspection) -> String {
+    let parser = match body.parser {
+        Some(parser) => format!("read as {parser}"),
+        None => "no parser".to_owned(),
+    };
+    let (inspected, received) = (body.inspected, body.received);
+    match &body.reason {
+        None => format!("{received} bytes, {parser}"),
+        Some(why) => {
+            let why = show_short(why.as_bytes(), 400);
+            format!("{inspected} of {received} bytes, {parser}; not inspected: {why}")
+        }
+    }
 }
 
 /// What was taken out, line by line; then what was changed, a file with many such lines in short.
@@ -230,6 +251,12 @@ pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
             "phase": verdict.phase,
             "reason": verdict.reason,
         },
+        "body": explanation.body.as_ref().map(|body| json!({
+            "received": body.received,
+            "inspected": body.inspected,
+            "parser": body.parser.unwrap_or("none"),
+            "reason": body.reason.as_ref().map(|reason| json_text(reason.as_bytes())),
+        })),
         "matches": matches,
         "exclusions": exclusions,
         "variables": variables,

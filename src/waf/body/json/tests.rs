@@ -24,7 +24,11 @@ fn flattens_to_names_and_values() {
         (r#"{"a":1,"a":2}"#, &[("json.a", "1"), ("json.a", "2")]),
         (
             r#"{"items":[{"id":1},{"id":2}]}"#,
-            &[("json.items.0.id", "1"), ("json.items.1.id", "2")],
+            &[
+                ("json.items.0.id", "1"),
+                ("json.items.1.id", "2"),
+                ("json.items", "2"),
+            ],
         ),
         (
             r#"[1,[2,3],{"b":[4]},5]"#,
@@ -33,6 +37,7 @@ fn flattens_to_names_and_values() {
                 ("json.1.0", "2"),
                 ("json.1.1", "3"),
                 ("json.2.b.0", "4"),
+                ("json.2.b", "1"),
                 ("json.3", "5"),
             ],
         ),
@@ -40,7 +45,7 @@ fn flattens_to_names_and_values() {
             r#"{"t":true,"f":false,"n":null}"#,
             &[("json.t", "true"), ("json.f", "false"), ("json.n", "")],
         ),
-        (r#"{"":{"":1}}"#, &[("json..", "1")]),
+        (r#"{"":{"":1}}"#, &[("json..", "1"), ("json.", "")]),
         (r#"{"a.b":1}"#, &[("json.a.b", "1")]),
         (
             r#"{"() { :; }":{},"e":[]}"#,
@@ -48,7 +53,17 @@ fn flattens_to_names_and_values() {
         ),
         (
             r#"{"a":{"b":1},"c":2}"#,
-            &[("json.a.b", "1"), ("json.c", "2")],
+            &[("json.a.b", "1"), ("json.a", ""), ("json.c", "2")],
+        ),
+        (
+            r#"{"roles__contained_by":["admin"],"x":[[],{"y":{}}]}"#,
+            &[
+                ("json.roles__contained_by.0", "admin"),
+                ("json.roles__contained_by", "1"),
+                ("json.x.0", ""),
+                ("json.x.1.y", ""),
+                ("json.x", "2"),
+            ],
         ),
         (
             r#"{"k\u0041\n":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"}"#,
@@ -154,6 +169,33 @@ fn bounds_depth_and_count() {
     assert_eq!(
         (count, error.message.as_str()),
         (3, "JSON parsing error: More than 2 JSON keys")
+    );
+}
+
+#[test]
+fn names_of_containers_are_bounded_and_not_lost() {
+    let mut names = Vec::new();
+    let mut collect = |body: &[u8], most: usize| {
+        names.clear();
+        let result = parse(body, 9, most, &mut |n, _| {
+            names.push(String::from_utf8_lossy(n).into_owned());
+        });
+        (names.join(" "), result.err().map(|e| e.message))
+    };
+    // As many keys of containers as leaves, and no more.
+    let two = br#"{"a":[1],"b":{"c":2}}"#;
+    assert_eq!(collect(two, 2).1, None);
+    let three = br#"{"a":[[{"b":{"c":{"d":1}}}]]}"#;
+    assert_eq!(
+        collect(three, 2).1.as_deref(),
+        Some("JSON parsing error: More than 2 JSON keys")
+    );
+    // What breaks off in a container has its name nevertheless.
+    let (names, error) = collect(br#"{"a__gte":[1,{"b__in":["x""#, 9);
+    assert!(error.is_some());
+    assert_eq!(
+        names,
+        "json.a__gte.0 json.a__gte.1.b__in.0 json.a__gte.1.b__in json.a__gte"
     );
 }
 

@@ -1,13 +1,14 @@
 //! The boundary that a Content-Type announces.
 
 use super::super::is_space;
+use super::super::media_type::{self, Fault, Parameter};
 use super::Flags;
 
 const MEDIA_TYPE: &[u8] = b"multipart/form-data";
 const PARAMETER: &[u8] = b"boundary";
 const LONGEST_CONTENT_TYPE: usize = 1024;
 
-/// A boundary of characters that RFC 2046 allows; never empty.
+/// A boundary of characters that RFC 2046 (5.1.1) allows; never empty.
 pub(super) struct Boundary {
     /// `--` and the boundary.
     delimiter: Vec<u8>,
@@ -28,47 +29,52 @@ impl Boundary {
             Some((media_type, rest)) if media_type.eq_ignore_ascii_case(MEDIA_TYPE) => rest,
             _ => return Err("Invalid MIME type."),
         };
-        let mentions = count_parameters(content_type);
-        if mentions > 1 {
-            return Err("Multiple boundary parameters in C-T.");
-        }
-        let Some(at) = memchr::memmem::find(parameters, PARAMETER) else {
-            return Err(match mentions {
-                0 => "Boundary not found in C-T.",
-                _ => "Invalid boundary in C-T (case sensitivity).",
-            });
+        let blanks = parameters.iter().take_while(|&&b| is_space(b)).count();
+        let bare = parameters
+            .get(blanks..blanks + PARAMETER.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(PARAMETER));
+        let with_semicolon;
+        let parameters = match bare {
+            false => parameters,
+            true => {
+                flags.missing_semicolon = true;
+                with_semicolon = [b";", parameters].concat();
+                &with_semicolon
+            }
         };
-        let (before, after) = (&parameters[..at], &parameters[at + PARAMETER.len()..]);
-        let mut between = before.iter().filter(|&&b| !is_space(b));
-        match (between.next(), between.next()) {
-            (None, _) => flags.missing_semicolon = true,
-            (Some(b';'), None) => {}
-            _ => return Err("Invalid boundary in C-T (malformed)."),
-        }
-        let Some(equals) = memchr::memchr(b'=', after) else {
-            return Err("Invalid boundary in C-T (malformed).");
-        };
-        let (gap, value) = (&after[..equals], &after[equals + 1..]);
-        if !gap.iter().all(|&b| is_space(b)) {
-            return Err("Invalid boundary in C-T (parameter name).");
-        }
-        flags.boundary_whitespace |= !gap.is_empty() || value.first().is_some_and(|&b| is_space(b));
-        Self::from_value(value, flags)
+        Self::from_parameters(parameters, flags)
     }
 
-    fn from_value(value: &[u8], flags: &mut Flags) -> Result<Self, &'static str> {
-        let value = match value {
-            [b'"', inner @ .., b'"'] => {
-                flags.boundary_quoted = true;
-                inner
-            }
-            [b'"', ..] | [_, .., b'"'] => return Err("Invalid boundary in C-T (quote)."),
-            value => value,
+    fn from_parameters(text: &[u8], flags: &mut Flags) -> Result<Self, &'static str> {
+        let found = media_type::parameters(text).map_err(|fault| match fault {
+            Fault::Malformed => "Invalid boundary in C-T (malformed).",
+            Fault::Quote => "Invalid boundary in C-T (quote).",
+        })?;
+        let is = |p: &&Parameter<'_>| p.name.eq_ignore_ascii_case(PARAMETER);
+        let Some(parameter) = found.iter().find(is) else {
+            let similar = found.iter().any(|p| mentions(p.name));
+            return Err(match similar {
+                true => "Invalid boundary in C-T (parameter name).",
+                false => "Boundary not found in C-T.",
+            });
         };
-        if count_parameters(value) != 0 {
-            return Err("Invalid boundary in C-T (content).");
+        // Some readers look for the word and not for the parameter.
+        let (before, after) = (&text[..parameter.start], &text[parameter.end..]);
+        if mentions(before) || assigns(after) || assigns(parameter.value) {
+            return Err("Multiple boundary parameters in C-T.");
         }
-        if value.ends_with(b" ") || !value.iter().all(|&b| is_boundary_byte(b)) {
+        flags.boundary_quoted |= parameter.quoted;
+        flags.boundary_whitespace |= parameter.blanks;
+        let alone = before.iter().filter(|&&b| b == b';').count() == 1 && after.is_empty();
+        flags.v2_refuses |= !alone || parameter.name != PARAMETER || found.len() > 1;
+        let allowed: &[u8] = match parameter.quoted {
+            true => b"'()+_,-./:=? ",
+            // A blank or a comma ends the value for some readers.
+            false => b"'()+_-./:=?",
+        };
+        let value = parameter.value;
+        let fits = |&b: &u8| b.is_ascii_alphanumeric() || allowed.contains(&b);
+        if value.starts_with(b" ") || value.ends_with(b" ") || !value.iter().all(fits) {
             return Err("Invalid boundary in C-T (characters).");
         }
         if value.is_empty() {
@@ -90,18 +96,21 @@ impl Boundary {
     }
 }
 
-/// How often `boundary` stands in front of some `=`, in any case.
-fn count_parameters(text: &[u8]) -> usize {
-    let Some(last_equals) = memchr::memrchr(b'=', text) else {
-        return 0;
-    };
-    text[..last_equals]
-        .windows(PARAMETER.len())
-        .filter(|window| window.eq_ignore_ascii_case(PARAMETER))
-        .count()
+/// Whether the word is in it, in any case.
+fn mentions(text: &[u8]) -> bool {
+    text.windows(PARAMETER.len())
+        .any(|window| window.eq_ignore_ascii_case(PARAMETER))
 }
 
-/// RFC 2046, section 5.1.1: `bchars`.
-fn is_boundary_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b)
+/// Whether the word is in it as the name of a parameter, or as the beginning of one: `boundary=`, `boundary*0=`.
+fn assigns(text: &[u8]) -> bool {
+    let ends_a_name = |rest: &[u8]| {
+        let name = rest
+            .iter()
+            .take_while(|&&b| b.is_ascii_alphanumeric() || b == b'*' || b == b'-' || is_space(b));
+        rest.get(name.count()) == Some(&b'=')
+    };
+    let windows = text.windows(PARAMETER.len()).enumerate();
+    let mut found = windows.filter(|(_, window)| window.eq_ignore_ascii_case(PARAMETER));
+    found.any(|(at, _)| ends_a_name(&text[at + PARAMETER.len()..]))
 }

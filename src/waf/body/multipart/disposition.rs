@@ -1,16 +1,21 @@
-//! A part's Content-Disposition: the name, the file name, and nothing else.
+//! A part's Content-Disposition: the name and the file name.
 //!
-//! `filename*` (RFC 5987) is refused with every other parameter: RFC 7578 section 4.2 forbids it,
-//! and a backend that reads it would see another file name than the rules.
+//! `filename*` (RFC 8187) is another name of the file, which some backends read and some do not; RFC 7578 (4.2) forbids
+//! it, and clients write it beside `filename`. Rules see both. Other parameters with a star are refused: nobody knows
+//! which of their names counts. What else is there counts for nobody.
 
 use super::super::urlencoded::split_once;
-use super::Flags;
+use super::{Flags, transfer};
+
+const FORM_DATA: &[u8] = b"form-data";
 
 /// What a Content-Disposition says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Disposition {
     pub(super) name: Option<Vec<u8>>,
     pub(super) filename: Option<Vec<u8>>,
+    /// What `filename*` says.
+    pub(super) extended: Option<Vec<u8>>,
     /// ModSecurity's number for why it cannot be read.
     pub(super) refused: Option<i8>,
 }
@@ -22,7 +27,12 @@ pub(super) fn parse(value: &[u8], flags: &mut Flags) -> Disposition {
 }
 
 fn read(value: &[u8], found: &mut Disposition, flags: &mut Flags) -> Result<(), i8> {
-    let rest = trim_blanks(value.strip_prefix(b"form-data").ok_or(-1)?);
+    let (kind, rest) = value.split_at_checked(FORM_DATA.len()).ok_or(-1)?;
+    if !kind.eq_ignore_ascii_case(FORM_DATA) {
+        return Err(-1);
+    }
+    flags.v2_refuses |= kind != FORM_DATA;
+    let rest = trim_blanks(rest);
     let mut rest = match rest {
         [] => return Ok(()),
         [b';', rest @ ..] => rest,
@@ -31,7 +41,7 @@ fn read(value: &[u8], found: &mut Disposition, flags: &mut Flags) -> Result<(), 
     while !rest.is_empty() {
         let parameter;
         (parameter, rest) = read_parameter(rest, flags)?;
-        parameter.store(found)?;
+        parameter.store(found, flags)?;
         // The byte before `rest` is the value's last one, or its closing quote.
         let blanks = rest.len();
         rest = trim_blanks(rest);
@@ -59,11 +69,31 @@ struct Parameter<'v> {
 }
 
 impl Parameter<'_> {
-    fn store(self, found: &mut Disposition) -> Result<(), i8> {
-        let (place, duplicate) = match self.name {
-            b"name" => (&mut found.name, -14),
-            b"filename" => (&mut found.filename, -15),
-            _ => return Err(-11),
+    fn store(self, found: &mut Disposition, flags: &mut Flags) -> Result<(), i8> {
+        let is = |name: &[u8]| self.name.eq_ignore_ascii_case(name);
+        flags.v2_refuses |= !matches!(self.name, b"name" | b"filename");
+        let (place, duplicate) = if is(b"name") {
+            (&mut found.name, -14)
+        } else if is(b"filename") {
+            (&mut found.filename, -15)
+        } else if is(b"filename*") {
+            let name = transfer::extended(&self.value).ok_or(-11)?;
+            if found.extended.replace(name).is_some() {
+                return Err(-15);
+            }
+            return Ok(());
+        } else {
+            // A reader that looks for the word alone would find a name here.
+            let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            let plain = !self.name.is_empty() && self.name.iter().all(is_plain);
+            let says_name = |text: &[u8]| {
+                let text = text.to_ascii_lowercase();
+                memchr::memmem::find(&text, b"name").is_some()
+            };
+            if !plain || says_name(self.name) || says_name(&self.value) {
+                return Err(-11);
+            }
+            return Ok(());
         };
         if place.is_some() {
             return Err(duplicate);
@@ -95,7 +125,9 @@ fn read_parameter<'v>(rest: &'v [u8], flags: &mut Flags) -> Result<(Parameter<'v
                 .unwrap_or(rest.len());
             let (value, rest) = rest.split_at(end);
             let (before, _) = split_once(value, b'\'');
-            flags.invalid_quoting |= before.len() < value.len();
+            // RFC 8187 has two of its own.
+            let may_hold_quotes = name.ends_with(b"*");
+            flags.invalid_quoting |= before.len() < value.len() && !may_hold_quotes;
             (value.to_vec(), rest)
         }
     };

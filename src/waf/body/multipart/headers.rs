@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use super::super::{excerpt, is_space, work};
 use super::{Flags, LONGEST_HEADER};
 
+/// Headers that say what a part is. A reader that does not unfold them takes it for something else.
+const MEANINGFUL: [&[u8]; 2] = [b"Content-Disposition", b"Content-Transfer-Encoding"];
+
 /// What was read of a part's headers so far.
 #[derive(Default)]
 pub(super) struct Headers<'b> {
@@ -91,6 +94,10 @@ impl<'b> Headers<'b> {
         let Some(field) = self.fields.last_mut() else {
             return Err("Invalid part header (folding error).".into());
         };
+        let name = &field.line[..field.name];
+        flags.folded_meaning |= MEANINGFUL
+            .iter()
+            .any(|meaningful| name.eq_ignore_ascii_case(meaningful));
         let joined = field.line.to_mut();
         joined.push(b' ');
         joined.extend_from_slice(data);

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use super::super::{excerpt, work};
+use super::super::{excerpt, media_type, work};
 use super::boundary::Boundary;
 use super::disposition::{self, Disposition};
 use super::headers::Headers;
+use super::transfer::{self, Coding};
 use super::{LONGEST_HEADER, Limits, Multipart, Part};
 
 /// What is wrong, in ModSecurity's words, and where.
@@ -38,6 +39,9 @@ struct Open<'b> {
     headers: Headers<'b>,
     name: Option<Vec<u8>>,
     filename: Option<Vec<u8>>,
+    other_name: Option<Vec<u8>>,
+    other_filenames: Vec<Vec<u8>>,
+    coding: Coding,
     /// None while in the headers.
     content_start: Option<usize>,
     has_data: bool,
@@ -95,7 +99,9 @@ impl<'p, 'b> Parser<'p, 'b> {
             }
             at += line.len();
             if self.complete {
-                self.found.flags.data_after |= at < self.body.len();
+                let after = &self.body[at..];
+                self.found.flags.data_after |= !after.is_empty();
+                self.found.flags.text_after |= !is_blank(after);
                 break Ok(());
             }
             self.previous_end = match line {
@@ -198,6 +204,9 @@ impl<'p, 'b> Parser<'p, 'b> {
             headers: Headers::default(),
             name: None,
             filename: None,
+            other_name: None,
+            other_filenames: Vec::new(),
+            coding: Coding::Identity,
             content_start: None,
             has_data: false,
         });
@@ -207,6 +216,7 @@ impl<'p, 'b> Parser<'p, 'b> {
     fn data_line(&mut self, at: usize, line: &'b [u8]) -> Result<(), Failure> {
         let Some(part) = &mut self.open else {
             self.found.flags.data_before = true;
+            self.found.flags.text_before |= !is_blank(line);
             return Ok(());
         };
         if part.content_start.is_some() {
@@ -258,6 +268,11 @@ impl<'p, 'b> Parser<'p, 'b> {
             Disposition { name: None, .. } => {
                 Some("Content-Disposition header missing name field.".into())
             }
+            Disposition {
+                filename: None,
+                extended: Some(_),
+                ..
+            } => Some("Invalid Content-Disposition header (filename).".into()),
             // Crude readers look for exactly this; where they would find nothing, they see a field.
             Disposition {
                 filename: Some(_), ..
@@ -275,6 +290,20 @@ impl<'p, 'b> Parser<'p, 'b> {
         if said.filename.is_some() {
             self.files += 1;
             self.found.flags.file_limit_exceeded |= self.files > self.limits.files;
+        }
+        let coding = part.headers.value(b"Content-Transfer-Encoding");
+        part.coding = coding.map_or(Coding::Identity, Coding::of);
+        self.found.flags.part_coding |= part.coding == Coding::Unknown;
+        let kind = part.headers.value(b"Content-Type").unwrap_or_default();
+        let reads = |charset: Option<&[u8]>| charset.is_none_or(media_type::holds_ascii);
+        self.found.flags.part_coding |=
+            said.filename.is_none() && !media_type::charset(kind).is_ok_and(reads);
+        part.other_name = said.name.as_deref().and_then(transfer::encoded_words);
+        let words = said.filename.as_deref().and_then(transfer::encoded_words);
+        for other in said.extended.into_iter().chain(words) {
+            if said.filename.as_ref() != Some(&other) && !part.other_filenames.contains(&other) {
+                part.other_filenames.push(other);
+            }
         }
         part.name = said.name;
         part.filename = said.filename;
@@ -307,9 +336,21 @@ impl<'p, 'b> Parser<'p, 'b> {
     }
 
     fn push_part(&mut self, part: Open<'b>, content: Range<usize>, complete: bool) {
+        // What is in files is no value of any rule.
+        let coded = match part.filename {
+            None => part.coding.decode(&self.body[content.clone()]),
+            Some(_) => None,
+        };
+        let decoded = coded.map(|(decoded, clean)| {
+            self.found.flags.part_coding |= !clean;
+            decoded
+        });
         self.found.parts.push(Part {
             name: part.name.unwrap_or_default(),
             filename: part.filename,
+            other_name: part.other_name,
+            other_filenames: part.other_filenames,
+            decoded,
             headers: part.headers.into_lines(),
             content,
             complete,
@@ -340,4 +381,11 @@ impl<'p, 'b> Parser<'p, 'b> {
         self.complete = true;
         Ok(())
     }
+}
+
+/// Only line ends and blanks, which no reader takes for anything.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .all(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t'))
 }

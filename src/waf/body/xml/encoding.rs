@@ -1,4 +1,6 @@
-//! Which bytes are which characters (XML 1.0, appendix F): UTF-8, US-ASCII and ISO 8859-1.
+//! Which bytes are which characters (XML 1.0, appendix F, and RFC 7303, section 3): UTF-8, US-ASCII, UTF-16, ISO 8859-1
+//! and windows-1252. Where the byte order mark, the Content-Type and the declaration do not say the same, readers
+//! differ in whom they believe, and the document is refused.
 
 use std::borrow::Cow;
 
@@ -11,76 +13,177 @@ pub(super) struct Source<'b> {
     pub(super) invalid_at: Option<usize>,
     /// Bytes of byte order mark in front of `text`.
     mark: usize,
+    encoding: Encoding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    /// US-ASCII is read as UTF-8: what is more than ASCII in it is still seen.
+    Utf8,
+    Latin1,
+    Windows1252,
+    Utf16Le,
+    Utf16Be,
 }
 
 impl<'b> Source<'b> {
     /// The place in the body of an offset in the text.
     pub(super) fn offset_in_body(&self, offset: usize) -> usize {
-        match &self.text {
-            Cow::Borrowed(_) => self.mark + offset,
-            // One byte a character.
-            Cow::Owned(text) => text
-                .get(..offset)
-                .map_or(offset, |text| text.chars().count()),
-        }
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        self.mark
+            + match self.encoding {
+                Encoding::Utf8 => offset,
+                Encoding::Latin1 | Encoding::Windows1252 => before.chars().count(),
+                Encoding::Utf16Le | Encoding::Utf16Be => 2 * before.encode_utf16().count(),
+            }
     }
 
-    /// What stands from an offset in the text on.
-    pub(super) fn rest<'s>(&'s self, body: &'b [u8], offset: usize) -> &'s [u8] {
-        match &self.text {
-            Cow::Borrowed(_) => body.get(self.mark + offset..).unwrap_or_default(),
-            Cow::Owned(text) => text.as_bytes().get(offset..).unwrap_or_default(),
+    /// What stands from an offset in the text on: as text, and from where that ends as it is.
+    pub(super) fn rest<'s>(&'s self, body: &'b [u8], offset: usize) -> Cow<'s, [u8]> {
+        let raw = |from: usize| body.get(from..).unwrap_or_default();
+        if self.encoding == Encoding::Utf8 {
+            return raw(self.mark + offset).into();
+        }
+        let text = self.text.as_bytes().get(offset..).unwrap_or_default();
+        match self.invalid_at {
+            None => text.into(),
+            Some(end) => [text, raw(self.offset_in_body(end))].concat().into(),
         }
     }
 }
 
-pub(super) fn decode(body: &[u8]) -> Result<Source<'_>, String> {
-    if matches!(
-        body,
-        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..]
-    ) {
-        return Err("UTF-16 and UTF-32 are not supported".into());
-    }
-    let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mark = body.len() - bytes.len();
-    let Some(name) = declared(bytes) else {
-        return Ok(utf8(bytes, mark));
+/// `charset` is what the Content-Type says.
+pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Source<'b>, String> {
+    let (seen, mark) = by_its_bytes(body)?;
+    let bytes = &body[mark..];
+    let declared = match seen {
+        Some(Encoding::Utf16Le | Encoding::Utf16Be) => None,
+        _ => declared(bytes).map(<[u8]>::to_vec),
     };
+    let mut encoding = seen;
+    for name in [charset, declared.as_deref()].into_iter().flatten() {
+        encoding = Some(agree(encoding, name, bytes)?);
+    }
+    let encoding = encoding.unwrap_or(Encoding::Utf8);
+    let source = read(bytes, mark, encoding);
+    if matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be)
+        && let Some(name) = self::declared(source.text.as_bytes())
+    {
+        agree(Some(encoding), name, bytes)?;
+    }
+    Ok(source)
+}
+
+/// What the first bytes tell, and how many of them are a byte order mark.
+fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), String> {
+    Ok(match body {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, ..] => return Err("UTF-32 is not supported".into()),
+        [0xff, 0xfe, ..] => (Some(Encoding::Utf16Le), 2),
+        [0xfe, 0xff, ..] => (Some(Encoding::Utf16Be), 2),
+        [0xef, 0xbb, 0xbf, ..] => (Some(Encoding::Utf8), 3),
+        [0, _, ..] => (Some(Encoding::Utf16Be), 0),
+        [_, 0, ..] => (Some(Encoding::Utf16Le), 0),
+        _ => (None, 0),
+    })
+}
+
+/// What is known of the encoding, and a name for it. An encoding that is told twice must be the same, or make no
+/// difference to these bytes.
+fn agree(known: Option<Encoding>, name: &[u8], bytes: &[u8]) -> Result<Encoding, String> {
     let is = |names: &[&str]| {
         names
             .iter()
             .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
     };
-    if is(&["utf-8", "utf8", "us-ascii", "ascii"]) {
-        return Ok(utf8(bytes, mark));
+    let wide = matches!(known, Some(Encoding::Utf16Le | Encoding::Utf16Be));
+    let named = if is(&["utf-8", "utf8", "us-ascii", "ascii"]) {
+        Encoding::Utf8
+    } else if is(&["iso-8859-1", "iso_8859-1", "latin1", "latin-1", "l1"]) {
+        Encoding::Latin1
+    } else if is(&["windows-1252", "cp1252", "x-cp1252"]) {
+        Encoding::Windows1252
+    } else if is(&["utf-16", "utf16"]) && wide {
+        return Ok(known.unwrap_or(Encoding::Utf16Le));
+    } else if is(&["utf-16le"]) {
+        Encoding::Utf16Le
+    } else if is(&["utf-16be"]) {
+        Encoding::Utf16Be
+    } else {
+        return Err(format!("encoding {} is not supported", excerpt(name)));
+    };
+    match known {
+        None if matches!(named, Encoding::Utf16Le | Encoding::Utf16Be) => {
+            Err(format!("the document is not in {}", excerpt(name)))
+        }
+        None => Ok(named),
+        Some(known) if known == named || (!wide && is_narrow(named) && bytes.is_ascii()) => {
+            Ok(known)
+        }
+        Some(_) => Err(format!(
+            "encoding {}, and something else says another",
+            excerpt(name)
+        )),
     }
-    if mark == 0 && is(&["iso-8859-1", "iso_8859-1", "latin1", "latin-1", "l1"]) {
-        return Ok(Source {
-            text: Cow::Owned(bytes.iter().copied().map(char::from).collect()),
-            invalid_at: None,
-            mark,
-        });
-    }
-    Err(format!("encoding {} is not supported", excerpt(name)))
 }
 
-/// US-ASCII is read as UTF-8: what is more than ASCII in it is still seen.
-fn utf8(bytes: &[u8], mark: usize) -> Source<'_> {
-    let (text, invalid_at) = match std::str::from_utf8(bytes) {
-        Ok(text) => (text, None),
+fn is_narrow(encoding: Encoding) -> bool {
+    !matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be)
+}
+
+fn read(bytes: &[u8], mark: usize, encoding: Encoding) -> Source<'_> {
+    let (text, invalid_at) = match encoding {
+        Encoding::Utf8 => utf8(bytes),
+        Encoding::Latin1 => (bytes.iter().copied().map(char::from).collect(), None),
+        Encoding::Windows1252 => (bytes.iter().copied().map(windows_1252).collect(), None),
+        Encoding::Utf16Le => utf16(bytes, u16::from_le_bytes),
+        Encoding::Utf16Be => utf16(bytes, u16::from_be_bytes),
+    };
+    Source {
+        text,
+        invalid_at,
+        mark,
+        encoding,
+    }
+}
+
+fn utf8(bytes: &[u8]) -> (Cow<'_, str>, Option<usize>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.into(), None),
         Err(error) => {
             let end = error.valid_up_to();
             // The bytes up to there are valid: the error says so.
-            (
-                std::str::from_utf8(&bytes[..end]).unwrap_or_default(),
-                Some(end),
-            )
+            let text = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+            (text.into(), Some(end))
         }
-    };
-    Source {
-        text: Cow::Borrowed(text),
-        invalid_at,
-        mark,
+    }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> (Cow<'_, str>, Option<usize>) {
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    let mut text = String::with_capacity(pairs.len());
+    for character in char::decode_utf16(pairs.iter().map(|&pair| unit(pair))) {
+        match character {
+            Ok(character) => text.push(character),
+            Err(_) => {
+                let end = text.len();
+                return (text.into(), Some(end));
+            }
+        }
+    }
+    let invalid_at = (!odd.is_empty()).then_some(text.len());
+    (text.into(), invalid_at)
+}
+
+/// As browsers and libraries read it: what the code page does not define stays a control character.
+fn windows_1252(byte: u8) -> char {
+    const FROM_80: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
+        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
+        'ž', 'Ÿ',
+    ];
+    match byte {
+        0x80..=0x9f => FROM_80[usize::from(byte - 0x80)],
+        _ => char::from(byte),
     }
 }
 

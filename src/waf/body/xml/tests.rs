@@ -66,18 +66,39 @@ fn decodes_latin_1_and_refuses_what_it_cannot_read() {
     assert_eq!(read(body).text, "é".as_bytes());
     assert_eq!(read(body).error, None);
     for (body, offset, text) in [
-        (&b"\xff\xfe<\0a\0"[..], 0, "UTF-16"),
-        (b"\xfe\xff\0<\0a", 0, "UTF-16"),
-        (b"<\0a\0/\0>\0", 0, "UTF-16"),
+        (&b"\xff\xfe<\0a\0"[..], 2, "tag not closed"),
+        (b"\xff\xfe<\0a\0>\0", 8, "inside"),
+        (
+            b"\xff\xfe<\0a\0>\0<\0/\0a\0>\0x",
+            16,
+            "not in the document's encoding",
+        ),
+        (
+            b"\xfe\xff\0<\0a\0>\xd8\0",
+            8,
+            "not in the document's encoding",
+        ),
+        (b"\xff\xfe\0\0<\0\0\0", 0, "UTF-32"),
+        (b"\0\0\0<", 0, "UTF-32"),
+        (
+            b"<?xml version='1.0' encoding='UTF-16'?><a/>",
+            0,
+            "encoding UTF-16 is not supported",
+        ),
+        (
+            b"<?xml version='1.0' encoding='UTF-16LE'?><a/>",
+            0,
+            "not in UTF-16LE",
+        ),
         (
             b"<?xml version='1.0' encoding='UTF-7'?><a/>",
             0,
             "encoding UTF-7 is not supported",
         ),
         (
-            b"\xef\xbb\xbf<?xml version='1.0' encoding='latin1'?><a/>",
+            b"\xef\xbb\xbf<?xml version='1.0' encoding='latin1'?><a>\xc3\xa9</a>",
             0,
-            "not supported",
+            "something else says another",
         ),
         (b"<a>\xff</a>", 3, "not in the document's encoding"),
         (b"<a>x</a>\xff", 8, "not in the document's encoding"),
@@ -91,6 +112,57 @@ fn decodes_latin_1_and_refuses_what_it_cannot_read() {
         let error = read(body).error.expect("an error");
         assert!(error.message.contains(text), "{error}");
         assert_eq!(error.offset, offset, "{error}");
+    }
+}
+
+#[test]
+fn reads_the_encoding_that_is_told() {
+    let wide = |text: &str, mark: &[u8], bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        let units = text.encode_utf16().flat_map(bytes);
+        mark.iter().copied().chain(units).collect()
+    };
+    let document = "<?xml version='1.0' encoding='UTF-16'?><a>€😀</a>";
+    let (plain, le, be) = (
+        "<a>€😀</a>",
+        u16::to_le_bytes as fn(u16) -> [u8; 2],
+        u16::to_be_bytes as fn(u16) -> [u8; 2],
+    );
+    for (body, charset) in [
+        (wide(document, b"\xff\xfe", le), None),
+        (wide(document, b"\xfe\xff", be), None),
+        (wide(document, b"", le), Some("utf-16")),
+        (wide(plain, b"", be), None),
+        (wide(plain, b"\xff\xfe", le), Some("UTF-16LE")),
+    ] {
+        let found = parse_as(&body, charset.map(str::as_bytes), &[], &Limits::default());
+        assert_eq!(
+            (found.error, found.text.as_slice()),
+            (None, "€😀".as_bytes())
+        );
+    }
+    let windows = b"<?xml version='1.0' encoding='Windows-1252'?><a b='\x80'>\x93\xe9\x81</a>";
+    let found = read(windows);
+    assert_eq!(found.error, None);
+    assert_eq!(found.text, "“é\u{81}".as_bytes());
+    assert_eq!(found.attributes, ["€".as_bytes()]);
+    let bare = b"<a>\x93</a>";
+    for (charset, fits) in [("windows-1252", true), ("utf-8", false), ("ibm037", false)] {
+        let found = parse_as(bare, Some(charset.as_bytes()), &[], &Limits::default());
+        assert_eq!(found.error.is_none(), fits, "{charset}");
+    }
+    // One of the two is believed, and nobody knows which, unless it makes no difference.
+    for (body, fits) in [
+        (
+            &b"<?xml version='1.0' encoding='windows-1252'?><a>\xe9</a>"[..],
+            false,
+        ),
+        (
+            b"<?xml version='1.0' encoding='windows-1252'?><a>e</a>",
+            true,
+        ),
+    ] {
+        let found = parse_as(body, Some(b"utf-8"), &[], &Limits::default());
+        assert_eq!(found.error.is_none(), fits);
     }
 }
 
@@ -252,4 +324,67 @@ fn mutations_stay_in_bounds() {
             }
         },
     );
+}
+
+fn selected(document: &str, paths: &[&str]) -> Result<Vec<(u32, String)>, String> {
+    let namespaces = [
+        ("s".to_owned(), "urn:soap".to_owned()),
+        ("q".to_owned(), "urn:q".to_owned()),
+    ];
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| Arc::new(Path::parse(path, &namespaces).unwrap()))
+        .collect();
+    let found = parse_as(document.as_bytes(), None, &paths, &Limits::default());
+    match found.error {
+        Some(error) => Err(error.message),
+        None => {
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            let values = found.selected.into_iter();
+            Ok(values.map(|(path, value)| (path, text(value))).collect())
+        }
+    }
+}
+
+#[test]
+fn paths_select_elements_texts_and_attributes() {
+    let document = "<e:Envelope xmlns:e='urn:soap' xmlns='urn:q' id='0'><e:Body><get id='1'>a<b>b</b>c&amp;<![CDATA[d]]></get>\
+                    <x:get xmlns:x='urn:other' x:id='2'>no</x:get><get/></e:Body></e:Envelope>";
+    for (path, values) in [
+        ("/s:Envelope/s:Body/q:get", &["abc&d", ""][..]),
+        ("/s:Envelope/s:Body/q:get/text()", &["a", "c&d"]),
+        ("/s:Envelope/*/q:*/q:b", &["b"]),
+        ("//q:b/text()", &["b"]),
+        ("/s:Envelope//q:b", &["b"]),
+        ("/s:Envelope//text()", &["a", "b", "c&d", "no"]),
+        ("//@id", &["0", "1"]),
+        ("/s:Envelope/s:Body//@id", &["1"]),
+        ("/s:Envelope/@id", &["0"]),
+        ("/s:Envelope/s:Body/*/@*", &["1", "2"]),
+        ("/Envelope", &[]),
+        ("/s:Envelope/q:get", &[]),
+        ("/s:Envelope/s:Body/get", &[]),
+    ] {
+        let found = selected(document, &[path]).unwrap();
+        let found: Vec<_> = found.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(found, values, "{path}");
+    }
+    let both = selected("<a><b>1</b></a>", &["/a/b", "/a"]).unwrap();
+    assert_eq!(both, [(0, "1".to_owned()), (1, "1".to_owned())]);
+}
+
+#[test]
+fn selecting_is_bounded() {
+    assert!(selected("<p:a/>", &["/a"]).is_err(), "a prefix of nobody's");
+    let declarations: String = (0..200).map(|n| format!(" xmlns:n{n}='u'")).collect();
+    assert!(selected(&format!("<a{declarations}/>"), &["/a"]).is_err());
+    let deep = format!(
+        "{}{}{}",
+        "<a>".repeat(200),
+        "x".repeat(100_000),
+        "</a>".repeat(200)
+    );
+    assert!(selected(&deep, &["//a"]).unwrap_err().contains("too much"));
+    let many = format!("<a>{}</a>", "<b/>".repeat(10_001));
+    assert!(selected(&many, &["/a/b"]).unwrap_err().contains("values"));
 }

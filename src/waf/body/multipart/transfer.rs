@@ -1,0 +1,265 @@
+//! What stands between a part's bytes and its text: Content-Transfer-Encoding (RFC 2045, section 6), and the ways to
+//! write a name in other characters (RFC 2047, RFC 8187).
+//!
+//! RFC 7578 (4.7) deprecates the one and forbids the other, most servers know neither, and some do what they say.
+//! So rules see both: the bytes as they are, and what they stand for.
+
+use super::super::hex_value;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// The bytes are the text.
+    Identity,
+    Base64,
+    QuotedPrintable,
+    Unknown,
+}
+
+impl Coding {
+    pub(super) fn of(value: &[u8]) -> Self {
+        let is = |name: &str| value.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        if ["", "7bit", "8bit", "binary"].into_iter().any(is) {
+            Self::Identity
+        } else if is("base64") {
+            Self::Base64
+        } else if is("quoted-printable") {
+            Self::QuotedPrintable
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// What the bytes stand for, as a reader decodes them that steps over what it does not understand; and whether
+    /// there was nothing of the kind.
+    pub(super) fn decode(self, bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
+        match self {
+            Self::Identity | Self::Unknown => None,
+            Self::Base64 => Some(base64(bytes)),
+            Self::QuotedPrintable => Some(quoted_printable(bytes)),
+        }
+    }
+}
+
+fn base64(bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(bytes.len() / 4 * 3 + 3);
+    let (mut bits, mut count, mut padding, mut clean) = (0u32, 0u8, 0u8, true);
+    for &byte in bytes {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' => {
+                padding = padding.saturating_add(1);
+                continue;
+            }
+            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            _ => {
+                clean = false;
+                continue;
+            }
+        };
+        // What follows the padding some readers read and others do not.
+        clean &= padding == 0;
+        bits = bits << 6 | u32::from(digit);
+        count += 1;
+        if count == 4 {
+            out.extend_from_slice(&bits.to_be_bytes()[1..]);
+            (bits, count) = (0, 0);
+        }
+    }
+    let expected = match count {
+        0 => 0,
+        1 => u8::MAX,
+        rest => 4 - rest,
+    };
+    clean &= padding == expected;
+    let whole = match count {
+        2 => 1,
+        3 => 2,
+        _ => 0,
+    };
+    bits <<= 6 * u32::from(4 - count.min(4));
+    out.extend_from_slice(&bits.to_be_bytes()[1..=whole]);
+    (out, clean)
+}
+
+fn quoted_printable(bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut clean = true;
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'=', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        // Blanks may stand behind a soft line break.
+        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
+        let blanks = blanks.count();
+        rest = match (rest, &rest[blanks..]) {
+            (_, [b'\r', b'\n', after @ ..] | [b'\n', after @ ..]) => after,
+            (_, []) => &[],
+            ([high, low, after @ ..], _) if hex_value(*high).is_some() => match hex_value(*low) {
+                Some(value) => {
+                    out.push(hex_value(*high).unwrap_or(0) << 4 | value);
+                    after
+                }
+                None => kept(&mut out, &mut clean, rest),
+            },
+            _ => kept(&mut out, &mut clean, rest),
+        };
+    }
+    out.extend_from_slice(rest);
+    (out, clean)
+}
+
+/// An `=` that begins nothing stands for itself.
+fn kept<'r>(out: &mut Vec<u8>, clean: &mut bool, rest: &'r [u8]) -> &'r [u8] {
+    out.push(b'=');
+    *clean = false;
+    rest
+}
+
+/// RFC 8187's `charset'language'value`, in UTF-8; None where it is something else.
+pub(super) fn extended(value: &[u8]) -> Option<Vec<u8>> {
+    let mut pieces = value.splitn(3, |&b| b == b'\'');
+    let (charset, _language, text) = (pieces.next()?, pieces.next()?, pieces.next()?);
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'%', [high, low, after @ ..]) => {
+                plain.push(hex_value(*high)? << 4 | hex_value(*low)?);
+                rest = after;
+            }
+            (b'%', _) => return None,
+            _ => plain.push(byte),
+        }
+    }
+    in_utf8(charset, plain)
+}
+
+/// RFC 2047's `=?charset?B?...?=`, which .NET and mail libraries write into names; None where there is none.
+pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut rest = value;
+    let mut found = false;
+    while let Some(at) = memchr::memmem::find(rest, b"=?") {
+        let Some((word, after)) = encoded_word(&rest[at + 2..]) else {
+            out.extend_from_slice(&rest[..at + 2]);
+            rest = &rest[at + 2..];
+            continue;
+        };
+        // Blanks between two words belong to the writing.
+        if !found || !rest[..at].iter().all(u8::is_ascii_whitespace) {
+            out.extend_from_slice(&rest[..at]);
+        }
+        out.extend_from_slice(&word);
+        rest = after;
+        found = true;
+    }
+    out.extend_from_slice(rest);
+    found.then_some(out)
+}
+
+/// What stands behind `=?`, up to `?=`.
+fn encoded_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut pieces = text.splitn(3, |&b| b == b'?');
+    let (charset, coding, text) = (pieces.next()?, pieces.next()?, pieces.next()?);
+    let end = memchr::memmem::find(text, b"?=")?;
+    let (word, after) = (&text[..end], &text[end + 2..]);
+    let plain = match coding {
+        b"B" | b"b" => base64(word).0,
+        b"Q" | b"q" => {
+            let blanks: Vec<u8> = word
+                .iter()
+                .map(|&b| if b == b'_' { b' ' } else { b })
+                .collect();
+            quoted_printable(&blanks).0
+        }
+        _ => return None,
+    };
+    Some((in_utf8(charset, plain)?, after))
+}
+
+fn in_utf8(charset: &[u8], text: Vec<u8>) -> Option<Vec<u8>> {
+    let is = |name: &str| charset.eq_ignore_ascii_case(name.as_bytes());
+    if ["utf-8", "utf8", "us-ascii"].into_iter().any(is) {
+        return Some(text);
+    }
+    let latin1 = ["iso-8859-1", "latin1"].into_iter().any(is);
+    latin1.then(|| {
+        let text: String = text.into_iter().map(char::from).collect();
+        text.into_bytes()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undoes_base64() {
+        for (text, plain, clean) in [
+            ("", "", true),
+            ("MScgb3IgJzEnPScx", "1' or '1'='1", true),
+            ("MScgb3Ig\r\nJzEnPScx\r\n", "1' or '1'='1", true),
+            ("YQ==", "a", true),
+            ("YWI=", "ab", true),
+            ("YQ", "a", false),
+            ("YQ=", "a", false),
+            ("YWJj=", "abc", false),
+            ("YQ==YQ==", "a", false),
+            ("Y", "", false),
+            ("Y-Q*==", "a", false),
+        ] {
+            let (found, is_clean) = Coding::Base64.decode(text.as_bytes()).unwrap();
+            assert_eq!(is_clean, clean, "{text}");
+            assert!(found.starts_with(plain.as_bytes()), "{text}: {found:?}");
+            assert!(!clean || found == plain.as_bytes(), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn undoes_quoted_printable() {
+        for (text, plain, clean) in [
+            ("", "", true),
+            ("1=27 or =271=27=3D=271", "1' or '1'='1", true),
+            ("a=\r\nb= \t\nc=", "abc", true),
+            ("a=3d", "a=", true),
+            ("a=3", "a=3", false),
+            ("a=zz=41", "a=zzA", false),
+            ("a=b", "a=b", false),
+        ] {
+            let found = Coding::QuotedPrintable.decode(text.as_bytes()).unwrap();
+            assert_eq!(found, (plain.as_bytes().to_vec(), clean), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_names_in_other_characters() {
+        for (text, plain) in [
+            ("utf-8''report.pdf", Some("report.pdf")),
+            ("UTF-8'en'%C3%A4.php", Some("ä.php")),
+            ("iso-8859-1''%e4.php", Some("ä.php")),
+            ("utf-7''x", None),
+            ("report.pdf", None),
+            ("utf-8''%4", None),
+            ("utf-8''%zz", None),
+        ] {
+            let found = extended(text.as_bytes());
+            assert_eq!(found.as_deref(), plain.map(str::as_bytes), "{text}");
+        }
+        for (text, plain) in [
+            ("=?utf-8?B?c2hlbGwucGhw?=", Some("shell.php")),
+            ("=?UTF-8?Q?a_b=2ephp?=", Some("a b.php")),
+            ("x =?utf-8?b?YQ==?= =?utf-8?q?b?= y", Some("x ab y")),
+            ("=?utf-7?B?YQ==?=", None),
+            ("=?utf-8?B?YQ==", None),
+            ("a=?b", None),
+        ] {
+            let found = encoded_words(text.as_bytes());
+            assert_eq!(found.as_deref(), plain.map(str::as_bytes), "{text}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What rules select of a document, gathered as it is read.
+
+use std::sync::Arc;
+
+use quick_xml::events::BytesStart;
+
+use super::path::{Path, State};
+
+/// Namespace declarations in force at once; each name is looked for among them.
+const MOST_NAMESPACES: usize = 128;
+/// Values that are selected of one document.
+const MOST_VALUES: usize = 10_000;
+
+pub(super) struct Selection<'p> {
+    paths: &'p [Arc<Path>],
+    /// The states of the paths, one row for each open element and one above the root.
+    states: Vec<State>,
+    namespaces: Vec<Namespace>,
+    gathering: Vec<Gathering>,
+    depth: usize,
+    /// Elements inside one another are gathered more than once.
+    bytes_left: usize,
+    /// Which path, and the value.
+    pub(super) found: Vec<(u32, Vec<u8>)>,
+}
+
+struct Namespace {
+    depth: usize,
+    prefix: String,
+    uri: String,
+}
+
+/// A value that is not whole yet.
+struct Gathering {
+    path: u32,
+    depth: usize,
+    /// Only the text right in the element.
+    own_text: bool,
+    value: Vec<u8>,
+}
+
+impl<'p> Selection<'p> {
+    pub(super) fn new(paths: &'p [Arc<Path>], document: usize) -> Self {
+        Self {
+            paths,
+            states: paths.iter().map(|_| Path::start()).collect(),
+            namespaces: Vec::new(),
+            gathering: Vec::new(),
+            depth: 0,
+            bytes_left: document.saturating_mul(4).saturating_add(64 * 1024),
+            found: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Before the attributes of the element are given.
+    pub(super) fn declare(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
+        let prefix = match name.strip_prefix("xmlns") {
+            Some("") => "",
+            Some(rest) => match rest.strip_prefix(':') {
+                Some(prefix) => prefix,
+                None => return Ok(()),
+            },
+            None => return Ok(()),
+        };
+        if self.namespaces.len() >= MOST_NAMESPACES {
+            return Err(format!("more than {MOST_NAMESPACES} namespaces at once"));
+        }
+        self.namespaces.push(Namespace {
+            depth: self.depth + 1,
+            prefix: prefix.to_owned(),
+            uri: String::from_utf8_lossy(value).into_owned(),
+        });
+        Ok(())
+    }
+
+    /// The element begins, and all its declarations were given.
+    pub(super) fn open(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+        self.end_own_text()?;
+        self.depth += 1;
+        let name = element.name();
+        let (prefix, local) = split(name.as_ref());
+        let namespace = self.namespace(prefix, true)?.to_owned();
+        let above = self.states.len() - self.paths.len();
+        for (index, path) in self.paths.iter().enumerate() {
+            let state = path.enter(self.states[above + index], &namespace, local);
+            self.states.push(state);
+            let own_text = path.takes_text(state);
+            if own_text || path.takes_element(state) {
+                self.gathering.push(Gathering {
+                    path: u32::try_from(index).unwrap_or(u32::MAX),
+                    depth: self.depth,
+                    own_text,
+                    value: Vec::new(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// An attribute of the element that is open.
+    pub(super) fn attribute(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
+        let (prefix, local) = split(name);
+        let namespace = self.namespace(prefix, false)?.to_owned();
+        let row = self.states.len() - self.paths.len();
+        for (index, path) in self.paths.iter().enumerate() {
+            if path.takes_attribute(self.states[row + index], &namespace, local) {
+                self.take(value.len())?;
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                self.keep(index, value.to_vec())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn text(&mut self, text: &[u8]) -> Result<(), String> {
+        let depth = self.depth;
+        let mut bytes = 0;
+        for gathering in &mut self.gathering {
+            if !gathering.own_text || gathering.depth == depth {
+                gathering.value.extend_from_slice(text);
+                bytes += text.len();
+            }
+        }
+        self.take(bytes)
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), String> {
+        self.end_own_text()?;
+        while let Some(gathering) = self.gathering.pop_if(|g| g.depth == self.depth) {
+            if !gathering.own_text {
+                self.keep(gathering.path, gathering.value)?;
+            }
+        }
+        self.states
+            .truncate(self.states.len().saturating_sub(self.paths.len()));
+        self.depth = self.depth.saturating_sub(1);
+        while self.namespaces.pop_if(|n| n.depth > self.depth).is_some() {}
+        Ok(())
+    }
+
+    /// A tag ends the text before it.
+    fn end_own_text(&mut self) -> Result<(), String> {
+        let mut ended = Vec::new();
+        for gathering in self.gathering.iter_mut().rev() {
+            if gathering.depth < self.depth {
+                break;
+            }
+            if gathering.own_text && !gathering.value.is_empty() {
+                ended.push((gathering.path, std::mem::take(&mut gathering.value)));
+            }
+        }
+        for (path, value) in ended.into_iter().rev() {
+            self.keep(path, value)?;
+        }
+        Ok(())
+    }
+
+    fn namespace(&self, prefix: &str, of_element: bool) -> Result<&str, String> {
+        if prefix.is_empty() && !of_element {
+            return Ok("");
+        }
+        if prefix == "xml" {
+            return Ok("http://www.w3.org/XML/1998/namespace");
+        }
+        let known = self.namespaces.iter().rev().find(|n| n.prefix == prefix);
+        match known {
+            Some(namespace) => Ok(&namespace.uri),
+            None if prefix.is_empty() => Ok(""),
+            None => Err(format!(
+                "the prefix {} has no namespace",
+                super::super::excerpt(prefix.as_bytes())
+            )),
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.ok_or("the rules select too much of the document")?;
+        Ok(())
+    }
+
+    fn keep(&mut self, path: u32, value: Vec<u8>) -> Result<(), String> {
+        if self.found.len() >= MOST_VALUES {
+            return Err(format!("the rules select more than {MOST_VALUES} values"));
+        }
+        self.found.push((path, value));
+        Ok(())
+    }
+}
+
+fn split(name: &str) -> (&str, &str) {
+    name.split_once(':').unwrap_or(("", name))
+}
