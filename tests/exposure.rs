@@ -335,6 +335,51 @@ async fn a_pipeline_stops_what_nobody_owns() {
     assert!(text(&output.stderr).contains("listners"));
 }
 
+/// A wider route that is on gives no way to what is off.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_off_is_not_reached_by_another_spelling() {
+    let house = House::new();
+    let upstream = server(Behaviour::Echo).await;
+    let mut setup = house.setup(&upstream, "");
+    for path in ["/orders/secret", "/orders/admin/"] {
+        let name = path.trim_matches('/').replace('/', "-");
+        setup.more += &format!(
+            "[[routes]]\nname = \"{name}\"\nhosts = [\"api.test\"]\npaths = [\"{path}\"]\n\
+             listeners = [\"public\"]\nupstream = \"orders\"\npolicy = \"default\"\n\
+             [exposures.{name}]\nroutes = [\"{name}\"]\nlisteners = [\"public\"]\nowner = \"x\"\n"
+        );
+    }
+    let front = Front::start(&setup).await;
+    assert_eq!(get(front.address, "/orders/secret").await.status, 200);
+    for name in ["orders-secret", "orders-admin"] {
+        house.said(&["off", name, "--reason", "test"]);
+    }
+    let before = upstream.requests();
+    for (path, status) in [
+        ("/orders/secret", 503),
+        ("/orders/%73ecret", 503),
+        ("/orders/admin", 503),
+        ("/orders/admin/x", 503),
+        ("/orders/secret%3fa", 400),
+        ("/orders/secret%23", 400),
+        ("/orders/SECRET", 400),
+        ("/orders/secret/", 400),
+        ("/orders/%2561dmin", 400),
+        ("/orders/%20admin", 400),
+        ("/orders/ADMIN/x", 400),
+        (
+            "/orders/%ef%bd%93%ef%bd%85%ef%bd%83%ef%bd%92%ef%bd%85%ef%bd%94",
+            400,
+        ),
+    ] {
+        assert_eq!(get(front.address, path).await.status, status, "{path}");
+    }
+    assert_eq!(upstream.requests(), before);
+    for path in ["/orders/secrets", "/orders/OTHER", "/orders/x%3fa"] {
+        assert_eq!(get(front.address, path).await.status, 200, "{path}");
+    }
+}
+
 async fn server(behaviour: Behaviour) -> Upstream {
     let issued = pki::leaf(&CORP, "orders.corp.test");
     Upstream::start(ServerTls::new(issued), behaviour).await
