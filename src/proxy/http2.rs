@@ -108,6 +108,7 @@ struct Serving {
     taken: Option<u64>,
 }
 
+#[allow(clippy::large_enum_variant)] // one at a time, and no allocation for each request
 enum Event {
     Closing,
     Quiet,
