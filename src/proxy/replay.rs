@@ -326,19 +326,19 @@ impl Replay {
                 inspector.response_head(&header)?;
             }
         }
-        if let Some(inspector) = self.inspector() {
-            if !streamed && inspector.wants_response_body() {
-                if end {
-                    self.inspect(|inspector| inspector.response_body(&[], true))
-                        .await?;
-                } else {
-                    self.gate = Gate::Holding {
-                        tasks: vec![HttpTask::Header(header, end)],
-                        body: BytesMut::new(),
-                    };
-                    return Ok(());
-                }
-            }
+        let holds = self
+            .inspector()
+            .is_some_and(|inspector| !streamed && inspector.wants_response_body());
+        if holds && !end {
+            self.gate = Gate::Holding {
+                tasks: vec![HttpTask::Header(header, end)],
+                body: BytesMut::new(),
+            };
+            return Ok(());
+        }
+        if holds {
+            self.inspect(|inspector| inspector.response_body(&[], true))
+                .await?;
         }
         out.push(HttpTask::Header(header, end));
         Ok(())

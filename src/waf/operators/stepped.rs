@@ -23,7 +23,7 @@ const WEIGHT: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Stepped {
     /// None for a pattern that has no such automaton.
-    automaton: OnceLock<Option<Automaton>>,
+    automaton: OnceLock<Option<Box<Automaton>>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,9 @@ impl Stepped {
         value: &[u8],
         end: End,
     ) -> Result<Option<usize>, Option<Limit>> {
-        let automaton = self.automaton.get_or_init(|| Automaton::new(source));
+        let automaton = self
+            .automaton
+            .get_or_init(|| Automaton::new(source).map(Box::new));
         let automaton = automaton.as_ref().ok_or(None)?;
         let mut cache = automaton.take_cache();
         let found = automaton.find(&mut cache, value, end);

@@ -4,6 +4,7 @@
 //! tokens. Their types are the fingerprint; a known one is an attack unless it looks like prose.
 
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use crate::waf::byteset::ByteSet;
 use crate::waf::steps::{self, OutOfTime, STEP};
@@ -17,6 +18,8 @@ const WORD_END: usize = 256;
 
 /// How much of a long value is read at first.
 const FIRST_READ: usize = 4 * 1024;
+/// How many times as much is read next.
+const GROWTH: u32 = 4;
 
 /// How far the crate looks ahead at most without taking what it saw: over a word.
 const LOOK_AHEAD: usize = 4 * WORD_END;
@@ -104,25 +107,37 @@ fn attack(value: &[u8], reading: Reading) -> Result<Result<Fingerprint, Comments
 }
 
 /// Folds the value's tokens. The crate cannot be stopped, but mostly needs little of a long value: where that may be
-/// long it reads a beginning and, if that did not suffice, one of twice the length.
+/// long it reads a beginning and, if that did not suffice, a longer one.
 fn read(value: &[u8], reading: Reading) -> Result<(SqliState<'_>, Fingerprint), OutOfTime> {
     let mut length = FIRST_READ;
+    let mut took = Duration::ZERO;
     while value.len() > STEP && length < value.len() {
-        steps::work(WEIGHT * length)?;
+        may_read(length, took)?;
+        let begun = Instant::now();
         let beginning = &value[..length];
         let mut state = SqliState::new(beginning, reading.flags());
         let fingerprint = state.get_fingerprint();
         if ends_within(beginning, reading, state.stats_tokens) {
             return Ok((state, fingerprint));
         }
-        length *= 2;
+        length *= GROWTH as usize;
+        took = begun.elapsed();
     }
     if value.len() > STEP {
-        steps::work(WEIGHT * value.len())?;
+        may_read(value.len(), took)?;
     }
     let mut state = SqliState::new(value, reading.flags());
     let fingerprint = state.get_fingerprint();
     Ok((state, fingerprint))
+}
+
+/// Whether there is time to read so much, where the beginning before it took this long.
+fn may_read(length: usize, before: Duration) -> Result<(), OutOfTime> {
+    steps::work(WEIGHT * length)?;
+    if steps::exceeds(before.saturating_mul(GROWTH)) {
+        return Err(steps::give_up());
+    }
+    Ok(())
 }
 
 /// Whether the first `tokens` tokens and one more begin well before the end of this beginning: then what follows it is
