@@ -634,6 +634,7 @@ attempts = 2"#,
             "[[routes]]",
             r#"request_body_limit = "1MiB"
 on_uninspected = "detect"
+unparsed_bodies = "pass"
 waf_budget_ms = 50
 [policies.same]
 mode = "block"

@@ -268,3 +268,36 @@ fn warnings_do_not_stand_before_the_answer() {
         assert_eq!((code, err.as_str()), (0, ""), "{verb}");
     }
 }
+
+#[test]
+fn explain_says_what_was_not_inspected() {
+    let folder = Folder::new("body");
+    folder.write(
+        "rules.conf",
+        "SecRuleEngine On\nSecRequestBodyAccess On\nSecRequestBodyLimit 8\n\
+         SecAction \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n",
+    );
+    let post = |body: &str| {
+        let length = body.len();
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+        folder.write(
+            "request",
+            &format!("{head}Content-Length: {length}\r\n\r\n{body}"),
+        );
+        folder.json("explain --rules rules.conf --output json request")
+    };
+    let whole = post("{\"a\":1}");
+    let body = serde_json::json!({"received": 7, "inspected": 7, "parser": "json", "reason": null});
+    assert_eq!(whole["body"], body);
+    let broken = post("{\"a\":");
+    let reason = broken["body"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("JSON parsing error"), "{reason}");
+    let (_, out, _) = folder.run("explain --rules rules.conf request");
+    let line = "body: 5 of 5 bytes, read as json; not inspected: JSON parsing error";
+    assert!(out.contains(line), "{out}");
+    let large = post("{\"a\":1234}");
+    assert_eq!(large["verdict"]["status"], 413);
+    let reason = large["verdict"]["reason"].as_str().unwrap();
+    let why = "by the engine in phase 2: not inspected: the body is larger than 8 bytes";
+    assert!(reason.starts_with(why), "{reason}");
+}

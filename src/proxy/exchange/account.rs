@@ -99,13 +99,9 @@ impl Exchange {
 
     fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
         let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
-        let body_inspected = !streamed
-            && self
-                .inspector
-                .as_ref()
-                .is_some_and(Inspector::saw_request_body);
-        let stopped_short = !body_inspected && self.inspector.is_some() && !streamed;
-        if stopped_short || !body_inspected && outcome.bytes_in > 0 {
+        let complete = self.inspector.as_ref().map(Inspector::saw_request_body);
+        let body_inspected = !streamed && complete == Some(true);
+        if complete == Some(false) || !body_inspected && outcome.bytes_in > 0 {
             self.front.metrics.waf_uninspected.count();
             let why = match &self.inspector {
                 _ if streamed => "stream",
