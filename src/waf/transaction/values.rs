@@ -67,9 +67,14 @@ impl Transaction {
     fn is_covered(&self, target: &Target, value: &Value) -> bool {
         // The document's text and its attributes have a path and no name.
         if let (Variable::Xml, Select::Key(wanted)) = (target.variable, &target.select) {
-            let is_text = self.request.body.xml_text == Some(value.text);
+            let body = &self.request.body;
+            let is_text = body.xml_text == Some(value.text);
+            // What a path selects is neither: it has a rule of its own.
+            let is_selected = || body.xml_selected.iter().any(|(_, v)| *v == value.text);
             let path: &[u8] = if is_text { b"/*" } else { b"//@*" };
-            return value.variable == Variable::Xml && **wanted == *path;
+            return value.variable == Variable::Xml
+                && **wanted == *path
+                && (is_text || !is_selected());
         }
         let key = value.key.map(|k| self.text.at(k));
         target.covers(value.variable, key, self.text.at(value.text))
