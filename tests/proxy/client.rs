@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use openssl::ssl::{Ssl, SslConnector, SslMethod, SslVerifyMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -38,13 +38,19 @@ impl Answer {
 }
 
 pub async fn connect(address: SocketAddr, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
+    let ssl = client_ssl(sni, alpn);
     let tcp = TcpStream::connect(address)
         .await
         .map_err(|e| e.to_string())?;
-    connect_over(tcp, sni, alpn).await
+    shake(ssl, tcp).await
 }
 
+#[allow(dead_code)] // not every test has it
 pub async fn connect_over(tcp: TcpStream, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
+    shake(client_ssl(sni, alpn), tcp).await
+}
+
+fn client_ssl(sni: Option<&str>, alpn: &[u8]) -> Ssl {
     let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
     let store = builder.cert_store_mut();
     store.add_cert(PUBLIC.certificate().clone()).unwrap();
@@ -57,9 +63,12 @@ pub async fn connect_over(tcp: TcpStream, sni: Option<&str>, alpn: &[u8]) -> Res
         configuration.set_verify_hostname(false);
         configuration.set_verify(SslVerifyMode::NONE);
     }
-    let ssl = configuration
+    configuration
         .into_ssl(sni.unwrap_or("unused.test"))
-        .unwrap();
+        .unwrap()
+}
+
+async fn shake(ssl: Ssl, tcp: TcpStream) -> Result<Tls, String> {
     tcp.set_nodelay(true).unwrap();
     let mut stream = SslStream::new(ssl, tcp).unwrap();
     Pin::new(&mut stream)
