@@ -24,7 +24,7 @@ pub fn run(raw: &[u8]) {
     };
     let switches = switches_to_websocket(fields());
     assert!(!switches || named(b"upgrade").len() == 1);
-    let Ok(length) = check_response(status, version % 2 == 0, fields()) else {
+    let Ok(length) = check_response(status, version.is_multiple_of(2), fields()) else {
         return;
     };
     assert!((100..600).contains(&status));

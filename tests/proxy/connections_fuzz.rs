@@ -177,7 +177,7 @@ async fn gateway(h2: bool) -> Gateway {
 
 async fn client(front: std::net::SocketAddr, round: u64) {
     let mut random = Random::new(round);
-    let h2 = round % 3 == 0;
+    let h2 = round.is_multiple_of(3);
     let alpn: &[u8] = if h2 { b"\x02h2" } else { b"" };
     let Ok(mut stream) = connect(front, Some("api.test"), alpn).await else {
         return;
