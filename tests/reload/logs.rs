@@ -284,3 +284,14 @@ fn make_fifo(folder: &Path, name: &str) -> PathBuf {
     );
     path
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_stderr_does_not_keep_it_from_ending() {
+    let mut door = Door::open(Stdio::null(), Stdio::piped(), |text| text).await;
+    let _unread = door.child.stderr.take();
+    // Each says more than 400 bytes, and a pipe holds 64 KiB.
+    door.attack(400).await;
+    door.reload_changes_it().await;
+    assert_eq!(get(door.address, "/orders/1").await.status, 200);
+    door.ends_well().await;
+}
