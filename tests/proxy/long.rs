@@ -179,7 +179,7 @@ async fn a_long_inspection_finds_and_tells_what_a_short_one_does() {
 async fn nothing_is_left_of_clients_that_leave_or_are_cut_off() {
     let upstream = echo().await;
     let setup = Setup {
-        policy: "waf_budget_ms = 50".to_owned(),
+        policy: "waf_budget_ms = 300".to_owned(),
         ..Setup::to(&upstream)
     };
     let mut front = Front::start_with(&setup, &slow_rules("ARGS", 2, 40)).await;
@@ -189,6 +189,6 @@ async fn nothing_is_left_of_clients_that_leave_or_are_cut_off() {
     wait(gone).await.expect("nothing is in flight");
     let closed = || (front.metrics.connections_open.value() == 0).then_some(());
     wait(closed).await.expect("no connection is open");
-    polite_ones_are_served(&front).await;
+    assert_eq!(get(front.address, "/orders/?a=1").await.status, 200);
     front.stopped().await;
 }

@@ -5,7 +5,7 @@ use crate::waf::steps::{self, within};
 
 const LENGTH: usize = 1 << 18;
 /// Far fewer steps than such a value has.
-const FEW: steps::Limit = steps::Limit::Looks(4);
+const FEW: steps::Limit = steps::Limit::Looks(2);
 
 fn compiled(name: &str, argument: &str) -> Operator {
     let read_data = |_: &str| Ok(b"needle\nother\n".to_vec());
