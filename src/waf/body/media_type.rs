@@ -68,7 +68,7 @@ pub(crate) fn holds_ascii(charset: &[u8]) -> bool {
         let start = charset.get(..family.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(family.as_bytes()))
     };
-    NAMES.iter().any(|name| is(&name)) || FAMILIES.iter().any(|family| begins(&family))
+    NAMES.iter().any(is) || FAMILIES.iter().any(begins)
 }
 
 /// One parameter, where it stands and how it is written.
