@@ -135,7 +135,9 @@ struct Package {
 fn dependencies() -> Vec<Package> {
     let tree = cargo(&["tree", "--target", &host(), "--prefix=none", "--format={p}"]);
     let built: BTreeSet<(&str, &str)> = tree.lines().filter_map(name_and_version).collect();
-    let metadata = cargo(&["metadata", "--format-version=1"]);
+    // Only what this platform needs is sure to have been downloaded.
+    let platform = format!("--filter-platform={}", host());
+    let metadata = cargo(&["metadata", "--format-version=1", &platform]);
     let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let text = |package: &Value, key: &str| package[key].as_str().map(str::to_owned);
     let packages: Vec<Package> = metadata["packages"]

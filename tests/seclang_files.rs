@@ -118,7 +118,7 @@ fn globs_find_files_in_byte_order() {
     let told = told(&loaded.diagnostics);
     assert!(told.contains("b/note:1:9"), "{told}");
     assert!(told.contains("b/link.conf is a link to nothing"), "{told}");
-    assert!(told.contains("b/folder.conf: Is a directory"), "{told}");
+    assert!(told.contains("b/folder.conf: is a directory"), "{told}");
     assert_eq!(loaded.diagnostics.len(), 2, "{told}");
 }
 

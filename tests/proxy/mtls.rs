@@ -231,8 +231,13 @@ fn problems(folder: &Path) -> String {
         Ok(loaded) => loaded.warnings,
         Err(found) => found,
     };
-    // Every configuration of the tests has a listener on any port, and routes without an owner.
-    let usual = |m: &str| m.starts_with("port 0") || m.ends_with("no exposure names it");
+    // Every configuration of the tests has a listener on any port, routes without an owner, and a rule
+    // for answers that not every test has the rules see.
+    let usual = |m: &str| {
+        m.starts_with("port 0")
+            || m.ends_with("no exposure names it")
+            || m.starts_with("RESPONSE_BODY stays empty")
+    };
     let found = found.iter().filter(|d| !usual(&d.message));
     found.map(|d| d.render(false)).collect()
 }
