@@ -4,6 +4,7 @@
 //! or a piece of any of them. Where in doubt more is masked rather than less. One pass, linear.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::markup;
 use crate::waf::byteset::ByteSet;
@@ -140,18 +141,50 @@ pub fn is_secret_name(name: &[u8]) -> bool {
             run.push(byte.to_ascii_lowercase());
         }
     }
-    let has_part = |at: usize| INSIDE.iter().any(|part| run[at..].starts_with(part));
+    let has_part = |at: usize| {
+        let parts = Beginning::of(&INSIDE_BY_FIRST, &run[at..]);
+        parts.iter().any(|part| run[at..].starts_with(part))
+    };
     if (0..run.len()).any(|at| BEGINS_INSIDE.contains(run[at]) && has_part(at)) {
         return true;
     }
-    let is_one_of =
-        |words: &[&[u8]], word: &[u8]| words.iter().any(|w| w.eq_ignore_ascii_case(word));
+    let is_one_of = |words: &'static LazyLock<Beginning>, word: &[u8]| {
+        let words = Beginning::of(words, word);
+        words.iter().any(|w| w.eq_ignore_ascii_case(word))
+    };
     let mut words = plain.split(|b| !b.is_ascii_alphanumeric());
     // `session.referer_check` is no session; `json.code.0` is a code.
     let last = plain
         .rsplit(|b| b".[]:/ ".contains(b))
         .find(|step| !step.iter().all(u8::is_ascii_digit));
-    words.any(|word| is_one_of(WORDS, word)) || last.is_some_and(|step| is_one_of(ALONE, step))
+    words.any(|word| is_one_of(&WORDS_BY_FIRST, word))
+        || last.is_some_and(|step| is_one_of(&ALONE_BY_FIRST, step))
+}
+
+static INSIDE_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(INSIDE));
+static WORDS_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(WORDS));
+static ALONE_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(ALONE));
+
+/// Words by their first byte, since nearly every name has none of them. One list for each byte.
+struct Beginning(Vec<Vec<&'static [u8]>>);
+
+impl Beginning {
+    fn new(words: &[&'static [u8]]) -> Self {
+        let mut lists = vec![Vec::new(); 256];
+        for &word in words {
+            if let Some(list) = word.first().and_then(|&b| lists.get_mut(usize::from(b))) {
+                list.push(word);
+            }
+        }
+        Self(lists)
+    }
+
+    /// The words that this one may be or begin with, in either case.
+    fn of(words: &'static Self, word: &[u8]) -> &'static [&'static [u8]] {
+        let first = word.first().map(u8::to_ascii_lowercase);
+        let list = first.and_then(|byte| words.0.get(usize::from(byte)));
+        list.map_or(&[], Vec::as_slice)
+    }
 }
 
 fn unescape(name: &[u8]) -> Vec<u8> {
