@@ -68,15 +68,21 @@ fn read_now(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn irregular(kind: std::fs::FileType) -> io::Error {
+    if kind.is_dir() {
+        return io::ErrorKind::IsADirectory.into();
+    }
+    io::Error::new(io::ErrorKind::InvalidInput, irregular_words(kind))
+}
+
+/// Why what is neither a regular file nor a folder is not read.
+pub(crate) fn irregular_words(kind: std::fs::FileType) -> String {
     let what = match kind {
-        kind if kind.is_dir() => return io::ErrorKind::IsADirectory.into(),
         kind if kind.is_fifo() => "a FIFO",
         kind if kind.is_socket() => "a socket",
         kind if kind.is_char_device() || kind.is_block_device() => "a device",
         _ => "something else",
     };
-    let words = format!("it is {what}; only regular files are read");
-    io::Error::new(io::ErrorKind::InvalidInput, words)
+    format!("it is {what}; only regular files are read")
 }
 
 fn too_large() -> io::Error {

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::files;
+
 /// Whether the text names files by a pattern, and not one file by its path.
 #[must_use]
 pub fn is_pattern(text: &str) -> bool {
@@ -70,7 +72,8 @@ pub const ABSENT: &str = "there is no such file";
 pub fn no_file(path: &Path) -> Option<String> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Some("it is a folder".to_owned()),
-        Ok(_) => None,
+        Ok(found) if found.is_file() => None,
+        Ok(found) => Some(files::irregular_words(found.file_type())),
         Err(error) => Some(match broken_link(path) {
             Some(link) => format!("{} is a link to nothing", link.display()),
             None if is_absent(&error) => ABSENT.to_owned(),

@@ -363,7 +363,7 @@ fn expand(pattern: &str, at: At<'_>, report: &Report) -> Option<Vec<RuleSource>>
         }
         let message = match path.is_dir() {
             true => format!("\"{pattern}\" is a folder: write \"{pattern}/*.conf\""),
-            false if glob::broken_link(&path).is_some() => {
+            false if path.exists() || glob::broken_link(&path).is_some() => {
                 let why = glob::no_file(&path).unwrap_or_default();
                 format!("cannot read the rule file \"{pattern}\": {why}")
             }

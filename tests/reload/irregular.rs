@@ -41,6 +41,7 @@ async fn a_fifo_in_the_place_of_a_file_is_refused_and_mended() {
         assert_eq!(status, 422, "{name}: {said}");
         let said = said.to_string();
         assert!(said.contains(name), "{name}: {said}");
+        assert!(said.contains("it is a FIFO"), "{name}: {said}");
         assert!(
             world.ready().await.contains("[!]reload: refused since"),
             "{name}"
