@@ -151,6 +151,7 @@ fn failures_are_json_where_json_is_asked_for() {
         (&["status"], 1),
         (&["certs", "list", "-c", "broken.toml"], 1),
         (&["certs", "rehearse", "--trust", "onprm", "ca.pem"], 1),
+        (&["certs", "rehearse", "--trust", "onprem", "none.pem"], 1),
         (&["rules", "list", "--policy", "none"], 1),
         (&["rules", "list", "--route", "none"], 1),
         (&["rules", "list", "--rules", "none.conf"], 1),

@@ -127,8 +127,9 @@ pub fn run(args: &Args) -> ExitCode {
         );
         return Problem::from(problem).tell(args.output);
     }
-    let Some(candidate) = candidate(args) else {
-        return ExitCode::FAILURE;
+    let candidate = match candidate(args) {
+        Ok(candidate) => candidate,
+        Err(code) => return code,
     };
     let trials = match wait(try_all(&config, &args.trust, &candidate)) {
         Ok(trials) => trials,
@@ -151,9 +152,15 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn candidate(args: &Args) -> Option<TrustBundle> {
+/// The new bundle. Where it is none, that was told, and this is the code to exit with.
+fn candidate(args: &Args) -> Result<TrustBundle, ExitCode> {
     let mut findings = Vec::new();
     let bundle = TrustBundle::load(&args.trust, &args.files, &mut findings);
+    if bundle.is_none() && args.output == Output::Json {
+        let errors = findings.iter().map(|(_, finding)| &finding.message[..]);
+        let problem = errors.collect::<Vec<_>>().join("; ");
+        return Err(Problem::from(problem).tell(args.output));
+    }
     for (_, finding) in findings {
         let severity = match finding.severity {
             Severity::Error => "error",
@@ -164,7 +171,7 @@ fn candidate(args: &Args) -> Option<TrustBundle> {
             eprintln!("  help: {help}");
         }
     }
-    bundle
+    bundle.ok_or(ExitCode::FAILURE)
 }
 
 async fn try_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<Trial> {
