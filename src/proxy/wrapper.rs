@@ -81,4 +81,54 @@ macro_rules! says_what_its_connection_says {
     };
 }
 
+/// Has a type write to its field `connection`, as what is written comes.
+macro_rules! writes_to_its_connection {
+    ($wrapper:ty) => {
+        const _: () = {
+            use std::io;
+            use std::pin::Pin;
+            use std::task::{Context, Poll};
+
+            use tokio::io::AsyncWrite;
+
+            impl AsyncWrite for $wrapper {
+                fn poll_write(
+                    mut self: Pin<&mut Self>,
+                    context: &mut Context<'_>,
+                    bytes: &[u8],
+                ) -> Poll<io::Result<usize>> {
+                    Pin::new(&mut self.connection).poll_write(context, bytes)
+                }
+
+                fn poll_flush(
+                    mut self: Pin<&mut Self>,
+                    context: &mut Context<'_>,
+                ) -> Poll<io::Result<()>> {
+                    Pin::new(&mut self.connection).poll_flush(context)
+                }
+
+                fn poll_shutdown(
+                    mut self: Pin<&mut Self>,
+                    context: &mut Context<'_>,
+                ) -> Poll<io::Result<()>> {
+                    Pin::new(&mut self.connection).poll_shutdown(context)
+                }
+
+                fn poll_write_vectored(
+                    mut self: Pin<&mut Self>,
+                    context: &mut Context<'_>,
+                    slices: &[io::IoSlice<'_>],
+                ) -> Poll<io::Result<usize>> {
+                    Pin::new(&mut self.connection).poll_write_vectored(context, slices)
+                }
+
+                fn is_write_vectored(&self) -> bool {
+                    self.connection.is_write_vectored()
+                }
+            }
+        };
+    };
+}
+
 pub(super) use says_what_its_connection_says;
+pub(super) use writes_to_its_connection;
