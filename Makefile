@@ -17,8 +17,8 @@ test: install-deps
 	@scripts/test
 
 check:
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 
 # The whole table: proxies and engine beside their peers; needs ../shared/bench and what its README names.
 bench: build

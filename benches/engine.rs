@@ -10,15 +10,14 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drawbridge::http::Head;
-use drawbridge::waf::{EngineMode, RuleSet, Transaction};
+use http_strict::Head;
+use waf::{EngineMode, RuleSet, Transaction};
 
-#[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    drawbridge::waf::fix_seed(1);
+    waf::fix_seed(1);
     let mut rules = RuleSet::builder().engine(EngineMode::On).front_door();
     let (mut effort, mut detect, mut files) = (Effort::default(), false, Vec::new());
     let mut page = b"<p>Welcome.</p>".to_vec();

@@ -15,48 +15,19 @@
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`telemetry`] access log, audit log, counters
 //! - [`supervision`] long-lived tasks begin again
-//! - [`ftw`] the CRS's regression tests: their format and how to run them
-//! - [`http`] strictness over the raw request head; pure
-//! - [`waf`] the engine; knows no socket, no pingora, no openssl, no tokio, no config
-//! - [`seclang`] rule text -> syntax tree with spans; pure
-//! - [`glob`] file name patterns, one language for all files
-//! - [`files`] reading what somebody else owns: regular files alone, and none for ever
-//! - [`diagnostic`] a problem in a user's file: where, what, and what to do
 //!
-//! Without the `front` feature only the last six exist.
+//! Below the house stand the crates of `crates/`: `waf` (the engine), `ftw`, `http-strict` and `seclang`.
 
-pub mod diagnostic;
-pub mod files;
-pub mod ftw;
-pub mod glob;
-pub mod http;
-pub mod seclang;
-pub(crate) mod suggest;
-pub mod waf;
-
-#[cfg(feature = "front")]
 pub mod admin;
-#[cfg(feature = "front")]
 pub mod cli;
-#[cfg(feature = "front")]
 pub mod config;
-#[cfg(feature = "front")]
 pub mod exposure;
-#[cfg(feature = "front")]
 pub mod handover;
-#[cfg(feature = "front")]
 pub mod live;
-#[cfg(feature = "front")]
 pub mod proxy;
-#[cfg(feature = "front")]
 pub mod reload;
-#[cfg(feature = "front")]
 pub mod route;
-#[cfg(feature = "front")]
 pub mod supervision;
-#[cfg(feature = "front")]
 pub mod telemetry;
-#[cfg(feature = "front")]
 pub mod tls;
-#[cfg(feature = "front")]
 pub mod upstream;

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::{env, fs};
 
-use drawbridge::ftw::{self, InProcess, Overrides};
-use drawbridge::waf::{EngineMode, RuleSet};
+use ftw::{self, InProcess, Overrides};
+use support::materials;
+use waf::{EngineMode, RuleSet};
 
 /// Passes the request rules; its answer is what leaks, and the baseline does not look at answers.
 const LEAKS_IN_ITS_ANSWER: &str = "resp_sql_leak";
@@ -140,8 +141,7 @@ fn rules(mode: EngineMode) -> Arc<RuleSet> {
 
 /// The benchmark's requests, written anew where it and Python are there.
 fn benchmark_mix() -> Option<PathBuf> {
-    let shared = env::var_os("SHARED_DIR").map_or_else(|| manifest("../shared"), PathBuf::from);
-    let script = shared.join("bench/mix.py");
+    let script = materials::shared("bench")?.join("mix.py");
     let folder = env::temp_dir().join(format!("drawbridge-mix-{}", std::process::id()));
     let written = script.is_file()
         && Command::new("python3")

@@ -1,11 +1,11 @@
 //! `drawbridge check` as a user runs it: what it says, where, and how it exits.
-#![cfg(feature = "front")]
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use drawbridge::tls::issue::{Authority, LeafOptions};
+use support::materials;
 
 const GOOD: &str = r#"state_dir = "state"
 [listeners.public]
@@ -457,15 +457,7 @@ fn collections_are_one_for_all_policies_and_go_on_over_reloads() {
 
 /// A policy's rules: the CRS as it comes, if it is there.
 fn core_rule_set(name: &str) -> Option<String> {
-    let shared = std::env::var_os("SHARED_DIR").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let crs = shared.join(name);
-    if !crs.join("rules").is_dir() {
-        eprintln!("skipped: {} has no rules", crs.display());
-        return None;
-    }
+    let crs = materials::shared(name)?;
     let crs = crs.display();
     Some(format!(
         "[\"{crs}/crs-setup.conf.example\", \"{crs}/plugins/*-config.conf\", \"{crs}/plugins/*-before.conf\", \

@@ -1,6 +1,5 @@
 //! Whole configuration files: the sample that the README shows, and broken ones with everything that is
 //! wrong with them, each with its place.
-#![cfg(feature = "front")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +10,10 @@ use std::time::Duration;
 use drawbridge::config::{
     self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
 };
-use drawbridge::diagnostic::{Diagnostic, Severity};
 use drawbridge::route::Lookup;
 use drawbridge::tls::issue::{Authority, LeafOptions};
+use seclang::diagnostic::{Diagnostic, Severity};
+use support::materials;
 
 const SAMPLE: &str = r#"
 [listeners.public]
@@ -724,19 +724,9 @@ encoded_slashes = "pass"
     );
 }
 
-/// The CRS is not part of the project: `CRS_DIR`, or `crs` in `SHARED_DIR` or in `../shared`.
 #[test]
 fn the_crs_loads_unmodified_with_the_documented_variables() {
-    let shared = std::env::var_os("SHARED_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let crs = std::env::var_os("CRS_DIR").map_or_else(|| shared.join("crs"), PathBuf::from);
-    if !crs.join("rules").is_dir() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have the CRS");
-        eprintln!("skipped: there is no CRS at {}", crs.display());
-        return;
-    }
+    let Some(crs) = materials::crs() else { return };
     let crs = crs.display();
     let rules = format!("{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf");
     let folder = Folder::new();

@@ -1,5 +1,4 @@
 //! `drawbridge demo` as a person uses it: its curl lines are run as they are printed.
-#![cfg(feature = "front")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

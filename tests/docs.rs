@@ -1,5 +1,4 @@
 //! What the documents show is true: their configurations load, their links lead somewhere.
-#![cfg(feature = "front")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
 //! Exposures as operators use them: the real proxy, switched through its admin socket by the real
 //! command line.
-#![cfg(feature = "front")]
 
 #[path = "proxy/client.rs"]
 #[allow(dead_code)]

@@ -1,5 +1,4 @@
 //! `drawbridge rules` as a user runs it.
-#![cfg(feature = "front")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use drawbridge::waf::RuleSet;
-use drawbridge::waf::reference::{DIFFERENCES, Entry, Kind, State};
+use waf::RuleSet;
+use waf::reference::{DIFFERENCES, Entry, Kind, State};
 
 const HEAD: &str = "\
 # SecLang in Drawbridge

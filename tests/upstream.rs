@@ -1,5 +1,4 @@
 //! Many servers behind one upstream: who gets a request, who is well, and what when nobody is.
-#![cfg(feature = "front")]
 #![allow(dead_code)] // what the proxy's tests have beside what is used here
 
 #[path = "proxy/client.rs"]
@@ -19,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use drawbridge::config;
-use drawbridge::diagnostic::{Diagnostic, Severity};
 use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
+use seclang::diagnostic::{Diagnostic, Severity};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

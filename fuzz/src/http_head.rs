@@ -1,6 +1,6 @@
 //! Any bytes: no panic, and a head that passes has the parts it says it has.
 
-use drawbridge::http::{BodyFraming, Head, decode_chunked};
+use http_strict::{BodyFraming, Head, decode_chunked};
 
 pub fn run(raw: &[u8]) {
     let Ok(head) = Head::parse(raw) else {

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use drawbridge::ftw::{InProcess, crs_rules};
-use drawbridge::waf::{EngineMode, RuleSet};
+use ftw::{InProcess, crs_rules};
+use waf::{EngineMode, RuleSet};
 
 static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
     let shared = std::env::var_os("SHARED_DIR").map(|dir| PathBuf::from(dir).join("crs"));

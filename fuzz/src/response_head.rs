@@ -1,6 +1,6 @@
 //! Any bytes as a gateway's head: no panic, one length at most, and words that are short.
 
-use drawbridge::http::{check_response, explain_response_head, switches_to_websocket};
+use http_strict::{check_response, explain_response_head, switches_to_websocket};
 
 pub fn run(raw: &[u8]) {
     let words = explain_response_head(raw, 256);

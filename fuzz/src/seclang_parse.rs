@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use drawbridge::seclang::{SourceId, parse};
+use seclang::{SourceId, parse};
 
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use drawbridge::ftw;
-use drawbridge::waf::{EngineMode, RuleSet, Transaction};
+use ftw;
+use waf::{EngineMode, RuleSet, Transaction};
 
 static RULES: LazyLock<Vec<Arc<RuleSet>>> = LazyLock::new(|| {
     let everything = RuleSet::builder()
@@ -15,7 +15,7 @@ static RULES: LazyLock<Vec<Arc<RuleSet>>> = LazyLock::new(|| {
         .front_door()
         .text("everything.conf", include_str!("../everything.conf"));
     let crs = std::env::var_os("CRS_DIR").map(|dir| ftw::crs_rules(Path::new(&dir)));
-    let build = |builder: drawbridge::waf::RuleSetBuilder| builder.build().expect("the rules load");
+    let build = |builder: waf::RuleSetBuilder| builder.build().expect("the rules load");
     [everything].into_iter().chain(crs).map(build).collect()
 });
 

@@ -4,8 +4,8 @@
 
 use std::sync::LazyLock;
 
-use drawbridge::waf::byteset::ByteSet;
-use drawbridge::waf::transform::{Transformation, UnicodeMap};
+use waf::byteset::ByteSet;
+use waf::transform::{Transformation, UnicodeMap};
 
 static ALL: LazyLock<Vec<Transformation>> = LazyLock::new(|| Transformation::all().collect());
 

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use super::places::{Place, Places, Stage};
 use super::{Method, Request, Response, Router};
 use crate::config::{Admin, AdminAddress, Token};
-use crate::http::{BodyFraming, Head, HeadLimits, split_port};
 use crate::supervision::{Ended, supervise};
+use http_strict::{BodyFraming, Head, HeadLimits, split_port};
 
 const HEAD: usize = 16 * 1024;
 const BODY: usize = 64 * 1024;

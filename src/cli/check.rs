@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::config_file::ConfigFile;
 use super::failure::Failure;
 use crate::config;
-use crate::diagnostic::{Diagnostic, Severity};
 use crate::exposure::{self, KeptBack, Surface};
+use seclang::diagnostic::{Diagnostic, Severity};
 
 /// Check a configuration, its rules and its certificates; name every problem with its place
 ///

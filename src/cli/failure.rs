@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::check::{Output, problems_json, wants_colour};
-use crate::diagnostic::Diagnostic;
+use seclang::diagnostic::Diagnostic;
 
 /// The verb could not do what it was asked for, and why.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use tracing_subscriber::EnvFilter;
 use super::check::wants_colour;
 use super::config_file::ConfigFile;
 use crate::config::{self, Loaded};
-use crate::diagnostic::Diagnostic;
 use crate::proxy::{Bound, Opening, Program, open};
 use crate::supervision::tell_panics;
 use crate::telemetry::{Metrics, Stderr};
+use seclang::diagnostic::Diagnostic;
 
 /// How long the end of the process waits for stderr.
 const LAST_WORDS: Duration = Duration::from_secs(1);

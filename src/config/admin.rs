@@ -115,7 +115,7 @@ fn read_token(item: &Item<'_, '_>) -> Option<Token> {
 /// # Errors
 /// Why it cannot be used, without what is in it.
 pub fn token_from(path: &Path) -> Result<Token, String> {
-    let text = crate::files::read_text(path)
+    let text = seclang::files::read_text(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let token = text.trim();
     let fits = token.len() >= SHORTEST_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());

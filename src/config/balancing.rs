@@ -162,7 +162,7 @@ fn read_key(item: &Item<'_, '_>) -> Option<AffinityKey> {
     if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
         tell(item.report(), item.at, finding);
     }
-    let key = match crate::files::read(&path) {
+    let key = match seclang::files::read(&path) {
         Ok(key) => key.trim_ascii().to_vec(),
         Err(error) => return item.fail(format!("cannot read {}: {error}", path.display())),
     };

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::files;
-use crate::glob;
-use crate::waf::Reads;
+use seclang::files;
+use seclang::glob;
+use waf::Reads;
 
 /// Files and patterns; what a pattern names may change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

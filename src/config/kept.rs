@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::model::{Config, Listener, Policy, Upstream};
 use super::policies::Built;
-use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, TrustBundle};
-use crate::waf::Store;
+use seclang::diagnostic::Diagnostic;
+use waf::Store;
 
 /// Chains and keys by their files.
 pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;

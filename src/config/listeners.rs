@@ -12,8 +12,8 @@ use super::rotation;
 use super::settings::Names;
 use super::upstreams::{lost_trust, read_pair, tell};
 use super::values::parse_network;
-use crate::diagnostic::Diagnostic;
 use crate::tls::{CertifiedKey, ClientCa, ClientCertificateMode, TrustBundle, now};
+use seclang::diagnostic::Diagnostic;
 
 /// The listeners, and how each of them answers.
 #[derive(Debug)]

@@ -31,10 +31,10 @@ pub use model::*;
 pub use policies::Built;
 pub use service::installed_admin;
 
-use crate::diagnostic::{Diagnostic, Location};
-use crate::{glob, suggest};
 use kept::Kept;
 use reader::{Report, Source};
+use seclang::diagnostic::{Diagnostic, Location};
+use seclang::{glob, suggest};
 
 /// A configuration that can be run, and what should be told about it.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Built, Certificates, Inputs};
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
-use crate::waf::{RuleSet, Store};
+use waf::{RuleSet, Store};
 
 /// Everything one front door runs from.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
 use super::suggest::did_you_mean;
 use super::{baseline, glob};
-use crate::diagnostic::Diagnostic;
-use crate::waf::{EngineMode, Problems, Reads, RuleSet, UnparsedBodies};
+use seclang::diagnostic::Diagnostic;
+use waf::{EngineMode, Problems, Reads, RuleSet, UnparsedBodies};
 
 /// Bytes; where no rule file and no key says otherwise.
 const REQUEST_BODY_LIMIT: usize = 13_107_200;

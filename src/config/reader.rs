@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::inputs::Inputs;
 use super::kept::{Certificates, Kept, Refused};
 use super::suggest::did_you_mean;
-use crate::diagnostic::{Diagnostic, Location, Severity};
+use seclang::diagnostic::{Diagnostic, Location, Severity};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -82,7 +82,7 @@ impl Source {
     /// # Errors
     /// Why the file cannot be read.
     pub fn read(path: &Path, index: usize) -> Result<Self, String> {
-        let bytes = crate::files::read(path).map_err(|error| match error.kind() {
+        let bytes = seclang::files::read(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             _ => error.to_string(),
         })?;

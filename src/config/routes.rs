@@ -8,8 +8,8 @@ use super::listeners::Listeners;
 use super::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use super::reader::{At, Item, Placed, Report, Section};
 use super::settings::Names;
-use crate::diagnostic::Diagnostic;
 use crate::route::{Claim, HostPattern, MethodSet, PathPattern, RouteTable};
+use seclang::diagnostic::Diagnostic;
 
 const COMMON_METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",

@@ -11,7 +11,7 @@ use super::model::{Config, Log, LogSink, Policy};
 use super::reader::{At, Item, Report};
 use super::suggest::did_you_mean;
 use super::{admin, exposures, listeners, policies, routes, service, upstreams};
-use crate::waf::AuditEngine;
+use waf::AuditEngine;
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);

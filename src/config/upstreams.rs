@@ -9,8 +9,8 @@ use super::model::{ConnectionAuth, Upstream, UpstreamTls};
 use super::reader::{At, Item, Report, Section};
 use super::settings::Names;
 use super::{balancing, rotation};
-use crate::diagnostic::{Diagnostic, Severity};
 use crate::tls::{CertifiedKey, Finding, Part, TrustBundle};
+use seclang::diagnostic::{Diagnostic, Severity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);

@@ -84,7 +84,7 @@ impl Keeper {
             return Ok(Settings::new());
         };
         let path = folder.join(STATE);
-        match crate::files::read(&path) {
+        match seclang::files::read(&path) {
             Ok(bytes) => understand(&bytes).map_err(|why| KeepError {
                 why: format!(
                     "it is not known which exposures are off: {why}. Mend the file, or remove it to have all of them on"
@@ -128,7 +128,7 @@ impl Keeper {
         let Some(folder) = &self.folder else {
             return true;
         };
-        match crate::files::read(&folder.join(STATE)) {
+        match seclang::files::read(&folder.join(STATE)) {
             Ok(bytes) => written(settings).is_ok_and(|wanted| wanted == bytes),
             Err(error) => error.kind() == io::ErrorKind::NotFound && settings.is_empty(),
         }

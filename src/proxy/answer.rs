@@ -4,7 +4,7 @@
 use http::{Version, header};
 use pingora::http::ResponseHeader;
 
-use crate::http::{check_response, switches_to_websocket};
+use http_strict::{check_response, switches_to_websocket};
 
 /// Interim answers (1xx) of one request. Servers send one or two.
 pub const MOST_INTERIM: usize = 32;

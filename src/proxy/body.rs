@@ -11,7 +11,7 @@ use super::deadline;
 use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::ListenerLimits;
-use crate::http::BodyFraming;
+use http_strict::BodyFraming;
 
 /// The code of a body that HTTP forbids, or that ended too soon.
 pub const BROKEN: &str = "body_broken";

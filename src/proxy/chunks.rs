@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::ahead::Reads;
 use super::wrapper::{says_what_its_connection_says, writes_to_its_connection};
-use crate::http::{BodyError, ChunkedFraming};
+use http_strict::{BodyError, ChunkedFraming};
 
 #[derive(Debug)]
 pub struct CheckedChunks {

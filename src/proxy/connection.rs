@@ -29,10 +29,10 @@ use super::server::Front;
 use super::workers::Worker;
 use super::{exchange, http2};
 use crate::config::{Listener, ListenerKind, ListenerLimits, SniPolicy};
-use crate::http::{BodyFraming, Head, HeadError, HeadLimits};
 use crate::telemetry::{AccessRecord, Metrics, Timing, TlsFacts, text};
 use crate::tls::handshake::{Failed, Reason};
 use crate::tls::{ClientCa, ClientIdentity, Hello, acceptor, group_text};
+use http_strict::{BodyFraming, Head, HeadError, HeadLimits};
 
 /// What is known of a connection.
 #[derive(Debug)]

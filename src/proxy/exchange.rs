@@ -30,13 +30,13 @@ use crate::config::{
     ConnectionAuth, Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route,
     SniPolicy, Stream,
 };
-use crate::http::BodyFraming;
 use crate::live::Snapshot;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
 use crate::upstream::OwnConnections;
-use crate::waf::Transaction;
+use http_strict::BodyFraming;
+use waf::Transaction;
 
 /// A request on its way.
 pub struct Exchange {

@@ -27,7 +27,7 @@ use super::request_id::request_id;
 use super::server::Front;
 use super::{exchange, flood};
 use crate::config::ListenerLimits;
-use crate::http::HeadError;
+use http_strict::HeadError;
 
 type Streams = h2::server::Connection<Stream, Bytes>;
 

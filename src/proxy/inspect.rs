@@ -11,8 +11,8 @@ use super::received::Received;
 use super::refusal::Refusal;
 use crate::config::{Policy, PolicyMode};
 use crate::telemetry::{BodyFacts, WafFacts, text, together};
-use crate::waf::audit::mask;
-use crate::waf::{Record, Transaction};
+use waf::audit::mask;
+use waf::{Record, Transaction};
 
 /// A transaction and what it cost.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl Inspector {
 
     fn run(
         &mut self,
-        phase: impl FnOnce(&mut Transaction) -> Option<crate::waf::Interruption>,
+        phase: impl FnOnce(&mut Transaction) -> Option<waf::Interruption>,
     ) -> Result<(), Refusal> {
         let begun = Instant::now();
         let interruption = phase(&mut self.transaction);

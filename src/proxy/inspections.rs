@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use tracing::dispatcher;
 
 use super::refusal::{Refusal, RefusalKind};
-use crate::waf;
 
 /// What has fewer bytes to look at is inspected where it is: handing it over would cost more than it does good.
 pub const LONG: usize = 8 * 1024;

@@ -147,7 +147,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::http::Head;
+    use http_strict::Head;
 
     #[test]
     fn requests_that_log_in() {

@@ -12,8 +12,8 @@ use pingora::{Error, ErrorType, Result};
 use super::fields;
 use super::received::Received;
 use crate::config::Stream;
-use crate::http::BodyFraming;
 use crate::tls::ClientIdentity;
+use http_strict::BodyFraming;
 
 /// Fields of the client that a trusted proxy's word is taken for.
 #[derive(Debug, Default)]
@@ -297,7 +297,7 @@ pub fn strip_response(header: &mut pingora::http::ResponseHeader, head: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Head;
+    use http_strict::Head;
 
     fn received(fields: &[(&str, &str)]) -> Received {
         let mut raw = "POST /a?b HTTP/1.1\r\n".to_owned();

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use pingora::http::RequestHeader;
 
 use crate::config::IpNetwork;
-use crate::http::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
+use http_strict::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
 
 /// A request head. What it says was checked by [`Head::parse_within`] or by [`check_h2`].
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use super::refusal::{self, PageStyle};
 use super::request_id::request_id;
 use super::server::Front;
 use crate::config::{Listener, ListenerKind};
-use crate::http::{HeadError, split_port};
 use crate::telemetry::{AccessRecord, Timing, masked_text, text};
+use http_strict::{HeadError, split_port};
 
 pub async fn serve(
     front: Arc<Front>,

@@ -12,7 +12,7 @@ use pingora::protocols::http::date::get_cached_date;
 use crate::config::{Exposure, OffAnswer};
 use crate::exposure::Setting;
 use crate::route::path;
-use crate::waf::{Interruption, InterruptionKind};
+use waf::{Interruption, InterruptionKind};
 
 /// The code of a request that was refused because its exposure is off.
 const EXPOSURE_OFF: &str = "exposure_off";
@@ -279,7 +279,7 @@ fn reason_phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waf::Phase;
+    use waf::Phase;
 
     #[test]
     fn pages_follow_accept_and_tell_only_the_id() {

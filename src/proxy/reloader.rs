@@ -17,11 +17,11 @@ use super::doors::Doors;
 use super::program::Program;
 use super::server::Front;
 use crate::admin::AdminSocket;
-use crate::diagnostic::{Diagnostic, Location};
-use crate::files::in_time;
 use crate::handover::{self, Offer, Successor};
 use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
 use crate::reload::{build, changes, changes_text, systemd, whole};
+use seclang::diagnostic::{Diagnostic, Location};
+use seclang::files::in_time;
 
 /// How long all files together may take; what is not read then is refused.
 const BUILDING: Duration = Duration::from_secs(60);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Refused;
 use super::watch::Watched;
 use crate::config::{self, Config};
-use crate::diagnostic::{Diagnostic, Location};
 use crate::live::Snapshot;
+use seclang::diagnostic::{Diagnostic, Location};
 
 /// How often a load is repeated because files changed under it.
 const TRIES: usize = 3;

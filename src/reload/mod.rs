@@ -16,7 +16,7 @@ pub use changes::{changes, text as changes_text};
 pub use watch::Watched;
 
 pub use crate::config::Refused;
-use crate::diagnostic::Diagnostic;
+use seclang::diagnostic::Diagnostic;
 
 /// How many reloads may be asked for and not have begun.
 const WAITING: usize = 16;

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use super::notified::Notified;
 use super::{Reloads, Trigger};
 use crate::config::{Contents, Inputs, Stamps};
-use crate::files::in_time;
 use crate::supervision::Ended;
+use seclang::files::in_time;
 
 /// Between two looks where nothing is notified, and while files go on changing.
 const PAUSE: Duration = Duration::from_millis(150);

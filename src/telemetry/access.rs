@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::{Format, rfc3339};
-use crate::waf::audit::mask::masked;
+use waf::audit::mask::masked;
 
 /// What is told about one request.
 #[derive(Debug, Serialize)]
@@ -42,7 +42,7 @@ pub struct AccessRecord<'r> {
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'r, str>>,
-    /// Whether the request's body counts as inspected, as [`crate::waf::Inspection`] says; true where there is none.
+    /// Whether the request's body counts as inspected, as [`waf::Inspection`] says; true where there is none.
     pub body_inspected: bool,
 }
 

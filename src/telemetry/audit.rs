@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::AccessLog;
 use super::queue::LogMetrics;
 use crate::config::LogSink;
-use crate::waf::Record;
+use waf::Record;
 
 /// The audit log of one front door.
 #[derive(Debug)]

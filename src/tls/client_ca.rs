@@ -186,7 +186,7 @@ fn byte_sequence(certificate: &X509Ref) -> Option<String> {
 fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>), Finding> {
     let fail = |message, help| Err(Finding::error(Part::Chain, message, help));
     let shown = path.display();
-    let pem = match crate::files::read(path) {
+    let pem = match seclang::files::read(path) {
         Ok(pem) => pem,
         Err(error) => return fail(format!("cannot read {shown}: {error}"), None),
     };

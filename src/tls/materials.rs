@@ -12,7 +12,7 @@ use openssl::x509::{X509, X509NameRef, X509Ref, X509VerifyResult};
 use super::pem::{self, Block};
 use super::verify::is_plain;
 use super::{CertifiedKey, TrustBundle};
-use crate::diagnostic::Severity;
+use seclang::diagnostic::Severity;
 
 /// Something to tell about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,7 +234,7 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
 }
 
 fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
-    let error = match crate::files::read(path) {
+    let error = match seclang::files::read(path) {
         Ok(content) => return Some(content),
         Err(error) => error,
     };

@@ -34,7 +34,7 @@ pub(super) fn load(
             false => Finding::warning(Part::Ocsp, message, help),
         });
     };
-    let der = match crate::files::read(path) {
+    let der = match seclang::files::read(path) {
         Ok(der) => der,
         Err(error) => {
             tell(true, format!("cannot read {shown}: {error}"), None);

@@ -5,8 +5,8 @@ use std::fmt;
 use pingora::{Error, ErrorType};
 
 use crate::config::Upstream;
-use crate::http::explain_response_head;
 use crate::tls::reason::CertificateFault;
+use http_strict::explain_response_head;
 
 /// Fields that pingora takes of an answer.
 const MOST_FIELDS: usize = 256;

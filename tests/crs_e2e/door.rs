@@ -8,10 +8,10 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use drawbridge::config;
-use drawbridge::ftw::{self, CRS_TEST_SETUP};
-use drawbridge::http::{BodyFraming, Head};
 use drawbridge::proxy::serve;
 use drawbridge::tls::issue::{Authority, Issued, LeafOptions};
+use ftw::{self, CRS_TEST_SETUP};
+use http_strict::{BodyFraming, Head};
 use openssl::pkey::PKey;
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod};
 use openssl::x509::X509;

@@ -2,23 +2,20 @@
 //! backend, and the verdicts as go-ftw reads them in the log.
 //!
 //! The log has one line of time, so several front doors share the tests, each with a log of its own.
-#![cfg(feature = "front")]
 
-#[allow(dead_code)] // it also runs tests in process
-#[path = "../corpus/mod.rs"]
-mod corpus;
 mod door;
 
 use std::thread;
 
-use corpus::Corpus;
 use door::Door;
-use drawbridge::ftw::{self, Overrides, Report, Target, TestFile};
+use drawbridge::cli::rules::TlsClient;
+use ftw::{self, Overrides, Report, Target, TestFile};
+use support::corpus::{self, Corpus};
+use support::materials;
 
 const CRS: Corpus = Corpus {
-    variable: "CRS_DIR",
-    folder: "crs",
-    overrides: "crs-e2e-overrides.yaml",
+    folder: materials::crs,
+    overrides: "tests/crs-e2e-overrides.yaml",
     tests: 3_677,
 };
 /// Tests wait for the log more than they work.
@@ -26,7 +23,7 @@ const DOORS: usize = 4;
 
 #[test]
 fn every_test_passes_through_the_front_door() {
-    let Some(crs) = CRS.find() else { return };
+    let Some(crs) = materials::crs() else { return };
     let overrides = CRS.overrides();
     let shares = shares(CRS.load(&crs));
     let reports: Vec<Report> = thread::scope(|scope| {
@@ -46,7 +43,7 @@ fn every_test_passes_through_the_front_door() {
         .map(|(report, files)| corpus::complaints(report, files))
         .collect();
     let count = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
-    corpus::say(&format!(
+    materials::say(&format!(
         "{} passed, {} failed",
         count(Report::passed),
         count(Report::failed)
@@ -69,7 +66,7 @@ fn few_tests_are_overridden() {
 
 fn play(door: &Door, files: &[TestFile], overrides: &Overrides) -> Report {
     let url = format!("https://{}", door.address);
-    let target = Target::new(&url, &door.log, None).unwrap();
+    let target = Target::new(&url, &door.log, Box::new(TlsClient::new(None).unwrap())).unwrap();
     ftw::run(&target, files, overrides, &|_| {})
 }
 

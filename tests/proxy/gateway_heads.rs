@@ -74,7 +74,7 @@ impl Told {
             let framing = framing.collect();
             match answer.header("transfer-encoding") {
                 Some("chunked") => {
-                    let body = drawbridge::http::decode_chunked(&answer.body).unwrap();
+                    let body = http_strict::decode_chunked(&answer.body).unwrap();
                     (answer.status, String::from_utf8(body).unwrap(), framing)
                 }
                 _ => (answer.status, answer.text(), framing),

@@ -1,5 +1,4 @@
 //! The proxy over real sockets, with real certificates and real clients.
-#![cfg(feature = "front")]
 
 mod bodies;
 mod bundles;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::materials;
 
 use tokio::io::AsyncWriteExt;
 
@@ -17,11 +18,10 @@ const MEASURED_ATTACK: &str = "g_attack";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_core_rule_set_tells_attacks_from_the_rest() {
-    let shared = std::env::var_os("SHARED_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let (script, crs) = (shared.join("bench/mix.py"), shared.join("crs"));
+    let (Some(bench), Some(crs)) = (materials::shared("bench"), materials::crs()) else {
+        return;
+    };
+    let script = bench.join("mix.py");
     let work = std::env::temp_dir().join(format!("drawbridge-crs-mix-{}", std::process::id()));
     let present = crs.join("rules").is_dir() && script.is_file();
     let mut python = Command::new("python3");

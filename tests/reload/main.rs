@@ -1,5 +1,4 @@
 //! What changes on disk goes live, what is wrong does not, and nobody who is connected notices.
-#![cfg(feature = "front")]
 
 #[allow(dead_code)] // shared with the proxy's tests
 #[path = "../proxy/client.rs"]

@@ -14,10 +14,10 @@ use super::super::config_file::{self, ConfigFile};
 use super::super::failure::Failure as Problem;
 use super::super::offline::{load, wait};
 use crate::config::Config;
-use crate::diagnostic::Severity;
 use crate::tls::TrustBundle;
 use crate::upstream::diagnose::{dial, dial_trusting};
 use crate::upstream::{Cause, Failure, Pool};
+use seclang::diagnostic::Severity;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use super::source::{add, tell};
 use crate::cli::check::{Output, show_json, summary};
-use crate::diagnostic::Diagnostic;
-use crate::waf::{Problems, RuleSet};
+use seclang::diagnostic::Diagnostic;
+use waf::{Problems, RuleSet};
 
 /// Check rule files; name every problem with its place
 ///

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::source::Source;
 use crate::cli::check::Output;
-use crate::waf::{RuleSummary, SEVERITIES};
+use waf::{RuleSummary, SEVERITIES};
 
 /// List the rules of a policy: id, phase, severity, paranoia level, place, message, and what changes them
 #[derive(Debug, clap::Args)]

@@ -6,10 +6,13 @@ mod list;
 mod progress;
 mod source;
 mod test;
+mod tls_client;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+pub use tls_client::TlsClient;
 
 /// Check, list, test and explain rules
 #[derive(Debug, clap::Args)]

@@ -10,8 +10,8 @@ use crate::cli::check::wants_colour;
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::failure::Failure;
 use crate::config::{self, Config, baseline};
-use crate::diagnostic::Diagnostic;
-use crate::waf::{Problems, RuleSet, RuleSetBuilder};
+use seclang::diagnostic::Diagnostic;
+use waf::{Problems, RuleSet, RuleSetBuilder};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Source {

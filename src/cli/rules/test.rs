@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::source::Source;
+use super::tls_client::TlsClient;
 use super::{USAGE, json_text, show, show_short};
 use crate::cli::check::Output;
 use crate::cli::failure::Failure;
-use crate::ftw::{
-    self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult,
-};
+use ftw::{self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult};
 
 /// Run rule tests: the FTW files of the OWASP CRS and one's own
 ///
@@ -88,9 +87,12 @@ fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
     if args.ca.is_none() {
         eprintln!("drawbridge: the certificate of {url} is not verified (see --ca)");
     }
-    match Target::new(url, log, args.ca.as_deref()) {
+    let target = TlsClient::new(args.ca.as_deref())
+        .map_err(|error| format!("the authorities cannot be read: {error}"))
+        .and_then(|tls| Target::new(url, log, Box::new(tls)));
+    match target {
         Ok(target) => Ok(Box::new(target)),
-        Err(problem) => Err(Failure::Problem(problem.to_string()).tell_with(args.output, USAGE)),
+        Err(problem) => Err(Failure::Problem(problem).tell_with(args.output, USAGE)),
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::show_short;
-use crate::ftw::{Body, InProcess, read_body};
-use crate::http::Head;
-use crate::waf::{
+use ftw::{Body, InProcess, read_body};
+use http_strict::Head;
+use waf::{
     EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
 };
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::list::severity_name;
 use super::super::{json_text, show as escaped, show_short};
-use crate::waf::Inspection;
+use waf::Inspection;
 
 use super::play::{Change, Exclusion, Explanation, Match, phase_name};
 

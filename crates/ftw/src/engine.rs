@@ -1,0 +1,137 @@
+//! Plays a stage in process: strictness, engine and backend, without a socket.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::backend::reply;
+use super::run::{Outcome, Play};
+use super::{Stage, TestId};
+use http_strict::{BodyFraming, Head, TargetForm, decode_chunked};
+use waf::{RuleSet, Transaction};
+
+/// Sends the raw bytes through the front door's strictness and the engine, and plays the backend.
+#[derive(Debug, Clone)]
+pub struct InProcess {
+    rules: Arc<RuleSet>,
+}
+
+impl InProcess {
+    #[must_use]
+    pub fn new(rules: Arc<RuleSet>) -> Self {
+        Self { rules }
+    }
+
+    /// Plays raw bytes; `name` becomes the transaction's `UNIQUE_ID`.
+    #[must_use]
+    pub fn send(&self, raw: &[u8], name: &str) -> Outcome {
+        let head = match Head::parse(raw) {
+            Ok(head) => head,
+            Err(error) => {
+                return Outcome {
+                    status: Some(error.status),
+                    note: Some(format!("refused before the rules: {error}")),
+                    ..Outcome::default()
+                };
+            }
+        };
+        let body = read_body(&head, &raw[head.length..]);
+        let mut transaction = self.begin(raw, &head, name);
+        let status = transaction.request_headers_done().map(|i| i.status);
+        let (reply, note) = match (status, body) {
+            (Some(status), _) => (Some((status, Vec::new())), None),
+            (None, Body::Whole(body)) => {
+                (Some(exchange(&mut transaction, raw, &head, &body)), None)
+            }
+            (None, Body::Malformed(why)) => (Some((400, Vec::new())), Some(why)),
+            (None, Body::Incomplete) => (None, Some("the body never ends".to_owned())),
+        };
+        transaction.finish();
+        Outcome::of(&transaction, reply, note)
+    }
+
+    /// A transaction that has been told the head of `raw`; no phase has run.
+    #[must_use]
+    pub fn begin(&self, raw: &[u8], head: &Head, name: &str) -> Transaction {
+        // The CRS trusts some requests of the host itself: the client is another one.
+        let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 40_000);
+        let server = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
+        let mut transaction = Transaction::new(Arc::clone(&self.rules), client, server, name);
+        transaction.request_line(
+            &raw[head.line.clone()],
+            &raw[head.method.clone()],
+            &raw[head.target.clone()],
+            &raw[head.protocol.clone()],
+        );
+        for (name, value) in &head.headers {
+            transaction.request_header(&raw[name.clone()], &raw[value.clone()]);
+        }
+        transaction
+    }
+}
+
+impl Play for InProcess {
+    fn play(&self, id: &TestId, _number: usize, stage: &Stage) -> Outcome {
+        self.send(&stage.request(), &format!("test-{id}"))
+    }
+}
+
+/// Phases 2 to 4. The status and the body that the client gets.
+fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8]) -> (u16, Vec<u8>) {
+    if let Some(interruption) = transaction.request_body(body) {
+        return (interruption.status, Vec::new());
+    }
+    let path = match &head.form {
+        TargetForm::Origin | TargetForm::Asterisk => head.target.clone(),
+        TargetForm::Absolute { path, .. } => path.clone(),
+    };
+    let method = &raw[head.method.clone()];
+    let mut reply = reply(method, &raw[path], body);
+    if method == b"HEAD" {
+        reply.body.clear();
+    }
+    let headers = reply
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_slice(), value.as_slice()));
+    if let Some(interruption) = transaction.response_headers(reply.status, b"HTTP/1.1", headers) {
+        return (interruption.status, Vec::new());
+    }
+    let wanted = match transaction.wants_response_body() {
+        true => reply
+            .body
+            .len()
+            .min(transaction.rules().response_body_limit()),
+        false => 0,
+    };
+    let complete = wanted == reply.body.len();
+    if let Some(interruption) = transaction.response_body(&reply.body[..wanted], complete) {
+        return (interruption.status, Vec::new());
+    }
+    (reply.status, reply.body)
+}
+
+/// What a server reads of the bytes after a head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    Whole(Vec<u8>),
+    /// The client stops in the middle: a server waits until its time is up.
+    Incomplete,
+    Malformed(String),
+}
+
+/// Reads the body of a request whose bytes are all there.
+#[must_use]
+pub fn read_body(head: &Head, rest: &[u8]) -> Body {
+    match head.body {
+        BodyFraming::None => Body::Whole(Vec::new()),
+        BodyFraming::Length(length) => usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.get(..length))
+            .map_or(Body::Incomplete, |body| Body::Whole(body.to_vec())),
+        BodyFraming::Chunked => match decode_chunked(rest) {
+            Ok(body) => Body::Whole(body),
+            Err(http_strict::BodyError::Incomplete) => Body::Incomplete,
+            Err(error) => Body::Malformed(error.to_string()),
+        },
+    }
+}

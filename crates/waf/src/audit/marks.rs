@@ -1,0 +1,112 @@
+//! Which bytes of a transaction are secret, by position: what is copied, captured or expanded from them is too.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use super::mask::MASK;
+use crate::variables::{Slice, Text};
+
+/// Ranges that are kept apart; beyond, they merge with what lies between.
+const MOST: usize = 65_536;
+
+/// Secret ranges of one transaction's text, disjoint.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// Start to end.
+    ranges: BTreeMap<u32, u32>,
+    looked_at: HashSet<Slice>,
+}
+
+impl Marks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether this slice was not looked at before; from now on it was.
+    pub(crate) fn look_at(&mut self, slice: Slice) -> bool {
+        self.looked_at.len() < MOST && self.looked_at.insert(slice)
+    }
+
+    pub(crate) fn mark(&mut self, slice: Slice) {
+        let Range { mut start, mut end } = slice.range();
+        if start >= end {
+            return;
+        }
+        while let Some((&s, &e)) = self.ranges.range(..=end).next_back()
+            && e >= start
+        {
+            start = start.min(s);
+            end = end.max(e);
+            self.ranges.remove(&s);
+        }
+        if self.ranges.len() >= MOST
+            && let Some((&s, &e)) = self.ranges.range(..start).next_back()
+        {
+            (start, end) = (s, end.max(e));
+        }
+        self.ranges.insert(start, end);
+    }
+
+    /// The secret ranges in a slice, relative to it, ascending.
+    pub(crate) fn within(&self, slice: Slice) -> impl Iterator<Item = Range<usize>> {
+        let Range { start, end } = slice.range();
+        let first = self
+            .ranges
+            .range(..=start)
+            .next_back()
+            .map_or(start, |(&s, _)| s);
+        self.ranges
+            .range(first..end.max(first))
+            .filter(move |&(_, &e)| e > start)
+            .map(move |(&s, &e)| (s.max(start) - start) as usize..(e.min(end) - start) as usize)
+            .filter(|r| r.start < r.end)
+    }
+
+    pub(crate) fn covers(&self, slice: Slice) -> bool {
+        self.within(slice).next() == Some(0..slice.len()) && !slice.is_empty()
+    }
+
+    pub(crate) fn touches(&self, slice: Slice) -> bool {
+        self.within(slice).next().is_some()
+    }
+
+    /// Appends the slice's bytes with its secrets masked.
+    pub(crate) fn write(&self, text: &Text, slice: Slice, out: &mut Vec<u8>) {
+        let bytes = text.at(slice);
+        let mut kept = 0;
+        for secret in self.within(slice) {
+            out.extend_from_slice(bytes.get(kept..secret.start).unwrap_or_default());
+            out.extend_from_slice(MASK);
+            kept = secret.end;
+        }
+        out.extend_from_slice(bytes.get(kept..).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_join_and_cut() {
+        let mut text = Text::default();
+        let all = text.push(b"0123456789");
+        let mut marks = Marks::default();
+        let shown = |marks: &Marks, slice| {
+            let mut out = Vec::new();
+            marks.write(&text, slice, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        marks.mark(all.part(2, 4));
+        marks.mark(all.part(6, 7));
+        assert_eq!(shown(&marks, all), "01***45***789");
+        assert_eq!(shown(&marks, all.part(3, 6)), "***45");
+        assert_eq!(shown(&marks, all.part(4, 6)), "45");
+        marks.mark(all.part(3, 6));
+        assert_eq!(shown(&marks, all), "01***789");
+        assert!(marks.covers(all.part(3, 7)) && !marks.covers(all) && marks.touches(all));
+        assert!(!marks.touches(all.part(7, 10)) && !marks.covers(all.part(7, 7)));
+        marks.mark(all);
+        assert_eq!(shown(&marks, all), "***");
+    }
+}

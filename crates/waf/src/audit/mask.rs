@@ -1,0 +1,559 @@
+//! What must not reach a log: which names stand for secrets, and where secrets lie in text.
+//!
+//! Masking is by meaning, not by parsing: text that a rule saw may be a query, a form, JSON, XML, header lines
+//! or a piece of any of them. Where in doubt more is masked rather than less. One pass, linear.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use super::markup;
+use crate::byteset::ByteSet;
+
+/// What stands in a record for a secret.
+pub const MASK: &[u8] = b"***";
+
+/// Bytes of a name that are looked at.
+pub(super) const NAME: usize = 128;
+
+/// Parts of names that stand for secrets wherever they occur; lower case, separators removed.
+const INSIDE: &[&[u8]] = &[
+    b"passw",
+    b"passphrase",
+    b"passcode",
+    b"pwd",
+    b"secret",
+    b"token",
+    b"apikey",
+    b"accesskey",
+    b"privatekey",
+    b"authorization",
+    b"credential",
+    b"creditcard",
+    b"cardnumber",
+    b"cardno",
+    b"ccnumber",
+    b"sessionid",
+    b"sessid",
+    b"sessionkey",
+    b"signature",
+    b"samlresponse",
+    b"samlart",
+    b"authcode",
+    b"devicecode",
+    b"usercode",
+    b"verificationcode",
+    b"recoverycode",
+    b"backupcode",
+    b"resetcode",
+    b"onetimecode",
+    b"pincode",
+    b"passkey",
+    b"sharedkey",
+    b"masterkey",
+    b"signingkey",
+    b"encryptionkey",
+    b"subscriptionkey",
+];
+
+/// What these begin with.
+const BEGINS_INSIDE: ByteSet = {
+    let mut first = ByteSet::EMPTY;
+    let mut at = 0;
+    while at < INSIDE.len() {
+        first = first.with(INSIDE[at][0]);
+        at += 1;
+    }
+    first
+};
+
+/// Words that stand for secrets only on their own.
+const WORDS: &[&[u8]] = &[
+    b"pass",
+    b"pin",
+    b"otp",
+    b"cvv",
+    b"cvc",
+    b"cvv2",
+    b"ccnum",
+    b"pan",
+    b"jwt",
+    b"sid",
+    b"auth",
+    b"pw",
+    b"sig",
+    b"hmac",
+    b"assertion",
+    b"totp",
+    b"csrf",
+    b"xsrf",
+    b"ssn",
+    b"verifier",
+    b"dpop",
+];
+
+/// Names, or last steps of a path to one, that stand for secrets only as a whole: `code` does, `country_code` does not.
+const ALONE: &[&[u8]] = &[
+    b"code", b"session", b"sess", b"sign", b"ticket", b"bearer", b"wresult",
+];
+
+/// Keys and elements of which the content may be the name of what stands beside it.
+pub(super) const NAMING: &[&[u8]] = &[b"name", b"key", b"id", b"field", b"param", b"k", b"n"];
+
+/// How much of a header's value is secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderSecret {
+    None,
+    Whole,
+    /// All but the scheme.
+    Credentials,
+    /// Every value; names stay.
+    Cookies,
+    /// The first value; its name and the attributes stay.
+    SetCookie,
+}
+
+pub(crate) fn header_secret(name: &[u8]) -> HeaderSecret {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    if is("authorization") || is("proxy-authorization") {
+        return HeaderSecret::Credentials;
+    }
+    if is("cookie") || is("cookie2") {
+        return HeaderSecret::Cookies;
+    }
+    if is("set-cookie") || is("set-cookie2") {
+        return HeaderSecret::SetCookie;
+    }
+    match is_secret_name(name) {
+        true => HeaderSecret::Whole,
+        false => HeaderSecret::None,
+    }
+}
+
+/// Whether an argument, a header or a key of this name holds a secret. Percent escapes in it are undone.
+#[must_use]
+pub fn is_secret_name(name: &[u8]) -> bool {
+    // The end of a long name says most: `json.user.password`.
+    let name = &name[name.len().saturating_sub(NAME)..];
+    let plain = unescape(name);
+    let mut run = Vec::with_capacity(plain.len());
+    for &byte in &plain {
+        if byte.is_ascii_alphanumeric() {
+            run.push(byte.to_ascii_lowercase());
+        }
+    }
+    let has_part = |at: usize| {
+        let parts = Beginning::of(&INSIDE_BY_FIRST, &run[at..]);
+        parts.iter().any(|part| run[at..].starts_with(part))
+    };
+    if (0..run.len()).any(|at| BEGINS_INSIDE.contains(run[at]) && has_part(at)) {
+        return true;
+    }
+    let is_one_of = |words: &'static LazyLock<Beginning>, word: &[u8]| {
+        let words = Beginning::of(words, word);
+        words.iter().any(|w| w.eq_ignore_ascii_case(word))
+    };
+    let mut words = plain.split(|b| !b.is_ascii_alphanumeric());
+    // `session.referer_check` is no session; `json.code.0` is a code.
+    let last = plain
+        .rsplit(|b| b".[]:/ ".contains(b))
+        .find(|step| !step.iter().all(u8::is_ascii_digit));
+    words.any(|word| is_one_of(&WORDS_BY_FIRST, word))
+        || last.is_some_and(|step| is_one_of(&ALONE_BY_FIRST, step))
+}
+
+static INSIDE_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(INSIDE));
+static WORDS_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(WORDS));
+static ALONE_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(ALONE));
+
+/// Words by their first byte, since nearly every name has none of them. One list for each byte.
+struct Beginning(Vec<Vec<&'static [u8]>>);
+
+impl Beginning {
+    fn new(words: &[&'static [u8]]) -> Self {
+        let mut lists = vec![Vec::new(); 256];
+        for &word in words {
+            if let Some(list) = word.first().and_then(|&b| lists.get_mut(usize::from(b))) {
+                list.push(word);
+            }
+        }
+        Self(lists)
+    }
+
+    /// The words that this one may be or begin with, in either case.
+    fn of(words: &'static Self, word: &[u8]) -> &'static [&'static [u8]] {
+        let first = word.first().map(u8::to_ascii_lowercase);
+        let list = first.and_then(|byte| words.0.get(usize::from(byte)));
+        list.map_or(&[], Vec::as_slice)
+    }
+}
+
+fn unescape(name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escape = match (byte, after) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(h, l)| (h << 4 | l, 3)),
+            (b'\\', [b'u', b'0', b'0', high, low, ..]) => {
+                hex(*high).zip(hex(*low)).map(|(h, l)| (h << 4 | l, 6))
+            }
+            _ => None,
+        };
+        let (byte, length) = escape.unwrap_or((byte, 1));
+        plain.push(byte);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    plain
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|d| u8::try_from(d).ok())
+}
+
+/// The values of a `Cookie` header.
+pub(crate) fn cookie_values(header: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    let mut start = 0;
+    for piece in header.split(|&b| b == b';') {
+        let end = start + piece.len();
+        let value = memchr::memchr(b'=', piece).map_or(start, |i| start + i + 1);
+        if value < end {
+            found(value..end);
+        }
+        start = end + 1;
+    }
+}
+
+/// The value of a `Set-Cookie` header.
+pub(crate) fn set_cookie_value(header: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    let end = memchr::memchr(b';', header).unwrap_or(header.len());
+    let value = memchr::memchr(b'=', &header[..end]).map_or(0, |i| i + 1);
+    found(value..end);
+}
+
+/// What follows the scheme of an `Authorization` header; all of it where there is no scheme.
+pub(crate) fn credentials(header: &[u8]) -> Range<usize> {
+    memchr::memchr(b' ', header).map_or(0, |i| i + 1)..header.len()
+}
+
+/// Text for a log: secrets masked, at most `most` bytes of it looked at.
+#[must_use]
+pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
+    let text = &text[..text.len().min(most)];
+    let mut out = Vec::with_capacity(text.len());
+    let mut kept = 0;
+    secrets(text, &mut |range| {
+        out.extend_from_slice(&text[kept.min(range.start)..range.start]);
+        out.extend_from_slice(MASK);
+        kept = range.end;
+    });
+    out.extend_from_slice(&text[kept..]);
+    out
+}
+
+/// Where secrets lie in text: ascending, without overlap.
+pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    const TELLING: ByteSet = ByteSet::of(b"=%:<&Bb0123456789");
+    let next = |at: usize| {
+        let rest = text.get(at..).unwrap_or_default();
+        Some(at + rest.iter().position(|&b| TELLING.contains(b))?)
+    };
+    let mut from = 0;
+    while let Some(at) = next(from) {
+        let range = match text[at] {
+            b'=' => pair(text, at, 1),
+            b'%' => match text.get(at + 1..at + 3) {
+                Some([b'3', b'd' | b'D']) => pair(text, at, 3),
+                Some([b'3', b'a' | b'A']) => pair(text, at, 3),
+                _ => None,
+            },
+            b':' => userinfo(text, at).or_else(|| colon(text, at)),
+            b'<' => markup::element(text, at, &markup::PLAIN),
+            b'&' => markup::element(text, at, &markup::ESCAPED),
+            b'B' | b'b' => bearer(text, at),
+            b'0'..=b'9' => {
+                let range = card(text, at);
+                if range.is_none() {
+                    // The run's later digits cannot begin a number.
+                    from = at + text[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+                    continue;
+                }
+                range
+            }
+            _ => None,
+        };
+        match range {
+            Some(range) if range.start < range.end => {
+                from = range.end;
+                found(range);
+            }
+            _ => from = at + 1,
+        }
+    }
+}
+
+/// `name=value` where the name says so; also a multipart part's `name="..."` and its content.
+fn pair(text: &[u8], at: usize, sign: usize) -> Option<Range<usize>> {
+    let name = after_encoded_delimiter(name_before(text, at).0);
+    let start = at + sign;
+    if is_secret_name(name) {
+        return Some(start..pair_end(text, start, sign == 3));
+    }
+    if sign == 1 && name.eq_ignore_ascii_case(b"name") {
+        return part_content(text, start);
+    }
+    None
+}
+
+/// The last piece of a name that has `&`, `=` or `?` in it, percent-encoded.
+fn after_encoded_delimiter(name: &[u8]) -> &[u8] {
+    let last = name.windows(3).rposition(|w| {
+        matches!(
+            w,
+            [b'%', b'2', b'6'] | [b'%', b'3', b'd' | b'D' | b'f' | b'F']
+        )
+    });
+    last.map_or(name, |i| &name[i + 3..])
+}
+
+/// `encoded`: the pair itself stands percent-encoded in another value.
+fn pair_end(text: &[u8], start: usize, encoded: bool) -> usize {
+    let rest = &text[start..];
+    if let Some(&quote @ (b'"' | b'\'')) = rest.first()
+        && let Some(close) = memchr::memchr(quote, &rest[1..]).map(|i| i + 2)
+        && rest
+            .get(close)
+            .is_none_or(|b| b" \t\r\n>/?,;)&".contains(b))
+    {
+        return start + close;
+    }
+    let mut at = start;
+    while let Some(&byte) = text.get(at) {
+        let ampersand = encoded && byte == b'%' && text.get(at + 1..at + 3) == Some(b"26");
+        if ampersand || matches!(byte, b'&' | b'\r' | b'\n' | 0) {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The content of a multipart part whose `name="` begins at `start`.
+fn part_content(text: &[u8], start: usize) -> Option<Range<usize>> {
+    const HEADERS: usize = 1024;
+    let rest = &text[start..text.len().min(start + HEADERS)];
+    let name = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let end = memchr::memchr3(b'"', b';', b'\n', name)?;
+    if !is_secret_name(&name[..end]) {
+        return None;
+    }
+    let blank = memchr::memmem::find(rest, b"\n\r\n")
+        .map(|i| i + 3)
+        .or_else(|| memchr::memmem::find(rest, b"\n\n").map(|i| i + 2))?;
+    let content = start + blank;
+    let length = memchr::memmem::find(&text[content..], b"\n--");
+    Some(content..length.map_or(text.len(), |i| content + i))
+}
+
+/// `"name": value` of JSON, `Name: value` of a header line.
+fn colon(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let (name, quoted) = name_before(text, at);
+    let secret = is_secret_name(name) || header_secret(name) != HeaderSecret::None;
+    if quoted && NAMING.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+        return beside(text, at + 1);
+    }
+    if name.is_empty() || !secret {
+        return None;
+    }
+    let blanks = text[at + 1..]
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
+    let start = at + 1 + blanks;
+    let end = match quoted {
+        true => json_end(text, start),
+        false => line_end(text, start),
+    };
+    Some(start..end)
+}
+
+/// The value of the member that follows `"name": "password"`.
+fn beside(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let skip = |at: usize| {
+        let blanks = text
+            .get(at..)?
+            .iter()
+            .take_while(|b| b.is_ascii_whitespace());
+        Some(at + blanks.count())
+    };
+    let string = |at: usize| {
+        let most = text.len().min(at + NAME);
+        let rest = text.get(at..most)?.strip_prefix(b"\"")?;
+        let end = memchr::memchr(b'"', rest)?;
+        Some((&rest[..end], at + end + 2))
+    };
+    let (name, end) = string(skip(at)?)?;
+    if !is_secret_name(name) {
+        return None;
+    }
+    let comma = skip(end)?;
+    text.get(comma).filter(|&&b| b == b',')?;
+    let (_, end) = string(skip(comma + 1)?)?;
+    let colon = skip(end)?;
+    text.get(colon).filter(|&&b| b == b':')?;
+    let start = skip(colon + 1)?;
+    Some(start..json_end(text, start))
+}
+
+fn line_end(text: &[u8], start: usize) -> usize {
+    memchr::memchr2(b'\r', b'\n', &text[start..]).map_or(text.len(), |i| start + i)
+}
+
+/// The end of a JSON value: a string, what brackets enclose, or a word.
+fn json_end(text: &[u8], start: usize) -> usize {
+    let mut depth = 0_usize;
+    let mut string = false;
+    let mut at = start;
+    while let Some(&byte) = text.get(at) {
+        // JSON in a JSON string writes its own quotes as \".
+        let escaped = byte == b'\\' && (string || text.get(at + 1) != Some(&b'"'));
+        if escaped {
+            let inner = text.get(at + 1) == Some(&b'"') && text.get(start) == Some(&b'\\');
+            if !inner {
+                at += 2;
+                continue;
+            }
+        }
+        match byte {
+            b'"' => {
+                string = !string;
+                if !string && depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ if string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            b',' | b'\r' | b'\n' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// The name that ends before `at`, blanks and quotes skipped, and whether it was quoted.
+fn name_before(text: &[u8], at: usize) -> (&[u8], bool) {
+    let head = &text[at.saturating_sub(NAME + 8)..at];
+    let head = head.trim_ascii_end();
+    let bare = head
+        .strip_suffix(b"\"")
+        .or_else(|| head.strip_suffix(b"'"))
+        .map(|h| h.strip_suffix(b"\\").unwrap_or(h));
+    let quoted = bare.is_some();
+    let head = bare.unwrap_or(head);
+    let length = head
+        .iter()
+        .rev()
+        .take_while(|&&b| b.is_ascii_alphanumeric() || b"_-.[]%$\\".contains(&b) || b >= 0x80)
+        .count();
+    (&head[head.len() - length..], quoted)
+}
+
+/// `://user:password@host`
+fn userinfo(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const USERINFO: usize = 512;
+    let start = at + 3;
+    if text.get(at..start) != Some(b"://") {
+        return None;
+    }
+    let rest = &text[start..text.len().min(start + USERINFO)];
+    let end = rest
+        .iter()
+        .position(|b| b.is_ascii_whitespace() || b"/?#\"'<>@".contains(b))?;
+    let password = memchr::memchr(b':', &rest[..end])? + 1;
+    (rest[end] == b'@').then(|| start + password..start + end)
+}
+
+/// `Bearer TOKEN` and `Basic TOKEN`, wherever they are.
+fn bearer(text: &[u8], at: usize) -> Option<Range<usize>> {
+    if at > 0 && text[at - 1].is_ascii_alphanumeric() {
+        return None;
+    }
+    let length = [&b"bearer "[..], b"basic "]
+        .iter()
+        .find(|s| {
+            text.get(at..at + s.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(s))
+        })?
+        .len();
+    let start = at + length;
+    let token = text[start..]
+        .iter()
+        .take_while(|&&b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
+        .count();
+    // Shorter ones are words: "basic maths".
+    (token >= 8).then_some(start..start + token)
+}
+
+/// A payment card's number: 13 to 19 digits that pass Luhn's check, perhaps in groups.
+fn card(text: &[u8], start: usize) -> Option<Range<usize>> {
+    if start > 0 && text[start - 1].is_ascii_digit() {
+        return None;
+    }
+    let mut digits = [0_u8; 19];
+    let mut count = 0;
+    let mut end = start;
+    let mut best = None;
+    while let Some(&byte) = text.get(end) {
+        if byte.is_ascii_digit() {
+            let Some(place) = digits.get_mut(count) else {
+                // More digits than a card has; groups before them may still be one.
+                return best;
+            };
+            *place = byte - b'0';
+            count += 1;
+            end += 1;
+            let more = text.get(end).is_some_and(u8::is_ascii_digit);
+            if count >= 13 && !more && luhn(&digits[..count]) {
+                best = Some(start..end);
+            }
+            continue;
+        }
+        let gap = match byte {
+            b' ' | b'-' | b'+' | b'.' => 1,
+            b'%' if text.get(end + 1..end + 3) == Some(b"20") => 3,
+            _ => return best,
+        };
+        if !text.get(end + gap).is_some_and(u8::is_ascii_digit) {
+            return best;
+        }
+        end += gap;
+    }
+    best
+}
+
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, &digit)| match (place % 2, u32::from(digit) * 2) {
+            (0, _) => u32::from(digit),
+            (_, double @ 10..) => double - 9,
+            (_, double) => double,
+        })
+        .sum();
+    // All zeros pass the check and are no card.
+    sum.is_multiple_of(10) && sum > 0
+}
+
+#[cfg(test)]
+#[path = "mask_tests.rs"]
+mod tests;

@@ -1,0 +1,51 @@
+//! Says how many bytes the parsers look at: so their work ends when there is no time left for it, and tests can show it
+//! to be linear without a clock.
+
+use crate::steps;
+
+/// Says that this many bytes are looked at.
+#[inline]
+pub(super) fn add(bytes: usize) {
+    note(bytes);
+    // Asked for by `is_over`.
+    let _ = steps::work(bytes);
+}
+
+/// The same for what is counted elsewhere or is too little to count.
+#[cfg(not(test))]
+#[inline]
+pub(super) fn note(_bytes: usize) {}
+
+/// Whether the work must end here.
+#[inline]
+pub(super) fn is_over() -> bool {
+    steps::is_over()
+}
+
+/// Why it ended.
+pub(super) const OUT_OF_TIME: &str = "no time left";
+
+#[cfg(test)]
+thread_local! {
+    static BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+pub(super) fn note(bytes: usize) {
+    BYTES.set(BYTES.get() + bytes);
+}
+
+/// Asserts that `run` looks at each byte of `unit` over and over at most `times` times, and at no
+/// more than twice as many bytes of an input of twice the length.
+#[cfg(test)]
+pub(super) fn assert_linear(start: &str, unit: &str, times: usize, run: impl Fn(&[u8])) {
+    let work = |length: usize| {
+        let body = format!("{start}{}", unit.repeat(length / unit.len()));
+        BYTES.set(0);
+        run(body.as_bytes());
+        (BYTES.get(), body.len())
+    };
+    let ((one, length), (two, _)) = (work(1 << 20), work(2 << 20));
+    assert!(one <= times * length, "{unit:?}: {one} of {length}");
+    assert!(two <= one * 2 + 4096, "{unit:?}: {one}, {two}");
+}

@@ -1,0 +1,737 @@
+//! Actions of one rule link: words -> what they do.
+//!
+//! Source: ModSecurity v2 Reference Manual, "Actions".
+
+use std::sync::Arc;
+
+use crate::EngineMode;
+use crate::macros::Template;
+use crate::rule::{
+    AllowScope, AuditEngine, Change, Control, Effect, PartsChange, Place, Processor, Removal,
+    RuleSelection, SEVERITIES,
+};
+use crate::suggest;
+use crate::transform::Transformation;
+use crate::variables::Variable;
+use seclang::{ActionSyntax, Selector, Spanned, TargetSyntax};
+
+use super::advice::is_of_crs;
+use super::draft::Draft;
+use super::exclusions::Meant;
+use super::{Report, Shared};
+
+/// Actions of the manual that a proxy refuses, and why.
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    ("append", "responses leave with the upstream's bytes"),
+    ("prepend", "responses leave with the upstream's bytes"),
+    ("exec", "no program runs on a stranger's request"),
+    ("pause", "holding connections open helps the attacker"),
+    ("proxy", "where a request goes is the routes' business"),
+];
+
+/// Actions that are done. What is neither here nor in [`REFUSED`] does not exist.
+pub(crate) const HANDLED: &[&str] = &[
+    "accuracy",
+    "allow",
+    "auditlog",
+    "block",
+    "capture",
+    "chain",
+    "ctl",
+    "deny",
+    "deprecatevar",
+    "drop",
+    "expirevar",
+    "id",
+    "initcol",
+    "log",
+    "logdata",
+    "maturity",
+    "msg",
+    "multiMatch",
+    "noauditlog",
+    "nolog",
+    "pass",
+    "phase",
+    "redirect",
+    "rev",
+    "sanitiseArg",
+    "sanitiseMatched",
+    "sanitiseMatchedBytes",
+    "sanitiseRequestHeader",
+    "sanitiseResponseHeader",
+    "sanitizeArg",
+    "sanitizeMatched",
+    "sanitizeMatchedBytes",
+    "sanitizeRequestHeader",
+    "sanitizeResponseHeader",
+    "setenv",
+    "setrsc",
+    "setsid",
+    "setuid",
+    "setvar",
+    "severity",
+    "skip",
+    "skipAfter",
+    "status",
+    "t",
+    "tag",
+    "ver",
+    "xmlns",
+];
+
+/// Options of `ctl` that are done. What is neither here nor in [`REFUSED_CONTROLS`] does not exist.
+pub(crate) const CONTROLS: &[&str] = &[
+    "auditEngine",
+    "auditLogParts",
+    "forceRequestBodyVariable",
+    "requestBodyAccess",
+    "requestBodyLimit",
+    "requestBodyProcessor",
+    "responseBodyAccess",
+    "responseBodyLimit",
+    "ruleEngine",
+    "ruleRemoveById",
+    "ruleRemoveByMsg",
+    "ruleRemoveByTag",
+    "ruleRemoveTargetById",
+    "ruleRemoveTargetByMsg",
+    "ruleRemoveTargetByTag",
+];
+
+/// Options of `ctl` that are refused, and why.
+pub(crate) const REFUSED_CONTROLS: &[(&str, &str)] = &[
+    (
+        "debugLogLevel",
+        "there is no debug log; `rules explain` shows what happened",
+    ),
+    (
+        "hashEnforcement",
+        "responses are not rewritten, so there is nothing to hash",
+    ),
+    (
+        "hashEngine",
+        "responses are not rewritten, so there is nothing to hash",
+    ),
+];
+
+/// What the actions of one link say, defaults merged in.
+#[derive(Default)]
+pub(super) struct Actions {
+    pub transformations: Vec<Transformation>,
+    pub disruptive: Option<Decision>,
+    pub status: Option<u16>,
+    pub log: Option<bool>,
+    pub audit_log: Option<bool>,
+    pub multi_match: bool,
+    pub capture: bool,
+    pub skip: Option<u32>,
+    pub skip_after: Option<String>,
+    pub message: Option<Template>,
+    pub data: Option<Template>,
+    pub severity: Option<u8>,
+    pub tags: Vec<Template>,
+    pub version: Option<Template>,
+    pub revision: Option<Template>,
+    pub maturity: Option<u8>,
+    pub accuracy: Option<u8>,
+    pub effects: Vec<Effect>,
+}
+
+pub(super) enum Decision {
+    /// As the default says.
+    Block,
+    Pass,
+    Deny,
+    Drop,
+    Redirect(Template),
+    Allow(AllowScope),
+}
+
+/// Reads actions, with all drafts at hand for those that name other rules.
+pub(super) struct Reader<'a, 'r, 's> {
+    pub shared: &'a mut Shared,
+    pub drafts: &'a [Draft],
+    /// The rule whose actions these are.
+    pub id: u64,
+    /// Index in the rule set of each draft; None where it was removed.
+    pub indexes: &'a [Option<usize>],
+    pub report: &'r mut Report<'s>,
+}
+
+impl Reader<'_, '_, '_> {
+    pub(super) fn read(&mut self, list: &[ActionSyntax], into: &mut Actions) {
+        for action in list {
+            self.read_one(action, into);
+        }
+    }
+
+    fn read_one(&mut self, action: &ActionSyntax, into: &mut Actions) {
+        let name = action.name.node.to_ascii_lowercase();
+        if !self.exists(&name, action) {
+            return;
+        }
+        match name.as_str() {
+            // A link reads its own `xmlns` beside its targets.
+            "id" | "phase" | "chain" | "xmlns" => {}
+            "t" => self.transformation(action, into),
+            "pass" => into.disruptive = Some(Decision::Pass),
+            "block" => into.disruptive = Some(Decision::Block),
+            "deny" => into.disruptive = Some(Decision::Deny),
+            "drop" => into.disruptive = Some(Decision::Drop),
+            "allow" => into.disruptive = self.allow(action).or(into.disruptive.take()),
+            "redirect" => {
+                if let Some(to) = self.template(action) {
+                    into.disruptive = Some(Decision::Redirect(to));
+                }
+            }
+            "status" => into.status = self.number(action, 100, 599).or(into.status),
+            "log" => (into.log, into.audit_log) = (Some(true), Some(true)),
+            "nolog" => (into.log, into.audit_log) = (Some(false), Some(false)),
+            "auditlog" => into.audit_log = Some(true),
+            "noauditlog" => into.audit_log = Some(false),
+            "multimatch" => into.multi_match = true,
+            "capture" => into.capture = true,
+            "skip" => into.skip = self.number(action, 1, u32::MAX).or(into.skip),
+            "skipafter" => {
+                into.skip_after = self.argument(action).map(|a| a.node.trim().to_owned())
+            }
+            "msg" => into.message = self.template(action),
+            "logdata" => into.data = self.template(action),
+            "severity" => into.severity = self.severity(action),
+            "tag" => into.tags.extend(self.template(action)),
+            "ver" => into.version = self.template(action),
+            "rev" => into.revision = self.template(action),
+            "maturity" => into.maturity = self.number(action, 0, 9).or(into.maturity),
+            "accuracy" => into.accuracy = self.number(action, 0, 9).or(into.accuracy),
+            _ => {
+                if let Some(effect) = self.effect(&name, action) {
+                    into.effects.push(effect);
+                }
+            }
+        }
+    }
+
+    /// Tells of what is refused or unknown.
+    fn exists(&mut self, name: &str, action: &ActionSyntax) -> bool {
+        if HANDLED.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+            return true;
+        }
+        let span = action.name.span;
+        match find(REFUSED, name) {
+            Some((_, why)) => {
+                let message = format!("action `{name}` is refused: {why}");
+                self.report.error(span, message);
+            }
+            None => {
+                let message = format!("unknown action `{}`", action.name.node);
+                self.report.unknown(span, message, suggest::action(name));
+            }
+        }
+        false
+    }
+
+    fn effect(&mut self, name: &str, action: &ActionSyntax) -> Option<Effect> {
+        match name {
+            "setvar" => self.set_variable(action),
+            "expirevar" => self.expire(action),
+            "deprecatevar" => self.deprecate(action),
+            "initcol" => {
+                let (collection, key) = self.assignment(action)?;
+                let collection = self.persistent(&collection)?;
+                Some(Effect::OpenCollection {
+                    collection,
+                    key: self.text(&key)?,
+                })
+            }
+            "setuid" | "setsid" | "setrsc" => {
+                let collection = match name {
+                    "setuid" => Variable::User,
+                    "setsid" => Variable::Session,
+                    _ => Variable::Resource,
+                };
+                Some(Effect::SetId {
+                    collection,
+                    key: self.template(action)?,
+                })
+            }
+            "setenv" => {
+                let (name, value) = self.assignment(action)?;
+                Some(Effect::SetEnvironment {
+                    name: self.text(&name)?,
+                    value: self.text(&value)?,
+                })
+            }
+            "ctl" => self.control(action).map(Effect::Control),
+            "sanitisearg" | "sanitizearg" => {
+                Some(Effect::Mask(Variable::Args, self.template(action)?))
+            }
+            "sanitiserequestheader" | "sanitizerequestheader" => Some(Effect::Mask(
+                Variable::RequestHeaders,
+                self.template(action)?,
+            )),
+            "sanitiseresponseheader" | "sanitizeresponseheader" => Some(Effect::Mask(
+                Variable::ResponseHeaders,
+                self.template(action)?,
+            )),
+            "sanitisematched"
+            | "sanitizematched"
+            | "sanitisematchedbytes"
+            | "sanitizematchedbytes" => Some(Effect::MaskMatched),
+            _ => None,
+        }
+    }
+
+    fn transformation(&mut self, action: &ActionSyntax, into: &mut Actions) {
+        let Some(argument) = self.argument(action) else {
+            return;
+        };
+        let name = argument.node.trim();
+        if name.eq_ignore_ascii_case("none") {
+            into.transformations.clear();
+            return;
+        }
+        match Transformation::from_name(name) {
+            Some(t) => into.transformations.push(t),
+            None => {
+                let message = format!("unknown transformation `{name}`");
+                let help = suggest::transformation(name);
+                self.report.unknown(argument.span, message, help);
+            }
+        }
+    }
+
+    fn allow(&mut self, action: &ActionSyntax) -> Option<Decision> {
+        let scope = match action
+            .argument
+            .as_ref()
+            .map(|a| a.node.trim().to_ascii_lowercase())
+            .as_deref()
+        {
+            None | Some("") => AllowScope::Transaction,
+            Some("phase") => AllowScope::Phase,
+            Some("request") => AllowScope::Request,
+            Some(_) => {
+                self.report
+                    .error(action.span, "allow, allow:phase or allow:request");
+                return None;
+            }
+        };
+        Some(Decision::Allow(scope))
+    }
+
+    fn severity(&mut self, action: &ActionSyntax) -> Option<u8> {
+        let argument = self.argument(action)?;
+        let word = argument.node.trim();
+        let level = SEVERITIES
+            .iter()
+            .position(|n| n.eq_ignore_ascii_case(word))
+            .or_else(|| word.parse().ok().filter(|&n: &usize| n < SEVERITIES.len()));
+        if level.is_none() {
+            let names = SEVERITIES.join(", ");
+            self.report.error(
+                argument.span,
+                format!("a severity is 0 to 7 or one of {names}"),
+            );
+        }
+        level.and_then(|l| u8::try_from(l).ok())
+    }
+
+    fn set_variable(&mut self, action: &ActionSyntax) -> Option<Effect> {
+        let argument = self.argument(action)?;
+        let text = argument.node.trim();
+        let (negated, text) = match text.strip_prefix('!') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (target, value) = match text.split_once('=') {
+            Some((target, value)) => (target, Some(value)),
+            None => (text, None),
+        };
+        let place = self.place(target.trim(), &argument)?;
+        let change = match value {
+            _ if negated => Change::Remove,
+            None => Change::Set(self.text_at("1", &argument)?),
+            Some(value) => match value.as_bytes().first() {
+                Some(b'+') => Change::Add(self.text_at(&value[1..], &argument)?),
+                Some(b'-') => Change::Subtract(self.text_at(&value[1..], &argument)?),
+                _ => Change::Set(self.text_at(value, &argument)?),
+            },
+        };
+        Some(Effect::SetVariable { place, change })
+    }
+
+    fn place(&mut self, target: &str, at: &Spanned<String>) -> Option<Place> {
+        let Some((collection, name)) = target.split_once(['.', ':']) else {
+            self.report.error_with_help(
+                at.span,
+                format!("`{target}` names no variable of a collection"),
+                "write COLLECTION.NAME, for example tx.score",
+            );
+            return None;
+        };
+        match Variable::from_name(collection.trim()) {
+            Some(Variable::Tx) if !name.contains("%{") => {
+                Some(Place::Slot(self.shared.names.intern(name)))
+            }
+            Some(Variable::Tx) => Some(Place::Named(self.text_at(name, at)?)),
+            Some(
+                v @ (Variable::Ip
+                | Variable::Global
+                | Variable::Resource
+                | Variable::Session
+                | Variable::User),
+            ) => Some(Place::Collection(v, self.text_at(name, at)?)),
+            Some(Variable::Env) => Some(Place::Collection(Variable::Env, self.text_at(name, at)?)),
+            _ => {
+                self.report.error(
+                    at.span,
+                    format!("`{collection}` cannot be written; TX, IP, GLOBAL, RESOURCE, SESSION, USER and ENV can"),
+                );
+                None
+            }
+        }
+    }
+
+    fn expire(&mut self, action: &ActionSyntax) -> Option<Effect> {
+        let (target, seconds) = self.assignment(action)?;
+        let (collection, name) = self.collection_name(&target)?;
+        let name = self.text(&Spanned {
+            node: name,
+            span: target.span,
+        })?;
+        Some(Effect::ExpireVariable {
+            collection,
+            name,
+            seconds: self.text(&seconds)?,
+        })
+    }
+
+    fn deprecate(&mut self, action: &ActionSyntax) -> Option<Effect> {
+        let (target, rate) = self.assignment(action)?;
+        let (collection, name) = self.collection_name(&target)?;
+        let parsed = rate.node.split_once('/').and_then(|(amount, seconds)| {
+            Some((amount.trim().parse().ok()?, seconds.trim().parse().ok()?))
+        });
+        let Some((amount, seconds)) = parsed.filter(|&(_, s): &(i64, u64)| s > 0) else {
+            self.report.error(
+                rate.span,
+                "deprecatevar takes COLLECTION.NAME=AMOUNT/SECONDS",
+            );
+            return None;
+        };
+        let name = self.text(&Spanned {
+            node: name,
+            span: target.span,
+        })?;
+        Some(Effect::DeprecateVariable {
+            collection,
+            name,
+            amount,
+            seconds,
+        })
+    }
+
+    fn collection_name(&mut self, target: &Spanned<String>) -> Option<(Variable, String)> {
+        let Some((collection, name)) = target.node.split_once(['.', ':']) else {
+            self.report.error(target.span, "COLLECTION.NAME is needed");
+            return None;
+        };
+        let collection = Spanned {
+            node: collection.to_owned(),
+            span: target.span,
+        };
+        Some((self.persistent(&collection)?, name.to_owned()))
+    }
+
+    fn persistent(&mut self, name: &Spanned<String>) -> Option<Variable> {
+        let variable = Variable::from_name(name.node.trim()).filter(|v| {
+            matches!(
+                v,
+                Variable::Ip
+                    | Variable::Global
+                    | Variable::Resource
+                    | Variable::Session
+                    | Variable::User
+            )
+        });
+        if variable.is_none() {
+            self.report.error(
+                name.span,
+                format!("`{}` is no persistent collection; those are IP, GLOBAL, RESOURCE, SESSION, USER", name.node),
+            );
+        }
+        variable
+    }
+
+    fn control(&mut self, action: &ActionSyntax) -> Option<Control> {
+        let (option, value) = self.assignment(action)?;
+        let word = value.node.trim().to_owned();
+        let name = option.node.trim().to_ascii_lowercase();
+        if let Some((_, why)) = find(REFUSED_CONTROLS, &name) {
+            return self.refuse(&option, why);
+        }
+        if !CONTROLS.iter().any(|n| n.eq_ignore_ascii_case(&name)) {
+            let message = format!("unknown ctl option `{}`", option.node);
+            self.report
+                .unknown(option.span, message, suggest::control(&name));
+            return None;
+        }
+        Some(match name.as_str() {
+            "ruleengine" => Control::RuleEngine(self.engine_mode(&value)?),
+            "requestbodyaccess" => Control::RequestBodyAccess(self.on_off(&value)?),
+            "responsebodyaccess" => Control::ResponseBodyAccess(self.on_off(&value)?),
+            "forcerequestbodyvariable" => Control::ForceRequestBodyVariable(self.on_off(&value)?),
+            "requestbodyprocessor" => Control::RequestBodyProcessor(self.processor(&value)?),
+            "requestbodylimit" => Control::RequestBodyLimit(self.size(&value)?),
+            "responsebodylimit" => Control::ResponseBodyLimit(self.size(&value)?),
+            "auditengine" => Control::AuditEngine(match word.to_ascii_lowercase().as_str() {
+                "on" => AuditEngine::On,
+                "off" => AuditEngine::Off,
+                "relevantonly" => AuditEngine::RelevantOnly,
+                _ => return self.refuse(&value, "On, Off or RelevantOnly"),
+            }),
+            "auditlogparts" if !is_parts(word.trim_start_matches(['+', '-'])) => {
+                return self.refuse(
+                    &value,
+                    "parts are letters A to K and Z, all or with + or - before them",
+                );
+            }
+            "auditlogparts" => Control::AuditLogParts(match word.as_bytes().first() {
+                Some(b'+') => PartsChange::Add(word[1..].to_owned()),
+                Some(b'-') => PartsChange::Remove(word[1..].to_owned()),
+                _ => PartsChange::Replace(word),
+            }),
+            "ruleremovebyid" => Control::RemoveRules(self.selection("byid", &value)?),
+            "ruleremovebytag" => Control::RemoveRules(self.selection("bytag", &value)?),
+            "ruleremovebymsg" => Control::RemoveRules(self.selection("bymsg", &value)?),
+            "ruleremovetargetbyid" => self.remove_targets("byid", &value)?,
+            "ruleremovetargetbytag" => self.remove_targets("bytag", &value)?,
+            "ruleremovetargetbymsg" => self.remove_targets("bymsg", &value)?,
+            _ => return None,
+        })
+    }
+
+    fn refuse<T>(&mut self, at: &Spanned<String>, why: &str) -> Option<T> {
+        self.report.error(at.span, why);
+        None
+    }
+
+    fn engine_mode(&mut self, value: &Spanned<String>) -> Option<EngineMode> {
+        Some(match value.node.trim().to_ascii_lowercase().as_str() {
+            "on" => EngineMode::On,
+            "off" => EngineMode::Off,
+            "detectiononly" => EngineMode::DetectionOnly,
+            _ => return self.refuse(value, "On, Off or DetectionOnly"),
+        })
+    }
+
+    fn on_off(&mut self, value: &Spanned<String>) -> Option<bool> {
+        match value.node.trim().to_ascii_lowercase().as_str() {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => self.refuse(value, "On or Off"),
+        }
+    }
+
+    fn size(&mut self, value: &Spanned<String>) -> Option<usize> {
+        match value.node.trim().parse() {
+            Ok(size) => Some(size),
+            Err(_) => self.refuse(value, "a number of bytes"),
+        }
+    }
+
+    fn processor(&mut self, value: &Spanned<String>) -> Option<Processor> {
+        Some(match value.node.trim().to_ascii_uppercase().as_str() {
+            "URLENCODED" => Processor::Urlencoded,
+            "MULTIPART" => Processor::Multipart,
+            "JSON" => Processor::Json,
+            "XML" => Processor::Xml,
+            "RAW" => Processor::Raw,
+            _ => return self.refuse(value, "URLENCODED, MULTIPART, JSON, XML or RAW"),
+        })
+    }
+
+    fn selection(&mut self, kind: &str, value: &Spanned<String>) -> Option<RuleSelection> {
+        let meant = match Meant::parse(kind, value.node.trim()) {
+            Ok(meant) => meant,
+            Err(message) => return self.refuse(value, &message),
+        };
+        let covered = match meant.covered(self.drafts) {
+            Ok(covered) => covered,
+            Err(message) => return self.refuse(value, &message),
+        };
+        let mut selection = RuleSelection::default();
+        for index in covered.into_iter().filter_map(|place| self.indexes[place]) {
+            selection.insert(index);
+        }
+        if selection.is_empty() && !is_of_crs(self.id) {
+            self.report.warning(
+                value.span,
+                format!("no rule fits `{}`: this exclusion does nothing", value.node),
+            );
+        }
+        Some(selection)
+    }
+
+    fn remove_targets(&mut self, kind: &str, value: &Spanned<String>) -> Option<Control> {
+        let Some((what, target)) = value.node.split_once(';') else {
+            return self.refuse(
+                value,
+                "RULES;TARGET is needed, for example 942100;ARGS:comment",
+            );
+        };
+        let selection = self.selection(
+            kind,
+            &Spanned {
+                node: what.to_owned(),
+                span: value.span,
+            },
+        )?;
+        let mut targets = Vec::new();
+        for target in split_targets(target) {
+            let (variable, selector) = match target.split_once(':') {
+                Some((variable, selector)) => (variable, Some(selector.trim_matches('\''))),
+                None => (target, None),
+            };
+            let syntax = TargetSyntax {
+                exclude: true,
+                count: false,
+                variable: Spanned {
+                    node: variable.to_owned(),
+                    span: value.span,
+                },
+                selector: selector.map(|s| Spanned {
+                    node: selector_of(s),
+                    span: value.span,
+                }),
+                span: value.span,
+            };
+            targets.push(self.shared.target(&syntax, &[], self.report)?);
+        }
+        Some(Control::RemoveTargets(Arc::new(Removal {
+            rules: selection,
+            targets: targets.into(),
+        })))
+    }
+
+    fn argument(&mut self, action: &ActionSyntax) -> Option<Spanned<String>> {
+        if action.argument.is_none() {
+            self.report.error(
+                action.span,
+                format!("`{}` needs an argument", action.name.node),
+            );
+        }
+        action.argument.clone()
+    }
+
+    /// `NAME=VALUE`
+    fn assignment(&mut self, action: &ActionSyntax) -> Option<(Spanned<String>, Spanned<String>)> {
+        let argument = self.argument(action)?;
+        let Some((name, value)) = argument.node.split_once('=') else {
+            self.report.error(
+                argument.span,
+                format!("`{}` takes NAME=VALUE", action.name.node),
+            );
+            return None;
+        };
+        let spanned = |text: &str| Spanned {
+            node: text.to_owned(),
+            span: argument.span,
+        };
+        Some((spanned(name), spanned(value)))
+    }
+
+    fn template(&mut self, action: &ActionSyntax) -> Option<Template> {
+        let argument = self.argument(action)?;
+        self.text(&argument)
+    }
+
+    fn text(&mut self, text: &Spanned<String>) -> Option<Template> {
+        self.text_at(&text.node, text)
+    }
+
+    fn text_at(&mut self, text: &str, at: &Spanned<String>) -> Option<Template> {
+        match self.shared.template(text) {
+            Ok(template) => Some(template),
+            Err((_, name)) => {
+                let message = format!("%{{{name}}}: there is no such variable");
+                self.report
+                    .unknown(at.span, message, suggest::macro_name(&name));
+                None
+            }
+        }
+    }
+
+    fn number<T: TryFrom<u64> + Into<u64> + Copy>(
+        &mut self,
+        action: &ActionSyntax,
+        low: T,
+        high: T,
+    ) -> Option<T> {
+        let argument = self.argument(action)?;
+        let (low, high): (u64, u64) = (low.into(), high.into());
+        let number = argument
+            .node
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .filter(|n| (low..=high).contains(n));
+        if number.is_none() {
+            self.report.error(
+                argument.span,
+                format!("`{}` takes a number from {low} to {high}", action.name.node),
+            );
+        }
+        number.and_then(|n| T::try_from(n).ok())
+    }
+}
+
+/// `ARGS:a,ARGS:b`: a comma ends a target, but not within a `/regex/` key.
+fn split_targets(text: &str) -> Vec<&str> {
+    let mut targets = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let regex = rest
+            .find(":/")
+            .or_else(|| rest.find(":'/"))
+            .filter(|&at| !rest[..at].contains(','));
+        let from = regex
+            .and_then(|at| {
+                rest[at..]
+                    .find("/,")
+                    .or_else(|| rest[at..].find("/',"))
+                    .map(|i| at + i)
+            })
+            .unwrap_or(if regex.is_some() { rest.len() } else { 0 });
+        match rest[from..].find(',') {
+            Some(comma) => {
+                targets.push(rest[..from + comma].trim());
+                rest = rest[from + comma + 1..].trim();
+            }
+            None => {
+                targets.push(rest);
+                return targets;
+            }
+        }
+    }
+}
+
+/// Letters of `SecAuditLogParts`.
+fn is_parts(letters: &str) -> bool {
+    !letters.is_empty() && letters.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b))
+}
+
+fn find(
+    table: &'static [(&'static str, &'static str)],
+    name: &str,
+) -> Option<&'static (&'static str, &'static str)> {
+    table.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))
+}
+
+fn selector_of(text: &str) -> Selector {
+    match text.strip_prefix('/').and_then(|t| t.strip_suffix('/')) {
+        Some(regex) if !regex.is_empty() => Selector::Regex(regex.to_owned()),
+        _ => Selector::Name(text.to_owned()),
+    }
+}

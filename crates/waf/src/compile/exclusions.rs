@@ -1,0 +1,232 @@
+//! `SecRuleRemove...` and `SecRuleUpdate...`: they change the rules that stand before them.
+//!
+//! An exclusion that touches nothing is told about: it is the commonest way for one to fail silently.
+
+use seclang::{ActionSyntax, Selector, Span, Spanned, TargetSyntax};
+
+use super::Report;
+use super::draft::Draft;
+use crate::operators::PatternOptions;
+use crate::operators::rx::Pattern;
+
+/// Inclusive ranges of rule ids: `1 2-5,"7"`.
+pub(super) fn parse_ids(text: &str) -> Option<Vec<(u64, u64)>> {
+    let mut ranges = Vec::new();
+    for piece in text
+        .split([',', ' ', '\t'])
+        .map(|p| p.trim_matches(['"', '\'']))
+    {
+        if piece.is_empty() {
+            continue;
+        }
+        let (low, high) = piece.split_once('-').unwrap_or((piece, piece));
+        let range = (low.trim().parse().ok()?, high.trim().parse().ok()?);
+        if range.0 > range.1 {
+            return None;
+        }
+        ranges.push(range);
+    }
+    (!ranges.is_empty()).then_some(ranges)
+}
+
+pub(super) fn in_ranges(ranges: &[(u64, u64)], id: u64) -> bool {
+    ranges.iter().any(|&(low, high)| (low..=high).contains(&id))
+}
+
+/// Which rules an exclusion means.
+pub(super) enum Meant {
+    Ids(Vec<(u64, u64)>),
+    Tag(Pattern),
+    Message(Pattern),
+}
+
+impl Meant {
+    /// `kind`: `ById`, `ByTag` or `ByMsg`, in lower case.
+    pub(super) fn parse(kind: &str, text: &str) -> Result<Self, String> {
+        if kind == "byid" {
+            return parse_ids(text).map(Self::Ids).ok_or_else(|| {
+                format!(
+                    "`{text}` is not a list of rule ids or ranges such as 942100 or 942100-942199"
+                )
+            });
+        }
+        let regex = Pattern::compile(text.as_bytes(), PatternOptions::default())
+            .map_err(|e| format!("not a regular expression: {e}"))?;
+        Ok(if kind == "bytag" {
+            Self::Tag(regex)
+        } else {
+            Self::Message(regex)
+        })
+    }
+
+    /// Which of these rules, by their places.
+    ///
+    /// # Errors
+    /// A pattern gave up on a rule's tag or message, so nobody knows.
+    pub(super) fn covered(&self, drafts: &[Draft]) -> Result<Vec<usize>, String> {
+        let mut covered = Vec::new();
+        for (place, draft) in drafts.iter().enumerate() {
+            if self.covers(draft)? {
+                covered.push(place);
+            }
+        }
+        Ok(covered)
+    }
+
+    fn covers(&self, draft: &Draft) -> Result<bool, String> {
+        let (regex, action) = match self {
+            Self::Ids(ranges) => return Ok(in_ranges(ranges, draft.id)),
+            Self::Tag(regex) => (regex, "tag"),
+            Self::Message(regex) => (regex, "msg"),
+        };
+        for text in draft.arguments(action) {
+            let found = regex.is_match(text.as_bytes());
+            if found.map_err(|limit| format!("rule {}, `{action}`: {limit}", draft.id))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn covered(drafts: &[Draft], kind: &str, text: &str) -> Result<Vec<usize>, String> {
+    Meant::parse(kind, text)?.covered(drafts)
+}
+
+/// Takes `SecRuleRemoveById`, `...ByTag`, `...ByMsg`; false where the directive is another.
+pub(super) fn remove(
+    drafts: &mut [Draft],
+    name: &Spanned<String>,
+    arguments: &[Spanned<String>],
+    span: Span,
+    report: &mut Report<'_>,
+) -> bool {
+    let Some(kind) = name
+        .node
+        .to_ascii_lowercase()
+        .strip_prefix("secruleremove")
+        .map(str::to_owned)
+    else {
+        return false;
+    };
+    if !matches!(kind.as_str(), "byid" | "bytag" | "bymsg") {
+        return false;
+    }
+    if arguments.is_empty() {
+        report.error(span, format!("{} needs to be told which rules", name.node));
+    }
+    for argument in arguments {
+        let covered = match covered(drafts, &kind, &argument.node) {
+            Ok(covered) => covered,
+            Err(message) => {
+                report.error(argument.span, message);
+                continue;
+            }
+        };
+        for &place in &covered {
+            drafts[place].removed_by.get_or_insert(span);
+        }
+        if covered.is_empty() && !report.is_plugin(span) {
+            report.warning(
+                argument.span,
+                format!("{} removes nothing: no rule before it fits", name.node),
+            );
+        }
+    }
+    true
+}
+
+pub(super) fn update_targets(
+    drafts: &mut [Draft],
+    name: &Spanned<String>,
+    what: &Spanned<String>,
+    targets: &[TargetSyntax],
+    replaced: &[TargetSyntax],
+    span: Span,
+    report: &mut Report<'_>,
+) {
+    let kind = name.node.to_ascii_lowercase();
+    let kind = kind.strip_prefix("secruleupdatetarget").unwrap_or_default();
+    let covered = match covered(drafts, kind, &what.node) {
+        Ok(covered) => covered,
+        Err(message) => return report.error(what.span, message),
+    };
+    let mut touched = false;
+    for place in covered {
+        let draft = &mut drafts[place];
+        let Some(starter) = draft.links.first_mut().filter(|l| l.operator.is_some()) else {
+            continue;
+        };
+        touched = true;
+        if !replaced.is_empty() {
+            starter
+                .targets
+                .retain(|t| !replaced.iter().any(|r| same_target(t, r)));
+        }
+        for target in targets {
+            if !starter
+                .targets
+                .iter()
+                .any(|t| t.exclude == target.exclude && same_target(t, target))
+            {
+                starter.targets.push(target.clone());
+            }
+        }
+        draft.changed_by.push(span);
+    }
+    if !touched && !report.is_plugin(span) {
+        report.warning(
+            what.span,
+            format!("{} changes nothing: no rule before it fits", name.node),
+        );
+    }
+}
+
+fn same_target(a: &TargetSyntax, b: &TargetSyntax) -> bool {
+    let selector = |t: &TargetSyntax| {
+        t.selector.as_ref().map(|s| match &s.node {
+            Selector::Name(n) => n.to_ascii_lowercase(),
+            Selector::Regex(r) => format!("/{r}/"),
+        })
+    };
+    a.variable.node.eq_ignore_ascii_case(&b.variable.node)
+        && a.count == b.count
+        && selector(a) == selector(b)
+}
+
+/// `SecRuleUpdateActionById ID[:LINK] ACTIONS`
+pub(super) fn update_actions(
+    drafts: &mut [Draft],
+    id: &Spanned<String>,
+    actions: Vec<ActionSyntax>,
+    span: Span,
+    report: &mut Report<'_>,
+) {
+    let (number, link) = id.node.split_once(':').unwrap_or((&id.node, "0"));
+    let (Ok(number), Ok(link)) = (number.trim().parse::<u64>(), link.trim().parse::<usize>())
+    else {
+        return report.error(
+            id.span,
+            "an id, or an id and a link of its chain: 12345 or 12345:1",
+        );
+    };
+    for action in &actions {
+        if matches!(
+            action.name.node.to_ascii_lowercase().as_str(),
+            "id" | "phase" | "chain"
+        ) {
+            report.error(
+                action.span,
+                format!("`{}` cannot be changed afterwards", action.name.node),
+            );
+        }
+    }
+    let Some(draft) = drafts.iter_mut().find(|d| d.id == number) else {
+        return report.warning(id.span, format!("no rule before it has id {number}"));
+    };
+    draft.changed_by.push(span);
+    match draft.links.get_mut(link) {
+        Some(link) => link.actions.extend(actions),
+        None => report.error(id.span, format!("rule {number} has no link {link}")),
+    }
+}

@@ -1,0 +1,181 @@
+//! Syntax trees -> [`RuleSet`]: every name resolved, every pattern compiled, every problem reported at once.
+
+pub(super) mod actions;
+mod advice;
+mod draft;
+mod exclusions;
+mod rules;
+pub(super) mod settings;
+mod targets;
+mod unset;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use seclang::diagnostic::{Diagnostic, Location};
+use seclang::{Sources, Span};
+
+use super::body::xml::path::Path as XmlPath;
+use super::hash::{NameIndex, hash_name};
+use super::macros::{Scope, Template};
+use super::rule::Chains;
+use super::settings::Settings;
+use super::variables::{TargetList, Text};
+use draft::Program;
+
+pub use advice::Facts;
+pub(super) use rules::Touched;
+
+/// Collects problems with their places.
+pub(super) struct Report<'s> {
+    pub sources: &'s Sources,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report<'_> {
+    fn error(&mut self, span: Span, message: impl Into<String>) {
+        let at = self.sources.locate(span);
+        self.diagnostics.push(Diagnostic::error(at, message));
+    }
+
+    fn error_with_help(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        let at = self.sources.locate(span);
+        self.diagnostics
+            .push(Diagnostic::error(at, message).with_help(help));
+    }
+
+    fn warning(&mut self, span: Span, message: impl Into<String>) {
+        let at = self.sources.locate(span);
+        self.diagnostics.push(Diagnostic::warning(at, message));
+    }
+
+    /// A name that does not exist, with what is most likely meant.
+    fn unknown(&mut self, span: Span, message: String, help: Option<String>) {
+        match help {
+            Some(help) => self.error_with_help(span, message, help),
+            None => self.error(span, message),
+        }
+    }
+
+    fn warning_with_help(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let at = self.sources.locate(span);
+        let diagnostic = Diagnostic::warning(at, message).with_help(help);
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Whether this stands in a plugin of the Core Rule Set.
+    fn is_plugin(&self, span: Span) -> bool {
+        let folder = self.sources.path(span.file).parent();
+        folder
+            .and_then(Path::file_name)
+            .is_some_and(|name| name == "plugins")
+    }
+
+    fn locate(&self, span: Span) -> Location {
+        self.sources.locate(span)
+    }
+}
+
+/// What rules of one set share: literals, names, chains, target lists.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub literals: Text,
+    pub names: Names,
+    pub chains: Chains,
+    /// Paths of `XML:...` targets, each once.
+    pub xml_paths: Vec<Arc<XmlPath>>,
+    lists: HashMap<String, Arc<TargetList>>,
+    files: HashMap<seclang::SourceId, Arc<Path>>,
+}
+
+impl Shared {
+    fn template(&mut self, text: &str) -> Result<Template, (std::ops::Range<usize>, String)> {
+        let names = &mut self.names;
+        let mut slot = |name: &str| names.intern(name);
+        Template::compile(
+            text,
+            &mut Scope {
+                literals: &mut self.literals,
+                slot: &mut slot,
+            },
+        )
+    }
+}
+
+/// Names of `TX` variables that the rules spell out; each has a slot.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// As first written.
+    names: Vec<Box<str>>,
+    slots: NameIndex,
+}
+
+/// `TX.0` to `TX.9`, where captures go, are slots 0 to 9.
+pub(crate) const CAPTURE_SLOTS: usize = 10;
+
+impl Default for Names {
+    fn default() -> Self {
+        let mut names = Self {
+            names: Vec::new(),
+            slots: NameIndex::default(),
+        };
+        for digit in 0..CAPTURE_SLOTS {
+            names.intern(&digit.to_string());
+        }
+        names
+    }
+}
+
+impl Names {
+    pub(crate) fn intern(&mut self, name: &str) -> u32 {
+        let hash = hash_name(name.as_bytes());
+        if let Some(slot) = self.slot(hash, name.as_bytes()) {
+            return slot;
+        }
+        let slot = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.into());
+        self.slots.insert(hash, slot);
+        slot
+    }
+
+    /// Whatever the case of ASCII letters. `hash` is the name's.
+    pub(crate) fn slot(&self, hash: u64, name: &[u8]) -> Option<u32> {
+        let is = |slot| self.name(slot).as_bytes().eq_ignore_ascii_case(name);
+        self.slots.find(hash, is)
+    }
+
+    pub(crate) fn name(&self, slot: u32) -> &str {
+        self.names.get(slot as usize).map_or("", |n| n)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|n| &**n)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+}
+
+/// Compiles directives; problems go to `report`.
+pub(super) fn compile(
+    directives: Vec<seclang::Directive>,
+    variables: &[(String, String)],
+    read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    report: &mut Report<'_>,
+) -> rules::Compiled {
+    let mut settings = Settings::default();
+    let mut said = settings::Said::default();
+    let mut program = Program::default();
+    for directive in directives {
+        program.take(directive, &mut settings, &mut said, read, report);
+    }
+    program.close_chain(report);
+    rules::compile(program, settings, said, variables, read, report)
+}

@@ -1,0 +1,513 @@
+//! Second pass: drafts -> rules, in phases, with jumps resolved.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::macros::Template;
+use crate::operators::{CompileContext, Operator};
+use crate::rule::{About, Disruptive, Flow, Link, Rule, Test};
+use crate::ruleset::RuleSummary;
+use crate::settings::Settings;
+use crate::variables::Slice;
+use seclang::diagnostic::Diagnostic;
+use seclang::{ActionSyntax, OperatorSyntax, Span};
+
+use super::actions::{Actions, Decision, Reader};
+use super::advice::{self, Facts, is_of_crs};
+use super::draft::{Draft, DraftLink, Item, Program};
+use super::settings::{AuditSaid, Said};
+use super::{Report, Shared};
+use crate::suggest;
+
+/// Everything a [`crate::RuleSet`] holds.
+pub(crate) struct Compiled {
+    pub settings: Settings,
+    pub shared: Shared,
+    pub rules: Vec<Rule>,
+    pub touched: Vec<Touched>,
+    pub removed: Vec<RuleSummary>,
+    pub facts: Facts,
+    /// Indexes of rules, per phase, in load order.
+    pub phases: [Vec<u32>; 5],
+    /// `TX` variables set before the first rule.
+    pub initial: Vec<(u32, Slice)>,
+    pub engine_said: Option<(crate::EngineMode, Span)>,
+    pub body_access_said: Option<bool>,
+    pub audit_said: AuditSaid,
+}
+
+/// Which exclusions touch a rule, for `rules list`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touched {
+    /// `file:line` of each.
+    pub by: Vec<String>,
+}
+
+type Read<'a> = &'a dyn Fn(&Path) -> std::io::Result<Vec<u8>>;
+
+pub(super) fn compile(
+    program: Program,
+    settings: Settings,
+    said: Said,
+    variables: &[(String, String)],
+    read: Read<'_>,
+    report: &mut Report<'_>,
+) -> Compiled {
+    let mut shared = Shared::default();
+    let initial = initial_variables(variables, &mut shared);
+    check_overrides(&program, variables, report);
+    let wanted = advice::asks_for_lookups(&program, variables);
+    let indexes = number(&program);
+    let mut rules = Vec::new();
+    let mut touched = Vec::new();
+    let mut skips = Vec::new();
+    for draft in program.drafts.iter().filter(|d| d.removed_by.is_none()) {
+        let mut compiler = RuleCompiler {
+            reader: Reader {
+                shared: &mut shared,
+                drafts: &program.drafts,
+                id: draft.id,
+                indexes: &indexes,
+                report,
+            },
+            read,
+            quiet: is_of_crs(draft.id) && !wanted,
+        };
+        let (rule, skip) = compiler.rule(draft);
+        rules.push(rule);
+        skips.push(skip);
+        let by = draft.changed_by.iter().map(|&s| report.locate(s));
+        touched.push(Touched {
+            by: by
+                .map(|at| format!("{}:{}", at.path.display(), at.line))
+                .collect(),
+        });
+    }
+    let phases = arrange(&program, &indexes, &mut rules, &skips, report);
+    advice::advise(&program, &settings, variables, report);
+    Compiled {
+        settings,
+        shared,
+        rules,
+        touched,
+        facts: Facts::of(&program, variables),
+        removed: removed(&program, report),
+        phases,
+        initial,
+        engine_said: said.engine,
+        body_access_said: said.request_body_access.map(|s| s.0),
+        audit_said: said.audit,
+    }
+}
+
+/// What directives took out, and which.
+fn removed(program: &Program, report: &Report<'_>) -> Vec<RuleSummary> {
+    let place = |span: Span| {
+        let at = report.locate(span);
+        (at.path, at.line)
+    };
+    let summary = |draft: &Draft, by: Span| {
+        let (file, line) = place(draft.span);
+        let (by, by_line) = place(by);
+        RuleSummary {
+            id: draft.id,
+            phase: draft.phase as u8,
+            severity: None,
+            message: draft.arguments("msg").last().unwrap_or_default().to_owned(),
+            tags: draft.arguments("tag").map(str::to_owned).collect(),
+            file,
+            line,
+            changed_by: Vec::new(),
+            removed_by: Some(format!("{}:{by_line}", by.display())),
+        }
+    };
+    let drafts = program.drafts.iter();
+    drafts
+        .filter_map(|draft| Some(summary(draft, draft.removed_by?)))
+        .collect()
+}
+
+fn initial_variables(variables: &[(String, String)], shared: &mut Shared) -> Vec<(u32, Slice)> {
+    variables
+        .iter()
+        .map(|(name, value)| {
+            (
+                shared.names.intern(name),
+                shared.literals.push(value.as_bytes()),
+            )
+        })
+        .collect()
+}
+
+/// A `SecAction` that sets what the policy already set, to something else.
+fn check_overrides(program: &Program, variables: &[(String, String)], report: &mut Report<'_>) {
+    let live = program.drafts.iter().filter(|d| d.removed_by.is_none());
+    for action in live
+        .flat_map(|d| &d.links)
+        .filter(|l| l.operator.is_none())
+        .flat_map(|l| &l.actions)
+        .filter(|a| a.name.node.eq_ignore_ascii_case("setvar"))
+    {
+        let Some((target, value)) = action
+            .argument
+            .as_ref()
+            .and_then(|a| a.node.split_once('='))
+        else {
+            continue;
+        };
+        let target = target.trim().to_ascii_lowercase();
+        let Some(name) = target
+            .strip_prefix("tx.")
+            .or_else(|| target.strip_prefix("tx:"))
+        else {
+            continue;
+        };
+        let ours = variables.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        if let Some((_, ours)) = ours.filter(|(_, ours)| ours.trim() != value.trim()) {
+            report.error_with_help(
+                action.span,
+                format!("tx.{name} is set to `{value}` here, but the policy sets it to `{ours}`"),
+                "say it in one place: remove the key from the policy's `crs`, or this setvar",
+            );
+        }
+    }
+}
+
+/// The index each draft's rule will have; None for removed ones.
+fn number(program: &Program) -> Vec<Option<usize>> {
+    let mut next = 0;
+    let number_one = |draft: &Draft| {
+        draft.removed_by.is_none().then(|| {
+            next += 1;
+            next - 1
+        })
+    };
+    program.drafts.iter().map(number_one).collect()
+}
+
+struct RuleCompiler<'a, 'r, 's, 'f> {
+    reader: Reader<'a, 'r, 's>,
+    read: Read<'f>,
+    /// Operators without a use here are no news: the rule is one of the CRS that nobody asked for.
+    quiet: bool,
+}
+
+/// Where a rule says to go on.
+enum Skip {
+    None,
+    Rules(u32),
+    After(String, Span),
+}
+
+impl RuleCompiler<'_, '_, '_, '_> {
+    fn rule(&mut self, draft: &Draft) -> (Rule, Skip) {
+        let mut links = Vec::with_capacity(draft.links.len());
+        let mut starter = Actions::default();
+        for (position, link) in draft.links.iter().enumerate() {
+            let mut actions = Actions::default();
+            if let Some(defaults) = &draft.defaults {
+                let inherited: Vec<ActionSyntax> = defaults
+                    .iter()
+                    .filter(|a| position == 0 || a.name.node.eq_ignore_ascii_case("t"))
+                    .cloned()
+                    .collect();
+                self.reader.read(&inherited, &mut actions);
+            }
+            let default_decision = actions.disruptive.take();
+            self.reader.read(&link.actions, &mut actions);
+            if matches!(actions.disruptive, None | Some(Decision::Block)) {
+                actions.disruptive = default_decision;
+            }
+            if let Some(link) = self.link(link, &mut actions) {
+                links.push(link);
+            }
+            if position == 0 {
+                starter = actions;
+            } else {
+                self.merge_chained(link, actions, &mut starter);
+            }
+        }
+        self.finish(draft, links, starter)
+    }
+
+    /// Rule-wide words belong to the starter; ModSecurity refuses some of them in chained rules.
+    fn merge_chained(&mut self, link: &DraftLink, actions: Actions, starter: &mut Actions) {
+        let says = |word: &str| {
+            link.actions
+                .iter()
+                .find(|a| a.name.node.eq_ignore_ascii_case(word))
+        };
+        for word in [
+            "skip",
+            "skipafter",
+            "deny",
+            "drop",
+            "allow",
+            "block",
+            "redirect",
+        ] {
+            if let Some(action) = says(word) {
+                self.reader.report.error(
+                    action.span,
+                    format!("`{word}` belongs to the first rule of a chain, not to a chained one"),
+                );
+            }
+        }
+        starter.tags.extend(actions.tags);
+        starter.message = starter.message.take().or(actions.message);
+        starter.data = starter.data.take().or(actions.data);
+        starter.severity = starter.severity.or(actions.severity);
+    }
+
+    fn finish(&mut self, draft: &Draft, links: Vec<Link>, actions: Actions) -> (Rule, Skip) {
+        let report = &self.reader.report;
+        let line = report.locate(draft.span).line;
+        let sources = report.sources;
+        let file = self
+            .reader
+            .shared
+            .files
+            .entry(draft.span.file)
+            .or_insert_with(|| sources.path(draft.span.file).into());
+        let skip = match (actions.skip_after, actions.skip) {
+            (Some(marker), _) => Skip::After(marker, draft.span),
+            (None, Some(count)) => Skip::Rules(count),
+            (None, None) => Skip::None,
+        };
+        let rule = Rule {
+            id: draft.id,
+            phase: draft.phase,
+            links: links.into(),
+            about: About {
+                message: actions.message,
+                data: actions.data,
+                severity: actions.severity,
+                tags: actions.tags.into(),
+                version: actions.version,
+                revision: actions.revision,
+                maturity: actions.maturity,
+                accuracy: actions.accuracy,
+                file: Arc::clone(file),
+                line,
+            },
+            disruptive: match actions.disruptive {
+                None | Some(Decision::Pass | Decision::Block) => Disruptive::Pass,
+                Some(Decision::Deny) => Disruptive::Deny,
+                Some(Decision::Drop) => Disruptive::Drop,
+                Some(Decision::Redirect(to)) => Disruptive::Redirect(to),
+                Some(Decision::Allow(scope)) => Disruptive::Allow(scope),
+            },
+            status: actions.status,
+            log: actions.log.unwrap_or(true),
+            audit_log: actions.audit_log.unwrap_or(true),
+            flow: Flow::Next,
+        };
+        (rule, skip)
+    }
+
+    fn link(&mut self, link: &DraftLink, actions: &mut Actions) -> Option<Link> {
+        let effects = std::mem::take(&mut actions.effects).into();
+        let Some(operator) = &link.operator else {
+            return Some(Link {
+                test: None,
+                effects,
+            });
+        };
+        let namespaces = namespaces(&link.actions, self.reader.report);
+        let targets =
+            self.reader
+                .shared
+                .target_list(&link.targets, &namespaces, self.reader.report);
+        let compiled = self.operator(operator, link.span);
+        let argument = self.argument(operator);
+        let Some(chain) = self.reader.shared.chains.intern(&actions.transformations) else {
+            self.reader
+                .report
+                .error(link.span, "too many different transformation chains");
+            return None;
+        };
+        Some(Link {
+            test: Some(Test {
+                targets: targets?,
+                chain,
+                multi_match: actions.multi_match,
+                capture: actions.capture,
+                negated: operator.negated,
+                operator: compiled?,
+                written: written(operator),
+                argument: argument?,
+            }),
+            effects,
+        })
+    }
+
+    fn operator(&mut self, syntax: &OperatorSyntax, at: Span) -> Option<Operator> {
+        let directory = self
+            .reader
+            .report
+            .sources
+            .path(at.file)
+            .parent()
+            .unwrap_or(Path::new(""));
+        let read_data = |name: &str| (self.read)(&directory.join(name));
+        let context = CompileContext {
+            read_data: &read_data,
+        };
+        match Operator::compile(&syntax.name.node, &syntax.argument.node, &context) {
+            Ok(operator) => {
+                let inert = matches!(operator, Operator::Inert(_));
+                if let Some(warning) = operator.warning().filter(|_| !(inert && self.quiet)) {
+                    self.reader.report.warning(syntax.name.span, warning);
+                }
+                Some(operator)
+            }
+            Err(error) => {
+                let span = error
+                    .at
+                    .as_ref()
+                    .map_or(syntax.span, |_| syntax.argument.span);
+                let location = self.reader.report.locate(span);
+                let mut problem = Diagnostic::error(location, error.message);
+                problem.help = error.help;
+                self.reader.report.diagnostics.push(problem);
+                None
+            }
+        }
+    }
+
+    fn argument(&mut self, syntax: &OperatorSyntax) -> Option<Template> {
+        let text = &syntax.argument.node;
+        if !Operator::takes_macros(&syntax.name.node) {
+            return Some(Template::Literal(Slice::EMPTY));
+        }
+        let name = &syntax.name.node;
+        let is_pattern = ["rx", "rxGlobal"]
+            .iter()
+            .any(|rx| name.eq_ignore_ascii_case(rx));
+        if is_pattern && !text.contains("%{") {
+            return Some(Template::Literal(Slice::EMPTY));
+        }
+        match self.reader.shared.template(text) {
+            Ok(template) => Some(template),
+            Err((_, name)) => {
+                let message = format!("%{{{name}}}: there is no such variable");
+                let help = suggest::macro_name(&name);
+                self.reader
+                    .report
+                    .unknown(syntax.argument.span, message, help);
+                None
+            }
+        }
+    }
+}
+
+/// Characters of an operator's argument that are kept to be shown.
+const SHOWN: usize = 240;
+
+/// What `xmlns:prefix=uri` actions say; the address may stand in quotes.
+fn namespaces(actions: &[ActionSyntax], report: &mut Report<'_>) -> Vec<(String, String)> {
+    let is_xmlns = |a: &&ActionSyntax| a.name.node.eq_ignore_ascii_case("xmlns");
+    let mut found = Vec::new();
+    for action in actions.iter().filter(is_xmlns) {
+        let argument = action.argument.as_ref();
+        match argument.and_then(|a| a.node.split_once('=')) {
+            Some((prefix, uri)) if !prefix.trim().is_empty() => {
+                let uri = uri.trim().trim_matches(['"', '\'']);
+                found.push((prefix.trim().to_owned(), uri.to_owned()));
+            }
+            _ => report.error(
+                action.span,
+                "xmlns wants a prefix and its namespace: xmlns:soap=http://...",
+            ),
+        }
+    }
+    found
+}
+
+fn written(operator: &OperatorSyntax) -> Box<str> {
+    let not = if operator.negated { "!" } else { "" };
+    let argument = &operator.argument.node;
+    let (argument, more) = match argument.char_indices().nth(SHOWN) {
+        Some((end, _)) => (&argument[..end], "..."),
+        None => (argument.as_str(), ""),
+    };
+    let blank = if argument.is_empty() { "" } else { " " };
+    format!("{not}@{}{blank}{argument}{more}", operator.name.node).into()
+}
+
+/// Lists the rules of each phase and resolves `skip` and `skipAfter`.
+fn arrange(
+    program: &Program,
+    indexes: &[Option<usize>],
+    rules: &mut [Rule],
+    skips: &[Skip],
+    report: &mut Report<'_>,
+) -> [Vec<u32>; 5] {
+    let mut phases: [Vec<u32>; 5] = Default::default();
+    let mut markers: HashMap<&str, Vec<[u32; 5]>> = HashMap::new();
+    // Of each draft: its phase and the place right after it.
+    let mut after = vec![(0, 0); program.drafts.len()];
+    let length = |list: &Vec<u32>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+    for item in &program.order {
+        match item {
+            Item::Marker(name) => {
+                let place = [0, 1, 2, 3, 4].map(|p: usize| length(&phases[p]));
+                markers.entry(name.as_str()).or_default().push(place);
+            }
+            Item::Rule(draft) => {
+                let phase = program.drafts[*draft].phase as usize - 1;
+                if let Some(index) = indexes[*draft] {
+                    phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+                // Where a rule was, skipAfter still finds its id.
+                after[*draft] = (phase, length(&phases[phase]));
+            }
+        }
+    }
+    for (phase, list) in phases.iter().enumerate() {
+        for (position, &index) in list.iter().enumerate() {
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            rules[index as usize].flow = match &skips[index as usize] {
+                Skip::None => Flow::Next,
+                Skip::Rules(count) => Flow::Jump(
+                    position
+                        .saturating_add(1)
+                        .saturating_add(*count)
+                        .min(length(list)),
+                ),
+                Skip::After(name, span) => {
+                    let places = markers.get(name.as_str());
+                    let marker = places
+                        .into_iter()
+                        .flatten()
+                        .map(|p| p[phase])
+                        .find(|&at| at > position);
+                    let by_id = || {
+                        let id = name.parse::<u64>().ok()?;
+                        let draft = program.drafts.iter().position(|d| d.id == id)?;
+                        let (of_phase, at) = after[draft];
+                        (of_phase == phase && at > position + 1).then_some(at)
+                    };
+                    let to = marker.or_else(by_id);
+                    if to.is_none() && !is_of_crs(rules[index as usize].id) {
+                        let named = places.is_some()
+                            || program.drafts.iter().any(|d| d.id.to_string() == *name);
+                        report.warning(*span, lost_marker(name, named));
+                    }
+                    Flow::Jump(to.unwrap_or_else(|| length(list)))
+                }
+            };
+        }
+    }
+    phases
+}
+
+/// `named`: it is there, but not ahead in the rule's phase.
+fn lost_marker(name: &str, named: bool) -> String {
+    let what = match named {
+        true => format!("`{name}` is not ahead of this rule in its phase"),
+        false => format!("there is no marker `{name}`"),
+    };
+    format!("skipAfter: {what}; the rest of the phase is skipped")
+}

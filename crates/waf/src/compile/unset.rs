@@ -1,0 +1,138 @@
+//! Variables that a rule looks at or changes, and that nothing ever fills: misspelled names, collections that no rule
+//! opens.
+
+use std::collections::BTreeSet;
+
+use crate::variables::Variable;
+use seclang::suggest::nearest;
+use seclang::{ActionSyntax, Selector, Span, TargetSyntax};
+
+use super::Report;
+use super::advice::{actions, is, live, targets};
+use super::draft::{Draft, Program};
+
+/// What the rules of a set fill, names in lower case.
+pub(super) struct Filled {
+    /// `TX` variables.
+    names: BTreeSet<String>,
+    /// What stands before the first macro of a `TX` name.
+    prefixes: Vec<String>,
+    opened: Vec<Variable>,
+}
+
+impl Filled {
+    pub(super) fn by(program: &Program, variables: &[(String, String)]) -> Self {
+        let mut filled = Self {
+            names: variables
+                .iter()
+                .map(|(name, _)| name.to_ascii_lowercase())
+                .collect(),
+            prefixes: Vec::new(),
+            opened: Vec::new(),
+        };
+        for action in live(program).flat_map(actions) {
+            filled.note(action);
+        }
+        filled
+    }
+
+    fn note(&mut self, action: &ActionSyntax) {
+        let argument = action.argument.as_ref().map_or("", |a| a.node.trim());
+        let opened = match action.name.node.to_ascii_lowercase().as_str() {
+            "initcol" => argument
+                .split_once('=')
+                .and_then(|(name, _)| Variable::from_name(name.trim())),
+            "setuid" => Some(Variable::User),
+            "setsid" => Some(Variable::Session),
+            "setrsc" => Some(Variable::Resource),
+            _ => None,
+        };
+        self.opened.extend(opened);
+        let Some((Variable::Tx, name)) = assigned(action) else {
+            return;
+        };
+        let name = name.to_ascii_lowercase();
+        match name.split_once("%{") {
+            Some((prefix, _)) => self.prefixes.push(prefix.to_owned()),
+            None => drop(self.names.insert(name)),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        // Captures, and what the engine sets in ModSecurity's name.
+        let is_engines = name.len() == 1 && name.bytes().all(|b| b.is_ascii_digit());
+        is_engines
+            || name.starts_with("msc_")
+            || self.names.contains(&name)
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Tells of what this rule looks at or changes in vain.
+    pub(super) fn check(&self, draft: &Draft, report: &mut Report<'_>) {
+        for target in targets(draft).filter(|target| !target.count) {
+            match (Variable::from_name(&target.variable.node), name_of(target)) {
+                (Some(Variable::Tx), Some(name)) if !self.has(name) => {
+                    let message =
+                        format!("nothing sets TX:{name}, so this rule never sees a value of it");
+                    let help = nearest(name, self.names.iter().map(String::as_str));
+                    let help = help.map(|known| format!("did you mean `TX:{known}`?"));
+                    match help {
+                        Some(help) => report.warning_with_help(target.span, message, help),
+                        None => report.warning(target.span, message),
+                    }
+                }
+                (Some(variable), _) => self.check_opened(variable, target.variable.span, report),
+                _ => {}
+            }
+        }
+        for action in actions(draft) {
+            if let Some((variable, _)) = assigned(action) {
+                self.check_opened(variable, action.span, report);
+            }
+        }
+    }
+
+    fn check_opened(&self, variable: Variable, span: Span, report: &mut Report<'_>) {
+        let how = match variable {
+            Variable::Ip => "initcol:ip=%{REMOTE_ADDR}",
+            Variable::Global => "initcol:global=global",
+            Variable::Resource => "initcol:resource=%{REQUEST_FILENAME}",
+            Variable::Session => "setsid",
+            Variable::User => "setuid",
+            _ => return,
+        };
+        if !self.opened.contains(&variable) {
+            let name = variable.name();
+            let message = format!(
+                "no rule opens the collection {name}, so it holds nothing and keeps nothing"
+            );
+            report.warning_with_help(span, message, format!("open it in phase 1: {how}"));
+        }
+    }
+}
+
+/// The collection and name that `setvar` writes.
+fn assigned(action: &ActionSyntax) -> Option<(Variable, &str)> {
+    if !is(action, "setvar") {
+        return None;
+    }
+    let written = action
+        .argument
+        .as_ref()?
+        .node
+        .trim()
+        .trim_start_matches('!');
+    let target = written
+        .split_once('=')
+        .map_or(written, |(target, _)| target);
+    let (collection, name) = target.trim().split_once(['.', ':'])?;
+    Some((Variable::from_name(collection.trim())?, name))
+}
+
+fn name_of(target: &TargetSyntax) -> Option<&str> {
+    match target.selector.as_ref().map(|selector| &selector.node) {
+        Some(Selector::Name(name)) => Some(name),
+        _ => None,
+    }
+}

@@ -1,0 +1,345 @@
+//! `@rx`: regular expressions, as ModSecurity v2 compiles them (dot matches all, `$` only at the very end).
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::pcre::{self, Engine, PatternOptions};
+use super::stepped::{End, Stepped};
+use super::{Captures, CompileError, Limit};
+use crate::steps::{self, STEP};
+
+/// The most memory one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
+pub(super) const PROGRAM_LIMIT: usize = 16 << 20;
+
+/// The most memory a pattern's lazily built automaton may take in each thread, in bytes.
+pub(super) const CACHE_LIMIT: usize = 1 << 20;
+
+/// How often a pattern with look-around or back-references may backtrack in one value.
+const BACKTRACK_LIMIT: usize = 1_000_000;
+
+/// The same for one that can repeat without bound: each time it may look at the whole rest of the value.
+const UNBOUNDED_LIMIT: usize = 100_000;
+
+/// The longest value for such a pattern, in bytes.
+const UNBOUNDED_LENGTH: usize = 16 * 1024;
+
+/// What a search that cannot be ended takes for a byte, at most: measured where all states of a large pattern are walked,
+/// and for each step of one that backtracks.
+const SEARCHED: Duration = Duration::from_nanos(100);
+
+/// How many expanded patterns of one rule are kept.
+const EXPANDED_KEPT: usize = 64;
+
+/// The longest pattern that macros may expand to, in bytes.
+const EXPANDED_LENGTH: usize = 16 * 1024;
+
+/// The number of groups that rules can see: TX.0 to TX.9.
+const GROUPS: usize = 10;
+
+/// A compiled regular expression in PCRE's syntax over bytes.
+#[derive(Debug)]
+pub struct Pattern {
+    source: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// `^.*$`: with a dot that matches all it takes any value whole.
+    Whole(regex::bytes::Regex),
+    Linear {
+        regex: regex::bytes::Regex,
+        /// For values longer than a step.
+        stepped: Stepped,
+    },
+    Backtracking {
+        regex: Box<fancy_regex::Regex>,
+        length: usize,
+    },
+}
+
+impl Pattern {
+    /// # Errors
+    /// What PCRE would refuse, what needs more than bytes (Unicode properties), and recursion.
+    pub fn compile(pattern: &[u8], options: PatternOptions) -> Result<Self, CompileError> {
+        let translation = pcre::translate(pattern, options).map_err(|e| CompileError {
+            message: e.message,
+            help: None,
+            at: Some(e.at),
+        })?;
+        let source = translation.source;
+        let kind = match translation.engine {
+            Engine::Linear => regex::bytes::RegexBuilder::new(&source)
+                .size_limit(PROGRAM_LIMIT)
+                .dfa_size_limit(CACHE_LIMIT)
+                .build()
+                .map(|regex| match pattern {
+                    b"^.*$" if options == PatternOptions::default() => Kind::Whole(regex),
+                    _ => Kind::Linear {
+                        regex,
+                        stepped: Stepped::default(),
+                    },
+                })
+                .map_err(|e| refused(&e))?,
+            Engine::Backtracking => {
+                let (steps, length) = if translation.unbounded {
+                    (UNBOUNDED_LIMIT, UNBOUNDED_LENGTH)
+                } else {
+                    (BACKTRACK_LIMIT, usize::MAX)
+                };
+                let regex = fancy_regex::RegexBuilder::new(&source)
+                    .bytes_mode(fancy_regex::BytesMode::Ascii)
+                    .unicode_mode(false)
+                    .backtrack_limit(steps)
+                    .delegate_size_limit(PROGRAM_LIMIT)
+                    .delegate_dfa_size_limit(CACHE_LIMIT)
+                    .build()
+                    .map_err(|e| refused(&e))?;
+                Kind::Backtracking {
+                    regex: Box::new(regex),
+                    length,
+                }
+            }
+        };
+        Ok(Self { source, kind })
+    }
+
+    /// The pattern in the syntax of `regex::bytes`, flags included; None for one that needs backtracking.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        matches!(self.kind, Kind::Linear { .. } | Kind::Whole(_)).then_some(self.source.as_str())
+    }
+
+    /// Whether it occurs in the value.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit, or there is no time left.
+    pub fn is_match(&self, value: &[u8]) -> Result<bool, Limit> {
+        match &self.kind {
+            Kind::Whole(_) => Ok(true),
+            Kind::Linear { regex, stepped } => {
+                if value.len() > STEP {
+                    return self.is_in_long(regex, stepped, value);
+                }
+                Ok(regex.is_match(value))
+            }
+            Kind::Backtracking { regex, length } => {
+                guard(value, *length)?;
+                regex.is_match(value).map_err(|_| Limit::Backtracking)
+            }
+        }
+    }
+
+    fn is_in_long(
+        &self,
+        regex: &regex::bytes::Regex,
+        stepped: &Stepped,
+        value: &[u8],
+    ) -> Result<bool, Limit> {
+        match stepped.find(&self.source, value, End::Earliest) {
+            Ok(found) => Ok(found.is_some()),
+            Err(Some(limit)) => Err(limit),
+            Err(None) => {
+                may_search(value.len())?;
+                Ok(regex.is_match(value))
+            }
+        }
+    }
+
+    /// The first occurrence that begins at `start` or after; what is before `start` is still looked at by
+    /// `^`, `\b` and look-behinds.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub fn find_at(&self, value: &[u8], start: usize) -> Result<Option<Range<usize>>, Limit> {
+        if start > value.len() {
+            return Ok(None);
+        }
+        match &self.kind {
+            Kind::Linear { regex, .. } | Kind::Whole(regex) => {
+                may_search(value.len() - start)?;
+                Ok(regex.find_at(value, start).map(|m| m.range()))
+            }
+            Kind::Backtracking { regex, length } => {
+                guard(value, *length)?;
+                let input = fancy_regex::RegexInput::new(value).from_pos(start);
+                regex
+                    .find_input(input)
+                    .map(|found| found.map(|m| m.range()))
+                    .map_err(|_| Limit::Backtracking)
+            }
+        }
+    }
+
+    /// As [`Pattern::is_match`], and what its groups held.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub fn captures(&self, value: &[u8], captures: &mut Captures) -> Result<bool, Limit> {
+        match &self.kind {
+            Kind::Whole(_) => {
+                captures.clear();
+                captures.push(Some(0..value.len()));
+                Ok(true)
+            }
+            Kind::Linear { regex, stepped } => {
+                // Most values do not match: find that out without tracking groups.
+                if value.len() > STEP {
+                    match stepped.find(&self.source, value, End::OfMatch) {
+                        Ok(None) => return Ok(false),
+                        // What is behind the match is not looked at.
+                        Ok(Some(end)) => may_search(end)?,
+                        Err(Some(limit)) => return Err(limit),
+                        Err(None) => may_search(value.len())?,
+                    }
+                } else if !regex.is_match(value) {
+                    return Ok(false);
+                }
+                let Some(found) = regex.captures(value) else {
+                    return Ok(false);
+                };
+                fill(captures, found.iter().map(|g| g.map(|m| m.range())));
+                Ok(true)
+            }
+            Kind::Backtracking { regex, length } => {
+                guard(value, *length)?;
+                let found = regex.captures(value).map_err(|_| Limit::Backtracking)?;
+                let Some(found) = found else {
+                    return Ok(false);
+                };
+                fill(captures, found.iter().map(|g| g.map(|m| m.range())));
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// Whether there is time for a search that cannot be ended, of so many bytes or steps.
+fn may_search(length: usize) -> Result<(), Limit> {
+    let cost = SEARCHED.saturating_mul(u32::try_from(length).unwrap_or(u32::MAX));
+    if length > STEP && steps::exceeds(cost) {
+        steps::give_up();
+        return Err(Limit::Time);
+    }
+    Ok(())
+}
+
+impl Pattern {
+    /// `@rxGlobal`: as [`Pattern::is_match`], and what the groups of every occurrence held, one occurrence after the
+    /// other, as far as captures go.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub(super) fn captures_of_all(
+        &self,
+        value: &[u8],
+        captures: &mut Captures,
+    ) -> Result<bool, Limit> {
+        let (mut start, mut matched) = (0, false);
+        let mut groups = Vec::new();
+        while start <= value.len() && groups.len() < GROUPS {
+            let before = groups.len();
+            may_search(value.len() - start)?;
+            match &self.kind {
+                Kind::Linear { regex, .. } | Kind::Whole(regex) => {
+                    let found = regex.captures_at(value, start);
+                    let found = found.iter().flat_map(|found| found.iter());
+                    groups.extend(found.map(|g| g.map(|m| m.range())));
+                }
+                Kind::Backtracking { regex, length } => {
+                    guard(value, *length)?;
+                    let input = fancy_regex::RegexInput::new(value).from_pos(start);
+                    let found = regex.captures_input(input);
+                    let found = found.map_err(|_| Limit::Backtracking)?;
+                    let found = found.iter().flat_map(|found| found.iter());
+                    groups.extend(found.map(|g| g.map(|m| m.range())));
+                }
+            }
+            let Some(whole) = groups.get(before).cloned().flatten() else {
+                break;
+            };
+            matched = true;
+            start = whole.end + usize::from(whole.is_empty());
+        }
+        if matched {
+            fill(captures, groups.into_iter());
+        }
+        Ok(matched)
+    }
+}
+
+fn fill(captures: &mut Captures, groups: impl Iterator<Item = Option<Range<usize>>>) {
+    captures.clear();
+    for group in groups.take(GROUPS) {
+        captures.push(group);
+    }
+    captures.drop_absent_end();
+}
+
+fn guard(value: &[u8], length: usize) -> Result<(), Limit> {
+    if value.len() > length {
+        return Err(Limit::Length {
+            length: value.len(),
+            limit: length,
+        });
+    }
+    may_search(value.len().min(BACKTRACK_LIMIT))
+}
+
+fn refused(error: &dyn std::fmt::Display) -> CompileError {
+    CompileError {
+        message: format!("the pattern cannot be compiled: {error}"),
+        help: None,
+        at: None,
+    }
+}
+
+/// A pattern whose text holds macros: expanded and compiled when it is evaluated.
+#[derive(Debug, Default)]
+pub struct ExpandedPatterns {
+    /// The most recently compiled last.
+    kept: Mutex<VecDeque<Expanded>>,
+}
+
+#[derive(Debug)]
+struct Expanded {
+    text: Box<[u8]>,
+    /// None where the text is no pattern.
+    pattern: Option<Arc<Pattern>>,
+}
+
+impl ExpandedPatterns {
+    /// The compiled pattern.
+    ///
+    /// # Errors
+    /// It is too long or no regular expression: the values in it come from outside.
+    pub fn pattern(&self, expanded: &[u8]) -> Result<Arc<Pattern>, Limit> {
+        if expanded.len() > EXPANDED_LENGTH {
+            return Err(Limit::ExpandedPattern);
+        }
+        if let Some(found) = self.find(expanded) {
+            return found.ok_or(Limit::ExpandedPattern);
+        }
+        let compiled = Pattern::compile(expanded, PatternOptions::default())
+            .ok()
+            .map(Arc::new);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= EXPANDED_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Expanded {
+            text: expanded.into(),
+            pattern: compiled.clone(),
+        });
+        compiled.ok_or(Limit::ExpandedPattern)
+    }
+
+    fn find(&self, expanded: &[u8]) -> Option<Option<Arc<Pattern>>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter()
+            .find(|known| *known.text == *expanded)
+            .map(|known| known.pattern.clone())
+    }
+}

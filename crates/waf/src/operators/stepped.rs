@@ -1,0 +1,141 @@
+//! Searches long values for a pattern, in steps that can end.
+//!
+//! The `regex` crate searches a value in one go, and where its fast paths give up on a hostile value it walks all states
+//! for each byte. This is the lazily built automaton alone, driven byte by byte: linear, ended when there is no time
+//! left, and it never falls back to something slower.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind, nfa::thompson};
+
+use super::Limit;
+use super::rx::{CACHE_LIMIT, PROGRAM_LIMIT};
+use crate::steps;
+
+/// Bytes between two looks. A state that was not seen before costs a microsecond.
+const PIECE: usize = 2 * 1024;
+/// What a byte counts for, compared with other work.
+const WEIGHT: usize = 8;
+
+/// The automaton of a pattern, made when the first long value comes.
+#[derive(Debug, Default)]
+pub(super) struct Stepped {
+    /// None for a pattern that has no such automaton.
+    automaton: OnceLock<Option<Box<Automaton>>>,
+}
+
+#[derive(Debug)]
+struct Automaton {
+    dfa: DFA,
+    /// The states that one thread found, for the next.
+    cache: Mutex<Option<Cache>>,
+}
+
+/// Which end is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The first place that is the end of a match.
+    Earliest,
+    /// Where the match ends that a search with groups would give.
+    OfMatch,
+}
+
+impl Stepped {
+    /// Where a match ends; None where there is none. `Err(None)`: the pattern cannot be searched for like this.
+    pub(super) fn find(
+        &self,
+        source: &str,
+        value: &[u8],
+        end: End,
+    ) -> Result<Option<usize>, Option<Limit>> {
+        let automaton = self
+            .automaton
+            .get_or_init(|| Automaton::new(source).map(Box::new));
+        let automaton = automaton.as_ref().ok_or(None)?;
+        let mut cache = automaton.take_cache();
+        let found = automaton.find(&mut cache, value, end);
+        automaton.keep_cache(cache);
+        found
+    }
+}
+
+impl Automaton {
+    /// In the syntax of `regex::bytes`.
+    fn new(source: &str) -> Option<Self> {
+        let dfa = DFA::builder()
+            .configure(
+                DFA::config()
+                    .match_kind(MatchKind::LeftmostFirst)
+                    .cache_capacity(CACHE_LIMIT)
+                    .skip_cache_capacity_check(true),
+            )
+            .syntax(syntax::Config::new().utf8(false))
+            .thompson(
+                thompson::Config::new()
+                    .utf8(false)
+                    .nfa_size_limit(Some(PROGRAM_LIMIT)),
+            )
+            .build(source)
+            .ok()?;
+        Some(Self {
+            dfa,
+            cache: Mutex::new(None),
+        })
+    }
+
+    fn take_cache(&self) -> Cache {
+        let kept = self
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        kept.unwrap_or_else(|| self.dfa.create_cache())
+    }
+
+    fn keep_cache(&self, cache: Cache) {
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = Some(cache);
+    }
+
+    fn find(
+        &self,
+        cache: &mut Cache,
+        value: &[u8],
+        wanted: End,
+    ) -> Result<Option<usize>, Option<Limit>> {
+        // Neither a word boundary of Unicode nor a full cache stops the walk: the first is refused when it is built,
+        // the second is emptied.
+        let stuck = |_| None;
+        let dfa = &self.dfa;
+        let mut state = dfa
+            .start_state_forward(cache, &Input::new(value))
+            .map_err(|_| None)?;
+        let mut last = None;
+        for (number, piece) in value.chunks(PIECE).enumerate() {
+            steps::work(WEIGHT * piece.len()).map_err(|_| Some(Limit::Time))?;
+            for (at, &byte) in piece.iter().enumerate() {
+                state = dfa.next_state(cache, state, byte).map_err(stuck)?;
+                if !state.is_tagged() {
+                    continue;
+                }
+                if state.is_match() {
+                    // A match is told one byte late.
+                    last = Some(number * PIECE + at);
+                    if wanted == End::Earliest {
+                        return Ok(last);
+                    }
+                } else if state.is_dead() {
+                    return Ok(last);
+                } else if state.is_quit() {
+                    return Err(None);
+                }
+            }
+        }
+        state = dfa.next_eoi_state(cache, state).map_err(stuck)?;
+        if state.is_match() {
+            last = Some(value.len());
+        }
+        Ok(last)
+    }
+}

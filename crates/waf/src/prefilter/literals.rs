@@ -1,0 +1,311 @@
+//! Literals one of which must occur for a pattern to match, in lower case.
+
+use std::cmp::Reverse;
+
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
+
+use super::clauses::{class_bytes, parse};
+use crate::byteset::ByteSet;
+
+/// Strings that one piece of a pattern may stand for.
+const MOST_STRINGS: usize = 64;
+/// Literals of one pattern.
+const MOST_LITERALS: usize = 2000;
+/// Shorter ones occur everywhere, but for rare marks.
+const SHORTEST: usize = 3;
+const LONGEST: usize = 16;
+
+/// One of these occurs in every value that matches, whatever the case of ASCII letters; None where nothing
+/// useful is known.
+pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
+    let found = needed(&parse(source)?)?;
+    good(&found).then_some(found)
+}
+
+/// The same of values that hold none of the bytes `absent`. So a word is found in a pattern that lets quotes and
+/// expansions stand between its letters, as those for commands of a shell do.
+pub(super) fn required_without(source: &str, absent: &ByteSet) -> Option<Vec<Vec<u8>>> {
+    let found = needed(&without(&parse(source)?, absent)?)?;
+    good(&found).then_some(found)
+}
+
+/// For a pattern that begins at the value's beginning or with one of some words, and values that hold none of the
+/// bytes `absent`: those words, and the pattern for values without them, which can match at the beginning alone.
+pub(super) fn required_but_at_start(
+    source: &str,
+    absent: &ByteSet,
+) -> Option<(Vec<Vec<u8>>, String)> {
+    let hir = without(&parse(source)?, absent)?;
+    let HirKind::Concat(parts) = hir.kind() else {
+        return None;
+    };
+    let (first, rest) = parts.split_first()?;
+    let HirKind::Alternation(branches) = first.kind() else {
+        return None;
+    };
+    let (anchored, free): (Vec<&Hir>, Vec<&Hir>) = branches
+        .iter()
+        .partition(|b| b.properties().look_set_prefix().contains(Look::Start));
+    let words: Option<Vec<_>> = free.into_iter().map(needed).collect();
+    let words = tidy(words?.concat());
+    if anchored.is_empty() || !good(&words) {
+        return None;
+    }
+    let anchored = Hir::alternation(anchored.into_iter().cloned().collect());
+    let whole = std::iter::once(anchored).chain(rest.iter().cloned());
+    Some((words, Hir::concat(whole.collect()).to_string()))
+}
+
+/// What is left of a pattern for values without these bytes; None where it matches none of them.
+fn without(hir: &Hir, absent: &ByteSet) -> Option<Hir> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(hir.clone()),
+        HirKind::Literal(literal) => {
+            let is_absent = literal.0.iter().any(|&b| absent.contains(b));
+            (!is_absent).then(|| hir.clone())
+        }
+        HirKind::Class(class) => {
+            let left = class_bytes(class).intersection(absent.complement());
+            let ranges = left.iter().map(|b| ClassBytesRange::new(b, b));
+            let class = Class::Bytes(ClassBytes::new(ranges));
+            (!left.is_empty()).then(|| Hir::class(class))
+        }
+        HirKind::Capture(capture) => without(&capture.sub, absent),
+        HirKind::Repetition(repetition) => match without(&repetition.sub, absent) {
+            Some(sub) => Some(Hir::repetition(Repetition {
+                sub: Box::new(sub),
+                ..repetition.clone()
+            })),
+            None => (repetition.min == 0).then(Hir::empty),
+        },
+        HirKind::Concat(parts) => {
+            let parts: Option<Vec<Hir>> = parts.iter().map(|p| without(p, absent)).collect();
+            parts.map(Hir::concat)
+        }
+        HirKind::Alternation(branches) => {
+            let left: Vec<Hir> = branches.iter().filter_map(|b| without(b, absent)).collect();
+            (!left.is_empty()).then(|| Hir::alternation(left))
+        }
+    }
+}
+
+fn good(set: &[Vec<u8>]) -> bool {
+    !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| tells(l))
+}
+
+/// Whether ordinary text is without it: long enough, or nothing but marks.
+fn tells(literal: &[u8]) -> bool {
+    let is_mark = |b: &u8| !(b.is_ascii_alphanumeric() || b" _-.,/+%".contains(b));
+    literal.len() >= SHORTEST || !literal.is_empty() && literal.iter().all(is_mark)
+}
+
+/// Any-of, not yet judged.
+fn needed(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    if let Some(strings) = exact(hir) {
+        return strings.iter().all(|s| !s.is_empty()).then_some(strings);
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => needed(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => needed(&repetition.sub),
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(needed(branch)?);
+                if all.len() > MOST_LITERALS {
+                    return None;
+                }
+            }
+            Some(tidy(all))
+        }
+        HirKind::Concat(parts) => best_part(parts),
+        _ => None,
+    }
+}
+
+/// The best of what a sequence needs: its runs of fixed strings, and what its parts need by themselves.
+fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+    let mut best: Option<Vec<Vec<u8>>> = None;
+    let mut offer = |set: Vec<Vec<u8>>| {
+        if !set.is_empty() && best.as_ref().is_none_or(|b| worth(&set) > worth(b)) {
+            best = Some(set);
+        }
+    };
+    let mut run: Vec<Vec<u8>> = vec![Vec::new()];
+    for part in parts {
+        let strings = exact(part);
+        if strings.is_none()
+            && let Some(set) = needed(part)
+        {
+            offer(set);
+        }
+        let longer = strings.and_then(|strings| product(&run, &strings));
+        match longer {
+            Some(longer) => run = longer,
+            None => {
+                offer(tidy(std::mem::take(&mut run)));
+                run = exact(part)
+                    .filter(|s| s.len() <= MOST_STRINGS)
+                    .unwrap_or_else(|| vec![Vec::new()]);
+            }
+        }
+    }
+    offer(tidy(run));
+    best.filter(|set| set.iter().all(|s| !s.is_empty()))
+}
+
+/// Longer shortest literals dismiss more; fewer literals cost less.
+fn worth(set: &[Vec<u8>]) -> (bool, usize, Reverse<usize>) {
+    let shortest = set.iter().map(Vec::len).min().unwrap_or(0);
+    (good(set), shortest.min(6), Reverse(set.len()))
+}
+
+/// All strings a piece stands for, case folded, if they are few and short.
+fn exact(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(vec![Vec::new()]),
+        HirKind::Literal(literal) => Some(vec![literal.0.to_ascii_lowercase()]),
+        HirKind::Class(class) => {
+            let bytes = class_bytes(class);
+            let folded: Vec<Vec<u8>> = (0..=255u8)
+                .filter(|&b| bytes.contains(b))
+                .map(|b| vec![b.to_ascii_lowercase()])
+                .collect();
+            let folded = tidy(folded);
+            (folded.len() <= 8).then_some(folded)
+        }
+        HirKind::Capture(capture) => exact(&capture.sub),
+        HirKind::Repetition(repetition) => {
+            let sub = exact(&repetition.sub)?;
+            let most = repetition.max.filter(|&m| m <= 4)?;
+            let mut all = Vec::new();
+            let mut times = vec![Vec::new()];
+            for count in 0..=most {
+                if count >= repetition.min {
+                    all.extend(times.iter().cloned());
+                }
+                if count < most {
+                    times = product(&times, &sub)?;
+                }
+            }
+            (all.len() <= MOST_STRINGS).then(|| tidy(all))
+        }
+        HirKind::Concat(parts) => {
+            let mut all = vec![Vec::new()];
+            for part in parts {
+                all = product(&all, &exact(part)?)?;
+            }
+            Some(all)
+        }
+        HirKind::Alternation(branches) => {
+            let mut all = Vec::new();
+            for branch in branches {
+                all.extend(exact(branch)?);
+                if all.len() > MOST_LITERALS {
+                    return None;
+                }
+            }
+            Some(tidy(all))
+        }
+    }
+}
+
+fn product(heads: &[Vec<u8>], tails: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+    if heads.len() * tails.len() > MOST_STRINGS {
+        return None;
+    }
+    let mut all = Vec::with_capacity(heads.len() * tails.len());
+    for head in heads {
+        for tail in tails {
+            if head.len() + tail.len() > LONGEST {
+                return None;
+            }
+            all.push([head.as_slice(), tail.as_slice()].concat());
+        }
+    }
+    Some(all)
+}
+
+fn tidy(mut set: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    set.sort();
+    set.dedup();
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literals(pattern: &str) -> Option<Vec<String>> {
+        let found = required(&format!("(?s-u){pattern}"))?;
+        Some(
+            found
+                .iter()
+                .map(|l| String::from_utf8_lossy(l).into_owned())
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn finds_required_literals() {
+        let cases: [(&str, Option<&[&str]>); 8] = [
+            ("(?i)union\\s+select", Some(&["select"])),
+            (
+                "(?i)(?:sleep|benchmark)\\(",
+                Some(&["benchmark(", "sleep("]),
+            ),
+            ("[a-z]+", None),
+            ("foo[0-9]*barbaz", Some(&["barbaz"])),
+            ("(?:ab|c)d", None),
+            ("x{3}", Some(&["xxx"])),
+            ("(?:abc)?", None),
+            ("^(?i)gopher://.*$", Some(&["gopher://"])),
+        ];
+        for (pattern, expected) in cases {
+            let expected = expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+            assert_eq!(literals(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn finds_words_that_quotes_may_part() {
+        let quotes = ByteSet::of(b"\"'\\$");
+        let found = |pattern: &str| {
+            let found = required_without(&format!("(?s-u){pattern}"), &quotes)?;
+            let text = |l: &Vec<u8>| String::from_utf8_lossy(l).into_owned();
+            Some(found.iter().map(text).collect::<Vec<_>>())
+        };
+        let word = r#"w["']*\\?h["']*\\?o(?:\$[a-z]+)?"#;
+        assert_eq!(required(word), None);
+        assert_eq!(found(word), Some(vec!["who".to_owned()]));
+        // A branch that needs a byte which is not there is none.
+        let either = format!(r"(?:{word}|\$x|;)[a-z]+");
+        assert_eq!(found(&either), Some(vec![";".to_owned(), "who".to_owned()]));
+        assert_eq!(found(r"\$\("), None, "matches no such value");
+    }
+
+    #[test]
+    fn finds_what_a_pattern_is_at_the_start_alone() {
+        let quotes = ByteSet::of(b"\"'");
+        let of = |pattern: &str| required_but_at_start(&format!("(?s-u){pattern}"), &quotes);
+        let (words, anchored) =
+            of(r#"(?i)(?:^(?:x\.)?|time[ ,]|;|"[a-z]+)[\s]*(?:w["']*ho|id)"#).unwrap();
+        let text = |l: &Vec<u8>| String::from_utf8_lossy(l).into_owned();
+        assert_eq!(
+            words.iter().map(text).collect::<Vec<_>>(),
+            [";", "time ", "time,"]
+        );
+        let anchored = regex::bytes::Regex::new(&anchored).unwrap();
+        for (value, found) in [
+            ("who", true),
+            ("X. ID", true),
+            ("a who", false),
+            ("; who", false),
+            ("", false),
+        ] {
+            assert_eq!(anchored.is_match(value.as_bytes()), found, "{value}");
+        }
+        assert_eq!(of("(?:^|[a-z])id"), None, "any letter may begin it");
+        assert_eq!(of("(?:when|;)id"), None, "nothing of it is anchored");
+        assert_eq!(of("^id"), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! Finds which of some thousand literals occur in a value, in one pass.
+//!
+//! Of each literal its rarest four neighbouring bytes (of one of three, those) are kept in a map that fits a core's
+//! first cache: a byte for each hash of the first three, a bit in it for the fourth. At most places of most values
+//! the map says that no literal can stand there; at the others they are compared.
+
+use super::table::Row;
+use crate::byteset::ByteSet;
+use crate::steps::{self, STEP};
+
+const PLACE_BITS: u32 = 14;
+/// Bytes of the map.
+const PLACES: usize = 1 << PLACE_BITS;
+
+#[derive(Debug)]
+pub(super) struct Scanner {
+    /// For each hash of three bytes, which bytes follow them in a literal.
+    map: Box<[u8; PLACES]>,
+    /// For each hash, where its literals begin; one more at the end.
+    starts: Vec<u32>,
+    /// Of three bytes or more, by their hash.
+    long: Vec<Literal>,
+    short: Vec<Literal>,
+}
+
+#[derive(Debug)]
+struct Literal {
+    /// In lower case.
+    bytes: Box<[u8]>,
+    /// Where the bytes that are looked for stand in it.
+    at: usize,
+    gram: Gram,
+    /// Rules it is of.
+    rules: Row,
+}
+
+/// The bytes of a literal that are looked for: four or, of a literal of three, three.
+#[derive(Debug, Clone, Copy)]
+struct Gram {
+    bytes: u32,
+    mask: u32,
+}
+
+impl Scanner {
+    /// For literals in lower case and the rules each is of.
+    pub(super) fn new(literals: impl IntoIterator<Item = (Vec<u8>, Row)>) -> Self {
+        let literals = literals
+            .into_iter()
+            .map(|(b, rules)| Literal::new(b, rules));
+        let (mut long, short): (Vec<_>, Vec<_>) = literals.partition(|l| l.bytes.len() >= 3);
+        long.sort_by_key(|literal| place(literal.gram.bytes));
+        let mut map = Box::new([0; PLACES]);
+        let mut starts = Vec::with_capacity(PLACES + 1);
+        for (at, literal) in (0u32..).zip(&long) {
+            let place = place(literal.gram.bytes);
+            starts.resize(starts.len().max(place + 1), at);
+            map[place] |= literal.gram.follower();
+        }
+        let end = u32::try_from(long.len()).unwrap_or(u32::MAX);
+        starts.resize(PLACES + 1, end);
+        Self {
+            map,
+            starts,
+            long,
+            short,
+        }
+    }
+
+    /// The rules of `wanted` of which a literal occurs in the value, which is in lower case.
+    pub(super) fn find(&self, value: &[u8], wanted: &Row) -> Row {
+        let mut missing = *wanted;
+        for start in (0..value.len()).step_by(STEP) {
+            // Who asks sees that there is no time left, and believes nothing of this.
+            if start > 0 && steps::work(STEP).is_err() {
+                return *wanted;
+            }
+            // The last bytes of a piece begin fours that end in the next.
+            let piece = &value[start..value.len().min(start + STEP + 3)];
+            let fours = piece.windows(4).filter_map(|four| four.first_chunk());
+            for (at, &four) in fours.enumerate() {
+                let bytes = u32::from_le_bytes(four);
+                if self.may_stand(bytes) {
+                    self.compare(value, start + at, bytes, &mut missing);
+                    if missing.is_empty() {
+                        return *wanted;
+                    }
+                }
+            }
+        }
+        if let Some(&[a, b, c]) = value.last_chunk() {
+            let bytes = u32::from_le_bytes([a, b, c, 0]);
+            self.compare(value, value.len() - 3, bytes, &mut missing);
+        }
+        for literal in &self.short {
+            if literal.rules.intersects(&missing) && literal.occurs_in(value) {
+                missing = missing.without(&literal.rules);
+            }
+        }
+        wanted.without(&missing)
+    }
+
+    /// Whether some literal's bytes may be these.
+    #[inline]
+    fn may_stand(&self, bytes: u32) -> bool {
+        self.map[place(bytes)] & (1 << (bytes >> 24 & 7)) != 0
+    }
+
+    /// Takes the rules out of `missing` of which a literal stands around the bytes at `at`.
+    fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row) {
+        let place = place(bytes);
+        let (Some(&from), Some(&to)) = (self.starts.get(place), self.starts.get(place + 1)) else {
+            return;
+        };
+        let candidates = self.long.get(from as usize..to as usize);
+        for literal in candidates.unwrap_or_default() {
+            if bytes & literal.gram.mask == literal.gram.bytes && literal.stands_in(value, at) {
+                *missing = missing.without(&literal.rules);
+            }
+        }
+    }
+
+    /// Bytes of memory it holds.
+    pub(super) fn memory(&self) -> usize {
+        let literals = self.long.iter().chain(&self.short);
+        PLACES + self.starts.len() * size_of::<u32>() + literals.map(Literal::memory).sum::<usize>()
+    }
+}
+
+impl Literal {
+    fn new(bytes: Vec<u8>, rules: Row) -> Self {
+        let at = rarest(&bytes);
+        Self {
+            gram: Gram::of(&bytes[at..]),
+            bytes: bytes.into(),
+            at,
+            rules,
+        }
+    }
+
+    /// Whether it occurs so that the bytes that are looked for stand at `at`.
+    fn stands_in(&self, value: &[u8], at: usize) -> bool {
+        let from_it = at.checked_sub(self.at).and_then(|start| value.get(start..));
+        from_it.is_some_and(|rest| rest.starts_with(&self.bytes))
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
+
+    /// For a literal of at most two bytes.
+    fn occurs_in(&self, value: &[u8]) -> bool {
+        match *self.bytes {
+            [] => true,
+            [first] => memchr::memchr(first, value).is_some(),
+            [first, ..] => {
+                memchr::memchr_iter(first, value).any(|at| value[at..].starts_with(&self.bytes))
+            }
+        }
+    }
+}
+
+impl Gram {
+    /// For the beginning of these bytes.
+    fn of(bytes: &[u8]) -> Self {
+        let take = |n| {
+            bytes
+                .iter()
+                .take(n)
+                .rev()
+                .fold(0, |all, &b| all << 8 | u32::from(b))
+        };
+        Self {
+            bytes: take(4),
+            mask: if bytes.len() < 4 {
+                0x00ff_ffff
+            } else {
+                u32::MAX
+            },
+        }
+    }
+
+    /// Which fourth bytes it allows, as bits of their last three.
+    fn follower(self) -> u8 {
+        if self.mask == u32::MAX {
+            1 << (self.bytes >> 24 & 7)
+        } else {
+            u8::MAX
+        }
+    }
+}
+
+/// Where in the map the first three of these bytes are.
+#[inline]
+fn place(bytes: u32) -> usize {
+    ((bytes << 8).wrapping_mul(0x9e37_79b1) >> (32 - PLACE_BITS)) as usize
+}
+
+/// Where the bytes of a literal stand that ordinary text has least often.
+fn rarest(literal: &[u8]) -> usize {
+    let worth = |gram: &[u8]| gram.iter().map(|&b| rarity(b)).sum::<u32>();
+    let grams = literal.windows(4).enumerate();
+    grams
+        .rev()
+        .max_by_key(|(_, gram)| worth(gram))
+        .map_or(0, |(at, _)| at)
+}
+
+/// By the order of letters in English text, roughly.
+fn rarity(byte: u8) -> u32 {
+    let common = ByteSet::of(b" etaoinsrh");
+    let usual = ByteSet::of(b"dlucmfywgpb.-/=0123456789");
+    match byte {
+        b if common.contains(b) => 1,
+        b if usual.contains(b) => 3,
+        b'a'..=b'z' => 5,
+        _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(bits: &[u16]) -> Row {
+        let mut row = Row::default();
+        bits.iter().for_each(|&b| row.insert(b));
+        row
+    }
+
+    /// What a search without any map finds.
+    fn plain(literals: &[(Vec<u8>, Row)], value: &[u8], wanted: &Row) -> Row {
+        let lower = value.to_ascii_lowercase();
+        let mut found = Row::default();
+        for (literal, rules) in literals {
+            if lower.windows(literal.len()).any(|w| w == literal) {
+                found.union(rules);
+            }
+        }
+        found.and(wanted)
+    }
+
+    #[test]
+    fn finds_what_a_plain_search_finds() {
+        let words = [
+            "a", "ab", "abc", "bca", "abcabc", "cab:", "::", "zzz", "a b", "\u{e9}x",
+        ];
+        let literals: Vec<(Vec<u8>, Row)> = (0..)
+            .zip(words)
+            .map(|(bit, w)| (w.as_bytes().to_vec(), row(&[bit, 100 + bit / 2])))
+            .collect();
+        let scanner = Scanner::new(literals.clone());
+        let wanted = row(&[0, 1, 2, 3, 4, 5, 6, 8, 9, 101, 102, 103]);
+        // Every string of up to 7 of these pieces, by counting.
+        let pieces: [&[u8]; 6] = [b"a", b"B", b"c", b":", b" ", "\u{e9}X".as_bytes()];
+        for number in 0..6usize.pow(7) / 7 {
+            let mut value = Vec::new();
+            let mut rest = number;
+            while rest > 0 {
+                value.extend_from_slice(pieces[rest % 6]);
+                rest /= 6;
+            }
+            assert_eq!(
+                scanner.find(&value.to_ascii_lowercase(), &wanted),
+                plain(&literals, &value, &wanted),
+                "{}",
+                String::from_utf8_lossy(&value)
+            );
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! The rules of one phase as columns of bits: one look at a value's bytes dismisses most of them at once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use regex::bytes::Regex;
+
+use super::clauses::{MOST_CLAUSES, Need};
+use super::literals;
+use super::scan::Scanner;
+use crate::byteset::ByteSet;
+use crate::operators::Operator;
+use crate::rule::{ChainId, Chains, Rule, Test};
+use crate::transform::Transformation;
+use crate::variables::{Select, Shape, Variable};
+
+/// Words of a [`Row`].
+const WORDS: usize = 8;
+/// Rules one filter can hold; more run without it.
+const MOST_RULES: usize = WORDS * 64;
+/// Lengths are told apart up to here.
+const LENGTHS: usize = 64;
+
+/// What a shell takes out of a word: quotes, and what expansions begin and end with.
+const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
+
+/// Some rules of a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Row([u64; WORDS]);
+
+impl Row {
+    pub(crate) fn insert(&mut self, bit: u16) {
+        self.0[usize::from(bit) / 64] |= 1 << (bit % 64);
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, bit: u16) -> bool {
+        self.0[usize::from(bit) / 64] & (1 << (bit % 64)) != 0
+    }
+
+    pub(crate) fn remove(&mut self, bit: u16) {
+        self.0[usize::from(bit) / 64] &= !(1 << (bit % 64));
+    }
+
+    /// The lowest bit.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<u16> {
+        let word = self.0.iter().position(|&w| w != 0)?;
+        // 8 words of 64 bits: below 512.
+        #[allow(clippy::cast_possible_truncation)]
+        let bit = (word * 64) as u16 + self.0[word].trailing_zeros() as u16;
+        Some(bit)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().fold(0, |all, word| all | word) == 0
+    }
+
+    #[inline]
+    pub(crate) fn union(&mut self, other: &Self) {
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+
+    pub(crate) fn intersects(&self, other: &Self) -> bool {
+        !self.and(other).is_empty()
+    }
+
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & other.0[i]))
+    }
+
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & !other.0[i]))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
+        let row = *self;
+        (0..WORDS).flat_map(move |word| {
+            let mut rest = row.0[word];
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                // 8 words of 64 bits: below 512.
+                #[allow(clippy::cast_possible_truncation)]
+                (bit < 64).then_some((word * 64) as u16 + bit as u16)
+            })
+        })
+    }
+}
+
+/// The prefilter of one phase.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    /// Unlike that of any other filter in this process.
+    pub id: u64,
+    /// Index in the rule set of each bit's rule.
+    pub rules: Vec<u32>,
+    pub classes: Vec<Classes>,
+    words: usize,
+    /// For each byte: the clauses it satisfies, `MOST_CLAUSES` times `words`.
+    table: Vec<u64>,
+    /// Clauses that a rule does not have are satisfied from the start.
+    start: Vec<u64>,
+    /// For each length: the rules that can match so short a value.
+    lengths: Vec<Row>,
+    /// Chains of more than no transformation.
+    pub chains: Vec<Chain>,
+    /// Rules of which a literal must occur.
+    pub with_literals: Row,
+    /// Rules of which a literal must occur in one of the values that each step of their chain leaves.
+    pub literals_at_steps: Row,
+    /// Of those with literals, the ones that match exactly where one of them occurs,
+    pub phrases: Row,
+    /// or, of these, exactly where none does.
+    pub negated: Row,
+    /// Rules whose literals say nothing of a value with a byte of [`QUOTING`].
+    pub quotable: Row,
+    /// Of these, those that may match at the beginning of a value none of their literals occurs in: with a pattern for
+    /// that in `starts`, in the order of their bits.
+    pub anchored: Row,
+    starts: Vec<Regex>,
+    scanner: Option<Scanner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub id: ChainId,
+    /// Without any of these bytes a value passes unchanged.
+    pub triggers: ByteSet,
+    pub rules: Row,
+}
+
+/// Which rules look at a variable's values.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    pub variable: Variable,
+    /// Rules for values of any name.
+    pub any: Class,
+    /// Rules for values of one name, those for any included.
+    pub named: Vec<(Box<[u8]>, Class)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Class {
+    pub id: u32,
+    pub rules: Row,
+}
+
+impl Classes {
+    pub(crate) fn of(&self, key: &[u8]) -> &Class {
+        let named = self
+            .named
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key));
+        named.map_or(&self.any, |(_, class)| class)
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Filter {
+    /// For these rules of one phase; None where there is nothing to filter.
+    pub(crate) fn build<'r>(
+        rules: impl Iterator<Item = (u32, &'r Rule)>,
+        chains: &Chains,
+    ) -> Option<Self> {
+        let heads: Vec<Head<'r>> = rules
+            .filter_map(|(index, rule)| Head::of(index, rule, chains))
+            .take(MOST_RULES)
+            .collect();
+        if heads.is_empty() {
+            return None;
+        }
+        let words = heads.len().div_ceil(64);
+        let mut filter = Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            rules: heads.iter().map(|h| h.index).collect(),
+            classes: classes(&heads),
+            words,
+            table: vec![0; 256 * MOST_CLAUSES * words],
+            start: vec![0; MOST_CLAUSES * words],
+            lengths: vec![Row::default(); LENGTHS],
+            chains: Vec::new(),
+            with_literals: Row::default(),
+            literals_at_steps: Row::default(),
+            phrases: Row::default(),
+            negated: Row::default(),
+            quotable: Row::default(),
+            anchored: Row::default(),
+            starts: Vec::new(),
+            scanner: None,
+        };
+        for (bit, head) in (0u16..).zip(&heads) {
+            filter.add(bit, head);
+        }
+        filter.add_literals(&heads);
+        Some(filter)
+    }
+
+    fn add(&mut self, bit: u16, head: &Head<'_>) {
+        let (word, mask) = (usize::from(bit) / 64, 1u64 << (bit % 64));
+        for rank in 0..MOST_CLAUSES {
+            let column = rank * self.words + word;
+            match head.need.clauses.get(rank) {
+                None => self.start[column] |= mask,
+                Some(clause) => {
+                    for byte in clause.iter().map(usize::from) {
+                        self.table[byte * MOST_CLAUSES * self.words + column] |= mask;
+                    }
+                }
+            }
+        }
+        for row in self.lengths.iter_mut().skip(head.need.length) {
+            row.insert(bit);
+        }
+        if let Some(last) = self.lengths.last_mut() {
+            last.insert(bit);
+        }
+        if head.triggers.is_empty() {
+            return;
+        }
+        match self.chains.iter_mut().find(|c| c.id == head.test.chain) {
+            Some(chain) => chain.rules.insert(bit),
+            None => {
+                let mut rules = Row::default();
+                rules.insert(bit);
+                self.chains.push(Chain {
+                    id: head.test.chain,
+                    triggers: head.triggers,
+                    rules,
+                });
+            }
+        }
+    }
+
+    fn add_literals(&mut self, heads: &[Head<'_>]) {
+        let mut all: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
+        for (bit, head) in (0u16..).zip(heads) {
+            let Some(literals) = self.literals_of(bit, head) else {
+                continue;
+            };
+            for literal in literals {
+                all.entry(literal.to_ascii_lowercase())
+                    .or_default()
+                    .insert(bit);
+            }
+        }
+        if !all.is_empty() {
+            self.scanner = Some(Scanner::new(all));
+        }
+    }
+
+    /// The literals of a rule; what they say of it goes into the rows.
+    fn literals_of(&mut self, bit: u16, head: &Head<'_>) -> Option<Vec<Vec<u8>>> {
+        if head.test.multi_match {
+            let literals = head.literals()?;
+            self.literals_at_steps.insert(bit);
+            return Some(literals);
+        }
+        let literals = head
+            .literals()
+            .or_else(|| self.literals_unless_quoted(bit, head))?;
+        self.with_literals.insert(bit);
+        if matches!(head.test.operator, Operator::Phrases(_)) {
+            self.phrases.insert(bit);
+        }
+        if head.test.negated {
+            self.negated.insert(bit);
+        }
+        Some(literals)
+    }
+
+    fn literals_unless_quoted(&mut self, bit: u16, head: &Head<'_>) -> Option<Vec<Vec<u8>>> {
+        let literals = head.literals_without_quoting().or_else(|| {
+            let (literals, start) = head.literals_but_at_start()?;
+            self.anchored.insert(bit);
+            self.starts.push(start);
+            Some(literals)
+        })?;
+        self.quotable.insert(bit);
+        Some(literals)
+    }
+
+    /// The rules of `among` that this value's bytes and length allow, and which bytes it has.
+    pub(crate) fn allowed(&self, among: &Row, value: &[u8]) -> (Row, ByteSet) {
+        let stride = MOST_CLAUSES * self.words;
+        let mut satisfied = [0u64; MOST_CLAUSES * WORDS];
+        let satisfied = &mut satisfied[..stride];
+        satisfied.copy_from_slice(&self.start);
+        let present = ByteSet::all_of(value);
+        for byte in present.iter() {
+            let from = usize::from(byte) * stride;
+            for (word, more) in satisfied.iter_mut().zip(&self.table[from..from + stride]) {
+                *word |= more;
+            }
+        }
+        let mut row = among.and(&self.lengths[value.len().min(LENGTHS - 1)]);
+        for clause in satisfied.chunks_exact(self.words) {
+            for (word, also) in row.0.iter_mut().zip(clause) {
+                *word &= also;
+            }
+        }
+        (row, present)
+    }
+
+    /// The rules of `allowed` that have literals, of which one occurs in the value, which is in lower case, or may be
+    /// hidden in it.
+    pub(crate) fn hits(&self, allowed: &Row, value: &[u8]) -> Row {
+        let Some(scanner) = &self.scanner else {
+            return Row::default();
+        };
+        let mut all = self.with_literals;
+        all.union(&self.literals_at_steps);
+        let wanted = allowed.and(&all);
+        let quotable = wanted.and(&self.quotable);
+        if quotable.is_empty() || !quotes(value) {
+            return scanner.find(value, &wanted);
+        }
+        let mut hits = scanner.find(value, &wanted.without(&quotable));
+        hits.union(&quotable);
+        hits
+    }
+
+    /// Those of `among`, which are `anchored`, that match at the beginning of a value.
+    pub(crate) fn starting(&self, among: &Row, value: &[u8]) -> Row {
+        let mut found = Row::default();
+        for (bit, start) in self.anchored.iter().zip(&self.starts) {
+            if among.contains(bit) && start.is_match(value) {
+                found.insert(bit);
+            }
+        }
+        found
+    }
+
+    /// Bytes of memory it holds.
+    pub(crate) fn memory(&self) -> usize {
+        let scanner = self.scanner.as_ref().map_or(0, Scanner::memory);
+        self.table.len() * 8 + scanner + self.lengths.len() * size_of::<Row>()
+    }
+}
+
+/// Whether a byte of [`QUOTING`] is there.
+fn quotes(value: &[u8]) -> bool {
+    memchr::memchr3(b'"', b'\'', b'\\', value).is_some()
+        || memchr::memchr3(b'$', b'[', b')', value).is_some()
+}
+
+/// The first link of a rule that the filter understands.
+struct Head<'r> {
+    index: u32,
+    test: &'r Test,
+    /// In terms of the value as received.
+    need: Need,
+    triggers: ByteSet,
+}
+
+impl<'r> Head<'r> {
+    fn of(index: u32, rule: &'r Rule, chains: &Chains) -> Option<Self> {
+        let test = rule.links.first()?.test.as_ref()?;
+        let counted = test.targets.targets.iter().any(|t| t.count);
+        if !test.targets.stable || counted || !test.argument.is_literal() {
+            return None;
+        }
+        let need = match &test.operator {
+            Operator::Phrases(_) if test.negated && !test.multi_match => Need::NOTHING,
+            _ if test.negated => return None,
+            Operator::Rx(pattern) => Need::of_pattern(pattern.source()?),
+            Operator::Phrases(phrases) => Need::of_phrases(phrases.phrases()),
+            Operator::ForbiddenBytes(forbidden) => Need::one_of(*forbidden),
+            Operator::ValidateUrlEncoding => Need::one_of(ByteSet::of(b"%")),
+            Operator::ValidateUtf8Encoding => Need::one_of(ByteSet::range(0x80, 0xff)),
+            Operator::DetectSqli | Operator::DetectXss => Need::NOTHING,
+            _ => return None,
+        };
+        let steps: Vec<Transformation> = chains
+            .steps(test.chain)
+            .into_iter()
+            .map(|(_, t)| t)
+            .collect();
+        if steps.iter().any(|t| t.alters_empty()) {
+            return None;
+        }
+        let triggers = steps
+            .iter()
+            .fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
+        let grows = steps.iter().any(|t| t.max_growth() > 1);
+        let received = need.clauses.iter().filter_map(|clause| {
+            let prefixes = if test.multi_match {
+                0..=steps.len()
+            } else {
+                steps.len()..=steps.len()
+            };
+            prefixes
+                .map(|n| before(&steps[..n], clause))
+                .try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
+        });
+        Some(Self {
+            index,
+            test,
+            triggers,
+            need: Need {
+                clauses: received.collect(),
+                length: if grows {
+                    need.length.min(1)
+                } else {
+                    need.length
+                },
+            },
+        })
+    }
+
+    fn literals_without_quoting(&self) -> Option<Vec<Vec<u8>>> {
+        match &self.test.operator {
+            Operator::Rx(pattern) => literals::required_without(pattern.source()?, &QUOTING),
+            _ => None,
+        }
+    }
+
+    fn literals_but_at_start(&self) -> Option<(Vec<Vec<u8>>, Regex)> {
+        let Operator::Rx(pattern) = &self.test.operator else {
+            return None;
+        };
+        let (literals, start) = literals::required_but_at_start(pattern.source()?, &QUOTING)?;
+        Some((literals, Regex::new(&start).ok()?))
+    }
+
+    fn literals(&self) -> Option<Vec<Vec<u8>>> {
+        match &self.test.operator {
+            Operator::Rx(pattern) => literals::required(pattern.source()?),
+            Operator::Phrases(phrases) => Some(phrases.phrases().to_vec()),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes without which no value comes out of these steps with a byte of `clause`; None where there are no such.
+fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
+    let image = |from: &ByteSet| {
+        steps
+            .iter()
+            .fold(*from, |present, step| step.image(&present))
+    };
+    let leads = |from: &ByteSet| image(from).intersects(clause);
+    let mut harmless = ByteSet::EMPTY;
+    for byte in 0..=255u8 {
+        if !leads(&ByteSet::EMPTY.with(byte)) {
+            harmless.insert(byte);
+        }
+    }
+    // Bytes that make others out of what stands around them.
+    let makers = [
+        ByteSet::of(b"%"),
+        ByteSet::of(b"\\"),
+        ByteSet::of(b"&"),
+        ByteSet::range(0x80, 0xff),
+        ByteSet::of(b"/*#<-"),
+    ];
+    for more in makers {
+        if !leads(&harmless) {
+            break;
+        }
+        harmless = harmless.intersection(more.complement());
+    }
+    (!leads(&harmless)).then(|| harmless.complement())
+}
+
+/// For each variable of the rules' targets: which rules look at it.
+fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
+    let mut all: Vec<Classes> = Vec::new();
+    let mut id = 0;
+    let mut next = || {
+        id += 1;
+        Class {
+            id,
+            rules: Row::default(),
+        }
+    };
+    // Names first, so that a rule for any name can be added to all of them.
+    for target in heads
+        .iter()
+        .flat_map(|h| &*h.test.targets.targets)
+        .filter(|t| !t.exclude)
+    {
+        let at = all
+            .iter()
+            .position(|c| c.variable == target.variable)
+            .unwrap_or_else(|| {
+                all.push(Classes {
+                    variable: target.variable,
+                    any: next(),
+                    named: Vec::new(),
+                });
+                all.len() - 1
+            });
+        if let (Select::Key(key), true) = (&target.select, has_named_values(target.variable)) {
+            let named = &mut all[at].named;
+            if !named.iter().any(|(name, _)| name.eq_ignore_ascii_case(key)) {
+                named.push((key.clone(), next()));
+            }
+        }
+    }
+    for (bit, head) in (0u16..).zip(heads) {
+        for target in head.test.targets.targets.iter().filter(|t| !t.exclude) {
+            let Some(classes) = all.iter_mut().find(|c| c.variable == target.variable) else {
+                continue;
+            };
+            match &target.select {
+                Select::Key(key) if has_named_values(target.variable) => {
+                    for (_, class) in classes
+                        .named
+                        .iter_mut()
+                        .filter(|(name, _)| name.eq_ignore_ascii_case(key))
+                    {
+                        class.rules.insert(bit);
+                    }
+                }
+                // A regular expression over names may fit any.
+                _ => {
+                    classes.any.rules.insert(bit);
+                    classes
+                        .named
+                        .iter_mut()
+                        .for_each(|(_, class)| class.rules.insert(bit));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// `XML:/*` selects by path, not by name.
+fn has_named_values(variable: Variable) -> bool {
+    variable.shape() != Shape::Scalar && variable != Variable::Xml
+}

@@ -1,0 +1,67 @@
+//! Which files a rule set was made of, so that others can tell whether it would be the same again.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha1::{Digest, Sha1};
+
+use seclang::{DiskFiles, Files};
+
+/// Everything that was read, as it was then.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    /// With a digest of what was in it; None where it could not be read.
+    pub files: Vec<(PathBuf, Option<[u8; 20]>)>,
+    /// Folder, pattern, and what the pattern named.
+    pub globs: Vec<(PathBuf, String, Vec<PathBuf>)>,
+}
+
+/// This machine's files, and a note of each that is read.
+#[derive(Debug, Default)]
+pub(super) struct Noted(RefCell<Reads>);
+
+impl Reads {
+    /// Whether every file still holds the same, and every pattern names the same.
+    #[must_use]
+    pub fn unchanged(&self) -> bool {
+        let files = self.files.iter();
+        let globs = self.globs.iter();
+        let same_names = |base: &PathBuf, pattern: &str, named: &Vec<PathBuf>| {
+            DiskFiles.glob(base, pattern).is_ok_and(|now| now == *named)
+        };
+        globs
+            .into_iter()
+            .all(|(base, pattern, named)| same_names(base, pattern, named))
+            && files
+                .into_iter()
+                .all(|(path, digest)| digest_of(&DiskFiles.read(path)) == *digest)
+    }
+}
+
+impl Noted {
+    pub fn into_reads(self) -> Reads {
+        self.0.into_inner()
+    }
+}
+
+impl Files for Noted {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let read = DiskFiles.read(path);
+        let note = (path.to_owned(), digest_of(&read));
+        self.0.borrow_mut().files.push(note);
+        read
+    }
+
+    fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        let named = DiskFiles.glob(base, pattern)?;
+        let note = (base.to_owned(), pattern.to_owned(), named.clone());
+        self.0.borrow_mut().globs.push(note);
+        Ok(named)
+    }
+}
+
+fn digest_of(read: &io::Result<Vec<u8>>) -> Option<[u8; 20]> {
+    let bytes = read.as_ref().ok()?;
+    Some(Sha1::digest(bytes).into())
+}

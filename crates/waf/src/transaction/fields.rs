@@ -1,0 +1,190 @@
+//! Header fields by name, where a name may have several (RFC 9110, 5.2 and 5.3): the fields of a list are one list,
+//! and what may be there once is no less there for the second time.
+
+use super::Transaction;
+use super::request::Item;
+use crate::variables::{Slice, Text};
+
+/// Why nobody can say what a body is.
+pub(super) const TWO_TYPES: &str = "the message has two Content-Types that differ";
+
+/// What a message says its body is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ContentType {
+    /// The first; empty where there is none.
+    pub value: Vec<u8>,
+    /// Others say something else, and a reader may believe them.
+    pub differs: bool,
+}
+
+/// The values of every field of this name, in order. An underscore stands for a hyphen: some gateways read
+/// `Content_Type` as they read `Content-Type`.
+pub(super) fn values<'t>(
+    text: &'t Text,
+    items: &'t [Item],
+    name: &'t str,
+) -> impl Iterator<Item = Slice> + 't {
+    let same = |&(a, b): &(&u8, &u8)| {
+        a.eq_ignore_ascii_case(b) || matches!((a, b), (b'_', b'-') | (b'-', b'_'))
+    };
+    let is = move |item: &&Item| {
+        let key = text.at(item.key);
+        key.len() == name.len() && key.iter().zip(name.as_bytes()).all(|pair| same(&pair))
+    };
+    items.iter().filter(is).map(|item| item.value)
+}
+
+/// The elements of every field of this name as one list.
+pub(super) fn list(text: &Text, items: &[Item], name: &str) -> Option<Vec<u8>> {
+    let mut whole: Option<Vec<u8>> = None;
+    for value in values(text, items, name) {
+        match &mut whole {
+            None => whole = Some(text.at(value).to_vec()),
+            Some(whole) => {
+                whole.extend_from_slice(b", ");
+                whole.extend_from_slice(text.at(value));
+            }
+        }
+    }
+    whole
+}
+
+pub(super) fn content_type(text: &Text, items: &[Item]) -> ContentType {
+    let mut found = ContentType::default();
+    for (index, value) in values(text, items, "content-type").enumerate() {
+        let value = text.at(value).trim_ascii();
+        if index == 0 {
+            found.value = value.to_vec();
+        }
+        found.differs |= value != found.value || names_two_types(value);
+    }
+    found
+}
+
+/// `text/plain, application/json`: two fields that somebody on the way has joined.
+fn names_two_types(value: &[u8]) -> bool {
+    let mut quoted = false;
+    let mut escaped = false;
+    let mut first = None;
+    let mut start = 0;
+    for (at, &byte) in value.iter().enumerate() {
+        match byte {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                first.get_or_insert(&value[..at]);
+                start = at + 1;
+                if differs(first, &value[start..]) {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    start > 0 && differs(first, &value[start..])
+}
+
+/// Whether what follows a comma begins with another media type.
+fn differs(first: Option<&[u8]>, rest: &[u8]) -> bool {
+    let end = memchr::memchr2(b';', b',', rest).unwrap_or(rest.len());
+    let is_type = memchr::memchr(b'/', &rest[..end]).is_some()
+        && memchr::memchr2(b'=', b'"', &rest[..end]).is_none();
+    is_type && first.is_some_and(|first| first.trim_ascii() != rest.trim_ascii())
+}
+
+impl Transaction {
+    /// The first field of the request of this name. Only for what the front door refuses to see twice, and for
+    /// what is told to people.
+    pub(super) fn first_field(&self, name: &str) -> Option<Slice> {
+        values(&self.text, &self.request.headers, name).next()
+    }
+
+    /// All values of the response's fields of this name as one.
+    pub(super) fn whole_response_field(&mut self, name: &str) -> Option<Slice> {
+        let headers = &self.response.headers;
+        let (first, more) = {
+            let mut values = values(&self.text, headers, name);
+            (values.next()?, values.next().is_some())
+        };
+        if !more {
+            return Some(first);
+        }
+        let whole = list(&self.text, headers, name)?;
+        Some(self.text.push(&whole))
+    }
+
+    pub(super) fn request_type(&self) -> ContentType {
+        content_type(&self.text, &self.request.headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(text: &mut Text, fields: &[(&str, &str)]) -> Vec<Item> {
+        let item = |(key, value): &(&str, &str)| Item {
+            key: text.push(key.as_bytes()),
+            value: text.push(value.as_bytes()),
+        };
+        fields.iter().map(item).collect()
+    }
+
+    #[test]
+    fn a_list_is_one_list() {
+        for (fields, whole) in [
+            (&[][..], None),
+            (&[("Content-Encoding", "gzip")], Some("gzip")),
+            (
+                &[
+                    ("content-encoding", "identity"),
+                    ("A", "b"),
+                    ("Content-Encoding", "deflate"),
+                ],
+                Some("identity, deflate"),
+            ),
+            (
+                &[("Content_Encoding", "br"), ("Content-Encoding", "")],
+                Some("br, "),
+            ),
+        ] {
+            let mut text = Text::default();
+            let items = items(&mut text, fields);
+            let found = list(&text, &items, "content-encoding");
+            assert_eq!(found.as_deref(), whole.map(str::as_bytes), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn types_that_differ() {
+        for (fields, differs) in [
+            (&["application/json"][..], false),
+            (&["application/json", "application/json"], false),
+            (&["application/json", " application/json "], false),
+            (&["text/plain", "application/json"], true),
+            (
+                &["application/json", "application/json; charset=utf-8"],
+                true,
+            ),
+            (&["application/json", ""], true),
+            (&["text/plain, application/json"], true),
+            (&["text/plain,application/json;charset=utf-8"], true),
+            (&["application/json, application/json"], false),
+            (&["application/json,charset=utf-8"], false),
+            (&["multipart/form-data; boundary=\"a,b/c\""], false),
+            (
+                &["multipart/form-data; boundary=a, multipart/form-data; boundary=b"],
+                true,
+            ),
+        ] {
+            let mut text = Text::default();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|value| ("Content-Type", *value))
+                .collect();
+            let items = items(&mut text, &fields);
+            assert_eq!(content_type(&text, &items).differs, differs, "{fields:?}");
+        }
+    }
+}

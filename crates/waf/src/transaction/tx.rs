@@ -1,0 +1,173 @@
+//! The `TX` collection: slots for names known at load, a table for names made at run time.
+
+use crate::RuleSet;
+use crate::compile::{CAPTURE_SLOTS, Names};
+use crate::hash::{NameIndex, hash_name};
+use crate::variables::{Slice, Text};
+
+/// Names made at run time are bounded: a client's argument names reach them.
+const MOST_DYNAMIC: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Entry {
+    #[default]
+    Unset,
+    Text(Slice),
+    Number(i64),
+}
+
+/// A name of the collection: where its value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Slot(u32),
+    Dynamic(u32),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TxStore {
+    slots: Vec<Entry>,
+    dynamic: Vec<(Slice, Entry)>,
+    /// Of what is dynamic.
+    by_name: NameIndex,
+}
+
+impl TxStore {
+    /// Slots for the names that rules spell out.
+    pub(super) fn make_slots(&mut self, count: usize) {
+        self.slots.resize(count, Entry::Unset);
+    }
+
+    /// Nothing is set, and there are no slots.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.dynamic.clear();
+        self.by_name.clear();
+    }
+
+    pub(super) fn entry(&self, name: Name) -> Entry {
+        match name {
+            Name::Slot(slot) => self.slots.get(slot as usize).copied().unwrap_or_default(),
+            Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Entry::Unset, |d| d.1),
+        }
+    }
+
+    pub(super) fn set(&mut self, name: Name, entry: Entry) {
+        match name {
+            Name::Slot(slot) => {
+                if let Some(place) = self.slots.get_mut(slot as usize) {
+                    *place = entry;
+                }
+            }
+            Name::Dynamic(at) => {
+                if let Some(place) = self.dynamic.get_mut(at as usize) {
+                    place.1 = entry;
+                }
+            }
+        }
+    }
+
+    /// Where a name's value is or would be; None when too many names were made.
+    pub(super) fn resolve(&mut self, name: Slice, text: &Text, names: &Names) -> Option<Name> {
+        let bytes = text.at(name);
+        let hash = hash_name(bytes);
+        if let Some(found) = self.find_hashed(hash, bytes, text, names) {
+            return Some(found);
+        }
+        if self.dynamic.len() >= MOST_DYNAMIC {
+            return None;
+        }
+        let at = u32::try_from(self.dynamic.len()).ok()?;
+        self.dynamic.push((name, Entry::Unset));
+        self.by_name.insert(hash, at);
+        Some(Name::Dynamic(at))
+    }
+
+    /// Where a name's value is, if there is one of that name.
+    pub(super) fn find(&self, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
+        self.find_hashed(hash_name(name), name, text, names)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
+        if let Some(slot) = names.slot(hash, name) {
+            return Some(Name::Slot(slot));
+        }
+        let is = |at: u32| {
+            let dynamic = self.dynamic.get(at as usize);
+            dynamic.is_some_and(|(known, _)| text.at(*known).eq_ignore_ascii_case(name))
+        };
+        self.by_name.find(hash, is).map(Name::Dynamic)
+    }
+
+    /// Captures of earlier matches are forgotten from group `first` on.
+    pub(super) fn clear_captures(&mut self, first: usize) {
+        if let Some(slots) = self.slots.get_mut(first..CAPTURE_SLOTS) {
+            slots.fill(Entry::Unset);
+        }
+    }
+
+    /// Every name that has a value: slots first, then names made at run time in the order they were made.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Name, Entry)> {
+        let slots = (0..).map(Name::Slot).zip(self.slots.iter().copied());
+        let dynamic = (0..)
+            .map(Name::Dynamic)
+            .zip(self.dynamic.iter().map(|d| d.1));
+        slots
+            .chain(dynamic)
+            .filter(|(_, entry)| *entry != Entry::Unset)
+    }
+
+    /// Names made at run time, in the order they were made.
+    pub(super) fn dynamic_names(&self) -> impl Iterator<Item = Name> + use<> {
+        (0..u32::try_from(self.dynamic.len()).unwrap_or(u32::MAX)).map(Name::Dynamic)
+    }
+
+    /// A name as it was first written.
+    pub(super) fn name_text(&self, name: Name, rules: &RuleSet) -> Slice {
+        match name {
+            Name::Slot(slot) => rules.slot_name(slot),
+            Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Slice::EMPTY, |d| d.0),
+        }
+    }
+}
+
+/// C's `atoi` over bytes: leading blanks, a sign, digits; everything else is 0.
+pub(crate) fn atoi(bytes: &[u8]) -> i64 {
+    let mut rest = bytes.trim_ascii_start();
+    let negative = match rest.first() {
+        Some(b'-') => {
+            rest = &rest[1..];
+            true
+        }
+        Some(b'+') => {
+            rest = &rest[1..];
+            false
+        }
+        _ => false,
+    };
+    let mut number: i64 = 0;
+    for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
+        number = number
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
+    }
+    if negative { -number } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atoi_is_c() {
+        for (text, number) in [
+            ("12", 12),
+            (" -3x", -3),
+            ("+4", 4),
+            ("x", 0),
+            ("", 0),
+            ("99999999999999999999", i64::MAX),
+        ] {
+            assert_eq!(atoi(text.as_bytes()), number, "{text}");
+        }
+    }
+}

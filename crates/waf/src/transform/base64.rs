@@ -1,0 +1,94 @@
+//! `base64Decode`, `base64DecodeExt` and `base64Encode`.
+
+use crate::byteset::ByteSet;
+use crate::steps::{self, STEP};
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The value of a digit; [`NOT_A_DIGIT`] for every other byte.
+const VALUES: [u8; 256] = {
+    let mut values = [NOT_A_DIGIT; 256];
+    let mut i = 0;
+    while i < 64 {
+        values[ALPHABET[i as usize] as usize] = i;
+        i += 1;
+    }
+    values
+};
+const NOT_A_DIGIT: u8 = 64;
+
+/// The longest prefix of digits (RFC 4648 section 4), as `apr_base64_decode`: a last single digit is dropped.
+/// An input that does not begin with a digit becomes empty.
+pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    put_bytes(input.iter().map_while(|&b| value(b)), out);
+    !input.is_empty()
+}
+
+/// All digits; every other byte is skipped (RFC 2045 section 6.8). Padding after the first digit of a group makes
+/// the whole value empty, as in v2.
+pub(super) fn decode_ext(input: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut digits = 0usize;
+    for &byte in input {
+        if value(byte).is_some() {
+            digits += 1;
+        } else if byte == b'=' && digits % 4 == 1 {
+            return true;
+        }
+    }
+    put_bytes(input.iter().filter_map(|&b| value(b)), out);
+    !input.is_empty()
+}
+
+fn value(byte: u8) -> Option<u8> {
+    let value = VALUES[usize::from(byte)];
+    (value != NOT_A_DIGIT).then_some(value)
+}
+
+fn put_bytes(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
+    let mut bits = 0u16;
+    let mut count = 0;
+    for digit in digits {
+        // At most six bits are left over from before.
+        bits = bits << 6 | u16::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            let [_, byte] = (bits >> count).to_be_bytes();
+            out.push(byte);
+            if out.len().is_multiple_of(STEP) && steps::work(STEP).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+pub(super) fn decode_image(present: &ByteSet) -> ByteSet {
+    if present.intersects(&ByteSet::of(ALPHABET)) {
+        ByteSet::ALL
+    } else {
+        ByteSet::EMPTY
+    }
+}
+
+pub(super) fn encode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    for group in input.chunks(3) {
+        let mut bytes = [0; 4];
+        for (to, &from) in bytes[1..].iter_mut().zip(group) {
+            *to = from;
+        }
+        let bits = u32::from_be_bytes(bytes);
+        for place in 0..4 {
+            // Six bits index 64 digits.
+            let digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= group.len() { digit } else { b'=' });
+        }
+    }
+    !input.is_empty()
+}
+
+pub(super) fn encode_image(present: &ByteSet) -> ByteSet {
+    if present.is_empty() {
+        return ByteSet::EMPTY;
+    }
+    ByteSet::of(ALPHABET).with(b'=')
+}

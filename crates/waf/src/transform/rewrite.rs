@@ -1,0 +1,68 @@
+//! The loop that most decoders share: copy up to a mark, then decide about the piece that begins there.
+
+use super::work::look_at;
+use crate::steps::{self, STEP};
+
+/// What becomes of the bytes from a mark on. The number says how many bytes of the input it stands for; at least 1.
+pub(super) enum Piece {
+    Byte(u8, usize),
+    Nothing(usize),
+    Same(usize),
+}
+
+/// `find` gives the place of the next mark in what is left; `decide` is called with what is left from that mark on,
+/// which is never empty. Returns whether any piece was not [`Piece::Same`].
+///
+/// Linear, as long as `find` and `decide` look no further than a bounded distance past what they consume.
+pub(super) fn rewrite(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    find: impl Fn(&[u8]) -> Option<usize>,
+    decide: impl Fn(&[u8]) -> Piece,
+) -> bool {
+    let mut changed = false;
+    // What was looked at and stays, but has not been written yet: an input that stays whole is never written.
+    let mut kept = input;
+    let mut looked_at = 0;
+    let is_long = input.len() > STEP;
+    while let Some(at) = find(&kept[looked_at..]) {
+        look_at(at + 1);
+        if is_long && steps::work(at + 1).is_err() {
+            break;
+        }
+        let mark = looked_at + at;
+        let rest = &kept[mark..];
+        let (byte, len) = match decide(rest) {
+            Piece::Same(len) => {
+                looked_at = mark + len.clamp(1, rest.len());
+                continue;
+            }
+            Piece::Byte(byte, len) => (Some(byte), len),
+            Piece::Nothing(len) => (None, len),
+        };
+        changed = true;
+        look_at(len);
+        out.extend_from_slice(&kept[..mark]);
+        out.extend(byte);
+        kept = &rest[len.clamp(1, rest.len())..];
+        looked_at = 0;
+    }
+    if changed {
+        out.extend_from_slice(kept);
+    }
+    changed
+}
+
+/// The first place of a mark: where marks are as close together as blanks between words, the next few bytes are
+/// looked at before a search is begun.
+pub(super) fn find_near(
+    rest: &[u8],
+    is_mark: impl Fn(u8) -> bool,
+    search: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    const NEAR: usize = 16;
+    let (near, far) = rest.split_at(rest.len().min(NEAR));
+    near.iter()
+        .position(|&b| is_mark(b))
+        .or_else(|| search(far).map(|at| at + NEAR))
+}

@@ -1,0 +1,46 @@
+//! Transformations that put another byte in the place of each byte.
+
+use crate::byteset::ByteSet;
+
+/// What each byte becomes.
+pub(super) type Table = [u8; 256];
+
+pub(super) fn apply(table: &Table, input: &[u8], out: &mut Vec<u8>) -> bool {
+    let becomes = |byte: u8| table[usize::from(byte)];
+    let Some(first) = input.iter().position(|&b| becomes(b) != b) else {
+        return false;
+    };
+    let (same, rest) = input.split_at(first);
+    out.extend_from_slice(same);
+    out.extend(rest.iter().map(|&b| becomes(b)));
+    true
+}
+
+pub(super) fn triggers(table: &Table) -> ByteSet {
+    let mut set = ByteSet::EMPTY;
+    for byte in ByteSet::ALL.iter() {
+        if table[usize::from(byte)] != byte {
+            set.insert(byte);
+        }
+    }
+    set
+}
+
+pub(super) fn image(table: &Table, present: &ByteSet) -> ByteSet {
+    let mut set = ByteSet::EMPTY;
+    for byte in present.iter() {
+        set.insert(table[usize::from(byte)]);
+    }
+    set
+}
+
+/// The table in which every byte becomes itself.
+pub(super) const IDENTITY: Table = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte & 0xff) as u8;
+        byte += 1;
+    }
+    table
+};

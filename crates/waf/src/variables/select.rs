@@ -1,0 +1,237 @@
+//! Targets: which values of a transaction a rule looks at.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::operators::Limit;
+use crate::operators::rx::Pattern;
+
+use super::{Shape, Variable};
+
+/// One target of a rule, compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub variable: Variable,
+    pub select: Select,
+    /// `!`: removes what earlier targets selected.
+    pub exclude: bool,
+    /// `&`: yields the number of values instead of the values.
+    pub count: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Select {
+    All,
+    /// Compared without regard to ASCII case.
+    Key(Box<[u8]>),
+    Regex(Arc<NamePattern>),
+    /// A `TX` name that is known at load.
+    Slot(u32),
+    /// A path into an XML document: its place among the rule set's.
+    Path(u32),
+}
+
+impl Select {
+    pub(crate) fn matches(&self, key: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Key(k) => k.eq_ignore_ascii_case(key),
+            Self::Regex(r) => r.matches(key),
+            Self::Slot(_) | Self::Path(_) => false,
+        }
+    }
+
+    /// The same for what is to be excluded: a pattern that gives up excludes nothing.
+    fn surely_matches(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Regex(r) => r.surely_matches(key),
+            other => other.matches(key),
+        }
+    }
+}
+
+/// All targets of a rule link; equal lists are shared.
+#[derive(Debug)]
+pub(crate) struct TargetList {
+    /// Unique in the rule set.
+    pub id: u32,
+    pub targets: Box<[Target]>,
+    /// Whether its values stay the same while a phase runs.
+    pub stable: bool,
+    /// The list's only target, where that is one `TX` variable.
+    pub only_slot: Option<OnlySlot>,
+}
+
+/// `TX:name` or `&TX:name` alone: the commonest list of all, told apart so that it costs a look and no list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OnlySlot {
+    pub slot: u32,
+    pub count: bool,
+}
+
+impl OnlySlot {
+    pub(crate) fn of(targets: &[Target]) -> Option<Self> {
+        match targets {
+            [
+                Target {
+                    select: Select::Slot(slot),
+                    exclude: false,
+                    count,
+                    ..
+                },
+            ] => Some(Self {
+                slot: *slot,
+                count: *count,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// `/regex/` over names.
+#[derive(Debug)]
+pub(crate) struct NamePattern {
+    /// Every name it fits begins so, whatever the case of ASCII letters.
+    prefix: Box<[u8]>,
+    /// That is all it asks for.
+    plain: bool,
+    pattern: Pattern,
+    /// The rule set's own `TX` names that it fits, found out once.
+    slots: OnceLock<Box<[u32]>>,
+}
+
+impl NamePattern {
+    /// `pattern` is what `text` says, without regard to ASCII case.
+    pub(crate) fn new(pattern: Pattern, text: &str) -> Self {
+        let (prefix, rest) = plain_prefix(text);
+        Self {
+            prefix: prefix.as_bytes().into(),
+            plain: rest.is_empty(),
+            pattern,
+            slots: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        // One that gives up selects: more is inspected, not less.
+        self.fits(name).unwrap_or(true)
+    }
+
+    fn surely_matches(&self, name: &[u8]) -> bool {
+        self.fits(name).unwrap_or(false)
+    }
+
+    fn fits(&self, name: &[u8]) -> Result<bool, Limit> {
+        let begins = name
+            .get(..self.prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(&self.prefix));
+        match begins {
+            true if self.plain => Ok(true),
+            true => self.pattern.is_match(name),
+            false => Ok(false),
+        }
+    }
+
+    /// Which of these names it fits; they must be the same at every call.
+    pub(crate) fn slots<'n>(&self, names: impl Iterator<Item = &'n str>) -> &[u32] {
+        self.slots.get_or_init(|| {
+            let fits = (0..)
+                .zip(names)
+                .filter(|(_, name)| self.matches(name.as_bytes()));
+            fits.map(|(slot, _)| slot).collect()
+        })
+    }
+
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.pattern.source()
+    }
+}
+
+/// The plain text that a pattern anchors to the beginning, and what stands after it; all of the pattern where
+/// there is none.
+fn plain_prefix(text: &str) -> (&str, &str) {
+    let Some(anchored) = text.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
+        return ("", text);
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
+    let end = anchored.find(|c| !is_plain(c)).unwrap_or(anchored.len());
+    match anchored[end..].chars().next() {
+        // It says how often what stands before it occurs.
+        Some('?' | '*' | '+' | '{') => anchored.split_at(end.saturating_sub(1)),
+        _ => anchored.split_at(end),
+    }
+}
+
+impl Target {
+    /// Whether this (exclusion) covers a value selected through `variable` under `key`.
+    pub(crate) fn covers(&self, variable: Variable, key: Option<&[u8]>, text: &[u8]) -> bool {
+        if self.variable != variable {
+            return false;
+        }
+        match (&self.select, variable.shape(), key) {
+            (Select::All, _, _) => true,
+            (select, Shape::Names, _) => select.surely_matches(text),
+            (select, _, Some(key)) => select.surely_matches(key),
+            (_, _, None) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::PatternOptions;
+
+    #[test]
+    fn a_prefix_changes_nothing() {
+        let options = PatternOptions {
+            ignore_case: true,
+            ..PatternOptions::default()
+        };
+        for (text, prefix) in [
+            ("^_pk_ref", "_pk_ref"),
+            ("^_ga(?:_\\w+)?$", "_ga"),
+            ("^ab*", "a"),
+            ("^a{2}", ""),
+            ("^ab|c", ""),
+            ("^", ""),
+            ("", ""),
+            ("a_", ""),
+            ("^a:b-1$", "a:b-1"),
+            ("^a.c", "a"),
+        ] {
+            let plain = Pattern::compile(text.as_bytes(), options).unwrap();
+            let compiled = Pattern::compile(text.as_bytes(), options).unwrap();
+            let pattern = NamePattern::new(compiled, text);
+            assert_eq!(&*pattern.prefix, prefix.as_bytes(), "{text}");
+            for name in [
+                "",
+                "a",
+                "A",
+                "ab",
+                "abb",
+                "aa",
+                "AAc",
+                "c",
+                "xc",
+                "_ga",
+                "_GA_1",
+                "_gax",
+                "_pk_ref.1",
+                "_PK_REF",
+                "x_pk_ref",
+                "a_",
+                "b",
+                "a:b-1",
+                "A:B-1x",
+                "a\nc",
+            ] {
+                let expected = plain.is_match(name.as_bytes()).unwrap();
+                assert_eq!(
+                    pattern.matches(name.as_bytes()),
+                    expected,
+                    "{text} {name:?}"
+                );
+            }
+        }
+    }
+}

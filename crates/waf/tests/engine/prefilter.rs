@@ -1,0 +1,197 @@
+//! The prefilter only proposes: whatever it is asked about, every match, capture and score is as without it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use ftw;
+use regex::bytes::Regex;
+use waf::{EngineMode, MatchedRule, RuleSet, Transaction};
+
+use super::harness::{Exchange, ids, load, play};
+use super::mutate::{Dice, crs, crs_requests, exchange_of, mutated};
+use super::robust::assert_bounded;
+
+/// The same rules with the prefilter and without it, and what they can leave behind.
+pub struct Both {
+    with: Arc<RuleSet>,
+    without: Arc<RuleSet>,
+    /// Names of `TX` variables: scores, captures and all else that rules set.
+    names: Vec<String>,
+    matches: AtomicUsize,
+}
+
+impl Both {
+    /// `text`: all that the rules say, to find the names in.
+    pub fn new(with: Arc<RuleSet>, without: Arc<RuleSet>, text: &[u8]) -> Self {
+        let name = Regex::new(r"(?i)tx[.:]([a-z0-9_.-]+)").expect("a pattern");
+        let set = name.captures_iter(text).map(|found| found[1].to_vec());
+        let set = set.map(|name| String::from_utf8_lossy(&name).to_ascii_lowercase());
+        let names: BTreeSet<String> = (0..=9).map(|n| n.to_string()).chain(set).collect();
+        Self {
+            with,
+            without,
+            names: names.into_iter().collect(),
+            matches: AtomicUsize::new(0),
+        }
+    }
+
+    /// Plays it both ways; the transaction with the prefilter.
+    pub fn compare(&self, exchange: &Exchange) -> Transaction {
+        let (with, without) = (play(&self.with, exchange), play(&self.without, exchange));
+        let request = || exchange.target.escape_ascii().to_string();
+        assert_eq!(ids(&with), ids(&without), "{}", request());
+        for (one, other) in with.matched_rules().iter().zip(without.matched_rules()) {
+            // The one variable that is never the same twice.
+            if one.variable != b"DURATION" {
+                assert_eq!(told(one), told(other), "{}", request());
+            }
+        }
+        assert_eq!(with.unrecorded_matches(), without.unrecorded_matches());
+        assert_eq!(with.interruption(), without.interruption(), "{}", request());
+        for name in &self.names {
+            assert_eq!(
+                with.tx(name),
+                without.tx(name),
+                "tx.{name} of {}",
+                request()
+            );
+        }
+        self.matches
+            .fetch_add(with.matched_rules().len(), Ordering::Relaxed);
+        with
+    }
+
+    /// Compares all of them, on all cores. Each thread comes upon values it has seen and values it has not.
+    fn compare_all(&self, exchanges: &[Exchange]) {
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    while let Some(exchange) = exchanges.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        assert_bounded(&self.compare(exchange), exchange);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// All that a match says.
+fn told(m: &MatchedRule) -> impl PartialEq + std::fmt::Debug + use<'_> {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let verdict = (m.severity, m.logged, m.interrupting);
+    let value = (text(&m.variable), text(&m.value), text(&m.transformed));
+    let words = (text(&m.message), text(&m.data), text(&m.log_line));
+    (m.rule_id, m.phase, value, words, verdict)
+}
+
+/// The CRS as its tests want it (highest paranoia level), both ways.
+fn both(crs: &Path, mode: EngineMode) -> Both {
+    let rules = || ftw::crs_rules(crs).engine(mode);
+    let mut text = ftw::CRS_TEST_SETUP.as_bytes().to_vec();
+    for entry in std::fs::read_dir(crs.join("rules")).expect("rules") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e == "conf") {
+            text.extend(std::fs::read(path).expect("a rule file"));
+        }
+    }
+    Both::new(load(rules()), load(rules().without_prefilter()), &text)
+}
+
+#[test]
+fn what_is_negated_and_what_is_quoted() {
+    let text = r#"
+SecRequestBodyAccess On
+SecRule ARGS "!@pm red green" "id:1,phase:2,pass,t:none,t:lowercase,capture,setvar:tx.absent=+1"
+SecRule ARGS "!@pm blue" "id:2,phase:2,pass,t:none,t:urlDecodeUni,chain"
+    SecRule MATCHED_VAR "@rx ^[a-z]+$" "capture,setvar:tx.word=%{tx.0}"
+SecRule ARGS "!@pm red" "id:3,phase:2,pass,multiMatch,t:none,t:base64Decode,setvar:tx.multi=+1"
+SecRule ARGS "@rx c[\"'\)\[\x5c]*(?:\$[a-z]*)?\x5c?a[\"'\)\[\x5c]*t" "id:4,phase:2,pass,t:none,capture,setvar:tx.cat=%{tx.0}"
+"#;
+    let rules = || {
+        let rules = RuleSet::builder().engine(EngineMode::DetectionOnly);
+        rules.text("both.conf", text)
+    };
+    let both = Both::new(
+        load(rules()),
+        load(rules().without_prefilter()),
+        text.as_bytes(),
+    );
+    let cases: [(&str, &[u32]); 9] = [
+        ("a=none", &[1, 2, 3]),
+        ("a=RED", &[3]),
+        ("a=blue&b=red", &[1, 2, 3]),
+        ("a=cmVk", &[1, 3]),
+        ("a=", &[1, 3]),
+        ("a=CAT&b=cat", &[1, 2, 3, 4]),
+        ("a=red%20c'a't", &[3, 4]),
+        ("a=red%20c$xa%5Ct", &[3, 4]),
+        ("a=red%20c$%20at", &[3]),
+    ];
+    for (query, expected) in cases {
+        let exchange = Exchange::parse(&format!("GET /?{query}"));
+        let mut found = ids(&both.compare(&exchange));
+        found.sort_unstable();
+        found.dedup();
+        let expected: Vec<u64> = expected.iter().map(|&id| id.into()).collect();
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+/// The requests of the benchmark: those that are measured and those that are only checked.
+fn mix(crs: &Path) -> Vec<Vec<u8>> {
+    let script = crs.with_file_name("bench").join("mix.py");
+    let work = std::env::temp_dir().join(format!("drawbridge-prefilter-{}", std::process::id()));
+    let mut python = Command::new("python3");
+    let written = python.arg(&script).env("BENCH_WORK", &work).output();
+    if !written.is_ok_and(|w| w.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "CI must have the mix");
+        println!("skipped: needs python3 and {}", script.display());
+        return Vec::new();
+    }
+    let mut requests = Vec::new();
+    for folder in [work.join("mix"), work.join("mix/check")] {
+        for entry in std::fs::read_dir(folder).expect("the mix") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                requests.push(std::fs::read(path).expect("a request"));
+            }
+        }
+    }
+    std::fs::remove_dir_all(&work).expect("what was made goes");
+    assert_eq!(requests.len(), 17);
+    requests
+}
+
+#[test]
+fn every_request_of_the_crs_and_the_mix() {
+    let Some(crs) = crs() else { return };
+    let both = both(&crs, EngineMode::DetectionOnly);
+    let requests = [crs_requests(&crs), mix(&crs)].concat();
+    let exchanges: Vec<Exchange> = requests.iter().map(|raw| exchange_of(raw)).collect();
+    both.compare_all(&exchanges);
+    let (asked, matches) = (exchanges.len(), both.matches.into_inner());
+    assert!(asked >= 3690 && matches > 20_000, "{asked}, {matches}");
+}
+
+#[test]
+fn mutated_requests_of_the_crs_and_the_mix() {
+    let Some(crs) = crs() else { return };
+    let (requests, mix) = (crs_requests(&crs), mix(&crs));
+    let mut dice = Dice(0x5eed_1234_abcd_0001);
+    let mut exchanges = Vec::new();
+    for raw in mix.iter().cycle().take(mix.len() * 20) {
+        exchanges.push(mutated(exchange_of(raw), &mut dice));
+    }
+    for _ in 0..10_000 {
+        let raw = &requests[dice.roll(requests.len())];
+        exchanges.push(mutated(exchange_of(raw), &mut dice));
+    }
+    let both = both(&crs, EngineMode::On);
+    both.compare_all(&exchanges);
+    assert!(both.matches.into_inner() > 5000);
+}

@@ -1,0 +1,5 @@
+//! What the tests of all crates share.
+
+#[cfg(feature = "corpus")]
+pub mod corpus;
+pub mod materials;
