@@ -148,7 +148,8 @@ fn dependencies() -> Vec<Package> {
         // It also lists what a crate could use and nobody asks for (`"ring?/std"`).
         .filter(|package| {
             let field = |key: &str| package[key].as_str().unwrap();
-            built.contains(&(field("name"), field("version")))
+            // The workspace's own packages come from its folder, and have no source.
+            package["source"].is_string() && built.contains(&(field("name"), field("version")))
         })
         .map(|package| Package {
             name: text(package, "name").unwrap(),
