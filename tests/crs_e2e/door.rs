@@ -101,7 +101,7 @@ async fn run(
         let found: String = found.iter().map(|d| d.render(false)).collect();
         panic!("{found}");
     });
-    let ready = |bound: &drawbridge::proxy::Bound, _: &_| {
+    let ready = |bound: &drawbridge::proxy::BoundAddresses, _: &_| {
         ready.send(bound.address("public").unwrap()).unwrap();
     };
     let stopped = async {

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use drawbridge::config;
-use drawbridge::proxy::{Bound, serve};
+use drawbridge::proxy::{BoundAddresses, serve};
 use drawbridge::telemetry::{Counter, Metrics};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 
 pub struct Front {
     pub address: SocketAddr,
-    pub bound: Bound,
+    pub bound: BoundAddresses,
     pub metrics: Arc<Metrics>,
     pub folder: PathBuf,
     stop: Option<oneshot::Sender<()>>,
@@ -167,7 +167,7 @@ impl Front {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
         let served = tokio::spawn(async move {
-            let ready = |bound: &Bound, metrics: &Arc<Metrics>| {
+            let ready = |bound: &BoundAddresses, metrics: &Arc<Metrics>| {
                 let _ = ready.send((bound.clone(), Arc::clone(metrics)));
             };
             let stopped = async {
