@@ -190,8 +190,8 @@ fn unique(entries: Vec<Entry>) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::issue::{Authority, KeyKind, LeafOptions};
     use super::*;
+    use dev_pki::{Authority, KeyKind, LeafOptions};
 
     fn leaf(days: i64, key: KeyKind) -> X509 {
         let options = LeafOptions {

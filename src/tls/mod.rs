@@ -7,7 +7,6 @@ mod group;
 pub mod handshake;
 mod hello;
 pub mod inventory;
-pub mod issue;
 mod materials;
 mod pem;
 pub mod reason;

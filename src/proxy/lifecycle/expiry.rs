@@ -128,7 +128,7 @@ impl Warned {
 mod tests {
     use super::*;
     use crate::tls::CertificateFacts;
-    use crate::tls::issue::Authority;
+    use dev_pki::Authority;
 
     fn entry(warning: Option<i64>) -> Entry {
         let root = Authority::new("Root", 90).unwrap();

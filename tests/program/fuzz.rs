@@ -3,7 +3,7 @@
 //! The same bytes at every run, unless `FUZZ_SECONDS` says how long each target shall run: then a seed of
 //! the day's time. `scripts/fuzz` takes cargo-fuzz where it is installed.
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

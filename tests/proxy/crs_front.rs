@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use dev_pki::{Authority, Issued, LeafOptions};
 use drawbridge::config;
 use drawbridge::proxy::serve;
-use drawbridge::tls::issue::{Authority, Issued, LeafOptions};
 use ftw::{self, CRS_TEST_SETUP};
 use http_strict::{BodyFraming, Head};
 use openssl::pkey::PKey;

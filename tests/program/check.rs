@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use drawbridge::tls::issue::{Authority, LeafOptions};
+use dev_pki::{Authority, LeafOptions};
 use support::materials;
 
 const GOOD: &str = r#"state_dir = "state"

@@ -13,7 +13,7 @@ What of ModSecurity v2's reference manual is done, accepted without effect, or r
 What is not in these tables does not exist: an unknown name is an error with file, line and column.
 Semantics are ModSecurity v2's (Apache) but where the last column says otherwise.
 
-This file is generated from the engine's own tables: `UPDATE_DOCS=1 cargo test --test seclang_docs`.
+This file is generated from the engine's own tables: `UPDATE_DOCS=1 cargo test --test program`.
 ";
 
 fn page() -> String {
@@ -52,7 +52,7 @@ fn the_page_is_the_tables() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == page,
-        "docs/seclang.md is stale: UPDATE_DOCS=1 cargo test --test seclang_docs"
+        "docs/seclang.md is stale: UPDATE_DOCS=1 cargo test --test program"
     );
 }
 

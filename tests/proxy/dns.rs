@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::UdpSocket;
 
 use crate::front::{capture_logs, logged, wait};
-use crate::pools;
+use crate::balancing::pools;
 
 /// What it says of every name.
 #[derive(Debug, Clone, Copy)]

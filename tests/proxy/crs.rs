@@ -3,11 +3,9 @@
 //!
 //! The log has one line of time, so several front doors share the tests, each with a log of its own.
 
-mod door;
-
 use std::thread;
 
-use door::Door;
+use crate::crs_front::Door;
 use drawbridge::cli::rules::TlsClient;
 use ftw::{self, Overrides, Report, Target, TestFile};
 use support::corpus::{self, Corpus};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dev_pki::{Authority, LeafOptions};
 use drawbridge::config;
-use drawbridge::tls::issue::{Authority, LeafOptions};
 use regex::Regex;
 
 const DOCUMENTS: &[&str] = &[

@@ -1,19 +1,6 @@
 //! Exposures as operators use them: the real proxy, switched through its admin socket by the real
 //! command line.
 
-#[path = "proxy/client.rs"]
-#[allow(dead_code)]
-mod client;
-#[path = "proxy/front.rs"]
-#[allow(dead_code)]
-mod front;
-#[path = "proxy/pki.rs"]
-#[allow(dead_code)]
-mod pki;
-#[path = "proxy/upstream.rs"]
-#[allow(dead_code)]
-mod upstream;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use client::{Answer, connect, get, raw, read_answer};
-use front::{Front, Setup};
-use pki::{CORP, ServerTls};
-use upstream::{Behaviour, Upstream};
+use crate::front::{self, Front, Setup};
+use support::client::{self, Answer, connect, get, raw, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn off_is_off_there_and_nowhere_else() {

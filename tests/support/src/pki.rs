@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use drawbridge::tls::issue::{Authority, Issued, LeafOptions, Usage};
+use dev_pki::{Authority, Issued, LeafOptions, Usage};
 use openssl::pkey::PKey;
 use openssl::ssl::{SslAcceptor, SslMethod, SslVersion};
 use openssl::x509::X509;

@@ -1,17 +1,4 @@
 //! Many servers behind one upstream: who gets a request, who is well, and what when nobody is.
-#![allow(dead_code)] // what the proxy's tests have beside what is used here
-
-#[path = "proxy/client.rs"]
-mod client;
-#[path = "upstream/dns.rs"]
-mod dns;
-#[path = "proxy/front.rs"]
-mod front;
-#[path = "proxy/pki.rs"]
-mod pki;
-#[path = "proxy/upstream.rs"]
-mod upstream;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +10,10 @@ use seclang::diagnostic::{Diagnostic, Severity};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::client::{Answer, get, raw};
 use crate::front::{Front, Setup, capture_logs, logged, wait};
-use crate::pki::{CORP, OLD, ServerTls};
-use crate::upstream::{Behaviour, Steering, Upstream};
+use support::client::{Answer, get, raw};
+use support::pki::{self, CORP, OLD, ServerTls};
+use support::upstream::{Behaviour, Steering, Upstream};
 
 /// A server that does as it is told, and how to tell it.
 async fn steered() -> (Upstream, Arc<Steering>) {
@@ -113,7 +100,7 @@ impl Drop for Folder {
     }
 }
 
-fn pools(keys: &str) -> Pools {
+pub fn pools(keys: &str) -> Pools {
     Folder::new().pools(keys)
 }
 

@@ -33,14 +33,12 @@ pub enum Behaviour {
     /// Accepts and never answers.
     Silent,
     /// Answers with these bytes and then says no more.
-    #[allow(dead_code)] // not every test has it
     Begins(&'static [u8]),
     /// Server-sent events, one every 20 ms, so many.
     Events(usize),
     /// Accepts the upgrade and sends back every byte.
     WebSocket,
     /// Answers as it is told to at the time.
-    #[allow(dead_code)] // tests/upstream.rs has it
     Steered(Arc<Steering>),
 }
 
@@ -56,7 +54,6 @@ pub struct Steering {
     pub asked: AtomicUsize,
 }
 
-#[allow(dead_code)] // tests/upstream.rs has it
 impl Steering {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {

@@ -45,7 +45,6 @@ pub async fn connect(address: SocketAddr, sni: Option<&str>, alpn: &[u8]) -> Res
     shake(ssl, tcp).await
 }
 
-#[allow(dead_code)] // not every test has it
 pub async fn connect_over(tcp: TcpStream, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
     shake(client_ssl(sni, alpn), tcp).await
 }
@@ -154,7 +153,6 @@ impl Http2 {
     }
 
     /// Err where the request was not sent, for the connection is about to end.
-    #[allow(dead_code)] // the reload tests have it
     pub async fn try_request(&mut self, request: http::Request<()>) -> Result<Answer, h2::Error> {
         let mut ready = self.send.clone().ready().await?;
         let sent = ready.send_request(request, true)?;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use dev_pki::{Authority, LeafOptions};
 use drawbridge::config::{
     self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
 };
 use drawbridge::route::Lookup;
-use drawbridge::tls::issue::{Authority, LeafOptions};
 use seclang::diagnostic::{Diagnostic, Severity};
 use support::materials;
 
