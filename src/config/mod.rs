@@ -9,6 +9,7 @@ pub mod baseline;
 mod exposures;
 mod files;
 mod inputs;
+mod inventory;
 mod kept;
 mod listeners;
 mod model;

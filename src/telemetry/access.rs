@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{Format, rfc3339};
+use super::Format;
+use crate::time::rfc3339;
 use waf::audit::mask::masked;
 
 /// What is told about one request.

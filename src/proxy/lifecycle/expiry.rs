@@ -30,7 +30,7 @@ pub async fn watch(front: Arc<Front>) -> Ended {
     let mut warned = Warned::default();
     for look in 0_u32.. {
         let snapshot = front.live.pin();
-        warned.tell(&inventory::inventory(&snapshot.config));
+        warned.tell(&snapshot.config.certificate_inventory());
         if look % DIALS == 1 {
             let presented = dial(&snapshot).await;
             warned.tell(&presented);
