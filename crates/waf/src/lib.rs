@@ -9,9 +9,13 @@ pub mod byteset;
 pub mod operators;
 pub mod transform;
 
+mod builder;
+mod calendar;
 mod compile;
 mod hash;
 mod macros;
+mod names;
+mod outcome;
 mod persistent;
 mod plan;
 mod prefilter;
@@ -26,16 +30,16 @@ mod transaction;
 pub mod variables;
 
 pub use audit::Record;
-pub use compile::Facts;
+pub use builder::{Problems, RuleSetBuilder};
 #[doc(hidden)]
 pub use hash::fix_seed;
+pub use outcome::{Inspection, Interruption, InterruptionKind, Phase};
 pub use persistent::Store;
 pub use reads::Reads;
-pub use rule::{AuditEngine, SEVERITIES};
-pub use ruleset::{EngineMode, Problems, RuleSet, RuleSetBuilder, RuleSummary};
-pub use settings::{AuditFormat, AuditSettings, LimitAction, Settings, UnparsedBodies};
-pub use steps::until_given_up;
-pub use transaction::{
-    Inspection, Interruption, InterruptionKind, MatchedRule, Phase, TraceEvent, TraceKind,
-    Transaction,
+pub use rule::SEVERITIES;
+pub use ruleset::{Facts, RuleSet, RuleSummary};
+pub use settings::{
+    AuditEngine, AuditFormat, AuditSettings, EngineMode, LimitAction, Settings, UnparsedBodies,
 };
+pub use steps::until_given_up;
+pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction};

@@ -98,25 +98,14 @@ fn directives() -> impl Iterator<Item = (&'static str, State)> {
 }
 
 fn variables() -> Vec<(&'static str, State)> {
-    let done = Variable::ALL.iter().map(|v| (v.name(), state_of(*v)));
+    let done = Variable::ALL.iter().map(|variable| {
+        let state = variable.why_empty().map(State::WithoutEffect);
+        (variable.name(), state.unwrap_or(State::Done))
+    });
     let refused = variables::REFUSED
         .iter()
         .map(|&(n, w)| (n, State::Refused(w)));
     done.chain(refused).collect()
-}
-
-pub(super) fn state_of(variable: Variable) -> State {
-    match variable {
-        Variable::Geo => State::WithoutEffect("always empty: there is no geo database"),
-        Variable::FilesTmpContent => {
-            State::WithoutEffect("always empty: the contents of uploaded files are not inspected")
-        }
-        Variable::FilesTmpNames => {
-            State::WithoutEffect("always empty: no temporary files are written")
-        }
-        Variable::PathInfo => State::WithoutEffect("always empty: no script runs in a proxy"),
-        _ => State::Done,
-    }
 }
 
 fn operators() -> impl Iterator<Item = (&'static str, State)> {

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::EngineMode;
-use super::compile::settings::{AuditSaid, status_pattern};
 use super::operators::rx::Pattern;
-use super::rule::AuditEngine;
 use super::transform::UnicodeMap;
 
 /// The settings of one rule set.
@@ -36,6 +33,22 @@ pub struct Settings {
     pub component_signatures: Vec<String>,
     pub web_app_id: String,
     pub server_signature: Option<String>,
+}
+
+/// What `SecRuleEngine` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineMode {
+    On,
+    DetectionOnly,
+    Off,
+}
+
+/// `SecAuditEngine`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditEngine {
+    On,
+    Off,
+    RelevantOnly,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,24 +87,6 @@ pub enum AuditFormat {
     Json,
     /// Elastic Common Schema.
     Ecs,
-}
-
-/// What ModSecurity's recommended configuration says.
-const RECOMMENDED_PARTS: &str = "ABIJDEFHZ";
-const RECOMMENDED_STATUS: &str = "^(?:5|4(?!04))";
-
-impl AuditSettings {
-    /// What to record where the rules leave it open.
-    pub(super) fn record_relevant(&mut self, said: AuditSaid) {
-        self.engine = AuditEngine::RelevantOnly;
-        if !said.parts {
-            RECOMMENDED_PARTS.clone_into(&mut self.parts);
-        }
-        if !said.status {
-            // It compiles, as a test shows.
-            self.relevant_status = status_pattern(RECOMMENDED_STATUS).ok().map(Arc::new);
-        }
-    }
 }
 
 impl Default for Settings {

@@ -15,9 +15,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::EngineMode;
-use super::settings::AuditFormat;
-use super::transaction::Inspection;
+use super::calendar::UtcTime;
+use super::outcome::Inspection;
+use super::settings::{AuditFormat, EngineMode};
 
 pub(crate) use marks::Marks;
 
@@ -247,7 +247,7 @@ pub(crate) fn http_date(time: SystemTime) -> String {
 
 /// A moment in UTC, in pieces.
 struct Moment {
-    date: super::transaction::Clock,
+    date: UtcTime,
     millis: u32,
 }
 
@@ -255,7 +255,7 @@ impl Moment {
     fn at(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
-            date: super::transaction::Clock::at(since.as_secs()),
+            date: UtcTime::at(since.as_secs()),
             millis: since.subsec_millis(),
         }
     }

@@ -16,6 +16,7 @@ pub mod text;
 mod captures;
 mod pcre;
 mod stepped;
+mod suggest;
 
 #[cfg(test)]
 mod step_tests;
@@ -25,7 +26,6 @@ use std::ops::Range;
 
 use super::byteset::ByteSet;
 use super::steps::OutOfTime;
-use super::suggest;
 use catalogue::State;
 use identity::Identity;
 use net::AddressSet;
