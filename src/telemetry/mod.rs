@@ -9,7 +9,7 @@ mod sink;
 mod stderr;
 
 pub use access::{
-    AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, WafFacts, masked_text, text,
+    AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts, masked_text, text,
 };
 pub use audit::AuditLog;
 pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics};

@@ -30,6 +30,7 @@ use crate::proxy::shared::connection::Connection;
 use crate::proxy::shared::front::Front;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use http_strict::HeadError;
 
@@ -302,7 +303,7 @@ impl Http2 {
             accept: None,
             head: false,
         };
-        let page = Refusal::page(error.status, error.code);
+        let page = Refusal::page(error.status, RefusalCode::Http(error.code));
         // A client that is gone meanwhile has no use for it; the line tells what it took.
         let _ = refusal::answer(session, &page, style).await;
         let sent = session.body_bytes_sent() as u64;

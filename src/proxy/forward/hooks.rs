@@ -20,6 +20,7 @@ use super::answer::{self, MOST_INTERIM};
 use crate::config::{self, ConnectionAuth};
 use crate::proxy::shared::logins::{self, Logins};
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::upstream::{
     Cause, Failure, Lease, OwnConnections, Permit, Pool, ServerState, check_identity, classify,
     socket,
@@ -487,7 +488,7 @@ impl ProxyHttp for Forward {
             accept: passage.accept.as_deref(),
             head: passage.head,
         };
-        let page = Refusal::page(502, "upstream");
+        let page = Refusal::page(502, RefusalCode::Upstream);
         // A client that is gone meanwhile has no use for it.
         let _ = refusal::answer(session.as_downstream_mut(), &page, style).await;
         failed

@@ -27,6 +27,7 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::coalesced::Writes;
 use crate::proxy::shared::inspection_threads::{Away, InspectionThreads};
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
+use crate::proxy::shared::refusal_code::RefusalCode;
 
 /// What pingora takes and the exchange wants back.
 pub struct Replay {
@@ -250,7 +251,7 @@ impl Replay {
                 self.gate = Gate::Refused;
                 Ok(())
             }
-            Gate::Interrupted => Err(Refusal::page(502, "upstream")
+            Gate::Interrupted => Err(Refusal::page(502, RefusalCode::Upstream)
                 .because("the upstream failed while its response was inspected")),
         };
         if matches!(self.gate, Gate::Interrupted) {

@@ -10,7 +10,7 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::inspection_threads::LONG;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
-use crate::telemetry::{BodyFacts, WafFacts, text, together};
+use crate::telemetry::{BodyFacts, Verdict, WafFacts, text, together};
 use waf::audit::mask;
 use waf::{Record, Transaction};
 
@@ -216,9 +216,9 @@ impl Inspector {
             .filter(|&id| seen.insert(id))
             .collect();
         let verdict = match (self.blocked, rules.is_empty()) {
-            (true, _) => "block",
-            (false, true) => "pass",
-            (false, false) => "match",
+            (true, _) => Verdict::Block,
+            (false, true) => Verdict::Pass,
+            (false, false) => Verdict::Match,
         };
         WafFacts {
             verdict,

@@ -11,10 +11,8 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::deadline;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
+use crate::proxy::shared::refusal_code::RefusalCode;
 use http_strict::BodyFraming;
-
-/// The code of a body that HTTP forbids, or that ended too soon.
-pub const BROKEN: &str = "body_broken";
 
 /// What a refused request may still send before its answer, so that the connection can live on.
 const DRAINED: usize = 64 * 1024;
@@ -47,7 +45,7 @@ pub async fn hold(
     loop {
         let read = deadline::before(pace.deadline(), session.read_request_body()).await;
         let chunk = match read {
-            Err(_) => return Err(Refusal::page(408, "body_too_slow")),
+            Err(_) => return Err(Refusal::page(408, RefusalCode::BodyTooSlow)),
             Ok(Err(error)) => return Err(broken(error)),
             Ok(Ok(None)) => return Ok(held.whole()),
             Ok(Ok(Some(chunk))) => chunk,
@@ -80,12 +78,12 @@ pub async fn drain(session: &mut ServerSession) -> bool {
 }
 
 fn too_large(limit: usize) -> Refusal {
-    Refusal::page(413, "body_too_large").because(format!("more than {limit} bytes"))
+    Refusal::page(413, RefusalCode::BodyTooLarge).because(format!("more than {limit} bytes"))
 }
 
 #[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
 fn broken(error: Box<pingora::Error>) -> Refusal {
-    Refusal::page(400, BROKEN).because(error.to_string())
+    Refusal::page(400, RefusalCode::BodyBroken).because(error.to_string())
 }
 
 /// By when the next bytes must come.

@@ -31,6 +31,7 @@ use crate::proxy::shared::front::Front;
 use crate::proxy::shared::logins;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
@@ -135,7 +136,7 @@ impl Exchange {
         self.check_exposure(&route)?;
         found?;
         if route.client_certificate && self.client().is_none() {
-            return Err(Refusal::page(403, "client_certificate")
+            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the route requires a client certificate"));
         }
         self.begin_inspection(&route)?;
@@ -155,7 +156,9 @@ impl Exchange {
     /// What the handshake said. Routes are served over TLS alone; what came otherwise is nobody.
     fn tls(&self) -> Result<&TlsSession, Refusal> {
         let tls = self.connection.tls.as_ref();
-        tls.ok_or_else(|| Refusal::page(421, "misdirected").because("the connection is not TLS"))
+        tls.ok_or_else(|| {
+            Refusal::page(421, RefusalCode::Misdirected).because("the connection is not TLS")
+        })
     }
 
     /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
@@ -169,7 +172,7 @@ impl Exchange {
             (Some(sni), Some(Some(host))) if host == *sni => Ok(()),
             // HTTP/1.0 may ask without a name; the handshake had one.
             (Some(_), None) if self.received.is_http10() => Ok(()),
-            _ => Err(Refusal::page(421, "misdirected")),
+            _ => Err(Refusal::page(421, RefusalCode::Misdirected)),
         }
     }
 
@@ -182,7 +185,7 @@ impl Exchange {
             .as_ref()
             .is_some_and(|ca| ca.mode == ClientCertificateMode::Required);
         if required && tls.client.is_none() {
-            return Err(Refusal::page(403, "client_certificate")
+            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the listener requires a client certificate"));
         }
         let current = self.snapshot.listener(&self.connection.listener.name);
@@ -192,7 +195,7 @@ impl Exchange {
         };
         if current.is_some_and(|current| digest(current) != digest(&self.connection.listener)) {
             // 421: the client may ask again on another connection (RFC 9110, 15.5.20).
-            return Err(Refusal::page(421, "client_certificate")
+            return Err(Refusal::page(421, RefusalCode::ClientCertificate)
                 .because("the client CA has changed since the handshake"));
         }
         Ok(())
@@ -220,7 +223,7 @@ impl Exchange {
         match found {
             Lookup::Found(route) => Ok((Arc::clone(route), Ok(()))),
             Lookup::MethodNotAllowed { allow, nearest } => {
-                let refusal = Refusal::page(405, "method_not_allowed")
+                let refusal = Refusal::page(405, RefusalCode::MethodNotAllowed)
                     .with(RefusalKind::MethodNotAllowed(allow));
                 Ok((Arc::clone(nearest), Err(refusal)))
             }
@@ -254,7 +257,9 @@ impl Exchange {
             self.received.path(),
             route.pass_encoded_slashes,
         );
-        checked.map_err(|fault| Refusal::page(400, fault.code).because(fault.reason))
+        checked.map_err(|fault| {
+            Refusal::page(400, RefusalCode::Path(fault.code)).because(fault.reason)
+        })
     }
 
     fn begin_inspection(&mut self, route: &Route) -> Result<(), Refusal> {
@@ -302,7 +307,7 @@ impl Exchange {
     async fn passage(&self, route: &Route) -> Result<Arc<Passage>, Refusal> {
         let pool = self.snapshot.pool(&route.upstream.name).ok_or_else(|| {
             // The configuration was checked: a route names an upstream that exists.
-            Refusal::page(502, "upstream").because("the route's upstream does not exist")
+            Refusal::page(502, RefusalCode::Upstream).because("the route's upstream does not exist")
         })?;
         let own = self.own_way(route)?;
         let turn = match &own {
@@ -311,7 +316,7 @@ impl Exchange {
             _ => None,
         };
         let permit = pool.admit().await.map_err(|turned| {
-            Refusal::page(503, turned.code)
+            Refusal::page(503, RefusalCode::UpstreamTurned(turned.code))
                 .because(format!(
                     "upstream {}: {}",
                     route.upstream.name, turned.words
@@ -344,7 +349,7 @@ impl Exchange {
                     "upstream {}: connection_auth = \"refuse\" refuses {scheme}",
                     upstream.name
                 );
-                Err(Refusal::page(403, "connection_auth").because(reason))
+                Err(Refusal::page(403, RefusalCode::ConnectionAuth).because(reason))
             }
         }
     }
@@ -356,7 +361,7 @@ impl Exchange {
     ) -> (Outcome, Option<ServerSession>) {
         let drop_it = refusal.kind == RefusalKind::Drop;
         // After a body that could not be read nobody knows where the next request begins.
-        let mut in_step = refusal.code != body::BROKEN;
+        let mut in_step = refusal.code != RefusalCode::BodyBroken;
         if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
             in_step = body::drain(&mut session).await;
         }
@@ -415,7 +420,8 @@ impl Exchange {
         let request = match request {
             Ok(request) => request,
             Err(error) => {
-                let refusal = Refusal::page(400, "unforwardable").because(error.to_string());
+                let refusal =
+                    Refusal::page(400, RefusalCode::Unforwardable).because(error.to_string());
                 return self.refuse(session, refusal).await;
             }
         };
@@ -509,7 +515,7 @@ impl Exchange {
     /// Where no answer began yet, the client gets one.
     async fn end_silent_stream(&self, parts: &mut Parts) {
         let limit = self.limits().stream_idle_timeout;
-        let refusal = Refusal::page(504, "stream_idle")
+        let refusal = Refusal::page(504, RefusalCode::StreamIdle)
             .because(format!("nothing went either way for {limit:?}"));
         let written = parts.session.response_written();
         let began = written.is_some_and(|head| {
@@ -553,7 +559,8 @@ impl Exchange {
     ) -> (Outcome, Option<ServerSession>) {
         let Some(parts) = parts else {
             // Cannot be: the replay puts them back when it is dropped, which pingora did.
-            let refusal = Refusal::page(500, "internal").because("the session did not come back");
+            let refusal =
+                Refusal::page(500, RefusalCode::Internal).because("the session did not come back");
             let outcome = Outcome {
                 status: 0,
                 bytes_in: 0,

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tracing::dispatcher;
 
 use crate::proxy::shared::refusal::{Refusal, RefusalKind};
+use crate::proxy::shared::refusal_code::RefusalCode;
 
 /// What has fewer bytes to look at is inspected where it is: handing it over would cost more than it does good.
 pub const LONG: usize = 8 * 1024;
@@ -30,9 +31,6 @@ const MOST_WAITING: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The threads' niceness, on a scale from -20 to 19 where the workers have 0.
 const NICENESS: i32 = 10;
-
-/// The code of a request that found no thread to inspect it.
-pub const BUSY: &str = "inspection_busy";
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -170,7 +168,9 @@ impl<T> Away<T> {
     /// The work panicked.
     pub async fn back(&mut self) -> Result<T, Refusal> {
         let result = (&mut self.result).await;
-        result.map_err(|_| Refusal::page(500, "internal").because("the inspection panicked"))
+        result.map_err(|_| {
+            Refusal::page(500, RefusalCode::Internal).because("the inspection panicked")
+        })
     }
 }
 
@@ -181,7 +181,7 @@ impl<T> Drop for Away<T> {
 }
 
 fn busy() -> Refusal {
-    Refusal::page(503, BUSY)
+    Refusal::page(503, RefusalCode::InspectionBusy)
         .because("too many long inspections wait already")
         .with(RefusalKind::RetryAfter(1))
 }
@@ -241,7 +241,7 @@ mod tests {
         for round in 0..3 {
             let place = inspections.place(LONG).await.unwrap();
             let panicked = place.begin(|| panic!("one job's")).back().await;
-            assert_eq!(panicked.unwrap_err().code, "internal");
+            assert_eq!(panicked.unwrap_err().code, RefusalCode::Internal);
             let place = inspections.place(LONG).await.unwrap();
             assert_eq!(place.begin(move || round).back().await.unwrap(), round);
         }
@@ -274,7 +274,10 @@ mod tests {
             .waiting
             .store(MOST_WAITING, Ordering::Relaxed);
         let refused = inspections.place(LONG).await.unwrap_err();
-        assert_eq!((refused.status, refused.code), (503, BUSY));
+        assert_eq!(
+            (refused.status, refused.code),
+            (503, RefusalCode::InspectionBusy)
+        );
     }
 
     #[tokio::test]

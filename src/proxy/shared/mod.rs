@@ -20,6 +20,7 @@ pub(super) mod inspection_threads;
 pub(super) mod logins;
 pub(super) mod received;
 pub(super) mod refusal;
+pub(super) mod refusal_code;
 pub(super) mod request_id;
 pub(super) mod socket;
 pub(super) mod wrapper;

@@ -1,15 +1,13 @@
 //! What is told of a request once it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::{Exchange, Outcome};
 use crate::proxy::forward::hooks::Passage;
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::connection::TlsSession;
-use crate::proxy::shared::inspection_threads::BUSY;
-use crate::proxy::shared::refusal::POLICY_NOT_LIVE;
-use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, masked_text, text};
+use crate::proxy::shared::refusal_code::RefusalCode;
+use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts, masked_text, text};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
 
@@ -17,31 +15,10 @@ impl Exchange {
     /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
     /// can say why, that and the line come later, off the request's path.
     pub(super) async fn end(mut self, outcome: Outcome) {
-        let metrics = Arc::clone(&self.front.metrics);
         self.count_answer(outcome.status);
         let waf = self.finish_inspection(outcome.status).await;
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
-        let not_live = (refused == Some(POLICY_NOT_LIVE)).then_some("not_live");
-        if let (Some(action), Some(route)) =
-            (waf.as_ref().map(|w| w.verdict).or(not_live), &self.route)
-        {
-            let policy = &route.policy.name;
-            metrics.waf_requests.with(policy, action, Counter::count);
-            for rule in waf.iter().flat_map(|waf| &waf.rules) {
-                metrics.waf_rule_matches.with(policy, rule, Counter::count);
-            }
-        }
-        match waf.as_ref().map(|w| w.verdict) {
-            Some("block") => metrics.waf_blocked.count(),
-            Some("match") => metrics.waf_matched.count(),
-            _ => {}
-        }
-        if refused == Some("body_memory") {
-            metrics.body_memory_refusals.count();
-        }
-        if refused == Some(BUSY) {
-            metrics.inspection_refusals.count();
-        }
+        self.count_verdict(waf.as_ref(), refused);
         let has_failures = outcome
             .passage
             .as_ref()
@@ -55,6 +32,32 @@ impl Exchange {
             });
         } else {
             self.log(&outcome, waf, None);
+        }
+    }
+
+    fn count_verdict(&self, waf: Option<&WafFacts>, refused: Option<RefusalCode>) {
+        let metrics = &self.front.metrics;
+        let action = match (waf, refused) {
+            (Some(waf), _) => Some(waf.verdict.name()),
+            (None, Some(RefusalCode::PolicyNotLive)) => Some("not_live"),
+            (None, _) => None,
+        };
+        if let (Some(action), Some(route)) = (action, &self.route) {
+            let policy = &route.policy.name;
+            metrics.waf_requests.with(policy, action, Counter::count);
+            for rule in waf.iter().flat_map(|waf| &waf.rules) {
+                metrics.waf_rule_matches.with(policy, rule, Counter::count);
+            }
+        }
+        match waf.map(|waf| waf.verdict) {
+            Some(Verdict::Block) => metrics.waf_blocked.count(),
+            Some(Verdict::Match) => metrics.waf_matched.count(),
+            Some(Verdict::Pass) | None => {}
+        }
+        match refused {
+            Some(RefusalCode::BodyMemory) => metrics.body_memory_refusals.count(),
+            Some(RefusalCode::InspectionBusy) => metrics.inspection_refusals.count(),
+            _ => {}
         }
     }
 
@@ -159,7 +162,7 @@ impl Exchange {
     ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
         if let Some(refusal) = &outcome.refusal {
             return (
-                Some(refusal.code.into()),
+                Some(refusal.code.name().into()),
                 refusal.reason.as_deref().map(Into::into),
             );
         }
