@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Exchange, Outcome};
-use crate::proxy::forward::hooks::Passage;
+use crate::proxy::forward::upstream_request::{UpstreamEnd, UpstreamRequest};
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::connection::TlsSession;
 use crate::proxy::shared::refusal_code::RefusalCode;
@@ -20,14 +20,14 @@ impl Exchange {
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
         self.count_verdict(waf.as_ref(), refused);
         let has_failures = outcome
-            .passage
+            .upstream_request
             .as_ref()
-            .is_some_and(|passage| !passage.report().failures.is_empty());
+            .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
         // Nothing is held any more; a diagnosis may take seconds.
         self.reservation = None;
         if has_failures {
             tokio::spawn(async move {
-                let failure = self.explain(outcome.passage.as_deref()).await;
+                let failure = self.explain(outcome.upstream_request.as_deref()).await;
                 self.log(&outcome, waf, failure);
             });
         } else {
@@ -71,27 +71,30 @@ impl Exchange {
     }
 
     /// Says every failure in words; returns the one that the client's answer came from.
-    async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
-        let passage = passage?;
+    async fn explain(&self, upstream_request: Option<&UpstreamRequest>) -> Option<Failure> {
+        let upstream_request = upstream_request?;
         let (failures, failed) = {
-            let mut report = passage.report();
-            (std::mem::take(&mut report.failures), report.failed)
+            let mut progress = upstream_request.progress();
+            (
+                std::mem::take(&mut progress.failures),
+                progress.end == UpstreamEnd::Failed,
+            )
         };
         let mut last = None;
         for (server, failure) in failures {
             let failure = match &server {
-                Some(server) => passage.pool.diagnose(server, failure).await,
+                Some(server) => upstream_request.pool.diagnose(server, failure).await,
                 None => failure,
             };
             let separator = if server.is_some() { " " } else { "" };
-            let metrics = &passage.pool.metrics;
+            let metrics = &upstream_request.pool.metrics;
             metrics.failures.count(failure.cause as usize);
             tracing::error!(
                 target: "upstream",
                 code = failure.cause.code(),
                 request_id = self.id,
                 "upstream {}{separator}{}: {}",
-                passage.pool.upstream.name,
+                upstream_request.pool.upstream.name,
                 server.as_ref().map_or("", |server| &server.name),
                 failure.words
             );
@@ -142,7 +145,7 @@ impl Exchange {
             ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
             tls: tls.map(TlsSession::facts),
             waf,
-            upstream: outcome.passage.as_deref().map(upstream_facts),
+            upstream: outcome.upstream_request.as_deref().map(upstream_facts),
             error,
             reason,
             body_inspected,
@@ -173,18 +176,18 @@ impl Exchange {
             );
         }
         let gone = outcome
-            .passage
+            .upstream_request
             .as_ref()
-            .is_some_and(|p| p.report().client_gone);
+            .is_some_and(|p| p.progress().end == UpstreamEnd::ClientGone);
         (gone.then_some("client_closed".into()), None)
     }
 }
 
-fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
-    let report = passage.report();
+fn upstream_facts(upstream_request: &UpstreamRequest) -> UpstreamFacts<'_> {
+    let progress = upstream_request.progress();
     UpstreamFacts {
-        name: &passage.pool.upstream.name,
-        server: report.server().map(|s| s.name.clone()),
-        attempts: report.attempts(),
+        name: &upstream_request.pool.upstream.name,
+        server: progress.server().map(|s| s.name.clone()),
+        attempts: progress.attempts(),
     }
 }
