@@ -134,7 +134,7 @@ impl RuleSet {
     }
 
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 

@@ -21,10 +21,10 @@ const CRS_SETUP_CHECK: u64 = 901_001;
 /// The CRS's list of content types.
 const CONTENT_TYPES: &str = "allowed_request_content_type";
 
-/// What a front door wants to know of the rules it loads.
+/// What the embedding server should know of the rules, because its own settings may contradict them.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The first rule that skips others in phase 4 where the answer is compressed.
+    /// The id of the first rule that skips others in phase 4 when the response is compressed.
     pub skips_compressed: Option<u64>,
     /// The lists of content types that the CRS's rule 920420 lets through, as the rules set them; none where there
     /// is no such rule.
