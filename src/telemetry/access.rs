@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Format;
 use crate::time::rfc3339;
-use waf::audit::mask::masked;
+use waf::mask_secrets;
 
 /// What is told about one request.
 #[derive(Debug, Serialize)]
@@ -193,7 +193,7 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
 /// The same without the secrets that lie in it: a query, a header's value.
 #[must_use]
 pub fn masked_text(bytes: &[u8]) -> Cow<'_, str> {
-    let masked = masked(bytes, bytes.len());
+    let masked = mask_secrets(bytes, bytes.len());
     match masked == bytes {
         true => text(bytes),
         false => Cow::Owned(text(&masked).into_owned()),

@@ -11,7 +11,7 @@ use crate::proxy::shared::inspection_threads::LONG;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
 use crate::telemetry::{BodyFacts, Verdict, WafFacts, text, together};
-use waf::audit::mask;
+use waf::mask_secrets;
 use waf::{Record, Transaction};
 
 /// A transaction and what it cost.
@@ -292,5 +292,5 @@ impl Inspector {
 /// A parser's complaint may quote the body, and in it a secret.
 fn told(reason: &str) -> String {
     const MOST: usize = 512;
-    text(&mask::masked(reason.as_bytes(), MOST)).into_owned()
+    text(&mask_secrets(reason.as_bytes(), MOST)).into_owned()
 }
