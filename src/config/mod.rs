@@ -12,7 +12,9 @@ pub mod baseline;
 mod inputs;
 mod last_good;
 mod model;
+pub mod reference;
 mod resolved;
+mod section_kind;
 mod sources;
 mod written;
 
@@ -23,6 +25,7 @@ pub use inputs::{Contents, Inputs, Stamps};
 pub use model::*;
 pub use resolved::admin::{TokenError, token_from};
 pub use resolved::service::installed_admin;
+pub use section_kind::SectionKind;
 
 use last_good::LastGood;
 use resolved::context::Context;
@@ -30,7 +33,6 @@ use seclang::diagnostic::{Diagnostic, Location};
 use written::diagnostics::Diagnostics;
 use written::document::Document;
 use written::reader::{self, Given};
-use written::section_kind::SectionKind;
 
 /// A configuration that can be run, and what should be told about it.
 #[derive(Debug)]

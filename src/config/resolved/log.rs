@@ -4,29 +4,24 @@ use super::context::Context;
 use super::names::Declared;
 use crate::config::model::{Log, LogSink, Policy};
 use crate::config::written::diagnostics::Diagnostics;
-use crate::config::written::reader::Given;
 use crate::config::written::settings::{self as written, Sink};
 use crate::config::written::source::Placed;
 use seclang::suggest::did_you_mean;
 use waf::AuditEngine;
 
-/// A sink that is absent or faulty has its default.
+/// A sink that is faulty has its default.
 pub(crate) fn resolve(written: &written::Log<'_>, context: &Context<'_>) -> Log {
-    let sink = |sink: Given<Placed<'_, Sink<'_>>>| resolve_sink(sink.value()?, context);
     Log {
-        access: sink(written.access).unwrap_or(LogSink::Stdout),
-        audit: sink(written.audit).unwrap_or(LogSink::Off),
+        access: resolve_sink(written.access, context).unwrap_or(LogSink::Stdout),
+        audit: resolve_sink(written.audit, context).unwrap_or(LogSink::Off),
     }
 }
 
-fn resolve_sink(
-    Placed { value, at }: Placed<'_, Sink<'_>>,
-    context: &Context<'_>,
-) -> Option<LogSink> {
-    let text = match value {
+fn resolve_sink(written: Sink<'_>, context: &Context<'_>) -> Option<LogSink> {
+    let Placed { value: text, at } = match written {
         Sink::Stdout => return Some(LogSink::Stdout),
         Sink::Off => return Some(LogSink::Off),
-        Sink::File(text) => text,
+        Sink::File(file) => file,
     };
     let path = at.resolve(text);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::document::Document;
 use super::reader::{Given, Item, Section};
-use super::section_kind::SectionKind;
 use super::source::Placed;
 use super::values::parse_server;
 use crate::config::model::{Balance, Caps, Ejection, HealthCheck, Server};
+use crate::config::section_kind::SectionKind;
 
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);

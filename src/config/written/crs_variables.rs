@@ -1,7 +1,7 @@
 //! `crs = { ... }` of a policy: variables that the CRS's own setup file documents.
 
 use super::reader::{Item, Number};
-use super::section_kind::SectionKind;
+use crate::config::section_kind::SectionKind;
 use seclang::suggest::did_you_mean;
 
 /// What the CRS documents in `crs-setup.conf` (4.x and 3.3), and one short name of our own.

@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 
-use super::section_kind::SectionKind;
 use super::source::At;
+use crate::config::section_kind::SectionKind;
 use seclang::diagnostic::{Diagnostic, Severity};
 
 /// The index of a file and a byte in it.

@@ -7,8 +7,8 @@ use toml::de::DeTable;
 
 use super::diagnostics::Diagnostics;
 use super::reader::{Item, Section};
-use super::section_kind::SectionKind;
 use super::source::{At, Placed, Source};
+use crate::config::section_kind::SectionKind;
 
 /// The tables of all files. A key, or the name of a table, may be written in one of them only.
 #[derive(Debug)]

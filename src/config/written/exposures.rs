@@ -2,9 +2,9 @@
 
 use super::document::{Document, Named};
 use super::reader::Item;
-use super::section_kind::SectionKind;
 use super::source::{At, Placed};
 use crate::config::model::OffAnswer;
+use crate::config::section_kind::SectionKind;
 
 /// `[exposures.NAME]`. A part that is None is missing or faulty, which was told.
 #[derive(Debug)]

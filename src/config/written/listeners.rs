@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::document::{Document, Named};
 use super::reader::{Given, Item, Section};
-use super::section_kind::SectionKind;
 use super::source::{At, Placed};
 use super::trust::{CertificateFiles, ClientCa, parse_certificate_files, parse_client_ca};
 use super::values::parse_network;
 use crate::config::model::{IpNetwork, ListenerLimits, SniPolicy, TlsPolicy};
+use crate::config::section_kind::SectionKind;
 
 /// `[listeners.NAME]`
 #[derive(Debug)]

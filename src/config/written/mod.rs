@@ -16,7 +16,6 @@ pub(crate) mod listeners;
 pub(crate) mod policies;
 pub(crate) mod reader;
 pub(crate) mod routes;
-pub(crate) mod section_kind;
 pub(crate) mod settings;
 pub(crate) mod source;
 pub(crate) mod trust;

@@ -6,9 +6,9 @@ use super::crs_variables;
 use super::diagnostics::Problem;
 use super::document::{Document, Named};
 use super::reader::{Given, Item, Section};
-use super::section_kind::SectionKind;
 use super::source::{At, Placed};
 use crate::config::model::{OnUninspected, PolicyMode};
+use crate::config::section_kind::SectionKind;
 use seclang::suggest::did_you_mean;
 use waf::UnparsedBodies;
 

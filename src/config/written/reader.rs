@@ -7,8 +7,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Diagnostics;
-use super::section_kind::SectionKind;
 use super::source::{At, Placed, Source};
+use crate::config::section_kind::SectionKind;
 use seclang::suggest::did_you_mean;
 
 /// What became of a key that may be left out.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::diagnostics::Diagnostics;
 use super::document::{Document, check_name};
 use super::reader::{Given, Item, Section};
-use super::section_kind::SectionKind;
 use super::source::{At, Placed};
 use crate::config::model::Stream;
+use crate::config::section_kind::SectionKind;
 use crate::route::{HostPattern, MethodSet, PathPattern};
 
 const COMMON_METHODS: [&str; 8] = [

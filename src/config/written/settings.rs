@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::document::Document;
 use super::reader::{Given, Item};
-use super::section_kind::SectionKind;
 use super::source::Placed;
+use crate::config::section_kind::SectionKind;
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -13,8 +13,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `[log]`
 #[derive(Debug)]
 pub(crate) struct Log<'s> {
-    pub(crate) access: Given<Placed<'s, Sink<'s>>>,
-    pub(crate) audit: Given<Placed<'s, Sink<'s>>>,
+    pub(crate) access: Sink<'s>,
+    pub(crate) audit: Sink<'s>,
 }
 
 /// Where lines of a log go.
@@ -22,40 +22,40 @@ pub(crate) struct Log<'s> {
 pub(crate) enum Sink<'s> {
     Stdout,
     Off,
-    File(&'s str),
+    File(Placed<'s, &'s str>),
 }
 
-/// A part that is absent or faulty has its default.
+/// A part that is faulty has its default, like one that is absent.
 pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> Log<'s> {
+    let mut log = Log {
+        access: Sink::Stdout,
+        audit: Sink::Off,
+    };
     let section = document.item("log");
     let Some(section) = section.and_then(|item| item.section(SectionKind::Log, "[log]")) else {
-        return Log {
-            access: Given::Absent,
-            audit: Given::Absent,
-        };
+        return log;
     };
-    let log = Log {
-        access: section.optional("access", parse_sink),
-        audit: section.optional("audit", parse_sink),
-    };
+    if let Given::Value(sink) = section.optional("access", parse_sink) {
+        log.access = sink;
+    }
+    if let Given::Value(sink) = section.optional("audit", parse_sink) {
+        log.audit = sink;
+    }
     section.finish();
     log
 }
 
-fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Sink<'s>>> {
-    let Placed { value, at } = item.string()?;
-    let sink = match value {
-        "stdout" => Sink::Stdout,
-        "off" => Sink::Off,
-        "" => {
-            return item.fail(format!(
-                "{} must be \"stdout\", \"off\" or a file",
-                item.what()
-            ));
-        }
-        file => Sink::File(file),
-    };
-    Some(Placed { value: sink, at })
+fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<Sink<'s>> {
+    let text = item.string()?;
+    match text.value {
+        "stdout" => Some(Sink::Stdout),
+        "off" => Some(Sink::Off),
+        "" => item.fail(format!(
+            "{} must be \"stdout\", \"off\" or a file",
+            item.what()
+        )),
+        _ => Some(Sink::File(text)),
+    }
 }
 
 pub(crate) fn parse_state_dir<'s>(document: &Document<'s, '_>) -> Given<Placed<'s, &'s str>> {

@@ -1,5 +1,6 @@
 //! The text of a configuration file, and places in it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use seclang::diagnostic::Location;
@@ -16,7 +17,7 @@ pub(crate) struct Source {
 }
 
 /// A place in a source: from one byte to another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct At<'s> {
     source: &'s Source,
     start: usize,
@@ -53,6 +54,12 @@ impl Source {
     /// The folder that relative paths in this file start from.
     pub(crate) fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+impl fmt::Debug for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 

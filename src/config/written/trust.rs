@@ -2,8 +2,8 @@
 
 use super::document::{Document, Named};
 use super::reader::{Item, Section};
-use super::section_kind::SectionKind;
 use super::source::{At, Placed};
+use crate::config::section_kind::SectionKind;
 use crate::tls::ClientCertificateMode;
 
 /// `[trust.NAME]`

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::balancing::{self, Balancing};
 use super::document::{Document, Named};
 use super::reader::{Given, Item};
-use super::section_kind::SectionKind;
 use super::source::{At, Placed};
 use super::trust::{CertificateFiles, parse_certificate};
 use crate::config::model::{ConnectionAuth, Server};
+use crate::config::section_kind::SectionKind;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
