@@ -8,13 +8,14 @@
 //! - [`reload`] what changed on disk, and taking it live
 //! - [`handover`] the listening sockets go to the next process
 //! - [`live`] the [`live::Snapshot`] a request is pinned to
-//! - [`upstream`] pools of servers and the peer that is dialled
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
 //! - [`config`] what the user wrote, and what is ready to run
+//! - [`upstream`] pools of servers and the peer that is dialled
 //! - [`route`] host + path + method -> route; pure
-//! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`telemetry`] access log, audit log, counters
+//! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] long-lived tasks begin again
+//! - [`time`] points in time as RFC 3339
 //!
 //! Below the house stand the crates of `crates/`: `waf` (the engine), `ftw`, `http-strict` and `seclang`.
 
@@ -29,5 +30,6 @@ pub mod reload;
 pub mod route;
 pub mod supervision;
 pub mod telemetry;
+pub mod time;
 pub mod tls;
 pub mod upstream;

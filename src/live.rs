@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::tls::CertifiedKey;
-    use crate::tls::issue::{Authority, KeyKind, LeafOptions};
+    use dev_pki::{Authority, KeyKind, LeafOptions};
 
     #[test]
     fn tickets_are_rotated_past_a_listener_that_fails() {

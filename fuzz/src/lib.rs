@@ -1,6 +1,6 @@
 //! What each fuzz target does with any bytes. A panic is a finding.
 //!
-//! The project's tests run the same functions for a bounded time (`tests/fuzz.rs`).
+//! The project's tests run the same functions for a bounded time (`tests/program/fuzz.rs`).
 
 pub mod body_json;
 pub mod body_multipart;

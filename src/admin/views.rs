@@ -11,9 +11,9 @@ use super::traffic;
 use crate::config::{ListenerKind, Policy, PolicyMode};
 use crate::live::Live;
 use crate::reload::{Outcome, Reloads, Trigger, UnderWay};
-use crate::telemetry::{Metrics, rfc3339};
+use crate::telemetry::Metrics;
+use crate::time::rfc3339;
 use crate::tls::handshake::Reason;
-use crate::tls::inventory::inventory;
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -258,7 +258,7 @@ fn collect(health: &Health, text: &mut Exposition) {
         Gauge,
         "When a certificate ends, in seconds since 1970.",
     );
-    let own = inventory(&health.live.pin().config);
+    let own = health.live.pin().config.certificate_inventory();
     for entry in own.iter().chain(metrics.presented.load().iter()) {
         let labels = [("kind", entry.kind.label()), ("name", entry.name.as_str())];
         text.sample(&labels, entry.certificate.not_after_timestamp);

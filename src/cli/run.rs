@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::check::wants_colour;
 use super::config_file::ConfigFile;
 use crate::config::{self, Loaded};
-use crate::proxy::{Bound, Opening, Program, open};
+use crate::proxy::{BoundAddresses, Opening, Program, open};
 use crate::supervision::tell_panics;
 use crate::telemetry::{Metrics, Stderr};
 use seclang::diagnostic::Diagnostic;
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> ExitCode {
 pub fn run_loaded(
     loaded: Loaded,
     opening: Opening,
-    ready: impl FnOnce(&Bound, &Arc<Metrics>),
+    ready: impl FnOnce(&BoundAddresses, &Arc<Metrics>),
 ) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

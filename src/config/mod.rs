@@ -10,6 +10,7 @@
 
 pub mod baseline;
 mod inputs;
+mod inventory;
 mod last_good;
 mod model;
 pub mod reference;

@@ -10,9 +10,17 @@ use std::time::Duration;
 
 use super::inputs::Inputs;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
-use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
+use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
+
+pub use crate::route::Stream;
+pub use crate::telemetry::{Log, LogSink};
+pub use crate::tls::{SniPolicy, TlsPolicy, TlsSettings};
+pub use crate::upstream::{
+    Affinity, AffinityKey, Balance, Balancing, Caps, ConnectionAuth, Ejection, HealthCheck, Server,
+    Upstream, UpstreamTls,
+};
 
 /// Everything one front door runs from.
 #[derive(Debug)]
@@ -139,68 +147,6 @@ pub enum ListenerKind {
     Redirect { listener: String, port: u16 },
 }
 
-/// How a listener shakes hands, beside its certificates.
-#[derive(Debug, Clone, Default)]
-pub struct TlsSettings {
-    pub policy: TlsPolicy,
-    pub client_ca: Option<Arc<ClientCa>>,
-    /// In the order of the listener's certificates: the client CA of their names, where it is
-    /// another than the listener's.
-    pub certificate_client_ca: Vec<Option<Arc<ClientCa>>>,
-}
-
-impl TlsSettings {
-    /// Whether any name asks clients for certificates.
-    #[must_use]
-    pub fn asks_for_clients(&self) -> bool {
-        self.client_cas().next().is_some()
-    }
-
-    /// What decides whose client certificates are taken; connections that were let in under
-    /// another must not go on.
-    #[must_use]
-    pub fn clients_digest(&self) -> Vec<[u8; 32]> {
-        self.client_cas().map(|ca| ca.digest).collect()
-    }
-
-    /// Whether who goes on as `running` does lets in nobody whom this would not.
-    #[must_use]
-    pub fn is_kept_by(&self, running: &Self) -> bool {
-        let same = |a: &Arc<ClientCa>, b: &Arc<ClientCa>| a.asks_like(b);
-        let mut own = self.certificate_client_ca.iter().flatten();
-        let all = match (&self.client_ca, &running.client_ca) {
-            (None, _) => true,
-            (Some(asked), Some(running)) => same(asked, running),
-            (Some(_), None) => false,
-        };
-        let kept = || running.certificate_client_ca.iter().flatten();
-        all && own.all(|asked| kept().any(|running| same(asked, running)))
-    }
-
-    pub(super) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
-        let own = self.certificate_client_ca.iter().flatten();
-        self.client_ca.iter().chain(own)
-    }
-}
-
-/// Mozilla's profiles (<https://wiki.mozilla.org/Security/Server_Side_TLS>, version 5.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsPolicy {
-    /// TLS 1.3 alone.
-    Modern,
-    /// TLS 1.2 with forward secrecy and AEAD, and TLS 1.3.
-    #[default]
-    Intermediate,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SniPolicy {
-    /// Unknown or missing SNI ends the handshake; SNI and Host that differ are 421.
-    Strict,
-    /// Any or no SNI gets a certificate; no 421.
-    Any,
-}
-
 #[derive(Debug, Clone)]
 pub struct ListenerLimits {
     /// From the first byte of a request to the end of its head.
@@ -219,130 +165,6 @@ pub struct ListenerLimits {
     pub connections: usize,
     pub connections_per_address: usize,
     pub h2_streams: u32,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub struct Upstream {
-    pub name: String,
-    /// At least one; every address of a name is a server.
-    pub servers: Vec<Server>,
-    pub tls: UpstreamTls,
-    pub balancing: Balancing,
-    pub connect_timeout: Duration,
-    pub read_timeout: Duration,
-    pub write_timeout: Duration,
-    pub idle_timeout: Duration,
-    /// How many servers are tried for one request, the first included.
-    pub attempts: usize,
-    pub connection_auth: ConnectionAuth,
-    /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
-    /// requests are answered 503, and it trusts nobody.
-    pub live: bool,
-}
-
-/// What becomes of a login that a gateway binds to the connection (NTLM, Negotiate).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionAuth {
-    /// The client connection gets gateway connections of its own.
-    Pin,
-    /// Requests that log in so are refused, and offers of it are taken out of answers.
-    Refuse,
-}
-
-/// Which of an upstream's servers a request goes to, and how many requests it takes.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Balancing {
-    pub balance: Balance,
-    pub affinity: Option<Affinity>,
-    pub health: Option<HealthCheck>,
-    pub eject: Option<Ejection>,
-    pub caps: Caps,
-    /// How long a resolved name is taken to hold at most; a shorter TTL counts.
-    pub dns_refresh: Duration,
-    /// Who is asked for names; without any those of `/etc/resolv.conf`.
-    pub dns_servers: Vec<SocketAddr>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// A name in lower case, or an address (IPv6 without brackets).
-    pub host: String,
-    pub port: u16,
-    /// Its share of the requests, beside the other servers' weights; at least 1.
-    pub weight: u32,
-}
-
-/// Which server gets the next request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    /// In turn, as often as their weights say.
-    RoundRobin,
-    /// The one with the fewest requests in flight for its weight.
-    LeastConnections,
-}
-
-/// A client stays with the server that answered it first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Affinity {
-    /// The name of the cookie.
-    pub cookie: String,
-    /// What servers' ids in the cookie are made with; without it, a secret of this process.
-    pub key: Option<AffinityKey>,
-}
-
-/// A secret; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AffinityKey(pub Vec<u8>);
-
-impl std::fmt::Debug for AffinityKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AffinityKey(..)")
-    }
-}
-
-/// Every server is asked, over TLS verified like a request's, whether it is well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// Path and query of the GET.
-    pub path: String,
-    pub host: String,
-    /// The answers that say it is.
-    pub statuses: Vec<u16>,
-    pub interval: Duration,
-    /// For a check from its first packet to the answer's status; at most `interval`.
-    pub timeout: Duration,
-    /// How many checks in a row bring a server back.
-    pub healthy: u32,
-    /// How many checks in a row take a server out.
-    pub unhealthy: u32,
-}
-
-/// A server that fails requests is left alone for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ejection {
-    /// In a row.
-    pub failures: u32,
-    pub duration: Duration,
-    /// Whether a 5xx answer is a failure.
-    pub server_errors: bool,
-}
-
-/// How many requests one upstream gets at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caps {
-    /// In flight, streams included; None is any number.
-    pub connections: Option<usize>,
-    /// How many more may wait for their turn.
-    pub pending: usize,
-    pub pending_timeout: Duration,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// Sent as SNI and matched against the certificate; never empty.
-    pub server_name: String,
-    pub trust: Arc<TrustBundle>,
-    pub client_certificate: Option<Arc<CertifiedKey>>,
 }
 
 /// A route and what it leads to.
@@ -379,14 +201,6 @@ pub enum OffAnswer {
     NotFound,
     /// The connection is closed without an answer.
     Close,
-}
-
-/// What kind of stream a route says it carries: its head is inspected, the rest is passed on as it comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    WebSocket,
-    Grpc,
-    Sse,
 }
 
 #[derive(Debug)]
@@ -441,19 +255,6 @@ pub enum PolicyMode {
 pub enum OnUninspected {
     Block,
     Detect,
-}
-
-#[derive(Debug, Clone)]
-pub struct Log {
-    pub access: LogSink,
-    pub audit: LogSink,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogSink {
-    Off,
-    Stdout,
-    File(PathBuf),
 }
 
 /// An address and how many of its bits count.

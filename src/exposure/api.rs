@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{SetError, Setting, Switchboard};
 use crate::config::{Config, Exposure, ListenerKind, OffAnswer, Route};
 use crate::route::{HostPattern, MethodSet, PathPattern};
-use crate::telemetry::{parse_rfc3339, rfc3339};
+use crate::time::{parse_rfc3339, rfc3339};
 
 /// Longer is no reason but a report.
 const LONGEST_REASON: usize = 1024;

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::switchboard::{Setting, Settings};
-use crate::telemetry::{parse_rfc3339, rfc3339};
+use crate::time::{parse_rfc3339, rfc3339};
 
 const STATE: &str = "exposures.json";
 const AUDIT: &str = "exposure-audit.jsonl";

@@ -295,7 +295,7 @@ impl Switchboard {
 
     /// Does what the successor of this process keeps, for as long as it is polled: what is switched off
     /// there is off for requests and streams that are still here.
-    pub async fn obey(self: Arc<Self>) -> Ended {
+    pub async fn follow_successor(self: Arc<Self>) -> Ended {
         let mut told = false;
         loop {
             let board = Arc::clone(&self);
@@ -594,7 +594,7 @@ mod tests {
         assert!(!next.is_on("internal"));
 
         next.set("public", setting(false, None)).unwrap();
-        let obeying = tokio::spawn(Arc::clone(&old).obey());
+        let obeying = tokio::spawn(Arc::clone(&old).follow_successor());
         old.goes_off("public").await;
         obeying.abort();
 

@@ -10,10 +10,12 @@ mod exposure;
 mod fold;
 mod host;
 pub mod path;
+mod stream;
 mod table;
 
 pub use exposure::{Exposures, Overlap, Pairs};
 pub use host::normalize as normalize_host;
+pub use stream::Stream;
 pub use table::RouteTable;
 
 /// What one route claims: every combination of its hosts and paths, for its methods, on its listeners.

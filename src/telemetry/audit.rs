@@ -4,9 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::AccessLog;
 use super::queue::LogMetrics;
-use crate::config::LogSink;
+use super::{AccessLog, LogSink};
 use waf::Record;
 
 /// The audit log of one front door.

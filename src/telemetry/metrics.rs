@@ -104,7 +104,7 @@ pub struct Metrics {
     pub access_log: Arc<LogMetrics>,
     pub audit_log: Arc<LogMetrics>,
     /// The certificates that upstreams presented when they were last looked at; those of the
-    /// configuration are [`crate::tls::inventory()`].
+    /// configuration are `Config::certificate_inventory`.
     pub presented: ArcSwap<Vec<Entry>>,
 }
 

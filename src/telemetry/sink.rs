@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use super::AccessRecord;
 use super::queue::{LineQueue, LogMetrics, Reopen, Target};
-use crate::config::LogSink;
+use super::{AccessRecord, LogSink};
 
 /// How long the writer lets lines gather before it writes them.
 const GATHER: Duration = Duration::from_millis(5);

@@ -14,8 +14,7 @@ use openssl::ssl::{
 use openssl::x509::store::X509StoreBuilder;
 
 use super::verify::Verdict;
-use super::{CertifiedKey, ClientCa, GROUPS, Hello, Resolver};
-use crate::config::{SniPolicy, TlsPolicy, TlsSettings};
+use super::{CertifiedKey, ClientCa, GROUPS, Hello, Resolver, SniPolicy, TlsPolicy, TlsSettings};
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use openssl::x509::X509;
 use serde::Serialize;
 
-use super::{CertificateFacts, CertifiedKey};
-use crate::config::{Config, ListenerKind};
+use super::{CertificateFacts, CertifiedKey, TrustBundle};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -89,36 +88,38 @@ impl Entry {
     }
 }
 
-/// Every certificate of the configuration's files. What upstreams present is for
-/// [`crate::upstream::diagnose`] to learn; see [`presented`].
-#[must_use]
-pub fn inventory(config: &Config) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for listener in &config.listeners {
-        if let ListenerKind::Tls { certificates, .. } = &listener.kind {
-            for certified in certificates {
-                let kinds = (Kind::Listener, Kind::ListenerIntermediate);
-                add_chain(&mut entries, kinds, &listener.name, certified);
-            }
-        }
+/// Collects the certificates of a configuration's files, each with its owner.
+#[derive(Debug, Default)]
+pub struct Inventory(Vec<Entry>);
+
+impl Inventory {
+    /// A chain that the named listener presents.
+    pub fn add_listener(&mut self, listener: &str, certified: &CertifiedKey) {
+        let kinds = (Kind::Listener, Kind::ListenerIntermediate);
+        add_chain(&mut self.0, kinds, listener, certified);
     }
-    for bundle in config.trust.values() {
+
+    /// The authorities of a trust bundle.
+    pub fn add_trust(&mut self, bundle: &TrustBundle) {
         for (index, ca) in bundle.certificates.iter().enumerate() {
-            let facts = CertificateFacts::of(ca);
-            entries.push(Entry {
+            self.0.push(Entry {
                 file: bundle.files.get(index).cloned(),
-                ..Entry::new(Kind::Ca, &bundle.name, facts)
+                ..Entry::new(Kind::Ca, &bundle.name, CertificateFacts::of(ca))
             });
         }
     }
-    for upstream in config.upstreams.values() {
-        let certified: Option<&CertifiedKey> = upstream.tls.client_certificate.as_deref();
-        if let Some(certified) = certified {
-            let kinds = (Kind::Client, Kind::ClientIntermediate);
-            add_chain(&mut entries, kinds, &upstream.name, certified);
-        }
+
+    /// A chain that the servers of the named upstream are shown.
+    pub fn add_client(&mut self, upstream: &str, certified: &CertifiedKey) {
+        let kinds = (Kind::Client, Kind::ClientIntermediate);
+        add_chain(&mut self.0, kinds, upstream, certified);
     }
-    unique(entries)
+
+    /// One entry for each kind and name.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        unique(self.0)
+    }
 }
 
 /// What a server presented, as entries of an inventory.
@@ -190,8 +191,8 @@ fn unique(entries: Vec<Entry>) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::issue::{Authority, KeyKind, LeafOptions};
     use super::*;
+    use dev_pki::{Authority, KeyKind, LeafOptions};
 
     fn leaf(days: i64, key: KeyKind) -> X509 {
         let options = LeafOptions {

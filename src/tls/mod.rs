@@ -7,12 +7,12 @@ mod group;
 pub mod handshake;
 mod hello;
 pub mod inventory;
-pub mod issue;
 mod materials;
 mod pem;
 pub mod reason;
 pub mod rehearsal;
 mod resolver;
+mod settings;
 mod stapling;
 pub mod verify;
 
@@ -25,9 +25,10 @@ pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
 pub use facts::{CertificateFacts, now};
 pub use group::group_text;
 pub use hello::Hello;
-pub use inventory::{Entry, inventory};
+pub use inventory::Entry;
 pub use materials::{Finding, Part, readable_by_others};
 pub use resolver::Resolver;
+pub use settings::{SniPolicy, TlsPolicy, TlsSettings};
 
 /// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
 /// of Mozilla's intermediate profile.

@@ -1,5 +1,5 @@
-use super::super::issue::{Authority, LeafOptions};
 use super::*;
+use dev_pki::{Authority, LeafOptions};
 
 fn pem() -> String {
     let root = Authority::new("Root", 9).unwrap();

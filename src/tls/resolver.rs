@@ -59,8 +59,8 @@ impl Resolver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::issue::{Authority, KeyKind, LeafOptions};
     use super::*;
+    use dev_pki::{Authority, KeyKind, LeafOptions};
 
     #[test]
     fn exact_before_wildcard_and_one_label_only() {

@@ -1,5 +1,5 @@
-use super::super::issue::{Authority, LeafOptions, Usage};
 use super::*;
+use dev_pki::{Authority, LeafOptions, Usage};
 
 fn bundle(cas: &[&Authority]) -> TrustBundle {
     TrustBundle {

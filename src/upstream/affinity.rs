@@ -7,7 +7,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 
-use crate::config::Affinity;
+use super::Affinity;
 
 /// Hex digits of a server's id.
 const TOKEN: usize = 32;
@@ -67,8 +67,8 @@ pub(super) fn set_cookie(affinity: &Affinity, token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AffinityKey;
     use super::*;
-    use crate::config::AffinityKey;
 
     fn keyed(key: &str) -> Affinity {
         Affinity {

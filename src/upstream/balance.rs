@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::ServerState;
-use crate::config::Balance;
+use super::{Balance, ServerState};
 
 /// One of these; None where there are none. The caller sees to it that nobody chooses at the same
 /// time.

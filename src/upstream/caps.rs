@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::config::Caps;
+use super::Caps;
 use crate::telemetry::UpstreamMetrics;
 
 /// The gate of one upstream.

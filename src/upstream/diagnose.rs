@@ -15,8 +15,7 @@ use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
 use super::judge::Judge;
-use super::{Cause, Failure, Pool, lock};
-use crate::config::Upstream;
+use super::{Cause, Failure, Pool, Upstream, lock};
 use crate::tls::verify::{Role, Verdict, Verifier};
 use crate::tls::{GROUPS, TrustBundle, group_text};
 

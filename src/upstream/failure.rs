@@ -4,7 +4,7 @@ use std::fmt;
 
 use pingora::{Error, ErrorType};
 
-use crate::config::Upstream;
+use super::Upstream;
 use crate::tls::reason::CertificateFault;
 use http_strict::explain_response_head;
 

@@ -11,8 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_openssl::SslStream;
 
-use super::{Cause, Failure, Pool, ServerState, diagnose};
-use crate::config::{HealthCheck, Upstream};
+use super::{Cause, Failure, HealthCheck, Pool, ServerState, Upstream, diagnose};
 use crate::supervision::Ended;
 
 /// Checks of one upstream at once.

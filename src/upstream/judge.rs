@@ -2,8 +2,7 @@
 
 use openssl::x509::X509;
 
-use super::Failure;
-use crate::config::Upstream;
+use super::{Failure, Upstream};
 use crate::tls::reason::{self, CertificateFault};
 use crate::tls::verify::{Verdict, signed};
 use crate::tls::{CertifiedKey, TrustBundle};

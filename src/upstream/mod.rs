@@ -15,6 +15,7 @@ mod peer;
 mod pool;
 mod pools;
 mod server;
+mod settings;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,10 @@ pub use peer::{IdentityCheck, PeerTemplate, check_identity, socket};
 pub use pool::{NOT_LIVE, Pool};
 pub use pools::Pools;
 pub use server::{Availability, Lease, ServerState};
+pub use settings::{
+    Affinity, AffinityKey, Balance, Balancing, Caps, ConnectionAuth, Ejection, HealthCheck, Server,
+    Upstream, UpstreamTls,
+};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing in this room panics with a value half changed.

@@ -6,8 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::health::jittered;
-use super::{Cause, Failure, dns, lock};
-use crate::config::{Balancing, Server};
+use super::{Balancing, Cause, Failure, Server, dns, lock};
 
 /// Addresses of one name; more are left out.
 const MOST_ADDRESSES: usize = 64;

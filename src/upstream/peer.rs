@@ -16,8 +16,8 @@ use pingora::utils::tls::CertKey;
 use tokio::net::TcpSocket;
 
 use super::judge::Judge;
-use super::{Cause, Failure, lock};
-use crate::config::{Stream, Upstream};
+use super::{Cause, Failure, Upstream, lock};
+use crate::route::Stream;
 use crate::tls::GROUPS;
 use crate::tls::reason::{self, CertificateFault};
 use crate::tls::verify::{Role, Verifier};

@@ -12,8 +12,11 @@ use tokio::time::sleep;
 use super::caps::{Gate, Permit, Turned, seconds};
 use super::names::Name;
 use super::server::{Availability, Lease};
-use super::{Cause, Failure, PeerTemplate, ServerState, affinity, balance, diagnose, health, lock};
-use crate::config::{Server, Stream, Upstream};
+use super::{
+    Cause, Failure, PeerTemplate, Server, ServerState, Upstream, affinity, balance, diagnose,
+    health, lock,
+};
+use crate::route::Stream;
 use crate::supervision::{Ended, supervise};
 use crate::telemetry::UpstreamMetrics;
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Pool;
-use crate::config::Upstream;
+use super::{Pool, Upstream};
 
 /// By the upstream's name.
 #[derive(Debug, Default)]

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Failure, lock};
-use crate::config::{Ejection, HealthCheck};
+use super::{Ejection, Failure, HealthCheck, lock};
 
 /// How long a diagnosis is taken to hold, and the least time between two dials for one.
 const DIAGNOSIS_AGE: Duration = Duration::from_secs(30);

@@ -2,10 +2,10 @@
 
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{Http2, connect, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, counts};
 use crate::requests::echo;
-use crate::upstream::hex;
+use support::client::{Http2, connect, h2_request, raw, read_answer};
+use support::upstream::hex;
 
 fn body(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_u32;

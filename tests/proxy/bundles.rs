@@ -1,14 +1,14 @@
 //! Trust bundles as teams have them: an issuing CA alone, two CAs of one name while one replaces the other.
 
-use drawbridge::tls::issue::{Authority, LeafOptions, Usage};
+use dev_pki::{Authority, LeafOptions, Usage};
 
-use crate::client::get;
 use crate::doctor::{drawbridge, json};
 use crate::front::{Front, RULES, Setup};
 use crate::mtls::{self, VERSIONS, ask};
-use crate::pki::{self, CORP, OLD, ServerTls};
 use crate::requests::echo;
-use crate::upstream::{Behaviour, Upstream};
+use support::client::get;
+use support::pki::{self, CORP, OLD, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 const NAME: &str = "orders.corp.test";
 

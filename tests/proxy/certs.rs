@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use drawbridge::tls::issue::LeafOptions;
+use dev_pki::LeafOptions;
 use serde_json::Value;
 
 use crate::doctor::{drawbridge, json};
 use crate::front::{RULES, Setup};
-use crate::pki::{self, CORP, OLD, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::pki::{self, CORP, OLD, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 const NAME: &str = "orders.corp.test";
 

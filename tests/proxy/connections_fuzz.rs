@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{connect, get};
 use crate::front::{Front, Setup, wait};
-use crate::gateway::{Connected, Gateway};
+use support::client::{connect, get};
+use support::gateway::{Connected, Gateway};
 
 /// Connections of clients, in all, where `FUZZ_CONNECTIONS` says no other number.
 const ROUNDS: u64 = 600;

@@ -1,8 +1,8 @@
 //! What the rules could not see is refused or let through as the policy says in writing, and always told.
 
-use crate::client::{get, raw};
 use crate::front::{Front, Setup, wait};
 use crate::requests::echo;
+use support::client::{get, raw};
 
 /// Bodies that cannot be read, or can be read in several ways: name, head fields, body.
 const UNREADABLE: [(&str, &str, &str); 6] = [
@@ -60,7 +60,7 @@ struct Case<'c> {
     rules: &'c str,
 }
 
-async fn front(case: &Case<'_>) -> (Front, crate::upstream::Upstream) {
+async fn front(case: &Case<'_>) -> (Front, support::upstream::Upstream) {
     let upstream = echo().await;
     let setup = Setup {
         mode: case.mode,

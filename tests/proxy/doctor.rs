@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use drawbridge::tls::issue::{Authority, Issued, KeyKind, LeafOptions};
+use dev_pki::{Authority, Issued, KeyKind, LeafOptions};
 use openssl::ssl::SslVersion;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::front::{RULES, Setup};
-use crate::pki::{self, CORP, OLD, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::pki::{self, CORP, OLD, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 const NAME: &str = "orders.corp.test";
 

@@ -1,8 +1,8 @@
 //! Which content codings gateways are asked for.
 
-use crate::client::raw;
 use crate::front::{Front, RULES, Setup, wait};
 use crate::requests::echo;
+use support::client::raw;
 
 /// As the CRS does it.
 const SKIPS: &str = "SecRule RESPONSE_HEADERS:Content-Encoding \"@pm gzip br\" \"id:950010,phase:4,pass,nolog,skipAfter:END\"\n\

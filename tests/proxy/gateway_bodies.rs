@@ -7,9 +7,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Answer, Http2, connect, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, wait};
-use crate::gateway::{Connected, Gateway, all_bytes, text};
+use support::client::{Answer, Http2, connect, h2_request, raw, read_answer};
+use support::gateway::{Connected, Gateway, all_bytes, text};
 
 /// Less than any deadline of the front door; where nothing is to be waited for.
 const SOON: Duration = Duration::from_secs(15);
@@ -172,7 +172,7 @@ async fn a_paced_body_is_whole() {
                     sleep(Duration::from_millis(5)).await;
                 }
             }
-            let hex = crate::upstream::hex(&digest.finish());
+            let hex = support::upstream::hex(&digest.finish());
             let chunk = format!("{:x}\r\n{hex}\r\n0\r\n\r\n", hex.len());
             connected.send(chunk.as_bytes()).await;
         }
@@ -185,7 +185,7 @@ async fn a_paced_body_is_whole() {
         let request = h2_request("POST", "https://api.test/orders/")
             .header("content-type", "application/octet-stream");
         let answer = h2.request(request.body(()).unwrap(), Some(&body)).await;
-        let expected = crate::upstream::hex(&openssl::sha::sha256(&body));
+        let expected = support::upstream::hex(&openssl::sha::sha256(&body));
         assert_eq!((answer.status, answer.text()), (200, expected), "{length}");
     }
     assert_eq!(gateway.connections(), 1, "it is used again");

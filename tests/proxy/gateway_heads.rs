@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::client::{Http2, connect, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, wait};
-use crate::gateway::{Gateway, all_bytes, text};
+use support::client::{Http2, connect, h2_request, raw, read_answer};
+use support::gateway::{Gateway, all_bytes, text};
 use tokio::io::AsyncWriteExt;
 
 const GET: &[u8] = b"GET /orders/ HTTP/1.1\r\nHost: api.test\r\n\r\n";

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 
+use dev_pki::{Issued, LeafOptions, Usage};
 use drawbridge::tls::handshake::Reason;
-use drawbridge::tls::issue::{Issued, LeafOptions, Usage};
 use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
@@ -12,11 +12,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use crate::client::{connect, get};
 use crate::front::{Front, RULES, Setup, logged, wait};
 use crate::mtls::{self, VERSIONS};
-use crate::pki::{self, CORP, OLD};
 use crate::requests::echo;
+use support::client::{connect, get};
+use support::pki::{self, CORP, OLD};
 
 async fn told(front: &Front, reason: Reason, count: u64) {
     counted(front, reason, count).await;

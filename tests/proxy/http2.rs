@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::client::{Http2, h2_request, raw};
 use crate::frames::{self, END_HEADERS, END_STREAM, FrameClient};
 use crate::front::{Front, Setup, counts, logged, wait};
-use crate::pki::{self, CORP, ServerTls};
 use crate::requests::echo;
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Http2, h2_request, raw};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 /// Nothing that is asked for here is slow.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -263,7 +263,7 @@ async fn a_drain_does_not_wait_for_who_asks_nothing() {
     front.line(|line| line["protocol"] == "HTTP/2.0").await;
     // Has not said anything, not even a hello.
     let silent = tokio::net::TcpStream::connect(front.address).await.unwrap();
-    let only_tls = crate::client::connect(front.address, Some("api.test"), b"\x02h2").await;
+    let only_tls = support::client::connect(front.address, Some("api.test"), b"\x02h2").await;
     let open = wait(|| (front.metrics.connections_open.value() == 4).then_some(()));
     assert!(open.await.is_some());
     front.begin_stop();

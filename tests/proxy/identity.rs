@@ -4,9 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::client::{Http2, h2_request, raw};
 use crate::front::{Front, Setup};
 use crate::requests::echo;
+use support::client::{Http2, h2_request, raw};
 
 const FIELDS: [&str; 30] = [
     "X-Forwarded-For",

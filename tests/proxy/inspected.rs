@@ -4,11 +4,11 @@ use std::io::Write;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{connect, raw, read_answer};
 use crate::front::{Front, RULES, Setup, counts, wait};
-use crate::pki::{self, CORP, ServerTls};
 use crate::requests::echo;
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{connect, raw, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 fn zlib(text: &[u8]) -> Vec<u8> {
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());

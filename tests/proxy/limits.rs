@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{Http2, connect, get, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, wait};
 use crate::requests::echo;
+use support::client::{Http2, connect, get, h2_request, raw, read_answer};
 
-fn limited(upstream: &crate::upstream::Upstream, limits: &str) -> Setup {
+fn limited(upstream: &support::upstream::Upstream, limits: &str) -> Setup {
     Setup {
         listener: format!("limits = {{ {limits} }}"),
         ..Setup::to(upstream)

@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_openssl::SslStream;
 
-use crate::client::{Answer, Http2, Tls, connect, h2_request, read_answer};
 use crate::front::{Front, Setup, wait};
-use crate::pki::{self, CORP, ServerTls};
+use support::client::{Answer, Http2, Tls, connect, h2_request, read_answer};
+use support::pki::{self, CORP, ServerTls};
 
 /// Authenticates connections, as IIS does. Answers with the number of the connection and whose it is.
 struct Gateway {

@@ -7,11 +7,11 @@ use std::thread::available_parallelism;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
-use crate::client::{Http2, connect, get, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, wait};
-use crate::pki::{self, CORP, ServerTls};
 use crate::requests::echo;
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Http2, connect, get, h2_request, raw, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 /// Rules that take long over what [`hostile`] sends.
 fn slow_rules(variable: &str, phase: u8, count: usize) -> String {

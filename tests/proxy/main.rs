@@ -1,16 +1,19 @@
 //! The proxy over real sockets, with real certificates and real clients.
 
+mod balancing;
 mod bodies;
 mod bundles;
 mod certs;
-mod client;
 mod connections_fuzz;
 mod coverage;
+mod crs;
+mod crs_front;
+mod dns;
 mod doctor;
 mod encoding;
+mod exposure;
 mod frames;
 mod front;
-mod gateway;
 mod gateway_bodies;
 mod gateway_heads;
 mod handshakes;
@@ -23,7 +26,6 @@ mod long;
 mod mix;
 mod mtls;
 mod paths;
-mod pki;
 mod pressure;
 mod protocol;
 mod reachability;
@@ -34,4 +36,3 @@ mod streams;
 mod tls_in;
 mod tls_out;
 mod tls_policy;
-mod upstream;

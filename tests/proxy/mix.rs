@@ -6,10 +6,10 @@ use support::materials;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{connect, read_answer};
 use crate::front::{Front, Setup};
-use crate::pki::{self, CORP, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{connect, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 /// A benign request; what it is answered is for phase 4, which the example setup leaves off.
 const LEAKS_IN_ITS_ANSWER: &str = "resp_sql_leak";

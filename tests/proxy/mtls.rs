@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use dev_pki::{Issued, LeafOptions, Usage};
 use drawbridge::config;
-use drawbridge::tls::issue::{Issued, LeafOptions, Usage};
 use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use openssl::x509::X509;
@@ -14,11 +14,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use crate::client::{Answer, read_answer};
 use crate::front::{Front, RULES, Setup};
-use crate::pki::{self, CORP, OLD, PUBLIC};
 use crate::requests::echo;
-use crate::upstream::Upstream;
+use support::client::{Answer, read_answer};
+use support::pki::{self, CORP, OLD, PUBLIC};
+use support::upstream::Upstream;
 
 const PARTNERS: &str = "[trust.partners]\nca = [\"corp-ca.pem\"]\n";
 

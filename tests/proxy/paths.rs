@@ -2,9 +2,9 @@
 
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{Http2, connect, get, h2_request, read_answer};
 use crate::front::{Front, Setup};
 use crate::requests::echo;
+use support::client::{Http2, connect, get, h2_request, read_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_steps_out() {

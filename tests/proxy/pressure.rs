@@ -7,11 +7,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Tls, connect_over, h2_request};
 use crate::frames::{self, FrameClient};
 use crate::front::{Front, Setup, wait};
-use crate::pki::{self, CORP, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Tls, connect_over, h2_request};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -300,7 +300,7 @@ async fn a_stream_that_is_silent_on_both_sides_ends() {
     // What goes on lives on.
     let upstream = behaving(Behaviour::Events(60)).await;
     let front = Front::start(&streaming("sse", &upstream, limits)).await;
-    let mut h2 = crate::client::Http2::connect(front.address, "api.test").await;
+    let mut h2 = support::client::Http2::connect(front.address, "api.test").await;
     let request = h2_request("GET", "https://api.test/orders/")
         .body(())
         .unwrap();

@@ -2,11 +2,11 @@
 
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{Http2, connect, get, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, wait};
-use crate::pki::{self, CORP, ServerTls};
 use crate::requests::echo;
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Http2, connect, get, h2_request, raw, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 async fn behaving(behaviour: Behaviour) -> Upstream {
     let issued = pki::leaf(&CORP, "orders.corp.test");

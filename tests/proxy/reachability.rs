@@ -6,10 +6,10 @@ use std::process::Command;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{Answer, Http2, connect, h2_request, read_answer};
 use crate::front::{Front, RULES, Setup};
 use crate::requests::echo;
-use crate::upstream::Upstream;
+use support::client::{Answer, Http2, connect, h2_request, read_answer};
+use support::upstream::Upstream;
 
 const INTERNAL: &str = r#"
 [listeners.internal]

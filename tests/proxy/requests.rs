@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::client::{Http2, connect, get, h2_request, raw, read_answer};
 use crate::front::{Front, Setup, counts, logged};
-use crate::pki::{self, CORP, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Http2, connect, get, h2_request, raw, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 use tokio::io::AsyncWriteExt;
 
 pub async fn echo() -> Upstream {

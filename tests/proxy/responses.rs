@@ -1,9 +1,9 @@
 //! Responses arrive with the upstream's bytes, or not at all.
 
-use crate::client::{Http2, get, h2_request, raw};
 use crate::front::{Front, RULES, Setup};
-use crate::pki::{self, CORP, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Http2, get, h2_request, raw};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 async fn answering(bytes: &[u8]) -> Upstream {
     let issued = pki::leaf(&CORP, "orders.corp.test");

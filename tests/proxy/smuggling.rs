@@ -2,9 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{connect, raw, read_answer};
 use crate::front::{Front, Setup};
 use crate::requests::echo;
+use support::client::{connect, raw, read_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ambiguous_requests_are_400() {
@@ -188,7 +188,7 @@ async fn what_follows_a_chunked_body_is_the_next_request() {
         3;a ; b = \"c;\\\"\"\r\n\n\r\n\r\n0001\r\nx\r\n0;d\r\nA: b\r\nC:\r\n\r\n";
     let sized = "POST /orders/s HTTP/1.1\r\nHost: api.test\r\nContent-Length: 4\r\n\r\n\n\r\nx";
     let all = [chunked, chunked, sized, chunked, sized, sized, chunked].concat();
-    let sha = crate::upstream::hex(&openssl::sha::sha256(b"\n\r\nx"));
+    let sha = support::upstream::hex(&openssl::sha::sha256(b"\n\r\nx"));
     for size in [1, 7, 100, all.len()] {
         let mut stream = connect(front.address, Some("api.test"), b"").await.unwrap();
         for piece in all.as_bytes().chunks(size) {

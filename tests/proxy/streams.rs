@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_openssl::SslStream;
 
-use crate::client::{Http2, connect, h2_request, raw, read_answer};
 use crate::front::{Front, Setup};
-use crate::pki::{self, CORP, ServerTls};
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Http2, connect, h2_request, raw, read_answer};
+use support::pki::{self, CORP, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 fn streaming(kind: &str, servers: &[std::net::SocketAddr]) -> Setup {
     Setup {

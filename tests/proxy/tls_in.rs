@@ -7,10 +7,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use crate::client::{connect, read_answer};
 use crate::front::{Front, Setup, counts};
 use crate::mtls::s_client;
 use crate::requests::echo;
+use support::client::{connect, read_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_listener_knows_its_names() {

@@ -3,11 +3,11 @@
 use openssl::ssl::SslVersion;
 use tokio::net::TcpListener;
 
-use crate::client::{Answer, get};
 use crate::front::{Front, Setup, logged};
-use crate::pki::{self, CORP, OLD, ServerTls};
 use crate::requests::echo;
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{Answer, get};
+use support::pki::{self, CORP, OLD, ServerTls};
+use support::upstream::{Behaviour, Upstream};
 
 async fn failing(upstream: &Upstream, code: &str, words: &str) {
     let front = Front::start(&Setup::to(upstream)).await;

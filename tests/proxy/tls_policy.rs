@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::Command;
 
-use drawbridge::tls::issue::{Authority, KeyKind, LeafOptions};
+use dev_pki::{Authority, KeyKind, LeafOptions};
 use openssl::pkey::Id;
 use openssl::ssl::{
     SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion, StatusType,
@@ -13,9 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use crate::client::{Tls, read_answer};
 use crate::front::{Front, RULES, Setup};
 use crate::requests::echo;
+use support::client::{Tls, read_answer};
 
 /// A handshake of a client that was set up by `shape`.
 async fn shake(front: &Front, shape: impl FnOnce(&mut SslConnectorBuilder)) -> Option<Tls> {
@@ -194,7 +194,9 @@ async fn responses_are_stapled_from_files() {
         ..Setup::to(&upstream)
     };
     let folder = setup.write(RULES);
-    let issuing = crate::pki::PUBLIC.intermediate("Stapling CA", 10).unwrap();
+    let issuing = support::pki::PUBLIC
+        .intermediate("Stapling CA", 10)
+        .unwrap();
     let leaf = issuing
         .leaf(&["stapled.test"], &LeafOptions::default())
         .unwrap();
@@ -224,7 +226,7 @@ async fn responses_are_stapled_from_files() {
             .iter()
             .all(|w| !w.message.contains("stapled"))
     );
-    respond(&folder, &issuing, &crate::pki::OLD, "stapled.pem");
+    respond(&folder, &issuing, &support::pki::OLD, "stapled.pem");
     let found = format!("{:?}", load().unwrap().warnings);
     assert!(found.contains("is not signed by the issuer"), "{found}");
     std::fs::write(folder.join("staple.der"), b"nothing").unwrap();

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client;
 use crate::front::{Front, RULES, Setup};
-use crate::pki::{self, CORP, ServerTls, leaf};
-use crate::upstream::{Behaviour, Steering, Upstream};
 use crate::world::until;
+use support::client;
+use support::pki::{self, CORP, ServerTls, leaf};
+use support::upstream::{Behaviour, Steering, Upstream};
 
 const TOKEN: &str = "Tok-3n.of-this_test";
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{self, read_answer};
 use crate::front::{RULES, Setup};
-use crate::pki::{self, CORP, ServerTls, leaf};
 use crate::process::Process;
-use crate::upstream::{Behaviour, Upstream};
 use crate::world::{NAMES, replace, serial_of, until};
+use support::client::{self, read_answer};
+use support::pki::{self, CORP, ServerTls, leaf};
+use support::upstream::{Behaviour, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_reload_and_drain() {
@@ -42,7 +42,7 @@ async fn signals_reload_and_drain() {
         .unwrap();
     let first = serial_of(&kept);
     let issued = pki::PUBLIC
-        .leaf(NAMES, &drawbridge::tls::issue::LeafOptions::default())
+        .leaf(NAMES, &dev_pki::LeafOptions::default())
         .unwrap();
     replace(&folder.join("front.key"), &issued.key_pem);
     replace(&folder.join("front.pem"), &issued.chain_pem);

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use drawbridge::tls::issue::LeafOptions;
+use dev_pki::LeafOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{self, read_answer};
 use crate::front::RULES;
-use crate::pki::{CORP, OLD, PUBLIC};
 use crate::world::{NAMES, World, serial_of, swap_data, until};
+use support::client::{self, read_answer};
+use support::pki::{CORP, OLD, PUBLIC};
 
 const GET: &[u8] = b"GET /orders/1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
 
@@ -192,7 +192,7 @@ async fn an_error_in_the_configuration_keeps_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_authority_ends_the_trust_of_pooled_connections() {
     let world = World::start().await;
-    let pem = |ca: &drawbridge::tls::issue::Authority| ca.certificate_pem().unwrap();
+    let pem = |ca: &dev_pki::Authority| ca.certificate_pem().unwrap();
     world.write("corp-ca.pem", [pem(&CORP), pem(&OLD)].concat());
     assert_eq!(world.reload().await.0, 200);
     for _ in 0..3 {

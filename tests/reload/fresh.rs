@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{self, read_answer};
-use crate::pki::{self, CORP, OLD};
 use crate::world::{World, until};
+use support::client::{self, read_answer};
+use support::pki::{self, CORP, OLD};
 
 const GET: &[u8] = b"GET /orders/1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::front::{RULES, Setup};
-use crate::pki::{CORP, ServerTls, leaf};
 use crate::process::Process;
-use crate::upstream::{Behaviour, Upstream};
 use crate::world::{World, until};
+use support::pki::{CORP, ServerTls, leaf};
+use support::upstream::{Behaviour, Upstream};
 
 fn make_fifo(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status();

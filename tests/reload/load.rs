@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{self, Http2, h2_request, read_answer};
 use crate::front::RULES;
-use crate::pki::{CORP, OLD, ServerTls, leaf};
-use crate::upstream::{Behaviour, Upstream};
 use crate::world::{NAMES, World};
+use support::client::{self, Http2, h2_request, read_answer};
+use support::pki::{CORP, OLD, ServerTls, leaf};
+use support::upstream::{Behaviour, Upstream};
 
 /// `RELOADS` in the environment says another number.
 const RELOADS: usize = if cfg!(debug_assertions) { 120 } else { 1000 };

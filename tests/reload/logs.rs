@@ -10,12 +10,12 @@ use std::process::{Child, Command, Stdio};
 use drawbridge::admin::client::{Answer, call};
 use drawbridge::config::AdminAddress;
 
-use crate::client::{self, get};
 use crate::front::{RULES, Setup};
-use crate::pki::{CORP, ServerTls, leaf};
 use crate::process::signal;
-use crate::upstream::{Behaviour, Upstream};
 use crate::world::until;
+use support::client::{self, get};
+use support::pki::{CORP, ServerTls, leaf};
+use support::upstream::{Behaviour, Upstream};
 
 /// A front door whose stderr and stdout the test chooses, so that it cannot be asked where it listens.
 struct Door {

@@ -1,17 +1,9 @@
 //! What changes on disk goes live, what is wrong does not, and nobody who is connected notices.
 
-#[allow(dead_code)] // shared with the proxy's tests
-#[path = "../proxy/client.rs"]
-mod client;
+// Each binary runs the front door itself; what does not need it is in the support crate.
 #[allow(dead_code)]
 #[path = "../proxy/front.rs"]
 mod front;
-#[allow(dead_code)]
-#[path = "../proxy/pki.rs"]
-mod pki;
-#[allow(dead_code)]
-#[path = "../proxy/upstream.rs"]
-mod upstream;
 
 mod admin;
 mod binary;

@@ -1,11 +1,11 @@
 //! A rotation to something worse is refused like a broken file; the reload names what changed.
 
-use drawbridge::tls::issue::{Authority, Issued, LeafOptions, Usage};
+use dev_pki::{Authority, Issued, LeafOptions, Usage};
 
-use crate::client;
 use crate::front::{RULES, logged};
-use crate::pki::{CORP, PUBLIC};
 use crate::world::{NAMES, World};
+use support::client;
+use support::pki::{CORP, PUBLIC};
 
 fn issued(starts_in_days: i64, ends_in_days: i64) -> Issued {
     let options = LeafOptions {

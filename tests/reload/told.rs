@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::client::{Answer, Http2, h2_request};
-use crate::upstream::{Behaviour, Steering};
 use crate::world::{World, until};
+use support::client::{Answer, Http2, h2_request};
+use support::upstream::{Behaviour, Steering};
 
 /// A request that its upstream holds until it is let go, on a connection that is told to end.
 struct Held {

@@ -11,12 +11,12 @@ use drawbridge::admin::client::{Answer, call};
 use drawbridge::config::AdminAddress;
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{self, Http2, h2_request, read_answer};
 use crate::front::{RULES, Setup};
-use crate::pki::{CORP, ServerTls, leaf};
 use crate::process::{Process, signal};
-use crate::upstream::{Behaviour, Upstream};
 use crate::world::until;
+use support::client::{self, Http2, h2_request, read_answer};
+use support::pki::{CORP, ServerTls, leaf};
+use support::upstream::{Behaviour, Upstream};
 
 struct House {
     folder: PathBuf,

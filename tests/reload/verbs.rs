@@ -31,7 +31,7 @@ owner = "ingress"
 "#;
 
 async fn world() -> World {
-    World::start_with(crate::upstream::Behaviour::Echo, TWO_EXPOSURES).await
+    World::start_with(support::upstream::Behaviour::Echo, TWO_EXPOSURES).await
 }
 
 /// Runs a verb in this folder, whose configuration nothing names.

@@ -5,14 +5,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use dev_pki::LeafOptions;
 use drawbridge::admin::client::{Answer, call};
 use drawbridge::config::AdminAddress;
-use drawbridge::tls::issue::LeafOptions;
 
-use crate::client::{self, Tls};
 use crate::front::{Front, Setup};
-use crate::pki::{CORP, PUBLIC, ServerTls, leaf};
-use crate::upstream::{Behaviour, Upstream};
+use support::client::{self, Tls};
+use support::pki::{CORP, PUBLIC, ServerTls, leaf};
+use support::upstream::{Behaviour, Upstream};
 
 pub struct World {
     pub front: Front,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::variables::Variable;
+use super::variables::{Variable, atoi};
 
 /// Collections kept at once; the least recently used go first.
 const MOST_COLLECTIONS: usize = 65_536;
@@ -164,8 +164,7 @@ impl Store {
                     continue;
                 }
                 let steps = i64::try_from(steps).unwrap_or(i64::MAX);
-                let value = super::transaction::atoi(&entry.value)
-                    .saturating_sub(amount.saturating_mul(steps));
+                let value = atoi(&entry.value).saturating_sub(amount.saturating_mul(steps));
                 entry.value = value.max(0).to_string().into_bytes();
                 entry.changed = now;
             }
@@ -252,13 +251,8 @@ mod tests {
     fn counts_and_removes() {
         let store = Store::default();
         store.open(Variable::Ip, b"1.2.3.4", 60);
-        let add = |old: Option<&[u8]>| {
-            Some(
-                (super::super::transaction::atoi(old.unwrap_or(b"0")) + 1)
-                    .to_string()
-                    .into_bytes(),
-            )
-        };
+        let add =
+            |old: Option<&[u8]>| Some((atoi(old.unwrap_or(b"0")) + 1).to_string().into_bytes());
         store.update(Variable::Ip, b"1.2.3.4", b"Hits", add);
         store.update(Variable::Ip, b"1.2.3.4", b"hits", add);
         assert_eq!(

@@ -6,8 +6,8 @@
 //! Found as sparse constant propagation finds it: begin with the belief that all variables are fixed,
 //! walk the rules, take back what a rule that is not decided may write, and walk again until nothing is taken back.
 
-use super::compile::{CAPTURE_SLOTS, Names};
 use super::macros::{Macro, Part, Template};
+use super::names::{CAPTURE_SLOTS, Names};
 use super::operators::Operator;
 use super::operators::numeric::number;
 use super::prefilter::Row;

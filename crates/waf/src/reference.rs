@@ -8,10 +8,15 @@ use super::variables::{self, Variable};
 /// The manual's chapters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// `SecRule` and its like.
     Directive,
+    /// `ARGS` and its like.
     Variable,
+    /// `@rx` and its like.
     Operator,
+    /// `t:lowercase` and its like.
     Transformation,
+    /// `deny` and its like.
     Action,
     /// An option of the action `ctl`.
     Control,
@@ -20,6 +25,7 @@ pub enum Kind {
 /// What became of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// It works as the manual says, but for what [`Entry::differs`] names.
     Done,
     /// Loads, and has nothing to do here: why.
     WithoutEffect(&'static str),
@@ -30,14 +36,18 @@ pub enum State {
 /// One name of the manual.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
+    /// The chapter.
     pub kind: Kind,
+    /// As the manual spells it.
     pub name: &'static str,
+    /// What became of it.
     pub state: State,
     /// Where it differs from ModSecurity v2; empty where it does not.
     pub differs: &'static str,
 }
 
 impl Kind {
+    /// Every chapter, in the order of the manual.
     pub const ALL: [Self; 6] = [
         Self::Directive,
         Self::Variable,
@@ -98,25 +108,14 @@ fn directives() -> impl Iterator<Item = (&'static str, State)> {
 }
 
 fn variables() -> Vec<(&'static str, State)> {
-    let done = Variable::ALL.iter().map(|v| (v.name(), state_of(*v)));
+    let done = Variable::ALL.iter().map(|variable| {
+        let state = variable.why_empty().map(State::WithoutEffect);
+        (variable.name(), state.unwrap_or(State::Done))
+    });
     let refused = variables::REFUSED
         .iter()
         .map(|&(n, w)| (n, State::Refused(w)));
     done.chain(refused).collect()
-}
-
-pub(super) fn state_of(variable: Variable) -> State {
-    match variable {
-        Variable::Geo => State::WithoutEffect("always empty: there is no geo database"),
-        Variable::FilesTmpContent => {
-            State::WithoutEffect("always empty: the contents of uploaded files are not inspected")
-        }
-        Variable::FilesTmpNames => {
-            State::WithoutEffect("always empty: no temporary files are written")
-        }
-        Variable::PathInfo => State::WithoutEffect("always empty: no script runs in a proxy"),
-        _ => State::Done,
-    }
 }
 
 fn operators() -> impl Iterator<Item = (&'static str, State)> {

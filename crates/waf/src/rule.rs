@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::byteset::ByteSet;
 use super::macros::Template;
 use super::operators::Operator;
-use super::transaction::Phase;
+use super::outcome::Phase;
+use super::settings::{AuditEngine, EngineMode};
 use super::transform::Transformation;
 use super::variables::{Target, TargetList, Variable};
 
@@ -162,7 +163,7 @@ pub(crate) enum Change {
 /// `ctl:`
 #[derive(Debug)]
 pub(crate) enum Control {
-    RuleEngine(super::EngineMode),
+    RuleEngine(EngineMode),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
     RequestBodyProcessor(Processor),
@@ -197,14 +198,6 @@ impl Processor {
             Self::Raw => "raw",
         }
     }
-}
-
-/// `SecAuditEngine`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuditEngine {
-    On,
-    Off,
-    RelevantOnly,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 
 use crate::route::HostPattern;
-use crate::tls::issue::{Authority, LeafOptions, Usage, write_private};
+use dev_pki::{Authority, LeafOptions, Usage, write_private};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(failure) => return failure.tell(args.output),
     };
-    let mut entries = inventory::inventory(&config);
+    let mut entries = config.certificate_inventory();
     let mut refused = Vec::new();
     if !args.offline {
         match wait(dial(&config)) {

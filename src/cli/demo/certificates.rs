@@ -14,7 +14,7 @@ use openssl::x509::{X509, X509VerifyResult};
 
 use super::files::Folder;
 use super::{BILLING, ORDERS, PUBLIC_HOST};
-use crate::tls::issue::{Authority, LeafOptions};
+use dev_pki::{Authority, LeafOptions};
 
 const DAYS: i64 = 90;
 /// Certificates that end sooner than this are made anew.

@@ -15,7 +15,7 @@ use super::config_file;
 use super::failure::Failure;
 use super::front::{Front, not_ours};
 use crate::exposure::api::{Order, Status, parse_duration};
-use crate::telemetry::parse_rfc3339;
+use crate::time::parse_rfc3339;
 
 /// Show exposures and switch them off and on, in a front door that runs
 ///

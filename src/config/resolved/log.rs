@@ -45,7 +45,7 @@ pub(crate) fn warn_unaudited(
     }
     for (name, at, policy) in policies.iter() {
         let rules = policy.and_then(|policy| policy.rules.live());
-        let engine = match rules.map(|rules| rules.settings().audit.engine) {
+        let engine = match rules.map(|rules| rules.audit_engine()) {
             None | Some(AuditEngine::Off) => continue,
             Some(AuditEngine::On) => "On",
             Some(AuditEngine::RelevantOnly) => "RelevantOnly",

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::{Facts, File, Message, Moment, Record};
-use crate::EngineMode;
+use crate::settings::EngineMode;
 
 #[derive(Serialize)]
 pub(super) struct Document<'r> {

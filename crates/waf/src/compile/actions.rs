@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::EngineMode;
 use crate::macros::Template;
 use crate::rule::{
-    AllowScope, AuditEngine, Change, Control, Effect, PartsChange, Place, Processor, Removal,
-    RuleSelection, SEVERITIES,
+    AllowScope, Change, Control, Effect, PartsChange, Place, Processor, Removal, RuleSelection,
+    SEVERITIES,
 };
-use crate::suggest;
+use crate::settings::{AuditEngine, EngineMode};
 use crate::transform::Transformation;
 use crate::variables::Variable;
 use seclang::{ActionSyntax, Selector, Spanned, TargetSyntax};
@@ -18,7 +17,7 @@ use seclang::{ActionSyntax, Selector, Spanned, TargetSyntax};
 use super::advice::is_of_crs;
 use super::draft::Draft;
 use super::exclusions::Meant;
-use super::{Report, Shared};
+use super::{Report, Shared, suggest};
 
 /// Actions of the manual that a proxy refuses, and why.
 pub(crate) const REFUSED: &[(&str, &str)] = &[

@@ -2,9 +2,9 @@
 //!
 //! The Core Rule Set and its plugins are written for every server, so what they hold in vain is no news.
 
-use crate::reference::{State, state_of};
+use crate::outcome::Phase;
+use crate::ruleset::Facts;
 use crate::settings::Settings;
-use crate::transaction::Phase;
 use crate::variables::Variable;
 use seclang::{ActionSyntax, Selector, Span, TargetSyntax};
 
@@ -20,16 +20,6 @@ const CRS_SETUP_CHECK: u64 = 901_001;
 
 /// The CRS's list of content types.
 const CONTENT_TYPES: &str = "allowed_request_content_type";
-
-/// What a front door wants to know of the rules it loads.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// The first rule that skips others in phase 4 where the answer is compressed.
-    pub skips_compressed: Option<u64>,
-    /// The lists of content types that the CRS's rule 920420 lets through, as the rules set them; none where there
-    /// is no such rule.
-    pub content_types: Vec<String>,
-}
 
 /// Whether the id belongs to the Core Rule Set, its exclusion packages or its plugins (their registry's ranges).
 pub(super) fn is_of_crs(id: u64) -> bool {
@@ -179,7 +169,7 @@ fn check_filled(draft: &Draft, target: &TargetSyntax, report: &mut Report<'_>) {
     };
     let name = variable.name();
     let span = target.variable.span;
-    if let State::WithoutEffect(why) = state_of(variable) {
+    if let Some(why) = variable.why_empty() {
         report.warning(span, format!("nothing fills {name}: {why}"));
         return;
     }

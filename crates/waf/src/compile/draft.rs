@@ -8,8 +8,8 @@ use seclang::{ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Span, Spanned
 use super::Report;
 use super::exclusions;
 use super::settings::{self, Said};
+use crate::outcome::Phase;
 use crate::settings::Settings;
-use crate::transaction::Phase;
 
 /// Rules and markers in load order.
 #[derive(Default)]

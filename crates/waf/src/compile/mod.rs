@@ -6,6 +6,7 @@ mod draft;
 mod exclusions;
 mod rules;
 pub(super) mod settings;
+mod suggest;
 mod targets;
 mod unset;
 
@@ -17,15 +18,12 @@ use seclang::diagnostic::{Diagnostic, Location};
 use seclang::{Sources, Span};
 
 use super::body::xml::path::Path as XmlPath;
-use super::hash::{NameIndex, hash_name};
 use super::macros::{Scope, Template};
+use super::names::Names;
 use super::rule::Chains;
 use super::settings::Settings;
 use super::variables::{TargetList, Text};
 use draft::Program;
-
-pub use advice::Facts;
-pub(super) use rules::Touched;
 
 /// Collects problems with their places.
 pub(super) struct Report<'s> {
@@ -105,61 +103,6 @@ impl Shared {
                 slot: &mut slot,
             },
         )
-    }
-}
-
-/// Names of `TX` variables that the rules spell out; each has a slot.
-#[derive(Debug)]
-pub(crate) struct Names {
-    /// As first written.
-    names: Vec<Box<str>>,
-    slots: NameIndex,
-}
-
-/// `TX.0` to `TX.9`, where captures go, are slots 0 to 9.
-pub(crate) const CAPTURE_SLOTS: usize = 10;
-
-impl Default for Names {
-    fn default() -> Self {
-        let mut names = Self {
-            names: Vec::new(),
-            slots: NameIndex::default(),
-        };
-        for digit in 0..CAPTURE_SLOTS {
-            names.intern(&digit.to_string());
-        }
-        names
-    }
-}
-
-impl Names {
-    pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        let hash = hash_name(name.as_bytes());
-        if let Some(slot) = self.slot(hash, name.as_bytes()) {
-            return slot;
-        }
-        let slot = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(name.into());
-        self.slots.insert(hash, slot);
-        slot
-    }
-
-    /// Whatever the case of ASCII letters. `hash` is the name's.
-    pub(crate) fn slot(&self, hash: u64, name: &[u8]) -> Option<u32> {
-        let is = |slot| self.name(slot).as_bytes().eq_ignore_ascii_case(name);
-        self.slots.find(hash, is)
-    }
-
-    pub(crate) fn name(&self, slot: u32) -> &str {
-        self.names.get(slot as usize).map_or("", |n| n)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|n| &**n)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.names.len()
     }
 }
 

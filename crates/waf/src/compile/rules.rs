@@ -7,18 +7,17 @@ use std::sync::Arc;
 use crate::macros::Template;
 use crate::operators::{CompileContext, Operator};
 use crate::rule::{About, Disruptive, Flow, Link, Rule, Test};
-use crate::ruleset::RuleSummary;
-use crate::settings::Settings;
+use crate::ruleset::{Facts, RuleSummary, Touched};
+use crate::settings::{EngineMode, Settings};
 use crate::variables::Slice;
 use seclang::diagnostic::Diagnostic;
 use seclang::{ActionSyntax, OperatorSyntax, Span};
 
 use super::actions::{Actions, Decision, Reader};
-use super::advice::{self, Facts, is_of_crs};
+use super::advice::{self, is_of_crs};
 use super::draft::{Draft, DraftLink, Item, Program};
 use super::settings::{AuditSaid, Said};
-use super::{Report, Shared};
-use crate::suggest;
+use super::{Report, Shared, suggest};
 
 /// Everything a [`crate::RuleSet`] holds.
 pub(crate) struct Compiled {
@@ -32,16 +31,9 @@ pub(crate) struct Compiled {
     pub phases: [Vec<u32>; 5],
     /// `TX` variables set before the first rule.
     pub initial: Vec<(u32, Slice)>,
-    pub engine_said: Option<(crate::EngineMode, Span)>,
+    pub engine_said: Option<(EngineMode, Span)>,
     pub body_access_said: Option<bool>,
     pub audit_said: AuditSaid,
-}
-
-/// Which exclusions touch a rule, for `rules list`.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Touched {
-    /// `file:line` of each.
-    pub by: Vec<String>,
 }
 
 type Read<'a> = &'a dyn Fn(&Path) -> std::io::Result<Vec<u8>>;

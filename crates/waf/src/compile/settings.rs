@@ -5,16 +5,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::EngineMode;
 use crate::operators::rx::Pattern;
 use crate::operators::{CompileError, PatternOptions};
-use crate::rule::AuditEngine;
-use crate::settings::{AuditFormat, LimitAction, Settings};
-use crate::suggest;
+use crate::settings::{AuditEngine, AuditFormat, AuditSettings, EngineMode, LimitAction, Settings};
 use crate::transform::UnicodeMap;
 use seclang::{Span, Spanned};
 
-use super::Report;
+use super::{Report, suggest};
 
 /// Where settings that a policy overrides were said.
 #[derive(Default)]
@@ -307,8 +304,24 @@ pub(super) fn apply(
 }
 
 /// `SecAuditLogRelevantStatus`, as ModSecurity reads it: a pattern of PCRE.
-pub(crate) fn status_pattern(text: &str) -> Result<Pattern, CompileError> {
+fn status_pattern(text: &str) -> Result<Pattern, CompileError> {
     Pattern::compile(text.as_bytes(), PatternOptions::default())
+}
+
+/// What ModSecurity's recommended configuration says.
+const RECOMMENDED_PARTS: &str = "ABIJDEFHZ";
+const RECOMMENDED_STATUS: &str = "^(?:5|4(?!04))";
+
+/// What to record where the rules leave it open.
+pub(crate) fn record_relevant(audit: &mut AuditSettings, said: AuditSaid) {
+    audit.engine = AuditEngine::RelevantOnly;
+    if !said.parts {
+        RECOMMENDED_PARTS.clone_into(&mut audit.parts);
+    }
+    if !said.status {
+        // It compiles, as a test shows.
+        audit.relevant_status = status_pattern(RECOMMENDED_STATUS).ok().map(Arc::new);
+    }
 }
 
 /// `SecUnicodeMapFile FILE CODEPAGE`

@@ -11,8 +11,7 @@ use crate::variables::{
 };
 use seclang::{Selector, TargetSyntax};
 
-use super::{Report, Shared};
-use crate::suggest;
+use super::{Report, Shared, suggest};
 
 impl Shared {
     pub(super) fn target_list(

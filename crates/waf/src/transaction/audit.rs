@@ -4,12 +4,13 @@ use std::time::SystemTime;
 
 use super::request::Item;
 use super::{MatchedRule, Transaction};
-use crate::EngineMode;
 use crate::audit::{
     Ending, Facts, File, Inspected, MOST_BODY, MOST_VALUE, Message, Record, Request, Response,
     Score, Verdict, http_date, mask, text,
 };
-use crate::rule::{AuditEngine, Processor};
+use crate::rule::Processor;
+use crate::settings::AuditEngine;
+use crate::settings::EngineMode;
 use crate::variables::{Slice, Variable};
 
 /// Headers and files of a record; a head is bounded by the listener, a multipart body by its own limits.

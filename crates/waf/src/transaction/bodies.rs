@@ -7,7 +7,8 @@ use super::request::Item;
 use super::{Allowed, EngineMode, Inspection, Interruption, InterruptionKind, Phase, Transaction};
 use crate::audit::{self, mask};
 use crate::body::{BodyError, content_coding, excerpt, json, media_type, multipart, xml};
-use crate::rule::{AuditEngine, Processor};
+use crate::rule::Processor;
+use crate::settings::AuditEngine;
 use crate::settings::{LimitAction, UnparsedBodies};
 use crate::steps;
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::tx::{Entry, Name, atoi};
+use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};
 use crate::rule::{Change, Control, Effect, PartsChange, Place};
-use crate::variables::{Slice, Variable};
+use crate::variables::{Slice, Variable, atoi};
 
 /// Environment variables one transaction may set.
 const MOST_ENVIRONMENT: usize = 256;

@@ -24,12 +24,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::EngineMode;
 use super::audit::Marks;
 use super::operators::Captures;
+use super::outcome::{Inspection, Interruption, InterruptionKind, Phase};
 use super::prefilter::Row;
-use super::rule::{AuditEngine, Disruptive, Processor, Removal, RuleSelection};
+use super::rule::{Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
+use super::settings::{AuditEngine, EngineMode};
 use super::variables::{Slice, Text, Value, Variable};
 use masking::{Known, Unmarked};
 use memo::Memo;
@@ -41,59 +42,6 @@ use request::Request;
 use response::Response;
 pub use trace::{TraceEvent, TraceKind};
 use tx::TxStore;
-pub(super) use tx::atoi;
-pub(crate) use values::Clock;
-
-/// `ModSecurity`'s five processing phases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    RequestHeaders = 1,
-    RequestBody = 2,
-    ResponseHeaders = 3,
-    ResponseBody = 4,
-    Logging = 5,
-}
-
-/// A rule decided that the transaction ends here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interruption {
-    pub kind: InterruptionKind,
-    /// The status to answer with.
-    pub status: u16,
-    /// 0 where no rule but the engine itself decided (a limit, a parser error).
-    pub rule_id: u64,
-    pub phase: Phase,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InterruptionKind {
-    Deny,
-    /// Close the connection without an answer.
-    Drop,
-    /// Answer with this Location.
-    Redirect(Vec<u8>),
-}
-
-/// How much of a body the rules saw. This is what "inspected" means wherever the word is used: a parser read the
-/// body to its end in the one way there is to read it, or the rules had its bytes as `REQUEST_BODY` or
-/// `RESPONSE_BODY`. Whatever else became of it has a reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inspection {
-    pub received: u64,
-    /// Bytes of it that the parser took, or that the rules had as they are.
-    pub inspected: u64,
-    /// Which parser took the request's body apart; None where there was none for it.
-    pub parser: Option<&'static str>,
-    /// Why it does not count as inspected, in words; None where it does.
-    pub reason: Option<String>,
-}
-
-impl Inspection {
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.reason.is_none()
-    }
-}
 
 /// What `allow` still skips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

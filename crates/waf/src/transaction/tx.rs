@@ -1,8 +1,8 @@
 //! The `TX` collection: slots for names known at load, a table for names made at run time.
 
-use crate::RuleSet;
-use crate::compile::{CAPTURE_SLOTS, Names};
 use crate::hash::{NameIndex, hash_name};
+use crate::names::{CAPTURE_SLOTS, Names};
+use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Text};
 
 /// Names made at run time are bounded: a client's argument names reach them.
@@ -126,48 +126,6 @@ impl TxStore {
         match name {
             Name::Slot(slot) => rules.slot_name(slot),
             Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Slice::EMPTY, |d| d.0),
-        }
-    }
-}
-
-/// C's `atoi` over bytes: leading blanks, a sign, digits; everything else is 0.
-pub(crate) fn atoi(bytes: &[u8]) -> i64 {
-    let mut rest = bytes.trim_ascii_start();
-    let negative = match rest.first() {
-        Some(b'-') => {
-            rest = &rest[1..];
-            true
-        }
-        Some(b'+') => {
-            rest = &rest[1..];
-            false
-        }
-        _ => false,
-    };
-    let mut number: i64 = 0;
-    for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
-        number = number
-            .saturating_mul(10)
-            .saturating_add(i64::from(digit - b'0'));
-    }
-    if negative { -number } else { number }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn atoi_is_c() {
-        for (text, number) in [
-            ("12", 12),
-            (" -3x", -3),
-            ("+4", 4),
-            ("x", 0),
-            ("", 0),
-            ("99999999999999999999", i64::MAX),
-        ] {
-            assert_eq!(atoi(text.as_bytes()), number, "{text}");
         }
     }
 }

@@ -199,9 +199,46 @@ impl Value {
     }
 }
 
+/// C's `atoi` over bytes: leading blanks, a sign, digits; everything else is 0.
+pub(crate) fn atoi(bytes: &[u8]) -> i64 {
+    let mut rest = bytes.trim_ascii_start();
+    let negative = match rest.first() {
+        Some(b'-') => {
+            rest = &rest[1..];
+            true
+        }
+        Some(b'+') => {
+            rest = &rest[1..];
+            false
+        }
+        _ => false,
+    };
+    let mut number: i64 = 0;
+    for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
+        number = number
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
+    }
+    if negative { -number } else { number }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn atoi_is_c() {
+        for (text, number) in [
+            ("12", 12),
+            (" -3x", -3),
+            ("+4", 4),
+            ("x", 0),
+            ("", 0),
+            ("99999999999999999999", i64::MAX),
+        ] {
+            assert_eq!(atoi(text.as_bytes()), number, "{text}");
+        }
+    }
 
     #[test]
     fn digits() {

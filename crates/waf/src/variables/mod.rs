@@ -5,7 +5,7 @@
 mod items;
 mod select;
 
-pub(crate) use items::{Slice, Text, Value};
+pub(crate) use items::{Slice, Text, Value, atoi};
 pub(crate) use select::{NamePattern, OnlySlot, Select, Target, TargetList};
 
 macro_rules! variables {
@@ -199,6 +199,19 @@ impl Variable {
             .iter()
             .copied()
             .find(|v| v.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Why it never has a value here; None where it can have one.
+    pub(crate) const fn why_empty(self) -> Option<&'static str> {
+        match self {
+            Self::Geo => Some("always empty: there is no geo database"),
+            Self::FilesTmpContent => {
+                Some("always empty: the contents of uploaded files are not inspected")
+            }
+            Self::FilesTmpNames => Some("always empty: no temporary files are written"),
+            Self::PathInfo => Some("always empty: no script runs in a proxy"),
+            _ => None,
+        }
     }
 
     /// Whether its values can change while a phase runs, so that they must be looked up at every rule.

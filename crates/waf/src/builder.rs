@@ -1,0 +1,275 @@
+//! [`RuleSetBuilder`]: from files and a policy's choices to a [`RuleSet`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use seclang::diagnostic::{Diagnostic, Location};
+use seclang::{self, Files, Input};
+
+use super::compile::settings::record_relevant;
+use super::compile::{self, Report};
+use super::persistent::Store;
+use super::prefilter::Filter;
+use super::reads::{Noted, Reads};
+use super::ruleset::{Constants, RuleSet};
+use super::settings::{EngineMode, UnparsedBodies};
+use super::transaction::probe;
+
+/// Why a rule set could not be built. Never empty; may hold warnings beside at least one error.
+#[derive(Debug)]
+pub struct Problems(pub Vec<Diagnostic>);
+
+/// Collects what a policy is made of; [`RuleSetBuilder::build`] compiles it.
+#[derive(Debug, Default)]
+pub struct RuleSetBuilder {
+    engine: Option<EngineMode>,
+    inputs: Vec<Input>,
+    variables: Vec<(String, String)>,
+    request_body_limit: Option<usize>,
+    front_door: bool,
+    audited: bool,
+    block_uninspected: bool,
+    passes_uninspected: bool,
+    unparsed_bodies: Option<UnparsedBodies>,
+    unmasked: bool,
+    without_prefilter: bool,
+    budget: Option<Duration>,
+    looks: Option<u64>,
+    store: Option<Arc<Store>>,
+}
+
+impl RuleSet {
+    #[must_use]
+    pub fn builder() -> RuleSetBuilder {
+        RuleSetBuilder::default()
+    }
+}
+
+impl RuleSetBuilder {
+    /// This mode counts, whatever a `SecRuleEngine` says; one that differs is a warning.
+    #[must_use]
+    pub fn engine(mut self, mode: EngineMode) -> Self {
+        self.engine = Some(mode);
+        self
+    }
+
+    /// Overrides `SecRequestBodyLimit` (bytes).
+    #[must_use]
+    pub fn request_body_limit(mut self, bytes: usize) -> Self {
+        self.request_body_limit = Some(bytes);
+        self
+    }
+
+    /// Sets `tx.NAME` before the first rule of every transaction; a rule file that sets it to something else is an error.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a file or a glob; order is load order. Relative paths are relative to the working directory.
+    #[must_use]
+    pub fn files(mut self, pattern: impl Into<String>) -> Self {
+        self.inputs.push(Input::Files(pattern.into()));
+        self
+    }
+
+    /// Adds this file, whatever characters are in its path.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.inputs.push(Input::File(path.into()));
+        self
+    }
+
+    /// Adds rule text that is not in a file.
+    #[must_use]
+    pub fn text(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        self.inputs.push(Input::Text {
+            path: path.into(),
+            text: text.into(),
+        });
+        self
+    }
+
+    /// What a front door wants where the rules are silent: request bodies are inspected, JSON and XML
+    /// bodies are parsed by their Content-Type, the bytes of others are `REQUEST_BODY`, and a body that cannot be
+    /// parsed is said so.
+    #[must_use]
+    pub fn front_door(mut self) -> Self {
+        self.front_door = true;
+        self
+    }
+
+    /// Records are written somewhere: where the rules do not say which, it is what ModSecurity's recommended
+    /// configuration says.
+    #[must_use]
+    pub fn audited(mut self, audited: bool) -> Self {
+        self.audited = audited;
+        self
+    }
+
+    /// Whether a body that a limit or a parser error keeps from being inspected is refused where no rule decides.
+    #[must_use]
+    pub fn block_uninspected(mut self, block: bool) -> Self {
+        self.block_uninspected = block;
+        self.passes_uninspected = !block;
+        self
+    }
+
+    /// What a front door does with bodies that no parser takes apart.
+    #[must_use]
+    pub fn unparsed_bodies(mut self, choice: UnparsedBodies) -> Self {
+        self.unparsed_bodies = Some(choice);
+        self
+    }
+
+    /// How long the engine may work on one transaction, all phases but the last together and waiting not counted. What
+    /// is not inspected by then is judged as [`RuleSetBuilder::block_uninspected`] says; refused, it is 503.
+    #[must_use]
+    pub fn budget(mut self, budget: Option<Duration>) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// The same, counted in looks at the clock: tests prove with it where work ends, whatever its speed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn looks(mut self, looks: u64) -> Self {
+        self.looks = Some(looks);
+        self
+    }
+
+    /// Leaves secrets in matched rules, log lines and audit records; for one's own test requests.
+    #[must_use]
+    pub fn unmasked(mut self) -> Self {
+        self.unmasked = true;
+        self
+    }
+
+    /// Every rule tests every value itself. For tests that compare: verdicts are the same.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_prefilter(mut self) -> Self {
+        self.without_prefilter = true;
+        self
+    }
+
+    /// Persistent collections that outlive this rule set.
+    #[must_use]
+    pub fn store(mut self, store: Arc<Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Compiles everything.
+    ///
+    /// # Errors
+    /// Every problem of every file at once.
+    pub fn build(self) -> Result<Arc<RuleSet>, Problems> {
+        self.build_noted().0
+    }
+
+    /// Like [`RuleSetBuilder::build`], with a note of what was read, whether or not it was of use.
+    pub fn build_noted(self) -> (Result<Arc<RuleSet>, Problems>, Reads) {
+        let files = Noted::default();
+        let built = self.build_from(&files);
+        (built, files.into_reads())
+    }
+
+    fn build_from(self, files: &Noted) -> Result<Arc<RuleSet>, Problems> {
+        let loaded = seclang::load(self.inputs, files);
+        let mut report = Report {
+            sources: &loaded.sources,
+            diagnostics: loaded.diagnostics,
+        };
+        let read = |path: &Path| files.read(path);
+        let mut compiled = compile::compile(loaded.directives, &self.variables, &read, &mut report);
+        if let (Some(mode), Some((said, span))) = (self.engine, compiled.engine_said)
+            && mode != said
+        {
+            let location = loaded.sources.locate(span);
+            report.diagnostics.push(mode_differs(location, said, mode));
+        }
+        let warnings = report.diagnostics;
+        if warnings.iter().any(Diagnostic::is_error) {
+            return Err(Problems(warnings));
+        }
+        let settings = &mut compiled.settings;
+        settings.engine = self.engine.unwrap_or(settings.engine);
+        settings.request_body_limit = self
+            .request_body_limit
+            .unwrap_or(settings.request_body_limit);
+        if self.front_door && compiled.body_access_said.is_none() {
+            settings.request_body_access = true;
+        }
+        if self.audited && !compiled.audit_said.engine {
+            record_relevant(&mut settings.audit, compiled.audit_said);
+        }
+        let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
+        let mut rules = Arc::new(RuleSet {
+            filters: Default::default(),
+            whole: Default::default(),
+            decided: None,
+            bits: vec![None; compiled.rules.len()],
+            constants,
+            block_uninspected: self.block_uninspected,
+            passes_uninspected: self.passes_uninspected,
+            unparsed_bodies: self
+                .unparsed_bodies
+                .or_else(|| self.front_door.then_some(UnparsedBodies::Inspect)),
+            budget: self.budget,
+            looks: self.looks,
+            unmasked: self.unmasked,
+            settings: compiled.settings,
+            warnings,
+            rules: compiled.rules,
+            touched: compiled.touched,
+            removed: compiled.removed,
+            facts: compiled.facts,
+            phases: compiled.phases,
+            list_count: compiled.shared.list_count(),
+            xml_paths: compiled.shared.xml_paths,
+            literals: compiled.shared.literals.freeze(),
+            names: compiled.shared.names,
+            chains: compiled.shared.chains,
+            initial: compiled.initial,
+            store: self.store.unwrap_or_default(),
+            default_processors: self.front_door,
+        });
+        RuleSet::add_plans(&mut rules, false);
+        if !self.without_prefilter {
+            add_filters(&mut rules);
+            RuleSet::add_plans(&mut rules, true);
+        }
+        Ok(rules)
+    }
+}
+
+fn mode_differs(location: Location, said: EngineMode, mode: EngineMode) -> Diagnostic {
+    Diagnostic::warning(
+        location,
+        format!("SecRuleEngine {said:?} has no effect: the policy's mode says {mode:?}"),
+    )
+}
+
+/// Builds the prefilters for the rules that ordinary requests reach: those of higher paranoia levels than
+/// the policy's are jumped over and would only cost. A rule outside the filters runs without them.
+fn add_filters(rules: &mut Arc<RuleSet>) {
+    let reached = probe(rules);
+    let Some(rules) = Arc::get_mut(rules) else {
+        return;
+    };
+    for (phase, list) in rules.phases.iter().enumerate() {
+        let wanted = list
+            .iter()
+            .copied()
+            .filter(|&i| reached.contains(i as usize));
+        let heads = wanted.filter_map(|i| Some((i, rules.rules.get(i as usize)?)));
+        let filter = Filter::build(heads, &rules.chains);
+        for (bit, &rule) in (0u16..).zip(filter.iter().flat_map(|f| &f.rules)) {
+            rules.bits[rule as usize] = Some(bit);
+        }
+        rules.filters[phase] = filter;
+    }
+}

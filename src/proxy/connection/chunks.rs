@@ -1,0 +1,92 @@
+//! The connection of a request with a chunked body. Its framing is checked byte by byte on the way to pingora,
+//! whose reader is laxer than RFC 9112: it skips extensions and trailers, with the bare LFs in them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::proxy::shared::ahead::Reads;
+use crate::proxy::shared::wrapper::{delegate_stream_traits, delegate_writes};
+use http_strict::{BodyError, ChunkedFraming};
+
+#[derive(Debug)]
+pub struct CheckedChunks {
+    connection: Stream,
+    /// What was read of the connection beyond the head.
+    before: BytesMut,
+    framing: ChunkedFraming,
+    reads: Reads,
+    /// Once there is one nothing more is read.
+    fault: Option<BodyError>,
+}
+
+impl CheckedChunks {
+    /// A connection whose next bytes are `before` and then its own.
+    #[must_use]
+    pub fn new(connection: Stream, before: BytesMut, reads: Reads) -> Self {
+        Self {
+            connection,
+            before,
+            framing: ChunkedFraming::default(),
+            reads,
+            fault: None,
+        }
+    }
+
+    /// The connection again, once its request is done, and what is left of `before`. None where the
+    /// stream is no such connection.
+    #[must_use]
+    pub fn undo(stream: Stream) -> Option<(Stream, BytesMut)> {
+        let checked = stream.into_any().downcast::<Self>().ok()?;
+        Some((checked.connection, checked.before))
+    }
+
+    fn check(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let read = self.framing.read(bytes, |_| {});
+        self.fault = read.err();
+        self.refused()
+    }
+
+    fn refused(&self) -> io::Result<()> {
+        match self.fault {
+            None => Ok(()),
+            Some(fault) => Err(io::Error::new(io::ErrorKind::InvalidData, fault)),
+        }
+    }
+}
+
+impl AsyncRead for CheckedChunks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.refused()?;
+        if self.reads.are_watched() {
+            // The body is over; only whether the client is still there is asked.
+            return Pin::new(&mut self.connection).poll_read(context, buffer);
+        }
+        if !self.before.is_empty() {
+            let length = self.before.len().min(buffer.remaining());
+            let bytes: Bytes = self.before.split_to(length).freeze();
+            self.check(&bytes)?;
+            buffer.put_slice(&bytes);
+            return Poll::Ready(Ok(()));
+        }
+        let known = buffer.filled().len();
+        ready!(Pin::new(&mut self.connection).poll_read(context, buffer))?;
+        let fresh = buffer.filled().get(known..).unwrap_or_default();
+        let checked = self.check(fresh);
+        if checked.is_err() {
+            buffer.set_filled(known);
+        }
+        Poll::Ready(checked)
+    }
+}
+
+delegate_writes!(CheckedChunks);
+delegate_stream_traits!(CheckedChunks);

@@ -1,0 +1,338 @@
+//! The frames of an HTTP/2 connection on their way to the h2 crate. They are counted by what they cost, and header
+//! blocks are looked at; the rest passes as it came.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use pingora::protocols::{IO, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use super::flood::Allowance;
+use super::header_blocks::{Block, HeaderBlocks};
+use crate::proxy::shared::wrapper::delegate_stream_traits;
+
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+const HEAD: usize = 9;
+/// The largest frame that a client may send; we tell it no other (RFC 9113, section 6.5.2).
+const LARGEST: usize = 16 * 1024;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// What whoever serves a connection hears of its frames.
+#[derive(Debug, Default)]
+pub struct Watch {
+    flood: OnceLock<u8>,
+    found: Notify,
+    /// What the frames went through, once they do no more.
+    connection: Mutex<Option<Stream>>,
+}
+
+impl Watch {
+    /// Ready once there are too many frames of a kind. From then on nothing more is read.
+    pub async fn flooded(&self) -> u8 {
+        loop {
+            let found = self.found.notified();
+            if let Some(kind) = self.flood.get() {
+                return *kind;
+            }
+            found.await;
+        }
+    }
+
+    /// The connection under the frames, once [`WatchedFrames`] is dropped.
+    pub fn connection(&self) -> Option<Stream> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Stream>> {
+        // A value that is put or taken in one step.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, kind: u8) {
+        // The first is enough.
+        let _ = self.flood.set(kind);
+        self.found.notify_one();
+    }
+}
+
+/// A connection that is given back to its [`Watch`] when it is dropped.
+#[derive(Debug)]
+struct Lent {
+    /// Some until dropped.
+    connection: Option<Stream>,
+    watch: Arc<Watch>,
+}
+
+impl Deref for Lent {
+    type Target = dyn IO;
+
+    fn deref(&self) -> &Self::Target {
+        // Taken in `drop` alone.
+        &**self.connection.as_ref().expect("only drop takes it")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        // Taken in `drop` alone.
+        &mut **self.connection.as_mut().expect("only drop takes it")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.watch.lock() = self.connection.take();
+    }
+}
+
+#[derive(Debug)]
+pub struct WatchedFrames {
+    connection: Lent,
+    place: Place,
+    /// Not looked at yet.
+    read: BytesMut,
+    /// To be passed on.
+    ready: BytesMut,
+    /// The frames of a header block that has no end yet, and where the last begins.
+    block: BytesMut,
+    last: usize,
+    most_block: usize,
+    blocks: HeaderBlocks,
+    allowance: Allowance,
+    written: Written,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before a frame.
+    Head,
+    /// In the preface, or in a frame that passes; so many bytes are to come.
+    Passing(usize),
+    /// Nothing passes any more.
+    End,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    length: usize,
+    kind: u8,
+    flags: u8,
+}
+
+impl Head {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let head: [u8; HEAD] = bytes.get(..HEAD)?.try_into().ok()?;
+        let [a, b, c, kind, flags, ..] = head;
+        Some(Self {
+            length: u32::from_be_bytes([0, a, b, c]) as usize,
+            kind,
+            flags,
+        })
+    }
+}
+
+impl WatchedFrames {
+    /// `list` is the limit on a header list that the client is told.
+    #[must_use]
+    pub fn new(connection: Stream, list: usize, watch: Arc<Watch>) -> Self {
+        Self {
+            connection: Lent {
+                connection: Some(connection),
+                watch,
+            },
+            place: Place::Passing(PREFACE),
+            read: BytesMut::new(),
+            ready: BytesMut::new(),
+            block: BytesMut::new(),
+            last: 0,
+            // What a list of that size needs at most, framed badly; h2 ends what is larger.
+            most_block: 2 * list + 2 * LARGEST,
+            blocks: HeaderBlocks::new(list),
+            allowance: Allowance::new(Instant::now()),
+            written: Written::default(),
+        }
+    }
+
+    fn connection(&mut self) -> Pin<&mut (dyn IO + 'static)> {
+        Pin::new(&mut *self.connection)
+    }
+
+    fn tell(&mut self, kind: u8) {
+        self.place = Place::End;
+        self.connection.watch.tell(kind);
+    }
+
+    /// Passes on what was read, as far as it may.
+    fn pass(&mut self) {
+        loop {
+            match self.place {
+                Place::Passing(0) => self.place = Place::Head,
+                Place::Passing(left) => {
+                    let length = left.min(self.read.len());
+                    if length == 0 {
+                        return;
+                    }
+                    self.ready.unsplit(self.read.split_to(length));
+                    self.place = Place::Passing(left - length);
+                }
+                Place::Head => {
+                    if !self.pass_head() {
+                        return;
+                    }
+                }
+                Place::End => {
+                    self.read.clear();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// False where more must be read first.
+    fn pass_head(&mut self) -> bool {
+        let Some(head) = Head::of(&self.read) else {
+            return false;
+        };
+        let whole = HEAD + head.length;
+        if matches!(head.kind, HEADERS | CONTINUATION) && head.length <= LARGEST {
+            if self.read.len() < whole {
+                return false;
+            }
+            let frame = self.read.split_to(whole);
+            self.hold(head, frame);
+        } else if self.allowance.spend(head.kind, Instant::now) {
+            // Within a header block nothing else may come: h2 says so once it sees it.
+            self.ready.unsplit(self.block.split());
+            self.place = Place::Passing(whole);
+        } else {
+            self.tell(head.kind);
+        }
+        true
+    }
+
+    /// Holds a header block until it is whole.
+    fn hold(&mut self, head: Head, frame: BytesMut) {
+        self.last = self.block.len();
+        self.block.unsplit(frame);
+        if self.block.len() > self.most_block {
+            self.tell(head.kind);
+            return;
+        }
+        if head.flags & END_HEADERS == 0 {
+            return;
+        }
+        let mut block = self.block.split();
+        match self.blocks.look(&block) {
+            Block::Fine => {}
+            Block::Add(field) => self.add(&mut block, field),
+            Block::Broken => self.place = Place::End,
+        }
+        self.ready.unsplit(block);
+    }
+
+    /// Ends a block with one frame more.
+    fn add(&self, block: &mut BytesMut, field: &[u8]) {
+        let last = block.get_mut(self.last..self.last + HEAD);
+        let Some([_, _, _, _, flags, stream @ ..]) = last else {
+            return;
+        };
+        *flags &= !END_HEADERS;
+        let stream = stream.to_vec();
+        let length = u8::try_from(field.len()).unwrap_or(u8::MAX);
+        block.extend_from_slice(&[0, 0, length, CONTINUATION, END_HEADERS]);
+        block.extend_from_slice(&stream);
+        block.extend_from_slice(field);
+    }
+}
+
+impl AsyncRead for WatchedFrames {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.ready.is_empty() {
+            if self.place == Place::End {
+                return Poll::Pending;
+            }
+            let mut chunk = [0; LARGEST / 2];
+            let mut fresh = ReadBuf::new(&mut chunk);
+            ready!(self.connection().poll_read(context, &mut fresh))?;
+            if fresh.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.read.extend_from_slice(fresh.filled());
+            self.pass();
+        }
+        let length = self.ready.len().min(buffer.remaining());
+        buffer.put_slice(self.ready.get(..length).unwrap_or_default());
+        self.ready.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for WatchedFrames {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.connection().poll_write(context, bytes))?;
+        let sent = bytes.get(..written).unwrap_or(bytes);
+        for _ in 0..self.written.answers(sent) {
+            self.allowance.earn();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection().poll_shutdown(context)
+    }
+}
+
+delegate_stream_traits!(WatchedFrames);
+
+/// Where in the frames that we send a writer is.
+#[derive(Debug, Default)]
+struct Written {
+    head: BytesMut,
+    left: usize,
+}
+
+impl Written {
+    /// How many frames of answers begin in these bytes.
+    fn answers(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut answers = 0;
+        while !bytes.is_empty() {
+            let known = self.left.min(bytes.len());
+            self.left -= known;
+            bytes = bytes.get(known..).unwrap_or_default();
+            let needed = (HEAD - self.head.len()).min(bytes.len());
+            let (more, rest) = bytes.split_at(needed);
+            self.head.extend_from_slice(more);
+            bytes = rest;
+            if let Some(head) = Head::of(&self.head) {
+                answers += u32::from(matches!(head.kind, DATA | HEADERS));
+                self.left = head.length;
+                self.head.clear();
+            }
+        }
+        answers
+    }
+}

@@ -1,0 +1,164 @@
+//! HTTP/1.x: one request after the other.
+//!
+//! We read each head ourselves. Pingora gets a head of our own that only frames the body, so that it and we cannot
+//! read two different requests.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use tokio::io::AsyncWriteExt;
+
+use http_strict::{BodyFraming, Head, HeadError};
+
+use super::chunks::CheckedChunks;
+use super::closing::linger;
+use super::head::{HeadRead, read_head};
+use super::malformed::{head_limits, log_malformed, unreadable};
+use crate::proxy::forward::Proxy;
+use crate::proxy::request::exchange;
+use crate::proxy::shared::connection::Connection;
+use crate::proxy::shared::front::Front;
+use crate::proxy::shared::received::Received;
+use crate::proxy::shared::refusal::{self, PageStyle};
+use crate::proxy::shared::request_id::request_id;
+
+/// Serves until the connection ends.
+pub async fn serve(
+    front: &Arc<Front>,
+    proxy: &Arc<Proxy>,
+    connection: &Arc<Connection>,
+    mut stream: Stream,
+) {
+    let limits = &connection.listener.limits;
+    let mut closing = connection.guard.closing.clone();
+    let mut buffer = BytesMut::new();
+    let mut wait = limits.head_timeout;
+    loop {
+        let read = read_head(&mut stream, &mut buffer, limits, wait, &mut closing).await;
+        let parsed = match read {
+            HeadRead::Complete(length) => {
+                let raw = buffer.split_to(length).freeze();
+                let head = Head::parse_within(&raw, &head_limits(limits));
+                head.map(|head| Received::from_h1(raw, head))
+            }
+            HeadRead::Closed => return,
+            HeadRead::TooSlow => Err(unreadable(408, "head_too_slow")),
+            HeadRead::TooLarge => Err(unreadable(431, "head_too_large")),
+        };
+        let received = match parsed {
+            Ok(received) => received,
+            Err(error) => return refuse_head(front, connection, stream, &error).await,
+        };
+        let chunked = received.framing() == BodyFraming::Chunked;
+        if chunked {
+            let reads = connection.reads.clone();
+            stream = Box::new(CheckedChunks::new(stream, buffer.split(), reads));
+        }
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelining_enabled(true);
+        // Bodies and streams have deadlines of their own.
+        session.set_read_timeout(None);
+        session.set_pipelined_prefix(framing_head(&received, &buffer));
+        match session.read_request().await {
+            Ok(true) => {}
+            read => {
+                let reason = match read {
+                    Err(error) => error.to_string(),
+                    Ok(_) => "what frames the body was not understood".to_owned(),
+                };
+                let error = HeadError {
+                    status: 400,
+                    code: "malformed",
+                    reason,
+                };
+                let ServerSession::H1(h1) = session else {
+                    return;
+                };
+                return refuse_head(front, connection, h1.into_inner(), &error).await;
+            }
+        }
+        let Some(mut session) = exchange::run(front, proxy, connection, received, session).await
+        else {
+            return;
+        };
+        if !session.is_body_done() || session.get_keepalive().is_none() {
+            // The client may still send; closing now could take the answer from it.
+            let ServerSession::H1(h1) = session else {
+                return;
+            };
+            return linger(h1.into_inner()).await;
+        }
+        let Ok(Some(reusable)) = session.finish().await else {
+            return;
+        };
+        let (next, rest) = reusable.into_parts();
+        stream = next;
+        buffer = rest.unwrap_or_default();
+        if chunked {
+            let Some((next, unread)) = CheckedChunks::undo(stream) else {
+                return;
+            };
+            stream = next;
+            buffer.unsplit(unread);
+        }
+        wait = limits.idle_timeout;
+    }
+}
+
+/// What pingora must know of a request to read its body and to write its answer. The rest stays
+/// with us, where nobody escapes or reorders it.
+fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
+    const KEPT: [&[u8]; 5] = [
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"upgrade",
+        b"expect",
+    ];
+    let mut head = BytesMut::with_capacity(256 + rest.len());
+    head.put_slice(match received.method() {
+        b"HEAD" => b"HEAD / ",
+        _ => b"POST / ",
+    });
+    head.put_slice(received.protocol());
+    head.put_slice(b"\r\nhost: x\r\n");
+    for (name, value) in received.headers() {
+        if KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
+            head.put_slice(name);
+            head.put_slice(b": ");
+            head.put_slice(value);
+            head.put_slice(b"\r\n");
+        }
+    }
+    head.put_slice(b"\r\n");
+    head.put_slice(rest);
+    head
+}
+
+/// A head that is no request gets a page, and the connection ends.
+async fn refuse_head(
+    front: &Front,
+    connection: &Connection,
+    mut stream: Stream,
+    error: &HeadError,
+) {
+    front.metrics.malformed_heads.count();
+    front.metrics.answered(error.status);
+    let id = request_id();
+    let style = PageStyle {
+        request_id: &id,
+        accept: None,
+        head: false,
+    };
+    let page = refusal::bare(error.status, style, None);
+    let sent = match stream.write_all(&page).await {
+        Ok(()) => page.len() as u64,
+        Err(_) => 0,
+    };
+    log_malformed(front, connection, &id, error, sent);
+    if sent > 0 {
+        linger(stream).await;
+    }
+}

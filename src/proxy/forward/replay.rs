@@ -1,0 +1,240 @@
+//! The session that pingora sees once a request may go on. It says what the rules saw: the prepared
+//! head, the held body; and it is where responses pass the rules before the client gets them.
+
+mod response;
+mod session;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::{Error, ErrorType, Result};
+
+use super::activity::Activity;
+use super::pacing::{Room, SMALLEST};
+use super::upstream_request::{CloseAfterAnswer, UPSTREAM_REQUEST};
+use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::ahead::Reads;
+use crate::proxy::shared::body_memory::Reservation;
+use crate::proxy::shared::coalesced::Writes;
+use crate::proxy::shared::inspection_threads::{Away, InspectionThreads};
+use crate::proxy::shared::refusal::Refusal;
+
+/// What pingora takes and the exchange wants back.
+pub struct Replay {
+    request: RequestHeader,
+    /// The held body; None where it is streamed.
+    body: Option<Bytes>,
+    /// How much of it pingora was given.
+    given: usize,
+    /// What was read of a streamed body and not yet given.
+    unread: Bytes,
+    room: Room,
+    /// The client has the whole answer.
+    ended: bool,
+    settings: AnswerSettings,
+    gate: ResponseGate,
+    /// The share of a held response in the memory for bodies.
+    reservation: Reservation,
+    /// Some until dropped.
+    parts: Option<Parts>,
+    return_slot: ReturnSlot,
+}
+
+/// What comes back.
+pub struct Parts {
+    pub session: ServerSession,
+    /// A mutex only because sessions must be `Sync`; it is never waited for.
+    pub inspector: Option<Mutex<Inspector>>,
+    /// A phase that runs on another thread, where the inspector is until it is over.
+    away: Option<Away<Inspected>>,
+    /// The rules stopped the response.
+    pub refusal: Option<Refusal>,
+    /// The response was sent to its end.
+    pub finished: bool,
+}
+
+/// An inspector after a phase, and what it says.
+type Inspected = (Inspector, std::result::Result<(), Refusal>);
+
+impl Parts {
+    /// The head of the answer that the client got, which no interim one is.
+    pub fn answered(&self) -> Option<&ResponseHeader> {
+        let written = self.session.response_written();
+        written.filter(|head| !head.status.is_informational() || head.status.as_u16() == 101)
+    }
+
+    /// Where pingora gave up while a phase ran, its inspector has not come back yet.
+    pub async fn wait_for_inspector(&mut self) {
+        if let Some(mut away) = self.away.take()
+            && let Ok((inspector, _)) = away.back().await
+        {
+            self.inspector = Some(Mutex::new(inspector));
+        }
+    }
+}
+
+/// Where [`Parts`] are put when pingora is done.
+pub type ReturnSlot = Arc<Mutex<Option<Parts>>>;
+
+/// What the answer depends on.
+#[derive(Debug, Clone)]
+pub struct AnswerSettings {
+    pub request_id: String,
+    pub accept: Option<Vec<u8>>,
+    pub head: bool,
+    pub http10: bool,
+    /// No response body is held.
+    pub streamed: bool,
+    pub closing: tokio::sync::watch::Receiver<bool>,
+    pub writes: Writes,
+    pub inspection_threads: Arc<InspectionThreads>,
+    pub reads: Reads,
+    pub activity: Activity,
+    /// A body goes to the session in parts of at most so many bytes.
+    pub written_at_once: Option<usize>,
+    pub close_after_answer: Arc<CloseAfterAnswer>,
+}
+
+/// How far a response is.
+enum ResponseGate {
+    Waiting,
+    /// Held for phase 4.
+    Holding {
+        tasks: Vec<HttpTask>,
+        body: BytesMut,
+    },
+    Open,
+    /// A phase was begun and its end not awaited: what was to pass is gone, and nothing more passes.
+    Interrupted,
+    /// Answered by us; what the upstream still says is dropped.
+    Refused,
+}
+
+impl Replay {
+    #[must_use]
+    pub fn new(
+        request: RequestHeader,
+        body: Option<Bytes>,
+        session: ServerSession,
+        inspector: Option<Inspector>,
+        settings: AnswerSettings,
+        reservation: Reservation,
+        return_slot: ReturnSlot,
+    ) -> Self {
+        Self {
+            request,
+            body,
+            given: 0,
+            unread: Bytes::new(),
+            room: Room::default(),
+            ended: false,
+            settings,
+            gate: ResponseGate::Waiting,
+            reservation,
+            parts: Some(Parts {
+                session,
+                inspector: inspector.map(Mutex::new),
+                away: None,
+                refusal: None,
+                finished: false,
+            }),
+            return_slot,
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        // Taken in `drop` alone.
+        self.parts.as_ref().expect("only drop takes the parts")
+    }
+
+    fn parts_mut(&mut self) -> &mut Parts {
+        // Taken in `drop` alone.
+        self.parts.as_mut().expect("only drop takes the parts")
+    }
+
+    fn inner(&self) -> &ServerSession {
+        &self.parts().session
+    }
+
+    fn inner_mut(&mut self) -> &mut ServerSession {
+        &mut self.parts_mut().session
+    }
+
+    fn inspector(&mut self) -> Option<&mut Inspector> {
+        let mutex = self.parts_mut().inspector.as_mut()?;
+        Some(mutex.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A held body that goes in pieces. A small one leaves with the head.
+    fn paced(&self) -> Option<&Bytes> {
+        self.body.as_ref().filter(|body| body.len() > SMALLEST)
+    }
+
+    /// The next piece of the body, once the gateway has room for it. Meanwhile the client may leave.
+    /// Safe to cancel.
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        // In `parts_mut` it would borrow all of us. Taken in `drop` alone.
+        let parts = self.parts.as_mut().expect("only drop takes the parts");
+        let held = self.body.is_some();
+        let _watching = held.then(|| self.settings.reads.watch(self.settings.streamed));
+        let most = tokio::select! {
+            biased;
+            most = self.room.wait() => most.map_err(|_| takes_nothing())?,
+            left = parts.session.read_body_or_idle(true), if held => return left,
+        };
+        if let Some(body) = &self.body {
+            let end = body.len().min(self.given + most);
+            let piece = body.slice(self.given..end);
+            self.given = end;
+            return Ok(Some(piece));
+        }
+        if self.unread.is_empty() {
+            let over = parts.session.is_body_done();
+            let _watching = over.then(|| self.settings.reads.watch(self.settings.streamed));
+            match parts.session.read_body_or_idle(false).await? {
+                None => return Ok(None),
+                Some(read) => self.unread = read,
+            }
+        }
+        let length = self.unread.len().min(most);
+        Ok(Some(self.unread.split_to(length)))
+    }
+
+    /// The answer is whole, the body is not: no more of it goes to the gateway, and it does not get what
+    /// looks like a whole one (RFC 9112, 9.5).
+    fn stop_body(&mut self) -> Result<Option<Bytes>> {
+        if let Ok(upstream_request) = UPSTREAM_REQUEST.try_with(Arc::clone) {
+            upstream_request.progress().answered_early();
+        }
+        self.parts_mut().finished = true;
+        match &self.body {
+            Some(body) => {
+                // Pingora tells that the length was not reached, and does not keep the connection.
+                self.given = body.len();
+                Ok(None)
+            }
+            None => Error::e_explain(ErrorType::ConnectionClosed, "answered before it was sent")
+                .map_err(Error::into_down),
+        }
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        let parts = self.parts.take();
+        *self
+            .return_slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = parts;
+    }
+}
+
+/// The gateway does. Pingora takes what comes from here for the client's doing; the upstream_request knows better.
+fn takes_nothing() -> Box<Error> {
+    if let Ok(upstream_request) = UPSTREAM_REQUEST.try_with(Arc::clone) {
+        upstream_request.takes_nothing();
+    }
+    Error::explain(ErrorType::WriteTimedout, "the gateway takes nothing")
+}

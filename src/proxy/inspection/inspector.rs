@@ -1,0 +1,296 @@
+//! One request's transaction with the rules, timed, and under the policy's mode.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use pingora::http::ResponseHeader;
+
+use crate::config::{Policy, PolicyMode};
+use crate::proxy::shared::body_memory::Reservation;
+use crate::proxy::shared::inspection_threads::LONG;
+use crate::proxy::shared::received::Received;
+use crate::proxy::shared::refusal::Refusal;
+use crate::telemetry::{BodyFacts, Verdict, WafFacts, text, together};
+use waf::mask_secrets;
+use waf::{Record, Transaction};
+
+/// A transaction and what it cost.
+#[derive(Debug)]
+pub struct Inspector {
+    transaction: Transaction,
+    /// Its name.
+    policy: String,
+    blocking: bool,
+    /// How many of the transaction's matches have been logged.
+    told: usize,
+    /// Bytes that the rules were given to look at, or will be.
+    bytes: usize,
+    /// What the transaction keeps of bodies, taken from the memory for them.
+    memory: Reservation,
+    /// How many bytes of the transaction that are.
+    counted: usize,
+    /// Spent in the rules so far.
+    pub time: Duration,
+    pub blocked: bool,
+}
+
+impl Inspector {
+    #[must_use]
+    pub fn new(transaction: Transaction, policy: &Policy, memory: Reservation) -> Self {
+        Self {
+            transaction,
+            policy: policy.name.clone(),
+            blocking: policy.mode == PolicyMode::Block,
+            told: 0,
+            bytes: 0,
+            memory,
+            counted: 0,
+            time: Duration::ZERO,
+            blocked: false,
+        }
+    }
+
+    /// Takes the head that the phases look at.
+    pub fn read_head(&mut self, received: &Received) {
+        self.bytes += received.head_length();
+        let transaction = &mut self.transaction;
+        transaction.request_line(
+            received.line(),
+            received.method(),
+            received.target(),
+            received.protocol(),
+        );
+        for (name, value) in received.headers() {
+            transaction.request_header(name, value);
+        }
+    }
+
+    /// Takes note of a body that a phase is to look at, in this content coding. What it decodes to is not known yet:
+    /// of what is not tiny it may be much.
+    pub fn expect_body(&mut self, body: &[u8], is_coded: bool) {
+        const TINY: usize = 64;
+        const GROWTH: usize = 32;
+        self.bytes += match is_coded && body.len() > TINY {
+            true => body.len().saturating_mul(GROWTH).max(LONG + 1),
+            false => body.len(),
+        };
+    }
+
+    /// The body that was expected is not looked at after all.
+    pub fn expect_no_more_than(&mut self, bytes: usize) {
+        self.bytes = self.bytes.min(bytes);
+    }
+
+    /// How many bytes the rules have to look at.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether that takes too long for a thread that serves others.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.bytes > LONG
+    }
+
+    /// Phase 1.
+    ///
+    /// # Errors
+    /// The rules stop the request.
+    pub fn request_head(&mut self) -> Result<(), Refusal> {
+        self.run(Transaction::request_headers_done)
+    }
+
+    /// Phase 2, with the whole body.
+    ///
+    /// # Errors
+    /// The rules stop the request; also where they could not see all of it and the policy minds, or where what
+    /// they keep of it does not fit the memory for bodies.
+    pub fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
+        self.transaction.limit_memory(self.memory.left());
+        let judged = self.run(|transaction| transaction.request_body(body));
+        self.count_memory()?;
+        judged
+    }
+
+    /// Takes what the transaction keeps by now from the memory for bodies.
+    fn count_memory(&mut self) -> Result<(), Refusal> {
+        let held = self.transaction.bytes_held();
+        let more = held.saturating_sub(self.counted);
+        if self.transaction.is_out_of_memory() || self.memory.grow(more).is_err() {
+            return Err(Refusal::out_of_memory());
+        }
+        self.counted += more;
+        Ok(())
+    }
+
+    /// Phase 3.
+    ///
+    /// # Errors
+    /// The rules stop the response.
+    pub fn response_head(&mut self, header: &ResponseHeader) -> Result<(), Refusal> {
+        let headers = header.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        self.run(|transaction| {
+            transaction.response_headers(header.status.as_u16(), b"HTTP/1.1", headers)
+        })
+    }
+
+    #[must_use]
+    pub fn wants_response_body(&self) -> bool {
+        self.transaction.wants_response_body()
+    }
+
+    #[must_use]
+    pub fn response_body_limit(&self) -> usize {
+        self.transaction.response_body_limit()
+    }
+
+    /// Phase 4.
+    ///
+    /// # Errors
+    /// The rules stop the response, or what they keep of it does not fit the memory for bodies.
+    pub fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
+        self.transaction.limit_memory(self.memory.left());
+        let judged = self.run(|transaction| transaction.response_body(body, complete));
+        self.count_memory()?;
+        judged
+    }
+
+    fn run(
+        &mut self,
+        phase: impl FnOnce(&mut Transaction) -> Option<waf::Interruption>,
+    ) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        let interruption = phase(&mut self.transaction);
+        self.time += begun.elapsed();
+        self.log_matches();
+        match interruption {
+            Some(interruption) if self.blocking => {
+                self.blocked = true;
+                let by_rule = interruption.rule_id != 0;
+                let refusal = Refusal::from(interruption);
+                Err(match self.why_uninspected().filter(|_| !by_rule) {
+                    Some(why) => refusal.because(format!("not inspected: {why}")),
+                    None => refusal,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What kept the rules from seeing a body as the upstream or the client would.
+    fn why_uninspected(&self) -> Option<String> {
+        let response = || self.transaction.response_inspection().reason;
+        self.transaction
+            .request_inspection()
+            .reason
+            .or_else(response)
+            .map(|reason| told(&reason))
+    }
+
+    /// The rules' own lines, as soon as their phase is over: whoever has an answer finds in the log why.
+    fn log_matches(&mut self) {
+        let matched = self.transaction.matched_rules();
+        let new = matched.get(self.told..).unwrap_or_default();
+        if new.is_empty() {
+            return;
+        }
+        let _together = together();
+        for matched in new.iter().filter(|m| m.logged) {
+            tracing::warn!(target: "waf", "{}", text(&matched.log_line));
+        }
+        self.told = matched.len();
+    }
+
+    /// Phase 5, and what is told of all five.
+    pub fn finish(&mut self) -> WafFacts {
+        let begun = Instant::now();
+        self.transaction.finish();
+        self.time += begun.elapsed();
+        self.log_matches();
+        let mut seen = HashSet::new();
+        let logged = self.transaction.matched_rules().iter().filter(|m| m.logged);
+        let rules: Vec<u64> = logged
+            .map(|matched| matched.rule_id)
+            .filter(|&id| seen.insert(id))
+            .collect();
+        let verdict = match (self.blocked, rules.is_empty()) {
+            (true, _) => Verdict::Block,
+            (false, true) => Verdict::Pass,
+            (false, false) => Verdict::Match,
+        };
+        WafFacts {
+            verdict,
+            score: self.score(rules.is_empty()),
+            rules,
+            body: self.body_facts(),
+        }
+    }
+
+    fn body_facts(&self) -> Option<BodyFacts> {
+        let seen = self.transaction.request_inspection();
+        (seen.received > 0 || seen.reason.is_some()).then(|| BodyFacts {
+            received: seen.received,
+            inspected: seen.inspected,
+            parser: seen.parser.unwrap_or("none"),
+            reason: seen.reason.map(|r| told(&r)),
+        })
+    }
+
+    /// The record for the audit log, where the rules ask for one; after [`Inspector::finish`].
+    pub fn audit_record(&mut self, status: u16) -> Option<Record> {
+        let record = self.transaction.audit_record()?;
+        Some(
+            record
+                .of_policy(&self.policy)
+                .answered(status, self.blocked),
+        )
+    }
+
+    /// The CRS's inbound anomaly score, as version 4 and version 3 call it.
+    fn score(&self, nothing_matched: bool) -> u64 {
+        if nothing_matched {
+            return 0;
+        }
+        ["blocking_inbound_anomaly_score", "anomaly_score"]
+            .into_iter()
+            .find_map(|name| self.transaction.tx(name))
+            .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Why the rules did not see a request's body as a whole, as a code.
+    #[must_use]
+    pub fn why_not_inspected(&self) -> &'static str {
+        let seen = self.transaction.request_inspection();
+        match seen.reason {
+            Some(_) if seen.inspected < seen.received => "partly",
+            Some(_) => "not_understood",
+            None => "no_body_access",
+        }
+    }
+
+    /// The same of a response's; None where it was inspected, or rules did not ask for it.
+    #[must_use]
+    pub fn why_response_not_inspected(&self) -> Option<&'static str> {
+        let seen = self.transaction.response_inspection();
+        seen.reason?;
+        Some(match seen.inspected < seen.received {
+            true => "partly",
+            false => "not_understood",
+        })
+    }
+
+    /// Whether the request's body counts as inspected.
+    #[must_use]
+    pub fn saw_request_body(&self) -> bool {
+        self.transaction.request_inspection().is_complete()
+    }
+}
+
+/// A parser's complaint may quote the body, and in it a secret.
+fn told(reason: &str) -> String {
+    const MOST: usize = 512;
+    text(&mask_secrets(reason.as_bytes(), MOST)).into_owned()
+}

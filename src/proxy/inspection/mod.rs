@@ -1,0 +1,3 @@
+//! The transaction of a request with the rules of its policy.
+
+pub(super) mod inspector;

@@ -1,0 +1,54 @@
+//! Why a front door does not start.
+
+use std::fmt;
+use std::io;
+
+use crate::exposure::KeepError;
+use crate::handover::TakeError;
+use crate::live::SnapshotError;
+use crate::proxy::listener::BindError;
+
+/// Why a front door does not open.
+#[derive(Debug)]
+pub enum ServeError {
+    Snapshot(SnapshotError),
+    /// A listener's address cannot be bound.
+    Bind(BindError),
+    AccessLog(io::Error),
+    AuditLog(io::Error),
+    Admin(io::Error),
+    Workers(io::Error),
+    /// What is off is not known, so nothing is opened.
+    Exposures(KeepError),
+    TakeOver(TakeError),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot(error) => error.fmt(f),
+            Self::Bind(error) => error.fmt(f),
+            Self::Exposures(error) => write!(f, "exposures: {error}"),
+            Self::TakeOver(error) => error.fmt(f),
+            Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
+            Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
+            Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
+            Self::Workers(error) => write!(f, "cannot start the threads that serve: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Snapshot(error) => Some(error),
+            Self::Exposures(error) => Some(error),
+            Self::TakeOver(error) => Some(error),
+            Self::Bind(error) => Some(error),
+            Self::AccessLog(source)
+            | Self::AuditLog(source)
+            | Self::Admin(source)
+            | Self::Workers(source) => Some(source),
+        }
+    }
+}

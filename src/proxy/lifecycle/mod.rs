@@ -1,0 +1,15 @@
+//! The start, the reloads, the hand-over and the end of a front door.
+//!
+//! - `server` starts it and ends it; `error` says why it does not start
+//! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that process
+//! - `expiry` watches certificates and renews ticket keys
+
+mod error;
+mod expiry;
+mod program;
+mod reloader;
+mod server;
+
+pub use error::ServeError;
+pub use program::Program;
+pub use server::{Opening, open, serve};

@@ -1,0 +1,270 @@
+//! The one who takes the next snapshot live.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::program::Program;
+use crate::admin::AdminSocket;
+use crate::handover::{self, Offer, Successor};
+use crate::proxy::listener::ListenerSet;
+use crate::proxy::shared::front::Front;
+use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
+use crate::reload::{build, changes, changes_text, systemd, whole};
+use seclang::diagnostic::{Diagnostic, Location};
+use seclang::files::in_time;
+
+/// How long all files together may take; what is not read then is refused.
+const BUILDING: Duration = Duration::from_secs(60);
+/// How long a hand-over that was begun may go on once this process is asked to end.
+const LAST_WORD: Duration = Duration::from_secs(10);
+
+pub struct Reloader {
+    pub front: Arc<Front>,
+    pub listeners: ListenerSet,
+    pub reloads: Arc<Reloads>,
+    pub watched: watch::Sender<Arc<Watched>>,
+    pub admin: Option<AdminSocket>,
+    /// What SIGUSR2 starts.
+    pub program: Option<Program>,
+}
+
+/// Why a front door closes.
+pub enum End {
+    /// It was asked to.
+    Shutdown,
+    /// Another process has the sockets, and that of the `admin` API too. `asked`: and it was asked to.
+    HandedOver { admin: bool, asked: bool },
+}
+
+impl Reloader {
+    /// Reloads whenever somebody asks, a file changes or SIGHUP comes, opens log files anew on SIGUSR1,
+    /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
+    pub async fn serve(
+        &mut self,
+        mut asked: mpsc::Receiver<Ask>,
+        mut successors: mpsc::Receiver<handover::Ask>,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
+        let mut hangup = quiet(signal(SignalKind::hangup()));
+        let mut reopen = quiet(signal(SignalKind::user_defined1()));
+        let mut upgrade = quiet(signal(SignalKind::user_defined2()));
+        loop {
+            let ask = tokio::select! {
+                biased;
+                () = &mut shutdown => return End::Shutdown,
+                Some(ask) = successors.recv() => {
+                    match self.hand_over_or_stop(ask, shutdown.as_mut()).await {
+                        Some(end) => return end,
+                        None => continue,
+                    }
+                }
+                () = next(&mut upgrade) => {
+                    match &self.program {
+                        Some(program) => program.start(),
+                        None => tracing::warn!(target: "upgrade", "SIGUSR2: there is no program to start"),
+                    }
+                    continue;
+                }
+                Some(ask) = asked.recv() => ask,
+                () = next(&mut hangup) => Ask { trigger: Trigger::Signal, done: oneshot::channel().0 },
+                () = next(&mut reopen) => {
+                    self.reopen_logs();
+                    continue;
+                }
+            };
+            systemd::reloading();
+            self.reloads.begin(ask.trigger);
+            let building = self.build();
+            tokio::pin!(building);
+            // Whatever the files do, this hears of its end and of its logs.
+            let built = loop {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return End::Shutdown,
+                    () = next(&mut reopen) => self.reopen_logs(),
+                    built = &mut building => break built,
+                }
+            };
+            let outcome = self.take(built);
+            tell(ask.trigger, &outcome);
+            self.reloads.record(outcome.clone());
+            systemd::ready();
+            // Who asked may be gone.
+            let _ = ask.done.send(outcome);
+        }
+    }
+
+    /// None where nobody took over and nobody asked to end.
+    async fn hand_over_or_stop(
+        &self,
+        ask: handover::Ask,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<End> {
+        let given_up = ask.giving_up();
+        let giving = self.hand_over(ask);
+        tokio::pin!(giving);
+        let (given, asked) = tokio::select! {
+            biased;
+            () = shutdown => {
+                given_up.now();
+                // It may be too late for that.
+                match timeout(LAST_WORD, &mut giving).await {
+                    Ok(given) => (given, true),
+                    Err(_) => return Some(End::Shutdown),
+                }
+            }
+            given = &mut giving => (given, false),
+        };
+        match given {
+            Ok(admin) => return Some(End::HandedOver { admin, asked }),
+            Err(error) => tracing::error!(
+                target: "upgrade",
+                "nobody took over, this process goes on: {error}"
+            ),
+        }
+        self.front.exposures.resume();
+        asked.then_some(End::Shutdown)
+    }
+
+    /// Until the successor accepts, and it has the admin API or not. Meanwhile nothing is reloaded and
+    /// nothing switched.
+    async fn hand_over(&self, ask: handover::Ask) -> io::Result<bool> {
+        tracing::info!(target: "upgrade", pid = ask.pid, "a successor asks for the sockets");
+        let snapshot = self.front.live.pin();
+        let admin = match (&self.admin, &snapshot.config.admin) {
+            (Some(socket), Some(admin)) => {
+                let socket = socket.as_fd().try_clone_to_owned()?;
+                Some((admin.address.to_string(), socket))
+            }
+            _ => None,
+        };
+        let sockets = self.listeners.sockets_to_give()?;
+        let exposures = Arc::clone(&self.front.exposures);
+        let given = spawn_blocking(move || {
+            exposures.pause().map_err(io::Error::other)?;
+            let successor = ask.give(Offer { sockets, admin })?;
+            release(successor)
+        });
+        given.await.map_err(io::Error::other)?
+    }
+
+    fn reopen_logs(&self) {
+        self.front.access.reopen();
+        self.front.audit.reopen();
+    }
+
+    /// Reads all files anew, aside.
+    fn build(&self) -> impl Future<Output = Built> + use<> {
+        let running = self.front.live.pin();
+        let watched = self.watched.borrow().clone();
+        let before = Watched::clone(&watched);
+        let source = running.config.source.clone();
+        let building = spawn_blocking(move || {
+            let work = move || build(&running, &watched);
+            in_time(Path::new("a reload"), BUILDING, work)
+        });
+        async move {
+            let built = building.await.map_err(io::Error::other);
+            built.flatten().unwrap_or_else(|error| {
+                let words = format!("reading it and its files failed: {error}");
+                let told = Diagnostic::error(Location::file(&source), words);
+                Built {
+                    snapshot: None,
+                    refused: vec![whole(vec![told])],
+                    warnings: Vec::new(),
+                    watched: before,
+                }
+            })
+        }
+    }
+
+    /// Takes live what was built.
+    fn take(&mut self, mut built: Built) -> Outcome {
+        let source = self.front.live.pin().config.source.clone();
+        let told = |why: String| Diagnostic::error(Location::file(&source), why);
+        let running = self.front.live.pin();
+        let mut changed = Vec::new();
+        if let Some(next) = built.snapshot {
+            changed = changes(&running.config, &next.config);
+            let (plan, failed) = self.listeners.plan(&next.config);
+            built
+                .refused
+                .extend(failed.into_iter().map(|(listener, error)| Refused {
+                    unit: format!("listener {listener}"),
+                    reasons: vec![told(error.to_string())],
+                }));
+            self.front.live.swap(next);
+            let bound = self.listeners.follow(plan);
+            self.front.bound.store(Arc::new(bound));
+        }
+        self.watched.send_replace(Arc::new(built.watched));
+        Outcome {
+            at: SystemTime::now(),
+            generation: self.front.live.pin().generation,
+            refused: built.refused,
+            warnings: built.warnings,
+            changed,
+        }
+    }
+}
+
+fn release(successor: Successor) -> io::Result<bool> {
+    let (pid, admin) = (successor.pid, successor.admin);
+    // Before the successor says anything: else systemd would not listen to it.
+    if let Some(pid) = pid {
+        systemd::succeeded_by(pid.unsigned_abs());
+    }
+    match successor.release() {
+        Ok(()) => {
+            tracing::info!(target: "upgrade", pid, "a successor has taken over, this process drains");
+            Ok(admin)
+        }
+        Err(error) => {
+            systemd::succeeded_by(std::process::id());
+            Err(error)
+        }
+    }
+}
+
+fn tell(trigger: Trigger, outcome: &Outcome) {
+    let asked = trigger.words();
+    for Refused { unit, reasons } in &outcome.refused {
+        for reason in reasons {
+            tracing::error!(target: "reload", unit, "refused, the last good version serves, if there is one: {reason}");
+        }
+    }
+    let generation = outcome.generation;
+    let changed = changes_text(&outcome.changed);
+    match outcome.successful() {
+        true => tracing::info!(target: "reload", generation, "reloaded ({asked}): {changed}"),
+        false => {
+            tracing::warn!(target: "reload", generation, "reloaded in part or not at all ({asked}): {changed}");
+        }
+    }
+}
+
+fn quiet(signal: io::Result<Signal>) -> Option<Signal> {
+    signal
+        .inspect_err(|error| tracing::warn!("a signal cannot be listened to: {error}"))
+        .ok()
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => false,
+    };
+    if !came {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,424 @@
+//! A front door from its start to its end.
+//!
+//! The order of the start is what a hand-over needs: everything that can be wrong is found before the previous process
+//! is asked for its sockets, and that process goes on until this one accepts.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+
+use super::error::ServeError;
+use super::expiry;
+use super::program::Program;
+use super::reloader::{End, Reloader};
+use crate::admin::{AdminSocket, Health, Router, adopt, core_routes, exposure_routes, listen};
+use crate::config::Config;
+use crate::exposure::Switchboard;
+use crate::handover::{self, Inheritance, Promise, TakeError, Waiting};
+use crate::live::{Live, Snapshot};
+use crate::proxy::listener::{ListenerSet, Workers};
+use crate::proxy::shared::front::{BoundAddresses, Front};
+use crate::proxy::shared::inspection_threads::InspectionThreads;
+use crate::reload::{
+    Ask, Outcome, Reloads, started as started_with, systemd, watch::run as watch_files,
+};
+use crate::supervision::supervise;
+use crate::telemetry::{AccessLog, AuditLog, Metrics};
+
+/// How long the end waits for logs to take what is left.
+const LOGS: Duration = Duration::from_secs(2);
+
+/// How a front door starts.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// Take the sockets of the process that runs with this `state_dir`; it drains and ends.
+    pub upgrade: bool,
+    /// What SIGUSR2 starts, to take over from this process.
+    pub program: Option<Program>,
+}
+
+/// Runs a front door until `shutdown` comes, then lets requests in flight finish within the configuration's
+/// `shutdown_timeout`. `ready` is called once every listener accepts.
+///
+/// # Errors
+/// Why it does not start.
+pub async fn serve(
+    config: Config,
+    ready: impl FnOnce(&BoundAddresses, &Arc<Metrics>),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    open(config, Opening::default(), ready, shutdown).await
+}
+
+/// Like [`serve`]; also ends once another process has taken over.
+///
+/// # Errors
+/// Why it does not start. If it was to take over, the other process goes on.
+pub async fn open(
+    config: Config,
+    opening: Opening,
+    ready: impl FnOnce(&BoundAddresses, &Arc<Metrics>),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let foundation = Foundation::lay(config, opening.upgrade).await?;
+    let (mut running, bound) = foundation.start(opening).await?;
+    ready(&bound, &running.reloader.front.metrics);
+    systemd::ready();
+    tokio::pin!(shutdown);
+    let end = running.serve(shutdown.as_mut()).await;
+    running.end(end, shutdown).await;
+    Ok(())
+}
+
+/// What was checked and opened before there is a socket.
+struct Foundation {
+    front: Arc<Front>,
+    reloads: Arc<Reloads>,
+    asked: mpsc::Receiver<Ask>,
+    router: Router,
+    /// True once the front door closes.
+    close: watch::Sender<bool>,
+    inheritance: Option<Inheritance>,
+}
+
+impl Foundation {
+    async fn lay(config: Config, upgrade: bool) -> Result<Self, ServeError> {
+        let metrics = Arc::new(Metrics::default());
+        let access = AccessLog::open(&config.log.access, Arc::clone(&metrics.access_log));
+        let access = access.map_err(ServeError::AccessLog)?;
+        let audit = AuditLog::open(&config.log.audit, Arc::clone(&metrics.audit_log));
+        let audit = audit.map_err(ServeError::AuditLog)?;
+        let state_dir = config.state_dir.clone();
+        let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
+        // Everything that can be wrong was found by now.
+        let inheritance = match upgrade {
+            true => Some(take_over(state_dir.clone()).await?),
+            false => None,
+        };
+        // Only after that: until then the other process may have written its switches.
+        let exposures = Switchboard::open(state_dir.as_deref());
+        let exposures = Arc::new(exposures.map_err(ServeError::Exposures)?);
+        let started = Outcome {
+            at: SystemTime::now(),
+            generation: snapshot.generation,
+            refused: Vec::new(),
+            warnings: Vec::new(),
+            changed: Vec::new(),
+        };
+        let (reloads, asked) = Reloads::new(started);
+        let inspection_threads = InspectionThreads::start().map_err(ServeError::Workers)?;
+        let front = Arc::new(Front {
+            live: Arc::new(Live::new(snapshot)),
+            metrics,
+            access,
+            audit,
+            body_memory: Arc::default(),
+            inspection_threads: Arc::new(inspection_threads),
+            exposures,
+            bound: ArcSwap::default(),
+            handshakes: Arc::default(),
+        });
+        let reloads = Arc::new(reloads);
+        let (close, closing) = watch::channel(false);
+        Ok(Self {
+            router: routes(&front, &reloads, closing),
+            front,
+            reloads,
+            asked,
+            close,
+            inheritance,
+        })
+    }
+
+    async fn start(self, opening: Opening) -> Result<(Running, BoundAddresses), ServeError> {
+        let front = self.front;
+        let timer = tokio::spawn({
+            let exposures = Arc::clone(&front.exposures);
+            supervise("timer of exposures", move || {
+                Arc::clone(&exposures).keep_time()
+            })
+        });
+        let (alive, all_gone) = mpsc::channel::<()>(1);
+        let workers = Workers::start().map_err(ServeError::Workers)?;
+        let listeners = ListenerSet::new(Arc::clone(&front), workers.clone(), alive);
+        let sockets = Sockets::open(&front, listeners, self.inheritance, self.router).await?;
+        let Sockets {
+            listeners,
+            admin,
+            adopted,
+            promise,
+            bound,
+        } = sockets;
+        let snapshot = front.live.pin();
+        if let Some(promise) = promise
+            && let Err(error) = promise_accepting(promise, adopted).await
+        {
+            let patience = snapshot.config.shutdown_timeout;
+            give_up(listeners, admin.filter(|_| adopted), all_gone, patience).await;
+            return Err(ServeError::TakeOver(error));
+        }
+        let (successor, successors) = mpsc::channel(1);
+        let state_dir = snapshot.config.state_dir.as_deref();
+        let waiting = wait_for_successor(state_dir, opening.upgrade, successor);
+        snapshot.pools.start();
+        let (watched, watching) = watch::channel(started_with(&snapshot.config));
+        drop(snapshot);
+        let expiry = tokio::spawn({
+            let front = Arc::clone(&front);
+            supervise("expiry of certificates", move || {
+                expiry::watch(Arc::clone(&front))
+            })
+        });
+        let watcher = tokio::spawn({
+            let reloads = Arc::clone(&self.reloads);
+            supervise("watcher of files", move || {
+                watch_files(Arc::clone(&reloads), watching.clone())
+            })
+        });
+        let reloader = Reloader {
+            front,
+            listeners,
+            reloads: self.reloads,
+            watched,
+            admin,
+            program: opening.program,
+        };
+        let running = Running {
+            reloader,
+            asked: Some((self.asked, successors)),
+            close: self.close,
+            waiting,
+            all_gone,
+            timer,
+            expiry,
+            watcher,
+            _workers: workers,
+        };
+        Ok((running, bound))
+    }
+}
+
+/// The admin API; other rooms add their routes here.
+fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<bool>) -> Router {
+    let mut router = Router::default();
+    let health = Health {
+        live: Arc::clone(&front.live),
+        metrics: Arc::clone(&front.metrics),
+        reloads: Arc::clone(reloads),
+        closing,
+    };
+    core_routes(&mut router, &health);
+    exposure_routes(&mut router, &front.live, &front.exposures, {
+        let front = Arc::clone(front);
+        move |listener| front.bound.load().address(listener)
+    });
+    router
+}
+
+/// The open sockets of a front door.
+struct Sockets {
+    listeners: ListenerSet,
+    admin: Option<AdminSocket>,
+    /// The admin socket is that of the previous process.
+    adopted: bool,
+    /// The previous process waits for this to be kept.
+    promise: Option<Promise>,
+    bound: BoundAddresses,
+}
+
+impl Sockets {
+    async fn open(
+        front: &Front,
+        mut listeners: ListenerSet,
+        inheritance: Option<Inheritance>,
+        router: Router,
+    ) -> Result<Self, ServeError> {
+        let (admin_before, promise) = match inheritance {
+            Some(inheritance) => {
+                let broken = |error| ServeError::TakeOver(TakeError::Broken(error));
+                listeners.inherit(inheritance.sockets).map_err(broken)?;
+                (inheritance.admin, Some(inheritance.promise))
+            }
+            None => (None, None),
+        };
+        let snapshot = front.live.pin();
+        let (plan, failed) = listeners.plan(&snapshot.config);
+        let mut failed = failed.into_iter().map(|(_, error)| error);
+        if let Some(first) = failed.next() {
+            for other in failed {
+                tracing::error!(target: "listener", "{other}");
+            }
+            return Err(ServeError::Bind(first));
+        }
+        let (admin, adopted) = open_admin(&snapshot.config, admin_before, router).await?;
+        let bound = listeners.follow(plan);
+        front.bound.store(Arc::new(bound.clone()));
+        Ok(Self {
+            listeners,
+            admin,
+            adopted,
+            promise,
+            bound,
+        })
+    }
+}
+
+/// The other process goes on with the sockets. Connections that came in here meanwhile are served.
+async fn give_up(
+    mut listeners: ListenerSet,
+    adopted: Option<AdminSocket>,
+    mut all_gone: mpsc::Receiver<()>,
+    patience: Duration,
+) {
+    listeners.close();
+    drop(listeners);
+    if let Some(admin) = adopted {
+        admin.leave();
+    }
+    let _ = timeout(patience, all_gone.recv()).await;
+}
+
+/// A front door that accepts connections.
+struct Running {
+    reloader: Reloader,
+    /// Requests to reload, and successors. None once they are served.
+    asked: Option<(mpsc::Receiver<Ask>, mpsc::Receiver<handover::Ask>)>,
+    close: watch::Sender<bool>,
+    waiting: Option<Waiting>,
+    /// Every connection holds a sender; when the last is gone, nothing comes any more.
+    all_gone: mpsc::Receiver<()>,
+    timer: JoinHandle<()>,
+    expiry: JoinHandle<()>,
+    watcher: JoinHandle<()>,
+    /// They end with this: by then everything has ended, or is cut off.
+    _workers: Workers,
+}
+
+impl Running {
+    async fn serve(&mut self, shutdown: Pin<&mut impl Future<Output = ()>>) -> End {
+        match self.asked.take() {
+            Some((asked, successors)) => self.reloader.serve(asked, successors, shutdown).await,
+            None => End::Shutdown,
+        }
+    }
+
+    async fn end(mut self, end: End, shutdown: Pin<&mut impl Future<Output = ()>>) {
+        self.watcher.abort();
+        self.expiry.abort();
+        // Nobody listens if there is no admin API.
+        let _ = self.close.send(true);
+        let Reloader {
+            front,
+            mut listeners,
+            admin,
+            ..
+        } = self.reloader;
+        let snapshot = front.live.pin();
+        snapshot.pools.stop(None);
+        let patience = snapshot.config.shutdown_timeout;
+        drop(snapshot);
+        listeners.close();
+        drop(listeners);
+        let drained = timeout(patience, self.all_gone.recv());
+        let drained = match end {
+            End::Shutdown => {
+                drop(self.waiting);
+                // Told once it is so: whoever hears it may rely on it.
+                systemd::stopping();
+                let drained = drained.await;
+                self.timer.abort();
+                drop(admin);
+                drained
+            }
+            End::HandedOver {
+                admin: adopted,
+                asked,
+            } => {
+                if let Some(waiting) = self.waiting {
+                    waiting.leave();
+                }
+                match admin {
+                    Some(admin) if adopted => admin.leave(),
+                    _ => {}
+                }
+                self.timer.abort();
+                let following = tokio::spawn({
+                    let exposures = Arc::clone(&front.exposures);
+                    supervise("obeying a successor", move || {
+                        Arc::clone(&exposures).follow_successor()
+                    })
+                });
+                tokio::pin!(drained);
+                let drained = tokio::select! {
+                    drained = &mut drained => drained,
+                    // It does what it is asked for already.
+                    () = shutdown, if !asked => drained.await,
+                };
+                following.abort();
+                drained
+            }
+        };
+        if drained.is_err() {
+            tracing::warn!("shutdown_timeout is over, requests in flight are cut off");
+        }
+        let deadline = Instant::now() + LOGS;
+        front.access.close(deadline);
+        front.audit.close(deadline);
+    }
+}
+
+async fn take_over(state_dir: Option<PathBuf>) -> Result<Inheritance, ServeError> {
+    let taken = spawn_blocking(move || handover::take(state_dir.as_deref())).await;
+    let taken = taken.unwrap_or_else(|error| Err(TakeError::Broken(io::Error::other(error))));
+    taken.map_err(ServeError::TakeOver)
+}
+
+async fn promise_accepting(promise: Promise, admin: bool) -> Result<(), TakeError> {
+    let released = spawn_blocking(move || promise.accepting(admin)).await;
+    released.unwrap_or_else(|error| Err(TakeError::Broken(io::Error::other(error))))
+}
+
+/// And whether it is that of the process before.
+async fn open_admin(
+    config: &Config,
+    before: Option<(String, OwnedFd)>,
+    router: Router,
+) -> Result<(Option<AdminSocket>, bool), ServeError> {
+    let Some(admin) = &config.admin else {
+        return Ok((None, false));
+    };
+    let router = Arc::new(router);
+    let same = before.filter(|(address, _)| *address == admin.address.to_string());
+    let adopted = same.is_some();
+    let socket = match same {
+        Some((_, socket)) => adopt(admin, socket, router),
+        None => listen(admin, router).await,
+    };
+    Ok((Some(socket.map_err(ServeError::Admin)?), adopted))
+}
+
+/// A front door runs without it too; it is told.
+fn wait_for_successor(
+    state_dir: Option<&Path>,
+    upgraded: bool,
+    asks: mpsc::Sender<handover::Ask>,
+) -> Option<Waiting> {
+    let state_dir = state_dir?;
+    let started = match !upgraded && Waiting::somebody(state_dir) {
+        true => Err(io::Error::other("another process waits in this state_dir")),
+        false => Waiting::start(state_dir, asks),
+    };
+    let failed = |error: &io::Error| {
+        tracing::warn!(target: "upgrade", "--upgrade will not be possible: {error}");
+    };
+    started.inspect_err(failed).ok()
+}

@@ -1,0 +1,13 @@
+//! Where clients come in.
+//!
+//! - `listener_set` has the listening sockets and follows the configuration; `acceptor` accepts from one of them
+//! - `workers` are the threads that serve connections
+//! - `redirect` is the listener without TLS
+
+mod acceptor;
+mod listener_set;
+mod redirect;
+mod workers;
+
+pub(super) use listener_set::{BindError, ListenerSet};
+pub(super) use workers::Workers;

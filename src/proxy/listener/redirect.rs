@@ -1,0 +1,159 @@
+//! The plain listener: it says where HTTPS is, for hosts that a route of it names, and 404 for all else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use crate::config::{Listener, ListenerKind};
+use crate::proxy::connection::plain;
+use crate::proxy::shared::connection::ConnectionGuard;
+use crate::proxy::shared::front::Front;
+use crate::proxy::shared::received::Received;
+use crate::proxy::shared::refusal::{self, PageStyle};
+use crate::proxy::shared::request_id::request_id;
+use crate::telemetry::{AccessRecord, Timing, masked_text, text};
+use http_strict::{HeadError, split_port};
+
+pub async fn serve(
+    front: Arc<Front>,
+    listener: Arc<Listener>,
+    tcp: TcpStream,
+    client: SocketAddr,
+    guard: &ConnectionGuard,
+) {
+    let answer = |received: Result<Received, HeadError>| {
+        let id = request_id();
+        let said = say(&front, &listener, &received);
+        let style = PageStyle {
+            request_id: &id,
+            accept: received.as_ref().ok().and_then(|r| r.header(b"accept")),
+            head: received.as_ref().is_ok_and(|r| r.method() == b"HEAD"),
+        };
+        let page = refusal::bare(said.status, style, said.location.as_deref());
+        front.metrics.answered(said.status);
+        log(
+            &front,
+            &listener,
+            client,
+            &id,
+            &received,
+            &said,
+            page.len() as u64,
+        );
+        Bytes::from(page)
+    };
+    plain::serve(guard, &listener, tcp, answer).await;
+}
+
+struct Said {
+    status: u16,
+    location: Option<Vec<u8>>,
+    error: Option<&'static str>,
+}
+
+fn say(front: &Front, listener: &Listener, received: &Result<Received, HeadError>) -> Said {
+    let refuse = |status, error| Said {
+        status,
+        location: None,
+        error: Some(error),
+    };
+    let received = match received {
+        Ok(received) => received,
+        Err(error) => {
+            front.metrics.malformed_heads.count();
+            return refuse(error.status, error.code);
+        }
+    };
+    let snapshot = front.live.pin();
+    let ListenerKind::Redirect {
+        listener: target,
+        port,
+    } = &listener.kind
+    else {
+        return refuse(404, "no_route");
+    };
+    let host = received.host();
+    let Some(host) = host.filter(|_| snapshot.config.routes.knows_host(target, host)) else {
+        return refuse(404, "no_route");
+    };
+    let known = match port {
+        0 => front.bound_port(target),
+        port => Some(*port),
+    };
+    let Some(port) = known else {
+        // The other listener is not open; where it will be is not known yet.
+        return refuse(503, "redirect_target_closed");
+    };
+    Said {
+        status: 308,
+        location: Some(location(host, port, &received.origin_form())),
+        error: None,
+    }
+}
+
+fn location(host: &[u8], port: u16, target: &[u8]) -> Vec<u8> {
+    let mut location = b"https://".to_vec();
+    location.extend_from_slice(split_port(host).map_or(host, |(name, _)| name));
+    if port != 443 {
+        location.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    if target.starts_with(b"/") {
+        location.extend_from_slice(target);
+    }
+    location
+}
+
+fn log(
+    front: &Front,
+    listener: &Listener,
+    client: SocketAddr,
+    id: &str,
+    received: &Result<Received, HeadError>,
+    said: &Said,
+    sent: u64,
+) {
+    let received = received.as_ref().ok();
+    front.access.write(&AccessRecord {
+        time: SystemTime::now(),
+        request_id: id,
+        client,
+        listener: &listener.name,
+        host: received.and_then(Received::host).map(text),
+        method: received.map_or("-".into(), |r| text(r.method())),
+        path: received.map_or("-".into(), |r| masked_text(r.target())),
+        protocol: received
+            .and_then(|r| std::str::from_utf8(r.protocol()).ok())
+            .unwrap_or("HTTP"),
+        route: None,
+        status: said.status,
+        bytes_in: 0,
+        bytes_out: sent,
+        ms: Timing::default(),
+        tls: None,
+        waf: None,
+        upstream: None,
+        error: said.error.map(Into::into),
+        reason: None,
+        body_inspected: false,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::location;
+
+    #[test]
+    fn locations() {
+        for (host, port, target, expected) in [
+            ("a.test", 443, "/x?y", "https://a.test/x?y"),
+            ("a.test:8080", 8443, "/", "https://a.test:8443/"),
+            ("a.test", 8443, "*", "https://a.test:8443"),
+        ] {
+            let location = location(host.as_bytes(), port, target.as_bytes());
+            assert_eq!(location, expected.as_bytes());
+        }
+    }
+}

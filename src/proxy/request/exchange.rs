@@ -1,0 +1,347 @@
+//! One request, once its head is known to be one: authority, client certificate, route, exposure, rules, body, path,
+//! upstream, and the access line.
+//!
+//! No gateway is dialled before [`Exchange::decide`] has let the request pass; after it nothing but the upstream, a
+//! switched-off stream or the rules on responses can change the answer.
+
+mod account;
+mod forwarding;
+mod inspection;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use pingora::protocols::http::ServerSession;
+
+use super::body;
+use crate::config::{
+    Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route, SniPolicy,
+};
+use crate::live::Snapshot;
+use crate::proxy::forward::Proxy;
+use crate::proxy::forward::upstream_request::UpstreamRequest;
+use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::body_memory::Reservation;
+use crate::proxy::shared::connection::{Connection, TlsSession};
+use crate::proxy::shared::front::Front;
+use crate::proxy::shared::received::Received;
+use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
+use crate::proxy::shared::refusal_code::RefusalCode;
+use crate::proxy::shared::request_id::request_id;
+use crate::route::{Lookup, normalize_host};
+use crate::telemetry::InFlight;
+use crate::tls::{ClientCertificateMode, ClientIdentity};
+use waf::Transaction;
+
+/// A request on its way.
+pub struct Exchange {
+    front: Arc<Front>,
+    proxy: Arc<Proxy>,
+    connection: Arc<Connection>,
+    snapshot: Arc<Snapshot>,
+    received: Received,
+    id: String,
+    /// Whom the request is from, as far as trusted proxies are believed.
+    client: SocketAddr,
+    trusted: bool,
+    route: Option<Arc<Route>>,
+    inspector: Option<Inspector>,
+    body: Bytes,
+    reservation: Option<Reservation>,
+    begun: Instant,
+    begun_at: SystemTime,
+}
+
+/// What the client got, for the log.
+struct Outcome {
+    status: u16,
+    bytes_in: u64,
+    bytes_out: u64,
+    refusal: Option<Refusal>,
+    upstream_request: Option<Arc<UpstreamRequest>>,
+    upstream_time: Duration,
+}
+
+/// Takes one request from its head to its log line. The session comes back where the connection
+/// may live on or must be closed with care.
+pub async fn run(
+    front: &Arc<Front>,
+    proxy: &Arc<Proxy>,
+    connection: &Arc<Connection>,
+    received: Received,
+    mut session: ServerSession,
+) -> Option<ServerSession> {
+    let _in_flight = InFlight::new(&front.metrics);
+    let mut exchange = Exchange::new(front, proxy, connection, received);
+    let decided = exchange.decide(&mut session).await;
+    let (outcome, session) = match decided {
+        Ok(upstream_request) => exchange.forward(session, upstream_request).await,
+        Err(refusal) => exchange.refuse(session, refusal).await,
+    };
+    exchange.end(outcome).await;
+    session
+}
+
+impl Exchange {
+    fn new(
+        front: &Arc<Front>,
+        proxy: &Arc<Proxy>,
+        connection: &Arc<Connection>,
+        received: Received,
+    ) -> Self {
+        let snapshot = front.live.pin();
+        let listener = snapshot
+            .listener(&connection.listener.name)
+            .unwrap_or(&connection.listener);
+        let peer = connection.client;
+        let networks = &listener.trusted_proxies;
+        let trusted = networks.iter().any(|n| n.contains(peer.ip()));
+        let client = match trusted {
+            true => received
+                .forwarded_client(networks)
+                .map_or(peer, |ip| SocketAddr::new(ip, 0)),
+            false => peer,
+        };
+        Self {
+            front: Arc::clone(front),
+            proxy: Arc::clone(proxy),
+            connection: Arc::clone(connection),
+            received,
+            id: request_id(),
+            client,
+            trusted,
+            route: None,
+            inspector: None,
+            body: Bytes::new(),
+            reservation: None,
+            begun: Instant::now(),
+            begun_at: SystemTime::now(),
+            snapshot,
+        }
+    }
+
+    /// Whether the request may go on.
+    async fn decide(
+        &mut self,
+        session: &mut ServerSession,
+    ) -> Result<Arc<UpstreamRequest>, Refusal> {
+        self.check_authority()?;
+        self.check_client()?;
+        let (route, found) = self.find_route()?;
+        self.route = Some(Arc::clone(&route));
+        self.check_exposure(&route)?;
+        found?;
+        if route.client_certificate && self.client().is_none() {
+            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
+                .because("the route requires a client certificate"));
+        }
+        self.begin_inspection(&route)?;
+        self.inspect_head().await?;
+        if route.stream.is_none() {
+            self.hold_body(session, &route).await?;
+        }
+        self.inspect_body().await?;
+        self.check_path(&route)?;
+        let upstream_request = self.upstream_request(&route).await?;
+        // A body and the wait for a place take their time, and what was switched off meanwhile
+        // reaches nothing.
+        self.check_exposure(&route)?;
+        Ok(upstream_request)
+    }
+
+    /// What the handshake said. Routes are served over TLS alone; what came otherwise is nobody.
+    fn tls(&self) -> Result<&TlsSession, Refusal> {
+        let tls = self.connection.tls.as_ref();
+        tls.ok_or_else(|| {
+            Refusal::page(421, RefusalCode::Misdirected).because("the connection is not TLS")
+        })
+    }
+
+    /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
+    fn check_authority(&self) -> Result<(), Refusal> {
+        let tls = self.tls()?;
+        if tls.policy == SniPolicy::Any {
+            return Ok(());
+        }
+        let host = self.received.host().map(normalize_host);
+        match (&tls.sni, host) {
+            (Some(sni), Some(Some(host))) if host == *sni => Ok(()),
+            // HTTP/1.0 may ask without a name; the handshake had one.
+            (Some(_), None) if self.received.is_http10() => Ok(()),
+            _ => Err(Refusal::page(421, RefusalCode::Misdirected)),
+        }
+    }
+
+    /// Who must show a certificate has shown it to this connection, and to what counts now. The
+    /// handshake saw to the first; that no request slips past it is too much to leave to it alone.
+    fn check_client(&self) -> Result<(), Refusal> {
+        let tls = self.tls()?;
+        let required = tls
+            .client_ca
+            .as_ref()
+            .is_some_and(|ca| ca.mode == ClientCertificateMode::Required);
+        if required && tls.client.is_none() {
+            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
+                .because("the listener requires a client certificate"));
+        }
+        let current = self.snapshot.listener(&self.connection.listener.name);
+        let digest = |listener: &Listener| match &listener.kind {
+            ListenerKind::Tls { settings, .. } => settings.clients_digest(),
+            ListenerKind::Redirect { .. } => Vec::new(),
+        };
+        if current.is_some_and(|current| digest(current) != digest(&self.connection.listener)) {
+            // 421: the client may ask again on another connection (RFC 9110, 15.5.20).
+            return Err(Refusal::page(421, RefusalCode::ClientCertificate)
+                .because("the client CA has changed since the handshake"));
+        }
+        Ok(())
+    }
+
+    fn client(&self) -> Option<&ClientIdentity> {
+        self.connection.tls.as_ref()?.client.as_ref()
+    }
+
+    /// The route, and whether it takes the method. A path that no route could have is 400 rather
+    /// than 404: what it is does not depend on what exists.
+    #[allow(clippy::type_complexity)] // a route, and a refusal that is logged under it
+    fn find_route(&self) -> Result<(Arc<Route>, Result<(), Refusal>), Refusal> {
+        let is_on = |route: &Arc<Route>| {
+            let exposure = self.exposure(route);
+            exposure.is_none_or(|exposure| self.front.exposures.is_on(&exposure.name))
+        };
+        let found = self.snapshot.config.routes.find_among(
+            &self.connection.listener.name,
+            self.received.host(),
+            self.received.path(),
+            self.received.method(),
+            is_on,
+        );
+        match found {
+            Lookup::Found(route) => Ok((Arc::clone(route), Ok(()))),
+            Lookup::MethodNotAllowed { allow, nearest } => {
+                let refusal = Refusal::page(405, RefusalCode::MethodNotAllowed)
+                    .with(RefusalKind::MethodNotAllowed(allow));
+                Ok((Arc::clone(nearest), Err(refusal)))
+            }
+            Lookup::NotFound => Err(Refusal::no_route(self.received.path())),
+        }
+    }
+
+    fn exposure(&self, route: &Route) -> Option<&Exposure> {
+        let exposures = &self.snapshot.config.exposures;
+        exposures.of(&route.name, &self.connection.listener.name)
+    }
+
+    /// What is switched off is refused whatever its method.
+    fn check_exposure(&self, route: &Route) -> Result<(), Refusal> {
+        let Some(exposure) = self.exposure(route) else {
+            return Ok(());
+        };
+        match self.front.exposures.off(&exposure.name) {
+            None => Ok(()),
+            Some(setting) => Err(Refusal::switched_off(
+                exposure,
+                &setting,
+                self.received.path(),
+            )),
+        }
+    }
+
+    fn check_path(&self, route: &Route) -> Result<(), Refusal> {
+        let checked = self.snapshot.config.routes.check_path(
+            self.received.host(),
+            self.received.path(),
+            route.pass_encoded_slashes,
+        );
+        checked.map_err(|fault| {
+            Refusal::page(400, RefusalCode::Path(fault.code)).because(fault.reason)
+        })
+    }
+
+    fn begin_inspection(&mut self, route: &Route) -> Result<(), Refusal> {
+        let policy = &route.policy;
+        let rules = match &policy.rules {
+            PolicyRules::Off => return Ok(()),
+            PolicyRules::Live(rules) => Arc::clone(rules),
+            PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
+        };
+        let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        let memory = self
+            .front
+            .body_memory
+            .reserve(self.snapshot.config.body_memory);
+        self.inspector = Some(Inspector::new(transaction, policy, memory));
+        Ok(())
+    }
+
+    async fn hold_body(
+        &mut self,
+        session: &mut ServerSession,
+        route: &Route,
+    ) -> Result<(), Refusal> {
+        let mut reservation = self
+            .front
+            .body_memory
+            .reserve(self.snapshot.config.body_memory);
+        self.body = body::hold(
+            session,
+            &self.received,
+            route.policy.request_body_limit,
+            self.limits(),
+            &mut reservation,
+        )
+        .await?;
+        self.reservation = Some(reservation);
+        Ok(())
+    }
+
+    fn limits(&self) -> &ListenerLimits {
+        let listener = self.snapshot.listener(&self.connection.listener.name);
+        &listener.unwrap_or(&self.connection.listener).limits
+    }
+
+    async fn refuse(
+        &mut self,
+        mut session: ServerSession,
+        refusal: Refusal,
+    ) -> (Outcome, Option<ServerSession>) {
+        let drop_it = refusal.kind == RefusalKind::Drop;
+        // After a body that could not be read nobody knows where the next request begins.
+        let mut in_step = refusal.code != RefusalCode::BodyBroken;
+        if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
+            in_step = body::drain(&mut session).await;
+        }
+        if !in_step || *self.connection.guard.closing.borrow() {
+            session.set_keepalive(None);
+        }
+        self.connection.writes.until_flush();
+        let answered = refusal::answer(&mut session, &refusal, self.page_style()).await;
+        let refusal = match &answered {
+            Ok(()) => refusal,
+            Err(_) => refusal.not_taken(),
+        };
+        let outcome = Outcome {
+            status: if drop_it { 0 } else { refusal.status },
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            refusal: Some(refusal),
+            upstream_request: None,
+            upstream_time: Duration::ZERO,
+        };
+        (outcome, (answered.is_ok() && !drop_it).then_some(session))
+    }
+
+    fn page_style(&self) -> PageStyle<'_> {
+        PageStyle {
+            request_id: &self.id,
+            accept: self.received.header(b"accept"),
+            head: self.received.method() == b"HEAD",
+        }
+    }
+
+    fn waf_time(&self) -> Duration {
+        self.inspector.as_ref().map_or(Duration::ZERO, |i| i.time)
+    }
+}

@@ -1,0 +1,193 @@
+//! What is told of a request once it is over: counters, the audit record, the access line.
+
+use std::borrow::Cow;
+
+use super::{Exchange, Outcome};
+use crate::proxy::forward::upstream_request::{UpstreamEnd, UpstreamRequest};
+use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::connection::TlsSession;
+use crate::proxy::shared::refusal_code::RefusalCode;
+use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts, masked_text, text};
+use crate::telemetry::{Answers, Counter, NO_ROUTE};
+use crate::upstream::Failure;
+
+impl Exchange {
+    /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
+    /// can say why, that and the line come later, off the request's path.
+    pub(super) async fn end(mut self, outcome: Outcome) {
+        self.count_answer(outcome.status);
+        let waf = self.finish_inspection(outcome.status).await;
+        let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
+        self.count_verdict(waf.as_ref(), refused);
+        let has_failures = outcome
+            .upstream_request
+            .as_ref()
+            .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
+        // Nothing is held any more; a diagnosis may take seconds.
+        self.reservation = None;
+        if has_failures {
+            tokio::spawn(async move {
+                let failure = self.explain(outcome.upstream_request.as_deref()).await;
+                self.log(&outcome, waf, failure);
+            });
+        } else {
+            self.log(&outcome, waf, None);
+        }
+    }
+
+    fn count_verdict(&self, waf: Option<&WafFacts>, refused: Option<RefusalCode>) {
+        let metrics = &self.front.metrics;
+        let action = match (waf, refused) {
+            (Some(waf), _) => Some(waf.verdict.name()),
+            (None, Some(RefusalCode::PolicyNotLive)) => Some("not_live"),
+            (None, _) => None,
+        };
+        if let (Some(action), Some(route)) = (action, &self.route) {
+            let policy = &route.policy.name;
+            metrics.waf_requests.with(policy, action, Counter::count);
+            for rule in waf.iter().flat_map(|waf| &waf.rules) {
+                metrics.waf_rule_matches.with(policy, rule, Counter::count);
+            }
+        }
+        match waf.map(|waf| waf.verdict) {
+            Some(Verdict::Block) => metrics.waf_blocked.count(),
+            Some(Verdict::Match) => metrics.waf_matched.count(),
+            Some(Verdict::Pass) | None => {}
+        }
+        match refused {
+            Some(RefusalCode::BodyMemory) => metrics.body_memory_refusals.count(),
+            Some(RefusalCode::InspectionBusy) => metrics.inspection_refusals.count(),
+            _ => {}
+        }
+    }
+
+    fn count_answer(&self, status: u16) {
+        let metrics = &self.front.metrics;
+        metrics.answered(status);
+        let route = self.route.as_ref().map_or(NO_ROUTE, |route| &route.name);
+        let listener = &self.connection.listener.name;
+        let count = |answers: &Answers| answers.count(status);
+        metrics.requests.with(listener, route, count);
+    }
+
+    /// Says every failure in words; returns the one that the client's answer came from.
+    async fn explain(&self, upstream_request: Option<&UpstreamRequest>) -> Option<Failure> {
+        let upstream_request = upstream_request?;
+        let (failures, failed) = {
+            let mut progress = upstream_request.progress();
+            (
+                std::mem::take(&mut progress.failures),
+                progress.end == UpstreamEnd::Failed,
+            )
+        };
+        let mut last = None;
+        for (server, failure) in failures {
+            let failure = match &server {
+                Some(server) => upstream_request.pool.diagnose(server, failure).await,
+                None => failure,
+            };
+            let separator = if server.is_some() { " " } else { "" };
+            let metrics = &upstream_request.pool.metrics;
+            metrics.failures.count(failure.cause as usize);
+            tracing::error!(
+                target: "upstream",
+                code = failure.cause.code(),
+                request_id = self.id,
+                "upstream {}{separator}{}: {}",
+                upstream_request.pool.upstream.name,
+                server.as_ref().map_or("", |server| &server.name),
+                failure.words
+            );
+            last = Some(failure);
+        }
+        last.filter(|_| failed)
+    }
+
+    fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
+        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
+        let complete = self.inspector.as_ref().map(Inspector::saw_request_body);
+        let body_inspected = !streamed && complete == Some(true);
+        if complete == Some(false) || !body_inspected && outcome.bytes_in > 0 {
+            self.front.metrics.waf_uninspected.count();
+            let why = match &self.inspector {
+                _ if streamed => "stream",
+                Some(inspector) => inspector.why_not_inspected(),
+                None => "policy_off",
+            };
+            self.count_not_inspected("request", why);
+        }
+        if let Some(why) = self
+            .inspector
+            .as_ref()
+            .and_then(Inspector::why_response_not_inspected)
+        {
+            self.count_not_inspected("response", why);
+        }
+        if !self.front.access.is_on() {
+            return;
+        }
+        let tls = self.connection.tls.as_ref();
+        let (error, reason) = self.why(outcome, failure);
+        let received = &self.received;
+        self.front.access.write(&AccessRecord {
+            time: self.begun_at,
+            request_id: &self.id,
+            client: self.client,
+            listener: &self.connection.listener.name,
+            host: received.host().map(text),
+            method: text(received.method()),
+            path: masked_text(received.target()),
+            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
+            route: self.route.as_ref().map(|r| r.name.as_str()),
+            status: outcome.status,
+            bytes_in: outcome.bytes_in,
+            bytes_out: outcome.bytes_out,
+            ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
+            tls: tls.map(TlsSession::facts),
+            waf,
+            upstream: outcome.upstream_request.as_deref().map(upstream_facts),
+            error,
+            reason,
+            body_inspected,
+        });
+    }
+
+    fn count_not_inspected(&self, part: &str, why: &str) {
+        let counts = &self.front.metrics.waf_not_inspected;
+        counts.with(part, why, Counter::count);
+    }
+
+    #[allow(clippy::type_complexity)] // a code and its words
+    fn why<'o>(
+        &self,
+        outcome: &'o Outcome,
+        failure: Option<Failure>,
+    ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
+        if let Some(refusal) = &outcome.refusal {
+            return (
+                Some(refusal.code.name().into()),
+                refusal.reason.as_deref().map(Into::into),
+            );
+        }
+        if let Some(failure) = failure {
+            return (
+                Some(failure.cause.code().into()),
+                Some(failure.words.into()),
+            );
+        }
+        let gone = outcome
+            .upstream_request
+            .as_ref()
+            .is_some_and(|p| p.progress().end == UpstreamEnd::ClientGone);
+        (gone.then_some("client_closed".into()), None)
+    }
+}
+
+fn upstream_facts(upstream_request: &UpstreamRequest) -> UpstreamFacts<'_> {
+    let progress = upstream_request.progress();
+    UpstreamFacts {
+        name: &upstream_request.pool.upstream.name,
+        server: progress.server().map(|s| s.name.clone()),
+        attempts: progress.attempts(),
+    }
+}

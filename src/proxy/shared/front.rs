@@ -1,0 +1,50 @@
+//! What all requests share.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::body_memory::BodyMemory;
+use super::handshakes::Handshakes;
+use super::inspection_threads::InspectionThreads;
+use crate::exposure::Switchboard;
+use crate::live::Live;
+use crate::telemetry::{AccessLog, AuditLog, Metrics};
+
+/// What all requests share.
+pub struct Front {
+    pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
+    pub access: AccessLog,
+    pub audit: AuditLog,
+    pub body_memory: Arc<BodyMemory>,
+    /// The threads where long inspections run.
+    pub inspection_threads: Arc<InspectionThreads>,
+    /// What is switched off; no snapshot changes it.
+    pub exposures: Arc<Switchboard>,
+    pub bound: ArcSwap<BoundAddresses>,
+    pub handshakes: Arc<Handshakes>,
+}
+
+/// The addresses that were really bound, in the configuration's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BoundAddresses(pub BTreeMap<String, Vec<SocketAddr>>);
+
+impl BoundAddresses {
+    /// The first address of a listener.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.0.get(listener)?.first().copied()
+    }
+}
+
+impl Front {
+    /// The real port of a listener that was configured with port 0.
+    #[must_use]
+    pub fn bound_port(&self, listener: &str) -> Option<u16> {
+        let address = self.bound.load().address(listener)?;
+        Some(address.port())
+    }
+}

@@ -1,0 +1,118 @@
+//! Handshakes that came to nothing: each is counted, and a bounded number of them told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::Metrics;
+use crate::tls::handshake::Failed;
+
+/// Lines a window: enough to see what happens, too few to fill a disk.
+const MOST_LINES: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(1);
+/// Of a name that a client asks for (RFC 1035, 2.3.4).
+const LONGEST_NAME: usize = 255;
+
+/// Decides which of them are told. One for all listeners.
+#[derive(Debug, Default)]
+pub struct Handshakes(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
+    told: u32,
+    left_out: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Tell,
+    LeaveOut,
+    /// The first of a window: somebody must say how many it were.
+    BeginToLeaveOut,
+}
+
+impl Handshakes {
+    /// Counts a failed handshake, and logs it unless too many were logged. `sni` is the name the client asked for.
+    pub fn failed(
+        self: &Arc<Self>,
+        metrics: &Metrics,
+        listener: &str,
+        client: SocketAddr,
+        sni: Option<&str>,
+        failed: &Failed,
+    ) {
+        metrics.tls_handshake_failures.count();
+        metrics.handshake_failures.count(failed.reason as usize);
+        let turn = self.turn(Instant::now());
+        if turn == Turn::Tell {
+            let name: String = sni.unwrap_or("-").chars().take(LONGEST_NAME).collect();
+            tracing::info!(
+                target: "tls",
+                reason = failed.reason.code(),
+                listener,
+                sni = %name.escape_debug(),
+                %client,
+                "handshake refused: {failed}"
+            );
+        }
+        if turn == Turn::BeginToLeaveOut {
+            let handshakes = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(WINDOW).await;
+                let count = handshakes.take_left_out();
+                tracing::warn!(
+                    target: "tls",
+                    count,
+                    "further handshakes were refused and not told one by one"
+                );
+            });
+        }
+    }
+
+    fn turn(&self, now: Instant) -> Turn {
+        let mut window = self.lock();
+        let over = |began: Instant| now.saturating_duration_since(began) >= WINDOW;
+        if window.began.is_none_or(over) {
+            window.began = Some(now);
+            window.told = 0;
+        }
+        if window.told < MOST_LINES {
+            window.told += 1;
+            return Turn::Tell;
+        }
+        window.left_out += 1;
+        match window.left_out {
+            1 => Turn::BeginToLeaveOut,
+            _ => Turn::LeaveOut,
+        }
+    }
+
+    fn take_left_out(&self) -> u64 {
+        std::mem::take(&mut self.lock().left_out)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Window> {
+        // Numbers are whole at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_a_most_and_what_is_left_out_is_counted() {
+        let handshakes = Handshakes::default();
+        let now = Instant::now();
+        for _ in 0..MOST_LINES {
+            assert_eq!(handshakes.turn(now), Turn::Tell);
+        }
+        assert_eq!(handshakes.turn(now), Turn::BeginToLeaveOut);
+        assert_eq!(handshakes.turn(now), Turn::LeaveOut);
+        assert_eq!(handshakes.turn(now + WINDOW), Turn::Tell);
+        assert_eq!(handshakes.take_left_out(), 2);
+        assert_eq!(handshakes.take_left_out(), 0);
+    }
+}

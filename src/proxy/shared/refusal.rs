@@ -1,0 +1,327 @@
+//! What a client gets instead of an answer: short, neutral, with the request id.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::date::get_cached_date;
+
+use super::refusal_code::RefusalCode;
+use crate::config::{Exposure, OffAnswer};
+use crate::exposure::Setting;
+use crate::route::path;
+use waf::{Interruption, InterruptionKind};
+
+/// Why a request is not answered by its upstream, and what the client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub code: RefusalCode,
+    /// For the log alone.
+    pub reason: Option<String>,
+    pub kind: RefusalKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalKind {
+    Page,
+    /// With this Allow.
+    MethodNotAllowed(String),
+    /// With this Retry-After, in seconds.
+    RetryAfter(u32),
+    /// With this Location.
+    Redirect(Vec<u8>),
+    /// Close without an answer.
+    Drop,
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn page(status: u16, code: RefusalCode) -> Self {
+        Self {
+            status,
+            code,
+            reason: None,
+            kind: RefusalKind::Page,
+        }
+    }
+
+    /// The memory for held bodies is used up.
+    #[must_use]
+    pub fn out_of_memory() -> Self {
+        Self::page(503, RefusalCode::BodyMemory)
+            .because("held bodies have used up their memory")
+            .with(RefusalKind::RetryAfter(1))
+    }
+
+    /// The route's policy is new and its rules were refused: nothing goes uninspected.
+    #[must_use]
+    pub fn policy_not_live(policy: &str) -> Self {
+        Self::page(503, RefusalCode::PolicyNotLive)
+            .because(format!("the rules of policy {policy} were refused"))
+            .with(RefusalKind::RetryAfter(1))
+    }
+
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// The client is gone, or took nothing, before it had the answer.
+    #[must_use]
+    pub fn not_taken(mut self) -> Self {
+        const WORDS: &str = "the client did not take the answer";
+        self.reason = Some(match self.reason {
+            Some(reason) => format!("{reason}; {WORDS}"),
+            None => WORDS.to_owned(),
+        });
+        self
+    }
+
+    #[must_use]
+    pub fn with(mut self, kind: RefusalKind) -> Self {
+        self.kind = kind;
+        self
+    }
+}
+
+impl Refusal {
+    /// What no route names. A path that no route could have is 400: what it is does not depend on
+    /// what exists.
+    #[must_use]
+    pub fn no_route(path: &[u8]) -> Self {
+        match path::check(path, true) {
+            Ok(()) => Self::page(404, RefusalCode::NoRoute),
+            Err(fault) => Self::page(400, RefusalCode::Path(fault.code)).because(fault.reason),
+        }
+    }
+
+    /// What an exposure that is off answers.
+    #[must_use]
+    pub fn switched_off(exposure: &Exposure, setting: &Setting, path: &[u8]) -> Self {
+        let refusal = match exposure.off {
+            OffAnswer::Unavailable => {
+                let page = Self::page(503, RefusalCode::ExposureOff);
+                match setting.until.map(seconds_until) {
+                    Some(seconds) => page.with(RefusalKind::RetryAfter(seconds)),
+                    None => page,
+                }
+            }
+            OffAnswer::NotFound => Self {
+                code: RefusalCode::ExposureOff,
+                ..Self::no_route(path)
+            },
+            OffAnswer::Close => Self::page(503, RefusalCode::ExposureOff).with(RefusalKind::Drop),
+        };
+        let by = format!(
+            "exposure {} was switched off by {}",
+            exposure.name, setting.by
+        );
+        refusal.because(match &setting.reason {
+            Some(reason) => format!("{by}: {reason}"),
+            None => by,
+        })
+    }
+}
+
+/// Rounded up: who comes back then does not come too early.
+fn seconds_until(time: SystemTime) -> u32 {
+    let left = time.duration_since(SystemTime::now());
+    let seconds = left.map_or(0, |left| left.as_secs());
+    u32::try_from(seconds).unwrap_or(u32::MAX - 1) + 1
+}
+
+impl From<Interruption> for Refusal {
+    fn from(interruption: Interruption) -> Self {
+        let kind = match interruption.kind {
+            InterruptionKind::Deny => RefusalKind::Page,
+            InterruptionKind::Drop => RefusalKind::Drop,
+            InterruptionKind::Redirect(location) => RefusalKind::Redirect(location),
+        };
+        let reason = match interruption.rule_id {
+            0 => format!("stopped in phase {}", interruption.phase as u8),
+            id => format!("rule {id} in phase {}", interruption.phase as u8),
+        };
+        // A rule may say any number; one that is no final status answers 403.
+        let status = match interruption.status {
+            status @ 200..=599 => status,
+            _ => 403,
+        };
+        Self::page(status, RefusalCode::Waf)
+            .because(reason)
+            .with(kind)
+    }
+}
+
+/// What shapes the page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageStyle<'p> {
+    pub request_id: &'p str,
+    pub accept: Option<&'p [u8]>,
+    /// A HEAD request gets no body.
+    pub head: bool,
+}
+
+/// Answers, wholly. A [`RefusalKind::Drop`] closes.
+///
+/// # Errors
+/// The client is gone.
+pub async fn answer(
+    session: &mut ServerSession,
+    refusal: &Refusal,
+    style: PageStyle<'_>,
+) -> Result<()> {
+    if refusal.kind == RefusalKind::Drop {
+        session.shutdown().await;
+        return Ok(());
+    }
+    let page = page(refusal.status, style);
+    let mut header = ResponseHeader::build(refusal.status, Some(8))?;
+    header.insert_header("Content-Type", page.media_type)?;
+    header.insert_header("Content-Length", page.text.len().to_string())?;
+    header.insert_header("Cache-Control", "no-store")?;
+    header.insert_header("X-Request-Id", style.request_id)?;
+    match &refusal.kind {
+        RefusalKind::MethodNotAllowed(allow) => header.insert_header("Allow", allow.as_str())?,
+        RefusalKind::RetryAfter(seconds) => {
+            header.insert_header("Retry-After", seconds.to_string())?;
+        }
+        RefusalKind::Redirect(location) => {
+            let location: Vec<u8> = location
+                .iter()
+                .copied()
+                .filter(|b| *b >= 0x20 && *b != 0x7f)
+                .collect();
+            header.insert_header("Location", location)?;
+        }
+        RefusalKind::Page | RefusalKind::Drop => {}
+    }
+    session.write_response_header(Box::new(header)).await?;
+    if !style.head {
+        session
+            .write_response_body(Bytes::from(page.text), true)
+            .await?;
+    }
+    session.finish_body().await
+}
+
+/// The same as bytes, for a connection whose request nothing else could read.
+#[must_use]
+pub fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -> Vec<u8> {
+    let page = page(status, style);
+    let mut out = format!(
+        "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+         X-Request-Id: {}\r\nConnection: close\r\n",
+        reason_phrase(status),
+        page.media_type,
+        page.text.len(),
+        style.request_id
+    )
+    .into_bytes();
+    // RFC 9110, section 6.6.1.
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(get_cached_date().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if let Some(location) = location {
+        out.extend_from_slice(b"Location: ");
+        out.extend(location.iter().filter(|b| **b > 0x20 && **b < 0x7f));
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if !style.head {
+        out.extend_from_slice(page.text.as_bytes());
+    }
+    out
+}
+
+struct Page {
+    media_type: &'static str,
+    text: String,
+}
+
+fn page(status: u16, style: PageStyle<'_>) -> Page {
+    let (words, id) = (reason_phrase(status), style.request_id);
+    if wants_html(style.accept) {
+        return Page {
+            media_type: "text/html; charset=utf-8",
+            text: format!(
+                "<!doctype html><title>{status} {words}</title><h1>{status} {words}</h1><p>Request {id}</p>\n"
+            ),
+        };
+    }
+    Page {
+        media_type: "application/json",
+        text: format!("{{\"status\":{status},\"error\":\"{words}\",\"request_id\":\"{id}\"}}\n"),
+    }
+}
+
+/// People's browsers say `text/html`; all else that calls an API reads JSON.
+fn wants_html(accept: Option<&[u8]>) -> bool {
+    let accept = accept.unwrap_or_default();
+    memchr::memmem::find(&accept.to_ascii_lowercase(), b"text/html").is_some()
+}
+
+fn reason_phrase(status: u16) -> &'static str {
+    StatusCode::from_u16(status)
+        .ok()
+        .and_then(|s| s.canonical_reason())
+        .unwrap_or("Refused")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waf::Phase;
+
+    #[test]
+    fn pages_follow_accept_and_tell_only_the_id() {
+        let style = |accept| PageStyle {
+            request_id: "id-1",
+            accept,
+            head: false,
+        };
+        let html = bare(403, style(Some(b"text/html,*/*")), None);
+        let html = String::from_utf8(html).unwrap();
+        assert!(html.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{html}");
+        let date = html.lines().find_map(|line| line.strip_prefix("Date: "));
+        assert!(date.is_some_and(|date| date.ends_with(" GMT")), "{html}");
+        assert!(html.contains("text/html") && html.ends_with("<p>Request id-1</p>\n"));
+        for accept in [None, Some(&b"*/*"[..]), Some(b"application/json")] {
+            let json = bare(502, style(accept), None);
+            let (_, body) = std::str::from_utf8(&json)
+                .unwrap()
+                .split_once("\r\n\r\n")
+                .unwrap();
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(body["status"], 502);
+            assert_eq!(body["request_id"], "id-1");
+        }
+    }
+
+    #[test]
+    fn a_location_cannot_split_the_answer() {
+        let style = PageStyle {
+            request_id: "id",
+            accept: None,
+            head: true,
+        };
+        let answer = bare(308, style, Some(b"https://a/\r\nSet-Cookie: x"));
+        assert!(!answer.windows(12).any(|w| w == b"\r\nSet-Cookie"));
+    }
+
+    #[test]
+    fn interruptions_become_refusals() {
+        let refusal = Refusal::from(Interruption {
+            kind: InterruptionKind::Deny,
+            status: 0,
+            rule_id: 949_110,
+            phase: Phase::RequestBody,
+        });
+        assert_eq!((refusal.status, refusal.code), (403, RefusalCode::Waf));
+        assert_eq!(refusal.reason.as_deref(), Some("rule 949110 in phase 2"));
+    }
+}

@@ -1,0 +1,68 @@
+//! What a listener's handshakes depend on beside its certificates. The configuration makes these settings;
+//! [`acceptor`](super::acceptor) applies them.
+
+use std::sync::Arc;
+
+use super::ClientCa;
+
+/// How a listener shakes hands, beside its certificates.
+#[derive(Debug, Clone, Default)]
+pub struct TlsSettings {
+    pub policy: TlsPolicy,
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// In the order of the listener's certificates: the client CA of their names, where it is
+    /// another than the listener's.
+    pub certificate_client_ca: Vec<Option<Arc<ClientCa>>>,
+}
+
+impl TlsSettings {
+    /// Whether any name asks clients for certificates.
+    #[must_use]
+    pub fn asks_for_clients(&self) -> bool {
+        self.client_cas().next().is_some()
+    }
+
+    /// What decides whose client certificates are taken; connections that were let in under
+    /// another must not go on.
+    #[must_use]
+    pub fn clients_digest(&self) -> Vec<[u8; 32]> {
+        self.client_cas().map(|ca| ca.digest).collect()
+    }
+
+    /// Whether who goes on as `running` does lets in nobody whom this would not.
+    #[must_use]
+    pub fn is_kept_by(&self, running: &Self) -> bool {
+        let same = |a: &Arc<ClientCa>, b: &Arc<ClientCa>| a.asks_like(b);
+        let mut own = self.certificate_client_ca.iter().flatten();
+        let all = match (&self.client_ca, &running.client_ca) {
+            (None, _) => true,
+            (Some(asked), Some(running)) => same(asked, running),
+            (Some(_), None) => false,
+        };
+        let kept = || running.certificate_client_ca.iter().flatten();
+        all && own.all(|asked| kept().any(|running| same(asked, running)))
+    }
+
+    pub(crate) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
+        let own = self.certificate_client_ca.iter().flatten();
+        self.client_ca.iter().chain(own)
+    }
+}
+
+/// Mozilla's profiles (<https://wiki.mozilla.org/Security/Server_Side_TLS>, version 5.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsPolicy {
+    /// TLS 1.3 alone.
+    Modern,
+    /// TLS 1.2 with forward secrecy and AEAD, and TLS 1.3.
+    #[default]
+    Intermediate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SniPolicy {
+    /// Unknown or missing SNI ends the handshake; SNI and Host that differ are 421.
+    Strict,
+    /// Any or no SNI gets a certificate; no 421.
+    Any,
+}

@@ -1,0 +1,132 @@
+//! What the configuration decides about an upstream. Immutable: a reload makes new settings, and a pool
+//! whose settings are equal to the old ones carries on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::tls::{CertifiedKey, TrustBundle};
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub name: String,
+    /// At least one; every address of a name is a server.
+    pub servers: Vec<Server>,
+    pub tls: UpstreamTls,
+    pub balancing: Balancing,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+    pub write_timeout: Duration,
+    pub idle_timeout: Duration,
+    /// How many servers are tried for one request, the first included.
+    pub attempts: usize,
+    pub connection_auth: ConnectionAuth,
+    /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
+    /// requests are answered 503, and it trusts nobody.
+    pub live: bool,
+}
+
+/// What becomes of a login that a gateway binds to the connection (NTLM, Negotiate).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionAuth {
+    /// The client connection gets gateway connections of its own.
+    Pin,
+    /// Requests that log in so are refused, and offers of it are taken out of answers.
+    Refuse,
+}
+
+/// Which of an upstream's servers a request goes to, and how many requests it takes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Balancing {
+    pub balance: Balance,
+    pub affinity: Option<Affinity>,
+    pub health: Option<HealthCheck>,
+    pub eject: Option<Ejection>,
+    pub caps: Caps,
+    /// How long a resolved name is taken to hold at most; a shorter TTL counts.
+    pub dns_refresh: Duration,
+    /// Who is asked for names; without any those of `/etc/resolv.conf`.
+    pub dns_servers: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// A name in lower case, or an address (IPv6 without brackets).
+    pub host: String,
+    pub port: u16,
+    /// Its share of the requests, beside the other servers' weights; at least 1.
+    pub weight: u32,
+}
+
+/// Which server gets the next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// In turn, as often as their weights say.
+    RoundRobin,
+    /// The one with the fewest requests in flight for its weight.
+    LeastConnections,
+}
+
+/// A client stays with the server that answered it first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affinity {
+    /// The name of the cookie.
+    pub cookie: String,
+    /// What servers' ids in the cookie are made with; without it, a secret of this process.
+    pub key: Option<AffinityKey>,
+}
+
+/// A secret; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AffinityKey(pub Vec<u8>);
+
+impl std::fmt::Debug for AffinityKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AffinityKey(..)")
+    }
+}
+
+/// Every server is asked, over TLS verified like a request's, whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Path and query of the GET.
+    pub path: String,
+    pub host: String,
+    /// The answers that say it is.
+    pub statuses: Vec<u16>,
+    pub interval: Duration,
+    /// For a check from its first packet to the answer's status; at most `interval`.
+    pub timeout: Duration,
+    /// How many checks in a row bring a server back.
+    pub healthy: u32,
+    /// How many checks in a row take a server out.
+    pub unhealthy: u32,
+}
+
+/// A server that fails requests is left alone for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ejection {
+    /// In a row.
+    pub failures: u32,
+    pub duration: Duration,
+    /// Whether a 5xx answer is a failure.
+    pub server_errors: bool,
+}
+
+/// How many requests one upstream gets at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caps {
+    /// In flight, streams included; None is any number.
+    pub connections: Option<usize>,
+    /// How many more may wait for their turn.
+    pub pending: usize,
+    pub pending_timeout: Duration,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Sent as SNI and matched against the certificate; never empty.
+    pub server_name: String,
+    pub trust: Arc<TrustBundle>,
+    pub client_certificate: Option<Arc<CertifiedKey>>,
+}

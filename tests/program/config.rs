@@ -1,0 +1,878 @@
+//! Whole configuration files: the sample that the README shows, and broken ones with everything that is
+//! wrong with them, each with its place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dev_pki::{Authority, LeafOptions};
+use drawbridge::config::{
+    self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
+};
+use drawbridge::route::Lookup;
+use seclang::diagnostic::{Diagnostic, Severity};
+use support::materials;
+
+const SAMPLE: &str = r#"
+[listeners.public]
+bind = ["127.0.0.1:8443"]
+certificates = [{ chain = "certs/public/api.pem", key = "certs/public/api.key" }]
+
+[listeners.plain]
+bind = ["127.0.0.1:8080"]
+redirect_to_https = "public"        # 308 to that listener's port, for hosts some route of it names; others 404
+
+[log]
+access = "stdout"                   # stdout | off | a file
+
+[trust.onprem]
+ca = ["certs/onprem-ca.pem"]
+
+[upstreams.orders]
+servers = ["127.0.0.1:9443"]
+tls = { server_name = "orders.corp.test", trust = "onprem" }     # client_certificate = { chain = "...", key = "..." } where the gateway asks for one
+
+[policies.default]
+mode = "block"                      # block | detect | off; must be written
+rules = ["@baseline"]               # compiled into the binary from rules/baseline/; or files and globs: the CRS, own rules
+crs = { paranoia_level = 1, inbound_anomaly_score_threshold = 5 }   # sets the tx.* variables the CRS documents
+
+[[routes]]
+name = "orders"
+hosts = ["api.demo.test"]           # exact, or "*.example.com", or "*": any Host or none
+paths = ["/orders/"]                # a trailing slash is a prefix at a segment boundary; without it the path is exact
+methods = ["GET", "POST"]            # left out: all but CONNECT and TRACE
+listeners = ["public"]
+upstream = "orders"
+policy = "default"
+"#;
+
+/// Its one exposure.
+const EXPOSURE: &str = r#"[exposures.public]
+routes = ["orders"]
+listeners = ['public']
+owner = "orders team"
+"#;
+
+#[test]
+fn exposures_name_what_exists_and_each_pair_once() {
+    let folder = Folder::new();
+    let sample = format!("state_dir = \"state\"{SAMPLE}{EXPOSURE}");
+    let Loaded { config, .. } = folder.load(&sample).unwrap();
+    let exposure = config.exposures.of("orders", "public").unwrap();
+    assert_eq!(
+        (&*exposure.name, &*exposure.owner),
+        ("public", "orders team")
+    );
+    assert_eq!(exposure.off, OffAnswer::Unavailable);
+    assert!(config.state_dir.unwrap().ends_with("state"));
+
+    let line = |text: &str| {
+        let before = sample.split(text).next().unwrap();
+        before.matches('\n').count() + 1
+    };
+    let table = line("[exposures.public]");
+    for (old, new, expected) in [
+        (
+            "routes = [\"orders\"]",
+            "routes = [\"order\"]",
+            format!("error {}:11: there is no route \"order\"", table + 1),
+        ),
+        (
+            "listeners = ['public']\nowner",
+            "listeners = [\"publik\"]\nowner",
+            format!("error {}:14: there is no listener \"publik\"", table + 2),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \" \"",
+            format!("error {}:9: \"owner\" must not be empty", table + 3),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \"a\"\noff = \"500\"",
+            format!(
+                "error {}:7: \"off\" must be \"503\" or \"404\" or \"close\"",
+                table + 4
+            ),
+        ),
+        (
+            "listeners = ['public']\nowner",
+            "listeners = ['public', \"plain\"]\nowner",
+            format!(
+                "warning {}:24: listener \"plain\" only redirects: there is nothing to switch",
+                table + 2
+            ),
+        ),
+        (
+            "owner = \"orders team\"",
+            "owner = \"a\"\n[exposures.again]\nroutes = [\"orders\"]\nlisteners = ['public']\nowner = \"b\"",
+            format!(
+                "error {}:12: exposure \"again\" claims route \"orders\" on listener \"public\", which exposure \"public\" at drawbridge.toml:{table}:12 claims",
+                table + 4
+            ),
+        ),
+        (
+            EXPOSURE,
+            "",
+            format!(
+                "warning {}:8: route \"orders\" on listener \"public\" has no owner: no exposure names it",
+                line("name = \"orders\"")
+            ),
+        ),
+        (
+            "state_dir = \"state\"",
+            "",
+            format!(
+                "warning {table}:12: there is no \"state_dir\": an exposure that is switched off is on again after a restart"
+            ),
+        ),
+    ] {
+        let text = sample.replace(old, new);
+        assert_ne!(text, sample, "{old}");
+        let told = folder.told_with_owners(&text);
+        assert_eq!(told.first(), Some(&expected), "{new}: {told:?}");
+    }
+}
+
+#[test]
+fn the_sample_loads_as_it_stands() {
+    let folder = Folder::new();
+    let Loaded {
+        config, warnings, ..
+    } = folder.load(SAMPLE).unwrap();
+    assert_eq!(warnings, []);
+    let names: Vec<_> = config.listeners.iter().map(|l| l.name.as_str()).collect();
+    assert_eq!(names, ["plain", "public"]);
+    let ListenerKind::Redirect { listener, port } = &config.listeners[0].kind else {
+        panic!("not a redirect");
+    };
+    assert_eq!((listener.as_str(), *port), ("public", 8443));
+    let ListenerKind::Tls {
+        certificates, sni, ..
+    } = &config.listeners[1].kind
+    else {
+        panic!("no TLS");
+    };
+    assert_eq!(*sni, SniPolicy::Strict);
+    assert_eq!(certificates[0].names, ["api.demo.test"]);
+    let upstream = &config.upstreams["orders"];
+    assert_eq!(upstream.tls.server_name, "orders.corp.test");
+    assert!(Arc::ptr_eq(&upstream.tls.trust, &config.trust["onprem"]));
+    assert_eq!(upstream.connect_timeout, Duration::from_secs(5));
+    assert_eq!(upstream.read_timeout, Duration::from_secs(60));
+    let policy = &config.policies["default"];
+    assert_eq!(policy.mode, PolicyMode::Block);
+    assert_eq!(policy.request_body_limit, 13_107_200);
+    let found = config
+        .routes
+        .find("public", Some(b"api.demo.test:8443"), b"/orders/1", b"GET");
+    let Lookup::Found(route) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(route.name, "orders");
+    assert!(Arc::ptr_eq(&route.upstream, upstream));
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_at_once_and_in_order() {
+    let folder = Folder::new();
+    let told = folder.told(
+        r#"
+include = ["conf.d/*.toml", "missing.toml"]
+shutdown_timout = "10s"
+
+[listeners.public]
+bind = ["127.0.0.1:8443", "localhost:80", "127.0.0.1:8443"]
+certificates = [{ chain = "certs/public/api.pem", key = "certs/onprem-ca.pem" }]
+sni = "stict"
+limits = { head_timeout = 10, connectons = 5, head_bytes = "64KB" }
+trusted_proxies = ["10.0.0.1/8"]
+
+[listeners.plain]
+bind = "0.0.0.0:8080"
+redirect_to_https = "publc"
+
+[upstreams.orders]
+servers = []
+tls = { server_name = "", trust = "onpremm" }
+
+[policies.default]
+rules = ["@basline", "none.conf"]
+crs = { paranoia_levle = 1, blocking_paranoia_level = 5 }
+
+[[routes]]
+name = "orders"
+hosts = ["api.demo.test:443"]
+paths = ["orders"]
+method = ["GET"]
+listeners = ["public"]
+upstream = "order"
+"#,
+    );
+    assert_eq!(
+        told,
+        [
+            "warning 2:12: \"conf.d/*.toml\" names no file",
+            "error 2:29: \"missing.toml\" names no file",
+            "error 3:1: unknown key \"shutdown_timout\" in the configuration",
+            "error 6:27: \"localhost:80\" cannot be bound: write an address of this machine and a port, like \"0.0.0.0:443\"",
+            "error 6:43: \"127.0.0.1:8443\" is already bound by \"127.0.0.1:8443\" at drawbridge.toml:6:9",
+            "error 7:57: certs/onprem-ca.pem holds a certificate and no key",
+            "error 8:7: \"sni\" must be \"strict\" or \"any\"",
+            "error 9:27: \"head_timeout\" must be a string with a unit, like \"10s\" or \"500ms\"",
+            "error 9:31: unknown key \"connectons\" in \"limits\" of listener \"public\"",
+            "error 9:60: \"head_bytes\" must be a number of bytes or a number and a unit (KiB, MiB, GiB): \"64KB\"",
+            "error 10:20: \"10.0.0.1/8\" is no network: it begins at 10.0.0.0, so write \"10.0.0.0/8\"",
+            "error 13:8: \"bind\" must be an array",
+            "error 14:21: there is no listener \"publc\"",
+            "error 17:11: \"servers\" must not be empty",
+            "error 18:23: \"server_name\" must not be empty: without a name nothing could be verified",
+            "error 18:35: there is no trust \"onpremm\"",
+            "error 20:11: policy \"default\" has no \"mode\"",
+            "warning 20:11: nothing uses policy \"default\"",
+            "error 21:10: there are no compiled-in rules \"@basline\"",
+            "error 21:22: there is no rule file \"none.conf\"",
+            "error 22:9: the CRS documents no variable \"paranoia_levle\"",
+            "error 22:55: \"blocking_paranoia_level\" must be 1 to 4",
+            "error 24:1: route \"orders\" has no \"policy\"",
+            "error 26:10: \"api.demo.test:443\" is no host: leave scheme and port out, they are the listener's",
+            "error 27:10: \"orders\" is no path: it begins with a slash",
+            "error 28:1: unknown key \"method\" in route \"orders\"",
+            "error 30:12: there is no upstream \"order\"",
+        ]
+    );
+}
+
+/// One change of the sample each, and all that is told then.
+#[test]
+fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
+    const BIND: &str = "bind = [\"127.0.0.1:8443\"]";
+    const TLS: &str = "tls = { server_name = \"orders.corp.test\", trust = \"onprem\" }";
+    const HOSTS: &str = "hosts = [\"api.demo.test\"]";
+    const LISTENERS: &str = "listeners = [\"public\"]";
+    const METHODS: &str = "methods = [\"GET\", \"POST\"]";
+    const RULES: &str = "rules = [\"@baseline\"]";
+    const CRS: &str = "paranoia_level = 1, inbound_anomaly_score_threshold = 5";
+    const MODE: &str = "mode = \"block\"";
+    const CHAIN: &str = "chain = \"certs/public/api.pem\"";
+    let cases: &[(&str, &str, &[&str])] = &[
+        // Listeners
+        (
+            BIND,
+            "bind = [\"0.0.0.0:8080\"]",
+            &[
+                "error 7:9: \"127.0.0.1:8080\" is already bound by \"0.0.0.0:8080\" at drawbridge.toml:3:9",
+            ],
+        ),
+        (
+            BIND,
+            "bind = [\"127.0.0.1:0\"]",
+            &[
+                "warning 3:9: port 0 of \"127.0.0.1:0\" is another free port at every start",
+                "error 8:21: listener \"public\" has no fixed port",
+            ],
+        ),
+        (
+            BIND,
+            "",
+            &["error 2:12: listener \"public\" has no \"bind\""],
+        ),
+        (
+            BIND,
+            "bind = []",
+            &["error 3:8: \"bind\" must not be empty"],
+        ),
+        (
+            BIND,
+            "bind = [8443]",
+            &["error 3:9: an entry of \"bind\" must be a string, not an integer"],
+        ),
+        (
+            "redirect_to_https = \"public\"",
+            "redirect_to_https = \"plain\"",
+            &["error 8:21: listener \"plain\" is no TLS listener, it redirects itself"],
+        ),
+        (
+            "redirect_to_https = \"public\"",
+            "",
+            &[
+                "error 6:12: listener \"plain\" has no \"certificates\"",
+                "warning 6:12: nothing uses listener \"plain\"",
+            ],
+        ),
+        (
+            BIND,
+            "bind = [\"127.0.0.1:8443\"]\nredirect_to_https = \"plain\"",
+            &["error 4:21: a listener has \"certificates\" or \"redirect_to_https\", not both"],
+        ),
+        (
+            CHAIN,
+            "chain = \"certs/none.pem\"",
+            &["error 4:27: cannot read certs/none.pem: there is no such file"],
+        ),
+        (
+            CHAIN,
+            "chain = \"certs/onprem-ca.pem\"",
+            &["error 4:56: the key does not fit the certificate of \"CN=Demo On-Premises CA\""],
+        ),
+        (
+            CHAIN,
+            "chian = \"x\"",
+            &[
+                "error 4:17: a certificate has no \"chain\"",
+                "error 4:19: unknown key \"chian\" in a certificate",
+            ],
+        ),
+        // Trust and upstreams
+        (
+            "certs/onprem-ca.pem",
+            "certs/public/api.pem",
+            &[
+                "error 14:7: certs/public/api.pem: the certificate of \"CN=api.demo.test\" is no CA certificate",
+            ],
+        ),
+        (
+            TLS,
+            "tls = { server_name = \"10.1.2.3\", trust = \"onprem\" }",
+            &[
+                "error 18:23: \"server_name\" is an address, \"10.1.2.3\": give the gateway's certificate a DNS name and write that name; \"servers\" may be addresses",
+            ],
+        ),
+        (
+            TLS,
+            "tls = { trust = \"onprem\" }",
+            &["error 18:7: \"tls\" of upstream \"orders\" has no \"server_name\""],
+        ),
+        (
+            TLS,
+            "tls = { server_name = \"orders.corp.test\", trust = \"onprem\", verify = false }",
+            &["error 18:61: unknown key \"verify\" in \"tls\" of upstream \"orders\""],
+        ),
+        (
+            TLS,
+            "",
+            &[
+                "warning 13:8: nothing uses trust \"onprem\"",
+                "error 16:12: upstream \"orders\" has no \"tls\"",
+            ],
+        ),
+        (
+            "\"127.0.0.1:9443\"",
+            "\"127.0.0.1:99999\"",
+            &["error 17:12: \"127.0.0.1:99999\" is no server: \"99999\" is no port (1 to 65535)"],
+        ),
+        (
+            TLS,
+            "tls = { server_name = \"orders.corp.test\", trust = \"onprem\" }\nattempts = 0\nread_timeout = \"never\"",
+            &[
+                "error 19:12: \"attempts\" must be 1 to 16",
+                "error 20:16: \"read_timeout\" must be a number and a unit (ms, s, m, h), like \"10s\": \"never\"",
+            ],
+        ),
+        // Policies
+        (
+            MODE,
+            "mode = \"off\"",
+            &["warning 21:8: policy \"default\" is off: nothing is inspected"],
+        ),
+        (
+            MODE,
+            "mode = \"on\"",
+            &["error 21:8: \"mode\" must be \"block\" or \"detect\" or \"off\""],
+        ),
+        (
+            RULES,
+            "",
+            &["error 20:11: policy \"default\" has no \"rules\""],
+        ),
+        (
+            RULES,
+            "rules = []",
+            &["error 22:9: \"rules\" must not be empty"],
+        ),
+        (
+            RULES,
+            "rules = [\"@baseline\", \"none/*.conf\"]",
+            &["warning 22:23: \"none/*.conf\" names no file"],
+        ),
+        (
+            RULES,
+            "rules = [\"none/*.conf\"]",
+            &[
+                "error 20:11: policy \"default\" has not one rule: nothing would be inspected",
+                "warning 22:10: \"none/*.conf\" names no file",
+            ],
+        ),
+        (
+            RULES,
+            "rules = [\"certs\"]",
+            &["error 22:10: \"certs\" is a folder: write \"certs/*.conf\""],
+        ),
+        (
+            CRS,
+            "paranoia_level = \"1\", allowed_methods = true, sampling_percentage = 101",
+            &[
+                "error 23:26: \"paranoia_level\" must be a whole number, not a string",
+                "error 23:49: \"allowed_methods\" must be a whole number or a string, not a boolean",
+                "error 23:77: \"sampling_percentage\" must be 0 to 100",
+            ],
+        ),
+        (
+            MODE,
+            "mode = \"block\"\nrequest_body_limit = \"1GiB\"",
+            &[
+                "warning 20:11: policy \"default\" allows bodies of 1073741824 bytes, but [limits] body_memory is 268435456 for all",
+            ],
+        ),
+        // Routes
+        (
+            HOSTS,
+            "hosts = []",
+            &["error 27:9: \"hosts\" must not be empty"],
+        ),
+        (
+            HOSTS,
+            "hosts = [\"other.test\"]",
+            &[
+                "error 26:8: nothing can reach route \"orders\": no certificate of its listeners covers its hosts, and sni is \"strict\"",
+            ],
+        ),
+        (
+            HOSTS,
+            "hosts = [\"api.demo.test\", \"x.demo.test\"]",
+            &[
+                "warning 27:27: no certificate of the route's listeners covers \"x.demo.test\", and sni is \"strict\"",
+            ],
+        ),
+        (HOSTS, "hosts = [\"*.demo.test\"]", &[]),
+        (HOSTS, "hosts = [\"*\"]", &[]),
+        (
+            LISTENERS,
+            "listeners = [\"plain\"]",
+            &[
+                "error 26:8: nothing can reach route \"orders\": its listeners only redirect",
+                "warning 30:14: listener \"plain\" only redirects, no route is served there",
+            ],
+        ),
+        (
+            LISTENERS,
+            "listeners = [\"public\", \"plain\", \"public\"]",
+            &[
+                "warning 30:24: listener \"plain\" only redirects, no route is served there",
+                "warning 30:33: listener \"public\" is named twice",
+            ],
+        ),
+        (
+            LISTENERS,
+            "listeners = [\"publik\"]",
+            &["error 30:14: there is no listener \"publik\""],
+        ),
+        (
+            METHODS,
+            "methods = [\"get\", \"CONNECT\"]",
+            &[
+                "error 29:12: \"get\" is no method: they are case-sensitive, write \"GET\"",
+                "error 29:19: CONNECT asks for a tunnel, which no route gives",
+            ],
+        ),
+        (
+            METHODS,
+            "methods = [\"GET\"]\nstream = \"grpc\"",
+            &["error 30:10: a gRPC call begins with POST, which \"methods\" leaves out"],
+        ),
+        (
+            METHODS,
+            "stream = \"websockets\"",
+            &["error 29:10: \"stream\" must be \"websocket\" or \"grpc\" or \"sse\""],
+        ),
+        (
+            METHODS,
+            "encoded_slashes = true",
+            &["error 29:19: \"encoded_slashes\" must be a string, not a boolean"],
+        ),
+        // Logs and the rest
+        (
+            "access = \"stdout\"",
+            "access = \"logs/a.log\"",
+            &["error 11:10: there is no folder for the file \"logs/a.log\""],
+        ),
+        (
+            "[log]",
+            "[telemetry]\n[log]",
+            &["error 10:2: unknown key \"telemetry\" in the configuration"],
+        ),
+        (
+            "[log]",
+            "[limits]\nbody_memory = 5\n[log]",
+            &["error 11:15: \"body_memory\" must be at least 1048576 bytes"],
+        ),
+    ];
+    let folder = Folder::new();
+    let mut wrong = Vec::new();
+    for (old, new, expected) in cases {
+        assert_eq!(SAMPLE.matches(old).count(), 1, "{old}");
+        let told = folder.told(&SAMPLE.replace(old, new));
+        if told != *expected {
+            wrong.push(format!("{new}\n  told {told:#?}\n  not {expected:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn routes_that_claim_the_same_are_both_named() {
+    let folder = Folder::new();
+    let second = r#"
+[[routes]]
+name = "again"
+hosts = ["API.demo.test."]
+paths = ["/x", "/%6Frders/"]
+methods = ["POST", "PUT"]
+listeners = ["public"]
+upstream = "orders"
+policy = "default"
+
+[[routes]]
+name = "orders"
+hosts = ["api.demo.test"]
+paths = ["/orders/"]
+methods = ["DELETE"]
+listeners = ["public"]
+upstream = "orders"
+policy = "default"
+"#;
+    assert_eq!(
+        folder.told(&format!("{SAMPLE}{second}")),
+        [
+            "error 35:8: route \"again\" claims what route \"orders\" at drawbridge.toml:26:8 claims: host \"api.demo.test\", path \"/%6Frders/\" on listener \"public\"",
+            "error 44:8: route \"orders\" is already there at drawbridge.toml:26:8",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_and_the_rest_is_still_read() {
+    let folder = Folder::new();
+    let text = SAMPLE.replace("policy = \"default\"", "policy = \nupstrem = \"x\"");
+    assert_eq!(
+        folder.told(&text),
+        [
+            "error 32:10: string values must be quoted, expected literal string",
+            "error 33:1: unknown key \"upstrem\" in route \"orders\"",
+        ]
+    );
+    assert_eq!(
+        folder.told("[listeners.public\nbind = [\"127.0.0.1:8443\"]\n"),
+        ["error 1:18: unclosed table, expected `]`"]
+    );
+    folder.write("drawbridge.toml", b"\xff");
+    let told = config::load(&folder.path("drawbridge.toml")).unwrap_err();
+    assert!(told[0].message.contains("not UTF-8"));
+    let told = config::load(Path::new("/nowhere/drawbridge.toml")).unwrap_err();
+    assert_eq!(
+        told[0].message,
+        "cannot read the configuration: there is no such file"
+    );
+}
+
+#[test]
+fn a_configuration_can_stand_in_several_files() {
+    let folder = Folder::new();
+    let cut = SAMPLE.find("[trust.onprem]").unwrap();
+    let (main, rest) = SAMPLE.split_at(cut);
+    let main = format!("include = [\"conf.d/*.toml\"]\n{main}");
+    folder.write("conf.d/50-orders.toml", rest.replace("certs/", "../certs/"));
+    assert_eq!(folder.told(&main), [""; 0]);
+
+    folder.write(
+        "conf.d/60-more.toml",
+        "include = [\"x\"]\n[log]\naccess = \"off\"\n[trust.onprem]\nca = [\"../certs/onprem-ca.pem\"]\n",
+    );
+    assert_eq!(
+        folder.told(&main),
+        [
+            "error conf.d/60-more.toml:1:1: only the main file includes others",
+            "error conf.d/60-more.toml:2:2: \"log\" is already set at drawbridge.toml:11:2",
+            "error conf.d/60-more.toml:4:8: trust \"onprem\" is already there at conf.d/50-orders.toml:1:8",
+        ]
+    );
+}
+
+#[test]
+fn every_key_is_read() {
+    let folder = Folder::new();
+    let onprem = Authority::new("Clients", 30).unwrap();
+    let client = onprem.leaf(&["front"], &LeafOptions::default()).unwrap();
+    client
+        .write(
+            &folder.path("certs/front.pem"),
+            &folder.path("certs/front.key"),
+        )
+        .unwrap();
+    folder.write("rules/own.conf", "SecAction \"id:1,phase:1,pass,nolog\"\n");
+    let text = SAMPLE
+        .replace(
+            "[listeners.plain]",
+            r#"sni = "any"
+limits = { head_timeout = "5s", head_bytes = "32KiB", body_timeout = "1m", body_min_rate = 2048, body_rate_grace = "3s", handshake_timeout = "4s", idle_timeout = "30s", connections = 100, connections_per_address = 10, h2_streams = 50 }
+trusted_proxies = ["10.0.0.0/8", "::1"]
+[listeners.plain]"#,
+        )
+        .replace(
+            "trust = \"onprem\" }",
+            r#"trust = "onprem", client_certificate = { chain = "certs/front.pem", key = "certs/front.key" } }
+connect_timeout = "1s"
+read_timeout = "2s"
+write_timeout = "3s"
+idle_timeout = "4s"
+attempts = 2"#,
+        )
+        .replace(
+            "[[routes]]",
+            r#"request_body_limit = "1MiB"
+on_uninspected = "detect"
+unparsed_bodies = "pass"
+waf_budget_ms = 50
+[policies.same]
+mode = "block"
+rules = ["@baseline"]
+crs = { inbound_anomaly_score_threshold = 5, paranoia_level = 1 }
+request_body_limit = 1048576
+[policies.own]
+mode = "detect"
+rules = ["@baseline", "rules/*.conf"]
+[[routes]]
+name = "same"
+hosts = ["*"]
+paths = ["/same"]
+listeners = ["public"]
+upstream = "orders"
+policy = "same"
+[[routes]]
+name = "own"
+hosts = ["*"]
+paths = ["/own"]
+listeners = ["public"]
+upstream = "orders"
+policy = "own"
+stream = "sse"
+encoded_slashes = "pass"
+[[routes]]"#,
+        )
+        .replace("[log]", "[limits]\nbody_memory = \"64MiB\"\n[log]\naudit = \"audit.log\"");
+    let text = format!("shutdown_timeout = \"7s\"\n{text}");
+    let Loaded {
+        config, warnings, ..
+    } = folder.load(&text).unwrap();
+    assert_eq!(warnings, []);
+    let public = &config.listeners[1];
+    let limits = &public.limits;
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        (limits.head_timeout, limits.head_bytes),
+        (seconds(5), 32 << 10)
+    );
+    assert_eq!(
+        (limits.body_timeout, limits.body_min_rate),
+        (seconds(60), 2048)
+    );
+    assert_eq!(
+        (limits.body_rate_grace, limits.handshake_timeout),
+        (seconds(3), seconds(4))
+    );
+    assert_eq!((limits.idle_timeout, limits.h2_streams), (seconds(30), 50));
+    assert_eq!(
+        (limits.connections, limits.connections_per_address),
+        (100, 10)
+    );
+    assert!(public.trusted_proxies[0].contains("10.9.9.9".parse().unwrap()));
+    assert!(public.trusted_proxies[1].contains("::1".parse().unwrap()));
+    let upstream = &config.upstreams["orders"];
+    assert!(upstream.tls.client_certificate.is_some());
+    assert_eq!(
+        (upstream.connect_timeout, upstream.read_timeout),
+        (seconds(1), seconds(2))
+    );
+    assert_eq!(
+        (upstream.write_timeout, upstream.idle_timeout),
+        (seconds(3), seconds(4))
+    );
+    assert_eq!(upstream.attempts, 2);
+    let rules = |name: &str| config.policies[name].rules.live().unwrap();
+    assert!(!Arc::ptr_eq(rules("default"), rules("own")));
+    assert_eq!(config.policies["default"].request_body_limit, 1 << 20);
+    assert_eq!(
+        config.policies["default"].on_uninspected,
+        OnUninspected::Detect
+    );
+    let budget = Some(Duration::from_millis(50));
+    assert_eq!(rules("default").budget(), budget);
+    assert_eq!(rules("own").budget(), None);
+    assert_eq!(config.policies["own"].mode, PolicyMode::Detect);
+    let Lookup::Found(own) = config.routes.find("public", None, b"/own", b"PUT") else {
+        panic!("no route");
+    };
+    assert_eq!(own.stream, Some(Stream::Sse));
+    assert!(own.pass_encoded_slashes);
+    assert_eq!(config.log.audit, LogSink::File(folder.path("audit.log")));
+    assert_eq!(
+        (config.body_memory, config.shutdown_timeout),
+        (64 << 20, seconds(7))
+    );
+}
+
+#[test]
+fn the_crs_loads_unmodified_with_the_documented_variables() {
+    let Some(crs) = materials::crs() else { return };
+    let crs = crs.display();
+    let rules = format!("{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf");
+    let folder = Folder::new();
+    let Loaded {
+        config, warnings, ..
+    } = folder.load(&SAMPLE.replace("@baseline", &rules)).unwrap();
+    assert_eq!(warnings, []);
+    let rules = config.policies["default"].rules.live().unwrap();
+    assert!(rules.summaries().count() > 500);
+}
+
+#[test]
+fn an_audit_that_nobody_writes_is_told() {
+    let folder = Folder::new();
+    let rules = SAMPLE.replace("@baseline", "rules/own.conf");
+    let audited = rules.replace("[log]", "[log]\naudit = \"stdout\"");
+    for (engine, told) in [
+        ("On", true),
+        ("RelevantOnly", true),
+        ("Off", false),
+        ("", false),
+    ] {
+        let directive = match engine {
+            "" => String::new(),
+            engine => format!("SecAuditEngine {engine}\n"),
+        };
+        let rule = "SecAction \"id:1,phase:1,pass,nolog\"\n";
+        folder.write("rules/own.conf", format!("{directive}{rule}"));
+        let expected = format!(
+            "warning 20:11: the rules of policy \"default\" say SecAuditEngine {engine}, but nothing is recorded: \
+             [log] audit is off"
+        );
+        let expected = if told { vec![expected] } else { Vec::new() };
+        assert_eq!(folder.told(&rules), expected, "{engine}");
+        assert_eq!(folder.told(&audited), [""; 0], "{engine}");
+    }
+}
+
+#[test]
+fn problems_of_rules_are_told_once_with_their_own_place() {
+    let folder = Folder::new();
+    folder.write(
+        "rules/broken.conf",
+        "SecAction \"id:1,phase:1,pass,nolog\"\nSecRuel ARGS x\n",
+    );
+    let two = format!(
+        "{}\n[policies.two]\nmode = \"detect\"\nrules = [\"rules/broken.conf\"]\n",
+        SAMPLE.replace("@baseline", "rules/broken.conf")
+    );
+    let told = folder.told(&two);
+    assert!(
+        told.iter()
+            .any(|line| line.starts_with("error rules/broken.conf:2:1: ")),
+        "{told:?}"
+    );
+    let broken = told.iter().filter(|line| line.contains("broken.conf"));
+    assert_eq!(broken.count(), 1, "{told:?}");
+}
+
+/// A folder with the certificates that the sample names; removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("drawbridge-config-{}-{number}", std::process::id());
+        let folder = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(folder.path("certs/public")).unwrap();
+        let public = Authority::new("Demo Public CA", 30).unwrap();
+        let api = public
+            .leaf(&["api.demo.test"], &LeafOptions::default())
+            .unwrap();
+        api.write(
+            &folder.path("certs/public/api.pem"),
+            &folder.path("certs/public/api.key"),
+        )
+        .unwrap();
+        let onprem = Authority::new("Demo On-Premises CA", 30).unwrap();
+        folder.write("certs/onprem-ca.pem", onprem.certificate_pem().unwrap());
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Without what is said of routes that nobody owns: a test of its own has that.
+    fn load(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+        let owned = |d: &Diagnostic| !d.message.contains("has no owner");
+        match self.load_with_owners(text) {
+            Ok(mut loaded) => {
+                loaded.warnings.retain(owned);
+                Ok(loaded)
+            }
+            Err(mut found) => {
+                found.retain(owned);
+                Err(found)
+            }
+        }
+    }
+
+    fn load_with_owners(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+        self.write("drawbridge.toml", text);
+        config::load(&self.path("drawbridge.toml"))
+    }
+
+    /// `error line:column: message` of everything told, without the folder's path.
+    fn told(&self, text: &str) -> Vec<String> {
+        self.show(self.load(text))
+    }
+
+    fn told_with_owners(&self, text: &str) -> Vec<String> {
+        self.show(self.load_with_owners(text))
+    }
+
+    fn show(&self, loaded: Result<Loaded, Vec<Diagnostic>>) -> Vec<String> {
+        let diagnostics = match loaded {
+            Ok(loaded) => loaded.warnings,
+            Err(diagnostics) => diagnostics,
+        };
+        let prefix = format!("{}/", self.0.display());
+        let show = |d: &Diagnostic| {
+            let word = match d.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            let file = match d.location.path == self.path("drawbridge.toml") {
+                true => String::new(),
+                false => format!("{}:", d.location.path.display()),
+            };
+            let (line, column) = (d.location.line, d.location.column);
+            format!("{word} {file}{line}:{column}: {}", d.message).replace(&prefix, "")
+        };
+        diagnostics.iter().map(show).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

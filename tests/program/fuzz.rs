@@ -1,0 +1,277 @@
+//! Every fuzz target for a bounded time, without a fuzzer: seeds, cut, joined and bent at random.
+//!
+//! The same bytes at every run, unless `FUZZ_SECONDS` says how long each target shall run: then a seed of
+//! the day's time. `scripts/fuzz` takes cargo-fuzz where it is installed.
+
+#[path = "../../fuzz/src/lib.rs"]
+mod targets;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use targets as t;
+
+/// Inputs of one target where no time is given.
+const ROUNDS: usize = 30_000;
+/// No input is longer, in bytes.
+const LONGEST: usize = 4096;
+
+const HTTP: &[&[u8]] = &[
+    b"GET /a/b?c=d&e[]=%27%20or%201=1-- HTTP/1.1\r\nHost: localhost\r\nCookie: a=b; c=\"d\"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+      Content-Length: 12\r\n\r\na=<script>b=c",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n\
+      {\"a\": [1, {\"b\": \"c\"}]}",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/xml\r\nContent-Length: 22\r\n\r\n\
+      <a b=\"c\"><d>e</d></a>",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 76\r\n\r\n\
+      --x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b.php\"\r\n\r\nc\r\n--x--\r\n",
+    b"POST /reflect HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 57\r\n\r\n\
+      {\"status\":500,\"body\":\"You have an error in your SQL syntax\"}",
+];
+/// Version, status and fields; and heads as they are sent.
+const ANSWERS: &[&[u8]] = &[
+    b"\x01\x00\xc8Content-Length: 2\nContent-Length: 2, 2\n",
+    b"\x01\x00\xc8Transfer-Encoding: chunked\n",
+    b"\x01\x00\xccContent-Length: 0\n",
+    b"\x01\x00\x65Upgrade: websocket\n",
+    b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+];
+const RULES: &[&[u8]] = &[
+    b"SecRule ARGS|!ARGS:a|&REQUEST_HEADERS:/x/ \"@rx (?i)a+\\\"b\" \\\n  \"id:1,phase:2,deny,t:none,t:lowercase,\
+      msg:'a %{TX.0}',setvar:'tx.a=+%{tx.b}',chain\"\n  SecRule TX:a \"!@ge 5\"\n",
+    b"SecAction \"id:2,phase:1,nolog,pass,ctl:ruleRemoveTargetById=1;ARGS:a\"\nSecMarker END\nInclude x/*.conf\n",
+    b"<IfModule x>\nSecRuleUpdateTargetById 1-5 \"!ARGS:/a/\"\n</IfModule>\n# c\n",
+];
+const FORMS: &[&[u8]] = &[
+    b"a=b&c=%64&d+e=f%zz&&=&a",
+    b"a=b; c=\"d;e\"; $Path=f",
+    b"\0\0\0\0%u0041\\x41&#65;",
+];
+const JSON: &[&[u8]] = &[
+    b"{\"a\":[1,2.5e3,null,true,\"\\ud83d\\ude00\\n\"],\"b\":{\"c\":{}}}",
+    b"[[[[[\"a\"]]]]]",
+];
+const XML: &[&[u8]] = &[
+    b"<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY b \"c\">]><a b='c'>&b;<![CDATA[d]]><!--e--><f/></a>",
+    b"\xff\xfe<\0a\0/\0>\0",
+];
+const MULTIPART: &[&[u8]] = &[
+    b"multipart/form-data; boundary=x\n--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x\r\n\
+      Content-Disposition: form-data; name=c; filename*=UTF-8''d\r\nContent-Type: text/plain\r\n\r\ne\r\n--x--\r\n",
+];
+const OPERATORS: &[&[u8]] = &[
+    b"\x00(a|b)+c\nabc",
+    b"\x05a b|63|\nxaby",
+    b"\x0a10.0.0.0/8,::1\n10.1.2.3",
+    b"\x10[0-9]{13,16}\n4111111111111111",
+    b"\x15x\n1' or '1'='1' union select 1,2 --",
+    b"\x16x\n<svg onload=alert(1)>",
+];
+const CODED: &[&[u8]] = &[
+    b"gzip\n\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x4c\x44\x05\0\x9f\x58\x7a\x5b\x09\0\0\0",
+    b"deflate\n\x78\x9c\x4b\x4c\x04\x02\0\x05\xb4\x01\xe5",
+    b"br\n\x0b\x01\x80aaaa\x03",
+];
+/// A target, a header's value, cookies, a body, a response's header and body.
+const PARTS: &[&[u8]] = &[
+    b"\0/a?b=c%27or\xffcurl\xffd=e\xfff=<script>&g=h\xffi\xff<title>Index of</title>",
+    b"\x02/\xffx\xff\xff{\"a\":[\"union select 1\"]}\xff\xffSQL syntax",
+    b"\x01/\xffx\xff\xff--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--X--\r\n\xff\xff",
+];
+/// What parsers wait for.
+const TOKENS: &[&[u8]] = &[
+    b"\r\n",
+    b"\n",
+    b"\0",
+    b"--",
+    b"--x",
+    b"--x--",
+    b"\"",
+    b"'",
+    b"\\",
+    b"%",
+    b"%u",
+    b"&#x",
+    b"&amp;",
+    b"/*",
+    b"*/",
+    b"<!--",
+    b"]]>",
+    b"<![CDATA[",
+    b"{",
+    b"[",
+    b"\\u0000",
+    b"\xff",
+    b"\xc3\x28",
+    b"=",
+    b"&",
+    b";",
+    b":",
+    b"../",
+    b"%00",
+    b"union select",
+    b"<script>",
+    b"' or 1=1",
+    b"chunked",
+    b"99999999999999999999",
+    b"-1",
+    b"boundary=",
+    b"${jndi:",
+];
+
+#[test]
+fn body_json() {
+    run(t::body_json::run, JSON, ROUNDS);
+}
+
+#[test]
+fn body_multipart() {
+    run(t::body_multipart::run, MULTIPART, ROUNDS);
+}
+
+#[test]
+fn body_urlencoded() {
+    run(t::body_urlencoded::run, FORMS, ROUNDS);
+}
+
+#[test]
+fn body_xml() {
+    run(t::body_xml::run, XML, ROUNDS);
+}
+
+#[test]
+fn content_coding() {
+    run(t::content_coding::run, CODED, ROUNDS);
+}
+
+#[test]
+fn http_head() {
+    run(t::http_head::run, HTTP, ROUNDS);
+}
+
+#[test]
+fn response_head() {
+    run(t::response_head::run, ANSWERS, ROUNDS);
+}
+
+#[test]
+fn operators() {
+    run(t::operators::run, OPERATORS, ROUNDS);
+}
+
+#[test]
+fn seclang_parse() {
+    run(t::seclang_parse::run, RULES, ROUNDS);
+}
+
+#[test]
+fn transformations() {
+    run(t::transformations::run, FORMS, ROUNDS);
+}
+
+/// A transaction costs more than a parser.
+#[test]
+fn request() {
+    run(t::request::run, HTTP, ROUNDS / 20);
+}
+
+#[test]
+fn transaction() {
+    run(t::transaction::run, PARTS, ROUNDS / 20);
+}
+
+fn run(target: fn(&[u8]), seeds: &[&[u8]], rounds: usize) {
+    let seconds = std::env::var("FUZZ_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok());
+    let begun = Instant::now();
+    let mut random = Random(match seconds {
+        None => 0x9e37_79b9_7f4a_7c15,
+        Some(_) => {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_nanos() as u64
+                | 1
+        }
+    });
+    let mut corpus: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
+    for seed in seeds {
+        attempt(target, seed);
+    }
+    let goes_on = |round: usize| match seconds {
+        None => round < rounds,
+        Some(seconds) => begun.elapsed() < Duration::from_secs(seconds),
+    };
+    let mut round = 0;
+    while goes_on(round) {
+        round += 1;
+        let input = mutate(&corpus, &mut random);
+        attempt(target, &input);
+        // Mutations of mutations go deeper.
+        if random.below(8) == 0 {
+            let at = seeds.len() + random.below(64);
+            match corpus.get_mut(at) {
+                Some(old) => *old = input,
+                None => corpus.push(input),
+            }
+        }
+    }
+}
+
+/// Says which bytes it was that failed.
+fn attempt(target: fn(&[u8]), input: &[u8]) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
+        eprintln!("input: b\"{}\"", input.escape_ascii());
+        resume_unwind(panic);
+    }
+}
+
+fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut bytes = random.pick(corpus).clone();
+    for _ in 0..=random.below(6) {
+        let at = random.below(bytes.len() + 1);
+        let end = (at + random.below(16)).min(bytes.len());
+        match random.below(7) {
+            0 => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+            1 => drop(bytes.splice(at..at, random.pick(TOKENS).iter().copied())),
+            2 => drop(bytes.splice(at..end, random.pick(TOKENS).iter().copied())),
+            3 => drop(bytes.drain(at..end)),
+            4 => {
+                let piece = bytes[at..end].repeat(1 + random.below(20));
+                drop(bytes.splice(at..at, piece));
+            }
+            5 => {
+                let other = random.pick(corpus).clone();
+                let from = random.below(other.len() + 1);
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[from..]);
+            }
+            _ => bytes.insert(at, random.below(256) as u8),
+        }
+    }
+    bytes.truncate(LONGEST);
+    bytes
+}
+
+/// xorshift64
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}

@@ -1,0 +1,695 @@
+//! Many servers behind one upstream: who gets a request, who is well, and what when nobody is.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+
+use drawbridge::config;
+use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
+use seclang::diagnostic::{Diagnostic, Severity};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::front::{Front, Setup, capture_logs, logged, wait};
+use support::client::{Answer, get, raw};
+use support::pki::{self, CORP, OLD, ServerTls};
+use support::upstream::{Behaviour, Steering, Upstream};
+
+/// A server that does as it is told, and how to tell it.
+async fn steered() -> (Upstream, Arc<Steering>) {
+    let steering = Steering::new();
+    let tls = ServerTls::new(pki::leaf(&CORP, "orders.corp.test"));
+    let server = Upstream::start(tls, Behaviour::Steered(Arc::clone(&steering))).await;
+    (server, steering)
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// The route `/u/` to an upstream `u` of these keys.
+fn upstream_u(keys: &str) -> String {
+    format!(
+        r#"[[routes]]
+name = "u"
+hosts = ["api.test"]
+paths = ["/u/"]
+listeners = ["public"]
+upstream = "u"
+policy = "default"
+[upstreams.u]
+tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
+{keys}
+"#
+    )
+}
+
+/// A front door with the route `/u/` to an upstream `u` of these keys.
+async fn front(keys: &str) -> Front {
+    let setup = Setup {
+        more: upstream_u(keys),
+        ..Setup::servers(&["127.0.0.1:1".parse().unwrap()])
+    };
+    Front::start(&setup).await
+}
+
+/// A configuration with upstreams alone, each of these keys.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("drawbridge-upstream-{}-{count}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        pki::write(&folder);
+        Self(folder)
+    }
+
+    fn load(&self, keys: &str) -> Result<config::Loaded, Vec<Diagnostic>> {
+        let text = format!(
+            r#"
+[listeners.public]
+bind = ["127.0.0.1:0"]
+certificates = [{{ chain = "front.pem", key = "front.key" }}]
+[trust.onprem]
+ca = ["corp-ca.pem"]
+[policies.default]
+mode = "off"
+{}"#,
+            upstream_u(keys)
+        );
+        let file = self.0.join("drawbridge.toml");
+        std::fs::write(&file, text).unwrap();
+        config::load(&file)
+    }
+
+    fn pools(&self, keys: &str) -> Pools {
+        // A runner that gives each test a process of its own starts with no log.
+        capture_logs();
+        let loaded = self.load(keys).unwrap_or_else(|found| panic!("{found:#?}"));
+        Pools::new(&loaded.config.upstreams)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn pools(keys: &str) -> Pools {
+    Folder::new().pools(keys)
+}
+
+async fn until(pool: &Pool, index: usize, wanted: Availability) {
+    let is = || (pool.servers()[index].availability() == wanted).then_some(());
+    let found = wait(is).await;
+    assert!(found.is_some(), "{:?}", pool.servers()[index]);
+}
+
+fn refused() -> Failure {
+    Failure::new(Cause::Refused, "connection refused")
+}
+
+async fn line(front: &Front, answer: &Answer) -> serde_json::Value {
+    front.line_of(answer.header("x-request-id").unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_kept_over_a_hundred_requests() {
+    let ((one, a), (two, b)) = (steered().await, steered().await);
+    let keys = format!(
+        "servers = [\"{}\", {{ address = \"{}\", weight = 3 }}]",
+        one.address, two.address
+    );
+    let front = front(&keys).await;
+    for _ in 0..100 {
+        assert_eq!(get(front.address, "/u/").await.status, 200);
+    }
+    assert_eq!((a.asked(), b.asked()), (25, 75));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slow_server_gets_no_more_while_the_other_is_idle() {
+    let ((one, a), (two, b)) = (steered().await, steered().await);
+    let keys = format!(
+        "servers = [\"{}\", \"{}\"]\nbalance = \"least_connections\"",
+        one.address, two.address
+    );
+    let front = front(&keys).await;
+    let held = a.hold.write().await;
+    let slow = tokio::spawn(get_owned(front.address));
+    wait(|| (a.asked() == 1).then_some(())).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(get(front.address, "/u/").await.status, 200);
+    }
+    assert_eq!((a.asked(), b.asked()), (1, 10));
+    drop(held);
+    assert_eq!(slow.await.unwrap().status, 200);
+}
+
+async fn get_owned(address: SocketAddr) -> Answer {
+    get(address, "/u/").await
+}
+
+/// A request that its server, held back, has got and does not answer.
+async fn in_flight(front: &Front, steering: &Steering) -> JoinHandle<Answer> {
+    let asked = tokio::spawn(get_owned(front.address));
+    wait(|| (steering.asked() == 1).then_some(()))
+        .await
+        .unwrap();
+    asked
+}
+
+/// The access line of an answer that says there is no room, and when to come again.
+async fn turned_away(front: &Front, answer: &Answer) -> serde_json::Value {
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    line(front, answer).await
+}
+
+const HEALTH: &str =
+    "health = { path = \"/healthz\", interval = \"50ms\", healthy = 2, unhealthy = 2 }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_status_takes_a_server_out_until_it_is_right_again() {
+    let ((one, a), (two, _b)) = (steered().await, steered().await);
+    a.health.store(503, Ordering::SeqCst);
+    // A loaded machine must not make a check fail.
+    let health = HEALTH.replace("50ms\"", "900ms\", status = [200, 204]");
+    let keys = format!(
+        "servers = [\"{}\", \"{}\"]\n{health}",
+        one.address, two.address
+    );
+    let pools = pools(&keys);
+    pools.start();
+    let pool = pools.get("u").unwrap();
+    until(pool, 0, Availability::Down).await;
+    let complaint = pool.servers()[0].complaint().unwrap();
+    assert_eq!(complaint.cause, Cause::Status);
+    assert_eq!(
+        complaint.words,
+        "GET /healthz was answered 503, not 200 or 204"
+    );
+    for _ in 0..10 {
+        let lease = pool.choose(&[], None).unwrap();
+        assert_eq!(lease.server().address, two.address);
+    }
+    logged(&format!(
+        "upstream u {} is down: 2 health checks",
+        one.address
+    ))
+    .await;
+    a.health.store(204, Ordering::SeqCst);
+    until(pool, 0, Availability::Usable).await;
+    logged(&format!("upstream u {} is up again", one.address)).await;
+    assert_eq!(a.asked(), 0, "nothing but /healthz was asked for");
+}
+
+/// A server that takes no ALPN but `h2`, and no HTTP but that.
+async fn h2_alone(status: Arc<AtomicU16>) -> SocketAddr {
+    let mut tls = ServerTls::new(pki::leaf(&CORP, "orders.corp.test"));
+    tls.h2 = true;
+    let acceptor = tls.acceptor();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let ssl = openssl::ssl::Ssl::new(acceptor.context()).unwrap();
+            let status = Arc::clone(&status);
+            tokio::spawn(async move {
+                let mut stream = tokio_openssl::SslStream::new(ssl, tcp).unwrap();
+                std::pin::Pin::new(&mut stream).accept().await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let asked = (request.uri().host(), request.uri().path());
+                    let status = match asked {
+                        (Some("orders.corp.test"), "/healthz") => status.load(Ordering::SeqCst),
+                        _ => 404,
+                    };
+                    let head = http::Response::builder().status(status).body(()).unwrap();
+                    let mut body = respond.send_response(head, false).unwrap();
+                    body.send_data("{}".into(), true).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_speaks_http_2_alone_is_asked_in_that() {
+    let status = Arc::new(AtomicU16::new(503));
+    let address = h2_alone(Arc::clone(&status)).await;
+    // A loaded machine must not make a check fail.
+    let health = HEALTH.replace("50ms\"", "900ms\"");
+    let pools = pools(&format!("servers = [\"{address}\"]\n{health}"));
+    pools.start();
+    let pool = pools.get("u").unwrap();
+    until(pool, 0, Availability::Down).await;
+    let complaint = pool.servers()[0].complaint().unwrap();
+    assert_eq!(complaint.cause, Cause::Status, "{complaint}");
+    status.store(200, Ordering::SeqCst);
+    until(pool, 0, Availability::Usable).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untrusted_certificate_is_not_healthy() {
+    let steering = Steering::new();
+    let serve = |listener, ca| {
+        let tls = ServerTls::new(pki::leaf(ca, "orders.corp.test"));
+        Upstream::on(listener, tls, Behaviour::Steered(Arc::clone(&steering)))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = serve(listener, &OLD);
+    let keys = format!(
+        "servers = [\"{address}\"]\n{}",
+        HEALTH.replace("50ms", "900ms")
+    );
+    let pools = pools(&keys);
+    pools.start();
+    let pool = pools.get("u").unwrap();
+    until(pool, 0, Availability::Down).await;
+    let complaint = pool.servers()[0].complaint().unwrap();
+    assert_eq!(complaint.cause, Cause::Untrusted);
+    assert!(
+        complaint.words.contains("issuer \"CN=Old Corp CA\""),
+        "{complaint}"
+    );
+    let turned = pool.admit().await.unwrap_err();
+    assert_eq!(turned.code, "no_server");
+    assert!(turned.words.contains("CN=Old Corp CA"), "{turned:?}");
+    assert_eq!(pool.metrics.refused_down.value(), 1);
+
+    drop(server);
+    let mut listener = None;
+    while listener.is_none() {
+        listener = TcpListener::bind(address).await.ok();
+        tokio::task::yield_now().await;
+    }
+    let _server = serve(listener.unwrap(), &CORP);
+    until(pool, 0, Availability::Usable).await;
+    assert!(pool.admit().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_all_servers_down_the_answer_is_a_clear_503() {
+    let closed = nobody().await;
+    let keys = format!(
+        "servers = [\"{closed}\"]\n{}",
+        HEALTH.replace("50ms", "300ms")
+    );
+    let front = front(&keys).await;
+    logged(&format!("upstream u {closed} is down")).await;
+    let answer = get(front.address, "/u/").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
+    let line = line(&front, &answer).await;
+    assert_eq!(line["error"], "no_server");
+    let reason = line["reason"].as_str().unwrap();
+    assert!(
+        reason.ends_with(&format!("({closed}: connection refused)")),
+        "{reason}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_requests_is_left_alone() {
+    let closed = nobody().await;
+    let (good, steering) = steered().await;
+    let keys = format!(
+        "servers = [\"{closed}\", \"{}\"]\nattempts = 1\neject = {{ failures = 2, for = \"1h\" }}",
+        good.address
+    );
+    let front = front(&keys).await;
+    let mut statuses = Vec::new();
+    for _ in 0..24 {
+        statuses.push(get(front.address, "/u/").await.status);
+    }
+    assert_eq!(
+        statuses.iter().filter(|s| **s == 502).count(),
+        2,
+        "{statuses:?}"
+    );
+    assert_eq!(steering.asked(), 22);
+    logged(&format!(
+        "upstream u {closed} is taken out for 3600 s: 2 requests in a row failed, the last: connection refused"
+    ))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ejected_come_back_on_probation_and_the_last_stays() {
+    let keys = "servers = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n\
+        eject = { failures = 3, for = \"100ms\", server_errors = true }";
+    let pools = pools(keys);
+    let pool = pools.get("u").unwrap();
+    let servers = pool.servers();
+    for _ in 0..2 {
+        pool.failed(&servers[0], &refused());
+    }
+    pool.answered(&servers[0], 404);
+    for _ in 0..2 {
+        pool.failed(&servers[0], &refused());
+    }
+    assert_eq!(pool.metrics.ejections.value(), 0, "an answer between them");
+    pool.answered(&servers[0], 500);
+    assert_eq!(pool.metrics.ejections.value(), 1);
+    until(pool, 0, Availability::Usable).await;
+    // Once it was out, one failure is enough.
+    pool.failed(&servers[0], &refused());
+    assert_eq!(pool.metrics.ejections.value(), 2);
+    until(pool, 0, Availability::Usable).await;
+    pool.answered(&servers[0], 200);
+    logged("upstream u 127.0.0.1:1 answers again").await;
+    pool.failed(&servers[0], &refused());
+    assert_eq!(pool.metrics.ejections.value(), 2);
+
+    let lone = self::pools("servers = [\"127.0.0.1:3\"]\neject = { failures = 1 }");
+    let pool = lone.get("u").unwrap();
+    for _ in 0..5 {
+        pool.failed(&pool.servers()[0], &refused());
+    }
+    assert_eq!(pool.servers()[0].availability(), Availability::Usable);
+    assert_eq!(pool.metrics.ejections.value(), 0);
+    assert!(pool.choose(&[], None).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_caps_the_answer_is_a_clear_503() {
+    let (server, steering) = steered().await;
+    let keys = format!(
+        "servers = [\"{}\"]\nmax_connections = 1\nmax_pending = 1\npending_timeout = \"1h\"",
+        server.address
+    );
+    let front = front(&keys).await;
+    let held = steering.hold.write().await;
+    let first = in_flight(&front, &steering).await;
+    let mut second = tokio::spawn(get_owned(front.address));
+    let mut third = tokio::spawn(get_owned(front.address));
+    // One of them waits, the other is one too many.
+    let (turned, waits) = tokio::select! {
+        turned = &mut second => (turned.unwrap(), third),
+        turned = &mut third => (turned.unwrap(), second),
+    };
+    let line = turned_away(&front, &turned).await;
+    assert_eq!(line["error"], "upstream_full");
+    assert_eq!(
+        line["reason"],
+        "upstream u: max_connections 1 are in flight and max_pending 1 wait"
+    );
+    assert_eq!(steering.asked(), 1);
+    drop(held);
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(waits.await.unwrap().status, 200);
+    for _ in 0..5 {
+        assert_eq!(get(front.address, "/u/").await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_too_long_is_told() {
+    let (server, steering) = steered().await;
+    let keys = format!(
+        "servers = [\"{}\"]\nmax_connections = 1\nmax_pending = 5\npending_timeout = \"50ms\"",
+        server.address
+    );
+    let front = front(&keys).await;
+    let held = steering.hold.write().await;
+    let first = in_flight(&front, &steering).await;
+    let turned = get(front.address, "/u/").await;
+    assert_eq!(
+        turned_away(&front, &turned).await["error"],
+        "upstream_pending_timeout"
+    );
+    drop(held);
+    assert_eq!(first.await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_and_what_is_in_flight_is_counted() {
+    let pools = pools(
+        "servers = [\"127.0.0.1:1\"]\nmax_connections = 1\nmax_pending = 1\npending_timeout = \"1h\"",
+    );
+    let pool = Arc::clone(pools.get("u").unwrap());
+    let first = pool.admit().await.unwrap();
+    let second = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.admit().await }
+    });
+    let metrics = &pool.metrics;
+    wait(|| (metrics.pending.value() == 1).then_some(()))
+        .await
+        .unwrap();
+    assert_eq!(pool.admit().await.unwrap_err().code, "upstream_full");
+    assert_eq!(
+        (metrics.in_flight.value(), metrics.refused_full.value()),
+        (1, 1)
+    );
+    drop(first);
+    let second = second.await.unwrap().unwrap();
+    assert_eq!((metrics.in_flight.value(), metrics.pending.value()), (1, 0));
+    drop(second);
+    assert_eq!(metrics.in_flight.value(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_keeps_a_client_with_its_server() {
+    let ((one, a), (two, b)) = (steered().await, steered().await);
+    let keys = format!(
+        "servers = [\"{}\", \"{}\"]\naffinity = {{ cookie = \"route\" }}",
+        one.address, two.address
+    );
+    let front = front(&keys).await;
+    let answer = get(front.address, "/u/").await;
+    let cookie = answer.header("set-cookie").unwrap().to_owned();
+    let (pair, attributes) = cookie.split_once("; ").unwrap();
+    assert_eq!(attributes, "Path=/; HttpOnly; Secure; SameSite=Lax");
+    assert!(
+        pair.starts_with("route=") && !pair.contains("127"),
+        "{pair}"
+    );
+    for _ in 0..10 {
+        let request = format!("GET /u/ HTTP/1.1\r\nHost: api.test\r\nCookie: a=b; {pair}\r\n\r\n");
+        let answer = raw(front.address, request.as_bytes()).await.unwrap();
+        assert_eq!((answer.status, answer.header("set-cookie")), (200, None));
+    }
+    assert_eq!((a.asked(), b.asked()), (11, 0));
+    let unknown = "0".repeat(32);
+    for _ in 0..4 {
+        let request =
+            format!("GET /u/ HTTP/1.1\r\nHost: api.test\r\nCookie: route={unknown}\r\n\r\n");
+        let answer = raw(front.address, request.as_bytes()).await.unwrap();
+        assert!(answer.header("set-cookie").is_some(), "{answer:?}");
+    }
+    assert!(b.asked() >= 2, "an unknown id is no id: {}", b.asked());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_kept_with_a_server_that_is_out() {
+    let keys = "servers = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n\
+        affinity = { cookie = \"route\" }\neject = { failures = 1, for = \"1h\" }";
+    let pools = pools(keys);
+    let pool = pools.get("u").unwrap();
+    let servers = pool.servers();
+    let pinned = servers[0].token.as_deref();
+    for _ in 0..3 {
+        let lease = pool.choose(&[], pinned).unwrap();
+        assert_eq!(lease.server().name, "127.0.0.1:1");
+    }
+    pool.failed(&servers[0], &refused());
+    let lease = pool.choose(&[], pinned).unwrap();
+    assert_eq!(lease.server().name, "127.0.0.1:2");
+    assert!(pool.set_cookie(lease.server(), pinned).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_all_of_its_addresses() {
+    let (server, _) = steered().await;
+    let port = server.address.port();
+    let front = front(&format!(
+        "servers = [\"localhost:{port}\"]\ndns_refresh = \"100ms\""
+    ))
+    .await;
+    // Where localhost has an IPv6 address too, nobody listens there, and the next is tried.
+    for _ in 0..5 {
+        assert_eq!(get(front.address, "/u/").await.status, 200);
+    }
+    let line = front.line(|line| line["route"] == "u").await;
+    let expected = format!("localhost:{port} (127.0.0.1)");
+    assert_eq!(line["upstream"]["server"], expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_keeps_what_is_known_of_an_address() {
+    let pools = pools(
+        "servers = [\"localhost:1\", \"127.0.0.1:2\"]\neject = { failures = 1, for = \"1h\" }",
+    );
+    let pool = pools.get("u").unwrap();
+    assert_eq!(pool.servers().len(), 1, "not resolved yet");
+    pool.resolve().await;
+    let before = pool.servers();
+    assert!(before.len() >= 2);
+    pool.failed(&before[0], &refused());
+    pool.resolve().await;
+    assert!(Arc::ptr_eq(&before[0], &pool.servers()[0]));
+    assert_eq!(pool.servers()[0].availability(), Availability::Ejected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_an_address_is_said() {
+    let front = front("servers = [\"gateway.invalid:443\"]").await;
+    let answer = get(front.address, "/u/").await;
+    assert_eq!(answer.status, 502);
+    let line = line(&front, &answer).await;
+    assert_eq!(line["error"], "dns", "{line}");
+    logged("upstream u: the name gateway.invalid does not resolve").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_not_sent_goes_to_another_server() {
+    let (good, steering) = steered().await;
+    let tls = ServerTls::new(pki::leaf(&CORP, "orders.corp.test"));
+    // Takes the request and closes.
+    let bad = Upstream::start(tls, Behaviour::Raw(Vec::new())).await;
+    let keys = format!(
+        "servers = [{{ address = \"{}\", weight = 2 }}, \"{}\"]\nattempts = 2",
+        bad.address, good.address
+    );
+    let front = self::front(&keys).await;
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(get(front.address, "/u/").await.status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502, 502]);
+    assert_eq!((bad.requests(), steering.asked()), (2, 1));
+    let post = b"POST /u/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nhi";
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(raw(front.address, post).await.unwrap().status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502, 502]);
+    assert_eq!((bad.requests(), steering.asked()), (4, 2));
+
+    // Nothing was sent, so a POST may go to the next.
+    let keys = format!("servers = [\"{}\", \"{}\"]", nobody().await, good.address);
+    let front = self::front(&keys).await;
+    for _ in 0..4 {
+        assert_eq!(raw(front.address, post).await.unwrap().status, 200);
+    }
+    let once = format!(
+        "servers = [\"{}\", \"{}\"]\nattempts = 1",
+        nobody().await,
+        good.address
+    );
+    let front = self::front(&once).await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(get(front.address, "/u/").await.status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 502, 502]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_outlives_a_reload() {
+    let folder = Folder::new();
+    let keys =
+        "servers = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\neject = { failures = 1, for = \"1h\" }";
+    let old = folder.pools(keys);
+    old.start();
+    let known = old.get("u").unwrap();
+    known.failed(&known.servers()[0], &refused());
+    let mut same = folder.pools(keys);
+    same.carry_over(&old);
+    assert!(Arc::ptr_eq(known, same.get("u").unwrap()));
+    assert_eq!(
+        same.get("u").unwrap().servers()[0].availability(),
+        Availability::Ejected
+    );
+
+    let mut other = folder.pools(&keys.replace("1h", "2h"));
+    other.carry_over(&old);
+    let changed = other.get("u").unwrap();
+    assert_eq!(changed.servers()[0].availability(), Availability::Usable);
+    assert_eq!(
+        changed.metrics.ejections.value(),
+        1,
+        "counters never go back"
+    );
+
+    // The same words, another CA behind them.
+    std::fs::copy(folder.0.join("old-ca.pem"), folder.0.join("corp-ca.pem")).unwrap();
+    let mut rotated = folder.pools(keys);
+    rotated.carry_over(&old);
+    assert!(!Arc::ptr_eq(known, rotated.get("u").unwrap()));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("short.key"), "secret\n").unwrap();
+    for (keys, expected) in [
+        (
+            "servers = [\"a:1\", { address = \"b:1\", weight = 0 }, { adress = \"c:1\" }]",
+            &[
+                "18:47: \"weight\" must be 1 to 1000",
+                "18:52: a server has no \"address\"",
+                "18:54: unknown key \"adress\" in a server",
+            ][..],
+        ),
+        (
+            "servers = [\"a:1\"]\nbalance = \"random\"",
+            &["19:11: \"balance\" must be \"round_robin\" or \"least_connections\""],
+        ),
+        (
+            "servers = [\"a:1\"]\nhealth = { path = \"healthz\", status = [200, 99], interval = \"1s\", timeout = \"2s\" }",
+            &[
+                "19:19: \"healthz\" is no path: it begins with a slash and has no spaces",
+                "19:45: an entry of \"status\" must be 200 to 599",
+                "19:77: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
+            ],
+        ),
+        (
+            "servers = [\"a:1\"]\neject = { failures = 0, for = 30, server_errors = \"yes\" }",
+            &[
+                "19:22: \"failures\" must be 1 to 1000",
+                "19:31: \"for\" must be a string with a unit, like \"10s\" or \"500ms\"",
+                "19:51: \"server_errors\" must be true or false, not a string",
+            ],
+        ),
+        (
+            "servers = [\"a:1\"]\nmax_pending = 5\naffinity = { cookie = \"a b\", key_file = \"short.key\" }",
+            &[
+                "19:15: \"max_pending\" says how many wait for \"max_connections\", which is not there",
+                "20:23: \"a b\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most",
+                "20:41: FOLDER/short.key holds 6 bytes; a key has 16 at least: openssl rand -hex 32",
+            ],
+        ),
+        (
+            "servers = [\"a:1\"]\nmax_connections = 5\npending_timeout = \"1s\"",
+            &["20:19: \"pending_timeout\" says how long \"max_pending\" wait, which is not there"],
+        ),
+    ] {
+        let found = folder.load(keys).unwrap_err();
+        let errors = found.iter().filter(|d| d.severity == Severity::Error);
+        let told = errors.map(|diagnostic| {
+            let text = diagnostic
+                .to_string()
+                .replace(folder.0.to_str().unwrap(), "FOLDER");
+            let text = text
+                .strip_prefix("FOLDER/drawbridge.toml:")
+                .unwrap_or(&text);
+            text.replacen(" error:", "", 1)
+        });
+        let told: Vec<String> = told.collect();
+        assert_eq!(told, expected, "{keys}");
+    }
+}
