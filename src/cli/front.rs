@@ -77,7 +77,7 @@ impl Front {
     /// Why it cannot be learned; in words for the user.
     pub fn locate(&self) -> Result<Admin, String> {
         let token = match &self.admin_token_file {
-            Some(file) => Some(config::token_from(file)?),
+            Some(file) => Some(config::token_from(file).map_err(|e| e.to_string())?),
             None => None,
         };
         if let Some(address) = &self.at.admin {

@@ -1,17 +1,16 @@
-//! What an `[upstreams.*]` table says of its servers: which, whose turn, are they well, how many at once.
+//! What an `[upstreams.*]` table says of its servers: which they are, which one is next, how their health is
+//! checked, and how many requests they take at once.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::files::Document;
-use super::model::{
-    Affinity, AffinityKey, Balance, Balancing, Caps, Ejection, HealthCheck, Server,
-};
-use super::reader::{Item, Section};
-use super::upstreams::tell;
+use super::document::Document;
+use super::reader::{Given, Item, Section};
+use super::source::Placed;
 use super::values::parse_server;
-use crate::tls::readable_by_others;
+use crate::config::model::{Balance, Caps, Ejection, HealthCheck, Server};
+use crate::config::section_kind::SectionKind;
 
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,14 +22,39 @@ const PENDING_TIMEOUT: Duration = Duration::from_secs(1);
 const DNS_REFRESH: Duration = Duration::from_secs(30);
 const MOST_SERVERS: usize = 256;
 const MOST_WEIGHT: i64 = 1000;
-const LEAST_KEY: usize = 16;
+
+/// How an upstream uses its servers. A part that is None is faulty, which was told.
+#[derive(Debug)]
+pub(crate) struct Balancing<'s> {
+    pub(crate) balance: Option<Balance>,
+    pub(crate) affinity: Given<Affinity<'s>>,
+    pub(crate) health: Given<Health>,
+    pub(crate) eject: Given<Ejection>,
+    pub(crate) caps: Option<Caps>,
+    pub(crate) dns_refresh: Option<Duration>,
+}
+
+/// `affinity = { cookie = "NAME", key_file = "FILE" }`
+#[derive(Debug)]
+pub(crate) struct Affinity<'s> {
+    pub(crate) cookie: Option<String>,
+    pub(crate) key_file: Given<Placed<'s, &'s str>>,
+}
+
+/// `health = { ... }`
+#[derive(Debug)]
+pub(crate) struct Health {
+    pub(crate) check: HealthCheck,
+    /// Else its `host` is empty, and the upstream's `server_name` is meant.
+    pub(crate) has_host: bool,
+}
 
 /// `[dns] servers = ["10.0.0.53", "10.0.1.53:5353"]`
-pub(super) fn read_dns(document: &Document<'_, '_>) -> Option<Vec<SocketAddr>> {
+pub(crate) fn parse_dns(document: &Document<'_, '_>) -> Option<Vec<SocketAddr>> {
     let Some(item) = document.item("dns") else {
         return Some(Vec::new());
     };
-    let section = item.section("[dns]")?;
+    let section = item.section(SectionKind::Dns, "[dns]")?;
     let servers = section.required(
         "servers",
         "servers = [\"10.0.0.53\"], the name servers to ask",
@@ -56,7 +80,7 @@ fn parse_name_server(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// `"host:port"`, or `{ address = "host:port", weight = 3 }`.
-pub(super) fn read_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
+pub(crate) fn parse_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
     let entries = item.list();
     if entries.len() > MOST_SERVERS {
         return item.fail(format!("{} names more than {MOST_SERVERS}", item.what()));
@@ -65,24 +89,24 @@ pub(super) fn read_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
     let mut servers = Vec::new();
     let mut whole = true;
     for entry in &entries {
-        let Some(server) = read_server(entry) else {
+        let Some(server) = parse_one_server(entry) else {
             whole = false;
             continue;
         };
         if !known.insert((server.host.clone(), server.port)) {
             let message = format!("server \"{}:{}\" is named twice", server.host, server.port);
-            entry.report().error(entry.at, message);
+            entry.diagnostics().error(entry.at, message);
         }
         servers.push(server);
     }
     (whole && !servers.is_empty()).then_some(servers)
 }
 
-fn read_server(entry: &Item<'_, '_>) -> Option<Server> {
+fn parse_one_server(entry: &Item<'_, '_>) -> Option<Server> {
     if !entry.is_table() {
         return entry.parse(parse_server);
     }
-    let section = entry.section("a server")?;
+    let section = entry.section(SectionKind::Server, "a server")?;
     let address = section.required("address", "address = \"host:port\"");
     let server = address.and_then(|item| item.parse(parse_server));
     let weight = number(&section, "weight", 1, 1..=MOST_WEIGHT);
@@ -93,55 +117,42 @@ fn read_server(entry: &Item<'_, '_>) -> Option<Server> {
     })
 }
 
-/// All keys are read before any `?`, so that every problem is found.
-pub(super) fn read(
-    upstream: &str,
-    section: &Section<'_, '_>,
-    server_name: &str,
-    dns_servers: &[SocketAddr],
-) -> Option<Balancing> {
+pub(crate) fn parse<'s>(upstream: &str, section: &Section<'s, '_>) -> Balancing<'s> {
     let inner = |key: &str| format!("\"{key}\" of upstream \"{upstream}\"");
-    let balance = match section.item("balance") {
-        Some(item) => item.choice(&[
+    let balance = section.optional("balance", |item| {
+        item.choice(&[
             ("round_robin", Balance::RoundRobin),
             ("least_connections", Balance::LeastConnections),
-        ]),
-        None => Some(Balance::RoundRobin),
-    };
-    let affinity = optional(section, "affinity", |item| {
-        read_affinity(&item.section(inner("affinity"))?)
+        ])
     });
-    let health = optional(section, "health", |item| {
-        read_health(&item.section(inner("health"))?, server_name)
-    });
-    let eject = optional(section, "eject", |item| {
-        read_eject(&item.section(inner("eject"))?)
-    });
-    let caps = read_caps(section);
-    let dns_refresh = duration(section, "dns_refresh", DNS_REFRESH);
-    Some(Balancing {
-        balance: balance?,
-        affinity: affinity?,
-        health: health?,
-        eject: eject?,
-        caps: caps?,
-        dns_refresh: dns_refresh?,
-        dns_servers: dns_servers.to_vec(),
-    })
+    Balancing {
+        balance: balance.or(Balance::RoundRobin),
+        affinity: section.optional("affinity", |item| {
+            let section = item.section(SectionKind::Affinity, inner("affinity"))?;
+            Some(parse_affinity(&section))
+        }),
+        health: section.optional("health", |item| {
+            parse_health(&item.section(SectionKind::Health, inner("health"))?)
+        }),
+        eject: section.optional("eject", |item| {
+            parse_eject(&item.section(SectionKind::Eject, inner("eject"))?)
+        }),
+        caps: parse_caps(section),
+        dns_refresh: duration(section, "dns_refresh", DNS_REFRESH),
+    }
 }
 
-fn read_affinity(section: &Section<'_, '_>) -> Option<Affinity> {
+fn parse_affinity<'s>(section: &Section<'s, '_>) -> Affinity<'s> {
     let cookie = section.required(
         "cookie",
         "cookie = \"NAME\"; it holds an id that only we can read",
     );
-    let cookie = cookie.and_then(|item| item.parse(parse_cookie_name));
-    let key = optional(section, "key_file", read_key);
+    let affinity = Affinity {
+        cookie: cookie.and_then(|item| item.parse(parse_cookie_name)),
+        key_file: section.optional("key_file", Item::string),
+    };
     section.finish();
-    Some(Affinity {
-        cookie: cookie?,
-        key: key?,
-    })
+    affinity
 }
 
 /// A token (RFC 6265, 4.1.1).
@@ -155,51 +166,16 @@ fn parse_cookie_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_key(item: &Item<'_, '_>) -> Option<AffinityKey> {
-    let path = item.string()?;
-    let path = path.at.resolve(path.value);
-    item.report().inputs.borrow_mut().file(&path);
-    if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
-        tell(item.report(), item.at, finding);
-    }
-    let key = match seclang::files::read(&path) {
-        Ok(key) => key.trim_ascii().to_vec(),
-        Err(error) => return item.fail(format!("cannot read {}: {error}", path.display())),
-    };
-    if key.len() < LEAST_KEY {
-        return item.fail(format!(
-            "{} holds {} bytes; a key has {LEAST_KEY} at least: openssl rand -hex 32",
-            path.display(),
-            key.len()
-        ));
-    }
-    Some(AffinityKey(key))
-}
-
-fn read_health(section: &Section<'_, '_>, server_name: &str) -> Option<HealthCheck> {
+fn parse_health(section: &Section<'_, '_>) -> Option<Health> {
     let path = section.required("path", "path = \"/healthz\"");
     let path = path.and_then(|item| item.parse(parse_path));
-    let host = match section.item("host") {
-        Some(item) => item.parse(parse_host),
-        None => Some(server_name.to_owned()),
-    };
-    let statuses = match section.item("status") {
-        Some(item) => {
-            let statuses = item.list();
-            let statuses = statuses.iter().map(|status| status.integer(200..=599));
-            let statuses = statuses.map(|status| u16::try_from(status?).ok());
-            // One that is faulty does not hide the next.
-            let statuses: Vec<Option<u16>> = statuses.collect();
-            let statuses: Option<Vec<u16>> = statuses.into_iter().collect();
-            statuses.filter(|statuses| !statuses.is_empty())
-        }
-        None => Some(vec![200]),
-    };
+    let host = section.optional("host", |item| item.parse(parse_host));
+    let statuses = section.optional("status", parse_statuses);
     let interval = duration(section, "interval", HEALTH_INTERVAL);
     let written = section.item("timeout");
     let timeout = match &written {
         Some(item) => item.duration(),
-        // What was not written fits what was.
+        // The default must not exceed an interval that is written.
         None => Some(interval.map_or(HEALTH_TIMEOUT, |interval| interval.min(HEALTH_TIMEOUT))),
     };
     if let (Some(item), Some(interval), Some(timeout)) = (&written, interval, timeout)
@@ -210,15 +186,29 @@ fn read_health(section: &Section<'_, '_>, server_name: &str) -> Option<HealthChe
     let healthy = number(section, "healthy", HEALTHY, 1..=100);
     let unhealthy = number(section, "unhealthy", UNHEALTHY, 1..=100);
     section.finish();
-    Some(HealthCheck {
-        path: path?,
-        host: host?,
-        statuses: statuses?,
-        interval: interval?,
-        timeout: timeout?,
-        healthy: healthy?,
-        unhealthy: unhealthy?,
+    let host = host.unless_faulty()?;
+    Some(Health {
+        has_host: host.is_some(),
+        check: HealthCheck {
+            path: path?,
+            host: host.unwrap_or_default(),
+            statuses: statuses.or(vec![200])?,
+            interval: interval?,
+            timeout: timeout?,
+            healthy: healthy?,
+            unhealthy: unhealthy?,
+        },
     })
+}
+
+fn parse_statuses(item: &Item<'_, '_>) -> Option<Vec<u16>> {
+    let statuses = item.list();
+    let statuses = statuses.iter().map(|status| status.integer(200..=599));
+    let statuses = statuses.map(|status| u16::try_from(status?).ok());
+    // All are read before the first that is faulty ends it, so that every problem is found.
+    let statuses: Vec<Option<u16>> = statuses.collect();
+    let statuses: Option<Vec<u16>> = statuses.into_iter().collect();
+    statuses.filter(|statuses| !statuses.is_empty())
 }
 
 fn parse_path(text: &str) -> Result<String, String> {
@@ -241,30 +231,27 @@ fn parse_host(text: &str) -> Result<String, String> {
     }
 }
 
-fn read_eject(section: &Section<'_, '_>) -> Option<Ejection> {
+fn parse_eject(section: &Section<'_, '_>) -> Option<Ejection> {
     let failures = number(section, "failures", EJECT_FAILURES, 1..=1000);
     let length = duration(section, "for", EJECT_FOR);
-    let server_errors = match section.item("server_errors") {
-        Some(item) => item.boolean(),
-        None => Some(false),
-    };
+    let server_errors = section.optional("server_errors", Item::boolean);
     section.finish();
     Some(Ejection {
         failures: failures?,
         duration: length?,
-        server_errors: server_errors?,
+        server_errors: server_errors.or(false)?,
     })
 }
 
-fn read_caps(section: &Section<'_, '_>) -> Option<Caps> {
+fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
     const MOST: i64 = 1_000_000;
     let count = |item: &Item<'_, '_>, least| {
         let number = item.integer(least..=MOST);
         number.and_then(|number| usize::try_from(number).ok())
     };
-    let connections = optional(section, "max_connections", |item| count(item, 1));
+    let connections = section.optional("max_connections", |item| count(item, 1));
     let pending = section.item("max_pending");
-    if let (Some(item), Some(None)) = (&pending, &connections) {
+    if let (Some(item), Given::Absent) = (&pending, &connections) {
         item.fail::<()>(
             "\"max_pending\" says how many wait for \"max_connections\", which is not there",
         );
@@ -285,29 +272,14 @@ fn read_caps(section: &Section<'_, '_>) -> Option<Caps> {
         None => Some(PENDING_TIMEOUT),
     };
     Some(Caps {
-        connections: connections?,
+        connections: connections.unless_faulty()?,
         pending: pending?,
         pending_timeout: pending_timeout?,
     })
 }
 
-/// None where it is there and faulty.
-fn optional<'s, 'r, T>(
-    section: &Section<'s, 'r>,
-    key: &'static str,
-    read: impl FnOnce(&Item<'s, 'r>) -> Option<T>,
-) -> Option<Option<T>> {
-    match section.item(key) {
-        Some(item) => read(&item).map(Some),
-        None => Some(None),
-    }
-}
-
 fn duration(section: &Section<'_, '_>, key: &'static str, default: Duration) -> Option<Duration> {
-    match section.item(key) {
-        Some(item) => item.duration(),
-        None => Some(default),
-    }
+    section.optional(key, Item::duration).or(default)
 }
 
 fn number(
@@ -316,8 +288,6 @@ fn number(
     default: u32,
     range: std::ops::RangeInclusive<i64>,
 ) -> Option<u32> {
-    match section.item(key) {
-        Some(item) => item.integer(range).and_then(|n| u32::try_from(n).ok()),
-        None => Some(default),
-    }
+    let number = section.optional(key, |item| u32::try_from(item.integer(range)?).ok());
+    number.or(default)
 }

@@ -1,24 +1,24 @@
-//! What a service manager made for this process: systemd names the folders of `StateDirectory=` and
-//! `RuntimeDirectory=` in the environment (systemd.exec(5)). They stand in for keys that nobody wrote.
+//! Folders that a service manager made for this process. systemd names those of `StateDirectory=` and
+//! `RuntimeDirectory=` in the environment (systemd.exec(5)). They are the defaults of `state_dir` and `admin`.
 
 use std::path::{Path, PathBuf};
 
-use super::model::{Admin, AdminAddress};
+use crate::config::model::{Admin, AdminAddress};
 
 const STATE: &str = "STATE_DIRECTORY";
 const RUNTIME: &str = "RUNTIME_DIRECTORY";
 /// In the runtime folder.
 const SOCKET: &str = "admin.sock";
-/// Where the packaged unit's admin socket is, for verbs that are typed outside of the unit.
+/// The admin socket of the packaged unit, for verbs that run outside of the unit.
 const INSTALLED: &str = "/run/drawbridge/admin.sock";
 
 /// The `state_dir` of a configuration that has none.
-pub(super) fn state_dir() -> Option<PathBuf> {
+pub(crate) fn state_dir() -> Option<PathBuf> {
     folder(STATE)
 }
 
 /// The `admin` address of a configuration that has none.
-pub(super) fn admin() -> Option<Admin> {
+pub(crate) fn admin() -> Option<Admin> {
     folder(RUNTIME).map(|folder| local(folder.join(SOCKET)))
 }
 
@@ -36,7 +36,7 @@ fn local(socket: PathBuf) -> Admin {
     }
 }
 
-/// The first of the folders, which are absolute and parted by colons.
+/// The first of the folders, which are absolute paths separated by colons.
 fn folder(variable: &str) -> Option<PathBuf> {
     let folders = std::env::var_os(variable)?;
     let first = std::env::split_paths(&folders).next()?;

@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::model::{IpNetwork, Server};
-use super::reader::Item;
+use super::reader::{Item, Number};
+use crate::config::model::{IpNetwork, Server};
 
-/// One day: longer is a slip of the pen.
+/// One day. A longer time is most likely a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Item<'_, '_> {
     /// `"10s"`, `"500ms"`, `"2m"`, `"1h"`.
-    pub fn duration(&self) -> Option<Duration> {
-        if self.raw_integer().is_some() {
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        if self.number() != Number::NotOne {
             return self.fail(format!(
                 "{} must be a string with a unit, like \"10s\" or \"500ms\"",
                 self.what()
@@ -22,13 +22,15 @@ impl Item<'_, '_> {
     }
 
     /// Bytes as a whole number, or `"64KiB"`, `"16MiB"`, `"1GiB"`.
-    pub fn size(&self, least: usize) -> Option<usize> {
-        let bytes = match (self.raw_integer(), self.raw_string()) {
-            (Some(number), _) => number
-                .and_then(|n| usize::try_from(n).ok())
-                .ok_or_else(|| "must be a number of bytes".to_owned()),
-            (None, Some(text)) => parse_size(text),
-            (None, None) => return self.wrong("a number of bytes or a string like \"64KiB\""),
+    pub(crate) fn size(&self, least: usize) -> Option<usize> {
+        let not_bytes = || "must be a number of bytes".to_owned();
+        let bytes = match (self.number(), self.raw_string()) {
+            (Number::Is(number), _) => usize::try_from(number).map_err(|_| not_bytes()),
+            (Number::TooLarge, _) => Err(not_bytes()),
+            (Number::NotOne, Some(text)) => parse_size(text),
+            (Number::NotOne, None) => {
+                return self.wrong("a number of bytes or a string like \"64KiB\"");
+            }
         };
         match bytes {
             Ok(bytes) if bytes >= least => Some(bytes),
@@ -83,7 +85,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 }
 
 /// `10.0.0.0/8`, `fd00::/8`, or an address alone.
-pub(super) fn parse_network(text: &str) -> Result<IpNetwork, String> {
+pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, String> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),
@@ -126,7 +128,7 @@ fn first_address(network: IpNetwork) -> IpAddr {
 }
 
 /// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets.
-pub(super) fn parse_server(text: &str) -> Result<Server, String> {
+pub(crate) fn parse_server(text: &str) -> Result<Server, String> {
     if text.contains("://") {
         return Err(format!(
             "\"{text}\" is no server: leave the scheme out; upstreams are always dialled with TLS"

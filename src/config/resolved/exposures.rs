@@ -3,39 +3,38 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::files::{Document, Named};
-use super::model::{Exposure, Listener, ListenerKind, OffAnswer};
-use super::reader::{At, Item, Placed, Report, Section};
-use super::routes::Draft;
-use super::settings::Names;
-use super::suggest::did_you_mean;
+use super::context::Context;
+use super::names::Declared;
+use super::routes::ResolvedRoute;
+use crate::config::model::{Exposure, Listener, ListenerKind};
+use crate::config::written::diagnostics::Diagnostics;
+use crate::config::written::exposures as written;
+use crate::config::written::source::{At, Placed};
 use crate::route::{Exposures, Pairs};
+use seclang::suggest::did_you_mean;
 
 /// None where an exposure is faulty or claims what another claims.
-pub(super) fn read<'s>(
-    document: &Document<'s, '_>,
-    routes: &[Draft<'s>],
-    listeners: &mut Names<'s, Listener>,
+pub(crate) fn resolve<'s>(
+    written: &[written::Exposure<'s>],
+    routes: &[ResolvedRoute<'s>],
+    listeners: &mut Declared<'s, Listener>,
     has_state_dir: bool,
+    diagnostics: &Diagnostics,
 ) -> Option<Exposures<Exposure>> {
-    let report = document.report;
-    let tables = document.named("exposures", "exposure");
-    if let Some(first) = tables.first()
+    if let Some(first) = written.first()
         && !has_state_dir
     {
         let message = "there is no \"state_dir\": an exposure that is switched off is on again after a restart";
-        report.warning(first.at, message);
+        diagnostics.warning(first.at, message);
     }
     let mut places: Vec<At<'s>> = Vec::new();
     let mut found = Vec::new();
     let mut whole = true;
-    for Named { name, at, section } in tables {
-        let exposure = read_exposure(name, &section, routes, listeners);
-        section.finish();
-        match exposure {
-            Some(exposure) => {
-                places.push(at);
-                found.push((exposure.pairs.clone(), exposure));
+    for exposure in written {
+        match resolve_exposure(exposure, routes, listeners, diagnostics) {
+            Some(resolved) => {
+                places.push(exposure.at);
+                found.push((resolved.pairs.clone(), resolved));
             }
             None => whole = false,
         }
@@ -44,7 +43,7 @@ pub(super) fn read<'s>(
     match Exposures::new(found) {
         Ok(exposures) => {
             if whole {
-                warn_unowned(routes, listeners, &exposures, report);
+                warn_unowned(routes, listeners, &exposures, diagnostics);
             }
             whole.then_some(exposures)
         }
@@ -58,112 +57,99 @@ pub(super) fn read<'s>(
                     names[overlap.first],
                     places[overlap.first].text()
                 );
-                report.error(places[overlap.second], message);
+                diagnostics.error(places[overlap.second], message);
             }
             None
         }
     }
 }
 
-/// The folder may be missing: it is made when the front door opens.
-pub(super) fn read_state_dir(item: &Item<'_, '_>) -> Option<PathBuf> {
-    let text = item.string()?;
-    if text.value.is_empty() {
-        return item.fail("\"state_dir\" must be a folder");
-    }
-    let path = text.at.resolve(text.value);
+/// The folder may be missing: it is made at the start.
+pub(crate) fn resolve_state_dir(
+    written: &Placed<'_, &str>,
+    context: &Context<'_>,
+) -> Option<PathBuf> {
+    let path = written.at.resolve(written.value);
     if path.exists() && !path.is_dir() {
-        return item.fail(format!("\"{}\" is no folder", text.value));
+        let message = format!("\"{}\" is no folder", written.value);
+        context.diagnostics.error(written.at, message);
+        return None;
     }
     Some(path)
 }
 
-fn read_exposure<'s>(
-    name: &str,
-    section: &Section<'s, '_>,
-    routes: &[Draft<'s>],
-    listeners: &mut Names<'s, Listener>,
+fn resolve_exposure<'s>(
+    written: &written::Exposure<'s>,
+    routes: &[ResolvedRoute<'s>],
+    listeners: &mut Declared<'s, Listener>,
+    diagnostics: &Diagnostics,
 ) -> Option<Exposure> {
-    let report = section.report;
-    let named_routes = section.required("routes", "routes = the names of [[routes]]");
-    let named_routes = named_routes.and_then(|item| read_routes(&item, routes));
-    let help = "listeners = the names of [listeners.NAME] tables";
-    let named_listeners = section.required("listeners", help);
-    let named_listeners = named_listeners.and_then(|item| read_listeners(&item, listeners));
-    let owner = section.required("owner", "owner = \"the team that answers for it\"");
-    let owner = owner.and_then(|item| {
-        let owner = item.string()?;
-        match owner.value.trim() {
-            "" => item.fail("\"owner\" must not be empty"),
-            owner => Some(owner.to_owned()),
-        }
-    });
-    let off = match section.item("off") {
-        Some(item) => item.choice(&[
-            ("503", OffAnswer::Unavailable),
-            ("404", OffAnswer::NotFound),
-            ("close", OffAnswer::Close),
-        ]),
-        None => Some(OffAnswer::Unavailable),
-    };
-    let (named_routes, named_listeners) = (named_routes?, named_listeners?);
-    let pairs = pair(routes, &named_routes, &named_listeners, report)?;
+    let named_routes = written.routes.as_deref();
+    let named_routes = named_routes.and_then(|names| find_routes(names, routes, diagnostics));
+    let named_listeners = written.listeners.as_deref();
+    let named_listeners =
+        named_listeners.and_then(|names| find_listeners(names, listeners, diagnostics));
+    let pairs = pair(routes, &named_routes?, &named_listeners?, diagnostics)?;
     Some(Exposure {
-        name: name.to_owned(),
-        owner: owner?,
+        name: written.name.to_owned(),
+        owner: written.owner.clone()?,
         pairs,
-        off: off?,
+        off: written.off?,
     })
 }
 
 /// None where a name is unknown.
-fn read_routes<'s>(item: &Item<'s, '_>, routes: &[Draft<'s>]) -> Option<Vec<Placed<'s, &'s str>>> {
+fn find_routes<'s>(
+    names: &[Placed<'s, &'s str>],
+    routes: &[ResolvedRoute<'s>],
+    diagnostics: &Diagnostics,
+) -> Option<Vec<Placed<'s, &'s str>>> {
     let mut found: Vec<Placed<'s, &'s str>> = Vec::new();
     let mut whole = true;
-    for name in item.strings() {
+    for name in names {
         if found.iter().any(|known| known.value == name.value) {
             let message = format!("route \"{}\" is named twice", name.value);
-            item.report().warning(name.at, message);
+            diagnostics.warning(name.at, message);
         } else if routes.iter().any(|route| route.name == name.value) {
-            found.push(name);
+            found.push(*name);
         } else {
             let help = did_you_mean(name.value, routes.iter().map(|route| route.name));
             let message = format!("there is no route \"{}\"", name.value);
-            item.report().error_with_help(name.at, message, help);
+            diagnostics.error_with_help(name.at, message, help);
             whole = false;
         }
     }
     (whole && !found.is_empty()).then_some(found)
 }
 
-/// None where a name is unknown.
-fn read_listeners<'s>(
-    item: &Item<'s, '_>,
-    listeners: &mut Names<'s, Listener>,
+/// None where a name is unknown, or an entry is none.
+fn find_listeners<'s>(
+    names: &[Option<Placed<'s, &'s str>>],
+    listeners: &mut Declared<'s, Listener>,
+    diagnostics: &Diagnostics,
 ) -> Option<Vec<Placed<'s, &'s str>>> {
     let mut found: Vec<Placed<'s, &'s str>> = Vec::new();
     let mut whole = true;
-    for entry in item.list() {
-        let Some(name) = entry.string() else {
+    for name in names {
+        let Some(name) = name else {
             whole = false;
             continue;
         };
-        let report = item.report();
         if found.iter().any(|known| known.value == name.value) {
             let message = format!("listener \"{}\" is named twice", name.value);
-            report.warning(name.at, message);
+            diagnostics.warning(name.at, message);
             continue;
         }
-        let listener = listeners.lookup(&entry, report);
-        if let Some(ListenerKind::Redirect { .. }) = listener.as_ref().map(|l| &l.kind) {
+        let listener = listeners.lookup(name, diagnostics);
+        if let Ok(ListenerKind::Redirect { .. }) = listener.as_ref().map(|l| &l.kind) {
             let message = format!(
                 "listener \"{}\" only redirects: there is nothing to switch",
                 name.value
             );
-            report.warning(name.at, message);
+            diagnostics.warning(name.at, message);
         }
         match listeners.contains(name.value) {
-            true => found.push(name),
+            true => found.push(*name),
             false => whole = false,
         }
     }
@@ -172,10 +158,10 @@ fn read_listeners<'s>(
 
 /// The pairs that are really served. A name that adds none is a mistake.
 fn pair(
-    routes: &[Draft<'_>],
+    routes: &[ResolvedRoute<'_>],
     named_routes: &[Placed<'_, &str>],
     named_listeners: &[Placed<'_, &str>],
-    report: &Report,
+    diagnostics: &Diagnostics,
 ) -> Option<Pairs> {
     let claims: BTreeMap<&str, &[String]> = routes
         .iter()
@@ -184,7 +170,7 @@ fn pair(
     let mut pairs = Pairs::new();
     let mut whole = true;
     for route in named_routes {
-        // What is faulty was told already.
+        // A faulty claim was told already.
         let listeners = claims.get(route.value)?;
         let before = pairs.len();
         for listener in named_listeners {
@@ -198,21 +184,21 @@ fn pair(
                 route.value
             );
             let help = format!("it is on: {}", listeners.join(", "));
-            report.error_with_help(route.at, message, Some(help));
+            diagnostics.error_with_help(route.at, message, Some(help));
             whole = false;
         }
     }
     whole.then_some(pairs)
 }
 
-/// What is reachable and nobody's.
+/// Warns of routes that can be reached and that no exposure names.
 fn warn_unowned(
-    routes: &[Draft<'_>],
-    listeners: &Names<'_, Listener>,
+    routes: &[ResolvedRoute<'_>],
+    listeners: &Declared<'_, Listener>,
     exposures: &Exposures<Exposure>,
-    report: &Report,
+    diagnostics: &Diagnostics,
 ) {
-    if report.has_broken_files() {
+    if diagnostics.has_broken_files() {
         return;
     }
     for route in routes {
@@ -236,14 +222,11 @@ fn warn_unowned(
             route.name,
             unowned.join(", ")
         );
-        report.warning(route.at, message);
+        diagnostics.warning(route.at, message);
     }
 }
 
-fn serves(listeners: &Names<'_, Listener>, name: &str) -> bool {
-    let mut all = listeners.iter();
-    let found = all.find(|(known, ..)| *known == name);
-    found
-        .and_then(|(_, _, listener)| listener)
-        .is_some_and(|listener| matches!(listener.kind, ListenerKind::Tls { .. }))
+fn serves(listeners: &Declared<'_, Listener>, name: &str) -> bool {
+    let listener = listeners.value(name);
+    listener.is_some_and(|listener| matches!(listener.kind, ListenerKind::Tls { .. }))
 }

@@ -1,5 +1,5 @@
-//! A rotation that would make things worse. It is refused like a broken file, so that the last good one
-//! goes on, unless it is allowed in writing.
+//! Finds rotations that would make things worse, like an expired certificate in the place of a good one.
+//! Such a file is refused like a broken one, unless the configuration allows it.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use crate::tls::inventory::WARNING_DAYS;
 use crate::tls::reason::{name_text, time_text, unix_time};
 use crate::tls::{CertifiedKey, TrustBundle, now};
 
-pub(super) const HELP: &str =
+pub(crate) const HELP: &str =
     "put one there that is good for longer, or write allow_expired = true beside it";
 
 const DAY: i64 = 24 * 60 * 60;
 /// How far clocks may differ, in seconds.
 const SKEW: i64 = 60;
 
-/// When all of a chain is good.
-struct Span {
+/// When all certificates of a chain are valid, in seconds since 1970.
+struct Validity {
     from: i64,
     until: i64,
 }
 
-impl Span {
+impl Validity {
     fn of(chain: &[X509]) -> Option<Self> {
         let from = chain.iter().map(|c| unix_time(c.not_before()));
         let until = chain.iter().map(|c| unix_time(c.not_after()));
@@ -32,15 +32,15 @@ impl Span {
         })
     }
 
-    fn is_good(&self) -> bool {
+    fn is_now(&self) -> bool {
         (self.from..self.until).contains(&now())
     }
 }
 
 /// Why `new` must not take the place of `old`; None where it may.
-pub(super) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
-    let before = Span::of(&old.chain).filter(Span::is_good)?;
-    let Some(after) = Span::of(&new.chain) else {
+pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
+    let before = Validity::of(&old.chain).filter(Validity::is_now)?;
+    let Some(after) = Validity::of(&new.chain) else {
         return Some("the new certificate has a date that cannot be read".to_owned());
     };
     let now = now();
@@ -48,14 +48,14 @@ pub(super) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
     let last = new.chain.iter().min_by_key(|c| unix_time(c.not_after()))?;
     let first = new.chain.iter().max_by_key(|c| unix_time(c.not_before()))?;
     let (certificate, state) = match after {
-        Span { until, .. } if until <= now => {
+        Validity { until, .. } if until <= now => {
             (last, format!("expired on {}", time_text(last.not_after())))
         }
-        Span { from, .. } if from > now + SKEW => (
+        Validity { from, .. } if from > now + SKEW => (
             first,
             format!("is not valid before {}", time_text(first.not_before())),
         ),
-        Span { until, .. } if until < before.until && until <= soon => {
+        Validity { until, .. } if until < before.until && until <= soon => {
             (last, format!("ends on {}", time_text(last.not_after())))
         }
         _ => return None,
@@ -70,7 +70,7 @@ pub(super) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
 
 /// Of a list of certificates that takes the place of another: which of those that are not `allowed`
 /// takes the place of a better one. It may come from another file.
-pub(super) fn worse_of(
+pub(crate) fn worse_of(
     new: &[Arc<CertifiedKey>],
     allowed: &[bool],
     old: &[Arc<CertifiedKey>],
@@ -91,10 +91,11 @@ pub(super) fn worse_of(
 }
 
 /// Why a bundle must not take the place of another: none of its CAs is good now.
-pub(super) fn worse_bundle(new: &TrustBundle, old: &TrustBundle) -> Option<String> {
-    let is_good = |ca: &X509| Span::of(std::slice::from_ref(ca)).is_some_and(|span| span.is_good());
-    let new_has = new.certificates.iter().any(is_good);
-    let old_has = old.certificates.iter().any(is_good);
+pub(crate) fn worse_bundle(new: &TrustBundle, old: &TrustBundle) -> Option<String> {
+    let is_now =
+        |ca: &X509| Validity::of(std::slice::from_ref(ca)).is_some_and(|span| span.is_now());
+    let new_has = new.certificates.iter().any(is_now);
+    let old_has = old.certificates.iter().any(is_now);
     (old_has && !new_has).then(|| {
         "no CA of the new bundle is valid now, and one of the bundle that serves is".to_owned()
     })
