@@ -222,11 +222,8 @@ impl Passage {
         report.socket = None;
         let address = lease.server().address;
         report.lease = Some(lease);
-        let mut peer = self.pool.template(self.stream).at(address, self.stream);
-        if let Some(own) = &self.own {
-            own.bind(&mut peer);
-        }
-        Ok(peer)
+        let template = self.pool.template(self.stream);
+        Ok(template.at(address, self.stream, self.own.as_deref()))
     }
 
     /// The server at which the client has its login.
