@@ -2,12 +2,14 @@
 
 pub mod acceptor;
 mod client_ca;
+mod dial_fault;
 mod facts;
 mod group;
 pub mod handshake;
 mod hello;
 pub mod inventory;
 mod materials;
+mod openssl_codes;
 mod pem;
 pub mod reason;
 pub mod rehearsal;
@@ -22,9 +24,10 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
+pub use dial_fault::DialFault;
 pub use facts::{CertificateFacts, now};
 pub use group::group_text;
-pub use hello::Hello;
+pub use hello::ClientHello;
 pub use inventory::Entry;
 pub use materials::{Finding, Part, readable_by_others};
 pub use resolver::Resolver;
