@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::config_file::ConfigFile;
 use super::failure::Failure;
 use crate::config;
-use crate::exposure::{self, KeptBack, Surface};
+use crate::exposure::{self, ShadowedPath, Surface};
 use seclang::diagnostic::{Diagnostic, Severity};
 
 /// Check a configuration, its rules and its certificates; name every problem with its place
@@ -39,20 +39,20 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(path) => path,
         Err(problem) => return Failure::from(problem).tell(args.output),
     };
-    let (found, kept_back) = match config::load(&path) {
+    let (found, shadowed) = match config::load(&path) {
         Ok(loaded) => (
             loaded.warnings,
-            exposure::kept_back(&Surface::of(&loaded.config)),
+            exposure::shadowed_paths(&Surface::of(&loaded.config)),
         ),
         Err(found) => (found, Ok(Vec::new())),
     };
-    let kept_back = match kept_back {
-        Ok(kept_back) => kept_back,
+    let shadowed = match shadowed {
+        Ok(shadowed) => shadowed,
         Err(why) => return Failure::Problem(format!("check: {why}")).tell(args.output),
     };
     let shown = match args.output {
-        Output::Human => show_human(&found, &kept_back, &path),
-        Output::Json => show_json_with(&found, Some(&kept_back)),
+        Output::Human => show_human(&found, &shadowed, &path),
+        Output::Json => show_json_with(&found, Some(&shadowed)),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
@@ -69,7 +69,7 @@ pub fn wants_colour() -> bool {
     !refused && io::stderr().is_terminal()
 }
 
-fn show_human(found: &[Diagnostic], kept_back: &[KeptBack], path: &Path) -> io::Result<()> {
+fn show_human(found: &[Diagnostic], shadowed: &[ShadowedPath], path: &Path) -> io::Result<()> {
     let colour = wants_colour();
     let mut err = io::stderr().lock();
     for diagnostic in found {
@@ -79,9 +79,7 @@ fn show_human(found: &[Diagnostic], kept_back: &[KeptBack], path: &Path) -> io::
     let line = summary(found);
     let mut out = io::stdout().lock();
     writeln!(out, "{}: {line}", path.display())?;
-    kept_back
-        .iter()
-        .try_for_each(|kept| writeln!(out, "{kept}"))
+    shadowed.iter().try_for_each(|path| writeln!(out, "{path}"))
 }
 
 pub(super) fn summary(found: &[Diagnostic]) -> String {
@@ -107,7 +105,7 @@ pub(super) fn show_json(found: &[Diagnostic]) -> io::Result<()> {
 }
 
 /// With what narrower routes keep from a listener, where that was looked at.
-fn show_json_with(found: &[Diagnostic], kept_back: Option<&[KeptBack]>) -> io::Result<()> {
+fn show_json_with(found: &[Diagnostic], shadowed: Option<&[ShadowedPath]>) -> io::Result<()> {
     let (errors, warnings) = count(found);
     let mut report = json!({
         "ok": errors == 0,
@@ -115,8 +113,8 @@ fn show_json_with(found: &[Diagnostic], kept_back: Option<&[KeptBack]>) -> io::R
         "warnings": warnings,
         "problems": problems_json(found),
     });
-    if let Some(kept_back) = kept_back {
-        report["kept_back"] = json!(kept_back);
+    if let Some(shadowed) = shadowed {
+        report["kept_back"] = json!(shadowed);
     }
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report)?;

@@ -11,7 +11,7 @@ use super::check::Output;
 use super::failure::Failure;
 use super::front::{Front, Where, not_ours};
 use crate::config::{self, AdminAddress};
-use crate::exposure::{Change, Surface, diff};
+use crate::exposure::{Surface, SurfaceChange, diff};
 
 /// Say what becomes reachable from one configuration to another
 ///
@@ -92,7 +92,7 @@ fn ask(args: &Args) -> Result<Surface, Failure> {
     serde_json::from_slice(&body).map_err(|error| problem(not_ours(&error)))
 }
 
-fn show(changes: &[Change], output: Output) -> io::Result<()> {
+fn show(changes: &[SurfaceChange], output: Output) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match output {
         Output::Human if changes.is_empty() => {

@@ -62,13 +62,15 @@ pub(super) fn read<'s>(
     let claims: Vec<(Claim, usize)> = claims.collect();
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
     if let Err(duplicates) = RouteTable::new(claims) {
-        for (first, second, what) in duplicates {
-            let (first, second) = (&drafts[order[first]], &drafts[order[second]]);
+        for duplicate in duplicates {
+            let first = &drafts[order[duplicate.first]];
+            let second = &drafts[order[duplicate.second]];
             let message = format!(
-                "route \"{}\" claims what route \"{}\" at {} claims: {what}",
+                "route \"{}\" claims what route \"{}\" at {} claims: {}",
                 second.name,
                 first.name,
-                first.at.text()
+                first.at.text(),
+                duplicate.claimed
             );
             report.error(second.at, message);
         }
@@ -98,11 +100,19 @@ fn read_route<'s>(
     }
     let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
     let hosts = section.required("hosts", help);
-    let hosts = hosts.map(|item| parse_all(&item, |text| text.parse::<HostPattern>()));
+    let hosts = hosts.map(|item| {
+        parse_all(&item, |text| {
+            text.parse::<HostPattern>().map_err(|e| e.to_string())
+        })
+    });
     let help =
         "paths = [\"/orders/\"]; with a trailing slash all below it, without it exactly this";
     let paths = section.required("paths", help);
-    let paths = paths.map(|item| parse_all(&item, |text| text.parse::<PathPattern>()));
+    let paths = paths.map(|item| {
+        parse_all(&item, |text| {
+            text.parse::<PathPattern>().map_err(|e| e.to_string())
+        })
+    });
     let stream = section.item("stream");
     let stream = stream.map(|item| Some((item.at, read_stream(&item)?)));
     let methods = read_methods(section);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
 
-use crate::front::{capture_logs, logged, wait};
 use crate::balancing::pools;
+use crate::front::{capture_logs, logged, wait};
 
 /// What it says of every name.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,7 @@ use super::check::Output;
 use super::config_file;
 use super::failure::Failure;
 use super::front::{Front, not_ours};
-use crate::exposure::api::{Order, Status, parse_duration};
+use crate::exposure::api::{ExposureStatus, SwitchRequest, parse_duration};
 use crate::time::parse_rfc3339;
 
 /// Show exposures and switch them off and on, in a front door that runs
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> ExitCode {
     done.unwrap_or_else(|problem| Failure::Problem(problem).tell(output))
 }
 
-fn list(front: &Front) -> Result<Vec<Status>, String> {
+fn list(front: &Front) -> Result<Vec<ExposureStatus>, String> {
     let body = front.ask("GET", "/exposures", &[])?;
     serde_json::from_slice(&body).map_err(|error| not_ours(&error))
 }
@@ -111,7 +111,7 @@ fn status(front: &Front, output: Output) -> Result<ExitCode, String> {
 
 /// What became of one exposure.
 struct Switched {
-    status: Status,
+    status: ExposureStatus,
     proofs: Vec<Proof>,
 }
 
@@ -185,17 +185,17 @@ fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, String> {
     if name.is_empty() || !name.chars().all(plain) {
         return Err(format!("\"{name}\" is no name of an exposure"));
     }
-    let order = Order {
+    let request = SwitchRequest {
         until: args.until.clone(),
         duration: args.duration.clone(),
         reason: args.reason.clone(),
     };
-    let order = serde_json::to_vec(&order).map_err(|error| error.to_string())?;
+    let request = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
     let word = if on { "on" } else { "off" };
     let path = format!("/exposures/{name}/{word}");
-    let body = args.front.ask("POST", &path, &order)?;
-    let status: Status = serde_json::from_slice(&body).map_err(|error| not_ours(&error))?;
-    if !status.kept {
+    let body = args.front.ask("POST", &path, &request)?;
+    let status: ExposureStatus = serde_json::from_slice(&body).map_err(|error| not_ours(&error))?;
+    if !status.persistent {
         eprintln!(
             "drawbridge: there is no state_dir: after a restart {} is on",
             status.name
@@ -213,7 +213,7 @@ fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, String> {
 }
 
 /// `NAME on|off`, and what is known of it.
-fn line(status: &Status) -> String {
+fn line(status: &ExposureStatus) -> String {
     let mut line = format!("{} {}  owner {}", status.name, status.state, status.owner);
     for (word, value) in [
         ("since", &status.since),
@@ -236,7 +236,9 @@ fn time(text: &str) -> Result<String, String> {
 }
 
 fn duration(text: &str) -> Result<String, String> {
-    parse_duration(text).map(|_| text.to_owned())
+    parse_duration(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 /// A reader that hung up has seen what it wanted.

@@ -238,7 +238,7 @@ impl Exchange {
         let Some(exposure) = self.exposure(route) else {
             return Ok(());
         };
-        match self.front.exposures.off(&exposure.name) {
+        match self.front.exposures.off_setting(&exposure.name) {
             None => Ok(()),
             Some(setting) => Err(Refusal::switched_off(
                 exposure,
@@ -493,7 +493,7 @@ impl Exchange {
     async fn stream_switched_off(&self, stream: Option<Stream>) {
         let route = self.route.as_deref().filter(|_| stream.is_some());
         match route.and_then(|route| self.exposure(route)) {
-            Some(exposure) => self.front.exposures.goes_off(&exposure.name).await,
+            Some(exposure) => self.front.exposures.wait_until_off(&exposure.name).await,
             None => std::future::pending().await,
         }
     }
