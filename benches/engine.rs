@@ -17,7 +17,7 @@ use waf::{EngineMode, RuleSet, Transaction};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    waf::fix_seed(1);
+    waf::internals::fix_seed(1);
     let mut rules = RuleSet::builder().engine(EngineMode::On).front_door();
     let (mut effort, mut detect, mut files) = (Effort::default(), false, Vec::new());
     let mut page = b"<p>Welcome.</p>".to_vec();

@@ -155,7 +155,7 @@ fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError>
     };
     let made = acceptor(&listener.name, certificates, *sni, settings)
         .map_err(|error| fail(format!("OpenSSL does not take it: {error}")))?;
-    rehearsal::handshakes(&made, certificates).map_err(fail)?;
+    rehearsal::handshakes(&made, certificates).map_err(|error| fail(error.to_string()))?;
     Ok(Some(made))
 }
 

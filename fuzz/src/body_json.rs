@@ -1,6 +1,6 @@
 //! JSON: names and values are bounded, and an error lies in the body.
 
-use waf::body::json;
+use waf::internals::body::json;
 
 pub fn run(data: &[u8]) {
     let (mut values, mut names) = (0, 0);

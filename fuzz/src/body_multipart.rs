@@ -1,7 +1,7 @@
 //! A Content-Type in the first line, a body behind it: parts lie in the body, in order, and nothing
 //! behind an error goes unseen.
 
-use waf::body::multipart::{Limits, parse};
+use waf::internals::body::multipart::{Limits, parse};
 
 pub fn run(data: &[u8]) {
     let end = data.iter().position(|&b| b == b'\n').unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Arguments and cookies: never more bytes out than in.
 
-use waf::body::{cookies, urlencoded};
+use waf::internals::body::{cookies, urlencoded};
 
 pub fn run(data: &[u8]) {
     let mut bytes = 0;

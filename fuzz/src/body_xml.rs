@@ -1,6 +1,6 @@
 //! XML: no more text out than twice what went in, and an error lies in the body.
 
-use waf::body::xml::{Limits, parse};
+use waf::internals::body::xml::{Limits, parse};
 
 pub fn run(data: &[u8]) {
     let xml = parse(data, &Limits::default());

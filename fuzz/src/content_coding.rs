@@ -1,6 +1,6 @@
 //! A Content-Encoding in the first line, an encoded body behind it: never more out than the limits say.
 
-use waf::body::content_coding::{Limits, decode};
+use waf::internals::body::content_coding::{Limits, decode};
 
 pub fn run(data: &[u8]) {
     let end = data.iter().position(|&b| b == b'\n').unwrap_or(0);

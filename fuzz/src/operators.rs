@@ -2,8 +2,8 @@
 //!
 //! The first byte picks the operator; the rest is the argument, a line feed, and the value.
 
-use waf::operators::catalogue::OPERATORS;
-use waf::operators::{Captures, CompileContext, Operator};
+use waf::internals::operators::catalogue::OPERATORS;
+use waf::internals::operators::{Captures, CompileContext, Operator};
 
 pub fn run(data: &[u8]) {
     let Some((&pick, rest)) = data.split_first() else {

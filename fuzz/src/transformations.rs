@@ -4,8 +4,8 @@
 
 use std::sync::LazyLock;
 
-use waf::byteset::ByteSet;
-use waf::transform::{Transformation, UnicodeMap};
+use waf::internals::byteset::ByteSet;
+use waf::internals::transform::{Transformation, UnicodeMap};
 
 static ALL: LazyLock<Vec<Transformation>> = LazyLock::new(|| Transformation::all().collect());
 

@@ -1,6 +1,6 @@
 //! Which certificates a configuration makes use of.
 
-use super::{Config, ListenerKind};
+use super::model::{Config, ListenerKind};
 use crate::tls::Entry;
 use crate::tls::inventory::Inventory;
 

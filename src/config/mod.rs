@@ -1,48 +1,46 @@
-//! What the user wrote, and what is ready to run.
+//! The configuration: from `drawbridge.toml` to what is ready to run.
 //!
-//! [`load`] reads `drawbridge.toml` and what it includes, every certificate and every rule file, and
-//! either makes a [`Config`] or names everything that is wrong, each with its place.
+//! Three steps, in three places:
+//!
+//! 1. `written` parses the text, without I/O.
+//! 2. `resolved` looks up names and reads the files that are named.
+//! 3. `last_good` chooses what stands in for what is broken, while a configuration runs.
+//!
+//! [`load`] either makes a [`Config`] or names everything that is wrong, each problem with its place.
 
-mod admin;
-mod balancing;
 pub mod baseline;
-mod exposures;
-mod files;
 mod inputs;
 mod inventory;
-mod kept;
-mod listeners;
+mod last_good;
 mod model;
-mod policies;
-mod reader;
-mod rotation;
-mod routes;
-mod service;
-mod settings;
-mod upstreams;
-mod values;
+pub mod reference;
+mod resolved;
+mod section_kind;
+mod sources;
+mod written;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub use admin::token_from;
 pub use inputs::{Contents, Inputs, Stamps};
-pub use kept::{Certificates, Refused};
 pub use model::*;
-pub use policies::Built;
-pub use service::installed_admin;
+pub use resolved::admin::{TokenError, token_from};
+pub use resolved::service::installed_admin;
+pub use section_kind::SectionKind;
 
-use kept::Kept;
-use reader::{Report, Source};
+use last_good::LastGood;
+use resolved::context::Context;
 use seclang::diagnostic::{Diagnostic, Location};
-use seclang::{glob, suggest};
+use written::diagnostics::Diagnostics;
+use written::document::Document;
+use written::reader::{self, Given};
 
 /// A configuration that can be run, and what should be told about it.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Diagnostic>,
-    /// What goes on in its last good version; only [`load_next`] has any.
+    /// The parts that were not taken; only [`load_next`] has any.
     pub refused: Vec<Refused>,
 }
 
@@ -51,40 +49,48 @@ pub struct Loaded {
 /// # Errors
 /// Every problem at once, warnings included, in the order of files and lines; at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    read(path, Report::default()).0
+    read(path, &LastGood::default()).0
 }
 
-/// Like [`load`], while `previous` runs: a certificate, a trust bundle, a revocation list or a policy's
-/// rules that cannot be used keeps its last good version and is told as refused. A listener that did not
-/// run yet stays shut for it, and an upstream is not [`live`](Upstream::live). What was read comes back in
-/// any case.
+/// Like [`load`], while `previous` runs. A certificate, a trust bundle, a revocation list or a policy's rules
+/// that cannot be used do not fail the load: the last good version goes on, and the part is told as refused.
+/// Where there is none, a new listener stays closed and a new upstream is not [`live`](Upstream::live).
+///
+/// The inputs are what was read, whether or not it could be used.
 pub fn load_next(path: &Path, previous: &Config) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
-    read(path, Report::with_kept(Kept::of(previous)))
+    read(path, &LastGood::of(previous))
 }
 
-fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
-    report.inputs.borrow_mut().file(path);
-    let config = match with_document(path, &report, |d| settings::resolve(d, &report)) {
-        Ok(config) => config,
-        Err(found) => return (Err(found), report.inputs.into_inner()),
+fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
+    let diagnostics = Diagnostics::default();
+    let mut inputs = Inputs::default();
+    inputs.file(path);
+    let resolved = with_document(path, &diagnostics, &mut inputs, |document, inputs| {
+        let written = written::parse(document);
+        let mut context = Context::new(&diagnostics, last_good, std::mem::take(inputs));
+        let config = resolved::resolve(&written, &mut context);
+        *inputs = context.inputs;
+        (config, context.refused)
+    });
+    let (config, refused) = match resolved {
+        Ok(resolved) => resolved,
+        Err(found) => return (Err(found), inputs),
     };
-    let failed = report.has_errors();
-    let inputs = report.inputs.take();
-    let refused = report.refused.take();
-    let found = report.into_sorted();
+    let failed = diagnostics.has_errors();
+    let found = diagnostics.into_sorted();
     let loaded = match config {
         Some(config) if !failed => Ok(Loaded {
             config: Config {
                 source: path.to_owned(),
                 inputs: inputs.clone(),
-                listeners: able(config.listeners),
+                listeners: drop_invalid_listeners(config.listeners),
                 ..config
             },
             warnings: found,
             refused,
         }),
         _ => {
-            // Where all stays as it is, these stand in the way as well.
+            // Nothing is taken, so the reasons to refuse a part are problems of the whole as well.
             let reasons = refused.into_iter().flat_map(|refused| refused.reasons);
             Err(found.into_iter().chain(reasons).collect())
         }
@@ -92,44 +98,59 @@ fn read(path: &Path, report: Report) -> (Result<Loaded, Vec<Diagnostic>>, Inputs
     (loaded, inputs)
 }
 
-/// What `resolve` makes of the file at `path` and all that it includes.
+/// What `work` makes of the file at `path` and all that it includes.
 ///
 /// # Errors
-/// The file cannot be read; what is wrong in it goes to `report`.
+/// The file cannot be read; what is wrong in it goes to `diagnostics`.
 fn with_document<T>(
     path: &Path,
-    report: &Report,
-    resolve: impl FnOnce(&files::Document<'_, '_>) -> T,
+    diagnostics: &Diagnostics,
+    inputs: &mut Inputs,
+    work: impl FnOnce(&Document<'_, '_>, &mut Inputs) -> T,
 ) -> Result<T, Vec<Diagnostic>> {
-    let main = read_main(path)?;
-    let main_table = main.parse(report);
-    let included = files::read_included(&main, &main_table, report);
-    let tables: Vec<_> = included.iter().map(|source| source.parse(report)).collect();
+    let main = sources::read(path, 0).map_err(|error| {
+        let message = format!("cannot read the configuration: {error}");
+        vec![Diagnostic::error(Location::file(path), message)]
+    })?;
+    let main_table = reader::parse(&main, diagnostics);
+    let included = sources::read_included(&main, &main_table, diagnostics, inputs);
+    let tables = included.iter();
+    let tables: Vec<_> = tables.map(|s| reader::parse(s, diagnostics)).collect();
     let all = std::iter::once((&main, &main_table)).chain(included.iter().zip(&tables));
-    Ok(resolve(&files::Document::new(all, report)))
+    Ok(work(&Document::new(all, diagnostics), inputs))
 }
 
-/// Without those that were refused and never ran.
-fn able(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
+/// Leaves out the new listeners that were refused. Those that ran go on with what they had.
+fn drop_invalid_listeners(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
     listeners.retain(|listener| !listener.is_shut());
     listeners
 }
 
-/// Only where the admin address of the configuration at `path` is, whatever else is wrong with it; that of
-/// the service where it has none.
+/// Finds only the admin address of the configuration at `path`, whatever else is wrong with it. Where none
+/// is written it is that of the service, if there is one.
 ///
 /// # Errors
 /// The file cannot be read, or what it says of the admin address is wrong.
 pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
-    let report = Report::default();
-    match with_document(path, &report, admin::read)? {
-        Some(Some(admin)) => Ok(Some(admin)),
-        None => Ok(service::admin()),
-        Some(None) => Err(report.into_sorted()),
+    let diagnostics = Diagnostics::default();
+    let last_good = LastGood::default();
+    let mut inputs = Inputs::default();
+    let admin = with_document(path, &diagnostics, &mut inputs, |document, _| {
+        let context = Context::new(&diagnostics, &last_good, Inputs::default());
+        match written::admin::parse(document) {
+            Given::Value(written) => resolved::admin::resolve(&written, &context).into(),
+            Given::Faulty => Given::Faulty,
+            Given::Absent => Given::Absent,
+        }
+    })?;
+    match admin {
+        Given::Value(admin) => Ok(Some(admin)),
+        Given::Absent => Ok(resolved::service::admin()),
+        Given::Faulty => Err(diagnostics.into_sorted()),
     }
 }
 
-/// What has names in a configuration.
+/// The kinds of things that have names in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Upstream,
@@ -143,28 +164,23 @@ pub enum Kind {
 /// the rest; none where it cannot be read. No certificate and no rule is read.
 #[must_use]
 pub fn names_in(path: &Path, kind: Kind) -> Vec<String> {
-    let report = Report::default();
-    let named = |document: &files::Document<'_, '_>, key, word| {
-        let found = document.named(key, word).into_iter();
+    let diagnostics = Diagnostics::default();
+    let named = |document: &Document<'_, '_>, key, kind, word| {
+        let found = document.named(key, kind, word).into_iter();
         found.map(|named| named.name.to_owned()).collect()
     };
-    let names = with_document(path, &report, |document| match kind {
-        Kind::Upstream => named(document, "upstreams", "upstream"),
-        Kind::Exposure => named(document, "exposures", "exposure"),
-        Kind::Trust => named(document, "trust", "trust"),
-        Kind::Policy => named(document, "policies", "policy"),
+    let mut inputs = Inputs::default();
+    let names = with_document(path, &diagnostics, &mut inputs, |document, _| match kind {
+        Kind::Upstream => named(document, "upstreams", SectionKind::Upstream, "upstream"),
+        Kind::Exposure => named(document, "exposures", SectionKind::Exposure, "exposure"),
+        Kind::Trust => named(document, "trust", SectionKind::Trust, "trust"),
+        Kind::Policy => named(document, "policies", SectionKind::Policy, "policy"),
         Kind::Route => {
-            let routes = document.repeated("routes", "a route").into_iter();
-            let names = routes.filter_map(|route| route.item("name")?.string());
+            let routes = document.repeated("routes", SectionKind::Route, "a route");
+            let names = routes.into_iter();
+            let names = names.filter_map(|route| route.item("name")?.string());
             names.map(|name| name.value.to_owned()).collect()
         }
     });
     names.unwrap_or_default()
-}
-
-fn read_main(path: &Path) -> Result<Source, Vec<Diagnostic>> {
-    Source::read(path, 0).map_err(|why| {
-        let message = format!("cannot read the configuration: {why}");
-        vec![Diagnostic::error(Location::file(path), message)]
-    })
 }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Built, Certificates, Inputs};
+use super::inputs::Inputs;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
-use waf::{RuleSet, Store};
+use seclang::diagnostic::Diagnostic;
+use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
 pub use crate::route::Stream;
 pub use crate::telemetry::{Log, LogSink};
@@ -31,7 +32,7 @@ pub struct Config {
     /// Every chain and key, by its files.
     pub certificates: Certificates,
     /// Every rule set, with what it was made of.
-    pub rule_sets: Vec<Arc<Built>>,
+    pub rule_sets: Vec<Arc<CompiledRules>>,
     pub listeners: Vec<Arc<Listener>>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
@@ -277,4 +278,45 @@ impl IpNetwork {
             _ => false,
         }
     }
+}
+
+/// Certified keys by the files of their chain and key.
+pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;
+
+/// A part of the configuration that was not taken. Its last good version goes on, if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// `listener public`, `upstream orders`, `policy default`, `trust onprem`, or `configuration`: all of it.
+    pub unit: String,
+    /// The errors, as `check` gives them.
+    pub reasons: Vec<Diagnostic>,
+}
+
+/// A rule set and what it was made of, so that a reload compiles only what has changed.
+#[derive(Debug)]
+pub struct CompiledRules {
+    pub(crate) recipe: Recipe,
+    pub(crate) reads: Reads,
+    pub(crate) rules: Arc<RuleSet>,
+}
+
+/// Everything a rule set is made of. Equal recipes make equal rule sets while the files are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Recipe {
+    pub(crate) mode: PolicyMode,
+    pub(crate) on_uninspected: OnUninspected,
+    /// `[log] audit` names a place for records.
+    pub(crate) audited: bool,
+    pub(crate) unparsed_bodies: UnparsedBodies,
+    /// `waf_budget_ms`
+    pub(crate) budget: Option<Duration>,
+    pub(crate) request_body_limit: Option<usize>,
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) sources: Vec<RuleSource>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum RuleSource {
+    Baseline,
+    File(PathBuf),
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Format;
 use crate::time::rfc3339;
-use waf::audit::mask::masked;
+use waf::mask_secrets;
 
 /// What is told about one request.
 #[derive(Debug, Serialize)]
@@ -86,14 +86,36 @@ pub struct TlsFacts<'r> {
 /// What the rules said.
 #[derive(Debug, Clone, Serialize)]
 pub struct WafFacts {
-    /// `pass`, `match` (something matched, nothing was stopped) or `block`.
-    pub verdict: &'static str,
+    pub verdict: Verdict,
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
     /// Of the request's body; none where the rules were not shown one and nothing stopped them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyFacts>,
+}
+
+/// What the WAF decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing matched.
+    Pass,
+    /// Something matched, and nothing was stopped.
+    Match,
+    Block,
+}
+
+impl Verdict {
+    /// As the access line and the metrics have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Match => "match",
+            Self::Block => "block",
+        }
+    }
 }
 
 /// How many bytes of a body the rules saw, of how many, and why not all.
@@ -141,10 +163,12 @@ impl AccessRecord<'_> {
             self.route.unwrap_or("-"),
             self.ms.total,
         );
-        if let Some(waf) = self.waf.as_ref().filter(|waf| waf.verdict != "pass") {
+        if let Some(waf) = self.waf.as_ref().filter(|waf| waf.verdict != Verdict::Pass) {
             line += &format!(
                 " waf {} score {} rules {:?}",
-                waf.verdict, waf.score, waf.rules
+                waf.verdict.name(),
+                waf.score,
+                waf.rules
             );
         }
         if let Some(reason) = self.reason.as_deref().or(self.error.as_deref()) {
@@ -169,7 +193,7 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
 /// The same without the secrets that lie in it: a query, a header's value.
 #[must_use]
 pub fn masked_text(bytes: &[u8]) -> Cow<'_, str> {
-    let masked = masked(bytes, bytes.len());
+    let masked = mask_secrets(bytes, bytes.len());
     match masked == bytes {
         true => text(bytes),
         false => Cow::Owned(text(&masked).into_owned()),

@@ -9,11 +9,11 @@ mod sink;
 mod stderr;
 
 pub use access::{
-    AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, WafFacts, masked_text, text,
+    AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts, masked_text, text,
 };
 pub use audit::AuditLog;
 pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics};
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};
 pub use sink::{AccessLog, Format};
-pub use stderr::{Stderr, Together, together};
+pub use stderr::{LineBatch, Stderr, batch_lines};

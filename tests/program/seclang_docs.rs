@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use waf::RuleSet;
-use waf::reference::{DIFFERENCES, Entry, Kind, State};
+use waf::internals::reference::{DIFFERENCES, Entry, Kind, State};
 
 const HEAD: &str = "\
 # SecLang in Drawbridge

@@ -11,9 +11,11 @@ use super::request::decode_base64;
 /// A backend's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
+    /// The status, 100 to 599.
     pub status: u16,
     /// In the order they are sent; Content-Length is always among them.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The body; also for HEAD, which must not get it.
     pub body: Vec<u8>,
 }
 

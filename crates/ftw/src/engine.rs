@@ -16,6 +16,7 @@ pub struct InProcess {
 }
 
 impl InProcess {
+    /// Plays against these rules.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
         Self { rules }
@@ -113,9 +114,11 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
 /// What a server reads of the bytes after a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
+    /// All of it, decoded where it was chunked.
     Whole(Vec<u8>),
     /// The client stops in the middle: a server waits until its time is up.
     Incomplete,
+    /// Its framing is malformed, in the way that the text says.
     Malformed(String),
 }
 

@@ -18,12 +18,15 @@ pub struct Overrides {
 /// What is expected instead, of which stages of which tests.
 #[derive(Debug)]
 pub struct Override {
+    /// The rule whose tests are meant.
     pub rule_id: u64,
     /// Empty for all of the rule's tests.
     pub test_ids: Vec<u64>,
     /// Empty for all stages; they count from 0.
     pub stage_ids: Vec<usize>,
+    /// Why the test's own expectation does not hold here.
     pub reason: String,
+    /// What is expected instead.
     pub output: Output,
 }
 
@@ -70,6 +73,7 @@ impl Overrides {
         named.sum()
     }
 
+    /// Whether nothing is overridden.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

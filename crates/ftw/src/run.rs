@@ -39,22 +39,29 @@ pub struct Outcome {
 /// What became of all tests, in the order of their files.
 #[derive(Debug)]
 pub struct Report {
+    /// In the order of the files that were given.
     pub tests: Vec<TestResult>,
 }
 
+/// What became of one test.
 #[derive(Debug)]
 pub struct TestResult {
+    /// The test.
     pub id: TestId,
+    /// The test's own; empty where it has none.
     pub description: String,
     /// Its index among the files that were given.
     pub file: usize,
     /// Its index among its file's tests.
     pub place: usize,
+    /// In the order they were sent.
     pub stages: Vec<StageResult>,
 }
 
+/// What became of one stage.
 #[derive(Debug)]
 pub struct StageResult {
+    /// What came of its request.
     pub outcome: Outcome,
     /// What was expected and did not come; empty where the stage passed.
     pub failures: Vec<String>,
@@ -65,11 +72,13 @@ pub struct StageResult {
 }
 
 impl Report {
+    /// How many tests passed.
     #[must_use]
     pub fn passed(&self) -> usize {
         self.tests.iter().filter(|test| test.passed()).count()
     }
 
+    /// How many tests failed.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.tests.len() - self.passed()
@@ -77,6 +86,7 @@ impl Report {
 }
 
 impl TestResult {
+    /// Whether every stage passed.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.stages.iter().all(|stage| stage.failures.is_empty())

@@ -1,6 +1,5 @@
-//! The framing of a chunked body (RFC 9112, section 7.1), as the grammar says and no laxer: a server that
-//! takes a bare LF for a line end, or skips what it does not know, may see another body and another next
-//! request than we do.
+//! The framing of a chunked body, exactly as the grammar says (RFC 9112, section 7.1). A server that takes a bare LF for
+//! a line end, or that skips what it does not know, may see another body and another next request than we do.
 
 use std::fmt;
 
@@ -18,7 +17,7 @@ const MOST_DIGITS: u8 = 16;
 pub enum BodyError {
     /// It ends before its last chunk.
     Incomplete,
-    /// Its framing is not what RFC 9112, section 7.1 says, and in which way.
+    /// Its framing breaks the grammar of RFC 9112, section 7.1, in the way that the text says.
     BadChunk(&'static str),
 }
 
@@ -33,8 +32,7 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Where in a chunked body a reader is. It may come in pieces of any size; a chunk's data costs
-/// nothing by the byte.
+/// Reads a chunked body that arrives in pieces of any size. The data of chunks is passed on without a look at its bytes.
 #[derive(Debug, Clone)]
 pub struct ChunkedFraming {
     state: State,
@@ -85,12 +83,12 @@ impl Default for ChunkedFraming {
 }
 
 impl ChunkedFraming {
-    /// Takes the next bytes of the connection and gives the chunks' data among them to `data`. Says how
-    /// many of the bytes belong to this body: fewer than there are only where it has ended.
+    /// Takes the next bytes of the connection and gives the chunks' data among them to `data`. Returns how many of the
+    /// bytes belong to this body: fewer than there are only when the body has ended.
     ///
     /// # Errors
-    /// The first byte that the grammar forbids, or a line that is too long. What follows an error has
-    /// no meaning.
+    /// The first byte that the grammar forbids, or a line that is too long. After an error the connection must be closed:
+    /// nobody knows where the next request begins.
     pub fn read(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, BodyError> {
         let mut rest = bytes;
         while self.state != State::Done {
@@ -114,7 +112,7 @@ impl ChunkedFraming {
         Ok(bytes.len() - rest.len())
     }
 
-    /// The body has come to its end, trailers and all.
+    /// Whether the body has ended, its trailer section included.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done

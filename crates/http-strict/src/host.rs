@@ -11,7 +11,8 @@ pub fn valid_authority(bytes: &[u8]) -> bool {
     valid_host(host) && port.is_none_or(valid_port)
 }
 
-/// Divides `host:port`. None where a colon or a bracket stands where neither form has one.
+/// Splits `host` or `host:port`, IPv6 addresses in brackets included, at the port's colon. Neither part is checked; None
+/// means that something other than a colon follows the closing bracket, or that there is no such bracket.
 #[must_use]
 pub fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     if bytes.first() == Some(&b'[') {

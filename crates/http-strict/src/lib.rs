@@ -1,9 +1,26 @@
-//! Strictness over the raw request head and the framing of the body: what is refused before anyone
-//! interprets it. Pure.
+//! Strict checks of HTTP heads and of the framing of bodies, before anyone interprets them. No I/O.
 //!
-//! Used by the proxy on what a client sent and by the rule tests on what a test says. What passes here
-//! means the same to every server that reads it: one request line, one host, one way to frame the body.
-//! What the rules are meant to judge passes untouched: any other byte in a target or a header's value.
+//! Two servers that read one request in two ways can be played against each other (request smuggling). What passes
+//! these checks means the same to every server that reads it: it has one request line, one host and one way to frame
+//! its body. Everything else passes untouched, such as any visible byte in a target or a field value: a web application
+//! firewall judges those.
+//!
+//! ```
+//! use drawbridge_http_strict::{BodyFraming, Head};
+//!
+//! let raw = b"POST /login HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\n";
+//! let head = Head::parse(raw)?;
+//! assert_eq!(&raw[head.target.clone()], b"/login");
+//! assert_eq!(head.body, BodyFraming::Length(5));
+//!
+//! let raw = b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+//! let error = Head::parse(raw).unwrap_err();
+//! assert_eq!((error.status, error.code), (400, "content_length_and_transfer_encoding"));
+//! # Ok::<(), drawbridge_http_strict::HeadError>(())
+//! ```
+//!
+//! [`Head::parse`] and [`ChunkedFraming`] read HTTP/1.x (RFC 9112), [`check_h2`] checks what an HTTP/2 library decoded
+//! (RFC 9113), and [`check_response`] checks the head of an answer.
 
 mod chunked;
 mod h1;
@@ -27,7 +44,9 @@ pub use response::{check_response, explain_response_head, switches_to_websocket}
 pub struct Head {
     /// The request line without its CRLF.
     pub line: Range<usize>,
+    /// The method, a token (RFC 9110, section 9.1).
     pub method: Range<usize>,
+    /// The request target as it was sent (RFC 9112, section 3.2).
     pub target: Range<usize>,
     /// `HTTP/1.1`
     pub protocol: Range<usize>,
@@ -50,6 +69,7 @@ pub enum TargetForm {
     Origin,
     /// `http://authority/path?query`; `authority` equals `Host` where there is one.
     Absolute {
+        /// Host and optional port, without the scheme.
         authority: Range<usize>,
         /// From the first `/` or `?` after the authority; empty where there is none.
         path: Range<usize>,
@@ -58,14 +78,18 @@ pub enum TargetForm {
     Asterisk,
 }
 
+/// How the end of a request's body is found (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFraming {
+    /// There is no body.
     None,
+    /// The body has this many bytes.
     Length(u64),
+    /// The body is chunked (RFC 9112, section 7.1).
     Chunked,
 }
 
-/// How large a head may be.
+/// How large a head may be. The default is 64 KiB, lines included, and 256 header lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of the whole head, its empty line included.
@@ -76,12 +100,15 @@ pub struct HeadLimits {
     pub headers: usize,
 }
 
-/// What HTTP forbids, and what to answer.
+/// Why a head is refused, and what to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadError {
+    /// The status to answer with, e.g. 400, 414 or 431; 502 for the head of a response.
     pub status: u16,
     /// Stable, for logs and counters, e.g. `content_length_and_transfer_encoding`.
     pub code: &'static str,
+    /// What is wrong, in words for a log. Of what was received it quotes at most one byte, a field's name, or the value of a
+    /// field that frames the body.
     pub reason: String,
 }
 
@@ -89,7 +116,7 @@ impl Head {
     /// Parses a complete raw head within the default limits. Bytes after its empty line are not looked at.
     ///
     /// # Errors
-    /// The first thing that HTTP forbids.
+    /// The first thing that HTTP forbids, or the first default limit that is exceeded (414 or 431).
     pub fn parse(raw: &[u8]) -> Result<Self, HeadError> {
         Self::parse_within(raw, &HeadLimits::default())
     }

@@ -1,14 +1,14 @@
-//! The head of an answer: a gateway's is checked as strictly as a client's request (RFC 9110 and RFC 9112), so that
-//! everybody who reads the answer finds the same end of it.
+//! The head of an answer. It is checked as strictly as a client's request (RFC 9110 and RFC 9112), so that everybody who
+//! reads the answer finds its end at the same byte.
 
 use super::h1::content_length;
 use super::{HeadError, is_token, is_value_byte, show};
 
-/// Checks status and fields of an answer. `http10` is the version that its sender named. Returns the length that all
-/// Content-Length fields say.
+/// Checks status and fields of an answer (RFC 9110, section 8.6; RFC 9112, section 6). `http10` says whether its sender
+/// speaks HTTP/1.0. Returns the length that all Content-Length fields agree on, if there are any.
 ///
 /// # Errors
-/// What HTTP forbids, or what two readers could read in two ways. The error's status is 502.
+/// The first thing that HTTP forbids or that two readers could read in two ways. The error's status is 502.
 pub fn check_response<'f>(
     status: u16,
     http10: bool,
@@ -86,7 +86,7 @@ fn one_length(known: Option<u64>, value: &[u8]) -> Result<u64, HeadError> {
     known.ok_or_else(|| bad("content_length", "its Content-Length is empty"))
 }
 
-/// The protocols that a `101` answer changes to hold `websocket` (RFC 6455, 4.2.2) and nothing else.
+/// Whether a `101` answer changes to `websocket` and to nothing else (RFC 6455, section 4.2.2).
 pub fn switches_to_websocket<'f>(fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>) -> bool {
     let upgrades = fields
         .into_iter()
@@ -96,7 +96,8 @@ pub fn switches_to_websocket<'f>(fields: impl IntoIterator<Item = (&'f [u8], &'f
     only.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// What is wrong with a raw head that no reader takes, in words that name the place.
+/// Says why a parser refused the raw head of a response: the first fault in it, in words that name the place. A head
+/// with more than `most_fields` fields is at fault for that.
 #[must_use]
 pub fn explain_response_head(raw: &[u8], most_fields: usize) -> String {
     let mut fields = 0;

@@ -11,7 +11,9 @@ pub struct SourceId(pub u32);
 /// A file's path and text.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// As it was named to the loader.
     pub path: PathBuf,
+    /// Without a byte order mark.
     pub text: String,
 }
 
@@ -32,16 +34,25 @@ impl Sources {
         id
     }
 
+    /// The file with this index.
+    ///
+    /// # Panics
+    /// If `id` is of other [`Sources`].
     #[must_use]
     pub fn file(&self, id: SourceId) -> &Source {
         &self.files[id.0 as usize]
     }
 
+    /// The path of the file with this index.
+    ///
+    /// # Panics
+    /// If `id` is of other [`Sources`].
     #[must_use]
     pub fn path(&self, id: SourceId) -> &Path {
         &self.file(id).path
     }
 
+    /// Every file in load order.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         (0..).map(SourceId).zip(&self.files)
     }
@@ -62,15 +73,20 @@ impl Sources {
 /// Bytes `start..end` of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// The file.
     pub file: SourceId,
+    /// Offset of the first byte.
     pub start: u32,
+    /// Offset behind the last byte.
     pub end: u32,
 }
 
 /// A piece of syntax and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spanned<T> {
+    /// The piece of syntax.
     pub node: T,
+    /// Where it stands.
     pub span: Span,
 }
 
@@ -81,43 +97,61 @@ pub enum Directive {
     Rule(RuleSyntax),
     /// `SecAction ACTIONS`
     Action {
+        /// The actions, in order.
         actions: Vec<ActionSyntax>,
+        /// The whole directive.
         span: Span,
     },
     /// `SecDefaultAction ACTIONS`
     DefaultAction {
+        /// The actions, in order.
         actions: Vec<ActionSyntax>,
+        /// The whole directive.
         span: Span,
     },
     /// `SecMarker NAME`
     Marker(Spanned<String>),
     /// `SecRuleUpdateActionById ID ACTIONS`
     UpdateAction {
+        /// `ID` or `ID:OFFSET`, where the offset counts the rules of a chain.
         id: Spanned<String>,
+        /// What replaces or is added to the actions of the rule.
         actions: Vec<ActionSyntax>,
+        /// The whole directive.
         span: Span,
     },
     /// `SecRuleUpdateTargetById|ByTag|ByMsg WHAT TARGETS [REPLACED]`
     UpdateTarget {
         /// The directive's own name, in its canonical spelling.
         name: Spanned<String>,
+        /// An id or a range of ids, or the regular expression for a tag or a message.
         what: Spanned<String>,
+        /// The targets that are added or, with `!`, removed.
         targets: Vec<TargetSyntax>,
+        /// The targets that they replace; empty where there is no third argument.
         replaced: Vec<TargetSyntax>,
+        /// The whole directive.
         span: Span,
     },
     /// Everything else: a name in its canonical spelling where it is known, and its arguments unquoted.
     Setting {
+        /// The directive's name.
         name: Spanned<String>,
+        /// Its arguments, in order.
         arguments: Vec<Spanned<String>>,
+        /// The whole directive.
         span: Span,
     },
 }
 
+/// A `SecRule`. Source: ModSecurity v2 Reference Manual, "Configuration Directives", `SecRule`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSyntax {
+    /// What the rule looks at.
     pub targets: Vec<TargetSyntax>,
+    /// What it asks of each value.
     pub operator: OperatorSyntax,
+    /// What it does; empty where it has no third argument.
     pub actions: Vec<ActionSyntax>,
     /// The whole directive.
     pub span: Span,
@@ -132,10 +166,13 @@ pub struct TargetSyntax {
     pub count: bool,
     /// As written; comparison is case-insensitive.
     pub variable: Spanned<String>,
+    /// What follows the colon.
     pub selector: Option<Spanned<Selector>>,
+    /// The whole target, `!` and `&` included.
     pub span: Span,
 }
 
+/// Which items of a collection a target means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     /// `ARGS:name`, also `ARGS:'name'`.
@@ -147,11 +184,13 @@ pub enum Selector {
 /// `[!][@NAME] ARGUMENT`; without a name it is `rx`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorSyntax {
+    /// `!`: the rule matches where the operator does not.
     pub negated: bool,
     /// Without the `@`, as written.
     pub name: Spanned<String>,
     /// As it reads after the quotes are undone; may be empty.
     pub argument: Spanned<String>,
+    /// The whole argument of the rule.
     pub span: Span,
 }
 
@@ -160,6 +199,8 @@ pub struct OperatorSyntax {
 pub struct ActionSyntax {
     /// As written; comparison is case-insensitive.
     pub name: Spanned<String>,
+    /// None where nothing follows the name; an empty text for `''`.
     pub argument: Option<Spanned<String>>,
+    /// Name and argument.
     pub span: Span,
 }

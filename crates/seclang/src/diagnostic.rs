@@ -6,15 +6,20 @@ use std::path::{Path, PathBuf};
 /// Whether a problem keeps the configuration from being used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// The configuration can be used; something in it most likely does not do what its author means.
     Warning,
+    /// The configuration is not used.
     Error,
 }
 
 /// A place in a file. Lines and columns count from 1; columns count characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
+    /// The file, as it was named to us.
     pub path: PathBuf,
+    /// From 1.
     pub line: u32,
+    /// In characters, from 1.
     pub column: u32,
     /// How many characters the caret underlines; at least 1.
     pub width: u32,
@@ -64,14 +69,18 @@ impl Location {
 /// One problem, as `check` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// Whether it keeps the configuration from being used.
     pub severity: Severity,
+    /// Where the problem is.
     pub location: Location,
+    /// What the problem is, in one sentence without a full stop.
     pub message: String,
     /// What to do about it, where that is not plain from the message.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
+    /// An error without help.
     #[must_use]
     pub fn error(location: Location, message: impl Into<String>) -> Self {
         Self {
@@ -82,6 +91,7 @@ impl Diagnostic {
         }
     }
 
+    /// A warning without help.
     #[must_use]
     pub fn warning(location: Location, message: impl Into<String>) -> Self {
         Self {
@@ -90,12 +100,14 @@ impl Diagnostic {
         }
     }
 
+    /// The same with a sentence that says what to do.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
+    /// Whether it keeps the configuration from being used.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -154,6 +166,8 @@ impl fmt::Display for Diagnostic {
         )
     }
 }
+
+impl std::error::Error for Diagnostic {}
 
 fn count_lines(before: &str) -> u32 {
     u32::try_from(before.bytes().filter(|&b| b == b'\n').count()).unwrap_or(u32::MAX - 1) + 1

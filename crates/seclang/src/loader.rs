@@ -26,8 +26,13 @@ pub enum Input {
     Files(String),
     /// This file, whatever characters are in its path.
     File(PathBuf),
-    /// Text that is not in a file; `path` names it, and relative includes start at its folder.
-    Text { path: PathBuf, text: String },
+    /// Text that is not in a file.
+    Text {
+        /// Names the text in problems; relative includes start at its folder.
+        path: PathBuf,
+        /// The directives.
+        text: String,
+    },
 }
 
 /// Where files come from.
@@ -48,10 +53,11 @@ pub trait Files {
 /// What all the files say.
 #[derive(Debug, Default)]
 pub struct Loaded {
+    /// Every file that was read, and every text.
     pub sources: Sources,
     /// In load order; every include is replaced by what it includes.
     pub directives: Vec<Directive>,
-    /// In load order.
+    /// Every problem of every file, in load order.
     pub diagnostics: Vec<Diagnostic>,
 }
 

@@ -278,7 +278,7 @@ impl Word {
 }
 
 impl Fault {
-    pub fn new(span: Span, message: impl Into<String>) -> Self {
+    pub(super) fn new(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             span,
@@ -287,13 +287,13 @@ impl Fault {
         }
     }
 
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// Made a warning.
-    pub fn warn(mut self) -> Self {
+    pub(super) fn warn(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }

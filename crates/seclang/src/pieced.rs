@@ -20,7 +20,7 @@ pub(super) struct Pieced {
 
 impl Pieced {
     /// Nothing, at this offset of the file.
-    pub fn empty(at: usize) -> Self {
+    pub(super) fn empty(at: usize) -> Self {
         Self {
             text: String::new(),
             runs: Vec::new(),
@@ -28,12 +28,12 @@ impl Pieced {
         }
     }
 
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
     /// Appends a piece that starts at this offset of the file.
-    pub fn push(&mut self, piece: &str, at: usize) {
+    pub(super) fn push(&mut self, piece: &str, at: usize) {
         if piece.is_empty() {
             return;
         }
@@ -45,12 +45,12 @@ impl Pieced {
     }
 
     /// Says where the file goes on after the last piece.
-    pub fn end_at(&mut self, at: usize) {
+    pub(super) fn end_at(&mut self, at: usize) {
         self.end = at;
     }
 
     /// Appends a range of another text, run by run.
-    pub fn push_range(&mut self, from: &Self, range: Range<usize>) {
+    pub(super) fn push_range(&mut self, from: &Self, range: Range<usize>) {
         let first = from.runs.partition_point(|run| run.0 <= range.start);
         let mut start = range.start;
         for index in first..=from.runs.len() {
@@ -65,12 +65,12 @@ impl Pieced {
     }
 
     /// A range, or nothing where it does not fit; the scanner only makes ranges that fit.
-    pub fn slice(&self, range: Range<usize>) -> &str {
+    pub(super) fn slice(&self, range: Range<usize>) -> &str {
         self.text.get(range).unwrap_or_default()
     }
 
     /// The file's bytes that a range of the text was made from.
-    pub fn span(&self, file: SourceId, range: Range<usize>) -> Span {
+    pub(super) fn span(&self, file: SourceId, range: Range<usize>) -> Span {
         let start = self.place(range.start);
         let end = match range.is_empty() {
             true => start,
@@ -80,7 +80,7 @@ impl Pieced {
     }
 
     /// Where in the file the byte at `offset` is.
-    pub fn place(&self, offset: usize) -> usize {
+    pub(super) fn place(&self, offset: usize) -> usize {
         if offset >= self.text.len() {
             return self.end;
         }
@@ -104,31 +104,31 @@ pub(super) fn span(file: SourceId, range: Range<usize>) -> Span {
 
 /// A place in a text, moved forward only.
 pub(super) struct Cursor<'a> {
-    pub text: &'a Pieced,
-    pub at: usize,
+    pub(super) text: &'a Pieced,
+    pub(super) at: usize,
     steps: &'a Cell<usize>,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(text: &'a Pieced, steps: &'a Cell<usize>) -> Self {
+    pub(super) fn new(text: &'a Pieced, steps: &'a Cell<usize>) -> Self {
         Self { text, at: 0, steps }
     }
 
-    pub fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.peek_at(0)
     }
 
-    pub fn peek_at(&self, ahead: usize) -> Option<u8> {
+    pub(super) fn peek_at(&self, ahead: usize) -> Option<u8> {
         self.text.text.as_bytes().get(self.at + ahead).copied()
     }
 
-    pub fn bump(&mut self) {
+    pub(super) fn bump(&mut self) {
         self.at += 1;
         self.steps.set(self.steps.get() + 1);
     }
 
     /// Moves on if the next byte is this one.
-    pub fn eat(&mut self, byte: u8) -> bool {
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
             self.bump();
@@ -137,7 +137,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves to the first byte for which `stop` holds, or to the end; says what was passed.
-    pub fn until(&mut self, stop: impl Fn(u8) -> bool) -> Range<usize> {
+    pub(super) fn until(&mut self, stop: impl Fn(u8) -> bool) -> Range<usize> {
         let start = self.at;
         while self.peek().is_some_and(|byte| !stop(byte)) {
             self.bump();
@@ -145,16 +145,16 @@ impl<'a> Cursor<'a> {
         start..self.at
     }
 
-    pub fn skip_blanks(&mut self) -> Range<usize> {
+    pub(super) fn skip_blanks(&mut self) -> Range<usize> {
         self.until(|byte| !is_blank(byte))
     }
 
-    pub fn rest(&self) -> &'a str {
+    pub(super) fn rest(&self) -> &'a str {
         self.text.slice(self.at..self.text.text.len())
     }
 
     /// The character here, whole; for messages and their underline.
-    pub fn here(&self) -> Range<usize> {
+    pub(super) fn here(&self) -> Range<usize> {
         let width = self.rest().chars().next().map_or(0, char::len_utf8);
         self.at..self.at + width
     }

@@ -5,7 +5,9 @@
 pub struct ByteSet([u64; 4]);
 
 impl ByteSet {
+    /// No byte.
     pub const EMPTY: Self = Self([0; 4]);
+    /// Every byte.
     pub const ALL: Self = Self([u64::MAX; 4]);
 
     /// The bytes of a string.
@@ -51,23 +53,27 @@ impl ByteSet {
         set
     }
 
+    /// The set and this byte.
     #[must_use]
     pub const fn with(mut self, byte: u8) -> Self {
         self.0[(byte >> 6) as usize] |= 1 << (byte & 63);
         self
     }
 
+    /// Adds a byte.
     #[inline]
     pub fn insert(&mut self, byte: u8) {
         self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
     }
 
+    /// Whether the byte is in the set.
     #[must_use]
     #[inline]
     pub const fn contains(&self, byte: u8) -> bool {
         self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
     }
 
+    /// Whether any byte is in both sets.
     #[must_use]
     #[inline]
     pub const fn intersects(&self, other: &Self) -> bool {
@@ -94,6 +100,7 @@ impl ByteSet {
         })
     }
 
+    /// The bytes that are in either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self([
@@ -104,6 +111,7 @@ impl ByteSet {
         ])
     }
 
+    /// The bytes that are in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self([
@@ -114,16 +122,19 @@ impl ByteSet {
         ])
     }
 
+    /// The bytes that are not in the set.
     #[must_use]
     pub const fn complement(self) -> Self {
         Self([!self.0[0], !self.0[1], !self.0[2], !self.0[3]])
     }
 
+    /// Whether no byte is in the set.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0[0] | self.0[1] | self.0[2] | self.0[3] == 0
     }
 
+    /// How many bytes are in the set.
     #[must_use]
     pub const fn len(&self) -> u32 {
         self.0[0].count_ones()

@@ -1,4 +1,5 @@
-//! Which files a rule set was made of, so that others can tell whether it would be the same again.
+//! Which files a rule set was made of. A front door compares them to see whether compiling again could give another rule
+//! set.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,12 +9,12 @@ use sha1::{Digest, Sha1};
 
 use seclang::{DiskFiles, Files};
 
-/// Everything that was read, as it was then.
+/// The files and patterns that a rule set was made of, as they were when it was compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Reads {
-    /// With a digest of what was in it; None where it could not be read.
+    /// Each file with the SHA-1 of its bytes; None where it could not be read.
     pub files: Vec<(PathBuf, Option<[u8; 20]>)>,
-    /// Folder, pattern, and what the pattern named.
+    /// The folder a pattern is relative to, the pattern, and the files that matched it, in byte order.
     pub globs: Vec<(PathBuf, String, Vec<PathBuf>)>,
 }
 
@@ -40,7 +41,7 @@ impl Reads {
 }
 
 impl Noted {
-    pub fn into_reads(self) -> Reads {
+    pub(super) fn into_reads(self) -> Reads {
         self.0.into_inner()
     }
 }

@@ -8,10 +8,15 @@ use super::variables::{self, Variable};
 /// The manual's chapters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// `SecRule` and its like.
     Directive,
+    /// `ARGS` and its like.
     Variable,
+    /// `@rx` and its like.
     Operator,
+    /// `t:lowercase` and its like.
     Transformation,
+    /// `deny` and its like.
     Action,
     /// An option of the action `ctl`.
     Control,
@@ -20,6 +25,7 @@ pub enum Kind {
 /// What became of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// It works as the manual says, but for what [`Entry::differs`] names.
     Done,
     /// Loads, and has nothing to do here: why.
     WithoutEffect(&'static str),
@@ -30,14 +36,18 @@ pub enum State {
 /// One name of the manual.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
+    /// The chapter.
     pub kind: Kind,
+    /// As the manual spells it.
     pub name: &'static str,
+    /// What became of it.
     pub state: State,
     /// Where it differs from ModSecurity v2; empty where it does not.
     pub differs: &'static str,
 }
 
 impl Kind {
+    /// Every chapter, in the order of the manual.
     pub const ALL: [Self; 6] = [
         Self::Directive,
         Self::Variable,

@@ -13,7 +13,7 @@ use super::persistent::Store;
 use super::plan::{self, Plan};
 use super::prefilter::Filter;
 use super::rule::{Chains, Processor, Rule};
-use super::settings::{EngineMode, Settings, UnparsedBodies};
+use super::settings::{AuditEngine, EngineMode, Settings, UnparsedBodies};
 use super::variables::{Slice, Text, Variable};
 
 /// The compiled rules, immutable and shared by all workers.
@@ -66,10 +66,10 @@ pub(super) struct Constants {
     slot_names: Vec<Slice>,
 }
 
-/// What a front door wants to know of the rules it loads.
+/// What the embedding server should know of the rules, because its own settings may contradict them.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The first rule that skips others in phase 4 where the answer is compressed.
+    /// The id of the first rule that skips others in phase 4 when the response is compressed.
     pub skips_compressed: Option<u64>,
     /// The lists of content types that the CRS's rule 920420 lets through, as the rules set them; none where there
     /// is no such rule.
@@ -100,6 +100,18 @@ pub struct RuleSummary {
 }
 
 impl RuleSet {
+    /// Which transactions the rules want recorded (`SecAuditEngine`).
+    #[must_use]
+    pub fn audit_engine(&self) -> AuditEngine {
+        self.settings.audit.engine
+    }
+
+    /// The parts of a record that the rules ask for (`SecAuditLogParts`), a letter each.
+    #[must_use]
+    pub fn audit_parts(&self) -> &str {
+        &self.settings.audit.parts
+    }
+
     /// The persistent collections, for the rule set that follows this one.
     #[must_use]
     pub fn store(&self) -> Arc<Store> {
@@ -113,7 +125,7 @@ impl RuleSet {
     }
 
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 

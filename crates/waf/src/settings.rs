@@ -1,4 +1,7 @@
-//! What `Sec...` directives that are not rules say.
+//! What the directives say that are not rules.
+//!
+//! Source of the values and their defaults: ModSecurity v2 Reference Manual, "Configuration Directives". Limits that the
+//! manual does not name have the defaults of ModSecurity's source.
 
 use std::sync::Arc;
 
@@ -7,32 +10,32 @@ use super::transform::UnicodeMap;
 
 /// The settings of one rule set.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    pub engine: EngineMode,
-    pub request_body_access: bool,
+pub(crate) struct Settings {
+    pub(crate) engine: EngineMode,
+    pub(crate) request_body_access: bool,
     /// Bytes (`SecRequestBodyLimit`).
-    pub request_body_limit: usize,
+    pub(crate) request_body_limit: usize,
     /// Bytes without files; None means as `request_body_limit` (`SecRequestBodyNoFilesLimit`).
-    pub request_body_no_files_limit: Option<usize>,
+    pub(crate) request_body_no_files_limit: Option<usize>,
     /// None where the rules do not say.
-    pub request_body_limit_action: Option<LimitAction>,
-    pub json_depth_limit: usize,
-    pub arguments_limit: usize,
-    pub response_body_access: bool,
+    pub(crate) request_body_limit_action: Option<LimitAction>,
+    pub(crate) json_depth_limit: usize,
+    pub(crate) arguments_limit: usize,
+    pub(crate) response_body_access: bool,
     /// Lower case.
-    pub response_body_types: Vec<String>,
-    pub response_body_limit: usize,
-    pub response_body_limit_action: Option<LimitAction>,
-    pub argument_separator: u8,
-    pub cookie_version: u8,
-    pub unicode_map: Option<Arc<UnicodeMap>>,
+    pub(crate) response_body_types: Vec<String>,
+    pub(crate) response_body_limit: usize,
+    pub(crate) response_body_limit_action: Option<LimitAction>,
+    pub(crate) argument_separator: u8,
+    pub(crate) cookie_version: u8,
+    pub(crate) unicode_map: Option<Arc<UnicodeMap>>,
     /// Seconds a persistent collection lives after its last update.
-    pub collection_timeout: u64,
-    pub upload_file_limit: usize,
-    pub audit: AuditSettings,
-    pub component_signatures: Vec<String>,
-    pub web_app_id: String,
-    pub server_signature: Option<String>,
+    pub(crate) collection_timeout: u64,
+    pub(crate) upload_file_limit: usize,
+    pub(crate) audit: AuditSettings,
+    pub(crate) component_signatures: Vec<String>,
+    pub(crate) web_app_id: String,
+    pub(crate) server_signature: Option<String>,
 }
 
 /// What `SecRuleEngine` says.
@@ -52,40 +55,41 @@ pub enum AuditEngine {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitAction {
+pub(crate) enum LimitAction {
     Reject,
     ProcessPartial,
 }
 
-/// What a body is to the rules that no parser takes apart: it has no Content-Type, or one that nobody knows.
+/// What the rules do with a request body that no parser can take apart: it has no Content-Type, or an unknown one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnparsedBodies {
-    /// Its bytes are `REQUEST_BODY`.
+    /// Its bytes are inspected as `REQUEST_BODY`.
     Inspect,
-    /// It is refused.
+    /// The request is refused.
     Block,
-    /// It is not looked at.
+    /// It passes uninspected.
     Pass,
 }
 
 /// `SecAudit...`
 #[derive(Debug, Clone)]
-pub struct AuditSettings {
-    pub engine: AuditEngine,
+pub(crate) struct AuditSettings {
+    pub(crate) engine: AuditEngine,
     /// The letters of `SecAuditLogParts`.
-    pub parts: String,
+    pub(crate) parts: String,
     /// `SecAuditLogRelevantStatus`, a regular expression over the status.
-    pub relevant_status: Option<Arc<Pattern>>,
+    pub(crate) relevant_status: Option<Arc<Pattern>>,
     /// `SecAuditLog`; read and not followed: records go where the front door's configuration says.
-    pub path: Option<String>,
-    pub format: AuditFormat,
+    pub(crate) path: Option<String>,
+    pub(crate) format: AuditFormat,
 }
 
+/// The JSON in which audit records are written (`SecAuditLogFormat`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditFormat {
-    /// `ModSecurity` v3's JSON.
+    /// The JSON of ModSecurity v3.
     Json,
-    /// Elastic Common Schema.
+    /// The Elastic Common Schema.
     Ecs,
 }
 

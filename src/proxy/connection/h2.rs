@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::closing::{closed_for, linger};
 use super::flood;
-use super::frames::{Watch, WatchedFrames};
+use super::frames::{FrameWatch, WatchedFrames};
 use super::head::LAST_CALL;
 use super::header_blocks::FRAGMENT;
 use super::malformed::{head_limits, log_malformed};
@@ -30,6 +30,7 @@ use crate::proxy::shared::connection::Connection;
 use crate::proxy::shared::front::Front;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use http_strict::HeadError;
 
@@ -50,7 +51,7 @@ pub async fn serve(
     stream: Stream,
     socket: SocketDigest,
 ) {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(FrameWatch::default());
     let limits = &connection.listener.limits;
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
@@ -123,7 +124,7 @@ enum Event {
 }
 
 impl Serving {
-    async fn run(mut self, digest: &Arc<Digest>, watch: &Watch) {
+    async fn run(mut self, digest: &Arc<Digest>, watch: &FrameWatch) {
         let mut closing = self.requests.connection.guard.closing.clone();
         let mut busy = self.busy.subscribe();
         loop {
@@ -204,7 +205,7 @@ impl Serving {
 
     fn spawn(&self, session: ServerSession) {
         let requests = Arc::clone(&self.requests);
-        let at_work = AtWork::new(&self.busy);
+        let at_work = RunningRequest::new(&self.busy);
         tokio::spawn(async move {
             let _at_work = at_work;
             requests.answer(session).await;
@@ -213,16 +214,16 @@ impl Serving {
 }
 
 /// One request.
-struct AtWork(Arc<watch::Sender<usize>>);
+struct RunningRequest(Arc<watch::Sender<usize>>);
 
-impl AtWork {
+impl RunningRequest {
     fn new(busy: &Arc<watch::Sender<usize>>) -> Self {
         busy.send_modify(|busy| *busy += 1);
         Self(Arc::clone(busy))
     }
 }
 
-impl Drop for AtWork {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.0.send_modify(|busy| *busy -= 1);
     }
@@ -302,7 +303,7 @@ impl Http2 {
             accept: None,
             head: false,
         };
-        let page = Refusal::page(error.status, error.code);
+        let page = Refusal::page(error.status, RefusalCode::Http(error.code));
         // A client that is gone meanwhile has no use for it; the line tells what it took.
         let _ = refusal::answer(session, &page, style).await;
         let sent = session.body_bytes_sent() as u64;

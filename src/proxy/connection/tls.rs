@@ -17,12 +17,12 @@ use super::closing::closed_for;
 use super::{h1, h2};
 use crate::config::{Listener, ListenerKind};
 use crate::proxy::forward::Proxy;
-use crate::proxy::shared::ahead::{ReadAhead, Reads};
-use crate::proxy::shared::coalesced::{Coalesced, Writes};
+use crate::proxy::shared::ahead::{ReadAhead, ReadMode};
+use crate::proxy::shared::coalesced::{CoalescedWrites, WriteMode};
 use crate::proxy::shared::connection::{Connection, ConnectionGuard, TlsSession};
 use crate::proxy::shared::front::Front;
 use crate::tls::handshake::{Failed, Reason};
-use crate::tls::{ClientIdentity, Hello, acceptor, group_text};
+use crate::tls::{ClientHello, ClientIdentity, acceptor, group_text};
 
 /// How long a handshake may go on once its listener closes.
 const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
@@ -60,7 +60,7 @@ pub async fn serve(
         Err(failed) => {
             let handshakes = &front.handshakes;
             let sni = match &hello {
-                Some(Hello::Asks(name)) => name.as_deref(),
+                Some(ClientHello::ServerName(name)) => name.as_deref(),
                 _ => None,
             };
             return handshakes.failed(&front.metrics, &listener.name, client, sni, &failed);
@@ -86,8 +86,8 @@ pub async fn serve(
         client,
         local,
         tls: Some(session),
-        writes: Writes::default(),
-        reads: Reads::default(),
+        writes: WriteMode::default(),
+        reads: ReadMode::default(),
         logins: Arc::default(),
         guard,
     });
@@ -96,7 +96,7 @@ pub async fn serve(
         h2::serve(front, proxy, connection, stream, socket).await;
     } else {
         let watched = ReadAhead::new(stream, connection.reads.clone());
-        let stream = Coalesced::new(Box::new(watched), connection.writes.clone());
+        let stream = CoalescedWrites::new(Box::new(watched), connection.writes.clone());
         h1::serve(&front, &proxy, &connection, Box::new(stream)).await;
     }
 }
@@ -105,12 +105,12 @@ pub async fn serve(
 async fn shake(
     acceptor: &SslAcceptor,
     mut tcp: TcpStream,
-    said: &mut Option<Hello>,
+    said: &mut Option<ClientHello>,
 ) -> Result<SslStream<pingora::protocols::l4::stream::Stream>, Failed> {
     let mut read = BytesMut::with_capacity(4096);
     let hello = loop {
-        match Hello::parse(&read) {
-            Hello::Partial(needed) => {
+        match ClientHello::parse(&read) {
+            ClientHello::Partial(needed) => {
                 while read.len() < needed {
                     match tcp.read_buf(&mut read).await {
                         Ok(1..) => {}

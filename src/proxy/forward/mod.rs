@@ -1,6 +1,7 @@
 //! From a decided request to the gateway and back.
 //!
 //! - `hooks` is pingora's `ProxyHttp`: which server is dialled, and what comes of it
+//! - `upstream_request` is a request on its way to its upstream, and what may be sent a second time
 //! - `replay` is the client as pingora sees it: the prepared head and the held body; responses are inspected in it
 //! - `outgoing` makes the head that the gateway gets; `fields` says which of the client's fields are left out of it
 //! - `answer` checks the head that comes back
@@ -15,6 +16,7 @@ pub(super) mod fields;
 pub(super) mod hooks;
 pub(super) mod outgoing;
 pub(super) mod replay;
+pub(super) mod upstream_request;
 
 mod answer;
 mod pacing;

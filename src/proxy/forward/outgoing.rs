@@ -17,16 +17,16 @@ use http_strict::BodyFraming;
 
 /// Fields of the client that a trusted proxy's word is taken for.
 #[derive(Debug, Default)]
-struct Believed {
+struct TrustedForwarding {
     forwarded_for: Vec<u8>,
     forwarded: Vec<u8>,
-    host: Heard,
-    proto: Heard,
+    host: SingleField,
+    proto: SingleField,
 }
 
 /// A field that there should be one of.
 #[derive(Debug, Default)]
-enum Heard {
+enum SingleField {
     #[default]
     Nothing,
     Once(Bytes),
@@ -34,7 +34,7 @@ enum Heard {
     Contradiction,
 }
 
-impl Heard {
+impl SingleField {
     fn hear(&mut self, bytes: Bytes) {
         *self = match std::mem::take(self) {
             Self::Nothing => Self::Once(bytes),
@@ -43,7 +43,7 @@ impl Heard {
         };
     }
 
-    fn believed(self) -> Option<Bytes> {
+    fn single(self) -> Option<Bytes> {
         match self {
             Self::Once(bytes) => Some(bytes),
             Self::Nothing | Self::Contradiction => None,
@@ -85,13 +85,13 @@ pub fn head(
     let host = received.host().unwrap_or(own_name.as_bytes());
     out.append_header("Host", value(Bytes::copy_from_slice(host))?)?;
     let nominated = nominated(received);
-    let mut believed = Believed::default();
+    let mut trusted_forwarding = TrustedForwarding::default();
     for (name, bytes) in received.shared_headers() {
         let is_nominated =
             || !nominated.is_empty() && nominated.contains(&name.to_ascii_lowercase());
         if fields::is_dropped(&name, origin.trusted) || is_nominated() {
             if origin.trusted {
-                believed.hear(&name, bytes);
+                trusted_forwarding.hear(&name, bytes);
             }
             continue;
         }
@@ -99,7 +99,7 @@ pub fn head(
         out.append_header(name, value(bytes)?)?;
     }
     frame(&mut out, received, body)?;
-    introduce(&mut out, received, origin, believed)?;
+    introduce(&mut out, received, origin, trusted_forwarding)?;
     Ok(out)
 }
 
@@ -179,28 +179,28 @@ fn introduce(
     out: &mut RequestHeader,
     received: &Received,
     origin: Origin<'_>,
-    believed: Believed,
+    trusted_forwarding: TrustedForwarding,
 ) -> Result<()> {
     let address = origin.peer.ip().to_canonical();
     let host = received.host().unwrap_or_default();
     out.insert_header("X-Request-Id", origin.request_id)?;
 
-    let mut forwarded_for = believed.forwarded_for;
+    let mut forwarded_for = trusted_forwarding.forwarded_for;
     append_element(&mut forwarded_for, address.to_string().as_bytes());
     out.insert_header("X-Forwarded-For", value(forwarded_for.into())?)?;
 
-    let proto = believed.proto.believed();
+    let proto = trusted_forwarding.proto.single();
     let proto = proto.unwrap_or(Bytes::from_static(b"https"));
     out.insert_header("X-Forwarded-Proto", value(proto)?)?;
-    let original_host = believed
+    let original_host = trusted_forwarding
         .host
-        .believed()
+        .single()
         .unwrap_or_else(|| Bytes::copy_from_slice(host));
     if !original_host.is_empty() {
         out.insert_header("X-Forwarded-Host", value(original_host)?)?;
     }
 
-    let mut forwarded = believed.forwarded;
+    let mut forwarded = trusted_forwarding.forwarded;
     append_element(&mut forwarded, &forwarded_element(address, host));
     out.insert_header("Forwarded", value(forwarded.into())?)?;
 
@@ -228,7 +228,7 @@ fn forwarded_element(address: IpAddr, host: &[u8]) -> Vec<u8> {
     element
 }
 
-impl Believed {
+impl TrustedForwarding {
     fn hear(&mut self, name: &[u8], bytes: Bytes) {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if is("x-forwarded-for") {

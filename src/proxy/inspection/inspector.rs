@@ -10,8 +10,8 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::inspection_threads::LONG;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
-use crate::telemetry::{BodyFacts, WafFacts, text, together};
-use waf::audit::mask;
+use crate::telemetry::{BodyFacts, Verdict, WafFacts, batch_lines, text};
+use waf::mask_secrets;
 use waf::{Record, Transaction};
 
 /// A transaction and what it cost.
@@ -196,7 +196,7 @@ impl Inspector {
         if new.is_empty() {
             return;
         }
-        let _together = together();
+        let _batch = batch_lines();
         for matched in new.iter().filter(|m| m.logged) {
             tracing::warn!(target: "waf", "{}", text(&matched.log_line));
         }
@@ -216,9 +216,9 @@ impl Inspector {
             .filter(|&id| seen.insert(id))
             .collect();
         let verdict = match (self.blocked, rules.is_empty()) {
-            (true, _) => "block",
-            (false, true) => "pass",
-            (false, false) => "match",
+            (true, _) => Verdict::Block,
+            (false, true) => Verdict::Pass,
+            (false, false) => Verdict::Match,
         };
         WafFacts {
             verdict,
@@ -292,5 +292,5 @@ impl Inspector {
 /// A parser's complaint may quote the body, and in it a secret.
 fn told(reason: &str) -> String {
     const MOST: usize = 512;
-    text(&mask::masked(reason.as_bytes(), MOST)).into_owned()
+    text(&mask_secrets(reason.as_bytes(), MOST)).into_owned()
 }

@@ -11,10 +11,8 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::deadline;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
+use crate::proxy::shared::refusal_code::RefusalCode;
 use http_strict::BodyFraming;
-
-/// The code of a body that HTTP forbids, or that ended too soon.
-pub const BROKEN: &str = "body_broken";
 
 /// What a refused request may still send before its answer, so that the connection can live on.
 const DRAINED: usize = 64 * 1024;
@@ -42,12 +40,12 @@ pub async fn hold(
     if received.expects_continue() {
         session.write_continue_response().await.map_err(broken)?;
     }
-    let mut pace = Pace::new(limits);
-    let mut held = Held::Nothing;
+    let mut pace = BodyPace::new(limits);
+    let mut held = HeldBody::Nothing;
     loop {
         let read = deadline::before(pace.deadline(), session.read_request_body()).await;
         let chunk = match read {
-            Err(_) => return Err(Refusal::page(408, "body_too_slow")),
+            Err(_) => return Err(Refusal::page(408, RefusalCode::BodyTooSlow)),
             Ok(Err(error)) => return Err(broken(error)),
             Ok(Ok(None)) => return Ok(held.whole()),
             Ok(Ok(Some(chunk))) => chunk,
@@ -80,16 +78,16 @@ pub async fn drain(session: &mut ServerSession) -> bool {
 }
 
 fn too_large(limit: usize) -> Refusal {
-    Refusal::page(413, "body_too_large").because(format!("more than {limit} bytes"))
+    Refusal::page(413, RefusalCode::BodyTooLarge).because(format!("more than {limit} bytes"))
 }
 
 #[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
 fn broken(error: Box<pingora::Error>) -> Refusal {
-    Refusal::page(400, BROKEN).because(error.to_string())
+    Refusal::page(400, RefusalCode::BodyBroken).because(error.to_string())
 }
 
 /// By when the next bytes must come.
-struct Pace {
+struct BodyPace {
     start: Instant,
     received: usize,
     total: Duration,
@@ -97,7 +95,7 @@ struct Pace {
     grace: Duration,
 }
 
-impl Pace {
+impl BodyPace {
     fn new(limits: &ListenerLimits) -> Self {
         Self {
             start: Instant::now(),
@@ -119,13 +117,13 @@ impl Pace {
 }
 
 /// One chunk is kept as it came; only more than one are copied together.
-enum Held {
+enum HeldBody {
     Nothing,
     One(Bytes),
     Many(BytesMut),
 }
 
-impl Held {
+impl HeldBody {
     fn push(&mut self, chunk: Bytes, framing: BodyFraming) {
         *self = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing => Self::One(chunk),
@@ -165,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_deadline_follows_the_rate() {
-        let mut pace = Pace {
+        let mut pace = BodyPace {
             start: Instant::now(),
             received: 0,
             total: Duration::from_secs(60),
@@ -183,7 +181,7 @@ mod tests {
 
     #[test]
     fn chunks_are_joined() {
-        let mut held = Held::Nothing;
+        let mut held = HeldBody::Nothing;
         for chunk in [&b"ab"[..], b"c", b"def"] {
             held.push(Bytes::copy_from_slice(chunk), BodyFraming::Chunked);
         }

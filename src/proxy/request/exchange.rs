@@ -1,42 +1,38 @@
-//! One request's life: strictness is behind it, what follows is 421, route, rules, body, path,
-//! upstream, and the log.
+//! One request, once its head is known to be one: authority, client certificate, route, exposure, rules, body, path,
+//! upstream, and the access line.
+//!
+//! No gateway is dialled before [`Exchange::decide`] has let the request pass; after it nothing but the upstream, a
+//! switched-off stream or the rules on responses can change the answer.
 
 mod account;
+mod forwarding;
 mod inspection;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
 use super::body;
 use crate::config::{
-    ConnectionAuth, Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route,
-    SniPolicy, Stream,
+    Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route, SniPolicy,
 };
 use crate::live::Snapshot;
 use crate::proxy::forward::Proxy;
-use crate::proxy::forward::activity::Activity;
-use crate::proxy::forward::contained::contained;
-use crate::proxy::forward::hooks::{PASSAGE, Passage, Report};
-use crate::proxy::forward::outgoing::{self, Origin, OutgoingBody};
-use crate::proxy::forward::replay::{Facts, Home, Parts, Replay};
+use crate::proxy::forward::upstream_request::UpstreamRequest;
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::connection::{Connection, TlsSession};
 use crate::proxy::shared::front::Front;
-use crate::proxy::shared::logins;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
-use crate::upstream::OwnConnections;
-use http_strict::BodyFraming;
 use waf::Transaction;
 
 /// A request on its way.
@@ -64,7 +60,7 @@ struct Outcome {
     bytes_in: u64,
     bytes_out: u64,
     refusal: Option<Refusal>,
-    passage: Option<Arc<Passage>>,
+    upstream_request: Option<Arc<UpstreamRequest>>,
     upstream_time: Duration,
 }
 
@@ -81,7 +77,7 @@ pub async fn run(
     let mut exchange = Exchange::new(front, proxy, connection, received);
     let decided = exchange.decide(&mut session).await;
     let (outcome, session) = match decided {
-        Ok(passage) => exchange.forward(session, passage).await,
+        Ok(upstream_request) => exchange.forward(session, upstream_request).await,
         Err(refusal) => exchange.refuse(session, refusal).await,
     };
     exchange.end(outcome).await;
@@ -127,7 +123,10 @@ impl Exchange {
     }
 
     /// Whether the request may go on.
-    async fn decide(&mut self, session: &mut ServerSession) -> Result<Arc<Passage>, Refusal> {
+    async fn decide(
+        &mut self,
+        session: &mut ServerSession,
+    ) -> Result<Arc<UpstreamRequest>, Refusal> {
         self.check_authority()?;
         self.check_client()?;
         let (route, found) = self.find_route()?;
@@ -135,7 +134,7 @@ impl Exchange {
         self.check_exposure(&route)?;
         found?;
         if route.client_certificate && self.client().is_none() {
-            return Err(Refusal::page(403, "client_certificate")
+            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the route requires a client certificate"));
         }
         self.begin_inspection(&route)?;
@@ -145,17 +144,19 @@ impl Exchange {
         }
         self.inspect_body().await?;
         self.check_path(&route)?;
-        let passage = self.passage(&route).await?;
+        let upstream_request = self.upstream_request(&route).await?;
         // A body and the wait for a place take their time, and what was switched off meanwhile
         // reaches nothing.
         self.check_exposure(&route)?;
-        Ok(passage)
+        Ok(upstream_request)
     }
 
     /// What the handshake said. Routes are served over TLS alone; what came otherwise is nobody.
     fn tls(&self) -> Result<&TlsSession, Refusal> {
         let tls = self.connection.tls.as_ref();
-        tls.ok_or_else(|| Refusal::page(421, "misdirected").because("the connection is not TLS"))
+        tls.ok_or_else(|| {
+            Refusal::page(421, RefusalCode::Misdirected).because("the connection is not TLS")
+        })
     }
 
     /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
@@ -169,7 +170,7 @@ impl Exchange {
             (Some(sni), Some(Some(host))) if host == *sni => Ok(()),
             // HTTP/1.0 may ask without a name; the handshake had one.
             (Some(_), None) if self.received.is_http10() => Ok(()),
-            _ => Err(Refusal::page(421, "misdirected")),
+            _ => Err(Refusal::page(421, RefusalCode::Misdirected)),
         }
     }
 
@@ -182,7 +183,7 @@ impl Exchange {
             .as_ref()
             .is_some_and(|ca| ca.mode == ClientCertificateMode::Required);
         if required && tls.client.is_none() {
-            return Err(Refusal::page(403, "client_certificate")
+            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the listener requires a client certificate"));
         }
         let current = self.snapshot.listener(&self.connection.listener.name);
@@ -192,7 +193,7 @@ impl Exchange {
         };
         if current.is_some_and(|current| digest(current) != digest(&self.connection.listener)) {
             // 421: the client may ask again on another connection (RFC 9110, 15.5.20).
-            return Err(Refusal::page(421, "client_certificate")
+            return Err(Refusal::page(421, RefusalCode::ClientCertificate)
                 .because("the client CA has changed since the handshake"));
         }
         Ok(())
@@ -220,7 +221,7 @@ impl Exchange {
         match found {
             Lookup::Found(route) => Ok((Arc::clone(route), Ok(()))),
             Lookup::MethodNotAllowed { allow, nearest } => {
-                let refusal = Refusal::page(405, "method_not_allowed")
+                let refusal = Refusal::page(405, RefusalCode::MethodNotAllowed)
                     .with(RefusalKind::MethodNotAllowed(allow));
                 Ok((Arc::clone(nearest), Err(refusal)))
             }
@@ -254,7 +255,9 @@ impl Exchange {
             self.received.path(),
             route.pass_encoded_slashes,
         );
-        checked.map_err(|fault| Refusal::page(400, fault.code).because(fault.reason))
+        checked.map_err(|fault| {
+            Refusal::page(400, RefusalCode::Path(fault.code)).because(fault.reason)
+        })
     }
 
     fn begin_inspection(&mut self, route: &Route) -> Result<(), Refusal> {
@@ -299,56 +302,6 @@ impl Exchange {
         &listener.unwrap_or(&self.connection.listener).limits
     }
 
-    async fn passage(&self, route: &Route) -> Result<Arc<Passage>, Refusal> {
-        let pool = self.snapshot.pool(&route.upstream.name).ok_or_else(|| {
-            // The configuration was checked: a route names an upstream that exists.
-            Refusal::page(502, "upstream").because("the route's upstream does not exist")
-        })?;
-        let own = self.own_way(route)?;
-        let turn = match &own {
-            // A stream would keep it from the others for long.
-            Some(own) if route.stream.is_none() => Some(own.turn().await),
-            _ => None,
-        };
-        let permit = pool.admit().await.map_err(|turned| {
-            Refusal::page(503, turned.code)
-                .because(format!(
-                    "upstream {}: {}",
-                    route.upstream.name, turned.words
-                ))
-                .with(RefusalKind::RetryAfter(turned.retry_after))
-        })?;
-        Ok(Arc::new(Passage {
-            pool: Arc::clone(pool),
-            stream: route.stream,
-            request_id: self.id.clone(),
-            accept: self.received.header(b"accept").map(<[u8]>::to_vec),
-            head: self.received.method() == b"HEAD",
-            pinned: pool.pinned(self.received.headers()),
-            logins: Arc::clone(&self.connection.logins),
-            own,
-            parting: Arc::default(),
-            report: Mutex::new(Report::new(permit, turn)),
-        }))
-    }
-
-    /// The client connection's own way to the upstream, where it has or begins a login there that is bound to
-    /// the connection.
-    fn own_way(&self, route: &Route) -> Result<Option<Arc<OwnConnections>>, Refusal> {
-        let (upstream, logins) = (&route.upstream, &self.connection.logins);
-        match (logins::of_request(&self.received), upstream.connection_auth) {
-            (None, _) => Ok(logins.own(&upstream.name)),
-            (Some(_), ConnectionAuth::Pin) => Ok(Some(logins.keep_apart(&upstream.name))),
-            (Some(scheme), ConnectionAuth::Refuse) => {
-                let reason = format!(
-                    "upstream {}: connection_auth = \"refuse\" refuses {scheme}",
-                    upstream.name
-                );
-                Err(Refusal::page(403, "connection_auth").because(reason))
-            }
-        }
-    }
-
     async fn refuse(
         &mut self,
         mut session: ServerSession,
@@ -356,7 +309,7 @@ impl Exchange {
     ) -> (Outcome, Option<ServerSession>) {
         let drop_it = refusal.kind == RefusalKind::Drop;
         // After a body that could not be read nobody knows where the next request begins.
-        let mut in_step = refusal.code != body::BROKEN;
+        let mut in_step = refusal.code != RefusalCode::BodyBroken;
         if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
             in_step = body::drain(&mut session).await;
         }
@@ -374,154 +327,10 @@ impl Exchange {
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
             refusal: Some(refusal),
-            passage: None,
+            upstream_request: None,
             upstream_time: Duration::ZERO,
         };
         (outcome, (answered.is_ok() && !drop_it).then_some(session))
-    }
-
-    async fn forward(
-        &mut self,
-        mut session: ServerSession,
-        passage: Arc<Passage>,
-    ) -> (Outcome, Option<ServerSession>) {
-        let origin = Origin {
-            peer: self.connection.client,
-            trusted: self.trusted,
-            request_id: &self.id,
-            client: self
-                .connection
-                .tls
-                .as_ref()
-                .and_then(|tls| tls.client.as_ref()),
-        };
-        let (outgoing_body, held) = match passage.stream {
-            Some(stream) => (OutgoingBody::Streamed(stream), None),
-            None => {
-                let body = std::mem::take(&mut self.body);
-                (OutgoingBody::Held(body.len()), Some(body))
-            }
-        };
-        let own_name = &passage.pool.upstream.tls.server_name;
-        let policy = self.route.as_ref().map(|route| &route.policy);
-        let identity = passage.stream.is_none() && policy.is_some_and(|p| p.asks_for_identity);
-        let request = outgoing::head(&self.received, own_name, origin, outgoing_body);
-        let request = request.and_then(|mut request| {
-            if identity {
-                outgoing::ask_for_identity(&mut request)?;
-            }
-            Ok(request)
-        });
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => {
-                let refusal = Refusal::page(400, "unforwardable").because(error.to_string());
-                return self.refuse(session, refusal).await;
-            }
-        };
-        if passage.stream.is_some()
-            && self.received.expects_continue()
-            && self.received.framing() != BodyFraming::None
-        {
-            // The gateway is not asked: a stream's body goes to it as it comes. A client that is
-            // gone is noticed when its body is read.
-            let _ = session.write_continue_response().await;
-        }
-        session.set_total_drain_timeout(Some(Duration::from_secs(1)));
-        let activity = Activity::new();
-        let facts = Facts {
-            request_id: self.id.clone(),
-            accept: passage.accept.clone(),
-            head: passage.head,
-            http10: self.received.is_http10(),
-            streamed: passage.stream.is_some(),
-            closing: self.connection.guard.closing.clone(),
-            writes: self.connection.writes.clone(),
-            inspections: Arc::clone(&self.front.inspection_threads),
-            reads: self.connection.reads.clone(),
-            activity: activity.clone(),
-            written_at_once: self.written_at_once(),
-            parting: Arc::clone(&passage.parting),
-        };
-        let home = Home::default();
-        let waf_before = self.waf_time();
-        let replay = Replay::new(
-            request,
-            held,
-            session,
-            self.inspector.take(),
-            facts,
-            self.front
-                .body_memory
-                .reserve(self.snapshot.config.body_memory),
-            Arc::clone(&home),
-        );
-        let begun = Instant::now();
-        let replayed = ServerSession::new_custom(Box::new(replay));
-        let proxied = PASSAGE.scope(
-            Arc::clone(&passage),
-            self.proxy
-                .process_new_http(replayed, &self.connection.guard.closing),
-        );
-        let was_silent = tokio::select! {
-            // What pingora returns is the replay's connection, which it has none of.
-            proxied = contained(proxied) => {
-                if proxied.is_none() {
-                    passage.panicked();
-                }
-                false
-            }
-            // Dropped, the replay gives back a session that has not finished: it is closed.
-            () = self.stream_switched_off(passage.stream) => false,
-            () = self.stream_is_silent(passage.stream, &activity) => true,
-            // Answered whole: what is dropped is the gateway connection.
-            () = passage.parting.reached() => false,
-        };
-        let upstream_time = begun.elapsed();
-        passage.leave();
-        let mut parts = home.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(parts) = &mut parts {
-            parts.wait_for_inspector().await;
-            if was_silent {
-                self.end_silent_stream(parts).await;
-            }
-        }
-        self.come_back(parts, passage, upstream_time, waf_before)
-    }
-
-    /// Never ready for what is no stream: a request in flight is answered.
-    async fn stream_switched_off(&self, stream: Option<Stream>) {
-        let route = self.route.as_deref().filter(|_| stream.is_some());
-        match route.and_then(|route| self.exposure(route)) {
-            Some(exposure) => self.front.exposures.wait_until_off(&exposure.name).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Never ready for what is no stream: its gateway has a deadline.
-    async fn stream_is_silent(&self, stream: Option<Stream>, activity: &Activity) {
-        match stream {
-            Some(_) => activity.ends_for(self.limits().stream_idle_timeout).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Where no answer began yet, the client gets one.
-    async fn end_silent_stream(&self, parts: &mut Parts) {
-        let limit = self.limits().stream_idle_timeout;
-        let refusal = Refusal::page(504, "stream_idle")
-            .because(format!("nothing went either way for {limit:?}"));
-        let written = parts.session.response_written();
-        let began = written.is_some_and(|head| {
-            !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS
-        });
-        if !began {
-            parts.session.set_keepalive(None);
-            self.connection.writes.until_flush();
-            let answered = refusal::answer(&mut parts.session, &refusal, self.page_style()).await;
-            parts.finished = answered.is_ok();
-        }
-        parts.refusal = Some(refusal);
     }
 
     fn page_style(&self) -> PageStyle<'_> {
@@ -530,55 +339,6 @@ impl Exchange {
             accept: self.received.header(b"accept"),
             head: self.received.method() == b"HEAD",
         }
-    }
-
-    /// How much of an answer is given to an HTTP/2 stream at once: what its client must take within the deadline
-    /// of a write. None over HTTP/1, where the kernel sees each byte that a client takes.
-    fn written_at_once(&self) -> Option<usize> {
-        const LEAST_RATE: usize = 1024;
-        const FRAME: usize = 16 * 1024;
-        if self.received.protocol() != b"HTTP/2.0" {
-            return None;
-        }
-        let seconds = usize::try_from(self.limits().idle_timeout.as_secs()).unwrap_or(FRAME);
-        Some(seconds.saturating_mul(LEAST_RATE).clamp(LEAST_RATE, FRAME))
-    }
-
-    fn come_back(
-        &mut self,
-        parts: Option<Parts>,
-        passage: Arc<Passage>,
-        time: Duration,
-        waf_before: Duration,
-    ) -> (Outcome, Option<ServerSession>) {
-        let Some(parts) = parts else {
-            // Cannot be: the replay puts them back when it is dropped, which pingora did.
-            let refusal = Refusal::page(500, "internal").because("the session did not come back");
-            let outcome = Outcome {
-                status: 0,
-                bytes_in: 0,
-                bytes_out: 0,
-                refusal: Some(refusal),
-                passage: Some(passage),
-                upstream_time: time,
-            };
-            return (outcome, None);
-        };
-        let status = parts.answered().map_or(0, |r| r.status.as_u16());
-        self.inspector = parts
-            .inspector
-            .map(|mutex| mutex.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let in_response = self.waf_time().saturating_sub(waf_before);
-        let session = parts.session;
-        let outcome = Outcome {
-            status,
-            bytes_in: session.body_bytes_read() as u64,
-            bytes_out: session.body_bytes_sent() as u64,
-            refusal: parts.refusal,
-            passage: Some(passage),
-            upstream_time: time.saturating_sub(in_response),
-        };
-        (outcome, parts.finished.then_some(session))
     }
 
     fn waf_time(&self) -> Duration {

@@ -9,23 +9,17 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
 
+use super::refusal_code::RefusalCode;
 use crate::config::{Exposure, OffAnswer};
 use crate::exposure::Setting;
 use crate::route::path;
 use waf::{Interruption, InterruptionKind};
 
-/// The code of a request that was refused because its exposure is off.
-const EXPOSURE_OFF: &str = "exposure_off";
-
-/// The code of a request that was refused because nothing could inspect it.
-pub const POLICY_NOT_LIVE: &str = "policy_not_live";
-
 /// Why a request is not answered by its upstream, and what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
-    /// Stable, for logs and counters.
-    pub code: &'static str,
+    pub code: RefusalCode,
     /// For the log alone.
     pub reason: Option<String>,
     pub kind: RefusalKind,
@@ -46,7 +40,7 @@ pub enum RefusalKind {
 
 impl Refusal {
     #[must_use]
-    pub fn page(status: u16, code: &'static str) -> Self {
+    pub fn page(status: u16, code: RefusalCode) -> Self {
         Self {
             status,
             code,
@@ -58,7 +52,7 @@ impl Refusal {
     /// The memory for held bodies is used up.
     #[must_use]
     pub fn out_of_memory() -> Self {
-        Self::page(503, "body_memory")
+        Self::page(503, RefusalCode::BodyMemory)
             .because("held bodies have used up their memory")
             .with(RefusalKind::RetryAfter(1))
     }
@@ -66,7 +60,7 @@ impl Refusal {
     /// The route's policy is new and its rules were refused: nothing goes uninspected.
     #[must_use]
     pub fn policy_not_live(policy: &str) -> Self {
-        Self::page(503, POLICY_NOT_LIVE)
+        Self::page(503, RefusalCode::PolicyNotLive)
             .because(format!("the rules of policy {policy} were refused"))
             .with(RefusalKind::RetryAfter(1))
     }
@@ -101,8 +95,8 @@ impl Refusal {
     #[must_use]
     pub fn no_route(path: &[u8]) -> Self {
         match path::check(path, true) {
-            Ok(()) => Self::page(404, "no_route"),
-            Err(fault) => Self::page(400, fault.code).because(fault.reason),
+            Ok(()) => Self::page(404, RefusalCode::NoRoute),
+            Err(fault) => Self::page(400, RefusalCode::Path(fault.code)).because(fault.reason),
         }
     }
 
@@ -111,17 +105,17 @@ impl Refusal {
     pub fn switched_off(exposure: &Exposure, setting: &Setting, path: &[u8]) -> Self {
         let refusal = match exposure.off {
             OffAnswer::Unavailable => {
-                let page = Self::page(503, EXPOSURE_OFF);
+                let page = Self::page(503, RefusalCode::ExposureOff);
                 match setting.until.map(seconds_until) {
                     Some(seconds) => page.with(RefusalKind::RetryAfter(seconds)),
                     None => page,
                 }
             }
             OffAnswer::NotFound => Self {
-                code: EXPOSURE_OFF,
+                code: RefusalCode::ExposureOff,
                 ..Self::no_route(path)
             },
-            OffAnswer::Close => Self::page(503, EXPOSURE_OFF).with(RefusalKind::Drop),
+            OffAnswer::Close => Self::page(503, RefusalCode::ExposureOff).with(RefusalKind::Drop),
         };
         let by = format!(
             "exposure {} was switched off by {}",
@@ -157,7 +151,9 @@ impl From<Interruption> for Refusal {
             status @ 200..=599 => status,
             _ => 403,
         };
-        Self::page(status, "waf").because(reason).with(kind)
+        Self::page(status, RefusalCode::Waf)
+            .because(reason)
+            .with(kind)
     }
 }
 
@@ -325,7 +321,7 @@ mod tests {
             rule_id: 949_110,
             phase: Phase::RequestBody,
         });
-        assert_eq!((refusal.status, refusal.code), (403, "waf"));
+        assert_eq!((refusal.status, refusal.code), (403, RefusalCode::Waf));
         assert_eq!(refusal.reason.as_deref(), Some("rule 949110 in phase 2"));
     }
 }

@@ -10,7 +10,7 @@ use super::markup;
 use crate::byteset::ByteSet;
 
 /// What stands in a record for a secret.
-pub const MASK: &[u8] = b"***";
+pub(crate) const MASK: &[u8] = b"***";
 
 /// Bytes of a name that are looked at.
 pub(super) const NAME: usize = 128;
@@ -130,8 +130,7 @@ pub(crate) fn header_secret(name: &[u8]) -> HeaderSecret {
 }
 
 /// Whether an argument, a header or a key of this name holds a secret. Percent escapes in it are undone.
-#[must_use]
-pub fn is_secret_name(name: &[u8]) -> bool {
+pub(crate) fn is_secret_name(name: &[u8]) -> bool {
     // The end of a long name says most: `json.user.password`.
     let name = &name[name.len().saturating_sub(NAME)..];
     let plain = unescape(name);
@@ -236,7 +235,11 @@ pub(crate) fn credentials(header: &[u8]) -> Range<usize> {
     memchr::memchr(b' ', header).map_or(0, |i| i + 1)..header.len()
 }
 
-/// Text for a log: secrets masked, at most `most` bytes of it looked at.
+/// Text for a log: the first `most` bytes of `text`, with `***` in place of every secret in them.
+///
+/// A secret is what stands where passwords, session identifiers, tokens or card numbers stand: the value of a query, form,
+/// JSON, XML or header field whose name says so, credentials, or digits that pass for a card number. `text` need not be
+/// whole. When in doubt, more is masked rather than less.
 #[must_use]
 pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
     let text = &text[..text.len().min(most)];

@@ -1,13 +1,15 @@
 //! The audit record: what happened to one transaction that matters, as data.
 //!
-//! [`Transaction::audit_record`](super::Transaction::audit_record) makes it, `SecAuditLogParts` chooses what is in it,
-//! secrets are masked and payloads bounded before they get here. [`Record::line`] writes it as ModSecurity v3's JSON
-//! or as ECS.
+//! [`Transaction::audit_record`](super::Transaction::audit_record) makes it; `SecAuditLogParts` chooses what is in it.
+//! Secrets are masked and payloads are bounded before they are stored in it. [`Record::line`] writes it as the JSON of
+//! ModSecurity v3 or as ECS.
+//!
+//! Source of the parts: ModSecurity v2 Reference Manual, `SecAuditLogParts`.
 
 mod ecs;
 pub(crate) mod marks;
 mod markup;
-pub mod mask;
+pub(crate) mod mask;
 mod modsecurity;
 
 use std::net::SocketAddr;
@@ -22,36 +24,49 @@ use super::settings::{AuditFormat, EngineMode};
 pub(crate) use marks::Marks;
 
 /// Bytes of a request or response body that a record carries.
-pub const MOST_BODY: usize = 64 * 1024;
+pub(crate) const MOST_BODY: usize = 64 * 1024;
 /// Bytes of a header, a URI or a value that a record carries.
-pub const MOST_VALUE: usize = 2048;
+pub(crate) const MOST_VALUE: usize = 2048;
 
-/// One transaction that matters. Texts hold what was received, `\xNN` for bytes that are not UTF-8.
+/// The record of one transaction. Texts hold what was received, with `\xNN` for bytes that are not UTF-8.
 #[derive(Debug, Clone)]
 pub struct Record {
+    /// The JSON that [`Record::line`] writes (`SecAuditLogFormat`).
     pub format: AuditFormat,
+    /// When the transaction began.
     pub time: SystemTime,
+    /// `UNIQUE_ID`: what [`Transaction::new`](crate::Transaction::new) was given.
     pub unique_id: String,
+    /// The client's address and port.
     pub client: SocketAddr,
+    /// The address and port that the client connected to.
     pub server: SocketAddr,
+    /// The mode that the rules ran in (`SecRuleEngine`, `ctl:ruleEngine`).
     pub engine: EngineMode,
     /// `SecComponentSignature`
     pub components: Vec<String>,
+    /// The request.
     pub request: Request,
+    /// The response.
     pub response: Response,
     /// Part H; None where it was not asked for.
     pub messages: Option<Vec<Message>>,
+    /// What no other audit format has room for.
     pub facts: Facts,
 }
 
+/// The request of a record.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
+    /// As received.
     pub method: String,
     /// As received, secrets masked.
     pub uri: String,
     /// `HTTP/1.1`
     pub protocol: String,
+    /// The first `Host` field; None where there is none.
     pub host: Option<String>,
+    /// The first `User-Agent` field; None where there is none.
     pub user_agent: Option<String>,
     /// Part B.
     pub headers: Option<Vec<(String, String)>>,
@@ -66,11 +81,13 @@ pub struct Request {
 pub struct File {
     /// The part's name.
     pub name: String,
+    /// What the client calls the file.
     pub filename: String,
     /// Bytes.
     pub size: u64,
 }
 
+/// The response of a record.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
     /// 0 where there was none.
@@ -84,36 +101,56 @@ pub struct Response {
 /// A rule that matched.
 #[derive(Debug, Clone)]
 pub struct Message {
+    /// The rule's `id`; 0 for the engine itself.
     pub rule_id: u64,
+    /// 1 to 5.
     pub phase: u8,
+    /// `msg`, macros expanded.
     pub message: String,
+    /// `logdata`, macros expanded.
     pub data: String,
     /// Operator and variable in words.
     pub matched: String,
+    /// `COLLECTION:name` of the variable that matched.
     pub variable: String,
+    /// The value that matched, as received.
     pub value: String,
+    /// 0 (emergency) to 7 (debug), an index of [`SEVERITIES`](crate::SEVERITIES).
     pub severity: Option<u8>,
+    /// The rule's file.
     pub file: String,
+    /// The rule's line in it, from 1.
     pub line: u32,
+    /// `ver`; empty where the rule has none.
     pub version: String,
+    /// `rev`; empty where the rule has none.
     pub revision: String,
+    /// `tag`, in order.
     pub tags: Vec<String>,
+    /// `maturity`, 1 to 9; 0 where the rule has none.
     pub maturity: u8,
+    /// `accuracy`, 1 to 9; 0 where the rule has none.
     pub accuracy: u8,
+    /// Whether it ended the transaction.
     pub interrupting: bool,
 }
 
 /// What no other audit format has room for.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
+    /// What became of the transaction.
     pub verdict: Verdict,
+    /// The policy that [`Record::of_policy`] named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// What ended the transaction; rule 0 is the engine itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interruption: Option<Ending>,
+    /// The anomaly scores.
     pub score: Score,
+    /// How much of the request's body the rules saw.
     pub body: Inspected,
+    /// How much of the response's body the rules saw.
     pub response_body: Inspected,
     /// Matches that were counted and not recorded.
     pub unrecorded_matches: u64,
@@ -124,38 +161,49 @@ pub struct Facts {
     pub matched_rules: Option<Vec<u64>>,
 }
 
-/// The words of the access log.
+/// What became of a transaction, in the words of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
+    /// Nothing matched.
     Pass,
-    /// Something matched, nothing was stopped.
+    /// A rule matched, and the transaction was not stopped.
     Match,
+    /// The transaction was stopped.
     Block,
 }
 
+/// What ended a transaction.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ending {
+    /// The rule's `id`; 0 for the engine itself.
     pub rule_id: u64,
+    /// 1 to 5.
     pub phase: u8,
+    /// The status that the rule asks for.
     pub status: u16,
 }
 
 /// The CRS's anomaly scores; None where no rule set keeps them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Score {
+    /// Of the request.
     pub inbound: Option<i64>,
+    /// Of the response.
     pub outbound: Option<i64>,
 }
 
-/// Bytes of a body that the rules saw, of how many, and why not all.
+/// How much of a body the rules saw, and why not all of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspected {
+    /// Bytes that were received.
     pub received: u64,
+    /// Bytes that the rules saw.
     pub inspected: u64,
     /// Which parser took it apart, or `none`; only of a request's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parser: Option<&'static str>,
+    /// Why the body does not count as inspected; None where it does.
     pub reason: Option<String>,
 }
 
@@ -171,14 +219,15 @@ impl From<Inspection> for Inspected {
 }
 
 impl Record {
-    /// The policy's name.
+    /// The same record with the name of the policy that the rules belong to.
     #[must_use]
     pub fn of_policy(mut self, name: &str) -> Self {
         self.facts.policy = Some(name.to_owned());
         self
     }
 
-    /// The front door answered this, whatever the rules said.
+    /// The same record with the status that the client really got; `blocked` says whether it was refused. Both may differ
+    /// from what the rules asked for.
     #[must_use]
     pub fn answered(mut self, status: u16, blocked: bool) -> Self {
         self.response.status = status;

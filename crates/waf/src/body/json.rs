@@ -31,6 +31,7 @@ const NAMES_FLOOR: usize = 1 << 20;
 /// What [`parse`] has to tell beside the arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// How many arguments were found.
     pub arguments: usize,
 }
 

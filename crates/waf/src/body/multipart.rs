@@ -26,9 +26,11 @@ const LONGEST_HEADER: usize = 4096;
 /// What is read at most; past it the body is in error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Parts of the body.
     pub parts: usize,
     /// `SecUploadFileLimit`: more files than this raise [`Flags::file_limit_exceeded`].
     pub files: usize,
+    /// Header lines of one part, folded ones joined.
     pub headers_per_part: usize,
 }
 
@@ -51,7 +53,9 @@ pub struct Multipart<'b> {
     pub name: Vec<u8>,
     /// `MULTIPART_FILENAME`: the last file name that a Content-Disposition gave.
     pub filename: Vec<u8>,
+    /// What a strict reader would not accept.
     pub flags: Flags,
+    /// Why the body was not read to its end.
     pub error: Option<BodyError>,
 }
 
@@ -82,17 +86,29 @@ pub struct Part<'b> {
 pub struct Flags {
     /// The body is in error; see [`Multipart::error`].
     pub error: bool,
+    /// `MULTIPART_BOUNDARY_QUOTED`
     pub boundary_quoted: bool,
+    /// `MULTIPART_BOUNDARY_WHITESPACE`
     pub boundary_whitespace: bool,
+    /// `MULTIPART_DATA_BEFORE`
     pub data_before: bool,
+    /// `MULTIPART_DATA_AFTER`
     pub data_after: bool,
+    /// `MULTIPART_HEADER_FOLDING`
     pub header_folding: bool,
+    /// A line ended with CRLF; `MULTIPART_CRLF_LF_LINES` is this and [`Flags::lf_line`].
     pub crlf_line: bool,
+    /// `MULTIPART_LF_LINE`
     pub lf_line: bool,
+    /// `MULTIPART_MISSING_SEMICOLON`
     pub missing_semicolon: bool,
+    /// `MULTIPART_INVALID_QUOTING`
     pub invalid_quoting: bool,
+    /// `MULTIPART_INVALID_PART`
     pub invalid_part: bool,
+    /// `MULTIPART_INVALID_HEADER_FOLDING`
     pub invalid_header_folding: bool,
+    /// `MULTIPART_FILE_LIMIT_EXCEEDED`
     pub file_limit_exceeded: bool,
     /// A line looks like a boundary but is none. As in ModSecurity v2 not part of
     /// [`Flags::strict_error`], and only 0 or 1: version 3's 2 would also hide lines that a backend

@@ -26,6 +26,7 @@ use select::Selection;
 pub struct Limits {
     /// Elements inside one another; libxml2 has the same bound.
     pub depth: usize,
+    /// Attributes of the whole document.
     pub attributes: usize,
 }
 
@@ -49,6 +50,7 @@ pub struct Xml {
     pub attributes: Vec<Vec<u8>>,
     /// Which path selected it, and the value; in the order in which they ended.
     pub selected: Vec<(u32, Vec<u8>)>,
+    /// Why the document was not read to its end.
     pub error: Option<BodyError>,
 }
 

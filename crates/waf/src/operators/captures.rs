@@ -21,11 +21,13 @@ impl Captures {
     /// The most groups that are kept.
     pub const MOST: usize = 10;
 
+    /// Removes every group.
     pub fn clear(&mut self) {
         self.groups.clear();
         self.bytes.clear();
     }
 
+    /// Whether there is no group.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()

@@ -3,6 +3,7 @@
 /// Whether an operator of the ModSecurity manual is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// It works as the manual says.
     Done,
     /// Loads with a warning and never matches, as the CRS has rules that hold it.
     Inert(&'static str),
@@ -15,6 +16,7 @@ pub enum State {
 pub struct Entry {
     /// As the manual writes it, without the `@`.
     pub name: &'static str,
+    /// Whether it is done.
     pub state: State,
     /// Whether macros in its argument are expanded for every evaluation.
     pub takes_macros: bool,

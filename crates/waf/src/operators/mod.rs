@@ -40,14 +40,23 @@ pub use pcre::PatternOptions;
 /// A compiled operator. Negation is the rule's business.
 #[derive(Debug)]
 pub enum Operator {
+    /// `@beginsWith`
     BeginsWith,
+    /// `@contains` with macros in its argument.
     Contains,
+    /// `@containsWord`
     ContainsWord,
+    /// `@endsWith`
     EndsWith,
+    /// `@streq`
     StrEq,
+    /// `@within`
     Within,
+    /// `@strmatch`, and `@contains` without macros.
     StrMatch(Box<memchr::memmem::Finder<'static>>),
+    /// `@eq`, `@ge`, `@gt`, `@le` and `@lt`.
     Compare(Comparison),
+    /// `@rx`
     Rx(Box<Pattern>),
     /// `@rxGlobal`: every occurrence is captured, one after the other.
     RxGlobal(Box<Pattern>),
@@ -57,15 +66,23 @@ pub enum Operator {
     Phrases(Box<Phrases>),
     /// `@pmFromFile` whose files hold no phrase: which they are.
     NoPhrases(Box<str>),
+    /// `@ipMatch` and `@ipMatchFromFile`.
     IpMatch(AddressSet),
     /// `@validateByteRange`: the bytes that are forbidden.
     ForbiddenBytes(ByteSet),
+    /// `@validateUrlEncoding`
     ValidateUrlEncoding,
+    /// `@validateUtf8Encoding`
     ValidateUtf8Encoding,
+    /// `@verifyCC`, `@verifyCPF`, `@verifySSN` and `@verifySVNR`: what the pattern finds is checked as such a number.
     Verify(Identity, Box<Pattern>),
+    /// `@detectSQLi`
     DetectSqli,
+    /// `@detectXSS`
     DetectXss,
+    /// `@noMatch`
     NoMatch,
+    /// `@unconditionalMatch`
     UnconditionalMatch,
     /// Never matches, though its name says otherwise: the reason.
     Inert(&'static str),
@@ -74,6 +91,7 @@ pub enum Operator {
 /// Why an operator cannot be used as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileError {
+    /// What is wrong.
     pub message: String,
     /// What to write instead, where that is not plain.
     pub help: Option<String>,
@@ -96,7 +114,12 @@ pub enum Limit {
     /// A pattern with look-around, back-references or overlapping candidates took too many steps.
     Backtracking,
     /// The value is longer than such a pattern may search.
-    Length { length: usize, limit: usize },
+    Length {
+        /// Bytes of the value.
+        length: usize,
+        /// Bytes that the pattern may search.
+        limit: usize,
+    },
     /// What the macros of a pattern expanded to is no regular expression, or too long.
     ExpandedPattern,
     /// There was no time left for it.

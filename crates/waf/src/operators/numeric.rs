@@ -5,14 +5,20 @@ use std::cmp::Ordering;
 /// How the value's number must compare to the argument's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
+    /// `@eq`
     Equal,
+    /// `@gt`
     Greater,
+    /// `@ge`
     GreaterOrEqual,
+    /// `@lt`
     Less,
+    /// `@le`
     LessOrEqual,
 }
 
 impl Comparison {
+    /// Whether the number of `value` compares to that of `argument` in this way.
     #[must_use]
     pub fn holds(self, argument: &[u8], value: &[u8]) -> bool {
         self.holds_for(number(argument), number(value))

@@ -71,6 +71,7 @@ impl Phrases {
         })
     }
 
+    /// The phrases, in the order of the argument or the file.
     #[must_use]
     pub fn phrases(&self) -> &[Vec<u8>] {
         &self.phrases

@@ -41,6 +41,7 @@ pub enum Transformation {
     Base64Decode,
     /// Base64 as RFC 2045 decodes it: bytes outside the alphabet are skipped.
     Base64DecodeExt,
+    /// Base64 with padding (RFC 4648, section 4).
     Base64Encode,
     /// Undoes what shells ignore: `\ " ' ^` deleted, blanks and `, ;` become one space, none before `/` and `(`, lower case.
     CmdLine,
@@ -52,6 +53,7 @@ pub enum Transformation {
     EscapeSeqDecode,
     /// Pairs of hexadecimal digits to bytes; like v2 it does not check that they are digits. An odd last byte is dropped.
     HexDecode,
+    /// Two lower-case hexadecimal digits for each byte.
     HexEncode,
     /// `quot`, `amp`, `lt`, `gt`, `nbsp` (to 0xA0) and numbers, cut to a byte; the semicolon is optional.
     HtmlEntityDecode,
@@ -67,13 +69,17 @@ pub enum Transformation {
     NormalizePath,
     /// The same after backslashes became slashes.
     NormalizePathWin,
+    /// The highest bit of each byte is set so that the number of set bits is even.
     ParityEven7bit,
+    /// The highest bit of each byte is set so that the number of set bits is odd.
     ParityOdd7bit,
+    /// The highest bit of each byte is cleared.
     ParityZero7bit,
     /// `/*...*/` and `<!--...-->` removed, and everything from `--` or `#` on.
     RemoveComments,
     /// `/*`, `*/`, `<!--`, `-->`, `--` and `#` removed.
     RemoveCommentsChar,
+    /// NUL removed.
     RemoveNulls,
     /// Blanks, also vertical tab, form feed and 0xA0, removed.
     RemoveWhitespace,
@@ -85,8 +91,11 @@ pub enum Transformation {
     Sha1,
     /// `0x414243` to `ABC`.
     SqlHexDecode,
+    /// Blanks removed from both ends.
     Trim,
+    /// Blanks removed from the start.
     TrimLeft,
+    /// Blanks removed from the end.
     TrimRight,
     /// ASCII only.
     Uppercase,

@@ -110,9 +110,19 @@ pub struct UnicodeMap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnicodeMapError {
     /// The file has no such section; these it has.
-    NoCodePage { wanted: u32, known: Vec<u32> },
+    NoCodePage {
+        /// The number that the directive names.
+        wanted: u32,
+        /// The numbers that the file holds.
+        known: Vec<u32>,
+    },
     /// A word of the section, on this line (from 1), is not `HHHH:HH` in hexadecimal.
-    BadMapping { line: usize, word: String },
+    BadMapping {
+        /// From 1.
+        line: usize,
+        /// The word in question.
+        word: String,
+    },
 }
 
 impl UnicodeMap {

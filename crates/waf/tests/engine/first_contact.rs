@@ -114,8 +114,8 @@ fn the_recommended_settings_load_and_mean_what_they_say() {
 fn an_audit_log_that_is_wanted_records_what_the_recommended_settings_say() {
     let rule = "SecRule ARGS:a \"@streq x\" \"id:1,phase:1,pass,log\"\n";
     let own = load(builder(rule).audited(true));
-    assert_eq!(own.settings().audit.engine, AuditEngine::RelevantOnly);
-    assert_eq!(own.settings().audit.parts, "ABIJDEFHZ");
+    assert_eq!(own.audit_engine(), AuditEngine::RelevantOnly);
+    assert_eq!(own.audit_parts(), "ABIJDEFHZ");
     assert!(play(&own, &status(500)).audit_record().is_some());
     assert!(play(&own, &status(404)).audit_record().is_none());
     assert!(
@@ -124,13 +124,10 @@ fn an_audit_log_that_is_wanted_records_what_the_recommended_settings_say() {
             .is_some()
     );
     let off = load(builder(&format!("SecAuditEngine Off\n{rule}")).audited(true));
-    assert_eq!(off.settings().audit.engine, AuditEngine::Off);
+    assert_eq!(off.audit_engine(), AuditEngine::Off);
     let parts = load(builder(&format!("SecAuditLogParts AHZ\n{rule}")).audited(true));
-    assert_eq!(parts.settings().audit.parts, "AHZ");
-    assert_eq!(
-        load(builder(rule)).settings().audit.engine,
-        AuditEngine::Off
-    );
+    assert_eq!(parts.audit_parts(), "AHZ");
+    assert_eq!(load(builder(rule)).audit_engine(), AuditEngine::Off);
 }
 
 #[test]

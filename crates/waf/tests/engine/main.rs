@@ -1,6 +1,15 @@
 //! What the engine does with rules: small rule sets, whole transactions.
 
-// As everybody else calls it.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails where it panics, and nobody else uses its modules"
+)]
+
+// The other packages of the workspace call the crate `waf`.
 extern crate drawbridge_waf as waf;
 
 mod actions;

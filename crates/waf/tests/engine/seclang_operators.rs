@@ -4,7 +4,7 @@ use std::path::Path;
 use support::materials;
 
 use serde_json::Value;
-use waf::operators::{Captures, CompileContext, CompileError, Operator};
+use waf::internals::operators::{Captures, CompileContext, CompileError, Operator};
 
 /// Vectors that are not answered as they say: operator, argument (empty for any), and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
@@ -242,7 +242,7 @@ fn every_operator_takes_any_bytes() {
     let mut random = Random(0x5eed);
     let read = |_: &str| Ok(b"a\n10.0.0.0/8\n".to_vec());
     let context = CompileContext { read_data: &read };
-    for entry in waf::operators::catalogue::OPERATORS {
+    for entry in waf::internals::operators::catalogue::OPERATORS {
         let argument = match entry.name {
             "ipMatchF" | "ipMatchFromFile" => continue,
             "ipMatch" => "10.0.0.0/8,::1",

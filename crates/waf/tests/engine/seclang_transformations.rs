@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::materials;
-use waf::transform::{Transformation, UnicodeMap};
+use waf::internals::transform::{Transformation, UnicodeMap};
 
 /// How many vectors there are; fewer means that some no longer run.
 const VECTORS: usize = 358;

@@ -1,15 +1,14 @@
 //! What is told of a request once it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::{Exchange, Outcome};
-use crate::proxy::forward::hooks::Passage;
+use crate::proxy::forward::upstream_request::{UpstreamEnd, UpstreamRequest};
 use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::TlsSession;
-use crate::proxy::shared::inspection_threads::BUSY;
-use crate::proxy::shared::refusal::POLICY_NOT_LIVE;
-use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, WafFacts, masked_text, text};
+use crate::proxy::shared::refusal_code::RefusalCode;
+use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
 
@@ -17,44 +16,49 @@ impl Exchange {
     /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
     /// can say why, that and the line come later, off the request's path.
     pub(super) async fn end(mut self, outcome: Outcome) {
-        let metrics = Arc::clone(&self.front.metrics);
         self.count_answer(outcome.status);
         let waf = self.finish_inspection(outcome.status).await;
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
-        let not_live = (refused == Some(POLICY_NOT_LIVE)).then_some("not_live");
-        if let (Some(action), Some(route)) =
-            (waf.as_ref().map(|w| w.verdict).or(not_live), &self.route)
-        {
+        self.count_verdict(waf.as_ref(), refused);
+        let has_failures = outcome
+            .upstream_request
+            .as_ref()
+            .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
+        // Nothing is held any more; a diagnosis may take seconds.
+        self.reservation = None;
+        if has_failures {
+            tokio::spawn(async move {
+                let failure = self.explain(outcome.upstream_request.as_deref()).await;
+                self.log(&outcome, waf, failure);
+            });
+        } else {
+            self.log(&outcome, waf, None);
+        }
+    }
+
+    fn count_verdict(&self, waf: Option<&WafFacts>, refused: Option<RefusalCode>) {
+        let metrics = &self.front.metrics;
+        let action = match (waf, refused) {
+            (Some(waf), _) => Some(waf.verdict.name()),
+            (None, Some(RefusalCode::PolicyNotLive)) => Some("not_live"),
+            (None, _) => None,
+        };
+        if let (Some(action), Some(route)) = (action, &self.route) {
             let policy = &route.policy.name;
             metrics.waf_requests.with(policy, action, Counter::count);
             for rule in waf.iter().flat_map(|waf| &waf.rules) {
                 metrics.waf_rule_matches.with(policy, rule, Counter::count);
             }
         }
-        match waf.as_ref().map(|w| w.verdict) {
-            Some("block") => metrics.waf_blocked.count(),
-            Some("match") => metrics.waf_matched.count(),
+        match waf.map(|waf| waf.verdict) {
+            Some(Verdict::Block) => metrics.waf_blocked.count(),
+            Some(Verdict::Match) => metrics.waf_matched.count(),
+            Some(Verdict::Pass) | None => {}
+        }
+        match refused {
+            Some(RefusalCode::BodyMemory) => metrics.body_memory_refusals.count(),
+            Some(RefusalCode::InspectionBusy) => metrics.inspection_refusals.count(),
             _ => {}
-        }
-        if refused == Some("body_memory") {
-            metrics.body_memory_refusals.count();
-        }
-        if refused == Some(BUSY) {
-            metrics.inspection_refusals.count();
-        }
-        let has_failures = outcome
-            .passage
-            .as_ref()
-            .is_some_and(|passage| !passage.report().failures.is_empty());
-        // Nothing is held any more; a diagnosis may take seconds.
-        self.reservation = None;
-        if has_failures {
-            tokio::spawn(async move {
-                let failure = self.explain(outcome.passage.as_deref()).await;
-                self.log(&outcome, waf, failure);
-            });
-        } else {
-            self.log(&outcome, waf, None);
         }
     }
 
@@ -68,27 +72,30 @@ impl Exchange {
     }
 
     /// Says every failure in words; returns the one that the client's answer came from.
-    async fn explain(&self, passage: Option<&Passage>) -> Option<Failure> {
-        let passage = passage?;
+    async fn explain(&self, upstream_request: Option<&UpstreamRequest>) -> Option<Failure> {
+        let upstream_request = upstream_request?;
         let (failures, failed) = {
-            let mut report = passage.report();
-            (std::mem::take(&mut report.failures), report.failed)
+            let mut progress = upstream_request.progress();
+            (
+                std::mem::take(&mut progress.failures),
+                progress.end == UpstreamEnd::Failed,
+            )
         };
         let mut last = None;
         for (server, failure) in failures {
             let failure = match &server {
-                Some(server) => passage.pool.diagnose(server, failure).await,
+                Some(server) => upstream_request.pool.diagnose(server, failure).await,
                 None => failure,
             };
             let separator = if server.is_some() { " " } else { "" };
-            let metrics = &passage.pool.metrics;
+            let metrics = &upstream_request.pool.metrics;
             metrics.failures.count(failure.cause as usize);
             tracing::error!(
                 target: "upstream",
                 code = failure.cause.code(),
                 request_id = self.id,
                 "upstream {}{separator}{}: {}",
-                passage.pool.upstream.name,
+                upstream_request.pool.upstream.name,
                 server.as_ref().map_or("", |server| &server.name),
                 failure.words
             );
@@ -122,16 +129,9 @@ impl Exchange {
         }
         let tls = self.connection.tls.as_ref();
         let (error, reason) = self.why(outcome, failure);
-        let received = &self.received;
+        let (id, listener) = (&self.id, &self.connection.listener.name);
         self.front.access.write(&AccessRecord {
             time: self.begun_at,
-            request_id: &self.id,
-            client: self.client,
-            listener: &self.connection.listener.name,
-            host: received.host().map(text),
-            method: text(received.method()),
-            path: masked_text(received.target()),
-            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
             route: self.route.as_ref().map(|r| r.name.as_str()),
             status: outcome.status,
             bytes_in: outcome.bytes_in,
@@ -139,10 +139,11 @@ impl Exchange {
             ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
             tls: tls.map(TlsSession::facts),
             waf,
-            upstream: outcome.passage.as_deref().map(upstream_facts),
+            upstream: outcome.upstream_request.as_deref().map(upstream_facts),
             error,
             reason,
             body_inspected,
+            ..access_record(id, self.client, listener, Some(&self.received))
         });
     }
 
@@ -159,7 +160,7 @@ impl Exchange {
     ) -> (Option<Cow<'o, str>>, Option<Cow<'o, str>>) {
         if let Some(refusal) = &outcome.refusal {
             return (
-                Some(refusal.code.into()),
+                Some(refusal.code.name().into()),
                 refusal.reason.as_deref().map(Into::into),
             );
         }
@@ -170,18 +171,18 @@ impl Exchange {
             );
         }
         let gone = outcome
-            .passage
+            .upstream_request
             .as_ref()
-            .is_some_and(|p| p.report().client_gone);
+            .is_some_and(|p| p.progress().end == UpstreamEnd::ClientGone);
         (gone.then_some("client_closed".into()), None)
     }
 }
 
-fn upstream_facts(passage: &Passage) -> UpstreamFacts<'_> {
-    let report = passage.report();
+fn upstream_facts(upstream_request: &UpstreamRequest) -> UpstreamFacts<'_> {
+    let progress = upstream_request.progress();
     UpstreamFacts {
-        name: &passage.pool.upstream.name,
-        server: report.server().map(|s| s.name.clone()),
-        attempts: report.attempts(),
+        name: &upstream_request.pool.upstream.name,
+        server: progress.server().map(|s| s.name.clone()),
+        attempts: progress.attempts(),
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Exchange;
 use crate::proxy::inspection::inspector::Inspector;
-use crate::proxy::shared::inspection_threads::BUSY;
 use crate::proxy::shared::refusal::Refusal;
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::telemetry::WafFacts;
 
 impl Exchange {
@@ -35,7 +35,7 @@ impl Exchange {
             .inspect_away(move |inspector| inspector.request_body(&body))
             .await;
         if let (Err(refusal), Some(inspector)) = (&inspected, &mut self.inspector)
-            && refusal.code == BUSY
+            && refusal.code == RefusalCode::InspectionBusy
         {
             inspector.expect_no_more_than(before);
         }

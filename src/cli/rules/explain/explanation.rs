@@ -1,0 +1,426 @@
+//! Runs a request through the phases and records what happened.
+//!
+//! The request is the one of the user's file, byte by byte; whatever we change or leave out stands in the notes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::super::escape::show_short;
+use ftw::{Body, InProcess, read_body};
+use http_strict::Head;
+use waf::{
+    EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
+};
+
+/// Values with their names, which are like `COLLECTION:name`.
+pub type NamedValues = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What the rules did with a request.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The request line as received.
+    pub line: Vec<u8>,
+    /// What the rules may do: block, only detect, or nothing.
+    pub engine: EngineMode,
+    /// The rules that matched, in order.
+    pub matches: Vec<RuleMatch>,
+    /// The rules and targets that were excluded.
+    pub exclusions: Vec<Exclusion>,
+    /// What the rules decided.
+    pub verdict: Verdict,
+    /// How the request's body was inspected; None if HTTP forbids the request, so that the rules did not see it.
+    pub body: Option<Inspection>,
+    /// The variables that the user asked for, each with its values.
+    pub variables: Vec<(String, NamedValues)>,
+    /// How we read the request, if not exactly as it is in the file.
+    pub notes: Vec<String>,
+}
+
+/// A rule that matched.
+#[derive(Debug)]
+pub struct RuleMatch {
+    pub rule: MatchedRule,
+    /// Which bytes of the transformed value the operator found; None if it does not say.
+    pub span: Option<std::ops::Range<usize>>,
+    pub changes: Vec<VariableChange>,
+}
+
+/// A variable `tx.NAME` that a rule changed.
+#[derive(Debug)]
+pub struct VariableChange {
+    pub name: Vec<u8>,
+    pub before: Option<Vec<u8>>,
+    pub after: Option<Vec<u8>>,
+}
+
+/// Rules that were removed or changed, or that do not look at a target.
+#[derive(Debug)]
+pub struct Exclusion {
+    /// `file:line` of what excluded them.
+    pub by: String,
+    /// The rule whose `ctl` it was; 0 for a directive.
+    pub by_rule: u64,
+    pub rule_ids: Vec<u64>,
+    pub target: Option<String>,
+    /// A directive changed the rules; otherwise it removed rules or targets.
+    pub changes: bool,
+}
+
+#[derive(Debug)]
+pub struct Verdict {
+    /// `pass`, `deny`, `drop`, `redirect`, or `refuse` for what HTTP forbids.
+    pub action: &'static str,
+    pub status: Option<u16>,
+    pub rule_id: Option<u64>,
+    pub phase: Option<u8>,
+    pub reason: String,
+}
+
+/// Why a request cannot be explained. The user erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExplainError {
+    /// The response lacks this part.
+    Response(&'static str),
+    /// There is no variable of this name.
+    NoVariable(String),
+}
+
+impl fmt::Display for ExplainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(part) => write!(f, "the response has no {part}"),
+            Self::NoVariable(name) => write!(f, "there is no variable {name:?}"),
+        }
+    }
+}
+
+impl std::error::Error for ExplainError {}
+
+/// Runs the request, and the response if there is one, through these rules. `names` are the variables to show.
+///
+/// # Errors
+/// The response cannot be read, or a variable does not exist.
+pub fn explain(
+    rules: &Arc<RuleSet>,
+    request: Vec<u8>,
+    response: Option<Vec<u8>>,
+    names: &[String],
+) -> Result<Explanation, ExplainError> {
+    let mut notes = Vec::new();
+    let raw = with_crlf(request, "request", &mut notes);
+    let response = response
+        .map(|raw| Response::parse(with_crlf(raw, "response", &mut notes)))
+        .transpose()?;
+    let line_end = memchr::memchr(b'\r', &raw).unwrap_or(raw.len());
+    let mut explanation = Explanation {
+        line: raw[..line_end].to_vec(),
+        engine: rules.engine(),
+        matches: Vec::new(),
+        exclusions: Vec::new(),
+        verdict: Verdict {
+            action: "refuse",
+            status: None,
+            rule_id: None,
+            phase: None,
+            reason: String::new(),
+        },
+        body: None,
+        variables: Vec::new(),
+        notes: Vec::new(),
+    };
+    match Head::parse(&raw) {
+        Err(error) => {
+            explanation.verdict.status = Some(error.status);
+            explanation.verdict.reason = format!("before the rules: {error}");
+        }
+        Ok(head) => {
+            let body = body(&head, &raw, &mut notes);
+            let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
+            transaction.record_trace();
+            transaction.unmask();
+            run(&mut transaction, &body, response.as_ref());
+            explanation.matches = matches(&transaction);
+            explanation.exclusions = exclusions(rules, &transaction);
+            explanation.verdict = verdict(&transaction);
+            explanation.body = Some(transaction.request_inspection());
+            explanation.variables = variables(&mut transaction, names)?;
+        }
+    }
+    explanation.notes = notes;
+    Ok(explanation)
+}
+
+/// Text from an editor ends its lines with LF, but HTTP requires CRLF.
+fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
+    let head_end = memchr::memmem::find(&raw, b"\n\n");
+    let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
+    let Some(end) = head_end.filter(|&end| lines_end(end)) else {
+        return raw;
+    };
+    notes.push(format!(
+        "the lines of the {what}'s head end with LF; they were read as CRLF"
+    ));
+    let mut out = Vec::with_capacity(raw.len() + 64);
+    for &byte in &raw[..end + 2] {
+        if byte == b'\n' {
+            out.push(b'\r');
+        }
+        out.push(byte);
+    }
+    out.extend_from_slice(&raw[end + 2..]);
+    out
+}
+
+fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
+    let rest = &raw[head.length..];
+    match read_body(head, rest) {
+        Body::Whole(body) => {
+            if body.is_empty() && !rest.is_empty() {
+                let bytes = rest.len();
+                notes.push(format!(
+                    "{bytes} bytes after the head are not read: there is no Content-Length"
+                ));
+            }
+            body
+        }
+        Body::Incomplete => {
+            notes.push("the body ends too early; the rules saw what there is of it".to_owned());
+            rest.to_vec()
+        }
+        Body::Malformed(why) => {
+            notes.push(format!("{why}: the body is left out"));
+            Vec::new()
+        }
+    }
+}
+
+fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) {
+    let mut stopped = transaction.request_headers_done().is_some();
+    stopped = stopped || transaction.request_body(body).is_some();
+    if let Some(response) = response.filter(|_| !stopped) {
+        let headers = response
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()));
+        let ended = transaction
+            .response_headers(response.status, b"HTTP/1.1", headers)
+            .is_some();
+        if !ended {
+            let limit = transaction.rules().response_body_limit();
+            let held = match transaction.wants_response_body() {
+                true => response.body.len().min(limit),
+                false => 0,
+            };
+            transaction.response_body(&response.body[..held], held == response.body.len());
+        }
+    }
+    transaction.finish();
+}
+
+fn matches(transaction: &Transaction) -> Vec<RuleMatch> {
+    let records = transaction.matched_rules();
+    let mut matches: Vec<RuleMatch> = records
+        .iter()
+        .map(|rule| RuleMatch {
+            rule: rule.clone(),
+            span: None,
+            changes: Vec::new(),
+        })
+        .collect();
+    for event in transaction.trace_events() {
+        let Some(found) = matches
+            .get_mut(event.match_index)
+            .filter(|found| found.rule.rule_id == event.rule_id)
+        else {
+            continue;
+        };
+        match &event.kind {
+            // What is recorded of a long value may end before what was found.
+            TraceKind::Found { span } if span.end <= found.rule.transformed.len() => {
+                found.span = Some(span.clone());
+            }
+            TraceKind::Set {
+                name,
+                before,
+                after,
+            } => found.changes.push(VariableChange {
+                name: name.clone(),
+                before: before.clone(),
+                after: after.clone(),
+            }),
+            TraceKind::Found { .. } | TraceKind::Excluded { .. } => {}
+        }
+    }
+    matches
+}
+
+/// The exclusions by `ctl` at run time, then those by directives: one for each line that excludes.
+fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
+    let places: BTreeMap<u64, String> = rules
+        .summaries()
+        .map(|rule| (rule.id, format!("{}:{}", rule.file.display(), rule.line)))
+        .collect();
+    let at_run_time = transaction
+        .trace_events()
+        .iter()
+        .filter_map(|event| match &event.kind {
+            TraceKind::Set { .. } | TraceKind::Found { .. } => None,
+            TraceKind::Excluded { rule_ids, target } => Some(Exclusion {
+                by: places.get(&event.rule_id).cloned().unwrap_or_default(),
+                by_rule: event.rule_id,
+                rule_ids: rule_ids.clone(),
+                target: target.clone(),
+                changes: false,
+            }),
+        });
+    let mut at_load: BTreeMap<(String, bool), Vec<u64>> = BTreeMap::new();
+    let mut record = |place: &String, changes, id| {
+        at_load
+            .entry((place.clone(), changes))
+            .or_default()
+            .push(id);
+    };
+    for rule in rules.summaries() {
+        for place in &rule.changed_by {
+            record(place, true, rule.id);
+        }
+    }
+    for rule in rules.removed() {
+        if let Some(place) = &rule.removed_by {
+            record(place, false, rule.id);
+        }
+    }
+    let at_load = at_load
+        .into_iter()
+        .map(|((by, changes), rule_ids)| Exclusion {
+            by,
+            by_rule: 0,
+            rule_ids,
+            target: None,
+            changes,
+        });
+    at_run_time.chain(at_load).collect()
+}
+
+fn verdict(transaction: &Transaction) -> Verdict {
+    let Some(interruption) = transaction.interruption() else {
+        return Verdict {
+            action: "pass",
+            status: None,
+            rule_id: None,
+            phase: None,
+            reason: match transaction.rules().engine() {
+                EngineMode::On => "no rule stopped it".to_owned(),
+                mode => format!("nothing is stopped: the engine is {mode:?}"),
+            },
+        };
+    };
+    let by = match interruption.rule_id {
+        0 => "the engine".to_owned(),
+        id => format!("rule {id}"),
+    };
+    Verdict {
+        action: match interruption.kind {
+            InterruptionKind::Deny => "deny",
+            InterruptionKind::Drop => "drop",
+            InterruptionKind::Redirect(_) => "redirect",
+        },
+        status: Some(interruption.status),
+        rule_id: Some(interruption.rule_id),
+        phase: Some(interruption.phase as u8),
+        reason: match why_uninspected(transaction).filter(|_| interruption.rule_id == 0) {
+            Some(why) => format!(
+                "by {by} in phase {}: not inspected: {why}",
+                interruption.phase as u8
+            ),
+            None => format!("by {by} in phase {}", interruption.phase as u8),
+        },
+    }
+}
+
+/// Why the rules did not see the request or the response completely.
+fn why_uninspected(transaction: &Transaction) -> Option<String> {
+    let of_response = || transaction.response_inspection().reason;
+    transaction
+        .request_inspection()
+        .reason
+        .or_else(of_response)
+        .map(|reason| show_short(reason.as_bytes(), 400))
+}
+
+fn variables(
+    transaction: &mut Transaction,
+    names: &[String],
+) -> Result<Vec<(String, NamedValues)>, ExplainError> {
+    names
+        .iter()
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let (variable, key) = match name.split_once(':') {
+                Some((variable, key)) => (variable, Some(key)),
+                None => (name.as_str(), None),
+            };
+            let values = transaction
+                .variable(variable)
+                .ok_or_else(|| ExplainError::NoVariable(variable.to_owned()))?;
+            let wanted = |shown: &[u8]| {
+                let own = shown.splitn(2, |&b| b == b':').nth(1).unwrap_or_default();
+                key.is_none_or(|key| own.eq_ignore_ascii_case(key.as_bytes()))
+            };
+            let values = values
+                .into_iter()
+                .filter(|(shown, _)| wanted(shown))
+                .collect();
+            Ok((name.to_ascii_uppercase(), values))
+        })
+        .collect()
+}
+
+struct Response {
+    status: u16,
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// A status line, headers and a body, taken as it is.
+    fn parse(raw: Vec<u8>) -> Result<Self, ExplainError> {
+        let end = memchr::memmem::find(&raw, b"\r\n\r\n")
+            .ok_or_else(|| ExplainError::Response("empty line after its head"))?;
+        let mut lines = raw[..end].split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+        let status = lines
+            .next()
+            .filter(|line| line.starts_with(b"HTTP/"))
+            .and_then(|line| line.split(|&b| b == b' ').nth(1))
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+            .filter(|status| (100..600).contains(status))
+            .ok_or_else(|| ExplainError::Response("status line"))?;
+        let headers = lines
+            .map(|line| {
+                let colon = memchr::memchr(b':', line)
+                    .ok_or_else(|| ExplainError::Response("colon in a header"))?;
+                Ok((
+                    line[..colon].to_vec(),
+                    line[colon + 1..].trim_ascii().to_vec(),
+                ))
+            })
+            .collect::<Result<_, ExplainError>>()?;
+        Ok(Self {
+            status,
+            headers,
+            body: raw[end + 4..].to_vec(),
+        })
+    }
+}
+
+/// The number and name of a phase.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::RequestHeaders => "phase 1: request headers",
+        Phase::RequestBody => "phase 2: request body",
+        Phase::ResponseHeaders => "phase 3: response headers",
+        Phase::ResponseBody => "phase 4: response body",
+        Phase::Logging => "phase 5: logging",
+    }
+}

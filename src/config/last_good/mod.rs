@@ -1,0 +1,157 @@
+//! The last step: which last good version stands in for what is broken.
+//!
+//! A reload that finds a broken certificate, trust bundle, revocation list or rule file does not fail: what
+//! runs goes on. Nothing here reads a file or reports a problem. It compares what was resolved with
+//! what runs, and chooses.
+
+pub(crate) mod listeners;
+mod rotation;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::model::{
+    Certificates, CompiledRules, Config, Listener, OnUninspected, Policy, PolicyMode, PolicyRules,
+    Recipe, Upstream,
+};
+use crate::tls::{CertifiedKey, TrustBundle};
+use waf::Store;
+
+pub(crate) use rotation::HELP as ROTATION_HELP;
+
+/// What runs now; empty where nothing does.
+#[derive(Debug, Default)]
+pub(crate) struct LastGood {
+    /// False at the start: then a broken part fails the whole configuration.
+    pub(crate) runs: bool,
+    certificates: Certificates,
+    listeners: Vec<Arc<Listener>>,
+    upstreams: BTreeMap<String, Arc<Upstream>>,
+    trust: BTreeMap<String, Arc<TrustBundle>>,
+    policies: BTreeMap<String, Arc<Policy>>,
+    /// The policy of each route.
+    route_policies: BTreeMap<String, Arc<Policy>>,
+    rule_sets: Vec<Arc<CompiledRules>>,
+    /// The persistent collections of the rules, which outlive a reload.
+    pub(crate) collections: Arc<Store>,
+}
+
+/// What is used of one part of the configuration.
+#[derive(Debug)]
+pub(crate) enum Choice<T> {
+    /// What was resolved.
+    New(T),
+    /// That is broken: the last good version goes on.
+    LastGood(T),
+    /// It is broken and nothing of it ran: what needs it stays closed.
+    Closed,
+    /// It is broken and nothing runs: the configuration cannot be taken.
+    Faulty,
+}
+
+impl LastGood {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            runs: true,
+            certificates: config.certificates.clone(),
+            listeners: config.listeners.clone(),
+            upstreams: config.upstreams.clone(),
+            trust: config.trust.clone(),
+            policies: config.policies.clone(),
+            route_policies: config
+                .routes
+                .iter()
+                .map(|(_, route)| (route.name.clone(), Arc::clone(&route.policy)))
+                .collect(),
+            rule_sets: config.rule_sets.clone(),
+            collections: Arc::clone(&config.collections),
+        }
+    }
+
+    /// `new` where it can be used, else what runs.
+    pub(crate) fn choose<T>(&self, new: Option<T>, running: Option<T>) -> Choice<T> {
+        match new {
+            Some(new) => Choice::New(new),
+            None if !self.runs => Choice::Faulty,
+            None => running.map_or(Choice::Closed, Choice::LastGood),
+        }
+    }
+
+    /// Which certificate serves, and why that is not a new one that could be used: it would be worse than
+    /// the one from the same files.
+    pub(crate) fn choose_certificate(
+        &self,
+        new: Option<CertifiedKey>,
+        (chain, key): (&Path, &Path),
+        allow_expired: bool,
+    ) -> (Choice<Arc<CertifiedKey>>, Option<String>) {
+        let files = (chain.to_owned(), key.to_owned());
+        let running = self.certificates.get(&files);
+        let worse = match (&new, running) {
+            (Some(new), Some(running)) if !allow_expired => rotation::worse(new, running),
+            _ => None,
+        };
+        let new = new.filter(|_| worse.is_none()).map(Arc::new);
+        (self.choose(new, running.cloned()), worse)
+    }
+
+    /// Which bundle is trusted, and why that is not a new one that could be used.
+    pub(crate) fn choose_trust(
+        &self,
+        name: &str,
+        new: Option<TrustBundle>,
+        allow_expired: bool,
+    ) -> (Choice<Arc<TrustBundle>>, Option<String>) {
+        let running = self.trust.get(name);
+        let worse = match (&new, running) {
+            (Some(new), Some(running)) if !allow_expired => rotation::worse_bundle(new, running),
+            _ => None,
+        };
+        let new = new.filter(|_| worse.is_none()).map(Arc::new);
+        (self.choose(new, running.cloned()), worse)
+    }
+
+    /// An upstream that lacks a part goes on as it runs. One that never ran answers 503.
+    pub(crate) fn choose_upstream(&self, new: Upstream) -> Arc<Upstream> {
+        let running = self.upstreams.get(&new.name);
+        let running = running.filter(|running| !new.live && running.live);
+        running.cloned().unwrap_or_else(|| Arc::new(new))
+    }
+
+    /// Instead of a policy whose rules are broken: the whole policy as it runs, since its mode and limits
+    /// belong to its rules. One that never ran lets nothing through.
+    pub(crate) fn instead_of_policy(&self, name: &str) -> Arc<Policy> {
+        let running = self.policies.get(name).filter(|policy| policy.is_live());
+        running.cloned().unwrap_or_else(|| {
+            Arc::new(Policy {
+                name: name.to_owned(),
+                mode: PolicyMode::Block,
+                on_uninspected: OnUninspected::Block,
+                request_body_limit: 0,
+                asks_for_identity: false,
+                rules: PolicyRules::Refused,
+            })
+        })
+    }
+
+    /// A route that comes under a policy that never ran stays under the one that inspects it.
+    pub(crate) fn choose_route_policy(&self, route: &str, new: Arc<Policy>) -> Arc<Policy> {
+        if new.is_live() {
+            return new;
+        }
+        let running = self.route_policies.get(route);
+        let running = running.filter(|running| running.rules.live().is_some());
+        running.cloned().unwrap_or(new)
+    }
+
+    /// The compiled rules of this recipe, if the files are what they were.
+    pub(crate) fn rules(&self, recipe: &Recipe) -> Option<&Arc<CompiledRules>> {
+        let mut known = self.rule_sets.iter();
+        known.find(|known| known.recipe == *recipe && known.reads.unchanged())
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.name == name)
+    }
+}

@@ -1,0 +1,102 @@
+//! Finds rotations that would make things worse, like an expired certificate in the place of a good one.
+//! Such a file is refused like a broken one, unless the configuration allows it.
+
+use std::sync::Arc;
+
+use openssl::x509::X509;
+
+use crate::tls::inventory::WARNING_DAYS;
+use crate::tls::reason::{name_text, time_text, unix_time};
+use crate::tls::{CertifiedKey, TrustBundle, now};
+
+pub(crate) const HELP: &str =
+    "put one there that is good for longer, or write allow_expired = true beside it";
+
+const DAY: i64 = 24 * 60 * 60;
+/// How far clocks may differ, in seconds.
+const SKEW: i64 = 60;
+
+/// When all certificates of a chain are valid, in seconds since 1970.
+struct Validity {
+    from: i64,
+    until: i64,
+}
+
+impl Validity {
+    fn of(chain: &[X509]) -> Option<Self> {
+        let from = chain.iter().map(|c| unix_time(c.not_before()));
+        let until = chain.iter().map(|c| unix_time(c.not_after()));
+        Some(Self {
+            from: from.collect::<Option<Vec<_>>>()?.into_iter().max()?,
+            until: until.collect::<Option<Vec<_>>>()?.into_iter().min()?,
+        })
+    }
+
+    fn is_now(&self) -> bool {
+        (self.from..self.until).contains(&now())
+    }
+}
+
+/// Why `new` must not take the place of `old`; None where it may.
+pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
+    let before = Validity::of(&old.chain).filter(Validity::is_now)?;
+    let Some(after) = Validity::of(&new.chain) else {
+        return Some("the new certificate has a date that cannot be read".to_owned());
+    };
+    let now = now();
+    let soon = now + WARNING_DAYS[0] * DAY;
+    let last = new.chain.iter().min_by_key(|c| unix_time(c.not_after()))?;
+    let first = new.chain.iter().max_by_key(|c| unix_time(c.not_before()))?;
+    let (certificate, state) = match after {
+        Validity { until, .. } if until <= now => {
+            (last, format!("expired on {}", time_text(last.not_after())))
+        }
+        Validity { from, .. } if from > now + SKEW => (
+            first,
+            format!("is not valid before {}", time_text(first.not_before())),
+        ),
+        Validity { until, .. } if until < before.until && until <= soon => {
+            (last, format!("ends on {}", time_text(last.not_after())))
+        }
+        _ => return None,
+    };
+    let good = old.chain.iter().min_by_key(|c| unix_time(c.not_after()))?;
+    Some(format!(
+        "the new certificate of \"{}\" {state}; the one that serves is good until {}",
+        name_text(certificate.subject_name()),
+        time_text(good.not_after())
+    ))
+}
+
+/// Of a list of certificates that takes the place of another: which of those that are not `allowed`
+/// takes the place of a better one. It may come from another file.
+pub(crate) fn worse_of(
+    new: &[Arc<CertifiedKey>],
+    allowed: &[bool],
+    old: &[Arc<CertifiedKey>],
+) -> Option<String> {
+    let is_in = |list: &[Arc<CertifiedKey>], one: &CertifiedKey| {
+        let leaf = one.chain.first();
+        list.iter().any(|other| other.chain.first() == leaf)
+    };
+    let gone: Vec<_> = old.iter().filter(|old| !is_in(new, old)).collect();
+    let come = new.iter().zip(allowed).filter(|(new, _)| !is_in(old, new));
+    let mut come = come.filter(|(_, allowed)| !**allowed);
+    come.find_map(|(new, _)| {
+        let same = |old: &&&Arc<CertifiedKey>| {
+            old.key.id() == new.key.id() && old.names.iter().any(|name| new.covers(name))
+        };
+        gone.iter().filter(same).find_map(|old| worse(new, old))
+    })
+}
+
+/// Why a bundle must not take the place of another: none of its CAs is good now.
+pub(crate) fn worse_bundle(new: &TrustBundle, old: &TrustBundle) -> Option<String> {
+    let is_now =
+        |ca: &X509| Validity::of(std::slice::from_ref(ca)).is_some_and(|span| span.is_now());
+    let new_has = new.certificates.iter().any(is_now);
+    let old_has = old.certificates.iter().any(is_now);
+    (old_has && !new_has).then(|| {
+        "no CA of the new bundle is valid now, and one of the bundle that serves is".to_owned()
+    })
+}

@@ -1,0 +1,123 @@
+//! What the resolving step collects on its way: problems, files that were read, parts that are refused.
+
+use std::path::PathBuf;
+
+use crate::config::inputs::Inputs;
+use crate::config::last_good::{Choice, LastGood};
+use crate::config::model::{Certificates, Refused};
+use crate::config::written::diagnostics::{Diagnostics, Problem};
+use crate::config::written::source::At;
+use crate::tls::Finding;
+use seclang::diagnostic::{Diagnostic, Severity};
+
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) diagnostics: &'a Diagnostics,
+    pub(crate) last_good: &'a LastGood,
+    /// Every file that was read, or that was looked for.
+    pub(crate) inputs: Inputs,
+    /// Every certified key that is used.
+    pub(crate) certificates: Certificates,
+    /// Parts whose last good version goes on, or that stay closed.
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// Why there is no value to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The part was refused and nothing of it ran. What needs it stays closed; the rest goes on.
+    Closed,
+    /// It was reported as an error, so the configuration cannot be taken.
+    Faulty,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        diagnostics: &'a Diagnostics,
+        last_good: &'a LastGood,
+        inputs: Inputs,
+    ) -> Self {
+        Self {
+            diagnostics,
+            last_good,
+            inputs,
+            certificates: Certificates::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    pub(crate) fn note_files(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        self.inputs.files.extend(files);
+    }
+
+    pub(crate) fn report(&self, problems: Vec<Problem>) {
+        for problem in problems {
+            self.diagnostics.add(problem);
+        }
+    }
+
+    /// This unit, like `listener public`, is refused for these errors. Warnings among them are only told.
+    pub(crate) fn refuse(&mut self, unit: &str, problems: Vec<Problem>) {
+        let (errors, others): (Vec<_>, Vec<_>) = problems
+            .into_iter()
+            .partition(|problem| problem.diagnostic.is_error());
+        self.report(others);
+        let told = errors.into_iter();
+        let told = told.filter(|problem| !self.diagnostics.is_broken(problem));
+        let reasons = told.map(|problem| problem.diagnostic).collect();
+        self.refuse_for(unit, reasons);
+    }
+
+    pub(crate) fn refuse_for(&mut self, unit: &str, reasons: Vec<Diagnostic>) {
+        let mut known = self.refused.iter_mut();
+        match known.find(|known| known.unit == unit) {
+            Some(known) => known.reasons.extend(reasons),
+            None => self.refused.push(Refused {
+                unit: unit.to_owned(),
+                reasons,
+            }),
+        }
+    }
+
+    /// Tells the problems as the choice demands.
+    ///
+    /// # Errors
+    /// There is no value.
+    pub(crate) fn settle<T>(
+        &mut self,
+        unit: &str,
+        choice: Choice<T>,
+        problems: Vec<Problem>,
+    ) -> Result<T, Broken> {
+        match choice {
+            Choice::New(value) => {
+                self.report(problems);
+                Ok(value)
+            }
+            Choice::LastGood(value) => {
+                self.refuse(unit, problems);
+                Ok(value)
+            }
+            Choice::Closed => {
+                self.refuse(unit, problems);
+                Err(Broken::Closed)
+            }
+            Choice::Faulty => {
+                self.report(problems);
+                Err(Broken::Faulty)
+            }
+        }
+    }
+}
+
+/// What was found in a file, told at the place that names the file.
+pub(crate) fn problem_of(at: At<'_>, finding: Finding) -> Problem {
+    let problem = match finding.severity {
+        Severity::Error => Problem::error(at, finding.message),
+        Severity::Warning => Problem::warning(at, finding.message),
+    };
+    match finding.help {
+        Some(help) => problem.with_help(help),
+        None => problem,
+    }
+}

@@ -1,0 +1,297 @@
+//! `[listeners.*]`: with their certificates, staples and client CAs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::context::{Broken, Context};
+use super::materials::{must_not_go_on, resolve_certificate, resolve_client_ca, resolve_staple};
+use super::names::Declared;
+use crate::config::last_good::listeners as last_good;
+use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings};
+use crate::config::written::diagnostics::{Diagnostics, Problem};
+use crate::config::written::listeners::{self as written, Kind, Tls};
+use crate::config::written::reader::Given;
+use crate::config::written::source::{At, Placed};
+use crate::config::written::trust;
+use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
+
+/// An entry of `certificates`.
+struct Certificate<'s> {
+    at: At<'s>,
+    certified: Arc<CertifiedKey>,
+    client_ca: Option<Arc<ClientCa>>,
+    allow_expired: bool,
+}
+
+/// What the files of a listener say.
+struct Files<'s> {
+    certificates: Result<Vec<Certificate<'s>>, Broken>,
+    client_ca: Result<Option<Arc<ClientCa>>, Broken>,
+    /// The client CA of each certificate, also where the certificate cannot be used.
+    asked: Vec<Option<Arc<ClientCa>>>,
+}
+
+pub(crate) fn resolve<'s>(
+    written: &[written::Listener<'s>],
+    trust: &mut Declared<'s, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Declared<'s, Listener> {
+    let mut listeners = Declared::new("listener");
+    for listener in written {
+        let kind = match &listener.kind {
+            Kind::Tls(tls) => resolve_tls(listener.name, tls, trust, context),
+            Kind::Unclear => None,
+            // Its target may come later.
+            Kind::Redirect(..) => continue,
+        };
+        listeners.declare(listener.name, listener.at, assemble(listener, kind));
+    }
+    resolve_redirects(written, &mut listeners, context.diagnostics);
+    listeners
+}
+
+fn resolve_redirects<'s>(
+    written: &[written::Listener<'s>],
+    listeners: &mut Declared<'s, Listener>,
+    diagnostics: &Diagnostics,
+) {
+    let redirects = written.iter().filter_map(|listener| match &listener.kind {
+        Kind::Redirect(at, target) => Some((listener, *at, target.as_ref())),
+        _ => None,
+    });
+    let redirects: Vec<_> = redirects.collect();
+    let names: Vec<&str> = redirects.iter().map(|(other, ..)| other.name).collect();
+    let resolved: Vec<_> = redirects
+        .iter()
+        .map(|(listener, at, target)| {
+            let kind = target
+                .and_then(|target| resolve_redirect(*at, target, &names, listeners, diagnostics));
+            assemble(listener, kind)
+        })
+        .collect();
+    for ((listener, ..), resolved) in redirects.into_iter().zip(resolved) {
+        listeners.declare(listener.name, listener.at, resolved);
+        listeners.mark_used(listener.name);
+    }
+}
+
+/// `redirects` are the names of all listeners that redirect.
+fn resolve_redirect(
+    at: At<'_>,
+    target: &Placed<'_, &str>,
+    redirects: &[&str],
+    listeners: &mut Declared<'_, Listener>,
+    diagnostics: &Diagnostics,
+) -> Option<ListenerKind> {
+    let name = target.value;
+    if redirects.contains(&name) {
+        let message = format!("listener \"{name}\" is no TLS listener, it redirects itself");
+        diagnostics.error(at, message);
+        return None;
+    }
+    let target = listeners.lookup(target, diagnostics).ok()?;
+    let port = target.bind.first()?.port();
+    if port == 0 {
+        let message = format!("listener \"{}\" has no fixed port", target.name);
+        diagnostics.error(at, message);
+        return None;
+    }
+    Some(ListenerKind::Redirect {
+        listener: target.name.clone(),
+        port,
+    })
+}
+
+fn assemble(written: &written::Listener<'_>, kind: Option<ListenerKind>) -> Option<Arc<Listener>> {
+    let common = written.common.as_ref()?;
+    Some(Arc::new(Listener {
+        name: written.name.to_owned(),
+        bind: common.bind.clone(),
+        kind: kind?,
+        limits: common.limits.clone(),
+        trusted_proxies: common.trusted_proxies.clone(),
+    }))
+}
+
+fn resolve_tls<'s>(
+    listener: &str,
+    written: &Tls<'s>,
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Option<ListenerKind> {
+    let files = read_files(listener, written, trust, context);
+    let (certificates, client_ca) = match (files.certificates, files.client_ca) {
+        (Ok(certificates), Ok(client_ca)) => (certificates, client_ca),
+        (certificates, client_ca) => {
+            let is_faulty = written.is_faulty
+                || certificates.is_err_and(|broken| broken == Broken::Faulty)
+                || matches!(client_ca, Err(Broken::Faulty));
+            let asked = TlsSettings {
+                policy: written.policy?,
+                client_ca: client_ca.ok().flatten(),
+                certificate_client_ca: files.asked,
+            };
+            return match is_faulty {
+                true => None,
+                false => without_new_files(listener, written.at, &asked, context),
+            };
+        }
+    };
+    let first = certificates.first()?.at;
+    let sni = written.sni?;
+    check_names_and_sni(&certificates, sni, context.diagnostics);
+    check_agreement(&certificates, context.diagnostics);
+    let allowed: Vec<bool> = certificates.iter().map(|c| c.allow_expired).collect();
+    let certificates: Vec<_> = certificates.into_iter().map(|c| c.certified).collect();
+    let running = context.last_good.listener(listener).map(Arc::as_ref);
+    let fewer = written.allow_fewer_names;
+    let worse = last_good::why_worse(&certificates, &allowed, fewer, running);
+    let (certificates, own) = match worse {
+        None => (certificates, files.asked),
+        Some((why, help)) => {
+            let problem = Problem::error(first, why).with_help(help);
+            if let Ok(served) = last_good::running_certificates(running, &files.asked) {
+                context.refuse(&format!("listener {listener}"), vec![problem]);
+                served
+            } else {
+                context.diagnostics.add(problem);
+                (certificates, files.asked)
+            }
+        }
+    };
+    Some(ListenerKind::Tls {
+        certificates,
+        sni,
+        settings: TlsSettings {
+            policy: written.policy?,
+            client_ca,
+            certificate_client_ca: own,
+        },
+    })
+}
+
+/// Reads all files before anything is decided, so that every problem is found.
+fn read_files<'s>(
+    listener: &str,
+    written: &Tls<'s>,
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Files<'s> {
+    let client_ca = resolve_given_client_ca(listener, &written.client_ca, trust, context);
+    let mut asked = Vec::new();
+    let mut certificates = Ok(Vec::new());
+    for entry in &written.certificates {
+        let certificate = match entry {
+            Some(entry) => read_certificate(listener, entry, trust, &mut asked, context),
+            None => Err(Broken::Faulty),
+        };
+        certificates = match (certificates, certificate) {
+            (Ok(mut known), Ok(certificate)) => {
+                known.push(certificate);
+                Ok(known)
+            }
+            // One that is faulty counts more than one that is refused.
+            (Err(Broken::Faulty), _) | (_, Err(Broken::Faulty)) => Err(Broken::Faulty),
+            (Err(Broken::Closed), _) | (_, Err(Broken::Closed)) => Err(Broken::Closed),
+        };
+    }
+    Files {
+        certificates,
+        client_ca,
+        asked,
+    }
+}
+
+fn resolve_given_client_ca(
+    listener: &str,
+    written: &Given<trust::ClientCa<'_>>,
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Result<Option<Arc<ClientCa>>, Broken> {
+    match written {
+        Given::Absent => Ok(None),
+        Given::Faulty => Err(Broken::Faulty),
+        Given::Value(written) => resolve_client_ca(listener, written, trust, context).map(Some),
+    }
+}
+
+fn read_certificate<'s>(
+    listener: &str,
+    written: &written::Certificate<'s>,
+    trust: &mut Declared<'_, TrustBundle>,
+    asked: &mut Vec<Option<Arc<ClientCa>>>,
+    context: &mut Context<'_>,
+) -> Result<Certificate<'s>, Broken> {
+    let unit = format!("listener {listener}");
+    let files = written.files.as_ref().ok_or(Broken::Faulty);
+    let certified = files.and_then(|files| resolve_certificate(files, &unit, context));
+    let client_ca = resolve_given_client_ca(listener, &written.client_ca, trust, context);
+    asked.push(client_ca.clone().ok().flatten());
+    let mut certified = certified?;
+    match &written.ocsp {
+        Given::Absent => {}
+        Given::Faulty => return Err(Broken::Faulty),
+        Given::Value(file) => {
+            let running = context.last_good.listener(listener).map(Arc::as_ref);
+            let running = last_good::running_like(running, &certified);
+            certified = resolve_staple(file, certified, running, &unit, context)?;
+        }
+    }
+    Ok(Certificate {
+        at: written.at,
+        certified,
+        client_ca: client_ca?,
+        allow_expired: files.is_ok_and(|files| files.allow_expired),
+    })
+}
+
+fn without_new_files(
+    listener: &str,
+    at: At<'_>,
+    asked: &TlsSettings,
+    context: &Context<'_>,
+) -> Option<ListenerKind> {
+    let running = context.last_good.listener(listener).map(Arc::as_ref);
+    let kind = last_good::without_new_files(running, asked);
+    if kind.is_err() {
+        must_not_go_on(listener, at, context);
+    }
+    kind.ok()
+}
+
+fn check_names_and_sni(
+    certificates: &[Certificate<'_>],
+    sni: SniPolicy,
+    diagnostics: &Diagnostics,
+) {
+    for certificate in certificates {
+        if certificate.certified.names.is_empty() && sni == SniPolicy::Strict {
+            let message =
+                "this certificate has no DNS name, so under sni = \"strict\" no client gets it";
+            diagnostics.warning(certificate.at, message);
+        }
+        if certificate.client_ca.is_some() && sni == SniPolicy::Any {
+            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": else its host could be asked for under another name";
+            diagnostics.error(certificate.at, message);
+        }
+    }
+}
+
+/// Certificates that stand side by side for a name ask for the same clients.
+fn check_agreement(certificates: &[Certificate<'_>], diagnostics: &Diagnostics) {
+    let digest = |certificate: &Certificate<'_>| certificate.client_ca.as_ref().map(|ca| ca.digest);
+    let mut known: HashMap<&str, &Certificate<'_>> = HashMap::new();
+    for certificate in certificates {
+        for name in &certificate.certified.names {
+            let first = *known.entry(name).or_insert(certificate);
+            if digest(first) != digest(certificate) {
+                let message = format!(
+                    "\"{name}\" has another \"client_ca\" in the certificate at {}",
+                    first.at.text()
+                );
+                diagnostics.error(certificate.at, message);
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `[log]`: where lines go, and whether records that rules ask for are written.
+
+use super::context::Context;
+use super::names::Declared;
+use crate::config::model::{Log, LogSink, Policy};
+use crate::config::written::diagnostics::Diagnostics;
+use crate::config::written::settings::{self as written, Sink};
+use crate::config::written::source::Placed;
+use seclang::suggest::did_you_mean;
+use waf::AuditEngine;
+
+/// A sink that is faulty has its default.
+pub(crate) fn resolve(written: &written::Log<'_>, context: &Context<'_>) -> Log {
+    Log {
+        access: resolve_sink(written.access, context).unwrap_or(LogSink::Stdout),
+        audit: resolve_sink(written.audit, context).unwrap_or(LogSink::Off),
+    }
+}
+
+fn resolve_sink(written: Sink<'_>, context: &Context<'_>) -> Option<LogSink> {
+    let Placed { value: text, at } = match written {
+        Sink::Stdout => return Some(LogSink::Stdout),
+        Sink::Off => return Some(LogSink::Off),
+        Sink::File(file) => file,
+    };
+    let path = at.resolve(text);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        let help = did_you_mean(text, ["stdout", "off"]);
+        let message = format!("there is no folder for the file \"{text}\"");
+        context.diagnostics.error_with_help(at, message, help);
+        return None;
+    }
+    Some(LogSink::File(path))
+}
+
+/// Warns of audit records that the rules ask for and nothing writes.
+pub(crate) fn warn_unaudited(
+    policies: &Declared<'_, Policy>,
+    log: &Log,
+    diagnostics: &Diagnostics,
+) {
+    if log.audit != LogSink::Off {
+        return;
+    }
+    for (name, at, policy) in policies.iter() {
+        let rules = policy.and_then(|policy| policy.rules.live());
+        let engine = match rules.map(|rules| rules.audit_engine()) {
+            None | Some(AuditEngine::Off) => continue,
+            Some(AuditEngine::On) => "On",
+            Some(AuditEngine::RelevantOnly) => "RelevantOnly",
+        };
+        let message = format!(
+            "the rules of policy \"{name}\" say SecAuditEngine {engine}, but nothing is recorded: [log] audit is off"
+        );
+        diagnostics.warning(at, message);
+    }
+}

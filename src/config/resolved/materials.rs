@@ -1,0 +1,204 @@
+//! Certificates, trust bundles, revocation lists and keys: reads the files that sections name.
+
+use std::sync::Arc;
+
+use super::context::{Broken, Context, problem_of};
+use super::names::Declared;
+use crate::config::last_good::listeners::{instead_of_client_ca, with_current_lists};
+use crate::config::last_good::{Choice, ROTATION_HELP};
+use crate::config::model::{AffinityKey, Listener};
+use crate::config::written::diagnostics::Problem;
+use crate::config::written::source::{At, Placed};
+use crate::config::written::trust::{self, CertificateFiles, Trust};
+use crate::tls::{CertifiedKey, ClientCa, Part, TrustBundle, readable_by_others};
+
+/// Bytes; a shorter key could be guessed.
+const LEAST_AFFINITY_KEY: usize = 16;
+
+pub(crate) fn resolve_trust<'s>(
+    written: &[Trust<'s>],
+    context: &mut Context<'_>,
+) -> Declared<'s, TrustBundle> {
+    let mut bundles = Declared::new("trust");
+    for trust in written {
+        bundles.declare_result(trust.name, trust.at, resolve_bundle(trust, context));
+    }
+    bundles
+}
+
+fn resolve_bundle(
+    written: &Trust<'_>,
+    context: &mut Context<'_>,
+) -> Result<Arc<TrustBundle>, Broken> {
+    let (name, files) = (written.name, &written.files);
+    if files.is_empty() {
+        return Err(Broken::Faulty);
+    }
+    let paths: Vec<_> = files.iter().map(|f| f.at.resolve(f.value)).collect();
+    let mut findings = Vec::new();
+    let bundle = TrustBundle::load(name, &paths, &mut findings);
+    context.note_files(paths);
+    let findings = findings.into_iter().map(|(index, finding)| {
+        let at = files.get(index).map_or(written.at, |file| file.at);
+        problem_of(at, finding)
+    });
+    let mut problems: Vec<_> = findings.collect();
+    let last_good = context.last_good;
+    let (choice, worse) = last_good.choose_trust(name, bundle, written.allow_expired);
+    problems.extend(worse.map(|why| Problem::error(written.at, why).with_help(ROTATION_HELP)));
+    context.settle(&format!("trust {name}"), choice, problems)
+}
+
+/// `unit` is the part that is refused if the files cannot be used.
+pub(crate) fn resolve_certificate(
+    files: &CertificateFiles<'_>,
+    unit: &str,
+    context: &mut Context<'_>,
+) -> Result<Arc<CertifiedKey>, Broken> {
+    let (chain, key) = (&files.chain, &files.key);
+    let paths = (chain.at.resolve(chain.value), key.at.resolve(key.value));
+    let mut findings = Vec::new();
+    let certified = CertifiedKey::load(&paths.0, &paths.1, &mut findings);
+    context.note_files([paths.0.clone(), paths.1.clone()]);
+    let findings = findings.into_iter().map(|finding| {
+        let at = match finding.part {
+            Part::Chain | Part::Ocsp => chain.at,
+            Part::Key => key.at,
+        };
+        problem_of(at, finding)
+    });
+    let mut problems: Vec<_> = findings.collect();
+    let (choice, worse) =
+        context
+            .last_good
+            .choose_certificate(certified, (&paths.0, &paths.1), files.allow_expired);
+    problems.extend(worse.map(|why| Problem::error(chain.at, why).with_help(ROTATION_HELP)));
+    let certified = context.settle(unit, choice, problems)?;
+    context.certificates.insert(paths, Arc::clone(&certified));
+    Ok(certified)
+}
+
+/// The problem of naming a bundle that was refused.
+pub(crate) fn refused_trust(name: &Placed<'_, &str>) -> Problem {
+    let message = format!("trust bundle \"{}\" cannot be used", name.value);
+    Problem::error(name.at, message)
+}
+
+/// A listener that asks for other clients than it shall, and lacks what it needs for that. To go on would let
+/// in clients that are no longer wanted, and to close would end those that still are.
+pub(crate) fn must_not_go_on(listener: &str, at: At<'_>, context: &Context<'_>) {
+    let message = format!(
+        "listener \"{listener}\" is to ask for other clients than it does, and what it needs for that cannot be used; it neither goes on as it is nor closes, so all stays as it is"
+    );
+    context.diagnostics.error(at, message);
+}
+
+/// `client_ca` of a listener, or of one of its certificates.
+pub(crate) fn resolve_client_ca(
+    listener: &str,
+    written: &trust::ClientCa<'_>,
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Result<Arc<ClientCa>, Broken> {
+    let running = context.last_good.listener(listener).map(Arc::as_ref);
+    let unit = format!("listener {listener}");
+    let named = written.trust.as_ref().ok_or(Broken::Faulty)?;
+    let bundle = match (trust.lookup(named, context.diagnostics), running) {
+        (Ok(bundle), _) => bundle,
+        (Err(Broken::Faulty), _) => return Err(Broken::Faulty),
+        (Err(Broken::Closed), Some(_)) => {
+            must_not_go_on(listener, named.at, context);
+            return Err(Broken::Faulty);
+        }
+        (Err(Broken::Closed), None) => {
+            context.refuse(&unit, vec![refused_trust(named)]);
+            return Err(Broken::Closed);
+        }
+    };
+    let mode = written.mode.ok_or(Broken::Faulty)?;
+    let lists = &written.crl;
+    let files: Vec<_> = lists.iter().map(|f| f.at.resolve(f.value)).collect();
+    context.note_files(files.iter().cloned());
+    let mut findings = Vec::new();
+    let client_ca = ClientCa::load(Arc::clone(&bundle), mode, files.clone(), &mut findings);
+    let findings = findings.into_iter().map(|(index, finding)| {
+        let at = lists.get(index).map_or(written.at, |file| file.at);
+        problem_of(at, finding)
+    });
+    let problems = findings.collect();
+    if let Some(client_ca) = client_ca {
+        context.report(problems);
+        return Ok(with_best_lists(client_ca, written.at, running, context));
+    }
+    let choice = instead_of_client_ca(context.last_good, running, |ca| {
+        ca.mode == mode && ca.crl == files && ca.trust.digest == bundle.digest
+    });
+    context.settle(&unit, choice, problems)
+}
+
+/// Outdated lists do not take the place of current ones.
+fn with_best_lists(
+    client_ca: ClientCa,
+    at: At<'_>,
+    running: Option<&Listener>,
+    context: &mut Context<'_>,
+) -> Arc<ClientCa> {
+    let Some(current) = with_current_lists(running, &client_ca) else {
+        return Arc::new(client_ca);
+    };
+    let message = "a new revocation list is outdated, and the one that serves is not";
+    let help = "fetch a current list; with an outdated one all clients are refused";
+    let unit = running.map_or_else(String::new, |running| format!("listener {}", running.name));
+    context.refuse(&unit, vec![Problem::error(at, message).with_help(help)]);
+    current
+}
+
+/// Adds the OCSP answer in a file to a certificate. A staple is never worth a certificate: at a reload a
+/// broken one leaves the certificate that serves as it is.
+pub(crate) fn resolve_staple(
+    file: &Placed<'_, &str>,
+    certified: Arc<CertifiedKey>,
+    running: Option<Arc<CertifiedKey>>,
+    unit: &str,
+    context: &mut Context<'_>,
+) -> Result<Arc<CertifiedKey>, Broken> {
+    let path = file.at.resolve(file.value);
+    let mut findings = Vec::new();
+    let stapled = certified.with_ocsp(&path, &mut findings).map(Arc::new);
+    context.note_files([path]);
+    let findings = findings.into_iter();
+    let problems = findings.map(|finding| problem_of(file.at, finding));
+    let unstapled = running.unwrap_or(certified);
+    let choice: Choice<_> = context.last_good.choose(stapled, Some(unstapled));
+    context.settle(unit, choice, problems.collect())
+}
+
+/// The secret of an upstream's affinity cookies.
+pub(crate) fn resolve_affinity_key(
+    file: &Placed<'_, &str>,
+    context: &mut Context<'_>,
+) -> Option<AffinityKey> {
+    let path = file.at.resolve(file.value);
+    context.note_files([path.clone()]);
+    if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
+        context.report(vec![problem_of(file.at, finding)]);
+    }
+    let key = match seclang::files::read(&path) {
+        Ok(key) => key.trim_ascii().to_vec(),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", path.display());
+            context.diagnostics.error(file.at, message);
+            return None;
+        }
+    };
+    if key.len() < LEAST_AFFINITY_KEY {
+        let message = format!(
+            "{} holds {} bytes; a key has {LEAST_AFFINITY_KEY} at least: openssl rand -hex 32",
+            path.display(),
+            key.len()
+        );
+        context.diagnostics.error(file.at, message);
+        return None;
+    }
+    Some(AffinityKey(key))
+}

@@ -1,0 +1,112 @@
+//! The second step: what the written configuration means.
+//!
+//! Looks up every name, reads every certificate and rule file, and reports the problems that only this can
+//! show. Where a file is broken while a configuration runs, it asks the last step
+//! ([`last_good`](super::last_good)) what stands in for it.
+
+pub(crate) mod admin;
+pub(crate) mod context;
+mod exposures;
+mod listeners;
+mod log;
+mod materials;
+mod names;
+mod policies;
+mod routes;
+pub(crate) mod service;
+mod upstreams;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::inputs::Inputs;
+use super::model::{Admin, Config, LogSink, Policy};
+use super::written::WrittenConfig;
+use super::written::diagnostics::Diagnostics;
+use super::written::reader::Given;
+use context::Context;
+use names::Declared;
+
+/// None where something is faulty, which was reported. The caller fills in what was read.
+pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) -> Option<Config> {
+    let diagnostics = context.diagnostics;
+    let mut trust = materials::resolve_trust(&written.trust, context);
+    let mut upstreams = upstreams::resolve(
+        &written.upstreams,
+        &written.dns_servers,
+        &mut trust,
+        context,
+    );
+    let log = log::resolve(&written.log, context);
+    let audited = log.audit != LogSink::Off;
+    let (mut policies, rule_sets) = policies::resolve(&written.policies, audited, context);
+    let mut listeners = listeners::resolve(&written.listeners, &mut trust, context);
+    let targets = routes::Targets {
+        listeners: &mut listeners,
+        upstreams: &mut upstreams,
+        policies: &mut policies,
+    };
+    let (found, routes) = routes::resolve(&written.routes, targets, context);
+    let state_dir = match &written.state_dir {
+        Given::Value(folder) => exposures::resolve_state_dir(folder, context),
+        Given::Faulty => None,
+        Given::Absent => service::state_dir(),
+    };
+    let has_state_dir = state_dir.is_some();
+    let exposures = exposures::resolve(
+        &written.exposures,
+        &found,
+        &mut listeners,
+        has_state_dir,
+        diagnostics,
+    );
+    let admin = resolve_admin(written, context);
+    warn_unholdable(&policies, written.body_memory, diagnostics);
+    log::warn_unaudited(&policies, &log, diagnostics);
+
+    trust.warn_unused(diagnostics);
+    upstreams.warn_unused(diagnostics);
+    policies.warn_unused(diagnostics);
+    listeners.warn_unused(diagnostics);
+
+    Some(Config {
+        source: PathBuf::new(),
+        inputs: Inputs::default(),
+        certificates: std::mem::take(&mut context.certificates),
+        rule_sets,
+        listeners: listeners.into_values()?.into_values().collect(),
+        upstreams: upstreams.into_values()?,
+        trust: trust.into_values()?,
+        policies: policies.into_values()?,
+        routes: routes?,
+        exposures: exposures?,
+        state_dir,
+        log,
+        admin: admin.unless_faulty()?,
+        body_memory: written.body_memory,
+        collections: Arc::clone(&context.last_good.collections),
+        shutdown_timeout: written.shutdown_timeout,
+    })
+}
+
+/// The admin address that is written, or that the service manager gives.
+fn resolve_admin(written: &WrittenConfig<'_>, context: &Context<'_>) -> Given<Admin> {
+    match &written.admin {
+        Given::Value(written) => admin::resolve(written, context).into(),
+        Given::Faulty => Given::Faulty,
+        Given::Absent => service::admin().map_or(Given::Absent, Given::Value),
+    }
+}
+
+/// Warns of bodies that the policy allows and the memory for all bodies never holds.
+fn warn_unholdable(policies: &Declared<'_, Policy>, body_memory: usize, diagnostics: &Diagnostics) {
+    for (name, at, policy) in policies.iter() {
+        let limit = policy.map_or(0, |policy| policy.request_body_limit);
+        if limit > body_memory {
+            let message = format!(
+                "policy \"{name}\" allows bodies of {limit} bytes, but [limits] body_memory is {body_memory} for all"
+            );
+            diagnostics.warning(at, message);
+        }
+    }
+}

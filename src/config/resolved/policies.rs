@@ -1,0 +1,308 @@
+//! `[policies.*]`: with their rule files found and compiled.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::names::Declared;
+use crate::config::baseline;
+use crate::config::model::{
+    CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource,
+};
+use crate::config::written::diagnostics::Problem;
+use crate::config::written::policies::{self as written, RulePattern, Rules};
+use crate::config::written::source::{At, Placed};
+use seclang::diagnostic::Diagnostic;
+use seclang::glob;
+use waf::{EngineMode, Problems, RuleSet, RuleSetBuilder};
+
+/// Bytes; where neither a rule file nor a key says otherwise.
+const REQUEST_BODY_LIMIT: usize = 13_107_200;
+
+/// Rule sets by what they are made of, so that policies share them.
+type Known = HashMap<Recipe, Result<Arc<CompiledRules>, Vec<Diagnostic>>>;
+
+/// Why a policy has no rules to inspect with.
+enum NoRules {
+    /// It was reported as an error of the configuration.
+    Reported,
+    /// The rules are broken, for these reasons: the last good policy goes on.
+    Broken(Vec<Diagnostic>),
+}
+
+/// `audited`: there is a place for audit records.
+pub(crate) fn resolve<'s>(
+    written: &[written::Policy<'s>],
+    audited: bool,
+    context: &mut Context<'_>,
+) -> (Declared<'s, Policy>, Vec<Arc<CompiledRules>>) {
+    let mut policies = Declared::new("policy");
+    let mut known = Known::new();
+    for policy in written {
+        let resolved = resolve_policy(policy, audited, &mut known, context);
+        policies.declare(policy.name, policy.at, resolved);
+    }
+    let compiled = known.into_values().filter_map(Result::ok);
+    (policies, compiled.collect())
+}
+
+fn resolve_policy(
+    written: &written::Policy<'_>,
+    audited: bool,
+    known: &mut Known,
+    context: &mut Context<'_>,
+) -> Option<Arc<Policy>> {
+    let name = written.name;
+    let rules = match resolve_rules(written, audited, known, context) {
+        Ok(rules) => rules,
+        Err(NoRules::Reported) => return None,
+        Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
+    };
+    written.variables.as_ref()?;
+    let asks_for_identity = written.asks_for_identity.unless_faulty()?;
+    let skip = rules.live().and_then(|rules| skips_compressed(rules));
+    if let (Some(Placed { value: false, at }), Some(rule)) = (asks_for_identity, skip) {
+        let message = format!(
+            "rules on answers do not see what a client asks for compressed: rule {rule} skips them"
+        );
+        context.diagnostics.warning(at, message);
+    }
+    let asks_for_identity = asks_for_identity.map_or(skip.is_some(), |asked| asked.value);
+    let of_rules = rules.live().map(|rules| rules.request_body_limit());
+    let limit = written.request_body_limit.value().or(of_rules);
+    Some(Arc::new(Policy {
+        name: name.to_owned(),
+        mode: written.mode?.value,
+        on_uninspected: written.on_uninspected?,
+        request_body_limit: limit.unwrap_or(REQUEST_BODY_LIMIT),
+        asks_for_identity,
+        rules,
+    }))
+}
+
+fn resolve_rules(
+    written: &written::Policy<'_>,
+    audited: bool,
+    known: &mut Known,
+    context: &mut Context<'_>,
+) -> Result<PolicyRules, NoRules> {
+    let name = written.name;
+    let sources = match &written.rules {
+        Some(rules) => find_sources(rules, context)?,
+        None => None,
+    };
+    let Some(Settings { mode, recipe }) = settings_of(written, audited) else {
+        return Err(NoRules::Reported);
+    };
+    if mode.value == PolicyMode::Off {
+        let message = format!("policy \"{name}\" is off: nothing is inspected");
+        context.diagnostics.warning(mode.at, message);
+        return Ok(PolicyRules::Off);
+    }
+    let (Some(sources), Some(variables)) = (sources, &written.variables) else {
+        return Err(NoRules::Reported);
+    };
+    let recipe = Recipe {
+        variables: variables.clone(),
+        sources,
+        ..recipe
+    };
+    if recipe.sources.is_empty() {
+        report_no_rule(written, context);
+        return Err(NoRules::Reported);
+    }
+    let compiled = known
+        .entry(recipe)
+        .or_insert_with_key(|recipe| compile(recipe, context));
+    match compiled {
+        Ok(compiled) => {
+            if compiled.rules.summaries().next().is_none() {
+                report_no_rule(written, context);
+            }
+            Ok(PolicyRules::Live(Arc::clone(&compiled.rules)))
+        }
+        Err(problems) => Err(NoRules::Broken(problems.clone())),
+    }
+}
+
+/// The mode, and a recipe that has no sources and variables yet.
+struct Settings<'s> {
+    mode: Placed<'s, PolicyMode>,
+    recipe: Recipe,
+}
+
+/// None where one is faulty.
+fn settings_of<'s>(written: &written::Policy<'s>, audited: bool) -> Option<Settings<'s>> {
+    let mode = written.mode?;
+    let recipe = Recipe {
+        mode: mode.value,
+        on_uninspected: written.on_uninspected?,
+        audited,
+        unparsed_bodies: written.unparsed_bodies?,
+        budget: written.waf_budget.unless_faulty()?,
+        request_body_limit: written.request_body_limit.unless_faulty()?,
+        variables: Vec::new(),
+        sources: Vec::new(),
+    };
+    Some(Settings { mode, recipe })
+}
+
+/// The rule that steps past the others where an answer is compressed, if they look at answers at all.
+fn skips_compressed(rules: &RuleSet) -> Option<u64> {
+    let skip = rules.facts().skips_compressed;
+    skip.filter(|_| rules.wants_response_body())
+}
+
+/// A policy that inspects nothing must say so.
+fn report_no_rule(written: &written::Policy<'_>, context: &Context<'_>) {
+    let name = written.name;
+    let message = format!("policy \"{name}\" has not one rule: nothing would be inspected");
+    let help = Some("mode = \"off\" where that is meant");
+    let diagnostics = context.diagnostics;
+    diagnostics.error_with_help(written.at, message, help);
+}
+
+/// The policy that goes on instead of one whose rules are broken; None at the start.
+fn last_good(
+    name: &str,
+    problems: Vec<Diagnostic>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Policy>> {
+    if !context.last_good.runs {
+        let problems = problems.into_iter();
+        problems.for_each(|problem| context.diagnostics.add_foreign(problem));
+        return None;
+    }
+    context.refuse_for(&format!("policy {name}"), problems);
+    Some(context.last_good.instead_of_policy(name))
+}
+
+fn compile(
+    recipe: &Recipe,
+    context: &mut Context<'_>,
+) -> Result<Arc<CompiledRules>, Vec<Diagnostic>> {
+    if let Some(known) = context.last_good.rules(recipe) {
+        context.inputs.reads(&known.reads);
+        report_warnings(&known.rules, context);
+        return Ok(Arc::clone(known));
+    }
+    let (compiled, reads) = builder_of(recipe, context).build_noted();
+    context.inputs.reads(&reads);
+    let rules = compiled.map_err(|Problems(problems)| problems)?;
+    report_warnings(&rules, context);
+    Ok(Arc::new(CompiledRules {
+        recipe: recipe.clone(),
+        reads,
+        rules,
+    }))
+}
+
+fn report_warnings(rules: &RuleSet, context: &Context<'_>) {
+    for warning in rules.warnings() {
+        context.diagnostics.add_foreign(warning.clone());
+    }
+}
+
+fn builder_of(recipe: &Recipe, context: &Context<'_>) -> RuleSetBuilder {
+    let mut builder = RuleSet::builder()
+        .front_door()
+        .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
+        .unparsed_bodies(recipe.unparsed_bodies)
+        .budget(recipe.budget)
+        .audited(recipe.audited)
+        .store(Arc::clone(&context.last_good.collections))
+        .engine(match recipe.mode {
+            PolicyMode::Block => EngineMode::On,
+            PolicyMode::Detect => EngineMode::DetectionOnly,
+            PolicyMode::Off => EngineMode::Off,
+        });
+    if let Some(limit) = recipe.request_body_limit {
+        builder = builder.request_body_limit(limit);
+    }
+    for (name, value) in &recipe.variables {
+        builder = builder.variable(name, value);
+    }
+    for source in &recipe.sources {
+        builder = match source {
+            RuleSource::File(path) => builder.file(path),
+            RuleSource::Baseline => {
+                let files = baseline::FILES.iter();
+                files.fold(builder, |builder, (path, text)| builder.text(*path, *text))
+            }
+        };
+    }
+    builder
+}
+
+/// The files in load order; None at the start where one is missing, which is reported.
+fn find_sources(
+    rules: &Rules<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<Vec<RuleSource>>, NoRules> {
+    let mut problems = rules.problems.clone();
+    let mut sources = Vec::new();
+    for Placed { value, at } in &rules.sources {
+        match value {
+            RulePattern::Baseline => sources.push(RuleSource::Baseline),
+            RulePattern::Files(pattern) => match find_files(pattern, *at, context) {
+                Ok(found) => sources.extend(found.into_iter().map(RuleSource::File)),
+                Err(found) => problems.extend(found),
+            },
+        }
+    }
+    if problems.is_empty() {
+        return Ok(rules.is_whole.then_some(sources));
+    }
+    if context.last_good.runs {
+        let reasons = problems.into_iter().map(|problem| problem.diagnostic);
+        return Err(NoRules::Broken(reasons.collect()));
+    }
+    context.report(problems);
+    Ok(None)
+}
+
+/// The files that a name or a pattern stands for.
+fn find_files(
+    pattern: &str,
+    at: At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<PathBuf>, Vec<Problem>> {
+    if !glob::is_pattern(pattern) {
+        let path = at.resolve(pattern);
+        context.inputs.file(&path);
+        if path.is_file() {
+            return Ok(vec![path]);
+        }
+        let message = match path.is_dir() {
+            true => format!("\"{pattern}\" is a folder: write \"{pattern}/*.conf\""),
+            false if path.exists() || glob::broken_link(&path).is_some() => {
+                let why = glob::no_file(&path).unwrap_or_default();
+                format!("cannot read the rule file \"{pattern}\": {why}")
+            }
+            false => format!("there is no rule file \"{pattern}\""),
+        };
+        return Err(vec![Problem::error(at, message)]);
+    }
+    context.inputs.pattern(at.directory(), pattern);
+    let found = glob::expand(at.directory(), pattern).map_err(|error| {
+        vec![Problem::error(
+            at,
+            format!("cannot list \"{pattern}\": {error}"),
+        )]
+    })?;
+    if found.is_empty() && !glob::asks_for_plugins(pattern) {
+        let message = format!("\"{pattern}\" names no file");
+        context.diagnostics.warning(at, message);
+    }
+    let unfit = found.iter().filter_map(|path| {
+        let why = glob::no_file(path)?;
+        let message = format!("\"{pattern}\" names {}, and {why}", path.display());
+        Some(Problem::error(at, message))
+    });
+    let unfit: Vec<_> = unfit.collect();
+    match unfit.is_empty() {
+        true => Ok(found),
+        false => Err(unfit),
+    }
+}

@@ -1,0 +1,310 @@
+//! `[[routes]]`: what they lead to, and whether anything can reach them.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::names::Declared;
+use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
+use crate::config::written::diagnostics::{Diagnostics, Problem};
+use crate::config::written::reader::Given;
+use crate::config::written::routes as written;
+use crate::config::written::source::{At, Placed};
+use crate::route::{Claim, HostPattern, RouteTable};
+
+/// A route, as far as it is sound.
+#[derive(Debug)]
+pub(crate) struct ResolvedRoute<'s> {
+    pub(crate) name: &'s str,
+    pub(crate) at: At<'s>,
+    /// What it claims, even where its other parts are faulty.
+    pub(crate) claim: Option<Claim>,
+    route: Option<Arc<Route>>,
+}
+
+/// What routes name.
+pub(crate) struct Targets<'d, 's> {
+    pub(crate) listeners: &'d mut Declared<'s, Listener>,
+    pub(crate) upstreams: &'d mut Declared<'s, Upstream>,
+    pub(crate) policies: &'d mut Declared<'s, Policy>,
+}
+
+/// A listener that a route names.
+struct ListenerName<'s> {
+    value: &'s str,
+    at: At<'s>,
+    /// None where it is faulty, which was told.
+    listener: Option<Arc<Listener>>,
+}
+
+/// The routes as far as they are sound. There is no table where one is faulty or claims what another claims.
+pub(crate) fn resolve<'s>(
+    written: &[written::Route<'s>],
+    mut targets: Targets<'_, 's>,
+    context: &Context<'_>,
+) -> (Vec<ResolvedRoute<'s>>, Option<RouteTable<Arc<Route>>>) {
+    let routes = written.iter();
+    let routes = routes.filter_map(|route| resolve_route(route, &mut targets, context));
+    let routes: Vec<_> = routes.collect();
+    let claims = routes.iter().enumerate();
+    let claims = claims.filter_map(|(index, route)| Some((route.claim.clone()?, index)));
+    let claims: Vec<(Claim, usize)> = claims.collect();
+    let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
+    if let Err(duplicates) = RouteTable::new(claims) {
+        for duplicate in duplicates {
+            let first = &routes[order[duplicate.first]];
+            let second = &routes[order[duplicate.second]];
+            let message = format!(
+                "route \"{}\" claims what route \"{}\" at {} claims: {}",
+                second.name,
+                first.name,
+                first.at.text(),
+                duplicate.claimed
+            );
+            context.diagnostics.error(second.at, message);
+        }
+        return (routes, None);
+    }
+    let sound = routes.iter().map(|route| {
+        let route = route.route.clone()?;
+        Some((route.claim.clone(), route))
+    });
+    let sound: Option<Vec<_>> = sound.collect();
+    let table = sound.and_then(|sound| RouteTable::new(sound).ok());
+    (routes, table)
+}
+
+/// None where it has no name.
+fn resolve_route<'s>(
+    written: &written::Route<'s>,
+    targets: &mut Targets<'_, 's>,
+    context: &Context<'_>,
+) -> Option<ResolvedRoute<'s>> {
+    let diagnostics = context.diagnostics;
+    let listeners = written.listeners.as_ref();
+    let listeners = listeners.map(|names| find_listeners(names, targets.listeners, diagnostics));
+    let upstream = written.upstream.as_ref();
+    let upstream = upstream.and_then(|name| targets.upstreams.lookup(name, diagnostics).ok());
+    let policy = written.policy.as_ref();
+    let policy = policy.and_then(|name| targets.policies.lookup(name, diagnostics).ok());
+    let name = written.name?;
+    let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
+    if let (Given::Value(at), Some(listeners)) = (written.client_certificate, &listeners) {
+        check_asked(at, listeners, diagnostics);
+    }
+    if let (Given::Value(stream), Some(policy)) = (written.stream, &policy)
+        && stream.value == Stream::Grpc
+    {
+        check_grpc(policy, stream.at, diagnostics);
+    }
+    if let (Some(hosts), Some(listeners)) = (&written.hosts, &listeners) {
+        check_reachable(&name, hosts, listeners, diagnostics);
+    }
+    let claim = claim_of(written, listeners);
+    Some(ResolvedRoute {
+        name: name.value,
+        at: name.at,
+        route: assemble(written, name.value, claim.as_ref(), upstream, policy),
+        claim,
+    })
+}
+
+fn assemble(
+    written: &written::Route<'_>,
+    name: &str,
+    claim: Option<&Claim>,
+    upstream: Option<Arc<Upstream>>,
+    policy: Option<Arc<Policy>>,
+) -> Option<Arc<Route>> {
+    let stream = written.stream.unless_faulty()?;
+    Some(Arc::new(Route {
+        name: name.to_owned(),
+        claim: claim?.clone(),
+        upstream: upstream?,
+        policy: policy?,
+        stream: stream.map(|stream| stream.value),
+        client_certificate: written.client_certificate.unless_faulty()?.is_some(),
+        pass_encoded_slashes: written.pass_encoded_slashes?,
+    }))
+}
+
+/// None where a part is missing, or no entry of it is sound.
+fn claim_of(
+    written: &written::Route<'_>,
+    listeners: Option<Vec<ListenerName<'_>>>,
+) -> Option<Claim> {
+    fn values<T: Clone>(entries: &[Placed<'_, T>]) -> Vec<T> {
+        entries.iter().map(|entry| entry.value.clone()).collect()
+    }
+    let listeners = listeners?.into_iter();
+    let claim = Claim {
+        hosts: values(written.hosts.as_deref()?),
+        paths: values(written.paths.as_deref()?),
+        methods: written.methods.clone()?,
+        listeners: listeners.map(|name| name.value.to_owned()).collect(),
+    };
+    let empty = claim.hosts.is_empty() || claim.paths.is_empty() || claim.listeners.is_empty();
+    (!empty).then_some(claim)
+}
+
+fn find_listeners<'s>(
+    names: &[Placed<'s, &'s str>],
+    listeners: &mut Declared<'s, Listener>,
+    diagnostics: &Diagnostics,
+) -> Vec<ListenerName<'s>> {
+    let mut found: Vec<ListenerName<'s>> = Vec::new();
+    for name in names {
+        let Placed { value, at } = *name;
+        if found.iter().any(|known| known.value == value) {
+            diagnostics.warning(at, format!("listener \"{value}\" is named twice"));
+            continue;
+        }
+        let listener = listeners.lookup(name, diagnostics).ok();
+        if listeners.contains(value) {
+            found.push(ListenerName {
+                value,
+                at,
+                listener,
+            });
+        }
+    }
+    found
+}
+
+/// Warns where the CRS would refuse gRPC calls: it lets through only the content types in its list.
+fn check_grpc(policy: &Policy, at: At<'_>, diagnostics: &Diagnostics) {
+    let Some(rules) = policy.rules.live() else {
+        return;
+    };
+    let lists = &rules.facts().content_types;
+    let allows = |list: &String| list.to_ascii_lowercase().contains("|application/grpc");
+    let known = lists.iter().find(|list| !list.contains("%{"));
+    let Some(known) = known.filter(|_| !lists.iter().any(allows)) else {
+        return;
+    };
+    let name = &policy.name;
+    let message = format!(
+        "rule 920420 of policy \"{name}\" refuses gRPC calls: it does not know their content type"
+    );
+    let help = format!(
+        "in [policies.{name}]: crs = {{ allowed_request_content_type = \"{known} |application/grpc| |application/grpc+proto|\" }}"
+    );
+    diagnostics.add(Problem::warning(at, message).with_help(help));
+}
+
+/// Whether a client can get to this route through any of its listeners.
+fn check_reachable(
+    route: &Placed<'_, &str>,
+    hosts: &[Placed<'_, HostPattern>],
+    listeners: &[ListenerName<'_>],
+    diagnostics: &Diagnostics,
+) {
+    let mut served = Vec::new();
+    for name in listeners {
+        // Nothing can be said about what a faulty listener would serve.
+        let Some(listener) = name.listener.as_ref().filter(|l| !l.is_shut()) else {
+            return;
+        };
+        match &listener.kind {
+            ListenerKind::Tls { .. } => served.push(listener),
+            ListenerKind::Redirect { .. } => {
+                let name_of = name.value;
+                let message =
+                    format!("listener \"{name_of}\" only redirects, no route is served there");
+                diagnostics.warning(name.at, message);
+            }
+        }
+    }
+    if listeners.is_empty() {
+        return;
+    }
+    if served.is_empty() {
+        let message = format!(
+            "nothing can reach route \"{}\": its listeners only redirect",
+            route.value
+        );
+        diagnostics.error(route.at, message);
+        return;
+    }
+    let uncovered: Vec<_> = hosts
+        .iter()
+        .filter(|host| !served.iter().any(|listener| covers(listener, &host.value)))
+        .collect();
+    if !hosts.is_empty() && uncovered.len() == hosts.len() {
+        let message = format!(
+            "nothing can reach route \"{}\": no certificate of its listeners covers its hosts, and sni is \"strict\"",
+            route.value
+        );
+        let help = certificate_names(&served);
+        diagnostics.error_with_help(route.at, message, help);
+        return;
+    }
+    for host in uncovered {
+        let message = format!(
+            "no certificate of the route's listeners covers \"{}\", and sni is \"strict\"",
+            host.value
+        );
+        diagnostics.warning(host.at, message);
+    }
+}
+
+/// A client can only show a certificate where it is asked for one.
+fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], diagnostics: &Diagnostics) {
+    for name in listeners {
+        let kind = name.listener.as_ref().map(|listener| &listener.kind);
+        if let Some(ListenerKind::Tls { settings, .. }) = kind
+            && !settings.asks_for_clients()
+            && !name
+                .listener
+                .as_ref()
+                .is_some_and(|listener| listener.is_shut())
+        {
+            let message = format!(
+                "the route requires a client certificate, but listener \"{}\" asks for none",
+                name.value
+            );
+            let help = "client_ca = { trust = \"NAME\", mode = \"optional\" } in the listener";
+            diagnostics.error_with_help(at, message, Some(help));
+        }
+    }
+}
+
+fn certificate_names(listeners: &[&Arc<Listener>]) -> Option<String> {
+    let mut names = Vec::new();
+    for listener in listeners {
+        if let ListenerKind::Tls { certificates, .. } = &listener.kind {
+            names.extend(
+                certificates
+                    .iter()
+                    .flat_map(|c| c.names.iter().map(String::as_str)),
+            );
+        }
+    }
+    (!names.is_empty()).then(|| format!("the certificates cover: {}", names.join(", ")))
+}
+
+/// Whether a client can name this host and get a certificate for it.
+fn covers(listener: &Listener, host: &HostPattern) -> bool {
+    let ListenerKind::Tls {
+        certificates, sni, ..
+    } = &listener.kind
+    else {
+        return false;
+    };
+    if *sni == SniPolicy::Any {
+        return true;
+    }
+    let mut names = certificates.iter().flat_map(|c| c.names.iter());
+    match host {
+        HostPattern::Any => names.next().is_some(),
+        HostPattern::Exact(host) => names.any(|name| match name.strip_prefix("*.") {
+            Some(rest) => host.split_once('.').is_some_and(|(_, tail)| tail == rest),
+            None => name == host,
+        }),
+        // Some name below it is enough.
+        HostPattern::Wildcard(domain) => names.any(|name| {
+            let name = name.strip_prefix('*').unwrap_or(name);
+            name.strip_suffix(domain.as_str())
+                .is_some_and(|head| head.ends_with('.'))
+        }),
+    }
+}

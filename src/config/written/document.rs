@@ -1,0 +1,161 @@
+//! The main file and the files it includes, as one document.
+
+use std::collections::HashMap;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::diagnostics::Diagnostics;
+use super::reader::{Item, Section};
+use super::source::{At, Placed, Source};
+use crate::config::section_kind::SectionKind;
+
+/// The tables of all files. A key, or the name of a table, may be written in one of them only.
+#[derive(Debug)]
+pub(crate) struct Document<'s, 'r> {
+    roots: Vec<Section<'s, 'r>>,
+    pub(crate) diagnostics: &'r Diagnostics,
+}
+
+/// A table with a name, like `[upstreams.orders]`.
+#[derive(Debug)]
+pub(crate) struct Named<'s, 'r> {
+    pub(crate) name: &'s str,
+    /// Where the name is written.
+    pub(crate) at: At<'s>,
+    pub(crate) section: Section<'s, 'r>,
+}
+
+impl<'s, 'r> Document<'s, 'r> {
+    pub(crate) fn new(
+        files: impl Iterator<Item = (&'s Source, &'s Spanned<DeTable<'s>>)>,
+        diagnostics: &'r Diagnostics,
+    ) -> Self {
+        let roots: Vec<_> = files
+            .map(|(source, table)| Section::root(source, table, diagnostics))
+            .collect();
+        let (main, included) = match roots.split_first() {
+            Some((main, included)) => (Some(main), included),
+            None => (None, &[][..]),
+        };
+        if let Some(main) = main {
+            main.item("include");
+        }
+        for root in included {
+            if root.item("include").is_some()
+                && let Some(at) = root.key_at("include")
+            {
+                diagnostics.error(at, "only the main file includes others");
+            }
+        }
+        Self { roots, diagnostics }
+    }
+
+    /// The beginning of the main file.
+    pub(crate) fn start(&self) -> Option<At<'s>> {
+        self.roots.first().map(|main| main.at)
+    }
+
+    /// The value of a key that may stand once in all files.
+    pub(crate) fn item(&self, key: &'static str) -> Option<Item<'s, 'r>> {
+        let mut first: Option<(At<'s>, Item<'s, 'r>)> = None;
+        for root in &self.roots {
+            let Some(item) = root.item(key) else { continue };
+            let at = root.key_at(key).unwrap_or(item.at);
+            match &first {
+                None => first = Some((at, item)),
+                Some((known, _)) => {
+                    let message = format!("\"{key}\" is already set at {}", known.text());
+                    self.diagnostics.error(at, message);
+                }
+            }
+        }
+        first.map(|(_, item)| item)
+    }
+
+    /// The tables of a kind in all files, like `[upstreams.*]`; the first of two with one name.
+    pub(crate) fn named(
+        &self,
+        key: &'static str,
+        kind: SectionKind,
+        word: &str,
+    ) -> Vec<Named<'s, 'r>> {
+        let mut found: Vec<Named<'s, 'r>> = Vec::new();
+        let mut known: HashMap<&str, At<'s>> = HashMap::new();
+        for root in &self.roots {
+            let Some(item) = root.item(key) else {
+                continue;
+            };
+            if item.is_list_of_tables() {
+                let at = root.key_at(key).unwrap_or(item.at);
+                let message = format!("\"{key}\" are tables with names, not a list");
+                let help = format!("write [{key}.NAME] instead of [[{key}]]");
+                self.diagnostics.error_with_help(at, message, Some(help));
+                continue;
+            }
+            let Some(table) = item.section(SectionKind::Names, key) else {
+                continue;
+            };
+            for (Placed { value: name, at }, item) in table.entries() {
+                if let Some(first) = known.get(name) {
+                    let message = format!("{word} \"{name}\" is already there at {}", first.text());
+                    self.diagnostics.error(at, message);
+                    continue;
+                }
+                known.insert(name, at);
+                check_name(name, word, at, self.diagnostics);
+                if let Some(mut section) = item.section(kind, format!("{word} \"{name}\"")) {
+                    section.at = at;
+                    found.push(Named { name, at, section });
+                }
+            }
+        }
+        found
+    }
+
+    /// The tables of an array of tables in all files, like `[[routes]]`.
+    pub(crate) fn repeated(
+        &self,
+        key: &'static str,
+        kind: SectionKind,
+        what: &str,
+    ) -> Vec<Section<'s, 'r>> {
+        let items = self.roots.iter().filter_map(|root| {
+            let item = root.item(key)?;
+            if !item.is_table() {
+                return Some(item);
+            }
+            let at = root.key_at(key).unwrap_or(item.at);
+            let message = format!("\"{key}\" is a list of tables, not a table");
+            let help =
+                format!("write [[{key}]] once for each, with its name inside: name = \"NAME\"");
+            self.diagnostics.error_with_help(at, message, Some(help));
+            None
+        });
+        let entries = items.flat_map(|item| item.array().unwrap_or_default());
+        entries
+            .filter_map(|item| item.section(kind, what))
+            .collect()
+    }
+
+    /// Reports unknown top-level keys. In a broken file keys may only seem to be at the top level.
+    pub(crate) fn finish(&self) {
+        if self.diagnostics.has_broken_files() {
+            return;
+        }
+        for root in &self.roots {
+            root.finish();
+        }
+    }
+}
+
+/// Reports a name that cannot stand in logs and metrics, or be typed in a shell, as it is.
+pub(crate) fn check_name(name: &str, word: &str, at: At<'_>, diagnostics: &Diagnostics) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        let message = format!(
+            "\"{name}\" is no name for a {word}: use 1 to 64 letters, digits, \"-\", \"_\" and \".\""
+        );
+        diagnostics.error(at, message);
+    }
+}

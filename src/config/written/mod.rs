@@ -1,0 +1,68 @@
+//! The first step: what was written.
+//!
+//! Parses the text of the configuration into plain data, each value with its place, and reports every
+//! problem that can be seen without reading another file. Nothing here does I/O.
+//!
+//! A value that is missing or faulty is None, or [`Given::Faulty`](reader::Given): it was reported where it
+//! was read, and what needs it says nothing more.
+
+pub(crate) mod admin;
+pub(crate) mod balancing;
+pub(crate) mod crs_variables;
+pub(crate) mod diagnostics;
+pub(crate) mod document;
+pub(crate) mod exposures;
+pub(crate) mod listeners;
+pub(crate) mod policies;
+pub(crate) mod reader;
+pub(crate) mod routes;
+pub(crate) mod settings;
+pub(crate) mod source;
+pub(crate) mod trust;
+pub(crate) mod upstreams;
+pub(crate) mod values;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use document::Document;
+use reader::Given;
+use source::Placed;
+
+/// Everything that is written, section by section.
+#[derive(Debug)]
+pub(crate) struct WrittenConfig<'s> {
+    pub(crate) trust: Vec<trust::Trust<'s>>,
+    /// `[dns] servers`
+    pub(crate) dns_servers: Vec<SocketAddr>,
+    pub(crate) upstreams: Vec<upstreams::Upstream<'s>>,
+    pub(crate) log: settings::Log<'s>,
+    pub(crate) policies: Vec<policies::Policy<'s>>,
+    pub(crate) listeners: Vec<listeners::Listener<'s>>,
+    pub(crate) routes: Vec<routes::Route<'s>>,
+    pub(crate) state_dir: Given<Placed<'s, &'s str>>,
+    pub(crate) exposures: Vec<exposures::Exposure<'s>>,
+    pub(crate) admin: Given<admin::Admin<'s>>,
+    /// Bytes.
+    pub(crate) body_memory: usize,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
+    let written = WrittenConfig {
+        trust: trust::parse(document),
+        dns_servers: balancing::parse_dns(document).unwrap_or_default(),
+        upstreams: upstreams::parse(document),
+        log: settings::parse_log(document),
+        policies: policies::parse(document),
+        listeners: listeners::parse(document),
+        routes: routes::parse(document),
+        state_dir: settings::parse_state_dir(document),
+        exposures: exposures::parse(document),
+        admin: admin::parse(document),
+        body_memory: settings::parse_body_memory(document),
+        shutdown_timeout: settings::parse_shutdown_timeout(document),
+    };
+    document.finish();
+    written
+}

@@ -1,0 +1,145 @@
+//! `[policies.*]`, as they are written: which rules, in which mode, with which settings.
+
+use std::time::Duration;
+
+use super::crs_variables;
+use super::diagnostics::Problem;
+use super::document::{Document, Named};
+use super::reader::{Given, Item, Section};
+use super::source::{At, Placed};
+use crate::config::model::{OnUninspected, PolicyMode};
+use crate::config::section_kind::SectionKind;
+use seclang::suggest::did_you_mean;
+use waf::UnparsedBodies;
+
+/// The name of the compiled-in rules.
+const BASELINE: &str = "@baseline";
+
+/// `[policies.NAME]`
+#[derive(Debug)]
+pub(crate) struct Policy<'s> {
+    pub(crate) name: &'s str,
+    pub(crate) at: At<'s>,
+    pub(crate) mode: Option<Placed<'s, PolicyMode>>,
+    /// None where there are none; that was told unless the mode is off.
+    pub(crate) rules: Option<Rules<'s>>,
+    /// Names and values of `tx.*` variables, sorted.
+    pub(crate) variables: Option<Vec<(String, String)>>,
+    pub(crate) request_body_limit: Given<usize>,
+    pub(crate) on_uninspected: Option<OnUninspected>,
+    pub(crate) unparsed_bodies: Option<UnparsedBodies>,
+    pub(crate) waf_budget: Given<Duration>,
+    /// `response_encoding`: whether gateways are asked for answers without a content coding.
+    pub(crate) asks_for_identity: Given<Placed<'s, bool>>,
+}
+
+/// `rules = ["FILE", "FOLDER/*.conf", "@baseline"]`
+#[derive(Debug)]
+pub(crate) struct Rules<'s> {
+    pub(crate) sources: Vec<Placed<'s, RulePattern<'s>>>,
+    /// They are not told yet. Like a file that is missing they refuse the policy, not the configuration.
+    pub(crate) problems: Vec<Problem>,
+    /// Every entry is in `sources`, and there is one.
+    pub(crate) is_whole: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RulePattern<'s> {
+    Baseline,
+    /// A file or a pattern.
+    Files(&'s str),
+}
+
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Policy<'s>> {
+    let named = document.named("policies", SectionKind::Policy, "policy");
+    named.iter().map(parse_policy).collect()
+}
+
+fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> Policy<'s> {
+    let modes = [
+        ("block", PolicyMode::Block),
+        ("detect", PolicyMode::Detect),
+        ("off", PolicyMode::Off),
+    ];
+    let mode = section.required("mode", "mode = \"block\", \"detect\" or \"off\"");
+    let mode = mode.and_then(|item| placed(&item, item.choice(&modes)));
+    let rules = section.item("rules");
+    let variables = section.optional("crs", |item| crs_variables::parse(name, item));
+    let limit = section.optional("request_body_limit", |item| item.size(1));
+    let on_uninspected = section.optional("on_uninspected", |item| {
+        item.choice(&[
+            ("block", OnUninspected::Block),
+            ("detect", OnUninspected::Detect),
+        ])
+    });
+    let unparsed_bodies = section.optional("unparsed_bodies", |item| {
+        item.choice(&[
+            ("inspect", UnparsedBodies::Inspect),
+            ("block", UnparsedBodies::Block),
+            ("pass", UnparsedBodies::Pass),
+        ])
+    });
+    let waf_budget = section.optional("waf_budget_ms", |item| item.integer(1..=60_000));
+    let asks_for_identity = section.optional("response_encoding", |item| {
+        placed(item, item.choice(&[("identity", true), ("client", false)]))
+    });
+    section.finish();
+    if rules.is_none() && mode.map(|mode| mode.value) != Some(PolicyMode::Off) {
+        report_no_rules(section);
+    }
+    Policy {
+        name,
+        at: *at,
+        mode,
+        rules: rules.map(|item| parse_rules(&item)),
+        variables: variables.or(Vec::new()),
+        request_body_limit: limit,
+        on_uninspected: on_uninspected.or(OnUninspected::Block),
+        unparsed_bodies: unparsed_bodies.or(UnparsedBodies::Inspect),
+        waf_budget: waf_budget.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+        asks_for_identity,
+    }
+}
+
+fn report_no_rules(section: &Section<'_, '_>) {
+    let message = format!("{} has no \"rules\"", section.what);
+    let help = "rules = [\"@baseline\"], or the files of the CRS";
+    let diagnostics = section.diagnostics;
+    diagnostics.error_with_help(section.at, message, Some(help));
+}
+
+fn placed<'s, T>(item: &Item<'s, '_>, value: Option<T>) -> Option<Placed<'s, T>> {
+    let at = item.at;
+    value.map(|value| Placed { value, at })
+}
+
+fn parse_rules<'s>(item: &Item<'s, '_>) -> Rules<'s> {
+    let (sources, problems) = item.diagnostics().capture(|| {
+        let entries = item.strings().into_iter();
+        entries
+            .map(|entry| parse_pattern(entry, item))
+            .collect::<Vec<_>>()
+    });
+    Rules {
+        is_whole: !sources.is_empty() && sources.iter().all(Option::is_some),
+        sources: sources.into_iter().flatten().collect(),
+        problems,
+    }
+}
+
+fn parse_pattern<'s>(
+    Placed { value, at }: Placed<'s, &'s str>,
+    item: &Item<'s, '_>,
+) -> Option<Placed<'s, RulePattern<'s>>> {
+    let pattern = match value {
+        BASELINE => RulePattern::Baseline,
+        name if name.starts_with('@') => {
+            let help = did_you_mean(name, [BASELINE]);
+            let message = format!("there are no compiled-in rules \"{name}\"");
+            item.diagnostics().error_with_help(at, message, help);
+            return None;
+        }
+        files => RulePattern::Files(files),
+    };
+    Some(Placed { value: pattern, at })
+}

@@ -1,0 +1,203 @@
+//! `[[routes]]`, as they are written.
+
+use std::collections::HashMap;
+
+use super::diagnostics::Diagnostics;
+use super::document::{Document, check_name};
+use super::reader::{Given, Item, Section};
+use super::source::{At, Placed};
+use crate::config::model::Stream;
+use crate::config::section_kind::SectionKind;
+use crate::route::{HostPattern, MethodSet, PathPattern};
+
+const COMMON_METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
+];
+
+/// A table of `[[routes]]`. A part that is None is missing or faulty, which was told.
+#[derive(Debug)]
+pub(crate) struct Route<'s> {
+    pub(crate) name: Option<Placed<'s, &'s str>>,
+    /// Without the entries that are faulty.
+    pub(crate) hosts: Option<Vec<Placed<'s, HostPattern>>>,
+    /// Without the entries that are faulty.
+    pub(crate) paths: Option<Vec<Placed<'s, PathPattern>>>,
+    pub(crate) methods: Option<MethodSet>,
+    /// Names of listeners.
+    pub(crate) listeners: Option<Vec<Placed<'s, &'s str>>>,
+    /// The name of an upstream.
+    pub(crate) upstream: Option<Placed<'s, &'s str>>,
+    /// The name of a policy.
+    pub(crate) policy: Option<Placed<'s, &'s str>>,
+    pub(crate) stream: Given<Placed<'s, Stream>>,
+    pub(crate) pass_encoded_slashes: Option<bool>,
+    /// Where `client_certificate = "required"` is written.
+    pub(crate) client_certificate: Given<At<'s>>,
+}
+
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Route<'s>> {
+    let mut known: HashMap<&str, At<'s>> = HashMap::new();
+    let sections = document.repeated("routes", SectionKind::Route, "a route");
+    let routes = sections.into_iter().map(|mut section| {
+        let route = parse_route(&mut section);
+        section.finish();
+        if let Some(Placed { value: name, at }) = route.name {
+            if let Some(first) = known.get(name) {
+                let message = format!("route \"{name}\" is already there at {}", first.text());
+                document.diagnostics.error(at, message);
+            }
+            known.entry(name).or_insert(at);
+        }
+        route
+    });
+    routes.collect()
+}
+
+fn parse_route<'s>(section: &mut Section<'s, '_>) -> Route<'s> {
+    let name = section.required("name", "name = \"NAME\"; logs and metrics show it");
+    let name = name.and_then(|item| item.string());
+    if let Some(name) = &name {
+        check_name(name.value, "route", name.at, section.diagnostics);
+        section.what = format!("route \"{}\"", name.value);
+    }
+    let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
+    let hosts = section.required("hosts", help);
+    let hosts = hosts.map(|item| {
+        parse_all(&item, |text| {
+            text.parse::<HostPattern>()
+                .map_err(|error| error.to_string())
+        })
+    });
+    let help =
+        "paths = [\"/orders/\"]; with a trailing slash all below it, without it exactly this";
+    let paths = section.required("paths", help);
+    let paths = paths.map(|item| {
+        parse_all(&item, |text| {
+            text.parse::<PathPattern>()
+                .map_err(|error| error.to_string())
+        })
+    });
+    let stream = section.optional("stream", parse_stream);
+    let methods = parse_methods(section);
+    if let (Some(_), Given::Value(stream), Some(methods)) = (&name, &stream, &methods) {
+        check_stream(stream.value, methods, stream.at, section.diagnostics);
+    }
+    let listeners = section.required(
+        "listeners",
+        "listeners = the names of [listeners.NAME] tables",
+    );
+    let upstream = section.required(
+        "upstream",
+        "upstream = the name of an [upstreams.NAME] table",
+    );
+    let policy = section.required("policy", "policy = the name of a [policies.NAME] table");
+    let pass = section.optional("encoded_slashes", |item| {
+        item.choice(&[("refuse", false), ("pass", true)])
+    });
+    let client_certificate = section.optional("client_certificate", |item| {
+        item.choice(&[("required", item.at)])
+    });
+    Route {
+        name,
+        hosts,
+        paths,
+        methods,
+        listeners: listeners.map(|item| item.strings()),
+        upstream: upstream.and_then(|item| item.string()),
+        policy: policy.and_then(|item| item.string()),
+        stream,
+        pass_encoded_slashes: pass.or(false),
+        client_certificate,
+    }
+}
+
+/// The entries that could be read; the others were reported.
+fn parse_all<'s, T>(
+    item: &Item<'s, '_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Vec<Placed<'s, T>> {
+    let entries = item.list();
+    let parsed = entries.iter().filter_map(|entry| {
+        Some(Placed {
+            value: entry.parse(&parse)?,
+            at: entry.at,
+        })
+    });
+    parsed.collect()
+}
+
+/// `methods`, and `head`, which says whether GET brings HEAD.
+fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
+    let named = section.item("methods").map(|item| {
+        let entries = item.list();
+        let methods = parse_all(&item, parse_method);
+        let whole = !entries.is_empty() && methods.len() == entries.len();
+        whole.then(|| methods.into_iter().map(|m| m.value).collect::<Vec<_>>())
+    });
+    let head = section.item("head").map(|item| {
+        let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
+        if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
+            if !matches!(named, Some(None)) {
+                let message = "head = \"refuse\" says something only where \"methods\" names GET and not HEAD";
+                let help = "methods = [\"GET\"] beside it, or leave it out";
+                section.diagnostics.error_with_help(item.at, message, Some(help));
+            }
+            return None;
+        }
+        Some(refused)
+    });
+    let refused = match head {
+        Some(said) => said?,
+        None => false,
+    };
+    match (named, refused) {
+        (None, _) => Some(MethodSet::Default),
+        (Some(methods), true) => Some(MethodSet::Exactly(methods?)),
+        (Some(methods), false) => Some(MethodSet::Only(methods?)),
+    }
+}
+
+fn is_implied(methods: &[String]) -> bool {
+    let names = |method: &str| methods.iter().any(|m| m == method);
+    names("GET") && !names("HEAD")
+}
+
+fn parse_method(text: &str) -> Result<String, String> {
+    // RFC 9110, 5.6.2: token.
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_token) {
+        return Err(format!("\"{text}\" is no method"));
+    }
+    if text == "CONNECT" {
+        return Err("CONNECT asks for a tunnel, which no route gives".to_owned());
+    }
+    let upper = text.to_ascii_uppercase();
+    if text != upper && COMMON_METHODS.contains(&upper.as_str()) {
+        return Err(format!(
+            "\"{text}\" is no method: they are case-sensitive, write \"{upper}\""
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_stream<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Stream>> {
+    let value = item.choice(&[
+        ("websocket", Stream::WebSocket),
+        ("grpc", Stream::Grpc),
+        ("sse", Stream::Sse),
+    ])?;
+    Some(Placed { value, at: item.at })
+}
+
+/// A stream whose opening request the route does not take could never begin.
+fn check_stream(stream: Stream, methods: &MethodSet, at: At<'_>, diagnostics: &Diagnostics) {
+    let (word, method) = match stream {
+        Stream::WebSocket => ("a WebSocket", "GET"),
+        Stream::Grpc => ("a gRPC call", "POST"),
+        Stream::Sse => return,
+    };
+    if !methods.contains(method.as_bytes()) {
+        let message = format!("{word} begins with {method}, which \"methods\" leaves out");
+        diagnostics.error(at, message);
+    }
+}

@@ -1,0 +1,257 @@
+//! Durations, sizes, networks and servers, as people write them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::reader::{Item, Number};
+use crate::config::model::{IpNetwork, Server};
+
+/// One day. A longer time is most likely a slip of the pen.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Item<'_, '_> {
+    /// `"10s"`, `"500ms"`, `"2m"`, `"1h"`.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        if self.number() != Number::NotOne {
+            return self.fail(format!(
+                "{} must be a string with a unit, like \"10s\" or \"500ms\"",
+                self.what()
+            ));
+        }
+        self.parse(|text| parse_duration(text).map_err(|why| format!("{} {why}", self.what())))
+    }
+
+    /// Bytes as a whole number, or `"64KiB"`, `"16MiB"`, `"1GiB"`.
+    pub(crate) fn size(&self, least: usize) -> Option<usize> {
+        let not_bytes = || "must be a number of bytes".to_owned();
+        let bytes = match (self.number(), self.raw_string()) {
+            (Number::Is(number), _) => usize::try_from(number).map_err(|_| not_bytes()),
+            (Number::TooLarge, _) => Err(not_bytes()),
+            (Number::NotOne, Some(text)) => parse_size(text),
+            (Number::NotOne, None) => {
+                return self.wrong("a number of bytes or a string like \"64KiB\"");
+            }
+        };
+        match bytes {
+            Ok(bytes) if bytes >= least => Some(bytes),
+            Ok(_) => self.fail(format!("{} must be at least {least} bytes", self.what())),
+            Err(why) => self.fail(format!("{} {why}", self.what())),
+        }
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("must be a number and a unit (ms, s, m, h), like \"10s\": \"{text}\"");
+    let (digits, unit) = split_unit(text);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => return Err(wrong()),
+    };
+    let duration = Duration::from_millis(number.saturating_mul(milliseconds));
+    match duration {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        _ if duration > LONGEST => Err("must be at most 24h".to_owned()),
+        _ => Ok(duration),
+    }
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let wrong =
+        || format!("must be a number of bytes or a number and a unit (KiB, MiB, GiB): \"{text}\"");
+    let (digits, unit) = split_unit(text);
+    let number: usize = digits.parse().map_err(|_| wrong())?;
+    let factor: usize = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| "is more than this machine can count".to_owned())
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    (digits, unit.trim_start())
+}
+
+/// `10.0.0.0/8`, `fd00::/8`, or an address alone.
+pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, String> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let wrong =
+        || format!("\"{text}\" is no network: write an address, or one like \"10.0.0.0/8\"");
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        Some(digits) => digits.parse().map_err(|_| wrong())?,
+        None => width,
+    };
+    if prefix > width {
+        return Err(format!(
+            "\"{text}\" is no network: it has {width} bits at most"
+        ));
+    }
+    let network = IpNetwork { address, prefix };
+    let first = first_address(network);
+    if first != address {
+        return Err(format!(
+            "\"{text}\" is no network: it begins at {first}, so write \"{first}/{prefix}\""
+        ));
+    }
+    Ok(network)
+}
+
+fn first_address(network: IpNetwork) -> IpAddr {
+    let prefix = u32::from(network.prefix);
+    match network.address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+            IpAddr::V4((u32::from(v4) & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+            IpAddr::V6((u128::from(v6) & mask).into())
+        }
+    }
+}
+
+/// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets.
+pub(crate) fn parse_server(text: &str) -> Result<Server, String> {
+    if text.contains("://") {
+        return Err(format!(
+            "\"{text}\" is no server: leave the scheme out; upstreams are always dialled with TLS"
+        ));
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
+        return Err(format!("\"{text}\" is no server: write \"host:port\""));
+    };
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(format!(
+            "\"{text}\" is no server: write an IPv6 address with brackets and a port, \"[{text}]:443\""
+        ));
+    }
+    let port = match port.parse::<u16>() {
+        Ok(port) if port != 0 => port,
+        _ => {
+            return Err(format!(
+                "\"{text}\" is no server: \"{port}\" is no port (1 to 65535)"
+            ));
+        }
+    };
+    let Some(normal) = crate::route::normalize_host(host.as_bytes()) else {
+        return Err(format!(
+            "\"{text}\" is no server: \"{host}\" is no host name and no address"
+        ));
+    };
+    let host = normal.trim_matches(['[', ']']).to_owned();
+    Ok(Server {
+        host,
+        port,
+        weight: 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, expected) in [
+            ("10s", Ok(10_000)),
+            ("500ms", Ok(500)),
+            ("2m", Ok(120_000)),
+            ("1 h", Ok(3_600_000)),
+            ("24h", Ok(86_400_000)),
+            ("10", Err("a unit")),
+            ("s", Err("a unit")),
+            ("", Err("a unit")),
+            ("-1s", Err("a unit")),
+            ("1.5s", Err("a unit")),
+            ("0s", Err("longer than nothing")),
+            ("25h", Err("at most 24h")),
+            ("18446744073709551615h", Err("at most 24h")),
+        ] {
+            match (parse_duration(text), expected) {
+                (Ok(got), Ok(expected)) => assert_eq!(got.as_millis(), expected, "{text}"),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_have_binary_units() {
+        for (text, expected) in [
+            ("64KiB", Some(65_536)),
+            ("1 MiB", Some(1 << 20)),
+            ("1GiB", Some(1 << 30)),
+            ("12", Some(12)),
+            ("12B", Some(12)),
+            ("1KB", None),
+            ("1k", None),
+            ("", None),
+            ("99999999999999GiB", None),
+        ] {
+            assert_eq!(parse_size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_begin_where_they_begin() {
+        for (text, expected) in [
+            ("10.0.0.0/8", Ok(8)),
+            ("10.1.2.3", Ok(32)),
+            ("0.0.0.0/0", Ok(0)),
+            ("fd00::/8", Ok(8)),
+            ("::/0", Ok(0)),
+            ("10.0.0.1/8", Err("write \"10.0.0.0/8\"")),
+            ("10.0.0.0/33", Err("32 bits at most")),
+            ("10.0.0.0/x", Err("is no network")),
+            ("example.com", Err("is no network")),
+        ] {
+            match (parse_network(text), expected) {
+                (Ok(got), Ok(prefix)) => assert_eq!(got.prefix, prefix, "{text}"),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn servers_are_host_and_port() {
+        for (text, expected) in [
+            ("127.0.0.1:9443", Ok(("127.0.0.1", 9443))),
+            ("gw.corp.test:443", Ok(("gw.corp.test", 443))),
+            ("[::1]:443", Ok(("::1", 443))),
+            ("gw.corp.test", Err("write \"host:port\"")),
+            (":443", Err("write \"host:port\"")),
+            ("::1", Err("[::1]:443")),
+            ("gw:0", Err("no port")),
+            ("gw:65536", Err("no port")),
+            ("gw:https", Err("no port")),
+            ("https://gw:443", Err("leave the scheme out")),
+            ("a b:443", Err("no host name")),
+        ] {
+            match (parse_server(text), expected) {
+                (Ok(got), Ok((host, port))) => {
+                    assert_eq!((got.host.as_str(), got.port), (host, port), "{text}");
+                }
+                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
+    }
+}

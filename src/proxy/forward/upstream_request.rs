@@ -1,0 +1,395 @@
+//! A request on its way to its upstream: which server it is with, what was tried, and how it ended.
+//!
+//! Pingora calls the hooks in its own order and on its own terms; the state of a request is here, so that what may be
+//! sent a second time is decided in one place.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::header::WWW_AUTHENTICATE;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+use super::answer::{self, MOST_INTERIM};
+use crate::config::{self, ConnectionAuth};
+use crate::proxy::shared::logins::{self, Logins};
+use crate::upstream::{Cause, Failure, Lease, OwnConnections, Permit, Pool, ServerState, classify};
+
+/// How many kept connections may turn out to be closed before a request fails.
+const MOST_REPEATS: usize = 3;
+
+tokio::task_local! {
+    /// Pingora makes a request's context without looking at the request; this is how it gets ours.
+    pub static UPSTREAM_REQUEST: Arc<UpstreamRequest>;
+}
+
+/// A request that may go to its upstream.
+pub struct UpstreamRequest {
+    pub pool: Arc<Pool>,
+    pub stream: Option<config::Stream>,
+    pub request_id: String,
+    pub accept: Option<Vec<u8>>,
+    pub head: bool,
+    /// The server that the client's cookie names.
+    pub pinned: Option<String>,
+    /// Of the client's connection.
+    pub logins: Arc<Logins>,
+    /// The client connection's own way to the upstream.
+    pub own: Option<Arc<OwnConnections>>,
+    pub close_after_answer: Arc<CloseAfterAnswer>,
+    pub progress: Mutex<Progress>,
+}
+
+/// Whether a gateway connection must end with its request. Pingora decides itself which connections it keeps; so a
+/// request that was answered stays where it is until it is dropped, and its gateway connection with it.
+#[derive(Debug, Default)]
+pub struct CloseAfterAnswer {
+    asked: AtomicBool,
+    reached: Notify,
+}
+
+impl CloseAfterAnswer {
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has the answer. Never ready if the connection must end.
+    pub async fn answered(&self) {
+        if self.asked.load(Ordering::Relaxed) {
+            self.reached.notify_one();
+            std::future::pending().await
+        }
+    }
+
+    /// Ready once the request is to be dropped.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+}
+
+/// How far the present try is. A try is one connection to one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RetryState {
+    /// The head has not gone out whole, so that nobody can have acted on it.
+    Unsent,
+    /// The whole head went out.
+    Sent,
+    /// The server began to answer, with so many interim answers (1xx).
+    Answering { interim: usize },
+    /// The server had closed the kept connection: the next try goes to the same server.
+    Repeat,
+}
+
+/// How the request ended at its upstream, as far as it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamEnd {
+    /// It goes on, or it ended well.
+    Open,
+    /// The answer was whole before the request was.
+    AnsweredEarly,
+    /// The last failure was the end of it.
+    Failed,
+    /// The client left before it had the answer.
+    ClientGone,
+}
+
+/// What has become of the request so far.
+#[derive(Debug)]
+pub struct Progress {
+    /// Its place among the upstream's requests, until it is done.
+    permit: Option<Permit>,
+    /// Its turn among the requests that share a gateway connection of their client's own.
+    turn: Option<OwnedMutexGuard<()>>,
+    /// The server it is with.
+    lease: Option<Lease>,
+    /// In order; the last is the one it was with last.
+    tried: Vec<Arc<ServerState>>,
+    state: RetryState,
+    /// How often a kept connection turned out to be closed.
+    repeats: usize,
+    /// Of the present connection, where its speed is to be known.
+    socket: Option<Arc<OwnedFd>>,
+    /// At most one a try. None where there was no server to try.
+    pub failures: Vec<(Option<Arc<ServerState>>, Failure)>,
+    pub end: UpstreamEnd,
+}
+
+impl Progress {
+    pub fn new(permit: Permit, turn: Option<OwnedMutexGuard<()>>) -> Self {
+        Self {
+            permit: Some(permit),
+            turn,
+            lease: None,
+            tried: Vec::new(),
+            state: RetryState::Unsent,
+            repeats: 0,
+            socket: None,
+            failures: Vec::new(),
+            end: UpstreamEnd::Open,
+        }
+    }
+
+    /// The whole head went out.
+    pub(super) fn sent(&mut self) {
+        if self.state == RetryState::Unsent {
+            self.state = RetryState::Sent;
+        }
+    }
+
+    /// Whether the server began to answer.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.state, RetryState::Answering { .. })
+    }
+
+    /// The next try goes to the same server: it had closed a kept connection.
+    pub(super) fn repeat(&mut self) {
+        self.state = RetryState::Repeat;
+        self.repeats += 1;
+    }
+
+    /// The head did not go out whole, so that nobody can have acted on it.
+    pub(super) fn is_unsent(&self, error: &Error) -> bool {
+        self.state == RetryState::Unsent
+            && *error.esource() == ErrorSource::Upstream
+            && matches!(error.etype(), ErrorType::WriteError)
+    }
+
+    /// Whether a request that failed on a kept connection may be sent again. If it was sent, only what is safe may, and
+    /// only if the connection ended before a byte of an answer came.
+    pub(super) fn may_repeat(&self, session: &Session, error: &Error) -> bool {
+        if self.repeats >= MOST_REPEATS || *error.esource() != ErrorSource::Upstream {
+            return false;
+        }
+        let mut retry = error.retry;
+        retry.decide_reuse(true);
+        self.is_unsent(error)
+            || (retry.retry() && !self.is_answered() && !began_to_answer(error) && is_safe(session))
+    }
+
+    /// The client left, unless it has the whole answer and the rest of its request is not missed, or the gateway had
+    /// failed first.
+    pub(super) fn client_left(&mut self) {
+        if self.end == UpstreamEnd::Open {
+            self.end = UpstreamEnd::ClientGone;
+        }
+    }
+
+    /// The answer was whole before the request was.
+    pub(super) fn answered_early(&mut self) {
+        if self.end == UpstreamEnd::Open {
+            self.end = UpstreamEnd::AnsweredEarly;
+        }
+    }
+
+    /// The servers that were tried.
+    pub(super) fn tried(&self) -> &[Arc<ServerState>] {
+        &self.tried
+    }
+
+    pub(super) fn set_socket(&mut self, socket: Option<Arc<OwnedFd>>) {
+        self.socket = socket;
+    }
+
+    /// The last server that was tried.
+    pub fn server(&self) -> Option<&Arc<ServerState>> {
+        self.tried.last()
+    }
+
+    /// How many servers were tried.
+    pub fn attempts(&self) -> usize {
+        self.tried.len()
+    }
+
+    /// Takes note of a failure. False if this try's failure is known: what was noticed first says more than what followed.
+    fn failure(&mut self, failure: Failure) -> bool {
+        let server = self.server().cloned();
+        let known = self.failures.last().is_some_and(|(last, _)| {
+            last.as_ref().map(Arc::as_ptr) == server.as_ref().map(Arc::as_ptr)
+        });
+        if !known {
+            self.failures.push((server, failure));
+        }
+        !known
+    }
+}
+
+impl UpstreamRequest {
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Plain values, set one at a time.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The request is done with its upstream.
+    pub fn leave(&self) {
+        let mut progress = self.progress();
+        progress.lease = None;
+        progress.permit = None;
+        progress.turn = None;
+        progress.socket = None;
+    }
+
+    /// The socket of the present connection. None where HTTP/2 says how much it takes.
+    pub fn socket(&self) -> Option<Arc<OwnedFd>> {
+        let socket = self.progress().socket.clone();
+        socket.filter(|_| self.stream != Some(config::Stream::Grpc))
+    }
+
+    /// The server whose turn it is.
+    pub(super) fn next_peer(&self) -> std::result::Result<HttpPeer, Failure> {
+        let mut progress = self.progress();
+        let same_server = match progress.state {
+            RetryState::Repeat => progress.lease.take(),
+            _ => None,
+        };
+        let lease = match same_server {
+            Some(lease) => lease,
+            None => {
+                let lease = match self.own_server().filter(|_| progress.tried.is_empty()) {
+                    Some(lease) => lease,
+                    None => self.pool.choose(&progress.tried, self.pinned.as_deref())?,
+                };
+                if !progress.tried.is_empty() {
+                    self.pool.metrics.retries.count();
+                }
+                progress.tried.push(Arc::clone(lease.server()));
+                lease
+            }
+        };
+        progress.state = RetryState::Unsent;
+        progress.socket = None;
+        let address = lease.server().address;
+        progress.lease = Some(lease);
+        let template = self.pool.template(self.stream);
+        Ok(template.at(address, self.stream, self.own.as_deref()))
+    }
+
+    /// The server at which the client has its login.
+    fn own_server(&self) -> Option<Lease> {
+        let server = self.own.as_ref()?.server()?;
+        self.pool.lease(&server)
+    }
+
+    /// The gateway offers a login that is the connection's, or goes on with one: the connection that this
+    /// answer comes on serves no other client.
+    pub(super) fn offered(&self, scheme: &str, response: &mut ResponseHeader) -> Result<()> {
+        // HTTP/2 (gRPC) knows no such logins, and who tries one there goes a way of their own from the beginning.
+        if self.own.is_none() && self.stream != Some(config::Stream::Grpc) {
+            self.close_after_answer.ask();
+        }
+        match self.pool.upstream.connection_auth {
+            ConnectionAuth::Pin => {
+                self.logins.keep_apart(&self.pool.upstream.name);
+                Ok(())
+            }
+            ConnectionAuth::Refuse => {
+                let asks = response.headers.contains_key(WWW_AUTHENTICATE);
+                if logins::withdraw(response)? || !asks || response.status != 401 {
+                    return Ok(());
+                }
+                let words = format!(
+                    "it takes no login but one that is bound to the connection ({scheme}), which connection_auth = \"refuse\" refuses"
+                );
+                self.progress()
+                    .failure(Failure::new(Cause::Protocol, words));
+                Err(Error::new_up(ErrorType::InvalidHTTPHeader))
+            }
+        }
+    }
+
+    /// The head of the server's answer, before anything else looks at it.
+    pub(super) fn check_answer(
+        &self,
+        response: &mut ResponseHeader,
+        asked_to_switch: bool,
+    ) -> std::result::Result<(), Failure> {
+        let mut checked = answer::check(response, asked_to_switch);
+        let mut progress = self.progress();
+        let interim = match progress.state {
+            RetryState::Answering { interim } => interim,
+            _ => 0,
+        } + usize::from(response.status.is_informational());
+        progress.state = RetryState::Answering { interim };
+        if interim > MOST_INTERIM {
+            checked = Err(format!("it sent more than {MOST_INTERIM} interim answers"));
+        }
+        checked.map_err(|words| Failure::not_http(&words))
+    }
+
+    /// The server took nothing for as long as a write to it may take.
+    pub fn takes_nothing(&self) {
+        self.failed(classify(&Error::new_up(ErrorType::WriteTimedout)));
+        self.progress().end = UpstreamEnd::Failed;
+    }
+
+    /// Pingora panicked, over something that its own code does not expect.
+    pub fn panicked(&self) {
+        self.failed(Failure::new(
+            Cause::Internal,
+            "the front door failed over its answer; its own log says where",
+        ));
+        self.progress().end = UpstreamEnd::Failed;
+    }
+
+    pub(super) fn failed(&self, failure: Failure) {
+        let mut progress = self.progress();
+        let server = progress.server().cloned();
+        if progress.failure(failure.clone())
+            && let Some(server) = server
+        {
+            self.pool.failed(&server, &failure);
+        }
+    }
+}
+
+/// Only a safe method may be acted on twice (RFC 9110, section 9.2.2), and only where all of it is in its
+/// head.
+fn is_safe(session: &Session) -> bool {
+    let session = session.as_downstream();
+    // A streamed body counts as truncated, a held one is None where it is empty.
+    session.req_header().method.is_safe()
+        && !session.retry_buffer_truncated()
+        && session.get_retry_buffer().is_none()
+}
+
+/// Some of an answer's head came before the connection ended. Pingora calls that worth a retry too, and
+/// tells it in words alone.
+fn began_to_answer(error: &Error) -> bool {
+    const READ: &str = "bytes already read: ";
+    let context = error
+        .context
+        .as_ref()
+        .map_or("", |context| context.as_str());
+    let read = context.split_once(READ).map(|(_, read)| read);
+    read.is_some_and(|read| read != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_began() {
+        for (context, began) in [
+            (
+                "while reading response headers, bytes already read: 0",
+                false,
+            ),
+            (
+                "while reading response headers, bytes already read: 1",
+                true,
+            ),
+            (
+                "while reading response headers, bytes already read: 10",
+                true,
+            ),
+            ("while reading h2 header", false),
+        ] {
+            let error = Error::explain(ErrorType::ConnectionClosed, context);
+            assert_eq!(began_to_answer(&error), began, "{context}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The stable codes of refusals, for logs and counters.
+
+use crate::upstream::AdmissionReason;
+
+/// Why the front door itself answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// The body broke off, or HTTP forbids it.
+    BodyBroken,
+    /// The memory for bodies is used up.
+    BodyMemory,
+    BodyTooLarge,
+    BodyTooSlow,
+    /// A client certificate is missing, or its CA has changed.
+    ClientCertificate,
+    /// `connection_auth = "refuse"` refuses a login that is bound to the connection.
+    ConnectionAuth,
+    /// The route's exposure is off.
+    ExposureOff,
+    /// What HTTP forbids, by the code of [`http_strict::HeadError`].
+    Http(&'static str),
+    /// Too many inspections wait for a thread.
+    InspectionBusy,
+    /// We failed.
+    Internal,
+    MethodNotAllowed,
+    /// The name of the handshake is not the name that is asked for.
+    Misdirected,
+    NoRoute,
+    /// A path that no route could have, by the code of [`crate::route::path`].
+    Path(&'static str),
+    /// The rules of the route's policy were refused, so nothing could inspect the request.
+    PolicyNotLive,
+    /// Nothing went either way on a stream for too long.
+    StreamIdle,
+    /// The request cannot be written as the gateway must get it.
+    Unforwardable,
+    /// The upstream failed.
+    Upstream,
+    /// The upstream takes no more requests.
+    UpstreamAdmission(AdmissionReason),
+    /// The rules decided.
+    Waf,
+}
+
+impl RefusalCode {
+    /// The code as logs, metrics and documents have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BodyBroken => "body_broken",
+            Self::BodyMemory => "body_memory",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::ClientCertificate => "client_certificate",
+            Self::ConnectionAuth => "connection_auth",
+            Self::ExposureOff => "exposure_off",
+            Self::InspectionBusy => "inspection_busy",
+            Self::Internal => "internal",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Misdirected => "misdirected",
+            Self::NoRoute => "no_route",
+            Self::PolicyNotLive => "policy_not_live",
+            Self::StreamIdle => "stream_idle",
+            Self::Unforwardable => "unforwardable",
+            Self::Upstream => "upstream",
+            Self::Waf => "waf",
+            Self::UpstreamAdmission(reason) => reason.code(),
+            Self::Http(code) | Self::Path(code) => code,
+        }
+    }
+}
