@@ -14,6 +14,7 @@ use super::pem::{self, Block};
 use super::stapling::Stapling;
 use super::verify::is_plain;
 use super::{CertifiedKey, TrustBundle};
+use seclang::diagnostic::Severity;
 
 impl CertifiedKey {
     /// Reads a PEM chain, leaf first, and its PEM key (PKCS#8, SEC1 or PKCS#1; not encrypted).

@@ -50,13 +50,15 @@ pub(crate) fn resolve<'s>(
     let claims: Vec<(Claim, usize)> = claims.collect();
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
     if let Err(duplicates) = RouteTable::new(claims) {
-        for (first, second, what) in duplicates {
-            let (first, second) = (&routes[order[first]], &routes[order[second]]);
+        for duplicate in duplicates {
+            let first = &routes[order[duplicate.first]];
+            let second = &routes[order[duplicate.second]];
             let message = format!(
-                "route \"{}\" claims what route \"{}\" at {} claims: {what}",
+                "route \"{}\" claims what route \"{}\" at {} claims: {}",
                 second.name,
                 first.name,
-                first.at.text()
+                first.at.text(),
+                duplicate.claimed
             );
             context.diagnostics.error(second.at, message);
         }
