@@ -122,7 +122,7 @@ fn with_document<T>(
 
 /// Leaves out the new listeners that were refused. Those that ran go on with what they had.
 fn drop_invalid_listeners(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
-    listeners.retain(|listener| !listener.is_shut());
+    listeners.retain(|listener| !listener.is_closed());
     listeners
 }
 

@@ -199,7 +199,7 @@ fn check_reachable(
     let mut served = Vec::new();
     for name in listeners {
         // Nothing can be said about what a faulty listener would serve.
-        let Some(listener) = name.listener.as_ref().filter(|l| !l.is_shut()) else {
+        let Some(listener) = name.listener.as_ref().filter(|l| !l.is_closed()) else {
             return;
         };
         match &listener.kind {
@@ -254,7 +254,7 @@ fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], diagnostics: &Diagnos
             && !name
                 .listener
                 .as_ref()
-                .is_some_and(|listener| listener.is_shut())
+                .is_some_and(|listener| listener.is_closed())
         {
             let message = format!(
                 "the route requires a client certificate, but listener \"{}\" asks for none",
