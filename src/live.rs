@@ -18,6 +18,7 @@ use crate::upstream::{Pool, Pools};
 
 /// A configuration and what was made of it.
 pub struct Snapshot {
+    /// What it was made of.
     pub config: Config,
     /// The number of this snapshot in this process; each has a higher one than those before.
     pub generation: u64,
@@ -32,6 +33,7 @@ pub struct Snapshot {
 pub struct SnapshotError {
     /// The name of the listener.
     pub listener: String,
+    /// What went wrong with it.
     pub cause: SnapshotCause,
 }
 
@@ -128,11 +130,13 @@ impl Snapshot {
         }
     }
 
+    /// The listener of this name.
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.config.listeners.iter().find(|l| l.name == name)
     }
 
+    /// The acceptor of the listener of this name; None for one without TLS.
     #[must_use]
     pub fn acceptor(&self, listener: &str) -> Option<Arc<SslAcceptor>> {
         Some(self.acceptors.get(listener)?.load_full())
@@ -157,6 +161,7 @@ impl Snapshot {
         failed
     }
 
+    /// The servers of the upstream of this name.
     #[must_use]
     pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.pools.get(upstream)
@@ -198,6 +203,7 @@ fn acceptor_of(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError
 pub struct Live(ArcSwap<Snapshot>);
 
 impl Live {
+    /// Serves this snapshot first.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
         Self(ArcSwap::from_pointee(snapshot))

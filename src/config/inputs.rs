@@ -12,6 +12,7 @@ use waf::Reads;
 /// The files that were read or looked for, and the patterns that were expanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs {
+    /// Paths, from the working directory.
     pub files: BTreeSet<PathBuf>,
     /// Folder and pattern.
     pub patterns: BTreeSet<(PathBuf, String)>,

@@ -38,7 +38,9 @@ use written::reader::{self, Given};
 /// A configuration that can be run, and what should be told about it.
 #[derive(Debug)]
 pub struct Loaded {
+    /// What can be run.
     pub config: Config,
+    /// Problems that do not stand in its way.
     pub warnings: Vec<Diagnostic>,
     /// The parts that were not taken; only [`load_next`] has any.
     pub refused: Vec<Refused>,
@@ -153,10 +155,15 @@ pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
 /// The kinds of things that have names in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// `[upstreams.*]`
     Upstream,
+    /// `[exposures.*]`
     Exposure,
+    /// `[trust.*]`
     Trust,
+    /// `[policies.*]`
     Policy,
+    /// `[[routes]]`
     Route,
 }
 

@@ -33,10 +33,13 @@ pub struct Config {
     pub certificates: Certificates,
     /// Every rule set, with what it was made of.
     pub rule_sets: Vec<Arc<CompiledRules>>,
+    /// In the order of their names.
     pub listeners: Vec<Arc<Listener>>,
-    /// By name, as are the next two.
+    /// By name.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// Trust bundles, by name.
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
+    /// By name.
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
@@ -44,6 +47,7 @@ pub struct Config {
     pub exposures: Exposures<Exposure>,
     /// The folder of the exposures' switches and their audit. With None, switches are lost at a restart.
     pub state_dir: Option<PathBuf>,
+    /// Where the access log and audit records go.
     pub log: Log,
     /// Where the admin API answers; with None there is no API.
     pub admin: Option<Admin>,
@@ -58,6 +62,7 @@ pub struct Config {
 /// The admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
+    /// Where it answers.
     pub address: AdminAddress,
     /// What callers must send. It is always there if `address` is a TCP address.
     pub token: Option<Token>,
@@ -86,6 +91,7 @@ impl std::fmt::Display for AdminAddress {
 pub struct Token(String);
 
 impl Token {
+    /// Keeps a copy of the secret.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self(secret.to_owned())
@@ -122,9 +128,13 @@ impl std::fmt::Debug for Token {
 /// Where clients come in.
 #[derive(Debug)]
 pub struct Listener {
+    /// The name of its table.
     pub name: String,
+    /// The addresses of this machine where clients connect; at least one.
     pub bind: Vec<SocketAddr>,
+    /// What it does with its clients.
     pub kind: ListenerKind,
+    /// How much, and how long, one client may use it.
     pub limits: ListenerLimits,
     /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed and extended.
     pub trusted_proxies: Vec<IpNetwork>,
@@ -145,11 +155,18 @@ pub enum ListenerKind {
     Tls {
         /// At least one. The first is used if `sni` is [`SniPolicy::Any`] and no name fits.
         certificates: Vec<Arc<CertifiedKey>>,
+        /// What happens to a client that asks for another name, or for none.
         sni: SniPolicy,
+        /// Everything else that a handshake depends on.
         settings: TlsSettings,
     },
     /// Plain HTTP: answers 308 to this port of the named listener, and 404 for hosts that none of its routes names.
-    Redirect { listener: String, port: u16 },
+    Redirect {
+        /// The name of the listener that clients are redirected to.
+        listener: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
 /// How much, and how long, one client may use a listener.
@@ -157,12 +174,15 @@ pub enum ListenerKind {
 pub struct ListenerLimits {
     /// From the first byte of a request to the end of its head.
     pub head_timeout: Duration,
+    /// The size of a request's head at most.
     pub head_bytes: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
     /// Bytes a second that a body must keep up on average, once it took longer than `body_rate_grace`.
     pub body_min_rate: u64,
+    /// How long a body may take before `body_min_rate` counts.
     pub body_rate_grace: Duration,
+    /// From the first byte of a connection to the end of the TLS handshake.
     pub handshake_timeout: Duration,
     /// How long a connection may be idle between requests, and a client may take nothing of an answer.
     pub idle_timeout: Duration,
@@ -179,9 +199,13 @@ pub struct ListenerLimits {
 /// What is reachable, and what it leads to.
 #[derive(Debug)]
 pub struct Route {
+    /// Its `name`, in logs, metrics and exposures.
     pub name: String,
+    /// The hosts, paths, methods and listeners that it takes.
     pub claim: Claim,
+    /// Where its requests go.
     pub upstream: Arc<Upstream>,
+    /// What inspects its requests.
     pub policy: Arc<Policy>,
     /// The kind of stream it carries; None for requests and answers that may be held.
     pub stream: Option<Stream>,
@@ -195,10 +219,13 @@ pub struct Route {
 /// Routes on listeners that one team owns, with one switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposure {
+    /// The name of its table.
     pub name: String,
+    /// The team that answers for it.
     pub owner: String,
     /// Each route and listener that belong to it.
     pub pairs: Pairs,
+    /// What a client gets while its switch is off.
     pub off: OffAnswer,
 }
 
@@ -216,7 +243,9 @@ pub enum OffAnswer {
 /// How requests are inspected.
 #[derive(Debug)]
 pub struct Policy {
+    /// The name of its table.
     pub name: String,
+    /// What becomes of a request that rules match.
     pub mode: PolicyMode,
     /// What happens if a limit, a parser error or the time budget ends inspection early.
     pub on_uninspected: OnUninspected,
@@ -224,6 +253,7 @@ pub struct Policy {
     pub request_body_limit: usize,
     /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
+    /// What it inspects with.
     pub rules: PolicyRules,
 }
 
@@ -240,6 +270,7 @@ impl Policy {
 pub enum PolicyRules {
     /// Nothing: `mode` is off.
     Off,
+    /// These rules.
     Live(Arc<RuleSet>),
     /// The rules are broken and there is no last good version, so every request is refused.
     Refused,
@@ -279,7 +310,9 @@ pub enum OnUninspected {
 /// A network: an address, and how many of its bits count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IpNetwork {
+    /// The first address of the network.
     pub address: IpAddr,
+    /// How many of its bits count, from the first.
     pub prefix: u8,
 }
 
@@ -337,6 +370,7 @@ pub(crate) struct Recipe {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RuleSource {
+    /// `@baseline`
     Baseline,
     File(PathBuf),
 }

@@ -28,7 +28,7 @@ pub(super) struct FolderNotifications {
 impl FolderNotifications {
     /// # Errors
     /// The system has no notifications, or no more of them to give.
-    pub fn new(wake: &Arc<Notify>) -> notify::Result<Self> {
+    pub(super) fn new(wake: &Arc<Notify>) -> notify::Result<Self> {
         let wake = Arc::clone(wake);
         let removed = Removed::default();
         let note = Arc::clone(&removed);
@@ -54,12 +54,12 @@ impl FolderNotifications {
     }
 
     /// Whether every folder that exists is followed.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }
 
     /// Follows these folders, and no others.
-    pub fn follow(&mut self, folders: BTreeSet<PathBuf>) {
+    pub(super) fn follow(&mut self, folders: BTreeSet<PathBuf>) {
         let wanted = folders.into_iter().filter_map(|folder| {
             let identity = identity(&folder)?;
             Some((folder, identity))

@@ -16,6 +16,7 @@ pub struct PreparedReload {
     pub snapshot: Option<Snapshot>,
     /// The parts that are not taken.
     pub refused: Vec<Refused>,
+    /// Problems that do not stand in its way.
     pub warnings: Vec<Diagnostic>,
     /// The files to watch from then on.
     pub watched: Watched,

@@ -37,11 +37,13 @@ impl Trigger {
 /// How the last reload went; the start counts as one.
 #[derive(Debug, Clone)]
 pub struct Outcome {
+    /// When it ended.
     pub at: SystemTime,
     /// The generation of the snapshot that serves since then.
     pub generation: u64,
     /// The parts that were not taken.
     pub refused: Vec<Refused>,
+    /// Problems that did not stand in its way.
     pub warnings: Vec<Diagnostic>,
     /// What changed, by name.
     pub changed: Vec<String>,
@@ -74,14 +76,18 @@ struct State {
 /// A reload that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnderWay {
+    /// When it began.
     pub since: SystemTime,
+    /// What it was asked for by.
     pub trigger: Trigger,
 }
 
 /// A request to reload, and who waits for its outcome.
 #[derive(Debug)]
 pub struct ReloadRequest {
+    /// Who asks.
     pub trigger: Trigger,
+    /// Where the outcome goes.
     pub done: oneshot::Sender<Outcome>,
 }
 

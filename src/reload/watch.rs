@@ -33,7 +33,9 @@ const LOOKING: Duration = Duration::from_secs(60);
 /// The files that are watched, and their contents when they were read.
 #[derive(Debug, Clone, Default)]
 pub struct Watched {
+    /// The files and patterns.
     pub inputs: Inputs,
+    /// What was in the files.
     pub contents: Contents,
 }
 

@@ -27,19 +27,19 @@ pub(crate) fn resolve<'s>(
         let message = "there is no \"state_dir\": an exposure that is switched off is on again after a restart";
         diagnostics.warning(first.at, message);
     }
-    let mut places: Vec<At<'s>> = Vec::new();
+    // The indices of overlaps lead here.
+    let mut declared: Vec<(&str, At<'s>)> = Vec::new();
     let mut found = Vec::new();
     let mut whole = true;
     for exposure in written {
         match resolve_exposure(exposure, routes, listeners, diagnostics) {
             Some(resolved) => {
-                places.push(exposure.at);
+                declared.push((exposure.name, exposure.at));
                 found.push((resolved.pairs.clone(), resolved));
             }
             None => whole = false,
         }
     }
-    let names: Vec<String> = found.iter().map(|(_, e)| e.name.clone()).collect();
     match Exposures::new(found) {
         Ok(exposures) => {
             if whole {
@@ -49,15 +49,17 @@ pub(crate) fn resolve<'s>(
         }
         Err(overlaps) => {
             for overlap in overlaps {
+                let both = (declared.get(overlap.first), declared.get(overlap.second));
+                let (Some((first, first_at)), Some((second, at))) = both else {
+                    continue;
+                };
                 let message = format!(
-                    "exposure \"{}\" claims route \"{}\" on listener \"{}\", which exposure \"{}\" at {} claims",
-                    names[overlap.second],
+                    "exposure \"{second}\" claims route \"{}\" on listener \"{}\", which exposure \"{first}\" at {} claims",
                     overlap.route,
                     overlap.listener,
-                    names[overlap.first],
-                    places[overlap.first].text()
+                    first_at.text()
                 );
-                diagnostics.error(places[overlap.second], message);
+                diagnostics.error(*at, message);
             }
             None
         }

@@ -48,10 +48,14 @@ pub(crate) fn resolve<'s>(
     let claims = routes.iter().enumerate();
     let claims = claims.filter_map(|(index, route)| Some((route.claim.clone()?, index)));
     let claims: Vec<(Claim, usize)> = claims.collect();
+    // The indices of duplicates lead here, since only some routes have a claim.
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
     if let Err(duplicates) = RouteTable::new(claims) {
         for (first, second, what) in duplicates {
-            let (first, second) = (&routes[order[first]], &routes[order[second]]);
+            let route = |index: usize| routes.get(*order.get(index)?);
+            let (Some(first), Some(second)) = (route(first), route(second)) else {
+                continue;
+            };
             let message = format!(
                 "route \"{}\" claims what route \"{}\" at {} claims: {what}",
                 second.name,

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::proxy::shared::ahead::Reads;
+use crate::proxy::shared::ahead::ReadMode;
 use crate::proxy::shared::wrapper::{delegate_stream_traits, delegate_writes};
 use http_strict::{BodyError, ChunkedFraming};
 
@@ -19,7 +19,7 @@ pub struct CheckedChunks {
     /// What was read of the connection beyond the head.
     before: BytesMut,
     framing: ChunkedFraming,
-    reads: Reads,
+    reads: ReadMode,
     /// Once there is one nothing more is read.
     fault: Option<BodyError>,
 }
@@ -27,7 +27,7 @@ pub struct CheckedChunks {
 impl CheckedChunks {
     /// A connection whose next bytes are `before` and then its own.
     #[must_use]
-    pub fn new(connection: Stream, before: BytesMut, reads: Reads) -> Self {
+    pub fn new(connection: Stream, before: BytesMut, reads: ReadMode) -> Self {
         Self {
             connection,
             before,

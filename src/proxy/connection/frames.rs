@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::flood::Allowance;
-use super::header_blocks::{Block, HeaderBlocks};
+use super::header_blocks::{HeaderBlock, HeaderBlocks};
 use crate::proxy::shared::wrapper::delegate_stream_traits;
 
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -29,14 +29,14 @@ const END_HEADERS: u8 = 4;
 
 /// What whoever serves a connection hears of its frames.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct FrameWatch {
     flood: OnceLock<u8>,
     found: Notify,
     /// What the frames went through, once they do no more.
     connection: Mutex<Option<Stream>>,
 }
 
-impl Watch {
+impl FrameWatch {
     /// Ready once there are too many frames of a kind. From then on nothing more is read.
     pub async fn flooded(&self) -> u8 {
         loop {
@@ -67,15 +67,15 @@ impl Watch {
     }
 }
 
-/// A connection that is given back to its [`Watch`] when it is dropped.
+/// A connection that is given back to its [`FrameWatch`] when it is dropped.
 #[derive(Debug)]
-struct Lent {
+struct LentConnection {
     /// Some until dropped.
     connection: Option<Stream>,
-    watch: Arc<Watch>,
+    watch: Arc<FrameWatch>,
 }
 
-impl Deref for Lent {
+impl Deref for LentConnection {
     type Target = dyn IO;
 
     fn deref(&self) -> &Self::Target {
@@ -84,14 +84,14 @@ impl Deref for Lent {
     }
 }
 
-impl DerefMut for Lent {
+impl DerefMut for LentConnection {
     fn deref_mut(&mut self) -> &mut Self::Target {
         // Taken in `drop` alone.
         &mut **self.connection.as_mut().expect("only drop takes it")
     }
 }
 
-impl Drop for Lent {
+impl Drop for LentConnection {
     fn drop(&mut self) {
         *self.watch.lock() = self.connection.take();
     }
@@ -99,8 +99,8 @@ impl Drop for Lent {
 
 #[derive(Debug)]
 pub struct WatchedFrames {
-    connection: Lent,
-    place: Place,
+    connection: LentConnection,
+    place: FramePosition,
     /// Not looked at yet.
     read: BytesMut,
     /// To be passed on.
@@ -115,9 +115,9 @@ pub struct WatchedFrames {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum FramePosition {
     /// Before a frame.
-    Head,
+    FrameHead,
     /// In the preface, or in a frame that passes; so many bytes are to come.
     Passing(usize),
     /// Nothing passes any more.
@@ -125,13 +125,13 @@ enum Place {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Head {
+struct FrameHead {
     length: usize,
     kind: u8,
     flags: u8,
 }
 
-impl Head {
+impl FrameHead {
     fn of(bytes: &[u8]) -> Option<Self> {
         let head: [u8; HEAD] = bytes.get(..HEAD)?.try_into().ok()?;
         let [a, b, c, kind, flags, ..] = head;
@@ -146,13 +146,13 @@ impl Head {
 impl WatchedFrames {
     /// `list` is the limit on a header list that the client is told.
     #[must_use]
-    pub fn new(connection: Stream, list: usize, watch: Arc<Watch>) -> Self {
+    pub fn new(connection: Stream, list: usize, watch: Arc<FrameWatch>) -> Self {
         Self {
-            connection: Lent {
+            connection: LentConnection {
                 connection: Some(connection),
                 watch,
             },
-            place: Place::Passing(PREFACE),
+            place: FramePosition::Passing(PREFACE),
             read: BytesMut::new(),
             ready: BytesMut::new(),
             block: BytesMut::new(),
@@ -170,7 +170,7 @@ impl WatchedFrames {
     }
 
     fn tell(&mut self, kind: u8) {
-        self.place = Place::End;
+        self.place = FramePosition::End;
         self.connection.watch.tell(kind);
     }
 
@@ -178,21 +178,21 @@ impl WatchedFrames {
     fn pass(&mut self) {
         loop {
             match self.place {
-                Place::Passing(0) => self.place = Place::Head,
-                Place::Passing(left) => {
+                FramePosition::Passing(0) => self.place = FramePosition::FrameHead,
+                FramePosition::Passing(left) => {
                     let length = left.min(self.read.len());
                     if length == 0 {
                         return;
                     }
                     self.ready.unsplit(self.read.split_to(length));
-                    self.place = Place::Passing(left - length);
+                    self.place = FramePosition::Passing(left - length);
                 }
-                Place::Head => {
+                FramePosition::FrameHead => {
                     if !self.pass_head() {
                         return;
                     }
                 }
-                Place::End => {
+                FramePosition::End => {
                     self.read.clear();
                     return;
                 }
@@ -202,7 +202,7 @@ impl WatchedFrames {
 
     /// False where more must be read first.
     fn pass_head(&mut self) -> bool {
-        let Some(head) = Head::of(&self.read) else {
+        let Some(head) = FrameHead::of(&self.read) else {
             return false;
         };
         let whole = HEAD + head.length;
@@ -215,7 +215,7 @@ impl WatchedFrames {
         } else if self.allowance.spend(head.kind, Instant::now) {
             // Within a header block nothing else may come: h2 says so once it sees it.
             self.ready.unsplit(self.block.split());
-            self.place = Place::Passing(whole);
+            self.place = FramePosition::Passing(whole);
         } else {
             self.tell(head.kind);
         }
@@ -223,7 +223,7 @@ impl WatchedFrames {
     }
 
     /// Holds a header block until it is whole.
-    fn hold(&mut self, head: Head, frame: BytesMut) {
+    fn hold(&mut self, head: FrameHead, frame: BytesMut) {
         self.last = self.block.len();
         self.block.unsplit(frame);
         if self.block.len() > self.most_block {
@@ -235,9 +235,9 @@ impl WatchedFrames {
         }
         let mut block = self.block.split();
         match self.blocks.look(&block) {
-            Block::Fine => {}
-            Block::Add(field) => self.add(&mut block, field),
-            Block::Broken => self.place = Place::End,
+            HeaderBlock::Fine => {}
+            HeaderBlock::Add(field) => self.add(&mut block, field),
+            HeaderBlock::Broken => self.place = FramePosition::End,
         }
         self.ready.unsplit(block);
     }
@@ -264,7 +264,7 @@ impl AsyncRead for WatchedFrames {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.ready.is_empty() {
-            if self.place == Place::End {
+            if self.place == FramePosition::End {
                 return Poll::Pending;
             }
             let mut chunk = [0; LARGEST / 2];
@@ -327,7 +327,7 @@ impl Written {
             let (more, rest) = bytes.split_at(needed);
             self.head.extend_from_slice(more);
             bytes = rest;
-            if let Some(head) = Head::of(&self.head) {
+            if let Some(head) = FrameHead::of(&self.head) {
                 answers += u32::from(matches!(head.kind, DATA | HEADERS));
                 self.left = head.length;
                 self.head.clear();

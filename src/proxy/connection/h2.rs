@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::closing::{closed_for, linger};
 use super::flood;
-use super::frames::{Watch, WatchedFrames};
+use super::frames::{FrameWatch, WatchedFrames};
 use super::head::LAST_CALL;
 use super::header_blocks::FRAGMENT;
 use super::malformed::{head_limits, log_malformed};
@@ -51,7 +51,7 @@ pub async fn serve(
     stream: Stream,
     socket: SocketDigest,
 ) {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(FrameWatch::default());
     let limits = &connection.listener.limits;
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
@@ -124,7 +124,7 @@ enum Event {
 }
 
 impl Serving {
-    async fn run(mut self, digest: &Arc<Digest>, watch: &Watch) {
+    async fn run(mut self, digest: &Arc<Digest>, watch: &FrameWatch) {
         let mut closing = self.requests.connection.guard.closing.clone();
         let mut busy = self.busy.subscribe();
         loop {
@@ -205,7 +205,7 @@ impl Serving {
 
     fn spawn(&self, session: ServerSession) {
         let requests = Arc::clone(&self.requests);
-        let at_work = AtWork::new(&self.busy);
+        let at_work = RunningRequest::new(&self.busy);
         tokio::spawn(async move {
             let _at_work = at_work;
             requests.answer(session).await;
@@ -214,16 +214,16 @@ impl Serving {
 }
 
 /// One request.
-struct AtWork(Arc<watch::Sender<usize>>);
+struct RunningRequest(Arc<watch::Sender<usize>>);
 
-impl AtWork {
+impl RunningRequest {
     fn new(busy: &Arc<watch::Sender<usize>>) -> Self {
         busy.send_modify(|busy| *busy += 1);
         Self(Arc::clone(busy))
     }
 }
 
-impl Drop for AtWork {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.0.send_modify(|busy| *busy -= 1);
     }

@@ -25,7 +25,7 @@ const MALFORMED_FIELD: &[u8] = b"\0\x0aconnection\x01x";
 
 /// What to do with a block.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum HeaderBlock {
     /// Pass it on as it is.
     Fine,
     /// Add this field to it.
@@ -36,7 +36,7 @@ pub enum Block {
 
 #[derive(Debug)]
 pub struct HeaderBlocks {
-    codec: Codec<Memory, Bytes>,
+    codec: Codec<FieldMemory, Bytes>,
     /// The highest stream that was opened; a block of any other is one of trailers.
     opened: u32,
 }
@@ -45,31 +45,31 @@ impl HeaderBlocks {
     /// `list` is the limit on a header list that the client was told.
     #[must_use]
     pub fn new(list: usize) -> Self {
-        let mut codec = Codec::new(Memory::default());
+        let mut codec = Codec::new(FieldMemory::default());
         codec.set_max_recv_header_list_size(list);
         Self { codec, opened: 0 }
     }
 
     /// Looks at a whole block: HEADERS, and CONTINUATION up to END_HEADERS.
-    pub fn look(&mut self, frames: &[u8]) -> Block {
+    pub fn look(&mut self, frames: &[u8]) -> HeaderBlock {
         self.codec.get_mut().0.extend_from_slice(frames);
         let mut context = Context::from_waker(Waker::noop());
         match Pin::new(&mut self.codec).poll_next(&mut context) {
             Poll::Ready(Some(Ok(Frame::Headers(headers)))) => self.judge(headers),
             // The stream is reset for it; the connection goes on.
-            Poll::Ready(Some(Err(Error::Reset(..)))) => Block::Fine,
-            _ => Block::Broken,
+            Poll::Ready(Some(Err(Error::Reset(..)))) => HeaderBlock::Fine,
+            _ => HeaderBlock::Broken,
         }
     }
 
-    fn judge(&mut self, headers: Headers) -> Block {
+    fn judge(&mut self, headers: Headers) -> HeaderBlock {
         let stream = u32::from(headers.stream_id());
         let (pseudo, _) = headers.into_parts();
         if stream > self.opened {
             self.opened = stream;
             return match pseudo.path {
-                Some(path) if path.contains('#') => Block::Add(FRAGMENT_FIELD),
-                _ => Block::Fine,
+                Some(path) if path.contains('#') => HeaderBlock::Add(FRAGMENT_FIELD),
+                _ => HeaderBlock::Fine,
             };
         }
         let has_pseudo = pseudo.method.is_some()
@@ -79,17 +79,17 @@ impl HeaderBlocks {
             || pseudo.protocol.is_some()
             || pseudo.status.is_some();
         match has_pseudo {
-            true => Block::Add(MALFORMED_FIELD),
-            false => Block::Fine,
+            true => HeaderBlock::Add(MALFORMED_FIELD),
+            false => HeaderBlock::Fine,
         }
     }
 }
 
 /// Bytes for a decoder that reads from a connection.
 #[derive(Debug, Default)]
-struct Memory(BytesMut);
+struct FieldMemory(BytesMut);
 
-impl AsyncRead for Memory {
+impl AsyncRead for FieldMemory {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl AsyncRead for Memory {
     }
 }
 
-impl AsyncWrite for Memory {
+impl AsyncWrite for FieldMemory {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -145,33 +145,33 @@ mod tests {
     fn a_fragment_is_found_in_every_spelling() {
         let mut blocks = HeaderBlocks::new(4096);
         let mut look = |stream, block: &[u8]| blocks.look(&frame(1, 5, stream, block));
-        assert_eq!(look(1, &head(b"/a")), Block::Fine);
-        assert_eq!(look(3, &head(b"/a#b")), Block::Add(FRAGMENT_FIELD));
+        assert_eq!(look(1, &head(b"/a")), HeaderBlock::Fine);
+        assert_eq!(look(3, &head(b"/a#b")), HeaderBlock::Add(FRAGMENT_FIELD));
         assert_eq!(
             look(5, b"\x82\x87\xbe\x01\x01a"),
-            Block::Add(FRAGMENT_FIELD),
+            HeaderBlock::Add(FRAGMENT_FIELD),
             "from the table"
         );
         // Huffman codes: "/#" is 011000 111111111010 and six bits of padding.
         let huffman = [0x82, 0x87, 0x04, 0x83, 0x63, 0xfe, 0xbf, 0x01, 0x01, b'a'];
-        assert_eq!(look(7, &huffman), Block::Add(FRAGMENT_FIELD));
+        assert_eq!(look(7, &huffman), HeaderBlock::Add(FRAGMENT_FIELD));
         // The name as a literal.
         let literal = [b"\x82\x87\0\x05:path\x02/#".as_slice(), b"\x01\x01a"].concat();
-        assert_eq!(look(9, &literal), Block::Add(FRAGMENT_FIELD));
-        assert_eq!(look(11, &head(b"/b")), Block::Fine);
+        assert_eq!(look(9, &literal), HeaderBlock::Add(FRAGMENT_FIELD));
+        assert_eq!(look(11, &head(b"/b")), HeaderBlock::Fine);
         let mut block = frame(1, 1, 13, &head(b"/a#b")[..5]);
         block.extend(frame(9, 4, 13, &head(b"/a#b")[5..]));
-        assert_eq!(blocks.look(&block), Block::Add(FRAGMENT_FIELD));
+        assert_eq!(blocks.look(&block), HeaderBlock::Add(FRAGMENT_FIELD));
     }
 
     #[test]
     fn trailers_have_no_pseudo_header_fields() {
         let mut blocks = HeaderBlocks::new(4096);
         let mut look = |stream, block: &[u8]| blocks.look(&frame(1, 5, stream, block));
-        assert_eq!(look(1, &head(b"/a")), Block::Fine);
-        assert_eq!(look(1, b"\0\x01x\x01y"), Block::Fine);
+        assert_eq!(look(1, &head(b"/a")), HeaderBlock::Fine);
+        assert_eq!(look(1, b"\0\x01x\x01y"), HeaderBlock::Fine);
         for pseudo in [b"\x82", b"\x84", b"\x87", b"\x88"] {
-            assert_eq!(look(1, pseudo), Block::Add(MALFORMED_FIELD));
+            assert_eq!(look(1, pseudo), HeaderBlock::Add(MALFORMED_FIELD));
         }
     }
 
@@ -179,10 +179,14 @@ mod tests {
     fn what_ends_the_connection_ends_it_here_too() {
         for broken in [&b"\xff\xff\xff\xff\xff\xff"[..], b"\xc0"] {
             let mut blocks = HeaderBlocks::new(4096);
-            assert_eq!(blocks.look(&frame(1, 5, 1, broken)), Block::Broken);
+            assert_eq!(blocks.look(&frame(1, 5, 1, broken)), HeaderBlock::Broken);
         }
         let mut blocks = HeaderBlocks::new(4096);
         let malformed = frame(1, 5, 1, b"\x82\x87\x84\0\x0aconnection\x01x");
-        assert_eq!(blocks.look(&malformed), Block::Fine, "its stream is reset");
+        assert_eq!(
+            blocks.look(&malformed),
+            HeaderBlock::Fine,
+            "its stream is reset"
+        );
     }
 }

@@ -3,9 +3,10 @@
 use http_strict::{HeadError, HeadLimits};
 
 use crate::config::ListenerLimits;
+use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::{Connection, TlsSession};
 use crate::proxy::shared::front::Front;
-use crate::telemetry::{AccessRecord, Timing, text};
+use crate::telemetry::{AccessRecord, text};
 
 /// The bytes are bounded as the listener says; the number of fields as [`HeadLimits`] does.
 pub fn head_limits(limits: &ListenerLimits) -> HeadLimits {
@@ -24,6 +25,7 @@ pub fn unreadable(status: u16, code: &'static str) -> HeadError {
     }
 }
 
+/// Writes the access line of a head that is no request.
 pub fn log_malformed(
     front: &Front,
     connection: &Connection,
@@ -31,25 +33,13 @@ pub fn log_malformed(
     error: &HeadError,
     sent: u64,
 ) {
+    let listener = &connection.listener.name;
     front.access.write(&AccessRecord {
-        time: std::time::SystemTime::now(),
-        request_id: id,
-        client: connection.client,
-        listener: &connection.listener.name,
-        host: None,
-        method: "-".into(),
-        path: "-".into(),
-        protocol: "HTTP",
-        route: None,
         status: error.status,
-        bytes_in: 0,
         bytes_out: sent,
-        ms: Timing::default(),
         tls: connection.tls.as_ref().map(TlsSession::facts),
-        waf: None,
-        upstream: None,
         error: Some(error.code.into()),
         reason: Some(text(error.reason.as_bytes())),
-        body_inspected: false,
+        ..access_record(id, connection.client, listener, None)
     });
 }

@@ -17,8 +17,8 @@ use super::closing::closed_for;
 use super::{h1, h2};
 use crate::config::{Listener, ListenerKind};
 use crate::proxy::forward::Proxy;
-use crate::proxy::shared::ahead::{ReadAhead, Reads};
-use crate::proxy::shared::coalesced::{Coalesced, Writes};
+use crate::proxy::shared::ahead::{ReadAhead, ReadMode};
+use crate::proxy::shared::coalesced::{CoalescedWrites, WriteMode};
 use crate::proxy::shared::connection::{Connection, ConnectionGuard, TlsSession};
 use crate::proxy::shared::front::Front;
 use crate::tls::handshake::{Failed, Reason};
@@ -86,8 +86,8 @@ pub async fn serve(
         client,
         local,
         tls: Some(session),
-        writes: Writes::default(),
-        reads: Reads::default(),
+        writes: WriteMode::default(),
+        reads: ReadMode::default(),
         logins: Arc::default(),
         guard,
     });
@@ -96,7 +96,7 @@ pub async fn serve(
         h2::serve(front, proxy, connection, stream, socket).await;
     } else {
         let watched = ReadAhead::new(stream, connection.reads.clone());
-        let stream = Coalesced::new(Box::new(watched), connection.writes.clone());
+        let stream = CoalescedWrites::new(Box::new(watched), connection.writes.clone());
         h1::serve(&front, &proxy, &connection, Box::new(stream)).await;
     }
 }

@@ -20,13 +20,13 @@ use http_strict::BodyFraming;
 struct TrustedForwarding {
     forwarded_for: Vec<u8>,
     forwarded: Vec<u8>,
-    host: Heard,
-    proto: Heard,
+    host: SingleField,
+    proto: SingleField,
 }
 
 /// A field that there should be one of.
 #[derive(Debug, Default)]
-enum Heard {
+enum SingleField {
     #[default]
     Nothing,
     Once(Bytes),
@@ -34,7 +34,7 @@ enum Heard {
     Contradiction,
 }
 
-impl Heard {
+impl SingleField {
     fn hear(&mut self, bytes: Bytes) {
         *self = match std::mem::take(self) {
             Self::Nothing => Self::Once(bytes),

@@ -20,7 +20,7 @@ const LARGEST: usize = 32 * 1024;
 
 /// The room on the connection to a gateway.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct SendWindow {
     socket: Option<Arc<OwnedFd>>,
     watched: Option<TcpStream>,
     /// Turns of the task until what was given before is written: pingora passes it on in the same task.
@@ -30,7 +30,7 @@ pub struct Room {
     until: Option<Instant>,
 }
 
-impl Room {
+impl SendWindow {
     /// Without a socket there is always room.
     #[must_use]
     pub fn on(socket: Option<Arc<OwnedFd>>, patience: Duration) -> Self {
@@ -111,7 +111,7 @@ mod tests {
         let mut ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut theirs, _) = listener.accept().unwrap();
         let socket = Arc::new(ours.as_fd().try_clone_to_owned().unwrap());
-        let mut room = Room::on(Some(Arc::clone(&socket)), Duration::from_secs(60));
+        let mut room = SendWindow::on(Some(Arc::clone(&socket)), Duration::from_secs(60));
         assert!((SMALLEST..=LARGEST).contains(&room.wait().await.unwrap()));
         ours.set_nonblocking(true).unwrap();
         while ours.write(&[0; 4096]).is_ok() {}
@@ -119,13 +119,13 @@ mod tests {
             let mut waiting = std::pin::pin!(room.wait());
             let soon = tokio::time::timeout(Duration::from_millis(50), &mut waiting);
             assert!(soon.await.is_err(), "there is no room");
-            let mut impatient = Room::on(Some(socket), Duration::from_millis(1));
+            let mut impatient = SendWindow::on(Some(socket), Duration::from_millis(1));
             assert_eq!(impatient.wait().await, Err(Full));
             let reading =
                 std::thread::spawn(move || while let Ok(1..) = theirs.read(&mut [0; 65536]) {});
             waiting.await.unwrap();
             drop(reading);
         }
-        assert_eq!(Room::default().wait().await, Ok(LARGEST));
+        assert_eq!(SendWindow::default().wait().await, Ok(LARGEST));
     }
 }

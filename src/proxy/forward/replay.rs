@@ -12,13 +12,13 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::{Error, ErrorType, Result};
 
 use super::activity::Activity;
-use super::pacing::{Room, SMALLEST};
+use super::pacing::{SMALLEST, SendWindow};
 use super::upstream_request::{CloseAfterAnswer, UPSTREAM_REQUEST};
 use crate::proxy::inspection::inspector::Inspector;
-use crate::proxy::shared::ahead::Reads;
+use crate::proxy::shared::ahead::ReadMode;
 use crate::proxy::shared::body_memory::Reservation;
-use crate::proxy::shared::coalesced::Writes;
-use crate::proxy::shared::inspection_threads::{Away, InspectionThreads};
+use crate::proxy::shared::coalesced::WriteMode;
+use crate::proxy::shared::inspection_threads::{InspectionThreads, PendingInspection};
 use crate::proxy::shared::refusal::Refusal;
 
 /// What pingora takes and the exchange wants back.
@@ -30,7 +30,7 @@ pub struct Replay {
     given: usize,
     /// What was read of a streamed body and not yet given.
     unread: Bytes,
-    room: Room,
+    room: SendWindow,
     /// The client has the whole answer.
     ended: bool,
     settings: AnswerSettings,
@@ -38,17 +38,17 @@ pub struct Replay {
     /// The share of a held response in the memory for bodies.
     reservation: Reservation,
     /// Some until dropped.
-    parts: Option<Parts>,
+    parts: Option<ReturnedParts>,
     return_slot: ReturnSlot,
 }
 
 /// What comes back.
-pub struct Parts {
+pub struct ReturnedParts {
     pub session: ServerSession,
     /// A mutex only because sessions must be `Sync`; it is never waited for.
     pub inspector: Option<Mutex<Inspector>>,
     /// A phase that runs on another thread, where the inspector is until it is over.
-    away: Option<Away<Inspected>>,
+    away: Option<PendingInspection<Inspected>>,
     /// The rules stopped the response.
     pub refusal: Option<Refusal>,
     /// The response was sent to its end.
@@ -58,7 +58,7 @@ pub struct Parts {
 /// An inspector after a phase, and what it says.
 type Inspected = (Inspector, std::result::Result<(), Refusal>);
 
-impl Parts {
+impl ReturnedParts {
     /// The head of the answer that the client got, which no interim one is.
     pub fn answered(&self) -> Option<&ResponseHeader> {
         let written = self.session.response_written();
@@ -75,8 +75,8 @@ impl Parts {
     }
 }
 
-/// Where [`Parts`] are put when pingora is done.
-pub type ReturnSlot = Arc<Mutex<Option<Parts>>>;
+/// Where [`ReturnedParts`] are put when pingora is done.
+pub type ReturnSlot = Arc<Mutex<Option<ReturnedParts>>>;
 
 /// What the answer depends on.
 #[derive(Debug, Clone)]
@@ -88,9 +88,9 @@ pub struct AnswerSettings {
     /// No response body is held.
     pub streamed: bool,
     pub closing: tokio::sync::watch::Receiver<bool>,
-    pub writes: Writes,
+    pub writes: WriteMode,
     pub inspection_threads: Arc<InspectionThreads>,
-    pub reads: Reads,
+    pub reads: ReadMode,
     pub activity: Activity,
     /// A body goes to the session in parts of at most so many bytes.
     pub written_at_once: Option<usize>,
@@ -128,12 +128,12 @@ impl Replay {
             body,
             given: 0,
             unread: Bytes::new(),
-            room: Room::default(),
+            room: SendWindow::default(),
             ended: false,
             settings,
             gate: ResponseGate::Waiting,
             reservation,
-            parts: Some(Parts {
+            parts: Some(ReturnedParts {
                 session,
                 inspector: inspector.map(Mutex::new),
                 away: None,
@@ -144,12 +144,12 @@ impl Replay {
         }
     }
 
-    fn parts(&self) -> &Parts {
+    fn parts(&self) -> &ReturnedParts {
         // Taken in `drop` alone.
         self.parts.as_ref().expect("only drop takes the parts")
     }
 
-    fn parts_mut(&mut self) -> &mut Parts {
+    fn parts_mut(&mut self) -> &mut ReturnedParts {
         // Taken in `drop` alone.
         self.parts.as_mut().expect("only drop takes the parts")
     }

@@ -2,19 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use crate::config::{Listener, ListenerKind};
 use crate::proxy::connection::plain;
+use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::ConnectionGuard;
 use crate::proxy::shared::front::Front;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle};
 use crate::proxy::shared::request_id::request_id;
-use crate::telemetry::{AccessRecord, Timing, masked_text, text};
+use crate::telemetry::AccessRecord;
 use http_strict::{HeadError, split_port};
 
 pub async fn serve(
@@ -48,14 +48,18 @@ pub async fn serve(
     plain::serve(guard, &listener, tcp, answer).await;
 }
 
-struct Said {
+struct RedirectAnswer {
     status: u16,
     location: Option<Vec<u8>>,
     error: Option<&'static str>,
 }
 
-fn say(front: &Front, listener: &Listener, received: &Result<Received, HeadError>) -> Said {
-    let refuse = |status, error| Said {
+fn say(
+    front: &Front,
+    listener: &Listener,
+    received: &Result<Received, HeadError>,
+) -> RedirectAnswer {
+    let refuse = |status, error| RedirectAnswer {
         status,
         location: None,
         error: Some(error),
@@ -87,7 +91,7 @@ fn say(front: &Front, listener: &Listener, received: &Result<Received, HeadError
         // The other listener is not open; where it will be is not known yet.
         return refuse(503, "redirect_target_closed");
     };
-    Said {
+    RedirectAnswer {
         status: 308,
         location: Some(location(host, port, &received.origin_form())),
         error: None,
@@ -112,32 +116,15 @@ fn log(
     client: SocketAddr,
     id: &str,
     received: &Result<Received, HeadError>,
-    said: &Said,
+    said: &RedirectAnswer,
     sent: u64,
 ) {
     let received = received.as_ref().ok();
     front.access.write(&AccessRecord {
-        time: SystemTime::now(),
-        request_id: id,
-        client,
-        listener: &listener.name,
-        host: received.and_then(Received::host).map(text),
-        method: received.map_or("-".into(), |r| text(r.method())),
-        path: received.map_or("-".into(), |r| masked_text(r.target())),
-        protocol: received
-            .and_then(|r| std::str::from_utf8(r.protocol()).ok())
-            .unwrap_or("HTTP"),
-        route: None,
         status: said.status,
-        bytes_in: 0,
         bytes_out: sent,
-        ms: Timing::default(),
-        tls: None,
-        waf: None,
-        upstream: None,
         error: said.error.map(Into::into),
-        reason: None,
-        body_inspected: false,
+        ..access_record(id, client, &listener.name, received)
     });
 }
 

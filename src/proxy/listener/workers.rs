@@ -66,7 +66,7 @@ impl Workers {
     {
         let fewest = self.workers.iter().min_by_key(|w| w.connections());
         let Some(worker) = fewest else { return };
-        let counted = Counted::new(Arc::clone(worker));
+        let counted = ConnectionCount::new(Arc::clone(worker));
         let connection = connection(Arc::clone(&worker.proxy));
         worker.runtime.spawn(async move {
             let _counted = counted;
@@ -120,16 +120,16 @@ impl fmt::Debug for Worker {
 }
 
 /// A connection that its worker counts.
-struct Counted(Arc<Worker>);
+struct ConnectionCount(Arc<Worker>);
 
-impl Counted {
+impl ConnectionCount {
     fn new(worker: Arc<Worker>) -> Self {
         worker.connections.fetch_add(1, Ordering::Relaxed);
         Self(worker)
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionCount {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }

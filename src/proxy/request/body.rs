@@ -40,8 +40,8 @@ pub async fn hold(
     if received.expects_continue() {
         session.write_continue_response().await.map_err(broken)?;
     }
-    let mut pace = Pace::new(limits);
-    let mut held = Held::Nothing;
+    let mut pace = BodyPace::new(limits);
+    let mut held = HeldBody::Nothing;
     loop {
         let read = deadline::before(pace.deadline(), session.read_request_body()).await;
         let chunk = match read {
@@ -87,7 +87,7 @@ fn broken(error: Box<pingora::Error>) -> Refusal {
 }
 
 /// By when the next bytes must come.
-struct Pace {
+struct BodyPace {
     start: Instant,
     received: usize,
     total: Duration,
@@ -95,7 +95,7 @@ struct Pace {
     grace: Duration,
 }
 
-impl Pace {
+impl BodyPace {
     fn new(limits: &ListenerLimits) -> Self {
         Self {
             start: Instant::now(),
@@ -117,13 +117,13 @@ impl Pace {
 }
 
 /// One chunk is kept as it came; only more than one are copied together.
-enum Held {
+enum HeldBody {
     Nothing,
     One(Bytes),
     Many(BytesMut),
 }
 
-impl Held {
+impl HeldBody {
     fn push(&mut self, chunk: Bytes, framing: BodyFraming) {
         *self = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing => Self::One(chunk),
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_deadline_follows_the_rate() {
-        let mut pace = Pace {
+        let mut pace = BodyPace {
             start: Instant::now(),
             received: 0,
             total: Duration::from_secs(60),
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn chunks_are_joined() {
-        let mut held = Held::Nothing;
+        let mut held = HeldBody::Nothing;
         for chunk in [&b"ab"[..], b"c", b"def"] {
             held.push(Bytes::copy_from_slice(chunk), BodyFraming::Chunked);
         }

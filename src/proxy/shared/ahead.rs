@@ -22,7 +22,7 @@ const STEP: usize = 4096;
 /// Whether what is read now is only to see if the client is still there; all clones are of the same
 /// connection.
 #[derive(Debug, Clone, Default)]
-pub struct Reads(Arc<AtomicU8>);
+pub struct ReadMode(Arc<AtomicU8>);
 
 const TAKEN: u8 = 0;
 const WATCHED: u8 = 1;
@@ -30,16 +30,16 @@ const WATCHED_STREAM: u8 = 2;
 
 /// Ends with its value.
 #[derive(Debug)]
-pub struct Watching(Reads);
+pub struct WatchGuard(ReadMode);
 
-impl Reads {
+impl ReadMode {
     /// Until the value is dropped, a read is ready only where the client is gone. On a `stream` nothing comes
     /// next: a client that sends without end is as good as gone.
     #[must_use]
-    pub fn watch(&self, stream: bool) -> Watching {
+    pub fn watch(&self, stream: bool) -> WatchGuard {
         let state = if stream { WATCHED_STREAM } else { WATCHED };
         self.0.store(state, Ordering::Relaxed);
-        Watching(self.clone())
+        WatchGuard(self.clone())
     }
 
     pub fn are_watched(&self) -> bool {
@@ -51,7 +51,7 @@ impl Reads {
     }
 }
 
-impl Drop for Watching {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.0.0.store(TAKEN, Ordering::Relaxed);
     }
@@ -61,12 +61,12 @@ impl Drop for Watching {
 pub struct ReadAhead {
     connection: Stream,
     ahead: BytesMut,
-    reads: Reads,
+    reads: ReadMode,
 }
 
 impl ReadAhead {
     #[must_use]
-    pub fn new(connection: Stream, reads: Reads) -> Self {
+    pub fn new(connection: Stream, reads: ReadMode) -> Self {
         Self {
             connection,
             ahead: BytesMut::new(),
@@ -126,12 +126,12 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
-    async fn pair() -> (ReadAhead, Reads, TcpStream) {
+    async fn pair() -> (ReadAhead, ReadMode, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await;
         let (server, _) = listener.accept().await.unwrap();
         let stream = pingora::protocols::l4::stream::Stream::from(server);
-        let reads = Reads::default();
+        let reads = ReadMode::default();
         let ours = ReadAhead::new(Box::new(stream), reads.clone());
         (ours, reads, client.unwrap())
     }

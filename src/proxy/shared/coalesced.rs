@@ -18,13 +18,13 @@ const RECORD: usize = 16 * 1024;
 
 /// How long the writes of a connection are kept; all clones are of the same connection.
 #[derive(Debug, Clone, Default)]
-pub struct Writes(Arc<AtomicU8>);
+pub struct WriteMode(Arc<AtomicU8>);
 
 const AT_ONCE: u8 = 0;
 const UNTIL_FLUSH: u8 = 1;
 const JOINED: u8 = 2;
 
-impl Writes {
+impl WriteMode {
     /// Not at all. What was kept leaves with the next.
     pub fn at_once(&self) {
         self.0.store(AT_ONCE, Ordering::Relaxed);
@@ -46,15 +46,15 @@ impl Writes {
 }
 
 #[derive(Debug)]
-pub struct Coalesced {
+pub struct CoalescedWrites {
     connection: Stream,
     kept: BytesMut,
-    writes: Writes,
+    writes: WriteMode,
 }
 
-impl Coalesced {
+impl CoalescedWrites {
     #[must_use]
-    pub fn new(connection: Stream, writes: Writes) -> Self {
+    pub fn new(connection: Stream, writes: WriteMode) -> Self {
         Self {
             connection,
             kept: BytesMut::new(),
@@ -74,7 +74,7 @@ impl Coalesced {
     }
 }
 
-impl AsyncRead for Coalesced {
+impl AsyncRead for CoalescedWrites {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -84,7 +84,7 @@ impl AsyncRead for Coalesced {
     }
 }
 
-impl AsyncWrite for Coalesced {
+impl AsyncWrite for CoalescedWrites {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -123,7 +123,7 @@ impl AsyncWrite for Coalesced {
     }
 }
 
-delegate_stream_traits!(Coalesced);
+delegate_stream_traits!(CoalescedWrites);
 
 #[cfg(test)]
 mod tests {
@@ -132,13 +132,13 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     /// A connection of ours over TCP, and the client's end.
-    async fn pair() -> (Coalesced, Writes, TcpStream) {
+    async fn pair() -> (CoalescedWrites, WriteMode, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await;
         let (server, _) = listener.accept().await.unwrap();
         let stream = pingora::protocols::l4::stream::Stream::from(server);
-        let writes = Writes::default();
-        let ours = Coalesced::new(Box::new(stream), writes.clone());
+        let writes = WriteMode::default();
+        let ours = CoalescedWrites::new(Box::new(stream), writes.clone());
         (ours, writes, client.unwrap())
     }
 

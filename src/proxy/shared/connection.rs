@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::admission::Admitted;
-use super::ahead::Reads;
-use super::coalesced::Writes;
+use super::ahead::ReadMode;
+use super::coalesced::WriteMode;
 use super::logins::Logins;
 use crate::config::{Listener, SniPolicy};
 use crate::telemetry::{Metrics, TlsFacts};
@@ -22,9 +22,9 @@ pub struct Connection {
     pub local: SocketAddr,
     pub tls: Option<TlsSession>,
     /// How long what is written to it is kept; of HTTP/1 alone.
-    pub writes: Writes,
+    pub writes: WriteMode,
     /// Whether what is read of it is taken; of HTTP/1 alone.
-    pub reads: Reads,
+    pub reads: ReadMode,
     /// Ends with it.
     pub logins: Arc<Logins>,
     /// Counts as open until the last of its requests is logged.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::body_memory::BodyMemory;
-use super::handshakes::Handshakes;
+use super::handshakes::HandshakeLog;
 use super::inspection_threads::InspectionThreads;
 use crate::exposure::Switchboard;
 use crate::live::Live;
@@ -25,7 +25,7 @@ pub struct Front {
     /// What is switched off; no snapshot changes it.
     pub exposures: Arc<Switchboard>,
     pub bound: ArcSwap<BoundAddresses>,
-    pub handshakes: Arc<Handshakes>,
+    pub handshakes: Arc<HandshakeLog>,
 }
 
 /// The addresses that were really bound, in the configuration's order.

@@ -15,7 +15,7 @@ const LONGEST_NAME: usize = 255;
 
 /// Decides which of them are told. One for all listeners.
 #[derive(Debug, Default)]
-pub struct Handshakes(Mutex<Window>);
+pub struct HandshakeLog(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -25,14 +25,14 @@ struct Window {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Turn {
+enum LogDecision {
     Tell,
     LeaveOut,
     /// The first of a window: somebody must say how many it were.
     BeginToLeaveOut,
 }
 
-impl Handshakes {
+impl HandshakeLog {
     /// Counts a failed handshake, and logs it unless too many were logged. `sni` is the name the client asked for.
     pub fn failed(
         self: &Arc<Self>,
@@ -45,7 +45,7 @@ impl Handshakes {
         metrics.tls_handshake_failures.count();
         metrics.handshake_failures.count(failed.reason as usize);
         let turn = self.turn(Instant::now());
-        if turn == Turn::Tell {
+        if turn == LogDecision::Tell {
             let name: String = sni.unwrap_or("-").chars().take(LONGEST_NAME).collect();
             tracing::info!(
                 target: "tls",
@@ -56,7 +56,7 @@ impl Handshakes {
                 "handshake refused: {failed}"
             );
         }
-        if turn == Turn::BeginToLeaveOut {
+        if turn == LogDecision::BeginToLeaveOut {
             let handshakes = Arc::clone(self);
             tokio::spawn(async move {
                 tokio::time::sleep(WINDOW).await;
@@ -70,7 +70,7 @@ impl Handshakes {
         }
     }
 
-    fn turn(&self, now: Instant) -> Turn {
+    fn turn(&self, now: Instant) -> LogDecision {
         let mut window = self.lock();
         let over = |began: Instant| now.saturating_duration_since(began) >= WINDOW;
         if window.began.is_none_or(over) {
@@ -79,12 +79,12 @@ impl Handshakes {
         }
         if window.told < MOST_LINES {
             window.told += 1;
-            return Turn::Tell;
+            return LogDecision::Tell;
         }
         window.left_out += 1;
         match window.left_out {
-            1 => Turn::BeginToLeaveOut,
-            _ => Turn::LeaveOut,
+            1 => LogDecision::BeginToLeaveOut,
+            _ => LogDecision::LeaveOut,
         }
     }
 
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn a_second_has_a_most_and_what_is_left_out_is_counted() {
-        let handshakes = Handshakes::default();
+        let handshakes = HandshakeLog::default();
         let now = Instant::now();
         for _ in 0..MOST_LINES {
-            assert_eq!(handshakes.turn(now), Turn::Tell);
+            assert_eq!(handshakes.turn(now), LogDecision::Tell);
         }
-        assert_eq!(handshakes.turn(now), Turn::BeginToLeaveOut);
-        assert_eq!(handshakes.turn(now), Turn::LeaveOut);
-        assert_eq!(handshakes.turn(now + WINDOW), Turn::Tell);
+        assert_eq!(handshakes.turn(now), LogDecision::BeginToLeaveOut);
+        assert_eq!(handshakes.turn(now), LogDecision::LeaveOut);
+        assert_eq!(handshakes.turn(now + WINDOW), LogDecision::Tell);
         assert_eq!(handshakes.take_left_out(), 2);
         assert_eq!(handshakes.take_left_out(), 0);
     }

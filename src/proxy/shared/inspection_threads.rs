@@ -37,11 +37,11 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Both kinds of threads. They end when this is dropped, each after what it is at.
 #[derive(Debug)]
 pub struct InspectionThreads {
-    long: Lane,
-    large: Lane,
+    long: ThreadGroup,
+    large: ThreadGroup,
 }
 
-struct Lane {
+struct ThreadGroup {
     /// One for each thread.
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -50,14 +50,14 @@ struct Lane {
 
 /// A thread that is free for one job.
 #[derive(Debug)]
-pub struct Place {
+pub struct ReservedThread {
     permit: OwnedSemaphorePermit,
     jobs: mpsc::Sender<Job>,
 }
 
 /// A job on its thread. Dropped before the result is there, it has the job end soon.
 #[derive(Debug)]
-pub struct Away<T> {
+pub struct PendingInspection<T> {
     result: oneshot::Receiver<T>,
     given_up: Arc<AtomicBool>,
 }
@@ -68,8 +68,8 @@ impl InspectionThreads {
     pub fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
-            long: Lane::start("inspect", processors)?,
-            large: Lane::start("inspect-large", processors.div_ceil(2))?,
+            long: ThreadGroup::start("inspect", processors)?,
+            large: ThreadGroup::start("inspect-large", processors.div_ceil(2))?,
         })
     }
 
@@ -77,9 +77,9 @@ impl InspectionThreads {
     ///
     /// # Errors
     /// Too many wait already, or it took too long.
-    pub async fn place(&self, bytes: usize) -> Result<Place, Refusal> {
+    pub async fn place(&self, bytes: usize) -> Result<ReservedThread, Refusal> {
         let lane = self.lane(bytes);
-        let _waits = Waits::begin(&lane.waiting).ok_or_else(busy)?;
+        let _waits = WaitCount::begin(&lane.waiting).ok_or_else(busy)?;
         match timeout(PATIENCE, lane.place()).await {
             Ok(Some(place)) => Ok(place),
             Ok(None) | Err(_) => Err(busy()),
@@ -87,11 +87,11 @@ impl InspectionThreads {
     }
 
     /// The same for what was begun and must be ended, however long that takes.
-    pub async fn place_at_last(&self, bytes: usize) -> Option<Place> {
+    pub async fn place_at_last(&self, bytes: usize) -> Option<ReservedThread> {
         self.lane(bytes).place().await
     }
 
-    fn lane(&self, bytes: usize) -> &Lane {
+    fn lane(&self, bytes: usize) -> &ThreadGroup {
         if bytes > LARGE {
             &self.large
         } else {
@@ -100,7 +100,7 @@ impl InspectionThreads {
     }
 }
 
-impl Lane {
+impl ThreadGroup {
     fn start(name: &str, threads: usize) -> io::Result<Self> {
         let (jobs, coming) = mpsc::channel::<Job>();
         let coming = Arc::new(Mutex::new(coming));
@@ -123,10 +123,10 @@ impl Lane {
     }
 
     /// None only if the places were closed, which nobody does.
-    async fn place(&self) -> Option<Place> {
+    async fn place(&self) -> Option<ReservedThread> {
         let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
         let jobs = self.jobs.clone();
-        Some(Place { permit, jobs })
+        Some(ReservedThread { permit, jobs })
     }
 }
 
@@ -144,9 +144,12 @@ fn run(coming: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-impl Place {
+impl ReservedThread {
     /// Has the thread do the work.
-    pub fn begin<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Away<T> {
+    pub fn begin<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> PendingInspection<T> {
         let (done, result) = oneshot::channel();
         let given_up = Arc::new(AtomicBool::new(false));
         let (permit, heard) = (self.permit, Arc::clone(&given_up));
@@ -159,11 +162,11 @@ impl Place {
         };
         // An error: the threads are gone, and the result never comes.
         let _ = self.jobs.send(Box::new(job));
-        Away { result, given_up }
+        PendingInspection { result, given_up }
     }
 }
 
-impl<T> Away<T> {
+impl<T> PendingInspection<T> {
     /// # Errors
     /// The work panicked.
     pub async fn back(&mut self) -> Result<T, Refusal> {
@@ -174,7 +177,7 @@ impl<T> Away<T> {
     }
 }
 
-impl<T> Drop for Away<T> {
+impl<T> Drop for PendingInspection<T> {
     fn drop(&mut self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
@@ -187,9 +190,9 @@ fn busy() -> Refusal {
 }
 
 /// One that waits, counted until dropped.
-struct Waits<'l>(&'l AtomicUsize);
+struct WaitCount<'l>(&'l AtomicUsize);
 
-impl<'l> Waits<'l> {
+impl<'l> WaitCount<'l> {
     /// None where too many wait.
     fn begin(waiting: &'l AtomicUsize) -> Option<Self> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
@@ -198,13 +201,13 @@ impl<'l> Waits<'l> {
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for WaitCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl fmt::Debug for Lane {
+impl fmt::Debug for ThreadGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lane")
             .field("free", &self.places.available_permits())
@@ -219,13 +222,16 @@ mod tests {
 
     fn one_of_each() -> InspectionThreads {
         InspectionThreads {
-            long: Lane::start("test", 1).unwrap(),
-            large: Lane::start("test-large", 1).unwrap(),
+            long: ThreadGroup::start("test", 1).unwrap(),
+            large: ThreadGroup::start("test-large", 1).unwrap(),
         }
     }
 
     /// A job that goes on until it is told to end.
-    async fn occupy(inspections: &InspectionThreads, bytes: usize) -> (mpsc::Sender<()>, Away<()>) {
+    async fn occupy(
+        inspections: &InspectionThreads,
+        bytes: usize,
+    ) -> (mpsc::Sender<()>, PendingInspection<()>) {
         let (end, told) = mpsc::channel();
         let place = inspections.place(bytes).await.unwrap();
         let away = place.begin(move || {

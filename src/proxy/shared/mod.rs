@@ -2,12 +2,14 @@
 //!
 //! - `front` is what all requests share, `connection` what those of one connection share
 //! - `received` is a request as it came, `refusal` what a client gets in place of an answer, `request_id` its name
+//! - `access_record` begins the access line
 //! - `admission` limits connections, `body_memory` the memory for bodies, `inspection_threads` long inspections
 //! - `handshakes` counts and logs failed handshakes
 //! - `logins` keeps a gateway connection to the client that logged in on it
 //! - `socket` sets what the kernel does for a client's connection; `ahead` notices a client that leaves; `coalesced`
 //!   joins small writes; `wrapper` is what these streams have in common; `deadline` says how long a client is waited for
 
+pub(super) mod access_record;
 pub(super) mod admission;
 pub(super) mod ahead;
 pub(super) mod body_memory;

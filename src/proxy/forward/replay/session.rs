@@ -16,7 +16,7 @@ use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::l4::socket::SocketAddr;
 
 use super::{Replay, ResponseGate};
-use crate::proxy::forward::pacing::Room;
+use crate::proxy::forward::pacing::SendWindow;
 use crate::proxy::forward::upstream_request::UPSTREAM_REQUEST;
 
 #[async_trait]
@@ -175,7 +175,7 @@ impl Session for Replay {
         // Outside of a upstream_request nothing is proxied.
         if let Ok(upstream_request) = UPSTREAM_REQUEST.try_with(Arc::clone) {
             let patience = upstream_request.pool.upstream.write_timeout;
-            self.room = Room::on(upstream_request.socket(), patience);
+            self.room = SendWindow::on(upstream_request.socket(), patience);
         }
     }
 

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use super::{Exchange, Outcome};
 use crate::proxy::forward::upstream_request::{UpstreamEnd, UpstreamRequest};
 use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::TlsSession;
 use crate::proxy::shared::refusal_code::RefusalCode;
-use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts, masked_text, text};
+use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
 
@@ -128,16 +129,9 @@ impl Exchange {
         }
         let tls = self.connection.tls.as_ref();
         let (error, reason) = self.why(outcome, failure);
-        let received = &self.received;
+        let (id, listener) = (&self.id, &self.connection.listener.name);
         self.front.access.write(&AccessRecord {
             time: self.begun_at,
-            request_id: &self.id,
-            client: self.client,
-            listener: &self.connection.listener.name,
-            host: received.host().map(text),
-            method: text(received.method()),
-            path: masked_text(received.target()),
-            protocol: std::str::from_utf8(received.protocol()).unwrap_or("HTTP"),
             route: self.route.as_ref().map(|r| r.name.as_str()),
             status: outcome.status,
             bytes_in: outcome.bytes_in,
@@ -149,6 +143,7 @@ impl Exchange {
             error,
             reason,
             body_inspected,
+            ..access_record(id, self.client, listener, Some(&self.received))
         });
     }
 

@@ -12,7 +12,7 @@ use crate::config::{ConnectionAuth, Route, Stream};
 use crate::proxy::forward::activity::Activity;
 use crate::proxy::forward::contained::contained;
 use crate::proxy::forward::outgoing::{self, Origin, OutgoingBody};
-use crate::proxy::forward::replay::{AnswerSettings, Parts, Replay, ReturnSlot};
+use crate::proxy::forward::replay::{AnswerSettings, Replay, ReturnSlot, ReturnedParts};
 use crate::proxy::forward::upstream_request::{Progress, UPSTREAM_REQUEST, UpstreamRequest};
 use crate::proxy::shared::logins;
 use crate::proxy::shared::refusal::{self, Refusal, RefusalKind};
@@ -215,7 +215,7 @@ impl Exchange {
     }
 
     /// Where no answer began yet, the client gets one.
-    async fn end_silent_stream(&self, parts: &mut Parts) {
+    async fn end_silent_stream(&self, parts: &mut ReturnedParts) {
         let limit = self.limits().stream_idle_timeout;
         let refusal = Refusal::page(504, RefusalCode::StreamIdle)
             .because(format!("nothing went either way for {limit:?}"));
@@ -246,7 +246,7 @@ impl Exchange {
 
     fn come_back(
         &mut self,
-        parts: Option<Parts>,
+        parts: Option<ReturnedParts>,
         upstream_request: Arc<UpstreamRequest>,
         time: Duration,
         waf_before: Duration,

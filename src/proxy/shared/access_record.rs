@@ -1,0 +1,39 @@
+//! The access line's record, as far as every request has it.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use super::received::Received;
+use crate::telemetry::{AccessRecord, Timing, masked_text, text};
+
+/// A record of what came, with nothing about an answer yet. `received` is None if the head is no request.
+pub fn access_record<'r>(
+    request_id: &'r str,
+    client: SocketAddr,
+    listener: &'r str,
+    received: Option<&'r Received>,
+) -> AccessRecord<'r> {
+    AccessRecord {
+        time: SystemTime::now(),
+        request_id,
+        client,
+        listener,
+        host: received.and_then(Received::host).map(text),
+        method: received.map_or("-".into(), |r| text(r.method())),
+        path: received.map_or("-".into(), |r| masked_text(r.target())),
+        protocol: received
+            .and_then(|r| std::str::from_utf8(r.protocol()).ok())
+            .unwrap_or("HTTP"),
+        route: None,
+        status: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        ms: Timing::default(),
+        tls: None,
+        waf: None,
+        upstream: None,
+        error: None,
+        reason: None,
+        body_inspected: false,
+    }
+}
