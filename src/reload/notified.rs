@@ -106,7 +106,7 @@ impl FolderNotifications {
 fn tell(folder: &Path, error: &notify::Error) {
     tracing::warn!(
         target: "reload",
-        "changes in {} are not notified, files are looked at more often instead: {error}",
+        "there are no notifications of changes in {}, so files are checked more often: {error}",
         folder.display()
     );
 }

@@ -47,14 +47,14 @@ pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) 
         .inspect_err(|error| {
             tracing::warn!(
                 target: "reload",
-                "nothing is notified, files are looked at every {} ms: {error}",
+                "there are no notifications of changed files, so files are checked every {} ms: {error}",
                 PAUSE.as_millis()
             );
         })
         .ok();
     match follow(reloads, watched, Watcher { notified, wake }).await {
         Ok(()) => Ended::Over,
-        Err(error) => Ended::Failed(format!("the watched files cannot be looked at: {error}")),
+        Err(error) => Ended::Failed(format!("the watched files cannot be checked: {error}")),
     }
 }
 

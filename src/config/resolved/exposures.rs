@@ -158,7 +158,7 @@ fn find_listeners<'s>(
     (whole && !found.is_empty()).then_some(found)
 }
 
-/// The pairs that are really served. A name that adds none is a mistake.
+/// The pairs of named routes and listeners that are served. Reports a route that is on none of the listeners.
 fn pair(
     routes: &[ResolvedRoute<'_>],
     named_routes: &[Placed<'_, &str>],
@@ -172,7 +172,7 @@ fn pair(
     let mut pairs = Pairs::new();
     let mut whole = true;
     for route in named_routes {
-        // A faulty claim was told already.
+        // A faulty claim was already reported.
         let listeners = claims.get(route.value)?;
         let before = pairs.len();
         for listener in named_listeners {

@@ -85,7 +85,7 @@ fn resolve_redirect(
 ) -> Option<ListenerKind> {
     let name = target.value;
     if redirects.contains(&name) {
-        let message = format!("listener \"{name}\" is no TLS listener, it redirects itself");
+        let message = format!("listener \"{name}\" has no TLS: it redirects as well");
         diagnostics.error(at, message);
         return None;
     }
@@ -190,7 +190,7 @@ fn read_files<'s>(
                 known.push(certificate);
                 Ok(known)
             }
-            // One that is faulty counts more than one that is refused.
+            // A faulty entry decides, since then the configuration is not taken at all.
             (Err(Broken::Faulty), _) | (_, Err(Broken::Faulty)) => Err(Broken::Faulty),
             (Err(Broken::Closed), _) | (_, Err(Broken::Closed)) => Err(Broken::Closed),
         };
@@ -271,13 +271,13 @@ fn check_names_and_sni(
             diagnostics.warning(certificate.at, message);
         }
         if certificate.client_ca.is_some() && sni == SniPolicy::Any {
-            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": else its host could be asked for under another name";
+            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": otherwise a client could ask for its host under another name";
             diagnostics.error(certificate.at, message);
         }
     }
 }
 
-/// Certificates that stand side by side for a name ask for the same clients.
+/// Reports certificates with a common name that ask for different clients.
 fn check_agreement(certificates: &[Certificate<'_>], diagnostics: &Diagnostics) {
     let digest = |certificate: &Certificate<'_>| certificate.client_ca.as_ref().map(|ca| ca.digest);
     let mut known: HashMap<&str, &Certificate<'_>> = HashMap::new();

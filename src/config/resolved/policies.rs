@@ -17,7 +17,7 @@ use seclang::diagnostic::Diagnostic;
 use seclang::glob;
 use waf::{EngineMode, Problems, RuleSet, RuleSetBuilder};
 
-/// Bytes; where neither a rule file nor a key says otherwise.
+/// In bytes, unless a rule file or a key says otherwise.
 const REQUEST_BODY_LIMIT: usize = 13_107_200;
 
 /// Rule sets by what they are made of, so that policies share them.
@@ -64,7 +64,7 @@ fn resolve_policy(
     let skip = rules.live().and_then(|rules| skips_compressed(rules));
     if let (Some(Placed { value: false, at }), Some(rule)) = (asks_for_identity, skip) {
         let message = format!(
-            "rules on answers do not see what a client asks for compressed: rule {rule} skips them"
+            "clients may ask for compressed answers, which are not inspected: rule {rule} skips the rules on answers"
         );
         context.diagnostics.warning(at, message);
     }
@@ -148,17 +148,17 @@ fn settings_of<'s>(written: &written::Policy<'s>, audited: bool) -> Option<Setti
     Some(Settings { mode, recipe })
 }
 
-/// The rule that steps past the others where an answer is compressed, if they look at answers at all.
+/// The rule that skips the rules on answers if an answer is compressed; None if no rule looks at answers.
 fn skips_compressed(rules: &RuleSet) -> Option<u64> {
     let skip = rules.facts().skips_compressed;
     skip.filter(|_| rules.wants_response_body())
 }
 
-/// A policy that inspects nothing must say so.
+/// Reports a policy without a rule. One that is to inspect nothing must say so.
 fn report_no_rule(written: &written::Policy<'_>, context: &Context<'_>) {
     let name = written.name;
-    let message = format!("policy \"{name}\" has not one rule: nothing would be inspected");
-    let help = Some("mode = \"off\" where that is meant");
+    let message = format!("policy \"{name}\" contains no rule: nothing would be inspected");
+    let help = Some("write mode = \"off\" if that is intended");
     let diagnostics = context.diagnostics;
     diagnostics.error_with_help(written.at, message, help);
 }

@@ -32,7 +32,7 @@ pub(crate) struct Targets<'d, 's> {
 struct ListenerName<'s> {
     value: &'s str,
     at: At<'s>,
-    /// None where it is faulty, which was told.
+    /// None where it is faulty, which was reported.
     listener: Option<Arc<Listener>>,
 }
 
@@ -193,7 +193,7 @@ fn check_grpc(policy: &Policy, at: At<'_>, diagnostics: &Diagnostics) {
     diagnostics.add(Problem::warning(at, message).with_help(help));
 }
 
-/// Whether a client can get to this route through any of its listeners.
+/// Reports a route that no client can reach through its listeners, and hosts that none can reach.
 fn check_reachable(
     route: &Placed<'_, &str>,
     hosts: &[Placed<'_, HostPattern>],
@@ -202,7 +202,7 @@ fn check_reachable(
 ) {
     let mut served = Vec::new();
     for name in listeners {
-        // Nothing can be said about what a faulty listener would serve.
+        // It is unknown what a faulty listener would serve.
         let Some(listener) = name.listener.as_ref().filter(|l| !l.is_closed()) else {
             return;
         };
@@ -249,7 +249,7 @@ fn check_reachable(
     }
 }
 
-/// A client can only show a certificate where it is asked for one.
+/// Reports listeners that do not ask for the client certificates that the route requires.
 fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], diagnostics: &Diagnostics) {
     for name in listeners {
         let kind = name.listener.as_ref().map(|listener| &listener.kind);

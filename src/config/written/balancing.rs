@@ -23,7 +23,7 @@ const DNS_REFRESH: Duration = Duration::from_secs(30);
 const MOST_SERVERS: usize = 256;
 const MOST_WEIGHT: i64 = 1000;
 
-/// How an upstream uses its servers. A part that is None is faulty, which was told.
+/// How an upstream uses its servers. A part that is None is faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct Balancing<'s> {
     pub(crate) balance: Option<Balance>,
@@ -45,7 +45,7 @@ pub(crate) struct Affinity<'s> {
 #[derive(Debug)]
 pub(crate) struct Health {
     pub(crate) check: HealthCheck,
-    /// Else its `host` is empty, and the upstream's `server_name` is meant.
+    /// If false, its `host` is empty and stands for the upstream's `server_name`.
     pub(crate) has_host: bool,
 }
 
@@ -83,7 +83,10 @@ fn parse_name_server(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn parse_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
     let entries = item.list();
     if entries.len() > MOST_SERVERS {
-        return item.fail(format!("{} names more than {MOST_SERVERS}", item.what()));
+        return item.fail(format!(
+            "{} names more than {MOST_SERVERS} servers",
+            item.what()
+        ));
     }
     let mut known = HashSet::new();
     let mut servers = Vec::new();
@@ -252,9 +255,7 @@ fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
     let connections = section.optional("max_connections", |item| count(item, 1));
     let pending = section.item("max_pending");
     if let (Some(item), Given::Absent) = (&pending, &connections) {
-        item.fail::<()>(
-            "\"max_pending\" says how many wait for \"max_connections\", which is not there",
-        );
+        item.fail::<()>("\"max_pending\" needs \"max_connections\" beside it");
     }
     let waits = pending.is_some();
     let pending = match pending {
@@ -263,9 +264,7 @@ fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
     };
     let timeout = section.item("pending_timeout");
     if let (Some(item), false) = (&timeout, waits) {
-        item.fail::<()>(
-            "\"pending_timeout\" says how long \"max_pending\" wait, which is not there",
-        );
+        item.fail::<()>("\"pending_timeout\" needs \"max_pending\" beside it");
     }
     let pending_timeout = match timeout {
         Some(item) => item.duration(),

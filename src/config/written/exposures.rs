@@ -6,7 +6,7 @@ use super::source::{At, Placed};
 use crate::config::model::OffAnswer;
 use crate::config::section_kind::SectionKind;
 
-/// `[exposures.NAME]`. A part that is None is missing or faulty, which was told.
+/// `[exposures.NAME]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct Exposure<'s> {
     pub(crate) name: &'s str,

@@ -49,7 +49,7 @@ pub(crate) struct Tls<'s> {
     pub(crate) policy: Option<TlsPolicy>,
     pub(crate) client_ca: Given<ClientCa<'s>>,
     pub(crate) allow_fewer_names: bool,
-    /// Something of it was reported.
+    /// A part of it was reported as faulty.
     pub(crate) is_faulty: bool,
 }
 
@@ -177,7 +177,8 @@ fn parse_bind<'s>(
             continue;
         };
         if address.port() == 0 {
-            let message = format!("port 0 of \"{address}\" is another free port at every start");
+            let message =
+                format!("with port 0, \"{address}\" gets another free port at every start");
             diagnostics.warning(entry.at, message);
         }
         if let Some(rival) = bound.iter().find(|other| collide(other.value, address)) {

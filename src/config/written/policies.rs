@@ -21,7 +21,7 @@ pub(crate) struct Policy<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     pub(crate) mode: Option<Placed<'s, PolicyMode>>,
-    /// None where there are none; that was told unless the mode is off.
+    /// None where there are none; that was reported unless the mode is off.
     pub(crate) rules: Option<Rules<'s>>,
     /// Names and values of `tx.*` variables, sorted.
     pub(crate) variables: Option<Vec<(String, String)>>,
@@ -37,7 +37,7 @@ pub(crate) struct Policy<'s> {
 #[derive(Debug)]
 pub(crate) struct Rules<'s> {
     pub(crate) sources: Vec<Placed<'s, RulePattern<'s>>>,
-    /// They are not told yet. Like a file that is missing they refuse the policy, not the configuration.
+    /// They are not reported yet. Like a file that is missing they refuse the policy, not the configuration.
     pub(crate) problems: Vec<Problem>,
     /// Every entry is in `sources`, and there is one.
     pub(crate) is_whole: bool,

@@ -14,7 +14,7 @@ const COMMON_METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 ];
 
-/// A table of `[[routes]]`. A part that is None is missing or faulty, which was told.
+/// A table of `[[routes]]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct Route<'s> {
     pub(crate) name: Option<Placed<'s, &'s str>>,
@@ -128,9 +128,12 @@ fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
         let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
         if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
             if !matches!(named, Some(None)) {
-                let message = "head = \"refuse\" says something only where \"methods\" names GET and not HEAD";
+                let message =
+                    "head = \"refuse\" has an effect only if \"methods\" names GET and not HEAD";
                 let help = "methods = [\"GET\"] beside it, or leave it out";
-                section.diagnostics.error_with_help(item.at, message, Some(help));
+                section
+                    .diagnostics
+                    .error_with_help(item.at, message, Some(help));
             }
             return None;
         }
@@ -159,7 +162,7 @@ fn parse_method(text: &str) -> Result<String, String> {
         return Err(format!("\"{text}\" is no method"));
     }
     if text == "CONNECT" {
-        return Err("CONNECT asks for a tunnel, which no route gives".to_owned());
+        return Err("CONNECT asks for a tunnel, which no route allows".to_owned());
     }
     let upper = text.to_ascii_uppercase();
     if text != upper && COMMON_METHODS.contains(&upper.as_str()) {
@@ -179,7 +182,7 @@ fn parse_stream<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Stream>> {
     Some(Placed { value, at: item.at })
 }
 
-/// A stream whose opening request the route does not take could never begin.
+/// Reports a stream that can never begin, since the route does not take its first request.
 fn check_stream(stream: Stream, methods: &MethodSet, at: At<'_>, diagnostics: &Diagnostics) {
     let (word, method) = match stream {
         Stream::WebSocket => ("a WebSocket", "GET"),

@@ -11,7 +11,7 @@ use crate::tls::ClientCertificateMode;
 pub(crate) struct Trust<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
-    /// Empty where nothing usable is written, which was told.
+    /// Empty where nothing usable is written, which was reported.
     pub(crate) files: Vec<Placed<'s, &'s str>>,
     /// The bundle may be worse than the one that serves.
     pub(crate) allow_expired: bool,

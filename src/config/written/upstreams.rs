@@ -17,7 +17,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 
-/// `[upstreams.NAME]`. A part that is None is missing or faulty, which was told.
+/// `[upstreams.NAME]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct Upstream<'s> {
     pub(crate) name: &'s str,
