@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap_complete::engine::CompletionCandidate;
 
-use crate::config::{self, Kind};
+use crate::config::{self, NamedKind};
 
 /// Where a verb looks, in this order, when the command line and the environment name no file.
 const PLACES: [&str; 2] = ["drawbridge.toml", "/etc/drawbridge/drawbridge.toml"];
@@ -51,31 +51,31 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
 
 /// Completes the names of upstreams.
 pub fn upstreams(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Upstream, typed)
+    candidates(NamedKind::Upstream, typed)
 }
 
 /// Completes the names of exposures.
 pub fn exposures(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Exposure, typed)
+    candidates(NamedKind::Exposure, typed)
 }
 
 /// Completes the names of trust bundles.
 pub fn trust_bundles(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Trust, typed)
+    candidates(NamedKind::Trust, typed)
 }
 
 /// Completes the names of policies.
 pub fn policies(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Policy, typed)
+    candidates(NamedKind::Policy, typed)
 }
 
 /// Completes the names of routes.
 pub fn routes(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Route, typed)
+    candidates(NamedKind::Route, typed)
 }
 
 /// A shell gets no message: where there is no configuration, there are no names.
-fn candidates(kind: Kind, typed: &OsStr) -> Vec<CompletionCandidate> {
+fn candidates(kind: NamedKind, typed: &OsStr) -> Vec<CompletionCandidate> {
     let Ok(path) = find(named_on_the_command_line().as_deref()) else {
         return Vec::new();
     };

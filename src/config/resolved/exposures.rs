@@ -8,14 +8,14 @@ use super::names::Declared;
 use super::routes::ResolvedRoute;
 use crate::config::model::{Exposure, Listener, ListenerKind};
 use crate::config::written::diagnostics::Diagnostics;
-use crate::config::written::exposures as written;
+use crate::config::written::exposures::WrittenExposure;
 use crate::config::written::source::{At, Placed};
 use crate::route::{Exposures, Pairs};
 use seclang::suggest::did_you_mean;
 
 /// None where an exposure is faulty or claims what another claims.
 pub(crate) fn resolve<'s>(
-    written: &[written::Exposure<'s>],
+    written: &[WrittenExposure<'s>],
     routes: &[ResolvedRoute<'s>],
     listeners: &mut Declared<'s, Listener>,
     has_state_dir: bool,
@@ -81,7 +81,7 @@ pub(crate) fn resolve_state_dir(
 }
 
 fn resolve_exposure<'s>(
-    written: &written::Exposure<'s>,
+    written: &WrittenExposure<'s>,
     routes: &[ResolvedRoute<'s>],
     listeners: &mut Declared<'s, Listener>,
     diagnostics: &Diagnostics,

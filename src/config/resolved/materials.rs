@@ -9,14 +9,14 @@ use crate::config::last_good::{Choice, ROTATION_HELP};
 use crate::config::model::{AffinityKey, Listener};
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::source::{At, Placed};
-use crate::config::written::trust::{self, CertificateFiles, Trust};
+use crate::config::written::trust::{CertificateFiles, WrittenClientCa, WrittenTrust};
 use crate::tls::{CertifiedKey, ClientCa, Part, TrustBundle, readable_by_others};
 
 /// Bytes; a shorter key could be guessed.
 const LEAST_AFFINITY_KEY: usize = 16;
 
 pub(crate) fn resolve_trust<'s>(
-    written: &[Trust<'s>],
+    written: &[WrittenTrust<'s>],
     context: &mut Context<'_>,
 ) -> Declared<'s, TrustBundle> {
     let mut bundles = Declared::new("trust");
@@ -27,7 +27,7 @@ pub(crate) fn resolve_trust<'s>(
 }
 
 fn resolve_bundle(
-    written: &Trust<'_>,
+    written: &WrittenTrust<'_>,
     context: &mut Context<'_>,
 ) -> Result<Arc<TrustBundle>, Broken> {
     let (name, files) = (written.name, &written.files);
@@ -96,7 +96,7 @@ pub(crate) fn must_not_go_on(listener: &str, at: At<'_>, context: &Context<'_>) 
 /// `client_ca` of a listener, or of one of its certificates.
 pub(crate) fn resolve_client_ca(
     listener: &str,
-    written: &trust::ClientCa<'_>,
+    written: &WrittenClientCa<'_>,
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Result<Arc<ClientCa>, Broken> {

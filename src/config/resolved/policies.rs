@@ -11,7 +11,7 @@ use crate::config::model::{
     CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource,
 };
 use crate::config::written::diagnostics::Problem;
-use crate::config::written::policies::{self as written, RulePattern, Rules};
+use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules};
 use crate::config::written::source::{At, Placed};
 use seclang::diagnostic::Diagnostic;
 use seclang::glob;
@@ -33,7 +33,7 @@ enum NoRules {
 
 /// `audited`: there is a place for audit records.
 pub(crate) fn resolve<'s>(
-    written: &[written::Policy<'s>],
+    written: &[WrittenPolicy<'s>],
     audited: bool,
     context: &mut Context<'_>,
 ) -> (Declared<'s, Policy>, Vec<Arc<CompiledRules>>) {
@@ -48,7 +48,7 @@ pub(crate) fn resolve<'s>(
 }
 
 fn resolve_policy(
-    written: &written::Policy<'_>,
+    written: &WrittenPolicy<'_>,
     audited: bool,
     known: &mut Known,
     context: &mut Context<'_>,
@@ -82,7 +82,7 @@ fn resolve_policy(
 }
 
 fn resolve_rules(
-    written: &written::Policy<'_>,
+    written: &WrittenPolicy<'_>,
     audited: bool,
     known: &mut Known,
     context: &mut Context<'_>,
@@ -133,7 +133,7 @@ struct Settings<'s> {
 }
 
 /// None where one is faulty.
-fn settings_of<'s>(written: &written::Policy<'s>, audited: bool) -> Option<Settings<'s>> {
+fn settings_of<'s>(written: &WrittenPolicy<'s>, audited: bool) -> Option<Settings<'s>> {
     let mode = written.mode?;
     let recipe = Recipe {
         mode: mode.value,
@@ -155,7 +155,7 @@ fn skips_compressed(rules: &RuleSet) -> Option<u64> {
 }
 
 /// Reports a policy without a rule. One that is to inspect nothing must say so.
-fn report_no_rule(written: &written::Policy<'_>, context: &Context<'_>) {
+fn report_no_rule(written: &WrittenPolicy<'_>, context: &Context<'_>) {
     let name = written.name;
     let message = format!("policy \"{name}\" contains no rule: nothing would be inspected");
     let help = Some("write mode = \"off\" if that is intended");
@@ -237,7 +237,7 @@ fn builder_of(recipe: &Recipe, context: &Context<'_>) -> RuleSetBuilder {
 
 /// The files in load order; None at the start where one is missing, which is reported.
 fn find_sources(
-    rules: &Rules<'_>,
+    rules: &WrittenRules<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<Vec<RuleSource>>, NoRules> {
     let mut problems = rules.problems.clone();

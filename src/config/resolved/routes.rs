@@ -7,7 +7,7 @@ use super::names::Declared;
 use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::reader::Given;
-use crate::config::written::routes as written;
+use crate::config::written::routes::WrittenRoute;
 use crate::config::written::source::{At, Placed};
 use crate::route::{Claim, HostPattern, RouteTable};
 
@@ -38,7 +38,7 @@ struct ListenerName<'s> {
 
 /// The routes as far as they are sound. There is no table where one is faulty or claims what another claims.
 pub(crate) fn resolve<'s>(
-    written: &[written::Route<'s>],
+    written: &[WrittenRoute<'s>],
     mut targets: Targets<'_, 's>,
     context: &Context<'_>,
 ) -> (Vec<ResolvedRoute<'s>>, Option<RouteTable<Arc<Route>>>) {
@@ -77,7 +77,7 @@ pub(crate) fn resolve<'s>(
 
 /// None where it has no name.
 fn resolve_route<'s>(
-    written: &written::Route<'s>,
+    written: &WrittenRoute<'s>,
     targets: &mut Targets<'_, 's>,
     context: &Context<'_>,
 ) -> Option<ResolvedRoute<'s>> {
@@ -111,7 +111,7 @@ fn resolve_route<'s>(
 }
 
 fn assemble(
-    written: &written::Route<'_>,
+    written: &WrittenRoute<'_>,
     name: &str,
     claim: Option<&Claim>,
     upstream: Option<Arc<Upstream>>,
@@ -130,10 +130,7 @@ fn assemble(
 }
 
 /// None where a part is missing, or no entry of it is sound.
-fn claim_of(
-    written: &written::Route<'_>,
-    listeners: Option<Vec<ListenerName<'_>>>,
-) -> Option<Claim> {
+fn claim_of(written: &WrittenRoute<'_>, listeners: Option<Vec<ListenerName<'_>>>) -> Option<Claim> {
     fn values<T: Clone>(entries: &[Placed<'_, T>]) -> Vec<T> {
         entries.iter().map(|entry| entry.value.clone()).collect()
     }

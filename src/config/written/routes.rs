@@ -16,7 +16,7 @@ const COMMON_METHODS: [&str; 8] = [
 
 /// A table of `[[routes]]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
-pub(crate) struct Route<'s> {
+pub(crate) struct WrittenRoute<'s> {
     pub(crate) name: Option<Placed<'s, &'s str>>,
     /// Without the entries that are faulty.
     pub(crate) hosts: Option<Vec<Placed<'s, HostPattern>>>,
@@ -35,7 +35,7 @@ pub(crate) struct Route<'s> {
     pub(crate) client_certificate: Given<At<'s>>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Route<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
     let mut known: HashMap<&str, At<'s>> = HashMap::new();
     let sections = document.repeated("routes", SectionKind::Route, "a route");
     let routes = sections.into_iter().map(|mut section| {
@@ -53,7 +53,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Route<'s>> {
     routes.collect()
 }
 
-fn parse_route<'s>(section: &mut Section<'s, '_>) -> Route<'s> {
+fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let name = section.required("name", "name = \"NAME\"; logs and metrics show it");
     let name = name.and_then(|item| item.string());
     if let Some(name) = &name {
@@ -87,7 +87,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> Route<'s> {
     let client_certificate = section.optional("client_certificate", |item| {
         item.choice(&[("required", item.at)])
     });
-    Route {
+    WrittenRoute {
         name,
         hosts,
         paths,
