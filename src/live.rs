@@ -13,7 +13,7 @@ use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind};
 use crate::tls::acceptor::acceptor;
-use crate::tls::rehearsal;
+use crate::tls::rehearsal::{self, RehearsalError};
 use crate::upstream::{Pool, Pools};
 
 /// A configuration and what was made of it.
@@ -42,15 +42,15 @@ pub struct SnapshotError {
 pub enum SnapshotCause {
     /// OpenSSL does not take its certificates or its TLS settings.
     Acceptor(ErrorStack),
-    /// A handshake with it fails, for this reason.
-    Handshake(String),
+    /// A handshake with it fails.
+    Handshake(RehearsalError),
 }
 
 impl std::fmt::Display for SnapshotCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Acceptor(error) => write!(f, "OpenSSL does not take it: {error}"),
-            Self::Handshake(why) => f.write_str(why),
+            Self::Handshake(error) => error.fmt(f),
         }
     }
 }
@@ -69,7 +69,14 @@ impl std::fmt::Display for SnapshotError {
     }
 }
 
-impl std::error::Error for SnapshotError {}
+impl std::error::Error for SnapshotError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            SnapshotCause::Acceptor(error) => Some(error),
+            SnapshotCause::Handshake(error) => Some(error),
+        }
+    }
+}
 
 impl Snapshot {
     /// The first snapshot of a process.
@@ -195,7 +202,7 @@ fn acceptor_of(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError
     let made = acceptor(&listener.name, certificates, *sni, settings)
         .map_err(|error| fail(SnapshotCause::Acceptor(error)))?;
     rehearsal::handshakes(&made, certificates)
-        .map_err(|error| fail(SnapshotCause::Handshake(error.to_string())))?;
+        .map_err(|error| fail(SnapshotCause::Handshake(error)))?;
     Ok(Some(made))
 }
 

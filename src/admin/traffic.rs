@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::exposition::{Exposition, Kind};
 use crate::live::Snapshot;
 use crate::telemetry::{Metrics, UpstreamMetrics};
-use crate::upstream::{Availability, Cause, NOT_LIVE, Pool, ServerState};
+use crate::upstream::{AdmissionReason, Availability, Cause, Pool, ServerState};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     use Kind::Counter;
@@ -184,11 +184,15 @@ const SERVER_VALUES: [ServerValues; 3] = [
 /// By the codes of the answers.
 fn refusals(metrics: &UpstreamMetrics) -> [(&'static str, u64); 4] {
     [
-        ("upstream_full", metrics.refused_full.value()),
-        ("upstream_pending_timeout", metrics.refused_pending.value()),
-        (Cause::NoServer.code(), metrics.refused_down.value()),
-        (NOT_LIVE, metrics.refused_not_live.value()),
+        (AdmissionReason::Full, metrics.refused_full.value()),
+        (
+            AdmissionReason::PendingTimeout,
+            metrics.refused_pending.value(),
+        ),
+        (AdmissionReason::NoServer, metrics.refused_down.value()),
+        (AdmissionReason::NotLive, metrics.refused_not_live.value()),
     ]
+    .map(|(reason, count)| (reason.code(), count))
 }
 
 pub(super) fn upstreams_json(snapshot: &Snapshot) -> Value {

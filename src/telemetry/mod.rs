@@ -16,4 +16,4 @@ pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, Upstream
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};
 pub use sink::{AccessLog, Format};
-pub use stderr::{Stderr, Together, together};
+pub use stderr::{LineBatch, Stderr, batch_lines};

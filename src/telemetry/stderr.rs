@@ -25,13 +25,13 @@ thread_local! {
     static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Writes what is said, or holds it where [`together`] is at work. Never fails and never waits.
+/// Writes what is said, or holds it where [`batch_lines`] is at work. Never fails and never waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Stderr;
 
 /// Holds this thread's lines until it is dropped.
 #[derive(Debug)]
-pub struct Together {
+pub struct LineBatch {
     outermost: bool,
     /// The lines are of the thread that holds them.
     _stays: PhantomData<*const ()>,
@@ -74,19 +74,19 @@ impl Stderr {
 
 /// For a few lines that follow each other without a wait.
 #[must_use]
-pub fn together() -> Together {
+pub fn batch_lines() -> LineBatch {
     let outermost = HELD.with_borrow_mut(|held| {
         let outermost = held.is_none();
         held.get_or_insert_default();
         outermost
     });
-    Together {
+    LineBatch {
         outermost,
         _stays: PhantomData,
     }
 }
 
-impl Drop for Together {
+impl Drop for LineBatch {
     fn drop(&mut self) {
         if !self.outermost {
             return;
@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn lines_leave_with_the_outermost() {
         assert_eq!(held(), None);
-        let outer = together();
+        let outer = batch_lines();
         Stderr.write_all(b"one\n").unwrap();
-        let inner = together();
+        let inner = batch_lines();
         Stderr.write_all(b"two\n").unwrap();
         drop(inner);
         assert_eq!(held().as_deref(), Some(&b"one\ntwo\n"[..]));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded() {
-        let _together = together();
+        let _batch = batch_lines();
         Stderr.write_all(&[b'\n'; MOST]).unwrap();
         assert_eq!(held().map(|h| h.len()), Some(MOST));
         Stderr.write_all(b"\n").unwrap();

@@ -14,7 +14,9 @@ use openssl::ssl::{
 use openssl::x509::store::X509StoreBuilder;
 
 use super::verify::Verdict;
-use super::{CertifiedKey, ClientCa, GROUPS, Hello, Resolver, SniPolicy, TlsPolicy, TlsSettings};
+use super::{
+    CertifiedKey, ClientCa, ClientHello, GROUPS, Resolver, SniPolicy, TlsPolicy, TlsSettings,
+};
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -58,9 +60,9 @@ pub fn acceptor(
 ///
 /// # Errors
 /// OpenSSL does not take what it took before.
-pub fn ssl(acceptor: &SslAcceptor, hello: &Hello) -> Result<Ssl, ErrorStack> {
+pub fn ssl(acceptor: &SslAcceptor, hello: &ClientHello) -> Result<Ssl, ErrorStack> {
     let faces = acceptor.context().ex_data(faces_index()?);
-    let (Hello::Asks(name), Some(faces)) = (hello, faces) else {
+    let (ClientHello::ServerName(name), Some(faces)) = (hello, faces) else {
         return Ssl::new(acceptor.context());
     };
     let Some(face) = faces.find(name.as_deref()) else {

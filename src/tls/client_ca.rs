@@ -11,7 +11,8 @@ use openssl::ssl::{SslFiletype, SslRef, SslVerifyMode};
 use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
 
-use super::materials::{Finding, Part, name_text, time_text};
+use super::finding::{Finding, Part};
+use super::materials::{name_text, time_text};
 use super::pem::{self, Block};
 use super::verify::{Role, Verdict, Verifier};
 use super::{TrustBundle, reason};

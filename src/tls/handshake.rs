@@ -1,7 +1,8 @@
-//! Why a handshake with a client failed: the one place that translates OpenSSL's codes.
+//! Why a handshake with a client failed: the one place that translates OpenSSL's codes for listeners.
 
 use openssl::ssl::Error;
 
+use super::openssl_codes::reasons;
 use super::reason;
 use super::verify::Verdict;
 
@@ -135,9 +136,8 @@ impl Failed {
         let Some(stack) = error.ssl_error() else {
             return Reason::Closed.into();
         };
-        let ours = stack.errors().iter().filter(|e| e.library_code() == SSL);
-        let mut codes = ours.map(openssl::error::Error::reason_code);
-        let reason = codes.find_map(of_code).unwrap_or(Reason::Other);
+        let reason = reasons(stack).into_iter().find_map(of_code);
+        let reason = reason.unwrap_or(Reason::Other);
         match (reason, verdict) {
             (Reason::Certificate, Some(verdict)) => Self::of_verdict(verdict),
             (Reason::Other, _) => Self {
@@ -158,9 +158,6 @@ impl Failed {
         }
     }
 }
-
-/// ERR_LIB_SSL
-const SSL: i32 = 20;
 
 /// Of include/openssl/sslerr.h; an alert that came is 1000 and its number (RFC 8446, 6).
 fn of_code(code: i32) -> Option<Reason> {

@@ -8,21 +8,21 @@ const MOST_RECORDS: usize = 8;
 
 /// What the first bytes of a connection say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hello {
+pub enum ClientHello {
     /// At least so many bytes are needed to say more.
     Partial(usize),
     /// The name, as it was sent; None where the client sent none.
-    Asks(Option<String>),
+    ServerName(Option<String>),
     /// OpenSSL is to say what is wrong with it.
     Unreadable,
 }
 
-impl Hello {
+impl ClientHello {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         match message(bytes) {
             Ok(message) => match server_name(&message) {
-                Some(name) => Self::Asks(name),
+                Some(name) => Self::ServerName(name),
                 None => Self::Unreadable,
             },
             Err(needed) if needed > LONGEST => Self::Unreadable,
@@ -132,10 +132,10 @@ mod tests {
             let message = hello(&extensions);
             for size in [message.len(), message.len() / 2 + 1, 20] {
                 let bytes = records(&message, size);
-                let found = Hello::parse(&[&bytes[..], b"more"].concat());
-                assert_eq!(found, Hello::Asks(expected.clone()), "{size}");
+                let found = ClientHello::parse(&[&bytes[..], b"more"].concat());
+                assert_eq!(found, ClientHello::ServerName(expected.clone()), "{size}");
                 for length in 0..bytes.len() {
-                    let Hello::Partial(needed) = Hello::parse(&bytes[..length]) else {
+                    let ClientHello::Partial(needed) = ClientHello::parse(&bytes[..length]) else {
                         panic!("{length}");
                     };
                     assert!((length + 1..=bytes.len()).contains(&needed), "{length}");
@@ -155,7 +155,11 @@ mod tests {
             records(&hello(&[sni(b"\xff")]), 999),
             records(&hello(&[vec![0, 0, 9, 9]]), 999),
         ] {
-            assert_eq!(Hello::parse(&bytes), Hello::Unreadable, "{bytes:?}");
+            assert_eq!(
+                ClientHello::parse(&bytes),
+                ClientHello::Unreadable,
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -9,29 +9,12 @@ use openssl::pkey::{PKey, Private};
 use openssl::sha::Sha256;
 use openssl::x509::{X509, X509NameRef, X509Ref, X509VerifyResult};
 
+use super::finding::{Finding, Part};
 use super::pem::{self, Block};
+use super::stapling::Stapling;
 use super::verify::is_plain;
 use super::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Severity;
-
-/// Something to tell about a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub severity: Severity,
-    pub part: Part,
-    pub message: String,
-    pub help: Option<&'static str>,
-}
-
-/// Which of the files it is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The chain of a certified key, or the file of a bundle.
-    Chain,
-    Key,
-    /// The OCSP response of a certified key.
-    Ocsp,
-}
 
 impl CertifiedKey {
     /// Reads a PEM chain, leaf first, and its PEM key (PKCS#8, SEC1 or PKCS#1; not encrypted).
@@ -58,7 +41,11 @@ impl CertifiedKey {
     /// is in `findings`.
     #[must_use]
     pub fn with_ocsp(&self, file: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
-        let ocsp = super::stapling::load(file, &self.chain, findings)?;
+        let ocsp = match super::stapling::load(file, &self.chain, findings) {
+            Stapling::Staple(response) => Some(response),
+            Stapling::LeaveOut => None,
+            Stapling::Broken => return None,
+        };
         let mut sha = Sha256::new();
         sha.update(&self.digest);
         sha.update(ocsp.as_deref().unwrap_or_default());
@@ -162,24 +149,6 @@ impl TrustBundle {
             files: origins,
             digest,
         })
-    }
-}
-
-impl Finding {
-    pub(super) fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
-        Self {
-            severity: Severity::Error,
-            part,
-            message,
-            help,
-        }
-    }
-
-    pub(super) fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(part, message, help)
-        }
     }
 }
 

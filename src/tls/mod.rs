@@ -1,13 +1,18 @@
-//! Certificates and keys, trust bundles, the SNI resolver, x509 reasons in words.
+//! Certificates and keys, trust bundles, the certificate by SNI, x509 reasons in words.
+//!
+//! Nothing here knows the configuration: settings come in as the types of `settings`.
 
 pub mod acceptor;
 mod client_ca;
+mod dial_fault;
 mod facts;
+mod finding;
 mod group;
 pub mod handshake;
 mod hello;
 pub mod inventory;
 mod materials;
+mod openssl_codes;
 mod pem;
 pub mod reason;
 pub mod rehearsal;
@@ -22,11 +27,13 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
+pub use dial_fault::DialFault;
 pub use facts::{CertificateFacts, now};
+pub use finding::{Finding, Part};
 pub use group::group_text;
-pub use hello::Hello;
+pub use hello::ClientHello;
 pub use inventory::Entry;
-pub use materials::{Finding, Part, readable_by_others};
+pub use materials::readable_by_others;
 pub use resolver::Resolver;
 pub use settings::{SniPolicy, TlsPolicy, TlsSettings};
 

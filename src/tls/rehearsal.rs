@@ -1,38 +1,109 @@
-//! A handshake with ourselves, before anybody else has one.
+//! A handshake with ourselves for each certificate before a listener uses it, so that a setting that OpenSSL
+//! takes and that no client can shake hands with is found when it is loaded.
 
+use std::fmt;
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use openssl::ssl::{Ssl, SslAcceptor, SslConnector, SslMethod, SslStream, SslVerifyMode};
+use openssl::error::ErrorStack;
+use openssl::ssl::{
+    HandshakeError, Ssl, SslAcceptor, SslConnector, SslMethod, SslStream, SslVerifyMode,
+};
 
 use super::CertifiedKey;
 
 /// Far more than a handshake inside one process needs.
 const TIME: Duration = Duration::from_secs(5);
 
+/// A listener's handshake does not work.
+#[derive(Debug)]
+pub struct RehearsalError {
+    /// The server name that was asked for.
+    name: String,
+    fault: Fault,
+}
+
+/// What does not work.
+#[derive(Debug)]
+enum Fault {
+    /// The pair of sockets inside this process cannot be made.
+    Sockets(io::Error),
+    /// OpenSSL does not take a setting.
+    Setup(ErrorStack),
+    /// The two sides come to no agreement.
+    Handshake(Box<HandshakeError<UnixStream>>),
+    /// The listener presents nothing.
+    NoCertificate,
+    /// The listener presents a certificate that is not valid for the name.
+    OtherName,
+}
+
+impl fmt::Display for RehearsalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, fault } = self;
+        match fault {
+            Fault::OtherName => {
+                write!(
+                    f,
+                    "a handshake for \"{name}\" shows a certificate of another name"
+                )
+            }
+            fault => write!(f, "a handshake for \"{name}\" fails: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for RehearsalError {}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sockets(error) => error.fmt(f),
+            Self::Setup(error) => error.fmt(f),
+            Self::Handshake(error) => error.fmt(f),
+            Self::NoCertificate => f.write_str("no certificate is shown"),
+            Self::OtherName => f.write_str("the certificate is of another name"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Sockets(error)
+    }
+}
+
+impl From<ErrorStack> for Fault {
+    fn from(error: ErrorStack) -> Self {
+        Self::Setup(error)
+    }
+}
+
 /// Shakes hands once for each certificate, by its first name; one without a name is the default's.
 ///
 /// # Errors
-/// What does not work, in words.
+/// The first name with which a client would fail.
 pub fn handshakes(
     acceptor: &SslAcceptor,
     certificates: &[Arc<CertifiedKey>],
-) -> Result<(), String> {
+) -> Result<(), RehearsalError> {
     for certified in certificates {
         let Some(name) = certified.names.first() else {
             continue;
         };
         // A wildcard is asked for by a name below it.
         let name = name.replacen('*', "drawbridge", 1);
-        let shown = handshake(acceptor, &name)
-            .map_err(|why| format!("a handshake for \"{name}\" fails: {why}"))?;
+        let failed = |fault| RehearsalError {
+            name: name.clone(),
+            fault,
+        };
+        let shown = handshake(acceptor, &name).map_err(failed)?;
         let fits = |c: &Arc<CertifiedKey>| c.covers(&name) && leaf(c).as_ref() == Some(&shown);
         if !certificates.iter().any(fits) {
-            return Err(format!(
-                "a handshake for \"{name}\" shows a certificate of another name"
-            ));
+            return Err(failed(Fault::OtherName));
         }
     }
     Ok(())
@@ -43,15 +114,13 @@ fn leaf(certified: &CertifiedKey) -> Option<Vec<u8>> {
 }
 
 /// The leaf that a client is shown, as DER.
-fn handshake(acceptor: &SslAcceptor, name: &str) -> Result<Vec<u8>, String> {
-    let (ours, theirs) = UnixStream::pair().map_err(|e| e.to_string())?;
+fn handshake(acceptor: &SslAcceptor, name: &str) -> Result<Vec<u8>, Fault> {
+    let (ours, theirs) = UnixStream::pair()?;
     for end in [&ours, &theirs] {
-        end.set_read_timeout(Some(TIME))
-            .map_err(|e| e.to_string())?;
-        end.set_write_timeout(Some(TIME))
-            .map_err(|e| e.to_string())?;
+        end.set_read_timeout(Some(TIME))?;
+        end.set_write_timeout(Some(TIME))?;
     }
-    let ssl = Ssl::new(acceptor.context()).map_err(|e| e.to_string())?;
+    let ssl = Ssl::new(acceptor.context())?;
     let server = thread::spawn(move || {
         // The client tells whether it works.
         SslStream::new(ssl, ours).map(|mut stream| stream.accept().map(|()| stream))
@@ -62,16 +131,16 @@ fn handshake(acceptor: &SslAcceptor, name: &str) -> Result<Vec<u8>, String> {
     shown
 }
 
-fn connect(stream: UnixStream, name: &str) -> Result<Vec<u8>, String> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(|e| e.to_string())?;
+fn connect(stream: UnixStream, name: &str) -> Result<Vec<u8>, Fault> {
+    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
     // Which authority signed it is the clients' business.
     builder.set_verify(SslVerifyMode::NONE);
     let stream = builder
         .build()
         .connect(name, stream)
-        .map_err(|e| e.to_string())?;
+        .map_err(|error| Fault::Handshake(Box::new(error)))?;
     let certificate = stream.ssl().peer_certificate();
     certificate
         .and_then(|certificate| certificate.to_der().ok())
-        .ok_or_else(|| "no certificate is shown".to_owned())
+        .ok_or(Fault::NoCertificate)
 }

@@ -12,21 +12,24 @@ use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 
-use super::materials::{Finding, Part};
+use super::finding::{Finding, Part};
 
 /// How far clocks may differ, in seconds.
 const SKEW: u32 = 300;
 
-/// The response in a DER file, if it is one for the leaf of this chain and can be used now.
-/// One that is outdated or of an unknown certificate is a warning and is not stapled.
-///
-/// # Errors
-/// None where the file is no response; what it is stands in `findings`.
-pub(super) fn load(
-    path: &Path,
-    chain: &[X509],
-    findings: &mut Vec<Finding>,
-) -> Option<Option<Vec<u8>>> {
+/// What becomes of a file with an OCSP response.
+#[derive(Debug)]
+pub(super) enum Stapling {
+    /// It is stapled (DER).
+    Staple(Vec<u8>),
+    /// It is outdated, or of an unknown certificate: a warning.
+    LeaveOut,
+    /// The file is no response, or one for another certificate: an error.
+    Broken,
+}
+
+/// Reads the response in a DER file. Why it is not stapled is in `findings`.
+pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> Stapling {
     let shown = path.display();
     let mut tell = |error: bool, message: String, help| {
         findings.push(match error {
@@ -38,7 +41,7 @@ pub(super) fn load(
         Ok(der) => der,
         Err(error) => {
             tell(true, format!("cannot read {shown}: {error}"), None);
-            return None;
+            return Stapling::Broken;
         }
     };
     let basic = OcspResponse::from_der(&der)
@@ -51,7 +54,7 @@ pub(super) fn load(
             format!("{shown} holds no OCSP response"),
             Some("DER, as written by: openssl ocsp -respout FILE"),
         );
-        return None;
+        return Stapling::Broken;
     };
     let [leaf, issuer, ..] = chain else {
         tell(
@@ -59,17 +62,17 @@ pub(super) fn load(
             format!("{shown} cannot be checked: the chain has no issuer; it is not stapled"),
             Some("put the issuer's certificate into the chain"),
         );
-        return Some(None);
+        return Stapling::LeaveOut;
     };
     match judge(&basic, leaf, issuer) {
-        Judged::Good => Some(Some(der)),
+        Judged::Good => Stapling::Staple(der),
         Judged::Foreign => {
             tell(
                 true,
                 format!("{shown} is a response for another certificate"),
                 None,
             );
-            None
+            Stapling::Broken
         }
         Judged::Bad(why) => {
             let help =
@@ -79,7 +82,7 @@ pub(super) fn load(
                 format!("{shown} {why}; it is not stapled"),
                 Some(help),
             );
-            Some(None)
+            Stapling::LeaveOut
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::Caps;
+use super::{Caps, Cause};
 use crate::telemetry::UpstreamMetrics;
 
 /// The gate of one upstream.
@@ -28,10 +28,35 @@ pub struct Permit {
 }
 
 /// Why a request may not go to its upstream now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdmissionReason {
+    /// `max_connections` are in flight and `max_pending` wait.
+    Full,
+    /// None of `max_connections` ended within `pending_timeout`.
+    PendingTimeout,
+    /// All servers are down.
+    NoServer,
+    /// The upstream's files were invalid when it was new, so it never ran.
+    NotLive,
+}
+
+impl AdmissionReason {
+    /// The code in answers, logs and metrics. It is stable.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "upstream_full",
+            Self::PendingTimeout => "upstream_pending_timeout",
+            Self::NoServer => Cause::NoServer.code(),
+            Self::NotLive => "upstream_not_live",
+        }
+    }
+}
+
+/// A request that may not go to its upstream now. It is to be answered 503.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turned {
-    /// Stable: `upstream_full`, `upstream_pending_timeout`, `no_server` or `upstream_not_live`.
-    pub code: &'static str,
+pub struct AdmissionRefusal {
+    pub reason: AdmissionReason,
     /// For the log.
     pub words: String,
     /// Seconds; at least 1.
@@ -53,7 +78,7 @@ impl Gate {
         }
     }
 
-    pub async fn enter(&self, metrics: &Arc<UpstreamMetrics>) -> Result<Permit, Turned> {
+    pub async fn enter(&self, metrics: &Arc<UpstreamMetrics>) -> Result<Permit, AdmissionRefusal> {
         let held = match &self.permits {
             Some(permits) => Some(self.take(permits, metrics).await?),
             None => None,
@@ -69,14 +94,14 @@ impl Gate {
         &self,
         permits: &Arc<Semaphore>,
         metrics: &UpstreamMetrics,
-    ) -> Result<OwnedSemaphorePermit, Turned> {
+    ) -> Result<OwnedSemaphorePermit, AdmissionRefusal> {
         if let Ok(held) = Arc::clone(permits).try_acquire_owned() {
             return Ok(held);
         }
         let Ok(_place) = self.places.try_acquire() else {
             metrics.refused_full.count();
-            return Err(Turned {
-                code: "upstream_full",
+            return Err(AdmissionRefusal {
+                reason: AdmissionReason::Full,
                 words: format!(
                     "max_connections {} are in flight and max_pending {} wait",
                     self.most, self.waiting
@@ -90,8 +115,8 @@ impl Gate {
             // The semaphore is never closed; a closed one would let nobody in either.
             Ok(Err(_)) | Err(_) => {
                 metrics.refused_pending.count();
-                Err(Turned {
-                    code: "upstream_pending_timeout",
+                Err(AdmissionRefusal {
+                    reason: AdmissionReason::PendingTimeout,
                     words: format!(
                         "none of max_connections {} ended within pending_timeout {} s",
                         self.most,

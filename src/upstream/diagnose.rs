@@ -17,7 +17,7 @@ use tokio_openssl::SslStream;
 use super::judge::Judge;
 use super::{Cause, Failure, Pool, Upstream, lock};
 use crate::tls::verify::{Role, Verdict, Verifier};
-use crate::tls::{GROUPS, TrustBundle, group_text};
+use crate::tls::{DialFault, GROUPS, TrustBundle, group_text};
 
 /// How long a server may take to say that it wants a client certificate (TLS 1.3 does so late).
 const LATE_ALERT: Duration = Duration::from_millis(500);
@@ -217,25 +217,22 @@ async fn accepted(
     let ended = match timeout(LATE_ALERT, tls.read(&mut byte)).await {
         // It waits for a request, or speaks first.
         Err(_) | Ok(Ok(1..)) => return Ok(facts(tls.ssl(), address)),
-        Ok(Ok(0)) => "closed".to_owned(),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(0)) => None,
+        Ok(Err(error)) => Some(error),
     };
-    if ended.contains("certificate required") {
-        return Err(Failure::new(
+    let fault = ended.as_ref().map_or(DialFault::Other, DialFault::of_io);
+    let words = ended.map_or_else(|| "closed".to_owned(), |error| error.to_string());
+    Err(match fault {
+        DialFault::CertificateRequired => Failure::wants_client_certificate(),
+        DialFault::CertificateRefused => Failure::new(
             Cause::ClientCertificate,
-            "it asks for a client certificate and did not get one that it takes",
-        ));
-    }
-    if refuses_our_certificate(&ended) {
-        return Err(Failure::new(
-            Cause::ClientCertificate,
-            format!("it does not take our client certificate: {ended}"),
-        ));
-    }
-    Err(Failure::new(
-        Cause::Closed,
-        format!("it ends the connection right after the handshake: {ended}"),
-    ))
+            format!("it does not take our client certificate: {words}"),
+        ),
+        _ => Failure::new(
+            Cause::Closed,
+            format!("it ends the connection right after the handshake: {words}"),
+        ),
+    })
 }
 
 fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {
@@ -251,48 +248,27 @@ fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {
     }
 }
 
-/// `verified`: the server's certificate had been taken when it failed.
+/// `verified`: we had accepted the server's certificate before the handshake failed.
 fn handshake_failure(error: &openssl::ssl::Error, verified: bool) -> Failure {
-    let text = error.to_string();
-    let has = |needle: &str| text.contains(needle);
-    // TLS 1.2 has no alert for a missing client certificate; by then there is little else to refuse.
-    if refuses_our_certificate(&text) || (verified && has("alert handshake failure")) {
-        return Failure::new(
+    let (cause, words) = match DialFault::of(error) {
+        fault if fault.is_about_our_certificate() => (
             Cause::ClientCertificate,
-            format!("it does not take our client certificate, or wants one: {text}"),
-        );
-    }
-    if has("key too small") || has("md too weak") {
-        return Failure::new(
-            Cause::WeakCertificate,
-            format!("certificate is too weak: {text}"),
-        );
-    }
-    if has("protocol version") || has("unsupported protocol") {
-        return Failure::new(
+            "it does not take our client certificate, or wants one",
+        ),
+        // Where its own certificate is fine there is little else left to refuse.
+        DialFault::HandshakeRefused if verified => (
+            Cause::ClientCertificate,
+            "it does not take our client certificate, or wants one",
+        ),
+        DialFault::Weak => (Cause::WeakCertificate, "certificate is too weak"),
+        DialFault::Version => (
             Cause::TlsVersion,
-            format!("no TLS version in common; TLS 1.2 is the least: {text}"),
-        );
-    }
-    if has("wrong version number") || has("packet length too long") || has("http request") {
-        return Failure::new(Cause::Protocol, format!("it does not speak TLS: {text}"));
-    }
-    Failure::new(Cause::Handshake, format!("TLS handshake failed: {text}"))
-}
-
-/// Alerts about a certificate, when ours is the only one left to complain of (RFC 8446, 6.2).
-fn refuses_our_certificate(text: &str) -> bool {
-    const ALERTS: [&str; 8] = [
-        "certificate required",
-        "alert bad certificate",
-        "alert unknown ca",
-        "alert unsupported certificate",
-        "alert certificate revoked",
-        "alert certificate expired",
-        "alert certificate unknown",
-        "alert access denied",
-    ];
-    ALERTS.iter().any(|alert| text.contains(alert))
+            "no TLS version in common; TLS 1.2 is the least",
+        ),
+        DialFault::NotTls => (Cause::Protocol, "it does not speak TLS"),
+        _ => (Cause::Handshake, "TLS handshake failed"),
+    };
+    Failure::new(cause, format!("{words}: {error}"))
 }
 
 fn strict_client(

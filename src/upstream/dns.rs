@@ -1,15 +1,16 @@
 //! Asking for the addresses of a name, and for how long they hold.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use std::{fmt, io};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts,
 };
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 /// For all tries of one lookup.
@@ -17,8 +18,37 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one server's answer, so that there is time for the next.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Why a name has no addresses.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) enum LookupError {
+    /// Nobody answered within [`LOOKUP_TIMEOUT`].
+    TimedOut,
+    /// The system's resolver files cannot be read, or say nothing that can be used.
+    Settings(NetError),
+    /// The name servers have no answer, or none of them can be reached.
+    NameServers(NetError),
+    /// The system's own resolver has no answer.
+    System(io::Error),
+    /// The thread that reads the resolver files ended early.
+    Interrupted(JoinError),
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Settings(error) | Self::NameServers(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+            Self::Interrupted(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LookupError {}
+
+/// The addresses of a name.
+#[derive(Debug)]
+pub(super) struct Lookup {
     pub addresses: Vec<IpAddr>,
     /// The shortest of the answer; None where the system's resolver answered, which tells none.
     pub ttl: Option<Duration>,
@@ -28,11 +58,11 @@ pub(super) struct Found {
 /// have no answer, the system's resolver may know other sources (nsswitch.conf).
 ///
 /// # Errors
-/// Why there is no answer, in words.
-pub(super) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Found, String> {
+/// Nobody has an answer.
+pub(super) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Lookup, LookupError> {
     let asked = match timeout(LOOKUP_TIMEOUT, ask(host, servers)).await {
         Ok(asked) => asked,
-        Err(_) => Err("no answer in time".to_owned()),
+        Err(_) => Err(LookupError::TimedOut),
     };
     match asked {
         Err(_) if servers.is_empty() => ask_system(host).await,
@@ -40,25 +70,25 @@ pub(super) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Found,
     }
 }
 
-async fn ask(host: &str, servers: &[SocketAddr]) -> Result<Found, String> {
+async fn ask(host: &str, servers: &[SocketAddr]) -> Result<Lookup, LookupError> {
     let servers = servers.to_vec();
     // It reads files, and each time anew, so that a change of them counts.
     let resolver = spawn_blocking(move || resolver(&servers)).await;
-    let resolver = resolver.map_err(|error| error.to_string())??;
+    let resolver = resolver.map_err(LookupError::Interrupted)??;
     let found = resolver.lookup_ip(host).await;
-    let found = found.map_err(|error| error.to_string())?;
+    let found = found.map_err(LookupError::NameServers)?;
     let records = found.as_lookup().answers().iter();
     let ttl = records.map(|record| record.ttl).min();
-    Ok(Found {
+    Ok(Lookup {
         addresses: found.iter().collect(),
         ttl: ttl.map(|seconds| Duration::from_secs(seconds.into())),
     })
 }
 
-fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
+fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, LookupError> {
     let provider = TokioRuntimeProvider::default();
     let mut builder = match servers {
-        [] => TokioResolver::builder(provider).map_err(|error| error.to_string())?,
+        [] => TokioResolver::builder(provider).map_err(LookupError::Settings)?,
         _ => {
             let servers = servers.iter().map(name_server).collect();
             let config = ResolverConfig::from_parts(None, Vec::new(), servers);
@@ -71,7 +101,7 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
     options.timeout = options.timeout.min(SERVER_TIMEOUT);
     // Asked for again only when it no longer holds.
     options.cache_size = 0;
-    builder.build().map_err(|error| error.to_string())
+    builder.build().map_err(LookupError::Settings)
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {
@@ -85,16 +115,12 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
     server
 }
 
-async fn ask_system(host: &str) -> Result<Found, String> {
+async fn ask_system(host: &str) -> Result<Lookup, LookupError> {
     let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, 0))).await;
-    let found: io::Result<_> = found
-        .map_err(|_| "no answer in time".to_owned())?
-        .map(|found| {
-            let addresses = found.map(|address| address.ip());
-            addresses.collect()
-        });
-    Ok(Found {
-        addresses: found.map_err(|error| error.to_string())?,
+    let found = found.map_err(|_| LookupError::TimedOut)?;
+    let found = found.map_err(LookupError::System)?;
+    Ok(Lookup {
+        addresses: found.map(|address| address.ip()).collect(),
         ttl: None,
     })
 }

@@ -1,10 +1,11 @@
 //! Why an upstream did not answer: a stable code for machines, words for an operator.
 
-use std::fmt;
+use std::{fmt, io};
 
 use pingora::{Error, ErrorType};
 
 use super::Upstream;
+use crate::tls::DialFault;
 use crate::tls::reason::CertificateFault;
 use http_strict::explain_response_head;
 
@@ -184,15 +185,21 @@ impl Failure {
             unclear: false,
         }
     }
-}
 
-impl Failure {
     /// What it sent is not HTTP, or not clearly so.
     #[must_use]
     pub fn not_http(why: &str) -> Self {
         Self::new(
             Cause::Protocol,
             format!("its answer is not HTTP as agreed: {why}"),
+        )
+    }
+
+    /// It told so after the handshake.
+    pub(super) fn wants_client_certificate() -> Self {
+        Self::new(
+            Cause::ClientCertificate,
+            "it asks for a client certificate and did not get one that it takes",
         )
     }
 }
@@ -292,10 +299,14 @@ fn unescaped(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// TLS 1.3 tells a missing client certificate only after the handshake: alert 116.
+/// TLS 1.3 tells a missing client certificate only after the handshake, when the request is on its way.
 fn asks_for_client_certificate(error: &Error) -> bool {
-    let text = error.to_string();
-    text.contains("certificate required") || text.contains("alert number 116")
+    let cause = error.root_cause();
+    let io = match cause.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io(),
+        None => cause.downcast_ref::<io::Error>(),
+    };
+    io.is_some_and(|error| DialFault::of_io(error) == DialFault::CertificateRequired)
 }
 
 #[cfg(test)]

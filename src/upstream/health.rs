@@ -13,6 +13,7 @@ use tokio_openssl::SslStream;
 
 use super::{Cause, Failure, HealthCheck, Pool, ServerState, Upstream, diagnose};
 use crate::supervision::Ended;
+use crate::tls::DialFault;
 
 /// Checks of one upstream at once.
 const AT_ONCE: usize = 16;
@@ -194,11 +195,8 @@ fn not_h2(error: &h2::Error) -> Failure {
 }
 
 fn closed(error: &std::io::Error) -> Failure {
-    if error.to_string().contains("certificate required") {
-        return Failure::new(
-            Cause::ClientCertificate,
-            "it asks for a client certificate and did not get one that it takes",
-        );
+    if DialFault::of_io(error) == DialFault::CertificateRequired {
+        return Failure::wants_client_certificate();
     }
     Failure::new(
         Cause::Closed,

@@ -19,11 +19,11 @@ mod settings;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use caps::{Permit, Turned};
+pub use caps::{AdmissionReason, AdmissionRefusal, Permit};
 pub use failure::{Cause, Failure, classify};
 pub use own::OwnConnections;
 pub use peer::{IdentityCheck, PeerTemplate, check_identity, socket};
-pub use pool::{NOT_LIVE, Pool};
+pub use pool::Pool;
 pub use pools::Pools;
 pub use server::{Availability, Lease, ServerState};
 pub use settings::{

@@ -1,14 +1,12 @@
 //! Gateway connections that belong to one client connection alone, and end with it.
 
 use std::fmt;
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
-use pingora::{ErrorType, OrErr, Result};
-use tokio::net::TcpSocket;
+use rustix::net::{Shutdown, shutdown};
 use tokio::sync::OwnedMutexGuard;
 
 use super::lock;
@@ -55,8 +53,9 @@ impl OwnConnections {
         }
     }
 
-    /// Has this peer share connections with nobody else, and end them when this ends.
-    pub fn bind(&self, peer: &mut HttpPeer) {
+    /// Has this peer share connections with nobody else, and end them when this ends. Whoever dials gives the
+    /// tether the connection's socket.
+    pub(super) fn bind(&self, peer: &mut HttpPeer) -> Arc<Tether> {
         let tether = Arc::new(Tether::default());
         let mut tethers = lock(&self.tethers);
         tethers.retain(|tether| tether.strong_count() > 0);
@@ -64,16 +63,10 @@ impl OwnConnections {
         drop(tethers);
         peer.group_key = self.group_key(peer.group_key);
         let options = &mut peer.options;
-        // It is kept for as long as the client is.
+        // The connection is kept for as long as the client's.
         options.idle_timeout = None;
-        let before = options.upstream_tcp_sock_tweak_hook.take();
         options.tracer = Some(Tracer(Box::new(Tethered(Arc::clone(&tether)))));
-        options.upstream_tcp_sock_tweak_hook = Some(Arc::new(move |socket| {
-            if let Some(before) = &before {
-                before(socket)?;
-            }
-            tether.hold(socket)
-        }));
+        tether
     }
 
     fn group_key(&self, shared: u64) -> u64 {
@@ -105,23 +98,20 @@ impl fmt::Debug for OwnConnections {
     }
 }
 
-/// Another handle of a gateway connection's socket: pingora's pool has the connection and ends it when it
-/// likes. This one goes when that one goes.
+/// Lets us end a gateway connection that is in pingora's pool. It gives the socket up when the connection
+/// ends.
 #[derive(Debug, Default)]
-struct Tether(Mutex<Option<TcpStream>>);
+pub(super) struct Tether(Mutex<Option<Arc<OwnedFd>>>);
 
 impl Tether {
-    fn hold(&self, socket: &TcpSocket) -> Result<()> {
-        let copy = socket.as_fd().try_clone_to_owned();
-        let copy = copy.or_err(ErrorType::SocketError, "no descriptor to hold it by")?;
-        *lock(&self.0) = Some(copy.into());
-        Ok(())
+    pub(super) fn hold(&self, socket: Arc<OwnedFd>) {
+        *lock(&self.0) = Some(socket);
     }
 
     fn cut(&self) {
         if let Some(socket) = lock(&self.0).take() {
             // An error means that it has ended already.
-            let _ = socket.shutdown(Shutdown::Both);
+            let _ = shutdown(&socket, Shutdown::Both);
         }
     }
 

@@ -13,9 +13,11 @@ use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::protocols::{ALPN, Digest};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::CertKey;
+use pingora::{ErrorType, OrErr};
 use tokio::net::TcpSocket;
 
 use super::judge::Judge;
+use super::own::{OwnConnections, Tether};
 use super::{Cause, Failure, Upstream, lock};
 use crate::route::Stream;
 use crate::tls::GROUPS;
@@ -72,30 +74,37 @@ impl PeerTemplate {
         Self { peer }
     }
 
-    /// The peer at this address, for a request that may stream.
+    /// The peer at this address, for a request that may stream. With `own`, its connection serves nobody but
+    /// that client connection.
     #[must_use]
-    pub fn at(&self, address: SocketAddr, stream: Option<Stream>) -> HttpPeer {
+    pub fn at(
+        &self,
+        address: SocketAddr,
+        stream: Option<Stream>,
+        own: Option<&OwnConnections>,
+    ) -> HttpPeer {
         let mut peer = self.peer.clone();
         peer._address = address.into();
         if stream.is_some() {
             // A stream may be silent for long.
             peer.options.read_timeout = None;
         }
-        remember_socket(&mut peer);
+        let tether = own.map(|own| own.bind(&mut peer));
+        remember_socket(&mut peer, tether);
         peer
     }
 }
 
-/// What is kept of a connection for as long as it lives.
-struct Kept {
+/// What we know of a gateway connection; pingora carries it for as long as the connection lives.
+struct ConnectionFacts {
     /// An [`IdentityCheck`].
     identity: Option<Arc<dyn Any + Send + Sync>>,
-    /// To ask how much it takes. Another descriptor of the same socket, closed with it.
+    /// To ask how much it takes. The one other descriptor of its socket that we hold.
     socket: Option<Arc<OwnedFd>>,
 }
 
-/// Has the connection that is dialled for this peer keep its socket.
-fn remember_socket(peer: &mut HttpPeer) {
+/// Has the connection that is dialled for this peer keep its socket, and the tether share it.
+fn remember_socket(peer: &mut HttpPeer, tether: Option<Arc<Tether>>) {
     let dialled = Arc::new(Mutex::new(None));
     let options = &mut peer.options;
     let identity = options.upstream_tls_handshake_complete_hook.take();
@@ -104,12 +113,16 @@ fn remember_socket(peer: &mut HttpPeer) {
         move |ssl| {
             let identity = identity.as_ref().and_then(|identity| identity(ssl));
             let socket = lock(&dialled).take();
-            Some(Arc::new(Kept { identity, socket }))
+            Some(Arc::new(ConnectionFacts { identity, socket }))
         }
     }));
     options.upstream_tcp_sock_tweak_hook = Some(Arc::new(move |tcp: &TcpSocket| {
+        let socket = tcp.as_fd().try_clone_to_owned().map(Arc::new);
         // Without it nothing is paced; the request fares as well.
-        *lock(&dialled) = tcp.as_fd().try_clone_to_owned().ok().map(Arc::new);
+        *lock(&dialled) = socket.as_ref().ok().cloned();
+        if let Some(tether) = &tether {
+            tether.hold(socket.or_err(ErrorType::SocketError, "no descriptor to hold it by")?);
+        }
         Ok(())
     }));
 }
@@ -118,7 +131,7 @@ fn remember_socket(peer: &mut HttpPeer) {
 #[must_use]
 pub fn socket(digest: Option<&Digest>) -> Option<Arc<OwnedFd>> {
     let tls = digest?.ssl_digest.as_ref()?;
-    tls.extension.get::<Kept>()?.socket.clone()
+    tls.extension.get::<ConnectionFacts>()?.socket.clone()
 }
 
 /// A host that is gone is noticed within two minutes, also on a stream that says nothing.
@@ -220,8 +233,8 @@ pub fn check_identity(digest: Option<&Digest>) -> Result<(), Failure> {
             format!("it speaks {} only; TLS 1.2 is the least", tls.version),
         ));
     }
-    let kept = tls.extension.get::<Kept>();
-    let identity = kept.and_then(|kept| kept.identity.as_ref());
+    let facts = tls.extension.get::<ConnectionFacts>();
+    let identity = facts.and_then(|facts| facts.identity.as_ref());
     match identity.and_then(|identity| identity.downcast_ref::<IdentityCheck>()) {
         Some(IdentityCheck(checked)) => checked.clone(),
         // The hook is set for every peer.

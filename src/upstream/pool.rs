@@ -9,9 +9,9 @@ use pingora::protocols::ALPN;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::caps::{Gate, Permit, Turned, seconds};
+use super::caps::{AdmissionReason, AdmissionRefusal, Gate, Permit, seconds};
 use super::names::Name;
-use super::server::{Availability, Lease};
+use super::server::{Availability, DiagnosisClaim, Lease};
 use super::{
     Cause, Failure, PeerTemplate, Server, ServerState, Upstream, affinity, balance, diagnose,
     health, lock,
@@ -20,8 +20,6 @@ use crate::route::Stream;
 use crate::supervision::{Ended, supervise};
 use crate::telemetry::UpstreamMetrics;
 
-/// The code of an answer for an upstream that is not [live](Upstream::live).
-pub const NOT_LIVE: &str = "upstream_not_live";
 /// Names that are due at nearly the same time are asked for together.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -98,11 +96,11 @@ impl Pool {
     ///
     /// # Errors
     /// It is to be answered 503.
-    pub async fn admit(&self) -> Result<Permit, Turned> {
+    pub async fn admit(&self) -> Result<Permit, AdmissionRefusal> {
         if !self.upstream.live {
             self.metrics.refused_not_live.count();
-            return Err(Turned {
-                code: NOT_LIVE,
+            return Err(AdmissionRefusal {
+                reason: AdmissionReason::NotLive,
                 words: "it was refused when it came, see /readyz?verbose; its files are watched"
                     .to_owned(),
                 retry_after: 1,
@@ -119,8 +117,8 @@ impl Pool {
                 .health
                 .as_ref()
                 .map(|health| health.interval);
-            return Err(Turned {
-                code: Cause::NoServer.code(),
+            return Err(AdmissionRefusal {
+                reason: AdmissionReason::NoServer,
                 words: all_down(&servers),
                 retry_after: seconds(interval.unwrap_or_default()),
             });
@@ -245,8 +243,10 @@ impl Pool {
         if !failure.unclear {
             return failure;
         }
-        if let Some(known) = server.known_diagnosis() {
-            return known.unwrap_or(failure);
+        match server.claim_diagnosis() {
+            DiagnosisClaim::Found(found) => return found,
+            DiagnosisClaim::Nothing => return failure,
+            DiagnosisClaim::Dial => {}
         }
         let found = diagnose::dial(&self.upstream, server.address).await.err();
         server.diagnosed(found.clone());

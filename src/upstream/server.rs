@@ -57,6 +57,17 @@ struct Diagnosis {
     found: Option<Failure>,
 }
 
+/// Whether a failed request's cause is to be looked for by a dial of our own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DiagnosisClaim {
+    /// The caller is the one to dial.
+    Dial,
+    /// A recent dial found this.
+    Found(Failure),
+    /// A recent dial found nothing, or it is under way.
+    Nothing,
+}
+
 /// A request that a server has; counted until dropped.
 #[derive(Debug)]
 pub struct Lease(Arc<ServerState>);
@@ -210,20 +221,22 @@ impl ServerState {
         );
     }
 
-    /// None: nothing recent, and the caller is the one to dial. Some(None): somebody is dialling,
-    /// or the dial learned nothing.
-    pub(super) fn known_diagnosis(&self) -> Option<Option<Failure>> {
+    /// What the last dial found, or the task to dial: whoever gets that reports with [`Self::diagnosed`].
+    pub(super) fn claim_diagnosis(&self) -> DiagnosisClaim {
         let mut diagnosis = lock(&self.diagnosis);
         if let Some(known) = diagnosis.as_ref()
             && known.at.elapsed() < DIAGNOSIS_AGE
         {
-            return Some(known.found.clone());
+            return match &known.found {
+                Some(failure) => DiagnosisClaim::Found(failure.clone()),
+                None => DiagnosisClaim::Nothing,
+            };
         }
         *diagnosis = Some(Diagnosis {
             at: Instant::now(),
             found: None,
         });
-        None
+        DiagnosisClaim::Dial
     }
 
     pub(super) fn diagnosed(&self, found: Option<Failure>) {

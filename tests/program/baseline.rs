@@ -152,7 +152,7 @@ fn benchmark_mix() -> Option<PathBuf> {
     if !written {
         let needs = format!("needs python3 and {}", script.display());
         assert!(env::var_os("CI").is_none(), "CI {needs}");
-        eprintln!("skipped: {needs}");
+        materials::skip(&needs);
     }
     written.then_some(folder)
 }

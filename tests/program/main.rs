@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod docs;
 mod fuzz;
+mod get_crs;
 mod layers;
 mod licences;
 mod rules;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use drawbridge::config;
-use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
+use drawbridge::upstream::{AdmissionReason, Availability, Cause, Failure, Pool, Pools};
 use seclang::diagnostic::{Diagnostic, Severity};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -281,7 +281,7 @@ async fn an_untrusted_certificate_is_not_healthy() {
         "{complaint}"
     );
     let turned = pool.admit().await.unwrap_err();
-    assert_eq!(turned.code, "no_server");
+    assert_eq!(turned.reason.code(), "no_server");
     assert!(turned.words.contains("CN=Old Corp CA"), "{turned:?}");
     assert_eq!(pool.metrics.refused_down.value(), 1);
 
@@ -446,7 +446,10 @@ async fn what_waits_and_what_is_in_flight_is_counted() {
     wait(|| (metrics.pending.value() == 1).then_some(()))
         .await
         .unwrap();
-    assert_eq!(pool.admit().await.unwrap_err().code, "upstream_full");
+    assert_eq!(
+        pool.admit().await.unwrap_err().reason,
+        AdmissionReason::Full
+    );
     assert_eq!(
         (metrics.in_flight.value(), metrics.refused_full.value()),
         (1, 1)

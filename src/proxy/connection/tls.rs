@@ -22,7 +22,7 @@ use crate::proxy::shared::coalesced::{CoalescedWrites, WriteMode};
 use crate::proxy::shared::connection::{Connection, ConnectionGuard, TlsSession};
 use crate::proxy::shared::front::Front;
 use crate::tls::handshake::{Failed, Reason};
-use crate::tls::{ClientIdentity, Hello, acceptor, group_text};
+use crate::tls::{ClientHello, ClientIdentity, acceptor, group_text};
 
 /// How long a handshake may go on once its listener closes.
 const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
@@ -60,7 +60,7 @@ pub async fn serve(
         Err(failed) => {
             let handshakes = &front.handshakes;
             let sni = match &hello {
-                Some(Hello::Asks(name)) => name.as_deref(),
+                Some(ClientHello::ServerName(name)) => name.as_deref(),
                 _ => None,
             };
             return handshakes.failed(&front.metrics, &listener.name, client, sni, &failed);
@@ -105,12 +105,12 @@ pub async fn serve(
 async fn shake(
     acceptor: &SslAcceptor,
     mut tcp: TcpStream,
-    said: &mut Option<Hello>,
+    said: &mut Option<ClientHello>,
 ) -> Result<SslStream<pingora::protocols::l4::stream::Stream>, Failed> {
     let mut read = BytesMut::with_capacity(4096);
     let hello = loop {
-        match Hello::parse(&read) {
-            Hello::Partial(needed) => {
+        match ClientHello::parse(&read) {
+            ClientHello::Partial(needed) => {
                 while read.len() < needed {
                     match tcp.read_buf(&mut read).await {
                         Ok(1..) => {}

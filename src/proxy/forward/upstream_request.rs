@@ -263,11 +263,8 @@ impl UpstreamRequest {
         progress.socket = None;
         let address = lease.server().address;
         progress.lease = Some(lease);
-        let mut peer = self.pool.template(self.stream).at(address, self.stream);
-        if let Some(own) = &self.own {
-            own.bind(&mut peer);
-        }
-        Ok(peer)
+        let template = self.pool.template(self.stream);
+        Ok(template.at(address, self.stream, self.own.as_deref()))
     }
 
     /// The server at which the client has its login.

@@ -10,7 +10,7 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::inspection_threads::LONG;
 use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
-use crate::telemetry::{BodyFacts, Verdict, WafFacts, text, together};
+use crate::telemetry::{BodyFacts, Verdict, WafFacts, batch_lines, text};
 use waf::mask_secrets;
 use waf::{Record, Transaction};
 
@@ -196,7 +196,7 @@ impl Inspector {
         if new.is_empty() {
             return;
         }
-        let _together = together();
+        let _batch = batch_lines();
         for matched in new.iter().filter(|m| m.logged) {
             tracing::warn!(target: "waf", "{}", text(&matched.log_line));
         }

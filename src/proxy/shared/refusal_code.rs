@@ -1,7 +1,9 @@
 //! The stable codes of refusals, for logs and counters.
 
+use crate::upstream::AdmissionReason;
+
 /// Why the front door itself answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalCode {
     /// The body broke off, or HTTP forbids it.
     BodyBroken,
@@ -35,8 +37,8 @@ pub enum RefusalCode {
     Unforwardable,
     /// The upstream failed.
     Upstream,
-    /// The upstream takes no more requests, by the code of [`crate::upstream::Turned`].
-    UpstreamTurned(&'static str),
+    /// The upstream takes no more requests.
+    UpstreamAdmission(AdmissionReason),
     /// The rules decided.
     Waf,
 }
@@ -63,7 +65,8 @@ impl RefusalCode {
             Self::Unforwardable => "unforwardable",
             Self::Upstream => "upstream",
             Self::Waf => "waf",
-            Self::Http(code) | Self::Path(code) | Self::UpstreamTurned(code) => code,
+            Self::UpstreamAdmission(reason) => reason.code(),
+            Self::Http(code) | Self::Path(code) => code,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Where the rule sets and vectors are that are not part of the project.
 //!
-//! `CRS_DIR` and `CRS33_DIR` name one, `SHARED_DIR` the folder of all; else `../shared` beside the project is tried. A test
-//! that needs what is not there says so and passes, but in CI it fails.
+//! `CRS_DIR` and `CRS33_DIR` name one, `SHARED_DIR` the folder of all; else `../shared` beside the project is tried, and
+//! `.materials`, where `scripts/get-crs` puts rule sets. A test that needs what is not there says so and passes, but in CI
+//! it fails. `scripts/test` collects what was skipped in the file that `SKIPPED_TESTS` names.
 
 use std::env;
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -42,19 +44,35 @@ fn find(variable: &str, folder: &str) -> Option<PathBuf> {
     let named = env::var_os(variable).map(PathBuf::from);
     let shared = env::var_os("SHARED_DIR").map(|dir| Path::new(&dir).join(folder));
     let beside = project().join("../shared").join(folder);
-    let mut places = named.into_iter().chain(shared).chain([beside]);
+    let fetched = project().join(".materials").join(folder);
+    let mut places = named.into_iter().chain(shared).chain([beside, fetched]);
     let found = places.find(|dir| dir.is_dir());
     if found.is_none() {
-        let name = if variable.is_empty() {
-            "SHARED_DIR"
-        } else {
-            variable
-        };
-        assert!(
-            env::var_os("CI").is_none(),
-            "CI must have {folder}: set {name}"
-        );
-        say(&format!("skipped: there is no {folder}; set {name}"));
+        let how = how_to_get(folder);
+        assert!(env::var_os("CI").is_none(), "CI must have {folder}: {how}");
+        skip(&format!("there is no {folder}: {how}"));
     }
     found
+}
+
+fn how_to_get(folder: &str) -> &'static str {
+    match folder {
+        "crs" => "scripts/get-crs brings it, or set CRS_DIR",
+        "crs-3.3" => "scripts/get-crs --version 3.3 brings it, or set CRS33_DIR",
+        _ => "set SHARED_DIR to a folder that has it",
+    }
+}
+
+/// Says that this test is skipped, and why.
+pub fn skip(why: &str) {
+    say(&format!("skipped: {why}"));
+    let Some(file) = env::var_os("SKIPPED_TESTS") else {
+        return;
+    };
+    let test = std::thread::current();
+    let line = format!("{}: {why}\n", test.name().unwrap_or("a test"));
+    // One write, so that lines of tests that run side by side stay whole. What cannot be written was said above.
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file) {
+        let _ = file.write_all(line.as_bytes());
+    }
 }

@@ -35,13 +35,13 @@ impl Exchange {
             Some(own) if route.stream.is_none() => Some(own.turn().await),
             _ => None,
         };
-        let permit = pool.admit().await.map_err(|turned| {
-            Refusal::page(503, RefusalCode::UpstreamTurned(turned.code))
+        let permit = pool.admit().await.map_err(|refused| {
+            Refusal::page(503, RefusalCode::UpstreamAdmission(refused.reason))
                 .because(format!(
                     "upstream {}: {}",
-                    route.upstream.name, turned.words
+                    route.upstream.name, refused.words
                 ))
-                .with(RefusalKind::RetryAfter(turned.retry_after))
+                .with(RefusalKind::RetryAfter(refused.retry_after))
         })?;
         Ok(Arc::new(UpstreamRequest {
             pool: Arc::clone(pool),

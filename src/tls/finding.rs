@@ -1,0 +1,40 @@
+//! What is wrong with a certificate's files, or worth a warning.
+
+use seclang::diagnostic::Severity;
+
+/// A problem of a file, or a warning about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub part: Part,
+    pub message: String,
+    pub help: Option<&'static str>,
+}
+
+/// Which of the files it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The chain of a certified key, or the file of a bundle.
+    Chain,
+    Key,
+    /// The OCSP response of a certified key.
+    Ocsp,
+}
+
+impl Finding {
+    pub(super) fn error(part: Part, message: String, help: Option<&'static str>) -> Self {
+        Self {
+            severity: Severity::Error,
+            part,
+            message,
+            help,
+        }
+    }
+
+    pub(super) fn warning(part: Part, message: String, help: Option<&'static str>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(part, message, help)
+        }
+    }
+}
