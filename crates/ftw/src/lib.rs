@@ -7,6 +7,7 @@
 //! [`InProcess`] against a rule set without a socket, or by [`Target`] against a server and its log.
 //!
 //! ```
+//! # extern crate waf as drawbridge_waf;
 //! use std::path::Path;
 //!
 //! use drawbridge_ftw::{InProcess, Overrides, parse, run};

@@ -215,3 +215,8 @@ fn is_value_byte(byte: u8) -> bool {
 fn show(byte: u8) -> String {
     format!("'{}'", byte.escape_ascii())
 }
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

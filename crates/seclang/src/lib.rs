@@ -24,3 +24,8 @@ pub use disk::DiskFiles;
 pub use loader::{Files, Input, Loaded, load};
 pub use names::directive_names;
 pub use parser::{Parsed, parse};
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

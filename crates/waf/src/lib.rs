@@ -98,3 +98,8 @@ pub use seclang::diagnostic::{Diagnostic, Location, Severity};
 pub use settings::{AuditEngine, AuditFormat, EngineMode, UnparsedBodies};
 pub use steps::until_given_up;
 pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction};
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
