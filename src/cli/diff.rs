@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let running = args.config.is_some() || args.admin.is_some();
     let surfaces = match (&args.files[..], running) {
         ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
+        // One file, with or without the place of the front door: compare it with what runs.
         ([new], _) => running_surface(args).and_then(|old| Ok((old, load(new)?))),
         _ => Err(problem("with --config or --admin, name only NEW")),
     };

@@ -153,6 +153,7 @@ fn find_missing_intermediates(servers: &mut [ServerReport]) {
         .iter()
         .filter_map(|server| server.found.presented.as_ref())
         .flat_map(|presented| presented.chain.iter().skip(1).cloned())
+        // A certificate that signed itself is a root, which servers need not send.
         .filter(|above| above.issued(above) != X509VerifyResult::OK)
         .collect();
     for server in servers {
@@ -165,6 +166,7 @@ fn find_missing_intermediates(servers: &mut [ServerReport]) {
         };
         let missing = sent.iter().find(|above| {
             above.issued(leaf) == X509VerifyResult::OK
+// Subject and issuer may agree by chance; the signature cannot.
                 && above
                     .public_key()
                     .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))

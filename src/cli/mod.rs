@@ -128,6 +128,7 @@ pub fn main() -> ExitCode {
 
 /// Reports wrong usage in the form that was asked for; `--help` and `--version` are not errors.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
+    // clap could not parse the command line, so we look for the form of output ourselves.
     let words: Vec<String> = std::env::args().collect();
     let asks_json = words.iter().any(|word| word == "--output=json")
         || words.windows(2).any(|pair| pair == ["--output", "json"]);

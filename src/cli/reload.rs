@@ -94,7 +94,7 @@ fn show(outcome: &Outcome) -> io::Result<()> {
         0 => writeln!(io::stdout(), "reloaded, generation {generation}"),
         refused => writeln!(
             io::stdout(),
-            "{refused} refused, the last good version of what was refused goes on; generation {generation}"
+            "{refused} refused, their last good versions stay in use; generation {generation}"
         ),
     }
 }

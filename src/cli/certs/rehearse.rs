@@ -187,6 +187,7 @@ async fn dial_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<
     for upstream in upstreams.filter(|upstream| upstream.tls.trust.name == trust) {
         let pool = Pool::new(upstream, Arc::default());
         for (server, address) in pool.locate().await {
+            // One address for both dials: two lookups could lead to two different servers.
             let (old, new) = match address {
                 Ok(address) => (
                     dial(upstream, address).await.err(),

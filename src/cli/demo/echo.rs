@@ -219,6 +219,7 @@ impl Head {
                 .map(Framing::Length)
                 .map_err(|_| invalid("Content-Length is not a number")),
             ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+            // Two lengths, or a length and a coding, are how requests are smuggled.
             _ => Err(invalid("the body's length is ambiguous")),
         }
     }

@@ -67,6 +67,7 @@ impl Folder {
         let with_path = |error: io::Error| name_path(&path, &error);
         let text = configuration(at);
         let moved = match fs::read_to_string(&path) {
+            // Ports differ at each start; any other difference is an edit that must not be lost.
             Ok(old) if without_ports(&old) != without_ports(&text) => {
                 let old = self.path("drawbridge.toml.old");
                 fs::rename(&path, &old).map_err(with_path)?;

@@ -21,5 +21,6 @@ pub(super) struct Addresses {
 
 /// A loopback port that was free a moment ago.
 pub(super) fn free_port() -> io::Result<SocketAddr> {
+    // Another program could take it before the front door binds it; a demo can take that risk.
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -57,6 +57,7 @@ impl Tour {
 
     fn is_open(&self) -> bool {
         let handshake = || {
+            // A handshake, because the kernel completes connections before the front door accepts them.
             let mut connector = SslConnector::builder(SslMethod::tls_client()).ok()?;
             connector.set_ca_file(&self.public_ca).ok()?;
             let stream = TcpStream::connect_timeout(&self.front, PROBE_TIMEOUT).ok()?;

@@ -1,4 +1,4 @@
-//! `drawbridge rules`: check, list, test and explain rules.
+//! `drawbridge rules`: checks, lists, tests and explains rules.
 
 mod check;
 mod escape;

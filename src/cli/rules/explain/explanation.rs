@@ -138,6 +138,7 @@ pub(super) fn explain(
             let body = body(&head, &raw, &mut notes);
             let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
             transaction.record_trace();
+            // The request is the user's own, so its secrets need not be masked from its user.
             transaction.unmask();
             run(&mut transaction, &body, response.as_ref());
             explanation.matches = matches(&transaction);
@@ -196,6 +197,7 @@ fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
 }
 
 fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) {
+    // As in the proxy: after an interruption nothing more is inspected but the logging phase.
     let mut stopped = transaction.request_headers_done().is_some();
     stopped = stopped || transaction.request_body(body).is_some();
     if let Some(response) = response.filter(|_| !stopped) {
@@ -312,7 +314,7 @@ fn verdict(transaction: &Transaction) -> Verdict {
             phase: None,
             reason: match transaction.rules().engine() {
                 EngineMode::On => "no rule stopped it".to_owned(),
-                mode => format!("nothing is stopped: the engine is {mode:?}"),
+                mode => format!("the rules may not stop anything: the engine is {mode:?}"),
             },
         };
     };
