@@ -1,65 +1,108 @@
-//! The [`Snapshot`] a request is pinned to: built aside, checked, then swapped whole.
+//! The [`Snapshot`] that a request is pinned to.
+//!
+//! A snapshot is built beside the one that serves, checked by a handshake with itself, and swapped in whole.
+//! It never changes, so a request sees one configuration from its first byte to its last.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind};
 use crate::tls::acceptor::acceptor;
-use crate::tls::rehearsal;
+use crate::tls::rehearsal::{self, RehearsalError};
 use crate::upstream::{Pool, Pools};
 
-/// A configuration and what was made of it. Never changed; replaced by the next.
+/// A configuration and what was made of it.
 pub struct Snapshot {
+    /// What it was made of.
     pub config: Config,
-    /// Counts up with every snapshot of this process.
+    /// The number of this snapshot in this process; each has a higher one than those before.
     pub generation: u64,
-    /// By name; only TLS listeners have one.
+    /// By the names of the listeners; only those with TLS have one.
     acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
+    /// The servers of each upstream.
     pub pools: Pools,
 }
 
-/// Why something cannot be run although it was resolved.
+/// Why a listener cannot run although its configuration is valid.
 #[derive(Debug)]
 pub struct SnapshotError {
+    /// The name of the listener.
+    pub listener: String,
+    /// What went wrong with it.
+    pub cause: SnapshotCause,
+}
+
+/// What went wrong with a listener.
+#[derive(Debug)]
+pub enum SnapshotCause {
+    /// OpenSSL does not take its certificates or its TLS settings.
+    Acceptor(ErrorStack),
+    /// A handshake with it fails.
+    Handshake(RehearsalError),
+}
+
+impl std::fmt::Display for SnapshotCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Acceptor(error) => write!(f, "OpenSSL does not take it: {error}"),
+            Self::Handshake(error) => error.fmt(f),
+        }
+    }
+}
+
+impl SnapshotError {
     /// `listener public`
-    pub what: String,
-    pub why: String,
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("listener {}", self.listener)
+    }
 }
 
 impl std::fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
+        write!(f, "{}: {}", self.unit(), self.cause)
     }
 }
 
-impl std::error::Error for SnapshotError {}
+impl std::error::Error for SnapshotError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            SnapshotCause::Acceptor(error) => Some(error),
+            SnapshotCause::Handshake(error) => Some(error),
+        }
+    }
+}
 
 impl Snapshot {
+    /// The first snapshot of a process.
+    ///
     /// # Errors
-    /// OpenSSL does not take what a listener is made of, or a handshake with it does not work.
+    /// A listener cannot run.
     pub fn new(config: Config) -> Result<Self, SnapshotError> {
         let mut acceptors = BTreeMap::new();
         for listener in &config.listeners {
-            if let Some(made) = accept_for(listener)? {
+            if let Some(made) = acceptor_of(listener)? {
                 acceptors.insert(listener.name.clone(), ArcSwap::from_pointee(made));
             }
         }
         Ok(Self::assemble(config, acceptors))
     }
 
-    /// The one that follows `previous`: a listener that cannot be made goes on as it was, or is left out
-    /// where there was none or where it asked for other clients. What is known about servers comes with [`Live::swap`].
+    /// The snapshot that follows `previous`. A listener that cannot run as configured goes on as it was. It is
+    /// left out if it did not run, or if it asked for other clients. What is known about servers is taken over
+    /// by [`Live::swap`].
     #[must_use]
     pub fn next(mut config: Config, previous: &Self) -> (Self, Vec<SnapshotError>) {
         let mut acceptors = BTreeMap::new();
         let mut refused = Vec::new();
         for listener in &mut config.listeners {
             let name = listener.name.clone();
-            match accept_for(listener) {
+            match acceptor_of(listener) {
                 Ok(Some(made)) => {
                     acceptors.insert(name, ArcSwap::from_pointee(made));
                 }
@@ -67,7 +110,7 @@ impl Snapshot {
                 Err(error) => {
                     if let (Some(old), Some(acceptor)) =
                         (previous.listener(&name), previous.acceptor(&name))
-                        && lets_in_no_more(old, listener)
+                        && asks_for_the_same_clients(old, listener)
                     {
                         *listener = Arc::clone(old);
                         acceptors.insert(name, ArcSwap::new(acceptor));
@@ -94,19 +137,21 @@ impl Snapshot {
         }
     }
 
+    /// The listener of this name.
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.config.listeners.iter().find(|l| l.name == name)
     }
 
+    /// The acceptor of the listener of this name; None for one without TLS.
     #[must_use]
     pub fn acceptor(&self, listener: &str) -> Option<Arc<SslAcceptor>> {
         Some(self.acceptors.get(listener)?.load_full())
     }
 
-    /// Makes the acceptors anew, and with them the keys that seal session tickets: what was recorded
-    /// cannot be opened with a key that is stolen later. What comes back are the listeners that keep
-    /// theirs, since OpenSSL does not take what it took before.
+    /// Makes the acceptors anew, and with them the keys of session tickets, so that a key stolen later does not
+    /// open recorded sessions. Returns an error for each listener that keeps its acceptor, since OpenSSL no
+    /// longer takes what it took before.
     #[must_use]
     pub fn rotate_tickets(&self) -> Vec<SnapshotError> {
         let mut failed = Vec::new();
@@ -114,7 +159,7 @@ impl Snapshot {
             let Some(slot) = self.acceptors.get(&listener.name) else {
                 continue;
             };
-            match accept_for(listener) {
+            match acceptor_of(listener) {
                 Ok(Some(made)) => slot.store(Arc::new(made)),
                 Ok(None) => {}
                 Err(error) => failed.push(error),
@@ -123,14 +168,15 @@ impl Snapshot {
         failed
     }
 
+    /// The servers of the upstream of this name.
     #[must_use]
     pub fn pool(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.pools.get(upstream)
     }
 }
 
-/// Whether the listener that runs asks for the clients that the next one shall ask for.
-fn lets_in_no_more(running: &Listener, next: &Listener) -> bool {
+/// Whether the running listener lets in nobody whom the next one would not.
+fn asks_for_the_same_clients(running: &Listener, next: &Listener) -> bool {
     match (&running.kind, &next.kind) {
         (ListenerKind::Tls { settings, .. }, ListenerKind::Tls { settings: next, .. }) => {
             next.is_kept_by(settings)
@@ -140,7 +186,7 @@ fn lets_in_no_more(running: &Listener, next: &Listener) -> bool {
 }
 
 /// None for a listener without TLS.
-fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
+fn acceptor_of(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
     let ListenerKind::Tls {
         certificates,
         sni,
@@ -149,13 +195,14 @@ fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError>
     else {
         return Ok(None);
     };
-    let fail = |why| SnapshotError {
-        what: format!("listener {}", listener.name),
-        why,
+    let fail = |cause| SnapshotError {
+        listener: listener.name.clone(),
+        cause,
     };
     let made = acceptor(&listener.name, certificates, *sni, settings)
-        .map_err(|error| fail(format!("OpenSSL does not take it: {error}")))?;
-    rehearsal::handshakes(&made, certificates).map_err(|error| fail(error.to_string()))?;
+        .map_err(|error| fail(SnapshotCause::Acceptor(error)))?;
+    rehearsal::handshakes(&made, certificates)
+        .map_err(|error| fail(SnapshotCause::Handshake(error)))?;
     Ok(Some(made))
 }
 
@@ -163,19 +210,20 @@ fn accept_for(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError>
 pub struct Live(ArcSwap<Snapshot>);
 
 impl Live {
+    /// Serves this snapshot first.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
         Self(ArcSwap::from_pointee(snapshot))
     }
 
-    /// The one to pin a request to.
+    /// The snapshot to pin a request to.
     #[must_use]
     pub fn pin(&self) -> Arc<Snapshot> {
         self.0.load_full()
     }
 
-    /// From now on `next` counts for new requests. What is known about servers goes on where their
-    /// upstream is the same. Needs a tokio runtime.
+    /// New requests use `next` from now on. It takes over what is known about the servers of upstreams that
+    /// did not change. Must be called in a tokio runtime.
     pub fn swap(&self, mut next: Snapshot) {
         let old = self.0.load_full();
         next.pools.carry_over(&old.pools);
@@ -239,7 +287,7 @@ mod tests {
         *certificates = vec![Arc::new(weak)];
         let failed = snapshot.rotate_tickets();
         assert_eq!(failed.len(), 1);
-        assert_eq!(failed[0].what, "listener a");
+        assert_eq!(failed[0].unit(), "listener a");
         let last = acceptors(&snapshot);
         assert!(Arc::ptr_eq(&after[0], &last[0]));
         assert!(!Arc::ptr_eq(&after[1], &last[1]));

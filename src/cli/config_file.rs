@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap_complete::engine::CompletionCandidate;
 
-use crate::config::{self, Kind};
+use crate::config::{self, NamedKind};
 
 /// Where a verb looks, in this order, if neither the command line nor the environment names a file.
 const SEARCH_PATHS: [&str; 2] = ["drawbridge.toml", "/etc/drawbridge/drawbridge.toml"];
@@ -66,31 +66,31 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, NoConfiguration> {
 
 /// Completes the names of upstreams.
 pub(super) fn upstreams(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Upstream, typed)
+    candidates(NamedKind::Upstream, typed)
 }
 
 /// Completes the names of exposures.
 pub(super) fn exposures(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Exposure, typed)
+    candidates(NamedKind::Exposure, typed)
 }
 
 /// Completes the names of trust bundles.
 pub(super) fn trust_bundles(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Trust, typed)
+    candidates(NamedKind::Trust, typed)
 }
 
 /// Completes the names of policies.
 pub(super) fn policies(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Policy, typed)
+    candidates(NamedKind::Policy, typed)
 }
 
 /// Completes the names of routes.
 pub(super) fn routes(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(Kind::Route, typed)
+    candidates(NamedKind::Route, typed)
 }
 
 /// A shell that completes a word shows no message, so without a configuration there are no names.
-fn candidates(kind: Kind, typed: &OsStr) -> Vec<CompletionCandidate> {
+fn candidates(kind: NamedKind, typed: &OsStr) -> Vec<CompletionCandidate> {
     let Ok(path) = find(named_on_the_command_line().as_deref()) else {
         return Vec::new();
     };

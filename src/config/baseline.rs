@@ -1,4 +1,4 @@
-//! The project's own small rule set, compiled into the binary; `@baseline` in a policy.
+//! The project's own small rule set, `@baseline` in a policy. It is compiled into the binary.
 
 /// Names (for messages) and texts, in load order.
 pub const FILES: &[(&str, &str)] = &[(

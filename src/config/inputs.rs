@@ -9,18 +9,20 @@ use seclang::files;
 use seclang::glob;
 use waf::Reads;
 
-/// Files and patterns; what a pattern names may change.
+/// The files that were read or looked for, and the patterns that were expanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs {
+    /// Paths, from the working directory.
     pub files: BTreeSet<PathBuf>,
     /// Folder and pattern.
     pub patterns: BTreeSet<(PathBuf, String)>,
 }
 
-/// What the file system says of the files without reading them; links are followed, so that a
-/// swapped link (as Kubernetes does it) is another file.
+/// What the file system says of each file, without reading it; None where there is none. Links are followed, so
+/// that a swapped link (as Kubernetes does it) is another file.
 pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
+/// What distinguishes a file from an earlier version of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -30,19 +32,22 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-/// What is in the files; None where one cannot be read.
+/// The SHA-256 of each file; None where it cannot be read.
 pub type Contents = BTreeMap<PathBuf, Option<[u8; 32]>>;
 
 impl Inputs {
+    /// Adds a file.
     pub fn file(&mut self, path: &Path) {
         self.files.insert(path.to_owned());
     }
 
+    /// Adds a pattern in a folder.
     pub fn pattern(&mut self, directory: &Path, pattern: &str) {
         self.patterns
             .insert((directory.to_owned(), pattern.to_owned()));
     }
 
+    /// Adds what a rule set was read from.
     pub fn reads(&mut self, reads: &Reads) {
         self.files
             .extend(reads.files.iter().map(|(path, _)| path.clone()));
@@ -51,6 +56,7 @@ impl Inputs {
             .extend(patterns.map(|(base, pattern, _)| (base.clone(), pattern.clone())));
     }
 
+    /// Looks at each file without reading it.
     #[must_use]
     pub fn stamps(&self) -> Stamps {
         let paths = self.paths();
@@ -60,6 +66,7 @@ impl Inputs {
             .collect()
     }
 
+    /// Reads each file.
     #[must_use]
     pub fn contents(&self) -> Contents {
         let digest = |path: &Path| Some(openssl::sha::sha256(&files::read(path).ok()?));
@@ -70,8 +77,8 @@ impl Inputs {
             .collect()
     }
 
-    /// Where names of these files stand, and where the files themselves are that links lead to; without
-    /// links, so that none stands twice.
+    /// The folders whose changes may concern the files: those that hold their names, and those that links
+    /// lead to. They are canonical, so that none is there twice.
     #[must_use]
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
@@ -80,7 +87,7 @@ impl Inputs {
                 true => Path::new("."),
                 false => folder,
             };
-            // What is not there cannot be followed.
+            // A folder that does not exist cannot be followed.
             folders.extend(fs::canonicalize(folder));
         };
         for path in self.paths() {
@@ -97,7 +104,7 @@ impl Inputs {
     fn paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = self.files.clone();
         for (directory, pattern) in &self.patterns {
-            // A folder that cannot be listed now will be told by the load.
+            // The load reports a folder that cannot be listed.
             paths.extend(glob::expand(directory, pattern).unwrap_or_default());
         }
         paths

@@ -38,7 +38,9 @@ use written::reader::{self, Given};
 /// A configuration that can be run, and what should be told about it.
 #[derive(Debug)]
 pub struct Loaded {
+    /// What can be run.
     pub config: Config,
+    /// Problems that do not stand in its way.
     pub warnings: Vec<Diagnostic>,
     /// The parts that were not taken; only [`load_next`] has any.
     pub refused: Vec<Refused>,
@@ -122,7 +124,7 @@ fn with_document<T>(
 
 /// Leaves out the new listeners that were refused. Those that ran go on with what they had.
 fn drop_invalid_listeners(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
-    listeners.retain(|listener| !listener.is_shut());
+    listeners.retain(|listener| !listener.is_closed());
     listeners
 }
 
@@ -152,18 +154,23 @@ pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
 
 /// The kinds of things that have names in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum NamedKind {
+    /// `[upstreams.*]`
     Upstream,
+    /// `[exposures.*]`
     Exposure,
+    /// `[trust.*]`
     Trust,
+    /// `[policies.*]`
     Policy,
+    /// `[[routes]]`
     Route,
 }
 
 /// The names of a kind in the configuration at `path`, in the file's order, whatever is wrong with
 /// the rest; none where it cannot be read. No certificate and no rule is read.
 #[must_use]
-pub fn names_in(path: &Path, kind: Kind) -> Vec<String> {
+pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
     let diagnostics = Diagnostics::default();
     let named = |document: &Document<'_, '_>, key, kind, word| {
         let found = document.named(key, kind, word).into_iter();
@@ -171,11 +178,11 @@ pub fn names_in(path: &Path, kind: Kind) -> Vec<String> {
     };
     let mut inputs = Inputs::default();
     let names = with_document(path, &diagnostics, &mut inputs, |document, _| match kind {
-        Kind::Upstream => named(document, "upstreams", SectionKind::Upstream, "upstream"),
-        Kind::Exposure => named(document, "exposures", SectionKind::Exposure, "exposure"),
-        Kind::Trust => named(document, "trust", SectionKind::Trust, "trust"),
-        Kind::Policy => named(document, "policies", SectionKind::Policy, "policy"),
-        Kind::Route => {
+        NamedKind::Upstream => named(document, "upstreams", SectionKind::Upstream, "upstream"),
+        NamedKind::Exposure => named(document, "exposures", SectionKind::Exposure, "exposure"),
+        NamedKind::Trust => named(document, "trust", SectionKind::Trust, "trust"),
+        NamedKind::Policy => named(document, "policies", SectionKind::Policy, "policy"),
+        NamedKind::Route => {
             let routes = document.repeated("routes", SectionKind::Route, "a route");
             let names = routes.into_iter();
             let names = names.filter_map(|route| route.item("name")?.string());

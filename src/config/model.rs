@@ -1,6 +1,6 @@
-//! The configuration, resolved: every name looked up, every file read, every limit a number.
+//! The configuration that can be run: every name is looked up, every file is read, every limit is a number.
 //!
-//! `config` makes it from `drawbridge.toml`; `live`, `proxy` and `upstream` run it.
+//! The other modules of `config` make it from `drawbridge.toml`; `live` and `proxy` run it. It never changes.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,46 +22,53 @@ pub use crate::upstream::{
     Upstream, UpstreamTls,
 };
 
-/// Everything one front door runs from.
+/// Everything that a front door runs from.
 #[derive(Debug)]
 pub struct Config {
-    /// The main file.
+    /// The path of the main file.
     pub source: PathBuf,
     /// Every file that was read.
     pub inputs: Inputs,
-    /// Every chain and key, by its files.
+    /// The certified keys that are used, by their files.
     pub certificates: Certificates,
     /// Every rule set, with what it was made of.
     pub rule_sets: Vec<Arc<CompiledRules>>,
+    /// In the order of their names.
     pub listeners: Vec<Arc<Listener>>,
+    /// By name.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// Trust bundles, by name.
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
+    /// By name.
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
-    /// Their routes and listeners exist here.
+    /// They claim routes and listeners that exist here.
     pub exposures: Exposures<Exposure>,
-    /// Where switches are kept over a restart, and their audit; None where nothing is kept.
+    /// The folder of the exposures' switches and their audit. With None, switches are lost at a restart.
     pub state_dir: Option<PathBuf>,
+    /// Where the access log and audit records go.
     pub log: Log,
-    /// Where the loopback API answers; nowhere if None.
+    /// Where the admin API answers; with None there is no API.
     pub admin: Option<Admin>,
-    /// Bytes of request bodies held at once over all requests; beyond it a request is answered 503.
+    /// How many bytes of bodies may be held at once, over all requests. Beyond it a request is answered 503.
     pub body_memory: usize,
-    /// The persistent collections of all policies' rules; they go on over reloads.
+    /// The persistent collections of all policies' rules. They outlive a reload.
     pub collections: Arc<Store>,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_timeout: Duration,
 }
 
-/// The loopback API.
+/// The admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
+    /// Where it answers.
     pub address: AdminAddress,
-    /// There is one wherever `address` is a TCP address.
+    /// What callers must send. It is always there if `address` is a TCP address.
     pub token: Option<Token>,
 }
 
+/// Where the admin API answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
     /// A loopback address.
@@ -79,24 +86,25 @@ impl std::fmt::Display for AdminAddress {
     }
 }
 
-/// A secret that is never shown.
+/// The secret of the admin API. It is never shown.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
+    /// Keeps a copy of the secret.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self(secret.to_owned())
     }
 
-    /// Takes as long wherever the two differ.
+    /// Whether both are equal. The time this takes does not depend on where they differ.
     #[must_use]
     pub fn is(&self, given: &[u8]) -> bool {
         let own = openssl::sha::sha256(self.0.as_bytes());
         openssl::memcmp::eq(&own, &openssl::sha::sha256(given))
     }
 
-    /// For the one who must send it.
+    /// The secret itself, for a client that must send it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -117,107 +125,140 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// Where clients come in.
 #[derive(Debug)]
 pub struct Listener {
+    /// The name of its table.
     pub name: String,
+    /// The addresses of this machine where clients connect; at least one.
     pub bind: Vec<SocketAddr>,
+    /// What it does with its clients.
     pub kind: ListenerKind,
+    /// How much, and how long, one client may use it.
     pub limits: ListenerLimits,
-    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed and extended.
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed and extended.
     pub trusted_proxies: Vec<IpNetwork>,
 }
 
 impl Listener {
-    /// What it is made of could not be taken at a reload, and nothing of it ran before.
+    /// Whether it is new and was refused at a reload, so that it must not be opened.
     #[must_use]
-    pub fn is_shut(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         matches!(&self.kind, ListenerKind::Tls { certificates, .. } if certificates.is_empty())
     }
 }
 
+/// What a listener does with its clients.
 #[derive(Debug, Clone)]
 pub enum ListenerKind {
+    /// Serves routes over TLS.
     Tls {
-        /// At least one; the first answers where `sni` is [`SniPolicy::Any`] and no name fits.
+        /// At least one. The first is used if `sni` is [`SniPolicy::Any`] and no name fits.
         certificates: Vec<Arc<CertifiedKey>>,
+        /// What happens to a client that asks for another name, or for none.
         sni: SniPolicy,
+        /// Everything else that a handshake depends on.
         settings: TlsSettings,
     },
-    /// Plain HTTP that answers 308 to this port of the named listener, and 404 for hosts no route of it names.
-    Redirect { listener: String, port: u16 },
+    /// Plain HTTP: answers 308 to this port of the named listener, and 404 for hosts that none of its routes names.
+    Redirect {
+        /// The name of the listener that clients are redirected to.
+        listener: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
+/// How much, and how long, one client may use a listener.
 #[derive(Debug, Clone)]
 pub struct ListenerLimits {
     /// From the first byte of a request to the end of its head.
     pub head_timeout: Duration,
+    /// The size of a request's head at most.
     pub head_bytes: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
-    /// Bytes a second a body must keep up on average, after a grace of `body_rate_grace`.
+    /// Bytes a second that a body must keep up on average, once it took longer than `body_rate_grace`.
     pub body_min_rate: u64,
+    /// How long a body may take before `body_min_rate` counts.
     pub body_rate_grace: Duration,
+    /// From the first byte of a connection to the end of the TLS handshake.
     pub handshake_timeout: Duration,
-    /// Of a connection between requests, and of a client that takes nothing of what is written to it.
+    /// How long a connection may be idle between requests, and a client may take nothing of an answer.
     pub idle_timeout: Duration,
-    /// Of a stream on which neither side says anything.
+    /// How long a stream may be silent in both directions.
     pub stream_idle_timeout: Duration,
+    /// At once, over all addresses.
     pub connections: usize,
+    /// At once. The addresses of one IPv6 /64 count as one.
     pub connections_per_address: usize,
+    /// Requests at once over one HTTP/2 connection.
     pub h2_streams: u32,
 }
 
-/// A route and what it leads to.
+/// What is reachable, and what it leads to.
 #[derive(Debug)]
 pub struct Route {
+    /// Its `name`, in logs, metrics and exposures.
     pub name: String,
+    /// The hosts, paths, methods and listeners that it takes.
     pub claim: Claim,
+    /// Where its requests go.
     pub upstream: Arc<Upstream>,
+    /// What inspects its requests.
     pub policy: Arc<Policy>,
+    /// The kind of stream it carries; None for requests and answers that may be held.
     pub stream: Option<Stream>,
-    /// `client_certificate = "required"`: refused without a verified one, also where the listener
-    /// lets such clients in.
+    /// `client_certificate = "required"`: requests without a verified one are refused, even if the listener
+    /// lets the client in.
     pub client_certificate: bool,
-    /// `encoded_slashes = "pass"`: `%2f` in a path is let through as it is.
+    /// `encoded_slashes = "pass"`: `%2f` in a path is let through unchanged.
     pub pass_encoded_slashes: bool,
 }
 
-/// Routes on listeners that one team answers for and that one switch takes off.
+/// Routes on listeners that one team owns, with one switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposure {
+    /// The name of its table.
     pub name: String,
+    /// The team that answers for it.
     pub owner: String,
-    /// What it claims: routes that are served on these listeners.
+    /// Each route and listener that belong to it.
     pub pairs: Pairs,
+    /// What a client gets while its switch is off.
     pub off: OffAnswer,
 }
 
 /// What a client gets from an exposure that is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffAnswer {
-    /// 503, with Retry-After where its end is known.
+    /// 503, with Retry-After if it is known when the switch turns on again.
     Unavailable,
-    /// 404, as for what does not exist.
+    /// 404, like a path that no route names.
     NotFound,
     /// The connection is closed without an answer.
     Close,
 }
 
+/// How requests are inspected.
 #[derive(Debug)]
 pub struct Policy {
+    /// The name of its table.
     pub name: String,
+    /// What becomes of a request that rules match.
     pub mode: PolicyMode,
-    /// What a limit, a parser error or a time budget that stops inspection means.
+    /// What happens if a limit, a parser error or the time budget ends inspection early.
     pub on_uninspected: OnUninspected,
-    /// Bytes; larger bodies are 413.
+    /// Bytes. A larger body is answered 413.
     pub request_body_limit: usize,
-    /// Gateways are asked for answers without a content coding, whatever the client takes.
+    /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
+    /// What it inspects with.
     pub rules: PolicyRules,
 }
 
 impl Policy {
-    /// Whether requests under it are answered at all.
+    /// False for a new policy that was refused: its requests are answered 503.
     #[must_use]
     pub fn is_live(&self) -> bool {
         !matches!(self.rules, PolicyRules::Refused)
@@ -229,12 +270,14 @@ impl Policy {
 pub enum PolicyRules {
     /// Nothing: `mode` is off.
     Off,
+    /// These rules.
     Live(Arc<RuleSet>),
-    /// They were refused and there is no last good version: until they are mended, what is under the policy is refused.
+    /// The rules are broken and there is no last good version, so every request is refused.
     Refused,
 }
 
 impl PolicyRules {
+    /// The rules that run, if any do.
     #[must_use]
     pub fn live(&self) -> Option<&Arc<RuleSet>> {
         match self {
@@ -244,27 +287,37 @@ impl PolicyRules {
     }
 }
 
+/// What becomes of a request that rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicyMode {
+    /// It is refused.
     Block,
+    /// It is logged.
     Detect,
+    /// Rules do not run.
     Off,
 }
 
+/// What becomes of a request that was not inspected to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnUninspected {
+    /// It is refused.
     Block,
+    /// It is let through, and told.
     Detect,
 }
 
-/// An address and how many of its bits count.
+/// A network: an address, and how many of its bits count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IpNetwork {
+    /// The first address of the network.
     pub address: IpAddr,
+    /// How many of its bits count, from the first.
     pub prefix: u8,
 }
 
 impl IpNetwork {
+    /// An IPv4 address that is written as an IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         fn differ(a: u128, b: u128, width: u8, prefix: u8) -> bool {
@@ -317,6 +370,7 @@ pub(crate) struct Recipe {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RuleSource {
+    /// `@baseline`
     Baseline,
     File(PathBuf),
 }

@@ -5,23 +5,41 @@
 pub enum SectionKind {
     /// The top level of a file.
     Main,
+    /// `[limits]`
     Limits,
+    /// `[log]`
     Log,
+    /// `[dns]`
     Dns,
+    /// `[listeners.NAME]`
     Listener,
+    /// `limits` of a listener
     ListenerLimits,
+    /// `certificates` of a listener
     ListenerCertificate,
+    /// `client_ca` of a listener, or of one of its certificates
     ClientCa,
+    /// `[trust.NAME]`
     Trust,
+    /// `[upstreams.NAME]`
     Upstream,
+    /// `servers` of an upstream, where one is a table
     Server,
+    /// `tls` of an upstream
     UpstreamTls,
+    /// `client_certificate` in the `tls` of an upstream
     ClientCertificate,
+    /// `affinity` of an upstream
     Affinity,
+    /// `health` of an upstream
     Health,
+    /// `eject` of an upstream
     Eject,
+    /// `[policies.NAME]`
     Policy,
+    /// `[[routes]]`
     Route,
+    /// `[exposures.NAME]`
     Exposure,
     /// The user chooses the keys, like the names in `[upstreams]`.
     Names,

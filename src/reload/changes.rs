@@ -1,4 +1,4 @@
-//! What a reload changed, by name, for the line that tells of it.
+//! What a reload changed, by name, for its line in the log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::config::{Config, Listener, ListenerKind, Policy, Route, TlsSettings, 
 use crate::tls::CertifiedKey;
 use crate::tls::reason::time_text;
 
-/// More are counted and not named.
+/// How many changes a line names; the others are counted.
 const MOST_NAMED: usize = 20;
 
 /// `certificate api.test of listener public, until 2026-02-26 10:00:00 UTC`, `policy default`
@@ -36,7 +36,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
         &old.trust,
         &new.trust,
         &mut changes,
-        |old, new, changes| tell(changes, old != new, || format!("trust bundle {}", new.name)),
+        |old, new, changes| push_if(changes, old != new, || format!("trust bundle {}", new.name)),
     );
     compare(
         "upstream",
@@ -51,7 +51,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
         &new.policies,
         &mut changes,
         |old, new, changes| {
-            tell(changes, is_other_policy(old, new), || {
+            push_if(changes, is_other_policy(old, new), || {
                 format!("policy {}", new.name)
             });
         },
@@ -62,23 +62,23 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
         &routes(new),
         &mut changes,
         |old, new, changes| {
-            tell(changes, is_other_route(old, new), || {
+            push_if(changes, is_other_route(old, new), || {
                 format!("route {}", new.name)
             });
         },
     );
     let exposures = |config: &Config| format!("{:?}", config.exposures);
-    tell(&mut changes, exposures(old) != exposures(new), || {
+    push_if(&mut changes, exposures(old) != exposures(new), || {
         "exposures".to_owned()
     });
     let others = |config: &Config| (config.body_memory, config.shutdown_timeout);
-    tell(&mut changes, others(old) != others(new), || {
+    push_if(&mut changes, others(old) != others(new), || {
         "limits".to_owned()
     });
     changes
 }
 
-/// In one line.
+/// The changes in one line.
 #[must_use]
 pub fn text(changes: &[String]) -> String {
     let named = changes.iter().take(MOST_NAMED).map(String::as_str);
@@ -92,13 +92,13 @@ pub fn text(changes: &[String]) -> String {
     }
 }
 
-fn tell(changes: &mut Vec<String>, differs: bool, what: impl FnOnce() -> String) {
+fn push_if(changes: &mut Vec<String>, differs: bool, what: impl FnOnce() -> String) {
     if differs {
         changes.push(what());
     }
 }
 
-/// Tells what is new and what is gone; `both` looks at what is in either.
+/// Adds what is new and what is gone; `both` compares what is in both.
 fn compare<T>(
     word: &str,
     old: &BTreeMap<String, Arc<T>>,
@@ -137,11 +137,11 @@ fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
                 changes.push(format!("{} of listener {name}", certificate(certified)));
             }
             let gone = old.len() > new.len();
-            tell(changes, gone && new.iter().all(|c| old.contains(c)), || {
+            push_if(changes, gone && new.iter().all(|c| old.contains(c)), || {
                 format!("a certificate of listener {name} is gone")
             });
             let clients = TlsSettings::clients_digest;
-            tell(changes, clients(old_settings) != clients(settings), || {
+            push_if(changes, clients(old_settings) != clients(settings), || {
                 format!("client_ca of listener {name}")
             });
             other |= old_sni != sni || old_settings.policy != settings.policy;
@@ -155,7 +155,7 @@ fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
         ) => other |= (old, old_port) != (listener, port),
         _ => other = true,
     }
-    tell(changes, other, || format!("listener {name}"));
+    push_if(changes, other, || format!("listener {name}"));
 }
 
 fn certificate(certified: &CertifiedKey) -> String {
@@ -170,7 +170,7 @@ fn certificate(certified: &CertifiedKey) -> String {
 fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<String>) {
     let name = &new.name;
     let client = |upstream: &Upstream| upstream.tls.client_certificate.clone();
-    tell(changes, client(old) != client(new), || {
+    push_if(changes, client(old) != client(new), || {
         format!("client certificate of upstream {name}")
     });
     let rest = |u: &Upstream| {
@@ -185,7 +185,7 @@ fn upstream(old: &Upstream, new: &Upstream, changes: &mut Vec<String>) {
     };
     let other =
         rest(old) != rest(new) || old.servers != new.servers || old.balancing != new.balancing;
-    tell(changes, other, || format!("upstream {name}"));
+    push_if(changes, other, || format!("upstream {name}"));
 }
 
 fn is_other_policy(old: &Policy, new: &Policy) -> bool {

@@ -1,4 +1,4 @@
-//! Folders of which the system tells that something in them changed.
+//! Notifications of the system that something in a folder changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,29 +10,30 @@ use notify::event::{AccessKind, AccessMode, RemoveKind};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// Device and inode: a folder that took another's place is another, whatever its name.
+/// Device and inode. A folder that replaces another is a different one, whatever its name.
 type Identity = (u64, u64);
-/// Folders that were removed; what is made in their place may even have the same inode.
+/// Folders that were removed. One that is made in their place may even have the same inode.
 type Removed = Arc<Mutex<Vec<PathBuf>>>;
 
-pub(super) struct Notified {
+pub(super) struct FolderNotifications {
     watcher: RecommendedWatcher,
     followed: BTreeMap<PathBuf, Identity>,
     removed: Removed,
-    whole: bool,
-    /// That it is not whole.
-    told: bool,
+    /// Every folder that exists is followed.
+    is_complete: bool,
+    /// That it is not complete was logged.
+    was_told: bool,
 }
 
-impl Notified {
+impl FolderNotifications {
     /// # Errors
-    /// The system has no more instances to give, or none at all.
-    pub fn new(wake: &Arc<Notify>) -> notify::Result<Self> {
+    /// The system has no notifications, or no more of them to give.
+    pub(super) fn new(wake: &Arc<Notify>) -> notify::Result<Self> {
         let wake = Arc::clone(wake);
         let removed = Removed::default();
         let note = Arc::clone(&removed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // What could not be told may have been a change.
+            // An event that could not be reported may have been a change.
             match event {
                 Ok(event) if !is_change(event.kind) => return,
                 Ok(event) if matches!(event.kind, EventKind::Remove(kind) if kind != RemoveKind::File) =>
@@ -47,18 +48,18 @@ impl Notified {
             watcher,
             followed: BTreeMap::new(),
             removed,
-            whole: false,
-            told: false,
+            is_complete: false,
+            was_told: false,
         })
     }
 
-    /// Whether every folder that is there is followed.
-    pub fn is_whole(&self) -> bool {
-        self.whole
+    /// Whether every folder that exists is followed.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
-    /// From now on these, and no others.
-    pub fn follow(&mut self, folders: BTreeSet<PathBuf>) {
+    /// Follows these folders, and no others.
+    pub(super) fn follow(&mut self, folders: BTreeSet<PathBuf>) {
         let wanted = folders.into_iter().filter_map(|folder| {
             let identity = identity(&folder)?;
             Some((folder, identity))
@@ -67,19 +68,19 @@ impl Notified {
         for folder in lock(&self.removed).drain(..) {
             self.followed.remove(&folder);
         }
-        if self.whole && wanted == self.followed {
+        if self.is_complete && wanted == self.followed {
             return;
         }
         let watcher = &mut self.watcher;
         self.followed.retain(|folder, known| {
             let stays = wanted.get(folder) == Some(known);
             if !stays {
-                // A folder that was removed is not followed any more.
+                // This fails for a folder that was removed, which is not followed any more.
                 let _ = watcher.unwatch(folder);
             }
             stays
         });
-        self.whole = true;
+        self.is_complete = true;
         for (folder, identity) in wanted {
             if self.followed.contains_key(&folder) {
                 continue;
@@ -88,30 +89,30 @@ impl Notified {
                 Ok(()) => {
                     self.followed.insert(folder, identity);
                 }
-                // It went meanwhile, and will be seen when it comes back.
+                // It was removed meanwhile, and is found when it comes back.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 Err(error) => {
-                    self.whole = false;
-                    if !std::mem::replace(&mut self.told, true) {
+                    self.is_complete = false;
+                    if !std::mem::replace(&mut self.was_told, true) {
                         tell(&folder, &error);
                     }
                 }
             }
         }
-        self.told &= !self.whole;
+        self.was_told &= !self.is_complete;
     }
 }
 
 fn tell(folder: &Path, error: &notify::Error) {
     tracing::warn!(
         target: "reload",
-        "changes in {} are not notified, files are looked at more often instead: {error}",
+        "there are no notifications of changes in {}, so files are checked more often: {error}",
         folder.display()
     );
 }
 
 fn lock(removed: &Mutex<Vec<PathBuf>>) -> MutexGuard<'_, Vec<PathBuf>> {
-    // A list of paths is never half done.
+    // A list of paths is valid after every step, so a poisoned lock does no harm.
     removed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,7 +121,7 @@ fn identity(folder: &Path) -> Option<Identity> {
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// Reading is none, or every look would be the reason for another.
+/// Whether an event is a change. Reading is none: else every look would cause another.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
@@ -168,11 +169,11 @@ mod tests {
         let folder = root.join("certs");
         fs::create_dir_all(&folder).unwrap();
         let wake = Arc::new(Notify::new());
-        let mut notified = Notified::new(&wake).unwrap();
-        let follow = |notified: &mut Notified| {
+        let mut notified = FolderNotifications::new(&wake).unwrap();
+        let follow = |notified: &mut FolderNotifications| {
             notified.follow(BTreeSet::from([folder.clone(), root.join("absent")]));
             assert!(
-                notified.is_whole(),
+                notified.is_complete(),
                 "what is not there needs no notification"
             );
         };

@@ -1,4 +1,4 @@
-//! What systemd is told (`Type=notify`, sd_notify(3)). Without `NOTIFY_SOCKET` nothing is.
+//! Tells systemd the state of the service (`Type=notify`, sd_notify(3)). Without `NOTIFY_SOCKET` this does nothing.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -7,24 +7,24 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Serving.
+/// The service is ready.
 pub fn ready() {
     tell("READY=1");
 }
 
-/// A reload began; [`ready`] ends it.
+/// A reload began; [`ready`] says that it ended.
 pub fn reloading() {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
-/// Another process is the service from now on; this one says nothing more.
+/// Another process is the service from now on. This one must say nothing more.
 pub fn succeeded_by(pid: u32) {
     tell(&format!("MAINPID={pid}"));
 }
 
-/// Draining.
+/// The service is draining.
 pub fn stopping() {
     tell("STOPPING=1");
 }
@@ -45,7 +45,7 @@ fn send(to: &[u8], state: &str) -> io::Result<()> {
         None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
     };
     let socket = UnixDatagram::unbound()?;
-    // Who does not listen holds nobody up.
+    // A manager that does not read must not block us.
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.send_to_addr(state.as_bytes(), &address)?;
     Ok(())

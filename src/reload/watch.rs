@@ -1,6 +1,8 @@
-//! Notices that a file changed. The folders' notifications say when to look; looking every now and then
-//! sees what they miss or tell late: network and overlay file systems, folders that are mounted over, links
-//! that are swapped half way down a path. A few hundred files cost well under a millisecond a time.
+//! Notices that a file changed.
+//!
+//! Notifications of the folders say when to look at the files. Looking regularly as well finds the changes that
+//! notifications miss or report late: on network and overlay file systems, in folders that are mounted over,
+//! and behind links in the middle of a path. A few hundred files cost well under a millisecond each time.
 
 use std::io;
 use std::path::Path;
@@ -11,56 +13,58 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::notified::Notified;
-use super::{Reloads, Trigger};
+use super::notified::FolderNotifications;
+use super::requests::{Reloads, Trigger};
 use crate::config::{Contents, Inputs, Stamps};
 use crate::supervision::Ended;
 use seclang::files::in_time;
 
-/// Between two looks where nothing is notified, and while files go on changing.
+/// Between two looks while files keep changing, or if there are no notifications.
 const PAUSE: Duration = Duration::from_millis(150);
-/// Between two looks that nothing was notified for. What is not notified is to be live within a second too.
+/// Between two looks without a notification. A change without a notification goes live within a second too.
 const PAUSE_NOTIFIED: Duration = Duration::from_millis(500);
-/// Pauses that files which go on changing are waited for.
+/// How many pauses to wait for files that keep changing.
 const PATIENCE: usize = 10;
-/// Between two tries to read what is there and cannot be read.
+/// Between two attempts to read a file that exists and cannot be read.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How long a look at all files may take.
+/// How long one look at all files may take.
 const LOOKING: Duration = Duration::from_secs(60);
 
-/// What is watched, and what was in it when it was read.
+/// The files that are watched, and their contents when they were read.
 #[derive(Debug, Clone, Default)]
 pub struct Watched {
+    /// The files and patterns.
     pub inputs: Inputs,
+    /// What was in the files.
     pub contents: Contents,
 }
 
-/// Asks for a reload when the content of a watched file changed and has settled. A touch changes
-/// nothing. Over with the one who reloads.
+/// Asks for a reload when the content of a watched file changed and is settled. A touch changes
+/// nothing. Ends when the reloader does.
 pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) -> Ended {
     let wake = Arc::new(Notify::new());
-    let notified = Notified::new(&wake)
+    let notified = FolderNotifications::new(&wake)
         .inspect_err(|error| {
             tracing::warn!(
                 target: "reload",
-                "nothing is notified, files are looked at every {} ms: {error}",
+                "there are no notifications of changed files, so files are checked every {} ms: {error}",
                 PAUSE.as_millis()
             );
         })
         .ok();
     match follow(reloads, watched, Watcher { notified, wake }).await {
         Ok(()) => Ended::Over,
-        Err(error) => Ended::Failed(format!("the watched files cannot be looked at: {error}")),
+        Err(error) => Ended::Failed(format!("the watched files cannot be checked: {error}")),
     }
 }
 
-/// None of it where nothing can be notified.
+/// Looks at files, woken by notifications if there are any.
 struct Watcher {
-    notified: Option<Notified>,
+    notified: Option<FolderNotifications>,
     wake: Arc<Notify>,
 }
 
-/// Until the one who reloads is gone.
+/// Watches until the reloader is gone.
 async fn follow(
     reloads: Arc<Reloads>,
     mut watched: watch::Receiver<Arc<Watched>>,
@@ -70,11 +74,11 @@ async fn follow(
     let mut read_at = Instant::now();
     loop {
         let now = watched.borrow_and_update().clone();
-        // First what is notified, then the look: a change in between is not lost.
+        // Folders are followed before their files are looked at, so that no change in between is lost.
         let mut stamps = watcher.look(&now).await?;
         let again = is_unread(&now, &stamps) && read_at.elapsed() > AGAIN;
         if seen.as_ref() == Some(&stamps) && !again {
-            if !watcher.rest(&mut watched).await {
+            if !watcher.wait(&mut watched).await {
                 return Ok(());
             }
             continue;
@@ -91,7 +95,7 @@ async fn follow(
         seen = Some(stamps);
         read_at = Instant::now();
         let read = Arc::clone(&now);
-        let contents = aside(move || read.inputs.contents()).await?;
+        let contents = run_aside(move || read.inputs.contents()).await?;
         if contents == now.contents {
             reloads.record_unchanged();
         } else if reloads.ask(Trigger::Watch).await.is_none() {
@@ -104,7 +108,7 @@ impl Watcher {
     async fn look(&mut self, watched: &Arc<Watched>) -> io::Result<Stamps> {
         let watched = Arc::clone(watched);
         let mut notified = self.notified.take();
-        let looked = aside(move || {
+        let looked = run_aside(move || {
             if let Some(notified) = &mut notified {
                 notified.follow(watched.inputs.folders());
             }
@@ -115,12 +119,15 @@ impl Watcher {
         Ok(stamps)
     }
 
-    /// Until there may be something to see; false where there is nobody left to see it.
-    async fn rest(&self, watched: &mut watch::Receiver<Arc<Watched>>) -> bool {
-        // However much is notified, files are not looked at all the time.
+    /// Waits until it is time for another look; false if the reloader is gone.
+    async fn wait(&self, watched: &mut watch::Receiver<Arc<Watched>>) -> bool {
+        // Many notifications do not mean many looks.
         sleep(PAUSE).await;
-        let whole = self.notified.as_ref().is_some_and(Notified::is_whole);
-        if !whole {
+        let is_complete = self
+            .notified
+            .as_ref()
+            .is_some_and(FolderNotifications::is_complete);
+        if !is_complete {
             return watched.has_changed().is_ok();
         }
         tokio::select! {
@@ -131,7 +138,7 @@ impl Watcher {
     }
 }
 
-/// Whether something is there that could not be read. It may be readable later and look the same.
+/// Whether a file exists that could not be read. It may become readable without a change of its stamp.
 fn is_unread(watched: &Watched, stamps: &Stamps) -> bool {
     let mut unread = watched
         .contents
@@ -140,8 +147,8 @@ fn is_unread(watched: &Watched, stamps: &Stamps) -> bool {
     unread.any(|(path, _)| stamps.get(path).is_some_and(Option::is_some))
 }
 
-/// A look at files that nobody waits for without end.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+/// Runs `work` on another thread, for a limited time: a file system may hang.
+async fn run_aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let looked = spawn_blocking(move || in_time(Path::new("a look at files"), LOOKING, work));
     looked.await.map_err(io::Error::other)?
 }
@@ -155,7 +162,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
-    use super::super::{Ask, Outcome};
+    use super::super::requests::{Outcome, ReloadRequest};
     use super::*;
 
     fn outcome() -> Outcome {
@@ -174,9 +181,9 @@ mod tests {
         fs::rename(&aside, link).unwrap();
     }
 
-    /// Answers the next wish as the one who reloads does.
+    /// Answers the next request as the reloader does.
     async fn reloaded(
-        asked: &mut mpsc::Receiver<Ask>,
+        asked: &mut mpsc::Receiver<ReloadRequest>,
         inputs: &Inputs,
         watched: &watch::Sender<Arc<Watched>>,
         what: &str,
@@ -221,7 +228,7 @@ mod tests {
                 contents: inputs.contents(),
             }));
             let wake = Arc::new(Notify::new());
-            let notified = with.then(|| Notified::new(&wake).unwrap());
+            let notified = with.then(|| FolderNotifications::new(&wake).unwrap());
             let watcher = Watcher { notified, wake };
             let following = tokio::spawn(follow(Arc::clone(&reloads), watching, watcher));
 
@@ -238,7 +245,7 @@ mod tests {
 
             drop((watched, asked));
             let ended = timeout(Duration::from_secs(30), following).await;
-            let ended = ended.expect("it ends with the one who reloads").unwrap();
+            let ended = ended.expect("it ends with the reloader").unwrap();
             assert!(ended.is_ok());
             fs::remove_dir_all(&root).unwrap();
         }

@@ -374,7 +374,7 @@ fn rules_that_skip_compressed_answers_are_told_of_where_clients_may_ask_for_them
     assert_eq!(told(&folder, &own), [""; 0]);
     let mode = "mode = \"detect\"";
     let client = own.replace(mode, "mode = \"detect\"\nresponse_encoding = \"client\"");
-    let expected = "drawbridge.toml:12:21: warning: rules on answers do not see what a client asks for compressed: rule 950010 skips them";
+    let expected = "drawbridge.toml:12:21: warning: clients may ask for compressed answers, which are not inspected: rule 950010 skips the rules on answers";
     assert_eq!(told(&folder, &client), [expected]);
     let wrong = own.replace(mode, "mode = \"detect\"\nresponse_encoding = \"gzip\"");
     let expected =

@@ -271,7 +271,7 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             BIND,
             "bind = [\"127.0.0.1:0\"]",
             &[
-                "warning 3:9: port 0 of \"127.0.0.1:0\" is another free port at every start",
+                "warning 3:9: with port 0, \"127.0.0.1:0\" gets another free port at every start",
                 "error 8:21: listener \"public\" has no fixed port",
             ],
         ),
@@ -293,7 +293,7 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
         (
             "redirect_to_https = \"public\"",
             "redirect_to_https = \"plain\"",
-            &["error 8:21: listener \"plain\" is no TLS listener, it redirects itself"],
+            &["error 8:21: listener \"plain\" has no TLS: it redirects as well"],
         ),
         (
             "redirect_to_https = \"public\"",
@@ -402,7 +402,7 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             RULES,
             "rules = [\"none/*.conf\"]",
             &[
-                "error 20:11: policy \"default\" has not one rule: nothing would be inspected",
+                "error 20:11: policy \"default\" contains no rule: nothing would be inspected",
                 "warning 22:10: \"none/*.conf\" names no file",
             ],
         ),
@@ -475,7 +475,7 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             "methods = [\"get\", \"CONNECT\"]",
             &[
                 "error 29:12: \"get\" is no method: they are case-sensitive, write \"GET\"",
-                "error 29:19: CONNECT asks for a tunnel, which no route gives",
+                "error 29:19: CONNECT asks for a tunnel, which no route allows",
             ],
         ),
         (

@@ -671,14 +671,14 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "servers = [\"a:1\"]\nmax_pending = 5\naffinity = { cookie = \"a b\", key_file = \"short.key\" }",
             &[
-                "19:15: \"max_pending\" says how many wait for \"max_connections\", which is not there",
+                "19:15: \"max_pending\" needs \"max_connections\" beside it",
                 "20:23: \"a b\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most",
-                "20:41: FOLDER/short.key holds 6 bytes; a key has 16 at least: openssl rand -hex 32",
+                "20:41: FOLDER/short.key holds 6 bytes; a key has at least 16; create one with: openssl rand -hex 32",
             ],
         ),
         (
             "servers = [\"a:1\"]\nmax_connections = 5\npending_timeout = \"1s\"",
-            &["20:19: \"pending_timeout\" says how long \"max_pending\" wait, which is not there"],
+            &["20:19: \"pending_timeout\" needs \"max_pending\" beside it"],
         ),
     ] {
         let found = folder.load(keys).unwrap_err();

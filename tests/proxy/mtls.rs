@@ -234,7 +234,7 @@ fn problems(folder: &Path) -> String {
     // Every configuration of the tests has a listener on any port, routes without an owner, and a rule
     // for answers that not every test has the rules see.
     let usual = |m: &str| {
-        m.starts_with("port 0")
+        m.starts_with("with port 0")
             || m.ends_with("no exposure names it")
             || m.starts_with("RESPONSE_BODY stays empty")
     };

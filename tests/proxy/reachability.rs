@@ -177,7 +177,7 @@ async fn check_reports_shadowed_paths_and_diff_what_is_uncovered() {
     .unwrap();
     let told = run(&["check", "--config", "bad.toml", "--output", "json"]);
     assert!(
-        told.contains("head = \\\"refuse\\\" says something only where"),
+        told.contains("head = \\\"refuse\\\" has an effect only if"),
         "{told}"
     );
     std::fs::remove_dir_all(&folder).unwrap();

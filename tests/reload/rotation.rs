@@ -40,7 +40,7 @@ async fn a_worse_certificate_does_not_take_the_place_of_a_better_one() {
         assert_eq!(status, 422, "{words}: {said}");
         assert_eq!(said["refused"][0]["unit"], "listener public", "{said}");
         assert!(reasons(&said).contains(words), "{said}");
-        assert!(reasons(&said).contains("good until 20"), "{said}");
+        assert!(reasons(&said).contains("valid until 20"), "{said}");
         assert_eq!(world.serial().await, first, "{words}");
     }
     // The same from other files, with the good one taken out of the list.

@@ -1,5 +1,10 @@
 //! [`RuleSetBuilder`]: from files and a policy's choices to a [`RuleSet`].
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +45,7 @@ pub struct RuleSetBuilder {
 }
 
 impl RuleSet {
+    /// Begins a rule set without rules.
     #[must_use]
     pub fn builder() -> RuleSetBuilder {
         RuleSetBuilder::default()

@@ -10,7 +10,7 @@ use crate::tls::reason::{name_text, time_text, unix_time};
 use crate::tls::{CertifiedKey, TrustBundle, now};
 
 pub(crate) const HELP: &str =
-    "put one there that is good for longer, or write allow_expired = true beside it";
+    "use one that is valid for longer, or write allow_expired = true beside it";
 
 const DAY: i64 = 24 * 60 * 60;
 /// How far clocks may differ, in seconds.
@@ -62,14 +62,14 @@ pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
     };
     let good = old.chain.iter().min_by_key(|c| unix_time(c.not_after()))?;
     Some(format!(
-        "the new certificate of \"{}\" {state}; the one that serves is good until {}",
+        "the new certificate of \"{}\" {state}; the current one is valid until {}",
         name_text(certificate.subject_name()),
         time_text(good.not_after())
     ))
 }
 
-/// Of a list of certificates that takes the place of another: which of those that are not `allowed`
-/// takes the place of a better one. It may come from another file.
+/// Compares a new list of certificates with the one that serves, since a certificate may come from another
+/// file. Returns why one that is not `allowed` must not replace one that is better.
 pub(crate) fn worse_of(
     new: &[Arc<CertifiedKey>],
     allowed: &[bool],
@@ -90,13 +90,13 @@ pub(crate) fn worse_of(
     })
 }
 
-/// Why a bundle must not take the place of another: none of its CAs is good now.
+/// Why a bundle must not take the place of another: none of its CAs is valid now.
 pub(crate) fn worse_bundle(new: &TrustBundle, old: &TrustBundle) -> Option<String> {
     let is_now =
         |ca: &X509| Validity::of(std::slice::from_ref(ca)).is_some_and(|span| span.is_now());
     let new_has = new.certificates.iter().any(is_now);
     let old_has = old.certificates.iter().any(is_now);
     (old_has && !new_has).then(|| {
-        "no CA of the new bundle is valid now, and one of the bundle that serves is".to_owned()
+        "no CA of the new bundle is valid now, but one of the current bundle is".to_owned()
     })
 }

@@ -14,19 +14,24 @@ use super::section_kind::SectionKind;
 /// A kind of table, and the keys it has.
 #[derive(Debug)]
 pub struct Section {
+    /// What the parser calls it.
     pub kind: SectionKind,
     /// As it is written in a file, like `[listeners.NAME]`.
     pub header: &'static str,
     /// What the table is for, in one sentence.
     pub about: &'static str,
+    /// In the order of the page.
     pub keys: &'static [Key],
 }
 
 /// A key of a table.
 #[derive(Debug)]
 pub struct Key {
+    /// As it is written before the `=`.
     pub name: &'static str,
+    /// What it takes.
     pub value: Value,
+    /// What holds where it is not written.
     pub default: DefaultValue,
     /// One sentence.
     pub meaning: &'static str,
@@ -43,6 +48,7 @@ pub enum Value {
     List(&'static str),
     /// One of these strings.
     Choice(&'static [&'static str]),
+    /// `true` or `false`.
     Boolean,
     /// A whole number of this unit, from and to these.
     Integer(&'static str, i64, i64),

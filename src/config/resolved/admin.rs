@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::{Context, problem_of};
 use crate::config::model::{Admin, AdminAddress, Token};
-use crate::config::written::admin as written;
+use crate::config::written::admin::WrittenAdmin;
 use crate::config::written::reader::Given;
 use crate::config::written::source::Placed;
 use crate::tls::readable_by_others;
@@ -39,7 +39,7 @@ impl fmt::Display for TokenError {
 impl std::error::Error for TokenError {}
 
 /// None where it is faulty.
-pub(crate) fn resolve(written: &written::Admin<'_>, context: &Context<'_>) -> Option<Admin> {
+pub(crate) fn resolve(written: &WrittenAdmin<'_>, context: &Context<'_>) -> Option<Admin> {
     let address = written.address.clone();
     let address = address.filter(|address| has_folder(address, written, context));
     let token = match &written.token_file {
@@ -58,7 +58,7 @@ pub(crate) fn resolve(written: &written::Admin<'_>, context: &Context<'_>) -> Op
     })
 }
 
-fn has_folder(address: &AdminAddress, written: &written::Admin<'_>, context: &Context<'_>) -> bool {
+fn has_folder(address: &AdminAddress, written: &WrittenAdmin<'_>, context: &Context<'_>) -> bool {
     let AdminAddress::Unix(path) = address else {
         return true;
     };

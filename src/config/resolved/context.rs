@@ -1,4 +1,4 @@
-//! What the resolving step collects on its way: problems, files that were read, parts that are refused.
+//! What the resolving step collects: problems, files that were read, parts that are refused.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// This unit, like `listener public`, is refused for these errors. Warnings among them are only told.
+    /// This unit, like `listener public`, is refused for these errors. Warnings among them are only reported.
     pub(crate) fn refuse(&mut self, unit: &str, problems: Vec<Problem>) {
         let (errors, others): (Vec<_>, Vec<_>) = problems
             .into_iter()
@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Tells the problems as the choice demands.
+    /// Reports the problems, or refuses the unit for them, as the choice demands.
     ///
     /// # Errors
     /// There is no value.
@@ -110,7 +110,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What was found in a file, told at the place that names the file.
+/// What was found in a file, reported at the place that names the file.
 pub(crate) fn problem_of(at: At<'_>, finding: Finding) -> Problem {
     let problem = match finding.severity {
         Severity::Error => Problem::error(at, finding.message),

@@ -8,14 +8,14 @@ use super::names::Declared;
 use super::routes::ResolvedRoute;
 use crate::config::model::{Exposure, Listener, ListenerKind};
 use crate::config::written::diagnostics::Diagnostics;
-use crate::config::written::exposures as written;
+use crate::config::written::exposures::WrittenExposure;
 use crate::config::written::source::{At, Placed};
 use crate::route::{Exposures, Pairs};
 use seclang::suggest::did_you_mean;
 
 /// None where an exposure is faulty or claims what another claims.
 pub(crate) fn resolve<'s>(
-    written: &[written::Exposure<'s>],
+    written: &[WrittenExposure<'s>],
     routes: &[ResolvedRoute<'s>],
     listeners: &mut Declared<'s, Listener>,
     has_state_dir: bool,
@@ -27,19 +27,19 @@ pub(crate) fn resolve<'s>(
         let message = "there is no \"state_dir\": an exposure that is switched off is on again after a restart";
         diagnostics.warning(first.at, message);
     }
-    let mut places: Vec<At<'s>> = Vec::new();
+    // The indices of overlaps lead here.
+    let mut declared: Vec<(&str, At<'s>)> = Vec::new();
     let mut found = Vec::new();
     let mut whole = true;
     for exposure in written {
         match resolve_exposure(exposure, routes, listeners, diagnostics) {
             Some(resolved) => {
-                places.push(exposure.at);
+                declared.push((exposure.name, exposure.at));
                 found.push((resolved.pairs.clone(), resolved));
             }
             None => whole = false,
         }
     }
-    let names: Vec<String> = found.iter().map(|(_, e)| e.name.clone()).collect();
     match Exposures::new(found) {
         Ok(exposures) => {
             if whole {
@@ -49,15 +49,17 @@ pub(crate) fn resolve<'s>(
         }
         Err(overlaps) => {
             for overlap in overlaps {
+                let both = (declared.get(overlap.first), declared.get(overlap.second));
+                let (Some((first, first_at)), Some((second, at))) = both else {
+                    continue;
+                };
                 let message = format!(
-                    "exposure \"{}\" claims route \"{}\" on listener \"{}\", which exposure \"{}\" at {} claims",
-                    names[overlap.second],
+                    "exposure \"{second}\" claims route \"{}\" on listener \"{}\", which exposure \"{first}\" at {} claims",
                     overlap.route,
                     overlap.listener,
-                    names[overlap.first],
-                    places[overlap.first].text()
+                    first_at.text()
                 );
-                diagnostics.error(places[overlap.second], message);
+                diagnostics.error(*at, message);
             }
             None
         }
@@ -79,7 +81,7 @@ pub(crate) fn resolve_state_dir(
 }
 
 fn resolve_exposure<'s>(
-    written: &written::Exposure<'s>,
+    written: &WrittenExposure<'s>,
     routes: &[ResolvedRoute<'s>],
     listeners: &mut Declared<'s, Listener>,
     diagnostics: &Diagnostics,
@@ -156,7 +158,7 @@ fn find_listeners<'s>(
     (whole && !found.is_empty()).then_some(found)
 }
 
-/// The pairs that are really served. A name that adds none is a mistake.
+/// The pairs of named routes and listeners that are served. Reports a route that is on none of the listeners.
 fn pair(
     routes: &[ResolvedRoute<'_>],
     named_routes: &[Placed<'_, &str>],
@@ -170,7 +172,7 @@ fn pair(
     let mut pairs = Pairs::new();
     let mut whole = true;
     for route in named_routes {
-        // A faulty claim was told already.
+        // A faulty claim was already reported.
         let listeners = claims.get(route.value)?;
         let before = pairs.len();
         for listener in named_listeners {

@@ -9,10 +9,10 @@ use super::names::Declared;
 use crate::config::last_good::listeners as last_good;
 use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
-use crate::config::written::listeners::{self as written, Kind, Tls};
+use crate::config::written::listeners::{Role, WrittenCertificate, WrittenListener, WrittenTls};
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
-use crate::config::written::trust;
+use crate::config::written::trust::WrittenClientCa;
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 
 /// An entry of `certificates`.
@@ -32,17 +32,17 @@ struct Files<'s> {
 }
 
 pub(crate) fn resolve<'s>(
-    written: &[written::Listener<'s>],
+    written: &[WrittenListener<'s>],
     trust: &mut Declared<'s, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Declared<'s, Listener> {
     let mut listeners = Declared::new("listener");
     for listener in written {
-        let kind = match &listener.kind {
-            Kind::Tls(tls) => resolve_tls(listener.name, tls, trust, context),
-            Kind::Unclear => None,
+        let kind = match &listener.role {
+            Role::Tls(tls) => resolve_tls(listener.name, tls, trust, context),
+            Role::Unclear => None,
             // Its target may come later.
-            Kind::Redirect(..) => continue,
+            Role::Redirect(..) => continue,
         };
         listeners.declare(listener.name, listener.at, assemble(listener, kind));
     }
@@ -51,12 +51,12 @@ pub(crate) fn resolve<'s>(
 }
 
 fn resolve_redirects<'s>(
-    written: &[written::Listener<'s>],
+    written: &[WrittenListener<'s>],
     listeners: &mut Declared<'s, Listener>,
     diagnostics: &Diagnostics,
 ) {
-    let redirects = written.iter().filter_map(|listener| match &listener.kind {
-        Kind::Redirect(at, target) => Some((listener, *at, target.as_ref())),
+    let redirects = written.iter().filter_map(|listener| match &listener.role {
+        Role::Redirect(at, target) => Some((listener, *at, target.as_ref())),
         _ => None,
     });
     let redirects: Vec<_> = redirects.collect();
@@ -85,7 +85,7 @@ fn resolve_redirect(
 ) -> Option<ListenerKind> {
     let name = target.value;
     if redirects.contains(&name) {
-        let message = format!("listener \"{name}\" is no TLS listener, it redirects itself");
+        let message = format!("listener \"{name}\" has no TLS: it redirects as well");
         diagnostics.error(at, message);
         return None;
     }
@@ -102,7 +102,7 @@ fn resolve_redirect(
     })
 }
 
-fn assemble(written: &written::Listener<'_>, kind: Option<ListenerKind>) -> Option<Arc<Listener>> {
+fn assemble(written: &WrittenListener<'_>, kind: Option<ListenerKind>) -> Option<Arc<Listener>> {
     let common = written.common.as_ref()?;
     Some(Arc::new(Listener {
         name: written.name.to_owned(),
@@ -115,7 +115,7 @@ fn assemble(written: &written::Listener<'_>, kind: Option<ListenerKind>) -> Opti
 
 fn resolve_tls<'s>(
     listener: &str,
-    written: &Tls<'s>,
+    written: &WrittenTls<'s>,
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Option<ListenerKind> {
@@ -173,7 +173,7 @@ fn resolve_tls<'s>(
 /// Reads all files before anything is decided, so that every problem is found.
 fn read_files<'s>(
     listener: &str,
-    written: &Tls<'s>,
+    written: &WrittenTls<'s>,
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Files<'s> {
@@ -190,7 +190,7 @@ fn read_files<'s>(
                 known.push(certificate);
                 Ok(known)
             }
-            // One that is faulty counts more than one that is refused.
+            // A faulty entry decides, since then the configuration is not taken at all.
             (Err(Broken::Faulty), _) | (_, Err(Broken::Faulty)) => Err(Broken::Faulty),
             (Err(Broken::Closed), _) | (_, Err(Broken::Closed)) => Err(Broken::Closed),
         };
@@ -204,7 +204,7 @@ fn read_files<'s>(
 
 fn resolve_given_client_ca(
     listener: &str,
-    written: &Given<trust::ClientCa<'_>>,
+    written: &Given<WrittenClientCa<'_>>,
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Result<Option<Arc<ClientCa>>, Broken> {
@@ -217,7 +217,7 @@ fn resolve_given_client_ca(
 
 fn read_certificate<'s>(
     listener: &str,
-    written: &written::Certificate<'s>,
+    written: &WrittenCertificate<'s>,
     trust: &mut Declared<'_, TrustBundle>,
     asked: &mut Vec<Option<Arc<ClientCa>>>,
     context: &mut Context<'_>,
@@ -271,13 +271,13 @@ fn check_names_and_sni(
             diagnostics.warning(certificate.at, message);
         }
         if certificate.client_ca.is_some() && sni == SniPolicy::Any {
-            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": else its host could be asked for under another name";
+            let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": otherwise a client could ask for its host under another name";
             diagnostics.error(certificate.at, message);
         }
     }
 }
 
-/// Certificates that stand side by side for a name ask for the same clients.
+/// Reports certificates with a common name that ask for different clients.
 fn check_agreement(certificates: &[Certificate<'_>], diagnostics: &Diagnostics) {
     let digest = |certificate: &Certificate<'_>| certificate.client_ca.as_ref().map(|ca| ca.digest);
     let mut known: HashMap<&str, &Certificate<'_>> = HashMap::new();

@@ -4,24 +4,24 @@ use super::context::Context;
 use super::names::Declared;
 use crate::config::model::{Log, LogSink, Policy};
 use crate::config::written::diagnostics::Diagnostics;
-use crate::config::written::settings::{self as written, Sink};
+use crate::config::written::settings::{WrittenLog, WrittenSink};
 use crate::config::written::source::Placed;
 use seclang::suggest::did_you_mean;
 use waf::AuditEngine;
 
 /// A sink that is faulty has its default.
-pub(crate) fn resolve(written: &written::Log<'_>, context: &Context<'_>) -> Log {
+pub(crate) fn resolve(written: &WrittenLog<'_>, context: &Context<'_>) -> Log {
     Log {
         access: resolve_sink(written.access, context).unwrap_or(LogSink::Stdout),
         audit: resolve_sink(written.audit, context).unwrap_or(LogSink::Off),
     }
 }
 
-fn resolve_sink(written: Sink<'_>, context: &Context<'_>) -> Option<LogSink> {
+fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSink> {
     let Placed { value: text, at } = match written {
-        Sink::Stdout => return Some(LogSink::Stdout),
-        Sink::Off => return Some(LogSink::Off),
-        Sink::File(file) => file,
+        WrittenSink::Stdout => return Some(LogSink::Stdout),
+        WrittenSink::Off => return Some(LogSink::Off),
+        WrittenSink::File(file) => file,
     };
     let path = at.resolve(text);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());

@@ -9,14 +9,14 @@ use crate::config::last_good::{Choice, ROTATION_HELP};
 use crate::config::model::{AffinityKey, Listener};
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::source::{At, Placed};
-use crate::config::written::trust::{self, CertificateFiles, Trust};
+use crate::config::written::trust::{CertificateFiles, WrittenClientCa, WrittenTrust};
 use crate::tls::{CertifiedKey, ClientCa, Part, TrustBundle, readable_by_others};
 
 /// Bytes; a shorter key could be guessed.
 const LEAST_AFFINITY_KEY: usize = 16;
 
 pub(crate) fn resolve_trust<'s>(
-    written: &[Trust<'s>],
+    written: &[WrittenTrust<'s>],
     context: &mut Context<'_>,
 ) -> Declared<'s, TrustBundle> {
     let mut bundles = Declared::new("trust");
@@ -27,7 +27,7 @@ pub(crate) fn resolve_trust<'s>(
 }
 
 fn resolve_bundle(
-    written: &Trust<'_>,
+    written: &WrittenTrust<'_>,
     context: &mut Context<'_>,
 ) -> Result<Arc<TrustBundle>, Broken> {
     let (name, files) = (written.name, &written.files);
@@ -78,17 +78,17 @@ pub(crate) fn resolve_certificate(
     Ok(certified)
 }
 
-/// The problem of naming a bundle that was refused.
+/// The problem at a place that names a refused bundle.
 pub(crate) fn refused_trust(name: &Placed<'_, &str>) -> Problem {
     let message = format!("trust bundle \"{}\" cannot be used", name.value);
     Problem::error(name.at, message)
 }
 
-/// A listener that asks for other clients than it shall, and lacks what it needs for that. To go on would let
-/// in clients that are no longer wanted, and to close would end those that still are.
+/// Reports a listener that must ask for other clients than now and lacks a file for that. If it went on, it
+/// would let in clients that are no longer wanted; if it closed, it would end those that still are.
 pub(crate) fn must_not_go_on(listener: &str, at: At<'_>, context: &Context<'_>) {
     let message = format!(
-        "listener \"{listener}\" is to ask for other clients than it does, and what it needs for that cannot be used; it neither goes on as it is nor closes, so all stays as it is"
+        "listener \"{listener}\" must ask for other client certificates than now, but a file that it needs for that is broken; it can neither go on as it is nor close, so nothing of the configuration is changed"
     );
     context.diagnostics.error(at, message);
 }
@@ -96,7 +96,7 @@ pub(crate) fn must_not_go_on(listener: &str, at: At<'_>, context: &Context<'_>) 
 /// `client_ca` of a listener, or of one of its certificates.
 pub(crate) fn resolve_client_ca(
     listener: &str,
-    written: &trust::ClientCa<'_>,
+    written: &WrittenClientCa<'_>,
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Result<Arc<ClientCa>, Broken> {
@@ -136,7 +136,7 @@ pub(crate) fn resolve_client_ca(
     context.settle(&unit, choice, problems)
 }
 
-/// Outdated lists do not take the place of current ones.
+/// The new client CA, or the running one if only its lists are current.
 fn with_best_lists(
     client_ca: ClientCa,
     at: At<'_>,
@@ -146,15 +146,15 @@ fn with_best_lists(
     let Some(current) = with_current_lists(running, &client_ca) else {
         return Arc::new(client_ca);
     };
-    let message = "a new revocation list is outdated, and the one that serves is not";
+    let message = "a new revocation list is outdated, but the current one is not";
     let help = "fetch a current list; with an outdated one all clients are refused";
     let unit = running.map_or_else(String::new, |running| format!("listener {}", running.name));
     context.refuse(&unit, vec![Problem::error(at, message).with_help(help)]);
     current
 }
 
-/// Adds the OCSP answer in a file to a certificate. A staple is never worth a certificate: at a reload a
-/// broken one leaves the certificate that serves as it is.
+/// Adds the OCSP response in a file to a certificate. A broken response must not cost the certificate: at a
+/// reload the running one goes on.
 pub(crate) fn resolve_staple(
     file: &Placed<'_, &str>,
     certified: Arc<CertifiedKey>,
@@ -193,7 +193,7 @@ pub(crate) fn resolve_affinity_key(
     };
     if key.len() < LEAST_AFFINITY_KEY {
         let message = format!(
-            "{} holds {} bytes; a key has {LEAST_AFFINITY_KEY} at least: openssl rand -hex 32",
+            "{} holds {} bytes; a key has at least {LEAST_AFFINITY_KEY}; create one with: openssl rand -hex 32",
             path.display(),
             key.len()
         );

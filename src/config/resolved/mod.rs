@@ -98,7 +98,7 @@ fn resolve_admin(written: &WrittenConfig<'_>, context: &Context<'_>) -> Given<Ad
     }
 }
 
-/// Warns of bodies that the policy allows and the memory for all bodies never holds.
+/// Warns if a policy allows larger bodies than the memory for all bodies can hold.
 fn warn_unholdable(policies: &Declared<'_, Policy>, body_memory: usize, diagnostics: &Diagnostics) {
     for (name, at, policy) in policies.iter() {
         let limit = policy.map_or(0, |policy| policy.request_body_limit);

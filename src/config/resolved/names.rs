@@ -1,4 +1,4 @@
-//! What was declared under names, for those who name it.
+//! Finds what a name stands for, and names that nothing uses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(crate) struct Declared<'s, T> {
     /// Like `upstream`, for messages.
     word: &'static str,
     entries: BTreeMap<&'s str, Entry<'s, T>>,
-    /// A name was looked for that is not declared. It may be meant for an unused one.
+    /// An undeclared name was looked up. It may be a misspelled one, so unused names are not reported.
     has_unknown: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'s, T> Declared<'s, T> {
         }
     }
 
-    /// None is a faulty value, which was told.
+    /// None is a faulty value, which was reported.
     pub(crate) fn declare(&mut self, name: &'s str, at: At<'s>, value: Option<Arc<T>>) {
         self.declare_result(name, at, value.ok_or(Broken::Faulty));
     }

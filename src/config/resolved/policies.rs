@@ -11,13 +11,13 @@ use crate::config::model::{
     CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource,
 };
 use crate::config::written::diagnostics::Problem;
-use crate::config::written::policies::{self as written, RulePattern, Rules};
+use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules};
 use crate::config::written::source::{At, Placed};
 use seclang::diagnostic::Diagnostic;
 use seclang::glob;
 use waf::{EngineMode, Problems, RuleSet, RuleSetBuilder};
 
-/// Bytes; where neither a rule file nor a key says otherwise.
+/// In bytes, unless a rule file or a key says otherwise.
 const REQUEST_BODY_LIMIT: usize = 13_107_200;
 
 /// Rule sets by what they are made of, so that policies share them.
@@ -33,7 +33,7 @@ enum NoRules {
 
 /// `audited`: there is a place for audit records.
 pub(crate) fn resolve<'s>(
-    written: &[written::Policy<'s>],
+    written: &[WrittenPolicy<'s>],
     audited: bool,
     context: &mut Context<'_>,
 ) -> (Declared<'s, Policy>, Vec<Arc<CompiledRules>>) {
@@ -48,7 +48,7 @@ pub(crate) fn resolve<'s>(
 }
 
 fn resolve_policy(
-    written: &written::Policy<'_>,
+    written: &WrittenPolicy<'_>,
     audited: bool,
     known: &mut Known,
     context: &mut Context<'_>,
@@ -64,7 +64,7 @@ fn resolve_policy(
     let skip = rules.live().and_then(|rules| skips_compressed(rules));
     if let (Some(Placed { value: false, at }), Some(rule)) = (asks_for_identity, skip) {
         let message = format!(
-            "rules on answers do not see what a client asks for compressed: rule {rule} skips them"
+            "clients may ask for compressed answers, which are not inspected: rule {rule} skips the rules on answers"
         );
         context.diagnostics.warning(at, message);
     }
@@ -82,7 +82,7 @@ fn resolve_policy(
 }
 
 fn resolve_rules(
-    written: &written::Policy<'_>,
+    written: &WrittenPolicy<'_>,
     audited: bool,
     known: &mut Known,
     context: &mut Context<'_>,
@@ -133,7 +133,7 @@ struct Settings<'s> {
 }
 
 /// None where one is faulty.
-fn settings_of<'s>(written: &written::Policy<'s>, audited: bool) -> Option<Settings<'s>> {
+fn settings_of<'s>(written: &WrittenPolicy<'s>, audited: bool) -> Option<Settings<'s>> {
     let mode = written.mode?;
     let recipe = Recipe {
         mode: mode.value,
@@ -148,17 +148,17 @@ fn settings_of<'s>(written: &written::Policy<'s>, audited: bool) -> Option<Setti
     Some(Settings { mode, recipe })
 }
 
-/// The rule that steps past the others where an answer is compressed, if they look at answers at all.
+/// The rule that skips the rules on answers if an answer is compressed; None if no rule looks at answers.
 fn skips_compressed(rules: &RuleSet) -> Option<u64> {
     let skip = rules.facts().skips_compressed;
     skip.filter(|_| rules.wants_response_body())
 }
 
-/// A policy that inspects nothing must say so.
-fn report_no_rule(written: &written::Policy<'_>, context: &Context<'_>) {
+/// Reports a policy without a rule. One that is to inspect nothing must say so.
+fn report_no_rule(written: &WrittenPolicy<'_>, context: &Context<'_>) {
     let name = written.name;
-    let message = format!("policy \"{name}\" has not one rule: nothing would be inspected");
-    let help = Some("mode = \"off\" where that is meant");
+    let message = format!("policy \"{name}\" contains no rule: nothing would be inspected");
+    let help = Some("write mode = \"off\" if that is intended");
     let diagnostics = context.diagnostics;
     diagnostics.error_with_help(written.at, message, help);
 }
@@ -237,7 +237,7 @@ fn builder_of(recipe: &Recipe, context: &Context<'_>) -> RuleSetBuilder {
 
 /// The files in load order; None at the start where one is missing, which is reported.
 fn find_sources(
-    rules: &Rules<'_>,
+    rules: &WrittenRules<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<Vec<RuleSource>>, NoRules> {
     let mut problems = rules.problems.clone();

@@ -7,7 +7,7 @@ use super::names::Declared;
 use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::reader::Given;
-use crate::config::written::routes as written;
+use crate::config::written::routes::WrittenRoute;
 use crate::config::written::source::{At, Placed};
 use crate::route::{Claim, HostPattern, RouteTable};
 
@@ -32,13 +32,13 @@ pub(crate) struct Targets<'d, 's> {
 struct ListenerName<'s> {
     value: &'s str,
     at: At<'s>,
-    /// None where it is faulty, which was told.
+    /// None where it is faulty, which was reported.
     listener: Option<Arc<Listener>>,
 }
 
 /// The routes as far as they are sound. There is no table where one is faulty or claims what another claims.
 pub(crate) fn resolve<'s>(
-    written: &[written::Route<'s>],
+    written: &[WrittenRoute<'s>],
     mut targets: Targets<'_, 's>,
     context: &Context<'_>,
 ) -> (Vec<ResolvedRoute<'s>>, Option<RouteTable<Arc<Route>>>) {
@@ -48,11 +48,15 @@ pub(crate) fn resolve<'s>(
     let claims = routes.iter().enumerate();
     let claims = claims.filter_map(|(index, route)| Some((route.claim.clone()?, index)));
     let claims: Vec<(Claim, usize)> = claims.collect();
+    // The indices of duplicates lead here, since only some routes have a claim.
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
     if let Err(duplicates) = RouteTable::new(claims) {
         for duplicate in duplicates {
-            let first = &routes[order[duplicate.first]];
-            let second = &routes[order[duplicate.second]];
+            let route = |index: usize| routes.get(*order.get(index)?);
+            let (Some(first), Some(second)) = (route(duplicate.first), route(duplicate.second))
+            else {
+                continue;
+            };
             let message = format!(
                 "route \"{}\" claims what route \"{}\" at {} claims: {}",
                 second.name,
@@ -75,7 +79,7 @@ pub(crate) fn resolve<'s>(
 
 /// None where it has no name.
 fn resolve_route<'s>(
-    written: &written::Route<'s>,
+    written: &WrittenRoute<'s>,
     targets: &mut Targets<'_, 's>,
     context: &Context<'_>,
 ) -> Option<ResolvedRoute<'s>> {
@@ -109,7 +113,7 @@ fn resolve_route<'s>(
 }
 
 fn assemble(
-    written: &written::Route<'_>,
+    written: &WrittenRoute<'_>,
     name: &str,
     claim: Option<&Claim>,
     upstream: Option<Arc<Upstream>>,
@@ -128,10 +132,7 @@ fn assemble(
 }
 
 /// None where a part is missing, or no entry of it is sound.
-fn claim_of(
-    written: &written::Route<'_>,
-    listeners: Option<Vec<ListenerName<'_>>>,
-) -> Option<Claim> {
+fn claim_of(written: &WrittenRoute<'_>, listeners: Option<Vec<ListenerName<'_>>>) -> Option<Claim> {
     fn values<T: Clone>(entries: &[Placed<'_, T>]) -> Vec<T> {
         entries.iter().map(|entry| entry.value.clone()).collect()
     }
@@ -191,7 +192,7 @@ fn check_grpc(policy: &Policy, at: At<'_>, diagnostics: &Diagnostics) {
     diagnostics.add(Problem::warning(at, message).with_help(help));
 }
 
-/// Whether a client can get to this route through any of its listeners.
+/// Reports a route that no client can reach through its listeners, and hosts that none can reach.
 fn check_reachable(
     route: &Placed<'_, &str>,
     hosts: &[Placed<'_, HostPattern>],
@@ -200,8 +201,8 @@ fn check_reachable(
 ) {
     let mut served = Vec::new();
     for name in listeners {
-        // Nothing can be said about what a faulty listener would serve.
-        let Some(listener) = name.listener.as_ref().filter(|l| !l.is_shut()) else {
+        // It is unknown what a faulty listener would serve.
+        let Some(listener) = name.listener.as_ref().filter(|l| !l.is_closed()) else {
             return;
         };
         match &listener.kind {
@@ -247,7 +248,7 @@ fn check_reachable(
     }
 }
 
-/// A client can only show a certificate where it is asked for one.
+/// Reports listeners that do not ask for the client certificates that the route requires.
 fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], diagnostics: &Diagnostics) {
     for name in listeners {
         let kind = name.listener.as_ref().map(|listener| &listener.kind);
@@ -256,7 +257,7 @@ fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], diagnostics: &Diagnos
             && !name
                 .listener
                 .as_ref()
-                .is_some_and(|listener| listener.is_shut())
+                .is_some_and(|listener| listener.is_closed())
         {
             let message = format!(
                 "the route requires a client certificate, but listener \"{}\" asks for none",

@@ -7,8 +7,9 @@ use super::context::{Broken, Context};
 use super::materials::{refused_trust, resolve_affinity_key, resolve_certificate};
 use super::names::Declared;
 use crate::config::model::{Affinity, Balancing, HealthCheck, Upstream, UpstreamTls};
+use crate::config::written::balancing::{WrittenAffinity, WrittenBalancing};
 use crate::config::written::reader::Given;
-use crate::config::written::{balancing, upstreams};
+use crate::config::written::upstreams::{WrittenUpstream, WrittenUpstreamTls};
 use crate::tls::TrustBundle;
 
 /// The TLS of an upstream, and whether it can be used.
@@ -19,7 +20,7 @@ struct ResolvedTls {
 }
 
 pub(crate) fn resolve<'s>(
-    written: &[upstreams::Upstream<'s>],
+    written: &[WrittenUpstream<'s>],
     dns_servers: &[SocketAddr],
     trust: &mut Declared<'s, TrustBundle>,
     context: &mut Context<'_>,
@@ -33,7 +34,7 @@ pub(crate) fn resolve<'s>(
 }
 
 fn resolve_upstream(
-    written: &upstreams::Upstream<'_>,
+    written: &WrittenUpstream<'_>,
     dns_servers: &[SocketAddr],
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
@@ -62,7 +63,7 @@ fn resolve_upstream(
 
 fn resolve_tls(
     upstream: &str,
-    written: &upstreams::UpstreamTls<'_>,
+    written: &WrittenUpstreamTls<'_>,
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Option<ResolvedTls> {
@@ -103,7 +104,7 @@ fn resolve_tls(
 }
 
 fn resolve_affinity(
-    written: &Given<balancing::Affinity<'_>>,
+    written: &Given<WrittenAffinity<'_>>,
     context: &mut Context<'_>,
 ) -> Given<Affinity> {
     written.as_ref().and_then(|written| {
@@ -123,7 +124,7 @@ fn resolve_affinity(
 }
 
 fn assemble_balancing(
-    written: &balancing::Balancing<'_>,
+    written: &WrittenBalancing<'_>,
     affinity: Given<Affinity>,
     server_name: &str,
     dns_servers: &[SocketAddr],

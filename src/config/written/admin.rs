@@ -10,7 +10,7 @@ use crate::config::model::AdminAddress;
 
 /// The admin address, and who may use it.
 #[derive(Debug)]
-pub(crate) struct Admin<'s> {
+pub(crate) struct WrittenAdmin<'s> {
     pub(crate) at: At<'s>,
     /// The address as it is written.
     pub(crate) text: &'s str,
@@ -20,7 +20,7 @@ pub(crate) struct Admin<'s> {
     pub(crate) token_file: Given<Placed<'s, &'s str>>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<Admin<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenAdmin<'s>> {
     let address = document.item("admin");
     let token = document.item("admin_token_file");
     let Some(item) = address else {
@@ -42,7 +42,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<Admin<'s>> {
         diagnostics.error_with_help(item.at, message, Some(help));
         return Given::Faulty;
     }
-    Given::Value(Admin {
+    Given::Value(WrittenAdmin {
         at: item.at,
         text: item.raw_string().unwrap_or_default(),
         address,

@@ -23,12 +23,12 @@ const DNS_REFRESH: Duration = Duration::from_secs(30);
 const MOST_SERVERS: usize = 256;
 const MOST_WEIGHT: i64 = 1000;
 
-/// How an upstream uses its servers. A part that is None is faulty, which was told.
+/// How an upstream uses its servers. A part that is None is faulty, which was reported.
 #[derive(Debug)]
-pub(crate) struct Balancing<'s> {
+pub(crate) struct WrittenBalancing<'s> {
     pub(crate) balance: Option<Balance>,
-    pub(crate) affinity: Given<Affinity<'s>>,
-    pub(crate) health: Given<Health>,
+    pub(crate) affinity: Given<WrittenAffinity<'s>>,
+    pub(crate) health: Given<WrittenHealth>,
     pub(crate) eject: Given<Ejection>,
     pub(crate) caps: Option<Caps>,
     pub(crate) dns_refresh: Option<Duration>,
@@ -36,16 +36,16 @@ pub(crate) struct Balancing<'s> {
 
 /// `affinity = { cookie = "NAME", key_file = "FILE" }`
 #[derive(Debug)]
-pub(crate) struct Affinity<'s> {
+pub(crate) struct WrittenAffinity<'s> {
     pub(crate) cookie: Option<String>,
     pub(crate) key_file: Given<Placed<'s, &'s str>>,
 }
 
 /// `health = { ... }`
 #[derive(Debug)]
-pub(crate) struct Health {
+pub(crate) struct WrittenHealth {
     pub(crate) check: HealthCheck,
-    /// Else its `host` is empty, and the upstream's `server_name` is meant.
+    /// If false, its `host` is empty and stands for the upstream's `server_name`.
     pub(crate) has_host: bool,
 }
 
@@ -83,7 +83,10 @@ fn parse_name_server(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn parse_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
     let entries = item.list();
     if entries.len() > MOST_SERVERS {
-        return item.fail(format!("{} names more than {MOST_SERVERS}", item.what()));
+        return item.fail(format!(
+            "{} names more than {MOST_SERVERS} servers",
+            item.what()
+        ));
     }
     let mut known = HashSet::new();
     let mut servers = Vec::new();
@@ -117,7 +120,7 @@ fn parse_one_server(entry: &Item<'_, '_>) -> Option<Server> {
     })
 }
 
-pub(crate) fn parse<'s>(upstream: &str, section: &Section<'s, '_>) -> Balancing<'s> {
+pub(crate) fn parse<'s>(upstream: &str, section: &Section<'s, '_>) -> WrittenBalancing<'s> {
     let inner = |key: &str| format!("\"{key}\" of upstream \"{upstream}\"");
     let balance = section.optional("balance", |item| {
         item.choice(&[
@@ -125,7 +128,7 @@ pub(crate) fn parse<'s>(upstream: &str, section: &Section<'s, '_>) -> Balancing<
             ("least_connections", Balance::LeastConnections),
         ])
     });
-    Balancing {
+    WrittenBalancing {
         balance: balance.or(Balance::RoundRobin),
         affinity: section.optional("affinity", |item| {
             let section = item.section(SectionKind::Affinity, inner("affinity"))?;
@@ -142,12 +145,12 @@ pub(crate) fn parse<'s>(upstream: &str, section: &Section<'s, '_>) -> Balancing<
     }
 }
 
-fn parse_affinity<'s>(section: &Section<'s, '_>) -> Affinity<'s> {
+fn parse_affinity<'s>(section: &Section<'s, '_>) -> WrittenAffinity<'s> {
     let cookie = section.required(
         "cookie",
         "cookie = \"NAME\"; it holds an id that only we can read",
     );
-    let affinity = Affinity {
+    let affinity = WrittenAffinity {
         cookie: cookie.and_then(|item| item.parse(parse_cookie_name)),
         key_file: section.optional("key_file", Item::string),
     };
@@ -166,7 +169,7 @@ fn parse_cookie_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn parse_health(section: &Section<'_, '_>) -> Option<Health> {
+fn parse_health(section: &Section<'_, '_>) -> Option<WrittenHealth> {
     let path = section.required("path", "path = \"/healthz\"");
     let path = path.and_then(|item| item.parse(parse_path));
     let host = section.optional("host", |item| item.parse(parse_host));
@@ -187,7 +190,7 @@ fn parse_health(section: &Section<'_, '_>) -> Option<Health> {
     let unhealthy = number(section, "unhealthy", UNHEALTHY, 1..=100);
     section.finish();
     let host = host.unless_faulty()?;
-    Some(Health {
+    Some(WrittenHealth {
         has_host: host.is_some(),
         check: HealthCheck {
             path: path?,
@@ -252,9 +255,7 @@ fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
     let connections = section.optional("max_connections", |item| count(item, 1));
     let pending = section.item("max_pending");
     if let (Some(item), Given::Absent) = (&pending, &connections) {
-        item.fail::<()>(
-            "\"max_pending\" says how many wait for \"max_connections\", which is not there",
-        );
+        item.fail::<()>("\"max_pending\" needs \"max_connections\" beside it");
     }
     let waits = pending.is_some();
     let pending = match pending {
@@ -263,9 +264,7 @@ fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
     };
     let timeout = section.item("pending_timeout");
     if let (Some(item), false) = (&timeout, waits) {
-        item.fail::<()>(
-            "\"pending_timeout\" says how long \"max_pending\" wait, which is not there",
-        );
+        item.fail::<()>("\"pending_timeout\" needs \"max_pending\" beside it");
     }
     let pending_timeout = match timeout {
         Some(item) => item.duration(),

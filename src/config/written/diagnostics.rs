@@ -1,6 +1,6 @@
 //! Every problem found so far, each with its place.
 //!
-//! Problems may be found in any order. They are told in the order of files and lines.
+//! Problems may be found in any order. They are reported in the order of files and lines.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -27,7 +27,7 @@ pub(crate) struct Diagnostics {
     asked: RefCell<BTreeSet<(SectionKind, &'static str)>>,
 }
 
-/// A problem that is not told yet: it may only refuse a part of the configuration.
+/// A problem that is not reported yet: it may only refuse a part of the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     order: Order,
@@ -94,14 +94,14 @@ impl Diagnostics {
         self.found.borrow_mut().push((at.order(), diagnostic));
     }
 
-    /// A problem of a file that is not the configuration's own. Each is told once.
+    /// A problem of a file that is not the configuration's own. Each is reported once.
     pub(crate) fn add_foreign(&self, diagnostic: Diagnostic) {
         if self.foreign.borrow_mut().insert(diagnostic.to_string()) {
             self.found.borrow_mut().push((FOREIGN, diagnostic));
         }
     }
 
-    /// What `work` returns, and the errors that it found, which are not told yet. Its warnings are.
+    /// What `work` returns, and the errors that it found, which are not reported yet. Its warnings are.
     pub(crate) fn capture<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Problem>) {
         let mark = self.found.borrow().len();
         let value = work();

@@ -6,9 +6,9 @@ use super::source::{At, Placed};
 use crate::config::model::OffAnswer;
 use crate::config::section_kind::SectionKind;
 
-/// `[exposures.NAME]`. A part that is None is missing or faulty, which was told.
+/// `[exposures.NAME]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
-pub(crate) struct Exposure<'s> {
+pub(crate) struct WrittenExposure<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     /// Names of routes.
@@ -19,12 +19,12 @@ pub(crate) struct Exposure<'s> {
     pub(crate) off: Option<OffAnswer>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Exposure<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenExposure<'s>> {
     let named = document.named("exposures", SectionKind::Exposure, "exposure");
     named.iter().map(parse_exposure).collect()
 }
 
-fn parse_exposure<'s>(Named { name, at, section }: &Named<'s, '_>) -> Exposure<'s> {
+fn parse_exposure<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenExposure<'s> {
     let routes = section.required("routes", "routes = the names of [[routes]]");
     let help = "listeners = the names of [listeners.NAME] tables";
     let listeners = section.required("listeners", help);
@@ -38,7 +38,7 @@ fn parse_exposure<'s>(Named { name, at, section }: &Named<'s, '_>) -> Exposure<'
         ])
     });
     section.finish();
-    Exposure {
+    WrittenExposure {
         name,
         at: *at,
         routes: routes.map(|item| item.strings()),

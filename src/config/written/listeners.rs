@@ -6,19 +6,19 @@ use std::time::Duration;
 use super::document::{Document, Named};
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
-use super::trust::{CertificateFiles, ClientCa, parse_certificate_files, parse_client_ca};
+use super::trust::{CertificateFiles, WrittenClientCa, parse_certificate_files, parse_client_ca};
 use super::values::parse_network;
 use crate::config::model::{IpNetwork, ListenerLimits, SniPolicy, TlsPolicy};
 use crate::config::section_kind::SectionKind;
 
 /// `[listeners.NAME]`
 #[derive(Debug)]
-pub(crate) struct Listener<'s> {
+pub(crate) struct WrittenListener<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     /// None where a part of it is faulty.
     pub(crate) common: Option<Common>,
-    pub(crate) kind: Kind<'s>,
+    pub(crate) role: Role<'s>,
 }
 
 /// What all kinds of listeners have.
@@ -29,9 +29,10 @@ pub(crate) struct Common {
     pub(crate) trusted_proxies: Vec<IpNetwork>,
 }
 
+/// What a listener is for.
 #[derive(Debug)]
-pub(crate) enum Kind<'s> {
-    Tls(Tls<'s>),
+pub(crate) enum Role<'s> {
+    Tls(WrittenTls<'s>),
     /// The listener that clients are redirected to; None where it is no string.
     Redirect(At<'s>, Option<Placed<'s, &'s str>>),
     /// It says neither, or both.
@@ -40,26 +41,26 @@ pub(crate) enum Kind<'s> {
 
 /// A listener with certificates.
 #[derive(Debug)]
-pub(crate) struct Tls<'s> {
+pub(crate) struct WrittenTls<'s> {
     /// Where `certificates` is written.
     pub(crate) at: At<'s>,
     /// None for an entry that is no table.
-    pub(crate) certificates: Vec<Option<Certificate<'s>>>,
+    pub(crate) certificates: Vec<Option<WrittenCertificate<'s>>>,
     pub(crate) sni: Option<SniPolicy>,
     pub(crate) policy: Option<TlsPolicy>,
-    pub(crate) client_ca: Given<ClientCa<'s>>,
+    pub(crate) client_ca: Given<WrittenClientCa<'s>>,
     pub(crate) allow_fewer_names: bool,
-    /// Something of it was reported.
+    /// A part of it was reported as faulty.
     pub(crate) is_faulty: bool,
 }
 
 /// `{ chain = "FILE", key = "FILE", ocsp = "FILE", client_ca = { ... } }`
 #[derive(Debug)]
-pub(crate) struct Certificate<'s> {
+pub(crate) struct WrittenCertificate<'s> {
     pub(crate) at: At<'s>,
     pub(crate) files: Option<CertificateFiles<'s>>,
     pub(crate) ocsp: Given<Placed<'s, &'s str>>,
-    pub(crate) client_ca: Given<ClientCa<'s>>,
+    pub(crate) client_ca: Given<WrittenClientCa<'s>>,
 }
 
 /// Keys that only a listener with certificates has.
@@ -70,7 +71,7 @@ struct TlsItems<'s, 'r> {
     allow_fewer_names: Option<Item<'s, 'r>>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Listener<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenListener<'s>> {
     let mut bound = Vec::new();
     let named = document.named("listeners", SectionKind::Listener, "listener");
     let listeners = named.into_iter();
@@ -89,7 +90,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Listener<'s>> {
 fn parse_listener<'s>(
     Named { name, at, section }: &Named<'s, '_>,
     bound: &mut Vec<Placed<'s, SocketAddr>>,
-) -> Listener<'s> {
+) -> WrittenListener<'s> {
     let common = parse_common(section, bound);
     let certificates = section.item("certificates");
     let target = section.item("redirect_to_https");
@@ -101,35 +102,35 @@ fn parse_listener<'s>(
     };
     section.finish();
     let diagnostics = section.diagnostics;
-    let kind = match (certificates, target) {
+    let role = match (certificates, target) {
         (Some(certificates), None) => {
             let (tls, is_faulty) = diagnostics.watch(|| parse_tls(&certificates, &items));
-            Kind::Tls(Tls { is_faulty, ..tls })
+            Role::Tls(WrittenTls { is_faulty, ..tls })
         }
         (None, Some(target)) => {
             for item in items.all() {
                 let message = format!("{} is for listeners with certificates", item.what());
                 diagnostics.error(item.at, message);
             }
-            Kind::Redirect(target.at, target.string())
+            Role::Redirect(target.at, target.string())
         }
         (Some(_), Some(target)) => {
             let message = "a listener has \"certificates\" or \"redirect_to_https\", not both";
             diagnostics.error(target.at, message);
-            Kind::Unclear
+            Role::Unclear
         }
         (None, None) => {
             let message = format!("listener \"{name}\" has no \"certificates\"");
             let help = "certificates = [{ chain = \"FILE\", key = \"FILE\" }], or redirect_to_https = \"LISTENER\"";
             diagnostics.error_with_help(*at, message, Some(help));
-            Kind::Unclear
+            Role::Unclear
         }
     };
-    Listener {
+    WrittenListener {
         name,
         at: *at,
         common,
-        kind,
+        role,
     }
 }
 
@@ -177,7 +178,8 @@ fn parse_bind<'s>(
             continue;
         };
         if address.port() == 0 {
-            let message = format!("port 0 of \"{address}\" is another free port at every start");
+            let message =
+                format!("with port 0, \"{address}\" gets another free port at every start");
             diagnostics.warning(entry.at, message);
         }
         if let Some(rival) = bound.iter().find(|other| collide(other.value, address)) {
@@ -216,7 +218,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && overlap
 }
 
-fn parse_tls<'s>(certificates: &Item<'s, '_>, items: &TlsItems<'s, '_>) -> Tls<'s> {
+fn parse_tls<'s>(certificates: &Item<'s, '_>, items: &TlsItems<'s, '_>) -> WrittenTls<'s> {
     let sni = match &items.sni {
         Some(item) => item.choice(&[("strict", SniPolicy::Strict), ("any", SniPolicy::Any)]),
         None => Some(SniPolicy::Strict),
@@ -234,7 +236,7 @@ fn parse_tls<'s>(certificates: &Item<'s, '_>, items: &TlsItems<'s, '_>) -> Tls<'
     };
     let fewer = items.allow_fewer_names.as_ref();
     let entries = certificates.list();
-    Tls {
+    WrittenTls {
         at: certificates.at,
         sni,
         policy,
@@ -245,9 +247,9 @@ fn parse_tls<'s>(certificates: &Item<'s, '_>, items: &TlsItems<'s, '_>) -> Tls<'
     }
 }
 
-fn parse_certificate<'s>(item: &Item<'s, '_>) -> Option<Certificate<'s>> {
+fn parse_certificate<'s>(item: &Item<'s, '_>) -> Option<WrittenCertificate<'s>> {
     let section = item.section(SectionKind::ListenerCertificate, "a certificate")?;
-    let certificate = Certificate {
+    let certificate = WrittenCertificate {
         at: item.at,
         files: parse_certificate_files(&section),
         ocsp: section.optional("ocsp", Item::string),

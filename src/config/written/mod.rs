@@ -32,17 +32,17 @@ use source::Placed;
 /// Everything that is written, section by section.
 #[derive(Debug)]
 pub(crate) struct WrittenConfig<'s> {
-    pub(crate) trust: Vec<trust::Trust<'s>>,
+    pub(crate) trust: Vec<trust::WrittenTrust<'s>>,
     /// `[dns] servers`
     pub(crate) dns_servers: Vec<SocketAddr>,
-    pub(crate) upstreams: Vec<upstreams::Upstream<'s>>,
-    pub(crate) log: settings::Log<'s>,
-    pub(crate) policies: Vec<policies::Policy<'s>>,
-    pub(crate) listeners: Vec<listeners::Listener<'s>>,
-    pub(crate) routes: Vec<routes::Route<'s>>,
+    pub(crate) upstreams: Vec<upstreams::WrittenUpstream<'s>>,
+    pub(crate) log: settings::WrittenLog<'s>,
+    pub(crate) policies: Vec<policies::WrittenPolicy<'s>>,
+    pub(crate) listeners: Vec<listeners::WrittenListener<'s>>,
+    pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     pub(crate) state_dir: Given<Placed<'s, &'s str>>,
-    pub(crate) exposures: Vec<exposures::Exposure<'s>>,
-    pub(crate) admin: Given<admin::Admin<'s>>,
+    pub(crate) exposures: Vec<exposures::WrittenExposure<'s>>,
+    pub(crate) admin: Given<admin::WrittenAdmin<'s>>,
     /// Bytes.
     pub(crate) body_memory: usize,
     pub(crate) shutdown_timeout: Duration,

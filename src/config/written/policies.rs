@@ -17,12 +17,12 @@ const BASELINE: &str = "@baseline";
 
 /// `[policies.NAME]`
 #[derive(Debug)]
-pub(crate) struct Policy<'s> {
+pub(crate) struct WrittenPolicy<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     pub(crate) mode: Option<Placed<'s, PolicyMode>>,
-    /// None where there are none; that was told unless the mode is off.
-    pub(crate) rules: Option<Rules<'s>>,
+    /// None where there are none; that was reported unless the mode is off.
+    pub(crate) rules: Option<WrittenRules<'s>>,
     /// Names and values of `tx.*` variables, sorted.
     pub(crate) variables: Option<Vec<(String, String)>>,
     pub(crate) request_body_limit: Given<usize>,
@@ -35,9 +35,9 @@ pub(crate) struct Policy<'s> {
 
 /// `rules = ["FILE", "FOLDER/*.conf", "@baseline"]`
 #[derive(Debug)]
-pub(crate) struct Rules<'s> {
+pub(crate) struct WrittenRules<'s> {
     pub(crate) sources: Vec<Placed<'s, RulePattern<'s>>>,
-    /// They are not told yet. Like a file that is missing they refuse the policy, not the configuration.
+    /// They are not reported yet. Like a file that is missing they refuse the policy, not the configuration.
     pub(crate) problems: Vec<Problem>,
     /// Every entry is in `sources`, and there is one.
     pub(crate) is_whole: bool,
@@ -50,12 +50,12 @@ pub(crate) enum RulePattern<'s> {
     Files(&'s str),
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Policy<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenPolicy<'s>> {
     let named = document.named("policies", SectionKind::Policy, "policy");
     named.iter().map(parse_policy).collect()
 }
 
-fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> Policy<'s> {
+fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolicy<'s> {
     let modes = [
         ("block", PolicyMode::Block),
         ("detect", PolicyMode::Detect),
@@ -87,7 +87,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> Policy<'s> {
     if rules.is_none() && mode.map(|mode| mode.value) != Some(PolicyMode::Off) {
         report_no_rules(section);
     }
-    Policy {
+    WrittenPolicy {
         name,
         at: *at,
         mode,
@@ -113,14 +113,14 @@ fn placed<'s, T>(item: &Item<'s, '_>, value: Option<T>) -> Option<Placed<'s, T>>
     value.map(|value| Placed { value, at })
 }
 
-fn parse_rules<'s>(item: &Item<'s, '_>) -> Rules<'s> {
+fn parse_rules<'s>(item: &Item<'s, '_>) -> WrittenRules<'s> {
     let (sources, problems) = item.diagnostics().capture(|| {
         let entries = item.strings().into_iter();
         entries
             .map(|entry| parse_pattern(entry, item))
             .collect::<Vec<_>>()
     });
-    Rules {
+    WrittenRules {
         is_whole: !sources.is_empty() && sources.iter().all(Option::is_some),
         sources: sources.into_iter().flatten().collect(),
         problems,

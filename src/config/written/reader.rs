@@ -15,7 +15,7 @@ use seclang::suggest::did_you_mean;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Given<T> {
     Absent,
-    /// It is there and its value is wrong, which was told.
+    /// It is there and its value is wrong, which was reported.
     Faulty,
     Value(T),
 }

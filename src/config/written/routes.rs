@@ -14,9 +14,9 @@ const COMMON_METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 ];
 
-/// A table of `[[routes]]`. A part that is None is missing or faulty, which was told.
+/// A table of `[[routes]]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
-pub(crate) struct Route<'s> {
+pub(crate) struct WrittenRoute<'s> {
     pub(crate) name: Option<Placed<'s, &'s str>>,
     /// Without the entries that are faulty.
     pub(crate) hosts: Option<Vec<Placed<'s, HostPattern>>>,
@@ -35,7 +35,7 @@ pub(crate) struct Route<'s> {
     pub(crate) client_certificate: Given<At<'s>>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Route<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
     let mut known: HashMap<&str, At<'s>> = HashMap::new();
     let sections = document.repeated("routes", SectionKind::Route, "a route");
     let routes = sections.into_iter().map(|mut section| {
@@ -53,7 +53,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Route<'s>> {
     routes.collect()
 }
 
-fn parse_route<'s>(section: &mut Section<'s, '_>) -> Route<'s> {
+fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let name = section.required("name", "name = \"NAME\"; logs and metrics show it");
     let name = name.and_then(|item| item.string());
     if let Some(name) = &name {
@@ -97,7 +97,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> Route<'s> {
     let client_certificate = section.optional("client_certificate", |item| {
         item.choice(&[("required", item.at)])
     });
-    Route {
+    WrittenRoute {
         name,
         hosts,
         paths,
@@ -138,9 +138,12 @@ fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
         let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
         if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
             if !matches!(named, Some(None)) {
-                let message = "head = \"refuse\" says something only where \"methods\" names GET and not HEAD";
+                let message =
+                    "head = \"refuse\" has an effect only if \"methods\" names GET and not HEAD";
                 let help = "methods = [\"GET\"] beside it, or leave it out";
-                section.diagnostics.error_with_help(item.at, message, Some(help));
+                section
+                    .diagnostics
+                    .error_with_help(item.at, message, Some(help));
             }
             return None;
         }
@@ -169,7 +172,7 @@ fn parse_method(text: &str) -> Result<String, String> {
         return Err(format!("\"{text}\" is no method"));
     }
     if text == "CONNECT" {
-        return Err("CONNECT asks for a tunnel, which no route gives".to_owned());
+        return Err("CONNECT asks for a tunnel, which no route allows".to_owned());
     }
     let upper = text.to_ascii_uppercase();
     if text != upper && COMMON_METHODS.contains(&upper.as_str()) {
@@ -189,7 +192,7 @@ fn parse_stream<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Stream>> {
     Some(Placed { value, at: item.at })
 }
 
-/// A stream whose opening request the route does not take could never begin.
+/// Reports a stream that can never begin, since the route does not take its first request.
 fn check_stream(stream: Stream, methods: &MethodSet, at: At<'_>, diagnostics: &Diagnostics) {
     let (word, method) = match stream {
         Stream::WebSocket => ("a WebSocket", "GET"),

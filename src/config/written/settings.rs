@@ -12,24 +12,24 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `[log]`
 #[derive(Debug)]
-pub(crate) struct Log<'s> {
-    pub(crate) access: Sink<'s>,
-    pub(crate) audit: Sink<'s>,
+pub(crate) struct WrittenLog<'s> {
+    pub(crate) access: WrittenSink<'s>,
+    pub(crate) audit: WrittenSink<'s>,
 }
 
 /// Where lines of a log go.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Sink<'s> {
+pub(crate) enum WrittenSink<'s> {
     Stdout,
     Off,
     File(Placed<'s, &'s str>),
 }
 
 /// A part that is faulty has its default, like one that is absent.
-pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> Log<'s> {
-    let mut log = Log {
-        access: Sink::Stdout,
-        audit: Sink::Off,
+pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> WrittenLog<'s> {
+    let mut log = WrittenLog {
+        access: WrittenSink::Stdout,
+        audit: WrittenSink::Off,
     };
     let section = document.item("log");
     let Some(section) = section.and_then(|item| item.section(SectionKind::Log, "[log]")) else {
@@ -45,16 +45,16 @@ pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> Log<'s> {
     log
 }
 
-fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<Sink<'s>> {
+fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<WrittenSink<'s>> {
     let text = item.string()?;
     match text.value {
-        "stdout" => Some(Sink::Stdout),
-        "off" => Some(Sink::Off),
+        "stdout" => Some(WrittenSink::Stdout),
+        "off" => Some(WrittenSink::Off),
         "" => item.fail(format!(
             "{} must be \"stdout\", \"off\" or a file",
             item.what()
         )),
-        _ => Some(Sink::File(text)),
+        _ => Some(WrittenSink::File(text)),
     }
 }
 

@@ -68,7 +68,7 @@ impl<'s> At<'s> {
         Location::in_text(&self.source.path, &self.source.text, self.start, self.end)
     }
 
-    /// The index of the file and the byte in it: the order in which problems are told.
+    /// The index of the file and the byte in it: the order in which problems are reported.
     pub(crate) fn order(&self) -> (usize, usize) {
         (self.source.index, self.start)
     }

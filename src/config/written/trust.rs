@@ -8,10 +8,10 @@ use crate::tls::ClientCertificateMode;
 
 /// `[trust.NAME]`
 #[derive(Debug)]
-pub(crate) struct Trust<'s> {
+pub(crate) struct WrittenTrust<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
-    /// Empty where nothing usable is written, which was told.
+    /// Empty where nothing usable is written, which was reported.
     pub(crate) files: Vec<Placed<'s, &'s str>>,
     /// The bundle may be worse than the one that serves.
     pub(crate) allow_expired: bool,
@@ -28,21 +28,21 @@ pub(crate) struct CertificateFiles<'s> {
 
 /// `client_ca = { trust = "NAME", mode = "optional" | "required", crl = ["FILE"] }`
 #[derive(Debug)]
-pub(crate) struct ClientCa<'s> {
+pub(crate) struct WrittenClientCa<'s> {
     pub(crate) at: At<'s>,
     pub(crate) trust: Option<Placed<'s, &'s str>>,
     pub(crate) mode: Option<ClientCertificateMode>,
     pub(crate) crl: Vec<Placed<'s, &'s str>>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Trust<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenTrust<'s>> {
     let named = document.named("trust", SectionKind::Trust, "trust");
     let bundles = named.into_iter().map(|Named { name, at, section }| {
         let files = section.required(
             "ca",
             "ca = [\"ca.pem\"], the CAs that sign the servers' certificates",
         );
-        let bundle = Trust {
+        let bundle = WrittenTrust {
             name,
             at,
             files: files.map(|item| item.strings()).unwrap_or_default(),
@@ -85,7 +85,7 @@ pub(crate) fn parse_certificate_files<'s>(
     })
 }
 
-pub(crate) fn parse_client_ca<'s>(item: &Item<'s, '_>) -> Option<ClientCa<'s>> {
+pub(crate) fn parse_client_ca<'s>(item: &Item<'s, '_>) -> Option<WrittenClientCa<'s>> {
     let section = item.section(SectionKind::ClientCa, "\"client_ca\"")?;
     let trust = section.required("trust", "trust = the name of a [trust.NAME] table");
     let mode = section.optional("mode", |item| {
@@ -96,7 +96,7 @@ pub(crate) fn parse_client_ca<'s>(item: &Item<'s, '_>) -> Option<ClientCa<'s>> {
     });
     let crl = section.optional("crl", |item| Some(item.strings()));
     section.finish();
-    Some(ClientCa {
+    Some(WrittenClientCa {
         at: item.at,
         trust: trust.and_then(|item| item.string()),
         mode: mode.or(ClientCertificateMode::Required),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::balancing::{self, Balancing};
+use super::balancing::{self, WrittenBalancing};
 use super::document::{Document, Named};
 use super::reader::{Given, Item};
 use super::source::{At, Placed};
@@ -17,36 +17,36 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 
-/// `[upstreams.NAME]`. A part that is None is missing or faulty, which was told.
+/// `[upstreams.NAME]`. A part that is None is missing or faulty, which was reported.
 #[derive(Debug)]
-pub(crate) struct Upstream<'s> {
+pub(crate) struct WrittenUpstream<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     pub(crate) servers: Option<Vec<Server>>,
-    pub(crate) tls: Option<UpstreamTls<'s>>,
+    pub(crate) tls: Option<WrittenUpstreamTls<'s>>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) attempts: Option<usize>,
     pub(crate) connection_auth: Option<ConnectionAuth>,
-    pub(crate) balancing: Balancing<'s>,
+    pub(crate) balancing: WrittenBalancing<'s>,
 }
 
 /// `tls = { server_name = "NAME", trust = "NAME", client_certificate = { ... } }`
 #[derive(Debug)]
-pub(crate) struct UpstreamTls<'s> {
+pub(crate) struct WrittenUpstreamTls<'s> {
     pub(crate) server_name: Option<String>,
     pub(crate) trust: Option<Placed<'s, &'s str>>,
     pub(crate) client_certificate: Given<CertificateFiles<'s>>,
 }
 
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<Upstream<'s>> {
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenUpstream<'s>> {
     let named = document.named("upstreams", SectionKind::Upstream, "upstream");
     named.iter().map(parse_upstream).collect()
 }
 
-fn parse_upstream<'s>(Named { name, at, section }: &Named<'s, '_>) -> Upstream<'s> {
+fn parse_upstream<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenUpstream<'s> {
     let timeout = |key, default| section.optional(key, Item::duration).or(default);
     let servers = section.required("servers", "servers = [\"host:port\"]");
     let servers = servers.and_then(|item| balancing::parse_servers(&item));
@@ -69,7 +69,7 @@ fn parse_upstream<'s>(Named { name, at, section }: &Named<'s, '_>) -> Upstream<'
     });
     let balancing = balancing::parse(name, section);
     section.finish();
-    Upstream {
+    WrittenUpstream {
         name,
         at: *at,
         servers,
@@ -84,14 +84,14 @@ fn parse_upstream<'s>(Named { name, at, section }: &Named<'s, '_>) -> Upstream<'
     }
 }
 
-fn parse_tls<'s>(upstream: &str, item: &Item<'s, '_>) -> Option<UpstreamTls<'s>> {
+fn parse_tls<'s>(upstream: &str, item: &Item<'s, '_>) -> Option<WrittenUpstreamTls<'s>> {
     let what = format!("\"tls\" of upstream \"{upstream}\"");
     let section = item.section(SectionKind::UpstreamTls, what)?;
     let help = "server_name = the name in the gateway's certificate; it is sent as SNI and always verified";
     let server_name = section.required("server_name", help);
     let server_name = server_name.and_then(|item| item.parse(parse_server_name));
     let trust = section.required("trust", "trust = the name of a [trust.NAME] table");
-    let tls = UpstreamTls {
+    let tls = WrittenUpstreamTls {
         server_name,
         trust: trust.and_then(|item| item.string()),
         client_certificate: section.optional("client_certificate", parse_certificate),

@@ -53,7 +53,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let duration = Duration::from_millis(number.saturating_mul(milliseconds));
     match duration {
-        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        Duration::ZERO => Err("must be longer than 0".to_owned()),
         _ if duration > LONGEST => Err("must be at most 24h".to_owned()),
         _ => Ok(duration),
     }
@@ -73,7 +73,7 @@ fn parse_size(text: &str) -> Result<usize, String> {
     };
     number
         .checked_mul(factor)
-        .ok_or_else(|| "is more than this machine can count".to_owned())
+        .ok_or_else(|| "is too large".to_owned())
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -180,7 +180,7 @@ mod tests {
             ("", Err("a unit")),
             ("-1s", Err("a unit")),
             ("1.5s", Err("a unit")),
-            ("0s", Err("longer than nothing")),
+            ("0s", Err("longer than 0")),
             ("25h", Err("at most 24h")),
             ("18446744073709551615h", Err("at most 24h")),
         ] {

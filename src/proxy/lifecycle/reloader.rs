@@ -18,8 +18,10 @@ use crate::admin::AdminSocket;
 use crate::handover::{self, OfferedSockets, Successor};
 use crate::proxy::listener::ListenerSet;
 use crate::proxy::shared::front::Front;
-use crate::reload::{Ask, Built, Outcome, Refused, Reloads, Trigger, Watched};
-use crate::reload::{build, changes, changes_text, systemd, whole};
+use crate::reload::{
+    Outcome, PreparedReload, Refused, ReloadRequest, Reloads, Trigger, Watched, changes,
+    changes_text, prepare, refuse_all, systemd,
+};
 use seclang::diagnostic::{Diagnostic, Location};
 use seclang::files::in_time;
 
@@ -51,7 +53,7 @@ impl Reloader {
     /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
     pub async fn serve(
         &mut self,
-        mut asked: mpsc::Receiver<Ask>,
+        mut asked: mpsc::Receiver<ReloadRequest>,
         mut successors: mpsc::Receiver<handover::HandoverRequest>,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> End {
@@ -76,7 +78,7 @@ impl Reloader {
                     continue;
                 }
                 Some(ask) = asked.recv() => ask,
-                () = next(&mut hangup) => Ask { trigger: Trigger::Signal, done: oneshot::channel().0 },
+                () = next(&mut hangup) => ReloadRequest { trigger: Trigger::Signal, done: oneshot::channel().0 },
                 () = next(&mut reopen) => {
                     self.reopen_logs();
                     continue;
@@ -164,13 +166,13 @@ impl Reloader {
     }
 
     /// Reads all files anew, aside.
-    fn build(&self) -> impl Future<Output = Built> + use<> {
+    fn build(&self) -> impl Future<Output = PreparedReload> + use<> {
         let running = self.front.live.pin();
         let watched = self.watched.borrow().clone();
         let before = Watched::clone(&watched);
         let source = running.config.source.clone();
         let building = spawn_blocking(move || {
-            let work = move || build(&running, &watched);
+            let work = move || prepare(&running, &watched);
             in_time(Path::new("a reload"), BUILDING, work)
         });
         async move {
@@ -178,9 +180,9 @@ impl Reloader {
             built.flatten().unwrap_or_else(|error| {
                 let words = format!("reading it and its files failed: {error}");
                 let told = Diagnostic::error(Location::file(&source), words);
-                Built {
+                PreparedReload {
                     snapshot: None,
-                    refused: vec![whole(vec![told])],
+                    refused: vec![refuse_all(vec![told])],
                     warnings: Vec::new(),
                     watched: before,
                 }
@@ -189,7 +191,7 @@ impl Reloader {
     }
 
     /// Takes live what was built.
-    fn take(&mut self, mut built: Built) -> Outcome {
+    fn take(&mut self, mut built: PreparedReload) -> Outcome {
         let source = self.front.live.pin().config.source.clone();
         let told = |why: String| Diagnostic::error(Location::file(&source), why);
         let running = self.front.live.pin();

@@ -31,7 +31,7 @@ use crate::proxy::listener::{ListenerSet, Workers};
 use crate::proxy::shared::front::{BoundAddresses, Front};
 use crate::proxy::shared::inspection_threads::InspectionThreads;
 use crate::reload::{
-    Ask, Outcome, Reloads, started as started_with, systemd, watch::run as watch_files,
+    Outcome, ReloadRequest, Reloads, systemd, watch::run as watch_files, watched_at_start,
 };
 use crate::supervision::supervise;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
@@ -85,7 +85,7 @@ pub async fn open(
 struct Foundation {
     front: Arc<Front>,
     reloads: Arc<Reloads>,
-    asked: mpsc::Receiver<Ask>,
+    asked: mpsc::Receiver<ReloadRequest>,
     router: Router,
     /// True once the front door closes.
     close: watch::Sender<bool>,
@@ -172,7 +172,7 @@ impl Foundation {
         let state_dir = snapshot.config.state_dir.as_deref();
         let waiting = wait_for_successor(state_dir, opening.upgrade, successor);
         snapshot.pools.start();
-        let (watched, watching) = watch::channel(started_with(&snapshot.config));
+        let (watched, watching) = watch::channel(watched_at_start(&snapshot.config));
         drop(snapshot);
         let expiry = tokio::spawn({
             let front = Arc::clone(&front);
@@ -294,7 +294,7 @@ struct Running {
     reloader: Reloader,
     /// Requests to reload, and successors. None once they are served.
     asked: Option<(
-        mpsc::Receiver<Ask>,
+        mpsc::Receiver<ReloadRequest>,
         mpsc::Receiver<handover::HandoverRequest>,
     )>,
     close: watch::Sender<bool>,

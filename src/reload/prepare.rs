@@ -1,33 +1,35 @@
-//! The next snapshot, built aside.
+//! Prepares the next snapshot, beside the one that serves.
 
 use std::sync::Arc;
 
-use super::Refused;
 use super::watch::Watched;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Refused};
 use crate::live::Snapshot;
 use seclang::diagnostic::{Diagnostic, Location};
 
-/// How often a load is repeated because files changed under it.
+/// How often files are read again because they changed while they were read.
 const TRIES: usize = 3;
 
-/// What came of building.
-pub struct Built {
-    /// None where nothing can be taken; `refused` says why.
+/// A reload that is ready to be taken live.
+pub struct PreparedReload {
+    /// None if nothing can be taken; `refused` says why.
     pub snapshot: Option<Snapshot>,
+    /// The parts that are not taken.
     pub refused: Vec<Refused>,
+    /// Problems that do not stand in its way.
     pub warnings: Vec<Diagnostic>,
+    /// The files to watch from then on.
     pub watched: Watched,
 }
 
-/// Reads everything that `running` was read from anew. Blocks.
+/// Reads all files of the running configuration anew. This blocks the thread.
 #[must_use]
-pub fn build(running: &Snapshot, watched: &Watched) -> Built {
+pub fn prepare(running: &Snapshot, watched: &Watched) -> PreparedReload {
     let mut inputs = watched.inputs.clone();
     let mut tries = 0;
     loop {
         tries += 1;
-        // What was there before is what must be there after: else the watch would miss a change.
+        // The watcher compares files with `contents`. If they changed while they were read, it would miss a change.
         let contents = inputs.contents();
         let (loaded, read) = config::load_next(&running.config.source, &running.config);
         let same = read.contents() == contents;
@@ -43,14 +45,14 @@ fn finish(
     loaded: Result<config::Loaded, Vec<Diagnostic>>,
     running: &Snapshot,
     watched: Watched,
-) -> Built {
+) -> PreparedReload {
     let mut loaded = match loaded {
         Ok(loaded) => loaded,
         Err(found) => {
             let (reasons, warnings) = found.into_iter().partition(Diagnostic::is_error);
-            return Built {
+            return PreparedReload {
                 snapshot: None,
-                refused: vec![whole(reasons)],
+                refused: vec![refuse_all(reasons)],
                 warnings,
                 watched,
             };
@@ -59,7 +61,7 @@ fn finish(
     let mut refused = loaded.refused;
     let source = loaded.config.source.clone();
     let told = |why: &str| Diagnostic::error(Location::file(&source), why);
-    let fixed = keep_fixed(&running.config, &mut loaded.config);
+    let fixed = keep_what_needs_a_restart(&running.config, &mut loaded.config);
     if !fixed.is_empty() {
         refused.push(Refused {
             unit: "restart".to_owned(),
@@ -68,10 +70,10 @@ fn finish(
     }
     let (snapshot, errors) = Snapshot::next(loaded.config, running);
     refused.extend(errors.iter().map(|error| Refused {
-        unit: error.what.clone(),
-        reasons: vec![told(&error.why)],
+        unit: error.unit(),
+        reasons: vec![told(&error.cause.to_string())],
     }));
-    Built {
+    PreparedReload {
         snapshot: Some(snapshot),
         refused,
         warnings: loaded.warnings,
@@ -79,16 +81,16 @@ fn finish(
     }
 }
 
-/// All of the configuration stays as it is.
-pub fn whole(reasons: Vec<Diagnostic>) -> Refused {
+/// Refuses the whole configuration, for these reasons: all stays as it is.
+pub fn refuse_all(reasons: Vec<Diagnostic>) -> Refused {
     Refused {
         unit: "configuration".to_owned(),
         reasons,
     }
 }
 
-/// What only a restart can change stays as it is.
-fn keep_fixed(running: &Config, next: &mut Config) -> Vec<&'static str> {
+/// Keeps the settings that only a restart can change. Returns a message for each that was changed.
+fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'static str> {
     let same_log = running.log.access == next.log.access && running.log.audit == next.log.audit;
     let fixed = [
         (
@@ -108,9 +110,9 @@ fn keep_fixed(running: &Config, next: &mut Config) -> Vec<&'static str> {
     changed.map(|(_, words)| words).collect()
 }
 
-/// What the process was started with.
+/// The files that the process was started with.
 #[must_use]
-pub fn started(config: &Config) -> Arc<Watched> {
+pub fn watched_at_start(config: &Config) -> Arc<Watched> {
     Arc::new(Watched {
         inputs: config.inputs.clone(),
         contents: config.inputs.contents(),
