@@ -389,7 +389,7 @@ impl Response {
     /// A status line, headers and a body, taken as it is.
     fn parse(raw: Vec<u8>) -> Result<Self, ExplainError> {
         let end = memchr::memmem::find(&raw, b"\r\n\r\n")
-            .ok_or_else(|| ExplainError::Response("empty line after its head"))?;
+            .ok_or(ExplainError::Response("empty line after its head"))?;
         let mut lines = raw[..end].split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
         let status = lines
             .next()
@@ -397,11 +397,11 @@ impl Response {
             .and_then(|line| line.split(|&b| b == b' ').nth(1))
             .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
             .filter(|status| (100..600).contains(status))
-            .ok_or_else(|| ExplainError::Response("status line"))?;
+            .ok_or(ExplainError::Response("status line"))?;
         let headers = lines
             .map(|line| {
                 let colon = memchr::memchr(b':', line)
-                    .ok_or_else(|| ExplainError::Response("colon in a header"))?;
+                    .ok_or(ExplainError::Response("colon in a header"))?;
                 Ok((
                     line[..colon].to_vec(),
                     line[colon + 1..].trim_ascii().to_vec(),
