@@ -1,4 +1,7 @@
-//! Long-lived tasks: one that panics, or ends although it should not, is told of and begins again.
+//! Long-lived tasks: one that panics or fails is logged, counted and started again.
+//!
+//! A front door must not lose its watcher or its admin API to one bad moment. A task that fails again at once waits
+//! longer each time, so that it cannot use up a processor.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,19 +14,19 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-/// Before a task begins again; twice as long each time that it fails at once.
+/// The pause before the first restart; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A task that ran for so long is taken to be well.
-const WELL: Duration = Duration::from_secs(300);
+/// After a run of this length the pauses begin with the first again.
+const HEALTHY_RUN: Duration = Duration::from_secs(300);
 
-/// How often each task began again, in this process.
+/// How often each task of this process was restarted.
 static RESTARTS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Has panics counted and logged. The standard hook would wait for stderr, however long that takes.
-pub fn tell_panics() {
+/// Counts and logs panics from now on. The standard hook would block until stderr takes its lines.
+pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         PANICS.fetch_add(1, Ordering::Relaxed);
         let words = panic.to_string().replace('\n', " ");
@@ -31,7 +34,7 @@ pub fn tell_panics() {
     }));
 }
 
-/// How many there were since [`tell_panics`].
+/// How many panics there were since [`log_panics`].
 #[must_use]
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
@@ -40,13 +43,13 @@ pub fn panics() -> u64 {
 /// Why a task returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// There is nothing left for it to do.
+    /// It has nothing left to do.
     Over,
-    /// It cannot go on as it is, and should begin again.
+    /// It cannot go on and must be started again; this is why.
     Failed(String),
 }
 
-/// Runs a task, and runs it again where it panics or fails, until it is over.
+/// Runs a task, and starts it again if it panics or fails, until it is over.
 pub async fn supervise<F: Future<Output = Ended>>(
     task: &'static str,
     mut begin: impl FnMut() -> F,
@@ -55,12 +58,12 @@ pub async fn supervise<F: Future<Output = Ended>>(
     let mut pause = FIRST_PAUSE;
     loop {
         let begun = Instant::now();
-        let why = match caught(&mut begin).await {
+        let why = match run_once(&mut begin).await {
             Ok(Ended::Over) => return,
             Ok(Ended::Failed(why)) => why,
-            Err(panic) => format!("it panicked: {}", words(panic.as_ref())),
+            Err(panic) => format!("it panicked: {}", panic_message(panic.as_ref())),
         };
-        if begun.elapsed() > WELL {
+        if begun.elapsed() > HEALTHY_RUN {
             pause = FIRST_PAUSE;
         }
         tracing::error!(
@@ -74,7 +77,7 @@ pub async fn supervise<F: Future<Output = Ended>>(
     }
 }
 
-/// Every task that was begun, and how often it began again.
+/// Every task that was started, and how often it was restarted.
 #[must_use]
 pub fn task_restarts() -> Vec<(&'static str, u64)> {
     restarts()
@@ -83,11 +86,12 @@ pub fn task_restarts() -> Vec<(&'static str, u64)> {
         .collect()
 }
 
-async fn caught<F: Future<Output = Ended>>(
+/// Runs the task until it returns or panics.
+async fn run_once<F: Future<Output = Ended>>(
     begin: impl FnOnce() -> F,
 ) -> Result<Ended, Box<dyn Any + Send>> {
-    // What a task shares with others is behind locks and atomics that are whole at every moment; the task itself
-    // is not polled again.
+    // Unwind safety: what a task shares with others is behind locks and atomics that are whole at every moment, and
+    // the task itself is not polled again.
     let future = catch_unwind(AssertUnwindSafe(begin))?;
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -100,14 +104,14 @@ async fn caught<F: Future<Output = Ended>>(
     .await
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without words")
+        .unwrap_or("without a message")
 }
 
 fn restarts() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
-    // Numbers are never half done.
+    // Counters are whole at every moment, so a panic elsewhere does no harm.
     RESTARTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_ends_begins_again_until_it_is_over() {
+    async fn a_task_is_restarted_until_it_is_over() {
         let rounds = AtomicUsize::new(0);
         supervise("a test", || async {
             tokio::task::yield_now().await;

@@ -84,6 +84,7 @@ fn list(
     let address = |name: &str| {
         let written = snapshot.listener(name)?.bind.first().copied()?;
         match written.port() {
+            // With port 0 only the bound socket knows the port.
             0 => bound(name),
             _ => Some(written),
         }

@@ -159,6 +159,7 @@ impl Router {
 
     /// Answers a request: with a handler, or with 404 or 405.
     pub async fn answer(&self, mut request: Request) -> Response {
+        // Built-in paths go first, so that no room can replace `/livez`.
         if request.method == Method::Get
             && let Some(response) = self.built_in(&request)
         {

@@ -130,10 +130,12 @@ impl AsFd for AdminSocket {
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
+        // A mistyped path must not cost the user a file.
         if !metadata.file_type().is_socket() {
             let words = format!("{} exists and is not a socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
         }
+        // A living process keeps its name: its callers must not reach us unawares.
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             let words = format!("another process answers on {}", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
@@ -166,6 +168,7 @@ async fn accept(listener: &AdminListener, router: &Arc<Router>, token: Option<&T
                 if !std::mem::replace(&mut failing, true) {
                     tracing::warn!("the admin API cannot accept connections: {error}");
                 }
+                // Without free descriptors, accepting fails at once; the pause keeps this loop from spinning.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -251,6 +254,7 @@ async fn read_request<S: AsyncRead + Unpin>(
         line: MAX_HEAD,
         headers: 64,
     };
+    // A part of the body, or all of it, may have arrived with the head.
     let mut body = raw.split_off(end);
     let head = Head::parse_within(&raw, &limits)
         .map_err(|error| Response::error(error.status, &error.reason))?;
@@ -258,6 +262,7 @@ async fn read_request<S: AsyncRead + Unpin>(
     let length = match head.body {
         BodyFraming::None => 0,
         BodyFraming::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        // No client of ours sends chunks, and each decoder is one more thing to attack.
         BodyFraming::Chunked => return Err(Response::error(411, "send a Content-Length")),
     };
     if length > MAX_BODY {
@@ -281,6 +286,7 @@ async fn read_head<S: AsyncRead + Unpin>(
     let mut raw = Vec::new();
     let mut scanned = 0;
     loop {
+        // The blank line may be split between two reads, so the last three bytes are searched again.
         let from = scanned.min(raw.len());
         if let Some(at) = memchr::memmem::find(&raw[from..], b"\r\n\r\n") {
             return Ok(Some((raw, from + at + 4)));
@@ -315,6 +321,7 @@ fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Req
     if from_page {
         return Err(Response::error(403, "this API does not answer browsers"));
     }
+    // No name on the Internet leads to a unix socket, so only TCP needs this.
     if let Access::Tcp { own, .. } = access {
         let hosts = head
             .headers

@@ -38,7 +38,7 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     text.family(
         "waf_not_inspected_total",
         Counter,
-        "Requests and responses whose body the rules did not see as a whole, by reason.",
+        "Requests and responses whose body the rules did not see completely, by reason.",
     );
     metrics.waf_not_inspected.each(|part, reason, counter| {
         let labels = [("part", part), ("reason", reason.as_str())];
@@ -94,7 +94,7 @@ pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
     text.family(
         "upstream_refused_total",
         Counter,
-        "503 because an upstream takes no more now, by code.",
+        "503 because an upstream takes no more requests now, by code.",
     );
     for pool in &pools {
         for (code, count) in refusals(&pool.metrics) {
@@ -146,13 +146,13 @@ const UPSTREAM_FAMILIES: [UpstreamFamily; 5] = [
     (
         "upstream_retries_total",
         MetricKind::Counter,
-        "Tries beyond a request's first.",
+        "Attempts after the first one of a request.",
         |m| m.retries.value(),
     ),
     (
         "upstream_ejections_total",
         MetricKind::Counter,
-        "Servers taken out because requests to them failed.",
+        "Servers that were ejected because requests to them failed.",
         |m| m.ejections.value(),
     ),
     (
@@ -174,7 +174,7 @@ const SERVER_FAMILIES: [ServerFamily; 3] = [
     ),
     (
         "upstream_server_ejected",
-        "1 while a server is left alone because requests to it failed.",
+        "1 while a server is ejected because requests to it failed.",
         |server| usize::from(server.availability() == Availability::Ejected),
     ),
     (

@@ -75,7 +75,7 @@ fn check_refused(last: &Outcome) -> Result<(), CheckFailure> {
     });
     let units: Vec<String> = units.collect();
     Err(CheckFailure(format!(
-        "refused since {}; the last good version serves, what has none waits: {}",
+        "refused since {}; the last good version stays in use, and what has none is not served: {}",
         rfc3339(last.at),
         units.join("; ")
     )))
@@ -85,7 +85,7 @@ fn check_under_way(reloads: &Reloads) -> Result<(), CheckFailure> {
     match reloads.under_way() {
         None => Ok(()),
         Some(UnderWay { since, trigger }) => Err(CheckFailure(format!(
-            "under way since {} ({}); what was live before serves",
+            "in progress since {} ({}); the previous configuration serves",
             rfc3339(since),
             trigger.words()
         ))),

@@ -1,4 +1,6 @@
 //! `drawbridge diff`: what a change of the configuration makes reachable.
+//!
+//! Made for pipelines: exit code 1 stops a change that makes something reachable without an owner.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -16,41 +18,41 @@ use crate::exposure::{Surface, SurfaceChange, diff};
 
 /// Say what becomes reachable from one configuration to another
 ///
-/// `+` becomes reachable, `-` stops being reachable, `~` is reached in another way. NEW alone is compared
-/// with the running front door, which --config or --admin finds.
+/// `+` becomes reachable, `-` is no longer reachable, `~` is reached in another way. NEW alone is compared
+/// with the running front door, which --config or --admin names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   drawbridge diff main.toml branch.toml
   drawbridge diff --config /etc/drawbridge/drawbridge.toml drawbridge.toml
-  drawbridge diff branch.toml                        what it would change of the running one
+  drawbridge diff branch.toml                        what it would change in the running front door
 
 Exit codes:
-  0  nothing becomes reachable that has no owner
-  1  something does
+  0  nothing becomes reachable without an owner
+  1  something becomes reachable without an owner
   2  wrong usage, or a configuration cannot be loaded")]
-pub struct Args {
+pub(super) struct Args {
     /// OLD.toml and NEW.toml; or NEW.toml alone, to compare it with the running front door
     #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
-    pub files: Vec<PathBuf>,
-    /// The configuration that the running front door runs from; it says where its admin address is
+    pub(super) files: Vec<PathBuf>,
+    /// The configuration that the running front door runs from; it names the admin address
     #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
-    pub config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// The running front door's admin address
     #[arg(long, value_name = "ADDRESS", value_parser = AdminAddress::parse)]
-    pub admin: Option<AdminAddress>,
+    pub(super) admin: Option<AdminAddress>,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let running = args.config.is_some() || args.admin.is_some();
     let surfaces = match (&args.files[..], running) {
         ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
-        ([new], _) => ask(args).and_then(|old| Ok((old, load(new)?))),
-        _ => Err(problem("with --config or --admin, name NEW alone")),
+        // One file, with or without the place of the front door: compare it with what runs.
+        ([new], _) => running_surface(args).and_then(|old| Ok((old, load(new)?))),
+        _ => Err(problem("with --config or --admin, name only NEW")),
     };
     let changes = surfaces.and_then(|(old, new)| diff(&old, &new).map_err(problem));
     match changes {
@@ -75,7 +77,7 @@ fn load(path: &Path) -> Result<Surface, CommandError> {
 }
 
 /// What the running front door makes reachable.
-fn ask(args: &Args) -> Result<Surface, CommandError> {
+fn running_surface(args: &Args) -> Result<Surface, CommandError> {
     let front = FrontDoor {
         at: Location {
             config: args.config.clone(),

@@ -1,4 +1,6 @@
-//! `drawbridge doctor`: what is wrong with an upstream, and what mends it.
+//! `drawbridge doctor`: why the proxy would not use an upstream, and how to fix it.
+//!
+//! It dials as the proxy dials, with the same settings, so that its verdict is the proxy's.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::config_file::{self, ConfigFile};
 use super::error::CommandError;
-use super::offline::{load, wait};
+use super::offline::{block_on, load};
 use super::output::Output;
 use crate::config::Upstream;
 use crate::tls::CertificateFacts;
@@ -26,13 +28,13 @@ Examples:
   drawbridge doctor upstream orders --config /etc/drawbridge/drawbridge.toml --output json
 
 Exit codes:
-  0  every server of the upstreams would be used
-  1  one would not; its cause has the code that logs and metrics have";
+  0  the proxy would use every server of the upstreams
+  1  it would not use one; the cause has the same code as in logs and metrics";
 
-/// Find out why an upstream is not taken, and what mends it
+/// Find out why the proxy does not use an upstream, and how to fix it
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -45,8 +47,8 @@ enum Verb {
 
 /// Dial each server of an upstream as the proxy would
 ///
-/// Tells the address, TLS version, cipher, the chain that it presents, and where it is not taken
-/// the cause and what mends it. Sends no request.
+/// Shows the address, TLS version, cipher and the certificate chain that the server presents; if the
+/// proxy would not use the server, also the cause and how to fix it. Sends no request.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct UpstreamArgs {
@@ -64,8 +66,7 @@ struct UpstreamArgs {
     output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let Verb::Upstream(args) = &args.verb;
     let examined = match examine(args) {
         Ok(examined) => examined,
@@ -77,25 +78,25 @@ pub fn run(args: &Args) -> ExitCode {
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match examined.iter().all(Examined::is_ok) {
+    match examined.iter().all(UpstreamReport::is_ok) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
-/// One upstream and what each of its servers showed.
-struct Examined {
+/// An upstream and what was found at each of its servers.
+struct UpstreamReport {
     upstream: Arc<Upstream>,
-    visits: Vec<Visit>,
+    servers: Vec<ServerReport>,
 }
 
-impl Examined {
+impl UpstreamReport {
     fn is_ok(&self) -> bool {
-        is_well(&self.visits)
+        all_usable(&self.servers)
     }
 }
 
-fn examine(args: &UpstreamArgs) -> Result<Vec<Examined>, CommandError> {
+fn examine(args: &UpstreamArgs) -> Result<Vec<UpstreamReport>, CommandError> {
     let config = load(&args.config)?;
     let named: Vec<&String> = match args.all {
         true => config.upstreams.keys().collect(),
@@ -112,50 +113,51 @@ fn examine(args: &UpstreamArgs) -> Result<Vec<Examined>, CommandError> {
         .collect();
     let mut examined = Vec::new();
     for upstream in upstreams? {
-        examined.push(Examined {
+        examined.push(UpstreamReport {
             upstream: Arc::clone(upstream),
-            visits: wait(visit(&Pool::new(upstream, Arc::default())))?,
+            servers: block_on(examine_servers(&Pool::new(upstream, Arc::default())))?,
         });
     }
     Ok(examined)
 }
 
-fn show_human(examined: &[Examined]) -> io::Result<()> {
-    let texts = examined.iter().map(|e| human(&e.upstream, &e.visits));
+fn show_human(examined: &[UpstreamReport]) -> io::Result<()> {
+    let texts = examined.iter().map(|e| human(&e.upstream, &e.servers));
     let text = texts.collect::<Vec<_>>().join("\n");
     io::stdout().write_all(text.as_bytes())
 }
 
-/// Nothing is known where no server was visited.
-fn is_well(visits: &[Visit]) -> bool {
-    !visits.is_empty() && visits.iter().all(|visit| visit.found.failure.is_none())
+/// Whether every server is usable; false if there is none.
+fn all_usable(servers: &[ServerReport]) -> bool {
+    !servers.is_empty() && servers.iter().all(|server| server.found.failure.is_none())
 }
 
-/// One server and what was found.
-struct Visit {
+/// A server and what was found.
+struct ServerReport {
     server: String,
     found: Examination,
 }
 
-async fn visit(pool: &Pool) -> Vec<Visit> {
+async fn examine_servers(pool: &Pool) -> Vec<ServerReport> {
     let found = examine_all(pool).await.into_iter();
-    let mut visits = found
-        .map(|(server, found)| Visit { server, found })
+    let mut servers = found
+        .map(|(server, found)| ServerReport { server, found })
         .collect::<Vec<_>>();
-    compare(&mut visits);
-    visits
+    find_missing_intermediates(&mut servers);
+    servers
 }
 
-/// An issuer that one server does not send may be an intermediate that another does.
-fn compare(visits: &mut [Visit]) {
-    let sent: Vec<X509> = visits
+/// If a chain is incomplete, another server of the upstream may send the missing intermediate.
+fn find_missing_intermediates(servers: &mut [ServerReport]) {
+    let sent: Vec<X509> = servers
         .iter()
-        .filter_map(|visit| visit.found.presented.as_ref())
+        .filter_map(|server| server.found.presented.as_ref())
         .flat_map(|presented| presented.chain.iter().skip(1).cloned())
+        // A certificate that signed itself is a root, which servers need not send.
         .filter(|above| above.issued(above) != X509VerifyResult::OK)
         .collect();
-    for visit in visits {
-        let found = &mut visit.found;
+    for server in servers {
+        let found = &mut server.found;
         let (Some(failure), Some(presented)) = (&mut found.failure, &found.presented) else {
             continue;
         };
@@ -164,6 +166,7 @@ fn compare(visits: &mut [Visit]) {
         };
         let missing = sent.iter().find(|above| {
             above.issued(leaf) == X509VerifyResult::OK
+// Subject and issuer may agree by chance; the signature cannot.
                 && above
                     .public_key()
                     .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))
@@ -180,7 +183,7 @@ fn compare(visits: &mut [Visit]) {
     }
 }
 
-fn human(upstream: &Upstream, visits: &[Visit]) -> String {
+fn human(upstream: &Upstream, servers: &[ServerReport]) -> String {
     let mut text = format!(
         "upstream {}: server name {}, trust bundle {}, {}\n",
         upstream.name,
@@ -191,11 +194,11 @@ fn human(upstream: &Upstream, visits: &[Visit]) -> String {
             None => "no client certificate",
         }
     );
-    for visit in visits {
+    for server in servers {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\nserver {}\n", visit.server);
-        tell(&mut text, &visit.found);
-        if let Some(failure) = &visit.found.failure {
+        let _ = write!(text, "\nserver {}\n", server.server);
+        describe(&mut text, &server.found);
+        if let Some(failure) = &server.found.failure {
             let _ = writeln!(
                 text,
                 "  cause    {}: {}",
@@ -210,7 +213,7 @@ fn human(upstream: &Upstream, visits: &[Visit]) -> String {
     text
 }
 
-fn tell(text: &mut String, found: &Examination) {
+fn describe(text: &mut String, found: &Examination) {
     let Some(address) = found.address else {
         *text += "  dns      failed\n";
         return;
@@ -254,13 +257,13 @@ fn tell(text: &mut String, found: &Examination) {
     }
 }
 
-/// One upstream's report; several stand in an array.
-fn show_json(examined: &[Examined], all: bool) -> io::Result<()> {
+/// One upstream's report, or an array of several.
+fn show_json(examined: &[UpstreamReport], all: bool) -> io::Result<()> {
     let report = match examined {
-        [one] if !all => report(&one.upstream, &one.visits),
+        [one] if !all => report(&one.upstream, &one.servers),
         several => json!({
-            "ok": several.iter().all(Examined::is_ok),
-            "upstreams": several.iter().map(|e| report(&e.upstream, &e.visits)).collect::<Vec<_>>(),
+            "ok": several.iter().all(UpstreamReport::is_ok),
+            "upstreams": several.iter().map(|e| report(&e.upstream, &e.servers)).collect::<Vec<_>>(),
         }),
     };
     let mut out = io::stdout().lock();
@@ -268,26 +271,26 @@ fn show_json(examined: &[Examined], all: bool) -> io::Result<()> {
     writeln!(out)
 }
 
-fn report(upstream: &Upstream, visits: &[Visit]) -> Value {
+fn report(upstream: &Upstream, servers: &[ServerReport]) -> Value {
     json!({
         "upstream": upstream.name,
         "server_name": upstream.tls.server_name,
         "trust": upstream.tls.trust.name,
         "client_certificate": upstream.tls.client_certificate.is_some(),
-        "ok": is_well(visits),
-        "servers": visits.iter().map(|v| to_json(upstream, v)).collect::<Vec<_>>(),
+        "ok": all_usable(servers),
+        "servers": servers.iter().map(|v| to_json(upstream, v)).collect::<Vec<_>>(),
     })
 }
 
-fn to_json(upstream: &Upstream, visit: &Visit) -> Value {
-    let found = &visit.found;
+fn to_json(upstream: &Upstream, server: &ServerReport) -> Value {
+    let found = &server.found;
     let presented = found.presented.as_ref();
     let chain: Vec<CertificateFacts> = presented
         .iter()
         .flat_map(|p| p.chain.iter().map(|c| CertificateFacts::of(c)))
         .collect();
     json!({
-        "server": visit.server,
+        "server": server.server,
         "ok": found.failure.is_none(),
         "address": found.address.map(|a| a.to_string()),
         "connected": found.connected,

@@ -171,6 +171,7 @@ impl FrontDoor {
         let file = config_file::find(self.at.config.as_deref());
         let file = file.map_err(FrontDoorError::NoConfiguration)?;
         let admin = configured_admin(&file)?;
+        // A token that the command line names goes before that of the configuration.
         Ok(Admin {
             token: token.or(admin.token),
             address: admin.address,

@@ -1,4 +1,6 @@
-//! `drawbridge headers`: which fields of a request do not go to a gateway as they came.
+//! `drawbridge headers`: which header fields of a request the front door drops.
+//!
+//! The table is the one that the proxy works with, so that this answer cannot differ from what happens.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,29 +12,28 @@ use crate::proxy::{Dropped, FIELD_RULES, FieldRule, field_rule};
 
 /// Say which header fields are dropped from whom, and why
 ///
-/// Names are compared without case, and with all that separates words taken for a dash: X_Real_IP and
-/// X.Real.IP are X-Real-IP. Trusted proxies are those of the listener's `trusted_proxies`.
+/// Names are compared without case, and every separator of words counts as a dash: X_Real_IP and
+/// X.Real.IP are X-Real-IP. Trusted proxies are those in the listener's `trusted_proxies`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   drawbridge headers                                 the whole table
-  drawbridge headers X-Forwarded-User Api_Key        what becomes of these
+  drawbridge headers X-Forwarded-User Api_Key        what happens to these
   drawbridge headers --output json
 
 Exit codes:
   0  as asked
   2  wrong usage")]
-pub struct Args {
-    /// Fields to look up; the whole table where none is named
+pub(super) struct Args {
+    /// Fields to look up; without names, the whole table
     #[arg(value_name = "NAME")]
-    pub names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let rows: Vec<(&str, Option<&FieldRule>)> = match args.names.is_empty() {
         true => FIELD_RULES
             .iter()

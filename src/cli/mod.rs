@@ -37,16 +37,16 @@ Examples:
   drawbridge demo                                    a front door, two gateways and curl lines to try
   drawbridge check                                   every problem of ./drawbridge.toml and its files at once
   drawbridge run --config drawbridge.toml            serve
-  drawbridge status                                  how is the one that runs?
-  drawbridge reload                                  have it read its files now
-  drawbridge doctor upstream orders                  why is it not taken, and what mends it
-  drawbridge certs list                              every certificate that matters, and how long it lasts
-  drawbridge expose off public                       take it off, without a reload
+  drawbridge status                                  the state of the running front door
+  drawbridge reload                                  make it read its files now
+  drawbridge doctor upstream orders                  why the proxy does not use it, and how to fix it
+  drawbridge certs list                              every certificate, and how long it is valid
+  drawbridge expose off public                       switch it off, without a reload
   drawbridge diff old.toml drawbridge.toml           what becomes reachable
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
 
 Exit codes:
-  0  as asked
+  0  done as asked
   1  a problem was found, or the front door could not start; starting it again will not help
   2  wrong usage";
 
@@ -70,13 +70,13 @@ enum Verb {
     Expose(expose::Args),
     /// Try it: a front door and two on-premises gateways on this machine.
     Demo(demo::Args),
-    /// Have the running front door read its files now, and say what it took.
+    /// Make the running front door read its files now, and say what it applied.
     Reload(reload::Args),
-    /// Say how the running front door is.
+    /// Show the state of the running front door.
     Status(status::Args),
-    /// Find out why an upstream is not taken, and what mends it.
+    /// Find out why the proxy does not use an upstream, and how to fix it.
     Doctor(doctor::Args),
-    /// List certificates, rehearse a CA roll-over, make certificates to try things out.
+    /// List certificates, rehearse a new CA, make certificates for development.
     Certs(certs::Args),
     /// Say which header fields are dropped from whom, and why.
     Headers(headers::Args),
@@ -128,6 +128,7 @@ pub fn main() -> ExitCode {
 
 /// Reports wrong usage in the form that was asked for; `--help` and `--version` are not errors.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
+    // clap could not parse the command line, so we look for the form of output ourselves.
     let words: Vec<String> = std::env::args().collect();
     let asks_json = words.iter().any(|word| word == "--output=json")
         || words.windows(2).any(|pair| pair == ["--output", "json"]);

@@ -1,4 +1,4 @@
-//! What verbs share that read a configuration and do not serve from it.
+//! What verbs share that read a configuration without serving from it.
 
 use std::future::Future;
 use std::io;
@@ -7,10 +7,10 @@ use super::config_file::ConfigFile;
 use super::error::CommandError;
 use crate::config::{self, Config};
 
-/// Reads the configuration. Warnings are for `check`.
+/// Loads the configuration. Only `check` shows its warnings.
 ///
 /// # Errors
-/// There is none, or it cannot be run.
+/// There is no configuration, or it has errors.
 pub(super) fn load(file: &ConfigFile) -> Result<Config, CommandError> {
     match config::load(&file.find().map_err(CommandError::because)?) {
         Ok(loaded) => Ok(loaded.config),
@@ -18,16 +18,16 @@ pub(super) fn load(file: &ConfigFile) -> Result<Config, CommandError> {
     }
 }
 
-/// Runs something that dials.
+/// Runs a future that dials, on a runtime of its own.
 ///
 /// # Errors
-/// There is no runtime to be had.
-pub(super) fn wait<T>(future: impl Future<Output = T>) -> io::Result<T> {
+/// The runtime cannot be started.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let done = runtime.block_on(future);
-    // A name that is still being looked up does not hold the exit up.
+    // A lookup of a name that is still running must not delay the exit.
     runtime.shutdown_background();
     Ok(done)
 }

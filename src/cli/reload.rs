@@ -1,4 +1,4 @@
-//! `drawbridge reload`: the running front door reads its files now.
+//! `drawbridge reload`: makes the running front door read its files now.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use super::output::Output;
 /// The status of the admin API's answer if something was refused.
 const PARTLY_REFUSED: u16 = 422;
 
-/// Have the running front door read its files now, and say what it took
+/// Make the running front door read its files now, and say what it applied
 ///
-/// Waits until the reload is over. What is faulty is refused and its last good version goes on; all else
-/// is taken live.
+/// Waits until the reload has finished. For what is invalid, the last good version stays in use; everything
+/// else is applied.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,9 +25,9 @@ Examples:
   drawbridge reload --config /etc/drawbridge/drawbridge.toml --output json
 
 Exit codes:
-  0  all of it was taken
+  0  everything was applied
   1  something was refused, or no front door answers")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     front: FrontDoor,
     /// How to show it
@@ -48,8 +48,7 @@ struct RefusedUnit {
     reasons: Vec<String>,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let answer = match reload(&args.front) {
         Ok(answer) => answer,
         Err(error) => return CommandError::from(error).report(args.output),
@@ -95,7 +94,7 @@ fn show(outcome: &Outcome) -> io::Result<()> {
         0 => writeln!(io::stdout(), "reloaded, generation {generation}"),
         refused => writeln!(
             io::stdout(),
-            "{refused} refused, the last good version of what was refused goes on; generation {generation}"
+            "{refused} refused, their last good versions stay in use; generation {generation}"
         ),
     }
 }

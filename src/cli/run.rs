@@ -13,34 +13,33 @@ use super::error::CommandError;
 use super::output::{Output, wants_colour};
 use crate::config::{self, Loaded};
 use crate::proxy::{BoundAddresses, Opening, Program, open};
-use crate::supervision::tell_panics;
+use crate::supervision::log_panics;
 use crate::telemetry::{Metrics, Stderr};
 use seclang::diagnostic::Diagnostic;
 
-/// How long the end of the process waits for stderr.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the process waits at its end until stderr has taken the last lines.
+const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serve from a configuration file
 ///
-/// Refuses to start where `check` finds an error. Follows its files: what changes is checked and
-/// taken live, what is wrong is refused and the last good version goes on.
+/// Refuses to start if `check` finds an error. Follows its files: a valid change is applied, and for an
+/// invalid one the last good version stays in use.
 ///
-/// SIGTERM or Ctrl-C ends it after the requests in flight have been answered or `shutdown_timeout`
-/// is over; a second Ctrl-C at once. SIGHUP reads all files now; SIGUSR1 opens log files anew; SIGUSR2
+/// SIGTERM or Ctrl-C ends it when the requests in flight are answered or `shutdown_timeout` has passed; a
+/// second Ctrl-C ends it at once. SIGHUP reads all files now; SIGUSR1 opens the log files again; SIGUSR2
 /// starts this command again with `--upgrade`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
-    pub config: ConfigFile,
-    /// Take over from the front door that runs with the same `state_dir`: it hands its sockets over,
-    /// drains and ends, and no connection is lost. Where none runs, or anything is wrong, exit 1 and
-    /// all stays as it is
+    pub(super) config: ConfigFile,
+    /// Take over from the front door that runs with the same `state_dir`: it hands over its sockets,
+    /// drains and ends, and no connection is lost. If none runs, or if anything fails, exit 1 and
+    /// nothing changes
     #[arg(long)]
-    pub upgrade: bool,
+    pub(super) upgrade: bool,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     log_to_stderr();
     let path = match args.config.find() {
         Ok(path) => path,
@@ -50,7 +49,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(found) => {
             show(&found);
-            Stderr::flush(LAST_WORDS);
+            Stderr::flush(STDERR_TIMEOUT);
             return ExitCode::FAILURE;
         }
     };
@@ -68,8 +67,7 @@ pub fn run(args: &Args) -> ExitCode {
     })
 }
 
-/// Serves a configuration that was loaded, until SIGTERM or Ctrl-C. `ready` is called once every
-/// listener accepts.
+/// Serves this configuration until SIGTERM or Ctrl-C. Calls `ready` when every listener accepts.
 fn run_loaded(
     loaded: Loaded,
     opening: Opening,
@@ -86,7 +84,7 @@ fn run_loaded(
                     .await
                     .map_err(io::Error::other)
             });
-            // What is still there after the drain does not get to hold the exit up.
+            // Tasks that outlast the drain must not delay the exit.
             runtime.shutdown_background();
             served
         }
@@ -99,12 +97,12 @@ fn run_loaded(
             ExitCode::FAILURE
         }
     };
-    Stderr::flush(LAST_WORDS);
+    Stderr::flush(STDERR_TIMEOUT);
     code
 }
 
-/// Says what happens on stderr; `RUST_LOG` chooses what. The rules' own lines have the target `waf`.
-pub fn log_to_stderr() {
+/// Logs to stderr what `RUST_LOG` selects. The lines of rules have the target `waf`.
+fn log_to_stderr() {
     let standard = || EnvFilter::new("info,pingora_core=off,pingora_proxy=off");
     let chosen =
         std::env::var_os(EnvFilter::DEFAULT_ENV).map(|_| EnvFilter::try_from_default_env());
@@ -114,29 +112,29 @@ pub fn log_to_stderr() {
         Some(Err(error)) => (standard(), Some(error)),
     };
     Stderr::start();
-    // A second call keeps what the first installed.
+    // A second call changes nothing.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Stderr)
         .with_ansi(wants_colour())
-        // It would write them to stderr itself, and panic where that is gone.
+        // The subscriber would write its own errors to stderr, and panic if stderr is closed.
         .log_internal_errors(false)
         .try_init();
-    tell_panics();
+    log_panics();
     if let Some(error) = faulty {
-        tracing::warn!("RUST_LOG is not followed: {error}");
+        tracing::warn!("RUST_LOG is invalid and ignored: {error}");
     }
 }
 
 fn show(found: &[Diagnostic]) {
     let colour = wants_colour();
     for diagnostic in found {
-        // Cannot fail.
+        // Writing to this queue cannot fail.
         let _ = Stderr.write_all(diagnostic.render(colour).as_bytes());
     }
 }
 
-/// Ready when the process is asked to end. The handlers are installed at once.
+/// Completes when a signal asks the process to end. Installs the handlers at once.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -148,7 +146,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             if interrupt.recv().await.is_some() {
                 tracing::warn!("interrupted while closing: requests in flight are cut off");
-                Stderr::flush(LAST_WORDS);
+                Stderr::flush(STDERR_TIMEOUT);
                 std::process::exit(1);
             }
         });

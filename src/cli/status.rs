@@ -1,4 +1,4 @@
-//! `drawbridge status`: how the running front door is.
+//! `drawbridge status`: the state of the running front door.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use super::exit;
 use super::front_door::{FrontDoor, FrontDoorError};
 use super::output::Output;
 
-/// Say how the running front door is
+/// Show the state of the running front door
 ///
 /// Its version and process, whether it is ready, how its last reload went, and its listeners, upstreams
 /// with their servers, policies and exposures. The JSON is that of `GET /status`, with `ready` and
@@ -24,8 +24,8 @@ Examples:
 
 Exit codes:
   0  it is ready
-  1  it is not, or no front door answers")]
-pub struct Args {
+  1  it is not ready, or no front door answers")]
+pub(super) struct Args {
     #[command(flatten)]
     front: FrontDoor,
     /// How to show it
@@ -33,10 +33,9 @@ pub struct Args {
     output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    let (status, checks) = match ask(&args.front) {
-        Ok(told) => told,
+pub(super) fn run(args: &Args) -> ExitCode {
+    let (status, checks) = match fetch(&args.front) {
+        Ok(answers) => answers,
         Err(error) => return CommandError::from(error).report(args.output),
     };
     let shown = match args.output {
@@ -48,8 +47,8 @@ pub fn run(args: &Args) -> ExitCode {
     exit::success_if(status["ready"] == json!(true))
 }
 
-/// The status, and what `/readyz?verbose` says.
-fn ask(front: &FrontDoor) -> Result<(Value, String), FrontDoorError> {
+/// The status, and the text of `/readyz?verbose`.
+fn fetch(front: &FrontDoor) -> Result<(Value, String), FrontDoorError> {
     let parse = |body: &[u8]| serde_json::from_slice(body).map_err(FrontDoorError::InvalidAnswer);
     let mut status: Value = parse(&front.request("GET", "/status", &[])?)?;
     status["exposures"] = parse(&front.request("GET", "/exposures", &[])?)?;
@@ -88,11 +87,11 @@ fn human(status: &Value, checks: &str) -> String {
         let _ = writeln!(out, "  {check}");
     }
     let reload = &status["reload"];
-    let taken = match reload["successful"] == json!(true) {
-        true => "all of it was taken",
-        false => "refused in part",
+    let outcome = match reload["successful"] == json!(true) {
+        true => "everything was applied",
+        false => "partly refused",
     };
-    let _ = writeln!(out, "reload     {}, {taken}", text(&reload["at"]));
+    let _ = writeln!(out, "reload     {}, {outcome}", text(&reload["at"]));
     for listener in each("listeners") {
         let (name, kind) = (text(&listener["name"]), text(&listener["kind"]));
         let _ = writeln!(

@@ -95,6 +95,7 @@ pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<SurfaceChange>, SurfaceE
                 names(group.before),
                 names(group.after),
             );
+            // At an inherited path, a change between the same two routes was reported already.
             let first = reported.insert(ends);
             if probe.inherited && !first {
                 continue;
@@ -214,6 +215,7 @@ fn listeners(old: &Surface, new: &Surface) -> Vec<SurfaceChange> {
             continue;
         };
         let serves = |route: &&SurfaceRoute| route.listeners.contains(name);
+        // A new address exposes all routes of the listener, so one route without an owner is enough.
         let unowned = new
             .routes
             .iter()
@@ -458,6 +460,7 @@ pub(super) fn unnamed_label(old: &SurfaceTable<'_>, new: &SurfaceTable<'_>) -> S
         .flat_map(|claim| claim.hosts.iter().map(ToString::to_string))
         .collect();
     let mut label = "any".to_owned();
+    // Longer labels follow until no route names one, which is soon.
     while taken.iter().any(|host| host.split('.').any(|l| l == label)) {
         label.push('x');
     }

@@ -163,6 +163,7 @@ impl StateStore {
         };
         DirBuilder::new()
             .recursive(true)
+            // The audit says who did what; that is for the owner of the process alone.
             .mode(0o700)
             .create(folder)
             .map_err(|source| StoreError::CreateFolder {
@@ -197,6 +198,7 @@ impl StateStore {
         };
         let path = folder.join(STATE);
         let write = || {
+            // Write aside, sync, rename: a crash leaves the old state or the new one, never a part.
             let new = folder.join(format!("{STATE}.new"));
             // An earlier attempt may have left it.
             match fs::remove_file(&new) {
@@ -223,6 +225,7 @@ impl StateStore {
             return true;
         };
         match seclang::files::read(&folder.join(STATE)) {
+            // Bytes, not meaning: whatever else is in the file must be replaced.
             Ok(bytes) => serialize(settings).is_ok_and(|wanted| wanted == bytes),
             Err(error) => error.kind() == io::ErrorKind::NotFound && settings.is_empty(),
         }

@@ -114,6 +114,7 @@ impl Switchboard {
 
     /// Completes as soon as the exposure is off.
     pub async fn wait_until_off(&self, exposure: &str) {
+        // Subscribed before the first look, so that no change in between is missed.
         let mut changed = self.changed.subscribe();
         while self.is_on(exposure) {
             if changed.changed().await.is_err() {
@@ -134,10 +135,12 @@ impl Switchboard {
         if self.paused.load(Ordering::SeqCst) {
             return Err(SetError::HandingOver);
         }
+        // The next state is built aside; requests see the present one until it is published.
         let before = self.settings.load_full();
         let mut next = Settings::clone(&before);
         replace(&mut next, exposure, &setting);
         if setting.exposes_more_than(before.get(exposure).map(AsRef::as_ref)) {
+            // Disk first: after a crash nothing may be reachable that the state and the audit do not allow.
             let saved = store
                 .save(&next)
                 .and_then(|()| store.append_audit(exposure, &setting));
@@ -153,6 +156,7 @@ impl Switchboard {
             log_switch(exposure, &setting);
             return Ok(());
         }
+        // Effect first: who switches off in an emergency must not wait for a full disk.
         self.publish(next.clone());
         log_switch(exposure, &setting);
         let saved = self.save(&mut store, &next);
@@ -249,6 +253,7 @@ impl Switchboard {
         let mut failing = false;
         loop {
             let board = Arc::clone(&self);
+            // The successor only writes the file and does not know us, so we read it again and again.
             let followed = spawn_blocking(move || {
                 let store = board.lock_store();
                 let saved = store.load()?;
@@ -288,6 +293,7 @@ impl Switchboard {
             }
             let expired = next.is_some_and(|next| next <= SystemTime::now());
             let retry = slept && self.unsaved_reason().is_some();
+            // A change may have brought an earlier time: compute the wait again.
             if !expired && !retry {
                 continue;
             }

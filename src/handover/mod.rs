@@ -152,6 +152,7 @@ fn receive_all(stream: UnixStream) -> io::Result<Result<InheritedSockets, Takeov
         Reply::Refused(why) => return Ok(Err(TakeoverError::Refused(why))),
     };
     let mut sockets = Vec::new();
+    // Descriptors carry no names; their order is that of the addresses.
     for address in addresses {
         let socket = TcpListener::from(wire::receive_descriptor(&stream)?);
         sockets.push((address, socket));
@@ -244,10 +245,12 @@ impl HandoverRequest {
             listeners: addresses,
             admin: admin_address,
         };
+        // Before the descriptors, because it says how many follow.
         wire::send(&self.stream, &reply)?;
         for socket in sockets.iter().chain(&admin) {
             wire::send_descriptor(&self.stream, socket.as_fd())?;
         }
+        // The successor starts its listeners now, which takes longer than a message.
         self.stream.set_read_timeout(Some(ACCEPT_TIMEOUT))?;
         let Accepting { admin } = wire::receive(&self.stream)?;
         Ok(Successor {
@@ -323,6 +326,7 @@ async fn accept_requests(
             Err(error) => return Ended::Failed(format!("it cannot accept connections: {error}")),
         };
         let peer = stream.peer_cred().ok();
+        // Somebody may change the socket's mode, but nobody can forge what the kernel says of the peer.
         let own = rustix::process::geteuid().as_raw();
         let allowed = peer.is_some_and(|peer| peer.uid() == own || peer.uid() == 0);
         let Ok(stream) = stream.into_std() else {

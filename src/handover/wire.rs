@@ -33,6 +33,7 @@ pub(super) fn send<T: Serialize>(mut stream: &UnixStream, value: &T) -> io::Resu
 pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
+    // The length comes from another process, so it is checked before memory is used for it.
     let length = u32::from_be_bytes(length);
     if length > MAX_FRAME_BYTES {
         return Err(invalid_data("the other process sent an invalid message"));
@@ -68,6 +69,7 @@ pub(super) fn receive_descriptor(stream: &UnixStream) -> io::Result<OwnedFd> {
         stream,
         &mut [IoSliceMut::new(&mut byte)],
         &mut control,
+        // Programs that this process starts must not inherit the socket.
         RecvFlags::CMSG_CLOEXEC,
     )?;
     if received.bytes != 1 {

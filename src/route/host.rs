@@ -20,6 +20,7 @@ pub fn normalize(raw: &[u8]) -> Option<String> {
 
 /// Like [`normalize`], without allocating.
 pub(super) fn normalize_into<'b>(raw: &[u8], buffer: &'b mut [u8; MAX_NAME]) -> Option<&'b [u8]> {
+    // Only an IPv6 address may have colons of its own, and its bracket says that it is one.
     if raw.first() == Some(&b'[') {
         return normalize_ipv6(raw, buffer);
     }
@@ -30,6 +31,7 @@ pub(super) fn normalize_into<'b>(raw: &[u8], buffer: &'b mut [u8; MAX_NAME]) -> 
         }
         None => raw,
     };
+    // The dot stands for the root of DNS; with and without it the name is the same.
     let name = name.strip_suffix(b".").unwrap_or(name);
     let target = buffer.get_mut(..name.len())?;
     if name.is_empty() || !name.split(|&b| b == b'.').all(is_label) {
@@ -47,6 +49,7 @@ fn normalize_ipv6<'b>(raw: &[u8], buffer: &'b mut [u8; MAX_NAME]) -> Option<&'b 
         [b':', port @ ..] if is_port(port) => {}
         _ => return None,
     }
+    // A zone (`%eth0`) does not parse: it has a meaning on the sender's machine alone.
     let address: Ipv6Addr = std::str::from_utf8(&raw[1..close]).ok()?.parse().ok()?;
     let text = format!("[{address}]");
     let target = buffer.get_mut(..text.len())?;

@@ -69,10 +69,12 @@ pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal>
             _ => {}
         }
     }
+    // Most paths are plain. They need no decoding, so they cost no allocation.
     if is_ascii_unescaped(path) {
         return refuse_dot_segments(path);
     }
 
+    // On the decoded bytes, because the parts of an overlong form may be escaped.
     let decoded = fully_decoded(path);
     if has_overlong(&decoded) {
         return Err(PathRefusal::OVERLONG);

@@ -111,6 +111,7 @@ impl<T> RouteTable<T> {
             for path in &claim.paths {
                 let group = paths.group(path, &mut self.groups);
                 let routes = &mut self.groups[group];
+                // A route may name the same host and path twice, in different spellings.
                 if routes.contains(&index) {
                     continue;
                 }
@@ -165,11 +166,14 @@ impl<T> RouteTable<T> {
             let claimants = self.claimants(host, path);
             claimants.filter(|(claim, _)| claim.serves(listener))
         };
+        // A route that names HEAD goes before one that implies it because it names GET.
         let by_name = candidates().find(|(c, _)| c.methods.contains(method));
         let found = by_name.or_else(|| candidates().find(|(c, _)| c.methods.implies(method)));
         if let Some((_, target)) = found {
             return Lookup::Found(target);
         }
+        // No route takes the method. The answer names reachable routes if there are any, so that it does not reveal what is
+        // switched off.
         let usable = || candidates().filter(|(_, target)| reachable(target));
         let Some((_, nearest)) = usable().chain(candidates()).next() else {
             return Lookup::NotFound;
@@ -212,6 +216,7 @@ impl<T> RouteTable<T> {
         let Some(group) = self.group(host, path).filter(|_| !readings.is_empty()) else {
             return Ok(());
         };
+        // A reading that finds no route does no harm: no listener would serve it.
         for reading in readings {
             let groups = self.lookup(host, |paths| paths.loose.find_all(&reading));
             if groups.is_some_and(|groups| !groups.contains(&group)) {
@@ -284,6 +289,7 @@ impl HostPaths {
         let group = groups.len();
         groups.push(Vec::new());
         *slot = Some(group);
+        // Indexed under each reading, so that a request's reading finds every pattern it could mean.
         let readings = path::lenient_readings(&canonical);
         let only_one = readings.is_empty().then(|| canonical.to_vec());
         for reading in readings.into_iter().chain(only_one) {
@@ -324,6 +330,7 @@ impl<V> PathIndex<V> {
     /// The value of the longest prefix, and whether the prefix is the whole path.
     fn longest_prefix(&self, path: &[u8]) -> Option<(&V, bool)> {
         let mut node = &self.prefixes;
+        // On the way down the tree, the last prefix that is found is the longest.
         let mut best = node.value.as_ref().map(|value| (value, true));
         for segment in segments(path) {
             best = best.map(|(value, _)| (value, false));

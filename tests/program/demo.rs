@@ -56,7 +56,7 @@ fn folder_is_used_again() {
     let before = (read("certs/public-ca.pem"), read("certs/onprem-ca.pem"));
 
     let demo = Demo::start(&dir.0);
-    assert!(demo.said.contains("used again"), "{}", demo.said);
+    assert!(demo.said.contains("still valid"), "{}", demo.said);
     let answer = shell(&format!(
         "{} -s -o /dev/null -w '%{{http_code}}'",
         demo.requests[0]

@@ -233,7 +233,7 @@ async fn what_cannot_be_done_is_said() {
             1,
             "there is no exposure \"publc\"; there are: internal, public",
         ),
-        (&["off", "../x"], 1, "is no name"),
+        (&["off", "../x"], 1, "is not a name"),
         (
             &["off", "public", "--until", "2020-01-01T00:00:00Z"],
             1,

@@ -29,7 +29,7 @@ Examples:
 /// keeps the files out of git.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(super) struct Args {
     /// The folder to write to; it is created if it is missing
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
@@ -73,8 +73,7 @@ fn parse_name(text: &str) -> Result<Name, String> {
     }
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     match make(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(Output::Human),

@@ -1,4 +1,4 @@
-//! `drawbridge certs list`: every certificate that matters.
+//! `drawbridge certs list`: every certificate that the front door depends on.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::config_file::ConfigFile;
 use super::super::error::CommandError;
-use super::super::offline::{load, wait};
+use super::super::offline::{block_on, load};
 use super::super::output::Output;
 use crate::config::Config;
 use crate::tls::inventory::{self, Entry};
@@ -22,16 +22,16 @@ Examples:
   drawbridge certs list --offline --output json
 
 Exit codes:
-  0  every certificate has at least a day left, and every backend showed its own
-  1  one ends within a day or has ended, or a backend would be refused";
+  0  every certificate is valid for at least a day, and the proxy would use every backend
+  1  a certificate expires within a day or has expired, or the proxy would refuse a backend";
 
-/// Every certificate that matters, the next to end first
+/// Every certificate that the front door depends on, the next to expire first
 ///
-/// Own leaves and intermediates, each CA of each trust bundle, client certificates, each with its file,
-/// and what each backend presents when it is dialled. Warns from 30, 14, 7 and 1 days before the end.
+/// Its own leaves and intermediates, each CA of each trust bundle and client certificates, each with its
+/// file; and what each backend presents when it is dialled. Warns 30, 14, 7 and 1 days before the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
     /// Do not dial the backends
@@ -43,14 +43,13 @@ pub struct Args {
 }
 
 /// A backend that the proxy would not use.
-struct Refused {
+struct RefusedServer {
     upstream: String,
     server: String,
     failure: Failure,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let config = match load(&args.config) {
         Ok(config) => config,
         Err(failure) => return failure.report(args.output),
@@ -58,7 +57,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut entries = config.certificate_inventory();
     let mut refused = Vec::new();
     if !args.offline {
-        match wait(dial(&config)) {
+        match block_on(dial(&config)) {
             Ok((presented, failed)) => {
                 entries.extend(presented);
                 refused = failed;
@@ -80,7 +79,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn dial(config: &Config) -> (Vec<Entry>, Vec<Refused>) {
+async fn dial(config: &Config) -> (Vec<Entry>, Vec<RefusedServer>) {
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
     for upstream in config.upstreams.values() {
         let pool = Pool::new(upstream, Arc::default());
@@ -90,7 +89,7 @@ async fn dial(config: &Config) -> (Vec<Entry>, Vec<Refused>) {
                 entries.extend(inventory::presented(&owner, &presented.chain));
             }
             if let Some(failure) = found.failure {
-                refused.push(Refused {
+                refused.push(RefusedServer {
                     upstream: upstream.name.clone(),
                     server,
                     failure,
@@ -101,7 +100,7 @@ async fn dial(config: &Config) -> (Vec<Entry>, Vec<Refused>) {
     (entries, refused)
 }
 
-fn show_human(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
+fn show_human(entries: &[Entry], refused: &[RefusedServer]) -> io::Result<()> {
     let mut text = String::new();
     for entry in entries {
         let facts = &entry.certificate;
@@ -165,7 +164,7 @@ fn file_text(entry: &Entry) -> String {
     file.map_or_else(String::new, |file| format!(", {}", file.display()))
 }
 
-fn show_json(entries: &[Entry], refused: &[Refused]) -> io::Result<()> {
+fn show_json(entries: &[Entry], refused: &[RefusedServer]) -> io::Result<()> {
     let refused: Vec<_> = refused
         .iter()
         .map(|refused| {

@@ -1,4 +1,6 @@
-//! `drawbridge certs rehearse`: a CA roll-over before it happens.
+//! `drawbridge certs rehearse`: tries a new CA bundle before it is used.
+//!
+//! A backend that cannot be reached counts as a failure: nobody knows whether the new bundle would break it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,7 +13,7 @@ use serde_json::json;
 
 use super::super::config_file::{self, ConfigFile};
 use super::super::error::CommandError;
-use super::super::offline::{load, wait};
+use super::super::offline::{block_on, load};
 use super::super::output::Output;
 use crate::config::Config;
 use crate::tls::TrustBundle;
@@ -25,20 +27,20 @@ Examples:
   drawbridge certs rehearse --trust onprem old-ca.pem new-ca.pem     both, while the CA changes
 
 Exit codes:
-  0  every backend was reached, and none would break
-  1  one would: it is trusted with the old bundle only; or one could not be reached, so nobody knows";
+  0  every backend was reached, and the new bundle breaks none
+  1  the new bundle breaks one (only the old bundle trusts it), or one could not be reached";
 
 /// Dial every backend of a trust bundle with the old and a new bundle
 ///
-/// Says of each backend whether it is taken with the old bundle only, with both, with the new one
-/// only, or with neither. Changes nothing and sends no request.
+/// Says of each backend whether the old bundle trusts it, the new one, both or neither. Changes nothing
+/// and sends no request.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// The trust bundle that is to change
+pub(super) struct Args {
+    /// The trust bundle that will change
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(config_file::trust_bundles))]
     trust: String,
-    /// The files of the new bundle, which takes the old one's place
+    /// The files of the new bundle, which will replace the old one
     #[arg(required = true, value_name = "NEW.pem")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -48,8 +50,8 @@ pub struct Args {
     output: Output,
 }
 
-/// One backend, dialled twice.
-struct Trial {
+/// A backend that was dialled with the old and with the new bundle; None if the dial succeeded.
+struct RehearsedServer {
     upstream: String,
     server: String,
     old: Option<Failure>,
@@ -62,17 +64,18 @@ struct Counts {
     unreachable: usize,
 }
 
+/// Which bundle a backend is trusted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum TrustedWith {
     OldOnly,
     Both,
     NewOnly,
     Neither,
-    /// Not dialled far enough to say.
+    /// The dial failed before the certificate could be verified.
     Unreachable,
 }
 
-impl Verdict {
+impl TrustedWith {
     fn text(self) -> &'static str {
         match self {
             Self::OldOnly => "old only",
@@ -84,16 +87,16 @@ impl Verdict {
     }
 }
 
-impl Trial {
-    fn verdict(&self) -> Verdict {
+impl RehearsedServer {
+    fn trusted_with(&self) -> TrustedWith {
         match (&self.old, &self.new) {
-            (None, None) => Verdict::Both,
+            (None, None) => TrustedWith::Both,
             (Some(failure), _) | (_, Some(failure)) if is_unreachable(failure) => {
-                Verdict::Unreachable
+                TrustedWith::Unreachable
             }
-            (None, Some(_)) => Verdict::OldOnly,
-            (Some(_), None) => Verdict::NewOnly,
-            (Some(_), Some(_)) => Verdict::Neither,
+            (None, Some(_)) => TrustedWith::OldOnly,
+            (Some(_), None) => TrustedWith::NewOnly,
+            (Some(_), Some(_)) => TrustedWith::Neither,
         }
     }
 }
@@ -112,8 +115,7 @@ fn is_unreachable(failure: &Failure) -> bool {
     )
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let config = match load(&args.config) {
         Ok(config) => config,
         Err(failure) => return failure.report(args.output),
@@ -131,18 +133,23 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(candidate) => candidate,
         Err(code) => return code,
     };
-    let trials = match wait(try_all(&config, &args.trust, &candidate)) {
-        Ok(trials) => trials,
+    let servers = match block_on(dial_all(&config, &args.trust, &candidate)) {
+        Ok(servers) => servers,
         Err(error) => return CommandError::because(error).report(args.output),
     };
-    let verdict = |wanted| trials.iter().filter(|t| t.verdict() == wanted).count();
+    let verdict = |wanted| {
+        servers
+            .iter()
+            .filter(|t| t.trusted_with() == wanted)
+            .count()
+    };
     let counts = Counts {
-        breaks: verdict(Verdict::OldOnly),
-        unreachable: verdict(Verdict::Unreachable),
+        breaks: verdict(TrustedWith::OldOnly),
+        unreachable: verdict(TrustedWith::Unreachable),
     };
     let shown = match args.output {
-        Output::Human => io::stdout().write_all(human(args, &trials, counts).as_bytes()),
-        Output::Json => show_json(args, &trials, counts),
+        Output::Human => io::stdout().write_all(human(args, &servers, counts).as_bytes()),
+        Output::Json => show_json(args, &servers, counts),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
@@ -152,7 +159,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The new bundle. Where it is none, that was told, and this is the code to exit with.
+/// The new bundle. If it cannot be used, reports why and returns the exit code.
 fn candidate(args: &Args) -> Result<TrustBundle, ExitCode> {
     let mut findings = Vec::new();
     let bundle = TrustBundle::load(&args.trust, &args.files, &mut findings);
@@ -174,12 +181,13 @@ fn candidate(args: &Args) -> Result<TrustBundle, ExitCode> {
     bundle.ok_or(ExitCode::FAILURE)
 }
 
-async fn try_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<Trial> {
-    let mut trials = Vec::new();
+async fn dial_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<RehearsedServer> {
+    let mut servers = Vec::new();
     let upstreams = config.upstreams.values();
     for upstream in upstreams.filter(|upstream| upstream.tls.trust.name == trust) {
         let pool = Pool::new(upstream, Arc::default());
         for (server, address) in pool.locate().await {
+            // One address for both dials: two lookups could lead to two different servers.
             let (old, new) = match address {
                 Ok(address) => (
                     dial(upstream, address).await.err(),
@@ -187,7 +195,7 @@ async fn try_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<T
                 ),
                 Err(failure) => (Some(failure.clone()), Some(failure)),
             };
-            trials.push(Trial {
+            servers.push(RehearsedServer {
                 upstream: upstream.name.clone(),
                 server,
                 old,
@@ -195,29 +203,29 @@ async fn try_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<T
             });
         }
     }
-    trials
+    servers
 }
 
-fn human(args: &Args, trials: &[Trial], counts: Counts) -> String {
+fn human(args: &Args, servers: &[RehearsedServer], counts: Counts) -> String {
     let mut text = String::new();
-    for trial in trials {
-        let verdict = trial.verdict();
+    for server in servers {
+        let verdict = server.trusted_with();
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "{:<11}  {}  {}",
             verdict.text(),
-            trial.upstream,
-            trial.server
+            server.upstream,
+            server.server
         );
         let failures = match verdict {
-            Verdict::Unreachable => [trial.old.as_ref().or(trial.new.as_ref()), None],
-            _ => [trial.old.as_ref(), trial.new.as_ref()],
+            TrustedWith::Unreachable => [server.old.as_ref().or(server.new.as_ref()), None],
+            _ => [server.old.as_ref(), server.new.as_ref()],
         };
         for (which, failure) in ["old", "new"].into_iter().zip(failures) {
             if let Some(failure) = failure {
                 let which = match verdict {
-                    Verdict::Unreachable => "",
+                    TrustedWith::Unreachable => "",
                     _ if which == "old" => "old: ",
                     _ => "new: ",
                 };
@@ -230,8 +238,8 @@ fn human(args: &Args, trials: &[Trial], counts: Counts) -> String {
             }
         }
     }
-    let reached = trials.len() - counts.unreachable;
-    let _ = match (trials.len(), counts.breaks) {
+    let reached = servers.len() - counts.unreachable;
+    let _ = match (servers.len(), counts.breaks) {
         (0, _) => writeln!(text, "no upstream uses trust bundle \"{}\"", args.trust),
         (_, 0) => writeln!(text, "none of {reached} would break"),
         (_, breaks) => writeln!(text, "{breaks} of {reached} would break"),
@@ -246,20 +254,20 @@ fn human(args: &Args, trials: &[Trial], counts: Counts) -> String {
     text
 }
 
-fn show_json(args: &Args, trials: &[Trial], counts: Counts) -> io::Result<()> {
-    let told = |failure: &Option<Failure>| {
+fn show_json(args: &Args, servers: &[RehearsedServer], counts: Counts) -> io::Result<()> {
+    let failure_json = |failure: &Option<Failure>| {
         let failure = failure.as_ref();
         failure.map(|f| json!({ "code": f.cause.code(), "reason": f.words }))
     };
-    let backends: Vec<_> = trials
+    let backends: Vec<_> = servers
         .iter()
-        .map(|trial| {
+        .map(|server| {
             json!({
-                "upstream": trial.upstream,
-                "server": trial.server,
-                "verdict": trial.verdict().text(),
-                "old": told(&trial.old),
-                "new": told(&trial.new),
+                "upstream": server.upstream,
+                "server": server.server,
+                "verdict": server.trusted_with().text(),
+                "old": failure_json(&server.old),
+                "new": failure_json(&server.new),
             })
         })
         .collect();

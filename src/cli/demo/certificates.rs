@@ -1,7 +1,7 @@
 //! The demo's two certificate authorities and what they sign.
 //!
-//! An authority's key is not kept: where one of its files is missing, has expired or does not fit,
-//! the authority and all its leaves are made anew.
+//! The key of an authority is never written. So if one of its files is missing, has expired or does not fit, the
+//! authority and all its leaves are made anew.
 
 use std::error::Error;
 use std::fs;
@@ -13,23 +13,26 @@ use openssl::pkey::PKey;
 use openssl::x509::{X509, X509VerifyResult};
 
 use super::files::Folder;
-use super::{BILLING, ORDERS, PUBLIC_HOST};
+use super::network::{BILLING, ORDERS, PUBLIC_HOST};
 use dev_pki::{Authority, LeafOptions};
 
 const DAYS: i64 = 90;
-/// Certificates that end sooner than this are made anew.
+/// Certificates that end sooner than this many days are made anew.
 const DAYS_LEFT: u32 = 1;
 
-/// What became of an authority's files.
+/// Where the demo's certificates come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum Certificates {
+    /// At least one authority and its leaves were made now.
     New,
-    Kept,
+    /// An earlier demo made all of them.
+    Reused,
 }
 
+/// An authority and its leaves.
 struct Family {
     authority: &'static str,
-    /// Relative to the demo's folder, as all paths here.
+    /// A path relative to the demo's folder, as all paths here.
     bundle: &'static str,
     leaves: &'static [Leaf],
 }
@@ -67,16 +70,16 @@ const ON_PREMISES: Family = Family {
     ],
 };
 
-/// Sees to it that both authorities and their leaves are there and valid.
-pub(super) fn ensure(folder: &Folder) -> Result<Made, Box<dyn Error>> {
-    let mut made = Made::Kept;
+/// Makes the authorities and leaves that are missing or invalid.
+pub(super) fn ensure(folder: &Folder) -> Result<Certificates, Box<dyn Error>> {
+    let mut certificates = Certificates::Reused;
     for family in [PUBLIC, ON_PREMISES] {
         if !family.is_valid(folder) {
             family.issue(folder)?;
-            made = Made::New;
+            certificates = Certificates::New;
         }
     }
-    Ok(made)
+    Ok(certificates)
 }
 
 impl Family {
@@ -130,12 +133,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kept_while_valid_and_made_anew_otherwise() {
+    fn valid_certificates_are_reused_and_others_made_anew() {
         let folder = Folder::open(None).unwrap();
         let read = |path: &str| fs::read(folder.path(path)).unwrap();
-        assert_eq!(ensure(&folder).unwrap(), Made::New);
+        assert_eq!(ensure(&folder).unwrap(), Certificates::New);
         let public = read("certs/public-ca.pem");
-        assert_eq!(ensure(&folder).unwrap(), Made::Kept);
+        assert_eq!(ensure(&folder).unwrap(), Certificates::Reused);
 
         let breaks: [(&str, &dyn Fn()); 3] = [
             ("missing", &|| {
@@ -161,8 +164,8 @@ mod tests {
         ];
         for (what, damage) in breaks {
             damage();
-            assert_eq!(ensure(&folder).unwrap(), Made::New, "{what}");
-            assert_eq!(ensure(&folder).unwrap(), Made::Kept, "{what}");
+            assert_eq!(ensure(&folder).unwrap(), Certificates::New, "{what}");
+            assert_eq!(ensure(&folder).unwrap(), Certificates::Reused, "{what}");
         }
         assert_eq!(
             read("certs/public-ca.pem"),

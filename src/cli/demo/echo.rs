@@ -1,4 +1,7 @@
 //! A small HTTP/1.1 server that answers with what it received, as JSON.
+//!
+//! It stands for a gateway of the company behind the front door, so it has a parser of its own and shares nothing with
+//! the front door's. Its memory is bounded whatever it receives.
 
 use std::io;
 
@@ -7,18 +10,19 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::io::{AsyncWriteExt, BufReader};
 
-/// Bytes of a head, or of a body's trailers.
+/// The most bytes of a head, or of a body's trailers.
 const HEAD_LIMIT: u64 = 64 * 1024;
-/// Bytes of a chunk's size line.
+/// The most bytes of a chunk's size line.
 const CHUNK_LINE_LIMIT: u64 = 4096;
-/// Bytes of a body that are shown; all of them are counted and hashed.
+/// How many bytes of a body are shown; all bytes are counted and hashed.
 const TEXT_LIMIT: usize = 16 * 1024;
 
 /// Answers the requests of one connection, one after the other, until either side closes it.
 ///
 /// # Errors
-/// What is not HTTP/1.x is [`io::ErrorKind::InvalidData`] after it has been answered with 400.
-pub async fn serve<S>(gateway: &str, stream: S) -> io::Result<()>
+/// The connection failed, or the client sent what is not HTTP/1.x: that gets a 400 and is
+/// [`io::ErrorKind::InvalidData`].
+pub(super) async fn serve<S>(gateway: &str, stream: S) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -119,7 +123,7 @@ where
     stream.flush().await
 }
 
-/// None where the client closed the connection instead of sending another request.
+/// None if the client closed the connection instead of sending another request.
 async fn read_head<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Option<Head>> {
     let mut stream = stream.take(HEAD_LIMIT);
     if stream.fill_buf().await?.is_empty() {
@@ -177,7 +181,7 @@ async fn read_chunks<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Body
     Ok(body)
 }
 
-/// A line without its end. What is not UTF-8 is shown as U+FFFD: this server only reports.
+/// A line without its end. Bytes that are not UTF-8 become U+FFFD, because this server only shows them.
 async fn read_line<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<String> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await?;
@@ -215,6 +219,7 @@ impl Head {
                 .map(Framing::Length)
                 .map_err(|_| invalid("Content-Length is not a number")),
             ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+            // Two lengths, or a length and a coding, are how requests are smuggled.
             _ => Err(invalid("the body's length is ambiguous")),
         }
     }
@@ -227,7 +232,7 @@ impl Head {
         }
     }
 
-    /// A name that came more than once has a list of values.
+    /// A field that was sent several times has a list of values.
     fn headers_as_json(&self) -> Map<String, Value> {
         let mut map = Map::new();
         for (name, value) in &self.headers {
@@ -243,7 +248,7 @@ impl Head {
     }
 }
 
-/// A body as far as it is told: its length and hash, and how it begins.
+/// What is shown of a body: its length, its hash and its beginning.
 #[derive(Default)]
 struct Body {
     length: u64,
@@ -321,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tells_what_it_received_and_keeps_the_connection() {
+    async fn answers_with_what_it_received_and_keeps_the_connection() {
         let answer = talk(
             b"GET /orders/1?a=b HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n\
               POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\
@@ -354,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_what_is_not_http() {
+    async fn refuses_bytes_that_are_not_http() {
         for request in [
             &b"hello\r\n\r\n"[..],
             b"GET / HTTP/2.0\r\n\r\n",

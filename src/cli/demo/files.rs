@@ -1,4 +1,6 @@
-//! The demo's folder.
+//! The demo's folder and configuration.
+//!
+//! It holds private keys, so only its owner can enter it. A configuration that somebody edited is never lost.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -6,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
+use super::network::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
 
 const LOCAL_RULES: &str = r#"# The security team's own rules. To load them, write in ../drawbridge.toml
 #     rules = ["@baseline", "rules/*.conf"]
@@ -20,7 +22,7 @@ const LOCAL_RULES: &str = r#"# The security team's own rules. To load them, writ
 # SecRuleUpdateTargetById 100200 "!ARGS:note"
 "#;
 
-/// Where the demo's files are. A temporary folder is removed when this is dropped.
+/// The folder of the demo's files. A temporary folder is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
@@ -28,24 +30,24 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder and what it must hold; what is there already stays.
-    pub(super) fn open(dir: Option<&Path>) -> Result<Self, String> {
+    /// Creates the folder and what is missing in it.
+    pub(super) fn open(dir: Option<&Path>) -> io::Result<Self> {
         let (root, temporary) = match dir {
             Some(dir) => (dir.to_owned(), false),
             None => (temporary_path(), true),
         };
-        let told = |error: io::Error| format!("{}: {error}", root.display());
-        make(&root).map_err(told)?;
+        let with_path = |error: io::Error| name_path(&root, &error);
+        make(&root).map_err(with_path)?;
         let folder = Self {
-            root: root.canonicalize().map_err(told)?,
+            root: root.canonicalize().map_err(with_path)?,
             temporary,
         };
         for dir in ["certs/public", "gateways", "rules"] {
-            make(&folder.path(dir)).map_err(told)?;
+            make(&folder.path(dir)).map_err(with_path)?;
         }
         let rules = folder.path("rules/local.conf");
         if !rules.exists() {
-            fs::write(rules, LOCAL_RULES).map_err(told)?;
+            fs::write(rules, LOCAL_RULES).map_err(with_path)?;
         }
         Ok(folder)
     }
@@ -59,35 +61,40 @@ impl Folder {
         self.temporary
     }
 
-    /// Writes `drawbridge.toml`. Where another text was there, it is kept beside it; that path is returned.
-    pub(super) fn write_configuration(&self, at: &Addresses) -> Result<Option<PathBuf>, String> {
+    /// Writes `drawbridge.toml`. Moves a file that the demo did not write to another name, and returns that.
+    pub(super) fn write_configuration(&self, at: &Addresses) -> io::Result<Option<PathBuf>> {
         let path = self.path("drawbridge.toml");
-        let told = |error: io::Error| format!("{}: {error}", path.display());
+        let with_path = |error: io::Error| name_path(&path, &error);
         let text = configuration(at);
-        let kept = match fs::read_to_string(&path) {
+        let moved = match fs::read_to_string(&path) {
+            // Ports differ at each start; any other difference is an edit that must not be lost.
             Ok(old) if without_ports(&old) != without_ports(&text) => {
-                let kept = self.path("drawbridge.toml.old");
-                fs::rename(&path, &kept).map_err(told)?;
-                Some(kept)
+                let old = self.path("drawbridge.toml.old");
+                fs::rename(&path, &old).map_err(with_path)?;
+                Some(old)
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(with_path(error)),
             _ => None,
         };
-        fs::write(&path, text).map_err(told)?;
-        Ok(kept)
+        fs::write(&path, text).map_err(with_path)?;
+        Ok(moved)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.temporary {
-            // Nobody is left to be told.
+            // The demo has ended, so nobody would read an error.
             let _ = fs::remove_dir_all(&self.root);
         }
     }
 }
 
-/// Keys lie in it: for its owner only.
+fn name_path(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Only the owner can enter the folder: it holds keys.
 fn make(dir: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -96,12 +103,12 @@ fn make(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// The name cannot be guessed, so that nobody can have put a folder there.
+/// Nobody can guess the name, so nobody can create the folder before us.
 fn temporary_path() -> PathBuf {
     std::env::temp_dir().join(format!("drawbridge-demo-{}", Uuid::now_v7().simple()))
 }
 
-/// The text but for port numbers, which change with every start.
+/// The text without port numbers, which differ at each start.
 fn without_ports(text: &str) -> String {
     let mut out = String::new();
     let mut after_colon = false;
@@ -124,7 +131,7 @@ fn configuration(at: &Addresses) -> String {
     let (orders_name, orders_host) = ORDERS;
     let (billing_name, billing_host) = BILLING;
     format!(
-        r#"# Written by `drawbridge demo`, and anew at each of its starts. Paths are relative to this file.
+        r#"# `drawbridge demo` writes this file at each start. Paths are relative to this file.
 
 admin = "unix:admin.sock"
 state_dir = "state"
@@ -197,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn configuration_is_toml_with_the_addresses() {
+    fn the_configuration_is_toml_with_the_addresses() {
         let table: toml::Table = configuration(&addresses(4000)).parse().unwrap();
         let first = |path: [&str; 3]| table[path[0]][path[1]][path[2]][0].as_str().unwrap();
         assert_eq!(first(["listeners", "public", "bind"]), "127.0.0.1:4000");
@@ -205,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn edited_configuration_is_kept_beside_the_new_one() {
+    fn an_edited_configuration_gets_another_name() {
         let folder = Folder::open(None).unwrap();
         let root = folder.path("");
         assert_eq!(folder.write_configuration(&addresses(4000)).unwrap(), None);

@@ -1,4 +1,6 @@
 //! An on-premises gateway: a TLS server on a free loopback port that answers with what it received.
+//!
+//! Two of them run for the length of the demo, on threads of their own.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +16,7 @@ use super::echo;
 use super::files::Folder;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait where the process has no file descriptor left for a connection.
+/// How long to wait if the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Gateway {
@@ -67,7 +69,7 @@ impl Gateway {
     }
 }
 
-/// A client that does not trust the certificate, or goes away, is no problem of the gateway's.
+/// Ignores errors: a client may distrust the certificate or go away.
 async fn answer(name: &'static str, ssl: Ssl, stream: TcpStream) {
     let Ok(mut stream) = SslStream::new(ssl, stream) else {
         return;

@@ -1,52 +1,49 @@
 //! `drawbridge demo`: a front door, two on-premises gateways and curl lines that show what it does.
 //!
-//! The front door is the real one: it runs from the file written here, as `drawbridge run` would.
+//! The front door is the real one: it runs from the file that the demo writes, through [`run::run`] like any other. The
+//! gateways are servers of their own behind real sockets. Nothing outside this folder can name them, so they are no
+//! part of the front door's own path.
 
 mod certificates;
 mod echo;
 mod files;
 mod gateway;
+mod network;
 mod tour;
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::{io, thread};
+use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 
 use self::files::Folder;
 use self::gateway::Gateway;
+use self::network::{Addresses, BILLING, ORDERS, free_port};
 use self::tour::Tour;
 use super::config_file::ConfigFile;
 use super::error::CommandError;
 use super::output::Output;
 use super::run;
 
-/// The host that the demo's front door answers for.
-const PUBLIC_HOST: &str = "api.demo.test";
-/// The gateways' names and the names in their certificates.
-const ORDERS: (&str, &str) = ("orders", "orders.corp.test");
-const BILLING: (&str, &str) = ("billing", "billing.corp.test");
-
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The folder holds drawbridge.toml, certs/, gateways/ and rules/. A folder that a demo has used before is
-used again: its certificates are kept while they are valid; drawbridge.toml is written anew.
+The folder holds drawbridge.toml, certs/, gateways/ and rules/. The demo uses the folder
+of an earlier demo again: it keeps valid certificates and replaces drawbridge.toml.
 Ctrl-C stops the demo.")]
-pub struct Args {
-    /// Where to put the demo's files [default: a temporary folder, removed at the end]
+pub(super) struct Args {
+    /// Where to put the demo's files [default: a temporary folder, which is removed at the end]
     #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// Where the front door listens; port 0 takes a free one
+    pub(super) dir: Option<PathBuf>,
+    /// Where the front door listens; with port 0 on a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
-    pub bind: SocketAddr,
+    pub(super) bind: SocketAddr,
 }
 
 /// Prepares the folder, starts the gateways and runs the front door until it is stopped.
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     match Demo::prepare(args) {
         Ok(demo) => demo.serve(),
         Err(error) => CommandError::Problem(format!("demo: {error}")).report(Output::Human),
@@ -56,7 +53,7 @@ pub fn run(args: &Args) -> ExitCode {
 struct Demo {
     folder: Folder,
     tour: Tour,
-    /// Runs the gateways for as long as it is held.
+    /// Runs the gateways until it is dropped.
     gateways: Runtime,
 }
 
@@ -98,25 +95,11 @@ impl Demo {
             },
             upgrade: false,
         };
-        // Not joined: where the front door does not come up, this process ends and the thread with it.
+        // Not joined: if the front door does not start, this process ends, and the thread with it.
         let tour = self.tour;
         thread::spawn(move || tour.print_when_open());
         let code = run::run(&args);
         self.gateways.shutdown_background();
         code
     }
-}
-
-/// Where everything listens.
-#[derive(Debug, Clone, Copy)]
-struct Addresses {
-    public: SocketAddr,
-    plain: SocketAddr,
-    orders: SocketAddr,
-    billing: SocketAddr,
-}
-
-/// A loopback port that was free a moment ago.
-fn free_port() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

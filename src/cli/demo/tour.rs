@@ -1,4 +1,4 @@
-//! What the demo prints: where everything is, and what to try.
+//! What the demo prints: where each part is, and what to try.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use openssl::ssl::{SslConnector, SslMethod};
 
-use super::certificates::Made;
+use super::certificates::Certificates;
 use super::files::Folder;
-use super::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
+use super::network::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
 
 const RETRY: Duration = Duration::from_millis(50);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ impl Tour {
     pub(super) fn new(
         folder: &Folder,
         at: Addresses,
-        certificates: Made,
+        certificates: Certificates,
         replaced: Option<PathBuf>,
     ) -> Self {
         let public_ca = folder.path("certs/public-ca.pem");
@@ -50,13 +50,14 @@ impl Tour {
             thread::sleep(RETRY);
         }
         let mut stdout = io::stdout().lock();
-        // Where nobody reads, there is nobody to show the way to.
+        // If nobody reads this, nobody misses it.
         let _ = stdout.write_all(self.text.as_bytes());
         let _ = stdout.flush();
     }
 
     fn is_open(&self) -> bool {
         let handshake = || {
+            // A handshake, because the kernel completes connections before the front door accepts them.
             let mut connector = SslConnector::builder(SslMethod::tls_client()).ok()?;
             connector.set_ca_file(&self.public_ca).ok()?;
             let stream = TcpStream::connect_timeout(&self.front, PROBE_TIMEOUT).ok()?;
@@ -71,7 +72,7 @@ impl Tour {
 fn situation(
     folder: &Folder,
     at: &Addresses,
-    certificates: Made,
+    certificates: Certificates,
     replaced: Option<&Path>,
 ) -> String {
     let Addresses {
@@ -85,8 +86,8 @@ fn situation(
         false => "kept",
     };
     let certificates = match certificates {
-        Made::New => "made now",
-        Made::Kept => "found here and still valid: used again",
+        Certificates::New => "made now",
+        Certificates::Reused => "those of an earlier demo, which are still valid",
     };
     let mut text = format!(
         "
@@ -106,7 +107,7 @@ Drawbridge demo
     );
     if let Some(path) = replaced {
         text += &format!(
-            "  note          drawbridge.toml was not the demo's; what it held is now {}\n",
+            "  note          drawbridge.toml was not the demo's; it is now {}\n",
             path.display()
         );
     }
@@ -149,7 +150,7 @@ Past the front door, straight to the gateway, without the private CA: curl refus
 fn switches(folder: &Folder) -> String {
     let config = quote(&folder.path("drawbridge.toml").display().to_string());
     format!(
-        "The switch: all of it off (503) until somebody puts it on again, and seen to be off
+        "The switch: everything off (503) until somebody switches it on, with a proof
   drawbridge expose off public --config {config} --reason 'to see it' --prove
   drawbridge expose on public --config {config}
 
@@ -165,7 +166,7 @@ fn resolve(host: &str, at: SocketAddr) -> String {
     }
 }
 
-/// An address that listens everywhere is reached on loopback.
+/// A client on this machine reaches a listener on all addresses at the loopback address.
 fn reachable(bind: SocketAddr) -> SocketAddr {
     let ip = match bind.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -189,13 +190,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_survive_a_shell() {
+    fn a_shell_reads_a_quoted_word_as_it_was() {
         assert_eq!(quote("/tmp/a-b_1.pem"), "/tmp/a-b_1.pem");
         assert_eq!(quote("/tmp/a b's"), r"'/tmp/a b'\''s'");
     }
 
     #[test]
-    fn listening_everywhere_is_reached_on_loopback() {
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
         for (bind, client, curl) in [
             ("0.0.0.0:1", "127.0.0.1:1", "h:1:127.0.0.1"),
             ("[::]:1", "[::1]:1", "'h:1:[::1]'"),

@@ -1,4 +1,6 @@
-//! `drawbridge expose`: what is reachable, and taking it off and on.
+//! `drawbridge expose`: shows exposures, and switches them off and on.
+//!
+//! One failure does not stop the others: in the emergency that switches are for, there is no time for a second try.
 
 mod prove;
 
@@ -18,7 +20,7 @@ use super::output::Output;
 use crate::exposure::api::{ExposureStatus, SwitchRequest, parse_duration};
 use crate::time::parse_rfc3339;
 
-/// Show exposures and switch them off and on, in a front door that runs
+/// Show the exposures of the running front door, and switch them off and on
 ///
 /// A switch takes effect at once, without a reload, and survives a restart. Every other listener of the
 /// same routes stays as it is.
@@ -31,17 +33,17 @@ Examples:
   drawbridge expose on public partners --admin unix:/run/drawbridge/admin.sock
 
 Exit codes:
-  0  as asked
-  1  no front door answers, there is no such exposure, it could not be kept, or the proof failed
+  0  done as asked
+  1  no front door answers, there is no such exposure, the switch could not be saved, or the proof failed
   2  wrong usage")]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// A line for each exposure: whether it is on, whose it is, until when and why
+    /// A line for each exposure: whether it is on, who owns it, until when and why
     Status {
         #[command(flatten)]
         front: FrontDoor,
@@ -49,9 +51,9 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = Output::Human)]
         output: Output,
     },
-    /// Take an exposure off: its routes are refused on its listeners, open streams are closed
+    /// Switch an exposure off: its listeners refuse its routes, open streams are closed
     Off(SwitchArgs),
-    /// Put an exposure on
+    /// Switch an exposure on
     On(SwitchArgs),
 }
 
@@ -66,16 +68,16 @@ struct SwitchArgs {
     all: bool,
     #[command(flatten)]
     front: FrontDoor,
-    /// When it turns back by itself, like 2026-11-21T18:00:00Z or 2026-11-21T18:00+01:00
+    /// When it switches back by itself, like 2026-11-21T18:00:00Z or 2026-11-21T18:00+01:00
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "duration")]
     until: Option<String>,
-    /// After how long it turns back by itself, like 30m, 2h or 7d
+    /// After how long it switches back by itself, like 30m, 2h or 7d
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     duration: Option<String>,
-    /// Why; it stands in `status` and in the audit
+    /// Why; `status` and the audit show it
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Call the listeners as a client would and show what comes
+    /// Send a request to the listeners as a client would, and show the answer
     #[arg(long)]
     prove: bool,
     /// How to show it
@@ -83,8 +85,7 @@ struct SwitchArgs {
     output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let (done, output) = match &args.verb {
         Verb::Status { front, output } => (status(front, *output), *output),
         Verb::Off(args) => (switch_all(args, false), args.output),
@@ -102,15 +103,15 @@ fn status(front: &FrontDoor, output: Output) -> Result<ExitCode, CommandError> {
     let all = list(front)?;
     match output {
         Output::Json => print_json(&json!(all)),
-        Output::Human if all.is_empty() => print_text(
-            "the configuration names no exposure: everything that has a route is reachable\n",
-        ),
+        Output::Human if all.is_empty() => {
+            print_text("the configuration names no exposure: every route is reachable\n")
+        }
         Output::Human => print_text(&all.iter().map(|s| line(s) + "\n").collect::<String>()),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What became of one exposure.
+/// An exposure that was switched, and the proofs.
 struct Switched {
     status: ExposureStatus,
     proofs: Vec<Proof>,
@@ -130,8 +131,7 @@ impl Switched {
     }
 }
 
-/// Switches one after the other. One that fails does not keep the others from it: the emergency that
-/// switches are for leaves no time for a second try.
+/// Switches one after the other, also after one has failed.
 fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, CommandError> {
     let names = match args.all {
         true => list(&args.front)?.into_iter().map(|s| s.name).collect(),
@@ -146,7 +146,7 @@ fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, CommandError> {
             Ok(switched) => {
                 if !switched.is_proven() {
                     problems.push(format!(
-                        "{name} is switched {word}, but a call shows another thing"
+                        "{name} is switched {word}, but a request shows otherwise"
                     ));
                 }
                 shown.push(switched);
@@ -198,7 +198,7 @@ fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, CommandEr
         serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)?;
     if !status.persistent {
         eprintln!(
-            "drawbridge: there is no state_dir: after a restart {} is on",
+            "drawbridge: the configuration has no state_dir, so {} is on after a restart",
             status.name
         );
     }
@@ -213,7 +213,7 @@ fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, CommandEr
     Ok(Switched { status, proofs })
 }
 
-/// `NAME on|off`, and what is known of it.
+/// `NAME on|off`, its owner, and how it was switched.
 fn line(status: &ExposureStatus) -> String {
     let mut line = format!("{} {}  owner {}", status.name, status.state, status.owner);
     for (word, value) in [
@@ -242,7 +242,7 @@ fn duration(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A reader that hung up has seen what it wanted.
+/// Ignores a reader that hung up: it has seen what it wanted.
 fn print_text(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,6 @@
-//! A call to a listener as a client would make it: what is refused is seen to be refused.
+//! A request to a listener as a client would send it, to see whether an exposure is really on or off.
+//!
+//! The certificate is shown and does not decide: whether the listener answers is the question, and nothing secret is sent.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -12,23 +14,23 @@ use serde::Serialize;
 
 use crate::exposure::api::ExposedRoute;
 
-const TIME: Duration = Duration::from_secs(10);
-/// A head is enough.
-const MOST: u64 = 64 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes to read: enough for a head.
+const MAX_HEAD: u64 = 64 * 1024;
 
-/// What a client saw.
+/// What a client sees of one route on one listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Proof {
-    pub listener: String,
-    pub route: String,
+    pub(super) listener: String,
+    pub(super) route: String,
     /// `GET https://api.example.com/orders/ at 192.0.2.1:443`
-    pub request: String,
+    pub(super) request: String,
     /// The status line, or what came instead.
-    pub seen: String,
-    pub retry_after: Option<String>,
-    /// Whether this machine trusts the certificate that was shown; it does not decide.
-    pub certificate: Option<String>,
-    pub as_expected: bool,
+    pub(super) seen: String,
+    pub(super) retry_after: Option<String>,
+    /// Whether this machine trusts the certificate; it does not decide.
+    pub(super) certificate: Option<String>,
+    pub(super) as_expected: bool,
 }
 
 impl fmt::Display for Proof {
@@ -47,24 +49,24 @@ impl fmt::Display for Proof {
     }
 }
 
-/// What a call saw.
+/// The result of a request.
 enum Seen {
     /// The head's lines.
     Answer(Vec<String>),
-    /// The handshake was completed, then nothing came.
+    /// The handshake succeeded, then the listener closed the connection without an answer.
     Closed,
     Failed(String),
 }
 
-/// Calls one pair. `off` is what its exposure answers when it is off.
+/// Sends a request for one route. `off` is the answer of its exposure while it is off.
 pub(super) fn prove(pair: &ExposedRoute, off: &str, on: bool) -> Proof {
     let url = format!("{} https://{}{}", pair.method, pair.host, pair.path);
     let mut certificate = None;
     let (request, seen) = match pair.address {
         Some(address) => (
             format!("{url} at {address}"),
-            call(pair, address, &mut certificate)
-                .unwrap_or_else(|why| Seen::Failed(why.to_string())),
+            send_request(pair, address, &mut certificate)
+                .unwrap_or_else(|error| Seen::Failed(error.to_string())),
         ),
         None => (url, Seen::Failed("the listener is not bound".to_owned())),
     };
@@ -73,7 +75,7 @@ pub(super) fn prove(pair: &ExposedRoute, off: &str, on: bool) -> Proof {
         Seen::Closed => off == "close",
         Seen::Failed(_) => false,
     };
-    // A gateway may say 404 of its own.
+    // If off means 404, we cannot tell it from a 404 of the gateway.
     let reached = matches!(&seen, Seen::Answer(_)) && (!refused || off == "404");
     let retry_after = match &seen {
         Seen::Answer(lines) => lines.iter().find_map(|line| {
@@ -102,37 +104,37 @@ fn status(lines: &[String]) -> Option<&str> {
     lines.first()?.split(' ').nth(1)
 }
 
-/// Where distributions keep the CAs that the machine trusts; OpenSSL is ours and does not know.
-const TRUSTED: [&str; 4] = [
+/// Where distributions store the CAs that the machine trusts. Our OpenSSL is vendored and does not know.
+const SYSTEM_CA_FILES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
 
-fn trust_what_the_machine_trusts(connector: &mut SslConnectorBuilder) {
-    // `SSL_CERT_FILE` was honoured already.
+fn load_system_cas(connector: &mut SslConnectorBuilder) {
+    // OpenSSL has loaded the file that this variable names.
     if std::env::var_os("SSL_CERT_FILE").is_some() {
         return;
     }
-    if let Some(file) = TRUSTED.iter().find(|file| Path::new(file).exists()) {
-        // What cannot be read trusts nobody, which is told.
+    if let Some(file) = SYSTEM_CA_FILES.iter().find(|file| Path::new(file).exists()) {
+        // If the file cannot be read, no CA is trusted, and the proof says that the certificate is not verified.
         let _ = connector.set_ca_file(file);
     }
 }
 
-fn call(
+fn send_request(
     pair: &ExposedRoute,
     address: std::net::SocketAddr,
     certificate: &mut Option<String>,
 ) -> io::Result<Seen> {
     let mut connector = SslConnector::builder(SslMethod::tls_client())?;
-    trust_what_the_machine_trusts(&mut connector);
-    // Whether it answers is asked, and nothing secret is sent; who it is, is told and does not decide.
+    load_system_cas(&mut connector);
+    // Verification must not end the handshake: its result is shown below.
     connector.set_verify(SslVerifyMode::NONE);
-    let tcp = TcpStream::connect_timeout(&address, TIME)?;
-    tcp.set_read_timeout(Some(TIME))?;
-    tcp.set_write_timeout(Some(TIME))?;
+    let tcp = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    tcp.set_read_timeout(Some(TIMEOUT))?;
+    tcp.set_write_timeout(Some(TIMEOUT))?;
     let mut stream = match connector.build().connect(&pair.host, tcp) {
         Ok(stream) => stream,
         Err(error) => return Ok(Seen::Failed(format!("the handshake failed: {error}"))),
@@ -151,13 +153,13 @@ fn call(
         pair.method, pair.path, pair.host
     )?;
     let mut raw = Vec::new();
-    let mut limited = stream.take(MOST);
+    let mut limited = stream.take(MAX_HEAD);
     let mut chunk = [0; 4096];
     while memchr::memmem::find(&raw, b"\r\n\r\n").is_none() {
         match limited.read(&mut chunk) {
             Ok(0) => break,
             Ok(read) => raw.extend_from_slice(&chunk[..read]),
-            // Closed without a farewell is closed.
+            // A connection that ends without close_notify is closed too.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }
@@ -167,7 +169,7 @@ fn call(
     }
     let head = String::from_utf8_lossy(&raw);
     let lines = head.split("\r\n").take_while(|line| !line.is_empty());
-    // What comes from outside is shown on a terminal.
+    // A terminal will show this, so it must have no control characters.
     let shown = lines.map(|line| line.chars().filter(|c| !c.is_control()).collect());
     Ok(Seen::Answer(shown.collect()))
 }

@@ -5,22 +5,21 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::source::Source;
+use super::source::RuleSource;
 use crate::cli::output::Output;
 use waf::{RuleSummary, SEVERITIES};
 
-/// List the rules of a policy: id, phase, severity, paranoia level, place, message, and what changes them
+/// List the rules of a policy: id, phase, severity, paranoia level, file and line, message, and what changes them
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
-    pub source: Source,
+    pub(super) source: RuleSource,
     /// How to show them
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let rules = match args.source.load() {
         Ok(rules) => rules,
         Err(failure) => return failure.report(args.output),
@@ -36,15 +35,15 @@ pub fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The CRS says it in a tag: `paranoia-level/2`.
-pub fn paranoia(rule: &RuleSummary) -> Option<u8> {
+/// The paranoia level, which the CRS states in a tag such as `paranoia-level/2`.
+pub(super) fn paranoia(rule: &RuleSummary) -> Option<u8> {
     rule.tags
         .iter()
         .find_map(|tag| tag.strip_prefix("paranoia-level/"))
         .and_then(|level| level.parse().ok())
 }
 
-pub fn severity_name(severity: u8) -> &'static str {
+pub(super) fn severity_name(severity: u8) -> &'static str {
     SEVERITIES[usize::from(severity.min(7))]
 }
 

@@ -1,4 +1,4 @@
-//! `drawbridge rules`: check, list, test and explain rules.
+//! `drawbridge rules`: checks, lists, tests and explains rules.
 
 mod check;
 mod escape;
@@ -17,7 +17,7 @@ pub use tls_client::TlsClient;
 
 /// Check, list, test and explain rules
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -30,8 +30,7 @@ enum Verb {
     Explain(explain::Args),
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     match &args.verb {
         Verb::Check(args) => check::run(args),
         Verb::List(args) => list::run(args),

@@ -1,4 +1,4 @@
-//! A progress bar on a terminal, and nothing elsewhere.
+//! A progress bar on a terminal; nothing if standard error is not a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const WIDTH: usize = 40;
 
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     total: usize,
-    /// Cells that are drawn; [`usize::MAX`] where there is no terminal.
+    /// How many cells are drawn; [`usize::MAX`] if there is no terminal.
     drawn: AtomicUsize,
 }
 
 impl Progress {
-    #[must_use]
-    pub fn new(total: usize) -> Self {
+    pub(super) fn new(total: usize) -> Self {
         let drawn = if io::stderr().is_terminal() {
             0
         } else {
@@ -26,8 +25,8 @@ impl Progress {
         }
     }
 
-    /// Says how many are done; draws when that fills another cell.
-    pub fn tell(&self, done: usize) {
+    /// Records how many are done, and draws when that fills another cell.
+    pub(super) fn update(&self, done: usize) {
         let cells = done * WIDTH / self.total;
         if self.drawn.fetch_max(cells, Ordering::Relaxed) < cells {
             let (full, empty) = ("#".repeat(cells), " ".repeat(WIDTH.saturating_sub(cells)));
@@ -39,8 +38,8 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
-    pub fn clear(&self) {
+    /// Removes the bar.
+    pub(super) fn clear(&self) {
         if self.drawn.load(Ordering::Relaxed) != usize::MAX {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }

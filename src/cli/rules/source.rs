@@ -1,45 +1,46 @@
-//! Which rules a verb works on: a policy of the configuration, or files.
+//! Which rules a verb works on: those of a policy in the configuration, or files.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use clap_complete::engine::ArgValueCompleter;
 
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
-use crate::cli::output::wants_colour;
 use crate::config::{self, Config, baseline};
-use seclang::diagnostic::Diagnostic;
 use waf::{Problems, RuleSet, RuleSetBuilder};
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Source {
+pub(super) struct RuleSource {
     #[command(flatten)]
-    pub config: ConfigFile,
-    /// The policy whose rules are meant [default: the only one, or "default"]
+    pub(super) config: ConfigFile,
+    /// The policy whose rules to use [default: the only one, or "default"]
     #[arg(long, value_name = "NAME", conflicts_with = "rules",
         add = ArgValueCompleter::new(config_file::policies))]
-    pub policy: Option<String>,
-    /// The route whose policy is meant
+    pub(super) policy: Option<String>,
+    /// The route whose policy to use
     #[arg(long, value_name = "NAME", conflicts_with_all = ["policy", "rules"],
         add = ArgValueCompleter::new(config_file::routes))]
-    pub route: Option<String>,
+    pub(super) route: Option<String>,
     /// Rule files instead of a policy; may be given several times, loaded in the order given
     #[arg(long, value_name = "GLOB", conflicts_with = "config")]
-    pub rules: Vec<String>,
+    pub(super) rules: Vec<String>,
 }
 
-impl Source {
-    /// The compiled rules. What keeps them from being used is told on standard error; warnings are `check`'s business.
+impl RuleSource {
+    /// Loads and compiles the rules. Only `check` shows warnings.
     ///
     /// # Errors
-    /// They cannot be used.
-    pub fn load(&self) -> Result<Arc<RuleSet>, CommandError> {
+    /// The rules have errors, or there is no such policy or route.
+    pub(super) fn load(&self) -> Result<Arc<RuleSet>, CommandError> {
         if self.rules.is_empty() {
             return self.load_policy();
         }
-        let built = self.rules.iter().fold(RuleSet::builder(), add).build();
+        let built = self
+            .rules
+            .iter()
+            .fold(RuleSet::builder(), add_rules)
+            .build();
         built.map_err(|Problems(problems)| CommandError::Diagnostics(problems))
     }
 
@@ -86,21 +87,12 @@ fn policy_of(config: &Config, name: &str) -> Result<String, CommandError> {
     })
 }
 
-/// Adds a glob, or the rules that are compiled into the binary.
-pub fn add(builder: RuleSetBuilder, pattern: &String) -> RuleSetBuilder {
+/// Adds the files of a glob, or for `@baseline` the rules that are compiled into the binary.
+pub(super) fn add_rules(builder: RuleSetBuilder, pattern: &String) -> RuleSetBuilder {
     if pattern != "@baseline" {
         return builder.files(pattern);
     }
     baseline::FILES
         .iter()
         .fold(builder, |builder, (name, text)| builder.text(*name, *text))
-}
-
-/// Tells problems on standard error. A reader that hung up has seen what it wanted.
-pub fn tell(problems: &[Diagnostic]) {
-    let colour = wants_colour();
-    let mut err = io::stderr().lock();
-    for problem in problems {
-        let _ = err.write_all(problem.render(colour).as_bytes());
-    }
 }

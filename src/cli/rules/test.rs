@@ -8,43 +8,42 @@ use serde_json::{Value, json};
 
 use super::escape::{json_text, show, show_short};
 use super::progress::Progress;
-use super::source::Source;
+use super::source::RuleSource;
 use super::tls_client::TlsClient;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::output::Output;
 use ftw::{self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult};
 
-/// Run rule tests: the FTW files of the OWASP CRS and one's own
+/// Run rule tests: the FTW files of the OWASP CRS and your own
 ///
-/// In process by default, the policy's or the files' SecRuleEngine deciding what is blocked. With --target
+/// In process by default: SecRuleEngine in the policy or the files decides what is blocked. With --target
 /// against a server, whose log says which rules matched.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Test files, or folders of them
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
     #[command(flatten)]
-    pub source: Source,
+    pub(super) source: RuleSource,
     /// Expectations that replace those of some tests, each with its reason (the CRS's format)
     #[arg(long, value_name = "FILE")]
-    pub overrides: Option<PathBuf>,
+    pub(super) overrides: Option<PathBuf>,
     /// Send the requests to this server instead; its certificate is only verified with --ca
     #[arg(long, value_name = "https://HOST:PORT", requires = "log", conflicts_with_all = ["config", "policy", "route", "rules"])]
-    pub target: Option<String>,
-    /// The log that the server writes the matching rules into
+    pub(super) target: Option<String>,
+    /// The log to which the server writes the rules that match
     #[arg(long, value_name = "FILE", requires = "target")]
-    pub log: Option<PathBuf>,
+    pub(super) log: Option<PathBuf>,
     /// Trust only these authorities for the server's certificate
     #[arg(long, value_name = "FILE", requires = "target")]
-    pub ca: Option<PathBuf>,
+    pub(super) ca: Option<PathBuf>,
     /// How to show the results
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let overrides = match args.overrides.as_deref().map(Overrides::load).transpose() {
         Ok(overrides) => overrides.unwrap_or_default(),
         Err(problem) => return CommandError::Diagnostics(vec![problem]).report(args.output),
@@ -55,7 +54,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let total = files.iter().map(|file| file.tests.len()).sum();
     if total == 0 {
-        let problem = "there are no tests in what was named".to_owned();
+        let problem = "the named files and folders have no tests".to_owned();
         return CommandError::Problem(problem).report(args.output);
     }
     let player = match player(args) {
@@ -63,7 +62,7 @@ pub fn run(args: &Args) -> ExitCode {
         Err(code) => return code,
     };
     let progress = Progress::new(total);
-    let report = ftw::run(&*player, &files, &overrides, &|done| progress.tell(done));
+    let report = ftw::run(&*player, &files, &overrides, &|done| progress.update(done));
     progress.clear();
     let shown = match args.output {
         Output::Human => show_report(&report, &files),

@@ -1,4 +1,6 @@
 //! The TLS client of `rules test --target`.
+//!
+//! `ftw` knows no OpenSSL, so it takes this through its trait.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -18,7 +20,7 @@ pub struct TlsClient {
 struct TlsConnection(SslStream<TcpStream>);
 
 impl TlsClient {
-    /// A client that verifies servers against the authorities in the file `ca`; without it, not at all.
+    /// A client that verifies servers against the authorities in the file `ca`; without a file it verifies nothing.
     ///
     /// # Errors
     /// The file cannot be read.

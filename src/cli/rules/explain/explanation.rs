@@ -14,72 +14,72 @@ use waf::{
 };
 
 /// Values with their names, which are like `COLLECTION:name`.
-pub type NamedValues = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type NamedValues = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What the rules did with a request.
 #[derive(Debug)]
-pub struct Explanation {
+pub(super) struct Explanation {
     /// The request line as received.
-    pub line: Vec<u8>,
+    pub(super) line: Vec<u8>,
     /// What the rules may do: block, only detect, or nothing.
-    pub engine: EngineMode,
+    pub(super) engine: EngineMode,
     /// The rules that matched, in order.
-    pub matches: Vec<RuleMatch>,
+    pub(super) matches: Vec<RuleMatch>,
     /// The rules and targets that were excluded.
-    pub exclusions: Vec<Exclusion>,
+    pub(super) exclusions: Vec<Exclusion>,
     /// What the rules decided.
-    pub verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// How the request's body was inspected; None if HTTP forbids the request, so that the rules did not see it.
-    pub body: Option<Inspection>,
+    pub(super) body: Option<Inspection>,
     /// The variables that the user asked for, each with its values.
-    pub variables: Vec<(String, NamedValues)>,
+    pub(super) variables: Vec<(String, NamedValues)>,
     /// How we read the request, if not exactly as it is in the file.
-    pub notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// A rule that matched.
 #[derive(Debug)]
-pub struct RuleMatch {
-    pub rule: MatchedRule,
+pub(super) struct RuleMatch {
+    pub(super) rule: MatchedRule,
     /// Which bytes of the transformed value the operator found; None if it does not say.
-    pub span: Option<std::ops::Range<usize>>,
-    pub changes: Vec<VariableChange>,
+    pub(super) span: Option<std::ops::Range<usize>>,
+    pub(super) changes: Vec<VariableChange>,
 }
 
 /// A variable `tx.NAME` that a rule changed.
 #[derive(Debug)]
-pub struct VariableChange {
-    pub name: Vec<u8>,
-    pub before: Option<Vec<u8>>,
-    pub after: Option<Vec<u8>>,
+pub(super) struct VariableChange {
+    pub(super) name: Vec<u8>,
+    pub(super) before: Option<Vec<u8>>,
+    pub(super) after: Option<Vec<u8>>,
 }
 
 /// Rules that were removed or changed, or that do not look at a target.
 #[derive(Debug)]
-pub struct Exclusion {
+pub(super) struct Exclusion {
     /// `file:line` of what excluded them.
-    pub by: String,
+    pub(super) by: String,
     /// The rule whose `ctl` it was; 0 for a directive.
-    pub by_rule: u64,
-    pub rule_ids: Vec<u64>,
-    pub target: Option<String>,
+    pub(super) by_rule: u64,
+    pub(super) rule_ids: Vec<u64>,
+    pub(super) target: Option<String>,
     /// A directive changed the rules; otherwise it removed rules or targets.
-    pub changes: bool,
+    pub(super) changes: bool,
 }
 
 #[derive(Debug)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// `pass`, `deny`, `drop`, `redirect`, or `refuse` for what HTTP forbids.
-    pub action: &'static str,
-    pub status: Option<u16>,
-    pub rule_id: Option<u64>,
-    pub phase: Option<u8>,
-    pub reason: String,
+    pub(super) action: &'static str,
+    pub(super) status: Option<u16>,
+    pub(super) rule_id: Option<u64>,
+    pub(super) phase: Option<u8>,
+    pub(super) reason: String,
 }
 
 /// Why a request cannot be explained. The user erred.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExplainError {
+pub(super) enum ExplainError {
     /// The response lacks this part.
     Response(&'static str),
     /// There is no variable of this name.
@@ -101,7 +101,7 @@ impl std::error::Error for ExplainError {}
 ///
 /// # Errors
 /// The response cannot be read, or a variable does not exist.
-pub fn explain(
+pub(super) fn explain(
     rules: &Arc<RuleSet>,
     request: Vec<u8>,
     response: Option<Vec<u8>>,
@@ -138,6 +138,7 @@ pub fn explain(
             let body = body(&head, &raw, &mut notes);
             let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
             transaction.record_trace();
+            // The request is the user's own, so its secrets need not be masked from its user.
             transaction.unmask();
             run(&mut transaction, &body, response.as_ref());
             explanation.matches = matches(&transaction);
@@ -196,6 +197,7 @@ fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
 }
 
 fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) {
+    // As in the proxy: after an interruption nothing more is inspected but the logging phase.
     let mut stopped = transaction.request_headers_done().is_some();
     stopped = stopped || transaction.request_body(body).is_some();
     if let Some(response) = response.filter(|_| !stopped) {
@@ -312,7 +314,7 @@ fn verdict(transaction: &Transaction) -> Verdict {
             phase: None,
             reason: match transaction.rules().engine() {
                 EngineMode::On => "no rule stopped it".to_owned(),
-                mode => format!("nothing is stopped: the engine is {mode:?}"),
+                mode => format!("the rules may not stop anything: the engine is {mode:?}"),
             },
         };
     };
@@ -387,7 +389,7 @@ impl Response {
     /// A status line, headers and a body, taken as it is.
     fn parse(raw: Vec<u8>) -> Result<Self, ExplainError> {
         let end = memchr::memmem::find(&raw, b"\r\n\r\n")
-            .ok_or_else(|| ExplainError::Response("empty line after its head"))?;
+            .ok_or(ExplainError::Response("empty line after its head"))?;
         let mut lines = raw[..end].split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
         let status = lines
             .next()
@@ -395,11 +397,11 @@ impl Response {
             .and_then(|line| line.split(|&b| b == b' ').nth(1))
             .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
             .filter(|status| (100..600).contains(status))
-            .ok_or_else(|| ExplainError::Response("status line"))?;
+            .ok_or(ExplainError::Response("status line"))?;
         let headers = lines
             .map(|line| {
                 let colon = memchr::memchr(b':', line)
-                    .ok_or_else(|| ExplainError::Response("colon in a header"))?;
+                    .ok_or(ExplainError::Response("colon in a header"))?;
                 Ok((
                     line[..colon].to_vec(),
                     line[colon + 1..].trim_ascii().to_vec(),
@@ -415,7 +417,7 @@ impl Response {
 }
 
 /// The number and name of a phase.
-pub fn phase_name(phase: Phase) -> &'static str {
+pub(super) fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::RequestHeaders => "phase 1: request headers",
         Phase::RequestBody => "phase 2: request body",

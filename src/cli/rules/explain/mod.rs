@@ -10,34 +10,33 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::explanation::Explanation;
-use super::source::Source;
+use super::source::RuleSource;
 use crate::cli::error::CommandError;
 use crate::cli::output::Output;
 
 /// Explain what the rules do with a request: which rule matched where, the scores, the exclusions, the verdict
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// A raw HTTP request in a file, or - for standard input
     #[arg(value_name = "REQUEST")]
-    pub request: PathBuf,
+    pub(super) request: PathBuf,
     #[command(flatten)]
-    pub source: Source,
+    pub(super) source: RuleSource,
     /// The raw HTTP response to this request; without one, the phases of the response do not run
     #[arg(long, value_name = "FILE")]
-    pub response: Option<PathBuf>,
+    pub(super) response: Option<PathBuf>,
     /// Variables whose values at the end are shown, e.g. TX,ARGS or TX:score
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub vars: Vec<String>,
+    pub(super) vars: Vec<String>,
     /// Also show silent rules (nolog) that match
     #[arg(long)]
-    pub all: bool,
+    pub(super) all: bool,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let explanation = match explain(args) {
         Ok(explanation) => explanation,
         Err(error) => return report(&error, args.output),

@@ -17,7 +17,7 @@ const AROUND: usize = 80;
 /// How many rules of one exclusion are named.
 const NAMED: usize = 8;
 
-pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
+pub(super) fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
     let colour =
         io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -217,7 +217,7 @@ fn describe_exclusion(exclusion: &Exclusion) -> String {
     }
 }
 
-pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
+pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     let matches: Vec<Value> = explanation
         .matches
         .iter()
