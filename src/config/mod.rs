@@ -27,6 +27,7 @@ pub use model::*;
 pub use resolved::admin::{TokenError, token_from};
 pub use resolved::service::installed_admin;
 pub use section_kind::SectionKind;
+pub use written::malformed::Malformed;
 
 use last_good::LastGood;
 use resolved::context::Context;

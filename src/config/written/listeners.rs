@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::document::{Document, Named};
+use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use super::trust::{CertificateFiles, WrittenClientCa, parse_certificate_files, parse_client_ca};
@@ -199,7 +200,7 @@ fn parse_bind<'s>(
     (!addresses.is_empty() && addresses.len() == entries.len()).then_some(addresses)
 }
 
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+fn parse_address(text: &str) -> Result<SocketAddr, Malformed> {
     text.parse().map_err(|_| {
         let help = match (text.rsplit_once(':'), text.parse::<IpAddr>()) {
             (_, Ok(IpAddr::V6(_))) => format!("write \"[{text}]:443\""),
@@ -207,7 +208,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
             (Some(("" | "*", port)), _) => format!("write \"0.0.0.0:{port}\" or \"[::]:{port}\""),
             _ => "write an address of this machine and a port, like \"0.0.0.0:443\"".to_owned(),
         };
-        format!("\"{text}\" cannot be bound: {help}")
+        format!("\"{text}\" cannot be bound: {help}").into()
     })
 }
 

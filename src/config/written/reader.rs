@@ -1,6 +1,7 @@
 //! A typed walk through TOML that notes every problem with its place and goes on.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
@@ -344,11 +345,14 @@ impl<'s, 'r> Item<'s, 'r> {
     }
 
     /// What `parse` makes of this string; it says what is wrong with it.
-    pub(crate) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn parse<T, E: Display>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let text = self.string()?;
         match parse(text.value) {
             Ok(value) => Some(value),
-            Err(reason) => self.fail(reason),
+            Err(reason) => self.fail(reason.to_string()),
         }
     }
 
