@@ -119,6 +119,7 @@ impl Snapshot {
                 }
             }
         }
+        // Without an acceptor a TLS listener cannot serve.
         config.listeners.retain(|listener| {
             matches!(listener.kind, ListenerKind::Redirect { .. })
                 || acceptors.contains_key(&listener.name)
@@ -226,6 +227,7 @@ impl Live {
     /// did not change. Must be called in a tokio runtime.
     pub fn swap(&self, mut next: Snapshot) {
         let old = self.0.load_full();
+        // Before the swap, so that the first request already knows which servers are out.
         next.pools.carry_over(&old.pools);
         let next = Arc::new(next);
         self.0.store(Arc::clone(&next));

@@ -113,6 +113,7 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
+        // Not derived: the time must not tell how much of a guess is right.
         self.is(other.0.as_bytes())
     }
 }
@@ -321,6 +322,7 @@ impl IpNetwork {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         fn differ(a: u128, b: u128, width: u8, prefix: u8) -> bool {
+            // A shift by all bits would overflow, and a prefix of 0 contains every address.
             prefix != 0 && (a ^ b) >> (width - prefix) != 0
         }
         match (self.address, address.to_canonical()) {

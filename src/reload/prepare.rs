@@ -103,6 +103,7 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
             "another \"state_dir\" needs a restart: until then switches are kept in the old one",
         ),
     ];
+    // The next reload compares with what really runs.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
     next.state_dir.clone_from(&running.state_dir);

@@ -62,6 +62,7 @@ impl<'a> Context<'a> {
             .into_iter()
             .partition(|problem| problem.diagnostic.is_error());
         self.report(others);
+        // At such a place the parser guessed the value, so its problem would mislead.
         let told = errors.into_iter();
         let told = told.filter(|problem| !self.diagnostics.is_broken(problem));
         let reasons = told.map(|problem| problem.diagnostic).collect();

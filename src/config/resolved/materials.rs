@@ -74,6 +74,7 @@ pub(crate) fn resolve_certificate(
             .choose_certificate(certified, (&paths.0, &paths.1), files.allow_expired);
     problems.extend(worse.map(|why| Problem::error(chain.at, why).with_help(ROTATION_HELP)));
     let certified = context.settle(unit, choice, problems)?;
+    // The next reload finds it by its files.
     context.certificates.insert(paths, Arc::clone(&certified));
     Ok(certified)
 }
@@ -130,6 +131,7 @@ pub(crate) fn resolve_client_ca(
         context.report(problems);
         return Ok(with_best_lists(client_ca, written.at, running, context));
     }
+    // It asks for the same clients only with the same mode, list files and bundle.
     let choice = instead_of_client_ca(context.last_good, running, |ca| {
         ca.mode == mode && ca.crl == files && ca.trust.digest == bundle.digest
     });
@@ -168,6 +170,7 @@ pub(crate) fn resolve_staple(
     context.note_files([path]);
     let findings = findings.into_iter();
     let problems = findings.map(|finding| problem_of(file.at, finding));
+    // A staple is optional: clients do without one.
     let unstapled = running.unwrap_or(certified);
     let choice: Choice<_> = context.last_good.choose(stapled, Some(unstapled));
     context.settle(unit, choice, problems.collect())
@@ -180,6 +183,7 @@ pub(crate) fn resolve_affinity_key(
 ) -> Option<AffinityKey> {
     let path = file.at.resolve(file.value);
     context.note_files([path.clone()]);
+    // A missing file is reported once, below.
     if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
         context.report(vec![problem_of(file.at, finding)]);
     }

@@ -79,6 +79,7 @@ fn resolve_tls(
                 Err(Broken::Closed) => {
                     context.refuse(&unit, vec![refused_trust(named)]);
                     live = false;
+                    // An upstream must have a bundle. This one trusts nobody, and is never dialled.
                     Some(Arc::new(TrustBundle::of_nobody(named.value)))
                 }
             });

@@ -98,6 +98,7 @@ pub(crate) fn parse_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
             whole = false;
             continue;
         };
+        // Twice the same server would get twice its share: that is what weights are for.
         if !known.insert((server.host.clone(), server.port)) {
             let message = format!("server \"{}:{}\" is named twice", server.host, server.port);
             entry.diagnostics().error(entry.at, message);

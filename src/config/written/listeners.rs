@@ -95,6 +95,7 @@ fn parse_listener<'s>(
     let common = parse_common(section, bound);
     let certificates = section.item("certificates");
     let target = section.item("redirect_to_https");
+    // Asked for in any case, so that they are known keys and get a better message below.
     let items = TlsItems {
         sni: section.item("sni"),
         policy: section.item("tls_policy"),
@@ -191,6 +192,7 @@ fn parse_bind<'s>(
             );
             diagnostics.error(entry.at, message);
         }
+        // Also if it collides: a third may collide with this one alone.
         bound.push(Placed {
             value: address,
             at: entry.at,

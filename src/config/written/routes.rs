@@ -60,6 +60,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let name = name.and_then(|item| item.string());
     if let Some(name) = &name {
         check_name(name.value, "route", name.at, section.diagnostics);
+        // From here on messages say which route.
         section.what = format!("route \"{}\"", name.value);
     }
     let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
@@ -129,6 +130,7 @@ fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
     let head = section.item("head").map(|item| {
         let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
         if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
+            // Faulty methods were already reported.
             if !matches!(named, Some(None)) {
                 let message =
                     "head = \"refuse\" has an effect only if \"methods\" names GET and not HEAD";

@@ -145,6 +145,7 @@ pub(crate) fn parse_server(text: &str) -> Result<Server, Malformed> {
     let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
         return Err(format!("\"{text}\" is no server: write \"host:port\"").into());
     };
+    // Such an address ends in what looks like a port.
     if text.parse::<IpAddr>().is_ok() {
         return Err(format!(
             "\"{text}\" is no server: write an IPv6 address with brackets and a port, \"[{text}]:443\""
