@@ -16,6 +16,7 @@
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] long-lived tasks begin again
 //! - [`time`] points in time as RFC 3339
+//! - `unix_socket` unix sockets that only their owner can connect to
 //!
 //! Below the house stand the crates of `crates/`: `waf` (the engine), `ftw`, `http-strict` and `seclang`.
 
@@ -32,4 +33,5 @@ pub mod supervision;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+mod unix_socket;
 pub mod upstream;

@@ -1,4 +1,6 @@
-//! The other end, for the verbs: one request, one answer.
+//! A client of the admin API, for the verbs: one request and its answer.
+//!
+//! An answer that was cut off is an error, never half an answer.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -7,33 +9,37 @@ use std::time::Duration;
 
 use crate::config::{AdminAddress, Token};
 
-const TIME: Duration = Duration::from_secs(30);
-/// No answer is larger than this many bytes.
-const MOST: u64 = 64 << 20;
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of an answer.
+const MAX_ANSWER: u64 = 64 << 20;
 
 /// What the front door answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// The status code.
     pub status: u16,
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
+    /// Whether the status is a success.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
+    /// The body as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
-/// Asks the front door at `address`. `method` is `GET` or `POST`.
+/// Sends a request to the front door at `address`. `method` is `GET` or `POST`. Blocks.
 ///
 /// # Errors
-/// Nobody is there, or what answers does not speak HTTP.
+/// Nobody listens there, or the answer is not HTTP.
 pub fn call(
     address: &AdminAddress,
     token: Option<&Token>,
@@ -52,25 +58,25 @@ pub fn call(
     let request = [head.as_bytes(), body].concat();
     match address {
         AdminAddress::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(address, TIME)?;
-            stream.set_read_timeout(Some(TIME))?;
-            stream.set_write_timeout(Some(TIME))?;
-            ask(stream, &request)
+            let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            exchange(stream, &request)
         }
         AdminAddress::Unix(path) => {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(TIME))?;
-            stream.set_write_timeout(Some(TIME))?;
-            ask(stream, &request)
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            exchange(stream, &request)
         }
     }
 }
 
-fn ask(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
     stream.write_all(request)?;
     let mut raw = Vec::new();
-    stream.take(MOST).read_to_end(&mut raw)?;
-    parse(&raw).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer came"))
+    stream.take(MAX_ANSWER).read_to_end(&mut raw)?;
+    parse(&raw).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
 fn parse(raw: &[u8]) -> Option<Answer> {
@@ -84,7 +90,7 @@ fn parse(raw: &[u8]) -> Option<Answer> {
     let length: usize = length?.1.parse().ok()?;
     Some(Answer {
         status: status.parse().ok()?,
-        // An answer that was cut is none.
+        // None if the answer was cut off.
         body: raw.get(end + 4..)?.get(..length)?.to_vec(),
     })
 }

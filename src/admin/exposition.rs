@@ -1,4 +1,6 @@
-//! The Prometheus text format, 0.0.4.
+//! The Prometheus text format, version 0.0.4.
+//!
+//! Invariant: the samples of a family follow its HELP and TYPE lines without another family in between.
 
 use std::fmt::{Display, Write};
 
@@ -9,27 +11,35 @@ pub struct Exposition {
     family: String,
 }
 
+/// The type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
+    /// A number that only rises.
     Counter,
+    /// A number that rises and falls.
     Gauge,
 }
 
 impl Exposition {
-    /// Begins a family. `name` is without the prefix `drawbridge_`; units and `_total` are part of it.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+    /// Begins a family. `name` has the unit and `_total`, but not the prefix `drawbridge_`.
+    pub fn family(&mut self, name: &'static str, kind: MetricKind, help: &str) -> &mut Self {
         self.begin(format!("drawbridge_{name}"), kind, help)
     }
 
-    /// Begins a family that bears the same name in every program.
-    pub fn standard_family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+    /// Begins a family that has the same name in every program.
+    pub fn standard_family(
+        &mut self,
+        name: &'static str,
+        kind: MetricKind,
+        help: &str,
+    ) -> &mut Self {
         self.begin(name.to_owned(), kind, help)
     }
 
-    fn begin(&mut self, name: String, kind: Kind, help: &str) -> &mut Self {
+    fn begin(&mut self, name: String, kind: MetricKind, help: &str) -> &mut Self {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}");
@@ -38,7 +48,7 @@ impl Exposition {
         self
     }
 
-    /// One sample of the family that was begun last. Labels must not have unbounded values.
+    /// Writes a sample of the latest family. The values of labels must be bounded: names of the configuration, codes.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         self.text.push_str(&self.family);
         for (index, (name, value)) in labels.iter().enumerate() {
@@ -52,6 +62,7 @@ impl Exposition {
         self
     }
 
+    /// The whole text.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
@@ -76,9 +87,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_and_labels() {
+    fn families_and_labels_are_written_in_order() {
         let mut text = Exposition::default();
-        text.family("a_total", Kind::Counter, "As.")
+        text.family("a_total", MetricKind::Counter, "As.")
             .sample(&[], 3)
             .sample(&[("x", "1"), ("y", "q\"\\\n")], 0.5);
         assert_eq!(

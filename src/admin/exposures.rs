@@ -1,4 +1,6 @@
-//! `/exposures`, `/exposures/NAME/off`, `/exposures/NAME/on` and `/surface`.
+//! The API of exposures: `/exposures`, `/exposures/NAME/off`, `/exposures/NAME/on` and `/surface`.
+//!
+//! Translates between HTTP and [`crate::exposure::api`]; decides nothing itself.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,14 +8,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::exposition::Kind;
-use super::router::{Request, Response, Router};
-use crate::exposure::api::{self, Order, OrderError, Status};
+use super::exposition::MetricKind;
+use super::router::{CheckFailure, Request, Response, Router};
+use crate::exposure::api::{self, ExposureStatus, SwitchError, SwitchRequest};
 use crate::exposure::{Surface, Switchboard};
 use crate::live::Live;
 
-/// `bound` tells the real address of a listener that was configured with port 0.
-pub fn exposure_routes(
+/// Adds the API of exposures. `bound` says the real address of a listener that the configuration gives port 0.
+pub fn add_exposure_routes(
     router: &mut Router,
     live: &Arc<Live>,
     board: &Arc<Switchboard>,
@@ -24,15 +26,17 @@ pub fn exposure_routes(
     let shown = list.clone();
     router.section("exposures", move || json!(shown()));
     let switches = Arc::clone(board);
-    router.notice("exposures", move || match switches.trouble() {
-        Some(words) => Err(format!("in force, and not on the disk: {words}")),
+    router.notice("exposures", move || match switches.unsaved_reason() {
+        Some(reason) => Err(CheckFailure(format!(
+            "in force, but not on the disk: {reason}"
+        ))),
         None => Ok(()),
     });
     let shown = list.clone();
     router.collect(move |text| {
         text.family(
             "exposure_enabled",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "1 where an exposure is on.",
         );
         for exposure in shown() {
@@ -54,7 +58,7 @@ pub fn exposure_routes(
     router.post("/exposures/*", move |request: Request| {
         let (live, board, list) = (Arc::clone(&seen), Arc::clone(&switches), list.clone());
         async move {
-            // It waits for the disk.
+            // Switching blocks on the disk.
             let switched = tokio::task::spawn_blocking(move || {
                 let name = switch(&live, &board, &request)?;
                 Ok((name, list()))
@@ -64,8 +68,8 @@ pub fn exposure_routes(
                     let status = all.into_iter().find(|status| status.name == name);
                     Response::json(200, &status)
                 }
-                Ok(Err(problem)) => problem,
-                Err(error) => Response::problem(500, &error.to_string()),
+                Ok(Err(refused)) => refused,
+                Err(error) => Response::error(500, &error.to_string()),
             }
         }
     });
@@ -75,7 +79,7 @@ fn list(
     live: &Live,
     board: &Switchboard,
     bound: impl Fn(&str) -> Option<SocketAddr>,
-) -> Vec<Status> {
+) -> Vec<ExposureStatus> {
     let snapshot = live.pin();
     let address = |name: &str| {
         let written = snapshot.listener(name)?.bind.first().copied()?;
@@ -91,30 +95,30 @@ fn switch(live: &Live, board: &Switchboard, request: &Request) -> Result<String,
     let (name, on) = match request.rest.rsplit_once('/') {
         Some((name, "on")) => (name, true),
         Some((name, "off")) => (name, false),
-        _ => return Err(Response::problem(404, "POST /exposures/NAME/off or .../on")),
+        _ => return Err(Response::error(404, "POST /exposures/NAME/off or .../on")),
     };
-    let order: Order = match request.body.trim_ascii() {
-        [] => Order::default(),
+    let switch: SwitchRequest = match request.body.trim_ascii() {
+        [] => SwitchRequest::default(),
         body => serde_json::from_slice(body)
-            .map_err(|error| Response::problem(400, &format!("the body: {error}")))?,
+            .map_err(|error| Response::error(400, &format!("the body: {error}")))?,
     };
-    let by = named(&request.who);
+    let by = with_user_name(&request.caller);
     let snapshot = live.pin();
-    match api::switch(&snapshot.config, board, name, on, &order, &by) {
-        Ok(()) => Ok(name.to_owned()),
-        Err(OrderError::NoSuchExposure(words)) => Err(Response::problem(404, &words)),
-        Err(OrderError::Faulty(words)) => Err(Response::problem(400, &words)),
-        Err(OrderError::NotNow) => {
-            let words = "another process takes over: nothing was switched, ask again in a moment";
-            Err(Response::problem(503, words))
-        }
-        Err(OrderError::NotKept(words)) => Err(Response::problem(500, &words)),
-    }
+    let switched = api::switch(&snapshot.config, board, name, on, &switch, &by);
+    switched.map(|()| name.to_owned()).map_err(|error| {
+        let status = match error {
+            SwitchError::NoSuchExposure { .. } => 404,
+            SwitchError::Time(_) | SwitchError::Reason => 400,
+            SwitchError::HandingOver => 503,
+            SwitchError::NotSwitchedOn(_) | SwitchError::OffButNotSaved(_) => 500,
+        };
+        Response::error(status, &error.to_string())
+    })
 }
 
-/// `unix:uid=1000` with the name that this machine has for it; all else as it is.
-fn named(who: &str) -> String {
-    let name = who.strip_prefix("unix:uid=").and_then(|uid| {
+/// Adds the user's name on this machine to `unix:uid=1000`; returns other callers as they are.
+fn with_user_name(caller: &str) -> String {
+    let name = caller.strip_prefix("unix:uid=").and_then(|uid| {
         let users = fs::read_to_string("/etc/passwd").ok()?;
         let mut users = users.lines().map(|line| line.split(':'));
         users.find_map(|mut fields| {
@@ -123,7 +127,7 @@ fn named(who: &str) -> String {
         })
     });
     match name {
-        Some(name) => format!("{who} ({name})"),
-        None => who.to_owned(),
+        Some(name) => format!("{caller} ({name})"),
+        None => caller.to_owned(),
     }
 }

@@ -1,21 +1,25 @@
 //! The loopback API: health, metrics, state, switches.
 //!
-//! A [`Router`] is filled by the rooms that have something to tell or to switch, and served by
-//! [`listen`] on a loopback address or a unix socket. What changes something is a POST; over TCP it
-//! needs the token of `admin_token_file`. Nothing that is secret is ever in an answer.
+//! Other rooms add to a [`Router`] what they show and switch; [`listen`] serves it on a loopback address or a unix socket.
+//!
+//! Invariants: only a POST changes something; over TCP a POST needs the token of `admin_token_file`; no answer holds a
+//! secret; every request is bounded in size and time.
 
 pub mod client;
 mod exposition;
 mod exposures;
-mod places;
+mod metrics;
 mod process;
 mod router;
 mod server;
+mod slots;
+mod sources;
 mod traffic;
 mod views;
 
-pub use exposition::{Exposition, Kind};
-pub use exposures::exposure_routes;
-pub use router::{Method, Request, Response, Router};
+pub use exposition::{Exposition, MetricKind};
+pub use exposures::add_exposure_routes;
+pub use router::{CheckFailure, Method, Request, Response, Router};
 pub use server::{AdminSocket, adopt, listen};
-pub use views::{Health, core_routes};
+pub use sources::StatusSources;
+pub use views::add_core_routes;

@@ -1,4 +1,6 @@
-//! What is told of the process itself: its build, what it uses, its logs and its long-lived tasks.
+//! Metrics of the process itself: its build, its resources, its logs and its long-lived tasks.
+//!
+//! What the system does not say is left out; a wrong number would be worse than none.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,31 +8,39 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Exposition, MetricKind};
 use crate::supervision::{panics, task_restarts};
 use crate::telemetry::{LogMetrics, Metrics, Stderr};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     let openssl = openssl::version::version();
     let build = [("version", env!("CARGO_PKG_VERSION")), ("openssl", openssl)];
-    text.family("build_info", Kind::Gauge, "1; what was built, as labels.")
-        .sample(&build, 1);
-    collect_use(text);
+    text.family(
+        "build_info",
+        MetricKind::Gauge,
+        "1; what was built, as labels.",
+    )
+    .sample(&build, 1);
+    collect_resources(text);
     collect_logs(metrics, text);
     text.family(
         "task_restarts_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Times that a long-lived task panicked or failed and began again.",
     );
     for (task, count) in task_restarts() {
         text.sample(&[("task", task)], count);
     }
-    text.family("panics_total", Kind::Counter, "Panics in this process.")
-        .sample(&[], panics());
+    text.family(
+        "panics_total",
+        MetricKind::Counter,
+        "Panics in this process.",
+    )
+    .sample(&[], panics());
 }
 
-/// As every Prometheus client names them. What the system does not tell is left out.
-fn collect_use(text: &mut Exposition) {
+/// The families that Prometheus clients have in every language.
+fn collect_resources(text: &mut Exposition) {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
     let cpu = u64::try_from(cpu.tv_sec)
         .ok()
@@ -41,31 +51,31 @@ fn collect_use(text: &mut Exposition) {
     for (name, kind, help, value) in [
         (
             "process_cpu_seconds_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "CPU time in user and system mode, in seconds.",
             cpu.map(|seconds| seconds.to_string()),
         ),
         (
             "process_start_time_seconds",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "When the process started, in seconds since 1970.",
             started.map(|since| since.as_secs_f64().to_string()),
         ),
         (
             "process_resident_memory_bytes",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Memory that is in RAM.",
             whole(resident()),
         ),
         (
             "process_open_fds",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Descriptors that are open.",
             whole(open_descriptors()),
         ),
         (
             "process_max_fds",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Descriptors that may be open.",
             whole(getrlimit(Resource::Nofile).current),
         ),
@@ -100,9 +110,9 @@ fn collect_logs(metrics: &Metrics, text: &mut Exposition) {
     ];
     let counted: [&LogMetrics; 3] = [&metrics.access_log, &metrics.audit_log, Stderr::metrics()];
     for ((dropped, dropped_help, failures, failures_help), log) in LOGS.into_iter().zip(counted) {
-        text.family(dropped, Kind::Counter, dropped_help)
+        text.family(dropped, MetricKind::Counter, dropped_help)
             .sample(&[], log.dropped.value())
-            .family(failures, Kind::Counter, failures_help)
+            .family(failures, MetricKind::Counter, failures_help)
             .sample(&[], log.write_failures.value());
     }
 }
@@ -118,7 +128,7 @@ fn resident() -> Option<u64> {
 
 fn open_descriptors() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    // One of them reads the folder.
+    // One of them is the one that reads the folder.
     Some(open.saturating_sub(1))
 }
 
@@ -145,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_is_measured() {
+    fn resources_are_read_from_the_system() {
         let since = started().unwrap().elapsed().unwrap();
         assert!(since < Duration::from_secs(3600), "{since:?}");
         assert!(resident().unwrap() > 100_000);

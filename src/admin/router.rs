@@ -1,4 +1,6 @@
-//! Paths and what answers them.
+//! Which handler answers which path of the admin API.
+//!
+//! Rooms add handlers, and their parts of `/readyz`, `/status` and `/metrics`, so that this room need not know them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +10,10 @@ use serde_json::{Map, Value};
 
 use super::exposition::Exposition;
 
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
-type Handler = Box<dyn Fn(Request) -> Answering + Send + Sync>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Handler = Box<dyn Fn(Request) -> ResponseFuture + Send + Sync>;
 
+/// The methods of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Changes nothing.
@@ -19,38 +22,48 @@ pub enum Method {
     Post,
 }
 
-/// A request that may be answered: over TCP the token of a POST was checked already.
+/// A request whose sender is authorized.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// The method.
     pub method: Method,
-    /// Without the query; not percent-decoded (names need no encoding).
+    /// The path without the query; not percent-decoded, because our names need no encoding.
     pub path: String,
-    /// What stands after `?`; empty where there is none.
+    /// The text after `?`; empty if there is none.
     pub query: String,
-    /// What `/*` at the end of the handler's pattern stands for; empty where there is none.
+    /// What `/*` at the end of the handler's pattern matched; empty if the pattern has none.
     pub rest: String,
+    /// The body; empty if there is none.
     pub body: Vec<u8>,
-    /// Who asks, for audit trails: `unix:uid=1000` or `127.0.0.1:50000`.
-    pub who: String,
+    /// Who sent it, for audits: `unix:uid=1000` or `127.0.0.1:50000`.
+    pub caller: String,
 }
 
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
+    /// The status code.
     pub status: u16,
+    /// The value of the Content-Type header field.
     pub content_type: &'static str,
+    /// The body.
     pub body: Vec<u8>,
 }
 
-type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Something is not as it should be, in words for `/readyz?verbose`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFailure(pub String);
+
+type Check = Box<dyn Fn() -> Result<(), CheckFailure> + Send + Sync>;
 type Section = Box<dyn Fn() -> Value + Send + Sync>;
 type Collector = Box<dyn Fn(&mut Exposition) + Send + Sync>;
 
-/// What answers which path, and the parts that the rooms give to `/readyz`, `/status` and `/metrics`.
+/// The handlers, and the parts of `/readyz`, `/status` and `/metrics`.
 ///
-/// An exact path goes before a pattern, a longer pattern before a shorter.
+/// An exact path goes before a pattern, and a longer pattern before a shorter one.
 #[derive(Default)]
 pub struct Router {
-    entries: Vec<Entry>,
+    endpoints: Vec<Endpoint>,
     checks: Vec<NamedCheck>,
     sections: Vec<(&'static str, Section)>,
     collectors: Vec<Collector>,
@@ -58,21 +71,21 @@ pub struct Router {
 
 struct NamedCheck {
     name: &'static str,
-    /// Whether it failing means that no traffic should come.
-    decides: bool,
+    /// Whether a failure means that the front door should get no traffic.
+    gates_readiness: bool,
     check: Check,
 }
 
-struct Entry {
+struct Endpoint {
     method: Method,
-    /// Without its `/*`.
+    /// The pattern without its `/*`.
     path: &'static str,
-    open_ended: bool,
+    has_rest: bool,
     handler: Handler,
 }
 
 impl Router {
-    /// `pattern` is a path, or one that ends with `/*`.
+    /// Adds a handler that changes nothing. `pattern` is a path, or a path and `/*`.
     pub fn get<F, R>(&mut self, pattern: &'static str, handler: F)
     where
         F: Fn(Request) -> R + Send + Sync + 'static,
@@ -81,7 +94,7 @@ impl Router {
         self.add(Method::Get, pattern, handler);
     }
 
-    /// Like [`Router::get`], for what changes something.
+    /// Adds a handler that changes something; otherwise like [`Router::get`].
     pub fn post<F, R>(&mut self, pattern: &'static str, handler: F)
     where
         F: Fn(Request) -> R + Send + Sync + 'static,
@@ -90,33 +103,33 @@ impl Router {
         self.add(Method::Post, pattern, handler);
     }
 
-    /// Something that must hold for `/readyz` to be 200.
+    /// Adds a check that must succeed for `/readyz` to answer 200.
     pub fn check(
         &mut self,
         name: &'static str,
-        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+        check: impl Fn() -> Result<(), CheckFailure> + Send + Sync + 'static,
     ) {
         self.checks.push(NamedCheck {
             name,
-            decides: true,
+            gates_readiness: true,
             check: Box::new(check),
         });
     }
 
-    /// Something that `/readyz?verbose` tells but that does not decide.
+    /// Adds a check that only `/readyz?verbose` shows; it does not decide about readiness.
     pub fn notice(
         &mut self,
         name: &'static str,
-        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+        check: impl Fn() -> Result<(), CheckFailure> + Send + Sync + 'static,
     ) {
         self.checks.push(NamedCheck {
             name,
-            decides: false,
+            gates_readiness: false,
             check: Box::new(check),
         });
     }
 
-    /// A key of `/status`; the last one of a name counts.
+    /// Adds a key to `/status`; for several of one name the last one counts.
     pub fn section(
         &mut self,
         name: &'static str,
@@ -125,7 +138,7 @@ impl Router {
         self.sections.push((name, Box::new(section)));
     }
 
-    /// Families of `/metrics`.
+    /// Adds families to `/metrics`.
     pub fn collect(&mut self, collector: impl Fn(&mut Exposition) + Send + Sync + 'static) {
         self.collectors.push(Box::new(collector));
     }
@@ -136,45 +149,46 @@ impl Router {
         R: Future<Output = Response> + Send + 'static,
     {
         let path = pattern.strip_suffix("/*");
-        self.entries.push(Entry {
+        self.endpoints.push(Endpoint {
             method,
             path: path.unwrap_or(pattern),
-            open_ended: path.is_some(),
+            has_rest: path.is_some(),
             handler: Box::new(move |request| Box::pin(handler(request))),
         });
     }
 
+    /// Answers a request: with a handler, or with 404 or 405.
     pub async fn answer(&self, mut request: Request) -> Response {
         if request.method == Method::Get
-            && let Some(response) = self.own(&request)
+            && let Some(response) = self.built_in(&request)
         {
             return response;
         }
         let fitting = self
-            .entries
+            .endpoints
             .iter()
             .filter(|e| e.rest(&request.path).is_some());
         let Some(best) = fitting.clone().max_by_key(|e| e.path.len()) else {
-            return Response::problem(404, "there is no such path");
+            return Response::error(404, "there is no such path");
         };
         let found = fitting
             .filter(|e| e.path.len() == best.path.len())
             .find(|e| e.method == request.method);
-        let Some(entry) = found else {
+        let Some(endpoint) = found else {
             let words = match request.method {
                 Method::Get => "this changes something: use POST",
                 Method::Post => "this changes nothing: use GET",
             };
-            return Response::problem(405, words);
+            return Response::error(405, words);
         };
-        request.rest = entry.rest(&request.path).unwrap_or_default().to_owned();
-        (entry.handler)(request).await
+        request.rest = endpoint.rest(&request.path).unwrap_or_default().to_owned();
+        (endpoint.handler)(request).await
     }
 
-    fn own(&self, request: &Request) -> Option<Response> {
+    fn built_in(&self, request: &Request) -> Option<Response> {
         Some(match request.path.as_str() {
             "/livez" => Response::text(200, "ok\n"),
-            "/readyz" | "/healthz" => self.readiness(request.asks("verbose")),
+            "/readyz" | "/healthz" => self.readiness(request.has_query_word("verbose")),
             "/status" => {
                 let sections = self.sections.iter();
                 let sections = sections.map(|(name, section)| ((*name).to_owned(), section()));
@@ -194,23 +208,23 @@ impl Router {
         })
     }
 
-    /// As Kubernetes' own: `[+]name ok`, `[-]name failed: why`; `[!]` does not decide.
+    /// In the form of Kubernetes: `[+]name ok`, `[-]name failed: why`; and `[!]name: why` for a check that does not decide.
     fn readiness(&self, verbose: bool) -> Response {
         let mut ready = true;
-        let mut told = String::new();
+        let mut lines = String::new();
         for NamedCheck {
             name,
-            decides,
+            gates_readiness,
             check,
         } in &self.checks
         {
             match check() {
-                Ok(()) => told += &format!("[+]{name} ok\n"),
-                Err(why) if *decides => {
+                Ok(()) => lines += &format!("[+]{name} ok\n"),
+                Err(CheckFailure(why)) if *gates_readiness => {
                     ready = false;
-                    told += &format!("[-]{name} failed: {why}\n");
+                    lines += &format!("[-]{name} failed: {why}\n");
                 }
-                Err(why) => told += &format!("[!]{name}: {why}\n"),
+                Err(CheckFailure(why)) => lines += &format!("[!]{name}: {why}\n"),
             }
         }
         let (status, words) = if ready {
@@ -219,17 +233,17 @@ impl Router {
             (503, "not ready\n")
         };
         match verbose {
-            true => Response::text(status, told + words),
+            true => Response::text(status, lines + words),
             false => Response::text(status, words),
         }
     }
 }
 
-impl Entry {
-    /// None where the path is not this entry's.
+impl Endpoint {
+    /// What `/*` matches in this path; None if the path is not this endpoint's.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix(self.path)?;
-        match self.open_ended {
+        match self.has_rest {
             false => rest.is_empty().then_some(""),
             true => rest.strip_prefix('/').filter(|rest| !rest.is_empty()),
         }
@@ -239,7 +253,7 @@ impl Entry {
 impl Request {
     /// Whether the query has this word, alone or with a value.
     #[must_use]
-    pub fn asks(&self, word: &str) -> bool {
+    pub fn has_query_word(&self, word: &str) -> bool {
         self.query
             .split('&')
             .any(|pair| pair.split_once('=').map_or(pair, |(name, _)| name) == word)
@@ -247,6 +261,7 @@ impl Request {
 }
 
 impl Response {
+    /// A text.
     #[must_use]
     pub fn text(status: u16, text: impl Into<String>) -> Self {
         Self {
@@ -256,6 +271,7 @@ impl Response {
         }
     }
 
+    /// A value as JSON.
     #[must_use]
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
@@ -273,7 +289,7 @@ impl Response {
 
     /// `{"error": "..."}`
     #[must_use]
-    pub fn problem(status: u16, words: &str) -> Self {
+    pub fn error(status: u16, words: &str) -> Self {
         Self::json(status, &serde_json::json!({ "error": words }))
     }
 }
@@ -289,12 +305,12 @@ mod tests {
             query: String::new(),
             rest: String::new(),
             body: Vec::new(),
-            who: String::new(),
+            caller: String::new(),
         }
     }
 
     #[tokio::test]
-    async fn the_closest_path_answers_and_reading_never_changes() {
+    async fn the_longest_pattern_answers_and_a_get_changes_nothing() {
         let mut router = Router::default();
         router.get("/a", |_| async { Response::text(200, "a") });
         router.get(
@@ -320,11 +336,11 @@ mod tests {
     }
 
     #[test]
-    fn queries() {
+    fn a_query_word_counts_with_and_without_a_value() {
         let ask = |query: &str| {
             let mut request = request(Method::Get, "/");
             request.query = query.to_owned();
-            request.asks("verbose")
+            request.has_query_word("verbose")
         };
         assert!(ask("verbose") && ask("a&verbose=1"));
         assert!(!ask("") && !ask("verbosely"));

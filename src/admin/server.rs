@@ -1,11 +1,14 @@
-//! HTTP/1.1 for the API: one request a connection, everything bounded.
+//! HTTP/1.1 for the admin API: one request a connection, everything bounded.
+//!
+//! We parse the head with the same strict parser as requests of clients. A browser must not reach this API, not even
+//! through a page that makes it connect to loopback: see [`Access`] and [`parse`].
 
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,179 +16,155 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
 
-use super::places::{Place, Places, Stage};
-use super::{Method, Request, Response, Router};
+use super::router::{Method, Request, Response, Router};
+use super::slots::{ConnectionSlots, Slot, Stage};
 use crate::config::{Admin, AdminAddress, Token};
 use crate::supervision::{Ended, supervise};
+use crate::unix_socket;
 use http_strict::{BodyFraming, Head, HeadLimits, split_port};
 
-const HEAD: usize = 16 * 1024;
-const BODY: usize = 64 * 1024;
-/// From the first byte to the end of the request, and again for the answer to be taken.
-const TIME: Duration = Duration::from_secs(10);
-/// For the head alone.
-const HEAD_TIME: Duration = Duration::from_secs(3);
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_BODY: usize = 64 * 1024;
+/// How long a client has to send its request, and again to read the answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client has to send the head alone.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A bound address that answers until it is dropped.
+/// A bound address that answers requests until this is dropped.
 #[derive(Debug)]
 pub struct AdminSocket {
     task: tokio::task::JoinHandle<()>,
-    bound: Arc<Bound>,
+    listener: Arc<AdminListener>,
     socket_file: Option<PathBuf>,
-    /// The real one, where port 0 was asked for.
+    /// The real address, also if the configuration has port 0.
     pub address: AdminAddress,
 }
 
 #[derive(Debug)]
-enum Bound {
+enum AdminListener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-/// Binds and answers. A unix socket is for its owner only (mode 0600); a file of a socket where
-/// nobody listens any more is replaced.
+/// Binds the address and answers requests. Only the owner can connect to a unix socket (mode 0600). If the name belongs
+/// to a socket on which nobody listens any more, we replace it.
 ///
 /// # Errors
 /// The address cannot be bound.
 pub async fn listen(admin: &Admin, router: Arc<Router>) -> io::Result<AdminSocket> {
-    let (bound, address, socket_file) = match &admin.address {
+    let (listener, address) = match &admin.address {
         AdminAddress::Tcp(address) => {
             let listener = TcpListener::bind(address).await?;
             let real = listener.local_addr()?;
-            (Bound::Tcp(listener), AdminAddress::Tcp(real), None)
+            (AdminListener::Tcp(listener), AdminAddress::Tcp(real))
         }
-        AdminAddress::Unix(path) => {
-            let listener = bind_unix(path)?;
-            let file = Some(path.clone());
-            (
-                Bound::Unix(listener),
-                AdminAddress::Unix(path.clone()),
-                file,
-            )
-        }
+        AdminAddress::Unix(path) => (AdminListener::Unix(bind_unix(path)?), admin.address.clone()),
     };
-    Ok(AdminSocket::open(
-        bound,
-        address,
-        socket_file,
-        admin,
-        router,
-    ))
+    Ok(AdminSocket::open(listener, address, admin, router))
 }
 
-/// Answers at a socket that another process bound to this address.
+/// Answers requests on a socket that another process bound to this address.
 ///
 /// # Errors
-/// It is no such socket.
+/// It is not such a socket.
 pub fn adopt(admin: &Admin, socket: OwnedFd, router: Arc<Router>) -> io::Result<AdminSocket> {
-    let (bound, address, socket_file) = match &admin.address {
+    let (listener, address) = match &admin.address {
         AdminAddress::Tcp(_) => {
             let listener = std::net::TcpListener::from(socket);
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
             let real = AdminAddress::Tcp(listener.local_addr()?);
-            (Bound::Tcp(listener), real, None)
+            (AdminListener::Tcp(listener), real)
         }
-        AdminAddress::Unix(path) => {
+        AdminAddress::Unix(_) => {
             let listener = std::os::unix::net::UnixListener::from(socket);
             listener.set_nonblocking(true)?;
             let listener = UnixListener::from_std(listener)?;
-            let real = AdminAddress::Unix(path.clone());
-            (Bound::Unix(listener), real, Some(path.clone()))
+            (AdminListener::Unix(listener), admin.address.clone())
         }
     };
-    Ok(AdminSocket::open(
-        bound,
-        address,
-        socket_file,
-        admin,
-        router,
-    ))
+    Ok(AdminSocket::open(listener, address, admin, router))
 }
 
 impl AdminSocket {
     fn open(
-        bound: Bound,
+        listener: AdminListener,
         address: AdminAddress,
-        socket_file: Option<PathBuf>,
         admin: &Admin,
         router: Arc<Router>,
     ) -> Self {
-        let bound = Arc::new(bound);
+        let listener = Arc::new(listener);
+        let socket_file = match &address {
+            AdminAddress::Unix(path) => Some(path.clone()),
+            AdminAddress::Tcp(_) => None,
+        };
         let task = tokio::spawn({
-            let (bound, token) = (Arc::clone(&bound), admin.token.clone());
+            let (listener, token) = (Arc::clone(&listener), admin.token.clone());
             async move {
-                let begin = || accept(&bound, &router, token.as_ref());
+                let begin = || accept(&listener, &router, token.as_ref());
                 supervise("admin API", begin).await;
             }
         });
         Self {
             task,
-            bound,
+            listener,
             socket_file,
             address,
         }
     }
 
-    /// No longer accepts; the socket stays, for the process that adopted it.
-    pub fn leave(mut self) {
+    /// No longer accepts, and leaves the socket's file to the process that adopted it.
+    pub fn release(mut self) {
         self.socket_file = None;
     }
 }
 
 impl AsFd for AdminSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self.bound.as_ref() {
-            Bound::Tcp(listener) => listener.as_fd(),
-            Bound::Unix(listener) => listener.as_fd(),
+        match self.listener.as_ref() {
+            AdminListener::Tcp(listener) => listener.as_fd(),
+            AdminListener::Unix(listener) => listener.as_fd(),
         }
     }
 }
 
-fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         if !metadata.file_type().is_socket() {
-            let words = format!("{} is there and is no socket", path.display());
+            let words = format!("{} exists and is not a socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             let words = format!("another process answers on {}", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
         }
-        fs::remove_file(path)?;
     }
-    // Bound under another name first: nobody can connect before the mode is set.
-    let hidden = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = fs::remove_file(&hidden);
-    let listener = UnixListener::bind(&hidden)?;
-    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&hidden, path)?;
-    Ok(listener)
+    unix_socket::bind_private(path)
 }
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
         self.task.abort();
         if let Some(path) = &self.socket_file {
-            // Gone already is as good.
+            // A missing file is as good as a removed one.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-async fn accept(bound: &Bound, router: &Arc<Router>, token: Option<&Token>) -> Ended {
-    let places = Arc::new(Places::default());
+async fn accept(listener: &AdminListener, router: &Arc<Router>, token: Option<&Token>) -> Ended {
+    let slots = Arc::new(ConnectionSlots::default());
     let mut failing = false;
     loop {
-        let accepted = match bound {
-            Bound::Tcp(listener) => accept_tcp(listener, router, token, &places).await,
-            Bound::Unix(listener) => accept_unix(listener, router, &places).await,
+        let accepted = match listener {
+            AdminListener::Tcp(listener) => accept_tcp(listener, router, token, &slots).await,
+            AdminListener::Unix(listener) => accept_unix(listener, router, &slots).await,
         };
         match accepted {
             Ok(()) => failing = false,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!("the admin API cannot accept: {error}");
+                    tracing::warn!("the admin API cannot accept connections: {error}");
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -197,91 +176,92 @@ async fn accept_tcp(
     listener: &TcpListener,
     router: &Arc<Router>,
     token: Option<&Token>,
-    places: &Arc<Places>,
+    slots: &Arc<ConnectionSlots>,
 ) -> io::Result<()> {
     let (stream, peer) = listener.accept().await?;
-    let guard = Guard::Tcp {
+    let access = Access::Tcp {
         token: token.cloned(),
         own: stream.local_addr()?.ip().to_canonical(),
     };
-    let (router, who) = (Arc::clone(router), peer.to_string());
-    places.seat(move |place| async move { serve(stream, &router, &guard, who, place).await });
+    let (router, caller) = (Arc::clone(router), peer.to_string());
+    slots.spawn(move |slot| async move { serve(stream, &router, &access, caller, slot).await });
     Ok(())
 }
 
 async fn accept_unix(
     listener: &UnixListener,
     router: &Arc<Router>,
-    places: &Arc<Places>,
+    slots: &Arc<ConnectionSlots>,
 ) -> io::Result<()> {
     let (stream, _) = listener.accept().await?;
-    let who = match stream.peer_cred() {
+    let caller = match stream.peer_cred() {
         Ok(peer) => format!("unix:uid={}", peer.uid()),
         Err(_) => "unix".to_owned(),
     };
     let router = Arc::clone(router);
-    places
-        .seat(move |place| async move { serve(stream, &router, &Guard::Owner, who, place).await });
+    slots.spawn(move |slot| async move {
+        serve(stream, &router, &Access::Owner, caller, slot).await;
+    });
     Ok(())
 }
 
-/// What lets a request through.
-enum Guard {
-    /// The socket's mode did.
+/// Who may send a request.
+enum Access {
+    /// Whoever the unix socket's mode lets connect.
     Owner,
-    /// The name or address that it is sent to must be ours, or a page could have a name of its own resolve to us;
-    /// a POST needs the bearer of the token, and is nobody's where there is none.
+    /// Over TCP, the Host field must name our address or localhost: else a web page could resolve a name of its own to
+    /// us. A POST needs the token, and nobody can send one if there is no token.
     Tcp { token: Option<Token>, own: IpAddr },
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     router: &Router,
-    guard: &Guard,
-    who: String,
-    place: Place,
+    access: &Access,
+    caller: String,
+    slot: Slot,
 ) {
-    let response = match timeout(TIME, read_request(&mut stream, guard, who)).await {
+    let response = match timeout(TIMEOUT, read_request(&mut stream, access, caller)).await {
         Ok(Ok(Some(request))) => {
-            place.is_at(Stage::Waiting);
+            slot.set_stage(Stage::Answering);
             router.answer(request).await
         }
         Ok(Ok(None)) => return,
         Ok(Err(response)) => response,
-        Err(_) => Response::problem(408, "the request took too long"),
+        Err(_) => Response::error(408, "the request took too long"),
     };
-    place.is_at(Stage::Taking);
-    // A client that is gone has no use for the answer.
-    let _ = timeout(TIME, write_response(&mut stream, &response)).await;
+    slot.set_stage(Stage::WritingAnswer);
+    // A client that is gone needs no answer.
+    let _ = timeout(TIMEOUT, write_response(&mut stream, &response)).await;
 }
 
-/// None where the client closed before it asked.
+/// None if the client closed the connection before its request was complete.
 async fn read_request<S: AsyncRead + Unpin>(
     stream: &mut S,
-    guard: &Guard,
-    who: String,
+    access: &Access,
+    caller: String,
 ) -> Result<Option<Request>, Response> {
-    let late = |_| Response::problem(408, "the head took too long");
-    let read = timeout(HEAD_TIME, read_head(stream)).await;
+    let late = |_| Response::error(408, "the head took too long");
+    let read = timeout(HEAD_TIMEOUT, read_head(stream)).await;
     let Some((mut raw, end)) = read.map_err(late)?? else {
         return Ok(None);
     };
     let limits = HeadLimits {
-        head: HEAD,
-        line: HEAD,
+        head: MAX_HEAD,
+        line: MAX_HEAD,
         headers: 64,
     };
     let mut body = raw.split_off(end);
     let head = Head::parse_within(&raw, &limits)
-        .map_err(|error| Response::problem(error.status, &error.reason))?;
-    let mut request = parse(&raw, &head, guard, who)?;
+        .map_err(|error| Response::error(error.status, &error.reason))?;
+    let mut request = parse(&raw, &head, access, caller)?;
     let length = match head.body {
         BodyFraming::None => 0,
         BodyFraming::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-        BodyFraming::Chunked => return Err(Response::problem(411, "send a Content-Length")),
+        BodyFraming::Chunked => return Err(Response::error(411, "send a Content-Length")),
     };
-    if length > BODY {
-        return Err(Response::problem(413, "the body is too large"));
+    if length > MAX_BODY {
+        return Err(Response::error(413, "the body is too large"));
     }
     while body.len() < length {
         match stream.read_buf(&mut body).await {
@@ -294,7 +274,7 @@ async fn read_request<S: AsyncRead + Unpin>(
     Ok(Some(request))
 }
 
-/// What came, and where the head in it ends.
+/// The bytes that were received, and where the head in them ends.
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
 ) -> Result<Option<(Vec<u8>, usize)>, Response> {
@@ -306,8 +286,8 @@ async fn read_head<S: AsyncRead + Unpin>(
             return Ok(Some((raw, from + at + 4)));
         }
         scanned = raw.len().saturating_sub(3);
-        if raw.len() > HEAD {
-            return Err(Response::problem(431, "the head is too large"));
+        if raw.len() > MAX_HEAD {
+            return Err(Response::error(431, "the head is too large"));
         }
         match stream.read_buf(&mut raw).await {
             Ok(1..) => {}
@@ -316,40 +296,40 @@ async fn read_head<S: AsyncRead + Unpin>(
     }
 }
 
-fn parse(raw: &[u8], head: &Head, guard: &Guard, who: String) -> Result<Request, Response> {
+fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Request, Response> {
     let method = match &raw[head.method.clone()] {
         b"GET" => Method::Get,
         b"POST" => Method::Post,
-        _ => return Err(Response::problem(405, "use GET or POST")),
+        _ => return Err(Response::error(405, "use GET or POST")),
     };
     let bearer = head
         .headers
         .iter()
         .find(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"authorization"))
         .and_then(|(_, value)| raw[value.clone()].strip_prefix(b"Bearer "));
-    // A browser that was lured here sends one of these; no tool of ours does.
+    // A browser sends one of these if a page makes it connect here; our tools send none.
     let from_page = head.headers.iter().any(|(name, _)| {
         let name = &raw[name.clone()];
         name.eq_ignore_ascii_case(b"origin") || name.eq_ignore_ascii_case(b"sec-fetch-site")
     });
     if from_page {
-        return Err(Response::problem(403, "not for browsers"));
+        return Err(Response::error(403, "this API does not answer browsers"));
     }
-    if let Guard::Tcp { own, .. } = guard {
+    if let Access::Tcp { own, .. } = access {
         let hosts = head
             .headers
             .iter()
             .filter(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"host"))
             .map(|(_, value)| &raw[value.clone()]);
-        sent_to(*own, hosts)?;
+        check_host(*own, hosts)?;
     }
     if method == Method::Post {
-        allow(guard, bearer)?;
+        authorize(access, bearer)?;
     }
     let target = std::str::from_utf8(&raw[head.target.clone()])
         .ok()
         .filter(|target| target.starts_with('/'))
-        .ok_or_else(|| Response::problem(400, "the target is no path"))?;
+        .ok_or_else(|| Response::error(400, "the target is not a path"))?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Ok(Request {
         method,
@@ -357,27 +337,27 @@ fn parse(raw: &[u8], head: &Head, guard: &Guard, who: String) -> Result<Request,
         query: query.to_owned(),
         rest: String::new(),
         body: Vec::new(),
-        who,
+        caller,
     })
 }
 
-fn sent_to<'h>(own: IpAddr, hosts: impl Iterator<Item = &'h [u8]>) -> Result<(), Response> {
+fn check_host<'h>(own: IpAddr, hosts: impl Iterator<Item = &'h [u8]>) -> Result<(), Response> {
     let mut count = 0;
     for host in hosts {
         count += 1;
-        if !is_own(own, host) {
-            let words = format!("this answers to the host localhost or {own} alone");
-            return Err(Response::problem(421, &words));
+        if !names_us(own, host) {
+            let words = format!("this API answers only for the host localhost or {own}");
+            return Err(Response::error(421, &words));
         }
     }
     match count {
         1 => Ok(()),
-        _ => Err(Response::problem(400, "send one Host field")),
+        _ => Err(Response::error(400, "send one Host field")),
     }
 }
 
-/// Whatever the port, which differs where it is forwarded.
-fn is_own(own: IpAddr, host: &[u8]) -> bool {
+/// The port does not matter: it differs if somebody forwards it to us.
+fn names_us(own: IpAddr, host: &[u8]) -> bool {
     let Some((name, _)) = split_port(host) else {
         return false;
     };
@@ -390,22 +370,22 @@ fn is_own(own: IpAddr, host: &[u8]) -> bool {
     address.is_ok_and(|address| address.to_canonical() == own)
 }
 
-fn allow(guard: &Guard, bearer: Option<&[u8]>) -> Result<(), Response> {
-    match (guard, bearer) {
-        (Guard::Owner, _) => Ok(()),
+fn authorize(access: &Access, bearer: Option<&[u8]>) -> Result<(), Response> {
+    match (access, bearer) {
+        (Access::Owner, _) => Ok(()),
         (
-            Guard::Tcp {
+            Access::Tcp {
                 token: Some(token), ..
             },
             Some(given),
         ) if token.is(given) => Ok(()),
-        (Guard::Tcp { token: Some(_), .. }, _) => {
+        (Access::Tcp { token: Some(_), .. }, _) => {
             let words = "send the token of admin_token_file: Authorization: Bearer TOKEN";
-            Err(Response::problem(401, words))
+            Err(Response::error(401, words))
         }
-        (Guard::Tcp { token: None, .. }, _) => {
-            let words = "over TCP nothing can be changed without admin_token_file";
-            Err(Response::problem(403, words))
+        (Access::Tcp { token: None, .. }, _) => {
+            let words = "over TCP, requests that change something need an admin_token_file in the configuration";
+            Err(Response::error(403, words))
         }
     }
 }

@@ -1,15 +1,16 @@
-//! What is told of requests by listener, route, policy and rule, and of upstreams and their servers.
-//! Every label is a name of the configuration.
+//! Metrics and status of requests by listener, route, policy and rule, and of upstreams and their servers.
+//!
+//! Every label is a name of the configuration or a code, so nobody outside can add time series.
 
 use serde_json::{Map, Value, json};
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Exposition, MetricKind};
 use crate::live::Snapshot;
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::{AdmissionReason, Availability, Cause, Pool, ServerState};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
-    use Kind::Counter;
+    use MetricKind::Counter;
     text.family(
         "listener_requests_total",
         Counter,
@@ -55,7 +56,7 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
 }
 
 pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
-    use Kind::{Counter, Gauge};
+    use MetricKind::{Counter, Gauge};
     let pools: Vec<&Pool> = snapshot.pools.iter().map(AsRef::as_ref).collect();
     text.family(
         "upstream_requests_total",
@@ -101,13 +102,13 @@ pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
             text.sample(&labels, count);
         }
     }
-    for (name, kind, help, value) in VALUES {
+    for (name, kind, help, value) in UPSTREAM_FAMILIES {
         text.family(name, kind, help);
         for pool in &pools {
             text.sample(&[("upstream", &pool.upstream.name)], value(&pool.metrics));
         }
     }
-    for (name, help, value) in SERVER_VALUES {
+    for (name, help, value) in SERVER_FAMILIES {
         text.family(name, Gauge, help);
         for pool in &pools {
             for server in pool.servers().iter() {
@@ -121,49 +122,51 @@ pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
     }
 }
 
-type Values = (
+/// Name, type, help and value of a family by upstream.
+type UpstreamFamily = (
     &'static str,
-    Kind,
+    MetricKind,
     &'static str,
     fn(&UpstreamMetrics) -> u64,
 );
 
-const VALUES: [Values; 5] = [
+const UPSTREAM_FAMILIES: [UpstreamFamily; 5] = [
     (
         "upstream_requests_in_flight",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Requests under way to an upstream, streams included.",
         |m| m.in_flight.value(),
     ),
     (
         "upstream_requests_pending",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Requests that wait for one of max_connections.",
         |m| m.pending.value(),
     ),
     (
         "upstream_retries_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Tries beyond a request's first.",
         |m| m.retries.value(),
     ),
     (
         "upstream_ejections_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Servers taken out because requests to them failed.",
         |m| m.ejections.value(),
     ),
     (
         "upstream_health_check_failures_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Health checks that failed.",
         |m| m.health_failures.value(),
     ),
 ];
 
-type ServerValues = (&'static str, &'static str, fn(&ServerState) -> usize);
+/// Name, help and value of a gauge by upstream and server.
+type ServerFamily = (&'static str, &'static str, fn(&ServerState) -> usize);
 
-const SERVER_VALUES: [ServerValues; 3] = [
+const SERVER_FAMILIES: [ServerFamily; 3] = [
     (
         "upstream_server_up",
         "1 unless a server's health checks failed.",
@@ -181,7 +184,7 @@ const SERVER_VALUES: [ServerValues; 3] = [
     ),
 ];
 
-/// By the codes of the answers.
+/// How many requests an upstream refused, by the code of the answer.
 fn refusals(metrics: &UpstreamMetrics) -> [(&'static str, u64); 4] {
     [
         (AdmissionReason::Full, metrics.refused_full.value()),

@@ -1,151 +1,65 @@
 //! `drawbridge check`: everything that is wrong with a configuration, at once.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::config_file::ConfigFile;
-use super::failure::Failure;
+use super::error::CommandError;
+use super::exit;
+use super::output::{Output, check_report, print_diagnostics, print_json, summary};
 use crate::config;
-use crate::exposure::{self, KeptBack, Surface};
-use seclang::diagnostic::{Diagnostic, Severity};
+use crate::exposure::{ShadowedPath, Surface, shadowed_paths};
+use seclang::diagnostic::Diagnostic;
 
 /// Check a configuration, its rules and its certificates; name every problem with its place
 ///
-/// Exits 0 if it can be run (there may be warnings), 1 if not.
+/// Exits 0 if the front door can run from it (there may be warnings), 1 if not.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
-    pub config: ConfigFile,
+    config: ConfigFile,
     /// How to show what was found
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Each problem on standard error, with its line and a caret
-    Human,
-    /// One JSON object on standard output
-    Json,
-}
-
-#[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let path = match args.config.find() {
         Ok(path) => path,
-        Err(problem) => return Failure::from(problem).tell(args.output),
+        Err(error) => return CommandError::because(error).report(args.output),
     };
-    let (found, kept_back) = match config::load(&path) {
+    let (found, shadowed) = match config::load(&path) {
         Ok(loaded) => (
             loaded.warnings,
-            exposure::kept_back(&Surface::of(&loaded.config)),
+            shadowed_paths(&Surface::of(&loaded.config)),
         ),
         Err(found) => (found, Ok(Vec::new())),
     };
-    let kept_back = match kept_back {
-        Ok(kept_back) => kept_back,
-        Err(why) => return Failure::Problem(format!("check: {why}")).tell(args.output),
+    let shadowed = match shadowed {
+        Ok(shadowed) => shadowed,
+        Err(error) => {
+            return CommandError::Problem(format!("check: {error}")).report(args.output);
+        }
     };
     let shown = match args.output {
-        Output::Human => show_human(&found, &kept_back, &path),
-        Output::Json => show_json_with(&found, Some(&kept_back)),
+        Output::Human => show_human(&found, &shadowed, &path),
+        Output::Json => {
+            let mut report = check_report(&found);
+            report["kept_back"] = json!(shadowed);
+            print_json(&report)
+        }
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match found.iter().any(Diagnostic::is_error) {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    }
+    exit::success_if(!found.iter().any(Diagnostic::is_error))
 }
 
-/// Whether standard error is a terminal that wants colours (<https://no-color.org>).
-#[must_use]
-pub fn wants_colour() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !refused && io::stderr().is_terminal()
-}
-
-fn show_human(found: &[Diagnostic], kept_back: &[KeptBack], path: &Path) -> io::Result<()> {
-    let colour = wants_colour();
-    let mut err = io::stderr().lock();
-    for diagnostic in found {
-        err.write_all(diagnostic.render(colour).as_bytes())?;
-    }
-    drop(err);
-    let line = summary(found);
+fn show_human(found: &[Diagnostic], shadowed: &[ShadowedPath], path: &Path) -> io::Result<()> {
+    print_diagnostics(found)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{}: {line}", path.display())?;
-    kept_back
-        .iter()
-        .try_for_each(|kept| writeln!(out, "{kept}"))
-}
-
-pub(super) fn summary(found: &[Diagnostic]) -> String {
-    let (errors, warnings) = count(found);
-    let plural = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        _ => format!("{count} {word}s"),
-    };
-    match (errors, warnings) {
-        (0, 0) => "ok".to_owned(),
-        (0, _) => format!("ok, {}", plural(warnings, "warning")),
-        (_, 0) => plural(errors, "error"),
-        _ => format!(
-            "{}, {}",
-            plural(errors, "error"),
-            plural(warnings, "warning")
-        ),
-    }
-}
-
-pub(super) fn show_json(found: &[Diagnostic]) -> io::Result<()> {
-    show_json_with(found, None)
-}
-
-/// With what narrower routes keep from a listener, where that was looked at.
-fn show_json_with(found: &[Diagnostic], kept_back: Option<&[KeptBack]>) -> io::Result<()> {
-    let (errors, warnings) = count(found);
-    let mut report = json!({
-        "ok": errors == 0,
-        "errors": errors,
-        "warnings": warnings,
-        "problems": problems_json(found),
-    });
-    if let Some(kept_back) = kept_back {
-        report["kept_back"] = json!(kept_back);
-    }
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &report)?;
-    writeln!(out)
-}
-
-/// An array of the problems, each with its place.
-pub(super) fn problems_json(found: &[Diagnostic]) -> Value {
-    found.iter().map(to_json).collect()
-}
-
-fn to_json(diagnostic: &Diagnostic) -> Value {
-    let at = &diagnostic.location;
-    json!({
-        "severity": match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
-        "file": at.path.to_string_lossy(),
-        "line": at.line,
-        "column": at.column,
-        "width": at.width,
-        "text": at.text,
-        "message": diagnostic.message,
-        "help": diagnostic.help,
-    })
-}
-
-fn count(found: &[Diagnostic]) -> (usize, usize) {
-    let errors = found.iter().filter(|d| d.is_error()).count();
-    (errors, found.len() - errors)
+    writeln!(out, "{}: {}", path.display(), summary(found))?;
+    shadowed.iter().try_for_each(|path| writeln!(out, "{path}"))
 }

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::check::Output;
-use super::failure::Failure;
-use super::front::{Front, Where, not_ours};
+use super::error::CommandError;
+use super::exit;
+use super::front_door::{FrontDoor, FrontDoorError, Location};
+use super::output::Output;
 use crate::config::{self, AdminAddress};
-use crate::exposure::{Change, Surface, diff};
+use crate::exposure::{Surface, SurfaceChange, diff};
 
 /// Say what becomes reachable from one configuration to another
 ///
@@ -43,56 +44,50 @@ pub struct Args {
     pub output: Output,
 }
 
-/// Wrong usage, or nothing that could be compared.
-const UNUSABLE: u8 = 2;
-
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     let running = args.config.is_some() || args.admin.is_some();
-    let sides = match (&args.files[..], running) {
+    let surfaces = match (&args.files[..], running) {
         ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
         ([new], _) => ask(args).and_then(|old| Ok((old, load(new)?))),
         _ => Err(problem("with --config or --admin, name NEW alone")),
     };
-    let changes = sides.and_then(|(old, new)| diff(&old, &new).map_err(problem));
+    let changes = surfaces.and_then(|(old, new)| diff(&old, &new).map_err(problem));
     match changes {
         Ok(changes) => {
             // A reader that hung up has seen what it wanted; the exit code still counts.
             let _ = show(&changes, args.output);
-            match changes.iter().any(|change| change.unowned) {
-                true => ExitCode::FAILURE,
-                false => ExitCode::SUCCESS,
-            }
+            exit::success_if(!changes.iter().any(|change| change.unowned))
         }
-        Err(failure) => failure.tell_with(args.output, UNUSABLE),
+        Err(error) => error.report_as(args.output, exit::USAGE),
     }
 }
 
-fn problem(why: impl Display) -> Failure {
-    Failure::Problem(format!("diff: {why}"))
+fn problem(why: impl Display) -> CommandError {
+    CommandError::Problem(format!("diff: {why}"))
 }
 
-fn load(path: &Path) -> Result<Surface, Failure> {
+fn load(path: &Path) -> Result<Surface, CommandError> {
     match config::load(path) {
         Ok(loaded) => Ok(Surface::of(&loaded.config)),
-        Err(found) => Err(Failure::Found(found)),
+        Err(found) => Err(CommandError::Diagnostics(found)),
     }
 }
 
 /// What the running front door makes reachable.
-fn ask(args: &Args) -> Result<Surface, Failure> {
-    let front = Front {
-        at: Where {
+fn ask(args: &Args) -> Result<Surface, CommandError> {
+    let front = FrontDoor {
+        at: Location {
             config: args.config.clone(),
             admin: args.admin.clone(),
         },
         admin_token_file: None,
     };
-    let body = front.ask("GET", "/surface", &[]).map_err(problem)?;
-    serde_json::from_slice(&body).map_err(|error| problem(not_ours(&error)))
+    let body = front.request("GET", "/surface", &[]).map_err(problem)?;
+    serde_json::from_slice(&body).map_err(|error| problem(FrontDoorError::InvalidAnswer(error)))
 }
 
-fn show(changes: &[Change], output: Output) -> io::Result<()> {
+fn show(changes: &[SurfaceChange], output: Output) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match output {
         Output::Human if changes.is_empty() => {

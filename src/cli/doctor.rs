@@ -10,14 +10,14 @@ use clap_complete::engine::ArgValueCompleter;
 use openssl::x509::{X509, X509VerifyResult};
 use serde_json::{Value, json};
 
-use super::check::Output;
 use super::config_file::{self, ConfigFile};
-use super::failure::Failure;
+use super::error::CommandError;
 use super::offline::{load, wait};
+use super::output::Output;
 use crate::config::Upstream;
 use crate::tls::CertificateFacts;
 use crate::upstream::diagnose::{Examination, examine_all};
-use crate::upstream::{Cause, Failure as UpstreamFailure, Pool};
+use crate::upstream::{Cause, Failure, Pool};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> ExitCode {
     let Verb::Upstream(args) = &args.verb;
     let examined = match examine(args) {
         Ok(examined) => examined,
-        Err(failure) => return failure.tell(args.output),
+        Err(failure) => return failure.report(args.output),
     };
     let shown = match args.output {
         Output::Human => show_human(&examined),
@@ -95,7 +95,7 @@ impl Examined {
     }
 }
 
-fn examine(args: &UpstreamArgs) -> Result<Vec<Examined>, Failure> {
+fn examine(args: &UpstreamArgs) -> Result<Vec<Examined>, CommandError> {
     let config = load(&args.config)?;
     let named: Vec<&String> = match args.all {
         true => config.upstreams.keys().collect(),
@@ -169,7 +169,7 @@ fn compare(visits: &mut [Visit]) {
                     .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))
         });
         if let Some(missing) = missing {
-            *failure = UpstreamFailure::new(
+            *failure = Failure::new(
                 Cause::MissingIntermediate,
                 format!(
                     "chain is incomplete: the intermediate \"{}\" is missing, which another server of this upstream sends",

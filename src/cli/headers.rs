@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::check::Output;
+use super::output::Output;
 use crate::proxy::{Dropped, FIELD_RULES, FieldRule, field_rule};
 
 /// Say which header fields are dropped from whom, and why

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 //!
-//! Results go to stdout, problems to stderr. Exit codes: 0 as asked, 1 a problem was found, 2 wrong usage.
+//! Results go to standard output, problems to standard error; with `--output json` both are one JSON object on standard
+//! output. The exit codes are in [`exit`].
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,21 +11,26 @@ use clap_complete::Shell;
 use clap_complete::env::{CompleteEnv, Shells};
 use serde_json::json;
 
-pub mod certs;
-pub mod check;
-pub mod config_file;
-pub mod demo;
-pub mod diff;
-pub mod doctor;
-pub mod expose;
-pub mod failure;
-pub mod front;
-pub mod headers;
+mod certs;
+mod check;
+mod config_file;
+mod demo;
+mod diff;
+mod doctor;
+mod error;
+mod exit;
+mod expose;
+mod front_door;
+mod headers;
 mod offline;
-pub mod reload;
+mod output;
+mod reload;
 pub mod rules;
-pub mod run;
-pub mod status;
+mod run;
+mod status;
+
+use self::error::CommandError;
+use self::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,7 +97,7 @@ enum Verb {
 /// Runs the verb that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
-    // A shell that completes a word asks this process; then nothing else happens.
+    // If a shell asks for the completion of a word, this answers and exits.
     CompleteEnv::with_factory(Cli::command).complete();
     let verb = match Cli::try_parse() {
         Ok(Cli { verb }) => verb,
@@ -111,16 +117,16 @@ pub fn main() -> ExitCode {
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => match completions(shell) {
             Ok(script) => print(&script),
-            Err(error) => fail(&error.to_string()),
+            Err(error) => CommandError::from(error).report(Output::Human),
         },
         Verb::Man { verb } => match man(&verb) {
             Ok(page) => print(&page),
-            Err(error) => fail(&error.to_string()),
+            Err(error) => CommandError::from(error).report(Output::Human),
         },
     }
 }
 
-/// Wrong usage in the form that was asked for; `--help` and `--version` are no error.
+/// Reports wrong usage in the form that was asked for; `--help` and `--version` are not errors.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     let asks_json = words.iter().any(|word| word == "--output=json")
@@ -128,19 +134,19 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     if !(error.use_stderr() && asks_json) {
         error.exit()
     }
-    let told = error.to_string();
-    let told = told.trim_start_matches("error: ").trim();
+    let problem = error.to_string();
+    let problem = problem.trim_start_matches("error: ").trim();
     print(
         format!(
             "{:#}\n",
-            json!({ "ok": false, "error": told, "problems": [] })
+            json!({ "ok": false, "error": problem, "problems": [] })
         )
         .as_bytes(),
     );
-    ExitCode::from(2)
+    ExitCode::from(exit::USAGE)
 }
 
-/// A script that asks this program for the words, so that it completes the names of the configuration too.
+/// A script that asks this program for completions, so that it completes the names in the configuration too.
 fn completions(shell: Shell) -> io::Result<Vec<u8>> {
     let shells = Shells::builtins();
     let shell = shell.to_string();
@@ -160,7 +166,7 @@ fn completions(shell: Shell) -> io::Result<Vec<u8>> {
 
 fn man(verb: &[String]) -> io::Result<Vec<u8>> {
     let mut command = Cli::command();
-    // Only then do verbs know their full names.
+    // Verbs know their full names only after this.
     command.build();
     for word in verb {
         let found = command.find_subcommand(word).cloned();
@@ -171,17 +177,14 @@ fn man(verb: &[String]) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Writes a result; a reader that has gone away (`| head`) is no problem.
+/// Writes a result. A reader that hung up (`| head`) has seen what it wanted.
 fn print(bytes: &[u8]) -> ExitCode {
     match io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error.to_string()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            CommandError::from(error).report(Output::Human)
+        }
         _ => ExitCode::SUCCESS,
     }
-}
-
-fn fail(problem: &str) -> ExitCode {
-    eprintln!("drawbridge: {problem}");
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]

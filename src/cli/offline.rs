@@ -4,17 +4,17 @@ use std::future::Future;
 use std::io;
 
 use super::config_file::ConfigFile;
-use super::failure::Failure;
+use super::error::CommandError;
 use crate::config::{self, Config};
 
 /// Reads the configuration. Warnings are for `check`.
 ///
 /// # Errors
 /// There is none, or it cannot be run.
-pub(super) fn load(file: &ConfigFile) -> Result<Config, Failure> {
-    match config::load(&file.find()?) {
+pub(super) fn load(file: &ConfigFile) -> Result<Config, CommandError> {
+    match config::load(&file.find().map_err(CommandError::because)?) {
         Ok(loaded) => Ok(loaded.config),
-        Err(found) => Err(Failure::Found(found)),
+        Err(found) => Err(CommandError::Diagnostics(found)),
     }
 }
 

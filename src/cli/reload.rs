@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::check::Output;
-use super::failure::Failure;
-use super::front::{Front, not_ours};
+use super::error::CommandError;
+use super::exit;
+use super::front_door::{FrontDoor, FrontDoorError};
+use super::output::Output;
 
-/// What the admin API answers where something was refused.
-const REFUSED_IN_PART: u16 = 422;
+/// The status of the admin API's answer if something was refused.
+const PARTLY_REFUSED: u16 = 422;
 
 /// Have the running front door read its files now, and say what it took
 ///
@@ -28,7 +29,7 @@ Exit codes:
   1  something was refused, or no front door answers")]
 pub struct Args {
     #[command(flatten)]
-    front: Front,
+    front: FrontDoor,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -37,45 +38,45 @@ pub struct Args {
 #[derive(Debug, Deserialize)]
 struct Outcome {
     generation: u64,
-    refused: Vec<Refused>,
+    refused: Vec<RefusedUnit>,
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Refused {
+struct RefusedUnit {
     unit: String,
     reasons: Vec<String>,
 }
 
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let told = match reload(&args.front) {
-        Ok(told) => told,
-        Err(problem) => return Failure::Problem(problem).tell(args.output),
+    let answer = match reload(&args.front) {
+        Ok(answer) => answer,
+        Err(error) => return CommandError::from(error).report(args.output),
     };
-    let outcome: Outcome = match serde_json::from_value(told.clone()) {
+    let outcome: Outcome = match serde_json::from_value(answer.clone()) {
         Ok(outcome) => outcome,
-        Err(error) => return Failure::Problem(not_ours(&error)).tell(args.output),
+        Err(error) => {
+            let error = FrontDoorError::InvalidAnswer(error);
+            return CommandError::from(error).report(args.output);
+        }
     };
     let ok = outcome.refused.is_empty();
     let shown = match args.output {
         Output::Human => show(&outcome),
-        Output::Json => show_json(told, ok),
+        Output::Json => show_json(answer, ok),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match ok {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    exit::success_if(ok)
 }
 
-fn reload(front: &Front) -> Result<Value, String> {
+fn reload(front: &FrontDoor) -> Result<Value, FrontDoorError> {
     let answer = front.call("POST", "/reload", &[])?;
-    if !answer.is_ok() && answer.status != REFUSED_IN_PART {
+    if !answer.is_ok() && answer.status != PARTLY_REFUSED {
         return Err(front.refusal(&answer));
     }
-    serde_json::from_slice(&answer.body).map_err(|error| not_ours(&error))
+    serde_json::from_slice(&answer.body).map_err(FrontDoorError::InvalidAnswer)
 }
 
 fn show(outcome: &Outcome) -> io::Result<()> {
@@ -83,7 +84,7 @@ fn show(outcome: &Outcome) -> io::Result<()> {
     for warning in &outcome.warnings {
         writeln!(err, "warning: {warning}")?;
     }
-    for Refused { unit, reasons } in &outcome.refused {
+    for RefusedUnit { unit, reasons } in &outcome.refused {
         for reason in reasons {
             writeln!(err, "refused: {unit}: {reason}")?;
         }
@@ -99,7 +100,7 @@ fn show(outcome: &Outcome) -> io::Result<()> {
     }
 }
 
-fn show_json(mut told: Value, ok: bool) -> io::Result<()> {
-    told["ok"] = json!(ok);
-    writeln!(io::stdout(), "{told:#}")
+fn show_json(mut answer: Value, ok: bool) -> io::Result<()> {
+    answer["ok"] = json!(ok);
+    writeln!(io::stdout(), "{answer:#}")
 }

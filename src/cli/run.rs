@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::check::wants_colour;
 use super::config_file::ConfigFile;
+use super::error::CommandError;
+use super::output::{Output, wants_colour};
 use crate::config::{self, Loaded};
 use crate::proxy::{BoundAddresses, Opening, Program, open};
 use crate::supervision::tell_panics;
@@ -43,7 +44,7 @@ pub fn run(args: &Args) -> ExitCode {
     log_to_stderr();
     let path = match args.config.find() {
         Ok(path) => path,
-        Err(problem) => return super::fail(&problem),
+        Err(error) => return CommandError::because(error).report(Output::Human),
     };
     let loaded = match config::load(&path) {
         Ok(loaded) => loaded,
@@ -69,7 +70,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 /// Serves a configuration that was loaded, until SIGTERM or Ctrl-C. `ready` is called once every
 /// listener accepts.
-pub fn run_loaded(
+fn run_loaded(
     loaded: Loaded,
     opening: Opening,
     ready: impl FnOnce(&BoundAddresses, &Arc<Metrics>),

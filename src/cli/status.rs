@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::check::Output;
-use super::failure::Failure;
-use super::front::{Front, not_ours};
+use super::error::CommandError;
+use super::exit;
+use super::front_door::{FrontDoor, FrontDoorError};
+use super::output::Output;
 
 /// Say how the running front door is
 ///
@@ -26,7 +27,7 @@ Exit codes:
   1  it is not, or no front door answers")]
 pub struct Args {
     #[command(flatten)]
-    front: Front,
+    front: FrontDoor,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -36,7 +37,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let (status, checks) = match ask(&args.front) {
         Ok(told) => told,
-        Err(problem) => return Failure::Problem(problem).tell(args.output),
+        Err(error) => return CommandError::from(error).report(args.output),
     };
     let shown = match args.output {
         Output::Human => io::stdout().write_all(human(&status, &checks).as_bytes()),
@@ -44,17 +45,14 @@ pub fn run(args: &Args) -> ExitCode {
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match status["ready"] == json!(true) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    exit::success_if(status["ready"] == json!(true))
 }
 
 /// The status, and what `/readyz?verbose` says.
-fn ask(front: &Front) -> Result<(Value, String), String> {
-    let parse = |body: &[u8]| serde_json::from_slice(body).map_err(|error| not_ours(&error));
-    let mut status: Value = parse(&front.ask("GET", "/status", &[])?)?;
-    status["exposures"] = parse(&front.ask("GET", "/exposures", &[])?)?;
+fn ask(front: &FrontDoor) -> Result<(Value, String), FrontDoorError> {
+    let parse = |body: &[u8]| serde_json::from_slice(body).map_err(FrontDoorError::InvalidAnswer);
+    let mut status: Value = parse(&front.request("GET", "/status", &[])?)?;
+    status["exposures"] = parse(&front.request("GET", "/exposures", &[])?)?;
     let readiness = front.call("GET", "/readyz?verbose", &[])?;
     status["ready"] = json!(readiness.is_ok());
     Ok((status, readiness.text()))

@@ -1,41 +1,47 @@
-//! What becomes reachable from one configuration to the next, in words.
+//! What becomes reachable, or stops being reachable, from one configuration to the next, in words.
 //!
-//! Every host and path that either of them names is asked of both, as a request would: what a route
-//! leaves to another when it goes, or takes from another when it comes, is seen as well; also where it does
-//! not name the listener itself and only keeps a wider route from it.
+//! Comparing routes one by one would miss what they do to each other: a route that goes away uncovers a less specific
+//! one, and a new one shadows it, even on listeners that it does not name. So we send each host and path that either
+//! configuration names through both route tables, as a request would go, and compare where it ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use serde::Serialize;
 
-use super::surface::{Surface, SurfaceRoute};
+use super::surface::{Surface, SurfaceError, SurfaceRoute};
 use crate::route::{Claim, Lookup, MethodSet, RouteTable};
 
-/// Stands for every method that nobody names.
+/// Stands for every method that no route names.
 const ANY_OTHER: &str = "X-ANY-OTHER";
 const COMMON: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// One thing that is not as it was.
+/// One difference in what is reachable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct SurfaceChange {
+    /// Whether something becomes reachable, stops being reachable, or is served in another way.
     pub kind: ChangeKind,
+    /// The listener's name.
     pub listener: String,
-    /// What it says behind the sign.
+    /// The text after the sign and the listener.
     pub words: String,
-    /// Something becomes reachable that no exposure names.
+    /// Something becomes reachable that belongs to no exposure.
     pub unowned: bool,
 }
 
+/// How a [`SurfaceChange`] changes what is reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
+    /// It becomes reachable.
     Added,
+    /// It stops being reachable.
     Removed,
+    /// It stays reachable and is served in another way.
     Changed,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for SurfaceChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.kind {
             ChangeKind::Added => '+',
@@ -46,89 +52,123 @@ impl fmt::Display for Change {
     }
 }
 
-/// A host and a path on a listener, as some route names them.
+/// A host and a path on a listener, as some route names them: one question to both route tables.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    /// Asked only because a wider host has this path. These come last.
+pub(super) struct Probe {
+    /// Only a less specific host pattern names this path. These come last, so that they add no repetitions.
     inherited: bool,
     pub listener: String,
     pub host: String,
     pub path: String,
 }
 
-/// Where a request ends up.
+/// The route that serves a request on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Target<'s> {
     route: &'s SurfaceRoute,
     listener: &'s str,
 }
 
-pub(super) struct Routes<'s> {
+/// A surface and its route table.
+pub(super) struct SurfaceTable<'s> {
     surface: &'s Surface,
-    /// What a route leads to is its index.
+    /// Leads to the index of a route in `surface`.
     table: RouteTable<usize>,
 }
 
-/// Everything that differs, by listener, host and path.
+/// Every difference between two surfaces, by listener, host and path.
 ///
 /// # Errors
-/// A surface that no configuration could have.
-pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<Change>, String> {
-    let (old, new) = (Routes::new(old)?, Routes::new(new)?);
+/// No configuration could have one of the surfaces.
+pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<SurfaceChange>, SurfaceError> {
+    let (old, new) = (SurfaceTable::new(old)?, SurfaceTable::new(new)?);
     let methods = methods(&old, &new);
     let unnamed = unnamed_label(&old, &new);
     let mut changes = listeners(old.surface, new.surface);
-    let mut told: HashSet<(String, Option<String>, Option<String>)> = HashSet::new();
-    for place in places(&old, &new) {
-        let (host, path) = place.request(&unnamed);
-        let mut groups: Vec<(Option<Target<'_>>, Option<Target<'_>>, Vec<&str>)> = Vec::new();
-        for method in &methods {
-            let before = old.find(&place.listener, host.as_deref(), &path, method);
-            let after = new.find(&place.listener, host.as_deref(), &path, method);
-            let known = groups
-                .iter_mut()
-                .find(|(b, a, _)| same(*b, before) && same(*a, after));
-            match known {
-                Some((.., methods)) => methods.push(method),
-                None => groups.push((before, after, vec![method])),
-            }
-        }
-        for (before, after, of) in groups {
+    let mut reported: HashSet<(String, Option<String>, Option<String>)> = HashSet::new();
+    for probe in probes(&old, &new) {
+        let (host, path) = probe.request(&unnamed);
+        for group in group_methods(&old, &new, &probe, (host.as_deref(), &path), &methods) {
             let names = |target: Option<Target<'_>>| target.map(|t| t.route.name.clone());
-            let ends = (place.listener.clone(), names(before), names(after));
-            let first = told.insert(ends);
-            if place.inherited && !first {
+            let ends = (
+                probe.listener.clone(),
+                names(group.before),
+                names(group.after),
+            );
+            let first = reported.insert(ends);
+            if probe.inherited && !first {
                 continue;
             }
             let what = format!(
                 "{} {}",
-                method_words(&of, &methods),
-                path_words(&place.path)
+                method_words(&group.methods, &methods),
+                path_words(&probe.path)
             );
-            changes.extend(change(&place, &what, before, after).map(|mut change| {
-                let (listener, host) = (&place.listener, host.as_deref());
-                let (verb, by) = match change.kind {
-                    ChangeKind::Added => ("kept", old.kept_back_by(listener, host, &path)),
-                    ChangeKind::Removed => ("keeps", new.kept_back_by(listener, host, &path)),
-                    ChangeKind::Changed => ("", Vec::new()),
-                };
-                if !by.is_empty() {
-                    change.words += &format!("; {} {verb} it back", route_words(&by));
-                }
-                change
-            }));
+            let Some(mut change) = change(&probe, &what, group.before, group.after) else {
+                continue;
+            };
+            let (listener, host) = (&probe.listener, host.as_deref());
+            let (words, routes) = match change.kind {
+                ChangeKind::Added => (
+                    "shadowed it before",
+                    old.shadowing_routes(listener, host, &path),
+                ),
+                ChangeKind::Removed => (
+                    "shadows it now",
+                    new.shadowing_routes(listener, host, &path),
+                ),
+                ChangeKind::Changed => ("", Vec::new()),
+            };
+            if !routes.is_empty() {
+                change.words += &format!("; {} {words}", route_words(&routes));
+            }
+            changes.push(change);
         }
     }
     Ok(changes)
 }
 
+/// Methods that end at the same routes before and after.
+struct MethodGroup<'s, 'm> {
+    before: Option<Target<'s>>,
+    after: Option<Target<'s>>,
+    methods: Vec<&'m str>,
+}
+
+/// Asks both tables for each method. `request` is the host and path to ask for.
+fn group_methods<'s, 'm>(
+    old: &SurfaceTable<'s>,
+    new: &SurfaceTable<'s>,
+    probe: &'s Probe,
+    (host, path): (Option<&str>, &str),
+    methods: &'m [String],
+) -> Vec<MethodGroup<'s, 'm>> {
+    let mut groups: Vec<MethodGroup<'_, '_>> = Vec::new();
+    for method in methods {
+        let before = old.find(&probe.listener, host, path, method);
+        let after = new.find(&probe.listener, host, path, method);
+        let known = groups
+            .iter_mut()
+            .find(|group| same_route(group.before, before) && same_route(group.after, after));
+        match known {
+            Some(group) => group.methods.push(method),
+            None => groups.push(MethodGroup {
+                before,
+                after,
+                methods: vec![method],
+            }),
+        }
+    }
+    groups
+}
+
 fn change(
-    place: &Place,
+    probe: &Probe,
     what: &str,
     before: Option<Target<'_>>,
     after: Option<Target<'_>>,
-) -> Option<Change> {
-    let host = host_words(&place.host);
+) -> Option<SurfaceChange> {
+    let host = host_words(&probe.host);
     let (kind, words, unowned) = match (before, after) {
         (None, None) => return None,
         (None, Some(target)) => (
@@ -157,17 +197,17 @@ fn change(
             )
         }
     };
-    Some(Change {
+    Some(SurfaceChange {
         kind,
-        listener: place.listener.clone(),
+        listener: probe.listener.clone(),
         words,
         unowned,
     })
 }
 
-/// Addresses from which routes can be reached that were there before too; the routes of a listener that
-/// comes or goes are told one by one.
-fn listeners(old: &Surface, new: &Surface) -> Vec<Change> {
+/// The addresses that a listener gains or loses. For a listener that is added or removed, the probes report each of
+/// its routes instead.
+fn listeners(old: &Surface, new: &Surface) -> Vec<SurfaceChange> {
     let mut changes = Vec::new();
     for (name, after) in &new.listeners {
         let Some(before) = old.listeners.get(name) else {
@@ -179,7 +219,7 @@ fn listeners(old: &Surface, new: &Surface) -> Vec<Change> {
             .iter()
             .filter(serves)
             .any(|route| !route.exposures.contains_key(name));
-        let change = |kind, words: String, unowned| Change {
+        let change = |kind, words: String, unowned| SurfaceChange {
             kind,
             listener: name.clone(),
             words,
@@ -197,12 +237,12 @@ fn listeners(old: &Surface, new: &Surface) -> Vec<Change> {
     changes
 }
 
-impl<'s> Routes<'s> {
-    pub(super) fn new(surface: &'s Surface) -> Result<Self, String> {
+impl<'s> SurfaceTable<'s> {
+    pub(super) fn new(surface: &'s Surface) -> Result<Self, SurfaceError> {
         let routes = surface.routes.iter().enumerate();
         let routes = routes.map(|(index, route)| Ok((route.claim()?, index)));
-        let table = RouteTable::new(routes.collect::<Result<_, String>>()?);
-        let table = table.map_err(|_| "two routes claim the same".to_owned())?;
+        let table = RouteTable::new(routes.collect::<Result<_, SurfaceError>>()?);
+        let table = table.map_err(|_| SurfaceError::DuplicateClaim)?;
         Ok(Self { surface, table })
     }
 
@@ -224,9 +264,9 @@ impl<'s> Routes<'s> {
         Some(Target { route, listener })
     }
 
-    /// The routes that claim this most specifically, where none of them names the listener: there it is 404,
-    /// whatever wider routes there are.
-    pub(super) fn kept_back_by(
+    /// The most specific routes for this host and path, if none of them names the listener: then the listener answers
+    /// 404, whatever less specific routes it has. Empty if one of them names it.
+    pub(super) fn shadowing_routes(
         &self,
         listener: &str,
         host: Option<&str>,
@@ -237,11 +277,11 @@ impl<'s> Routes<'s> {
         if claimants.any(|(claim, _)| claim.serves(listener)) {
             return Vec::new();
         }
-        self.claimed_by(host, path)
+        self.most_specific_routes(host, path)
     }
 
-    /// The routes that claim this most specifically, by name.
-    pub(super) fn claimed_by(&self, host: Option<&str>, path: &str) -> Vec<&'s str> {
+    /// The names of the most specific routes for this host and path.
+    pub(super) fn most_specific_routes(&self, host: Option<&str>, path: &str) -> Vec<&'s str> {
         let host = host.map(str::as_bytes);
         let claimants = self.table.claimants(host, path.as_bytes());
         let routes = claimants.filter_map(|(_, index)| self.surface.routes.get(*index));
@@ -253,8 +293,9 @@ impl<'s> Routes<'s> {
     }
 }
 
-impl Place {
-    /// The host and path of a request that falls under this and nothing more special than it.
+impl Probe {
+    /// The host and path of a request that matches these patterns and no more specific host pattern. `unnamed` is a
+    /// label that no route names.
     pub(super) fn request(&self, unnamed: &str) -> (Option<String>, String) {
         let host = match self.host.strip_prefix("*.") {
             Some(domain) => Some(format!("{unnamed}.{domain}")),
@@ -298,7 +339,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether other servers get what comes.
+    /// Whether `after` sends requests to servers that did not get them before.
     fn leads_elsewhere(&self, after: &Self) -> bool {
         let known = &self.route.servers;
         let moved = after.route.servers.iter().any(|s| !known.contains(s));
@@ -344,8 +385,8 @@ impl Target<'_> {
     }
 }
 
-/// Whether two methods need not be told apart.
-fn same(a: Option<Target<'_>>, b: Option<Target<'_>>) -> bool {
+/// Whether both lead to the same route, or to none.
+fn same_route(a: Option<Target<'_>>, b: Option<Target<'_>>) -> bool {
     match (a, b) {
         (None, None) => true,
         (Some(a), Some(b)) => std::ptr::eq(a.route, b.route),
@@ -353,9 +394,9 @@ fn same(a: Option<Target<'_>>, b: Option<Target<'_>>) -> bool {
     }
 }
 
-/// Each place that a route of either names, on every listener, and for each host the paths that wider hosts
-/// have: a route that goes uncovers them.
-pub(super) fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
+/// What to ask both tables: on every listener, each host with its own paths and with those of less specific host
+/// patterns, which a route that goes away uncovers.
+pub(super) fn probes(old: &SurfaceTable<'_>, new: &SurfaceTable<'_>) -> BTreeSet<Probe> {
     let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut listeners: BTreeSet<&str> = BTreeSet::new();
     for claim in old.claims().chain(new.claims()) {
@@ -365,7 +406,7 @@ pub(super) fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
             paths.extend(claim.paths.iter().map(ToString::to_string));
         }
     }
-    let mut places = BTreeSet::new();
+    let mut probes = BTreeSet::new();
     for (host, own) in &hosts {
         let wider = hosts.iter().filter(|(wider, _)| covers(wider, host));
         let inherited = wider
@@ -373,7 +414,7 @@ pub(super) fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
             .filter(|p| !own.contains(*p));
         let own = own.iter().map(|path| (false, path));
         for (inherited, path) in own.chain(inherited.map(|path| (true, path))) {
-            places.extend(listeners.iter().map(|listener| Place {
+            probes.extend(listeners.iter().map(|listener| Probe {
                 inherited,
                 listener: (*listener).to_owned(),
                 host: host.clone(),
@@ -381,10 +422,10 @@ pub(super) fn places(old: &Routes<'_>, new: &Routes<'_>) -> BTreeSet<Place> {
             }));
         }
     }
-    places
+    probes
 }
 
-/// Whether requests for `host` that nothing there takes are asked of `wider` next.
+/// Whether the routes of host pattern `wider` serve requests for `host` that its own routes do not.
 fn covers(wider: &str, host: &str) -> bool {
     match wider.strip_prefix('*') {
         Some("") => host != "*",
@@ -393,8 +434,8 @@ fn covers(wider: &str, host: &str) -> bool {
     }
 }
 
-/// Every method that makes a difference.
-fn methods(old: &Routes<'_>, new: &Routes<'_>) -> Vec<String> {
+/// Every method that can make a difference, and one for all others.
+fn methods(old: &SurfaceTable<'_>, new: &SurfaceTable<'_>) -> Vec<String> {
     let mut all: Vec<String> = COMMON.map(str::to_owned).to_vec();
     for claim in old.claims().chain(new.claims()) {
         if let MethodSet::Only(methods) | MethodSet::Exactly(methods) = &claim.methods {
@@ -410,7 +451,7 @@ fn methods(old: &Routes<'_>, new: &Routes<'_>) -> Vec<String> {
 }
 
 /// A label below a wildcard that no route names.
-pub(super) fn unnamed_label(old: &Routes<'_>, new: &Routes<'_>) -> String {
+pub(super) fn unnamed_label(old: &SurfaceTable<'_>, new: &SurfaceTable<'_>) -> String {
     let taken: BTreeSet<String> = old
         .claims()
         .chain(new.claims())
@@ -430,7 +471,7 @@ fn method_words(of: &[&str], all: &[String]) -> String {
     let Some((&ANY_OTHER, named)) = of.split_last() else {
         return of.join(",");
     };
-    // All but the few that go another way, or CONNECT and TRACE, which only a name allows.
+    // CONNECT and TRACE are left out, because a route takes them only if it names them.
     let left_out: Vec<&str> = all
         .iter()
         .map(String::as_str)
@@ -457,7 +498,7 @@ pub(super) fn route_words(names: &[&str]) -> String {
     }
 }
 
-/// A prefix with the star that people expect of one.
+/// A prefix with a star at its end, as people write it.
 pub(super) fn path_words(path: &str) -> String {
     match path.ends_with('/') {
         true => format!("{path}*"),
@@ -466,5 +507,4 @@ pub(super) fn path_words(path: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "diff_tests.rs"]
 mod tests;

@@ -1,18 +1,20 @@
-//! Exposure as a switch: what is reachable from where, who answers for it, and how it is taken off.
+//! Exposures: what is reachable from where, who owns it, and the switches that take it off.
 //!
-//! Which route on which listener belongs to which exposure is the configuration's to say
-//! ([`crate::route::Exposures`]); whether it is on is kept here, apart from it, so that neither a
-//! reload nor a restart changes it.
+//! The configuration says which route on which listener belongs to which exposure ([`crate::route::Exposures`]).
+//! Whether an exposure is on is stored here, apart from the configuration, so that neither a reload nor a restart
+//! changes it.
 
 pub mod api;
 mod diff;
-mod keeper;
-mod kept_back;
+mod setting;
+mod shadowed;
+mod store;
 mod surface;
 mod switchboard;
 
-pub use diff::{Change, ChangeKind, diff};
-pub use keeper::KeepError;
-pub use kept_back::{KeptBack, kept_back};
-pub use surface::Surface;
-pub use switchboard::{SetError, Setting, Switchboard};
+pub use diff::{ChangeKind, SurfaceChange, diff};
+pub use setting::Setting;
+pub use shadowed::{ShadowedPath, shadowed_paths};
+pub use store::{StateError, StoreError};
+pub use surface::{Surface, SurfaceError, SurfaceExposure, SurfaceRoute};
+pub use switchboard::{SetError, Switchboard};

@@ -1,51 +1,101 @@
-//! What a configuration makes reachable, without what it is made of: data that can be sent and compared.
+//! What a configuration makes reachable, as data that can be sent and compared.
+//!
+//! The running front door sends its surface to `drawbridge diff`, which compares it with that of a file. So the fields
+//! and their names are a format between versions: a new field needs a default.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ListenerKind, PolicyMode, Stream};
-use crate::route::{Claim, MethodSet};
+use crate::route::{Claim, MethodSet, PatternError};
 
-/// Everything that a stranger could reach, and whose it is.
+/// Everything that clients could reach, and who owns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surface {
-    /// Where each listener that serves routes is bound.
+    /// The addresses of each listener that serves routes, by the listener's name.
     pub listeners: BTreeMap<String, Vec<String>>,
+    /// All routes.
     pub routes: Vec<SurfaceRoute>,
 }
 
+/// Why a surface that came from elsewhere cannot be used. No configuration that we loaded has such a surface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SurfaceError {
+    /// A host or a path of a route is invalid.
+    Pattern(PatternError),
+    /// Two routes claim the same host, path and method on a listener.
+    DuplicateClaim,
+}
+
+impl fmt::Display for SurfaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(error) => error.fmt(f),
+            Self::DuplicateClaim => f.write_str("two routes claim the same host, path and method"),
+        }
+    }
+}
+
+impl std::error::Error for SurfaceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Pattern(error) => Some(error),
+            Self::DuplicateClaim => None,
+        }
+    }
+}
+
+impl From<PatternError> for SurfaceError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
+    }
+}
+
+/// A route: what it claims and where it leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurfaceRoute {
+    /// The route's name.
     pub name: String,
+    /// Host patterns, as the configuration writes them.
     pub hosts: Vec<String>,
+    /// Path patterns, as the configuration writes them.
     pub paths: Vec<String>,
     /// None: all but CONNECT and TRACE.
     pub methods: Option<Vec<String>>,
-    /// HEAD is not taken where only GET is named.
+    /// A route that names GET and not HEAD refuses HEAD.
     #[serde(default)]
     pub head_refused: bool,
+    /// The names of the listeners that serve it.
     pub listeners: Vec<String>,
-    /// By listener; one that is not here has no owner.
+    /// The exposure by listener; a listener that is not here has no owner for this route.
     pub exposures: BTreeMap<String, SurfaceExposure>,
+    /// The upstream's name.
     pub upstream: String,
-    /// `host:port` each, as dialled.
+    /// The upstream's servers, each as `host:port`.
     pub servers: Vec<String>,
+    /// The policy's name.
     pub policy: String,
     /// `block`, `detect` or `off`.
     pub mode: String,
-    /// `websocket`, `grpc` or `sse`.
+    /// `websocket`, `grpc` or `sse`; None for requests that are not streams.
     pub stream: Option<String>,
+    /// Whether paths with `%2f` go to the upstream.
     pub pass_encoded_slashes: bool,
 }
 
+/// The exposure that a route belongs to on a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurfaceExposure {
+    /// The exposure's name.
     pub name: String,
+    /// Who owns it, as the configuration writes it.
     pub owner: String,
 }
 
 impl Surface {
+    /// What this configuration makes reachable if every exposure is on.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let tls = config
@@ -87,8 +137,8 @@ impl Surface {
                 upstream: route.upstream.name.clone(),
                 servers: servers.map(|s| format!("{}:{}", s.host, s.port)).collect(),
                 policy: route.policy.name.clone(),
-                mode: mode(route.policy.mode).to_owned(),
-                stream: route.stream.map(|stream| word(stream).to_owned()),
+                mode: mode_name(route.policy.mode).to_owned(),
+                stream: route.stream.map(|stream| stream_name(stream).to_owned()),
                 pass_encoded_slashes: route.pass_encoded_slashes,
             }
         });
@@ -101,19 +151,19 @@ impl Surface {
 
 impl SurfaceRoute {
     /// # Errors
-    /// A host or a path is none; only what came from elsewhere can have one.
-    pub(super) fn claim(&self) -> Result<Claim, String> {
+    /// A host or a path is invalid; only a surface that came from elsewhere can have one.
+    pub(super) fn claim(&self) -> Result<Claim, SurfaceError> {
         Ok(Claim {
             hosts: self
                 .hosts
                 .iter()
                 .map(|h| h.parse())
-                .collect::<Result<_, _>>()?,
+                .collect::<Result<_, PatternError>>()?,
             paths: self
                 .paths
                 .iter()
                 .map(|p| p.parse())
-                .collect::<Result<_, _>>()?,
+                .collect::<Result<_, PatternError>>()?,
             methods: match &self.methods {
                 None => MethodSet::Default,
                 Some(methods) if self.head_refused => MethodSet::Exactly(methods.clone()),
@@ -124,7 +174,7 @@ impl SurfaceRoute {
     }
 }
 
-fn mode(mode: PolicyMode) -> &'static str {
+fn mode_name(mode: PolicyMode) -> &'static str {
     match mode {
         PolicyMode::Block => "block",
         PolicyMode::Detect => "detect",
@@ -132,7 +182,7 @@ fn mode(mode: PolicyMode) -> &'static str {
     }
 }
 
-fn word(stream: Stream) -> &'static str {
+fn stream_name(stream: Stream) -> &'static str {
     match stream {
         Stream::WebSocket => "websocket",
         Stream::Grpc => "grpc",

@@ -1,10 +1,11 @@
 //! A running process gives its listening sockets to its successor.
 //!
-//! It is the very same sockets that go on: who waits in their backlog waits on, and there is no moment
-//! at which nobody listens. The running one waits at a unix socket in `state_dir`. Its successor comes
-//! with everything else ready, takes the sockets, begins to accept and says so. Only then the running
-//! one lets go and drains; until then nothing has changed for it, and whatever goes wrong leaves it
-//! serving.
+//! The successor gets the very same sockets: clients in their backlogs keep waiting, and there is no moment at which
+//! nobody listens. The running process listens on a unix socket in `state_dir`. The successor connects when everything
+//! else is ready, takes the sockets, starts to accept and says so. Only then the running process stops accepting and
+//! drains. Until then nothing changes for it, so whatever fails leaves it serving.
+//!
+//! The messages are a format between versions: fields and variants keep their names.
 
 mod wire;
 
@@ -13,7 +14,6 @@ use std::fs;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,186 +23,202 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use crate::supervision::{Ended, supervise};
+use crate::unix_socket;
 
-/// In `state_dir`.
+/// The name of the unix socket in `state_dir`.
 const SOCKET: &str = "handover.sock";
 const VERSION: u32 = 1;
-/// For each thing that the other side has to say.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// From the sockets to the word that they are accepted from.
-const OPENING: Duration = Duration::from_secs(60);
+/// How long we wait for each message of the other side.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a successor has from the sockets to its message that it accepts.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The first word of the one who takes over.
+/// The first message of the successor.
 #[derive(Debug, Serialize, Deserialize)]
-struct Hello {
+struct TakeoverMessage {
     version: u32,
 }
 
+/// The answer of the running process.
 #[derive(Debug, Serialize, Deserialize)]
 enum Reply {
-    /// As many descriptors follow, and one more where there is an admin address.
+    /// One descriptor follows for each listener, and one more if there is an admin address.
     Sockets {
-        listeners: Vec<Place>,
+        listeners: Vec<ListenerAddress>,
         admin: Option<String>,
     },
     Refused(String),
 }
 
-/// What a socket is for.
+/// The listener and address that a socket belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ListenerAddress {
+    /// The listener's name.
     pub listener: String,
-    /// As the configuration has it; the port may be 0.
+    /// The address in the configuration; its port may be 0.
     pub written: SocketAddr,
 }
 
-/// It accepts, and on what.
+/// The message of the successor that it accepts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Accepting {
+    /// On the admin socket too.
     admin: bool,
 }
 
-/// The last word of the one who lets go.
+/// The last message of the running process: it no longer accepts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Released;
 
-/// Why nothing was taken over; the running process goes on as before.
+/// Why nothing was taken over. The running process goes on as before.
 #[derive(Debug)]
-pub enum TakeError {
-    /// There is no `state_dir` to meet in.
-    NoFolder,
-    /// Nobody waits there.
-    NobodyWaits {
+pub enum TakeoverError {
+    /// The configuration has no `state_dir`, in which the two processes meet.
+    NoStateDir,
+    /// No process waits for a successor in `state_dir`.
+    NoRunningProcess {
+        /// Where it would wait.
         path: PathBuf,
+        /// What the system says.
         source: io::Error,
     },
+    /// The running process refuses, with its reason.
     Refused(String),
-    Broken(io::Error),
+    /// The connection to the running process failed in the middle.
+    Interrupted(io::Error),
 }
 
-impl fmt::Display for TakeError {
+impl fmt::Display for TakeoverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFolder => write!(
-                f,
-                "the configuration has no \"state_dir\", in which a running front door could wait for --upgrade"
+            Self::NoStateDir => f.write_str(
+                "the configuration has no \"state_dir\", which --upgrade needs to find the running front door",
             ),
-            Self::NobodyWaits { path, source } => write!(
+            Self::NoRunningProcess { path, source } => write!(
                 f,
-                "nothing waits for a hand-over at {} ({source}): no front door runs with this state_dir. Start it without --upgrade",
+                "no front door waits for a hand-over at {} ({source}). Start this one without --upgrade",
                 path.display()
             ),
-            Self::Refused(why) => write!(f, "the running front door hands nothing over: {why}"),
-            Self::Broken(error) => write!(
+            Self::Refused(why) => {
+                write!(f, "the running front door refuses the hand-over: {why}")
+            }
+            Self::Interrupted(error) => write!(
                 f,
-                "the hand-over broke off ({error}); the running front door goes on"
+                "the hand-over was interrupted ({error}); the running front door goes on"
             ),
         }
     }
 }
 
-impl std::error::Error for TakeError {
+impl std::error::Error for TakeoverError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoFolder | Self::Refused(_) => None,
-            Self::NobodyWaits { source, .. } | Self::Broken(source) => Some(source),
+            Self::NoStateDir | Self::Refused(_) => None,
+            Self::NoRunningProcess { source, .. } | Self::Interrupted(source) => Some(source),
         }
     }
 }
 
-/// What a successor got. Dropped before [`Promise::accepting`], nothing has happened.
+/// The sockets that a successor got. If they are dropped before [`PendingTakeover::confirm`], nothing has happened.
 #[derive(Debug)]
-pub struct Inheritance {
-    pub sockets: Vec<(Place, TcpListener)>,
-    /// Its address as the configuration has it, and its socket.
+pub struct InheritedSockets {
+    /// The listening sockets.
+    pub sockets: Vec<(ListenerAddress, TcpListener)>,
+    /// The admin address in the running process's configuration, and its socket.
     pub admin: Option<(String, OwnedFd)>,
-    pub promise: Promise,
+    /// Finishes the hand-over.
+    pub pending: PendingTakeover,
 }
 
 /// Asks the process that waits in this folder for its sockets. Blocks.
 ///
 /// # Errors
-/// Nothing waits there, or it does not hand over.
-pub fn take(state_dir: Option<&Path>) -> Result<Inheritance, TakeError> {
-    let path = state_dir.ok_or(TakeError::NoFolder)?.join(SOCKET);
+/// No process waits there, or it does not hand over.
+pub fn take_over(state_dir: Option<&Path>) -> Result<InheritedSockets, TakeoverError> {
+    let path = state_dir.ok_or(TakeoverError::NoStateDir)?.join(SOCKET);
     let stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
-        Err(source) => return Err(TakeError::NobodyWaits { path, source }),
+        Err(source) => return Err(TakeoverError::NoRunningProcess { path, source }),
     };
-    receive_all(stream).map_err(TakeError::Broken)?
+    receive_all(stream).map_err(TakeoverError::Interrupted)?
 }
 
-fn receive_all(stream: UnixStream) -> io::Result<Result<Inheritance, TakeError>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    wire::send(&stream, &Hello { version: VERSION })?;
-    let (places, admin) = match wire::receive(&stream)? {
+fn receive_all(stream: UnixStream) -> io::Result<Result<InheritedSockets, TakeoverError>> {
+    stream.set_read_timeout(Some(MESSAGE_TIMEOUT))?;
+    stream.set_write_timeout(Some(MESSAGE_TIMEOUT))?;
+    wire::send(&stream, &TakeoverMessage { version: VERSION })?;
+    let (addresses, admin) = match wire::receive(&stream)? {
         Reply::Sockets { listeners, admin } => (listeners, admin),
-        Reply::Refused(why) => return Ok(Err(TakeError::Refused(why))),
+        Reply::Refused(why) => return Ok(Err(TakeoverError::Refused(why))),
     };
     let mut sockets = Vec::new();
-    for place in places {
+    for address in addresses {
         let socket = TcpListener::from(wire::receive_descriptor(&stream)?);
-        sockets.push((place, socket));
+        sockets.push((address, socket));
     }
     let admin = match admin {
         Some(address) => Some((address, wire::receive_descriptor(&stream)?)),
         None => None,
     };
-    Ok(Ok(Inheritance {
+    Ok(Ok(InheritedSockets {
         sockets,
         admin,
-        promise: Promise(stream),
+        pending: PendingTakeover(stream),
     }))
 }
 
-/// A successor that has yet to say that it accepts.
+/// A hand-over that the successor has not confirmed yet.
 #[derive(Debug)]
-pub struct Promise(UnixStream);
+pub struct PendingTakeover(UnixStream);
 
-impl Promise {
-    /// Says that the sockets are accepted from, and waits until the other process has let go of them.
-    /// `admin`: the admin socket was taken as well. Blocks.
+impl PendingTakeover {
+    /// Says that this process accepts, and waits until the other one no longer does. `admin`: this process took the
+    /// admin socket too. Blocks.
     ///
     /// # Errors
-    /// The other process did not let go: it goes on, and this one must not.
-    pub fn accepting(self, admin: bool) -> Result<(), TakeError> {
+    /// The other process did not answer, so it goes on accepting, and this one must stop.
+    pub fn confirm(self, admin: bool) -> Result<(), TakeoverError> {
         let said = wire::send(&self.0, &Accepting { admin });
         let released = said.and_then(|()| wire::receive::<Released>(&self.0));
-        released.map(|_| ()).map_err(TakeError::Broken)
+        released.map(|_| ()).map_err(TakeoverError::Interrupted)
     }
 }
 
-/// What is handed over.
+/// The sockets that the running process hands over.
 #[derive(Debug, Default)]
-pub struct Offer {
-    pub sockets: Vec<(Place, OwnedFd)>,
+pub struct OfferedSockets {
+    /// The listening sockets.
+    pub sockets: Vec<(ListenerAddress, OwnedFd)>,
+    /// The admin address in the configuration, and its socket.
     pub admin: Option<(String, OwnedFd)>,
 }
 
-/// Somebody who wants to take over.
+/// A process that asks for the sockets.
 #[derive(Debug)]
-pub struct Ask {
+pub struct HandoverRequest {
     stream: UnixStream,
+    /// Its process id, if the system tells it.
     pub pid: Option<i32>,
 }
 
-/// A successor that accepts, and waits to be the only one.
+/// A successor that accepts, and waits until this process no longer does.
 #[derive(Debug)]
 pub struct Successor {
     stream: UnixStream,
+    /// Its process id, if the system tells it.
     pub pid: Option<i32>,
-    /// It has the admin socket too.
+    /// Whether it accepts on the admin socket too.
     pub admin: bool,
 }
 
-/// Ends a hand-over that another thread is busy with.
+/// Cancels a hand-over that runs on another thread.
 #[derive(Debug)]
-pub struct GivingUp(Option<UnixStream>);
+pub struct HandoverCanceller(Option<UnixStream>);
 
-impl GivingUp {
-    pub fn now(&self) {
-        // Closed already is as good.
+impl HandoverCanceller {
+    /// Makes the other thread fail at once.
+    pub fn cancel(&self) {
+        // An error means that the connection is closed already.
         let _ = self
             .0
             .as_ref()
@@ -210,28 +226,29 @@ impl GivingUp {
     }
 }
 
-impl Ask {
+impl HandoverRequest {
+    /// What cancels [`HandoverRequest::hand_over`].
     #[must_use]
-    pub fn giving_up(&self) -> GivingUp {
-        GivingUp(self.stream.try_clone().ok())
+    pub fn canceller(&self) -> HandoverCanceller {
+        HandoverCanceller(self.stream.try_clone().ok())
     }
 
-    /// Hands over and waits until the other side accepts. Blocks.
+    /// Sends the sockets and waits until the successor accepts. Blocks.
     ///
     /// # Errors
-    /// It does not: nothing has changed.
-    pub fn give(self, offer: Offer) -> io::Result<Successor> {
-        let (places, sockets): (Vec<_>, Vec<_>) = offer.sockets.into_iter().unzip();
-        let (address, admin) = offer.admin.unzip();
+    /// The successor does not accept; nothing has changed.
+    pub fn hand_over(self, offer: OfferedSockets) -> io::Result<Successor> {
+        let (addresses, sockets): (Vec<_>, Vec<_>) = offer.sockets.into_iter().unzip();
+        let (admin_address, admin) = offer.admin.unzip();
         let reply = Reply::Sockets {
-            listeners: places,
-            admin: address,
+            listeners: addresses,
+            admin: admin_address,
         };
         wire::send(&self.stream, &reply)?;
         for socket in sockets.iter().chain(&admin) {
             wire::send_descriptor(&self.stream, socket.as_fd())?;
         }
-        self.stream.set_read_timeout(Some(OPENING))?;
+        self.stream.set_read_timeout(Some(ACCEPT_TIMEOUT))?;
         let Accepting { admin } = wire::receive(&self.stream)?;
         Ok(Successor {
             stream: self.stream,
@@ -242,10 +259,10 @@ impl Ask {
 }
 
 impl Successor {
-    /// The last word; after it this process accepts nothing more.
+    /// Says that this process no longer accepts.
     ///
     /// # Errors
-    /// The successor is gone: nothing has changed.
+    /// The successor is gone; nothing has changed.
     pub fn release(self) -> io::Result<()> {
         wire::send(&self.stream, &Released)
     }
@@ -253,27 +270,24 @@ impl Successor {
 
 /// Waits for a successor until it is dropped.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct HandoverListener {
     task: tokio::task::JoinHandle<()>,
     path: PathBuf,
 }
 
-impl Waiting {
-    /// In this folder; whoever waited there before does no longer. Only the same user, or root, may ask.
+impl HandoverListener {
+    /// Waits in this folder, in the place of any process that waits there. Only processes of the same user or of root
+    /// can ask.
     ///
     /// # Errors
     /// The socket cannot be bound.
-    pub fn start(state_dir: &Path, asks: mpsc::Sender<Ask>) -> io::Result<Self> {
+    pub fn bind(state_dir: &Path, requests: mpsc::Sender<HandoverRequest>) -> io::Result<Self> {
         let path = state_dir.join(SOCKET);
-        let hidden = state_dir.join(format!("{SOCKET}.{}", std::process::id()));
-        // What a process of the same number left.
-        let _ = fs::remove_file(&hidden);
-        let listener = UnixListener::bind(&hidden)?;
-        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))?;
-        fs::rename(&hidden, &path)?;
+        let listener = unix_socket::bind_private(&path)?;
         Ok(Self {
             task: tokio::spawn(async move {
-                supervise("waiting for a successor", || answer(&listener, &asks)).await;
+                let accept = || accept_requests(&listener, &requests);
+                supervise("waiting for a successor", accept).await;
             }),
             path,
         })
@@ -281,29 +295,32 @@ impl Waiting {
 
     /// Whether a living process waits in this folder.
     #[must_use]
-    pub fn somebody(state_dir: &Path) -> bool {
+    pub fn is_taken(state_dir: &Path) -> bool {
         UnixStream::connect(state_dir.join(SOCKET)).is_ok()
     }
 
-    /// Somebody else waits there now.
-    pub fn leave(mut self) {
+    /// No longer waits and leaves the socket file, which belongs to the successor now.
+    pub fn release(mut self) {
         self.path = PathBuf::new();
     }
 }
 
-impl Drop for Waiting {
+impl Drop for HandoverListener {
     fn drop(&mut self) {
         self.task.abort();
-        // An empty path cannot be removed, and gone already is as good.
+        // An empty path cannot be removed; a missing file is as good as a removed one.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-async fn answer(listener: &UnixListener, asks: &mpsc::Sender<Ask>) -> Ended {
+async fn accept_requests(
+    listener: &UnixListener,
+    requests: &mpsc::Sender<HandoverRequest>,
+) -> Ended {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
-            Err(error) => return Ended::Failed(format!("it cannot accept: {error}")),
+            Err(error) => return Ended::Failed(format!("it cannot accept connections: {error}")),
         };
         let peer = stream.peer_cred().ok();
         let own = rustix::process::geteuid().as_raw();
@@ -312,37 +329,42 @@ async fn answer(listener: &UnixListener, asks: &mpsc::Sender<Ask>) -> Ended {
             continue;
         };
         let pid = peer.and_then(|peer| peer.pid());
-        let asks = asks.clone();
-        // A stranger who says nothing keeps nobody else waiting.
-        tokio::task::spawn_blocking(move || greet(stream, pid, allowed, &asks));
+        let requests = requests.clone();
+        // On a thread of its own: a process that sends nothing must not keep others waiting.
+        tokio::task::spawn_blocking(move || receive_request(stream, pid, allowed, &requests));
     }
 }
 
-fn greet(stream: UnixStream, pid: Option<i32>, allowed: bool, asks: &mpsc::Sender<Ask>) {
-    let hello = || {
+fn receive_request(
+    stream: UnixStream,
+    pid: Option<i32>,
+    allowed: bool,
+    requests: &mpsc::Sender<HandoverRequest>,
+) {
+    let message = || {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        wire::receive::<Hello>(&stream)
+        stream.set_read_timeout(Some(MESSAGE_TIMEOUT))?;
+        stream.set_write_timeout(Some(MESSAGE_TIMEOUT))?;
+        wire::receive::<TakeoverMessage>(&stream)
     };
-    let refused = match hello() {
-        // Somebody who only looked whether anybody is there.
+    let refused = match message() {
+        // The other process only looked whether anybody is here.
         Err(_) => return,
         Ok(_) if !allowed => "it runs as another user".to_owned(),
-        Ok(Hello { version }) if version != VERSION => {
+        Ok(TakeoverMessage { version }) if version != VERSION => {
             format!("it speaks version {VERSION} of the hand-over, not {version}")
         }
         Ok(_) => match stream.try_clone() {
             Ok(clone) => {
-                let ask = Ask { stream: clone, pid };
-                match asks.try_send(ask) {
+                let request = HandoverRequest { stream: clone, pid };
+                match requests.try_send(request) {
                     Ok(()) => return,
-                    Err(_) => "it hands over to somebody else, or is closing".to_owned(),
+                    Err(_) => "it hands over to another process, or is closing".to_owned(),
                 }
             }
             Err(error) => error.to_string(),
         },
     };
-    // Who is gone has no use for it.
+    // If the other process is gone, it needs no answer.
     let _ = wire::send(&stream, &Reply::Refused(refused));
 }

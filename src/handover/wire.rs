@@ -1,5 +1,7 @@
-//! What two processes say to each other over a unix socket: frames of JSON, each with its length
-//! before it, and file descriptors (SCM_RIGHTS, unix(7)), each with one byte of its own.
+//! The messages between two processes over a unix socket: frames of JSON, each after its length, and file descriptors
+//! (SCM_RIGHTS, unix(7)), each with one byte of its own.
+//!
+//! A descriptor arrives with the byte that it was sent with, so a frame is read to its last byte and no further.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -13,25 +15,27 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Far more than any number of listeners needs.
-const MOST_BYTES: u32 = 1 << 20;
-/// What comes with each descriptor.
-const MARK: u8 = b'+';
+/// The largest frame: far more than any number of listeners needs.
+const MAX_FRAME_BYTES: u32 = 1 << 20;
+/// The byte that comes with each descriptor.
+const DESCRIPTOR_BYTE: u8 = b'+';
 
 pub(super) fn send<T: Serialize>(mut stream: &UnixStream, value: &T) -> io::Result<()> {
     let body = serde_json::to_vec(value)?;
-    let length = u32::try_from(body.len()).ok().filter(|n| *n <= MOST_BYTES);
-    let length = length.ok_or_else(|| faulty("too much to say"))?;
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|n| *n <= MAX_FRAME_BYTES);
+    let length = length.ok_or_else(|| invalid_data("the message is too large"))?;
     stream.write_all(&[&length.to_be_bytes()[..], &body].concat())
 }
 
-/// Reads no byte beyond the frame: descriptors may follow it.
+/// Reads no byte after the frame: descriptors may follow it.
 pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
-    if length > MOST_BYTES {
-        return Err(faulty("the other side does not speak as it should"));
+    if length > MAX_FRAME_BYTES {
+        return Err(invalid_data("the other process sent an invalid message"));
     }
     let mut body = Vec::new();
     stream.take(length.into()).read_to_end(&mut body)?;
@@ -43,11 +47,11 @@ pub(super) fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<'_>) -
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [descriptor];
     if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(faulty("no room for a descriptor"));
+        return Err(invalid_data("there is no room for a descriptor"));
     }
     match sendmsg(
         stream,
-        &[IoSlice::new(&[MARK])],
+        &[IoSlice::new(&[DESCRIPTOR_BYTE])],
         &mut control,
         SendFlags::NOSIGNAL,
     )? {
@@ -59,10 +63,10 @@ pub(super) fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<'_>) -
 pub(super) fn receive_descriptor(stream: &UnixStream) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut mark = [0];
+    let mut byte = [0];
     let received = recvmsg(
         stream,
-        &mut [IoSliceMut::new(&mut mark)],
+        &mut [IoSliceMut::new(&mut byte)],
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
@@ -74,12 +78,12 @@ pub(super) fn receive_descriptor(stream: &UnixStream) -> io::Result<OwnedFd> {
         _ => None,
     });
     match found {
-        Some(descriptor) if mark == [MARK] => Ok(descriptor),
-        _ => Err(faulty("a descriptor did not come")),
+        Some(descriptor) if byte == [DESCRIPTOR_BYTE] => Ok(descriptor),
+        _ => Err(invalid_data("the other process sent no descriptor")),
     }
 }
 
-fn faulty(words: &'static str) -> io::Error {
+fn invalid_data(words: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
@@ -91,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_and_descriptors_do_not_run_into_each_other() {
+    fn frames_and_descriptors_arrive_separately() {
         let (one, other) = UnixStream::pair().unwrap();
         let listeners: Vec<TcpListener> = (0..3)
             .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_and_no_descriptor_is_an_error() {
+    fn an_invalid_frame_or_a_missing_descriptor_is_an_error() {
         for bytes in [
             &b"\xff\xff\xff\xff{}"[..],
             b"\0\0\0\x09{}",
@@ -131,7 +135,7 @@ mod tests {
             assert!(receive::<String>(&other).is_err(), "{bytes:?}");
         }
         let (mut one, other) = UnixStream::pair().unwrap();
-        one.write_all(&[MARK]).unwrap();
+        one.write_all(&[DESCRIPTOR_BYTE]).unwrap();
         assert!(receive_descriptor(&other).is_err());
     }
 }

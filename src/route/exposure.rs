@@ -1,8 +1,10 @@
-//! (route, listener) -> exposure: who answers for what is reachable, and which switch takes it off.
+//! (route, listener) -> exposure: who owns what is reachable, and which switch takes it off.
+//!
+//! Invariant: a pair of a route and a listener belongs to one exposure at most, so that one switch decides.
 
 use std::collections::HashMap;
 
-/// All exposures of a front door. `T` is what is known of one.
+/// All exposures of a front door. `T` is the data of one.
 #[derive(Debug)]
 pub struct Exposures<T> {
     all: Vec<T>,
@@ -13,18 +15,24 @@ pub struct Exposures<T> {
 /// What one exposure claims: pairs of a route and a listener.
 pub type Pairs = Vec<(String, String)>;
 
-/// Two exposures claim one pair; the indexes are in the order in which they were given.
+/// Two exposures claim the same pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlap {
+    /// The index of the exposure that claims it first.
     pub first: usize,
+    /// The index of the other exposure.
     pub second: usize,
+    /// The route's name.
     pub route: String,
+    /// The listener's name.
     pub listener: String,
 }
 
 impl<T> Exposures<T> {
+    /// An index of exposures, each with the pairs that it claims.
+    ///
     /// # Errors
-    /// Every pair that is claimed by a second exposure.
+    /// Every pair that a second exposure claims.
     pub fn new(exposures: Vec<(Pairs, T)>) -> Result<Self, Vec<Overlap>> {
         let mut pairs: HashMap<String, Vec<(String, usize)>> = HashMap::new();
         let mut overlaps = Vec::new();
@@ -59,6 +67,7 @@ impl<T> Exposures<T> {
         self.all.get(*index)
     }
 
+    /// All exposures, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.all.iter()
     }
@@ -84,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn one_route_can_have_a_switch_inside_and_one_outside() {
+    fn a_route_can_belong_to_one_exposure_on_each_listener() {
         let exposures = Exposures::new(vec![
             (pairs(&[("orders", "public"), ("billing", "public")]), "out"),
             (pairs(&[("orders", "internal")]), "in"),

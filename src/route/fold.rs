@@ -1,7 +1,10 @@
-//! Characters that lenient servers take for others: by best-fit mappings, Unicode normalization (NFKC), and
-//! by comparing without case.
+//! Characters that lenient servers read as others: by best-fit mappings, by Unicode normalization (NFKC), and by
+//! comparing without case.
+//!
+//! Folding may take more characters for the same than any server does: then we refuse an odd path too many. It must
+//! never take fewer.
 
-/// What separates segments, steps between them or ends them, and looks like it.
+/// The ASCII characters that structure a path and those that look like them, as the former.
 pub(super) fn ascii_like(char: char) -> Option<&'static [u8]> {
     Some(match char {
         '\0' => b"\0",
@@ -18,8 +21,8 @@ pub(super) fn ascii_like(char: char) -> Option<&'static [u8]> {
     })
 }
 
-/// Letters in lower case and of one width, blanks as spaces, what shows nothing left out. Bytes that are no
-/// characters stay.
+/// Letters in lower case and of one width, blanks as spaces, without invisible characters. Bytes that are not UTF-8
+/// stay.
 pub(super) fn folded(bytes: Vec<u8>) -> Vec<u8> {
     if bytes.is_ascii() {
         return bytes.to_ascii_lowercase();
@@ -39,7 +42,7 @@ fn fold(char: char, out: &mut Vec<u8>) {
         out.extend_from_slice(ascii);
         return;
     }
-    if shows_nothing(char) {
+    if is_invisible(char) {
         return;
     }
     if char.is_whitespace() && !char.is_ascii() {
@@ -47,21 +50,21 @@ fn fold(char: char, out: &mut Vec<u8>) {
         return;
     }
     // Upper case first: that of a long s is S, and that of a dotless i is I.
-    for upper in plain(char).to_uppercase() {
-        for lower in plain(upper).to_lowercase() {
+    for upper in unstyled(char).to_uppercase() {
+        for lower in unstyled(upper).to_lowercase() {
             out.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
 }
 
-fn shows_nothing(char: char) -> bool {
+fn is_invisible(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
-/// Letters and digits in a fancy form, as they are.
-fn plain(char: char) -> char {
+/// The plain letter or digit for a styled one, such as a full-width or circled one.
+fn unstyled(char: char) -> char {
     let code = u32::from(char);
     let letter = |offset: u32, first: char| char::from_u32(u32::from(first) + offset);
     let found = match char {
@@ -95,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_word_has_many_forms() {
+    fn all_forms_of_a_word_fold_to_one() {
         for form in [
             "secret",
             "SECRET",

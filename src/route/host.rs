@@ -1,18 +1,16 @@
-//! Host names as clients write them and as routes name them.
+//! Host names as clients send them and as routes name them.
+//!
+//! Both come to one normal form here, so that the table compares bytes. A name that no route could have has no normal
+//! form; such a request can only reach a route for any host.
 
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use std::net::Ipv6Addr;
 
-use super::HostPattern;
-
-/// RFC 1035, 2.3.4; what is longer is no name that a route could have.
+/// RFC 1035, 2.3.4: no name is longer.
 const MAX_NAME: usize = 253;
 
-/// A host as it is compared: lower case, no port, no trailing dot, IPv6 in its canonical brackets.
+/// The normal form of a host: lower case, no port, no trailing dot, an IPv6 address in canonical form in brackets.
 ///
-/// `raw` is a Host header's or an authority's value as received. None where it is no host that a
-/// route could name.
+/// `raw` is the value of a Host header field or an authority as received. None if no route could name it.
 #[must_use]
 pub fn normalize(raw: &[u8]) -> Option<String> {
     let mut buffer = [0; MAX_NAME];
@@ -61,70 +59,12 @@ fn is_port(digits: &[u8]) -> bool {
     digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Underscores are no part of host names, but people have them.
+/// Host names have no underscores by the standard, but people use them.
 fn is_label(label: &[u8]) -> bool {
     (1..=63).contains(&label.len())
         && label
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-}
-
-impl FromStr for HostPattern {
-    /// What is wrong with it, in words.
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        let (name, wildcard) = match text.strip_prefix("*.") {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
-        if name.contains('*') {
-            return Err(format!(
-                "\"{text}\" is no host: a star stands for all (\"*\") or for the labels before a name (\"*.example.com\")"
-            ));
-        }
-        if !name.is_ascii() {
-            return Err(format!(
-                "\"{text}\" is no host name: write it in its ASCII form (xn--...)"
-            ));
-        }
-        let has_port = match name.strip_prefix('[') {
-            Some(rest) => !rest.ends_with(']'),
-            None => name.contains(':'),
-        };
-        if has_port {
-            return Err(match name.parse::<Ipv6Addr>() {
-                Ok(address) => format!("\"{text}\" is no host: write it as \"[{address}]\""),
-                Err(_) => format!(
-                    "\"{text}\" is no host: leave scheme and port out, they are the listener's"
-                ),
-            });
-        }
-        let Some(name) = normalize(name.as_bytes()) else {
-            return Err(format!("\"{text}\" is no host name"));
-        };
-        if wildcard && (name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok()) {
-            return Err(format!("\"{text}\": an address has no labels before it"));
-        }
-        Ok(if wildcard {
-            Self::Wildcard(name)
-        } else {
-            Self::Exact(name)
-        })
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(name) => f.write_str(name),
-            Self::Wildcard(name) => write!(f, "*.{name}"),
-            Self::Any => f.write_str("*"),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -170,33 +110,5 @@ mod tests {
         }
         assert_eq!(normalize(b"caf\xe9.test"), None);
         assert_eq!(normalize(b"a\0.test"), None);
-    }
-
-    #[test]
-    fn patterns_are_hosts_or_say_why_not() {
-        use HostPattern::{Any, Exact, Wildcard};
-        for (text, expected) in [
-            ("*", Ok(Any)),
-            ("API.test.", Ok(Exact("api.test".into()))),
-            ("*.Example.com", Ok(Wildcard("example.com".into()))),
-            ("[::1]", Ok(Exact("[::1]".into()))),
-            ("10.0.0.1", Ok(Exact("10.0.0.1".into()))),
-            ("api.*.com", Err("a star stands for")),
-            ("*api.com", Err("a star stands for")),
-            ("bücher.test", Err("ASCII form")),
-            ("api.test:443", Err("leave scheme and port out")),
-            ("https://api.test", Err("leave scheme and port out")),
-            ("::1", Err("\"[::1]\"")),
-            ("[::1]:443", Err("leave scheme and port out")),
-            ("a b", Err("is no host name")),
-            ("", Err("is no host name")),
-            ("*.10.0.0.1", Err("no labels before it")),
-        ] {
-            match (text.parse::<HostPattern>(), expected) {
-                (Ok(pattern), Ok(expected)) => assert_eq!(pattern, expected, "{text}"),
-                (Err(reason), Err(part)) => assert!(reason.contains(part), "{text}: {reason}"),
-                (got, _) => panic!("{text}: {got:?}"),
-            }
-        }
     }
 }

@@ -1,39 +1,45 @@
 //! Paths: how they are compared, and which spellings are refused.
 //!
-//! Rules and upstream get the bytes that were received. Matching decodes the unreserved characters
-//! (`ALPHA DIGIT - . _ ~`, RFC 3986, 2.3) once and no more, and compares the hex of other escapes without
-//! case. Empty segments are segments: `//orders/` is not `/orders/`. Paths are compared with case.
+//! Rules and upstreams get the bytes that were received. To find a route we decode the unreserved characters
+//! (`ALPHA DIGIT - . _ ~`, RFC 3986, 2.3) once, and compare the hexadecimal digits of other escapes without case. Empty
+//! segments count: `//orders/` is not `/orders/`. Paths are compared with case.
 //!
-//! An upstream may be more lenient than that. So [`check`] refuses what a lenient reader could take as
-//! a step to another path: dot segments in every spelling, also escaped more than once, with `;` parameters,
-//! in overlong or full-width characters; and `%2f`, `%5c`, `\`, NUL, `#`, blanks and controls.
-//! [`lenient_readings`] are what it could make of the rest: a route's path that is one of them is meant.
+//! An upstream may be more lenient. So [`check`] refuses whatever a lenient server could read as a step to another path:
+//! dot segments in every spelling, also escaped several times, with `;` parameters, in overlong or full-width characters;
+//! and `%2f`, `%5c`, `\`, NUL, `#`, blanks and control characters. [`lenient_readings`] are what such a server could read
+//! in the other paths; [`super::RouteTable::check_path`] refuses a path if one of them belongs to another route.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
-use super::PathPattern;
 use super::fold::{self, folded};
 
-/// Why a path is answered 400.
+/// Why a request for a path is answered with 400. The client erred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathRefusal {
-    /// Stable, for logs and counters.
+    /// The code in logs and metrics; it stays the same between versions.
     pub code: &'static str,
+    /// The reason in words.
     pub reason: &'static str,
 }
 
 impl PathRefusal {
+    /// A `.` or `..` segment, in any spelling.
     pub const DOT_SEGMENT: Self = Self::new("dot_segment", "a dot segment in the path");
+    /// `%2f`, and the route does not pass it.
     pub const ENCODED_SLASH: Self = Self::new("encoded_slash", "an encoded slash in the path");
+    /// `\` or `%5c`.
     pub const BACKSLASH: Self = Self::new("backslash", "a backslash in the path");
+    /// NUL, plain or escaped.
     pub const NUL: Self = Self::new("nul", "a NUL in the path");
+    /// UTF-8 with more bytes than the character needs.
     pub const OVERLONG: Self = Self::new("overlong_utf8", "an overlong UTF-8 sequence in the path");
+    /// A blank, a control character or `#`.
     pub const FORBIDDEN: Self = Self::new(
         "forbidden_character",
         "a blank, a control character or \"#\" in the path",
     );
+    /// A lenient server could read it as the path of another route.
     pub const AMBIGUOUS: Self = Self::new(
         "ambiguous_path",
         "a path that a lenient server could read as another route's",
@@ -50,10 +56,10 @@ impl fmt::Display for PathRefusal {
     }
 }
 
-/// Refuses every spelling that a lenient reader could take as a step to another path.
+/// Refuses every spelling that a lenient server could read as a step to another path.
 ///
 /// # Errors
-/// The first reason found.
+/// The first reason that was found.
 pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal> {
     for &byte in path {
         match byte {
@@ -86,7 +92,7 @@ pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal>
     Ok(())
 }
 
-/// The path as it is compared: unreserved characters decoded once, the hex of other escapes in upper case.
+/// The form in which paths are compared: unreserved characters decoded once, the digits of other escapes in upper case.
 pub(super) fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
     if path.is_empty() {
         // RFC 9110, 4.2.3: an empty path is the root.
@@ -118,17 +124,17 @@ pub(super) fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The path as lenient servers might read it: everything decoded as often as it goes; case and width of
-/// letters, parameters, empty segments, blanks around a segment and dots at its end gone; with what follows
-/// a decoded `?` or `#`, and without. Empty where the path reads the same to everyone.
+/// The path as lenient servers might read it: decoded until nothing is left to decode; without the case and width of
+/// letters, parameters, empty segments, blanks around a segment and dots at its end; once with what follows a decoded
+/// `?` or `#` and once without. Empty if all servers read the path in the same way.
 pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
-    let told_apart =
+    let ambiguous =
         |b: &u8| b.is_ascii_uppercase() || matches!(b, b';' | b'\\' | b'?' | b'#' | ..=b' ');
-    let same_to_all = is_ascii_unescaped(path)
-        && !path.iter().any(told_apart)
+    let same_for_all = is_ascii_unescaped(path)
+        && !path.iter().any(ambiguous)
         && !path.windows(2).any(|pair| matches!(pair, b"//" | b"./"))
         && !matches!(path, [.., b'.' | b'/']);
-    if same_to_all {
+    if same_for_all {
         return Vec::new();
     }
     let read = leniently_decoded(fully_decoded(path));
@@ -156,9 +162,9 @@ fn without_decoration(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What is decoded may be a wide or a small letter of another escape.
+/// Folds and decodes in turn, because a folded character may complete another escape.
 fn leniently_decoded(decoded: Vec<u8>) -> Vec<u8> {
-    // Each round needs three times as many bytes as the next, so few are enough for any path.
+    // Each round needs three times as many bytes as the next, so a few rounds are enough for any path.
     const MOST_ROUNDS: usize = 16;
     let mut read = folded(decoded);
     for _ in 0..MOST_ROUNDS {
@@ -176,8 +182,8 @@ fn is_ascii_unescaped(path: &[u8]) -> bool {
 }
 
 fn refuse_dot_segments(path: &[u8]) -> Result<(), PathRefusal> {
-    // Blanks and controls around the dots, and dots before blanks, are dropped by some file systems.
-    // What a decoded `?` or `#` begins is no path to some.
+    // Some file systems drop blanks and control characters around the dots, and dots before blanks. Some servers end
+    // the path at a decoded `?` or `#`.
     let name = |segment| {
         let mut parts = without_parameters(segment).split(|b| matches!(b, b'?' | b'#'));
         parts.next().unwrap_or_default().trim_ascii()
@@ -197,7 +203,7 @@ fn without_parameters(segment: &[u8]) -> &[u8] {
     segment.split(|&b| b == b';').next().unwrap_or_default()
 }
 
-/// What stands escaped in the path, decoded once; `%u002f` as IIS reads it counts too.
+/// The escaped bytes of the path, decoded once; also `%u002f`, which IIS reads.
 fn escaped_once(path: &[u8]) -> impl Iterator<Item = u8> {
     path.iter().enumerate().filter_map(|(i, &byte)| {
         let after = path.get(i + 1..)?;
@@ -214,12 +220,12 @@ fn escaped_once(path: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Decoded as often as it goes, in one pass: what is decoded may complete another escape.
+/// Decodes until nothing is left to decode, in one pass: a decoded byte may complete another escape.
 fn fully_decoded(path: &[u8]) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::with_capacity(path.len());
     for &byte in path {
         out.push(byte);
-        // Every round makes `out` shorter, so all rounds together are linear.
+        // Every round makes `out` shorter, so all rounds together take linear time.
         loop {
             if let [.., b'%', high, low] = out[..] {
                 let Some(value) = byte_of(high, low) else {
@@ -243,8 +249,8 @@ fn fully_decoded(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Two-byte forms of ASCII, three-byte forms below U+0800, four-byte forms below U+10000; and the lead
-/// bytes of the first before a bare separator, which lax decoders take too.
+/// Finds two-byte forms of ASCII, three-byte forms below U+0800 and four-byte forms below U+10000; and the lead bytes of
+/// two-byte forms before a bare separator, which lax decoders accept too.
 fn has_overlong(bytes: &[u8]) -> bool {
     let continues = |b: u8| b & 0xc0 == 0x80;
     bytes.windows(2).enumerate().any(|(i, pair)| match *pair {
@@ -261,54 +267,5 @@ fn byte_of(high: u8, low: u8) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-impl PathPattern {
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Exact(path) | Self::Prefix(path) => path.as_bytes(),
-        }
-    }
-}
-
-impl FromStr for PathPattern {
-    /// What is wrong with it, in words.
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| Err(format!("\"{text}\"{what}"));
-        if !text.starts_with('/') {
-            return wrong(" is no path: it begins with a slash");
-        }
-        if text.contains('*') {
-            return wrong(": there are no stars in paths; a trailing slash means all below it");
-        }
-        if text.contains('?') {
-            return wrong(": a path has no query");
-        }
-        if !text.is_ascii() {
-            return wrong(": write what is not ASCII as it is sent, percent-encoded");
-        }
-        if text.contains("//") {
-            return wrong(" has an empty segment, which many servers drop");
-        }
-        if let Err(refusal) = check(text.as_bytes(), false) {
-            return wrong(&format!(" could never be reached: {refusal} is refused"));
-        }
-        let path = text.to_owned();
-        Ok(match text.ends_with('/') {
-            true => Self::Prefix(path),
-            false => Self::Exact(path),
-        })
-    }
-}
-
-impl fmt::Display for PathPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(path) | Self::Prefix(path) => f.write_str(path),
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "path_tests.rs"]
 mod tests;

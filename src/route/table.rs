@@ -1,38 +1,69 @@
-//! The index behind [`RouteTable::find`]: hash maps and a tree of segments, linear in the request.
+//! The table that finds a request's route: hash maps by host, and a tree of path segments.
+//!
+//! A lookup takes time linear in the request's host and path, whatever the number of routes. The table is built once and
+//! never changed. Which route decides does not depend on the order of the routes.
 
 use std::collections::{HashMap, HashSet};
 
+use super::claim::{Claim, HostPattern, PathPattern};
+use super::host;
 use super::path::{self, PathRefusal};
-use super::{Claim, HostPattern, Lookup, PathPattern, host};
 
 /// All routes of a front door, ready to be asked. `T` is what a route leads to.
 #[derive(Debug)]
 pub struct RouteTable<T> {
     routes: Vec<(Claim, T)>,
     hosts: Hosts,
-    /// What one host and path lead to: routes that share no method on a listener; never empty.
-    places: Vec<Vec<usize>>,
+    /// The routes of one host and path, as indexes into `routes`. They share no method on a listener; never empty.
+    groups: Vec<Vec<usize>>,
 }
 
-/// An index into `places`.
-type Place = usize;
+/// Two routes claim the same host, path and method on a listener. The configuration erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateClaim {
+    /// The index of the route that claims it first.
+    pub first: usize,
+    /// The index of the other route.
+    pub second: usize,
+    /// The host, path and listener, in words.
+    pub claimed: String,
+}
+
+/// What a request selects.
+#[derive(Debug)]
+pub enum Lookup<'t, T> {
+    /// The route that serves it.
+    Found(&'t T),
+    /// The listener has routes for this host and path, but none for the method: 405.
+    MethodNotAllowed {
+        /// The value of the Allow header field.
+        allow: String,
+        /// A route for this host and path, under whose policy the request is inspected.
+        nearest: &'t T,
+    },
+    /// The listener has no route for this host and path: 404.
+    NotFound,
+}
+
+/// An index into `groups`.
+type GroupIndex = usize;
 
 #[derive(Debug, Default)]
 struct Hosts {
-    exact: HashMap<Box<[u8]>, Paths>,
+    exact: HashMap<Box<[u8]>, HostPaths>,
     /// By the part after `*.`.
-    wildcard: HashMap<Box<[u8]>, Paths>,
-    any: Option<Paths>,
+    wildcard: HashMap<Box<[u8]>, HostPaths>,
+    any: Option<HostPaths>,
 }
 
-/// The paths of one host: as they are matched, and as the most lenient of servers might read them.
+/// The paths of one host pattern: as they are matched, and as the most lenient servers might read them.
 #[derive(Debug, Default)]
-struct Paths {
-    /// Of the routes that name this host.
+struct HostPaths {
+    /// The listeners of the routes that name this host.
     listeners: HashSet<String>,
-    strict: PathIndex<Place>,
-    /// Several patterns can be one to a lenient reader.
-    loose: PathIndex<Vec<Place>>,
+    strict: PathIndex<GroupIndex>,
+    /// To a lenient server, several patterns can be the same path.
+    loose: PathIndex<Vec<GroupIndex>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +72,7 @@ struct PathIndex<V> {
     prefixes: Node<V>,
 }
 
-/// A prefix by its segments; the root is `/`.
+/// A node of the tree of prefixes, one segment below its parent; the root is `/`.
 #[derive(Debug)]
 struct Node<V> {
     value: Option<V>,
@@ -49,12 +80,14 @@ struct Node<V> {
 }
 
 impl<T> RouteTable<T> {
+    /// A table of these routes, each with what it leads to.
+    ///
     /// # Errors
-    /// Pairs of indexes of routes that claim the same thing, and what it is.
-    pub fn new(routes: Vec<(Claim, T)>) -> Result<Self, Vec<(usize, usize, String)>> {
+    /// Every claim that two routes make.
+    pub fn new(routes: Vec<(Claim, T)>) -> Result<Self, Vec<DuplicateClaim>> {
         let mut table = Self {
             hosts: Hosts::default(),
-            places: Vec::new(),
+            groups: Vec::new(),
             routes: Vec::new(),
         };
         let claims: Vec<&Claim> = routes.iter().map(|(claim, _)| claim).collect();
@@ -69,44 +102,43 @@ impl<T> RouteTable<T> {
         Ok(table)
     }
 
-    fn add(
-        &mut self,
-        index: usize,
-        claims: &[&Claim],
-        duplicates: &mut Vec<(usize, usize, String)>,
-    ) {
+    fn add(&mut self, index: usize, claims: &[&Claim], duplicates: &mut Vec<DuplicateClaim>) {
         let claim = claims[index];
-        let mut told = HashSet::new();
+        let mut reported = HashSet::new();
         for host in &claim.hosts {
             let paths = self.hosts.entry(host);
             paths.listeners.extend(claim.listeners.iter().cloned());
             for path in &claim.paths {
-                let place = paths.place(path, &mut self.places);
-                let routes = &mut self.places[place];
+                let group = paths.group(path, &mut self.groups);
+                let routes = &mut self.groups[group];
                 if routes.contains(&index) {
                     continue;
                 }
-                let rival = routes
+                let conflict = routes
                     .iter()
-                    .find_map(|&other| Some((other, claims[other].rivalry(claim)?)));
-                match rival {
-                    Some((other, listener)) if told.insert(other) => duplicates.push((
-                        other,
-                        index,
-                        format!("host \"{host}\", path \"{path}\" on listener \"{listener}\""),
-                    )),
+                    .find_map(|&other| Some((other, claims[other].conflicting_listener(claim)?)));
+                match conflict {
+                    Some((other, listener)) if reported.insert(other) => {
+                        let claimed =
+                            format!("host \"{host}\", path \"{path}\" on listener \"{listener}\"");
+                        duplicates.push(DuplicateClaim {
+                            first: other,
+                            second: index,
+                            claimed,
+                        });
+                    }
                     _ => routes.push(index),
                 }
             }
         }
     }
 
-    /// The most specific route: exact host before wildcard before any, exact path before the longest prefix.
-    /// It decides also where it does not name this listener: then nothing is found.
+    /// The most specific route: an exact host before a wildcard before any host, an exact path before the longest prefix.
+    /// It decides even if it does not name this listener: then nothing is found.
     ///
-    /// `host` is the Host header's or authority's value as received; `path` the path as received (without query).
-    /// Matching decodes unreserved characters once and no more. A path that [`RouteTable::check_path`]
-    /// refuses still selects the route under whose policy it is inspected before it is refused.
+    /// `host` is the value of the Host header field or the authority as received; `path` the path as received, without
+    /// the query. Unreserved characters are decoded once. A path that [`RouteTable::check_path`] refuses still selects
+    /// a route: the request is inspected under its policy before it is refused.
     #[must_use]
     pub fn find(
         &self,
@@ -118,8 +150,8 @@ impl<T> RouteTable<T> {
         self.find_among(listener, host, path, method, |_| true)
     }
 
-    /// Like [`RouteTable::find`], where a route that is not `reachable` now is found by its own methods,
-    /// but does not stand behind the answer to another method.
+    /// Like [`RouteTable::find`], but the Allow header field of a 405 names no methods of routes that are not `reachable`
+    /// now, if there are others. For its own methods such a route is found nevertheless.
     #[must_use]
     pub fn find_among(
         &self,
@@ -154,21 +186,21 @@ impl<T> RouteTable<T> {
         }
     }
 
-    /// The routes that claim this host and path most specifically, whatever their methods and listeners.
+    /// The most specific routes for this host and path, whatever their methods and listeners.
     pub fn claimants(&self, host: Option<&[u8]>, path: &[u8]) -> impl Iterator<Item = &(Claim, T)> {
-        let place = self.place(host, path);
-        let routes = place.and_then(|place| self.places.get(place));
+        let group = self.group(host, path);
+        let routes = group.and_then(|group| self.groups.get(group));
         let routes = routes.into_iter().flatten();
         routes.filter_map(|&index| self.routes.get(index))
     }
 
     /// Whether this path may go to the upstream of the route that it selected.
     ///
-    /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path
-    /// of another route (`/a//b/`, `/a/b;x/`, `/a/B/` or `/a/%2562/` where `/a/` and `/a/b/` are two routes).
+    /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path of another route
+    /// (`/a//b/`, `/a/b;x/`, `/a/B/` or `/a/%2562/` if `/a/` and `/a/b/` are two routes).
     ///
     /// # Errors
-    /// Why it is answered 400.
+    /// Why the request is answered with 400.
     pub fn check_path(
         &self,
         host: Option<&[u8]>,
@@ -177,12 +209,12 @@ impl<T> RouteTable<T> {
     ) -> Result<(), PathRefusal> {
         path::check(path, pass_encoded_slashes)?;
         let readings = path::lenient_readings(path);
-        let Some(place) = self.place(host, path).filter(|_| !readings.is_empty()) else {
+        let Some(group) = self.group(host, path).filter(|_| !readings.is_empty()) else {
             return Ok(());
         };
         for reading in readings {
-            let places = self.lookup(host, |paths| paths.loose.find_all(&reading));
-            if places.is_some_and(|places| !places.contains(&place)) {
+            let groups = self.lookup(host, |paths| paths.loose.find_all(&reading));
+            if groups.is_some_and(|groups| !groups.contains(&group)) {
                 return Err(PathRefusal::AMBIGUOUS);
             }
         }
@@ -192,24 +224,25 @@ impl<T> RouteTable<T> {
     /// Whether any route of this listener names this host.
     #[must_use]
     pub fn knows_host(&self, listener: &str, host: Option<&[u8]>) -> bool {
-        let named = |paths: &Paths| paths.listeners.contains(listener).then_some(());
+        let named = |paths: &HostPaths| paths.listeners.contains(listener).then_some(());
         self.lookup(host, named).is_some()
     }
 
+    /// All routes, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &(Claim, T)> {
         self.routes.iter()
     }
 
-    fn place(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Place> {
+    fn group(&self, host: Option<&[u8]>, path: &[u8]) -> Option<GroupIndex> {
         let path = path::canonical(path);
         self.lookup(host, |paths| paths.strict.find(&path)).copied()
     }
 
-    /// Asks the paths of every host pattern that fits, most specific first.
+    /// Asks the paths of every host pattern that matches, the most specific first.
     fn lookup<'t, R>(
         &'t self,
         host: Option<&[u8]>,
-        ask: impl Fn(&'t Paths) -> Option<R>,
+        ask: impl Fn(&'t HostPaths) -> Option<R>,
     ) -> Option<R> {
         let hosts = &self.hosts;
         let mut buffer = [0; 253];
@@ -218,7 +251,7 @@ impl<T> RouteTable<T> {
             if let Some(found) = hosts.exact.get(name).and_then(&ask) {
                 return Some(found);
             }
-            // The name is at most 253 bytes long, so this is a small constant.
+            // A name is at most 253 bytes long, so this takes few rounds.
             let mut rest = name;
             while let Some(dot) = rest.iter().position(|&b| b == b'.') {
                 rest = &rest[dot + 1..];
@@ -232,7 +265,7 @@ impl<T> RouteTable<T> {
 }
 
 impl Hosts {
-    fn entry(&mut self, pattern: &HostPattern) -> &mut Paths {
+    fn entry(&mut self, pattern: &HostPattern) -> &mut HostPaths {
         match pattern {
             HostPattern::Exact(name) => self.exact.entry(name.as_bytes().into()).or_default(),
             HostPattern::Wildcard(name) => self.wildcard.entry(name.as_bytes().into()).or_default(),
@@ -241,16 +274,16 @@ impl Hosts {
     }
 }
 
-impl Paths {
-    fn place(&mut self, pattern: &PathPattern, places: &mut Vec<Vec<usize>>) -> Place {
+impl HostPaths {
+    fn group(&mut self, pattern: &PathPattern, groups: &mut Vec<Vec<usize>>) -> GroupIndex {
         let canonical = path::canonical(pattern.as_bytes());
         let slot = self.strict.entry(pattern, &canonical);
-        if let Some(place) = *slot {
-            return place;
+        if let Some(group) = *slot {
+            return group;
         }
-        let place = places.len();
-        places.push(Vec::new());
-        *slot = Some(place);
+        let group = groups.len();
+        groups.push(Vec::new());
+        *slot = Some(group);
         let readings = path::lenient_readings(&canonical);
         let only_one = readings.is_empty().then(|| canonical.to_vec());
         for reading in readings.into_iter().chain(only_one) {
@@ -258,14 +291,14 @@ impl Paths {
             self.loose
                 .entry(pattern, key)
                 .get_or_insert_default()
-                .push(place);
+                .push(group);
         }
-        place
+        group
     }
 }
 
 impl<V> PathIndex<V> {
-    /// The value at this key, to be read or set.
+    /// The value for this key, to read or to set.
     fn entry(&mut self, pattern: &PathPattern, key: &[u8]) -> &mut Option<V> {
         match pattern {
             PathPattern::Exact(_) => self.exact.entry(key.into()).or_default(),
@@ -279,7 +312,7 @@ impl<V> PathIndex<V> {
         }
     }
 
-    /// An exact path before the longest prefix; a prefix has what is below it, and itself without its last slash.
+    /// An exact path goes before the longest prefix. A prefix matches what is below it, and itself without its last slash.
     fn find(&self, path: &[u8]) -> Option<&V> {
         if !path.starts_with(b"/") {
             return None;
@@ -288,7 +321,7 @@ impl<V> PathIndex<V> {
         exact.or_else(|| self.longest_prefix(path).map(|(value, _)| value))
     }
 
-    /// And whether it is all of the path.
+    /// The value of the longest prefix, and whether the prefix is the whole path.
     fn longest_prefix(&self, path: &[u8]) -> Option<(&V, bool)> {
         let mut node = &self.prefixes;
         let mut best = node.value.as_ref().map(|value| (value, true));
@@ -304,16 +337,16 @@ impl<V> PathIndex<V> {
     }
 }
 
-impl PathIndex<Vec<Place>> {
-    /// Everything that a reader who makes nothing of a last slash could take this for.
-    fn find_all(&self, reading: &[u8]) -> Option<Vec<Place>> {
+impl PathIndex<Vec<GroupIndex>> {
+    /// Every group that a server could mean by this if it ignores a last slash.
+    fn find_all(&self, reading: &[u8]) -> Option<Vec<GroupIndex>> {
         let path = without_last_slash(reading);
         let exact = self.exact.get(path).and_then(Option::as_ref);
         let prefix = self.longest_prefix(path);
         let prefix = prefix.filter(|(_, whole)| *whole || exact.is_none());
-        let places = exact.into_iter().chain(prefix.map(|(places, _)| places));
-        let places: Vec<Place> = places.flatten().copied().collect();
-        (!places.is_empty()).then_some(places)
+        let groups = exact.into_iter().chain(prefix.map(|(groups, _)| groups));
+        let groups: Vec<GroupIndex> = groups.flatten().copied().collect();
+        (!groups.is_empty()).then_some(groups)
     }
 }
 
@@ -335,7 +368,7 @@ impl<V> Default for Node<V> {
     }
 }
 
-/// `a`, `b` of `/a/b` and of `/a/b/`.
+/// The segments `a` and `b` of `/a/b` and of `/a/b/`.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let inner = path.strip_prefix(b"/").unwrap_or(path);
     let inner = without_last_slash(inner);
@@ -348,9 +381,7 @@ fn without_last_slash(path: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "table_properties.rs"]
 mod properties;

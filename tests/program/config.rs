@@ -238,8 +238,8 @@ upstream = "order"
             "error 22:9: the CRS documents no variable \"paranoia_levle\"",
             "error 22:55: \"blocking_paranoia_level\" must be 1 to 4",
             "error 24:1: route \"orders\" has no \"policy\"",
-            "error 26:10: \"api.demo.test:443\" is no host: leave scheme and port out, they are the listener's",
-            "error 27:10: \"orders\" is no path: it begins with a slash",
+            "error 26:10: \"api.demo.test:443\" is not a host: leave out scheme and port, which belong to the listener",
+            "error 27:10: \"orders\" is not a path: a path begins with a slash",
             "error 28:1: unknown key \"method\" in route \"orders\"",
             "error 30:12: there is no upstream \"order\"",
         ]

@@ -237,14 +237,18 @@ async fn what_cannot_be_done_is_said() {
         (
             &["off", "public", "--until", "2020-01-01T00:00:00Z"],
             1,
-            "is over already",
+            "is in the past",
         ),
         (
             &["off", "public", "--until", "tomorrow"],
             2,
             "2026-11-21T18:00:00Z",
         ),
-        (&["off", "public", "--for", "2 hours"], 2, "is no duration"),
+        (
+            &["off", "public", "--for", "2 hours"],
+            2,
+            "is not a duration",
+        ),
         (
             &[
                 "off",

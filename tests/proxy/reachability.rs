@@ -142,7 +142,7 @@ async fn head_goes_where_get_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_tells_what_is_kept_back_and_diff_what_is_uncovered() {
+async fn check_reports_shadowed_paths_and_diff_what_is_uncovered() {
     let upstream = echo().await;
     let folder = setup(&upstream).write(RULES);
     let run = |arguments: &[&str]| {
@@ -155,7 +155,7 @@ async fn check_tells_what_is_kept_back_and_diff_what_is_uncovered() {
         String::from_utf8(output.stdout).unwrap()
     };
     let told = run(&["check", "--config", "drawbridge.toml"]);
-    let expected = "public: /orders/admin/*, host api.test, is 404: route admin is not on public; without it route orders would take this";
+    let expected = "public: /orders/admin/*, host api.test, returns 404: route admin is more specific and not on public; otherwise route orders would serve it";
     assert!(told.contains(expected), "{told}");
     let json = run(&["check", "--config", "drawbridge.toml", "--output", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -167,7 +167,7 @@ async fn check_tells_what_is_kept_back_and_diff_what_is_uncovered() {
     let told = run(&["diff", "drawbridge.toml", "new.toml"]);
     assert!(
         told.contains("+ public: GET,HEAD,POST /orders/admin/* -> orders")
-            && told.contains("; route admin kept it back"),
+            && told.contains("; route admin shadowed it before"),
         "{told}"
     );
     std::fs::write(

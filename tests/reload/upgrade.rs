@@ -128,7 +128,7 @@ async fn a_successor_takes_over_under_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_anybody_to_take_over_from_it_is_refused() {
     for (top, words) in [
-        (KEPT, "nothing waits for a hand-over at"),
+        (KEPT, "no front door waits for a hand-over at"),
         ("", "the configuration has no \"state_dir\""),
     ] {
         let house = House::new(top).await;

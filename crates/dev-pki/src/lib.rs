@@ -50,20 +50,29 @@ pub struct LeafOptions {
     pub ends_in_days: i64,
     /// IP addresses for the SAN.
     pub addresses: Vec<IpAddr>,
+    /// What it may be used for.
     pub usage: Usage,
+    /// The kind of its key.
     pub key: KeyKind,
 }
 
+/// The extended key usage of a leaf (RFC 5280, 4.2.1.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
+    /// serverAuth.
     Server,
+    /// clientAuth.
     Client,
+    /// serverAuth and clientAuth.
     Both,
 }
 
+/// The kinds of keys that certificates are made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
+    /// ECDSA over P-256.
     EcP256,
+    /// RSA of 2048 bits.
     Rsa2048,
     /// Too weak to be taken; for tests of that.
     Rsa1024,
@@ -232,6 +241,7 @@ impl Authority {
         list.build()?.to_pem()
     }
 
+    /// Its own certificate.
     #[must_use]
     pub fn certificate(&self) -> &X509 {
         &self.certificate

@@ -40,6 +40,7 @@ pub struct RuleSetBuilder {
 }
 
 impl RuleSet {
+    /// Begins a rule set without rules.
     #[must_use]
     pub fn builder() -> RuleSetBuilder {
         RuleSetBuilder::default()

@@ -83,6 +83,7 @@ mod settings;
 mod steps;
 mod suggest;
 mod transaction;
+#[cfg_attr(not(feature = "internals"), allow(dead_code, unreachable_pub))]
 mod variables;
 
 pub use audit::Record;

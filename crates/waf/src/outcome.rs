@@ -5,26 +5,35 @@
 /// `ModSecurity`'s five processing phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
+    /// The request line and the header fields are there.
     RequestHeaders = 1,
+    /// The whole request body is there.
     RequestBody = 2,
+    /// The response's status and header fields are there.
     ResponseHeaders = 3,
+    /// The held part of the response body is there.
     ResponseBody = 4,
+    /// Everything is over; nothing can be interrupted any more.
     Logging = 5,
 }
 
 /// A rule decided that the transaction ends here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interruption {
+    /// What the server is to do.
     pub kind: InterruptionKind,
     /// The status to answer with.
     pub status: u16,
     /// 0 where no rule but the engine itself decided (a limit, a parser error).
     pub rule_id: u64,
+    /// The phase that it happened in.
     pub phase: Phase,
 }
 
+/// What the server is to do in place of what was asked for (`deny`, `drop`, `redirect`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InterruptionKind {
+    /// Answer with the status.
     Deny,
     /// Close the connection without an answer.
     Drop,
@@ -37,6 +46,7 @@ pub enum InterruptionKind {
 /// `RESPONSE_BODY`. Whatever else became of it has a reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
+    /// Bytes that were received, or held of a response.
     pub received: u64,
     /// Bytes of it that the parser took, or that the rules had as they are.
     pub inspected: u64,
@@ -47,6 +57,7 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// Whether the body counts as inspected.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.reason.is_none()

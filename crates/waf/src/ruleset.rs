@@ -86,12 +86,19 @@ pub(super) struct Touched {
 /// One rule as `rules list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSummary {
+    /// The rule's `id`.
     pub id: u64,
+    /// 1 to 5.
     pub phase: u8,
+    /// 0 (emergency) to 7 (debug), as [`SEVERITIES`](crate::SEVERITIES) names them.
     pub severity: Option<u8>,
+    /// The text of `msg`, with its macros; empty if there is none.
     pub message: String,
+    /// The texts of `tag`.
     pub tags: Vec<String>,
+    /// The file that the rule is in.
     pub file: PathBuf,
+    /// The line that the rule begins in, from 1.
     pub line: u32,
     /// `file:line` of each exclusion that changes it.
     pub changed_by: Vec<String>,

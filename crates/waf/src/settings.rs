@@ -41,16 +41,22 @@ pub(crate) struct Settings {
 /// What `SecRuleEngine` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineMode {
+    /// Rules run, and disruptive actions end transactions.
     On,
+    /// Rules run and log; nothing is ended.
     DetectionOnly,
+    /// No rule runs.
     Off,
 }
 
-/// `SecAuditEngine`
+/// Which transactions are recorded (`SecAuditEngine`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditEngine {
+    /// All.
     On,
+    /// None.
     Off,
+    /// Those that a rule logged or stopped, or whose status `SecAuditLogRelevantStatus` fits.
     RelevantOnly,
 }
 

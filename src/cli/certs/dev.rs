@@ -1,4 +1,6 @@
-//! `drawbridge certs dev`: a private CA and leaves, to try things out.
+//! `drawbridge certs dev`: a private CA and leaves, for development.
+//!
+//! It never overwrites a file unless it is told to, and keys are readable by their owner only.
 
 use std::fs;
 use std::io;
@@ -9,33 +11,35 @@ use std::process::ExitCode;
 use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 
+use super::super::error::CommandError;
+use super::super::output::Output;
 use crate::route::HostPattern;
 use dev_pki::{Authority, LeafOptions, Usage, write_private};
 
 const EXAMPLES: &str = "\
 Examples:
   drawbridge certs dev --dir dev api.example.test orders.corp.test
-  drawbridge certs dev --dir dev 127.0.0.1               one more, of the same CA
+  drawbridge certs dev --dir dev 127.0.0.1               one more, from the same CA
   drawbridge certs dev --dir dev --force api.example.test everything anew";
 
-/// Make a private CA and leaves to try things out
+/// Make a private CA and leaf certificates for development
 ///
-/// Writes ca.pem, ca.key, and NAME.pem with NAME.key for each name; keys can be read by their owner
-/// only. A CA that is there already signs the new leaves. Leaves fit servers and clients. A
-/// .gitignore keeps all of it out of git.
+/// Writes ca.pem, ca.key, and NAME.pem with NAME.key for each name; only the owner can read the keys. If
+/// the folder has a CA, that signs the new leaves. Leaves are for servers and clients. A .gitignore
+/// keeps the files out of git.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The folder to write to; it is made where it is missing
+    /// The folder to write to; it is created if it is missing
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// DNS names (*.example.test is one) or IP addresses
+    /// DNS names, also wildcards like *.example.test, or IP addresses
     #[arg(required = true, value_name = "NAME", value_parser = parse_name)]
     names: Vec<Name>,
     /// How many days they are valid
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
-    /// Replace what is there, the CA included
+    /// Replace existing files, the CA included
     #[arg(long)]
     force: bool,
 }
@@ -73,31 +77,32 @@ fn parse_name(text: &str) -> Result<Name, String> {
 pub fn run(args: &Args) -> ExitCode {
     match make(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => super::super::fail(&problem),
+        Err(error) => error.report(Output::Human),
     }
 }
 
-fn make(args: &Args) -> Result<(), String> {
+fn make(args: &Args) -> Result<(), CommandError> {
     let dir = &args.dir;
     let (ca, ca_key) = (dir.join("ca.pem"), dir.join("ca.key"));
     let has_ca = ca.exists() && ca_key.exists() && !args.force;
     if !args.force {
         refuse_to_overwrite(args, has_ca)?;
     }
-    fs::create_dir_all(dir).map_err(|e| told(dir, &e))?;
+    fs::create_dir_all(dir).map_err(|e| cannot("write", dir, &e))?;
     let ignore = dir.join(".gitignore");
     if !ignore.exists() {
-        fs::write(&ignore, "*\n").map_err(|e| told(&ignore, &e))?;
+        fs::write(&ignore, "*\n").map_err(|e| cannot("write", &ignore, &e))?;
     }
     let authority = match has_ca {
         true => read_authority(&ca, &ca_key)?,
         false => {
-            let name = authority_name().map_err(|e| e.to_string())?;
-            let made = Authority::new(&name, i64::from(args.days)).map_err(|e| e.to_string())?;
-            let pem = made.certificate_pem().map_err(|e| e.to_string())?;
-            let key = made.key_pem().map_err(|e| e.to_string())?;
-            write_private(&ca_key, &key).map_err(|e| told(&ca_key, &e))?;
-            fs::write(&ca, pem).map_err(|e| told(&ca, &e))?;
+            let name = authority_name().map_err(CommandError::because)?;
+            let made =
+                Authority::new(&name, i64::from(args.days)).map_err(CommandError::because)?;
+            let pem = made.certificate_pem().map_err(CommandError::because)?;
+            let key = made.key_pem().map_err(CommandError::because)?;
+            write_private(&ca_key, &key).map_err(|e| cannot("write", &ca_key, &e))?;
+            fs::write(&ca, pem).map_err(|e| cannot("write", &ca, &e))?;
             println!("{}\n{}", ca.display(), ca_key.display());
             made
         }
@@ -114,15 +119,19 @@ fn make(args: &Args) -> Result<(), String> {
             Some(_) => &[],
             None => &[&name.text],
         };
-        let issued = authority.leaf(names, &options).map_err(|e| e.to_string())?;
+        let issued = authority
+            .leaf(names, &options)
+            .map_err(CommandError::because)?;
         let (chain, key) = (name.file(dir, "pem"), name.file(dir, "key"));
-        issued.write(&chain, &key).map_err(|e| told(&chain, &e))?;
+        issued
+            .write(&chain, &key)
+            .map_err(|e| cannot("write", &chain, &e))?;
         println!("{}\n{}", chain.display(), key.display());
     }
     Ok(())
 }
 
-/// Each CA has a name of its own: two of one name are mixed up wherever only the name is shown.
+/// Each CA gets a name of its own, so that nobody confuses two of them where only the name is shown.
 fn authority_name() -> Result<String, ErrorStack> {
     let mut random = [0; 4];
     rand_bytes(&mut random)?;
@@ -132,7 +141,7 @@ fn authority_name() -> Result<String, ErrorStack> {
     ))
 }
 
-fn refuse_to_overwrite(args: &Args, has_ca: bool) -> Result<(), String> {
+fn refuse_to_overwrite(args: &Args, has_ca: bool) -> Result<(), CommandError> {
     let dir = &args.dir;
     let mut files: Vec<PathBuf> = Vec::new();
     if !has_ca {
@@ -142,26 +151,26 @@ fn refuse_to_overwrite(args: &Args, has_ca: bool) -> Result<(), String> {
         files.extend([name.file(dir, "pem"), name.file(dir, "key")]);
     }
     match files.iter().find(|file| file.exists()) {
-        Some(file) => Err(format!(
-            "{} is already there; --force replaces it",
+        Some(file) => Err(CommandError::Problem(format!(
+            "{} exists already; --force replaces it",
             file.display()
-        )),
+        ))),
         None => Ok(()),
     }
 }
 
-fn read_authority(ca: &Path, key: &Path) -> Result<Authority, String> {
-    let pem = fs::read(ca).map_err(|e| told(ca, &e))?;
-    let key_pem = fs::read(key).map_err(|e| told(key, &e))?;
+fn read_authority(ca: &Path, key: &Path) -> Result<Authority, CommandError> {
+    let pem = fs::read(ca).map_err(|e| cannot("read", ca, &e))?;
+    let key_pem = fs::read(key).map_err(|e| cannot("read", key, &e))?;
     Authority::from_pem(&pem, &key_pem).map_err(|_| {
-        format!(
-            "{} and {} are no CA that could sign; --force makes a new one",
+        CommandError::Problem(format!(
+            "{} and {} are not a CA that can sign; --force makes a new one",
             ca.display(),
             key.display()
-        )
+        ))
     })
 }
 
-fn told(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", path.display())
+fn cannot(verb: &str, path: &Path, error: &io::Error) -> CommandError {
+    CommandError::Problem(format!("cannot {verb} {}: {error}", path.display()))
 }

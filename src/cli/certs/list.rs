@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::check::Output;
 use super::super::config_file::ConfigFile;
-use super::super::failure::Failure as Problem;
+use super::super::error::CommandError;
 use super::super::offline::{load, wait};
+use super::super::output::Output;
 use crate::config::Config;
 use crate::tls::inventory::{self, Entry};
 use crate::upstream::diagnose::examine_all;
@@ -53,7 +53,7 @@ struct Refused {
 pub fn run(args: &Args) -> ExitCode {
     let config = match load(&args.config) {
         Ok(config) => config,
-        Err(failure) => return failure.tell(args.output),
+        Err(failure) => return failure.report(args.output),
     };
     let mut entries = config.certificate_inventory();
     let mut refused = Vec::new();
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> ExitCode {
                 entries.extend(presented);
                 refused = failed;
             }
-            Err(error) => return Problem::from(error).tell(args.output),
+            Err(error) => return CommandError::because(error).report(args.output),
         }
     }
     entries.sort_by_key(|entry| entry.certificate.not_after_timestamp);

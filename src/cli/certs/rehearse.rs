@@ -9,10 +9,10 @@ use std::sync::Arc;
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::super::check::Output;
 use super::super::config_file::{self, ConfigFile};
-use super::super::failure::Failure as Problem;
+use super::super::error::CommandError;
 use super::super::offline::{load, wait};
+use super::super::output::Output;
 use crate::config::Config;
 use crate::tls::TrustBundle;
 use crate::upstream::diagnose::{dial, dial_trusting};
@@ -116,7 +116,7 @@ fn is_unreachable(failure: &Failure) -> bool {
 pub fn run(args: &Args) -> ExitCode {
     let config = match load(&args.config) {
         Ok(config) => config,
-        Err(failure) => return failure.tell(args.output),
+        Err(failure) => return failure.report(args.output),
     };
     if !config.trust.contains_key(&args.trust) {
         let known: Vec<_> = config.trust.keys().map(String::as_str).collect();
@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> ExitCode {
             args.trust,
             known.join(", ")
         );
-        return Problem::from(problem).tell(args.output);
+        return CommandError::because(problem).report(args.output);
     }
     let candidate = match candidate(args) {
         Ok(candidate) => candidate,
@@ -133,7 +133,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let trials = match wait(try_all(&config, &args.trust, &candidate)) {
         Ok(trials) => trials,
-        Err(error) => return Problem::from(error).tell(args.output),
+        Err(error) => return CommandError::because(error).report(args.output),
     };
     let verdict = |wanted| trials.iter().filter(|t| t.verdict() == wanted).count();
     let counts = Counts {
@@ -159,7 +159,7 @@ fn candidate(args: &Args) -> Result<TrustBundle, ExitCode> {
     if bundle.is_none() && args.output == Output::Json {
         let errors = findings.iter().map(|(_, finding)| &finding.message[..]);
         let problem = errors.collect::<Vec<_>>().join("; ");
-        return Err(Problem::from(problem).tell(args.output));
+        return Err(CommandError::because(problem).report(args.output));
     }
     for (_, finding) in findings {
         let severity = match finding.severity {

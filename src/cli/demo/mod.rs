@@ -20,7 +20,9 @@ use self::files::Folder;
 use self::gateway::Gateway;
 use self::tour::Tour;
 use super::config_file::ConfigFile;
-use super::{fail, run};
+use super::error::CommandError;
+use super::output::Output;
+use super::run;
 
 /// The host that the demo's front door answers for.
 const PUBLIC_HOST: &str = "api.demo.test";
@@ -47,7 +49,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     match Demo::prepare(args) {
         Ok(demo) => demo.serve(),
-        Err(error) => fail(&format!("demo: {error}")),
+        Err(error) => CommandError::Problem(format!("demo: {error}")).report(Output::Human),
     }
 }
 

@@ -10,11 +10,12 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use self::prove::{Proof, prove};
-use super::check::Output;
 use super::config_file;
-use super::failure::Failure;
-use super::front::{Front, not_ours};
-use crate::exposure::api::{Order, Status, parse_duration};
+use super::error::CommandError;
+use super::exit;
+use super::front_door::{FrontDoor, FrontDoorError};
+use super::output::Output;
+use crate::exposure::api::{ExposureStatus, SwitchRequest, parse_duration};
 use crate::time::parse_rfc3339;
 
 /// Show exposures and switch them off and on, in a front door that runs
@@ -43,7 +44,7 @@ enum Verb {
     /// A line for each exposure: whether it is on, whose it is, until when and why
     Status {
         #[command(flatten)]
-        front: Front,
+        front: FrontDoor,
         /// How to show it
         #[arg(long, value_enum, default_value_t = Output::Human)]
         output: Output,
@@ -64,7 +65,7 @@ struct SwitchArgs {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    front: Front,
+    front: FrontDoor,
     /// When it turns back by itself, like 2026-11-21T18:00:00Z or 2026-11-21T18:00+01:00
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "duration")]
     until: Option<String>,
@@ -89,15 +90,15 @@ pub fn run(args: &Args) -> ExitCode {
         Verb::Off(args) => (switch_all(args, false), args.output),
         Verb::On(args) => (switch_all(args, true), args.output),
     };
-    done.unwrap_or_else(|problem| Failure::Problem(problem).tell(output))
+    done.unwrap_or_else(|error| error.report(output))
 }
 
-fn list(front: &Front) -> Result<Vec<Status>, String> {
-    let body = front.ask("GET", "/exposures", &[])?;
-    serde_json::from_slice(&body).map_err(|error| not_ours(&error))
+fn list(front: &FrontDoor) -> Result<Vec<ExposureStatus>, FrontDoorError> {
+    let body = front.request("GET", "/exposures", &[])?;
+    serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)
 }
 
-fn status(front: &Front, output: Output) -> Result<ExitCode, String> {
+fn status(front: &FrontDoor, output: Output) -> Result<ExitCode, CommandError> {
     let all = list(front)?;
     match output {
         Output::Json => print_json(&json!(all)),
@@ -111,7 +112,7 @@ fn status(front: &Front, output: Output) -> Result<ExitCode, String> {
 
 /// What became of one exposure.
 struct Switched {
-    status: Status,
+    status: ExposureStatus,
     proofs: Vec<Proof>,
 }
 
@@ -131,7 +132,7 @@ impl Switched {
 
 /// Switches one after the other. One that fails does not keep the others from it: the emergency that
 /// switches are for leaves no time for a second try.
-fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
+fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, CommandError> {
     let names = match args.all {
         true => list(&args.front)?.into_iter().map(|s| s.name).collect(),
         false => args.names.clone(),
@@ -150,8 +151,8 @@ fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
                 }
                 shown.push(switched);
             }
-            Err(problem) if alone => return Err(problem),
-            Err(problem) => problems.push(format!("{name}: {problem}")),
+            Err(error) if alone => return Err(error),
+            Err(error) => problems.push(format!("{name}: {error}")),
         }
     }
     match args.output {
@@ -168,10 +169,7 @@ fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, String> {
     for problem in &problems {
         eprintln!("drawbridge: {problem}");
     }
-    Ok(match problems.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(exit::success_if(problems.is_empty()))
 }
 
 fn show(switched: &Switched) {
@@ -180,22 +178,25 @@ fn show(switched: &Switched) {
     print_text(&format!("{}\n{proofs}", line(&switched.status)));
 }
 
-fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, String> {
+fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, CommandError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || !name.chars().all(plain) {
-        return Err(format!("\"{name}\" is no name of an exposure"));
+        return Err(CommandError::Problem(format!(
+            "\"{name}\" is not a name of an exposure"
+        )));
     }
-    let order = Order {
+    let request = SwitchRequest {
         until: args.until.clone(),
         duration: args.duration.clone(),
         reason: args.reason.clone(),
     };
-    let order = serde_json::to_vec(&order).map_err(|error| error.to_string())?;
+    let request = serde_json::to_vec(&request).map_err(CommandError::because)?;
     let word = if on { "on" } else { "off" };
     let path = format!("/exposures/{name}/{word}");
-    let body = args.front.ask("POST", &path, &order)?;
-    let status: Status = serde_json::from_slice(&body).map_err(|error| not_ours(&error))?;
-    if !status.kept {
+    let body = args.front.request("POST", &path, &request)?;
+    let status: ExposureStatus =
+        serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)?;
+    if !status.persistent {
         eprintln!(
             "drawbridge: there is no state_dir: after a restart {} is on",
             status.name
@@ -213,7 +214,7 @@ fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, String> {
 }
 
 /// `NAME on|off`, and what is known of it.
-fn line(status: &Status) -> String {
+fn line(status: &ExposureStatus) -> String {
     let mut line = format!("{} {}  owner {}", status.name, status.state, status.owner);
     for (word, value) in [
         ("since", &status.since),
@@ -236,7 +237,9 @@ fn time(text: &str) -> Result<String, String> {
 }
 
 fn duration(text: &str) -> Result<String, String> {
-    parse_duration(text).map(|_| text.to_owned())
+    parse_duration(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 /// A reader that hung up has seen what it wanted.

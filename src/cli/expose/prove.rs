@@ -10,7 +10,7 @@ use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode};
 use openssl::x509::X509VerifyResult;
 use serde::Serialize;
 
-use crate::exposure::api::Pair;
+use crate::exposure::api::ExposedRoute;
 
 const TIME: Duration = Duration::from_secs(10);
 /// A head is enough.
@@ -57,7 +57,7 @@ enum Seen {
 }
 
 /// Calls one pair. `off` is what its exposure answers when it is off.
-pub(super) fn prove(pair: &Pair, off: &str, on: bool) -> Proof {
+pub(super) fn prove(pair: &ExposedRoute, off: &str, on: bool) -> Proof {
     let url = format!("{} https://{}{}", pair.method, pair.host, pair.path);
     let mut certificate = None;
     let (request, seen) = match pair.address {
@@ -122,7 +122,7 @@ fn trust_what_the_machine_trusts(connector: &mut SslConnectorBuilder) {
 }
 
 fn call(
-    pair: &Pair,
+    pair: &ExposedRoute,
     address: std::net::SocketAddr,
     certificate: &mut Option<String>,
 ) -> io::Result<Seen> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::source::{add, tell};
-use crate::cli::check::{Output, show_json, summary};
+use crate::cli::output::{Output, check_report, print_json, summary};
 use seclang::diagnostic::Diagnostic;
 use waf::{Problems, RuleSet};
 
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
             println!("{rules}{}", summary(&found));
         }
         // A reader that hung up has seen what it wanted; the exit code still counts.
-        Output::Json => drop(show_json(&found)),
+        Output::Json => drop(print_json(&check_report(&found))),
     }
     match found.iter().any(Diagnostic::is_error) {
         true => ExitCode::FAILURE,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::source::Source;
-use crate::cli::check::Output;
+use crate::cli::output::Output;
 use waf::{RuleSummary, SEVERITIES};
 
 /// List the rules of a policy: id, phase, severity, paranoia level, place, message, and what changes them
@@ -23,7 +23,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let rules = match args.source.load() {
         Ok(rules) => rules,
-        Err(failure) => return failure.tell(args.output),
+        Err(failure) => return failure.report(args.output),
     };
     let removed = rules.removed().iter().cloned();
     let summaries: Vec<RuleSummary> = rules.summaries().chain(removed).collect();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::cli::check::wants_colour;
 use crate::cli::config_file::{self, ConfigFile};
-use crate::cli::failure::Failure;
+use crate::cli::error::CommandError;
+use crate::cli::output::wants_colour;
 use crate::config::{self, Config, baseline};
 use seclang::diagnostic::Diagnostic;
 use waf::{Problems, RuleSet, RuleSetBuilder};
@@ -35,17 +35,17 @@ impl Source {
     ///
     /// # Errors
     /// They cannot be used.
-    pub fn load(&self) -> Result<Arc<RuleSet>, Failure> {
+    pub fn load(&self) -> Result<Arc<RuleSet>, CommandError> {
         if self.rules.is_empty() {
             return self.load_policy();
         }
         let built = self.rules.iter().fold(RuleSet::builder(), add).build();
-        built.map_err(|Problems(problems)| Failure::Found(problems))
+        built.map_err(|Problems(problems)| CommandError::Diagnostics(problems))
     }
 
-    fn load_policy(&self) -> Result<Arc<RuleSet>, Failure> {
-        let path = self.config.find()?;
-        let loaded = config::load(&path).map_err(Failure::Found)?;
+    fn load_policy(&self) -> Result<Arc<RuleSet>, CommandError> {
+        let path = self.config.find().map_err(CommandError::because)?;
+        let loaded = config::load(&path).map_err(CommandError::Diagnostics)?;
         let policies = &loaded.config.policies;
         let routed = match &self.route {
             Some(route) => Some(policy_of(&loaded.config, route)?),
@@ -58,7 +58,7 @@ impl Source {
         };
         let Some(policy) = policies.get(name) else {
             let known: Vec<&str> = policies.keys().map(String::as_str).collect();
-            return Err(Failure::Problem(format!(
+            return Err(CommandError::Problem(format!(
                 "{}: there is no policy {name:?}; there is {}",
                 path.display(),
                 if known.is_empty() {
@@ -69,20 +69,20 @@ impl Source {
             )));
         };
         policy.rules.live().cloned().ok_or_else(|| {
-            Failure::Problem(format!("policy {name:?} has mode \"off\": it has no rules"))
+            CommandError::Problem(format!("policy {name:?} has mode \"off\": it has no rules"))
         })
     }
 }
 
 /// The name of the policy that a route has.
-fn policy_of(config: &Config, name: &str) -> Result<String, Failure> {
+fn policy_of(config: &Config, name: &str) -> Result<String, CommandError> {
     let mut routes = config.routes.iter().map(|(_, route)| route);
     let found = routes.find(|route| route.name == name);
     found.map(|route| route.policy.name.clone()).ok_or_else(|| {
         let known = config.routes.iter().map(|(_, route)| route.name.as_str());
         let known = known.collect::<BTreeSet<_>>().into_iter();
         let known = known.collect::<Vec<_>>().join(", ");
-        Failure::Problem(format!("there is no route {name:?}; there are: {known}"))
+        CommandError::Problem(format!("there is no route {name:?}; there are: {known}"))
     })
 }
 

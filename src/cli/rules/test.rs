@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::escape::{json_text, show, show_short};
 use super::progress::Progress;
 use super::source::Source;
 use super::tls_client::TlsClient;
-use super::{USAGE, json_text, show, show_short};
-use crate::cli::check::Output;
-use crate::cli::failure::Failure;
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::cli::output::Output;
 use ftw::{self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult};
 
 /// Run rule tests: the FTW files of the OWASP CRS and one's own
@@ -46,16 +47,16 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let overrides = match args.overrides.as_deref().map(Overrides::load).transpose() {
         Ok(overrides) => overrides.unwrap_or_default(),
-        Err(problem) => return Failure::Found(vec![problem]).tell(args.output),
+        Err(problem) => return CommandError::Diagnostics(vec![problem]).report(args.output),
     };
     let files = match ftw::load(&args.paths) {
         Ok(files) => files,
-        Err(problems) => return Failure::Found(problems).tell(args.output),
+        Err(problems) => return CommandError::Diagnostics(problems).report(args.output),
     };
     let total = files.iter().map(|file| file.tests.len()).sum();
     if total == 0 {
         let problem = "there are no tests in what was named".to_owned();
-        return Failure::Problem(problem).tell(args.output);
+        return CommandError::Problem(problem).report(args.output);
     }
     let player = match player(args) {
         Ok(player) => player,
@@ -82,7 +83,7 @@ fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
             .source
             .load()
             .map(|rules| Box::new(InProcess::new(rules)) as Box<dyn Play>)
-            .map_err(|failure| failure.tell(args.output));
+            .map_err(|failure| failure.report(args.output));
     };
     if args.ca.is_none() {
         eprintln!("drawbridge: the certificate of {url} is not verified (see --ca)");
@@ -92,7 +93,7 @@ fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
         .and_then(|tls| Target::new(url, log, Box::new(tls)));
     match target {
         Ok(target) => Ok(Box::new(target)),
-        Err(problem) => Err(Failure::Problem(problem).tell_with(args.output, USAGE)),
+        Err(problem) => Err(CommandError::Problem(problem).report_as(args.output, exit::USAGE)),
     }
 }
 

@@ -51,16 +51,18 @@ pub(crate) fn resolve<'s>(
     // The indices of duplicates lead here, since only some routes have a claim.
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
     if let Err(duplicates) = RouteTable::new(claims) {
-        for (first, second, what) in duplicates {
+        for duplicate in duplicates {
             let route = |index: usize| routes.get(*order.get(index)?);
-            let (Some(first), Some(second)) = (route(first), route(second)) else {
+            let (Some(first), Some(second)) = (route(duplicate.first), route(duplicate.second))
+            else {
                 continue;
             };
             let message = format!(
-                "route \"{}\" claims what route \"{}\" at {} claims: {what}",
+                "route \"{}\" claims what route \"{}\" at {} claims: {}",
                 second.name,
                 first.name,
-                first.at.text()
+                first.at.text(),
+                duplicate.claimed
             );
             context.diagnostics.error(second.at, message);
         }

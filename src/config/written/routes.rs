@@ -65,11 +65,21 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     }
     let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
     let hosts = section.required("hosts", help);
-    let hosts = hosts.map(|item| parse_all(&item, |text| text.parse::<HostPattern>()));
+    let hosts = hosts.map(|item| {
+        parse_all(&item, |text| {
+            text.parse::<HostPattern>()
+                .map_err(|error| error.to_string())
+        })
+    });
     let help =
         "paths = [\"/orders/\"]; with a trailing slash all below it, without it exactly this";
     let paths = section.required("paths", help);
-    let paths = paths.map(|item| parse_all(&item, |text| text.parse::<PathPattern>()));
+    let paths = paths.map(|item| {
+        parse_all(&item, |text| {
+            text.parse::<PathPattern>()
+                .map_err(|error| error.to_string())
+        })
+    });
     let stream = section.optional("stream", parse_stream);
     let methods = parse_methods(section);
     if let (Some(_), Given::Value(stream), Some(methods)) = (&name, &stream, &methods) {

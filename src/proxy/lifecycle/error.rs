@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use crate::exposure::KeepError;
-use crate::handover::TakeError;
+use crate::exposure::StoreError;
+use crate::handover::TakeoverError;
 use crate::live::SnapshotError;
 use crate::proxy::listener::BindError;
 
@@ -19,8 +19,8 @@ pub enum ServeError {
     Admin(io::Error),
     Workers(io::Error),
     /// What is off is not known, so nothing is opened.
-    Exposures(KeepError),
-    TakeOver(TakeError),
+    Exposures(StoreError),
+    TakeOver(TakeoverError),
 }
 
 impl fmt::Display for ServeError {

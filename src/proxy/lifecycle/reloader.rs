@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::program::Program;
 use crate::admin::AdminSocket;
-use crate::handover::{self, Offer, Successor};
+use crate::handover::{self, OfferedSockets, Successor};
 use crate::proxy::listener::ListenerSet;
 use crate::proxy::shared::front::Front;
 use crate::reload::{
@@ -54,7 +54,7 @@ impl Reloader {
     pub async fn serve(
         &mut self,
         mut asked: mpsc::Receiver<ReloadRequest>,
-        mut successors: mpsc::Receiver<handover::Ask>,
+        mut successors: mpsc::Receiver<handover::HandoverRequest>,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> End {
         let mut hangup = quiet(signal(SignalKind::hangup()));
@@ -109,16 +109,16 @@ impl Reloader {
     /// None where nobody took over and nobody asked to end.
     async fn hand_over_or_stop(
         &self,
-        ask: handover::Ask,
+        ask: handover::HandoverRequest,
         shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Option<End> {
-        let given_up = ask.giving_up();
+        let given_up = ask.canceller();
         let giving = self.hand_over(ask);
         tokio::pin!(giving);
         let (given, asked) = tokio::select! {
             biased;
             () = shutdown => {
-                given_up.now();
+                given_up.cancel();
                 // It may be too late for that.
                 match timeout(LAST_WORD, &mut giving).await {
                     Ok(given) => (given, true),
@@ -140,7 +140,7 @@ impl Reloader {
 
     /// Until the successor accepts, and it has the admin API or not. Meanwhile nothing is reloaded and
     /// nothing switched.
-    async fn hand_over(&self, ask: handover::Ask) -> io::Result<bool> {
+    async fn hand_over(&self, ask: handover::HandoverRequest) -> io::Result<bool> {
         tracing::info!(target: "upgrade", pid = ask.pid, "a successor asks for the sockets");
         let snapshot = self.front.live.pin();
         let admin = match (&self.admin, &snapshot.config.admin) {
@@ -154,7 +154,7 @@ impl Reloader {
         let exposures = Arc::clone(&self.front.exposures);
         let given = spawn_blocking(move || {
             exposures.pause().map_err(io::Error::other)?;
-            let successor = ask.give(Offer { sockets, admin })?;
+            let successor = ask.hand_over(OfferedSockets { sockets, admin })?;
             release(successor)
         });
         given.await.map_err(io::Error::other)?

@@ -20,10 +20,12 @@ use super::error::ServeError;
 use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader};
-use crate::admin::{AdminSocket, Health, Router, adopt, core_routes, exposure_routes, listen};
+use crate::admin::{
+    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, adopt, listen,
+};
 use crate::config::Config;
 use crate::exposure::Switchboard;
-use crate::handover::{self, Inheritance, Promise, TakeError, Waiting};
+use crate::handover::{self, HandoverListener, InheritedSockets, PendingTakeover, TakeoverError};
 use crate::live::{Live, Snapshot};
 use crate::proxy::listener::{ListenerSet, Workers};
 use crate::proxy::shared::front::{BoundAddresses, Front};
@@ -87,7 +89,7 @@ struct Foundation {
     router: Router,
     /// True once the front door closes.
     close: watch::Sender<bool>,
-    inheritance: Option<Inheritance>,
+    inheritance: Option<InheritedSockets>,
 }
 
 impl Foundation {
@@ -144,7 +146,7 @@ impl Foundation {
         let timer = tokio::spawn({
             let exposures = Arc::clone(&front.exposures);
             supervise("timer of exposures", move || {
-                Arc::clone(&exposures).keep_time()
+                Arc::clone(&exposures).run_timers()
             })
         });
         let (alive, all_gone) = mpsc::channel::<()>(1);
@@ -210,14 +212,14 @@ impl Foundation {
 /// The admin API; other rooms add their routes here.
 fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<bool>) -> Router {
     let mut router = Router::default();
-    let health = Health {
+    let health = StatusSources {
         live: Arc::clone(&front.live),
         metrics: Arc::clone(&front.metrics),
         reloads: Arc::clone(reloads),
         closing,
     };
-    core_routes(&mut router, &health);
-    exposure_routes(&mut router, &front.live, &front.exposures, {
+    add_core_routes(&mut router, &health);
+    add_exposure_routes(&mut router, &front.live, &front.exposures, {
         let front = Arc::clone(front);
         move |listener| front.bound.load().address(listener)
     });
@@ -231,7 +233,7 @@ struct Sockets {
     /// The admin socket is that of the previous process.
     adopted: bool,
     /// The previous process waits for this to be kept.
-    promise: Option<Promise>,
+    promise: Option<PendingTakeover>,
     bound: BoundAddresses,
 }
 
@@ -239,14 +241,14 @@ impl Sockets {
     async fn open(
         front: &Front,
         mut listeners: ListenerSet,
-        inheritance: Option<Inheritance>,
+        inheritance: Option<InheritedSockets>,
         router: Router,
     ) -> Result<Self, ServeError> {
         let (admin_before, promise) = match inheritance {
             Some(inheritance) => {
-                let broken = |error| ServeError::TakeOver(TakeError::Broken(error));
+                let broken = |error| ServeError::TakeOver(TakeoverError::Interrupted(error));
                 listeners.inherit(inheritance.sockets).map_err(broken)?;
-                (inheritance.admin, Some(inheritance.promise))
+                (inheritance.admin, Some(inheritance.pending))
             }
             None => (None, None),
         };
@@ -282,7 +284,7 @@ async fn give_up(
     listeners.close();
     drop(listeners);
     if let Some(admin) = adopted {
-        admin.leave();
+        admin.release();
     }
     let _ = timeout(patience, all_gone.recv()).await;
 }
@@ -291,9 +293,12 @@ async fn give_up(
 struct Running {
     reloader: Reloader,
     /// Requests to reload, and successors. None once they are served.
-    asked: Option<(mpsc::Receiver<ReloadRequest>, mpsc::Receiver<handover::Ask>)>,
+    asked: Option<(
+        mpsc::Receiver<ReloadRequest>,
+        mpsc::Receiver<handover::HandoverRequest>,
+    )>,
     close: watch::Sender<bool>,
-    waiting: Option<Waiting>,
+    waiting: Option<HandoverListener>,
     /// Every connection holds a sender; when the last is gone, nothing comes any more.
     all_gone: mpsc::Receiver<()>,
     timer: JoinHandle<()>,
@@ -344,10 +349,10 @@ impl Running {
                 asked,
             } => {
                 if let Some(waiting) = self.waiting {
-                    waiting.leave();
+                    waiting.release();
                 }
                 match admin {
-                    Some(admin) if adopted => admin.leave(),
+                    Some(admin) if adopted => admin.release(),
                     _ => {}
                 }
                 self.timer.abort();
@@ -376,15 +381,16 @@ impl Running {
     }
 }
 
-async fn take_over(state_dir: Option<PathBuf>) -> Result<Inheritance, ServeError> {
-    let taken = spawn_blocking(move || handover::take(state_dir.as_deref())).await;
-    let taken = taken.unwrap_or_else(|error| Err(TakeError::Broken(io::Error::other(error))));
+async fn take_over(state_dir: Option<PathBuf>) -> Result<InheritedSockets, ServeError> {
+    let taken = spawn_blocking(move || handover::take_over(state_dir.as_deref())).await;
+    let taken =
+        taken.unwrap_or_else(|error| Err(TakeoverError::Interrupted(io::Error::other(error))));
     taken.map_err(ServeError::TakeOver)
 }
 
-async fn promise_accepting(promise: Promise, admin: bool) -> Result<(), TakeError> {
-    let released = spawn_blocking(move || promise.accepting(admin)).await;
-    released.unwrap_or_else(|error| Err(TakeError::Broken(io::Error::other(error))))
+async fn promise_accepting(promise: PendingTakeover, admin: bool) -> Result<(), TakeoverError> {
+    let released = spawn_blocking(move || promise.confirm(admin)).await;
+    released.unwrap_or_else(|error| Err(TakeoverError::Interrupted(io::Error::other(error))))
 }
 
 /// And whether it is that of the process before.
@@ -410,12 +416,12 @@ async fn open_admin(
 fn wait_for_successor(
     state_dir: Option<&Path>,
     upgraded: bool,
-    asks: mpsc::Sender<handover::Ask>,
-) -> Option<Waiting> {
+    asks: mpsc::Sender<handover::HandoverRequest>,
+) -> Option<HandoverListener> {
     let state_dir = state_dir?;
-    let started = match !upgraded && Waiting::somebody(state_dir) {
+    let started = match !upgraded && HandoverListener::is_taken(state_dir) {
         true => Err(io::Error::other("another process waits in this state_dir")),
-        false => Waiting::start(state_dir, asks),
+        false => HandoverListener::bind(state_dir, asks),
     };
     let failed = |error: &io::Error| {
         tracing::warn!(target: "upgrade", "--upgrade will not be possible: {error}");

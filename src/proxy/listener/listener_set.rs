@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::acceptor::Acceptor;
 use super::workers::Workers;
 use crate::config::{Config, Listener};
-use crate::handover::Place;
+use crate::handover::ListenerAddress;
 use crate::proxy::shared::admission::Admission;
 use crate::proxy::shared::front::{BoundAddresses, Front};
 use crate::supervision::supervise;
@@ -30,7 +30,7 @@ pub struct ListenerSet {
     workers: Workers,
     open: Vec<OpenSocket>,
     /// Sockets of the previous process, until the first plan is followed.
-    inherited: Vec<(Place, Arc<TcpListener>)>,
+    inherited: Vec<(ListenerAddress, Arc<TcpListener>)>,
     /// The open connections of each listener, over all reloads.
     admissions: BTreeMap<String, Arc<Admission>>,
     alive: mpsc::Sender<()>,
@@ -78,7 +78,10 @@ impl ListenerSet {
     ///
     /// # Errors
     /// One of them is no listening socket of its address.
-    pub fn inherit(&mut self, sockets: Vec<(Place, std::net::TcpListener)>) -> io::Result<()> {
+    pub fn inherit(
+        &mut self,
+        sockets: Vec<(ListenerAddress, std::net::TcpListener)>,
+    ) -> io::Result<()> {
         for (place, socket) in sockets {
             let real = socket.local_addr()?;
             let (written, any_port) = (place.written, place.written.port() == 0);
@@ -97,14 +100,14 @@ impl ListenerSet {
     ///
     /// # Errors
     /// There are no more descriptors.
-    pub fn sockets_to_give(&self) -> io::Result<Vec<(Place, OwnedFd)>> {
+    pub fn sockets_to_give(&self) -> io::Result<Vec<(ListenerAddress, OwnedFd)>> {
         let give = |open: &OpenSocket| {
             let BoundSocket {
                 listener,
                 written,
                 socket,
             } = &open.bound;
-            let place = Place {
+            let place = ListenerAddress {
                 listener: listener.name.clone(),
                 written: *written,
             };

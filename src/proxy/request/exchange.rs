@@ -239,7 +239,7 @@ impl Exchange {
         let Some(exposure) = self.exposure(route) else {
             return Ok(());
         };
-        match self.front.exposures.off(&exposure.name) {
+        match self.front.exposures.off_setting(&exposure.name) {
             None => Ok(()),
             Some(setting) => Err(Refusal::switched_off(
                 exposure,

@@ -1,6 +1,6 @@
-//! `drawbridge rules explain`: what the rules make of one request, and why.
+//! `drawbridge rules explain`: what the rules do with one request, and why.
 
-mod play;
+mod explanation;
 mod show;
 
 use std::io::{self, Read, Write};
@@ -9,12 +9,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use self::play::Explanation;
+use self::explanation::Explanation;
 use super::source::Source;
-use crate::cli::check::Output;
-use crate::cli::failure::Failure;
+use crate::cli::error::CommandError;
+use crate::cli::output::Output;
 
-/// Explain what the rules make of a request: what matched where, the scores, what was excluded, the verdict
+/// Explain what the rules do with a request: which rule matched where, the scores, the exclusions, the verdict
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A raw HTTP request in a file, or - for standard input
@@ -22,13 +22,13 @@ pub struct Args {
     pub request: PathBuf,
     #[command(flatten)]
     pub source: Source,
-    /// A raw HTTP response to go with it; without one the response's phases do not run
+    /// The raw HTTP response to this request; without one, the phases of the response do not run
     #[arg(long, value_name = "FILE")]
     pub response: Option<PathBuf>,
-    /// Variables to show as they are at the end, e.g. TX,ARGS or TX:score
+    /// Variables whose values at the end are shown, e.g. TX,ARGS or TX:score
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub vars: Vec<String>,
-    /// Show silent rules (nolog) that match, too
+    /// Also show silent rules (nolog) that match
     #[arg(long)]
     pub all: bool,
     /// How to show it
@@ -40,7 +40,7 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let explanation = match explain(args) {
         Ok(explanation) => explanation,
-        Err(failure) => return tell(&failure, args.output),
+        Err(error) => return report(&error, args.output),
     };
     let shown = match args.output {
         Output::Human => show::human(&explanation, args.all),
@@ -51,19 +51,19 @@ pub fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn explain(args: &Args) -> Result<Explanation, Failure> {
+fn explain(args: &Args) -> Result<Explanation, CommandError> {
     let request = read(&args.request)?;
     let response = args.response.as_deref().map(read).transpose()?;
     let rules = args.source.load()?;
-    Ok(play::explain(&rules, request, response, &args.vars)?)
+    explanation::explain(&rules, request, response, &args.vars).map_err(CommandError::because)
 }
 
-/// Who reads the JSON finds a verdict in any case: here that there is none.
-fn tell(failure: &Failure, output: Output) -> ExitCode {
+/// Reports a failure. The JSON has a verdict in any case, so that scripts need not look for it.
+fn report(error: &CommandError, output: Output) -> ExitCode {
     if output == Output::Human {
-        return failure.tell(output);
+        return error.report(output);
     }
-    let mut report = failure.to_json();
+    let mut report = error.to_json();
     report["verdict"] = json!({
         "action": "error",
         "status": null,
@@ -76,17 +76,21 @@ fn tell(failure: &Failure, output: Output) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What is read of a request or a response.
-const MOST: u64 = 128 * 1024 * 1024;
+/// The most bytes that are read of a request or a response.
+const MAX_MESSAGE: u64 = 128 * 1024 * 1024;
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     let read = match path.as_os_str() == "-" {
-        true => io::stdin().lock().take(MOST).read_to_end(&mut bytes),
-        false => std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes)),
+        true => io::stdin().lock().take(MAX_MESSAGE).read_to_end(&mut bytes),
+        false => std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut bytes)),
     };
     match read {
         Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("{}: {error}", path.display())),
+        Err(error) => Err(CommandError::Problem(format!(
+            "{}: {error}",
+            path.display()
+        ))),
     }
 }

@@ -1,4 +1,4 @@
-//! An explanation for people, and for machines.
+//! Shows an explanation as text and as JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,15 +6,15 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::super::escape::{json_text, show as escaped, show_short};
 use super::super::list::severity_name;
-use super::super::{json_text, show as escaped, show_short};
 use waf::Inspection;
 
-use super::play::{Change, Exclusion, Explanation, Match, phase_name};
+use super::explanation::{Exclusion, Explanation, RuleMatch, VariableChange, phase_name};
 
-/// Bytes shown before and after what was found.
+/// How many bytes are shown before and after what the operator found.
 const AROUND: usize = 80;
-/// Rules named of one exclusion.
+/// How many rules of one exclusion are named.
 const NAMED: usize = 8;
 
 pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
@@ -26,7 +26,7 @@ pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
         writeln!(out, "note: {note}")?;
     }
     let mut phase = None;
-    for found in explanation.matches.iter().filter(|m| all || is_telling(m)) {
+    for found in explanation.matches.iter().filter(|m| all || is_relevant(m)) {
         if phase.replace(found.rule.phase) != Some(found.rule.phase) {
             writeln!(out, "\n{}", phase_name(found.rule.phase))?;
         }
@@ -52,7 +52,7 @@ pub fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// How much of the body the rules saw, and as what.
+/// How much of the body the rules saw, and which parser read it.
 fn body_in_words(body: &Inspection) -> String {
     let parser = match body.parser {
         Some(parser) => format!("read as {parser}"),
@@ -68,14 +68,14 @@ fn body_in_words(body: &Inspection) -> String {
     }
 }
 
-/// What was taken out, line by line; then what was changed, a file with many such lines in short.
+/// First what was removed, line by line; then what was changed. A file with many changes gets one line.
 fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> {
     if exclusions.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nexcluded")?;
     for exclusion in exclusions.iter().filter(|e| !e.changes) {
-        writeln!(out, "  {}", excluded(exclusion))?;
+        writeln!(out, "  {}", describe_exclusion(exclusion))?;
     }
     let mut files: BTreeMap<&str, Vec<&Exclusion>> = BTreeMap::new();
     for exclusion in exclusions.iter().filter(|e| e.changes) {
@@ -85,7 +85,7 @@ fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> 
     for (file, changes) in files {
         if changes.len() <= NAMED {
             for change in changes {
-                writeln!(out, "  {}", excluded(change))?;
+                writeln!(out, "  {}", describe_exclusion(change))?;
             }
             continue;
         }
@@ -99,13 +99,13 @@ fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> 
     Ok(())
 }
 
-/// Rules that log, end the transaction or change a score; the others keep the books.
-fn is_telling(found: &Match) -> bool {
+/// Whether a rule logs, ends the transaction or changes a score. Others only set variables for later rules.
+fn is_relevant(found: &RuleMatch) -> bool {
     found.rule.logged || found.rule.interrupting || found.changes.iter().any(is_score)
 }
 
-/// A score that rose or fell; that it begins at 0 tells nothing.
-fn is_score(change: &Change) -> bool {
+/// Whether a score rose or fell. Its first value says nothing.
+fn is_score(change: &VariableChange) -> bool {
     let is_name =
         |name: &[u8]| memchr::memmem::find(&name.to_ascii_lowercase(), b"score").is_some();
     let number = |bytes: &Option<Vec<u8>>| {
@@ -120,7 +120,7 @@ fn is_score(change: &Change) -> bool {
         && change.before != change.after
 }
 
-fn rule(found: &Match, colour: bool) -> String {
+fn rule(found: &RuleMatch, colour: bool) -> String {
     let rule = &found.rule;
     let mut out = String::new();
     let severity = rule.severity.map_or("", severity_name);
@@ -136,7 +136,7 @@ fn rule(found: &Match, colour: bool) -> String {
     let _ = writeln!(
         out,
         "    operator  {}",
-        // What a rule file says stays as it says it.
+        // A backslash in a rule file is shown as it is in the file.
         show_short(rule.operator.as_bytes(), 120).replace("\\\\", "\\")
     );
     if !rule.variable.is_empty() {
@@ -166,8 +166,8 @@ fn rule(found: &Match, colour: bool) -> String {
     out
 }
 
-/// The transformed value around what was found, which stands between marks.
-fn marked(found: &Match, colour: bool) -> String {
+/// The transformed value around what the operator found, which is marked.
+fn marked(found: &RuleMatch, colour: bool) -> String {
     let value = found.rule.transformed.as_slice();
     let Some(span) = &found.span else {
         return show_short(value, 2 * AROUND);
@@ -192,7 +192,7 @@ fn marked(found: &Match, colour: bool) -> String {
     )
 }
 
-fn excluded(exclusion: &Exclusion) -> String {
+fn describe_exclusion(exclusion: &Exclusion) -> String {
     let mut named: Vec<String> = exclusion
         .rule_ids
         .iter()
@@ -221,7 +221,7 @@ pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     let matches: Vec<Value> = explanation
         .matches
         .iter()
-        .filter(|m| all || is_telling(m))
+        .filter(|m| all || is_relevant(m))
         .map(json_match)
         .collect();
     let exclusions: Vec<Value> = explanation
@@ -268,7 +268,7 @@ pub fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     out.flush()
 }
 
-fn json_match(found: &Match) -> Value {
+fn json_match(found: &RuleMatch) -> Value {
     let rule = &found.rule;
     let tags: Vec<String> = rule.tags.iter().map(|tag| json_text(tag)).collect();
     let changes: Vec<Value> = found

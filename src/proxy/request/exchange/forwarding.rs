@@ -201,7 +201,7 @@ impl Exchange {
     async fn stream_switched_off(&self, stream: Option<Stream>) {
         let route = self.route.as_deref().filter(|_| stream.is_some());
         match route.and_then(|route| self.exposure(route)) {
-            Some(exposure) => self.front.exposures.goes_off(&exposure.name).await,
+            Some(exposure) => self.front.exposures.wait_until_off(&exposure.name).await,
             None => std::future::pending().await,
         }
     }

@@ -1,6 +1,6 @@
 //! Random tables: what a listener can reach is what the most specific routes say, nothing more.
 
-use super::super::{HostPattern, MethodSet, PathPattern};
+use super::super::claim::MethodSet;
 use super::*;
 
 const HOSTS: [&str; 4] = ["*", "*.test", "*.a.test", "x.a.test"];
@@ -121,7 +121,7 @@ fn a_listener_reaches_what_the_most_specific_routes_say() {
         "/", "/a", "/a/", "/a/b", "/a/b/", "/a/b/c", "/a/b/c/x", "/d", "/d/x",
     ];
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let (mut kept_back, mut tables) = (0, 0);
+    let (mut shadowed, mut tables) = (0, 0);
     while tables < 400 {
         let claims = (0..2 + random.below(5)).map(|_| random.claim());
         let routes: Vec<(Claim, usize)> = claims.enumerate().map(|(i, c)| (c, i)).collect();
@@ -152,11 +152,11 @@ fn a_listener_reaches_what_the_most_specific_routes_say() {
                             "{listener} {method} {host}{path}: {routes:#?}"
                         );
                         let wider = expected(&alone, listener, host, path, method);
-                        kept_back += usize::from(found == "404" && wider != "404");
+                        shadowed += usize::from(found == "404" && wider != "404");
                     }
                 }
             }
         }
     }
-    assert!(kept_back > 1000, "{kept_back}");
+    assert!(shadowed > 1000, "{shadowed}");
 }

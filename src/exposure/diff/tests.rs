@@ -34,10 +34,10 @@ fn surface(routes: &[&str]) -> Surface {
 }
 
 #[test]
-fn what_changes_is_said_as_requests_see_it() {
+fn changes_are_reported_as_requests_see_them() {
     let orders = "a.test /orders/ GET orders default public";
-    // What is in the old one, in the new one, what is told, and whether a pipeline stops.
-    for (old, new, told, stops) in [
+    // The old routes, the new ones, what is reported, and whether a pipeline stops.
+    for (old, new, expected, stops) in [
         (&[orders][..], &[orders][..], &[][..], false),
         (
             &[],
@@ -92,7 +92,7 @@ fn what_changes_is_said_as_requests_see_it() {
             ],
             true,
         ),
-        // A narrower route that goes leaves its place to the wider one.
+        // A route that goes away uncovers a less specific one.
         (
             &[
                 "a.test / any web default public",
@@ -104,7 +104,7 @@ fn what_changes_is_said_as_requests_see_it() {
             ],
             false,
         ),
-        // A host that goes uncovers what a wider host has.
+        // A host that goes away uncovers what a less specific host pattern has.
         (
             &[
                 "*.test /orders/ GET orders default public",
@@ -129,13 +129,13 @@ fn what_changes_is_said_as_requests_see_it() {
     ] {
         let changes = diff(&surface(old), &surface(new)).unwrap();
         let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        assert_eq!(words, told, "{old:?} {new:?}");
+        assert_eq!(words, expected, "{old:?} {new:?}");
         assert_eq!(changes.iter().any(|c| c.unowned), stops, "{old:?} {new:?}");
     }
 }
 
 #[test]
-fn a_new_address_is_a_new_way_in() {
+fn a_new_address_is_reported() {
     let old = surface(&["a.test /orders/ GET orders default"]);
     let mut new = old.clone();
     new.listeners
@@ -153,7 +153,7 @@ fn a_new_address_is_a_new_way_in() {
 }
 
 #[test]
-fn a_surface_survives_the_wire() {
+fn a_surface_survives_json() {
     let surface = surface(&[
         "a.test /orders/ GET,PUT orders default public",
         "* /x any a b",
@@ -162,9 +162,9 @@ fn a_surface_survives_the_wire() {
     assert_eq!(serde_json::from_str::<Surface>(&text).unwrap(), surface);
 }
 
-/// A route that does not name the listener keeps a wider one from its place; when it goes, that is a way in.
+/// A route that does not name the listener shadows a less specific one there; when it goes away, that one is reachable.
 #[test]
-fn what_a_narrower_route_elsewhere_keeps_back_is_told() {
+fn what_a_narrower_route_elsewhere_shadows_is_reported() {
     let wide = surface(&["a.test /orders/ any orders default public"]);
     let mut both = surface(&[
         "a.test /orders/ any orders default public",
@@ -185,15 +185,15 @@ fn what_a_narrower_route_elsewhere_keeps_back_is_told() {
     assert_eq!(
         of_public(&both, &wide),
         [
-            "+ public: any method /orders/admin/* -> orders, policy default, host a.test, exposure public, owner team; route route-1 kept it back",
-            "+ public: any method /orders/secret -> orders, policy default, host a.test, exposure public, owner team; route route-2 kept it back",
+            "+ public: any method /orders/admin/* -> orders, policy default, host a.test, exposure public, owner team; route route-1 shadowed it before",
+            "+ public: any method /orders/secret -> orders, policy default, host a.test, exposure public, owner team; route route-2 shadowed it before",
         ]
     );
     assert_eq!(
         of_public(&wide, &both),
         [
-            "- public: any method /orders/admin/* -> orders, policy default, host a.test; route route-1 keeps it back",
-            "- public: any method /orders/secret -> orders, policy default, host a.test; route route-2 keeps it back",
+            "- public: any method /orders/admin/* -> orders, policy default, host a.test; route route-1 shadows it now",
+            "- public: any method /orders/secret -> orders, policy default, host a.test; route route-2 shadows it now",
         ]
     );
 }

@@ -1,52 +1,60 @@
-//! Takes the request through the phases and keeps what happened.
+//! Runs a request through the phases and records what happened.
+//!
+//! The request is the one of the user's file, byte by byte; whatever we change or leave out stands in the notes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use super::super::show_short;
+use super::super::escape::show_short;
 use ftw::{Body, InProcess, read_body};
 use http_strict::Head;
 use waf::{
     EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
 };
 
-/// Values with their names: `COLLECTION:name`.
-pub type Named = Vec<(Vec<u8>, Vec<u8>)>;
+/// Values with their names, which are like `COLLECTION:name`.
+pub type NamedValues = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Everything there is to tell.
+/// What the rules did with a request.
 #[derive(Debug)]
 pub struct Explanation {
     /// The request line as received.
     pub line: Vec<u8>,
+    /// What the rules may do: block, only detect, or nothing.
     pub engine: EngineMode,
-    pub matches: Vec<Match>,
+    /// The rules that matched, in order.
+    pub matches: Vec<RuleMatch>,
+    /// The rules and targets that were excluded.
     pub exclusions: Vec<Exclusion>,
+    /// What the rules decided.
     pub verdict: Verdict,
-    /// What became of the request's body; None where no rule set saw the request.
+    /// How the request's body was inspected; None if HTTP forbids the request, so that the rules did not see it.
     pub body: Option<Inspection>,
-    /// What was asked for: name, and what it holds.
-    pub variables: Vec<(String, Named)>,
-    /// What a reader should know of how the request was taken.
+    /// The variables that the user asked for, each with its values.
+    pub variables: Vec<(String, NamedValues)>,
+    /// How we read the request, if not exactly as it is in the file.
     pub notes: Vec<String>,
 }
 
+/// A rule that matched.
 #[derive(Debug)]
-pub struct Match {
+pub struct RuleMatch {
     pub rule: MatchedRule,
-    /// Which bytes of the transformed value the operator found; None where it does not say.
+    /// Which bytes of the transformed value the operator found; None if it does not say.
     pub span: Option<std::ops::Range<usize>>,
-    pub changes: Vec<Change>,
+    pub changes: Vec<VariableChange>,
 }
 
-/// `tx.NAME` before and after.
+/// A variable `tx.NAME` that a rule changed.
 #[derive(Debug)]
-pub struct Change {
+pub struct VariableChange {
     pub name: Vec<u8>,
     pub before: Option<Vec<u8>>,
     pub after: Option<Vec<u8>>,
 }
 
-/// Rules, or a target of theirs, that were taken out.
+/// Rules that were removed or changed, or that do not look at a target.
 #[derive(Debug)]
 pub struct Exclusion {
     /// `file:line` of what excluded them.
@@ -55,7 +63,7 @@ pub struct Exclusion {
     pub by_rule: u64,
     pub rule_ids: Vec<u64>,
     pub target: Option<String>,
-    /// The directive changes rules; the others take rules or targets out.
+    /// A directive changed the rules; otherwise it removed rules or targets.
     pub changes: bool,
 }
 
@@ -69,14 +77,36 @@ pub struct Verdict {
     pub reason: String,
 }
 
+/// Why a request cannot be explained. The user erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExplainError {
+    /// The response lacks this part.
+    Response(&'static str),
+    /// There is no variable of this name.
+    NoVariable(String),
+}
+
+impl fmt::Display for ExplainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(part) => write!(f, "the response has no {part}"),
+            Self::NoVariable(name) => write!(f, "there is no variable {name:?}"),
+        }
+    }
+}
+
+impl std::error::Error for ExplainError {}
+
+/// Runs the request, and the response if there is one, through these rules. `names` are the variables to show.
+///
 /// # Errors
-/// A response that cannot be read, or a variable that does not exist, in words.
+/// The response cannot be read, or a variable does not exist.
 pub fn explain(
     rules: &Arc<RuleSet>,
     request: Vec<u8>,
     response: Option<Vec<u8>>,
     names: &[String],
-) -> Result<Explanation, String> {
+) -> Result<Explanation, ExplainError> {
     let mut notes = Vec::new();
     let raw = with_crlf(request, "request", &mut notes);
     let response = response
@@ -121,7 +151,7 @@ pub fn explain(
     Ok(explanation)
 }
 
-/// What was written in an editor has no CRLF; HTTP has nothing else.
+/// Text from an editor ends its lines with LF, but HTTP requires CRLF.
 fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
     let head_end = memchr::memmem::find(&raw, b"\n\n");
     let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
@@ -129,7 +159,7 @@ fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
         return raw;
     };
     notes.push(format!(
-        "the lines of the {what}'s head end with LF: taken for CRLF"
+        "the lines of the {what}'s head end with LF; they were read as CRLF"
     ));
     let mut out = Vec::with_capacity(raw.len() + 64);
     for &byte in &raw[..end + 2] {
@@ -155,7 +185,7 @@ fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
             body
         }
         Body::Incomplete => {
-            notes.push("the body ends too early: taken as far as it goes".to_owned());
+            notes.push("the body ends too early; the rules saw what there is of it".to_owned());
             rest.to_vec()
         }
         Body::Malformed(why) => {
@@ -188,11 +218,11 @@ fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) 
     transaction.finish();
 }
 
-fn matches(transaction: &Transaction) -> Vec<Match> {
+fn matches(transaction: &Transaction) -> Vec<RuleMatch> {
     let records = transaction.matched_rules();
-    let mut matches: Vec<Match> = records
+    let mut matches: Vec<RuleMatch> = records
         .iter()
-        .map(|rule| Match {
+        .map(|rule| RuleMatch {
             rule: rule.clone(),
             span: None,
             changes: Vec::new(),
@@ -214,7 +244,7 @@ fn matches(transaction: &Transaction) -> Vec<Match> {
                 name,
                 before,
                 after,
-            } => found.changes.push(Change {
+            } => found.changes.push(VariableChange {
                 name: name.clone(),
                 before: before.clone(),
                 after: after.clone(),
@@ -225,7 +255,7 @@ fn matches(transaction: &Transaction) -> Vec<Match> {
     matches
 }
 
-/// Those of `ctl` at run time, then those of directives, one for each line that excludes.
+/// The exclusions by `ctl` at run time, then those by directives: one for each line that excludes.
 fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
     let places: BTreeMap<u64, String> = rules
         .summaries()
@@ -245,7 +275,7 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
             }),
         });
     let mut at_load: BTreeMap<(String, bool), Vec<u64>> = BTreeMap::new();
-    let mut say = |place: &String, changes, id| {
+    let mut record = |place: &String, changes, id| {
         at_load
             .entry((place.clone(), changes))
             .or_default()
@@ -253,12 +283,12 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
     };
     for rule in rules.summaries() {
         for place in &rule.changed_by {
-            say(place, true, rule.id);
+            record(place, true, rule.id);
         }
     }
     for rule in rules.removed() {
         if let Some(place) = &rule.removed_by {
-            say(place, false, rule.id);
+            record(place, false, rule.id);
         }
     }
     let at_load = at_load
@@ -309,7 +339,7 @@ fn verdict(transaction: &Transaction) -> Verdict {
     }
 }
 
-/// What kept the rules from seeing the request or the response as others would.
+/// Why the rules did not see the request or the response completely.
 fn why_uninspected(transaction: &Transaction) -> Option<String> {
     let of_response = || transaction.response_inspection().reason;
     transaction
@@ -322,7 +352,7 @@ fn why_uninspected(transaction: &Transaction) -> Option<String> {
 fn variables(
     transaction: &mut Transaction,
     names: &[String],
-) -> Result<Vec<(String, Named)>, String> {
+) -> Result<Vec<(String, NamedValues)>, ExplainError> {
     names
         .iter()
         .filter(|name| !name.is_empty())
@@ -333,7 +363,7 @@ fn variables(
             };
             let values = transaction
                 .variable(variable)
-                .ok_or_else(|| format!("there is no variable {variable:?}"))?;
+                .ok_or_else(|| ExplainError::NoVariable(variable.to_owned()))?;
             let wanted = |shown: &[u8]| {
                 let own = shown.splitn(2, |&b| b == b':').nth(1).unwrap_or_default();
                 key.is_none_or(|key| own.eq_ignore_ascii_case(key.as_bytes()))
@@ -355,10 +385,9 @@ struct Response {
 
 impl Response {
     /// A status line, headers and a body, taken as it is.
-    fn parse(raw: Vec<u8>) -> Result<Self, String> {
-        let problem = |what: &str| format!("the response has no {what}");
+    fn parse(raw: Vec<u8>) -> Result<Self, ExplainError> {
         let end = memchr::memmem::find(&raw, b"\r\n\r\n")
-            .ok_or_else(|| problem("empty line after its head"))?;
+            .ok_or_else(|| ExplainError::Response("empty line after its head"))?;
         let mut lines = raw[..end].split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
         let status = lines
             .next()
@@ -366,17 +395,17 @@ impl Response {
             .and_then(|line| line.split(|&b| b == b' ').nth(1))
             .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
             .filter(|status| (100..600).contains(status))
-            .ok_or_else(|| problem("status line"))?;
+            .ok_or_else(|| ExplainError::Response("status line"))?;
         let headers = lines
             .map(|line| {
-                let colon =
-                    memchr::memchr(b':', line).ok_or_else(|| problem("colon in a header"))?;
+                let colon = memchr::memchr(b':', line)
+                    .ok_or_else(|| ExplainError::Response("colon in a header"))?;
                 Ok((
                     line[..colon].to_vec(),
                     line[colon + 1..].trim_ascii().to_vec(),
                 ))
             })
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, ExplainError>>()?;
         Ok(Self {
             status,
             headers,
@@ -385,7 +414,7 @@ impl Response {
     }
 }
 
-/// Phases in words.
+/// The number and name of a phase.
 pub fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::RequestHeaders => "phase 1: request headers",

@@ -1,4 +1,4 @@
-use super::super::MethodSet;
+use super::super::claim::MethodSet;
 use super::*;
 
 #[test]
@@ -56,7 +56,7 @@ fn the_most_specific_route_wins_in_any_order() {
 }
 
 #[test]
-fn what_no_route_names_is_not_found() {
+fn a_request_that_no_route_names_is_not_found() {
     let table =
         RouteTable::new(vec![route("o", &["a.test"], &["/orders/", "/x"], &["GET"])]).unwrap();
     for (host, path) in [
@@ -82,7 +82,7 @@ fn what_no_route_names_is_not_found() {
 }
 
 #[test]
-fn what_is_not_reachable_is_not_told_by_allow() {
+fn allow_leaves_out_unreachable_routes() {
     let table = RouteTable::new(vec![
         route("read", &["*"], &["/o/"], &["GET", "HEAD"]),
         route("write", &["*"], &["/o/"], &["POST"]),
@@ -107,7 +107,7 @@ fn what_is_not_reachable_is_not_told_by_allow() {
 }
 
 #[test]
-fn methods_are_shared_between_routes_and_told_by_allow() {
+fn allow_lists_the_methods_of_all_routes_for_a_path() {
     let table = RouteTable::new(vec![
         route("read", &["*"], &["/o/"], &["GET", "HEAD"]),
         route("write", &["*"], &["/o/"], &["POST"]),
@@ -138,16 +138,16 @@ fn the_same_claim_twice_names_both_routes() {
     assert_eq!(
         problems,
         [
-            (
-                0,
-                1,
-                "host \"b.test\", path \"/%6f/\" on listener \"public\"".to_owned()
-            ),
-            (
-                0,
-                3,
-                "host \"a.test\", path \"/p\" on listener \"public\"".to_owned()
-            ),
+            DuplicateClaim {
+                first: 0,
+                second: 1,
+                claimed: "host \"b.test\", path \"/%6f/\" on listener \"public\"".to_owned(),
+            },
+            DuplicateClaim {
+                first: 0,
+                second: 3,
+                claimed: "host \"a.test\", path \"/p\" on listener \"public\"".to_owned(),
+            },
         ]
     );
     let twice = route("a", &["a.test", "A.test"], &["/o/", "/o/"], &[]);
@@ -155,7 +155,7 @@ fn the_same_claim_twice_names_both_routes() {
 }
 
 #[test]
-fn no_spelling_steps_to_another_route() {
+fn no_spelling_reaches_another_route() {
     let table = RouteTable::new(vec![
         route("any", &["*"], &["/"], &[]),
         route("all", &["a.test"], &["/b/"], &[]),
@@ -262,7 +262,7 @@ fn no_server_reads_an_accepted_path_as_another_routes() {
 }
 
 #[test]
-fn get_brings_head_unless_a_route_says_otherwise() {
+fn get_implies_head_unless_a_route_says_otherwise() {
     let mut refused = route("refused", &["*"], &["/r/"], &["GET", "PUT"]);
     refused.0.methods = MethodSet::Exactly(vec!["GET".to_owned(), "PUT".to_owned()]);
     let table = RouteTable::new(vec![
@@ -293,7 +293,7 @@ fn get_brings_head_unless_a_route_says_otherwise() {
 }
 
 #[test]
-fn a_narrower_route_decides_whatever_listener_it_names() {
+fn the_most_specific_route_decides_whatever_listener_it_names() {
     let inside = |mut route: (Claim, &'static str)| {
         route.0.listeners = vec!["internal".to_owned()];
         route

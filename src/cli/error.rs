@@ -1,0 +1,99 @@
+//! Why a verb failed, and how it says so: in words on standard error, or as JSON on standard output.
+//!
+//! With `--output json` a script always gets one JSON object, also after a failure.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::exit;
+use super::output::{Output, problems_json, wants_colour};
+use seclang::diagnostic::Diagnostic;
+
+/// A verb could not do what was asked.
+#[derive(Debug)]
+pub(super) enum CommandError {
+    /// One problem, in words for the user.
+    Problem(String),
+    /// Problems in the user's files, each with its place.
+    Diagnostics(Vec<Diagnostic>),
+}
+
+impl CommandError {
+    /// The problem in the words of an error.
+    pub(super) fn because(error: impl fmt::Display) -> Self {
+        Self::Problem(error.to_string())
+    }
+
+    /// Reports it and returns exit code 1.
+    pub(super) fn report(&self, output: Output) -> ExitCode {
+        self.report_as(output, exit::PROBLEM)
+    }
+
+    /// Reports it and returns this exit code.
+    pub(super) fn report_as(&self, output: Output, code: u8) -> ExitCode {
+        // A reader that hung up has seen what it wanted; the exit code still counts.
+        let _ = match output {
+            Output::Human => self.report_in_words(),
+            Output::Json => writeln!(io::stdout().lock(), "{:#}", self.to_json()),
+        };
+        ExitCode::from(code)
+    }
+
+    fn report_in_words(&self) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        match self {
+            Self::Problem(problem) => writeln!(err, "drawbridge: {problem}"),
+            Self::Diagnostics(found) => {
+                let colour = wants_colour();
+                let errors = found.iter().filter(|found| found.is_error());
+                errors
+                    .map(|error| error.render(colour))
+                    .try_for_each(|text| err.write_all(text.as_bytes()))
+            }
+        }
+    }
+
+    /// `ok`, `error` (the first problem in words) and `problems`, each with its place.
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Problem(problem) => json!({ "ok": false, "error": problem, "problems": [] }),
+            Self::Diagnostics(found) => {
+                let first = found.iter().find(|found| found.is_error());
+                json!({
+                    "ok": false,
+                    "error": first.map(ToString::to_string),
+                    "problems": problems_json(found),
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Problem(problem) => f.write_str(problem),
+            Self::Diagnostics(found) => match found.iter().find(|found| found.is_error()) {
+                Some(first) => first.fmt(f),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl From<String> for CommandError {
+    fn from(problem: String) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        Self::because(error)
+    }
+}

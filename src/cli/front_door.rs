@@ -1,0 +1,187 @@
+//! Finding the running front door and asking it: what all verbs that talk to it share.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::config_file::{self, NoConfiguration};
+use super::error::CommandError;
+use crate::admin::client::{self, Answer};
+use crate::config::{self, Admin, AdminAddress, TokenError};
+use seclang::diagnostic::Diagnostic;
+
+/// Where the running front door's admin API is.
+#[derive(Debug, Clone, clap::Args)]
+#[group(id = "front", multiple = false)]
+pub(super) struct Location {
+    /// The configuration that the front door runs from; it names the admin address [default:
+    /// $DRAWBRIDGE_CONFIG, ./drawbridge.toml or /etc/drawbridge/drawbridge.toml, the first that exists]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The front door's admin address, like 127.0.0.1:9900 or unix:/run/drawbridge/admin.sock
+    #[arg(long, value_name = "ADDRESS", value_parser = AdminAddress::parse)]
+    pub(super) admin: Option<AdminAddress>,
+}
+
+/// The running front door, as the command line names it.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct FrontDoor {
+    #[command(flatten)]
+    pub(super) at: Location,
+    /// The file with the admin token; needed with --admin and a TCP address
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_token_file: Option<PathBuf>,
+}
+
+/// Why the running front door gave no answer, or not the one that was asked for.
+#[derive(Debug)]
+pub(super) enum FrontDoorError {
+    /// Nothing names a configuration or an admin address.
+    NoConfiguration(NoConfiguration),
+    /// The admin settings of the configuration are invalid.
+    Configuration(Vec<Diagnostic>),
+    /// The configuration has no admin address.
+    NoAdminAddress(PathBuf),
+    /// The file of `--admin-token-file` holds no token.
+    TokenFile(TokenError),
+    /// Nobody answers at the admin address.
+    Unreachable {
+        /// The admin address.
+        address: AdminAddress,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The front door wants a token, and none was given.
+    TokenMissing,
+    /// The front door does not accept the token in this file.
+    TokenRejected(PathBuf),
+    /// The front door refuses the request.
+    Refused {
+        /// The status of its answer.
+        status: u16,
+        /// What it says.
+        message: Option<String>,
+    },
+    /// The answer is not what a front door of this version sends.
+    InvalidAnswer(serde_json::Error),
+}
+
+impl fmt::Display for FrontDoorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConfiguration(error) => error.fmt(f),
+            Self::Configuration(found) => {
+                let texts = found.iter().map(|diagnostic| diagnostic.render(false));
+                f.write_str(&texts.collect::<String>())
+            }
+            Self::NoAdminAddress(file) => write!(
+                f,
+                "{} has no \"admin\" address: write admin = \"unix:admin.sock\"",
+                file.display()
+            ),
+            Self::TokenFile(error) => error.fmt(f),
+            Self::Unreachable { address, source } => {
+                write!(f, "no front door answers at {address}: {source}")
+            }
+            Self::TokenMissing => f.write_str(
+                "the front door wants its admin token: name the file with --admin-token-file FILE, or its configuration with --config FILE",
+            ),
+            Self::TokenRejected(file) => write!(
+                f,
+                "{} does not hold the front door's admin token",
+                file.display()
+            ),
+            Self::Refused {
+                message: Some(message),
+                ..
+            } => f.write_str(message),
+            Self::Refused { status, .. } => write!(f, "the front door answered {status}"),
+            Self::InvalidAnswer(error) => write!(
+                f,
+                "the answer is not that of a front door of this version: {error}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FrontDoorError {}
+
+impl From<FrontDoorError> for CommandError {
+    fn from(error: FrontDoorError) -> Self {
+        Self::because(error)
+    }
+}
+
+impl FrontDoor {
+    /// Sends a request. `method` is `GET` or `POST`.
+    ///
+    /// # Errors
+    /// The front door cannot be found, or it does not answer.
+    pub(super) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Answer, FrontDoorError> {
+        let Admin { address, token } = self.locate()?;
+        client::call(&address, token.as_ref(), method, path, body)
+            .map_err(|source| FrontDoorError::Unreachable { address, source })
+    }
+
+    /// Sends a request and returns the body of a successful answer.
+    ///
+    /// # Errors
+    /// The front door cannot be found, does not answer, or refuses.
+    pub(super) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, FrontDoorError> {
+        let answer = self.call(method, path, body)?;
+        match answer.is_ok() {
+            true => Ok(answer.body),
+            false => Err(self.refusal(&answer)),
+        }
+    }
+
+    /// The error for an answer that is not a success.
+    pub(super) fn refusal(&self, answer: &Answer) -> FrontDoorError {
+        match (answer.status, &self.admin_token_file) {
+            (401, None) => return FrontDoorError::TokenMissing,
+            (401, Some(file)) => return FrontDoorError::TokenRejected(file.clone()),
+            _ => {}
+        }
+        let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        FrontDoorError::Refused {
+            status: answer.status,
+            message: body.and_then(|body| Some(body.get("error")?.as_str()?.to_owned())),
+        }
+    }
+
+    fn locate(&self) -> Result<Admin, FrontDoorError> {
+        let token_file = self.admin_token_file.as_deref();
+        let token = token_file.map(config::token_from).transpose();
+        let token = token.map_err(FrontDoorError::TokenFile)?;
+        if let Some(address) = self.at.admin.clone() {
+            return Ok(Admin { address, token });
+        }
+        let file = config_file::find(self.at.config.as_deref());
+        let file = file.map_err(FrontDoorError::NoConfiguration)?;
+        let admin = configured_admin(&file)?;
+        Ok(Admin {
+            token: token.or(admin.token),
+            address: admin.address,
+        })
+    }
+}
+
+/// The admin settings of a configuration, or those of an installed service.
+fn configured_admin(file: &Path) -> Result<Admin, FrontDoorError> {
+    let admin = config::admin_of(file).map_err(FrontDoorError::Configuration)?;
+    admin
+        .or_else(config::installed_admin)
+        .ok_or_else(|| FrontDoorError::NoAdminAddress(file.to_owned()))
+}

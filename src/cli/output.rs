@@ -1,0 +1,98 @@
+//! How verbs show what they found: the two forms of output, and problems of files in both.
+//!
+//! The lowest file of the command line; every verb imports it.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use seclang::diagnostic::{Diagnostic, Severity};
+
+/// The form of a verb's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// Text; each problem on standard error, with its line and a caret
+    Human,
+    /// One JSON object on standard output
+    Json,
+}
+
+/// Whether standard error is a terminal that wants colours (<https://no-color.org>).
+pub(super) fn wants_colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && io::stderr().is_terminal()
+}
+
+/// Writes each diagnostic to standard error.
+pub(super) fn print_diagnostics(found: &[Diagnostic]) -> io::Result<()> {
+    let colour = wants_colour();
+    let mut err = io::stderr().lock();
+    found
+        .iter()
+        .try_for_each(|diagnostic| err.write_all(diagnostic.render(colour).as_bytes()))
+}
+
+/// `ok`, or how many errors and warnings there are.
+pub(super) fn summary(found: &[Diagnostic]) -> String {
+    let (errors, warnings) = count(found);
+    let plural = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        _ => format!("{count} {word}s"),
+    };
+    match (errors, warnings) {
+        (0, 0) => "ok".to_owned(),
+        (0, _) => format!("ok, {}", plural(warnings, "warning")),
+        (_, 0) => plural(errors, "error"),
+        _ => format!(
+            "{}, {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        ),
+    }
+}
+
+/// The report of a check: `ok`, `errors`, `warnings` and `problems`.
+pub(super) fn check_report(found: &[Diagnostic]) -> Value {
+    let (errors, warnings) = count(found);
+    json!({
+        "ok": errors == 0,
+        "errors": errors,
+        "warnings": warnings,
+        "problems": problems_json(found),
+    })
+}
+
+/// Writes a value to standard output, over several lines.
+pub(super) fn print_json(value: &Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)
+}
+
+/// An array of the problems, each with its place.
+pub(super) fn problems_json(found: &[Diagnostic]) -> Value {
+    found.iter().map(problem_json).collect()
+}
+
+fn problem_json(diagnostic: &Diagnostic) -> Value {
+    let at = &diagnostic.location;
+    json!({
+        "severity": match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "file": at.path.to_string_lossy(),
+        "line": at.line,
+        "column": at.column,
+        "width": at.width,
+        "text": at.text,
+        "message": diagnostic.message,
+        "help": diagnostic.help,
+    })
+}
+
+fn count(found: &[Diagnostic]) -> (usize, usize) {
+    let errors = found.iter().filter(|d| d.is_error()).count();
+    (errors, found.len() - errors)
+}

@@ -1,0 +1,74 @@
+//! Showing bytes of requests and rules.
+//!
+//! Requests come from attackers, so what we show of them must not control the terminal that shows it.
+
+/// Bytes for a terminal: without control characters, and so that different bytes look different.
+pub(super) fn show(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '\r' => out.push_str("\\r"),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                c if c.is_control() || is_invisible(c) => out.extend(c.escape_unicode()),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// Characters that change how the text around them is shown, and blanks without width.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Like [`show`], cut after `most` characters.
+pub(super) fn show_short(bytes: &[u8], most: usize) -> String {
+    // A character has at most four bytes, so this has at least `most` characters.
+    let text = show(&bytes[..bytes.len().min(most * 4)]);
+    match text.char_indices().nth(most) {
+        None if bytes.len() <= most * 4 => text,
+        None => format!("{text}..."),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
+/// Bytes for JSON: as text, with `\xNN` for each byte that is not UTF-8.
+pub(super) fn json_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes
+            .utf8_chunks()
+            .map(|chunk| {
+                let invalid: String = chunk
+                    .invalid()
+                    .iter()
+                    .map(|b| format!("\\x{b:02x}"))
+                    .collect();
+                chunk.valid().to_owned() + &invalid
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_can_steer_a_terminal() {
+        assert_eq!(
+            show(b"a\r\n\t\x1b[2J\xff\\ \xe2\x80\xae"),
+            "a\\r\\n\\t\\u{1b}[2J\\xff\\\\ \\u{202e}"
+        );
+        assert_eq!(show_short("é".repeat(50).as_bytes(), 3), "ééé...");
+        assert_eq!(show_short(b"abc", 3), "abc");
+        assert_eq!(json_text(b"a\xe9\n"), "a\\xe9\n");
+    }
+}
