@@ -4,6 +4,11 @@
 //! Where no Content-Type is asked for it is found by looking at the body, as Go's HTTP server does
 //! (WHATWG's MIME sniffing standard, section 7.1).
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "ranges were found in the same bytes"
+)]
+
 use serde_json::Value;
 
 use super::request::decode_base64;

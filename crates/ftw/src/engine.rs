@@ -1,5 +1,10 @@
 //! Plays a stage in process: strictness, engine and backend, without a socket.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "ranges were found in the same bytes"
+)]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! The bytes of a test's request, as go-ftw sends them.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "ranges were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 
 use super::{Input, Parts, Stage};

@@ -1,5 +1,10 @@
 //! HTTP/1: the raw head (RFC 9112).
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::ops::Range;
 
 use super::host::valid_authority;

@@ -1,5 +1,10 @@
 //! What a `Host` or an `:authority` may be.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 /// Whether `bytes` is `host` or `host:port` (RFC 9110, section 7.2), and a name that DNS or an address can bear:
 /// letters, digits, `-`, `.`, `_`, or an IPv6 address in brackets. Percent signs, sub-delimiters and userinfo,
 /// which the generic URI syntax would allow, have no use in a host and many misuses.

@@ -22,6 +22,11 @@
 //! [`Head::parse`] and [`ChunkedFraming`] read HTTP/1.x (RFC 9112), [`check_h2`] checks what an HTTP/2 library decoded
 //! (RFC 9113), and [`check_response`] checks the head of an answer.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 mod chunked;
 mod h1;
 mod h2;

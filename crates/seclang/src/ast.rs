@@ -1,5 +1,10 @@
 //! The syntax tree, and the sources it points into.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Location;

@@ -14,6 +14,7 @@ mod loader;
 mod names;
 mod parser;
 mod pieced;
+mod word;
 
 pub use ast::{
     ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Selector, Source, SourceId, Sources, Span,

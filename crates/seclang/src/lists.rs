@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::ast::{ActionSyntax, OperatorSyntax, Selector, SourceId, Span, Spanned, TargetSyntax};
-use super::parser::{Fault, Word};
 use super::pieced::{Cursor, Pieced, is_blank};
+use super::word::{Fault, Word};
 
 /// What parsing one argument needs and leaves.
 pub(super) struct Context<'a> {

@@ -12,6 +12,7 @@ use super::ast::{ActionSyntax, Directive, RuleSyntax, SourceId, Span, Spanned};
 use super::lists::{self, Context};
 use super::names::{self, Known};
 use super::pieced::{Cursor, Pieced, is_blank, span};
+use super::word::{Fault, Word};
 use crate::diagnostic::{Diagnostic, Location, Severity};
 
 /// How many problems of one file are told; a file with more is not a rule file.
@@ -28,23 +29,6 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// How many characters were looked at: proof that the work grows with the file and no faster.
     pub steps: usize,
-}
-
-/// A problem before its line and column are looked up.
-#[derive(Debug)]
-pub(super) struct Fault {
-    severity: Severity,
-    span: Span,
-    message: String,
-    help: Option<String>,
-}
-
-/// One argument after its quotes are undone.
-#[derive(Debug)]
-pub(super) struct Word {
-    pub value: Pieced,
-    /// Without the quotes; with them where nothing is between them.
-    pub span: Span,
 }
 
 /// Parses one file. `path` is only for the diagnostics.
@@ -265,37 +249,6 @@ impl<'a> Reader<'a> {
 
     fn note<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
         result.map_err(|fault| self.faults.push(fault)).ok()
-    }
-}
-
-impl Word {
-    fn spanned(&self) -> Spanned<String> {
-        Spanned {
-            node: self.value.text().to_owned(),
-            span: self.span,
-        }
-    }
-}
-
-impl Fault {
-    pub(super) fn new(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            span,
-            message: message.into(),
-            help: None,
-        }
-    }
-
-    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// Made a warning.
-    pub(super) fn warn(mut self) -> Self {
-        self.severity = Severity::Warning;
-        self
     }
 }
 

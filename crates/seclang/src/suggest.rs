@@ -1,5 +1,10 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "both rows are one longer than the word"
+)]
+
 /// A sentence with the nearest word, where one is near enough to be meant.
 pub fn did_you_mean<'w>(written: &str, known: impl IntoIterator<Item = &'w str>) -> Option<String> {
     nearest(written, known).map(|word| format!("did you mean \"{word}\"?"))

@@ -1,5 +1,10 @@
 //! [`RuleSetBuilder`]: from files and a policy's choices to a [`RuleSet`].
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! A set of byte values, as a 256-bit mask.
 
+#![allow(clippy::indexing_slicing, reason = "a byte indexes a table of 256")]
+
 /// Which of the 256 byte values are in the set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ByteSet([u64; 4]);

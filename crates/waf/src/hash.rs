@@ -1,6 +1,11 @@
 //! A fast hash for short keys, seeded at random for each process: a client that chooses keys cannot choose
 //! which of them collide.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::OnceLock;

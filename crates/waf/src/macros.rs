@@ -2,6 +2,11 @@
 //!
 //! Source: ModSecurity v2 Reference Manual, "Macro Expansion". What cannot be resolved is empty.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::variables::{Slice, Text, Variable};
 
 /// Text with macros in it.

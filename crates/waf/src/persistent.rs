@@ -2,6 +2,11 @@
 //!
 //! Source: ModSecurity v2 Reference Manual, "Persistent Storage".
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

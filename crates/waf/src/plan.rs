@@ -6,6 +6,11 @@
 //! Found as sparse constant propagation finds it: begin with the belief that all variables are fixed,
 //! walk the rules, take back what a rule that is not decided may write, and walk again until nothing is taken back.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::macros::{Macro, Part, Template};
 use super::names::{CAPTURE_SLOTS, Names};
 use super::operators::Operator;

@@ -1,6 +1,6 @@
 //! What of ModSecurity v2's reference manual is done here: one entry a name, from the tables the engine itself uses.
 
-use super::compile::{actions, settings};
+use super::compile::{action_names, settings};
 use super::operators::catalogue::{self, State as OperatorState};
 use super::transform::Transformation;
 use super::variables::{self, Variable};
@@ -81,8 +81,10 @@ impl Kind {
                 .map(|t| (t.name(), State::Done))
                 .chain([("none", State::Done)])
                 .collect(),
-            Self::Action => done_and_refused(actions::HANDLED, actions::REFUSED),
-            Self::Control => done_and_refused(actions::CONTROLS, actions::REFUSED_CONTROLS),
+            Self::Action => done_and_refused(action_names::HANDLED, action_names::REFUSED),
+            Self::Control => {
+                done_and_refused(action_names::CONTROLS, action_names::REFUSED_CONTROLS)
+            }
         };
         states.sort_by_key(|(name, _)| name.to_ascii_lowercase());
         let entry = |(name, state)| Entry {

@@ -1,5 +1,10 @@
 //! One compiled rule: what it looks at, how it tests, what it does.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! [`RuleSet`]: the compiled rules, immutable and shared.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

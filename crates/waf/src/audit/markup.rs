@@ -1,8 +1,13 @@
 //! Where secrets lie in XML and its kin: in elements that are named for them, and beside their names.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::ops::Range;
 
-use super::mask::{NAME, NAMING, is_secret_name};
+use super::secret_names::{NAME, NAMING, is_secret_name};
 
 /// How an element's tags are written: plainly, or as text of another document.
 pub(super) struct Markup {

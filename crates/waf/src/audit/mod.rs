@@ -11,6 +11,7 @@ pub(crate) mod marks;
 mod markup;
 pub(crate) mod mask;
 mod modsecurity;
+pub(crate) mod secret_names;
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -2,6 +2,11 @@
 //!
 //! gzip (RFC 1952), deflate (RFC 1950, and RFC 1951 as some clients send it) and br (RFC 7932).
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 use std::io::{self, Read};
 

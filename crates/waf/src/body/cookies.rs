@@ -1,5 +1,10 @@
 //! The `Cookie` header (`REQUEST_COOKIES`), read as `SecCookieFormat` says.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::urlencoded::split_once;
 use super::{Sink, is_space};
 

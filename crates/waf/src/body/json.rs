@@ -12,6 +12,11 @@
 //!
 //! Where a body is in error, the rest of it is one more argument named `json`, so that rules see it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::io::Write;
 
 use super::{BodyError, Sink, hex_value, work};

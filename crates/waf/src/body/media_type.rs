@@ -1,5 +1,10 @@
 //! The parameters of a Content-Type (RFC 9110, 5.6.6 and 8.3.1).
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::{excerpt, is_space};
 
 /// The `charset` of a Content-Type, where it has one; an error where readers may find another, or none.

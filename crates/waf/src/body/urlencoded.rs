@@ -4,6 +4,11 @@
 //! piece without `=` is a name with an empty value; an empty piece between two separators is an
 //! argument whose name and value are empty.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::{Sink, hex_value, work};
 use crate::steps::{self, STEP};
 

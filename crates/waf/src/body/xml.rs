@@ -7,6 +7,11 @@
 //!
 //! Where a document is in error, the rest of it counts as text from there on, so that rules see it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 mod encoding;
 pub(crate) mod path;
 mod select;

@@ -2,117 +2,20 @@
 //!
 //! Source: ModSecurity v2 Reference Manual, "Actions".
 
-use std::sync::Arc;
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
 
 use crate::macros::Template;
-use crate::rule::{
-    AllowScope, Change, Control, Effect, PartsChange, Place, Processor, Removal, RuleSelection,
-    SEVERITIES,
-};
-use crate::settings::{AuditEngine, EngineMode};
+use crate::rule::{AllowScope, Change, Effect, Place, SEVERITIES};
 use crate::transform::Transformation;
 use crate::variables::Variable;
-use seclang::{ActionSyntax, Selector, Spanned, TargetSyntax};
+use seclang::{ActionSyntax, Spanned};
 
-use super::advice::is_of_crs;
-use super::draft::Draft;
-use super::exclusions::Meant;
+use super::action_names::{HANDLED, REFUSED};
+use super::rule_draft::Draft;
 use super::{Report, Shared, suggest};
-
-/// Actions of the manual that a proxy refuses, and why.
-pub(crate) const REFUSED: &[(&str, &str)] = &[
-    ("append", "responses leave with the upstream's bytes"),
-    ("prepend", "responses leave with the upstream's bytes"),
-    ("exec", "no program runs on a stranger's request"),
-    ("pause", "holding connections open helps the attacker"),
-    ("proxy", "where a request goes is the routes' business"),
-];
-
-/// Actions that are done. What is neither here nor in [`REFUSED`] does not exist.
-pub(crate) const HANDLED: &[&str] = &[
-    "accuracy",
-    "allow",
-    "auditlog",
-    "block",
-    "capture",
-    "chain",
-    "ctl",
-    "deny",
-    "deprecatevar",
-    "drop",
-    "expirevar",
-    "id",
-    "initcol",
-    "log",
-    "logdata",
-    "maturity",
-    "msg",
-    "multiMatch",
-    "noauditlog",
-    "nolog",
-    "pass",
-    "phase",
-    "redirect",
-    "rev",
-    "sanitiseArg",
-    "sanitiseMatched",
-    "sanitiseMatchedBytes",
-    "sanitiseRequestHeader",
-    "sanitiseResponseHeader",
-    "sanitizeArg",
-    "sanitizeMatched",
-    "sanitizeMatchedBytes",
-    "sanitizeRequestHeader",
-    "sanitizeResponseHeader",
-    "setenv",
-    "setrsc",
-    "setsid",
-    "setuid",
-    "setvar",
-    "severity",
-    "skip",
-    "skipAfter",
-    "status",
-    "t",
-    "tag",
-    "ver",
-    "xmlns",
-];
-
-/// Options of `ctl` that are done. What is neither here nor in [`REFUSED_CONTROLS`] does not exist.
-pub(crate) const CONTROLS: &[&str] = &[
-    "auditEngine",
-    "auditLogParts",
-    "forceRequestBodyVariable",
-    "requestBodyAccess",
-    "requestBodyLimit",
-    "requestBodyProcessor",
-    "responseBodyAccess",
-    "responseBodyLimit",
-    "ruleEngine",
-    "ruleRemoveById",
-    "ruleRemoveByMsg",
-    "ruleRemoveByTag",
-    "ruleRemoveTargetById",
-    "ruleRemoveTargetByMsg",
-    "ruleRemoveTargetByTag",
-];
-
-/// Options of `ctl` that are refused, and why.
-pub(crate) const REFUSED_CONTROLS: &[(&str, &str)] = &[
-    (
-        "debugLogLevel",
-        "there is no debug log; `rules explain` shows what happened",
-    ),
-    (
-        "hashEnforcement",
-        "responses are not rewritten, so there is nothing to hash",
-    ),
-    (
-        "hashEngine",
-        "responses are not rewritten, so there is nothing to hash",
-    ),
-];
 
 /// What the actions of one link say, defaults merged in.
 #[derive(Default)]
@@ -212,6 +115,7 @@ impl Reader<'_, '_, '_> {
     }
 
     /// Tells of what is refused or unknown.
+
     fn exists(&mut self, name: &str, action: &ActionSyntax) -> bool {
         if HANDLED.iter().any(|n| n.eq_ignore_ascii_case(name)) {
             return true;
@@ -463,155 +367,9 @@ impl Reader<'_, '_, '_> {
         variable
     }
 
-    fn control(&mut self, action: &ActionSyntax) -> Option<Control> {
-        let (option, value) = self.assignment(action)?;
-        let word = value.node.trim().to_owned();
-        let name = option.node.trim().to_ascii_lowercase();
-        if let Some((_, why)) = find(REFUSED_CONTROLS, &name) {
-            return self.refuse(&option, why);
-        }
-        if !CONTROLS.iter().any(|n| n.eq_ignore_ascii_case(&name)) {
-            let message = format!("unknown ctl option `{}`", option.node);
-            self.report
-                .unknown(option.span, message, suggest::control(&name));
-            return None;
-        }
-        Some(match name.as_str() {
-            "ruleengine" => Control::RuleEngine(self.engine_mode(&value)?),
-            "requestbodyaccess" => Control::RequestBodyAccess(self.on_off(&value)?),
-            "responsebodyaccess" => Control::ResponseBodyAccess(self.on_off(&value)?),
-            "forcerequestbodyvariable" => Control::ForceRequestBodyVariable(self.on_off(&value)?),
-            "requestbodyprocessor" => Control::RequestBodyProcessor(self.processor(&value)?),
-            "requestbodylimit" => Control::RequestBodyLimit(self.size(&value)?),
-            "responsebodylimit" => Control::ResponseBodyLimit(self.size(&value)?),
-            "auditengine" => Control::AuditEngine(match word.to_ascii_lowercase().as_str() {
-                "on" => AuditEngine::On,
-                "off" => AuditEngine::Off,
-                "relevantonly" => AuditEngine::RelevantOnly,
-                _ => return self.refuse(&value, "On, Off or RelevantOnly"),
-            }),
-            "auditlogparts" if !is_parts(word.trim_start_matches(['+', '-'])) => {
-                return self.refuse(
-                    &value,
-                    "parts are letters A to K and Z, all or with + or - before them",
-                );
-            }
-            "auditlogparts" => Control::AuditLogParts(match word.as_bytes().first() {
-                Some(b'+') => PartsChange::Add(word[1..].to_owned()),
-                Some(b'-') => PartsChange::Remove(word[1..].to_owned()),
-                _ => PartsChange::Replace(word),
-            }),
-            "ruleremovebyid" => Control::RemoveRules(self.selection("byid", &value)?),
-            "ruleremovebytag" => Control::RemoveRules(self.selection("bytag", &value)?),
-            "ruleremovebymsg" => Control::RemoveRules(self.selection("bymsg", &value)?),
-            "ruleremovetargetbyid" => self.remove_targets("byid", &value)?,
-            "ruleremovetargetbytag" => self.remove_targets("bytag", &value)?,
-            "ruleremovetargetbymsg" => self.remove_targets("bymsg", &value)?,
-            _ => return None,
-        })
-    }
-
-    fn refuse<T>(&mut self, at: &Spanned<String>, why: &str) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, at: &Spanned<String>, why: &str) -> Option<T> {
         self.report.error(at.span, why);
         None
-    }
-
-    fn engine_mode(&mut self, value: &Spanned<String>) -> Option<EngineMode> {
-        Some(match value.node.trim().to_ascii_lowercase().as_str() {
-            "on" => EngineMode::On,
-            "off" => EngineMode::Off,
-            "detectiononly" => EngineMode::DetectionOnly,
-            _ => return self.refuse(value, "On, Off or DetectionOnly"),
-        })
-    }
-
-    fn on_off(&mut self, value: &Spanned<String>) -> Option<bool> {
-        match value.node.trim().to_ascii_lowercase().as_str() {
-            "on" => Some(true),
-            "off" => Some(false),
-            _ => self.refuse(value, "On or Off"),
-        }
-    }
-
-    fn size(&mut self, value: &Spanned<String>) -> Option<usize> {
-        match value.node.trim().parse() {
-            Ok(size) => Some(size),
-            Err(_) => self.refuse(value, "a number of bytes"),
-        }
-    }
-
-    fn processor(&mut self, value: &Spanned<String>) -> Option<Processor> {
-        Some(match value.node.trim().to_ascii_uppercase().as_str() {
-            "URLENCODED" => Processor::Urlencoded,
-            "MULTIPART" => Processor::Multipart,
-            "JSON" => Processor::Json,
-            "XML" => Processor::Xml,
-            "RAW" => Processor::Raw,
-            _ => return self.refuse(value, "URLENCODED, MULTIPART, JSON, XML or RAW"),
-        })
-    }
-
-    fn selection(&mut self, kind: &str, value: &Spanned<String>) -> Option<RuleSelection> {
-        let meant = match Meant::parse(kind, value.node.trim()) {
-            Ok(meant) => meant,
-            Err(message) => return self.refuse(value, &message),
-        };
-        let covered = match meant.covered(self.drafts) {
-            Ok(covered) => covered,
-            Err(message) => return self.refuse(value, &message),
-        };
-        let mut selection = RuleSelection::default();
-        for index in covered.into_iter().filter_map(|place| self.indexes[place]) {
-            selection.insert(index);
-        }
-        if selection.is_empty() && !is_of_crs(self.id) {
-            self.report.warning(
-                value.span,
-                format!("no rule fits `{}`: this exclusion does nothing", value.node),
-            );
-        }
-        Some(selection)
-    }
-
-    fn remove_targets(&mut self, kind: &str, value: &Spanned<String>) -> Option<Control> {
-        let Some((what, target)) = value.node.split_once(';') else {
-            return self.refuse(
-                value,
-                "RULES;TARGET is needed, for example 942100;ARGS:comment",
-            );
-        };
-        let selection = self.selection(
-            kind,
-            &Spanned {
-                node: what.to_owned(),
-                span: value.span,
-            },
-        )?;
-        let mut targets = Vec::new();
-        for target in split_targets(target) {
-            let (variable, selector) = match target.split_once(':') {
-                Some((variable, selector)) => (variable, Some(selector.trim_matches('\''))),
-                None => (target, None),
-            };
-            let syntax = TargetSyntax {
-                exclude: true,
-                count: false,
-                variable: Spanned {
-                    node: variable.to_owned(),
-                    span: value.span,
-                },
-                selector: selector.map(|s| Spanned {
-                    node: selector_of(s),
-                    span: value.span,
-                }),
-                span: value.span,
-            };
-            targets.push(self.shared.target(&syntax, &[], self.report)?);
-        }
-        Some(Control::RemoveTargets(Arc::new(Removal {
-            rules: selection,
-            targets: targets.into(),
-        })))
     }
 
     fn argument(&mut self, action: &ActionSyntax) -> Option<Spanned<String>> {
@@ -625,7 +383,11 @@ impl Reader<'_, '_, '_> {
     }
 
     /// `NAME=VALUE`
-    fn assignment(&mut self, action: &ActionSyntax) -> Option<(Spanned<String>, Spanned<String>)> {
+
+    pub(super) fn assignment(
+        &mut self,
+        action: &ActionSyntax,
+    ) -> Option<(Spanned<String>, Spanned<String>)> {
         let argument = self.argument(action)?;
         let Some((name, value)) = argument.node.split_once('=') else {
             self.report.error(
@@ -686,51 +448,9 @@ impl Reader<'_, '_, '_> {
     }
 }
 
-/// `ARGS:a,ARGS:b`: a comma ends a target, but not within a `/regex/` key.
-fn split_targets(text: &str) -> Vec<&str> {
-    let mut targets = Vec::new();
-    let mut rest = text.trim();
-    loop {
-        let regex = rest
-            .find(":/")
-            .or_else(|| rest.find(":'/"))
-            .filter(|&at| !rest[..at].contains(','));
-        let from = regex
-            .and_then(|at| {
-                rest[at..]
-                    .find("/,")
-                    .or_else(|| rest[at..].find("/',"))
-                    .map(|i| at + i)
-            })
-            .unwrap_or(if regex.is_some() { rest.len() } else { 0 });
-        match rest[from..].find(',') {
-            Some(comma) => {
-                targets.push(rest[..from + comma].trim());
-                rest = rest[from + comma + 1..].trim();
-            }
-            None => {
-                targets.push(rest);
-                return targets;
-            }
-        }
-    }
-}
-
-/// Letters of `SecAuditLogParts`.
-fn is_parts(letters: &str) -> bool {
-    !letters.is_empty() && letters.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b))
-}
-
-fn find(
+pub(super) fn find(
     table: &'static [(&'static str, &'static str)],
     name: &str,
 ) -> Option<&'static (&'static str, &'static str)> {
     table.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))
-}
-
-fn selector_of(text: &str) -> Selector {
-    match text.strip_prefix('/').and_then(|t| t.strip_suffix('/')) {
-        Some(regex) if !regex.is_empty() => Selector::Regex(regex.to_owned()),
-        _ => Selector::Name(text.to_owned()),
-    }
 }

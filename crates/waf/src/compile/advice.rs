@@ -2,6 +2,11 @@
 //!
 //! The Core Rule Set and its plugins are written for every server, so what they hold in vain is no news.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use crate::outcome::Phase;
 use crate::ruleset::Facts;
 use crate::settings::Settings;
@@ -9,7 +14,8 @@ use crate::variables::Variable;
 use seclang::{ActionSyntax, Selector, Span, TargetSyntax};
 
 use super::Report;
-use super::draft::{Draft, Program};
+use super::program::{Program, live};
+use super::rule_draft::{Draft, actions, is, is_of_crs, targets};
 use super::unset::Filled;
 
 /// How many warnings of one kind are told; then how many more there are.
@@ -20,11 +26,6 @@ const CRS_SETUP_CHECK: u64 = 901_001;
 
 /// The CRS's list of content types.
 const CONTENT_TYPES: &str = "allowed_request_content_type";
-
-/// Whether the id belongs to the Core Rule Set, its exclusion packages or its plugins (their registry's ranges).
-pub(super) fn is_of_crs(id: u64) -> bool {
-    (900_000..=999_999).contains(&id) || (9_000_000..=9_999_999).contains(&id)
-}
 
 /// Whether somebody set what makes the CRS look up countries or block lists.
 pub(super) fn asks_for_lookups(program: &Program, variables: &[(String, String)]) -> bool {
@@ -274,27 +275,6 @@ fn check_setup(program: &Program, variables: &[(String, String)], report: &mut R
         let help = "load crs-setup.conf, a copy of crs-setup.conf.example, before the CRS's rules";
         report.warning_with_help(check.span, message, help);
     }
-}
-
-pub(super) fn live(program: &Program) -> impl Iterator<Item = &Draft> {
-    program
-        .drafts
-        .iter()
-        .filter(|draft| draft.removed_by.is_none())
-}
-
-pub(super) fn actions(draft: &Draft) -> impl Iterator<Item = &ActionSyntax> {
-    draft.links.iter().flat_map(|link| &link.actions)
-}
-
-/// Without exclusions.
-pub(super) fn targets(draft: &Draft) -> impl Iterator<Item = &TargetSyntax> {
-    let all = draft.links.iter().flat_map(|link| &link.targets);
-    all.filter(|target| !target.exclude)
-}
-
-pub(super) fn is(action: &ActionSyntax, name: &str) -> bool {
-    action.name.node.eq_ignore_ascii_case(name)
 }
 
 fn last<'a>(actions: &'a [ActionSyntax], names: &[&str]) -> Option<&'a ActionSyntax> {

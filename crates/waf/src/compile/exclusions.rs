@@ -2,10 +2,15 @@
 //!
 //! An exclusion that touches nothing is told about: it is the commonest way for one to fail silently.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use seclang::{ActionSyntax, Selector, Span, Spanned, TargetSyntax};
 
 use super::Report;
-use super::draft::Draft;
+use super::rule_draft::Draft;
 use crate::operators::PatternOptions;
 use crate::operators::rx::Pattern;
 

@@ -1,9 +1,12 @@
 //! Syntax trees -> [`RuleSet`]: every name resolved, every pattern compiled, every problem reported at once.
 
+pub(crate) mod action_names;
 pub(super) mod actions;
 mod advice;
-mod draft;
+mod controls;
 mod exclusions;
+mod program;
+mod rule_draft;
 mod rules;
 pub(super) mod settings;
 mod suggest;
@@ -23,7 +26,7 @@ use super::names::Names;
 use super::rule::Chains;
 use super::settings::Settings;
 use super::variables::{TargetList, Text};
-use draft::Program;
+use program::Program;
 
 /// Collects problems with their places.
 pub(super) struct Report<'s> {

@@ -1,5 +1,10 @@
 //! Second pass: drafts -> rules, in phases, with jumps resolved.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +19,9 @@ use seclang::diagnostic::Diagnostic;
 use seclang::{ActionSyntax, OperatorSyntax, Span};
 
 use super::actions::{Actions, Decision, Reader};
-use super::advice::{self, is_of_crs};
-use super::draft::{Draft, DraftLink, Item, Program};
+use super::advice;
+use super::program::{Item, Program};
+use super::rule_draft::{Draft, DraftLink, is_of_crs};
 use super::settings::{AuditSaid, Said};
 use super::{Report, Shared, suggest};
 

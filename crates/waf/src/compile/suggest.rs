@@ -2,7 +2,7 @@
 
 use seclang::directive_names;
 
-use super::actions;
+use super::action_names::{CONTROLS, HANDLED};
 use crate::suggest::{Known, meant};
 use crate::transform::Transformation;
 use crate::variables::Variable;
@@ -58,7 +58,7 @@ pub(super) fn macro_name(name: &str) -> Option<String> {
 }
 
 pub(super) fn action(name: &str) -> Option<String> {
-    let known = actions::HANDLED.iter().copied();
+    let known = HANDLED.iter().copied();
     let own = || asked(meant(name, ACTION_WORDS, known));
     // `t:` was left out: the name itself is right.
     let is_step = Transformation::from_name(name).is_some();
@@ -70,7 +70,7 @@ pub(super) fn action(name: &str) -> Option<String> {
 }
 
 pub(super) fn control(name: &str) -> Option<String> {
-    asked(meant(name, &[], actions::CONTROLS.iter().copied()))
+    asked(meant(name, &[], CONTROLS.iter().copied()))
 }
 
 pub(super) fn transformation(name: &str) -> Option<String> {

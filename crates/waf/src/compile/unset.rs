@@ -8,8 +8,8 @@ use seclang::suggest::nearest;
 use seclang::{ActionSyntax, Selector, Span, TargetSyntax};
 
 use super::Report;
-use super::advice::{actions, is, live, targets};
-use super::draft::{Draft, Program};
+use super::program::{Program, live};
+use super::rule_draft::{Draft, actions, is, targets};
 
 /// What the rules of a set fill, names in lower case.
 pub(super) struct Filled {

@@ -1,5 +1,10 @@
 //! Operators that find numbers of persons and cards: a pattern finds candidates, a checksum decides.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::rx::Pattern;
 use super::{Captures, Limit};
 use crate::steps;

@@ -1,5 +1,10 @@
 //! `@ipMatch` and `@ipMatchFromFile`: addresses and networks.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{CompileContext, CompileError, empty_files, pm};

@@ -1,5 +1,10 @@
 //! Operators that compare numbers, read as C's `atoi` reads them.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::cmp::Ordering;
 
 /// How the value's number must compare to the argument's.

@@ -1,5 +1,10 @@
 //! `@pm` and `@pmFromFile`: any of many phrases, in one pass.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, Match, MatchKind};
 
 use super::{Captures, CompileContext, CompileError, empty_files};

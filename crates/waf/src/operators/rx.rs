@@ -6,15 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::pcre::{self, Engine, PatternOptions};
-use super::stepped::{End, Stepped};
+use super::stepped::{CACHE_LIMIT, End, PROGRAM_LIMIT, Stepped};
 use super::{Captures, CompileError, Limit};
 use crate::steps::{self, STEP};
-
-/// The most memory one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
-pub(super) const PROGRAM_LIMIT: usize = 16 << 20;
-
-/// The most memory a pattern's lazily built automaton may take in each thread, in bytes.
-pub(super) const CACHE_LIMIT: usize = 1 << 20;
 
 /// How often a pattern with look-around or back-references may backtrack in one value.
 const BACKTRACK_LIMIT: usize = 1_000_000;

@@ -11,8 +11,13 @@ use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, nfa::thompson};
 
 use super::Limit;
-use super::rx::{CACHE_LIMIT, PROGRAM_LIMIT};
 use crate::steps;
+
+/// The most memory one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
+pub(super) const PROGRAM_LIMIT: usize = 16 << 20;
+
+/// The most memory a pattern's lazily built automaton may take in each thread, in bytes.
+pub(super) const CACHE_LIMIT: usize = 1 << 20;
 
 /// Bytes between two looks. A state that was not seen before costs a microsecond.
 const PIECE: usize = 2 * 1024;

@@ -1,5 +1,10 @@
 //! Operators that compare text. All are case-sensitive and compare bytes.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use memchr::memmem;
 
 use super::{CompileError, pm};

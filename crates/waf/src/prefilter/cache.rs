@@ -3,7 +3,12 @@
 //! One cache a thread, of a fixed size: a value has a few slots, and a newcomer takes the oldest of them. So values
 //! made to collide only lose the cache's help. The whole key is compared.
 
-use super::table::Row;
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
+use super::row::Row;
 use crate::hash::{hash_bytes, seed};
 
 /// Slots; one value each.

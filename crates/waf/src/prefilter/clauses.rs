@@ -1,5 +1,10 @@
 //! Bytes that a value must hold for a pattern to match it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::byteset::ByteSet;

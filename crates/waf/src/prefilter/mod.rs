@@ -8,8 +8,10 @@
 mod cache;
 mod clauses;
 mod literals;
+mod row;
 mod scan;
 mod table;
 
 pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
-pub(super) use table::{Class, Filter, Row};
+pub(super) use row::Row;
+pub(super) use table::{Class, Filter};

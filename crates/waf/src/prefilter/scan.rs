@@ -4,7 +4,12 @@
 //! first cache: a byte for each hash of the first three, a bit in it for the fourth. At most places of most values
 //! the map says that no literal can stand there; at the others they are compared.
 
-use super::table::Row;
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
+use super::row::Row;
 use crate::byteset::ByteSet;
 use crate::steps::{self, STEP};
 

@@ -1,5 +1,10 @@
 //! The rules of one phase as columns of bits: one look at a value's bytes dismisses most of them at once.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +12,7 @@ use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
 use super::literals;
+use super::row::{Row, WORDS};
 use super::scan::Scanner;
 use crate::byteset::ByteSet;
 use crate::operators::Operator;
@@ -14,8 +20,6 @@ use crate::rule::{ChainId, Chains, Rule, Test};
 use crate::transform::Transformation;
 use crate::variables::{Select, Shape, Variable};
 
-/// Words of a [`Row`].
-const WORDS: usize = 8;
 /// Rules one filter can hold; more run without it.
 const MOST_RULES: usize = WORDS * 64;
 /// Lengths are told apart up to here.
@@ -23,73 +27,6 @@ const LENGTHS: usize = 64;
 
 /// What a shell takes out of a word: quotes, and what expansions begin and end with.
 const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
-
-/// Some rules of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Row([u64; WORDS]);
-
-impl Row {
-    pub(crate) fn insert(&mut self, bit: u16) {
-        self.0[usize::from(bit) / 64] |= 1 << (bit % 64);
-    }
-
-    #[inline]
-    pub(crate) fn contains(&self, bit: u16) -> bool {
-        self.0[usize::from(bit) / 64] & (1 << (bit % 64)) != 0
-    }
-
-    pub(crate) fn remove(&mut self, bit: u16) {
-        self.0[usize::from(bit) / 64] &= !(1 << (bit % 64));
-    }
-
-    /// The lowest bit.
-    #[inline]
-    pub(crate) fn first(&self) -> Option<u16> {
-        let word = self.0.iter().position(|&w| w != 0)?;
-        // 8 words of 64 bits: below 512.
-        #[allow(clippy::cast_possible_truncation)]
-        let bit = (word * 64) as u16 + self.0[word].trailing_zeros() as u16;
-        Some(bit)
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().fold(0, |all, word| all | word) == 0
-    }
-
-    #[inline]
-    pub(crate) fn union(&mut self, other: &Self) {
-        for (word, more) in self.0.iter_mut().zip(&other.0) {
-            *word |= more;
-        }
-    }
-
-    pub(crate) fn intersects(&self, other: &Self) -> bool {
-        !self.and(other).is_empty()
-    }
-
-    pub(crate) fn and(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] & other.0[i]))
-    }
-
-    pub(crate) fn without(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] & !other.0[i]))
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
-        let row = *self;
-        (0..WORDS).flat_map(move |word| {
-            let mut rest = row.0[word];
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros();
-                rest &= rest.wrapping_sub(1);
-                // 8 words of 64 bits: below 512.
-                #[allow(clippy::cast_possible_truncation)]
-                (bit < 64).then_some((word * 64) as u16 + bit as u16)
-            })
-        })
-    }
-}
 
 /// The prefilter of one phase.
 #[derive(Debug)]

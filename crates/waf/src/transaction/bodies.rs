@@ -1,5 +1,10 @@
 //! The request's body: limits, decoding, and the processor that fills the variables.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::sync::Arc;
 
 use super::fields;

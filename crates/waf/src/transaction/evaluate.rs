@@ -3,6 +3,11 @@
 //! As ModSecurity v2: all targets of a link are tried and its effects run at each match; the next link
 //! runs once after that; log, disruptive action and flow are the starter's and act when the last link matched.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::sync::Arc;
 
 use super::masking::Unmarked;

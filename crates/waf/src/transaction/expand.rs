@@ -1,5 +1,10 @@
 //! Macros at run time: templates -> bytes.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::masking::Unmarked;
 use super::tx::{Entry, Name};
 use super::{RuleSet, Transaction};

@@ -1,6 +1,11 @@
 //! Header fields by name, where a name may have several (RFC 9110, 5.2 and 5.3): the fields of a list are one list,
 //! and what may be there once is no less there for the second time.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::Transaction;
 use super::request::Item;
 use crate::variables::{Slice, Text};

@@ -3,6 +3,11 @@
 //! A value is secret by its name (`ARGS:password`, a cookie, `Authorization`), by a `sanitise...` action, or by what its
 //! text says (`"token": ...`, a card's number). What it became through transformations, captures and `setvar` is too.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};

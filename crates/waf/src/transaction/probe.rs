@@ -1,5 +1,10 @@
 //! Which rules ordinary requests reach.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

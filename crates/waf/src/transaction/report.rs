@@ -1,5 +1,10 @@
 //! What is told of a match: in words for the log, in pieces for records.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::{RuleSet, Transaction};
 use crate::macros::Template;
 use crate::operators::Limit;

@@ -1,5 +1,10 @@
 //! What a request brings: its line, headers, cookies and query arguments.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::Transaction;
 use crate::body::{cookies, urlencoded};
 use crate::rule::Processor;

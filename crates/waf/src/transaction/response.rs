@@ -1,5 +1,10 @@
 //! What the upstream answered, as the variables see it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use super::bodies::decode_limits;
 use super::fields;
 use super::request::Item;

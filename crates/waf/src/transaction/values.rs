@@ -1,5 +1,10 @@
 //! Targets -> values: what a rule looks at in this transaction.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 

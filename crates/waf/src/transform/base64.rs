@@ -1,5 +1,10 @@
 //! `base64Decode`, `base64DecodeExt` and `base64Encode`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use crate::byteset::ByteSet;
 use crate::steps::{self, STEP};
 

@@ -1,5 +1,10 @@
 //! `lowercase` and `uppercase`, as in the C locale.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::table::{IDENTITY, Table};
 
 /// As [`LOWER`], many bytes at a time.

@@ -1,5 +1,10 @@
 //! `cmdLine`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::case::LOWER;
 use super::{table, without};
 use crate::byteset::ByteSet;

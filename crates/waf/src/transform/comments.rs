@@ -1,5 +1,10 @@
 //! `replaceComments`, `removeComments` and `removeCommentsChar`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use memchr::{memchr_iter, memchr2};
 
 use super::rewrite::{Piece, rewrite};

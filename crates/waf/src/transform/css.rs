@@ -1,5 +1,10 @@
 //! `cssDecode`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::escape::find_backslash;
 use super::hex::{DIGITS, digit, narrow, narrow_image};
 use super::rewrite::{Piece, rewrite};

@@ -1,5 +1,10 @@
 //! `escapeSeqDecode`, and what JavaScript's and C's escapes have in common.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use memchr::memchr;
 
 use super::hex::{pair, pair_image};

@@ -1,5 +1,10 @@
 //! `hexDecode`, `hexEncode`, and the digits of every escape.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use crate::byteset::ByteSet;
 
 pub(super) const DIGITS: ByteSet = ByteSet::of(b"0123456789abcdefABCDEF");

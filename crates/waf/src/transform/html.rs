@@ -1,5 +1,10 @@
 //! `htmlEntityDecode`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use memchr::memchr;
 
 use super::hex::DIGITS;

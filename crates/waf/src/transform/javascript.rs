@@ -1,5 +1,10 @@
 //! `jsDecode`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::escape::{find_backslash, octal, octal_len, simple, simple_image};
 use super::hex::{narrow, narrow_image, pair, pair_image, quad};
 use super::rewrite::{Piece, rewrite};

@@ -1,5 +1,10 @@
 //! `parityEven7bit`, `parityOdd7bit` and `parityZero7bit`: the eighth bit as a parity bit.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::table::Table;
 
 /// The eighth bit is set where the byte as it came has an odd number of ones.

@@ -1,5 +1,10 @@
 //! `normalizePath` and `normalizePathWin`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use memchr::memrchr;
 
 use super::without;

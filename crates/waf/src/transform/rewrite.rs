@@ -1,5 +1,10 @@
 //! The loop that most decoders share: copy up to a mark, then decide about the piece that begins there.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::work::look_at;
 use crate::steps::{self, STEP};
 

@@ -1,5 +1,7 @@
 //! Transformations that put another byte in the place of each byte.
 
+#![allow(clippy::indexing_slicing, reason = "a byte indexes a table of 256")]
+
 use crate::byteset::ByteSet;
 
 /// What each byte becomes.

@@ -1,5 +1,10 @@
 //! `utf8toUnicode`, and the map that `urlDecodeUni` asks.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::fmt;
 
 use super::hex::spell;

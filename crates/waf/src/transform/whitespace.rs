@@ -1,5 +1,10 @@
 //! `compressWhitespace`, `removeWhitespace`, `trim`, `trimLeft` and `trimRight`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::rewrite::{Piece, rewrite};
 use super::work::look_at;
 use crate::byteset::ByteSet;

@@ -1,5 +1,10 @@
 //! Where a transaction keeps its bytes.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::sync::Arc;
 
 use super::Variable;

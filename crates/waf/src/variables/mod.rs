@@ -35,7 +35,7 @@ macro_rules! variables {
 
 /// Whether a variable is one value or many with names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     Scalar,
     /// Named values; `COLL:name` and `COLL:/regex/` select.
     Collection,
@@ -150,7 +150,7 @@ variables! {
 }
 
 /// Variables of the manual that a proxy cannot have, and why.
-pub const REFUSED: &[(&str, &str)] = &[
+pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("PERF_ALL", "engine timings are metrics, not rule input"),
     (
         "PERF_COMBINED",
@@ -194,7 +194,7 @@ pub const REFUSED: &[(&str, &str)] = &[
 impl Variable {
     /// Case-insensitive.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .iter()
             .copied()

@@ -1,5 +1,10 @@
 //! The boundary that a Content-Type announces.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::super::is_space;
 use super::super::media_type::{self, Fault, Parameter};
 use super::Flags;

@@ -4,6 +4,11 @@
 //! it, and clients write it beside `filename`. Rules see both. Other parameters with a star are refused: nobody knows
 //! which of their names counts. What else is there counts for nobody.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::super::urlencoded::split_once;
 use super::{Flags, transfer};
 

@@ -1,5 +1,10 @@
 //! The header lines of one part.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 
 use super::super::{excerpt, is_space, work};

@@ -1,5 +1,10 @@
 //! The reading itself: line by line, one part open at a time.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -4,6 +4,11 @@
 //! RFC 7578 (4.7) deprecates the one and forbids the other, most servers know neither, and some do what they say.
 //! So rules see both: the bytes as they are, and what they stand for.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::super::hex_value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

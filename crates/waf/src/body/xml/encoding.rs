@@ -2,6 +2,11 @@
 //! and windows-1252. Where the byte order mark, the Content-Type and the declaration do not say the same, readers
 //! differ in whom they believe, and the document is refused.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 
 use super::super::excerpt;

@@ -1,5 +1,10 @@
 //! What rules select of a document, gathered as it is read.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::sync::Arc;
 
 use quick_xml::events::BytesStart;

@@ -3,6 +3,11 @@
 //! The states are those of the HTML standard's tokenizer, with what Internet Explorer and others added: NUL
 //! is a blank or nothing, backticks quote, `<%` begins a comment.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 /// What may stand at the beginning of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Context {

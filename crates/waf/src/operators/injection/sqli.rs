@@ -3,6 +3,11 @@
 //! The value is read as it stands and as if it stood in a quoted string, each time folded to at most five
 //! tokens. Their types are the fingerprint; a known one is an attack unless it looks like prose.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,10 @@
 //! Tells cross-site scripting: tags, attributes and comments that can run a script.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::html::{Context, Token, Tokens};
 use crate::steps::{self, OutOfTime};
 

@@ -1,5 +1,10 @@
 //! Character classes: read as PCRE reads them, written as the plain set of bytes they are.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::fmt::Write as _;
 
 use super::escape::{self, DIGIT, SPACE, WORD};

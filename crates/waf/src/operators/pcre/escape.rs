@@ -1,5 +1,10 @@
 //! What follows a backslash.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::{SyntaxError, error};
 use crate::byteset::ByteSet;
 

@@ -5,6 +5,11 @@
 //! once classes, escapes and anchors are spelled out. What needs backtracking (look-around,
 //! back-references, atomic groups, possessive quantifiers) is spelled for `fancy-regex` instead.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 mod class;
 mod escape;
 #[cfg(test)]

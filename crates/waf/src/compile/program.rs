@@ -1,12 +1,18 @@
 //! First pass: directives in load order become drafts of rules; exclusions change the drafts before them.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 
-use seclang::{ActionSyntax, Directive, OperatorSyntax, RuleSyntax, Span, Spanned, TargetSyntax};
+use seclang::{ActionSyntax, Directive, RuleSyntax, Span, Spanned};
 
 use super::Report;
 use super::exclusions;
+use super::rule_draft::{Draft, DraftLink};
 use super::settings::{self, Said};
 use crate::outcome::Phase;
 use crate::settings::Settings;
@@ -25,45 +31,6 @@ pub(super) struct Program {
 pub(super) enum Item {
     Rule(usize),
     Marker(String),
-}
-
-/// A rule before it is compiled.
-pub(super) struct Draft {
-    pub id: u64,
-    pub phase: Phase,
-    pub links: Vec<DraftLink>,
-    /// The `SecDefaultAction` in force where it stands.
-    pub defaults: Option<Arc<Vec<ActionSyntax>>>,
-    pub span: Span,
-    /// The exclusion that removed it.
-    pub removed_by: Option<Span>,
-    /// Exclusions that changed it.
-    pub changed_by: Vec<Span>,
-}
-
-pub(super) struct DraftLink {
-    pub targets: Vec<TargetSyntax>,
-    /// None for `SecAction`.
-    pub operator: Option<OperatorSyntax>,
-    pub actions: Vec<ActionSyntax>,
-    pub span: Span,
-}
-
-impl Draft {
-    fn is_chain(&self) -> bool {
-        self.links.len() > 1
-    }
-
-    /// The starter's arguments of an action, in order.
-    pub(super) fn arguments<'d>(&'d self, action: &'d str) -> impl Iterator<Item = &'d str> {
-        self.links
-            .first()
-            .into_iter()
-            .flat_map(|l| &l.actions)
-            .filter(move |a| a.name.node.eq_ignore_ascii_case(action))
-            .filter_map(|a| a.argument.as_ref())
-            .map(|a| a.node.as_str())
-    }
 }
 
 impl Program {
@@ -330,4 +297,12 @@ fn read_phase(actions: &[ActionSyntax], report: &mut Report<'_>) -> Option<Phase
         }
     };
     Some(phase)
+}
+
+/// The rules that no exclusion removed.
+pub(super) fn live(program: &Program) -> impl Iterator<Item = &Draft> {
+    program
+        .drafts
+        .iter()
+        .filter(|draft| draft.removed_by.is_none())
 }

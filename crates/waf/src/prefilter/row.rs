@@ -1,0 +1,76 @@
+//! Sets of a filter's rules, a bit for each.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
+/// Words of a [`Row`].
+pub(super) const WORDS: usize = 8;
+
+/// Some rules of a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Row(pub(super) [u64; WORDS]);
+
+impl Row {
+    pub(crate) fn insert(&mut self, bit: u16) {
+        self.0[usize::from(bit) / 64] |= 1 << (bit % 64);
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, bit: u16) -> bool {
+        self.0[usize::from(bit) / 64] & (1 << (bit % 64)) != 0
+    }
+
+    pub(crate) fn remove(&mut self, bit: u16) {
+        self.0[usize::from(bit) / 64] &= !(1 << (bit % 64));
+    }
+
+    /// The lowest bit.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<u16> {
+        let word = self.0.iter().position(|&w| w != 0)?;
+        // 8 words of 64 bits: below 512.
+        #[allow(clippy::cast_possible_truncation)]
+        let bit = (word * 64) as u16 + self.0[word].trailing_zeros() as u16;
+        Some(bit)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().fold(0, |all, word| all | word) == 0
+    }
+
+    #[inline]
+    pub(crate) fn union(&mut self, other: &Self) {
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+
+    pub(crate) fn intersects(&self, other: &Self) -> bool {
+        !self.and(other).is_empty()
+    }
+
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & other.0[i]))
+    }
+
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & !other.0[i]))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
+        let row = *self;
+        (0..WORDS).flat_map(move |word| {
+            let mut rest = row.0[word];
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                // 8 words of 64 bits: below 512.
+                #[allow(clippy::cast_possible_truncation)]
+                (bit < 64).then_some((word * 64) as u16 + bit as u16)
+            })
+        })
+    }
+}
