@@ -8,7 +8,7 @@ use super::context::Context;
 use super::names::Declared;
 use crate::config::baseline;
 use crate::config::model::{
-    CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource,
+    CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource, Unit,
 };
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules};
@@ -175,7 +175,7 @@ fn last_good(
         problems.for_each(|problem| context.diagnostics.add_foreign(problem));
         return None;
     }
-    context.refuse_for(&format!("policy {name}"), problems);
+    context.refuse_for(&Unit::Policy(name.to_owned()), problems);
     Some(context.last_good.instead_of_policy(name))
 }
 
