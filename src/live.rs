@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
-use crate::config::{Config, Listener, ListenerKind};
+use crate::config::{Config, Listener, ListenerKind, Unit};
 use crate::tls::acceptor::acceptor;
 use crate::tls::rehearsal::{self, RehearsalError};
 use crate::upstream::{Pool, Pools};
@@ -56,10 +56,10 @@ impl std::fmt::Display for SnapshotCause {
 }
 
 impl SnapshotError {
-    /// `listener public`
+    /// The listener, as what a reload refuses.
     #[must_use]
-    pub fn unit(&self) -> String {
-        format!("listener {}", self.listener)
+    pub fn unit(&self) -> Unit {
+        Unit::Listener(self.listener.clone())
     }
 }
 
@@ -119,6 +119,7 @@ impl Snapshot {
                 }
             }
         }
+        // Without an acceptor a TLS listener cannot serve.
         config.listeners.retain(|listener| {
             matches!(listener.kind, ListenerKind::Redirect { .. })
                 || acceptors.contains_key(&listener.name)
@@ -226,6 +227,7 @@ impl Live {
     /// did not change. Must be called in a tokio runtime.
     pub fn swap(&self, mut next: Snapshot) {
         let old = self.0.load_full();
+        // Before the swap, so that the first request already knows which servers are out.
         next.pools.carry_over(&old.pools);
         let next = Arc::new(next);
         self.0.store(Arc::clone(&next));
@@ -287,7 +289,7 @@ mod tests {
         *certificates = vec![Arc::new(weak)];
         let failed = snapshot.rotate_tickets();
         assert_eq!(failed.len(), 1);
-        assert_eq!(failed[0].unit(), "listener a");
+        assert_eq!(failed[0].listener, "a");
         let last = acceptors(&snapshot);
         assert!(Arc::ptr_eq(&after[0], &last[0]));
         assert!(!Arc::ptr_eq(&after[1], &last[1]));

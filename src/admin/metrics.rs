@@ -158,6 +158,6 @@ fn collect_reloads(sources: &StatusSources, text: &mut Exposition) {
         "1 for each unit that was refused: its last good version serves, if there is one.",
     );
     for refused in &last.refused {
-        text.sample(&[("unit", &refused.unit)], 1);
+        text.sample(&[("unit", &refused.unit.to_string())], 1);
     }
 }

@@ -13,7 +13,7 @@ use super::sources::StatusSources;
 use super::traffic;
 use crate::config::{ListenerKind, PolicyMode};
 use crate::live::Live;
-use crate::reload::{Outcome, Reloads, Trigger, UnderWay};
+use crate::reload::{ReloadOutcome, Reloads, Trigger, UnderWay};
 use crate::time::rfc3339;
 
 /// Adds `/livez`, `/readyz`, `/healthz`, `/metrics`, `/status` and `/reload`, with the parts about the snapshot and its
@@ -65,7 +65,7 @@ async fn reload(reloads: &Reloads) -> Response {
     }
 }
 
-fn check_refused(last: &Outcome) -> Result<(), CheckFailure> {
+fn check_refused(last: &ReloadOutcome) -> Result<(), CheckFailure> {
     if last.successful() {
         return Ok(());
     }
@@ -92,10 +92,10 @@ fn check_under_way(reloads: &Reloads) -> Result<(), CheckFailure> {
     }
 }
 
-fn outcome_json(outcome: &Outcome) -> Value {
+fn outcome_json(outcome: &ReloadOutcome) -> Value {
     let refused = outcome.refused.iter().map(|refused| {
         let reasons: Vec<String> = refused.reasons.iter().map(ToString::to_string).collect();
-        json!({ "unit": refused.unit, "reasons": reasons })
+        json!({ "unit": refused.unit.to_string(), "reasons": reasons })
     });
     let warnings: Vec<String> = outcome.warnings.iter().map(ToString::to_string).collect();
     json!({

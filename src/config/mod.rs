@@ -27,6 +27,7 @@ pub use model::*;
 pub use resolved::admin::{TokenError, token_from};
 pub use resolved::service::installed_admin;
 pub use section_kind::SectionKind;
+pub use written::malformed::Malformed;
 
 use last_good::LastGood;
 use resolved::context::Context;
@@ -69,6 +70,7 @@ fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, 
     inputs.file(path);
     let resolved = with_document(path, &diagnostics, &mut inputs, |document, inputs| {
         let written = written::parse(document);
+        // The included files are inputs already; what the sections name is added to them.
         let mut context = Context::new(&diagnostics, last_good, std::mem::take(inputs));
         let config = resolved::resolve(&written, &mut context);
         *inputs = context.inputs;

@@ -113,6 +113,7 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
+        // Not derived: the time must not tell how much of a guess is right.
         self.is(other.0.as_bytes())
     }
 }
@@ -321,6 +322,7 @@ impl IpNetwork {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         fn differ(a: u128, b: u128, width: u8, prefix: u8) -> bool {
+            // A shift by all bits would overflow, and a prefix of 0 contains every address.
             prefix != 0 && (a ^ b) >> (width - prefix) != 0
         }
         match (self.address, address.to_canonical()) {
@@ -339,10 +341,41 @@ pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;
 /// A part of the configuration that was not taken. Its last good version goes on, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// `listener public`, `upstream orders`, `policy default`, `trust onprem`, or `configuration`: all of it.
-    pub unit: String,
+    /// What was refused.
+    pub unit: Unit,
     /// The errors, as `check` gives them.
     pub reasons: Vec<Diagnostic>,
+}
+
+/// What can be refused by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unit {
+    /// A listener, by its name.
+    Listener(String),
+    /// An upstream, by its name.
+    Upstream(String),
+    /// A policy, by its name.
+    Policy(String),
+    /// A trust bundle, by its name.
+    Trust(String),
+    /// The whole configuration.
+    Configuration,
+    /// The settings that only a restart can change.
+    Restart,
+}
+
+impl std::fmt::Display for Unit {
+    /// As logs, metrics and the admin API name it: `listener public`, `configuration`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listener(name) => write!(f, "listener {name}"),
+            Self::Upstream(name) => write!(f, "upstream {name}"),
+            Self::Policy(name) => write!(f, "policy {name}"),
+            Self::Trust(name) => write!(f, "trust {name}"),
+            Self::Configuration => f.write_str("configuration"),
+            Self::Restart => f.write_str("restart"),
+        }
+    }
 }
 
 /// A rule set and what it was made of, so that a reload compiles only what has changed.

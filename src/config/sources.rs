@@ -86,6 +86,7 @@ pub(crate) fn read_included(
                 diagnostics.error(pattern.at, message);
                 continue;
             }
+            // Several patterns may name one file, and one of them the main file.
             if path == main.path || sources.iter().any(|known| known.path == path) {
                 continue;
             }

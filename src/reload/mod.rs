@@ -13,7 +13,7 @@ pub mod watch;
 
 pub use changes::{changes, text as changes_text};
 pub use prepare::{PreparedReload, prepare, refuse_all, watched_at_start};
-pub use requests::{Outcome, ReloadRequest, Reloads, Trigger, UnderWay};
+pub use requests::{ReloadOutcome, ReloadRequest, Reloads, Trigger, UnderWay};
 pub use watch::Watched;
 
-pub use crate::config::Refused;
+pub use crate::config::{Refused, Unit};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::watch::Watched;
-use crate::config::{self, Config, Refused};
+use crate::config::{self, Config, Refused, Unit};
 use crate::live::Snapshot;
 use seclang::diagnostic::{Diagnostic, Location};
 
@@ -64,7 +64,7 @@ fn finish(
     let fixed = keep_what_needs_a_restart(&running.config, &mut loaded.config);
     if !fixed.is_empty() {
         refused.push(Refused {
-            unit: "restart".to_owned(),
+            unit: Unit::Restart,
             reasons: fixed.into_iter().map(told).collect(),
         });
     }
@@ -84,7 +84,7 @@ fn finish(
 /// Refuses the whole configuration, for these reasons: all stays as it is.
 pub fn refuse_all(reasons: Vec<Diagnostic>) -> Refused {
     Refused {
-        unit: "configuration".to_owned(),
+        unit: Unit::Configuration,
         reasons,
     }
 }
@@ -103,6 +103,7 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
             "another \"state_dir\" needs a restart: until then switches are kept in the old one",
         ),
     ];
+    // The next reload compares with what really runs.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
     next.state_dir.clone_from(&running.state_dir);

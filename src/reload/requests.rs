@@ -36,7 +36,7 @@ impl Trigger {
 
 /// How the last reload went; the start counts as one.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct ReloadOutcome {
     /// When it ended.
     pub at: SystemTime,
     /// The generation of the snapshot that serves since then.
@@ -49,7 +49,7 @@ pub struct Outcome {
     pub changed: Vec<String>,
 }
 
-impl Outcome {
+impl ReloadOutcome {
     /// Whether all of the configuration was taken.
     #[must_use]
     pub fn successful(&self) -> bool {
@@ -66,7 +66,7 @@ pub struct Reloads {
 
 #[derive(Debug)]
 struct State {
-    last: Outcome,
+    last: ReloadOutcome,
     attempts: u64,
     failures: u64,
     unchanged: u64,
@@ -88,13 +88,13 @@ pub struct ReloadRequest {
     /// Who asks.
     pub trigger: Trigger,
     /// Where the outcome goes.
-    pub done: oneshot::Sender<Outcome>,
+    pub done: oneshot::Sender<ReloadOutcome>,
 }
 
 impl Reloads {
     /// Also returns the requests that the reloader serves. `started` is the outcome of the start.
     #[must_use]
-    pub fn new(started: Outcome) -> (Self, mpsc::Receiver<ReloadRequest>) {
+    pub fn new(started: ReloadOutcome) -> (Self, mpsc::Receiver<ReloadRequest>) {
         let (requests, asked) = mpsc::channel(WAITING);
         let state = State {
             last: started,
@@ -111,7 +111,7 @@ impl Reloads {
     }
 
     /// Asks for a reload and waits for its outcome; None if the front door closes.
-    pub async fn ask(&self, trigger: Trigger) -> Option<Outcome> {
+    pub async fn ask(&self, trigger: Trigger) -> Option<ReloadOutcome> {
         let (done, outcome) = oneshot::channel();
         self.requests
             .send(ReloadRequest { trigger, done })
@@ -122,7 +122,7 @@ impl Reloads {
 
     /// How the last one went.
     #[must_use]
-    pub fn last(&self) -> Outcome {
+    pub fn last(&self) -> ReloadOutcome {
         self.state().last.clone()
     }
 
@@ -157,7 +157,7 @@ impl Reloads {
     }
 
     /// Records how a reload went.
-    pub fn record(&self, outcome: Outcome) {
+    pub fn record(&self, outcome: ReloadOutcome) {
         let mut state = self.state();
         state.under_way = None;
         state.attempts += 1;
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_reload_is_under_way_until_its_outcome_is_known() {
-        let started = Outcome {
+        let started = ReloadOutcome {
             at: SystemTime::UNIX_EPOCH,
             generation: 1,
             refused: Vec::new(),

@@ -162,11 +162,11 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
-    use super::super::requests::{Outcome, ReloadRequest};
+    use super::super::requests::{ReloadOutcome, ReloadRequest};
     use super::*;
 
-    fn outcome() -> Outcome {
-        Outcome {
+    fn outcome() -> ReloadOutcome {
+        ReloadOutcome {
             at: SystemTime::UNIX_EPOCH,
             generation: 1,
             refused: Vec::new(),

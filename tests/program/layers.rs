@@ -57,6 +57,25 @@ fn inner_rooms_import_only_what_is_below_them() {
 }
 
 #[test]
+fn the_written_configuration_is_parsed_without_io() {
+    let io = [
+        "fs::",
+        "files::",
+        "glob::",
+        ".exists()",
+        ".is_file()",
+        ".is_dir()",
+        "env::",
+    ];
+    let source = Room::read(&project().join("src/config/written"));
+    assert!(source.modules.len() > 10);
+    for (module, text) in &source.modules {
+        let found: Vec<_> = io.iter().filter(|word| text.contains(**word)).collect();
+        assert!(found.is_empty(), "{}: {found:?}", module.join("::"));
+    }
+}
+
+#[test]
 fn modules_of_a_room_make_no_circle() {
     let mut circles = Vec::new();
     for source in [

@@ -44,6 +44,7 @@ pub(crate) fn with_current_lists(
     };
     let mut running = settings.client_cas();
     let running = running.find(|ca| new.asks_like(ca) && !is_outdated(ca));
+    // If both are outdated, the new lists are as good as the others.
     running.filter(|_| is_outdated(new)).cloned()
 }
 
@@ -85,6 +86,7 @@ pub(crate) fn without_new_files(
             settings: TlsSettings::default(),
         });
     };
+    // The client CAs of single names stay with the certificates that stay.
     let settings = TlsSettings {
         policy: settings.policy,
         client_ca: asked.client_ca.clone(),
@@ -134,6 +136,7 @@ pub(crate) fn running_certificates(
     else {
         return Err(AsksForOthers);
     };
+    // Only these are exchanged: the listener's own client CA is the new one in any case.
     let asked = TlsSettings {
         certificate_client_ca: asked.to_vec(),
         ..TlsSettings::default()

@@ -86,6 +86,7 @@ impl LastGood {
         (chain, key): (&Path, &Path),
         allow_expired: bool,
     ) -> (Choice<Arc<CertifiedKey>>, Option<String>) {
+        // The same files at another listener are the same certificate.
         let files = (chain.to_owned(), key.to_owned());
         let running = self.certificates.get(&files);
         let worse = match (&new, running) {
@@ -115,6 +116,7 @@ impl LastGood {
     /// An upstream that lacks a part goes on as it runs. One that never ran answers 503.
     pub(crate) fn choose_upstream(&self, new: Upstream) -> Arc<Upstream> {
         let running = self.upstreams.get(&new.name);
+        // If it was not live either, it has no good version.
         let running = running.filter(|running| !new.live && running.live);
         running.cloned().unwrap_or_else(|| Arc::new(new))
     }

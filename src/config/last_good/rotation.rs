@@ -39,6 +39,7 @@ impl Validity {
 
 /// Why `new` must not take the place of `old`; None where it may.
 pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
+    // Anything may replace a certificate that is not valid itself.
     let before = Validity::of(&old.chain).filter(Validity::is_now)?;
     let Some(after) = Validity::of(&new.chain) else {
         return Some("the new certificate has a date that cannot be read".to_owned());
@@ -55,6 +56,7 @@ pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
             first,
             format!("is not valid before {}", time_text(first.not_before())),
         ),
+        // A shorter life alone is no fault: issuers shorten it. One that ends soon is most likely an old file.
         Validity { until, .. } if until < before.until && until <= soon => {
             (last, format!("ends on {}", time_text(last.not_after())))
         }
@@ -79,6 +81,7 @@ pub(crate) fn worse_of(
         let leaf = one.chain.first();
         list.iter().any(|other| other.chain.first() == leaf)
     };
+    // A certificate that is in both lists replaces nothing.
     let gone: Vec<_> = old.iter().filter(|old| !is_in(new, old)).collect();
     let come = new.iter().zip(allowed).filter(|(new, _)| !is_in(old, new));
     let mut come = come.filter(|(_, allowed)| !**allowed);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::inputs::Inputs;
 use crate::config::last_good::{Choice, LastGood};
-use crate::config::model::{Certificates, Refused};
+use crate::config::model::{Certificates, Refused, Unit};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::source::At;
 use crate::tls::Finding;
@@ -56,24 +56,25 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// This unit, like `listener public`, is refused for these errors. Warnings among them are only reported.
-    pub(crate) fn refuse(&mut self, unit: &str, problems: Vec<Problem>) {
+    /// This unit is refused for these errors. Warnings among them are only reported.
+    pub(crate) fn refuse(&mut self, unit: &Unit, problems: Vec<Problem>) {
         let (errors, others): (Vec<_>, Vec<_>) = problems
             .into_iter()
             .partition(|problem| problem.diagnostic.is_error());
         self.report(others);
+        // At such a place the parser guessed the value, so its problem would mislead.
         let told = errors.into_iter();
         let told = told.filter(|problem| !self.diagnostics.is_broken(problem));
         let reasons = told.map(|problem| problem.diagnostic).collect();
         self.refuse_for(unit, reasons);
     }
 
-    pub(crate) fn refuse_for(&mut self, unit: &str, reasons: Vec<Diagnostic>) {
+    pub(crate) fn refuse_for(&mut self, unit: &Unit, reasons: Vec<Diagnostic>) {
         let mut known = self.refused.iter_mut();
-        match known.find(|known| known.unit == unit) {
+        match known.find(|known| known.unit == *unit) {
             Some(known) => known.reasons.extend(reasons),
             None => self.refused.push(Refused {
-                unit: unit.to_owned(),
+                unit: unit.clone(),
                 reasons,
             }),
         }
@@ -85,7 +86,7 @@ impl<'a> Context<'a> {
     /// There is no value.
     pub(crate) fn settle<T>(
         &mut self,
-        unit: &str,
+        unit: &Unit,
         choice: Choice<T>,
         problems: Vec<Problem>,
     ) -> Result<T, Broken> {

@@ -7,7 +7,7 @@ use super::context::{Broken, Context};
 use super::materials::{must_not_go_on, resolve_certificate, resolve_client_ca, resolve_staple};
 use super::names::Declared;
 use crate::config::last_good::listeners as last_good;
-use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings};
+use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings, Unit};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::listeners::{Role, WrittenCertificate, WrittenListener, WrittenTls};
 use crate::config::written::reader::Given;
@@ -69,8 +69,10 @@ fn resolve_redirects<'s>(
             assemble(listener, kind)
         })
         .collect();
+    // Declared only now, so that no redirect finds another as its target.
     for ((listener, ..), resolved) in redirects.into_iter().zip(resolved) {
         listeners.declare(listener.name, listener.at, resolved);
+        // It serves without a route.
         listeners.mark_used(listener.name);
     }
 }
@@ -126,6 +128,7 @@ fn resolve_tls<'s>(
             let is_faulty = written.is_faulty
                 || certificates.is_err_and(|broken| broken == Broken::Faulty)
                 || matches!(client_ca, Err(Broken::Faulty));
+            // A refused listener may go on as it runs, but only if it still asks for the clients it shall.
             let asked = TlsSettings {
                 policy: written.policy?,
                 client_ca: client_ca.ok().flatten(),
@@ -151,7 +154,7 @@ fn resolve_tls<'s>(
         Some((why, help)) => {
             let problem = Problem::error(first, why).with_help(help);
             if let Ok(served) = last_good::running_certificates(running, &files.asked) {
-                context.refuse(&format!("listener {listener}"), vec![problem]);
+                context.refuse(&Unit::Listener(listener.to_owned()), vec![problem]);
                 served
             } else {
                 context.diagnostics.add(problem);
@@ -222,10 +225,11 @@ fn read_certificate<'s>(
     asked: &mut Vec<Option<Arc<ClientCa>>>,
     context: &mut Context<'_>,
 ) -> Result<Certificate<'s>, Broken> {
-    let unit = format!("listener {listener}");
+    let unit = Unit::Listener(listener.to_owned());
     let files = written.files.as_ref().ok_or(Broken::Faulty);
     let certified = files.and_then(|files| resolve_certificate(files, &unit, context));
     let client_ca = resolve_given_client_ca(listener, &written.client_ca, trust, context);
+    // Noted before a broken certificate ends this: the running one must ask for the same clients.
     asked.push(client_ca.clone().ok().flatten());
     let mut certified = certified?;
     match &written.ocsp {

@@ -24,6 +24,7 @@ fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSi
         WrittenSink::File(file) => file,
     };
     let path = at.resolve(text);
+    // The file itself is made when the log is opened.
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
         let help = did_you_mean(text, ["stdout", "off"]);

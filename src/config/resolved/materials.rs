@@ -6,7 +6,7 @@ use super::context::{Broken, Context, problem_of};
 use super::names::Declared;
 use crate::config::last_good::listeners::{instead_of_client_ca, with_current_lists};
 use crate::config::last_good::{Choice, ROTATION_HELP};
-use crate::config::model::{AffinityKey, Listener};
+use crate::config::model::{AffinityKey, Listener, Unit};
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::source::{At, Placed};
 use crate::config::written::trust::{CertificateFiles, WrittenClientCa, WrittenTrust};
@@ -46,13 +46,13 @@ fn resolve_bundle(
     let last_good = context.last_good;
     let (choice, worse) = last_good.choose_trust(name, bundle, written.allow_expired);
     problems.extend(worse.map(|why| Problem::error(written.at, why).with_help(ROTATION_HELP)));
-    context.settle(&format!("trust {name}"), choice, problems)
+    context.settle(&Unit::Trust(name.to_owned()), choice, problems)
 }
 
 /// `unit` is the part that is refused if the files cannot be used.
 pub(crate) fn resolve_certificate(
     files: &CertificateFiles<'_>,
-    unit: &str,
+    unit: &Unit,
     context: &mut Context<'_>,
 ) -> Result<Arc<CertifiedKey>, Broken> {
     let (chain, key) = (&files.chain, &files.key);
@@ -74,6 +74,7 @@ pub(crate) fn resolve_certificate(
             .choose_certificate(certified, (&paths.0, &paths.1), files.allow_expired);
     problems.extend(worse.map(|why| Problem::error(chain.at, why).with_help(ROTATION_HELP)));
     let certified = context.settle(unit, choice, problems)?;
+    // The next reload finds it by its files.
     context.certificates.insert(paths, Arc::clone(&certified));
     Ok(certified)
 }
@@ -101,7 +102,7 @@ pub(crate) fn resolve_client_ca(
     context: &mut Context<'_>,
 ) -> Result<Arc<ClientCa>, Broken> {
     let running = context.last_good.listener(listener).map(Arc::as_ref);
-    let unit = format!("listener {listener}");
+    let unit = Unit::Listener(listener.to_owned());
     let named = written.trust.as_ref().ok_or(Broken::Faulty)?;
     let bundle = match (trust.lookup(named, context.diagnostics), running) {
         (Ok(bundle), _) => bundle,
@@ -128,8 +129,11 @@ pub(crate) fn resolve_client_ca(
     let problems = findings.collect();
     if let Some(client_ca) = client_ca {
         context.report(problems);
-        return Ok(with_best_lists(client_ca, written.at, running, context));
+        return Ok(with_best_lists(
+            client_ca, written.at, running, &unit, context,
+        ));
     }
+    // It asks for the same clients only with the same mode, list files and bundle.
     let choice = instead_of_client_ca(context.last_good, running, |ca| {
         ca.mode == mode && ca.crl == files && ca.trust.digest == bundle.digest
     });
@@ -141,6 +145,7 @@ fn with_best_lists(
     client_ca: ClientCa,
     at: At<'_>,
     running: Option<&Listener>,
+    unit: &Unit,
     context: &mut Context<'_>,
 ) -> Arc<ClientCa> {
     let Some(current) = with_current_lists(running, &client_ca) else {
@@ -148,8 +153,7 @@ fn with_best_lists(
     };
     let message = "a new revocation list is outdated, but the current one is not";
     let help = "fetch a current list; with an outdated one all clients are refused";
-    let unit = running.map_or_else(String::new, |running| format!("listener {}", running.name));
-    context.refuse(&unit, vec![Problem::error(at, message).with_help(help)]);
+    context.refuse(unit, vec![Problem::error(at, message).with_help(help)]);
     current
 }
 
@@ -159,7 +163,7 @@ pub(crate) fn resolve_staple(
     file: &Placed<'_, &str>,
     certified: Arc<CertifiedKey>,
     running: Option<Arc<CertifiedKey>>,
-    unit: &str,
+    unit: &Unit,
     context: &mut Context<'_>,
 ) -> Result<Arc<CertifiedKey>, Broken> {
     let path = file.at.resolve(file.value);
@@ -168,6 +172,7 @@ pub(crate) fn resolve_staple(
     context.note_files([path]);
     let findings = findings.into_iter();
     let problems = findings.map(|finding| problem_of(file.at, finding));
+    // A staple is optional: clients do without one.
     let unstapled = running.unwrap_or(certified);
     let choice: Choice<_> = context.last_good.choose(stapled, Some(unstapled));
     context.settle(unit, choice, problems.collect())
@@ -180,6 +185,7 @@ pub(crate) fn resolve_affinity_key(
 ) -> Option<AffinityKey> {
     let path = file.at.resolve(file.value);
     context.note_files([path.clone()]);
+    // A missing file is reported once, below.
     if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
         context.report(vec![problem_of(file.at, finding)]);
     }

@@ -30,6 +30,7 @@ use names::Declared;
 /// None where something is faulty, which was reported. The caller fills in what was read.
 pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) -> Option<Config> {
     let diagnostics = context.diagnostics;
+    // Each section is resolved before those that name it.
     let mut trust = materials::resolve_trust(&written.trust, context);
     let mut upstreams = upstreams::resolve(
         &written.upstreams,
@@ -64,6 +65,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     warn_unholdable(&policies, written.body_memory, diagnostics);
     log::warn_unaudited(&policies, &log, diagnostics);
 
+    // By now every name was looked up.
     trust.warn_unused(diagnostics);
     upstreams.warn_unused(diagnostics);
     policies.warn_unused(diagnostics);

@@ -94,6 +94,7 @@ impl<'s, T> Declared<'s, T> {
     }
 
     pub(crate) fn warn_unused(&self, diagnostics: &Diagnostics) {
+        // A broken file may hide who uses a name.
         if self.has_unknown || diagnostics.has_broken_files() {
             return;
         }

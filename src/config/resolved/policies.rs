@@ -8,7 +8,7 @@ use super::context::Context;
 use super::names::Declared;
 use crate::config::baseline;
 use crate::config::model::{
-    CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource,
+    CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource, Unit,
 };
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules};
@@ -112,6 +112,7 @@ fn resolve_rules(
         report_no_rule(written, context);
         return Err(NoRules::Reported);
     }
+    // Compiled once for all policies that are made of the same.
     let compiled = known
         .entry(recipe)
         .or_insert_with_key(|recipe| compile(recipe, context));
@@ -174,7 +175,7 @@ fn last_good(
         problems.for_each(|problem| context.diagnostics.add_foreign(problem));
         return None;
     }
-    context.refuse_for(&format!("policy {name}"), problems);
+    context.refuse_for(&Unit::Policy(name.to_owned()), problems);
     Some(context.last_good.instead_of_policy(name))
 }
 
@@ -182,12 +183,14 @@ fn compile(
     recipe: &Recipe,
     context: &mut Context<'_>,
 ) -> Result<Arc<CompiledRules>, Vec<Diagnostic>> {
+    // Rules whose files did not change keep their compiled form.
     if let Some(known) = context.last_good.rules(recipe) {
         context.inputs.reads(&known.reads);
         report_warnings(&known.rules, context);
         return Ok(Arc::clone(known));
     }
     let (compiled, reads) = builder_of(recipe, context).build_noted();
+    // Also what could not be used: mending it is a change.
     context.inputs.reads(&reads);
     let rules = compiled.map_err(|Problems(problems)| problems)?;
     report_warnings(&rules, context);
@@ -284,6 +287,7 @@ fn find_files(
         };
         return Err(vec![Problem::error(at, message)]);
     }
+    // Noted even if nothing matches: a file that appears later is a change.
     context.inputs.pattern(at.directory(), pattern);
     let found = glob::expand(at.directory(), pattern).map_err(|error| {
         vec![Problem::error(

@@ -90,6 +90,7 @@ fn resolve_route<'s>(
     let upstream = upstream.and_then(|name| targets.upstreams.lookup(name, diagnostics).ok());
     let policy = written.policy.as_ref();
     let policy = policy.and_then(|name| targets.policies.lookup(name, diagnostics).ok());
+    // What it names was looked up first, so that it is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
     if let (Given::Value(at), Some(listeners)) = (written.client_certificate, &listeners) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::context::{Broken, Context};
 use super::materials::{refused_trust, resolve_affinity_key, resolve_certificate};
 use super::names::Declared;
-use crate::config::model::{Affinity, Balancing, HealthCheck, Upstream, UpstreamTls};
+use crate::config::model::{Affinity, Balancing, HealthCheck, Unit, Upstream, UpstreamTls};
 use crate::config::written::balancing::{WrittenAffinity, WrittenBalancing};
 use crate::config::written::reader::Given;
 use crate::config::written::upstreams::{WrittenUpstream, WrittenUpstreamTls};
@@ -67,7 +67,7 @@ fn resolve_tls(
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Option<ResolvedTls> {
-    let unit = format!("upstream {upstream}");
+    let unit = Unit::Upstream(upstream.to_owned());
     let mut live = true;
     let bundle =
         written
@@ -79,6 +79,7 @@ fn resolve_tls(
                 Err(Broken::Closed) => {
                     context.refuse(&unit, vec![refused_trust(named)]);
                     live = false;
+                    // An upstream must have a bundle. This one trusts nobody, and is never dialled.
                     Some(Arc::new(TrustBundle::of_nobody(named.value)))
                 }
             });

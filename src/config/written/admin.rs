@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::document::Document;
+use super::malformed::Malformed;
 use super::reader::{Given, Item};
 use super::source::{At, Placed};
 use crate::config::model::AdminAddress;
@@ -63,7 +64,7 @@ fn parse_address(item: &Item<'_, '_>) -> Option<AdminAddress> {
     Some(AdminAddress::Unix(path))
 }
 
-fn parse_tcp(text: &str) -> Result<SocketAddr, String> {
+fn parse_tcp(text: &str) -> Result<SocketAddr, Malformed> {
     let address: SocketAddr = text.parse().map_err(|_| {
         format!(
             "\"{text}\" is no \"admin\" address: write \"127.0.0.1:9900\" or \"unix:FILE.sock\""
@@ -73,7 +74,7 @@ fn parse_tcp(text: &str) -> Result<SocketAddr, String> {
         true => Ok(address),
         false => Err(format!(
             "\"{text}\" can be reached from other machines: the \"admin\" address must be a loopback address or a unix socket"
-        )),
+        ).into()),
     }
 }
 
@@ -90,7 +91,7 @@ impl AdminAddress {
     ///
     /// # Errors
     /// What is wrong with it, in words for the user.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
         match unix_path(text) {
             Some(path) => Ok(Self::Unix(PathBuf::from(path))),
             None => parse_tcp(text).map(Self::Tcp),

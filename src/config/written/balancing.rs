@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::document::Document;
+use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::Placed;
 use super::values::parse_server;
@@ -69,13 +70,14 @@ pub(crate) fn parse_dns(document: &Document<'_, '_>) -> Option<Vec<SocketAddr>> 
 }
 
 /// An address; the port is 53 where none is written.
-fn parse_name_server(text: &str) -> Result<SocketAddr, String> {
+fn parse_name_server(text: &str) -> Result<SocketAddr, Malformed> {
     let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
     bare.or_else(|_| text.parse()).map_err(|_| {
         format!(
             "\"{}\" is no name server: write an address, with a port where that is not 53",
             text.escape_debug()
         )
+        .into()
     })
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn parse_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
             whole = false;
             continue;
         };
+        // Twice the same server would get twice its share: that is what weights are for.
         if !known.insert((server.host.clone(), server.port)) {
             let message = format!("server \"{}:{}\" is named twice", server.host, server.port);
             entry.diagnostics().error(entry.at, message);
@@ -159,12 +162,13 @@ fn parse_affinity<'s>(section: &Section<'s, '_>) -> WrittenAffinity<'s> {
 }
 
 /// A token (RFC 6265, 4.1.1).
-fn parse_cookie_name(text: &str) -> Result<String, String> {
+fn parse_cookie_name(text: &str) -> Result<String, Malformed> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(token) {
         return Err(format!(
             "\"{text}\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most"
-        ));
+        )
+        .into());
     }
     Ok(text.to_owned())
 }
@@ -214,23 +218,21 @@ fn parse_statuses(item: &Item<'_, '_>) -> Option<Vec<u16>> {
     statuses.filter(|statuses| !statuses.is_empty())
 }
 
-fn parse_path(text: &str) -> Result<String, String> {
+fn parse_path(text: &str) -> Result<String, Malformed> {
     if !text.starts_with('/') || text.len() > 2048 || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!(
             "\"{}\" is no path: it begins with a slash and has no spaces",
             text.escape_debug()
-        ));
+        )
+        .into());
     }
     Ok(text.to_owned())
 }
 
-fn parse_host(text: &str) -> Result<String, String> {
+fn parse_host(text: &str) -> Result<String, Malformed> {
     match crate::route::normalize_host(text.as_bytes()) {
         Some(host) => Ok(host),
-        None => Err(format!(
-            "\"host\" is no host name: \"{}\"",
-            text.escape_debug()
-        )),
+        None => Err(format!("\"host\" is no host name: \"{}\"", text.escape_debug()).into()),
     }
 }
 

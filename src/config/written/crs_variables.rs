@@ -96,6 +96,7 @@ pub(crate) fn parse(policy: &str, item: &Item<'_, '_>) -> Option<Vec<(String, St
             }
         }
     }
+    // Another order in the file makes no other rule set.
     variables.sort();
     whole.then_some(variables)
 }
@@ -107,6 +108,7 @@ fn parse_value(name: &str, item: &Item<'_, '_>) -> Option<String> {
         _ if name.ends_with("_score_threshold") => 1..=i64::MAX,
         _ => 0..=i64::MAX,
     };
+    // What has limits must be a number, since the CRS compares it as one.
     let bounded = range != (0..=i64::MAX);
     match item.raw_string() {
         Some(text) if !bounded => Some(text.to_owned()),

@@ -96,6 +96,7 @@ impl Diagnostics {
 
     /// A problem of a file that is not the configuration's own. Each is reported once.
     pub(crate) fn add_foreign(&self, diagnostic: Diagnostic) {
+        // Several policies may load the same file.
         if self.foreign.borrow_mut().insert(diagnostic.to_string()) {
             self.found.borrow_mut().push((FOREIGN, diagnostic));
         }
@@ -150,6 +151,7 @@ impl Diagnostics {
     /// In the order of files and places.
     pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
+        // The sort is stable: problems of one place stay in the order in which they were found.
         found.sort_by_key(|(order, _)| *order);
         let found = found.into_iter();
         found.map(|(_, diagnostic)| diagnostic).collect()

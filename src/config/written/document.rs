@@ -38,6 +38,7 @@ impl<'s, 'r> Document<'s, 'r> {
             Some((main, included)) => (Some(main), included),
             None => (None, &[][..]),
         };
+        // Asked for so that it is a known key; the files were read before.
         if let Some(main) = main {
             main.item("include");
         }
@@ -102,9 +103,11 @@ impl<'s, 'r> Document<'s, 'r> {
                     self.diagnostics.error(at, message);
                     continue;
                 }
+                // The first of two counts, and what follows is about it.
                 known.insert(name, at);
                 check_name(name, word, at, self.diagnostics);
                 if let Some(mut section) = item.section(kind, format!("{word} \"{name}\"")) {
+                    // Problems of the whole table point at its name.
                     section.at = at;
                     found.push(Named { name, at, section });
                 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::document::{Document, Named};
+use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use super::trust::{CertificateFiles, WrittenClientCa, parse_certificate_files, parse_client_ca};
@@ -94,6 +95,7 @@ fn parse_listener<'s>(
     let common = parse_common(section, bound);
     let certificates = section.item("certificates");
     let target = section.item("redirect_to_https");
+    // Asked for in any case, so that they are known keys and get a better message below.
     let items = TlsItems {
         sni: section.item("sni"),
         policy: section.item("tls_policy"),
@@ -190,6 +192,7 @@ fn parse_bind<'s>(
             );
             diagnostics.error(entry.at, message);
         }
+        // Also if it collides: a third may collide with this one alone.
         bound.push(Placed {
             value: address,
             at: entry.at,
@@ -199,7 +202,7 @@ fn parse_bind<'s>(
     (!addresses.is_empty() && addresses.len() == entries.len()).then_some(addresses)
 }
 
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+fn parse_address(text: &str) -> Result<SocketAddr, Malformed> {
     text.parse().map_err(|_| {
         let help = match (text.rsplit_once(':'), text.parse::<IpAddr>()) {
             (_, Ok(IpAddr::V6(_))) => format!("write \"[{text}]:443\""),
@@ -207,7 +210,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
             (Some(("" | "*", port)), _) => format!("write \"0.0.0.0:{port}\" or \"[::]:{port}\""),
             _ => "write an address of this machine and a port, like \"0.0.0.0:443\"".to_owned(),
         };
-        format!("\"{text}\" cannot be bound: {help}")
+        format!("\"{text}\" cannot be bound: {help}").into()
     })
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod document;
 pub(crate) mod exposures;
 pub(crate) mod listeners;
+pub(crate) mod malformed;
 pub(crate) mod policies;
 pub(crate) mod reader;
 pub(crate) mod routes;

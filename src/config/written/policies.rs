@@ -114,6 +114,7 @@ fn placed<'s, T>(item: &Item<'s, '_>, value: Option<T>) -> Option<Placed<'s, T>>
 }
 
 fn parse_rules<'s>(item: &Item<'s, '_>) -> WrittenRules<'s> {
+    // Captured, since only the last step knows whether they refuse the policy or fail the configuration.
     let (sources, problems) = item.diagnostics().capture(|| {
         let entries = item.strings().into_iter();
         entries

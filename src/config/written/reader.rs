@@ -1,6 +1,7 @@
 //! A typed walk through TOML that notes every problem with its place and goes on.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
@@ -108,6 +109,7 @@ impl<T> From<Option<T>> for Given<T> {
 
 /// The tables of a file, as far as they could be understood; the rest is reported.
 pub(crate) fn parse<'s>(source: &'s Source, diagnostics: &Diagnostics) -> Spanned<DeTable<'s>> {
+    // The parser goes on after an error, so that all are found.
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
@@ -177,6 +179,7 @@ impl<'s, 'r> Section<'s, 'r> {
     /// All keys and values, whatever they are, as they stand in the file.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (Placed<'s, &'s str>, Item<'s, 'r>)> {
         let mut entries: Vec<_> = self.table.iter().collect();
+        // The table is sorted by name, and the first of two in the file counts.
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter().map(|(key, value)| {
             let name = key.get_ref().as_ref();
@@ -297,6 +300,7 @@ impl<'s, 'r> Item<'s, 'r> {
 
     pub(crate) fn array(&self) -> Option<Vec<Self>> {
         let DeValue::Array(array) = self.value else {
+            // A common slip: a single value without brackets.
             if let DeValue::String(text) = self.value {
                 let help = format!("write [\"{text}\"]");
                 let message = format!("{} must be an array", self.what);
@@ -306,6 +310,7 @@ impl<'s, 'r> Item<'s, 'r> {
             }
             return self.wrong("an array");
         };
+        // An array in an array is still an entry of the key.
         let what = match self.what.strip_prefix("an entry of ") {
             Some(_) => self.what.clone(),
             None => format!("an entry of {}", self.what),
@@ -344,11 +349,14 @@ impl<'s, 'r> Item<'s, 'r> {
     }
 
     /// What `parse` makes of this string; it says what is wrong with it.
-    pub(crate) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn parse<T, E: Display>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let text = self.string()?;
         match parse(text.value) {
             Ok(value) => Some(value),
-            Err(reason) => self.fail(reason),
+            Err(reason) => self.fail(reason.to_string()),
         }
     }
 

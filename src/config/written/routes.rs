@@ -1,9 +1,11 @@
 //! `[[routes]]`, as they are written.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use super::diagnostics::Diagnostics;
 use super::document::{Document, check_name};
+use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::model::Stream;
@@ -58,6 +60,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let name = name.and_then(|item| item.string());
     if let Some(name) = &name {
         check_name(name.value, "route", name.at, section.diagnostics);
+        // From here on messages say which route.
         section.what = format!("route \"{}\"", name.value);
     }
     let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
@@ -112,9 +115,9 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
 }
 
 /// The entries that could be read; the others were reported.
-fn parse_all<'s, T>(
+fn parse_all<'s, T, E: Display>(
     item: &Item<'s, '_>,
-    parse: impl Fn(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, E>,
 ) -> Vec<Placed<'s, T>> {
     let entries = item.list();
     let parsed = entries.iter().filter_map(|entry| {
@@ -137,6 +140,7 @@ fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
     let head = section.item("head").map(|item| {
         let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
         if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
+            // Faulty methods were already reported.
             if !matches!(named, Some(None)) {
                 let message =
                     "head = \"refuse\" has an effect only if \"methods\" names GET and not HEAD";
@@ -165,20 +169,20 @@ fn is_implied(methods: &[String]) -> bool {
     names("GET") && !names("HEAD")
 }
 
-fn parse_method(text: &str) -> Result<String, String> {
+fn parse_method(text: &str) -> Result<String, Malformed> {
     // RFC 9110, 5.6.2: token.
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || !text.bytes().all(is_token) {
-        return Err(format!("\"{text}\" is no method"));
+        return Err(format!("\"{text}\" is no method").into());
     }
     if text == "CONNECT" {
-        return Err("CONNECT asks for a tunnel, which no route allows".to_owned());
+        return Err("CONNECT asks for a tunnel, which no route allows".into());
     }
     let upper = text.to_ascii_uppercase();
     if text != upper && COMMON_METHODS.contains(&upper.as_str()) {
-        return Err(format!(
-            "\"{text}\" is no method: they are case-sensitive, write \"{upper}\""
-        ));
+        return Err(
+            format!("\"{text}\" is no method: they are case-sensitive, write \"{upper}\"").into(),
+        );
     }
     Ok(text.to_owned())
 }

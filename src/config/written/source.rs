@@ -33,6 +33,7 @@ pub(crate) struct Placed<'s, T> {
 
 impl Source {
     pub(crate) fn new(path: &Path, mut text: String, index: usize) -> Self {
+        // Some editors write one. It would shift the columns of the first line.
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len_utf8());
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::balancing::{self, WrittenBalancing};
 use super::document::{Document, Named};
+use super::malformed::Malformed;
 use super::reader::{Given, Item};
 use super::source::{At, Placed};
 use super::trust::{CertificateFiles, parse_certificate};
@@ -100,7 +101,7 @@ fn parse_tls<'s>(upstream: &str, item: &Item<'s, '_>) -> Option<WrittenUpstreamT
     Some(tls)
 }
 
-fn parse_server_name(text: &str) -> Result<String, String> {
+fn parse_server_name(text: &str) -> Result<String, Malformed> {
     if text.is_empty() {
         return Err(
             "\"server_name\" must not be empty: without a name nothing could be verified".into(),
@@ -109,10 +110,10 @@ fn parse_server_name(text: &str) -> Result<String, String> {
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err(format!(
             "\"server_name\" is an address, \"{text}\": give the gateway's certificate a DNS name and write that name; \"servers\" may be addresses"
-        ));
+        ).into());
     }
     match crate::route::normalize_host(text.as_bytes()) {
         Some(name) if !text.contains(':') => Ok(name),
-        _ => Err(format!("\"server_name\" is no host name: \"{text}\"")),
+        _ => Err(format!("\"server_name\" is no host name: \"{text}\"").into()),
     }
 }

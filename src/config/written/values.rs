@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::malformed::Malformed;
 use super::reader::{Item, Number};
 use crate::config::model::{IpNetwork, Server};
 
@@ -23,7 +24,7 @@ impl Item<'_, '_> {
 
     /// Bytes as a whole number, or `"64KiB"`, `"16MiB"`, `"1GiB"`.
     pub(crate) fn size(&self, least: usize) -> Option<usize> {
-        let not_bytes = || "must be a number of bytes".to_owned();
+        let not_bytes = || Malformed::from("must be a number of bytes");
         let bytes = match (self.number(), self.raw_string()) {
             (Number::Is(number), _) => usize::try_from(number).map_err(|_| not_bytes()),
             (Number::TooLarge, _) => Err(not_bytes()),
@@ -40,8 +41,12 @@ impl Item<'_, '_> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("must be a number and a unit (ms, s, m, h), like \"10s\": \"{text}\"");
+fn parse_duration(text: &str) -> Result<Duration, Malformed> {
+    let wrong = || {
+        Malformed::from(format!(
+            "must be a number and a unit (ms, s, m, h), like \"10s\": \"{text}\""
+        ))
+    };
     let (digits, unit) = split_unit(text);
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let milliseconds = match unit {
@@ -53,15 +58,18 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let duration = Duration::from_millis(number.saturating_mul(milliseconds));
     match duration {
-        Duration::ZERO => Err("must be longer than 0".to_owned()),
-        _ if duration > LONGEST => Err("must be at most 24h".to_owned()),
+        Duration::ZERO => Err("must be longer than 0".into()),
+        _ if duration > LONGEST => Err("must be at most 24h".into()),
         _ => Ok(duration),
     }
 }
 
-fn parse_size(text: &str) -> Result<usize, String> {
-    let wrong =
-        || format!("must be a number of bytes or a number and a unit (KiB, MiB, GiB): \"{text}\"");
+fn parse_size(text: &str) -> Result<usize, Malformed> {
+    let wrong = || {
+        Malformed::from(format!(
+            "must be a number of bytes or a number and a unit (KiB, MiB, GiB): \"{text}\""
+        ))
+    };
     let (digits, unit) = split_unit(text);
     let number: usize = digits.parse().map_err(|_| wrong())?;
     let factor: usize = match unit {
@@ -73,7 +81,7 @@ fn parse_size(text: &str) -> Result<usize, String> {
     };
     number
         .checked_mul(factor)
-        .ok_or_else(|| "is too large".to_owned())
+        .ok_or_else(|| "is too large".into())
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -85,7 +93,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 }
 
 /// `10.0.0.0/8`, `fd00::/8`, or an address alone.
-pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, String> {
+pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, Malformed> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),
@@ -99,16 +107,15 @@ pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, String> {
         None => width,
     };
     if prefix > width {
-        return Err(format!(
-            "\"{text}\" is no network: it has {width} bits at most"
-        ));
+        return Err(format!("\"{text}\" is no network: it has {width} bits at most").into());
     }
     let network = IpNetwork { address, prefix };
     let first = first_address(network);
     if first != address {
         return Err(format!(
             "\"{text}\" is no network: it begins at {first}, so write \"{first}/{prefix}\""
-        ));
+        )
+        .into());
     }
     Ok(network)
 }
@@ -128,32 +135,34 @@ fn first_address(network: IpNetwork) -> IpAddr {
 }
 
 /// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets.
-pub(crate) fn parse_server(text: &str) -> Result<Server, String> {
+pub(crate) fn parse_server(text: &str) -> Result<Server, Malformed> {
     if text.contains("://") {
         return Err(format!(
             "\"{text}\" is no server: leave the scheme out; upstreams are always dialled with TLS"
-        ));
+        )
+        .into());
     }
     let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
-        return Err(format!("\"{text}\" is no server: write \"host:port\""));
+        return Err(format!("\"{text}\" is no server: write \"host:port\"").into());
     };
+    // Such an address ends in what looks like a port.
     if text.parse::<IpAddr>().is_ok() {
         return Err(format!(
             "\"{text}\" is no server: write an IPv6 address with brackets and a port, \"[{text}]:443\""
-        ));
+        ).into());
     }
     let port = match port.parse::<u16>() {
         Ok(port) if port != 0 => port,
         _ => {
-            return Err(format!(
-                "\"{text}\" is no server: \"{port}\" is no port (1 to 65535)"
-            ));
+            return Err(
+                format!("\"{text}\" is no server: \"{port}\" is no port (1 to 65535)").into(),
+            );
         }
     };
     let Some(normal) = crate::route::normalize_host(host.as_bytes()) else {
-        return Err(format!(
-            "\"{text}\" is no server: \"{host}\" is no host name and no address"
-        ));
+        return Err(
+            format!("\"{text}\" is no server: \"{host}\" is no host name and no address").into(),
+        );
     };
     let host = normal.trim_matches(['[', ']']).to_owned();
     Ok(Server {
@@ -186,7 +195,7 @@ mod tests {
         ] {
             match (parse_duration(text), expected) {
                 (Ok(got), Ok(expected)) => assert_eq!(got.as_millis(), expected, "{text}"),
-                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{text}: {why}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }
@@ -224,7 +233,7 @@ mod tests {
         ] {
             match (parse_network(text), expected) {
                 (Ok(got), Ok(prefix)) => assert_eq!(got.prefix, prefix, "{text}"),
-                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{text}: {why}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }
@@ -249,7 +258,7 @@ mod tests {
                 (Ok(got), Ok((host, port))) => {
                     assert_eq!((got.host.as_str(), got.port), (host, port), "{text}");
                 }
-                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{text}: {why}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }

@@ -19,8 +19,8 @@ use crate::handover::{self, OfferedSockets, Successor};
 use crate::proxy::listener::ListenerSet;
 use crate::proxy::shared::front::Front;
 use crate::reload::{
-    Outcome, PreparedReload, Refused, ReloadRequest, Reloads, Trigger, Watched, changes,
-    changes_text, prepare, refuse_all, systemd,
+    PreparedReload, Refused, ReloadOutcome, ReloadRequest, Reloads, Trigger, Unit, Watched,
+    changes, changes_text, prepare, refuse_all, systemd,
 };
 use seclang::diagnostic::{Diagnostic, Location};
 use seclang::files::in_time;
@@ -191,7 +191,7 @@ impl Reloader {
     }
 
     /// Takes live what was built.
-    fn take(&mut self, mut built: PreparedReload) -> Outcome {
+    fn take(&mut self, mut built: PreparedReload) -> ReloadOutcome {
         let source = self.front.live.pin().config.source.clone();
         let told = |why: String| Diagnostic::error(Location::file(&source), why);
         let running = self.front.live.pin();
@@ -202,7 +202,7 @@ impl Reloader {
             built
                 .refused
                 .extend(failed.into_iter().map(|(listener, error)| Refused {
-                    unit: format!("listener {listener}"),
+                    unit: Unit::Listener(listener),
                     reasons: vec![told(error.to_string())],
                 }));
             self.front.live.swap(next);
@@ -210,7 +210,7 @@ impl Reloader {
             self.front.bound.store(Arc::new(bound));
         }
         self.watched.send_replace(Arc::new(built.watched));
-        Outcome {
+        ReloadOutcome {
             at: SystemTime::now(),
             generation: self.front.live.pin().generation,
             refused: built.refused,
@@ -238,9 +238,10 @@ fn release(successor: Successor) -> io::Result<bool> {
     }
 }
 
-fn tell(trigger: Trigger, outcome: &Outcome) {
+fn tell(trigger: Trigger, outcome: &ReloadOutcome) {
     let asked = trigger.words();
     for Refused { unit, reasons } in &outcome.refused {
+        let unit = unit.to_string();
         for reason in reasons {
             tracing::error!(target: "reload", unit, "refused, the last good version serves, if there is one: {reason}");
         }

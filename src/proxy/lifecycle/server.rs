@@ -31,7 +31,7 @@ use crate::proxy::listener::{ListenerSet, Workers};
 use crate::proxy::shared::front::{BoundAddresses, Front};
 use crate::proxy::shared::inspection_threads::InspectionThreads;
 use crate::reload::{
-    Outcome, ReloadRequest, Reloads, systemd, watch::run as watch_files, watched_at_start,
+    ReloadOutcome, ReloadRequest, Reloads, systemd, watch::run as watch_files, watched_at_start,
 };
 use crate::supervision::supervise;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
@@ -109,7 +109,7 @@ impl Foundation {
         // Only after that: until then the other process may have written its switches.
         let exposures = Switchboard::open(state_dir.as_deref());
         let exposures = Arc::new(exposures.map_err(ServeError::Exposures)?);
-        let started = Outcome {
+        let started = ReloadOutcome {
             at: SystemTime::now(),
             generation: snapshot.generation,
             refused: Vec::new(),
