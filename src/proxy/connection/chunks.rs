@@ -14,7 +14,7 @@ use crate::proxy::shared::wrapper::{delegate_stream_traits, delegate_writes};
 use http_strict::{BodyError, ChunkedFraming};
 
 #[derive(Debug)]
-pub struct CheckedChunks {
+pub(super) struct CheckedChunks {
     connection: Stream,
     /// What was read of the connection beyond the head.
     before: BytesMut,
@@ -27,7 +27,7 @@ pub struct CheckedChunks {
 impl CheckedChunks {
     /// A connection whose next bytes are `before` and then its own.
     #[must_use]
-    pub fn new(connection: Stream, before: BytesMut, reads: ReadMode) -> Self {
+    pub(super) fn new(connection: Stream, before: BytesMut, reads: ReadMode) -> Self {
         Self {
             connection,
             before,
@@ -40,7 +40,7 @@ impl CheckedChunks {
     /// The connection again, once its request is done, and what is left of `before`. None where the
     /// stream is no such connection.
     #[must_use]
-    pub fn undo(stream: Stream) -> Option<(Stream, BytesMut)> {
+    pub(super) fn undo(stream: Stream) -> Option<(Stream, BytesMut)> {
         let checked = stream.into_any().downcast::<Self>().ok()?;
         Some((checked.connection, checked.before))
     }

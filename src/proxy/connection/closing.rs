@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// The listener has been closing for so long, counted from now at the earliest.
-pub async fn closed_for(closing: &mut watch::Receiver<bool>, time: Duration) {
+pub(super) async fn closed_for(closing: &mut watch::Receiver<bool>, time: Duration) {
     // An error says that the sender is gone, which is a shutdown too.
     let _ = closing.wait_for(|closing| *closing).await;
     sleep(time).await;
@@ -16,7 +16,7 @@ pub async fn closed_for(closing: &mut watch::Receiver<bool>, time: Duration) {
 
 /// Ends our side and lets the client finish its own for a moment, so that what we sent is not
 /// lost to a reset (RFC 9112, 9.6).
-pub async fn linger(mut stream: Stream) {
+pub(super) async fn linger(mut stream: Stream) {
     const FORGOTTEN: usize = 1 << 20;
     const TIME: Duration = Duration::from_secs(2);
     let closing = async {

@@ -11,13 +11,13 @@ const EARNED: u32 = 4;
 
 /// What a client may still send.
 #[derive(Debug)]
-pub struct Allowance {
+pub(super) struct Allowance {
     left: u32,
     filled: Instant,
 }
 
 /// What it sent too much of.
-pub fn name(kind: u8) -> &'static str {
+pub(super) fn name(kind: u8) -> &'static str {
     match kind {
         1 | 9 => "HEADERS",
         2 => "PRIORITY",
@@ -31,7 +31,7 @@ pub fn name(kind: u8) -> &'static str {
 
 impl Allowance {
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             left: BURST,
             filled: now,
@@ -39,12 +39,12 @@ impl Allowance {
     }
 
     /// We sent a frame of an answer.
-    pub fn earn(&mut self) {
+    pub(super) fn earn(&mut self) {
         self.left = (self.left + EARNED).min(10 * BURST);
     }
 
     /// A frame of this kind came. False where it is one too many.
-    pub fn spend(&mut self, kind: u8, now: impl FnOnce() -> Instant) -> bool {
+    pub(super) fn spend(&mut self, kind: u8, now: impl FnOnce() -> Instant) -> bool {
         // DATA, HEADERS, RST_STREAM, PUSH_PROMISE and CONTINUATION have limits elsewhere.
         if matches!(kind, 0 | 1 | 3 | 5 | 9) {
             return true;

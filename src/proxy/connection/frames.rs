@@ -29,7 +29,7 @@ const END_HEADERS: u8 = 4;
 
 /// What whoever serves a connection hears of its frames.
 #[derive(Debug, Default)]
-pub struct FrameWatch {
+pub(super) struct FrameWatch {
     flood: OnceLock<u8>,
     found: Notify,
     /// What the frames went through, once they do no more.
@@ -38,7 +38,7 @@ pub struct FrameWatch {
 
 impl FrameWatch {
     /// Ready once there are too many frames of a kind. From then on nothing more is read.
-    pub async fn flooded(&self) -> u8 {
+    pub(super) async fn flooded(&self) -> u8 {
         loop {
             let found = self.found.notified();
             if let Some(kind) = self.flood.get() {
@@ -49,7 +49,7 @@ impl FrameWatch {
     }
 
     /// The connection under the frames, once [`WatchedFrames`] is dropped.
-    pub fn connection(&self) -> Option<Stream> {
+    pub(super) fn connection(&self) -> Option<Stream> {
         self.lock().take()
     }
 
@@ -98,7 +98,7 @@ impl Drop for LentConnection {
 }
 
 #[derive(Debug)]
-pub struct WatchedFrames {
+pub(super) struct WatchedFrames {
     connection: LentConnection,
     place: FramePosition,
     /// Not looked at yet.
@@ -146,7 +146,7 @@ impl FrameHead {
 impl WatchedFrames {
     /// `list` is the limit on a header list that the client is told.
     #[must_use]
-    pub fn new(connection: Stream, list: usize, watch: Arc<FrameWatch>) -> Self {
+    pub(super) fn new(connection: Stream, list: usize, watch: Arc<FrameWatch>) -> Self {
         Self {
             connection: LentConnection {
                 connection: Some(connection),

@@ -25,7 +25,7 @@ use crate::proxy::shared::refusal::{self, PageStyle};
 use crate::proxy::shared::request_id::request_id;
 
 /// Serves until the connection ends.
-pub async fn serve(
+pub(super) async fn serve(
     front: &Arc<Front>,
     proxy: &Arc<Proxy>,
     connection: &Arc<Connection>,

@@ -44,7 +44,7 @@ const STALLED: Duration = Duration::from_secs(3);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Serves until the connection ends.
-pub async fn serve(
+pub(super) async fn serve(
     front: Arc<Front>,
     proxy: Arc<Proxy>,
     connection: Arc<Connection>,

@@ -11,14 +11,14 @@ use crate::proxy::shared::deadline;
 
 /// How long a kept-alive connection may still send a request after shutdown began; the answer says
 /// `Connection: close`. Closing at once would lose a request that is on its way.
-pub const LAST_CALL: Duration = Duration::from_millis(500);
+pub(super) const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Empty lines that are ignored before a request (RFC 9112, 2.2): some clients end a body with one.
 const MOST_EMPTY_LINES: usize = 4;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
-pub enum HeadRead {
+pub(super) enum HeadRead {
     /// The head is the first so many bytes of the buffer.
     Complete(usize),
     /// Nothing came, and nothing is owed.
@@ -29,7 +29,7 @@ pub enum HeadRead {
 
 /// Reads until `buffer` holds a whole head. `wait` is how long the first byte may take; the
 /// head's own deadline begins with it.
-pub async fn read_head<S: AsyncRead + Unpin>(
+pub(super) async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
     limits: &ListenerLimits,

@@ -16,7 +16,7 @@ use h2::proto::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The field of a request whose `:path` held a fragment. A client that sends it says the same of itself.
-pub const FRAGMENT: &str = "x-drawbridge-fragment";
+pub(super) const FRAGMENT: &str = "x-drawbridge-fragment";
 
 /// A literal field that changes no table (RFC 7541, section 6.2.2).
 const FRAGMENT_FIELD: &[u8] = b"\0\x15x-drawbridge-fragment\x011";
@@ -25,7 +25,7 @@ const MALFORMED_FIELD: &[u8] = b"\0\x0aconnection\x01x";
 
 /// What to do with a block.
 #[derive(Debug, PartialEq, Eq)]
-pub enum HeaderBlock {
+pub(super) enum HeaderBlock {
     /// Pass it on as it is.
     Fine,
     /// Add this field to it.
@@ -35,7 +35,7 @@ pub enum HeaderBlock {
 }
 
 #[derive(Debug)]
-pub struct HeaderBlocks {
+pub(super) struct HeaderBlocks {
     codec: Codec<FieldMemory, Bytes>,
     /// The highest stream that was opened; a block of any other is one of trailers.
     opened: u32,
@@ -44,14 +44,14 @@ pub struct HeaderBlocks {
 impl HeaderBlocks {
     /// `list` is the limit on a header list that the client was told.
     #[must_use]
-    pub fn new(list: usize) -> Self {
+    pub(super) fn new(list: usize) -> Self {
         let mut codec = Codec::new(FieldMemory::default());
         codec.set_max_recv_header_list_size(list);
         Self { codec, opened: 0 }
     }
 
     /// Looks at a whole block: HEADERS, and CONTINUATION up to END_HEADERS.
-    pub fn look(&mut self, frames: &[u8]) -> HeaderBlock {
+    pub(super) fn look(&mut self, frames: &[u8]) -> HeaderBlock {
         self.codec.get_mut().0.extend_from_slice(frames);
         let mut context = Context::from_waker(Waker::noop());
         match Pin::new(&mut self.codec).poll_next(&mut context) {

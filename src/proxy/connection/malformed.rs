@@ -9,7 +9,7 @@ use crate::proxy::shared::front::Front;
 use crate::telemetry::{AccessRecord, text};
 
 /// The bytes are bounded as the listener says; the number of fields as [`HeadLimits`] does.
-pub fn head_limits(limits: &ListenerLimits) -> HeadLimits {
+pub(super) fn head_limits(limits: &ListenerLimits) -> HeadLimits {
     HeadLimits {
         head: limits.head_bytes,
         line: limits.head_bytes,
@@ -17,7 +17,7 @@ pub fn head_limits(limits: &ListenerLimits) -> HeadLimits {
     }
 }
 
-pub fn unreadable(status: u16, code: &'static str) -> HeadError {
+pub(super) fn unreadable(status: u16, code: &'static str) -> HeadError {
     HeadError {
         status,
         code,
@@ -26,7 +26,7 @@ pub fn unreadable(status: u16, code: &'static str) -> HeadError {
 }
 
 /// Writes the access line of a head that is no request.
-pub fn log_malformed(
+pub(super) fn log_malformed(
     front: &Front,
     connection: &Connection,
     id: &str,

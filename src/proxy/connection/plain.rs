@@ -14,7 +14,7 @@ use crate::proxy::shared::connection::ConnectionGuard;
 use crate::proxy::shared::received::Received;
 
 /// Reads one head from a plain connection and hands it to `answer`, which says what to send back.
-pub async fn serve(
+pub(crate) async fn serve(
     guard: &ConnectionGuard,
     listener: &Listener,
     mut tcp: TcpStream,

@@ -28,7 +28,7 @@ use crate::tls::{ClientHello, ClientIdentity, acceptor, group_text};
 const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// Shakes hands and serves until the connection ends.
-pub async fn serve(
+pub(crate) async fn serve(
     front: Arc<Front>,
     proxy: Arc<Proxy>,
     listener: Arc<Listener>,

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 /// All clones are of the same stream.
 #[derive(Debug, Clone)]
-pub struct Activity {
+pub(crate) struct Activity {
     begun: Instant,
     /// Milliseconds after `begun`, or [`WRITING`].
     last: Arc<AtomicU64>,
@@ -19,31 +19,31 @@ const WRITING: u64 = u64::MAX;
 
 /// Counts as activity until it is dropped.
 #[derive(Debug)]
-pub struct Writing(Activity);
+pub(crate) struct Writing(Activity);
 
 impl Activity {
     /// Begins now.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             begun: Instant::now(),
             last: Arc::default(),
         }
     }
 
-    pub fn now(&self) {
+    pub(crate) fn now(&self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(WRITING - 1);
         self.last.store(now, Ordering::Relaxed);
     }
 
     #[must_use]
-    pub fn writing(&self) -> Writing {
+    pub(crate) fn writing(&self) -> Writing {
         self.last.store(WRITING, Ordering::Relaxed);
         Writing(self.clone())
     }
 
     /// Ready once nothing happened for so long.
-    pub async fn ends_for(&self, limit: Duration) {
+    pub(crate) async fn ends_for(&self, limit: Duration) {
         loop {
             let left = match self.last.load(Ordering::Relaxed) {
                 WRITING => limit,

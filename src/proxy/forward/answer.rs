@@ -7,13 +7,13 @@ use pingora::http::ResponseHeader;
 use http_strict::{check_response, switches_to_websocket};
 
 /// Interim answers (1xx) of one request. Servers send one or two.
-pub const MOST_INTERIM: usize = 32;
+pub(super) const MOST_INTERIM: usize = 32;
 
 /// Checks the head and gives its fields one spelling. `asked_to_switch`: the request asked for a WebSocket.
 ///
 /// # Errors
 /// The words for whoever reads the log; the answer must not be used.
-pub fn check(response: &mut ResponseHeader, asked_to_switch: bool) -> Result<(), String> {
+pub(super) fn check(response: &mut ResponseHeader, asked_to_switch: bool) -> Result<(), String> {
     let status = response.status.as_u16();
     let fields = || response.headers.iter();
     let fields = || fields().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
@@ -58,7 +58,7 @@ fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<()
 /// Of an early hint (103, RFC 8297) the links alone go to the client: the rules of phase 3 are asked once, for the
 /// final answer.
 #[must_use]
-pub fn early_hint(response: &ResponseHeader) -> Option<ResponseHeader> {
+pub(super) fn early_hint(response: &ResponseHeader) -> Option<ResponseHeader> {
     let links = response.headers.get_all(header::LINK);
     links.iter().next()?;
     let mut hint = ResponseHeader::build(103, Some(2)).ok()?;

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// None where it panicked; what it held is dropped then.
-pub async fn contained<F: Future>(future: F) -> Option<F::Output> {
+pub(crate) async fn contained<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| {
         // It is never polled again after a panic.

@@ -239,7 +239,7 @@ pub fn field_rule(name: &[u8]) -> Option<&'static FieldRule> {
 
 /// Whether a field of this name does not go on.
 #[must_use]
-pub fn is_dropped(name: &[u8], trusted: bool) -> bool {
+pub(crate) fn is_dropped(name: &[u8], trusted: bool) -> bool {
     match field_rule(name) {
         None => false,
         Some(rule) => match rule.dropped {

@@ -20,10 +20,10 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::upstream::{Cause, check_identity, classify, socket};
 
 /// One for all listeners and requests; pingora's connection pool hangs on it.
-pub struct Forward;
+pub(crate) struct Forward;
 
 /// None only where pingora serves something that did not come through `exchange`.
-pub type Context = Option<Arc<UpstreamRequest>>;
+pub(crate) type Context = Option<Arc<UpstreamRequest>>;
 
 fn lost() -> Box<Error> {
     Error::explain(ErrorType::InternalError, "a request that nobody let pass")

@@ -53,7 +53,7 @@ impl SingleField {
 
 /// What we know about where a request comes from.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'o> {
+pub(crate) struct Origin<'o> {
     pub peer: SocketAddr,
     /// Whether what it says about others is believed.
     pub trusted: bool,
@@ -64,7 +64,7 @@ pub struct Origin<'o> {
 
 /// How the body goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutgoingBody {
+pub(crate) enum OutgoingBody {
     /// Of so many bytes, which are here.
     Held(usize),
     /// As it comes.
@@ -75,7 +75,7 @@ pub enum OutgoingBody {
 ///
 /// # Errors
 /// What was received cannot be said in HTTP/1.1; [`Received`] should have seen to it.
-pub fn head(
+pub(crate) fn head(
     received: &Received,
     own_name: &str,
     origin: Origin<'_>,
@@ -107,7 +107,7 @@ pub fn head(
 ///
 /// # Errors
 /// None; the field is a constant.
-pub fn ask_for_identity(head: &mut RequestHeader) -> Result<()> {
+pub(crate) fn ask_for_identity(head: &mut RequestHeader) -> Result<()> {
     head.insert_header("Accept-Encoding", "identity")
 }
 
@@ -259,7 +259,7 @@ fn value(bytes: Bytes) -> Result<HeaderValue> {
 }
 
 /// Fields of a response that end at this hop. `Connection` itself is pingora's to write. `head`: to a HEAD request.
-pub fn strip_response(header: &mut pingora::http::ResponseHeader, head: bool) {
+pub(crate) fn strip_response(header: &mut pingora::http::ResponseHeader, head: bool) {
     let nominated: Vec<HeaderName> = header
         .headers
         .get_all(http::header::CONNECTION)

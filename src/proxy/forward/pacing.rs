@@ -15,12 +15,12 @@ use tokio::task::yield_now;
 use crate::proxy::shared::deadline;
 
 /// Of a piece, in bytes; also what needs no pacing.
-pub const SMALLEST: usize = 4 * 1024;
+pub(super) const SMALLEST: usize = 4 * 1024;
 const LARGEST: usize = 32 * 1024;
 
 /// The room on the connection to a gateway.
 #[derive(Debug, Default)]
-pub struct SendWindow {
+pub(super) struct SendWindow {
     socket: Option<Arc<OwnedFd>>,
     watched: Option<TcpStream>,
     /// Turns of the task until what was given before is written: pingora passes it on in the same task.
@@ -33,7 +33,7 @@ pub struct SendWindow {
 impl SendWindow {
     /// Without a socket there is always room.
     #[must_use]
-    pub fn on(socket: Option<Arc<OwnedFd>>, patience: Duration) -> Self {
+    pub(super) fn on(socket: Option<Arc<OwnedFd>>, patience: Duration) -> Self {
         Self {
             socket,
             patience,
@@ -45,7 +45,7 @@ impl SendWindow {
     ///
     /// # Errors
     /// There was none for as long as its patience lasts.
-    pub async fn wait(&mut self) -> Result<usize, Full> {
+    pub(super) async fn wait(&mut self) -> Result<usize, Full> {
         let Some(socket) = &self.socket else {
             return Ok(LARGEST);
         };
@@ -85,7 +85,7 @@ impl SendWindow {
 
 /// The gateway takes nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Full;
+pub(super) struct Full;
 
 /// A descriptor of its own, since pingora watches the other one.
 fn watched(socket: &OwnedFd) -> io::Result<TcpStream> {

@@ -22,7 +22,7 @@ use crate::proxy::shared::inspection_threads::{InspectionThreads, PendingInspect
 use crate::proxy::shared::refusal::Refusal;
 
 /// What pingora takes and the exchange wants back.
-pub struct Replay {
+pub(crate) struct Replay {
     request: RequestHeader,
     /// The held body; None where it is streamed.
     body: Option<Bytes>,
@@ -43,7 +43,7 @@ pub struct Replay {
 }
 
 /// What comes back.
-pub struct ReturnedParts {
+pub(crate) struct ReturnedParts {
     pub session: ServerSession,
     /// A mutex only because sessions must be `Sync`; it is never waited for.
     pub inspector: Option<Mutex<Inspector>>,
@@ -60,13 +60,13 @@ type Inspected = (Inspector, std::result::Result<(), Refusal>);
 
 impl ReturnedParts {
     /// The head of the answer that the client got, which no interim one is.
-    pub fn answered(&self) -> Option<&ResponseHeader> {
+    pub(crate) fn answered(&self) -> Option<&ResponseHeader> {
         let written = self.session.response_written();
         written.filter(|head| !head.status.is_informational() || head.status.as_u16() == 101)
     }
 
     /// Where pingora gave up while a phase ran, its inspector has not come back yet.
-    pub async fn wait_for_inspector(&mut self) {
+    pub(crate) async fn wait_for_inspector(&mut self) {
         if let Some(mut away) = self.away.take()
             && let Ok((inspector, _)) = away.back().await
         {
@@ -76,11 +76,11 @@ impl ReturnedParts {
 }
 
 /// Where [`ReturnedParts`] are put when pingora is done.
-pub type ReturnSlot = Arc<Mutex<Option<ReturnedParts>>>;
+pub(crate) type ReturnSlot = Arc<Mutex<Option<ReturnedParts>>>;
 
 /// What the answer depends on.
 #[derive(Debug, Clone)]
-pub struct AnswerSettings {
+pub(crate) struct AnswerSettings {
     pub request_id: String,
     pub accept: Option<Vec<u8>>,
     pub head: bool,
@@ -114,7 +114,7 @@ enum ResponseGate {
 
 impl Replay {
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         request: RequestHeader,
         body: Option<Bytes>,
         session: ServerSession,

@@ -28,7 +28,7 @@ tokio::task_local! {
 }
 
 /// A request that may go to its upstream.
-pub struct UpstreamRequest {
+pub(crate) struct UpstreamRequest {
     pub pool: Arc<Pool>,
     pub stream: Option<config::Stream>,
     pub request_id: String,
@@ -47,7 +47,7 @@ pub struct UpstreamRequest {
 /// Whether a gateway connection must end with its request. Pingora decides itself which connections it keeps; so a
 /// request that was answered stays where it is until it is dropped, and its gateway connection with it.
 #[derive(Debug, Default)]
-pub struct CloseAfterAnswer {
+pub(crate) struct CloseAfterAnswer {
     asked: AtomicBool,
     reached: Notify,
 }
@@ -58,7 +58,7 @@ impl CloseAfterAnswer {
     }
 
     /// The client has the answer. Never ready if the connection must end.
-    pub async fn answered(&self) {
+    pub(crate) async fn answered(&self) {
         if self.asked.load(Ordering::Relaxed) {
             self.reached.notify_one();
             std::future::pending().await
@@ -66,7 +66,7 @@ impl CloseAfterAnswer {
     }
 
     /// Ready once the request is to be dropped.
-    pub async fn reached(&self) {
+    pub(crate) async fn reached(&self) {
         self.reached.notified().await;
     }
 }
@@ -86,7 +86,7 @@ enum RetryState {
 
 /// How the request ended at its upstream, as far as it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamEnd {
+pub(crate) enum UpstreamEnd {
     /// It goes on, or it ended well.
     Open,
     /// The answer was whole before the request was.
@@ -99,7 +99,7 @@ pub enum UpstreamEnd {
 
 /// What has become of the request so far.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Its place among the upstream's requests, until it is done.
     permit: Option<Permit>,
     /// Its turn among the requests that share a gateway connection of their client's own.
@@ -119,7 +119,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(permit: Permit, turn: Option<OwnedMutexGuard<()>>) -> Self {
+    pub(crate) fn new(permit: Permit, turn: Option<OwnedMutexGuard<()>>) -> Self {
         Self {
             permit: Some(permit),
             turn,
@@ -195,12 +195,12 @@ impl Progress {
     }
 
     /// The last server that was tried.
-    pub fn server(&self) -> Option<&Arc<ServerState>> {
+    pub(crate) fn server(&self) -> Option<&Arc<ServerState>> {
         self.tried.last()
     }
 
     /// How many servers were tried.
-    pub fn attempts(&self) -> usize {
+    pub(crate) fn attempts(&self) -> usize {
         self.tried.len()
     }
 
@@ -218,13 +218,13 @@ impl Progress {
 }
 
 impl UpstreamRequest {
-    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+    pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         // Plain values, set one at a time.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The request is done with its upstream.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         let mut progress = self.progress();
         progress.lease = None;
         progress.permit = None;
@@ -233,7 +233,7 @@ impl UpstreamRequest {
     }
 
     /// The socket of the present connection. None where HTTP/2 says how much it takes.
-    pub fn socket(&self) -> Option<Arc<OwnedFd>> {
+    pub(crate) fn socket(&self) -> Option<Arc<OwnedFd>> {
         let socket = self.progress().socket.clone();
         socket.filter(|_| self.stream != Some(config::Stream::Grpc))
     }
@@ -320,13 +320,13 @@ impl UpstreamRequest {
     }
 
     /// The server took nothing for as long as a write to it may take.
-    pub fn takes_nothing(&self) {
+    pub(crate) fn takes_nothing(&self) {
         self.failed(classify(&Error::new_up(ErrorType::WriteTimedout)));
         self.progress().end = UpstreamEnd::Failed;
     }
 
     /// Pingora panicked, over something that its own code does not expect.
-    pub fn panicked(&self) {
+    pub(crate) fn panicked(&self) {
         self.failed(Failure::new(
             Cause::Internal,
             "the front door failed over its answer; its own log says where",

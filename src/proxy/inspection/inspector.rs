@@ -16,7 +16,7 @@ use waf::{Record, Transaction};
 
 /// A transaction and what it cost.
 #[derive(Debug)]
-pub struct Inspector {
+pub(crate) struct Inspector {
     transaction: Transaction,
     /// Its name.
     policy: String,
@@ -36,7 +36,7 @@ pub struct Inspector {
 
 impl Inspector {
     #[must_use]
-    pub fn new(transaction: Transaction, policy: &Policy, memory: Reservation) -> Self {
+    pub(crate) fn new(transaction: Transaction, policy: &Policy, memory: Reservation) -> Self {
         Self {
             transaction,
             policy: policy.name.clone(),
@@ -51,7 +51,7 @@ impl Inspector {
     }
 
     /// Takes the head that the phases look at.
-    pub fn read_head(&mut self, received: &Received) {
+    pub(crate) fn read_head(&mut self, received: &Received) {
         self.bytes += received.head_length();
         let transaction = &mut self.transaction;
         transaction.request_line(
@@ -67,7 +67,7 @@ impl Inspector {
 
     /// Takes note of a body that a phase is to look at, in this content coding. What it decodes to is not known yet:
     /// of what is not tiny it may be much.
-    pub fn expect_body(&mut self, body: &[u8], is_coded: bool) {
+    pub(crate) fn expect_body(&mut self, body: &[u8], is_coded: bool) {
         const TINY: usize = 64;
         const GROWTH: usize = 32;
         self.bytes += match is_coded && body.len() > TINY {
@@ -77,19 +77,19 @@ impl Inspector {
     }
 
     /// The body that was expected is not looked at after all.
-    pub fn expect_no_more_than(&mut self, bytes: usize) {
+    pub(crate) fn expect_no_more_than(&mut self, bytes: usize) {
         self.bytes = self.bytes.min(bytes);
     }
 
     /// How many bytes the rules have to look at.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether that takes too long for a thread that serves others.
     #[must_use]
-    pub fn is_long(&self) -> bool {
+    pub(crate) fn is_long(&self) -> bool {
         self.bytes > LONG
     }
 
@@ -97,7 +97,7 @@ impl Inspector {
     ///
     /// # Errors
     /// The rules stop the request.
-    pub fn request_head(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn request_head(&mut self) -> Result<(), Refusal> {
         self.run(Transaction::request_headers_done)
     }
 
@@ -106,7 +106,7 @@ impl Inspector {
     /// # Errors
     /// The rules stop the request; also where they could not see all of it and the policy minds, or where what
     /// they keep of it does not fit the memory for bodies.
-    pub fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
         self.transaction.limit_memory(self.memory.left());
         let judged = self.run(|transaction| transaction.request_body(body));
         self.count_memory()?;
@@ -128,7 +128,7 @@ impl Inspector {
     ///
     /// # Errors
     /// The rules stop the response.
-    pub fn response_head(&mut self, header: &ResponseHeader) -> Result<(), Refusal> {
+    pub(crate) fn response_head(&mut self, header: &ResponseHeader) -> Result<(), Refusal> {
         let headers = header.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         self.run(|transaction| {
@@ -137,12 +137,12 @@ impl Inspector {
     }
 
     #[must_use]
-    pub fn wants_response_body(&self) -> bool {
+    pub(crate) fn wants_response_body(&self) -> bool {
         self.transaction.wants_response_body()
     }
 
     #[must_use]
-    pub fn response_body_limit(&self) -> usize {
+    pub(crate) fn response_body_limit(&self) -> usize {
         self.transaction.response_body_limit()
     }
 
@@ -150,7 +150,7 @@ impl Inspector {
     ///
     /// # Errors
     /// The rules stop the response, or what they keep of it does not fit the memory for bodies.
-    pub fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
+    pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
         self.transaction.limit_memory(self.memory.left());
         let judged = self.run(|transaction| transaction.response_body(body, complete));
         self.count_memory()?;
@@ -204,7 +204,7 @@ impl Inspector {
     }
 
     /// Phase 5, and what is told of all five.
-    pub fn finish(&mut self) -> WafFacts {
+    pub(crate) fn finish(&mut self) -> WafFacts {
         let begun = Instant::now();
         self.transaction.finish();
         self.time += begun.elapsed();
@@ -239,7 +239,7 @@ impl Inspector {
     }
 
     /// The record for the audit log, where the rules ask for one; after [`Inspector::finish`].
-    pub fn audit_record(&mut self, status: u16) -> Option<Record> {
+    pub(crate) fn audit_record(&mut self, status: u16) -> Option<Record> {
         let record = self.transaction.audit_record()?;
         Some(
             record
@@ -262,7 +262,7 @@ impl Inspector {
 
     /// Why the rules did not see a request's body as a whole, as a code.
     #[must_use]
-    pub fn why_not_inspected(&self) -> &'static str {
+    pub(crate) fn why_not_inspected(&self) -> &'static str {
         let seen = self.transaction.request_inspection();
         match seen.reason {
             Some(_) if seen.inspected < seen.received => "partly",
@@ -273,7 +273,7 @@ impl Inspector {
 
     /// The same of a response's; None where it was inspected, or rules did not ask for it.
     #[must_use]
-    pub fn why_response_not_inspected(&self) -> Option<&'static str> {
+    pub(crate) fn why_response_not_inspected(&self) -> Option<&'static str> {
         let seen = self.transaction.response_inspection();
         seen.reason?;
         Some(match seen.inspected < seen.received {
@@ -284,7 +284,7 @@ impl Inspector {
 
     /// Whether the request's body counts as inspected.
     #[must_use]
-    pub fn saw_request_body(&self) -> bool {
+    pub(crate) fn saw_request_body(&self) -> bool {
         self.transaction.request_inspection().is_complete()
     }
 }

@@ -26,7 +26,7 @@ const MOST_SERVERS: usize = 512;
 const MOST_WARNED: usize = 16_384;
 
 /// Looks again and again, until it is dropped.
-pub async fn watch(front: Arc<Front>) -> Ended {
+pub(super) async fn watch(front: Arc<Front>) -> Ended {
     let mut warned = Warned::default();
     for look in 0_u32.. {
         let snapshot = front.live.pin();

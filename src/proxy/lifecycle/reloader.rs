@@ -30,7 +30,7 @@ const BUILDING: Duration = Duration::from_secs(60);
 /// How long a hand-over that was begun may go on once this process is asked to end.
 const LAST_WORD: Duration = Duration::from_secs(10);
 
-pub struct Reloader {
+pub(super) struct Reloader {
     pub front: Arc<Front>,
     pub listeners: ListenerSet,
     pub reloads: Arc<Reloads>,
@@ -41,7 +41,7 @@ pub struct Reloader {
 }
 
 /// Why a front door closes.
-pub enum End {
+pub(super) enum End {
     /// It was asked to.
     Shutdown,
     /// Another process has the sockets, and that of the `admin` API too. `asked`: and it was asked to.
@@ -51,7 +51,7 @@ pub enum End {
 impl Reloader {
     /// Reloads whenever somebody asks, a file changes or SIGHUP comes, opens log files anew on SIGUSR1,
     /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
-    pub async fn serve(
+    pub(super) async fn serve(
         &mut self,
         mut asked: mpsc::Receiver<ReloadRequest>,
         mut successors: mpsc::Receiver<handover::HandoverRequest>,

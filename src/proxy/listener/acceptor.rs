@@ -18,7 +18,7 @@ use crate::proxy::shared::socket;
 use crate::supervision::Ended;
 
 /// What accepting needs to know of one socket.
-pub struct Acceptor {
+pub(super) struct Acceptor {
     pub front: Arc<Front>,
     pub workers: Workers,
     pub listener: Arc<Listener>,
@@ -31,7 +31,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Accepts until the socket is to close.
-    pub async fn accept(&self, socket: &TcpListener) -> Ended {
+    pub(super) async fn accept(&self, socket: &TcpListener) -> Ended {
         let mut closing = self.closing.clone();
         let mut logged: Option<Instant> = None;
         loop {

@@ -25,7 +25,7 @@ use crate::supervision::supervise;
 const BACKLOG: u32 = 1024;
 
 /// All sockets that accept connections.
-pub struct ListenerSet {
+pub(crate) struct ListenerSet {
     front: Arc<Front>,
     workers: Workers,
     open: Vec<OpenSocket>,
@@ -44,7 +44,7 @@ struct OpenSocket {
 
 /// A socket that is bound, and for which listener. It accepts only once it is part of a [`ListenerSet`].
 #[derive(Clone)]
-pub struct BoundSocket {
+pub(super) struct BoundSocket {
     listener: Arc<Listener>,
     /// The address as the configuration has it; its port may be 0.
     written: SocketAddr,
@@ -52,7 +52,7 @@ pub struct BoundSocket {
 }
 
 /// The sockets that will accept connections. All are bound already.
-pub struct SocketPlan(Vec<BoundSocket>);
+pub(crate) struct SocketPlan(Vec<BoundSocket>);
 
 /// An address cannot be bound.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub struct BindError {
 
 impl ListenerSet {
     /// Every connection holds a clone of `alive`.
-    pub fn new(front: Arc<Front>, workers: Workers, alive: mpsc::Sender<()>) -> Self {
+    pub(crate) fn new(front: Arc<Front>, workers: Workers, alive: mpsc::Sender<()>) -> Self {
         Self {
             front,
             workers,
@@ -78,7 +78,7 @@ impl ListenerSet {
     ///
     /// # Errors
     /// One of them is no listening socket of its address.
-    pub fn inherit(
+    pub(crate) fn inherit(
         &mut self,
         sockets: Vec<(ListenerAddress, std::net::TcpListener)>,
     ) -> io::Result<()> {
@@ -100,7 +100,7 @@ impl ListenerSet {
     ///
     /// # Errors
     /// There are no more descriptors.
-    pub fn sockets_to_give(&self) -> io::Result<Vec<(ListenerAddress, OwnedFd)>> {
+    pub(crate) fn sockets_to_give(&self) -> io::Result<Vec<(ListenerAddress, OwnedFd)>> {
         let give = |open: &OpenSocket| {
             let BoundSocket {
                 listener,
@@ -118,7 +118,7 @@ impl ListenerSet {
 
     /// Binds the addresses that are not bound yet. A listener that cannot be bound keeps its sockets; the second value
     /// has its name and the reason.
-    pub fn plan(&self, config: &Config) -> (SocketPlan, Vec<(String, BindError)>) {
+    pub(crate) fn plan(&self, config: &Config) -> (SocketPlan, Vec<(String, BindError)>) {
         let mut planned: Vec<BoundSocket> = Vec::new();
         let mut failed = Vec::new();
         for listener in &config.listeners {
@@ -179,7 +179,7 @@ impl ListenerSet {
     }
 
     /// Opens the new sockets of the plan, and closes those it does not have: their connections are told to end.
-    pub fn follow(&mut self, plan: SocketPlan) -> BoundAddresses {
+    pub(crate) fn follow(&mut self, plan: SocketPlan) -> BoundAddresses {
         let before = std::mem::take(&mut self.open);
         self.inherited.clear();
         let mut addresses = BoundAddresses::default();
@@ -212,7 +212,7 @@ impl ListenerSet {
     }
 
     /// Closes all sockets; their connections are told to end.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         for open in self.open.drain(..) {
             let _ = open.close.send(true);
         }

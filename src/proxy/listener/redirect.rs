@@ -17,7 +17,7 @@ use crate::proxy::shared::request_id::request_id;
 use crate::telemetry::AccessRecord;
 use http_strict::{HeadError, split_port};
 
-pub async fn serve(
+pub(super) async fn serve(
     front: Arc<Front>,
     listener: Arc<Listener>,
     tcp: TcpStream,

@@ -29,7 +29,7 @@ const MOST_TRIES: usize = 16;
 
 /// Until the last clone is dropped, which ends what is still served.
 #[derive(Debug, Clone)]
-pub struct Workers {
+pub(crate) struct Workers {
     workers: Arc<[Arc<Worker>]>,
     /// Nothing is sent: the threads end with it.
     _alive: watch::Sender<()>,
@@ -47,7 +47,7 @@ impl Workers {
     ///
     /// # Errors
     /// There are no more threads or descriptors.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
         let (alive, ended) = watch::channel(());
         let workers: io::Result<Vec<_>> = (0..count)
@@ -60,7 +60,7 @@ impl Workers {
     }
 
     /// Has the worker with the fewest connections serve one more, through its own proxy.
-    pub fn serve<F>(&self, connection: impl FnOnce(Arc<Proxy>) -> F)
+    pub(crate) fn serve<F>(&self, connection: impl FnOnce(Arc<Proxy>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -22,7 +22,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// 413, 408, 503, or 400 where it broke off.
-pub async fn hold(
+pub(super) async fn hold(
     session: &mut ServerSession,
     received: &Received,
     limit: usize,
@@ -62,7 +62,7 @@ pub async fn hold(
 }
 
 /// Reads and forgets what is left of a small body. False where its end was not reached.
-pub async fn drain(session: &mut ServerSession) -> bool {
+pub(super) async fn drain(session: &mut ServerSession) -> bool {
     let mut left = DRAINED;
     let reading = async {
         loop {

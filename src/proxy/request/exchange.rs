@@ -36,7 +36,7 @@ use crate::tls::{ClientCertificateMode, ClientIdentity};
 use waf::Transaction;
 
 /// A request on its way.
-pub struct Exchange {
+pub(crate) struct Exchange {
     front: Arc<Front>,
     proxy: Arc<Proxy>,
     connection: Arc<Connection>,
@@ -66,7 +66,7 @@ struct Outcome {
 
 /// Takes one request from its head to its log line. The session comes back where the connection
 /// may live on or must be closed with care.
-pub async fn run(
+pub(crate) async fn run(
     front: &Arc<Front>,
     proxy: &Arc<Proxy>,
     connection: &Arc<Connection>,

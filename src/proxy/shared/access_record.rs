@@ -7,7 +7,7 @@ use super::received::Received;
 use crate::telemetry::{AccessRecord, Timing, masked_text, text};
 
 /// A record of what came, with nothing about an answer yet. `received` is None if the head is no request.
-pub fn access_record<'r>(
+pub(crate) fn access_record<'r>(
     request_id: &'r str,
     client: SocketAddr,
     listener: &'r str,

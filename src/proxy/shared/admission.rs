@@ -11,7 +11,7 @@ use crate::config::ListenerLimits;
 
 /// The open connections of one listener.
 #[derive(Debug, Default)]
-pub struct Admission {
+pub(crate) struct Admission {
     counts: Mutex<Counts>,
 }
 
@@ -23,14 +23,18 @@ struct Counts {
 
 /// A connection that was let in; gone when dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     admission: Arc<Admission>,
     address: IpAddr,
 }
 
 impl Admission {
     /// None where a limit is reached.
-    pub fn admit(self: &Arc<Self>, address: IpAddr, limits: &ListenerLimits) -> Option<Admitted> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        limits: &ListenerLimits,
+    ) -> Option<Admitted> {
         let address = site(address);
         let mut counts = self.lock();
         if counts.open >= limits.connections {

@@ -22,7 +22,7 @@ const STEP: usize = 4096;
 /// Whether what is read now is only to see if the client is still there; all clones are of the same
 /// connection.
 #[derive(Debug, Clone, Default)]
-pub struct ReadMode(Arc<AtomicU8>);
+pub(crate) struct ReadMode(Arc<AtomicU8>);
 
 const TAKEN: u8 = 0;
 const WATCHED: u8 = 1;
@@ -30,19 +30,19 @@ const WATCHED_STREAM: u8 = 2;
 
 /// Ends with its value.
 #[derive(Debug)]
-pub struct WatchGuard(ReadMode);
+pub(crate) struct WatchGuard(ReadMode);
 
 impl ReadMode {
     /// Until the value is dropped, a read is ready only where the client is gone. On a `stream` nothing comes
     /// next: a client that sends without end is as good as gone.
     #[must_use]
-    pub fn watch(&self, stream: bool) -> WatchGuard {
+    pub(crate) fn watch(&self, stream: bool) -> WatchGuard {
         let state = if stream { WATCHED_STREAM } else { WATCHED };
         self.0.store(state, Ordering::Relaxed);
         WatchGuard(self.clone())
     }
 
-    pub fn are_watched(&self) -> bool {
+    pub(crate) fn are_watched(&self) -> bool {
         self.0.load(Ordering::Relaxed) != TAKEN
     }
 
@@ -58,7 +58,7 @@ impl Drop for WatchGuard {
 }
 
 #[derive(Debug)]
-pub struct ReadAhead {
+pub(crate) struct ReadAhead {
     connection: Stream,
     ahead: BytesMut,
     reads: ReadMode,
@@ -66,7 +66,7 @@ pub struct ReadAhead {
 
 impl ReadAhead {
     #[must_use]
-    pub fn new(connection: Stream, reads: ReadMode) -> Self {
+    pub(crate) fn new(connection: Stream, reads: ReadMode) -> Self {
         Self {
             connection,
             ahead: BytesMut::new(),

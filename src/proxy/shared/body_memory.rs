@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of bodies that are held, over all requests.
 #[derive(Debug, Default)]
-pub struct BodyMemory {
+pub(crate) struct BodyMemory {
     used: AtomicUsize,
 }
 
 /// The share of one request; given back when dropped.
 #[derive(Debug)]
-pub struct Reservation {
+pub(crate) struct Reservation {
     memory: Arc<BodyMemory>,
     limit: usize,
     bytes: usize,
@@ -22,11 +22,11 @@ pub struct Reservation {
 
 /// The memory is used up.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Exhausted;
+pub(crate) struct Exhausted;
 
 impl BodyMemory {
     #[must_use]
-    pub fn reserve(self: &Arc<Self>, limit: usize) -> Reservation {
+    pub(crate) fn reserve(self: &Arc<Self>, limit: usize) -> Reservation {
         Reservation {
             memory: Arc::clone(self),
             limit,
@@ -43,14 +43,14 @@ impl BodyMemory {
 impl Reservation {
     /// What the memory still has for anybody.
     #[must_use]
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         let used = self.memory.used.load(Ordering::Relaxed);
         self.limit.saturating_sub(used)
     }
 
     /// # Errors
     /// [`Exhausted`]: nothing was taken.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let before = self.memory.used.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > self.limit {
             self.memory.used.fetch_sub(bytes, Ordering::Relaxed);

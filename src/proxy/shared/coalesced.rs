@@ -18,7 +18,7 @@ const RECORD: usize = 16 * 1024;
 
 /// How long the writes of a connection are kept; all clones are of the same connection.
 #[derive(Debug, Clone, Default)]
-pub struct WriteMode(Arc<AtomicU8>);
+pub(crate) struct WriteMode(Arc<AtomicU8>);
 
 const AT_ONCE: u8 = 0;
 const UNTIL_FLUSH: u8 = 1;
@@ -26,17 +26,17 @@ const JOINED: u8 = 2;
 
 impl WriteMode {
     /// Not at all. What was kept leaves with the next.
-    pub fn at_once(&self) {
+    pub(crate) fn at_once(&self) {
         self.0.store(AT_ONCE, Ordering::Relaxed);
     }
 
     /// Until they are flushed or fill a record. For a writer that flushes whatever must not wait.
-    pub fn until_flush(&self) {
+    pub(crate) fn until_flush(&self) {
         self.0.store(UNTIL_FLUSH, Ordering::Relaxed);
     }
 
     /// Even if they are flushed. For a head whose body follows in the same breath.
-    pub fn joined(&self) {
+    pub(crate) fn joined(&self) {
         self.0.store(JOINED, Ordering::Relaxed);
     }
 
@@ -46,7 +46,7 @@ impl WriteMode {
 }
 
 #[derive(Debug)]
-pub struct CoalescedWrites {
+pub(crate) struct CoalescedWrites {
     connection: Stream,
     kept: BytesMut,
     writes: WriteMode,
@@ -54,7 +54,7 @@ pub struct CoalescedWrites {
 
 impl CoalescedWrites {
     #[must_use]
-    pub fn new(connection: Stream, writes: WriteMode) -> Self {
+    pub(crate) fn new(connection: Stream, writes: WriteMode) -> Self {
         Self {
             connection,
             kept: BytesMut::new(),

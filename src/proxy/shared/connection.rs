@@ -15,7 +15,7 @@ use crate::tls::{ClientCa, ClientIdentity};
 
 /// What is known of a connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// As it was when the connection came.
     pub listener: Arc<Listener>,
     pub client: SocketAddr,
@@ -33,7 +33,7 @@ pub struct Connection {
 
 /// What a connection holds for as long as anything of it goes on.
 #[derive(Debug)]
-pub struct ConnectionGuard {
+pub(crate) struct ConnectionGuard {
     metrics: Arc<Metrics>,
     _admitted: Admitted,
     /// Shutdown waits for the last of these.
@@ -43,7 +43,7 @@ pub struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
-    pub fn new(
+    pub(crate) fn new(
         metrics: &Arc<Metrics>,
         admitted: Admitted,
         alive: mpsc::Sender<()>,
@@ -67,7 +67,7 @@ impl Drop for ConnectionGuard {
 }
 
 #[derive(Debug)]
-pub struct TlsSession {
+pub(crate) struct TlsSession {
     pub version: &'static str,
     pub cipher: &'static str,
     /// Lower case, without the root's dot.
@@ -83,7 +83,7 @@ pub struct TlsSession {
 
 impl TlsSession {
     #[must_use]
-    pub fn facts(&self) -> TlsFacts<'_> {
+    pub(crate) fn facts(&self) -> TlsFacts<'_> {
         TlsFacts {
             version: self.version,
             cipher: self.cipher,

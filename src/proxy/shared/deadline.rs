@@ -9,7 +9,10 @@ use pingora::time::{Elapsed, fast_timeout::fast_timeout};
 ///
 /// # Errors
 /// The deadline passed.
-pub async fn before<T>(deadline: Instant, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+pub(crate) async fn before<T>(
+    deadline: Instant,
+    future: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let left = deadline.saturating_duration_since(Instant::now());
     fast_timeout(left, future).await
 }

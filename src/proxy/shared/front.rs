@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
 /// What all requests share.
-pub struct Front {
+pub(crate) struct Front {
     pub live: Arc<Live>,
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
@@ -43,7 +43,7 @@ impl BoundAddresses {
 impl Front {
     /// The real port of a listener that was configured with port 0.
     #[must_use]
-    pub fn bound_port(&self, listener: &str) -> Option<u16> {
+    pub(crate) fn bound_port(&self, listener: &str) -> Option<u16> {
         let address = self.bound.load().address(listener)?;
         Some(address.port())
     }

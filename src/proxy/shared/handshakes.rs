@@ -15,7 +15,7 @@ const LONGEST_NAME: usize = 255;
 
 /// Decides which of them are told. One for all listeners.
 #[derive(Debug, Default)]
-pub struct HandshakeLog(Mutex<Window>);
+pub(crate) struct HandshakeLog(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -34,7 +34,7 @@ enum LogDecision {
 
 impl HandshakeLog {
     /// Counts a failed handshake, and logs it unless too many were logged. `sni` is the name the client asked for.
-    pub fn failed(
+    pub(crate) fn failed(
         self: &Arc<Self>,
         metrics: &Metrics,
         listener: &str,

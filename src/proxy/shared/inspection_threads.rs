@@ -22,7 +22,7 @@ use crate::proxy::shared::refusal::{Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 
 /// What has fewer bytes to look at is inspected where it is: handing it over would cost more than it does good.
-pub const LONG: usize = 8 * 1024;
+pub(crate) const LONG: usize = 8 * 1024;
 /// What has more than this goes to the threads for large transactions.
 const LARGE: usize = 256 * 1024;
 /// How many transactions may wait for a thread. Their bodies are within the memory for bodies.
@@ -36,7 +36,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Both kinds of threads. They end when this is dropped, each after what it is at.
 #[derive(Debug)]
-pub struct InspectionThreads {
+pub(crate) struct InspectionThreads {
     long: ThreadGroup,
     large: ThreadGroup,
 }
@@ -50,14 +50,14 @@ struct ThreadGroup {
 
 /// A thread that is free for one job.
 #[derive(Debug)]
-pub struct ReservedThread {
+pub(crate) struct ReservedThread {
     permit: OwnedSemaphorePermit,
     jobs: mpsc::Sender<Job>,
 }
 
 /// A job on its thread. Dropped before the result is there, it has the job end soon.
 #[derive(Debug)]
-pub struct PendingInspection<T> {
+pub(crate) struct PendingInspection<T> {
     result: oneshot::Receiver<T>,
     given_up: Arc<AtomicBool>,
 }
@@ -65,7 +65,7 @@ pub struct PendingInspection<T> {
 impl InspectionThreads {
     /// # Errors
     /// There are no more threads.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             long: ThreadGroup::start("inspect", processors)?,
@@ -77,7 +77,7 @@ impl InspectionThreads {
     ///
     /// # Errors
     /// Too many wait already, or it took too long.
-    pub async fn place(&self, bytes: usize) -> Result<ReservedThread, Refusal> {
+    pub(crate) async fn place(&self, bytes: usize) -> Result<ReservedThread, Refusal> {
         let lane = self.lane(bytes);
         let _waits = WaitCount::begin(&lane.waiting).ok_or_else(busy)?;
         match timeout(PATIENCE, lane.place()).await {
@@ -87,7 +87,7 @@ impl InspectionThreads {
     }
 
     /// The same for what was begun and must be ended, however long that takes.
-    pub async fn place_at_last(&self, bytes: usize) -> Option<ReservedThread> {
+    pub(crate) async fn place_at_last(&self, bytes: usize) -> Option<ReservedThread> {
         self.lane(bytes).place().await
     }
 
@@ -146,7 +146,7 @@ fn run(coming: &Mutex<mpsc::Receiver<Job>>) {
 
 impl ReservedThread {
     /// Has the thread do the work.
-    pub fn begin<T: Send + 'static>(
+    pub(crate) fn begin<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> PendingInspection<T> {
@@ -169,7 +169,7 @@ impl ReservedThread {
 impl<T> PendingInspection<T> {
     /// # Errors
     /// The work panicked.
-    pub async fn back(&mut self) -> Result<T, Refusal> {
+    pub(crate) async fn back(&mut self) -> Result<T, Refusal> {
         let result = (&mut self.result).await;
         result.map_err(|_| {
             Refusal::page(500, RefusalCode::Internal).because("the inspection panicked")

@@ -29,19 +29,19 @@ const PERSISTENT_AUTH: HeaderName = HeaderName::from_static("persistent-auth");
 
 /// The upstreams at which a client connection has a login, or may come to have one.
 #[derive(Debug, Default)]
-pub struct Logins {
+pub(crate) struct Logins {
     /// By upstream.
     own: Mutex<HashMap<String, Arc<OwnConnections>>>,
 }
 
 impl Logins {
     /// The client connection's own way to this upstream, if it has one.
-    pub fn own(&self, upstream: &str) -> Option<Arc<OwnConnections>> {
+    pub(crate) fn own(&self, upstream: &str) -> Option<Arc<OwnConnections>> {
         self.all().get(upstream).cloned()
     }
 
     /// From now on, what comes on the client connection goes its own way to this upstream.
-    pub fn keep_apart(&self, upstream: &str) -> Arc<OwnConnections> {
+    pub(crate) fn keep_apart(&self, upstream: &str) -> Arc<OwnConnections> {
         let mut all = self.all();
         if let Some(own) = all.get(upstream) {
             return Arc::clone(own);
@@ -59,7 +59,7 @@ impl Logins {
 
 /// The scheme of this kind with which a request logs in.
 #[must_use]
-pub fn of_request(received: &Received) -> Option<&'static str> {
+pub(crate) fn of_request(received: &Received) -> Option<&'static str> {
     let names: [&'static [u8]; 2] = [b"authorization", b"proxy-authorization"];
     let mut elements = names.into_iter().flat_map(|name| received.elements(name));
     elements.find_map(bound_scheme)
@@ -67,7 +67,7 @@ pub fn of_request(received: &Received) -> Option<&'static str> {
 
 /// The scheme of this kind that an answer offers or goes on with.
 #[must_use]
-pub fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
     let fields = [WWW_AUTHENTICATE, PROXY_AUTHENTICATE];
     let values = fields.iter().flat_map(|name| headers.get_all(name));
     let mut elements = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
@@ -80,7 +80,7 @@ pub fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// Takes the offers of this kind out of an answer. False where it offered nothing else.
-pub fn withdraw(header: &mut ResponseHeader) -> pingora::Result<bool> {
+pub(crate) fn withdraw(header: &mut ResponseHeader) -> pingora::Result<bool> {
     let offers = header.headers.get_all(WWW_AUTHENTICATE).iter();
     let kept: Vec<Vec<u8>> = offers
         .map(|value| without_bound(value.as_bytes()))

@@ -11,7 +11,7 @@ use http_strict::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, 
 
 /// A request head. What it says was checked by [`Head::parse_within`] or by [`check_h2`].
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     raw: Bytes,
     head: Head,
     /// Of the target: path without query; empty means `/`.
@@ -23,7 +23,7 @@ pub struct Received {
 impl Received {
     /// An HTTP/1.x head that was parsed from these bytes.
     #[must_use]
-    pub fn from_h1(raw: Bytes, head: Head) -> Self {
+    pub(crate) fn from_h1(raw: Bytes, head: Head) -> Self {
         let path_and_query = match &head.form {
             TargetForm::Absolute { path, .. } => path.clone(),
             TargetForm::Origin | TargetForm::Asterisk => head.target.clone(),
@@ -43,7 +43,7 @@ impl Received {
     ///
     /// # Errors
     /// What HTTP forbids.
-    pub fn from_h2(
+    pub(crate) fn from_h2(
         header: &RequestHeader,
         ended: bool,
         limits: &HeadLimits,
@@ -108,43 +108,43 @@ impl Received {
 
     /// Bytes of the head.
     #[must_use]
-    pub fn head_length(&self) -> usize {
+    pub(crate) fn head_length(&self) -> usize {
         self.head.length
     }
 
     #[must_use]
-    pub fn line(&self) -> &[u8] {
+    pub(crate) fn line(&self) -> &[u8] {
         self.at(&self.head.line)
     }
 
     #[must_use]
-    pub fn method(&self) -> &[u8] {
+    pub(crate) fn method(&self) -> &[u8] {
         self.at(&self.head.method)
     }
 
     #[must_use]
-    pub fn target(&self) -> &[u8] {
+    pub(crate) fn target(&self) -> &[u8] {
         self.at(&self.head.target)
     }
 
     #[must_use]
-    pub fn protocol(&self) -> &[u8] {
+    pub(crate) fn protocol(&self) -> &[u8] {
         self.at(&self.head.protocol)
     }
 
     #[must_use]
-    pub fn is_http10(&self) -> bool {
+    pub(crate) fn is_http10(&self) -> bool {
         self.protocol() == b"HTTP/1.0"
     }
 
     #[must_use]
-    pub fn framing(&self) -> BodyFraming {
+    pub(crate) fn framing(&self) -> BodyFraming {
         self.head.body
     }
 
     /// The path without its query.
     #[must_use]
-    pub fn path(&self) -> &[u8] {
+    pub(crate) fn path(&self) -> &[u8] {
         match self.at(&self.path) {
             [] => b"/",
             path => path,
@@ -153,7 +153,7 @@ impl Received {
 
     /// What an origin server is asked for (RFC 9112, 3.2.1).
     #[must_use]
-    pub fn origin_form(&self) -> std::borrow::Cow<'_, [u8]> {
+    pub(crate) fn origin_form(&self) -> std::borrow::Cow<'_, [u8]> {
         match self.at(&self.path_and_query) {
             [] => b"/"[..].into(),
             query @ [b'?', ..] => [b"/", query].concat().into(),
@@ -163,7 +163,7 @@ impl Received {
 
     /// The authority that is asked for.
     #[must_use]
-    pub fn host(&self) -> Option<&[u8]> {
+    pub(crate) fn host(&self) -> Option<&[u8]> {
         // Host and an absolute target's authority are the same where both are there.
         let range = match &self.head.form {
             TargetForm::Absolute { authority, .. } => Some(authority),
@@ -175,27 +175,27 @@ impl Received {
     }
 
     /// Names and values in order, as received.
-    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let headers = self.head.headers.iter();
         headers.map(|(name, value)| (self.at(name), self.at(value)))
     }
 
     /// The same without a copy.
-    pub fn shared_headers(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+    pub(crate) fn shared_headers(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
         let headers = self.head.headers.iter();
         headers.map(|(n, v)| (self.raw.slice(n.clone()), self.raw.slice(v.clone())))
     }
 
     /// The first field of this name; `name` in lower case.
     #[must_use]
-    pub fn header(&self, name: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn header(&self, name: &[u8]) -> Option<&[u8]> {
         self.headers()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     }
 
     /// Every comma-separated element of every field of this name, blanks removed.
-    pub fn elements(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn elements(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
         self.headers()
             .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
             .flat_map(|(_, value)| value.split(|&b| b == b','))
@@ -204,7 +204,7 @@ impl Received {
     }
 
     #[must_use]
-    pub fn expects_continue(&self) -> bool {
+    pub(crate) fn expects_continue(&self) -> bool {
         !self.is_http10()
             && self
                 .elements(b"expect")
@@ -212,7 +212,7 @@ impl Received {
     }
 
     #[must_use]
-    pub fn wants_websocket(&self) -> bool {
+    pub(crate) fn wants_websocket(&self) -> bool {
         self.protocol() == b"HTTP/1.1"
             && self
                 .elements(b"upgrade")
@@ -222,7 +222,7 @@ impl Received {
     /// Whom the trusted proxies say they speak for: the last address of `X-Forwarded-For` that is
     /// none of theirs.
     #[must_use]
-    pub fn forwarded_client(&self, trusted: &[IpNetwork]) -> Option<IpAddr> {
+    pub(crate) fn forwarded_client(&self, trusted: &[IpNetwork]) -> Option<IpAddr> {
         let addresses: Vec<&[u8]> = self.elements(b"x-forwarded-for").collect();
         for element in addresses.iter().rev() {
             let text = std::str::from_utf8(element).ok()?;

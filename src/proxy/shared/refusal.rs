@@ -17,7 +17,7 @@ use waf::{Interruption, InterruptionKind};
 
 /// Why a request is not answered by its upstream, and what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     pub status: u16,
     pub code: RefusalCode,
     /// For the log alone.
@@ -26,7 +26,7 @@ pub struct Refusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefusalKind {
+pub(crate) enum RefusalKind {
     Page,
     /// With this Allow.
     MethodNotAllowed(String),
@@ -40,7 +40,7 @@ pub enum RefusalKind {
 
 impl Refusal {
     #[must_use]
-    pub fn page(status: u16, code: RefusalCode) -> Self {
+    pub(crate) fn page(status: u16, code: RefusalCode) -> Self {
         Self {
             status,
             code,
@@ -51,7 +51,7 @@ impl Refusal {
 
     /// The memory for held bodies is used up.
     #[must_use]
-    pub fn out_of_memory() -> Self {
+    pub(crate) fn out_of_memory() -> Self {
         Self::page(503, RefusalCode::BodyMemory)
             .because("held bodies have used up their memory")
             .with(RefusalKind::RetryAfter(1))
@@ -59,21 +59,21 @@ impl Refusal {
 
     /// The route's policy is new and its rules were refused: nothing goes uninspected.
     #[must_use]
-    pub fn policy_not_live(policy: &str) -> Self {
+    pub(crate) fn policy_not_live(policy: &str) -> Self {
         Self::page(503, RefusalCode::PolicyNotLive)
             .because(format!("the rules of policy {policy} were refused"))
             .with(RefusalKind::RetryAfter(1))
     }
 
     #[must_use]
-    pub fn because(mut self, reason: impl Into<String>) -> Self {
+    pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
     /// The client is gone, or took nothing, before it had the answer.
     #[must_use]
-    pub fn not_taken(mut self) -> Self {
+    pub(crate) fn not_taken(mut self) -> Self {
         const WORDS: &str = "the client did not take the answer";
         self.reason = Some(match self.reason {
             Some(reason) => format!("{reason}; {WORDS}"),
@@ -83,7 +83,7 @@ impl Refusal {
     }
 
     #[must_use]
-    pub fn with(mut self, kind: RefusalKind) -> Self {
+    pub(crate) fn with(mut self, kind: RefusalKind) -> Self {
         self.kind = kind;
         self
     }
@@ -93,7 +93,7 @@ impl Refusal {
     /// What no route names. A path that no route could have is 400: what it is does not depend on
     /// what exists.
     #[must_use]
-    pub fn no_route(path: &[u8]) -> Self {
+    pub(crate) fn no_route(path: &[u8]) -> Self {
         match path::check(path, true) {
             Ok(()) => Self::page(404, RefusalCode::NoRoute),
             Err(fault) => Self::page(400, RefusalCode::Path(fault.code)).because(fault.reason),
@@ -102,7 +102,7 @@ impl Refusal {
 
     /// What an exposure that is off answers.
     #[must_use]
-    pub fn switched_off(exposure: &Exposure, setting: &Setting, path: &[u8]) -> Self {
+    pub(crate) fn switched_off(exposure: &Exposure, setting: &Setting, path: &[u8]) -> Self {
         let refusal = match exposure.off {
             OffAnswer::Unavailable => {
                 let page = Self::page(503, RefusalCode::ExposureOff);
@@ -159,7 +159,7 @@ impl From<Interruption> for Refusal {
 
 /// What shapes the page.
 #[derive(Debug, Clone, Copy)]
-pub struct PageStyle<'p> {
+pub(crate) struct PageStyle<'p> {
     pub request_id: &'p str,
     pub accept: Option<&'p [u8]>,
     /// A HEAD request gets no body.
@@ -170,7 +170,7 @@ pub struct PageStyle<'p> {
 ///
 /// # Errors
 /// The client is gone.
-pub async fn answer(
+pub(crate) async fn answer(
     session: &mut ServerSession,
     refusal: &Refusal,
     style: PageStyle<'_>,
@@ -211,7 +211,7 @@ pub async fn answer(
 
 /// The same as bytes, for a connection whose request nothing else could read.
 #[must_use]
-pub fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -> Vec<u8> {
     let page = page(status, style);
     let mut out = format!(
         "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\

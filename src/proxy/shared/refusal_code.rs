@@ -4,7 +4,7 @@ use crate::upstream::AdmissionReason;
 
 /// Why the front door itself answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalCode {
+pub(crate) enum RefusalCode {
     /// The body broke off, or HTTP forbids it.
     BodyBroken,
     /// The memory for bodies is used up.
@@ -46,7 +46,7 @@ pub enum RefusalCode {
 impl RefusalCode {
     /// The code as logs, metrics and documents have it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BodyBroken => "body_broken",
             Self::BodyMemory => "body_memory",

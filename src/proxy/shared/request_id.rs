@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// A new id. A system call for each would be felt: many are drawn at once.
-pub fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX));
     let id = match random() {

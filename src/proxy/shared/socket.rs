@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 /// How long a connection is silent before its other side is asked whether it is still there, how often,
 /// and how many times: a host that is gone is noticed within two minutes.
-pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-pub const KEEPALIVE_PROBES: u32 = 6;
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const KEEPALIVE_PROBES: u32 = 6;
 
 /// Has small answers leave at once, a host that is gone noticed, and a client cut that takes nothing for
 /// `stalled` while there is something to take. Only the kernel knows the latter: what we write fills a
@@ -19,7 +19,7 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 ///
 /// # Errors
 /// The connection is gone.
-pub fn prepare(tcp: &TcpStream, stalled: Duration) -> io::Result<()> {
+pub(crate) fn prepare(tcp: &TcpStream, stalled: Duration) -> io::Result<()> {
     const LONGEST: u32 = i32::MAX.unsigned_abs();
     tcp.set_nodelay(true)?;
     sockopt::set_socket_keepalive(tcp, true)?;
