@@ -3,6 +3,11 @@
 //! We parse the head with the same strict parser as requests of clients. A browser must not reach this API, not even
 //! through a page that makes it connect to loopback: see [`Access`] and [`parse`].
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::fs;
 use std::io;
 use std::net::IpAddr;

@@ -3,6 +3,11 @@
 //! Each part reads the snapshot when it is asked for, so an answer may mix two generations; `generation` says which one
 //! its own part saw.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

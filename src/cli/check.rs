@@ -1,5 +1,10 @@
 //! `drawbridge check`: everything that is wrong with a configuration, at once.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;

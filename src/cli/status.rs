@@ -1,5 +1,10 @@
 //! `drawbridge status`: the state of the running front door.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -3,6 +3,11 @@
 //! Both come to one normal form here, so that the table compares bytes. A name that no route could have has no normal
 //! form; such a request can only reach a route for any host.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::net::Ipv6Addr;
 
 /// RFC 1035, 2.3.4: no name is longer.

@@ -9,6 +9,11 @@
 //! and `%2f`, `%5c`, `\`, NUL, `#`, blanks and control characters. [`lenient_readings`] are what such a server could read
 //! in the other paths; [`super::RouteTable::check_path`] refuses a path if one of them belongs to another route.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::borrow::Cow;
 use std::fmt;
 

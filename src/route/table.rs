@@ -3,6 +3,11 @@
 //! A lookup takes time linear in the request's host and path, whatever the number of routes. The table is built once and
 //! never changed. Which route decides does not depend on the order of the routes.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::collections::{HashMap, HashSet};
 
 use super::claim::{Claim, HostPattern, PathPattern};

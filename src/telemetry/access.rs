@@ -13,16 +13,24 @@ use waf::mask_secrets;
 /// What is told about one request.
 #[derive(Debug, Serialize)]
 pub struct AccessRecord<'r> {
+    /// When the request began.
     #[serde(serialize_with = "as_rfc3339")]
     pub time: SystemTime,
+    /// The id that the client's page and the gateway get, too.
     pub request_id: &'r str,
+    /// The client, as far as trusted proxies are believed; then its port is 0.
     pub client: SocketAddr,
+    /// The listener's name.
     pub listener: &'r str,
+    /// The requested host.
     pub host: Option<Cow<'r, str>>,
+    /// `-` if the head is no request.
     pub method: Cow<'r, str>,
     /// Path and query as received, secrets masked.
     pub path: Cow<'r, str>,
+    /// Like `HTTP/1.1`.
     pub protocol: &'r str,
+    /// The route's name.
     pub route: Option<&'r str>,
     /// 0 where the connection was closed without an answer.
     pub status: u16,
@@ -30,11 +38,15 @@ pub struct AccessRecord<'r> {
     pub bytes_in: u64,
     /// Of the response's body, as sent.
     pub bytes_out: u64,
+    /// How long it took.
     pub ms: Timing,
+    /// The connection's TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts<'r>>,
+    /// What the rules said; None if they did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waf: Option<WafFacts>,
+    /// Where it went; None if it went nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamFacts<'r>>,
     /// A stable code of why the answer is not the upstream's.
@@ -50,12 +62,16 @@ pub struct AccessRecord<'r> {
 /// Milliseconds.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub struct Timing {
+    /// From the head to the end of the answer.
     pub total: f64,
+    /// In the rules.
     pub waf: f64,
+    /// At the upstream.
     pub upstream: f64,
 }
 
 impl Timing {
+    /// Rounds to microseconds.
     #[must_use]
     pub fn new(total: Duration, waf: Duration, upstream: Duration) -> Self {
         // Microseconds are enough for a log.
@@ -71,8 +87,11 @@ impl Timing {
 /// The connection the request came on.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct TlsFacts<'r> {
+    /// Like `TLSv1.3`.
     pub version: &'r str,
+    /// OpenSSL's name of the cipher suite.
     pub cipher: &'r str,
+    /// The name that the client asked for.
     pub sni: Option<&'r str>,
     /// Of the key exchange; None where there was none. A resumed session of TLS 1.2 has that of its
     /// first handshake.
@@ -86,7 +105,9 @@ pub struct TlsFacts<'r> {
 /// What the rules said.
 #[derive(Debug, Clone, Serialize)]
 pub struct WafFacts {
+    /// What they decided.
     pub verdict: Verdict,
+    /// The CRS's inbound anomaly score.
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
@@ -103,6 +124,7 @@ pub enum Verdict {
     Pass,
     /// Something matched, and nothing was stopped.
     Match,
+    /// The request or its response was stopped.
     Block,
 }
 
@@ -121,10 +143,13 @@ impl Verdict {
 /// How many bytes of a body the rules saw, of how many, and why not all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BodyFacts {
+    /// Bytes of the body that came.
     pub received: u64,
+    /// Bytes of it that the rules saw.
     pub inspected: u64,
     /// Which parser took it apart, or `none`.
     pub parser: &'static str,
+    /// Why they did not see all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -132,9 +157,11 @@ pub struct BodyFacts {
 /// Where the request went.
 #[derive(Debug, Clone, Serialize)]
 pub struct UpstreamFacts<'r> {
+    /// The upstream's name.
     pub name: &'r str,
     /// The last server that was tried.
     pub server: Option<String>,
+    /// How many servers were tried.
     pub attempts: usize,
 }
 

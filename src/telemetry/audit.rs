@@ -37,6 +37,7 @@ impl AuditLog {
         self.0.close(deadline);
     }
 
+    /// Queues a record; drops and counts it if there is no place.
     pub fn write(&self, record: &Record) {
         self.0.append(&record.line());
     }

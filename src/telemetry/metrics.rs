@@ -16,14 +16,17 @@ use crate::tls::handshake::Reason;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Counts so many.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Counts one.
     pub fn count(&self) {
         self.add(1);
     }
 
+    /// The present value.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -35,6 +38,7 @@ impl Counter {
 pub struct InFlight(Arc<Metrics>);
 
 impl InFlight {
+    /// Counts a request until it is dropped.
     #[must_use]
     pub fn new(metrics: &Arc<Metrics>) -> Self {
         metrics.requests_in_flight.up();
@@ -53,14 +57,17 @@ impl Drop for InFlight {
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
+    /// One more.
     pub fn up(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One less.
     pub fn down(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// The present value.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -70,10 +77,13 @@ impl Gauge {
 /// What one front door counted since it started.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Connections that a listener admitted.
     pub connections_accepted: Counter,
+    /// Those that are open now.
     pub connections_open: Gauge,
     /// Closed at once because a limit on connections was reached.
     pub connections_refused: Counter,
+    /// Failed handshakes, of all reasons.
     pub tls_handshake_failures: Counter,
     /// The same by [`crate::tls::handshake::Reason`].
     pub handshake_failures: HandshakeFailures,
@@ -81,7 +91,9 @@ pub struct Metrics {
     pub malformed_heads: Counter,
     /// HTTP/2 connections that were ended because of frames that cost their client nothing.
     pub http2_floods: Counter,
+    /// Requests that are under way.
     pub requests_in_flight: Gauge,
+    /// By the class of their status.
     pub answers: Answers,
     /// Requests or responses that the rules stopped.
     pub waf_blocked: Counter,
@@ -101,7 +113,9 @@ pub struct Metrics {
     pub waf_requests: Table<String, Counter>,
     /// By policy and rule id: what the log says matched.
     pub waf_rule_matches: Table<u64, Counter>,
+    /// Of the access log.
     pub access_log: Arc<LogMetrics>,
+    /// Of the audit log.
     pub audit_log: Arc<LogMetrics>,
     /// The certificates that upstreams presented when they were last looked at; those of the
     /// configuration are `Config::certificate_inventory`.
@@ -109,6 +123,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Counts an answer; 0 is none.
     pub fn answered(&self, status: u16) {
         self.answers.count(status);
     }
@@ -122,6 +137,7 @@ pub const NO_ROUTE: &str = "-";
 pub struct Answers([Counter; 6]);
 
 impl Answers {
+    /// Counts an answer; 0 is none.
     pub fn count(&self, status: u16) {
         let class = usize::from(status / 100);
         if let Some(counter) = self.0.get(class).or(self.0.first()) {
@@ -172,6 +188,7 @@ impl<K: Ord, T: Default> Table<K, T> {
         }
     }
 
+    /// Shows every row, in order.
     pub fn each(&self, mut see: impl FnMut(&str, &K, &T)) {
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         for (first, rows) in rows.iter() {
@@ -197,6 +214,7 @@ pub struct UpstreamMetrics {
     pub refused_down: Counter,
     /// What the upstream is made of could not be taken yet.
     pub refused_not_live: Counter,
+    /// By the class of their status.
     pub answers: Answers,
     /// Failed tries, by cause.
     pub failures: UpstreamFailures,
@@ -204,6 +222,7 @@ pub struct UpstreamMetrics {
     pub ejections: Counter,
     /// Tries beyond a request's first.
     pub retries: Counter,
+    /// Health checks that failed.
     pub health_failures: Counter,
 }
 
@@ -212,12 +231,14 @@ pub struct UpstreamMetrics {
 pub struct UpstreamFailures([Counter; 32]);
 
 impl UpstreamFailures {
+    /// Counts a failure, by the number of its cause.
     pub fn count(&self, cause: usize) {
         if let Some(counter) = self.0.get(cause) {
             counter.count();
         }
     }
 
+    /// How many failures had the cause of this number.
     #[must_use]
     pub fn value(&self, cause: usize) -> u64 {
         self.0.get(cause).map_or(0, Counter::value)
@@ -229,12 +250,14 @@ impl UpstreamFailures {
 pub struct HandshakeFailures([Counter; Reason::ALL.len()]);
 
 impl HandshakeFailures {
+    /// Counts a failed handshake, by the number of its reason.
     pub fn count(&self, reason: usize) {
         if let Some(counter) = self.0.get(reason) {
             counter.count();
         }
     }
 
+    /// How many handshakes failed for this reason.
     #[must_use]
     pub fn value(&self, reason: Reason) -> u64 {
         self.0.get(reason as usize).map_or(0, Counter::value)

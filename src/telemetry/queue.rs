@@ -1,6 +1,11 @@
 //! Lines on their way to a file, a pipe or a terminal. Who has a line never waits for the target: one thread writes,
 //! and what does not fit into the bounded queue is dropped, counted and told once the target takes lines again.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileTypeExt;

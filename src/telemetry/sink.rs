@@ -21,7 +21,9 @@ const LAST: Duration = Duration::from_secs(1);
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// One JSON object a line.
     Json,
+    /// A readable line, for a terminal.
     Human,
 }
 
@@ -88,6 +90,7 @@ impl AccessLog {
         self.queue.is_some()
     }
 
+    /// Queues a line; drops and counts it if there is no place.
     pub fn write(&self, record: &AccessRecord<'_>) {
         if self.is_on() {
             self.append(&record.line(self.format));

@@ -104,6 +104,7 @@ fn asked_index() -> Result<Index<Ssl, String>, ErrorStack> {
 
 /// What a handshake asks of the client.
 pub struct AskedClient {
+    /// Whose certificates the client is asked for.
     pub ca: Arc<ClientCa>,
     /// Of the certificate that was shown; none as long as none is.
     pub verdict: Arc<OnceLock<Verdict>>,

@@ -20,6 +20,7 @@ use super::{TrustBundle, reason};
 /// More of a chain than this is not passed on, in bytes of the field's value.
 const CHAIN_FIELD: usize = 16 * 1024;
 
+/// Whether a client must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificateMode {
     /// Who shows none is let in; who shows one that does not hold is not.
@@ -31,7 +32,9 @@ pub enum ClientCertificateMode {
 /// Whose client certificates a listener takes.
 #[derive(Debug)]
 pub struct ClientCa {
+    /// The CAs that must have signed it.
     pub trust: Arc<TrustBundle>,
+    /// Whether there must be one.
     pub mode: ClientCertificateMode,
     /// PEM. With any, every certificate of a client's chain is looked up, and a client of which any
     /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it). The
@@ -47,6 +50,7 @@ pub struct ClientCa {
 /// A verified client certificate, as the upstream is told of it (RFC 9440).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
+    /// The subject, in the form of RFC 4514.
     pub subject: String,
     /// The value of `Client-Cert`.
     pub certificate: Bytes,
@@ -131,6 +135,7 @@ impl ClientCa {
         (self.mode, &self.crl, self.trust.digest) == (other.mode, &other.crl, other.trust.digest)
     }
 
+    /// What OpenSSL is to ask for.
     #[must_use]
     pub fn verify_mode(&self) -> SslVerifyMode {
         match self.mode {

@@ -12,13 +12,17 @@ const DAY: i64 = 24 * 60 * 60;
 /// One certificate, as people ask about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateFacts {
+    /// The subject, in the form of RFC 4514.
     pub subject: String,
+    /// The issuer, likewise.
     pub issuer: String,
     /// See [`reason::names`].
     pub names: Vec<String>,
+    /// The kind and size of the key.
     pub key: String,
     /// UTC.
     pub not_before: String,
+    /// The end of its validity, for people.
     pub not_after: String,
     /// Seconds since 1970.
     pub not_after_timestamp: i64,
@@ -27,6 +31,7 @@ pub struct CertificateFacts {
 }
 
 impl CertificateFacts {
+    /// Reads them.
     #[must_use]
     pub fn of(certificate: &X509Ref) -> Self {
         let not_after = reason::unix_time(certificate.not_after()).unwrap_or_default();

@@ -5,9 +5,13 @@ use seclang::diagnostic::Severity;
 /// A problem of a file, or a warning about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// An error keeps the file from being used.
     pub severity: Severity,
+    /// Which file it is about.
     pub part: Part,
+    /// What is wrong, with the file's path.
     pub message: String,
+    /// What to do about it.
     pub help: Option<&'static str>,
 }
 
@@ -16,6 +20,7 @@ pub struct Finding {
 pub enum Part {
     /// The chain of a certified key, or the file of a bundle.
     Chain,
+    /// The key of a certified key.
     Key,
     /// The OCSP response of a certified key.
     Ocsp,

@@ -11,10 +11,13 @@ use super::verify::Verdict;
 pub enum Reason {
     /// None was shown where one is required.
     NoCertificate,
+    /// The client's certificate is revoked.
     Revoked,
     /// The client's certificate leads to no CA that is asked for.
     UnknownCa,
+    /// It is out of date, or not valid yet.
     Expired,
+    /// It is not for clients.
     WrongUsage,
     /// A list that must be there is missing or outdated.
     NoList,
@@ -22,15 +25,21 @@ pub enum Reason {
     Certificate,
     /// The name that was asked for is none of ours, or none was asked for.
     UnknownName,
+    /// No TLS version in common.
     Version,
+    /// No cipher, group or signature in common.
     Cipher,
     /// Neither h2 nor http/1.1 was offered.
     Alpn,
+    /// The client does not speak TLS.
     NotTls,
     /// The client does not take our certificate.
     Distrusted,
+    /// The client closed the connection.
     Closed,
+    /// It took longer than `handshake_timeout`.
     Timeout,
+    /// Something else, in OpenSSL's words.
     Other,
 }
 
@@ -55,6 +64,7 @@ impl Reason {
         Self::Other,
     ];
 
+    /// The stable code, for logs and metrics.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -102,6 +112,7 @@ impl Reason {
 /// A handshake that came to nothing.
 #[derive(Debug)]
 pub struct Failed {
+    /// Why it failed.
     pub reason: Reason,
     /// What is known beside the reason; it may hold a client's words.
     pub detail: Option<String>,

@@ -18,6 +18,7 @@ pub enum ClientHello {
 }
 
 impl ClientHello {
+    /// Reads what there is of a ClientHello (RFC 8446, 4.1.2).
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         match message(bytes) {

@@ -1,5 +1,10 @@
 //! Every certificate that a configuration makes use of, and how long it lasts.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::path::{Path, PathBuf};
 
 use openssl::x509::X509;
@@ -24,13 +29,16 @@ pub enum Kind {
     Ca,
     /// What an upstream is shown.
     Client,
+    /// Sent with our client certificate.
     ClientIntermediate,
     /// What a server of an upstream presents.
     Upstream,
+    /// Presented by a gateway, above its leaf.
     UpstreamIntermediate,
 }
 
 impl Kind {
+    /// The label, for metrics and JSON.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -48,6 +56,7 @@ impl Kind {
 /// One certificate that matters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
+    /// What it is for.
     pub kind: Kind,
     /// Whose it is: of a listener, trust bundle or upstream, with the server where there are several.
     pub owner: String,
@@ -55,6 +64,7 @@ pub struct Entry {
     pub name: String,
     /// Where it was read; None for what a server presents.
     pub file: Option<PathBuf>,
+    /// What is known of it.
     #[serde(flatten)]
     pub certificate: CertificateFacts,
     /// The least of [`WARNING_DAYS`] that it is within; 0 once it has expired.
@@ -62,6 +72,7 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An entry that was not read from a file.
     #[must_use]
     pub fn new(kind: Kind, owner: &str, certificate: CertificateFacts) -> Self {
         let title = match (certificate.names.first(), certificate.subject.is_empty()) {

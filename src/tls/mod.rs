@@ -49,6 +49,7 @@ pub const GROUPS: &str = "*X25519MLKEM768/*X25519:P-256:P-384";
 pub struct CertifiedKey {
     /// Leaf first.
     pub chain: Vec<X509>,
+    /// The leaf's key.
     pub key: PKey<Private>,
     /// DNS names of the leaf (SAN, or CN where there is no SAN), lower case; may hold `*.example.com`.
     pub names: Vec<String>,
@@ -91,7 +92,9 @@ impl Eq for TrustBundle {}
 /// The CAs that an upstream may be signed by, and no others.
 #[derive(Debug)]
 pub struct TrustBundle {
+    /// Its name in the configuration.
     pub name: String,
+    /// Each is a trust anchor.
     pub certificates: Vec<X509>,
     /// Where each of them was read.
     pub files: Vec<PathBuf>,

@@ -1,6 +1,11 @@
 //! PEM (RFC 7468) read strictly, with the line of what is damaged, and files of other formats named for
 //! what they are.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use openssl::base64::decode_block;
 use openssl::pkey::PKey;
 use openssl::x509::{X509, X509Crl, X509Req};

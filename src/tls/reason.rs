@@ -25,22 +25,28 @@ const WEAK: [i32; 3] = [66, 67, 68];
 /// The classes of a refused certificate that somebody would mend differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
+    /// Its issuer is not trusted.
     Untrusted,
     /// Its issuer was not sent, and is no CA that could be trusted directly.
     MissingIntermediate,
+    /// It is for other names.
     NameMismatch,
     /// It has a common name and no DNS name, which is no name to compare with (RFC 9525, 2).
     CommonNameOnly,
     /// It names IP addresses and no DNS name.
     AddressOnly,
+    /// It is past its end.
     Expired,
+    /// It has not begun.
     NotYetValid,
+    /// Its key or signature is too weak.
     Weak,
     /// Its key usage or extended key usage is for something else.
     WrongUsage,
 }
 
 impl CertificateFault {
+    /// Sorts OpenSSL's result.
     #[must_use]
     pub fn of(result: X509VerifyResult) -> Self {
         match result.as_raw() {

@@ -15,6 +15,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
+    /// Indexes the certificates by their names.
     #[must_use]
     pub fn new(certificates: &[Arc<CertifiedKey>]) -> Self {
         let mut resolver = Self::default();

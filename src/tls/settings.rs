@@ -8,7 +8,9 @@ use super::ClientCa;
 /// How a listener shakes hands, beside its certificates.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
+    /// Versions and ciphers.
     pub policy: TlsPolicy,
+    /// Whose certificates every client is asked for.
     pub client_ca: Option<Arc<ClientCa>>,
     /// In the order of the listener's certificates: the client CA of their names, where it is
     /// another than the listener's.
@@ -59,6 +61,7 @@ pub enum TlsPolicy {
     Intermediate,
 }
 
+/// What an unknown or missing server name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SniPolicy {
     /// Unknown or missing SNI ends the handshake; SNI and Host that differ are 421.

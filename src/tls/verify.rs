@@ -4,6 +4,11 @@
 //! Every CA of a bundle is a trust anchor, self-signed or not (RFC 5280, 6.1.1 (d)). OpenSSL follows
 //! one issuer of a name only; where that leads nowhere, each CA that did sign is tried (RFC 4158, 2.4.2).
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::path::{Path, PathBuf};
 
 use openssl::error::ErrorStack;
@@ -31,6 +36,7 @@ const UNKNOWN: X509VerifyResult = X509VerifyResult::APPLICATION_VERIFICATION;
 pub enum Role<'n> {
     /// A server of this name.
     Server(&'n str),
+    /// A client's certificate.
     Client,
 }
 
@@ -43,6 +49,7 @@ pub struct Verifier {
 /// What came of it.
 #[derive(Clone)]
 pub struct Verdict {
+    /// OpenSSL's result.
     pub result: X509VerifyResult,
     /// The certificate that was refused.
     pub refused: Option<X509>,
@@ -86,6 +93,7 @@ impl Verifier {
         Ok(Self { attempts })
     }
 
+    /// Judges a chain against the bundle.
     #[must_use]
     pub fn verify(&self, leaf: &X509Ref, presented: &[X509]) -> Verdict {
         let verdict = self.try_all(leaf, presented);
@@ -134,6 +142,7 @@ pub(super) fn is_plain(cas: &[X509]) -> bool {
 }
 
 impl Verdict {
+    /// Whether the chain holds.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.result == X509VerifyResult::OK

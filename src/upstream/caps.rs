@@ -56,6 +56,7 @@ impl AdmissionReason {
 /// A request that may not go to its upstream now. It is to be answered 503.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdmissionRefusal {
+    /// Why.
     pub reason: AdmissionReason,
     /// For the log.
     pub words: String,

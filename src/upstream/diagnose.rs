@@ -25,8 +25,11 @@ const LATE_ALERT: Duration = Duration::from_millis(500);
 /// What a server presented.
 #[derive(Debug)]
 pub struct Presented {
+    /// The address that was dialled.
     pub address: SocketAddr,
+    /// The TLS version.
     pub version: &'static str,
+    /// The cipher suite.
     pub cipher: Option<&'static str>,
     /// Of the key exchange.
     pub group: Option<String>,

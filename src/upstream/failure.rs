@@ -15,26 +15,47 @@ const MOST_FIELDS: usize = 256;
 /// Stable codes, the same in logs and metrics. New ones go to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
+    /// Its name does not resolve.
     Dns,
+    /// Nobody listens there.
     Refused,
+    /// There is no way there.
     Unreachable,
+    /// It did not answer in time.
     Timeout,
+    /// Another TLS failure.
     Handshake,
+    /// No CA of the bundle signed its certificate.
     Untrusted,
+    /// Its certificate is for other names.
     NameMismatch,
+    /// Its certificate is past its end.
     Expired,
+    /// Its certificate has not begun.
     NotYetValid,
+    /// Its key or signature is too weak.
     WeakCertificate,
+    /// It asks for a client certificate, or rejects ours.
     ClientCertificate,
+    /// It speaks no TLS version that we take.
     TlsVersion,
+    /// It violates HTTP.
     Protocol,
+    /// It closed the connection before its answer was complete.
     Closed,
+    /// We failed.
     Internal,
+    /// It does not send the intermediate that signed its certificate.
     MissingIntermediate,
+    /// Its certificate has a common name and no subjectAltName.
     CommonNameOnly,
+    /// Its certificate names IP addresses only.
     AddressOnly,
+    /// All servers are down.
     NoServer,
+    /// A health check got another status.
     Status,
+    /// Its certificate is not for servers.
     WrongUsage,
 }
 
@@ -64,6 +85,7 @@ impl Cause {
         Self::WrongUsage,
     ];
 
+    /// The stable code, for logs, metrics and documents.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -169,6 +191,7 @@ impl From<CertificateFault> for Cause {
 /// One failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
+    /// The kind of failure.
     pub cause: Cause,
     /// Without the upstream and server, which whoever tells it puts before it.
     pub words: String,
@@ -177,6 +200,7 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure in words that say what an operator can act on.
     #[must_use]
     pub fn new(cause: Cause, words: impl Into<String>) -> Self {
         Self {

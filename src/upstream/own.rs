@@ -23,6 +23,7 @@ pub struct OwnConnections {
 }
 
 impl OwnConnections {
+    /// No connection yet.
     #[must_use]
     #[allow(clippy::new_without_default)] // no two are equal
     pub fn new() -> Self {
@@ -46,6 +47,7 @@ impl OwnConnections {
         lock(&self.server).clone()
     }
 
+    /// Notes the server that answered: the next request goes there.
     pub fn answered_by(&self, server: &str) {
         let mut known = lock(&self.server);
         if known.as_deref() != Some(server) {

@@ -31,6 +31,7 @@ pub struct PeerTemplate {
 }
 
 impl PeerTemplate {
+    /// What all servers of an upstream have in common.
     #[must_use]
     pub fn new(upstream: &Upstream, alpn: ALPN) -> Self {
         let tls = &upstream.tls;

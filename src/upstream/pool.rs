@@ -26,7 +26,9 @@ const LEAST_PAUSE: Duration = Duration::from_millis(50);
 /// One upstream as it is used.
 #[derive(Debug)]
 pub struct Pool {
+    /// Its settings.
     pub upstream: Arc<Upstream>,
+    /// Its counters; they outlive a reload.
     pub metrics: Arc<UpstreamMetrics>,
     names: Vec<Name>,
     servers: ArcSwap<Vec<Arc<ServerState>>>,
@@ -40,6 +42,7 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// A pool whose tasks do not run yet.
     #[must_use]
     pub fn new(upstream: &Arc<Upstream>, metrics: Arc<UpstreamMetrics>) -> Self {
         let pool = Self {

@@ -10,6 +10,7 @@ use super::{Pool, Upstream};
 pub struct Pools(BTreeMap<String, Arc<Pool>>);
 
 impl Pools {
+    /// A pool for each upstream.
     #[must_use]
     pub fn new(upstreams: &BTreeMap<String, Arc<Upstream>>) -> Self {
         let pool = |upstream: &Arc<Upstream>| Arc::new(Pool::new(upstream, Arc::default()));
@@ -46,11 +47,13 @@ impl Pools {
         }
     }
 
+    /// The pool of this name.
     #[must_use]
     pub fn get(&self, upstream: &str) -> Option<&Arc<Pool>> {
         self.0.get(upstream)
     }
 
+    /// All, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.0.values()
     }

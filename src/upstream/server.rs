@@ -15,7 +15,9 @@ const DIAGNOSIS_AGE: Duration = Duration::from_secs(30);
 pub struct ServerState {
     /// `host:port` for logs; with the address after it where the host is a name.
     pub name: String,
+    /// Where it is dialled.
     pub address: SocketAddr,
+    /// Its share of the requests.
     pub weight: u32,
     /// What names it in an affinity cookie; None where there is none.
     pub token: Option<String>,
@@ -31,6 +33,7 @@ pub struct ServerState {
 /// Whether requests go to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Availability {
+    /// It gets requests.
     Usable,
     /// Its requests failed; left alone for a while.
     Ejected,
@@ -78,6 +81,7 @@ impl Lease {
         Self(server)
     }
 
+    /// The server that is used.
     #[must_use]
     pub fn server(&self) -> &Arc<ServerState> {
         &self.0
@@ -117,6 +121,7 @@ impl ServerState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether it gets requests now.
     #[must_use]
     pub fn availability(&self) -> Availability {
         let standing = lock(&self.standing);

@@ -7,19 +7,28 @@ use std::time::Duration;
 
 use crate::tls::{CertifiedKey, TrustBundle};
 
+/// One upstream, as the configuration has it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
+    /// Its name in the configuration.
     pub name: String,
     /// At least one; every address of a name is a server.
     pub servers: Vec<Server>,
+    /// How its servers are verified.
     pub tls: UpstreamTls,
+    /// How its servers share the requests.
     pub balancing: Balancing,
+    /// For a TCP connection and its handshake.
     pub connect_timeout: Duration,
+    /// Between two reads of an answer.
     pub read_timeout: Duration,
+    /// For a write of a request.
     pub write_timeout: Duration,
+    /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// How many servers are tried for one request, the first included.
     pub attempts: usize,
+    /// What becomes of logins that are bound to a connection.
     pub connection_auth: ConnectionAuth,
     /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
     /// requests are answered 503, and it trusts nobody.
@@ -38,10 +47,15 @@ pub enum ConnectionAuth {
 /// Which of an upstream's servers a request goes to, and how many requests it takes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Balancing {
+    /// Whose turn it is.
     pub balance: Balance,
+    /// A cookie that keeps a client at its server.
     pub affinity: Option<Affinity>,
+    /// How servers are checked.
     pub health: Option<HealthCheck>,
+    /// When a failing server is left alone.
     pub eject: Option<Ejection>,
+    /// How many requests it gets at once.
     pub caps: Caps,
     /// How long a resolved name is taken to hold at most; a shorter TTL counts.
     pub dns_refresh: Duration,
@@ -49,10 +63,12 @@ pub struct Balancing {
     pub dns_servers: Vec<SocketAddr>,
 }
 
+/// An address or a name that stands for several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// A name in lower case, or an address (IPv6 without brackets).
     pub host: String,
+    /// The TCP port.
     pub port: u16,
     /// Its share of the requests, beside the other servers' weights; at least 1.
     pub weight: u32,
@@ -91,9 +107,11 @@ impl std::fmt::Debug for AffinityKey {
 pub struct HealthCheck {
     /// Path and query of the GET.
     pub path: String,
+    /// The Host field of the check.
     pub host: String,
     /// The answers that say it is.
     pub statuses: Vec<u16>,
+    /// Between two checks.
     pub interval: Duration,
     /// For a check from its first packet to the answer's status; at most `interval`.
     pub timeout: Duration,
@@ -108,6 +126,7 @@ pub struct HealthCheck {
 pub struct Ejection {
     /// In a row.
     pub failures: u32,
+    /// How long it is left alone.
     pub duration: Duration,
     /// Whether a 5xx answer is a failure.
     pub server_errors: bool,
@@ -120,13 +139,17 @@ pub struct Caps {
     pub connections: Option<usize>,
     /// How many more may wait for their turn.
     pub pending: usize,
+    /// How long a request may wait.
     pub pending_timeout: Duration,
 }
 
+/// How an upstream's servers are verified.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Sent as SNI and matched against the certificate; never empty.
     pub server_name: String,
+    /// The CAs that may have signed their certificates.
     pub trust: Arc<TrustBundle>,
+    /// The certificate that we show them.
     pub client_certificate: Option<Arc<CertifiedKey>>,
 }

@@ -2,6 +2,11 @@
 //!
 //! The certificate is shown and does not decide: whether the listener answers is the question, and nothing secret is sent.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -2,6 +2,11 @@
 //!
 //! Requests come from attackers, so what we show of them must not control the terminal that shows it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 /// Bytes for a terminal: without control characters, and so that different bytes look different.
 pub(super) fn show(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());

@@ -1,5 +1,10 @@
 //! `drawbridge rules list`: every rule that is loaded.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 

@@ -1,5 +1,10 @@
 //! `drawbridge rules test`: run rule tests (FTW files).
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;

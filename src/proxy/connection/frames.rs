@@ -1,6 +1,11 @@
 //! The frames of an HTTP/2 connection on their way to the h2 crate. They are counted by what they cost, and header
 //! blocks are looked at; the rest passes as it came.
 
+#![allow(
+    clippy::expect_used,
+    reason = "the connection is lent out and always comes back"
+)]
+
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;

@@ -4,6 +4,11 @@
 //! and `X.Real.IP`. So names are compared in one form: in lower case, and whatever is no letter and no digit
 //! is a dash.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -14,7 +19,9 @@ use serde::Serialize;
 pub struct FieldRule {
     /// A name; with a star at its end all that begin so, with one before it all that end so.
     pub name: &'static str,
+    /// From whom it is dropped.
     pub dropped: Dropped,
+    /// Why, as the end of a sentence about the field.
     pub why: &'static str,
 }
 
@@ -31,6 +38,7 @@ pub enum Dropped {
 }
 
 impl Dropped {
+    /// For people.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {

@@ -1,6 +1,8 @@
 //! The session that pingora sees once a request may go on. It says what the rules saw: the prepared
 //! head, the held body; and it is where responses pass the rules before the client gets them.
 
+#![allow(clippy::expect_used, reason = "only drop takes the parts")]
+
 mod response;
 mod session;
 

@@ -11,15 +11,21 @@ use crate::proxy::listener::BindError;
 /// Why a front door does not open.
 #[derive(Debug)]
 pub enum ServeError {
+    /// Something that the configuration names cannot be used (TLS, upstreams).
     Snapshot(SnapshotError),
     /// A listener's address cannot be bound.
     Bind(BindError),
+    /// The access log cannot be opened.
     AccessLog(io::Error),
+    /// The audit log cannot be opened.
     AuditLog(io::Error),
+    /// The admin address cannot be opened.
     Admin(io::Error),
+    /// The threads that serve cannot be started.
     Workers(io::Error),
     /// What is off is not known, so nothing is opened.
     Exposures(StoreError),
+    /// The running process did not hand over.
     TakeOver(TakeoverError),
 }
 

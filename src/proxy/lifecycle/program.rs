@@ -7,7 +7,9 @@ use std::process::Command;
 /// What a process was started as.
 #[derive(Debug, Clone)]
 pub struct Program {
+    /// The program's file.
     pub file: PathBuf,
+    /// Its arguments, without its own name.
     pub arguments: Vec<OsString>,
 }
 

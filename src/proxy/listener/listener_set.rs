@@ -3,6 +3,11 @@
 //! A reload has two steps, so that a listener that cannot be bound stays as it was: [`ListenerSet::plan`] binds, and
 //! [`ListenerSet::follow`] opens and closes.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;

@@ -1,5 +1,10 @@
 //! Request ids: UUIDs of version 7 (RFC 9562, section 5.7), so that they sort by time.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were found in the same list"
+)]
+
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -2,6 +2,11 @@
 //!
 //! The request is the one of the user's file, byte by byte; whatever we change or leave out stands in the notes.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,10 @@
 //! `drawbridge rules explain`: what the rules do with one request, and why.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices were made with the list that they point into"
+)]
+
 mod explanation;
 mod show;
 
