@@ -105,9 +105,9 @@ fn examine(args: &UpstreamArgs) -> Result<Vec<UpstreamReport>, CommandError> {
     let unknown = |name: &String| {
         let known: Vec<_> = config.upstreams.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        format!("there is no upstream {name:?}; there are: {known}")
+        CommandError::Problem(format!("there is no upstream {name:?}; there are: {known}"))
     };
-    let upstreams: Result<Vec<_>, String> = named
+    let upstreams: Result<Vec<_>, CommandError> = named
         .into_iter()
         .map(|name| config.upstreams.get(name).ok_or_else(|| unknown(name)))
         .collect();

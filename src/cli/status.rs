@@ -63,24 +63,24 @@ fn fetch(front: &FrontDoor) -> Result<(Value, String), FrontDoorError> {
 }
 
 fn human(status: &Value, checks: &str) -> String {
-    let mut out = String::new();
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let list = |value: &Value| {
-        let all = value.as_array().into_iter().flatten().map(text);
-        all.collect::<Vec<_>>().join(", ")
-    };
-    let each = |name: &str| status[name].as_array().into_iter().flatten();
+    [
+        front_door_lines(status, checks),
+        listener_lines(status),
+        upstream_lines(status),
+        policy_lines(status),
+        exposure_lines(status),
+    ]
+    .concat()
+}
+
+/// The process, the checks that failed, and the last reload.
+fn front_door_lines(status: &Value, checks: &str) -> String {
     let ready = match status["ready"] == json!(true) {
         true => "ready",
         false => "not ready",
     };
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        out,
-        "drawbridge {}, process {}, generation {}: {ready}",
+    let mut out = format!(
+        "drawbridge {}, process {}, generation {}: {ready}\n",
         text(&status["process"]["version"]),
         status["process"]["pid"],
         status["generation"],
@@ -89,6 +89,7 @@ fn human(status: &Value, checks: &str) -> String {
         .lines()
         .filter(|line| line.starts_with("[-]") || line.starts_with("[!]"))
     {
+        // Writing to a string cannot fail, here and below.
         let _ = writeln!(out, "  {check}");
     }
     let reload = &status["reload"];
@@ -97,22 +98,25 @@ fn human(status: &Value, checks: &str) -> String {
         false => "partly refused",
     };
     let _ = writeln!(out, "reload     {}, {outcome}", text(&reload["at"]));
-    for listener in each("listeners") {
+    out
+}
+
+fn listener_lines(status: &Value) -> String {
+    let mut out = String::new();
+    for listener in items(&status["listeners"]) {
         let (name, kind) = (text(&listener["name"]), text(&listener["kind"]));
-        let _ = writeln!(
-            out,
-            "listener   {name}  {kind}  {}",
-            list(&listener["bind"])
-        );
+        let bind: Vec<String> = items(&listener["bind"]).map(text).collect();
+        let _ = writeln!(out, "listener   {name}  {kind}  {}", bind.join(", "));
     }
-    for upstream in each("upstreams") {
-        let name = text(&upstream["name"]);
-        let _ = writeln!(
-            out,
-            "upstream   {name}  {} in flight",
-            upstream["in_flight"]
-        );
-        for server in upstream["addresses"].as_array().into_iter().flatten() {
+    out
+}
+
+fn upstream_lines(status: &Value) -> String {
+    let mut out = String::new();
+    for upstream in items(&status["upstreams"]) {
+        let (name, in_flight) = (text(&upstream["name"]), &upstream["in_flight"]);
+        let _ = writeln!(out, "upstream   {name}  {in_flight} in flight");
+        for server in items(&upstream["addresses"]) {
             let why = match &server["last_health_failure"] {
                 Value::Null => String::new(),
                 failure => format!("  {}", text(&failure["words"])),
@@ -121,22 +125,42 @@ fn human(status: &Value, checks: &str) -> String {
             let _ = writeln!(out, "  server   {name}  {state}{why}");
         }
     }
-    for policy in each("policies") {
+    out
+}
+
+fn policy_lines(status: &Value) -> String {
+    let mut out = String::new();
+    for policy in items(&status["policies"]) {
         let live = match policy["live"] == json!(true) {
             true => "",
             false => "  not live: its rules were refused",
         };
         let (name, mode) = (text(&policy["name"]), text(&policy["mode"]));
-        let _ = writeln!(
-            out,
-            "policy     {name}  {mode}  {} rules{live}",
-            policy["rules"]
-        );
+        let rules = &policy["rules"];
+        let _ = writeln!(out, "policy     {name}  {mode}  {rules} rules{live}");
     }
-    for exposure in each("exposures") {
+    out
+}
+
+fn exposure_lines(status: &Value) -> String {
+    let mut out = String::new();
+    for exposure in items(&status["exposures"]) {
         let (name, state) = (text(&exposure["name"]), text(&exposure["state"]));
         let owner = text(&exposure["owner"]);
         let _ = writeln!(out, "exposure   {name}  {state}  owner {owner}");
     }
     out
+}
+
+/// A string without its quotation marks; any other value as JSON.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The items of an array. A front door of another version may lack it; then there are none.
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }

@@ -22,7 +22,7 @@ use super::error::CommandError;
 use super::exit;
 use super::front_door::{FrontDoor, FrontDoorError};
 use super::output::Output;
-use crate::exposure::api::{ExposureStatus, SwitchRequest, parse_duration};
+use crate::exposure::api::{ExposureStatus, SwitchRequest, TimeError, parse_duration};
 use crate::time::parse_rfc3339;
 
 /// Show the exposures of the running front door, and switch them off and on
@@ -234,17 +234,16 @@ fn line(status: &ExposureStatus) -> String {
     line
 }
 
-fn time(text: &str) -> Result<String, String> {
+/// Checks the time here, so that a typing error is wrong usage and switches nothing.
+fn time(text: &str) -> Result<String, TimeError> {
     match parse_rfc3339(text) {
         Some(_) => Ok(text.to_owned()),
-        None => Err("write it like 2026-11-21T18:00:00Z or 2026-11-21T18:00+01:00".to_owned()),
+        None => Err(TimeError::NotATime(text.to_owned())),
     }
 }
 
-fn duration(text: &str) -> Result<String, String> {
-    parse_duration(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
+fn duration(text: &str) -> Result<String, TimeError> {
+    parse_duration(text).map(|_| text.to_owned())
 }
 
 /// Ignores a reader that hung up: it has seen what it wanted.
