@@ -19,6 +19,7 @@ test: install-deps
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
 
 # The whole table: proxies and engine beside their peers; needs ../shared/bench and what its README names.
 bench: build

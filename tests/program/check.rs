@@ -254,7 +254,7 @@ impl Drop for Folder {
 }
 
 /// What `check` says of a configuration, warnings too, without the lines shown.
-fn told(folder: &Folder, text: &str) -> Vec<String> {
+fn reported(folder: &Folder, text: &str) -> Vec<String> {
     folder.write("drawbridge.toml", text);
     let output = folder.check(&["--config", "drawbridge.toml"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -304,10 +304,10 @@ fn what_a_pattern_names_and_cannot_be_read_is_an_error() {
             "drawbridge.toml:12:23: error: there is no rule file \"r[2]/a.conf\"",
         ),
     ] {
-        assert_eq!(told(&folder, &with_rules(rules)), [expected], "{rules}");
+        assert_eq!(reported(&folder, &with_rules(rules)), [expected], "{rules}");
     }
     for rules in ["[\"r[1]/a.conf\"]", "[\"r[1]/*.conf\"]", "[\"?[1]/a.*\"]"] {
-        assert_eq!(told(&folder, &with_rules(rules)), [""; 0], "{rules}");
+        assert_eq!(reported(&folder, &with_rules(rules)), [""; 0], "{rules}");
         let list = folder.run(&["rules", "list", "--config", "drawbridge.toml"]);
         let list = String::from_utf8_lossy(&list.stdout).into_owned();
         assert!(
@@ -321,32 +321,32 @@ fn what_a_pattern_names_and_cannot_be_read_is_an_error() {
         "drawbridge.toml:1:12: error: \"conf.d/*.toml\" names conf.d/link.toml, and conf.d/link.toml is a link to nothing",
         "drawbridge.toml:1:29: error: \"conf.d/link.toml\" names no file: conf.d/link.toml is a link to nothing",
     ];
-    assert_eq!(told(&folder, &included), expected);
+    assert_eq!(reported(&folder, &included), expected);
 }
 
 #[test]
 fn plugins_that_are_not_there_are_no_news() {
     let folder = Folder::new("plugins");
     let rules = "[\"plugins/*-config.conf\", \"crs/plugins/*-before.conf\", \"@baseline\"]";
-    assert_eq!(told(&folder, &with_rules(rules)), [""; 0]);
+    assert_eq!(reported(&folder, &with_rules(rules)), [""; 0]);
     let own = "[\"own/*.conf\", \"@baseline\"]";
     let expected = ["drawbridge.toml:12:10: warning: \"own/*.conf\" names no file"];
-    assert_eq!(told(&folder, &with_rules(own)), expected);
+    assert_eq!(reported(&folder, &with_rules(own)), expected);
 }
 
 #[test]
 fn a_byte_order_mark_is_skipped() {
     let folder = Folder::new("bom");
-    assert_eq!(told(&folder, &format!("\u{feff}{GOOD}")), [""; 0]);
+    assert_eq!(reported(&folder, &format!("\u{feff}{GOOD}")), [""; 0]);
     let broken = format!("\u{feff}what = 1\n{GOOD}");
-    assert!(told(&folder, &broken)[0].starts_with("drawbridge.toml:1:1: error: unknown key"));
+    assert!(reported(&folder, &broken)[0].starts_with("drawbridge.toml:1:1: error: unknown key"));
 }
 
 #[test]
 fn tables_and_lists_are_told_apart() {
     let folder = Folder::new("tables");
     let route = GOOD.replace("[[routes]]\nname = \"orders\"", "[routes.orders]");
-    let told_of_route = told(&folder, &route).join("\n");
+    let told_of_route = reported(&folder, &route).join("\n");
     for text in [
         "drawbridge.toml:13:2: error: \"routes\" is a list of tables, not a table",
         "help: write [[routes]] once for each, with its name inside: name = \"NAME\"",
@@ -354,7 +354,7 @@ fn tables_and_lists_are_told_apart() {
         assert!(told_of_route.contains(text), "{told_of_route}");
     }
     let policy = GOOD.replace("[policies.default]", "[[policies]]\nname = \"default\"");
-    let told_of_policy = told(&folder, &policy).join("\n");
+    let told_of_policy = reported(&folder, &policy).join("\n");
     for text in [
         "drawbridge.toml:10:3: error: \"policies\" are tables with names, not a list",
         "help: write [policies.NAME] instead of [[policies]]",
@@ -371,15 +371,15 @@ fn rules_that_skip_compressed_answers_are_told_of_where_clients_may_ask_for_them
         SecRule RESPONSE_BODY \"@rx x\" \"id:950011,phase:4,deny\"\nSecMarker END\n";
     folder.write("own.conf", rules);
     let own = with_rules("[\"own.conf\"]");
-    assert_eq!(told(&folder, &own), [""; 0]);
+    assert_eq!(reported(&folder, &own), [""; 0]);
     let mode = "mode = \"detect\"";
     let client = own.replace(mode, "mode = \"detect\"\nresponse_encoding = \"client\"");
     let expected = "drawbridge.toml:12:21: warning: clients may ask for compressed answers, which are not inspected: rule 950010 skips the rules on answers";
-    assert_eq!(told(&folder, &client), [expected]);
+    assert_eq!(reported(&folder, &client), [expected]);
     let wrong = own.replace(mode, "mode = \"detect\"\nresponse_encoding = \"gzip\"");
     let expected =
         "drawbridge.toml:12:21: error: \"response_encoding\" must be \"identity\" or \"client\"";
-    assert_eq!(told(&folder, &wrong), [expected]);
+    assert_eq!(reported(&folder, &wrong), [expected]);
 }
 
 #[test]
@@ -397,9 +397,9 @@ fn grpc_under_rules_that_know_no_grpc_is_told_what_to_write() {
         "drawbridge.toml:16:10: warning: rule 920420 of policy \"default\" refuses gRPC calls: it does not know their content type".to_owned(),
         format!("  help: in [policies.default]: {line}"),
     ];
-    assert_eq!(told(&folder, &own), expected);
+    assert_eq!(reported(&folder, &own), expected);
     let told_what = own.replace("mode = \"detect\"", &format!("mode = \"detect\"\n{line}"));
-    assert_eq!(told(&folder, &told_what), [""; 0]);
+    assert_eq!(reported(&folder, &told_what), [""; 0]);
     folder.write(
         "call",
         "POST /orders/List HTTP/1.1\nHost: api.demo.test\nContent-Type: application/grpc+proto\n\n",
@@ -473,11 +473,11 @@ fn grpc_passes_the_core_rule_set_once_what_check_says_is_written() {
     let folder = Folder::new("grpc-crs");
     let own = with_rules(&rules).replace("paths =", "stream = \"grpc\"\npaths =");
     let own = own.replace("\"detect\"", "\"block\"");
-    let told_first = told(&folder, &own);
+    let told_first = reported(&folder, &own);
     assert!(told_first[0].contains("rule 920420"), "{told_first:?}");
     let line = told_first[1].split_once("[policies.default]: ").unwrap().1;
     let mended = own.replace("mode = ", &format!("{line}\nmode = "));
-    assert_eq!(told(&folder, &mended), [""; 0]);
+    assert_eq!(reported(&folder, &mended), [""; 0]);
     let call = "POST /orders/List HTTP/1.1\nHost: api.demo.test\nContent-Type: application/grpc\nTE: trailers\n\
         User-Agent: grpc-go/1.70\nContent-Length: 0\n\n";
     folder.write("call", call);
@@ -508,6 +508,6 @@ fn the_core_rule_set_as_it_comes_gives_no_warning() {
             continue;
         };
         let folder = Folder::new(name);
-        assert_eq!(told(&folder, &with_rules(&rules)), [""; 0], "{name}");
+        assert_eq!(reported(&folder, &with_rules(&rules)), [""; 0], "{name}");
     }
 }

@@ -1,10 +1,11 @@
 //! Whole configuration files: the sample that the README shows, and broken ones with everything that is
 //! wrong with them, each with its place.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod changes;
+mod folder;
+
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dev_pki::{Authority, LeafOptions};
@@ -12,8 +13,9 @@ use drawbridge::config::{
     self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
 };
 use drawbridge::route::Lookup;
-use seclang::diagnostic::{Diagnostic, Severity};
 use support::materials;
+
+use folder::Folder;
 
 const SAMPLE: &str = r#"
 [listeners.public]
@@ -132,8 +134,12 @@ fn exposures_name_what_exists_and_each_pair_once() {
     ] {
         let text = sample.replace(old, new);
         assert_ne!(text, sample, "{old}");
-        let told = folder.told_with_owners(&text);
-        assert_eq!(told.first(), Some(&expected), "{new}: {told:?}");
+        let diagnostics = folder.diagnostics_with_owners(&text);
+        assert_eq!(
+            diagnostics.first(),
+            Some(&expected),
+            "{new}: {diagnostics:?}"
+        );
     }
 }
 
@@ -179,7 +185,7 @@ fn the_sample_loads_as_it_stands() {
 #[test]
 fn every_problem_of_a_file_is_told_at_once_and_in_order() {
     let folder = Folder::new();
-    let told = folder.told(
+    let diagnostics = folder.diagnostics(
         r#"
 include = ["conf.d/*.toml", "missing.toml"]
 shutdown_timout = "10s"
@@ -213,7 +219,7 @@ upstream = "order"
 "#,
     );
     assert_eq!(
-        told,
+        diagnostics,
         [
             "warning 2:12: \"conf.d/*.toml\" names no file",
             "error 2:29: \"missing.toml\" names no file",
@@ -246,282 +252,6 @@ upstream = "order"
     );
 }
 
-/// One change of the sample each, and all that is told then.
-#[test]
-fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
-    const BIND: &str = "bind = [\"127.0.0.1:8443\"]";
-    const TLS: &str = "tls = { server_name = \"orders.corp.test\", trust = \"onprem\" }";
-    const HOSTS: &str = "hosts = [\"api.demo.test\"]";
-    const LISTENERS: &str = "listeners = [\"public\"]";
-    const METHODS: &str = "methods = [\"GET\", \"POST\"]";
-    const RULES: &str = "rules = [\"@baseline\"]";
-    const CRS: &str = "paranoia_level = 1, inbound_anomaly_score_threshold = 5";
-    const MODE: &str = "mode = \"block\"";
-    const CHAIN: &str = "chain = \"certs/public/api.pem\"";
-    let cases: &[(&str, &str, &[&str])] = &[
-        // Listeners
-        (
-            BIND,
-            "bind = [\"0.0.0.0:8080\"]",
-            &[
-                "error 7:9: \"127.0.0.1:8080\" is already bound by \"0.0.0.0:8080\" at drawbridge.toml:3:9",
-            ],
-        ),
-        (
-            BIND,
-            "bind = [\"127.0.0.1:0\"]",
-            &[
-                "warning 3:9: with port 0, \"127.0.0.1:0\" gets another free port at every start",
-                "error 8:21: listener \"public\" has no fixed port",
-            ],
-        ),
-        (
-            BIND,
-            "",
-            &["error 2:12: listener \"public\" has no \"bind\""],
-        ),
-        (
-            BIND,
-            "bind = []",
-            &["error 3:8: \"bind\" must not be empty"],
-        ),
-        (
-            BIND,
-            "bind = [8443]",
-            &["error 3:9: an entry of \"bind\" must be a string, not an integer"],
-        ),
-        (
-            "redirect_to_https = \"public\"",
-            "redirect_to_https = \"plain\"",
-            &["error 8:21: listener \"plain\" has no TLS: it redirects as well"],
-        ),
-        (
-            "redirect_to_https = \"public\"",
-            "",
-            &[
-                "error 6:12: listener \"plain\" has no \"certificates\"",
-                "warning 6:12: nothing uses listener \"plain\"",
-            ],
-        ),
-        (
-            BIND,
-            "bind = [\"127.0.0.1:8443\"]\nredirect_to_https = \"plain\"",
-            &["error 4:21: a listener has \"certificates\" or \"redirect_to_https\", not both"],
-        ),
-        (
-            CHAIN,
-            "chain = \"certs/none.pem\"",
-            &["error 4:27: cannot read certs/none.pem: there is no such file"],
-        ),
-        (
-            CHAIN,
-            "chain = \"certs/onprem-ca.pem\"",
-            &["error 4:56: the key does not fit the certificate of \"CN=Demo On-Premises CA\""],
-        ),
-        (
-            CHAIN,
-            "chian = \"x\"",
-            &[
-                "error 4:17: a certificate has no \"chain\"",
-                "error 4:19: unknown key \"chian\" in a certificate",
-            ],
-        ),
-        // Trust and upstreams
-        (
-            "certs/onprem-ca.pem",
-            "certs/public/api.pem",
-            &[
-                "error 14:7: certs/public/api.pem: the certificate of \"CN=api.demo.test\" is no CA certificate",
-            ],
-        ),
-        (
-            TLS,
-            "tls = { server_name = \"10.1.2.3\", trust = \"onprem\" }",
-            &[
-                "error 18:23: \"server_name\" is an address, \"10.1.2.3\": give the gateway's certificate a DNS name and write that name; \"servers\" may be addresses",
-            ],
-        ),
-        (
-            TLS,
-            "tls = { trust = \"onprem\" }",
-            &["error 18:7: \"tls\" of upstream \"orders\" has no \"server_name\""],
-        ),
-        (
-            TLS,
-            "tls = { server_name = \"orders.corp.test\", trust = \"onprem\", verify = false }",
-            &["error 18:61: unknown key \"verify\" in \"tls\" of upstream \"orders\""],
-        ),
-        (
-            TLS,
-            "",
-            &[
-                "warning 13:8: nothing uses trust \"onprem\"",
-                "error 16:12: upstream \"orders\" has no \"tls\"",
-            ],
-        ),
-        (
-            "\"127.0.0.1:9443\"",
-            "\"127.0.0.1:99999\"",
-            &["error 17:12: \"127.0.0.1:99999\" is no server: \"99999\" is no port (1 to 65535)"],
-        ),
-        (
-            TLS,
-            "tls = { server_name = \"orders.corp.test\", trust = \"onprem\" }\nattempts = 0\nread_timeout = \"never\"",
-            &[
-                "error 19:12: \"attempts\" must be 1 to 16",
-                "error 20:16: \"read_timeout\" must be a number and a unit (ms, s, m, h), like \"10s\": \"never\"",
-            ],
-        ),
-        // Policies
-        (
-            MODE,
-            "mode = \"off\"",
-            &["warning 21:8: policy \"default\" is off: nothing is inspected"],
-        ),
-        (
-            MODE,
-            "mode = \"on\"",
-            &["error 21:8: \"mode\" must be \"block\" or \"detect\" or \"off\""],
-        ),
-        (
-            RULES,
-            "",
-            &["error 20:11: policy \"default\" has no \"rules\""],
-        ),
-        (
-            RULES,
-            "rules = []",
-            &["error 22:9: \"rules\" must not be empty"],
-        ),
-        (
-            RULES,
-            "rules = [\"@baseline\", \"none/*.conf\"]",
-            &["warning 22:23: \"none/*.conf\" names no file"],
-        ),
-        (
-            RULES,
-            "rules = [\"none/*.conf\"]",
-            &[
-                "error 20:11: policy \"default\" contains no rule: nothing would be inspected",
-                "warning 22:10: \"none/*.conf\" names no file",
-            ],
-        ),
-        (
-            RULES,
-            "rules = [\"certs\"]",
-            &["error 22:10: \"certs\" is a folder: write \"certs/*.conf\""],
-        ),
-        (
-            CRS,
-            "paranoia_level = \"1\", allowed_methods = true, sampling_percentage = 101",
-            &[
-                "error 23:26: \"paranoia_level\" must be a whole number, not a string",
-                "error 23:49: \"allowed_methods\" must be a whole number or a string, not a boolean",
-                "error 23:77: \"sampling_percentage\" must be 0 to 100",
-            ],
-        ),
-        (
-            MODE,
-            "mode = \"block\"\nrequest_body_limit = \"1GiB\"",
-            &[
-                "warning 20:11: policy \"default\" allows bodies of 1073741824 bytes, but [limits] body_memory is 268435456 for all",
-            ],
-        ),
-        // Routes
-        (
-            HOSTS,
-            "hosts = []",
-            &["error 27:9: \"hosts\" must not be empty"],
-        ),
-        (
-            HOSTS,
-            "hosts = [\"other.test\"]",
-            &[
-                "error 26:8: nothing can reach route \"orders\": no certificate of its listeners covers its hosts, and sni is \"strict\"",
-            ],
-        ),
-        (
-            HOSTS,
-            "hosts = [\"api.demo.test\", \"x.demo.test\"]",
-            &[
-                "warning 27:27: no certificate of the route's listeners covers \"x.demo.test\", and sni is \"strict\"",
-            ],
-        ),
-        (HOSTS, "hosts = [\"*.demo.test\"]", &[]),
-        (HOSTS, "hosts = [\"*\"]", &[]),
-        (
-            LISTENERS,
-            "listeners = [\"plain\"]",
-            &[
-                "error 26:8: nothing can reach route \"orders\": its listeners only redirect",
-                "warning 30:14: listener \"plain\" only redirects, no route is served there",
-            ],
-        ),
-        (
-            LISTENERS,
-            "listeners = [\"public\", \"plain\", \"public\"]",
-            &[
-                "warning 30:24: listener \"plain\" only redirects, no route is served there",
-                "warning 30:33: listener \"public\" is named twice",
-            ],
-        ),
-        (
-            LISTENERS,
-            "listeners = [\"publik\"]",
-            &["error 30:14: there is no listener \"publik\""],
-        ),
-        (
-            METHODS,
-            "methods = [\"get\", \"CONNECT\"]",
-            &[
-                "error 29:12: \"get\" is no method: they are case-sensitive, write \"GET\"",
-                "error 29:19: CONNECT asks for a tunnel, which no route allows",
-            ],
-        ),
-        (
-            METHODS,
-            "methods = [\"GET\"]\nstream = \"grpc\"",
-            &["error 30:10: a gRPC call begins with POST, which \"methods\" leaves out"],
-        ),
-        (
-            METHODS,
-            "stream = \"websockets\"",
-            &["error 29:10: \"stream\" must be \"websocket\" or \"grpc\" or \"sse\""],
-        ),
-        (
-            METHODS,
-            "encoded_slashes = true",
-            &["error 29:19: \"encoded_slashes\" must be a string, not a boolean"],
-        ),
-        // Logs and the rest
-        (
-            "access = \"stdout\"",
-            "access = \"logs/a.log\"",
-            &["error 11:10: there is no folder for the file \"logs/a.log\""],
-        ),
-        (
-            "[log]",
-            "[telemetry]\n[log]",
-            &["error 10:2: unknown key \"telemetry\" in the configuration"],
-        ),
-        (
-            "[log]",
-            "[limits]\nbody_memory = 5\n[log]",
-            &["error 11:15: \"body_memory\" must be at least 1048576 bytes"],
-        ),
-    ];
-    let folder = Folder::new();
-    let mut wrong = Vec::new();
-    for (old, new, expected) in cases {
-        assert_eq!(SAMPLE.matches(old).count(), 1, "{old}");
-        let told = folder.told(&SAMPLE.replace(old, new));
-        if told != *expected {
-            wrong.push(format!("{new}\n  told {told:#?}\n  not {expected:#?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
 #[test]
 fn routes_that_claim_the_same_are_both_named() {
     let folder = Folder::new();
@@ -545,7 +275,7 @@ upstream = "orders"
 policy = "default"
 "#;
     assert_eq!(
-        folder.told(&format!("{SAMPLE}{second}")),
+        folder.diagnostics(&format!("{SAMPLE}{second}")),
         [
             "error 35:8: route \"again\" claims what route \"orders\" at drawbridge.toml:26:8 claims: host \"api.demo.test\", path \"/%6Frders/\" on listener \"public\"",
             "error 44:8: route \"orders\" is already there at drawbridge.toml:26:8",
@@ -558,22 +288,22 @@ fn what_is_not_toml_is_told_and_the_rest_is_still_read() {
     let folder = Folder::new();
     let text = SAMPLE.replace("policy = \"default\"", "policy = \nupstrem = \"x\"");
     assert_eq!(
-        folder.told(&text),
+        folder.diagnostics(&text),
         [
             "error 32:10: string values must be quoted, expected literal string",
             "error 33:1: unknown key \"upstrem\" in route \"orders\"",
         ]
     );
     assert_eq!(
-        folder.told("[listeners.public\nbind = [\"127.0.0.1:8443\"]\n"),
+        folder.diagnostics("[listeners.public\nbind = [\"127.0.0.1:8443\"]\n"),
         ["error 1:18: unclosed table, expected `]`"]
     );
     folder.write("drawbridge.toml", b"\xff");
-    let told = config::load(&folder.path("drawbridge.toml")).unwrap_err();
-    assert!(told[0].message.contains("not UTF-8"));
-    let told = config::load(Path::new("/nowhere/drawbridge.toml")).unwrap_err();
+    let diagnostics = config::load(&folder.path("drawbridge.toml")).unwrap_err();
+    assert!(diagnostics[0].message.contains("not UTF-8"));
+    let diagnostics = config::load(Path::new("/nowhere/drawbridge.toml")).unwrap_err();
     assert_eq!(
-        told[0].message,
+        diagnostics[0].message,
         "cannot read the configuration: there is no such file"
     );
 }
@@ -585,14 +315,14 @@ fn a_configuration_can_stand_in_several_files() {
     let (main, rest) = SAMPLE.split_at(cut);
     let main = format!("include = [\"conf.d/*.toml\"]\n{main}");
     folder.write("conf.d/50-orders.toml", rest.replace("certs/", "../certs/"));
-    assert_eq!(folder.told(&main), [""; 0]);
+    assert_eq!(folder.diagnostics(&main), [""; 0]);
 
     folder.write(
         "conf.d/60-more.toml",
         "include = [\"x\"]\n[log]\naccess = \"off\"\n[trust.onprem]\nca = [\"../certs/onprem-ca.pem\"]\n",
     );
     assert_eq!(
-        folder.told(&main),
+        folder.diagnostics(&main),
         [
             "error conf.d/60-more.toml:1:1: only the main file includes others",
             "error conf.d/60-more.toml:2:2: \"log\" is already set at drawbridge.toml:11:2",
@@ -743,7 +473,7 @@ fn an_audit_that_nobody_writes_is_told() {
     let folder = Folder::new();
     let rules = SAMPLE.replace("@baseline", "rules/own.conf");
     let audited = rules.replace("[log]", "[log]\naudit = \"stdout\"");
-    for (engine, told) in [
+    for (engine, diagnostics) in [
         ("On", true),
         ("RelevantOnly", true),
         ("Off", false),
@@ -759,9 +489,13 @@ fn an_audit_that_nobody_writes_is_told() {
             "warning 20:11: the rules of policy \"default\" say SecAuditEngine {engine}, but nothing is recorded: \
              [log] audit is off"
         );
-        let expected = if told { vec![expected] } else { Vec::new() };
-        assert_eq!(folder.told(&rules), expected, "{engine}");
-        assert_eq!(folder.told(&audited), [""; 0], "{engine}");
+        let expected = if diagnostics {
+            vec![expected]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(folder.diagnostics(&rules), expected, "{engine}");
+        assert_eq!(folder.diagnostics(&audited), [""; 0], "{engine}");
     }
 }
 
@@ -776,103 +510,15 @@ fn problems_of_rules_are_told_once_with_their_own_place() {
         "{}\n[policies.two]\nmode = \"detect\"\nrules = [\"rules/broken.conf\"]\n",
         SAMPLE.replace("@baseline", "rules/broken.conf")
     );
-    let told = folder.told(&two);
+    let diagnostics = folder.diagnostics(&two);
     assert!(
-        told.iter()
+        diagnostics
+            .iter()
             .any(|line| line.starts_with("error rules/broken.conf:2:1: ")),
-        "{told:?}"
+        "{diagnostics:?}"
     );
-    let broken = told.iter().filter(|line| line.contains("broken.conf"));
-    assert_eq!(broken.count(), 1, "{told:?}");
-}
-
-/// A folder with the certificates that the sample names; removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("drawbridge-config-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(folder.path("certs/public")).unwrap();
-        let public = Authority::new("Demo Public CA", 30).unwrap();
-        let api = public
-            .leaf(&["api.demo.test"], &LeafOptions::default())
-            .unwrap();
-        api.write(
-            &folder.path("certs/public/api.pem"),
-            &folder.path("certs/public/api.key"),
-        )
-        .unwrap();
-        let onprem = Authority::new("Demo On-Premises CA", 30).unwrap();
-        folder.write("certs/onprem-ca.pem", onprem.certificate_pem().unwrap());
-        folder
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    /// Without what is said of routes that nobody owns: a test of its own has that.
-    fn load(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-        let owned = |d: &Diagnostic| !d.message.contains("has no owner");
-        match self.load_with_owners(text) {
-            Ok(mut loaded) => {
-                loaded.warnings.retain(owned);
-                Ok(loaded)
-            }
-            Err(mut found) => {
-                found.retain(owned);
-                Err(found)
-            }
-        }
-    }
-
-    fn load_with_owners(&self, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-        self.write("drawbridge.toml", text);
-        config::load(&self.path("drawbridge.toml"))
-    }
-
-    /// `error line:column: message` of everything told, without the folder's path.
-    fn told(&self, text: &str) -> Vec<String> {
-        self.show(self.load(text))
-    }
-
-    fn told_with_owners(&self, text: &str) -> Vec<String> {
-        self.show(self.load_with_owners(text))
-    }
-
-    fn show(&self, loaded: Result<Loaded, Vec<Diagnostic>>) -> Vec<String> {
-        let diagnostics = match loaded {
-            Ok(loaded) => loaded.warnings,
-            Err(diagnostics) => diagnostics,
-        };
-        let prefix = format!("{}/", self.0.display());
-        let show = |d: &Diagnostic| {
-            let word = match d.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            };
-            let file = match d.location.path == self.path("drawbridge.toml") {
-                true => String::new(),
-                false => format!("{}:", d.location.path.display()),
-            };
-            let (line, column) = (d.location.line, d.location.column);
-            format!("{word} {file}{line}:{column}: {}", d.message).replace(&prefix, "")
-        };
-        diagnostics.iter().map(show).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    let broken = diagnostics
+        .iter()
+        .filter(|line| line.contains("broken.conf"));
+    assert_eq!(broken.count(), 1, "{diagnostics:?}");
 }

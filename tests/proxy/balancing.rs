@@ -1,18 +1,21 @@
 //! Many servers behind one upstream: who gets a request, who is well, and what when nobody is.
+
+mod caps;
+mod health;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drawbridge::config;
-use drawbridge::upstream::{AdmissionReason, Availability, Cause, Failure, Pool, Pools};
+use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
 use seclang::diagnostic::{Diagnostic, Severity};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use crate::front::{Front, Setup, capture_logs, logged, wait};
 use support::client::{Answer, get, raw};
-use support::pki::{self, CORP, OLD, ServerTls};
+use support::pki::{self, CORP, ServerTls};
 use support::upstream::{Behaviour, Steering, Upstream};
 
 /// A server that does as it is told, and how to tell it.
@@ -155,169 +158,6 @@ async fn get_owned(address: SocketAddr) -> Answer {
     get(address, "/u/").await
 }
 
-/// A request that its server, held back, has got and does not answer.
-async fn in_flight(front: &Front, steering: &Steering) -> JoinHandle<Answer> {
-    let asked = tokio::spawn(get_owned(front.address));
-    wait(|| (steering.asked() == 1).then_some(()))
-        .await
-        .unwrap();
-    asked
-}
-
-/// The access line of an answer that says there is no room, and when to come again.
-async fn turned_away(front: &Front, answer: &Answer) -> serde_json::Value {
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    line(front, answer).await
-}
-
-const HEALTH: &str =
-    "health = { path = \"/healthz\", interval = \"50ms\", healthy = 2, unhealthy = 2 }";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_status_takes_a_server_out_until_it_is_right_again() {
-    let ((one, a), (two, _b)) = (steered().await, steered().await);
-    a.health.store(503, Ordering::SeqCst);
-    // A loaded machine must not make a check fail.
-    let health = HEALTH.replace("50ms\"", "900ms\", status = [200, 204]");
-    let keys = format!(
-        "servers = [\"{}\", \"{}\"]\n{health}",
-        one.address, two.address
-    );
-    let pools = pools(&keys);
-    pools.start();
-    let pool = pools.get("u").unwrap();
-    until(pool, 0, Availability::Down).await;
-    let complaint = pool.servers()[0].complaint().unwrap();
-    assert_eq!(complaint.cause, Cause::Status);
-    assert_eq!(
-        complaint.words,
-        "GET /healthz was answered 503, not 200 or 204"
-    );
-    for _ in 0..10 {
-        let lease = pool.choose(&[], None).unwrap();
-        assert_eq!(lease.server().address, two.address);
-    }
-    logged(&format!(
-        "upstream u {} is down: 2 health checks",
-        one.address
-    ))
-    .await;
-    a.health.store(204, Ordering::SeqCst);
-    until(pool, 0, Availability::Usable).await;
-    logged(&format!("upstream u {} is up again", one.address)).await;
-    assert_eq!(a.asked(), 0, "nothing but /healthz was asked for");
-}
-
-/// A server that takes no ALPN but `h2`, and no HTTP but that.
-async fn h2_alone(status: Arc<AtomicU16>) -> SocketAddr {
-    let mut tls = ServerTls::new(pki::leaf(&CORP, "orders.corp.test"));
-    tls.h2 = true;
-    let acceptor = tls.acceptor();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let ssl = openssl::ssl::Ssl::new(acceptor.context()).unwrap();
-            let status = Arc::clone(&status);
-            tokio::spawn(async move {
-                let mut stream = tokio_openssl::SslStream::new(ssl, tcp).unwrap();
-                std::pin::Pin::new(&mut stream).accept().await.unwrap();
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let asked = (request.uri().host(), request.uri().path());
-                    let status = match asked {
-                        (Some("orders.corp.test"), "/healthz") => status.load(Ordering::SeqCst),
-                        _ => 404,
-                    };
-                    let head = http::Response::builder().status(status).body(()).unwrap();
-                    let mut body = respond.send_response(head, false).unwrap();
-                    body.send_data("{}".into(), true).unwrap();
-                }
-            });
-        }
-    });
-    address
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_speaks_http_2_alone_is_asked_in_that() {
-    let status = Arc::new(AtomicU16::new(503));
-    let address = h2_alone(Arc::clone(&status)).await;
-    // A loaded machine must not make a check fail.
-    let health = HEALTH.replace("50ms\"", "900ms\"");
-    let pools = pools(&format!("servers = [\"{address}\"]\n{health}"));
-    pools.start();
-    let pool = pools.get("u").unwrap();
-    until(pool, 0, Availability::Down).await;
-    let complaint = pool.servers()[0].complaint().unwrap();
-    assert_eq!(complaint.cause, Cause::Status, "{complaint}");
-    status.store(200, Ordering::SeqCst);
-    until(pool, 0, Availability::Usable).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_untrusted_certificate_is_not_healthy() {
-    let steering = Steering::new();
-    let serve = |listener, ca| {
-        let tls = ServerTls::new(pki::leaf(ca, "orders.corp.test"));
-        Upstream::on(listener, tls, Behaviour::Steered(Arc::clone(&steering)))
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = serve(listener, &OLD);
-    let keys = format!(
-        "servers = [\"{address}\"]\n{}",
-        HEALTH.replace("50ms", "900ms")
-    );
-    let pools = pools(&keys);
-    pools.start();
-    let pool = pools.get("u").unwrap();
-    until(pool, 0, Availability::Down).await;
-    let complaint = pool.servers()[0].complaint().unwrap();
-    assert_eq!(complaint.cause, Cause::Untrusted);
-    assert!(
-        complaint.words.contains("issuer \"CN=Old Corp CA\""),
-        "{complaint}"
-    );
-    let turned = pool.admit().await.unwrap_err();
-    assert_eq!(turned.reason.code(), "no_server");
-    assert!(turned.words.contains("CN=Old Corp CA"), "{turned:?}");
-    assert_eq!(pool.metrics.refused_down.value(), 1);
-
-    drop(server);
-    let mut listener = None;
-    while listener.is_none() {
-        listener = TcpListener::bind(address).await.ok();
-        tokio::task::yield_now().await;
-    }
-    let _server = serve(listener.unwrap(), &CORP);
-    until(pool, 0, Availability::Usable).await;
-    assert!(pool.admit().await.is_ok());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_all_servers_down_the_answer_is_a_clear_503() {
-    let closed = nobody().await;
-    let keys = format!(
-        "servers = [\"{closed}\"]\n{}",
-        HEALTH.replace("50ms", "300ms")
-    );
-    let front = front(&keys).await;
-    logged(&format!("upstream u {closed} is down")).await;
-    let answer = get(front.address, "/u/").await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
-    let line = line(&front, &answer).await;
-    assert_eq!(line["error"], "no_server");
-    let reason = line["reason"].as_str().unwrap();
-    assert!(
-        reason.ends_with(&format!("({closed}: connection refused)")),
-        "{reason}"
-    );
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_fails_requests_is_left_alone() {
     let closed = nobody().await;
@@ -378,87 +218,6 @@ async fn the_ejected_come_back_on_probation_and_the_last_stays() {
     assert_eq!(pool.servers()[0].availability(), Availability::Usable);
     assert_eq!(pool.metrics.ejections.value(), 0);
     assert!(pool.choose(&[], None).is_ok());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn over_the_caps_the_answer_is_a_clear_503() {
-    let (server, steering) = steered().await;
-    let keys = format!(
-        "servers = [\"{}\"]\nmax_connections = 1\nmax_pending = 1\npending_timeout = \"1h\"",
-        server.address
-    );
-    let front = front(&keys).await;
-    let held = steering.hold.write().await;
-    let first = in_flight(&front, &steering).await;
-    let mut second = tokio::spawn(get_owned(front.address));
-    let mut third = tokio::spawn(get_owned(front.address));
-    // One of them waits, the other is one too many.
-    let (turned, waits) = tokio::select! {
-        turned = &mut second => (turned.unwrap(), third),
-        turned = &mut third => (turned.unwrap(), second),
-    };
-    let line = turned_away(&front, &turned).await;
-    assert_eq!(line["error"], "upstream_full");
-    assert_eq!(
-        line["reason"],
-        "upstream u: max_connections 1 are in flight and max_pending 1 wait"
-    );
-    assert_eq!(steering.asked(), 1);
-    drop(held);
-    assert_eq!(first.await.unwrap().status, 200);
-    assert_eq!(waits.await.unwrap().status, 200);
-    for _ in 0..5 {
-        assert_eq!(get(front.address, "/u/").await.status, 200);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_waits_too_long_is_told() {
-    let (server, steering) = steered().await;
-    let keys = format!(
-        "servers = [\"{}\"]\nmax_connections = 1\nmax_pending = 5\npending_timeout = \"50ms\"",
-        server.address
-    );
-    let front = front(&keys).await;
-    let held = steering.hold.write().await;
-    let first = in_flight(&front, &steering).await;
-    let turned = get(front.address, "/u/").await;
-    assert_eq!(
-        turned_away(&front, &turned).await["error"],
-        "upstream_pending_timeout"
-    );
-    drop(held);
-    assert_eq!(first.await.unwrap().status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_and_what_is_in_flight_is_counted() {
-    let pools = pools(
-        "servers = [\"127.0.0.1:1\"]\nmax_connections = 1\nmax_pending = 1\npending_timeout = \"1h\"",
-    );
-    let pool = Arc::clone(pools.get("u").unwrap());
-    let first = pool.admit().await.unwrap();
-    let second = tokio::spawn({
-        let pool = Arc::clone(&pool);
-        async move { pool.admit().await }
-    });
-    let metrics = &pool.metrics;
-    wait(|| (metrics.pending.value() == 1).then_some(()))
-        .await
-        .unwrap();
-    assert_eq!(
-        pool.admit().await.unwrap_err().reason,
-        AdmissionReason::Full
-    );
-    assert_eq!(
-        (metrics.in_flight.value(), metrics.refused_full.value()),
-        (1, 1)
-    );
-    drop(first);
-    let second = second.await.unwrap().unwrap();
-    assert_eq!((metrics.in_flight.value(), metrics.pending.value()), (1, 0));
-    drop(second);
-    assert_eq!(metrics.in_flight.value(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

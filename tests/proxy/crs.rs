@@ -5,7 +5,7 @@
 
 use std::thread;
 
-use crate::crs_front::Door;
+use crate::crs_front::CrsFront;
 use drawbridge::cli::rules::TlsClient;
 use ftw::{self, Overrides, Report, Target, TestFile};
 use support::corpus::{self, Corpus};
@@ -30,7 +30,7 @@ fn every_test_passes_through_the_front_door() {
             .iter()
             .enumerate()
             .map(|(number, files)| {
-                scope.spawn(move || play(&Door::open(crs, number), files, overrides))
+                scope.spawn(move || play(&CrsFront::open(crs, number), files, overrides))
             })
             .collect();
         plays.into_iter().map(|play| play.join().unwrap()).collect()
@@ -62,9 +62,9 @@ fn few_tests_are_overridden() {
     assert!(overridden < 15, "{overridden} tests are overridden");
 }
 
-fn play(door: &Door, files: &[TestFile], overrides: &Overrides) -> Report {
-    let url = format!("https://{}", door.address);
-    let target = Target::new(&url, &door.log, Box::new(TlsClient::new(None).unwrap())).unwrap();
+fn play(front: &CrsFront, files: &[TestFile], overrides: &Overrides) -> Report {
+    let url = format!("https://{}", front.address);
+    let target = Target::new(&url, &front.log, Box::new(TlsClient::new(None).unwrap())).unwrap();
     ftw::run(&target, files, overrides, &|_| {})
 }
 

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
 
 /// Open until it is dropped.
-pub struct Door {
+pub struct CrsFront {
     pub address: SocketAddr,
     pub log: PathBuf,
     folder: PathBuf,
@@ -30,7 +30,7 @@ pub struct Door {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Door {
+impl CrsFront {
     pub fn open(crs: &Path, number: usize) -> Self {
         let name = format!("drawbridge-crs-e2e-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -46,7 +46,7 @@ impl Door {
                     .with_ansi(false)
                     .with_writer(file)
                     .finish();
-                // What this thread starts logs here too, so the log is this door's alone.
+                // What this thread starts logs here too, so the log is this front door's alone.
                 let _log = tracing::subscriber::set_default(log);
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -65,7 +65,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for CrsFront {
     fn drop(&mut self) {
         let _ = self.stop.take().map(|stop| stop.send(()));
         let ended = self.thread.take().map(JoinHandle::join);

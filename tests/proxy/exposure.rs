@@ -18,13 +18,13 @@ use support::upstream::{Behaviour, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn off_is_off_there_and_nowhere_else() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::Echo).await;
-    let front = Front::start(&house.setup(&upstream, "")).await;
+    let front = Front::start(&state_folder.setup(&upstream, "")).await;
     let internal = front.bound.address("internal").unwrap();
     assert_eq!(get(front.address, "/orders/").await.status, 200);
     assert_eq!(
-        house.said(&["status"]),
+        state_folder.said(&["status"]),
         "internal on  owner platform\npublic on  owner ingress\n"
     );
 
@@ -42,7 +42,7 @@ async fn off_is_off_there_and_nowhere_else() {
     );
 
     let before = upstream.requests();
-    let said = house.said(&[
+    let said = state_folder.said(&[
         "off",
         "public",
         "--for",
@@ -95,12 +95,12 @@ async fn off_is_off_there_and_nowhere_else() {
     assert_eq!(line["error"], "exposure_off");
     assert_eq!(line["route"], "orders");
 
-    let said = house.said(&["on", "public", "--reason", "new tokens", "--prove"]);
+    let said = state_folder.said(&["on", "public", "--reason", "new tokens", "--prove"]);
     assert!(said.starts_with("public on  owner ingress\n"), "{said}");
     assert!(said.contains("HTTP/1.1 200"), "{said}");
     assert_eq!(get(front.address, "/orders/").await.status, 200);
 
-    let audit = house.audit();
+    let audit = state_folder.audit();
     let of = |index: usize, key: &str| audit[index][key].as_str().map(str::to_owned);
     assert_eq!(audit.len(), 2, "{audit:?}");
     assert_eq!(of(0, "action").as_deref(), Some("off"));
@@ -113,28 +113,33 @@ async fn off_is_off_there_and_nowhere_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_survives_a_restart_and_reverts_at_its_time() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::Echo).await;
-    let setup = house.setup(&upstream, "");
+    let setup = state_folder.setup(&upstream, "");
     let mut front = Front::start(&setup).await;
-    house.said(&["off", "public"]);
+    state_folder.said(&["off", "public"]);
     front.stopped().await;
     let mut front = Front::start(&setup).await;
     assert_eq!(get(front.address, "/orders/").await.status, 503);
     assert!(
-        house
+        state_folder
             .said(&["status"])
             .contains("public off  owner ingress, since ")
     );
 
-    house.said(&["off", "public", "--for", "1s"]);
+    state_folder.said(&["off", "public", "--for", "1s"]);
     assert_eq!(get(front.address, "/orders/").await.status, 503);
     until_status(front.address, 200).await;
-    let reverted = front::wait(|| house.audit().into_iter().find(|line| line["by"] == "timer"));
+    let reverted = front::wait(|| {
+        state_folder
+            .audit()
+            .into_iter()
+            .find(|line| line["by"] == "timer")
+    });
     assert_eq!(reverted.await.unwrap()["action"], "on");
 
     // The other way round, and with nobody there to see the time pass.
-    house.said(&["on", "public", "--for", "1s"]);
+    state_folder.said(&["on", "public", "--for", "1s"]);
     // The switch goes by the wall clock: by then its second is over.
     let end = SystemTime::now() + Duration::from_secs(1);
     front.stopped().await;
@@ -142,16 +147,16 @@ async fn a_switch_survives_a_restart_and_reverts_at_its_time() {
     assert!(over.await.is_some());
     let front = Front::start(&setup).await;
     assert_eq!(get(front.address, "/orders/").await.status, 503);
-    assert!(house.said(&["status"]).contains("by timer"));
+    assert!(state_folder.said(&["status"]).contains("by timer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn not_found_is_what_an_unknown_path_is() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::Echo).await;
-    let front = Front::start(&house.setup(&upstream, "off = \"404\"")).await;
+    let front = Front::start(&state_folder.setup(&upstream, "off = \"404\"")).await;
     assert!(
-        house
+        state_folder
             .said(&["off", "public", "--for", "2h", "--prove"])
             .contains("404 Not Found")
     );
@@ -181,10 +186,10 @@ async fn not_found_is_what_an_unknown_path_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_is_closed() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::Echo).await;
-    let front = Front::start(&house.setup(&upstream, "off = \"close\"")).await;
-    let said = house.said(&["off", "public", "--prove"]);
+    let front = Front::start(&state_folder.setup(&upstream, "off = \"close\"")).await;
+    let said = state_folder.said(&["off", "public", "--prove"]);
     assert!(said.contains("closed without an answer"), "{said}");
     let request = b"GET /orders/ HTTP/1.1\r\nHost: api.test\r\n\r\n";
     assert!(raw(front.address, request).await.is_none());
@@ -194,16 +199,16 @@ async fn closed_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn open_streams_are_closed() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::WebSocket).await;
     let setup = Setup {
         route: "paths = [\"/orders/\"]\nstream = \"websocket\"".to_owned(),
-        ..house.setup(&upstream, "")
+        ..state_folder.setup(&upstream, "")
     };
     let front = Front::start(&setup).await;
     let mut outside = websocket(front.address).await;
     let mut inside = websocket(front.bound.address("internal").unwrap()).await;
-    house.said(&["off", "public"]);
+    state_folder.said(&["off", "public"]);
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(30), outside.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the stream is still open");
@@ -217,8 +222,8 @@ async fn open_streams_are_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_said() {
-    let house = House::new();
-    let nobody = house.expose(&["status"]);
+    let state_folder = StateFolder::new();
+    let nobody = state_folder.expose(&["status"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(
         text(&nobody.stderr).contains("no front door answers at unix:"),
@@ -226,7 +231,7 @@ async fn what_cannot_be_done_is_said() {
     );
 
     let upstream = server(Behaviour::Echo).await;
-    let front = Front::start(&house.setup(&upstream, "")).await;
+    let front = Front::start(&state_folder.setup(&upstream, "")).await;
     for (arguments, code, part) in [
         (
             &["off", "publc"][..],
@@ -263,14 +268,14 @@ async fn what_cannot_be_done_is_said() {
         ),
         (&["off"], 2, "NAME"),
     ] {
-        let output = house.expose(arguments);
+        let output = state_folder.expose(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(part), "{arguments:?}: {said}");
     }
-    assert!(house.audit().is_empty());
+    assert!(state_folder.audit().is_empty());
     assert_eq!(get(front.address, "/orders/").await.status, 200);
-    let shown = house.expose(&["status", "--output", "json"]);
+    let shown = state_folder.expose(&["status", "--output", "json"]);
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(shown[1]["name"], "public");
     assert_eq!(shown[1]["state"], "on");
@@ -279,14 +284,14 @@ async fn what_cannot_be_done_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_stops_what_nobody_owns() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::Echo).await;
-    let setup = house.setup(&upstream, "");
+    let setup = state_folder.setup(&upstream, "");
     let front = Front::start(&setup).await;
     let old = front.folder.join("drawbridge.toml");
     let new = front.folder.join("new.toml");
     let text_of_old = fs::read_to_string(&old).unwrap();
-    let admin = house.admin();
+    let admin = state_folder.admin();
     let diff = |files: &[&std::path::Path]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
         command.arg("diff").args(files);
@@ -328,9 +333,9 @@ async fn a_pipeline_stops_what_nobody_owns() {
 /// A wider route that is on gives no way to what is off.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_off_is_not_reached_by_another_spelling() {
-    let house = House::new();
+    let state_folder = StateFolder::new();
     let upstream = server(Behaviour::Echo).await;
-    let mut setup = house.setup(&upstream, "");
+    let mut setup = state_folder.setup(&upstream, "");
     for path in ["/orders/secret", "/orders/admin/"] {
         let name = path.trim_matches('/').replace('/', "-");
         setup.more += &format!(
@@ -342,7 +347,7 @@ async fn what_is_off_is_not_reached_by_another_spelling() {
     let front = Front::start(&setup).await;
     assert_eq!(get(front.address, "/orders/secret").await.status, 200);
     for name in ["orders-secret", "orders-admin"] {
-        house.said(&["off", name, "--reason", "test"]);
+        state_folder.said(&["off", name, "--reason", "test"]);
     }
     let before = upstream.requests();
     for (path, status) in [
@@ -411,9 +416,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The folder of an admin socket and of the switches' state, for several front doors in turn.
-struct House(PathBuf);
+struct StateFolder(PathBuf);
 
-impl House {
+impl StateFolder {
     fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
@@ -486,7 +491,7 @@ owner = "platform"
     }
 }
 
-impl Drop for House {
+impl Drop for StateFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -21,14 +21,14 @@ fn setup(gateway: &Gateway, stream: &str) -> Setup {
     }
 }
 
-/// A gateway that says what it is told at the time, and closes.
-struct Told {
+/// A gateway that answers with the bytes that the test sets, behind a front door.
+struct ScriptedGateway {
     _gateway: Gateway,
     front: Front,
     says: Arc<std::sync::Mutex<Vec<u8>>>,
 }
 
-impl Told {
+impl ScriptedGateway {
     async fn start(close: bool) -> Self {
         let says = Arc::new(std::sync::Mutex::new(Vec::new()));
         let said = Arc::clone(&says);
@@ -85,7 +85,7 @@ impl Told {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_one_meaning_is_passed_on_with_it() {
-    let told = Told::start(true).await;
+    let told = ScriptedGateway::start(true).await;
     let one = vec!["content-length: 2".to_owned()];
     for (said, status, body, framing) in [
         (
@@ -185,7 +185,7 @@ async fn what_has_one_meaning_is_passed_on_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_several_meanings_is_502_and_named() {
-    let told = Told::start(true).await;
+    let told = ScriptedGateway::start(true).await;
     let many = format!(
         "HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n",
         "A: b\r\n".repeat(260)
@@ -299,7 +299,7 @@ async fn what_has_several_meanings_is_502_and_named() {
 /// Both fields are there: pingora drops the length, as RFC 9112, 6.3, says, and there is one meaning left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coding_outranks_a_length() {
-    let told = Told::start(true).await;
+    let told = ScriptedGateway::start(true).await;
     for fields in [
         "Content-Length: 1\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 100",
@@ -324,7 +324,7 @@ async fn a_coding_outranks_a_length() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_answer_keeps_its_length_and_loses_its_coding() {
-    let told = Told::start(false).await;
+    let told = ScriptedGateway::start(false).await;
     for (fields, length) in [
         ("Content-Length: 7, 7", Some("7")),
         ("Transfer-Encoding: chunked", None),

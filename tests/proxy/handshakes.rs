@@ -18,7 +18,7 @@ use crate::requests::echo;
 use support::client::{connect, get};
 use support::pki::{self, CORP, OLD};
 
-async fn told(front: &Front, reason: Reason, count: u64) {
+async fn counted_and_logged(front: &Front, reason: Reason, count: u64) {
     counted(front, reason, count).await;
     logged(&format!("reason=\"{}\"", reason.code())).await;
 }
@@ -87,30 +87,30 @@ async fn names_versions_ciphers_and_those_who_leave() {
     let address = front.address;
 
     assert!(connect(address, Some("stranger.test"), b"").await.is_err());
-    told(&front, Reason::UnknownName, 1).await;
+    counted_and_logged(&front, Reason::UnknownName, 1).await;
     logged("listener=\"public\" sni=stranger.test client=127.0.0.1:").await;
     assert!(connect(address, None, b"").await.is_err());
-    told(&front, Reason::UnknownName, 2).await;
+    counted_and_logged(&front, Reason::UnknownName, 2).await;
 
     let old = Client {
         versions: (SslVersion::TLS1, SslVersion::TLS1_1),
         ..Client::PLAIN
     };
     old.shake(address).await;
-    told(&front, Reason::Version, 1).await;
+    counted_and_logged(&front, Reason::Version, 1).await;
     let weak = Client {
         versions: (SslVersion::TLS1_2, SslVersion::TLS1_2),
         ciphers: "ECDHE-ECDSA-AES128-SHA:AES128-SHA:@SECLEVEL=0",
         ..Client::PLAIN
     };
     weak.shake(address).await;
-    told(&front, Reason::Cipher, 1).await;
+    counted_and_logged(&front, Reason::Cipher, 1).await;
     assert!(
         connect(address, Some("api.test"), b"\x03foo")
             .await
             .is_err()
     );
-    told(&front, Reason::Alpn, 1).await;
+    counted_and_logged(&front, Reason::Alpn, 1).await;
     for (times, newest) in (1..).zip(VERSIONS) {
         let wary = Client {
             versions: (SslVersion::TLS1_2, newest),
@@ -118,18 +118,18 @@ async fn names_versions_ciphers_and_those_who_leave() {
             ..Client::PLAIN
         };
         wary.shake(address).await;
-        told(&front, Reason::Distrusted, times).await;
+        counted_and_logged(&front, Reason::Distrusted, times).await;
     }
     let mut plain = TcpStream::connect(address).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    told(&front, Reason::NotTls, 1).await;
+    counted_and_logged(&front, Reason::NotTls, 1).await;
 
     drop(TcpStream::connect(address).await.unwrap());
-    told(&front, Reason::Closed, 1).await;
+    counted_and_logged(&front, Reason::Closed, 1).await;
     let mut half = TcpStream::connect(address).await.unwrap();
     half.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
     drop(half);
-    told(&front, Reason::Closed, 2).await;
+    counted_and_logged(&front, Reason::Closed, 2).await;
     let silent = TcpStream::connect(address).await.unwrap();
     // By now as many were told as may be in a second.
     counted(&front, Reason::Timeout, 1).await;
@@ -168,7 +168,7 @@ async fn what_is_wrong_with_a_clients_certificate() {
                 ..Client::PLAIN
             };
             client.shake(front.address).await;
-            told(&front, reason, times).await;
+            counted_and_logged(&front, reason, times).await;
         }
     }
     logged("certificate revoked (\\\"CN=revoked\\\")").await;

@@ -64,7 +64,7 @@ pub async fn ask(
 }
 
 /// The fields with this name that the upstream got.
-fn told(answer: &Answer, name: &str) -> Vec<String> {
+fn fields_received(answer: &Answer, name: &str) -> Vec<String> {
     let headers = answer.json()["headers"].as_array().unwrap().clone();
     let prefix = format!("{name}: ");
     let of = |line: &serde_json::Value| {
@@ -126,8 +126,11 @@ async fn required_lets_in_whom_the_bundle_knows_and_tells_the_upstream() {
             let answer = ask(front.address, "api.test", Some(client), newest, "/orders/").await;
             let answer = answer.unwrap();
             assert_eq!(answer.status, 200);
-            assert_eq!(told(&answer, "client-cert"), [field(&client.chain_pem, 0)]);
-            assert_eq!(told(&answer, "client-cert-chain"), chain);
+            assert_eq!(
+                fields_received(&answer, "client-cert"),
+                [field(&client.chain_pem, 0)]
+            );
+            assert_eq!(fields_received(&answer, "client-cert-chain"), chain);
             let id = answer.json()["headers"].to_string();
             assert!(
                 !id.contains("c3Bvb2Y"),
@@ -160,7 +163,7 @@ client_certificate = "required"
             async |client, target| ask(front.address, "api.test", client, newest, target).await;
         let answer = ask(None, "/orders/").await.unwrap();
         assert_eq!(answer.status, 200);
-        assert!(told(&answer, "client-cert").is_empty());
+        assert!(fields_received(&answer, "client-cert").is_empty());
         assert!(ask(Some(&strange), "/orders/").await.is_none());
         let answer = ask(None, "/partners/").await.unwrap();
         assert_eq!(answer.status, 403);
@@ -168,7 +171,7 @@ client_certificate = "required"
         assert_eq!(line["error"], "client_certificate");
         let answer = ask(Some(&known), "/partners/").await.unwrap();
         assert_eq!(answer.status, 200);
-        assert_eq!(told(&answer, "client-cert").len(), 1);
+        assert_eq!(fields_received(&answer, "client-cert").len(), 1);
     }
 }
 
@@ -385,6 +388,6 @@ async fn no_session_resumes_past_a_client_certificate() {
         assert!(ask("partner.test", None).await.is_none());
         let answer = ask("partner.test", Some(&known)).await.unwrap();
         assert_eq!(answer.status, 200);
-        assert_eq!(told(&answer, "client-cert").len(), 1);
+        assert_eq!(fields_received(&answer, "client-cert").len(), 1);
     }
 }

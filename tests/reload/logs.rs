@@ -18,14 +18,14 @@ use support::pki::{CORP, ServerTls, leaf};
 use support::upstream::{Behaviour, Upstream};
 
 /// A front door whose stderr and stdout the test chooses, so that it cannot be asked where it listens.
-struct Door {
+struct FrontProcess {
     child: Child,
     folder: PathBuf,
     address: SocketAddr,
     _upstream: Upstream,
 }
 
-impl Drop for Door {
+impl Drop for FrontProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -33,7 +33,7 @@ impl Drop for Door {
     }
 }
 
-impl Door {
+impl FrontProcess {
     async fn open(stdout: Stdio, stderr: Stdio, change: impl Fn(String) -> String) -> Self {
         let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
         let upstream = Upstream::start(tls, Behaviour::Echo).await;
@@ -57,18 +57,18 @@ impl Door {
             .stdout(stdout)
             .stderr(stderr)
             .spawn();
-        let mut door = Self {
+        let mut running = Self {
             child: child.unwrap(),
             folder,
             address,
             _upstream: upstream,
         };
         until("it listens", async || {
-            assert_eq!(door.child.try_wait().unwrap(), None, "it ended");
-            door.try_ask("GET", "/livez").await.is_some()
+            assert_eq!(running.child.try_wait().unwrap(), None, "it ended");
+            running.try_ask("GET", "/livez").await.is_some()
         })
         .await;
-        door
+        running
     }
 
     async fn try_ask(&self, method: &'static str, path: &'static str) -> Option<Answer> {
@@ -131,20 +131,20 @@ fn full() -> Stdio {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_stderr_holds_nobody_up() {
-    let mut door = Door::open(Stdio::null(), Stdio::piped(), |text| text).await;
-    let mut unread = door.child.stderr.take().unwrap();
+    let mut running = FrontProcess::open(Stdio::null(), Stdio::piped(), |text| text).await;
+    let mut unread = running.child.stderr.take().unwrap();
     // More than a pipe holds, and than the queue does.
     let (mut attacks, mut dropped) = (0, 0);
     while dropped == 0 && attacks < 20_000 {
-        door.attack(500).await;
+        running.attack(500).await;
         attacks += 500;
-        dropped = door
+        dropped = running
             .metric("drawbridge_diagnostics_lines_dropped_total")
             .await;
     }
     assert!(dropped > 0, "no line was dropped of {attacks} attacks");
-    assert_eq!(get(door.address, "/orders/1").await.status, 200);
-    door.reload_changes_it().await;
+    assert_eq!(get(running.address, "/orders/1").await.status, 200);
+    running.reload_changes_it().await;
 
     // Who reads again gets whole lines, and is told what was dropped.
     let reading = std::thread::spawn(move || {
@@ -153,15 +153,15 @@ async fn a_stalled_stderr_holds_nobody_up() {
     });
     let before = dropped;
     until("it catches up", async || {
-        door.attack(1).await;
-        let now = door
+        running.attack(1).await;
+        let now = running
             .metric("drawbridge_diagnostics_lines_dropped_total")
             .await;
         now == std::mem::replace(&mut dropped, now)
     })
     .await;
     assert!(dropped >= before);
-    door.ends_well().await;
+    running.ends_well().await;
     let text = reading.join().unwrap().unwrap();
     let mut lines = text.lines().skip_while(|line| !line.starts_with("20"));
     let torn = lines.find(|line| !line.starts_with("20"));
@@ -182,20 +182,20 @@ async fn a_stalled_stderr_holds_nobody_up() {
 async fn a_stderr_that_is_gone_or_full_ends_nothing() {
     for gone in [true, false] {
         let stderr = if gone { Stdio::piped() } else { full() };
-        let mut door = Door::open(Stdio::null(), stderr, |text| text).await;
-        drop(door.child.stderr.take());
-        door.attack(3).await;
-        door.reload_changes_it().await;
-        door.attack(3).await;
-        let failures = door
+        let mut running = FrontProcess::open(Stdio::null(), stderr, |text| text).await;
+        drop(running.child.stderr.take());
+        running.attack(3).await;
+        running.reload_changes_it().await;
+        running.attack(3).await;
+        let failures = running
             .metric("drawbridge_diagnostics_write_failures_total")
             .await;
         assert!(failures > 0);
         // Its successor inherits the same stderr, and warns when it starts that a route has no owner.
-        let first = door.status().await["process"]["pid"].clone();
-        signal(door.child.id(), "-USR2");
+        let first = running.status().await["process"]["pid"].clone();
+        signal(running.child.id(), "-USR2");
         until("a successor has taken over", async || {
-            match door.try_ask("GET", "/status").await {
+            match running.try_ask("GET", "/status").await {
                 Some(answer) => {
                     let status: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
                     status["process"]["pid"] != first
@@ -204,12 +204,12 @@ async fn a_stderr_that_is_gone_or_full_ends_nothing() {
             }
         })
         .await;
-        assert_eq!(get(door.address, "/orders/1").await.status, 200);
-        let successor = door.status().await["process"]["pid"].as_u64().unwrap();
+        assert_eq!(get(running.address, "/orders/1").await.status, 200);
+        let successor = running.status().await["process"]["pid"].as_u64().unwrap();
         signal(u32::try_from(successor).unwrap(), "-TERM");
         let mut ended = None;
         until("the first one ended", async || {
-            ended = door.child.try_wait().unwrap();
+            ended = running.child.try_wait().unwrap();
             ended.is_some()
         })
         .await;
@@ -228,12 +228,12 @@ async fn a_stalled_stdout_does_not_keep_it_from_ending() {
             "access = \"stdout\"\naudit = \"stdout\"",
         )
     };
-    let mut door = Door::open(Stdio::piped(), Stdio::null(), to_stdout).await;
-    let _unread = door.child.stdout.take();
+    let mut running = FrontProcess::open(Stdio::piped(), Stdio::null(), to_stdout).await;
+    let _unread = running.child.stdout.take();
     // Each leaves an access line of more than 500 bytes, and a pipe holds 64 KiB.
-    door.attack(400).await;
-    assert_eq!(get(door.address, "/orders/1").await.status, 200);
-    door.ends_well().await;
+    running.attack(400).await;
+    assert_eq!(get(running.address, "/orders/1").await.status, 200);
+    running.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,14 +244,17 @@ async fn a_log_on_a_full_disk_is_counted() {
             "access = \"/dev/full\"\naudit = \"/dev/full\"",
         )
     };
-    let mut door = Door::open(Stdio::null(), Stdio::null(), full).await;
-    door.attack(3).await;
+    let mut running = FrontProcess::open(Stdio::null(), Stdio::null(), full).await;
+    running.attack(3).await;
     until("failures are counted", async || {
-        door.metric("drawbridge_access_write_failures_total").await > 0
+        running
+            .metric("drawbridge_access_write_failures_total")
+            .await
+            > 0
     })
     .await;
-    door.reload_changes_it().await;
-    door.ends_well().await;
+    running.reload_changes_it().await;
+    running.ends_well().await;
 }
 
 /// A FIFO that nobody reads is told at the start, and not waited for.
@@ -287,11 +290,11 @@ fn make_fifo(folder: &Path, name: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_stderr_does_not_keep_it_from_ending() {
-    let mut door = Door::open(Stdio::null(), Stdio::piped(), |text| text).await;
-    let _unread = door.child.stderr.take();
+    let mut running = FrontProcess::open(Stdio::null(), Stdio::piped(), |text| text).await;
+    let _unread = running.child.stderr.take();
     // Each says more than 400 bytes, and a pipe holds 64 KiB.
-    door.attack(400).await;
-    door.reload_changes_it().await;
-    assert_eq!(get(door.address, "/orders/1").await.status, 200);
-    door.ends_well().await;
+    running.attack(400).await;
+    running.reload_changes_it().await;
+    assert_eq!(get(running.address, "/orders/1").await.status, 200);
+    running.ends_well().await;
 }

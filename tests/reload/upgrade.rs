@@ -18,19 +18,19 @@ use support::client::{self, Http2, h2_request, read_answer};
 use support::pki::{CORP, ServerTls, leaf};
 use support::upstream::{Behaviour, Upstream};
 
-struct House {
+struct Installation {
     folder: PathBuf,
     setup: Setup,
     _upstream: Upstream,
 }
 
-impl Drop for House {
+impl Drop for Installation {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-impl House {
+impl Installation {
     async fn new(top: &str) -> Self {
         let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
         let upstream = Upstream::start(tls, Behaviour::Echo).await;
@@ -91,8 +91,8 @@ impl Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_takes_over_under_load() {
-    let house = House::new(KEPT).await;
-    let mut running = house.start(&[]);
+    let installation = Installation::new(KEPT).await;
+    let mut running = installation.start(&[]);
     let address = running.address().await;
     let tally = Arc::new(Tally::default());
     let clients = [
@@ -104,14 +104,17 @@ async fn a_successor_takes_over_under_load() {
     tally.more().await;
     for round in 0..3 {
         let told = tally.told.load(Ordering::SeqCst);
-        let successor = house.start(&["--upgrade"]);
+        let successor = installation.start(&["--upgrade"]);
         assert_eq!(successor.address().await, address, "port 0 as well");
         assert_eq!(running.ended().await, Some(0), "round {round}");
         assert!(
             tally.told.load(Ordering::SeqCst) >= told + 4,
             "who was connected was told"
         );
-        assert_eq!(house.serving_process().await, u64::from(successor.id()));
+        assert_eq!(
+            installation.serving_process().await,
+            u64::from(successor.id())
+        );
         tally.more().await;
         running = successor;
     }
@@ -121,8 +124,8 @@ async fn a_successor_takes_over_under_load() {
     }
     running.signal("-TERM");
     assert_eq!(running.ended().await, Some(0));
-    assert!(!house.folder.join("admin.sock").exists());
-    assert!(!house.folder.join("state/handover.sock").exists());
+    assert!(!installation.folder.join("admin.sock").exists());
+    assert!(!installation.folder.join("state/handover.sock").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,8 +134,8 @@ async fn without_anybody_to_take_over_from_it_is_refused() {
         (KEPT, "no front door waits for a hand-over at"),
         ("", "the configuration has no \"state_dir\""),
     ] {
-        let house = House::new(top).await;
-        let process = house.start(&["--upgrade"]);
+        let installation = Installation::new(top).await;
+        let process = installation.start(&["--upgrade"]);
         let said = Arc::clone(process.heard());
         assert_eq!(process.ended().await, Some(1), "{words}");
         until(words, async || said.lock().unwrap().contains(words)).await;
@@ -141,8 +144,8 @@ async fn without_anybody_to_take_over_from_it_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_that_cannot_open_changes_nothing() {
-    let house = House::new(KEPT).await;
-    let running = house.start(&[]);
+    let installation = Installation::new(KEPT).await;
+    let running = installation.start(&[]);
     let address = running.address().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let second = format!(
@@ -150,33 +153,40 @@ async fn a_successor_that_cannot_open_changes_nothing() {
         taken.local_addr().unwrap()
     );
     let mut setup = Setup {
-        top: house.setup.top.clone(),
-        servers: house.setup.servers.clone(),
+        top: installation.setup.top.clone(),
+        servers: installation.setup.servers.clone(),
         listeners: "\"public\", \"second\"".to_owned(),
-        more: house.setup.more.clone() + &second,
+        more: installation.setup.more.clone() + &second,
         ..Setup::default()
     };
     // One that is wrong in itself, and one that fails with the sockets in its hands.
     setup.mode = "sometimes";
     for words in ["sometimes", "cannot listen on"] {
-        house.write(&setup);
+        installation.write(&setup);
         setup.mode = "block";
-        let successor = house.start(&["--upgrade"]);
+        let successor = installation.start(&["--upgrade"]);
         let said = Arc::clone(successor.heard());
         assert_eq!(successor.ended().await, Some(1), "{words}");
         until(words, async || said.lock().unwrap().contains(words)).await;
         assert_eq!(client::get(address, "/orders/1").await.status, 200);
-        assert_eq!(house.serving_process().await, u64::from(running.id()));
+        assert_eq!(
+            installation.serving_process().await,
+            u64::from(running.id())
+        );
     }
     until("it can be switched again", async || {
-        house.ask("POST", "/exposures/outside/off").await.status == 200
+        installation
+            .ask("POST", "/exposures/outside/off")
+            .await
+            .status
+            == 200
     })
     .await;
     assert_eq!(client::get(address, "/orders/1").await.status, 503);
 
     // The next one finds the way free, and what is off.
     drop(taken);
-    let successor = house.start(&["--upgrade"]);
+    let successor = installation.start(&["--upgrade"]);
     assert_eq!(successor.address().await, address);
     assert_eq!(running.ended().await, Some(0));
     assert_eq!(client::get(address, "/orders/1").await.status, 503);
@@ -188,9 +198,9 @@ async fn a_signal_starts_the_successor_and_systemd_is_told() {
     let admin = free.local_addr().unwrap();
     drop(free);
     let top = format!("state_dir = \"state\"\nadmin = \"{admin}\"\nadmin_token_file = \"token\"");
-    let house = House::new(&top).await;
-    std::fs::write(house.folder.join("token"), "a-token-of-this-test").unwrap();
-    let notify = house.folder.join("notify");
+    let installation = Installation::new(&top).await;
+    std::fs::write(installation.folder.join("token"), "a-token-of-this-test").unwrap();
+    let notify = installation.folder.join("notify");
     let systemd = UnixDatagram::bind(&notify).unwrap();
     let timeout = Some(Duration::from_secs(20));
     systemd.set_read_timeout(timeout).unwrap();
@@ -199,7 +209,7 @@ async fn a_signal_starts_the_successor_and_systemd_is_told() {
         let length = systemd.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
-    let running = Process::start(&house.folder, &[], Some(&notify));
+    let running = Process::start(&installation.folder, &[], Some(&notify));
     let address = running.address().await;
     assert_eq!(told(), "READY=1");
     running.signal("-USR2");

@@ -6,9 +6,9 @@
 //!
 //! - SQL: `into outfile` in small letters is taken for harmless, one byte that is not UTF-8 hides
 //!   `sp_password`, and NUL is part of a variable's name. Its tokenizer, folding and tables are used;
-//!   [`sqli`] prepares the value and takes the last step, which tells attacks from lookalikes, itself.
+//!   `sqli` prepares the value and takes the last step, which tells attacks from lookalikes, itself.
 //! - HTML: NUL is part of an attribute's name, where C takes it for a blank, and an event's name must be
-//!   whole, where C looks for prefixes (`onload~`). So [`html`] and [`xss`] are our own.
+//!   whole, where C looks for prefixes (`onload~`). So `html` and `xss` are our own.
 //!
 //! So done, verdicts and fingerprints are those of C on all these files and strings. Mutations found what
 //! is left: C counts NUL as a digit of `0x` and `0b`, ends at a byte 0xff where a name or a value should
