@@ -1,5 +1,14 @@
 //! The verbs, the configuration, the documents and what holds for the project as a whole.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by a panic, and its modules are its own"
+)]
+
 mod baseline;
 mod check;
 mod config;

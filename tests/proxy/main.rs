@@ -1,5 +1,14 @@
 //! The proxy over real sockets, with real certificates and real clients.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by a panic, and its modules are its own"
+)]
+
 mod balancing;
 mod bodies;
 mod bundles;

@@ -1,5 +1,14 @@
 //! What changes on disk goes live, what is wrong does not, and nobody who is connected notices.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by a panic, and its modules are its own"
+)]
+
 // Each binary runs the front door itself; what does not need it is in the support crate.
 #[allow(dead_code)]
 #[path = "../proxy/front.rs"]
