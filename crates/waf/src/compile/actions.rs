@@ -115,7 +115,6 @@ impl Reader<'_, '_, '_> {
     }
 
     /// Tells of what is refused or unknown.
-
     fn exists(&mut self, name: &str, action: &ActionSyntax) -> bool {
         if HANDLED.iter().any(|n| n.eq_ignore_ascii_case(name)) {
             return true;
@@ -383,7 +382,6 @@ impl Reader<'_, '_, '_> {
     }
 
     /// `NAME=VALUE`
-
     pub(super) fn assignment(
         &mut self,
         action: &ActionSyntax,

@@ -257,6 +257,7 @@ impl Transaction {
         }
     }
 
+    /// The rule set that it runs under.
     #[must_use]
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules

@@ -21,7 +21,9 @@ const MOST_BYTES: usize = 2048;
 /// A rule that matched and is to be told about.
 #[derive(Debug, Clone)]
 pub struct MatchedRule {
+    /// The rule's `id`; 0 for the engine itself.
     pub rule_id: u64,
+    /// The phase that it matched in.
     pub phase: super::Phase,
     /// `COLLECTION:name` of the last matching variable, name as it was sent.
     pub variable: Vec<u8>,
@@ -29,9 +31,13 @@ pub struct MatchedRule {
     pub value: Vec<u8>,
     /// Its value after the rule's transformations; bounded.
     pub transformed: Vec<u8>,
+    /// `msg`, macros expanded; bounded.
     pub message: Vec<u8>,
+    /// `logdata`, macros expanded; bounded.
     pub data: Vec<u8>,
+    /// 0 (emergency) to 7 (debug), an index of [`SEVERITIES`]; None where the rule has none.
     pub severity: Option<u8>,
+    /// `tag`, in order, macros expanded.
     pub tags: Vec<Vec<u8>>,
     /// Operator and argument of the last link, for people.
     pub operator: String,
@@ -41,11 +47,17 @@ pub struct MatchedRule {
     pub logged: bool,
     /// Whether it ended the transaction.
     pub interrupting: bool,
+    /// The rule's file.
     pub file: std::path::PathBuf,
+    /// The rule's line in it, from 1.
     pub line: u32,
+    /// `ver`; empty where the rule has none.
     pub version: Vec<u8>,
+    /// `rev`; empty where the rule has none.
     pub revision: Vec<u8>,
+    /// `maturity`, 1 to 9; None where the rule has none.
     pub maturity: Option<u8>,
+    /// `accuracy`, 1 to 9; None where the rule has none.
     pub accuracy: Option<u8>,
     source: Source,
 }

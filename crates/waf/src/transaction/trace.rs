@@ -18,22 +18,32 @@ pub struct TraceEvent {
     pub rule_id: u64,
     /// How many matches were recorded before: it belongs to the one with this index, if that is of the same rule.
     pub match_index: usize,
+    /// What the match did.
     pub kind: TraceKind,
 }
 
+/// What a match did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceKind {
     /// `setvar` changed `tx.NAME`; None where it was or is not set.
     Set {
+        /// Without `tx.`.
         name: Vec<u8>,
+        /// The value before.
         before: Option<Vec<u8>>,
+        /// The value after.
         after: Option<Vec<u8>>,
     },
     /// The operator found these bytes of the transformed value.
-    Found { span: Range<usize> },
+    Found {
+        /// Offsets in [`MatchedRule::transformed`](super::MatchedRule::transformed).
+        span: Range<usize>,
+    },
     /// `ctl` excluded these rules for the rest of the transaction, or a target (`ARGS:name`) from them.
     Excluded {
+        /// The rules, in load order.
         rule_ids: Vec<u64>,
+        /// None where the rules are excluded as a whole.
         target: Option<String>,
     },
 }

@@ -12,21 +12,21 @@ macro_rules! variables {
     ($($variant:ident $name:literal $shape:ident,)*) => {
         /// Every variable the engine knows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Variable { $($variant,)* }
+        pub(crate) enum Variable { $($variant,)* }
 
         impl Variable {
             /// All of them, in the manual's order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// As the manual writes it.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
             /// Whether it takes a selector.
             #[must_use]
-            pub const fn shape(self) -> Shape {
+            pub(crate) const fn shape(self) -> Shape {
                 match self { $(Self::$variant => Shape::$shape,)* }
             }
         }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use ftw;
 use http_strict::Head;
 
 use super::harness::Exchange;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use ftw;
 use regex::bytes::Regex;
 use waf::{EngineMode, MatchedRule, RuleSet, Transaction};
 
