@@ -92,7 +92,7 @@ impl LineQueue {
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn start(
+    pub(super) fn start(
         target: Target,
         reopen: Option<Reopen>,
         metrics: Arc<LogMetrics>,
@@ -128,7 +128,7 @@ impl LineQueue {
     }
 
     /// Takes whole lines, each with its line feed; all of them or none.
-    pub fn push(&self, lines: &[u8]) {
+    pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.0.lock();
         let waiting = state.queued.saturating_sub(state.done);
         let fits = usize::try_from(waiting).is_ok_and(|w| w + lines.len() <= MOST_WAITING);
@@ -150,7 +150,7 @@ impl LineQueue {
 
     /// Waits until all that was pushed so far is written, `most` at longest. Does not wait for a target that was
     /// found stalled, until it has kept up for a while.
-    pub fn wait_written(&self, most: Duration) {
+    pub(super) fn wait_written(&self, most: Duration) {
         let mut state = self.0.lock();
         match state.pace {
             Pace::Stalled => return,
@@ -169,20 +169,20 @@ impl LineQueue {
     }
 
     /// Writes what waits, then opens the file anew, as after it was moved away.
-    pub fn reopen(&self) {
+    pub(super) fn reopen(&self) {
         self.0.lock().reopen = true;
         self.0.wake.notify_one();
     }
 
     /// Waits until all is written, until `deadline` at longest.
-    pub fn flush(&self, deadline: Instant) {
+    pub(super) fn flush(&self, deadline: Instant) {
         let state = self.0.lock();
         let wanted = state.queued;
         self.0.until(state, deadline, |state| state.done >= wanted);
     }
 
     /// Takes no more lines, and waits until all is written, until `deadline` at longest; what is left then is dropped.
-    pub fn close(&self, deadline: Instant) {
+    pub(super) fn close(&self, deadline: Instant) {
         let mut state = self.0.lock();
         state.closed = Some(deadline);
         self.0.wake.notify_one();

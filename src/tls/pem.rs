@@ -9,7 +9,7 @@ const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What stands between one BEGIN and its END.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Block {
+pub(super) struct Block {
     /// `CERTIFICATE`
     pub label: String,
     pub der: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Block {
 
 /// A place in a file and what is wrong there.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Damage {
+pub(super) struct Damage {
     pub line: usize,
     pub what: String,
 }
@@ -39,7 +39,7 @@ fn damage<T>(line: usize, what: impl Into<String>) -> Result<T, Damage> {
 
 /// Without a byte order mark.
 #[must_use]
-pub fn unmarked(bytes: &[u8]) -> &[u8] {
+pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes)
 }
 
@@ -47,7 +47,7 @@ pub fn unmarked(bytes: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// The first line that is damaged: nothing is left out in silence.
-pub fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
+pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
     let mut blocks = Vec::new();
     let mut open: Option<Open<'_>> = None;
     let mut last = 0;
@@ -196,7 +196,7 @@ fn odd_line(body: &[(usize, &[u8])]) -> Option<Damage> {
 
 impl Block {
     #[must_use]
-    pub fn is_certificate(&self) -> bool {
+    pub(super) fn is_certificate(&self) -> bool {
         matches!(self.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE")
     }
 
@@ -204,7 +204,7 @@ impl Block {
     ///
     /// # Errors
     /// Where it begins, and what is wrong with it.
-    pub fn certificate(&self) -> Result<X509, Damage> {
+    pub(super) fn certificate(&self) -> Result<X509, Damage> {
         self.whole()?;
         X509::from_der(&self.der).or_else(|_| self.not_readable())
     }
@@ -213,7 +213,7 @@ impl Block {
     ///
     /// # Errors
     /// Where it begins, and what is wrong with it.
-    pub fn list(&self) -> Result<X509Crl, Damage> {
+    pub(super) fn list(&self) -> Result<X509Crl, Damage> {
         self.whole()?;
         X509Crl::from_der(&self.der).or_else(|_| self.not_readable())
     }
@@ -262,7 +262,7 @@ fn der_length(der: &[u8]) -> Option<usize> {
 
 /// What a file is that is not what it should be, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Foreign {
+pub(super) struct Foreign {
     /// `is PKCS#12, not PEM`
     pub what: &'static str,
     pub help: Option<&'static str>,
@@ -270,7 +270,7 @@ pub struct Foreign {
 
 /// None where nobody knows.
 #[must_use]
-pub fn recognise(bytes: &[u8]) -> Option<Foreign> {
+pub(super) fn recognise(bytes: &[u8]) -> Option<Foreign> {
     const PKCS7_OID: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
     let found = |what, help| Some(Foreign { what, help });
     if bytes.trim_ascii().is_empty() {

@@ -67,7 +67,7 @@ pub struct AdmissionRefusal {
 struct Waiting<'m>(&'m UpstreamMetrics);
 
 impl Gate {
-    pub fn new(caps: &Caps) -> Self {
+    pub(super) fn new(caps: &Caps) -> Self {
         let permits = caps.connections.map(|most| Arc::new(Semaphore::new(most)));
         Self {
             permits,
@@ -78,7 +78,10 @@ impl Gate {
         }
     }
 
-    pub async fn enter(&self, metrics: &Arc<UpstreamMetrics>) -> Result<Permit, AdmissionRefusal> {
+    pub(super) async fn enter(
+        &self,
+        metrics: &Arc<UpstreamMetrics>,
+    ) -> Result<Permit, AdmissionRefusal> {
         let held = match &self.permits {
             Some(permits) => Some(self.take(permits, metrics).await?),
             None => None,

@@ -16,7 +16,7 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    pub fn new(upstream: &Upstream, trust: &TrustBundle) -> Self {
+    pub(super) fn new(upstream: &Upstream, trust: &TrustBundle) -> Self {
         let tls = &upstream.tls;
         Self {
             name: tls.server_name.clone(),
@@ -26,7 +26,7 @@ impl Judge {
         }
     }
 
-    pub fn refused(&self, verdict: &Verdict) -> Failure {
+    pub(super) fn refused(&self, verdict: &Verdict) -> Failure {
         let result = verdict.result;
         let Some(certificate) = &verdict.refused else {
             let words = format!("certificate not trusted: {}", result.error_string());

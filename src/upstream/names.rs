@@ -34,7 +34,7 @@ struct Answer {
 }
 
 impl Name {
-    pub fn new(server: &Server) -> Self {
+    pub(super) fn new(server: &Server) -> Self {
         let literal = server.host.parse::<IpAddr>().ok();
         let addresses = literal.map(|ip| SocketAddr::new(ip, server.port));
         Self {
@@ -49,12 +49,12 @@ impl Name {
     }
 
     /// Empty before the first answer.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         lock(&self.answer).addresses.clone()
     }
 
     /// What logs call the server at one of its addresses.
-    pub fn label(&self, address: SocketAddr) -> String {
+    pub(super) fn label(&self, address: SocketAddr) -> String {
         let Server { host, port, .. } = &self.server;
         match self.literal {
             true => format!("{host}:{port}"),
@@ -63,24 +63,24 @@ impl Name {
     }
 
     /// Why the last lookup failed, if it did.
-    pub fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<Failure> {
         let answer = lock(&self.answer);
         answer.failed.as_ref().map(|(_, failure)| failure.clone())
     }
 
-    pub fn failed_just_now(&self) -> bool {
+    pub(super) fn failed_just_now(&self) -> bool {
         let answer = lock(&self.answer);
         let failed = answer.failed.as_ref();
         failed.is_some_and(|(at, _)| at.elapsed() < FAILURE_AGE)
     }
 
     /// When it is to be asked for; never for an address.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         (!self.literal).then(|| lock(&self.answer).due)
     }
 
     /// Asks the resolver; true where the addresses are others than before.
-    pub async fn resolve(&self, upstream: &str, balancing: &Balancing) -> bool {
+    pub(super) async fn resolve(&self, upstream: &str, balancing: &Balancing) -> bool {
         if self.literal {
             return false;
         }
