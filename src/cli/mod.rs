@@ -1,7 +1,7 @@
 //! The command line: one file a verb.
 //!
 //! Results go to standard output, problems to standard error; with `--output json` both are one JSON object on standard
-//! output. The exit codes are in [`exit`].
+//! output. The exit codes are in `exit`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -6,7 +6,7 @@
 //!
 //! An upstream may be more lenient. So [`check`] refuses whatever a lenient server could read as a step to another path:
 //! dot segments in every spelling, also escaped several times, with `;` parameters, in overlong or full-width characters;
-//! and `%2f`, `%5c`, `\`, NUL, `#`, blanks and control characters. [`lenient_readings`] are what such a server could read
+//! and `%2f`, `%5c`, `\`, NUL, `#`, blanks and control characters. `lenient_readings` are what such a server could read
 //! in the other paths; [`super::RouteTable::check_path`] refuses a path if one of them belongs to another route.
 
 #![allow(

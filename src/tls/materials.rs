@@ -460,5 +460,4 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "materials_tests.rs"]
 mod tests;

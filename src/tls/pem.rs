@@ -399,5 +399,4 @@ fn header_length(der: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-#[path = "pem_tests.rs"]
 mod tests;

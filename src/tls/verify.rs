@@ -382,5 +382,4 @@ pub fn signed(above: &X509Ref, below: &X509Ref) -> bool {
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
 mod tests;

@@ -56,15 +56,15 @@ pub(super) struct Walk<'p> {
 
 impl Plan {
     /// `bits`: each rule's bit in the phase's filter.
-    fn new(list: &[u32], fates: &[Fate], rules: &[Rule], bits: &[Option<u16>]) -> Self {
+    fn new(list: &[u32], outcomes: &[RuleOutcome], rules: &[Rule], bits: &[Option<u16>]) -> Self {
         let mut plan = Self::default();
         let mut places = Vec::with_capacity(list.len() + 1);
-        for (&index, fate) in list.iter().zip(fates) {
+        for (&index, fate) in list.iter().zip(outcomes) {
             places.push(plan.next());
             match fate {
-                Fate::Runs => plan.steps.push(Step::Rule { index, jump: 0 }),
-                Fate::Never => {}
-                Fate::Decided { sets, jump } => {
+                RuleOutcome::Runs => plan.steps.push(Step::Rule { index, jump: 0 }),
+                RuleOutcome::Never => {}
+                RuleOutcome::Decided { sets, jump } => {
                     if !sets.is_empty() {
                         plan.steps.push(Step::Set(sets.clone()));
                     }
@@ -169,7 +169,7 @@ impl Iterator for Walk<'_> {
 
 /// What becomes of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+enum RuleOutcome {
     Runs,
     /// It cannot match, or cannot be reached.
     Never,
@@ -196,7 +196,12 @@ impl Source<'_> {
     pub(super) fn whole(&self) -> [Plan; 5] {
         std::array::from_fn(|phase| {
             let list = &self.phases[phase];
-            Plan::new(list, &vec![Fate::Runs; list.len()], self.rules, self.bits)
+            Plan::new(
+                list,
+                &vec![RuleOutcome::Runs; list.len()],
+                self.rules,
+                self.bits,
+            )
         })
     }
 
@@ -207,16 +212,16 @@ impl Source<'_> {
         }
         let mut varying = vec![false; self.names.len()];
         varying[..CAPTURE_SLOTS].fill(true);
-        let fates = loop {
+        let outcomes = loop {
             let mut belief = Belief::new(self, &varying);
-            let fates: [Vec<Fate>; 5] =
+            let outcomes: [Vec<RuleOutcome>; 5] =
                 std::array::from_fn(|p| belief.walk(&self.phases[p], p == 0, p == 4));
             if belief.found == varying {
-                break fates;
+                break outcomes;
             }
             varying = belief.found;
         };
-        let plan = |p: usize| Plan::new(&self.phases[p], &fates[p], self.rules, self.bits);
+        let plan = |p: usize| Plan::new(&self.phases[p], &outcomes[p], self.rules, self.bits);
         Some(std::array::from_fn(plan))
     }
 }
@@ -254,8 +259,8 @@ impl<'a> Belief<'a> {
     }
 
     /// `first`: this is the phase that runs whenever another does. `last`: it also runs after an interruption.
-    fn walk(&mut self, list: &[u32], first: bool, last: bool) -> Vec<Fate> {
-        let mut fates = vec![Fate::Never; list.len()];
+    fn walk(&mut self, list: &[u32], first: bool, last: bool) -> Vec<RuleOutcome> {
+        let mut outcomes = vec![RuleOutcome::Never; list.len()];
         // Where rules that stand before may go on.
         let mut landings: Vec<u32> = Vec::new();
         // Up to here a rule may have been jumped over.
@@ -265,22 +270,22 @@ impl<'a> Belief<'a> {
             let rule = &self.source.rules[index as usize];
             let always = first && at >= unsure && !self.may_end;
             let fate = if last {
-                Fate::Runs
+                RuleOutcome::Runs
             } else {
                 self.decide(list, at, always)
             };
             let here = at;
             at += 1;
             match &fate {
-                Fate::Runs => {
+                RuleOutcome::Runs => {
                     self.meet(rule);
                     if let Flow::Jump(to) = rule.flow {
                         landings.push(to);
                         unsure = unsure.max(to);
                     }
                 }
-                Fate::Never => {}
-                Fate::Decided { sets, jump } => {
+                RuleOutcome::Never => {}
+                RuleOutcome::Decided { sets, jump } => {
                     for &(slot, value) in sets {
                         self.values[slot as usize] = Some(value);
                     }
@@ -294,18 +299,18 @@ impl<'a> Belief<'a> {
                     }
                 }
             }
-            fates[here as usize] = fate;
+            outcomes[here as usize] = fate;
         }
-        fates
+        outcomes
     }
 
     /// `always`: nothing keeps the rule at this place from running.
-    fn decide(&self, list: &[u32], at: u32, always: bool) -> Fate {
+    fn decide(&self, list: &[u32], at: u32, always: bool) -> RuleOutcome {
         let index = list[at as usize] as usize;
         let rule = &self.source.rules[index];
         match self.outcome(rule) {
-            None => return Fate::Runs,
-            Some(false) => return Fate::Never,
+            None => return RuleOutcome::Runs,
+            Some(false) => return RuleOutcome::Never,
             Some(true) => {}
         }
         let silent = !rule.log
@@ -313,14 +318,14 @@ impl<'a> Belief<'a> {
             && rule.about.severity.is_none()
             && rule.links.len() == 1;
         if !silent || self.removals.iter().any(|r| r.rules.contains(index)) {
-            return Fate::Runs;
+            return RuleOutcome::Runs;
         }
         let Some(sets) = self.sets(&rule.links[0]) else {
-            return Fate::Runs;
+            return RuleOutcome::Runs;
         };
         let removers = || self.removable.iter().filter(|s| s.contains(index));
         if !sets.is_empty() && (!always || removers().next().is_some()) {
-            return Fate::Runs;
+            return RuleOutcome::Runs;
         }
         let jump = match rule.flow {
             Flow::Next => None,
@@ -330,9 +335,9 @@ impl<'a> Belief<'a> {
         let end = jump.map_or(at + 1, |to| to.max(at + 1)) as usize;
         let over = list.get(at as usize + 1..end).unwrap_or_default();
         if !removers().all(|s| over.iter().all(|&r| s.contains(r as usize))) {
-            return Fate::Runs;
+            return RuleOutcome::Runs;
         }
-        Fate::Decided { sets, jump }
+        RuleOutcome::Decided { sets, jump }
     }
 
     /// Whether the rule matches, where that is known.
@@ -490,139 +495,4 @@ fn templates(effect: &Effect) -> [Option<&Template>; 2] {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-    use std::sync::Arc;
-
-    use super::super::{EngineMode, RuleSet, Transaction};
-
-    fn build(text: &str, decide: bool) -> Arc<RuleSet> {
-        let builder = RuleSet::builder()
-            .engine(EngineMode::On)
-            .text("t.conf", text);
-        let builder = if decide {
-            builder
-        } else {
-            builder.without_prefilter()
-        };
-        builder.build().expect("the rules are valid")
-    }
-
-    /// What a request with these arguments leaves behind.
-    fn outcome(rules: &Arc<RuleSet>, query: &str) -> (Vec<u64>, Vec<Option<Vec<u8>>>, bool) {
-        let address = SocketAddr::from(([192, 0, 2, 1], 1));
-        let mut transaction = Transaction::new(Arc::clone(rules), address, address, "1");
-        let target = format!("/?{query}");
-        let line = format!("GET {target} HTTP/1.1");
-        transaction.request_line(line.as_bytes(), b"GET", target.as_bytes(), b"HTTP/1.1");
-        transaction.request_header(b"Host", b"a");
-        let mut ended = transaction.request_headers_done().is_some();
-        ended = ended || transaction.request_body(b"").is_some();
-        transaction.finish();
-        let matched = transaction.matched_rules().iter().map(|m| m.rule_id);
-        let matched = matched.collect();
-        let names = ["pl", "a", "b", "score", "hit"];
-        (matched, names.map(|n| transaction.tx(n)).into(), ended)
-    }
-
-    const SKIPPED: &str = r#"
-SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
-SecRule TX:pl "@lt 2" "id:2,phase:1,nolog,pass,skipAfter:END"
-SecRule ARGS "@rx x" "id:3,phase:1,log,pass,setvar:tx.hit=3"
-SecMarker END
-SecRule TX:pl "@lt 1" "id:4,phase:2,nolog,pass,skipAfter:END2"
-SecRule ARGS "@rx x" "id:5,phase:2,log,pass,setvar:tx.hit=5"
-SecMarker END2
-"#;
-
-    #[test]
-    fn what_is_fixed_is_not_run() {
-        let rules = build(SKIPPED, true);
-        let steps = rules.plans(false).each_ref().map(|p| p.steps.len());
-        // Set; jump. The rule that may match.
-        assert_eq!(steps[..2], [2, 1]);
-        assert_eq!(
-            rules.plans(true).each_ref().map(|p| p.steps.len())[..2],
-            [3, 2]
-        );
-        assert_eq!(
-            outcome(&rules, "a=x"),
-            outcome(&build(SKIPPED, false), "a=x")
-        );
-    }
-
-    #[test]
-    fn what_a_request_may_change_is_run() {
-        let cases = [
-            // A rule writes what others read.
-            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
-               SecRule ARGS "@rx x" "id:2,phase:1,nolog,pass,setvar:tx.pl=2"
-               SecRule TX:pl "@lt 2" "id:3,phase:1,nolog,pass,skipAfter:END"
-               SecRule ARGS "@rx ." "id:4,phase:1,log,pass,setvar:tx.hit=1"
-               SecMarker END"#,
-            // By a name that is put together.
-            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
-               SecRule ARGS "@rx (x)" "id:2,phase:1,nolog,pass,capture,setvar:tx.p%{ARGS.n}=2"
-               SecRule TX:pl "@eq 2" "id:3,phase:1,log,pass,setvar:tx.hit=1""#,
-            // The writer is jumped over.
-            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,skipAfter:SKIP"
-               SecAction "id:2,phase:1,nolog,pass,setvar:tx.pl=1"
-               SecMarker SKIP
-               SecRule &TX:pl "@eq 0" "id:3,phase:1,log,pass,setvar:tx.hit=1"
-               SecRule TX:pl "@eq 1" "id:4,phase:2,log,pass,setvar:tx.hit=2""#,
-            // A jump lands between another jump and its end.
-            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,skipAfter:MIDDLE"
-               SecAction "id:2,phase:1,nolog,pass,skipAfter:END"
-               SecRule ARGS "@rx ." "id:3,phase:1,log,pass,setvar:tx.hit=1"
-               SecMarker MIDDLE
-               SecAction "id:4,phase:1,nolog,pass,setvar:tx.a=1"
-               SecRule ARGS "@rx ." "id:5,phase:1,log,pass,setvar:tx.b=1"
-               SecMarker END
-               SecRule TX:a "@eq 1" "id:6,phase:1,log,pass,setvar:tx.score=1""#,
-            // The jump is taken out for this request.
-            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,ctl:ruleRemoveById=2"
-               SecAction "id:2,phase:1,nolog,pass,skipAfter:END"
-               SecRule ARGS "@rx ." "id:3,phase:1,log,pass,setvar:tx.hit=1"
-               SecMarker END"#,
-            // The writer is.
-            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,pass,ctl:ruleRemoveById=2"
-               SecAction "id:2,phase:1,nolog,pass,setvar:tx.pl=1"
-               SecRule TX:pl "@eq 1" "id:3,phase:2,log,pass,setvar:tx.hit=1""#,
-            // The phase ends before the writer.
-            r#"SecRule ARGS "@rx x" "id:1,phase:1,nolog,allow:phase"
-               SecAction "id:2,phase:1,nolog,pass,setvar:tx.pl=1"
-               SecRule TX:pl "@eq 1" "id:3,phase:2,log,pass,setvar:tx.hit=1""#,
-            // A target is taken from the reader.
-            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.pl=1"
-               SecRule ARGS "@rx x" "id:2,phase:1,nolog,pass,ctl:ruleRemoveTargetById=3;TX:pl"
-               SecRule TX:pl "@eq 1" "id:3,phase:1,nolog,pass,skipAfter:END"
-               SecRule ARGS "@rx ." "id:4,phase:1,log,pass,setvar:tx.hit=1"
-               SecMarker END"#,
-            // Captures.
-            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.1=1"
-               SecRule ARGS "@rx (x)" "id:2,phase:1,nolog,pass,capture"
-               SecRule TX:1 "@eq 1" "id:3,phase:1,log,pass,setvar:tx.hit=1""#,
-            // A reader before the writer, and one that copies.
-            r#"SecRule &TX:a "@eq 0" "id:1,phase:1,log,pass,setvar:tx.hit=1"
-               SecAction "id:2,phase:1,nolog,pass,setvar:tx.a=7"
-               SecAction "id:3,phase:1,nolog,pass,setvar:tx.b=%{tx.a}"
-               SecRule TX:b "@eq 7" "id:4,phase:1,log,pass,setvar:tx.score=+%{tx.b}""#,
-            // What matched last, of whichever rule.
-            r#"SecAction "id:1,phase:1,nolog,pass,setvar:tx.a=7"
-               SecRule ARGS "@rx x" "id:2,phase:1,nolog,pass"
-               SecRule TX:a "@eq 7" "id:3,phase:1,nolog,pass"
-               SecAction "id:4,phase:1,log,pass,setvar:tx.b=%{MATCHED_VAR}""#,
-        ];
-        for text in cases {
-            let text = text.replace("\n               ", "\n");
-            for query in ["a=x", "a=y", "a=x&n=l", ""] {
-                let (decided, plain) = (build(&text, true), build(&text, false));
-                assert_eq!(
-                    outcome(&decided, query),
-                    outcome(&plain, query),
-                    "{query}: {text}"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -396,5 +396,4 @@ fn luhn(digits: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "mask_tests.rs"]
 mod tests;

@@ -16,7 +16,7 @@ pub mod xml;
 #[cfg(test)]
 mod mutate;
 #[cfg(test)]
-mod step_tests;
+mod tests;
 mod work;
 
 use std::fmt;

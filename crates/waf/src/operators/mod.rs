@@ -19,7 +19,7 @@ mod stepped;
 mod suggest;
 
 #[cfg(test)]
-mod step_tests;
+mod tests;
 
 use std::fmt;
 use std::ops::Range;

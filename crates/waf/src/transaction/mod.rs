@@ -30,7 +30,7 @@ use super::outcome::{Inspection, Interruption, InterruptionKind, Phase};
 use super::prefilter::Row;
 use super::rule::{Disruptive, Processor, Removal, RuleSelection};
 use super::ruleset::RuleSet;
-use super::settings::{AuditEngine, EngineMode};
+use super::settings::{AuditEngine, EngineMode, Settings};
 use super::variables::{Slice, Text, Value, Variable};
 use masking::{Known, Unmarked};
 use memo::Memo;
@@ -166,6 +166,22 @@ struct Matching {
     values: Vec<Value>,
 }
 
+impl Controls {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            request_body_access: settings.request_body_access,
+            response_body_access: settings.response_body_access,
+            processor: None,
+            force_request_body: false,
+            request_body_limit: settings.request_body_limit,
+            response_body_limit: settings.response_body_limit,
+            audit_engine: settings.audit.engine,
+            audit_parts: settings.audit.parts.clone(),
+            masked: Vec::new(),
+        }
+    }
+}
+
 impl Transaction {
     /// `unique_id` becomes `UNIQUE_ID`.
     #[must_use]
@@ -208,17 +224,7 @@ impl Transaction {
             environment: Vec::new(),
             opened: Vec::new(),
             identities: Vec::new(),
-            controls: Controls {
-                request_body_access: settings.request_body_access,
-                response_body_access: settings.response_body_access,
-                processor: None,
-                force_request_body: false,
-                request_body_limit: settings.request_body_limit,
-                response_body_limit: settings.response_body_limit,
-                audit_engine: settings.audit.engine,
-                audit_parts: settings.audit.parts.clone(),
-                masked: Vec::new(),
-            },
+            controls: Controls::new(settings),
             allowed: Allowed::default(),
             removed: RuleSelection::default(),
             removed_targets: Vec::new(),
