@@ -20,7 +20,7 @@ pub(super) struct CheckedChunks {
     before: BytesMut,
     framing: ChunkedFraming,
     reads: ReadMode,
-    /// Once there is one nothing more is read.
+    /// Once there is an error, nothing more is read.
     fault: Option<BodyError>,
 }
 

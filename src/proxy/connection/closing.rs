@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// The listener has been closing for so long, counted from now at the earliest.
+/// Ready once the listener has been closing for `time`, counted from now at the earliest.
 pub(super) async fn closed_for(closing: &mut watch::Receiver<bool>, time: Duration) {
     // An error says that the sender is gone, which is a shutdown too.
     let _ = closing.wait_for(|closing| *closing).await;

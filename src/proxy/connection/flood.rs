@@ -1,5 +1,5 @@
-//! Frames of HTTP/2 that cost a client nothing and us an answer or a look. A client sends few of them, and one that
-//! sends many is told to calm down.
+//! HTTP/2 frames that cost the client nothing and cost us an answer or some work. An honest client sends few of them; a
+//! client that sends many is disconnected (ENHANCE_YOUR_CALM).
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! The frames of an HTTP/2 connection on their way to the h2 crate. They are counted by what they cost, and header
-//! blocks are looked at; the rest passes as it came.
+//! The frames of an HTTP/2 connection on their way to the h2 crate. Frames that could flood us are counted, header blocks
+//! are examined, and everything else passes unchanged.
 
 #![allow(
     clippy::expect_used,
@@ -32,12 +32,12 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// What whoever serves a connection hears of its frames.
+/// What the server of a connection learns about its frames.
 #[derive(Debug, Default)]
 pub(super) struct FrameWatch {
     flood: OnceLock<u8>,
     found: Notify,
-    /// What the frames went through, once they do no more.
+    /// The connection below, once the frames no longer use it.
     connection: Mutex<Option<Stream>>,
 }
 

@@ -61,23 +61,12 @@ pub(super) async fn serve(
         // Bodies and streams have deadlines of their own.
         session.set_read_timeout(None);
         session.set_pipelined_prefix(framing_head(&received, &buffer));
-        match session.read_request().await {
-            Ok(true) => {}
-            read => {
-                let reason = match read {
-                    Err(error) => error.to_string(),
-                    Ok(_) => "what frames the body was not understood".to_owned(),
-                };
-                let error = HeadError {
-                    status: 400,
-                    code: "malformed",
-                    reason,
-                };
-                let ServerSession::H1(h1) = session else {
-                    return;
-                };
-                return refuse_head(front, connection, h1.into_inner(), &error).await;
-            }
+        let read = session.read_request().await;
+        if let Some(error) = misread(read) {
+            let ServerSession::H1(h1) = session else {
+                return;
+            };
+            return refuse_head(front, connection, h1.into_inner(), &error).await;
         }
         let Some(mut session) = exchange::run(front, proxy, connection, received, session).await
         else {
@@ -107,8 +96,22 @@ pub(super) async fn serve(
     }
 }
 
-/// What pingora must know of a request to read its body and to write its answer. The rest stays
-/// with us, where nobody escapes or reorders it.
+/// Pingora did not read the head that we wrote for it, which only a fault of ours can cause.
+fn misread(read: pingora::Result<bool>) -> Option<HeadError> {
+    let reason = match read {
+        Ok(true) => return None,
+        Ok(false) => "what frames the body was not understood".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(HeadError {
+        status: 400,
+        code: "malformed",
+        reason,
+    })
+}
+
+/// The head that pingora gets: what it needs to read the body and to write the answer. The other fields stay with us, so
+/// that pingora cannot change or reorder them.
 fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
     const KEPT: [&[u8]; 5] = [
         b"connection",

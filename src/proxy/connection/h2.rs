@@ -1,4 +1,4 @@
-//! One HTTP/2 connection: its streams are accepted here, and here it is decided when it ends.
+//! One HTTP/2 connection: accepts its streams, and decides when it ends.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -36,9 +36,9 @@ use http_strict::HeadError;
 
 type Streams = h2::server::Connection<Stream, Bytes>;
 
-/// How many requests of a connection HTTP may forbid before it is ended.
+/// How many malformed requests a connection may send before it is ended.
 const MOST_REJECTED: usize = 32;
-/// How long a connection that is to close waits for a client that takes nothing of its last answers.
+/// How long a closing connection waits for a client that reads nothing of its last answers.
 const STALLED: Duration = Duration::from_secs(3);
 /// How long a last GOAWAY may take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ fn options(limits: &ListenerLimits) -> H2Options {
     options
 }
 
-/// No request is at work, and none came for so long.
+/// Ready once no request has been running for `patience`.
 async fn quiet(busy: &mut watch::Receiver<usize>, patience: Duration) {
     // The sender lives as long as the connection does.
     let _ = busy.wait_for(|busy| *busy == 0).await;
@@ -111,7 +111,7 @@ struct Serving {
     draining: bool,
     rejected: usize,
     socket: SocketDigest,
-    /// What the client had taken when it was last asked whether the connection may end.
+    /// The bytes that the client had acknowledged at the last check whether the connection may end.
     taken: Option<u64>,
 }
 

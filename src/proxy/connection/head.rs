@@ -16,12 +16,12 @@ pub(super) const LAST_CALL: Duration = Duration::from_millis(500);
 /// Empty lines that are ignored before a request (RFC 9112, 2.2): some clients end a body with one.
 const MOST_EMPTY_LINES: usize = 4;
 
-/// What came.
+/// The result of reading a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeadRead {
     /// The head is the first so many bytes of the buffer.
     Complete(usize),
-    /// Nothing came, and nothing is owed.
+    /// The client sent nothing, so it gets no answer.
     Closed,
     TooSlow,
     TooLarge,

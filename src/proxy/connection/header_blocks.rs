@@ -1,8 +1,8 @@
-//! What the h2 crate does not tell of the header blocks that a client sends: a fragment in `:path`, which it cuts off,
-//! and pseudo-header fields in trailers, which it drops.
+//! What the h2 crate does not report about a client's header blocks: a fragment in `:path`, which it cuts off, and
+//! pseudo-header fields in trailers, which it drops.
 //!
-//! Its own decoder reads each block a second time, so that both see the same. What is found is told to the first in
-//! its own words: a field is added to the block.
+//! A second decoder of the same crate reads each block first, so that both see the same fields. It reports what it finds by
+//! adding a field to the block, which the first decoder then sees.
 
 use std::io;
 use std::pin::Pin;

@@ -27,7 +27,7 @@ use crate::tls::{ClientHello, ClientIdentity, acceptor, group_text};
 /// How long a handshake may go on once its listener closes.
 const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// Shakes hands and serves until the connection ends.
+/// Makes the handshake and serves until the connection ends.
 pub(crate) async fn serve(
     front: Arc<Front>,
     proxy: Arc<Proxy>,
@@ -101,7 +101,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Shakes hands with a client whose hello was looked at first, and leaves it in `said`.
+/// Makes the handshake, after reading the client's hello into `said`.
 async fn shake(
     acceptor: &SslAcceptor,
     mut tcp: TcpStream,

@@ -1,4 +1,4 @@
-//! Pingora's `ProxyHttp`: which server, is it who it should be, and what when it fails.
+//! Pingora's `ProxyHttp`: chooses the server, checks its identity, and handles its failures.
 //! What happens before is in `request`, what happens to the response in `replay`.
 
 use std::sync::Arc;

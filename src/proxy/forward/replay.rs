@@ -1,5 +1,5 @@
-//! The session that pingora sees once a request may go on. It says what the rules saw: the prepared
-//! head, the held body; and it is where responses pass the rules before the client gets them.
+//! The session that pingora sees in place of the client. It replays what the rules saw, the prepared head and the held
+//! body, and passes the response through the rules before the client gets it.
 
 #![allow(clippy::expect_used, reason = "only drop takes the parts")]
 
@@ -23,7 +23,7 @@ use crate::proxy::shared::coalesced::WriteMode;
 use crate::proxy::shared::inspection_threads::{InspectionThreads, PendingInspection};
 use crate::proxy::shared::refusal::Refusal;
 
-/// What pingora takes and the exchange wants back.
+/// The session that pingora gets. Its parts go back to the exchange when it is dropped.
 pub(crate) struct Replay {
     request: RequestHeader,
     /// The held body; None where it is streamed.
@@ -44,7 +44,7 @@ pub(crate) struct Replay {
     return_slot: ReturnSlot,
 }
 
-/// What comes back.
+/// What goes back to the exchange.
 pub(crate) struct ReturnedParts {
     pub session: ServerSession,
     /// A mutex only because sessions must be `Sync`; it is never waited for.

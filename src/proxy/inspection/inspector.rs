@@ -1,4 +1,6 @@
-//! One request's transaction with the rules, timed, and under the policy's mode.
+//! One request's transaction with the rules, timed and under the policy's mode.
+//!
+//! In mode `detect` the rules decide as in mode `block`, but nothing is stopped.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The plain listener: it says where HTTPS is, for hosts that a route of it names, and 404 for all else.
+//! The listener without TLS: it redirects to HTTPS for hosts that a route names there, and answers 404 for all others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The threads that serve connections.
 //!
 //! Each has a reactor and upstream connections of its own, and a connection stays on the thread that it was given
-//! to. So no thread wakes another for a request, which costs a shared reactor a quarter of its time. What is long is
-//! the access log's, the reload's and the admin API's: they are elsewhere.
+//! to. So no thread wakes another for a request, which would cost a quarter of the CPU with a shared reactor. Long work
+//! (the access log, reloads, the admin API) runs on other threads.
 
 use std::fmt;
 use std::future::Future;
@@ -27,7 +27,7 @@ const UPSTREAM_POOL: usize = 1024;
 /// Pingora's own bound on tries; the upstream's `attempts` is below it.
 const MOST_TRIES: usize = 16;
 
-/// Until the last clone is dropped, which ends what is still served.
+/// All workers. When the last clone is dropped, they end, and their connections with them.
 #[derive(Debug, Clone)]
 pub(crate) struct Workers {
     workers: Arc<[Arc<Worker>]>,

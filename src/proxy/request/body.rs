@@ -1,4 +1,4 @@
-//! Holds a request's body until it is whole: bounded in size, time, rate and memory.
+//! Receives a request's body and holds it until it is complete: bounded in size, time, rate and memory.
 
 use std::time::{Duration, Instant};
 

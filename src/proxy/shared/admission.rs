@@ -21,7 +21,7 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// A connection that was let in; gone when dropped.
+/// A connection that was admitted; it no longer counts once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
@@ -29,7 +29,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    /// None where a limit is reached.
+    /// None if a limit is reached.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: IpAddr,
@@ -58,7 +58,7 @@ impl Admission {
     }
 }
 
-/// What counts as one address: of IPv6 the first 64 bits, since whoever has one address of a /64 has all.
+/// What counts as one address: for IPv6 the first 64 bits, since whoever has one address of a /64 has all of them.
 fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,7 +1,7 @@
-//! An HTTP/1 connection whose client is watched while its request is answered. Who is gone is noticed, also
-//! after it sent more than its request; what it sent ahead waits here for the next request.
+//! An HTTP/1 connection whose client is watched while its request is answered. A client that leaves is noticed, also
+//! after it sent more than its request; the bytes that it sent ahead wait here for the next request.
 //!
-//! Pingora, left alone with a byte that came too early, keeps it and never looks at the connection again.
+//! Pingora alone would keep an early byte and never look at the connection again.
 
 use std::io;
 use std::pin::Pin;
@@ -33,8 +33,8 @@ const WATCHED_STREAM: u8 = 2;
 pub(crate) struct WatchGuard(ReadMode);
 
 impl ReadMode {
-    /// Until the value is dropped, a read is ready only where the client is gone. On a `stream` nothing comes
-    /// next: a client that sends without end is as good as gone.
+    /// Until the value is dropped, a read is ready only if the client left. A `stream` has no next request, so a client
+    /// that sends without end on it counts as gone.
     #[must_use]
     pub(crate) fn watch(&self, stream: bool) -> WatchGuard {
         let state = if stream { WATCHED_STREAM } else { WATCHED };

@@ -1,5 +1,5 @@
-//! A connection whose small writes leave together: a head and the body after it, or a chunk and its size, are one TLS
-//! record and one system call.
+//! A connection that joins small writes: a head and its body, or a chunk and its size, leave as one TLS record and with
+//! one system call.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use super::wrapper::delegate_stream_traits;
 /// What a TLS record holds at most (RFC 8446, 5.1).
 const RECORD: usize = 16 * 1024;
 
-/// How long the writes of a connection are kept; all clones are of the same connection.
+/// How long the writes of a connection are held back. All clones belong to the same connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WriteMode(Arc<AtomicU8>);
 
@@ -25,17 +25,17 @@ const UNTIL_FLUSH: u8 = 1;
 const JOINED: u8 = 2;
 
 impl WriteMode {
-    /// Not at all. What was kept leaves with the next.
+    /// Not at all. Bytes that were held back leave with the next write.
     pub(crate) fn at_once(&self) {
         self.0.store(AT_ONCE, Ordering::Relaxed);
     }
 
-    /// Until they are flushed or fill a record. For a writer that flushes whatever must not wait.
+    /// Until they are flushed or fill a record. For a writer that flushes everything that must not wait.
     pub(crate) fn until_flush(&self) {
         self.0.store(UNTIL_FLUSH, Ordering::Relaxed);
     }
 
-    /// Even if they are flushed. For a head whose body follows in the same breath.
+    /// Even if they are flushed. For a head whose body follows at once.
     pub(crate) fn joined(&self) {
         self.0.store(JOINED, Ordering::Relaxed);
     }

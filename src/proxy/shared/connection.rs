@@ -16,22 +16,22 @@ use crate::tls::{ClientCa, ClientIdentity};
 /// What is known of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// As it was when the connection came.
+    /// The listener as it was when the connection was accepted.
     pub listener: Arc<Listener>,
     pub client: SocketAddr,
     pub local: SocketAddr,
     pub tls: Option<TlsSession>,
-    /// How long what is written to it is kept; of HTTP/1 alone.
+    /// How long writes are held back; HTTP/1 only.
     pub writes: WriteMode,
-    /// Whether what is read of it is taken; of HTTP/1 alone.
+    /// Whether reads take bytes or only watch the client; HTTP/1 only.
     pub reads: ReadMode,
-    /// Ends with it.
+    /// The logins that end with this connection.
     pub logins: Arc<Logins>,
     /// Counts as open until the last of its requests is logged.
     pub guard: ConnectionGuard,
 }
 
-/// What a connection holds for as long as anything of it goes on.
+/// Held as long as anything of the connection goes on: it counts as open, and a shutdown waits for it.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
     metrics: Arc<Metrics>,

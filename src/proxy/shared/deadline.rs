@@ -1,4 +1,4 @@
-//! Waiting for a client, but not for long.
+//! Waiting for a client, with a deadline.
 
 use std::time::Instant;
 

@@ -22,7 +22,7 @@ pub(crate) struct Front {
     pub body_memory: Arc<BodyMemory>,
     /// The threads where long inspections run.
     pub inspection_threads: Arc<InspectionThreads>,
-    /// What is switched off; no snapshot changes it.
+    /// Which exposures are off. Snapshots do not change it.
     pub exposures: Arc<Switchboard>,
     pub bound: ArcSwap<BoundAddresses>,
     pub handshakes: Arc<HandshakeLog>,

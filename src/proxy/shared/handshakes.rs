@@ -1,4 +1,4 @@
-//! Handshakes that came to nothing: each is counted, and a bounded number of them told.
+//! Failed handshakes: each is counted, and a bounded number of them is logged.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Of a name that a client asks for (RFC 1035, 2.3.4).
 const LONGEST_NAME: usize = 255;
 
-/// Decides which of them are told. One for all listeners.
+/// Decides which of them are logged. There is one for all listeners.
 #[derive(Debug, Default)]
 pub(crate) struct HandshakeLog(Mutex<Window>);
 
@@ -28,7 +28,7 @@ struct Window {
 enum LogDecision {
     Tell,
     LeaveOut,
-    /// The first of a window: somebody must say how many it were.
+    /// The first one that is left out of a window: its caller must log their number later.
     BeginToLeaveOut,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A worker serves many connections, so it must not spend seconds on one of them. A transaction that has much to look
 //! at goes to one of these threads for a phase and comes back with its result, while the worker serves others. They are
-//! few, and the workers go first where the processors are busy. Large transactions have threads of their own: what is
-//! merely long does not wait for them.
+//! few, and the workers have a higher priority. Large transactions have threads of their own, so that a merely long one
+//! does not wait for them.
 
 use std::fmt;
 use std::io;
@@ -21,9 +21,9 @@ use tracing::dispatcher;
 use crate::proxy::shared::refusal::{Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 
-/// What has fewer bytes to look at is inspected where it is: handing it over would cost more than it does good.
+/// A phase with fewer bytes runs on its worker: handing it over would cost more than it saves.
 pub(crate) const LONG: usize = 8 * 1024;
-/// What has more than this goes to the threads for large transactions.
+/// A phase with more bytes goes to the threads for large transactions.
 const LARGE: usize = 256 * 1024;
 /// How many transactions may wait for a thread. Their bodies are within the memory for bodies.
 const MOST_WAITING: usize = 256;
@@ -34,7 +34,7 @@ const NICENESS: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Both kinds of threads. They end when this is dropped, each after what it is at.
+/// Both groups of threads. When this is dropped, each thread finishes its job and ends.
 #[derive(Debug)]
 pub(crate) struct InspectionThreads {
     long: ThreadGroup,
@@ -55,7 +55,7 @@ pub(crate) struct ReservedThread {
     jobs: mpsc::Sender<Job>,
 }
 
-/// A job on its thread. Dropped before the result is there, it has the job end soon.
+/// A job on its thread. If this is dropped before the result is there, the job is told to give up.
 #[derive(Debug)]
 pub(crate) struct PendingInspection<T> {
     result: oneshot::Receiver<T>,
@@ -86,7 +86,7 @@ impl InspectionThreads {
         }
     }
 
-    /// The same for what was begun and must be ended, however long that takes.
+    /// The same for a transaction that must be finished, however long the wait is.
     pub(crate) async fn place_at_last(&self, bytes: usize) -> Option<ReservedThread> {
         self.lane(bytes).place().await
     }

@@ -1,5 +1,5 @@
-//! Logins that a gateway binds to the connection (NTLM, Negotiate as IIS does it; RFC 4559): what comes next
-//! on such a connection counts as from who logged in there, so nobody else may be given it.
+//! Logins that a gateway binds to the connection (NTLM, Negotiate as IIS does it; RFC 4559). The gateway takes every
+//! later request on such a connection for one of the same user, so no other client may use it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,12 +35,12 @@ pub(crate) struct Logins {
 }
 
 impl Logins {
-    /// The client connection's own way to this upstream, if it has one.
+    /// The client connection's own connections to this upstream, if it has any.
     pub(crate) fn own(&self, upstream: &str) -> Option<Arc<OwnConnections>> {
         self.all().get(upstream).cloned()
     }
 
-    /// From now on, what comes on the client connection goes its own way to this upstream.
+    /// From now on, requests of the client connection use their own connections to this upstream.
     pub(crate) fn keep_apart(&self, upstream: &str) -> Arc<OwnConnections> {
         let mut all = self.all();
         if let Some(own) = all.get(upstream) {
@@ -79,7 +79,7 @@ pub(crate) fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
     })
 }
 
-/// Takes the offers of this kind out of an answer. False where it offered nothing else.
+/// Removes the offers of this kind from an answer. False if it offered nothing else.
 pub(crate) fn withdraw(header: &mut ResponseHeader) -> pingora::Result<bool> {
     let offers = header.headers.get_all(WWW_AUTHENTICATE).iter();
     let kept: Vec<Vec<u8>> = offers

@@ -151,7 +151,7 @@ impl Received {
         }
     }
 
-    /// What an origin server is asked for (RFC 9112, 3.2.1).
+    /// The target in origin form (RFC 9112, 3.2.1).
     #[must_use]
     pub(crate) fn origin_form(&self) -> std::borrow::Cow<'_, [u8]> {
         match self.at(&self.path_and_query) {
@@ -161,7 +161,7 @@ impl Received {
         }
     }
 
-    /// The authority that is asked for.
+    /// The requested authority.
     #[must_use]
     pub(crate) fn host(&self) -> Option<&[u8]> {
         // Host and an absolute target's authority are the same where both are there.
@@ -219,8 +219,7 @@ impl Received {
                 .any(|e| e.eq_ignore_ascii_case(b"websocket"))
     }
 
-    /// Whom the trusted proxies say they speak for: the last address of `X-Forwarded-For` that is
-    /// none of theirs.
+    /// The client that trusted proxies report: the last address of `X-Forwarded-For` that is not a trusted proxy.
     #[must_use]
     pub(crate) fn forwarded_client(&self, trusted: &[IpNetwork]) -> Option<IpAddr> {
         let addresses: Vec<&[u8]> = self.elements(b"x-forwarded-for").collect();
@@ -239,7 +238,7 @@ impl Received {
     }
 }
 
-/// HTTP/2 frames bodies of any length, so only a field can tell it beforehand.
+/// HTTP/2 frames a body of any length, so only a field can announce its length.
 fn body_framing(header: &RequestHeader, ended: bool) -> BodyFraming {
     if ended {
         return BodyFraming::None;

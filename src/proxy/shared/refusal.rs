@@ -71,7 +71,7 @@ impl Refusal {
         self
     }
 
-    /// The client is gone, or took nothing, before it had the answer.
+    /// The client left, or read nothing, before it had the answer.
     #[must_use]
     pub(crate) fn not_taken(mut self) -> Self {
         const WORDS: &str = "the client did not take the answer";
@@ -90,8 +90,8 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// What no route names. A path that no route could have is 400: what it is does not depend on
-    /// what exists.
+    /// The refusal of a path without a route. A path that no route could have gets 400, so that the answer does not
+    /// depend on which routes exist.
     #[must_use]
     pub(crate) fn no_route(path: &[u8]) -> Self {
         match path::check(path, true) {
@@ -100,7 +100,7 @@ impl Refusal {
         }
     }
 
-    /// What an exposure that is off answers.
+    /// The answer of an exposure that is off.
     #[must_use]
     pub(crate) fn switched_off(exposure: &Exposure, setting: &Setting, path: &[u8]) -> Self {
         let refusal = match exposure.off {
@@ -128,7 +128,7 @@ impl Refusal {
     }
 }
 
-/// Rounded up: who comes back then does not come too early.
+/// Rounded up, so that a client that comes back then does not come too early.
 fn seconds_until(time: SystemTime) -> u32 {
     let left = time.duration_since(SystemTime::now());
     let seconds = left.map_or(0, |left| left.as_secs());
@@ -166,7 +166,7 @@ pub(crate) struct PageStyle<'p> {
     pub head: bool,
 }
 
-/// Answers, wholly. A [`RefusalKind::Drop`] closes.
+/// Sends the whole answer. A [`RefusalKind::Drop`] closes the connection.
 ///
 /// # Errors
 /// The client is gone.
@@ -259,7 +259,7 @@ fn page(status: u16, style: PageStyle<'_>) -> Page {
     }
 }
 
-/// People's browsers say `text/html`; all else that calls an API reads JSON.
+/// Browsers accept `text/html`; other clients of an API read JSON.
 fn wants_html(accept: Option<&[u8]>) -> bool {
     let accept = accept.unwrap_or_default();
     memchr::memmem::find(&accept.to_ascii_lowercase(), b"text/html").is_some()

@@ -20,7 +20,7 @@ thread_local! {
     static RANDOM: RefCell<([u8; EACH * DRAWN], usize)> = const { RefCell::new(([0; EACH * DRAWN], 0)) };
 }
 
-/// A new id. A system call for each would be felt: many are drawn at once.
+/// A new id. A system call for each id would cost too much, so random bytes for many are drawn at once.
 pub(crate) fn request_id() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX));

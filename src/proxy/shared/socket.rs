@@ -12,10 +12,10 @@ pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) const KEEPALIVE_PROBES: u32 = 6;
 
-/// Has small answers leave at once, a host that is gone noticed, and a client cut that takes nothing for
-/// `stalled` while there is something to take. Only the kernel knows the latter: what we write fills a
-/// buffer of megabytes, which a slow client empties in steps of many seconds. So every write has its
-/// deadline, whatever writes it, and what a client acknowledges counts.
+/// Sends small answers at once, notices a host that vanished, and disconnects a client that acknowledges nothing for
+/// `stalled` while there is something to acknowledge. Only the kernel knows the latter: our writes fill a buffer of
+/// megabytes, which a slow client empties in steps of many seconds. So every write has this deadline, and every
+/// acknowledgement extends it.
 ///
 /// # Errors
 /// The connection is gone.

@@ -1,6 +1,6 @@
-//! What pingora wants to know of a connection, for one that stands around another.
+//! Pingora asks a connection for many facts. These macros answer for a connection that wraps another one.
 
-/// Says of a type what its field `connection` says.
+/// Delegates pingora's stream traits to the field `connection`.
 macro_rules! delegate_stream_traits {
     ($wrapper:ty) => {
         const _: () = {
@@ -81,7 +81,7 @@ macro_rules! delegate_stream_traits {
     };
 }
 
-/// Has a type write to its field `connection`, as what is written comes.
+/// Delegates writes to the field `connection`, unchanged.
 macro_rules! delegate_writes {
     ($wrapper:ty) => {
         const _: () = {
