@@ -51,7 +51,7 @@ pub use judge::failures;
 pub use overrides::{Override, Overrides};
 pub use run::{Outcome, Play, Report, StageResult, TestResult, run};
 pub use setup::{CRS_TEST_SETUP, crs_rules};
-pub use target::{Connection, NoTls, StartTls, Target};
+pub use target::{Connection, NoTls, StartTls, Target, TargetError};
 pub use yaml::{load, parse};
 
 use regex::bytes::Regex;

@@ -60,30 +60,52 @@ pub trait Connection: Read + Write {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTls;
 
+/// Why a target cannot be tested.
+#[derive(Debug)]
+pub enum TargetError {
+    /// The URL is neither an https nor an http URL.
+    Scheme(String),
+    /// What stands where a host and a port belong is neither.
+    Authority(String),
+    /// The URL's port is no number from 0 to 65535.
+    Port(String),
+    /// The server's log cannot be read.
+    Log {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
 impl Target {
     /// `url` is `https://HOST[:PORT]` or `http://HOST[:PORT]`; `tls` makes the connections of the former.
     ///
     /// # Errors
-    /// What is wrong with the URL or the log, in words.
-    pub fn new(url: &str, log: &Path, tls: Box<dyn StartTls>) -> Result<Self, String> {
+    /// The URL is none of these forms, or the log cannot be read.
+    pub fn new(url: &str, log: &Path, tls: Box<dyn StartTls>) -> Result<Self, TargetError> {
+        let owned = |text: &str| text.to_owned();
         let (https, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
             (None, Some(rest)) => (false, rest),
-            (None, None) => return Err(format!("{url:?} is neither an https nor an http URL")),
+            (None, None) => return Err(TargetError::Scheme(owned(url))),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split_port(authority.as_bytes())
             .filter(|_| http_strict::valid_authority(authority.as_bytes()))
-            .ok_or_else(|| format!("{authority:?} is not HOST:PORT"))?;
+            .ok_or_else(|| TargetError::Authority(owned(authority)))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let port = match port {
             Some(port) => text(port)
                 .parse()
-                .map_err(|_| format!("{url:?} has no port"))?,
+                .map_err(|_| TargetError::Port(owned(url)))?,
             None if https => 443,
             None => 80,
         };
-        File::open(log).map_err(|e| format!("{}: {e}", log.display()))?;
+        File::open(log).map_err(|source| TargetError::Log {
+            path: log.to_owned(),
+            source,
+        })?;
         let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Ok(Self {
             host: text(host).trim_matches(['[', ']']).to_owned(),
@@ -194,6 +216,26 @@ impl Play for Target {
     /// The log has one line of time.
     fn concurrent(&self) -> bool {
         false
+    }
+}
+
+impl std::fmt::Display for TargetError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Scheme(url) => write!(f, "{url:?} is neither an https nor an http URL"),
+            Self::Authority(authority) => write!(f, "{authority:?} is not HOST:PORT"),
+            Self::Port(url) => write!(f, "{url:?} has no port"),
+            Self::Log { path, source } => write!(f, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for TargetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Log { source, .. } => Some(source),
+            Self::Scheme(_) | Self::Authority(_) | Self::Port(_) => None,
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
     }
     let target = TlsClient::new(args.ca.as_deref())
         .map_err(|error| format!("the authorities cannot be read: {error}"))
-        .and_then(|tls| Target::new(url, log, Box::new(tls)));
+        .and_then(|tls| Target::new(url, log, Box::new(tls)).map_err(|error| error.to_string()));
     match target {
         Ok(target) => Ok(Box::new(target)),
         Err(problem) => Err(CommandError::Problem(problem).report_as(args.output, exit::USAGE)),
