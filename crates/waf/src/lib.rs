@@ -63,7 +63,10 @@ mod hash;
 mod operators;
 #[cfg_attr(not(feature = "internals"), allow(dead_code, unreachable_pub))]
 mod reference;
-#[cfg_attr(not(feature = "internals"), allow(dead_code, unreachable_pub))]
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 mod transform;
 
 mod builder;
@@ -80,6 +83,7 @@ mod reads;
 mod rule;
 mod ruleset;
 mod settings;
+#[cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
 mod steps;
 mod suggest;
 mod transaction;
