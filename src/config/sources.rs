@@ -27,7 +27,7 @@ pub(crate) enum ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent => f.write_str("there is no such file"),
+            Self::Absent => f.write_str(glob::ABSENT),
             Self::NotUtf8 => f.write_str("it is not UTF-8"),
             Self::Unreadable(error) => error.fmt(f),
         }

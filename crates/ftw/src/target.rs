@@ -84,21 +84,20 @@ impl Target {
     /// # Errors
     /// The URL is none of these forms, or the log cannot be read.
     pub fn new(url: &str, log: &Path, tls: Box<dyn StartTls>) -> Result<Self, TargetError> {
-        let owned = |text: &str| text.to_owned();
         let (https, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
             (None, Some(rest)) => (false, rest),
-            (None, None) => return Err(TargetError::Scheme(owned(url))),
+            (None, None) => return Err(TargetError::Scheme(url.to_owned())),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split_port(authority.as_bytes())
             .filter(|_| http_strict::valid_authority(authority.as_bytes()))
-            .ok_or_else(|| TargetError::Authority(owned(authority)))?;
+            .ok_or_else(|| TargetError::Authority(authority.to_owned()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let port = match port {
             Some(port) => text(port)
                 .parse()
-                .map_err(|_| TargetError::Port(owned(url)))?,
+                .map_err(|_| TargetError::Port(url.to_owned()))?,
             None if https => 443,
             None => 80,
         };

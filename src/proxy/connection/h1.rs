@@ -10,12 +10,11 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 
-use http_strict::{BodyFraming, Head, HeadError};
+use http_strict::{BodyFraming, HeadError};
 
 use super::chunks::CheckedChunks;
 use super::closing::linger;
-use super::head::{HeadRead, read_head};
-use super::malformed::{head_limits, log_malformed, unreadable};
+use super::malformed::{log_malformed, receive_head};
 use crate::proxy::forward::Proxy;
 use crate::proxy::request::exchange;
 use crate::proxy::shared::connection::Connection;
@@ -36,20 +35,11 @@ pub(super) async fn serve(
     let mut buffer = BytesMut::new();
     let mut wait = limits.head_timeout;
     loop {
-        let read = read_head(&mut stream, &mut buffer, limits, wait, &mut closing).await;
-        let parsed = match read {
-            HeadRead::Complete(length) => {
-                let raw = buffer.split_to(length).freeze();
-                let head = Head::parse_within(&raw, &head_limits(limits));
-                head.map(|head| Received::from_h1(raw, head))
-            }
-            HeadRead::Closed => return,
-            HeadRead::TooSlow => Err(unreadable(408, "head_too_slow")),
-            HeadRead::TooLarge => Err(unreadable(431, "head_too_large")),
-        };
-        let received = match parsed {
-            Ok(received) => received,
-            Err(error) => return refuse_head(front, connection, stream, &error).await,
+        let received = receive_head(&mut stream, &mut buffer, limits, wait, &mut closing).await;
+        let received = match received {
+            None => return,
+            Some(Ok(received)) => received,
+            Some(Err(error)) => return refuse_head(front, connection, stream, &error).await,
         };
         let chunked = received.framing() == BodyFraming::Chunked;
         if chunked {

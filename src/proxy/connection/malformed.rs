@@ -1,11 +1,18 @@
-//! Heads that are no requests: how large one may be, and the access line of one that is refused.
+//! From the bytes of a head to a request, and what becomes of a head that is none.
 
-use http_strict::{HeadError, HeadLimits};
+use std::time::{Duration, SystemTime};
 
+use bytes::BytesMut;
+use http_strict::{Head, HeadError, HeadLimits};
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+
+use super::head::{HeadRead, read_head};
 use crate::config::ListenerLimits;
 use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::{Connection, TlsSession};
 use crate::proxy::shared::front::Front;
+use crate::proxy::shared::received::Received;
 use crate::telemetry::{AccessRecord, text};
 
 /// The bytes are bounded as the listener says; the number of fields as [`HeadLimits`] does.
@@ -17,7 +24,27 @@ pub(super) fn head_limits(limits: &ListenerLimits) -> HeadLimits {
     }
 }
 
-pub(super) fn unreadable(status: u16, code: &'static str) -> HeadError {
+/// Reads one HTTP/1.x head, as [`read_head`] does, and checks it. None if the client sent nothing.
+pub(super) async fn receive_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut BytesMut,
+    limits: &ListenerLimits,
+    wait: Duration,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Option<Result<Received, HeadError>> {
+    match read_head(stream, buffer, limits, wait, shutdown).await {
+        HeadRead::Complete(length) => {
+            let raw = buffer.split_to(length).freeze();
+            let head = Head::parse_within(&raw, &head_limits(limits));
+            Some(head.map(|head| Received::from_h1(raw, head)))
+        }
+        HeadRead::Closed => None,
+        HeadRead::TooSlow => Some(Err(unreadable(408, "head_too_slow"))),
+        HeadRead::TooLarge => Some(Err(unreadable(431, "head_too_large"))),
+    }
+}
+
+fn unreadable(status: u16, code: &'static str) -> HeadError {
     HeadError {
         status,
         code,
@@ -40,6 +67,6 @@ pub(super) fn log_malformed(
         tls: connection.tls.as_ref().map(TlsSession::facts),
         error: Some(error.code.into()),
         reason: Some(text(error.reason.as_bytes())),
-        ..access_record(id, connection.client, listener, None)
+        ..access_record(SystemTime::now(), id, connection.client, listener, None)
     });
 }

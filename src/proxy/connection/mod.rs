@@ -5,7 +5,7 @@
 //! - `head` reads the bytes of an HTTP/1.x head, `chunks` checks those of a chunked body
 //! - `frames` watches what an HTTP/2 connection is made of: `flood` says how many frames may come, `header_blocks` finds
 //!   what the h2 crate does not report
-//! - `malformed` is for heads that are no requests, `closing` for the end
+//! - `malformed` makes a request of a head, and is for heads that are none; `closing` is for the end
 
 pub(super) mod plain;
 pub(super) mod tls;

@@ -4,11 +4,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use http_strict::{Head, HeadError};
+use http_strict::HeadError;
 
 use super::closing::linger;
-use super::head::{HeadRead, read_head};
-use super::malformed::{head_limits, unreadable};
+use super::malformed::receive_head;
 use crate::config::Listener;
 use crate::proxy::shared::connection::ConnectionGuard;
 use crate::proxy::shared::received::Received;
@@ -23,24 +22,9 @@ pub(crate) async fn serve(
     let mut closing = guard.closing.clone();
     let mut buffer = BytesMut::new();
     let limits = &listener.limits;
-    let read = read_head(
-        &mut tcp,
-        &mut buffer,
-        limits,
-        limits.head_timeout,
-        &mut closing,
-    )
-    .await;
-    let received = match read {
-        HeadRead::Complete(length) => {
-            let raw = buffer.split_to(length).freeze();
-            let head = Head::parse_within(&raw, &head_limits(limits));
-            head.map(|head| Received::from_h1(raw, head))
-        }
-        HeadRead::Closed => return,
-        HeadRead::TooSlow => Err(unreadable(408, "head_too_slow")),
-        HeadRead::TooLarge => Err(unreadable(431, "head_too_large")),
-    };
+    let wait = limits.head_timeout;
+    let received = receive_head(&mut tcp, &mut buffer, limits, wait, &mut closing).await;
+    let Some(received) = received else { return };
     let page = answer(received);
     if tcp.write_all(&page).await.is_ok() {
         linger(Box::new(pingora::protocols::l4::stream::Stream::from(tcp))).await;

@@ -205,11 +205,11 @@ impl ProxyHttp for Forward {
         if *error.esource() == ErrorSource::Downstream {
             let mut progress = upstream_request.progress();
             progress.client_left();
-            if progress.end != UpstreamEnd::Failed {
+            if progress.end() != UpstreamEnd::Failed {
                 return failed;
             }
         }
-        upstream_request.progress().end = UpstreamEnd::Failed;
+        upstream_request.progress().fail();
         if session.response_written().is_some() {
             return failed;
         }

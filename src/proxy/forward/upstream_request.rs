@@ -115,7 +115,7 @@ pub(crate) struct Progress {
     socket: Option<Arc<OwnedFd>>,
     /// At most one a try. None where there was no server to try.
     pub failures: Vec<(Option<Arc<ServerState>>, Failure)>,
-    pub end: UpstreamEnd,
+    end: UpstreamEnd,
 }
 
 impl Progress {
@@ -183,6 +183,16 @@ impl Progress {
         if self.end == UpstreamEnd::Open {
             self.end = UpstreamEnd::AnsweredEarly;
         }
+    }
+
+    /// The last failure was the end of the request, whatever was noticed before.
+    pub(super) fn fail(&mut self) {
+        self.end = UpstreamEnd::Failed;
+    }
+
+    /// How the request ended, as far as it has.
+    pub(crate) fn end(&self) -> UpstreamEnd {
+        self.end
     }
 
     /// The servers that were tried.
@@ -322,7 +332,7 @@ impl UpstreamRequest {
     /// The server took nothing for as long as a write to it may take.
     pub(crate) fn takes_nothing(&self) {
         self.failed(classify(&Error::new_up(ErrorType::WriteTimedout)));
-        self.progress().end = UpstreamEnd::Failed;
+        self.progress().fail();
     }
 
     /// Pingora panicked, over something that its own code does not expect.
@@ -331,7 +341,7 @@ impl UpstreamRequest {
             Cause::Internal,
             "the front door failed over its answer; its own log says where",
         ));
-        self.progress().end = UpstreamEnd::Failed;
+        self.progress().fail();
     }
 
     pub(super) fn failed(&self, failure: Failure) {

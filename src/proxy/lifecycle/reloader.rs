@@ -40,6 +40,12 @@ pub(super) struct Reloader {
     pub program: Option<Program>,
 }
 
+/// What others ask of a front door. Whoever asks after this is dropped is told that nobody listens.
+pub(super) struct Requests {
+    pub reloads: mpsc::Receiver<ReloadRequest>,
+    pub successors: mpsc::Receiver<handover::HandoverRequest>,
+}
+
 /// Why a front door closes.
 pub(super) enum End {
     /// It was asked to.
@@ -53,8 +59,7 @@ impl Reloader {
     /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
     pub(super) async fn serve(
         &mut self,
-        mut asked: mpsc::Receiver<ReloadRequest>,
-        mut successors: mpsc::Receiver<handover::HandoverRequest>,
+        mut requests: Requests,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> End {
         let mut hangup = quiet(signal(SignalKind::hangup()));
@@ -64,7 +69,7 @@ impl Reloader {
             let ask = tokio::select! {
                 biased;
                 () = &mut shutdown => return End::Shutdown,
-                Some(ask) = successors.recv() => {
+                Some(ask) = requests.successors.recv() => {
                     match self.hand_over_or_stop(ask, shutdown.as_mut()).await {
                         Some(end) => return end,
                         None => continue,
@@ -77,7 +82,7 @@ impl Reloader {
                     }
                     continue;
                 }
-                Some(ask) = asked.recv() => ask,
+                Some(ask) = requests.reloads.recv() => ask,
                 () = next(&mut hangup) => ReloadRequest { trigger: Trigger::Signal, done: oneshot::channel().0 },
                 () = next(&mut reopen) => {
                     self.reopen_logs();

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::error::ServeError;
 use super::expiry;
 use super::program::Program;
-use super::reloader::{End, Reloader};
+use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, adopt, listen,
 };
@@ -72,11 +72,11 @@ pub async fn open(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let foundation = Foundation::lay(config, opening.upgrade).await?;
-    let (mut running, bound) = foundation.start(opening).await?;
+    let (mut running, requests, bound) = foundation.start(opening).await?;
     ready(&bound, &running.reloader.front.metrics);
     systemd::ready();
     tokio::pin!(shutdown);
-    let end = running.serve(shutdown.as_mut()).await;
+    let end = running.reloader.serve(requests, shutdown.as_mut()).await;
     running.end(end, shutdown).await;
     Ok(())
 }
@@ -141,7 +141,10 @@ impl Foundation {
         })
     }
 
-    async fn start(self, opening: Opening) -> Result<(Running, BoundAddresses), ServeError> {
+    async fn start(
+        self,
+        opening: Opening,
+    ) -> Result<(Running, Requests, BoundAddresses), ServeError> {
         let front = self.front;
         let timer = tokio::spawn({
             let exposures = Arc::clone(&front.exposures);
@@ -196,7 +199,6 @@ impl Foundation {
         };
         let running = Running {
             reloader,
-            asked: Some((self.asked, successors)),
             close: self.close,
             waiting,
             all_gone,
@@ -205,7 +207,11 @@ impl Foundation {
             watcher,
             _workers: workers,
         };
-        Ok((running, bound))
+        let requests = Requests {
+            reloads: self.asked,
+            successors,
+        };
+        Ok((running, requests, bound))
     }
 }
 
@@ -292,11 +298,6 @@ async fn give_up(
 /// A front door that accepts connections.
 struct Running {
     reloader: Reloader,
-    /// Requests to reload, and successors. None once they are served.
-    asked: Option<(
-        mpsc::Receiver<ReloadRequest>,
-        mpsc::Receiver<handover::HandoverRequest>,
-    )>,
     close: watch::Sender<bool>,
     waiting: Option<HandoverListener>,
     /// Every connection holds a sender; when the last is gone, nothing comes any more.
@@ -309,13 +310,6 @@ struct Running {
 }
 
 impl Running {
-    async fn serve(&mut self, shutdown: Pin<&mut impl Future<Output = ()>>) -> End {
-        match self.asked.take() {
-            Some((asked, successors)) => self.reloader.serve(asked, successors, shutdown).await,
-            None => End::Shutdown,
-        }
-    }
-
     async fn end(mut self, end: End, shutdown: Pin<&mut impl Future<Output = ()>>) {
         self.watcher.abort();
         self.expiry.abort();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -124,7 +125,7 @@ fn log(
         status: said.status,
         bytes_out: sent,
         error: said.error.map(Into::into),
-        ..access_record(id, client, &listener.name, received)
+        ..access_record(SystemTime::now(), id, client, &listener.name, received)
     });
 }
 

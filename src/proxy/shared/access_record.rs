@@ -6,15 +6,16 @@ use std::time::SystemTime;
 use super::received::Received;
 use crate::telemetry::{AccessRecord, Timing, masked_text, text};
 
-/// A record of what came, with nothing about an answer yet. `received` is None if the head is no request.
+/// A record of what came at `time`, with nothing about an answer yet. `received` is None if the head is no request.
 pub(crate) fn access_record<'r>(
+    time: SystemTime,
     request_id: &'r str,
     client: SocketAddr,
     listener: &'r str,
     received: Option<&'r Received>,
 ) -> AccessRecord<'r> {
     AccessRecord {
-        time: SystemTime::now(),
+        time,
         request_id,
         client,
         listener,

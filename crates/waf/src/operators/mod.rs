@@ -282,15 +282,6 @@ impl Operator {
             _ => None,
         }
     }
-
-    /// The bytes of which `@validateByteRange` wants none.
-    #[must_use]
-    pub fn forbidden_bytes(&self) -> Option<ByteSet> {
-        match self {
-            Self::ForbiddenBytes(set) => Some(*set),
-            _ => None,
-        }
-    }
 }
 
 fn search(pattern: &Pattern, value: &[u8], captures: Option<&mut Captures>) -> Result<bool, Limit> {

@@ -78,7 +78,7 @@ impl Exchange {
             let mut progress = upstream_request.progress();
             (
                 std::mem::take(&mut progress.failures),
-                progress.end == UpstreamEnd::Failed,
+                progress.end() == UpstreamEnd::Failed,
             )
         };
         let mut last = None;
@@ -131,7 +131,6 @@ impl Exchange {
         let (error, reason) = self.why(outcome, failure);
         let (id, listener) = (&self.id, &self.connection.listener.name);
         self.front.access.write(&AccessRecord {
-            time: self.begun_at,
             route: self.route.as_ref().map(|r| r.name.as_str()),
             status: outcome.status,
             bytes_in: outcome.bytes_in,
@@ -143,7 +142,13 @@ impl Exchange {
             error,
             reason,
             body_inspected,
-            ..access_record(id, self.client, listener, Some(&self.received))
+            ..access_record(
+                self.begun_at,
+                id,
+                self.client,
+                listener,
+                Some(&self.received),
+            )
         });
     }
 
@@ -173,7 +178,7 @@ impl Exchange {
         let gone = outcome
             .upstream_request
             .as_ref()
-            .is_some_and(|p| p.progress().end == UpstreamEnd::ClientGone);
+            .is_some_and(|p| p.progress().end() == UpstreamEnd::ClientGone);
         (gone.then_some("client_closed".into()), None)
     }
 }
