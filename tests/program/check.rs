@@ -237,6 +237,15 @@ impl Folder {
         self.command(arguments).output().unwrap()
     }
 
+    /// What `rules explain` says of the request in the file `call`, and what it writes to standard error.
+    fn explain_call(&self) -> (serde_json::Value, Vec<u8>) {
+        let config = ["--config", "drawbridge.toml"];
+        let explain = ["rules", "explain", "--output", "json", "call"];
+        let output = self.run(&[&explain[..], &config[..]].concat());
+        let found = serde_json::from_slice(&output.stdout).unwrap();
+        (found, output.stderr)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
         command
@@ -406,19 +415,9 @@ fn grpc_under_rules_that_know_no_grpc_is_told_what_to_write() {
     );
     for (text, status) in [(&own, Some(403)), (&told_what, None)] {
         folder.write("drawbridge.toml", &text.replace("\"detect\"", "\"block\""));
-        let explain = [
-            "rules",
-            "explain",
-            "--config",
-            "drawbridge.toml",
-            "--output",
-            "json",
-            "call",
-        ];
-        let output = folder.run(&explain);
-        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (found, said) = folder.explain_call();
         assert_eq!(found["verdict"]["status"].as_u64(), status, "{found}");
-        assert!(output.stderr.is_empty(), "warnings are for `check` to tell");
+        assert!(said.is_empty(), "warnings are for `check` to tell");
     }
 }
 
@@ -483,17 +482,7 @@ fn grpc_passes_the_core_rule_set_once_what_check_says_is_written() {
     folder.write("call", call);
     for (text, stopped) in [(&own, true), (&mended, false)] {
         folder.write("drawbridge.toml", text);
-        let explain = [
-            "rules",
-            "explain",
-            "--config",
-            "drawbridge.toml",
-            "--output",
-            "json",
-            "call",
-        ];
-        let output = folder.run(&explain);
-        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (found, _) = folder.explain_call();
         let matches = found["matches"].as_array().unwrap();
         let refused = matches.iter().any(|m| m["rule_id"] == 920_420);
         let is_deny = found["verdict"]["action"] == "deny";

@@ -1,5 +1,5 @@
 //! The order of the rooms: what stands lower in ARCHITECTURE.md's map imports nothing that stands above it, and the rooms
-//! of the proxy and of the configuration import only those below them. No two modules of a room import each other, however far around.
+//! of the proxy and of the configuration import only those below them. No module imports itself through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,21 +16,7 @@ struct Room {
 fn rooms_import_only_what_is_below_them() {
     let order = rooms_of_the_map("src/");
     assert!(order.len() > 10, "{order:?}");
-    let crate_root = Room::read(&project().join("src"));
-    let mut offences = BTreeSet::new();
-    for (module, text) in &crate_root.modules {
-        let Some(own) = module.first().and_then(|room| place(&order, room)) else {
-            continue;
-        };
-        for path in imports(module, text) {
-            let Some(other) = path.first().and_then(|room| place(&order, room)) else {
-                continue;
-            };
-            if other < own {
-                offences.insert(format!("{} imports {}", module.join("::"), path.join("::")));
-            }
-        }
-    }
+    let offences = offences(&order, |path| path.first().map(String::as_str));
     assert!(offences.is_empty(), "{offences:#?}");
 }
 
@@ -39,21 +25,27 @@ fn inner_rooms_import_only_what_is_below_them() {
     for outer in ["proxy", "config"] {
         let order = rooms_below(&format!("src/{outer}/"));
         assert!(order.len() > 3, "{outer}: {order:?}");
-        let source = Room::read(&project().join("src"));
-        let mut offences = BTreeSet::new();
-        for (module, text) in &source.modules {
-            let Some(own) = second(module, outer).and_then(|room| place(&order, room)) else {
-                continue;
-            };
-            for path in imports(module, text) {
-                let other = second(&path, outer).and_then(|room| place(&order, room));
-                if other.is_some_and(|other| other < own) {
-                    offences.insert(format!("{} imports {}", module.join("::"), path.join("::")));
-                }
-            }
-        }
+        let offences = offences(&order, |path| second(path, outer));
         assert!(offences.is_empty(), "{offences:#?}");
     }
+}
+
+/// The imports of the root package that lead upwards in this order; `room_of` finds the room in a path.
+fn offences(order: &[String], room_of: impl Fn(&[String]) -> Option<&str>) -> BTreeSet<String> {
+    let source = Room::read(&project().join("src"));
+    let mut offences = BTreeSet::new();
+    for (module, text) in &source.modules {
+        let Some(own) = room_of(module).and_then(|room| place(order, room)) else {
+            continue;
+        };
+        for path in imports(module, text) {
+            let other = room_of(&path).and_then(|room| place(order, room));
+            if other.is_some_and(|other| other < own) {
+                offences.insert(format!("{} imports {}", module.join("::"), path.join("::")));
+            }
+        }
+    }
+    offences
 }
 
 #[test]

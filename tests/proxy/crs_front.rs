@@ -15,6 +15,7 @@ use http_strict::{BodyFraming, Head};
 use openssl::pkey::PKey;
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod};
 use openssl::x509::X509;
+use support::upstream::read_head;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -205,17 +206,5 @@ async fn answer(mut stream: SslStream<TcpStream>) -> Option<()> {
             bytes.extend_from_slice(&reply.body);
         }
         stream.write_all(&bytes).await.ok()?;
-    }
-}
-
-async fn read_head(stream: &mut SslStream<TcpStream>, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
-    loop {
-        if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-            let rest = buffer.split_off(end + 4);
-            return Some(std::mem::replace(buffer, rest));
-        }
-        if stream.read_buf(buffer).await.ok()? == 0 {
-            return None;
-        }
     }
 }

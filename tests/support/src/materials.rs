@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 /// The CRS, version 4: `rules/`, `regression/` and `crs-setup.conf.example`.
 #[must_use]
 pub fn crs() -> Option<PathBuf> {
-    find("CRS_DIR", "crs")
+    find(Some("CRS_DIR"), "crs")
 }
 
 /// The CRS, version 3.3.
 #[must_use]
 pub fn crs33() -> Option<PathBuf> {
-    find("CRS33_DIR", "crs-3.3")
+    find(Some("CRS33_DIR"), "crs-3.3")
 }
 
 /// A folder of the shared materials by its name, such as `seclang-vectors`.
 #[must_use]
 pub fn shared(folder: &str) -> Option<PathBuf> {
-    find("", folder)
+    find(None, folder)
 }
 
 /// The project's folder.
@@ -40,8 +40,8 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}: {text}", test.name().unwrap_or("a test"));
 }
 
-fn find(variable: &str, folder: &str) -> Option<PathBuf> {
-    let named = env::var_os(variable).map(PathBuf::from);
+fn find(variable: Option<&str>, folder: &str) -> Option<PathBuf> {
+    let named = variable.and_then(env::var_os).map(PathBuf::from);
     let shared = env::var_os("SHARED_DIR").map(|dir| Path::new(&dir).join(folder));
     let beside = project().join("../shared").join(folder);
     let fetched = project().join(".materials").join(folder);

@@ -245,7 +245,8 @@ async fn websocket(mut stream: Tls, head: &[u8]) {
     }
 }
 
-async fn read_head(stream: &mut Tls, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+/// The next head with its empty line; what follows stays in `buffer`. None if the client closed.
+pub async fn read_head(stream: &mut Tls, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
             let rest = buffer.split_off(end + 4);
