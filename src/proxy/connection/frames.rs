@@ -149,7 +149,7 @@ impl FrameHead {
 }
 
 impl WatchedFrames {
-    /// `list` is the limit on a header list that the client is told.
+    /// `list` is the limit on header lists that our SETTINGS announce.
     #[must_use]
     pub(super) fn new(connection: Stream, list: usize, watch: Arc<FrameWatch>) -> Self {
         Self {

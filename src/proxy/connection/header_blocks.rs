@@ -42,7 +42,7 @@ pub(super) struct HeaderBlocks {
 }
 
 impl HeaderBlocks {
-    /// `list` is the limit on a header list that the client was told.
+    /// `list` is the limit on header lists that our SETTINGS announce.
     #[must_use]
     pub(super) fn new(list: usize) -> Self {
         let mut codec = Codec::new(FieldMemory::default());

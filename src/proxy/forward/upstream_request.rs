@@ -38,7 +38,7 @@ pub(crate) struct UpstreamRequest {
     pub pinned: Option<String>,
     /// Of the client's connection.
     pub logins: Arc<Logins>,
-    /// The client connection's own way to the upstream.
+    /// The client connection's own connections to the upstream, if it needs any.
     pub own: Option<Arc<OwnConnections>>,
     pub close_after_answer: Arc<CloseAfterAnswer>,
     pub progress: Mutex<Progress>,
@@ -97,7 +97,7 @@ pub(crate) enum UpstreamEnd {
     ClientGone,
 }
 
-/// What has become of the request so far.
+/// How far the request is.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// Its place among the upstream's requests, until it is done.
@@ -214,7 +214,7 @@ impl Progress {
         self.tried.len()
     }
 
-    /// Takes note of a failure. False if this try's failure is known: what was noticed first says more than what followed.
+    /// Notes a failure. False if this try has one already: the first one says more than what followed from it.
     fn failure(&mut self, failure: Failure) -> bool {
         let server = self.server().cloned();
         let known = self.failures.last().is_some_and(|(last, _)| {
@@ -365,8 +365,8 @@ fn is_safe(session: &Session) -> bool {
         && session.get_retry_buffer().is_none()
 }
 
-/// Some of an answer's head came before the connection ended. Pingora calls that worth a retry too, and
-/// tells it in words alone.
+/// Whether some of an answer's head came before the connection ended. Pingora offers a retry then, too, and reports the
+/// difference only in the words of its error.
 fn began_to_answer(error: &Error) -> bool {
     const READ: &str = "bytes already read: ";
     let context = error

@@ -205,7 +205,7 @@ impl Inspector {
         self.told = matched.len();
     }
 
-    /// Phase 5, and what is told of all five.
+    /// Runs phase 5, and sums up all five.
     pub(crate) fn finish(&mut self) -> WafFacts {
         let begun = Instant::now();
         self.transaction.finish();

@@ -1,4 +1,4 @@
-//! The one who takes the next snapshot live.
+//! Takes the next snapshot live, and hands over to the next process.
 
 use std::future::Future;
 use std::io;
@@ -48,9 +48,9 @@ pub(super) struct Requests {
 
 /// Why a front door closes.
 pub(super) enum End {
-    /// It was asked to.
+    /// It was asked to end.
     Shutdown,
-    /// Another process has the sockets, and that of the `admin` API too. `asked`: and it was asked to.
+    /// Another process has the sockets; `admin`: that of the admin API, too; `asked`: this one was asked to end as well.
     HandedOver { admin: bool, asked: bool },
 }
 

@@ -406,7 +406,8 @@ async fn open_admin(
     Ok((Some(socket.map_err(ServeError::Admin)?), adopted))
 }
 
-/// A front door runs without it too; it is told.
+/// Waits for a successor, if it can: without it the front door runs all the same, and the log says that `--upgrade` will
+/// not be possible.
 fn wait_for_successor(
     state_dir: Option<&Path>,
     upgraded: bool,

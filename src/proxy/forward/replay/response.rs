@@ -150,7 +150,7 @@ impl Replay {
             }
             HttpTask::Trailer(_) | HttpTask::Done => end = true,
             HttpTask::Failed(_) => {
-                // Nothing was sent yet, so the client can still be told.
+                // Nothing was sent yet, so the client can still get an error page.
                 out.push(task);
                 return Ok(());
             }
@@ -213,7 +213,7 @@ impl Replay {
         let Some(HttpTask::Header(head, _)) = tasks.first() else {
             return self.write(tasks).await;
         };
-        // Pingora flushes each part of a body whose length was not told, and no part of any other.
+        // Pingora flushes each part of a body without a Content-Length, and no part of any other.
         let flushed = !head.headers.contains_key(http::header::CONTENT_LENGTH);
         let has_body =
             |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if !data.is_empty());

@@ -1,4 +1,4 @@
-//! What is told of a request once it is over: counters, the audit record, the access line.
+//! What is written about a request once it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
 
