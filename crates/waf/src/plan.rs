@@ -59,9 +59,9 @@ impl Plan {
     fn new(list: &[u32], outcomes: &[RuleOutcome], rules: &[Rule], bits: &[Option<u16>]) -> Self {
         let mut plan = Self::default();
         let mut places = Vec::with_capacity(list.len() + 1);
-        for (&index, fate) in list.iter().zip(outcomes) {
+        for (&index, outcome) in list.iter().zip(outcomes) {
             places.push(plan.next());
-            match fate {
+            match outcome {
                 RuleOutcome::Runs => plan.steps.push(Step::Rule { index, jump: 0 }),
                 RuleOutcome::Never => {}
                 RuleOutcome::Decided { sets, jump } => {
@@ -269,14 +269,14 @@ impl<'a> Belief<'a> {
         while let Some(&index) = list.get(at as usize) {
             let rule = &self.source.rules[index as usize];
             let always = first && at >= unsure && !self.may_end;
-            let fate = if last {
+            let outcome = if last {
                 RuleOutcome::Runs
             } else {
                 self.decide(list, at, always)
             };
             let here = at;
             at += 1;
-            match &fate {
+            match &outcome {
                 RuleOutcome::Runs => {
                     self.meet(rule);
                     if let Flow::Jump(to) = rule.flow {
@@ -299,7 +299,7 @@ impl<'a> Belief<'a> {
                     }
                 }
             }
-            outcomes[here as usize] = fate;
+            outcomes[here as usize] = outcome;
         }
         outcomes
     }
@@ -308,7 +308,7 @@ impl<'a> Belief<'a> {
     fn decide(&self, list: &[u32], at: u32, always: bool) -> RuleOutcome {
         let index = list[at as usize] as usize;
         let rule = &self.source.rules[index];
-        match self.outcome(rule) {
+        match self.known_match(rule) {
             None => return RuleOutcome::Runs,
             Some(false) => return RuleOutcome::Never,
             Some(true) => {}
@@ -341,7 +341,7 @@ impl<'a> Belief<'a> {
     }
 
     /// Whether the rule matches, where that is known.
-    fn outcome(&self, rule: &Rule) -> Option<bool> {
+    fn known_match(&self, rule: &Rule) -> Option<bool> {
         let first = rule.links.first()?;
         let Some(test) = &first.test else {
             return (rule.links.len() == 1).then_some(true);

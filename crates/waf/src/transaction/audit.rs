@@ -1,62 +1,74 @@
-//! A transaction -> its audit record.
+//! The audit record of a transaction, as `SecAuditLogParts` asks for it.
 
 use std::time::SystemTime;
 
-use super::request::Item;
-use super::{MatchedRule, Transaction};
+use super::context::Context;
+use super::inputs::Item;
+use super::matches::{MatchedRule, Matches};
 use crate::audit::{
     Ending, Facts, File, Inspected, MOST_BODY, MOST_VALUE, Message, Record, Request, Response,
     Score, Verdict, http_date, mask, text,
 };
+use crate::outcome::Inspection;
 use crate::rule::Processor;
-use crate::settings::AuditEngine;
-use crate::settings::EngineMode;
+use crate::ruleset::RuleSet;
+use crate::settings::{AuditEngine, EngineMode};
 use crate::variables::{Slice, Variable};
 
 /// Headers and files of a record; a head is bounded by the listener, a multipart body by its own limits.
 const MOST_ITEMS: usize = 256;
 
-impl Transaction {
-    /// What happened, for the audit log; None where `SecAuditEngine` does not ask for this transaction.
-    /// Call it after [`Transaction::finish`].
-    #[must_use]
-    pub fn audit_record(&mut self) -> Option<Record> {
-        if !self.matters() {
-            return None;
-        }
+/// The record of a transaction; None where `SecAuditEngine` does not ask for it.
+pub(super) fn record(rules: &RuleSet, context: &Context, matches: &mut Matches) -> Option<Record> {
+    let mut recorder = Recorder {
+        rules,
+        context,
+        matches,
+    };
+    recorder.is_wanted().then(|| recorder.record())
+}
+
+/// What a record is made from.
+struct Recorder<'t> {
+    rules: &'t RuleSet,
+    context: &'t Context,
+    matches: &'t mut Matches,
+}
+
+impl Recorder<'_> {
+    fn record(&mut self) -> Record {
         let settings = self.rules.settings();
-        let (format, components) = (settings.audit.format, settings.component_signatures.clone());
-        Some(Record {
-            format,
+        let connection = self.context.inputs().connection();
+        Record {
+            format: settings.audit.format,
             time: SystemTime::now(),
-            unique_id: self.connection.unique_id.clone(),
-            client: self.connection.client,
-            server: self.connection.server,
-            engine: self.engine,
-            components,
-            request: self.recorded_request(),
-            response: self.recorded_response(),
+            unique_id: connection.unique_id().to_owned(),
+            client: connection.client(),
+            server: connection.server(),
+            engine: self.context.state().mode(),
+            components: settings.component_signatures.clone(),
+            request: self.request(),
+            response: self.response(),
             messages: self.asks_for('H').then(|| {
-                self.matched_rules
-                    .iter()
-                    .filter(|m| m.logged || m.interrupting)
-                    .map(message)
-                    .collect()
+                let records = self.matches.records().iter();
+                let told = records.filter(|m| m.logged || m.interrupting);
+                told.map(message).collect()
             }),
             facts: self.facts(),
-        })
+        }
     }
 
-    fn matters(&self) -> bool {
-        match self.controls.audit_engine {
-            _ if self.engine == EngineMode::Off => false,
+    fn is_wanted(&self) -> bool {
+        let state = self.context.state();
+        match state.controls().audit_engine() {
+            _ if state.mode() == EngineMode::Off => false,
             AuditEngine::Off => false,
             AuditEngine::On => true,
             AuditEngine::RelevantOnly => {
                 let status = self.status().to_string();
                 let regex = self.rules.settings().audit.relevant_status.as_ref();
-                self.audit_relevant
-                    || self.interruption.is_some()
+                self.matches.is_audit_relevant()
+                    || state.interruption().is_some()
                     // A pattern that gives up records rather more than less.
                     || regex.is_some_and(|r| r.is_match(status.as_bytes()).unwrap_or(true))
             }
@@ -65,31 +77,52 @@ impl Transaction {
 
     /// What the client was answered, as far as the engine knows.
     fn status(&self) -> u16 {
-        match &self.interruption {
+        match self.context.state().interruption() {
             Some(interruption) => interruption.status,
-            None => std::str::from_utf8(self.text.at(self.response.status))
-                .ok()
-                .and_then(|s| s.parse().ok())
-                .unwrap_or(0),
+            None => {
+                let status = self.number(self.context.inputs().response().status());
+                u16::try_from(status).unwrap_or(0)
+            }
         }
     }
 
     fn asks_for(&self, part: char) -> bool {
-        self.controls.audit_parts.contains(part)
+        self.context.state().controls().asks_for(part)
     }
 
-    fn recorded_request(&mut self) -> Request {
-        let (method, target, protocol) = (
-            self.request.method,
-            self.request.target,
-            self.request.protocol,
-        );
-        let mut shown = |slice| text(&self.shown_text(slice, MOST_VALUE));
-        let (method, uri, protocol) = (shown(method), shown(target), shown(protocol));
-        let (host, agent) = (self.first_field("host"), self.first_field("user-agent"));
-        let mut shown = |slice: Slice| text(&self.shown_text(slice, MOST_VALUE));
-        let (host, user_agent) = (host.map(&mut shown), agent.map(&mut shown));
-        let headers = self.request.headers.clone();
+    /// A number that was written; 0 where there is none.
+    fn number(&self, slice: Slice) -> u64 {
+        let digits = std::str::from_utf8(self.context.text().at(slice)).ok();
+        digits.and_then(|d| d.parse().ok()).unwrap_or(0)
+    }
+
+    /// A text of the transaction; bounded, secrets masked.
+    fn text(&mut self, slice: Slice, most: usize) -> String {
+        let secrets = self.matches.secrets_mut();
+        text(&secrets.shown_text(self.context, slice, most))
+    }
+
+    /// A name; bounded, secrets masked.
+    fn name(&self, slice: Slice) -> String {
+        text(&self.name_bytes(slice))
+    }
+
+    fn name_bytes(&self, slice: Slice) -> Vec<u8> {
+        let secrets = self.matches.secrets();
+        secrets.shown_name(self.context.text(), slice, MOST_VALUE)
+    }
+
+    fn request(&mut self) -> Request {
+        let context = self.context;
+        let request = context.inputs().request();
+        let method = self.text(request.method(), MOST_VALUE);
+        let uri = self.text(request.target(), MOST_VALUE);
+        let protocol = self.text(request.protocol(), MOST_VALUE);
+        let mut field = |name: &str| {
+            let value = request.first_field(context.text(), name);
+            value.map(|value| self.text(value, MOST_VALUE))
+        };
+        let (host, user_agent) = (field("host"), field("user-agent"));
         Request {
             method,
             uri,
@@ -98,54 +131,51 @@ impl Transaction {
             user_agent,
             headers: self
                 .asks_for('B')
-                .then(|| self.recorded_headers(Variable::RequestHeaders, &headers)),
-            body: self.recorded_body(),
-            files: self.asks_for('J').then(|| self.recorded_files()),
+                .then(|| self.headers(Variable::RequestHeaders, request.headers())),
+            body: self.body(),
+            files: self.asks_for('J').then(|| self.files()),
         }
     }
 
-    fn recorded_headers(&mut self, variable: Variable, headers: &[Item]) -> Vec<(String, String)> {
+    fn headers(&mut self, variable: Variable, headers: &[Item]) -> Vec<(String, String)> {
         headers
             .iter()
             .take(MOST_ITEMS)
             .map(|&item| {
-                let name = text(&self.shown_name(item.key, MOST_VALUE));
-                (name, text(&self.shown_header(variable, item, MOST_VALUE)))
+                let secrets = self.matches.secrets_mut();
+                let value = secrets.shown_header(self.context, variable, item, MOST_VALUE);
+                (self.name(item.key), text(&value))
             })
             .collect()
     }
 
     /// Part C is the body as it came; part I stands for it where files are to be left out.
-    fn recorded_body(&mut self) -> Option<String> {
+    fn body(&mut self) -> Option<String> {
         let (whole, without_files) = (self.asks_for('C'), self.asks_for('I'));
         if !whole && !without_files {
             return None;
         }
-        if !whole && self.controls.processor == Some(Processor::Multipart) {
-            return Some(self.recorded_form());
+        let processor = self.context.state().controls().processor();
+        if !whole && processor == Some(Processor::Multipart) {
+            return Some(self.form());
         }
-        let body = self.request.body.text.or(self.request.body.excerpt)?;
-        Some(text(&self.shown_text(body, MOST_BODY)))
+        let body = self.context.inputs().body().recorded()?;
+        Some(self.text(body, MOST_BODY))
     }
 
     /// The fields of a multipart body, written as a form.
-    fn recorded_form(&mut self) -> String {
-        let fields: Vec<Item> = self
-            .request
-            .arguments
-            .get(self.request.query_arguments..)
-            .unwrap_or_default()
-            .to_vec();
+    fn form(&mut self) -> String {
         let mut form = Vec::new();
-        for field in fields {
+        for &field in self.context.inputs().arguments().of_body() {
             if form.len() >= MOST_BODY {
                 break;
             }
             if !form.is_empty() {
                 form.push(b'&');
             }
-            let value = self.shown_field(field, MOST_VALUE);
-            form.extend_from_slice(&self.shown_name(field.key, MOST_VALUE));
+            let secrets = self.matches.secrets_mut();
+            let value = secrets.shown_field(self.context, field, MOST_VALUE);
+            form.extend_from_slice(&self.name_bytes(field.key));
             form.push(b'=');
             form.extend_from_slice(&value);
         }
@@ -153,27 +183,23 @@ impl Transaction {
         text(&form)
     }
 
-    fn recorded_files(&mut self) -> Vec<File> {
-        let body = &self.request.body;
-        body.files
-            .iter()
-            .zip(&body.file_sizes)
+    fn files(&self) -> Vec<File> {
+        let multipart = self.context.inputs().body().multipart();
+        let files = multipart.files().iter().zip(multipart.file_sizes());
+        files
             .take(MOST_ITEMS)
             .map(|(file, size)| File {
-                name: text(&self.shown_name(file.key, MOST_VALUE)),
-                filename: text(&self.shown_name(file.value, MOST_VALUE)),
-                size: std::str::from_utf8(self.text.at(size.value))
-                    .ok()
-                    .and_then(|s| s.parse().ok())
-                    .unwrap_or(0),
+                name: self.name(file.key),
+                filename: self.name(file.value),
+                size: self.number(size.value),
             })
             .collect()
     }
 
-    fn recorded_response(&mut self) -> Response {
-        let headers = self.response.headers.clone();
+    fn response(&mut self) -> Response {
+        let response = self.context.inputs().response();
         let headers = self.asks_for('F').then(|| {
-            let mut told = self.recorded_headers(Variable::ResponseHeaders, &headers);
+            let mut told = self.headers(Variable::ResponseHeaders, response.headers());
             if !told
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("date"))
@@ -182,31 +208,34 @@ impl Transaction {
             }
             told
         });
-        let body = self.response.body.filter(|_| self.asks_for('E'));
+        let body = response.body().filter(|_| self.asks_for('E'));
         Response {
             status: self.status(),
             headers,
-            body: body.map(|b| text(&self.shown_text(b, MOST_BODY))),
+            body: body.map(|b| self.text(b, MOST_BODY)),
         }
     }
 
     fn facts(&self) -> Facts {
-        let logged = self.matched_rules.iter().any(|m| m.logged);
-        let inspected = |inspection: super::Inspection| {
+        let logged = self.matches.records().iter().any(|m| m.logged);
+        let inspected = |inspection: Inspection| {
             let mut inspected = Inspected::from(inspection);
             if let Some(reason) = inspected.reason.as_mut() {
                 *reason = text(&mask::masked(reason.as_bytes(), MOST_VALUE));
             }
             inspected
         };
+        let inputs = self.context.inputs();
+        let (body, response) = (inputs.body().inspection(), inputs.response().inspection());
+        let interruption = self.context.state().interruption();
         Facts {
-            verdict: match (&self.interruption, logged) {
+            verdict: match (interruption, logged) {
                 (Some(_), _) => Verdict::Block,
                 (None, true) => Verdict::Match,
                 (None, false) => Verdict::Pass,
             },
             policy: None,
-            interruption: self.interruption.as_ref().map(|i| Ending {
+            interruption: interruption.map(|i| Ending {
                 rule_id: i.rule_id,
                 phase: i.phase as u8,
                 status: i.status,
@@ -216,21 +245,23 @@ impl Transaction {
                 outbound: self.score(["blocking_outbound_anomaly_score", "outbound_anomaly_score"]),
             },
             body: Inspected {
-                parser: Some(self.request_inspection().parser.unwrap_or("none")),
-                ..inspected(self.request_inspection())
+                parser: Some(body.parser.unwrap_or("none")),
+                ..inspected(body)
             },
-            response_body: inspected(self.response_inspection()),
-            unrecorded_matches: self.unrecorded,
-            limits_hit: self.limits_hit,
+            response_body: inspected(response.clone()),
+            unrecorded_matches: self.matches.unrecorded(),
+            limits_hit: self.context.state().limits_hit(),
             matched_rules: self
                 .asks_for('K')
-                .then(|| self.matched_rules.iter().map(|m| m.rule_id).collect()),
+                .then(|| self.matches.records().iter().map(|m| m.rule_id).collect()),
         }
     }
 
     /// As the CRS's version 4 and version 3 call it.
     fn score(&self, names: [&str; 2]) -> Option<i64> {
-        let value = names.into_iter().find_map(|name| self.tx(name))?;
+        let value = names
+            .into_iter()
+            .find_map(|name| self.context.tx(self.rules, name))?;
         std::str::from_utf8(&value).ok()?.parse().ok()
     }
 }

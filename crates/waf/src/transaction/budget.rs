@@ -1,21 +1,30 @@
-//! The time a transaction may take of the engine.
+//! What a transaction may take of the engine: time, and memory for decoded bodies.
 
-use super::{Allowed, EngineMode, Interruption, InterruptionKind, Phase, Transaction};
+use std::time::Duration;
+
+use super::context::Context;
 use crate::ruleset::RuleSet;
 use crate::steps::{self, Limit};
 
-/// What is left of it.
+/// What is left of it. Time passes only while the engine works; what is between phases is another's.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Budget {
+    /// As the policy says it, for people.
+    time: Option<Duration>,
     left: Limit,
     /// The engine was called, and what it does can end before it is done.
     runs: bool,
     ran_out: bool,
+    /// Bytes that a decoded body may have, whatever its limit says.
+    memory_left: usize,
+    /// A body was not decoded for want of them.
+    out_of_memory: bool,
 }
 
-impl Clock {
-    pub(super) fn new(rules: &RuleSet) -> Self {
+impl Budget {
+    pub(crate) fn new(rules: &RuleSet) -> Self {
         Self {
+            time: rules.budget,
             left: match (rules.looks, rules.budget) {
                 (Some(looks), _) => Limit::Looks(looks),
                 (None, Some(budget)) => Limit::Time(budget),
@@ -23,71 +32,68 @@ impl Clock {
             },
             runs: false,
             ran_out: false,
+            memory_left: usize::MAX,
+            out_of_memory: false,
         }
     }
-}
 
-impl Transaction {
-    /// Does the work of a phase, and judges where its time ran out. What is between phases is another's time.
-    pub(super) fn within_budget(
-        &mut self,
-        phase: Phase,
-        work: impl FnOnce(&mut Self) -> Option<Interruption>,
-    ) -> Option<Interruption> {
-        let (ended, left) = steps::within(self.clock.left, || {
-            self.clock.runs = steps::is_limited();
-            let ended = work(self);
-            // What ended in the last rule's last value nobody has seen yet.
-            if steps::is_over() {
-                self.is_overdrawn();
-            }
-            self.clock.runs = false;
-            ended
-        });
-        self.clock.left = left;
-        ended.or_else(|| self.judge_budget(phase))
+    pub(crate) fn left(&self) -> Limit {
+        self.left
+    }
+
+    pub(crate) fn set_left(&mut self, left: Limit) {
+        self.left = left;
+    }
+
+    pub(crate) fn begin_work(&mut self) {
+        self.runs = steps::is_limited();
+    }
+
+    pub(crate) fn end_work(&mut self) {
+        self.runs = false;
+    }
+
+    /// Whether time ran out before the rules were done.
+    pub(crate) fn ran_out(&self) -> bool {
+        self.ran_out
     }
 
     /// Whether no time is left. The first time it is said why nothing more is inspected.
-    pub(super) fn is_overdrawn(&mut self) -> bool {
-        if !self.clock.runs {
-            return false;
-        }
-        if self.clock.ran_out {
-            return true;
-        }
+    #[inline]
+    pub(crate) fn is_overdrawn(&mut self, context: &mut Context) -> bool {
+        self.runs && (self.ran_out || self.runs_out(context))
+    }
+
+    fn runs_out(&mut self, context: &mut Context) -> bool {
         if steps::look().is_ok() {
             return false;
         }
-        self.clock.ran_out = true;
-        self.limits_hit = self.limits_hit.saturating_add(1);
-        let reason = &mut self.request.body.reason;
-        let budget = self.rules.budget;
-        let why = || match budget {
-            Some(budget) => format!(
+        self.ran_out = true;
+        context.note_limit(|| match self.time {
+            Some(time) => format!(
                 "the time for the rules ran out (waf_budget_ms = {})",
-                budget.as_millis()
+                time.as_millis()
             ),
             None => "the inspection was ended before it was done".to_owned(),
-        };
-        reason.get_or_insert_with(why);
+        });
         true
     }
 
-    /// Where no rule decided before the time ran out, the policy's written choice applies.
-    fn judge_budget(&mut self, phase: Phase) -> Option<Interruption> {
-        let minds = self.engine == EngineMode::On
-            && self.rules.block_uninspected
-            && self.allowed == Allowed::Nothing;
-        if !self.clock.ran_out || !minds || self.interruption.is_some() {
-            return None;
-        }
-        self.interruption = Some(Interruption {
-            kind: InterruptionKind::Deny,
-            status: 503,
-            rule_id: 0,
-            phase,
-        });
-        self.interruption.clone()
+    /// Bytes that a decoded body may have.
+    pub(crate) fn memory_left(&self) -> usize {
+        self.memory_left
+    }
+
+    pub(crate) fn limit_memory(&mut self, bytes: usize) {
+        self.memory_left = bytes;
+    }
+
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
+    }
+
+    /// A body that decodes to too much, and might have up to `limit` bytes, was not decoded.
+    pub(crate) fn note_refusal(&mut self, limit: usize) {
+        self.out_of_memory |= self.memory_left < limit;
     }
 }

@@ -1,14 +1,11 @@
-//! Non-disruptive actions at run time.
+//! Non-disruptive actions at run time: what a match changes.
 
-use std::sync::Arc;
-
-use super::tx::{Entry, Name};
-use super::{RuleSet, Transaction};
-use crate::rule::{Change, Control, Effect, PartsChange, Place};
+use super::Transaction;
+use super::state::{Entry, Name};
+use crate::macros::Template;
+use crate::rule::{Change, Control, Effect, Place};
+use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Variable, atoi};
-
-/// Environment variables one transaction may set.
-const MOST_ENVIRONMENT: usize = 256;
 
 impl Transaction {
     pub(super) fn perform(&mut self, rules: &RuleSet, effects: &[Effect]) {
@@ -25,13 +22,13 @@ impl Transaction {
                 name,
                 seconds,
             } => {
-                let name = self.expand(rules, name);
-                let seconds = self.expand(rules, seconds);
-                let seconds = u64::try_from(atoi(self.text.at(seconds))).unwrap_or(0);
+                let name = self.context.expand(rules, name);
+                let seconds = self.context.expand(rules, seconds);
+                let seconds = u64::try_from(atoi(self.context.text().at(seconds))).unwrap_or(0);
                 if let Some(key) = self.opened_key(*collection) {
                     rules
                         .store
-                        .expire(*collection, key, self.text.at(name), seconds);
+                        .expire(*collection, key, self.context.text().at(name), seconds);
                 }
             }
             Effect::DeprecateVariable {
@@ -40,39 +37,47 @@ impl Transaction {
                 amount,
                 seconds,
             } => {
-                let name = self.expand(rules, name);
+                let name = self.context.expand(rules, name);
                 if let Some(key) = self.opened_key(*collection) {
-                    rules
-                        .store
-                        .deprecate(*collection, key, self.text.at(name), *amount, *seconds);
+                    rules.store.deprecate(
+                        *collection,
+                        key,
+                        self.context.text().at(name),
+                        *amount,
+                        *seconds,
+                    );
                 }
             }
             Effect::OpenCollection { collection, key } => {
-                let key = self.expand(rules, key);
+                let key = self.context.expand(rules, key);
                 self.open(rules, *collection, key);
             }
             Effect::SetId { collection, key } => {
-                let key = self.expand(rules, key);
-                self.identities.retain(|(v, _)| v != collection);
-                self.identities.push((*collection, key));
+                let key = self.context.expand(rules, key);
+                let collections = self.context.state_mut().collections_mut();
+                collections.set_identity(*collection, key);
                 self.open_for_application(rules, *collection, key);
             }
             Effect::SetEnvironment { name, value } => {
-                let name = self.expand(rules, name);
-                let value = self.expand(rules, value);
-                self.set_environment(name, Some(value));
+                let name = self.context.expand(rules, name);
+                let value = self.context.expand(rules, value);
+                self.context.set_environment(name, Some(value));
             }
             Effect::Mask(variable, name) => {
-                let name = self.expand(rules, name);
-                self.controls.masked.push((*variable, name));
+                let name = self.context.expand(rules, name);
+                self.context
+                    .state_mut()
+                    .controls_mut()
+                    .mask(*variable, name);
             }
             Effect::MaskMatched => {
-                if let Some(value) = self.matching.value {
+                let state = self.context.state_mut();
+                if let Some(value) = state.matching().value() {
                     let key = value.key.unwrap_or_default();
-                    self.controls.masked.push((value.variable, key));
+                    state.controls_mut().mask(value.variable, key);
                 }
             }
-            Effect::Control(control) => self.control(control),
+            Effect::Control(control) => self.control(rules, control),
         }
     }
 
@@ -80,23 +85,23 @@ impl Transaction {
         match place {
             Place::Slot(slot) => self.set_tx(rules, Name::Slot(*slot), change),
             Place::Named(template) => {
-                let name = self.expand(rules, template);
-                if let Some(name) = self.tx.resolve(name, &self.text, &rules.names) {
+                let name = self.context.expand(rules, template);
+                if let Some(name) = self.context.resolve_tx(rules, name) {
                     self.set_tx(rules, name, change);
                 }
             }
             Place::Collection(Variable::Env, template) => {
-                let name = self.expand(rules, template);
+                let name = self.context.expand(rules, template);
                 let value = match change {
                     Change::Set(value) | Change::Add(value) | Change::Subtract(value) => {
-                        Some(self.expand(rules, value))
+                        Some(self.context.expand(rules, value))
                     }
                     Change::Remove => None,
                 };
-                self.set_environment(name, value);
+                self.context.set_environment(name, value);
             }
             Place::Collection(collection, template) => {
-                let name = self.expand(rules, template);
+                let name = self.context.expand(rules, template);
                 self.set_persistent(rules, *collection, name, change);
             }
         }
@@ -105,27 +110,21 @@ impl Transaction {
     fn set_tx(&mut self, rules: &RuleSet, name: Name, change: &Change) {
         let entry = match change {
             Change::Remove => Entry::Unset,
-            Change::Set(value) => Entry::Text(self.expand(rules, value)),
+            Change::Set(value) => Entry::Text(self.context.expand(rules, value)),
             Change::Add(value) => self.shifted(rules, name, value, 1),
             Change::Subtract(value) => self.shifted(rules, name, value, -1),
         };
-        self.trace_set(rules, name, entry);
-        self.tx.set(name, entry);
+        self.matches.trace_set(rules, &self.context, name, entry);
+        self.context.state_mut().tx_mut().set(name, entry);
     }
 
-    fn shifted(
-        &mut self,
-        rules: &RuleSet,
-        name: Name,
-        by: &crate::macros::Template,
-        sign: i64,
-    ) -> Entry {
-        let by = self.expand(rules, by);
-        let by = atoi(self.text.at(by)).saturating_mul(sign);
-        let old = match self.tx.entry(name) {
+    fn shifted(&mut self, rules: &RuleSet, name: Name, by: &Template, sign: i64) -> Entry {
+        let by = self.context.expand(rules, by);
+        let by = atoi(self.context.text().at(by)).saturating_mul(sign);
+        let old = match self.context.state().tx().entry(name) {
             Entry::Unset => 0,
             Entry::Number(number) => number,
-            Entry::Text(text) => atoi(self.text.at(text)),
+            Entry::Text(text) => atoi(self.context.text().at(text)),
         };
         // ModSecurity v2 clamps at 0.
         Entry::Number(old.saturating_add(by).max(0))
@@ -140,14 +139,14 @@ impl Transaction {
     ) {
         let value = match change {
             Change::Set(value) | Change::Add(value) | Change::Subtract(value) => {
-                self.expand(rules, value)
+                self.context.expand(rules, value)
             }
             Change::Remove => Slice::EMPTY,
         };
         let Some(key) = self.opened_key(collection) else {
             return;
         };
-        let (name, value) = (self.text.at(name), self.text.at(value));
+        let (name, value) = (self.context.text().at(name), self.context.text().at(value));
         let shift = |old: Option<&[u8]>, by: i64| {
             let sum = atoi(old.unwrap_or_default()).saturating_add(by).max(0);
             Some(sum.to_string().into_bytes())
@@ -162,20 +161,11 @@ impl Transaction {
             });
     }
 
-    fn set_environment(&mut self, name: Slice, value: Option<Slice>) {
-        let text = &self.text;
-        self.environment
-            .retain(|(n, _)| !text.at(*n).eq_ignore_ascii_case(text.at(name)));
-        if let Some(value) = value.filter(|_| self.environment.len() < MOST_ENVIRONMENT) {
-            self.environment.push((name, value));
-        }
-    }
-
     /// Users, sessions and resources are those of an application (`SecWebAppId`), as in ModSecurity.
     fn open_for_application(&mut self, rules: &RuleSet, collection: Variable, key: Slice) {
         let application = rules.settings().web_app_id.as_bytes();
-        let whole = [application, b"\0", self.text.at(key)].concat();
-        let key = self.text.push(&whole);
+        let whole = [application, b"\0", self.context.text().at(key)].concat();
+        let key = self.context.text_mut().push(&whole);
         self.open(rules, collection, key);
     }
 
@@ -188,59 +178,32 @@ impl Transaction {
         if self.reached.is_some() {
             return;
         }
-        let key = self.text.at(key).to_vec();
+        let key = self.context.text().at(key).to_vec();
         rules
             .store
             .open(collection, &key, rules.settings().collection_timeout);
-        self.opened.push((collection, key));
+        let collections = self.context.state_mut().collections_mut();
+        collections.open(collection, key);
     }
 
+    /// The key that a persistent collection was opened with.
     fn opened_key(&self, collection: Variable) -> Option<&[u8]> {
-        self.opened
-            .iter()
-            .find(|(v, _)| *v == collection)
-            .map(|o| o.1.as_slice())
+        self.context.state().collections().key(collection)
     }
 
-    fn control(&mut self, control: &Control) {
+    fn control(&mut self, rules: &RuleSet, control: &Control) {
+        let (matches, context) = (&mut self.matches, &mut self.context);
         match control {
-            Control::RemoveRules(selection) => self.trace_excluded(selection, None),
+            Control::RemoveRules(selection) => {
+                matches.trace_excluded(rules, context, selection, None);
+            }
             Control::RemoveTargets(removal) => {
                 for target in &removal.targets {
-                    self.trace_excluded(&removal.rules, Some(target));
+                    matches.trace_excluded(rules, context, &removal.rules, Some(target));
                 }
             }
             _ => {}
         }
-        let controls = &mut self.controls;
-        match control {
-            Control::RuleEngine(mode) => self.engine = *mode,
-            Control::RequestBodyAccess(on) => controls.request_body_access = *on,
-            Control::ResponseBodyAccess(on) => controls.response_body_access = *on,
-            Control::RequestBodyProcessor(processor) => controls.processor = Some(*processor),
-            Control::ForceRequestBodyVariable(on) => controls.force_request_body = *on,
-            Control::RequestBodyLimit(bytes) => controls.request_body_limit = *bytes,
-            Control::ResponseBodyLimit(bytes) => controls.response_body_limit = *bytes,
-            Control::AuditEngine(engine) => controls.audit_engine = *engine,
-            Control::AuditLogParts(change) => change_parts(&mut controls.audit_parts, change),
-            Control::RemoveRules(selection) => self.removed.extend(selection),
-            Control::RemoveTargets(removal) => {
-                // An effect runs at every match; once is enough.
-                if !self.removed_targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
-                    self.removed_targets.push(Arc::clone(removal));
-                }
-            }
-        }
-    }
-}
-
-fn change_parts(parts: &mut String, change: &PartsChange) {
-    match change {
-        PartsChange::Replace(all) => parts.clone_from(all),
-        PartsChange::Add(more) => {
-            let new: String = more.chars().filter(|c| !parts.contains(*c)).collect();
-            parts.push_str(&new);
-        }
-        PartsChange::Remove(less) => parts.retain(|c| !less.contains(c)),
+        context.state_mut().control(control);
     }
 }

@@ -1,185 +1,56 @@
 //! [`Transaction`]: one request's way through the phases.
+//!
+//! It is made of parts, each with its own module and private fields: `context` (the bytes, the `inputs` that were
+//! received and the `state` that rules change), `matcher` (whether values match), `matches` (what matched, for people)
+//! and `budget`. A part is handed the others that it needs; only the transaction has them all, and it says in which
+//! order they work.
 
 mod audit;
-mod bodies;
 mod budget;
+mod context;
 mod effects;
 mod evaluate;
-mod expand;
-mod fields;
-mod masking;
-mod memo;
+mod inputs;
+mod matcher;
+mod matches;
 mod pool;
 mod probe;
-mod propose;
-mod report;
-mod request;
-mod response;
-mod trace;
-mod tx;
-mod values;
+mod request_body;
+mod response_body;
+mod state;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::audit::Marks;
-use super::operators::Captures;
-use super::outcome::{Inspection, Interruption, InterruptionKind, Phase};
-use super::prefilter::Row;
-use super::rule::{Disruptive, Processor, Removal, RuleSelection};
+use super::audit::Record;
+use super::body::cookies;
+use super::outcome::{Interruption, InterruptionKind, Phase};
+use super::rule::RuleSelection;
 use super::ruleset::RuleSet;
-use super::settings::{AuditEngine, EngineMode, Settings};
-use super::variables::{Slice, Text, Value, Variable};
-use masking::{Known, Unmarked};
-use memo::Memo;
+use super::settings::EngineMode;
+use super::steps;
+use super::variables::{Select, Variable};
+use budget::Budget;
+use context::Context;
+use inputs::Connection;
+use matcher::{Matcher, Work};
+use matches::Matches;
+pub use matches::{MatchedRule, TraceEvent, TraceKind};
 use pool::Buffers;
 pub(super) use probe::probe;
-use propose::Proposals;
-pub use report::MatchedRule;
-use request::Request;
-use response::Response;
-pub use trace::{TraceEvent, TraceKind};
-use tx::TxStore;
-
-/// What `allow` still skips.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Allowed {
-    #[default]
-    Nothing,
-    /// Phases 1 and 2.
-    Request,
-    /// All phases but logging.
-    Transaction,
-}
+use state::Allowed;
 
 /// One request's way through the phases. Feed it in order: request line, headers,
 /// [`Transaction::request_headers_done`], body, and so on; [`Transaction::finish`] is always last.
 #[derive(Debug)]
 pub struct Transaction {
     rules: Arc<RuleSet>,
-    text: Text,
-    started: Instant,
-    clock: budget::Clock,
-    connection: Connection,
-    engine: EngineMode,
-    request: Request,
-    response: Response,
-    tx: TxStore,
-    environment: Vec<(Slice, Slice)>,
-    /// The key each opened persistent collection was opened with.
-    opened: Vec<(Variable, Vec<u8>)>,
-    identities: Vec<(Variable, Slice)>,
-    controls: Controls,
-    allowed: Allowed,
-    removed: RuleSelection,
-    removed_targets: Vec<Arc<Removal>>,
-    matching: Matching,
-    memo: Memo,
-    proposals: Proposals,
-    /// Texts of one value that were looked through for literals, and whose were found.
-    scans: Vec<(Slice, Row)>,
-    /// Reused where values are collected.
-    values: Vec<Value>,
+    context: Context,
+    matcher: Matcher,
+    matches: Matches,
+    budget: Budget,
     /// Rules that were reached, where someone asks.
     reached: Option<RuleSelection>,
-    /// Values of the stable target lists of this phase, by list.
-    lists: Vec<Option<(u32, u32)>>,
-    listed: Vec<Value>,
-    captures: Captures,
-    /// Reused for what a transformation writes.
-    scratch: Vec<u8>,
-    /// Reused for an operator's argument.
-    joined: Vec<u8>,
-    /// Where the long names of values already are.
-    long_names: HashMap<(Variable, Slice), Slice>,
-    highest_severity: u8,
-    matched_rules: Vec<MatchedRule>,
-    /// Which bytes of `text` are secret.
-    marks: Marks,
-    known: Option<Known>,
-    unmasked: bool,
-    /// What was not yet looked through for secrets, in the order it came.
-    unmarked: Vec<Unmarked>,
-    /// What was put together is made of these.
-    pieces: Vec<Slice>,
-    /// Matches beyond what is recorded.
-    unrecorded: u64,
-    limits_hit: u32,
-    audit_relevant: bool,
-    interruption: Option<Interruption>,
-    trace: bool,
-    trace_events: Vec<TraceEvent>,
-    work: Work,
-    /// Bytes that a decoded body may have, whatever its limit says.
-    memory_left: usize,
-    /// A body was not decoded for want of them.
-    out_of_memory: bool,
-}
-
-/// How much was done for a transaction: tests prove with it that work grows with the input and not with its square.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Operators evaluated, also to propose a rule.
-    pub evaluations: u64,
-    pub bytes_tested: u64,
-    pub bytes_transformed: u64,
-    /// Bytes the prefilter looked at.
-    pub bytes_scanned: u64,
-    /// Bytes the transaction keeps until it ends.
-    pub bytes_held: u64,
-}
-
-#[derive(Debug)]
-struct Connection {
-    client: SocketAddr,
-    server: SocketAddr,
-    unique_id: String,
-}
-
-/// What `ctl:` changed, for this transaction only.
-#[derive(Debug)]
-struct Controls {
-    request_body_access: bool,
-    response_body_access: bool,
-    processor: Option<Processor>,
-    force_request_body: bool,
-    request_body_limit: usize,
-    response_body_limit: usize,
-    audit_engine: AuditEngine,
-    audit_parts: String,
-    masked: Vec<(Variable, Slice)>,
-}
-
-/// The rule that runs and what it matched.
-#[derive(Debug, Default)]
-struct Matching {
-    /// Index of the rule in the rule set.
-    rule: Option<u32>,
-    /// `MATCHED_VAR`, transformed.
-    value: Option<Value>,
-    /// `MATCHED_VAR` as received.
-    received: Slice,
-    /// `MATCHED_VARS` of this chain.
-    values: Vec<Value>,
-}
-
-impl Controls {
-    fn new(settings: &Settings) -> Self {
-        Self {
-            request_body_access: settings.request_body_access,
-            response_body_access: settings.response_body_access,
-            processor: None,
-            force_request_body: false,
-            request_body_limit: settings.request_body_limit,
-            response_body_limit: settings.response_body_limit,
-            audit_engine: settings.audit.engine,
-            audit_parts: settings.audit.parts.clone(),
-            masked: Vec::new(),
-        }
-    }
 }
 
 impl Transaction {
@@ -191,74 +62,16 @@ impl Transaction {
         server: SocketAddr,
         unique_id: &str,
     ) -> Self {
-        let settings = rules.settings();
-        let mut buffers = Buffers::take();
-        let text = rules.literals.share(buffers.text);
-        let mut tx = buffers.tx;
-        tx.make_slots(rules.names.len());
-        for &(slot, value) in &rules.initial {
-            tx.set(tx::Name::Slot(slot), tx::Entry::Text(value));
-        }
-        buffers.lists.resize(rules.list_count, None);
+        let buffers = Buffers::take();
+        let connection = Connection::new(client, server, unique_id);
+        let mut matcher = buffers.matcher;
+        matcher.make_lists(rules.list_count);
         Self {
-            text,
-            started: Instant::now(),
-            clock: budget::Clock::new(&rules),
-            connection: Connection {
-                client,
-                server,
-                unique_id: unique_id.to_owned(),
-            },
-            engine: settings.engine,
-            request: Request {
-                headers: buffers.headers,
-                cookies: buffers.cookies,
-                arguments: buffers.arguments,
-                ..Request::default()
-            },
-            response: Response {
-                headers: buffers.response_headers,
-                ..Response::default()
-            },
-            tx,
-            environment: Vec::new(),
-            opened: Vec::new(),
-            identities: Vec::new(),
-            controls: Controls::new(settings),
-            allowed: Allowed::default(),
-            removed: RuleSelection::default(),
-            removed_targets: Vec::new(),
-            matching: Matching {
-                values: buffers.matched,
-                ..Matching::default()
-            },
-            memo: buffers.memo,
-            proposals: buffers.proposals,
-            scans: buffers.scans,
-            values: buffers.values,
+            context: Context::new(&rules, connection, buffers.context),
+            matcher,
+            matches: Matches::new(&rules),
+            budget: Budget::new(&rules),
             reached: None,
-            lists: buffers.lists,
-            listed: buffers.listed,
-            captures: buffers.captures,
-            scratch: buffers.scratch,
-            joined: buffers.joined,
-            long_names: buffers.long_names,
-            highest_severity: 255,
-            matched_rules: Vec::new(),
-            marks: Marks::default(),
-            known: None,
-            unmasked: false,
-            unmarked: buffers.unmarked,
-            pieces: buffers.pieces,
-            unrecorded: 0,
-            limits_hit: 0,
-            audit_relevant: false,
-            interruption: None,
-            trace: false,
-            work: Work::default(),
-            memory_left: usize::MAX,
-            out_of_memory: false,
-            trace_events: Vec::new(),
             rules,
         }
     }
@@ -271,30 +84,32 @@ impl Transaction {
 
     /// No body is decoded to more than this.
     pub fn limit_memory(&mut self, bytes: usize) {
-        self.memory_left = bytes;
+        self.budget.limit_memory(bytes);
     }
 
     /// Whether a body was not decoded because [`Transaction::limit_memory`] did not let it.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
-        self.out_of_memory
+        self.budget.is_out_of_memory()
     }
 
     /// Bytes that it keeps until it ends: heads, bodies as they were decoded, arguments, and what rules made of them.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
-        let (request, body) = (&self.request, &self.request.body);
-        let items = request.headers.len()
-            + request.cookies.len()
-            + request.arguments.len()
-            + self.response.headers.len()
-            + body.files.len()
-            + body.file_sizes.len()
-            + body.part_headers.len()
-            + body.xml_attributes.len()
-            + body.xml_selected.len();
-        let text = self.text.len().saturating_sub(self.rules.literals.len());
-        text + items * size_of::<request::Item>()
+        self.context.own_text_len(&self.rules) + self.context.inputs().list_bytes()
+    }
+
+    /// The request line: `line` as received without its line end, and its three parts.
+    pub fn request_line(&mut self, line: &[u8], method: &[u8], target: &[u8], protocol: &[u8]) {
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        let request = inputs.request_mut();
+        request.read_line(text, line, [method, target, protocol]);
+    }
+
+    /// One header as received, in order; surrounding blanks of the value removed.
+    pub fn request_header(&mut self, name: &[u8], value: &[u8]) {
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        inputs.request_mut().add_header(text, name, value);
     }
 
     /// Phase 1.
@@ -308,13 +123,15 @@ impl Transaction {
     /// Whether phase 2 wants the body (`SecRequestBodyAccess`, `ctl:requestBodyAccess`).
     #[must_use]
     pub fn wants_request_body(&self) -> bool {
-        self.engine != EngineMode::Off && self.controls.request_body_access
+        let state = self.context.state();
+        state.mode() != EngineMode::Off && state.controls().request_body_access()
     }
 
     /// Phase 2. `body` is the whole body; empty where there is none.
     pub fn request_body(&mut self, body: &[u8]) -> Option<Interruption> {
         let ended = self.within_budget(Phase::RequestBody, |t| {
-            t.decode_path();
+            let (inputs, text) = t.context.inputs_and_text_mut();
+            inputs.request_mut().decode_path(text);
             if let Some(interruption) = t.read_request_body(body) {
                 return Some(interruption);
             }
@@ -331,7 +148,9 @@ impl Transaction {
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Option<Interruption> {
         self.within_budget(Phase::ResponseHeaders, |t| {
-            t.read_response_head(status, protocol, headers);
+            let (inputs, text) = t.context.inputs_and_text_mut();
+            let response = inputs.response_mut();
+            response.read_head(text, status, protocol, headers);
             t.run(Phase::ResponseHeaders)
         })
     }
@@ -349,58 +168,153 @@ impl Transaction {
     /// Phase 5; always last, also after an interruption.
     pub fn finish(&mut self) {
         self.run(Phase::Logging);
-        let rules = Arc::clone(&self.rules);
-        self.mask_late(&rules);
+        self.matches
+            .mask_late(&self.rules, &mut self.context, &self.matcher);
     }
 
     /// What ended it, if anything did.
     #[must_use]
     pub fn interruption(&self) -> Option<&Interruption> {
-        self.interruption.as_ref()
+        self.context.state().interruption()
     }
 
     /// Rules that matched so far, in order.
     #[must_use]
     pub fn matched_rules(&self) -> &[MatchedRule] {
-        &self.matched_rules
+        self.matches.records()
     }
 
     /// The value of `tx.NAME`.
     #[must_use]
     pub fn tx(&self, name: &str) -> Option<Vec<u8>> {
-        let name = self
-            .tx
-            .find(name.as_bytes(), &self.text, &self.rules.names)?;
-        match self.tx.entry(name) {
-            tx::Entry::Unset => None,
-            tx::Entry::Text(slice) => Some(self.text.at(slice).to_vec()),
-            tx::Entry::Number(number) => Some(number.to_string().into_bytes()),
-        }
+        self.context.tx(&self.rules, name)
     }
 
     /// How many operators gave up at a limit.
     #[must_use]
     pub fn limits_hit(&self) -> u32 {
-        self.limits_hit
+        self.context.state().limits_hit()
     }
 
     /// How many matches were counted but not recorded.
     #[must_use]
     pub fn unrecorded_matches(&self) -> u64 {
-        self.unrecorded
+        self.matches.unrecorded()
     }
 
     #[doc(hidden)]
     #[must_use]
     pub fn work(&self) -> Work {
-        let held = self.text.len().saturating_sub(self.rules.literals.len());
         Work {
-            bytes_held: held as u64,
-            ..self.work
+            bytes_held: self.context.own_text_len(&self.rules) as u64,
+            ..self.matcher.work()
         }
     }
 
-    fn interrupts(&self, disruptive: &Disruptive) -> bool {
-        self.engine == EngineMode::On && !matches!(disruptive, Disruptive::Pass)
+    /// Leaves secrets in what is told of this transaction; for one's own test requests.
+    pub fn unmask(&mut self) {
+        self.matches.secrets_mut().unmask();
+    }
+
+    /// Records every match, those of rules that say `nolog` too, and what matches do. Before the first phase.
+    pub fn record_trace(&mut self) {
+        self.matches.trace_mut().turn_on();
+    }
+
+    /// What was recorded, in order.
+    #[must_use]
+    pub fn trace_events(&self) -> &[TraceEvent] {
+        self.matches.trace().events()
+    }
+
+    /// The values of a variable as rules see them now: `COLLECTION:name` and value. None where there is no
+    /// variable of this name (in any case).
+    pub fn variable(&mut self, name: &str) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let variable = Variable::from_name(name)?;
+        let context = &mut self.context;
+        let mut values = Vec::new();
+        context.select(&self.rules, variable, &Select::All, None, &mut values);
+        let named = values.into_iter().map(|value| {
+            let name = context.push_name(value);
+            let text = context.text();
+            (text.at(name).to_vec(), text.at(value.text).to_vec())
+        });
+        Some(named.collect())
+    }
+
+    /// What happened, for the audit log; None where `SecAuditEngine` does not ask for this transaction.
+    /// Call it after [`Transaction::finish`].
+    #[must_use]
+    pub fn audit_record(&mut self) -> Option<Record> {
+        audit::record(&self.rules, &self.context, &mut self.matches)
+    }
+
+    /// Splits the request's head into what the variables show.
+    fn read_request_head(&mut self) {
+        let version = match self.rules.settings().cookie_version {
+            0 => cookies::Version::V0,
+            _ => cookies::Version::V1,
+        };
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        let request = inputs.request_mut();
+        request.split_target(text);
+        request.read_cookies(text, version);
+        if let Some(query) = request.query() {
+            let query = text.at(query).to_vec();
+            self.add_urlencoded(&query);
+        }
+        self.context.inputs_mut().arguments_mut().end_query();
+        self.judge_arguments();
+        let request = self.context.inputs().request();
+        let processor = request.processor(self.context.text(), self.rules.default_processors);
+        let controls = self.context.state_mut().controls_mut();
+        controls.set_processor(processor);
+    }
+
+    /// Does the work of a phase, and judges where its time ran out. What is between phases is another's time.
+    fn within_budget(
+        &mut self,
+        phase: Phase,
+        work: impl FnOnce(&mut Self) -> Option<Interruption>,
+    ) -> Option<Interruption> {
+        let (ended, left) = steps::within(self.budget.left(), || {
+            self.budget.begin_work();
+            let ended = work(self);
+            // What ended in the last rule's last value nobody has seen yet.
+            if steps::is_over() {
+                self.budget.is_overdrawn(&mut self.context);
+            }
+            self.budget.end_work();
+            ended
+        });
+        self.budget.set_left(left);
+        ended.or_else(|| self.judge_budget(phase))
+    }
+
+    /// Where no rule decided before the time ran out, the policy's written choice applies.
+    fn judge_budget(&mut self, phase: Phase) -> Option<Interruption> {
+        let state = self.context.state_mut();
+        let refuses = state.mode() == EngineMode::On
+            && self.rules.block_uninspected
+            && state.allowed() == Allowed::Nothing;
+        if !self.budget.ran_out() || !refuses || state.interruption().is_some() {
+            return None;
+        }
+        Some(state.interrupt(Interruption {
+            kind: InterruptionKind::Deny,
+            status: 503,
+            rule_id: 0,
+            phase,
+        }))
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let buffers = Buffers {
+            context: self.context.take_buffers(),
+            matcher: std::mem::take(&mut self.matcher),
+        };
+        buffers.leave();
     }
 }

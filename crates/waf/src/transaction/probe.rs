@@ -1,14 +1,12 @@
 //! Which rules ordinary requests reach.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices were made with the list that they point into"
-)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{EngineMode, RuleSelection, RuleSet, Transaction};
+use super::Transaction;
+use crate::rule::RuleSelection;
+use crate::ruleset::RuleSet;
+use crate::settings::EngineMode;
 
 /// One request of each kind of body.
 const REQUESTS: [(&[u8], &[u8], &[u8]); 5] = [
@@ -30,7 +28,8 @@ pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
         let address = SocketAddr::from(([192, 0, 2, 1], 1024));
         let mut transaction = Transaction::new(Arc::clone(rules), address, address, "probe");
         // Whatever the rules say of it, all phases are to run.
-        transaction.engine = EngineMode::DetectionOnly;
+        let state = transaction.context.state_mut();
+        state.set_mode(EngineMode::DetectionOnly);
         transaction.reached = Some(RuleSelection::default());
         transaction.request_line(
             &[method, b" /a?b=c HTTP/1.1"].concat(),
@@ -48,7 +47,7 @@ pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
             (b"Content-Length", length.as_bytes()),
         ];
         let count = if media.is_empty() { 4 } else { 6 };
-        for (name, value) in &headers[..count] {
+        for (name, value) in headers.iter().take(count) {
             transaction.request_header(name, value);
         }
         transaction.request_headers_done();

@@ -194,13 +194,15 @@ impl Value {
         }
     }
 
-    /// `COLLECTION:name`, or the variable's name where there is none.
-    pub(crate) fn write_name(&self, text: &Text, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.variable.name().as_bytes());
+    /// Appends `COLLECTION:name`, or the variable's name where there is none.
+    pub(crate) fn push_name(&self, text: &mut Text) -> Slice {
+        let mark = text.len();
+        text.push(self.variable.name().as_bytes());
         if let Some(key) = self.key {
-            out.push(b':');
-            out.extend_from_slice(text.at(key));
+            text.push(b":");
+            text.repeat(key);
         }
+        text.since(mark)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::variables::{Slice, Text};
 const MOST_DYNAMIC: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     #[default]
     Unset,
     Text(Slice),
@@ -18,13 +18,13 @@ pub(super) enum Entry {
 
 /// A name of the collection: where its value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum Name {
     Slot(u32),
     Dynamic(u32),
 }
 
 #[derive(Debug, Default)]
-pub(super) struct TxStore {
+pub(crate) struct TxStore {
     slots: Vec<Entry>,
     dynamic: Vec<(Slice, Entry)>,
     /// Of what is dynamic.
@@ -33,25 +33,27 @@ pub(super) struct TxStore {
 
 impl TxStore {
     /// Slots for the names that rules spell out.
-    pub(super) fn make_slots(&mut self, count: usize) {
+    pub(crate) fn make_slots(&mut self, count: usize) {
         self.slots.resize(count, Entry::Unset);
     }
 
     /// Nothing is set, and there are no slots.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.dynamic.clear();
         self.by_name.clear();
     }
 
-    pub(super) fn entry(&self, name: Name) -> Entry {
+    #[inline]
+    pub(crate) fn entry(&self, name: Name) -> Entry {
         match name {
             Name::Slot(slot) => self.slots.get(slot as usize).copied().unwrap_or_default(),
             Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Entry::Unset, |d| d.1),
         }
     }
 
-    pub(super) fn set(&mut self, name: Name, entry: Entry) {
+    #[inline]
+    pub(crate) fn set(&mut self, name: Name, entry: Entry) {
         match name {
             Name::Slot(slot) => {
                 if let Some(place) = self.slots.get_mut(slot as usize) {
@@ -67,7 +69,7 @@ impl TxStore {
     }
 
     /// Where a name's value is or would be; None when too many names were made.
-    pub(super) fn resolve(&mut self, name: Slice, text: &Text, names: &Names) -> Option<Name> {
+    pub(crate) fn resolve(&mut self, name: Slice, text: &Text, names: &Names) -> Option<Name> {
         let bytes = text.at(name);
         let hash = hash_name(bytes);
         if let Some(found) = self.find_hashed(hash, bytes, text, names) {
@@ -83,7 +85,7 @@ impl TxStore {
     }
 
     /// Where a name's value is, if there is one of that name.
-    pub(super) fn find(&self, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
+    pub(crate) fn find(&self, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
         self.find_hashed(hash_name(name), name, text, names)
     }
 
@@ -99,14 +101,14 @@ impl TxStore {
     }
 
     /// Captures of earlier matches are forgotten from group `first` on.
-    pub(super) fn clear_captures(&mut self, first: usize) {
+    pub(crate) fn clear_captures(&mut self, first: usize) {
         if let Some(slots) = self.slots.get_mut(first..CAPTURE_SLOTS) {
             slots.fill(Entry::Unset);
         }
     }
 
     /// Every name that has a value: slots first, then names made at run time in the order they were made.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Name, Entry)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Name, Entry)> {
         let slots = (0..).map(Name::Slot).zip(self.slots.iter().copied());
         let dynamic = (0..)
             .map(Name::Dynamic)
@@ -117,12 +119,12 @@ impl TxStore {
     }
 
     /// Names made at run time, in the order they were made.
-    pub(super) fn dynamic_names(&self) -> impl Iterator<Item = Name> + use<> {
+    pub(crate) fn dynamic_names(&self) -> impl Iterator<Item = Name> + use<> {
         (0..u32::try_from(self.dynamic.len()).unwrap_or(u32::MAX)).map(Name::Dynamic)
     }
 
     /// A name as it was first written.
-    pub(super) fn name_text(&self, name: Name, rules: &RuleSet) -> Slice {
+    pub(crate) fn name_text(&self, name: Name, rules: &RuleSet) -> Slice {
         match name {
             Name::Slot(slot) => rules.slot_name(slot),
             Name::Dynamic(at) => self.dynamic.get(at as usize).map_or(Slice::EMPTY, |d| d.0),

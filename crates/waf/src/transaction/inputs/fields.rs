@@ -1,21 +1,20 @@
-//! Header fields by name, where a name may have several (RFC 9110, 5.2 and 5.3): the fields of a list are one list,
-//! and what may be there once is no less there for the second time.
+//! Header fields by name. A name may have several fields (RFC 9110, 5.2 and 5.3): those whose value is a list are one
+//! list, and a second field of a name that may have one value is a second value, which is not ignored.
 
 #![allow(
     clippy::indexing_slicing,
-    reason = "indices were made with the list that they point into"
+    reason = "indices were found in the bytes that they cut"
 )]
 
-use super::Transaction;
-use super::request::Item;
+use super::item::Item;
 use crate::variables::{Slice, Text};
 
 /// Why nobody can say what a body is.
-pub(super) const TWO_TYPES: &str = "the message has two Content-Types that differ";
+pub(crate) const TWO_TYPES: &str = "the message has two Content-Types that differ";
 
 /// What a message says its body is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ContentType {
+pub(crate) struct ContentType {
     /// The first; empty where there is none.
     pub value: Vec<u8>,
     /// Others say something else, and a reader may believe them.
@@ -24,7 +23,7 @@ pub(super) struct ContentType {
 
 /// The values of every field of this name, in order. An underscore stands for a hyphen: some gateways read
 /// `Content_Type` as they read `Content-Type`.
-pub(super) fn values<'t>(
+pub(crate) fn values<'t>(
     text: &'t Text,
     items: &'t [Item],
     name: &'t str,
@@ -40,7 +39,7 @@ pub(super) fn values<'t>(
 }
 
 /// The elements of every field of this name as one list.
-pub(super) fn list(text: &Text, items: &[Item], name: &str) -> Option<Vec<u8>> {
+pub(crate) fn list(text: &Text, items: &[Item], name: &str) -> Option<Vec<u8>> {
     let mut whole: Option<Vec<u8>> = None;
     for value in values(text, items, name) {
         match &mut whole {
@@ -54,7 +53,7 @@ pub(super) fn list(text: &Text, items: &[Item], name: &str) -> Option<Vec<u8>> {
     whole
 }
 
-pub(super) fn content_type(text: &Text, items: &[Item]) -> ContentType {
+pub(crate) fn content_type(text: &Text, items: &[Item]) -> ContentType {
     let mut found = ContentType::default();
     for (index, value) in values(text, items, "content-type").enumerate() {
         let value = text.at(value).trim_ascii();
@@ -96,32 +95,6 @@ fn differs(first: Option<&[u8]>, rest: &[u8]) -> bool {
     let is_type = memchr::memchr(b'/', &rest[..end]).is_some()
         && memchr::memchr2(b'=', b'"', &rest[..end]).is_none();
     is_type && first.is_some_and(|first| first.trim_ascii() != rest.trim_ascii())
-}
-
-impl Transaction {
-    /// The first field of the request of this name. Only for what the front door refuses to see twice, and for
-    /// what is told to people.
-    pub(super) fn first_field(&self, name: &str) -> Option<Slice> {
-        values(&self.text, &self.request.headers, name).next()
-    }
-
-    /// All values of the response's fields of this name as one.
-    pub(super) fn whole_response_field(&mut self, name: &str) -> Option<Slice> {
-        let headers = &self.response.headers;
-        let (first, more) = {
-            let mut values = values(&self.text, headers, name);
-            (values.next()?, values.next().is_some())
-        };
-        if !more {
-            return Some(first);
-        }
-        let whole = list(&self.text, headers, name)?;
-        Some(self.text.push(&whole))
-    }
-
-    pub(super) fn request_type(&self) -> ContentType {
-        content_type(&self.text, &self.request.headers)
-    }
 }
 
 #[cfg(test)]

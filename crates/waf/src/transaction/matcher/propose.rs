@@ -1,66 +1,30 @@
 //! At the start of a phase: which (rule, value) pairs can match.
+//!
+//! What is proposed too much costs time; what is proposed too little would let an attack pass. So whatever cannot be
+//! told is proposed, and the tests compare every verdict with that of an engine without proposals.
 
 use std::cell::RefCell;
 
-use super::{RuleSet, Transaction};
+use super::super::budget::Budget;
+use super::super::context::Context;
+use super::Matcher;
 use crate::byteset::ByteSet;
 use crate::macros::Template;
 use crate::prefilter::{Cache, Class, Filter, Key, LONGEST_CACHED, Row};
 use crate::rule::Test;
+use crate::ruleset::RuleSet;
 use crate::steps;
-use crate::variables::{Select, Slice, Value, Variable};
+use crate::variables::{Select, Slice, Text};
 
 thread_local! {
     /// Rows of values this thread has seen.
     static SEEN: RefCell<Cache> = RefCell::default();
 }
 
-/// What the prefilter proposes in the running phase.
-#[derive(Debug, Default)]
-pub(super) struct Proposals {
-    /// One row a value.
-    rows: Vec<Row>,
-    /// Rules that any value is proposed for.
-    hot: Row,
-    /// Where each variable's rows begin.
-    bases: Vec<(Variable, u32)>,
-    pub active: bool,
-}
-
-impl Proposals {
-    /// Values it has room for.
-    pub(super) fn capacity(&self) -> usize {
-        self.rows.capacity()
-    }
-
-    /// The rules that any value is proposed for; None where the phase has no filter.
-    pub(super) fn hot(&self) -> Option<Row> {
-        self.active.then_some(self.hot)
-    }
-
-    #[inline]
-    pub(super) fn allows(&self, bit: u16, value: &Value) -> bool {
-        self.rows
-            .get(value.item as usize)
-            .is_none_or(|row| row.contains(bit))
-    }
-
-    /// Whether the value was looked at and found to match.
-    pub(super) fn tells(&self, bit: u16, value: &Value) -> bool {
-        let row = self.rows.get(value.item as usize);
-        row.is_some_and(|row| row.contains(bit))
-    }
-
-    /// Where the rows of this variable's values begin.
-    pub(super) fn base(&self, variable: Variable) -> Option<u32> {
-        self.bases.iter().find(|(v, _)| *v == variable).map(|b| b.1)
-    }
-}
-
 /// A value and what is known of it.
 struct Tried {
     raw: Slice,
-    /// By the chain of the rules that are tried.
+    /// After the chain of the rules that are tried.
     changed: Slice,
     /// The bytes of it as received.
     present: ByteSet,
@@ -68,34 +32,36 @@ struct Tried {
     allowed: Row,
 }
 
-impl Transaction {
+impl Matcher {
     /// Looks at every value that rules of the phase look at, once.
-    pub(super) fn propose(&mut self, rules: &RuleSet, filter: Option<&Filter>) {
+    pub(crate) fn propose(
+        &mut self,
+        rules: &RuleSet,
+        context: &mut Context,
+        budget: &mut Budget,
+        filter: Option<&Filter>,
+    ) {
         let mut proposals = std::mem::take(&mut self.proposals);
-        proposals.rows.clear();
-        proposals.bases.clear();
-        proposals.hot = Row::default();
-        proposals.active = filter.is_some();
+        proposals.begin_phase(filter.is_some());
         let mut values = std::mem::take(&mut self.values);
-        for classes in filter.into_iter().flat_map(|f| &f.classes) {
-            values.clear();
-            self.select(rules, classes.variable, &Select::All, &mut values);
-            let base = u32::try_from(proposals.rows.len()).unwrap_or(u32::MAX);
-            proposals.bases.push((classes.variable, base));
-            for value in &values {
-                // The rules are not run any more either.
-                if self.is_overdrawn() {
-                    break;
+        if let Some(filter) = filter {
+            for classes in &filter.classes {
+                values.clear();
+                context.select(rules, classes.variable, &Select::All, None, &mut values);
+                proposals.begin_variable(classes.variable);
+                for value in &values {
+                    // The rules are not run any more either.
+                    if budget.is_overdrawn(context) {
+                        break;
+                    }
+                    let class = match value.key {
+                        Some(key) if !classes.named.is_empty() => {
+                            classes.of(context.text().at(key))
+                        }
+                        _ => &classes.any,
+                    };
+                    proposals.push(self.row(rules, context.text_mut(), filter, class, value.text));
                 }
-                let class = match value.key {
-                    Some(key) if !classes.named.is_empty() => classes.of(self.text.at(key)),
-                    _ => &classes.any,
-                };
-                // The loop is only entered where there is a filter.
-                let row =
-                    filter.map_or_else(Row::default, |f| self.row(rules, f, class, value.text));
-                proposals.hot.union(&row);
-                proposals.rows.push(row);
             }
         }
         values.clear();
@@ -104,17 +70,24 @@ impl Transaction {
     }
 
     /// The rules of the class whose first link matches these bytes.
-    fn row(&mut self, rules: &RuleSet, filter: &Filter, class: &Class, text: Slice) -> Row {
+    fn row(
+        &mut self,
+        rules: &RuleSet,
+        text: &mut Text,
+        filter: &Filter,
+        class: &Class,
+        value: Slice,
+    ) -> Row {
         if class.rules.is_empty() {
             return Row::default();
         }
-        if text.len() > LONGEST_CACHED {
-            return self.find_row(rules, filter, class, text);
+        if value.len() > LONGEST_CACHED {
+            return self.find_row(rules, text, filter, class, value);
         }
         let key = Key {
             filter: filter.id,
             class: class.id,
-            value: self.text.at(text),
+            value: text.at(value),
         };
         let (place, known) = SEEN.with_borrow(|seen| {
             let place = seen.place(&key);
@@ -123,29 +96,36 @@ impl Transaction {
         if let Some(row) = known {
             return row;
         }
-        let row = self.find_row(rules, filter, class, text);
+        let row = self.find_row(rules, text, filter, class, value);
         if steps::is_over() {
             return row;
         }
         let key = Key {
             filter: filter.id,
             class: class.id,
-            value: self.text.at(text),
+            value: text.at(value),
         };
         SEEN.with_borrow_mut(|seen| seen.keep(place, &key, &row));
         row
     }
 
-    fn find_row(&mut self, rules: &RuleSet, filter: &Filter, class: &Class, text: Slice) -> Row {
-        let (allowed, present) = filter.allowed(&class.rules, self.text.at(text));
-        self.work.bytes_scanned += text.len() as u64;
+    fn find_row(
+        &mut self,
+        rules: &RuleSet,
+        text: &mut Text,
+        filter: &Filter,
+        class: &Class,
+        value: Slice,
+    ) -> Row {
+        let (allowed, present) = filter.allowed(&class.rules, text.at(value));
+        self.work.bytes_scanned += value.len() as u64;
         if allowed.is_empty() {
             return allowed;
         }
         self.scans.clear();
         let received = Tried {
-            raw: text,
-            changed: text,
+            raw: value,
+            changed: value,
             present,
             allowed,
         };
@@ -157,15 +137,15 @@ impl Transaction {
                 continue;
             }
             unchanged = unchanged.without(&chain.rules);
-            let (changed, _) = self.transformed_of(rules, text, chain.id, &present);
-            let value = Tried {
+            let (changed, _) = self.transformed_of(rules, text, value, chain.id, &present);
+            let tried = Tried {
                 changed,
                 ..received
             };
-            self.try_rules(rules, filter, &value, &its, &mut found);
+            self.try_rules(rules, text, filter, &tried, &its, &mut found);
         }
         if !unchanged.is_empty() {
-            self.try_rules(rules, filter, &received, &unchanged, &mut found);
+            self.try_rules(rules, text, filter, &received, &unchanged, &mut found);
         }
         found
     }
@@ -174,6 +154,7 @@ impl Transaction {
     fn try_rules(
         &mut self,
         rules: &RuleSet,
+        text: &mut Text,
         filter: &Filter,
         value: &Tried,
         its: &Row,
@@ -181,7 +162,7 @@ impl Transaction {
     ) {
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
-            let hits = self.hits(filter, &value.allowed, value.changed);
+            let hits = self.hits(text, filter, &value.allowed, value.changed);
             // A phrase that occurs is a match, or none that does.
             let phrases = its.and(&filter.phrases);
             found.union(&phrases.and(&hits).without(&filter.negated));
@@ -190,7 +171,7 @@ impl Transaction {
             if !anchored.is_empty() {
                 self.work.evaluations += 1;
                 self.work.bytes_tested += value.changed.len() as u64;
-                found.union(&filter.starting(&anchored, self.text.at(value.changed)));
+                found.union(&filter.starting(&anchored, text.at(value.changed)));
             }
             left = its
                 .without(&filter.phrases)
@@ -206,8 +187,8 @@ impl Transaction {
                 .and_then(|l| l.test.as_ref());
             let Some(test) = test else { continue };
             let matches = match test.multi_match {
-                true => self.would_match_at_a_step(rules, filter, bit, test, value),
-                false => self.would_match(test, value.changed),
+                true => self.would_match_at_a_step(rules, text, filter, bit, test, value),
+                false => self.would_match(text, test, value.changed),
             };
             if matches {
                 found.insert(bit);
@@ -215,11 +196,11 @@ impl Transaction {
         }
     }
 
-    /// Which of the allowed rules' literals occur in a text; what differs from an earlier one in case alone is known.
-    fn hits(&mut self, filter: &Filter, allowed: &Row, text: Slice) -> Row {
-        let bytes = self.text.at(text);
+    /// Which of the allowed rules' literals occur in a value; what differs from an earlier one in case alone is known.
+    fn hits(&mut self, text: &Text, filter: &Filter, allowed: &Row, value: Slice) -> Row {
+        let bytes = text.at(value);
         let known = self.scans.iter().find(|(scanned, _)| {
-            *scanned == text || self.text.at(*scanned).eq_ignore_ascii_case(bytes)
+            *scanned == value || text.at(*scanned).eq_ignore_ascii_case(bytes)
         });
         if let Some(&(_, hits)) = known {
             return hits;
@@ -228,21 +209,21 @@ impl Transaction {
         self.scratch.extend_from_slice(bytes);
         self.scratch.make_ascii_lowercase();
         let hits = filter.hits(allowed, &self.scratch);
-        self.work.bytes_scanned += text.len() as u64;
-        self.scans.push((text, hits));
+        self.work.bytes_scanned += value.len() as u64;
+        self.scans.push((value, hits));
         hits
     }
 
-    /// Whether the test holds for a text; unlike a rule's run this leaves no trace.
-    fn would_match(&mut self, test: &Test, text: Slice) -> bool {
+    /// Whether the test holds for a value; unlike a rule's run this leaves no trace.
+    fn would_match(&mut self, text: &Text, test: &Test, value: Slice) -> bool {
         self.work.evaluations += 1;
-        self.work.bytes_tested += text.len() as u64;
+        self.work.bytes_tested += value.len() as u64;
         let Template::Literal(argument) = &test.argument else {
             return true;
         };
         // What gives up is left to the rule's own run, which counts it.
         test.operator
-            .evaluate(self.text.at(*argument), self.text.at(text), None)
+            .evaluate(text.at(*argument), text.at(value), None)
             .unwrap_or(true)
     }
 
@@ -250,22 +231,26 @@ impl Transaction {
     fn would_match_at_a_step(
         &mut self,
         rules: &RuleSet,
+        text: &mut Text,
         filter: &Filter,
         bit: u16,
         test: &Test,
         value: &Tried,
     ) -> bool {
         let has_literals = filter.literals_at_steps.contains(bit);
-        let holds = |t: &mut Self, text: Slice| {
-            let may = !has_literals || t.hits(filter, &value.allowed, text).contains(bit);
-            may && t.would_match(test, text)
+        let holds = |matcher: &mut Self, text: &Text, step: Slice| {
+            let may = !has_literals
+                || matcher
+                    .hits(text, filter, &value.allowed, step)
+                    .contains(bit);
+            may && matcher.would_match(text, test, step)
         };
-        if holds(self, value.raw) {
+        if holds(self, text, value.raw) {
             return true;
         }
         rules.chains.steps(test.chain).into_iter().any(|(node, _)| {
-            let (text, changed) = self.transformed_of(rules, value.raw, node, &value.present);
-            changed && holds(self, text)
+            let (step, changed) = self.transformed_of(rules, text, value.raw, node, &value.present);
+            changed && holds(self, text, step)
         })
     }
 }

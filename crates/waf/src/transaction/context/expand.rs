@@ -1,19 +1,17 @@
-//! Macros at run time: templates -> bytes.
+//! Macros at run time: what a template reads now, as bytes. A macro without a value is empty.
+//!
+//! The pieces that the bytes are made of are noted, so that a secret is still known for one in what is made of it.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices were made with the list that they point into"
-)]
-
-use super::masking::Unmarked;
-use super::tx::{Entry, Name};
-use super::{RuleSet, Transaction};
+use super::super::state::{Entry, Name};
+use super::Context;
 use crate::macros::{Macro, Part, Template};
+use crate::operators::numeric::number;
+use crate::ruleset::RuleSet;
 use crate::variables::{Select, Slice, Variable};
 
-impl Transaction {
+impl Context {
     /// What a template reads now; a macro without a value is empty.
-    pub(super) fn expand(&mut self, rules: &RuleSet, template: &Template) -> Slice {
+    pub(crate) fn expand(&mut self, rules: &RuleSet, template: &Template) -> Slice {
         match template {
             Template::Literal(slice) => return *slice,
             Template::Parts(parts) => {
@@ -23,20 +21,19 @@ impl Transaction {
             }
         }
         // Macros push their values first, so that the result is one run of bytes.
-        let from = self.pieces.len();
+        let from = self.origins.mark();
         self.push_pieces(rules, template);
         let mark = self.text.len();
-        for &piece in &self.pieces[from..] {
+        for &piece in self.origins.pieces_since(from) {
             self.text.repeat(piece);
         }
         let whole = self.text.since(mark);
-        let pieces = from..self.pieces.len();
-        self.unmarked.push(Unmarked::Joined { pieces, whole });
+        self.origins.note_join(from, whole);
         whole
     }
 
     /// What a template reads now: the one slice that it is, or else its parts in `joined`.
-    pub(super) fn join(
+    pub(crate) fn join(
         &mut self,
         rules: &RuleSet,
         template: &Template,
@@ -51,31 +48,32 @@ impl Transaction {
             }
         }
         joined.clear();
-        let from = self.pieces.len();
+        let from = self.origins.mark();
         self.push_pieces(rules, template);
-        for piece in self.pieces.drain(from..) {
+        for &piece in self.origins.pieces_since(from) {
             joined.extend_from_slice(self.text.at(piece));
         }
+        self.origins.drop_pieces(from);
         None
     }
 
     /// What a template's parts read now, each where its bytes are.
-    pub(super) fn pieces(&mut self, rules: &RuleSet, template: &Template) -> Vec<Slice> {
-        let from = self.pieces.len();
+    pub(crate) fn pieces(&mut self, rules: &RuleSet, template: &Template) -> Vec<Slice> {
+        let from = self.origins.mark();
         self.push_pieces(rules, template);
-        self.pieces.split_off(from)
+        self.origins.take_pieces(from)
     }
 
     fn push_pieces(&mut self, rules: &RuleSet, template: &Template) {
         match template {
-            Template::Literal(slice) => self.pieces.push(*slice),
+            Template::Literal(slice) => self.origins.push_piece(*slice),
             Template::Parts(parts) => {
                 for part in &**parts {
                     let piece = match part {
                         Part::Literal(slice) => *slice,
                         Part::Macro(value) => self.macro_value(rules, value),
                     };
-                    self.pieces.push(piece);
+                    self.origins.push_piece(piece);
                 }
             }
         }
@@ -84,9 +82,11 @@ impl Transaction {
     fn macro_value(&mut self, rules: &RuleSet, wanted: &Macro) -> Slice {
         match wanted {
             Macro::Tx(slot) => self.tx_text(Name::Slot(*slot)).unwrap_or_default(),
-            Macro::Scalar(Variable::MatchedVar) => {
-                self.matching.value.map_or(Slice::EMPTY, |v| v.text)
-            }
+            Macro::Scalar(Variable::MatchedVar) => self
+                .state
+                .matching()
+                .value()
+                .map_or(Slice::EMPTY, |v| v.text),
             Macro::Scalar(variable) => self.first(rules, *variable, &Select::All),
             Macro::Keyed(variable, key) => self.first(rules, *variable, &Select::Key(key.clone())),
         }
@@ -94,13 +94,23 @@ impl Transaction {
 
     fn first(&mut self, rules: &RuleSet, variable: Variable, select: &Select) -> Slice {
         let mut found = Vec::new();
-        self.select(rules, variable, select, &mut found);
+        self.select(rules, variable, select, None, &mut found);
         found.first().map_or(Slice::EMPTY, |v| v.text)
     }
 
+    /// A `TX` value as a number; None where it is not set.
+    #[inline]
+    pub(crate) fn tx_number(&self, slot: u32) -> Option<i64> {
+        match self.state.tx().entry(Name::Slot(slot)) {
+            Entry::Unset => None,
+            Entry::Number(number) => Some(number),
+            Entry::Text(text) => Some(number(self.text.at(text))),
+        }
+    }
+
     /// A `TX` value as bytes.
-    pub(super) fn tx_text(&mut self, name: Name) -> Option<Slice> {
-        match self.tx.entry(name) {
+    pub(crate) fn tx_text(&mut self, name: Name) -> Option<Slice> {
+        match self.state.tx().entry(name) {
             Entry::Unset => None,
             Entry::Text(slice) => Some(slice),
             Entry::Number(number) => Some(self.text.push_number(number)),

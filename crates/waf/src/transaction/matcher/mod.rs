@@ -1,0 +1,220 @@
+//! Whether values match: transformations, the prefilter's proposals, and the test of one value.
+//!
+//! What it keeps only saves work; a transaction with an empty matcher comes to the same verdict.
+
+mod memo;
+mod proposals;
+mod propose;
+mod transform;
+
+use super::context::Context;
+use crate::operators::{Captures, Limit};
+use crate::prefilter::Row;
+use crate::rule::Test;
+use crate::ruleset::RuleSet;
+use crate::steps;
+use crate::variables::{Slice, TargetList, Value};
+use memo::Memo;
+use proposals::Proposals;
+
+/// How much was done for a transaction: tests prove with it that work grows with the input and not with its square.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Operators evaluated, also to propose a rule.
+    pub evaluations: u64,
+    /// Bytes of the values that operators were given.
+    pub bytes_tested: u64,
+    /// Bytes of the values that transformations were given.
+    pub bytes_transformed: u64,
+    /// Bytes the prefilter looked at.
+    pub bytes_scanned: u64,
+    /// Bytes the transaction keeps until it ends.
+    pub bytes_held: u64,
+}
+
+/// What the evaluation of tests keeps from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Matcher {
+    memo: Memo,
+    proposals: Proposals,
+    /// Texts of one value that were looked through for literals, and whose were found.
+    scans: Vec<(Slice, Row)>,
+    /// Reused where values are collected.
+    values: Vec<Value>,
+    /// Where in `listed` the values of each stable target list are, once they are there.
+    lists: Vec<Option<(u32, u32)>>,
+    /// Values of the stable target lists of this phase.
+    listed: Vec<Value>,
+    captures: Captures,
+    /// Reused for what a transformation writes.
+    scratch: Vec<u8>,
+    /// Reused for an operator's argument.
+    joined: Vec<u8>,
+    work: Work,
+}
+
+impl Matcher {
+    /// Makes room for so many target lists.
+    pub(crate) fn make_lists(&mut self, count: usize) {
+        self.lists.resize(count, None);
+    }
+
+    pub(crate) fn work(&self) -> Work {
+        self.work
+    }
+
+    /// An operator was evaluated in another way.
+    #[inline]
+    pub(crate) fn count_evaluation(&mut self) {
+        self.work.evaluations += 1;
+    }
+
+    /// Values that the last phase found may be others in this one.
+    pub(crate) fn begin_phase(&mut self) {
+        self.lists.fill(None);
+        self.listed.clear();
+    }
+
+    /// The rules that any value is proposed for; None where every rule is to run.
+    pub(crate) fn hot(&self) -> Option<Row> {
+        self.proposals.hot()
+    }
+
+    /// Whether the prefilter proposes rules in this phase.
+    #[inline]
+    pub(crate) fn proposes(&self) -> bool {
+        self.proposals.is_active()
+    }
+
+    /// Whether the rule with this bit may match the value.
+    #[inline]
+    pub(crate) fn allows(&self, bit: u16, value: &Value) -> bool {
+        self.proposals.allows(bit, value)
+    }
+
+    /// Whether the value was looked at and found to match.
+    #[inline]
+    pub(crate) fn tells(&self, bit: u16, value: &Value) -> bool {
+        self.proposals.tells(bit, value)
+    }
+
+    /// The places of a stable list's values, for [`Matcher::listed`]. Found once a phase.
+    #[inline]
+    pub(crate) fn listed_values(
+        &mut self,
+        rules: &RuleSet,
+        context: &mut Context,
+        list: &TargetList,
+    ) -> (u32, u32) {
+        match self.lists.get(list.id as usize) {
+            Some(Some(range)) => *range,
+            _ => self.list_values(rules, context, list),
+        }
+    }
+
+    fn list_values(
+        &mut self,
+        rules: &RuleSet,
+        context: &mut Context,
+        list: &TargetList,
+    ) -> (u32, u32) {
+        let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let first = self.listed.len();
+        let proposals = &self.proposals;
+        let base = |variable| proposals.base(variable);
+        context.collect(rules, list, base, &mut self.listed);
+        let range = (position(first), position(self.listed.len()));
+        if let Some(place) = self.lists.get_mut(list.id as usize) {
+            *place = Some(range);
+        }
+        range
+    }
+
+    /// The value at a place that [`Matcher::listed_values`] gave.
+    #[inline]
+    pub(crate) fn listed(&self, at: u32) -> Option<Value> {
+        self.listed.get(at as usize).copied()
+    }
+
+    /// The values of a list that may change while a phase runs. [`Matcher::give_back`] takes the buffer again.
+    pub(crate) fn current_values(
+        &mut self,
+        rules: &RuleSet,
+        context: &mut Context,
+        list: &TargetList,
+    ) -> Vec<Value> {
+        let mut values = std::mem::take(&mut self.values);
+        values.clear();
+        context.collect(rules, list, |_| None, &mut values);
+        values
+    }
+
+    pub(crate) fn give_back(&mut self, values: Vec<Value>) {
+        self.values = values;
+    }
+
+    /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
+    pub(crate) fn test(
+        &mut self,
+        rules: &RuleSet,
+        context: &mut Context,
+        test: &Test,
+        value: Slice,
+    ) -> bool {
+        // What the value would have become is not known either.
+        if steps::is_over() {
+            return false;
+        }
+        self.work.evaluations += 1;
+        self.work.bytes_tested += value.len() as u64;
+        // An argument of several parts is put together aside: it is made anew for each value.
+        let alone = context.join(rules, &test.argument, &mut self.joined);
+        let text = context.text();
+        let argument = alone.map_or(&self.joined[..], |slice| text.at(slice));
+        self.captures.clear();
+        let captures = test.capture && !test.negated;
+        let wanted = captures.then_some(&mut self.captures);
+        let matched = match test.operator.evaluate(argument, text.at(value), wanted) {
+            Ok(matched) => matched != test.negated,
+            // The walk over the rules sees it next.
+            Err(Limit::Time) => false,
+            Err(limit) => {
+                context.note_operator_limit(&limit);
+                false
+            }
+        };
+        if matched && captures {
+            context.keep_captures(value, &self.captures);
+        }
+        matched
+    }
+
+    /// Every value that was transformed, and what became of it.
+    pub(crate) fn transformations(&self) -> impl Iterator<Item = (Slice, Slice)> {
+        self.memo.results()
+    }
+
+    /// Bytes that the largest of its buffers has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.scratch
+            .capacity()
+            .max(self.joined.capacity())
+            .max(self.memo.capacity())
+            .max(self.listed.capacity() * size_of::<Value>())
+            .max(self.proposals.capacity())
+    }
+
+    /// Forgets a transaction; keeps its buffers.
+    pub(crate) fn clear(&mut self) {
+        self.memo.clear();
+        self.scans.clear();
+        self.values.clear();
+        self.lists.clear();
+        self.listed.clear();
+        self.captures.clear();
+        self.scratch.clear();
+        self.joined.clear();
+        self.work = Work::default();
+    }
+}

@@ -1,0 +1,344 @@
+//! The request's body: limits, decoding, and the processor that fills the variables.
+//!
+//! Whatever the rules are not shown has a reason, and the policy decides what becomes of the request then.
+
+use super::Transaction;
+use super::inputs::fields::{self, ContentType};
+use super::state::Allowed;
+use crate::audit;
+use crate::body::{BodyError, content_coding, excerpt, media_type, multipart, xml};
+use crate::outcome::{Inspection, Interruption, InterruptionKind, Phase};
+use crate::rule::Processor;
+use crate::settings::{AuditEngine, EngineMode, LimitAction, UnparsedBodies};
+use crate::steps;
+
+/// Parts of a multipart body that are read.
+const MOST_PARTS: usize = 4096;
+/// Depth of XML elements.
+const XML_DEPTH: usize = 512;
+
+impl Transaction {
+    /// How much of the request's body the rules saw.
+    #[must_use]
+    pub fn request_inspection(&self) -> Inspection {
+        self.context.inputs().body().inspection()
+    }
+
+    pub(super) fn read_request_body(&mut self, body: &[u8]) -> Option<Interruption> {
+        let bytes = body.len() as u64;
+        self.context.inputs_mut().body_mut().receive(bytes);
+        let state = self.context.state();
+        if state.interruption().is_some() {
+            return None;
+        }
+        let reads = state.mode() != EngineMode::Off && state.controls().request_body_access();
+        let left_out = match () {
+            () if body.is_empty() => None,
+            () if state.mode() == EngineMode::Off => Some("SecRuleEngine is Off"),
+            () if !reads => Some("SecRequestBodyAccess is Off"),
+            () if state.allowed() != Allowed::Nothing => {
+                Some("a rule allowed the request before its body was looked at")
+            }
+            () => None,
+        };
+        let request_body = self.context.inputs_mut().body_mut();
+        if let Some(reason) = left_out {
+            request_body.leave_out(|| reason.to_owned());
+        }
+        if !reads {
+            return None;
+        }
+        request_body.admit(bytes);
+        let Ok(held) = self.within_limits(body) else {
+            return self.context.state().interruption().cloned();
+        };
+        if held.is_empty() {
+            return None;
+        }
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        inputs.body_mut().set_inspected(held.len() as u64);
+        match fields::list(text, inputs.request().headers(), "content-encoding") {
+            None => self.process(held),
+            Some(coding) => self.process_coded(&coding, held),
+        }
+    }
+
+    /// A body with a Content-Encoding.
+    fn process_coded(&mut self, coding: &[u8], held: &[u8]) -> Option<Interruption> {
+        let limit = self.context.state().controls().request_body_limit();
+        let limits = decode_limits(limit.min(self.budget.memory_left()));
+        match content_coding::decode(coding, held, &limits) {
+            Ok(plain) => return self.process(&plain),
+            Err(_) if steps::is_over() => {
+                self.context.inputs_mut().body_mut().set_inspected(0);
+            }
+            Err(error) => {
+                self.context.inputs_mut().body_mut().set_inspected(0);
+                if error.too_large {
+                    self.budget.note_refusal(limit);
+                }
+                self.context.body_error(&error.error);
+            }
+        }
+        None
+    }
+
+    /// The part of the body that may be inspected; an error where the limit ends the transaction.
+    fn within_limits<'b>(&mut self, body: &'b [u8]) -> Result<&'b [u8], ()> {
+        let settings = self.rules.settings();
+        let controls = self.context.state().controls();
+        let whole = controls.request_body_limit();
+        let without_files = match controls.processor() {
+            Some(Processor::Multipart) => whole,
+            _ => settings
+                .request_body_no_files_limit
+                .unwrap_or(whole)
+                .min(whole),
+        };
+        let Some(part) = body.get(..without_files).filter(|p| p.len() < body.len()) else {
+            return Ok(body);
+        };
+        let name = if without_files < whole {
+            "SecRequestBodyNoFilesLimit"
+        } else {
+            "SecRequestBodyLimit"
+        };
+        let action = settings.request_body_limit_action;
+        let is_partial = action == Some(LimitAction::ProcessPartial);
+        let request_body = self.context.inputs_mut().body_mut();
+        if is_partial || action.is_none() && self.rules.passes_uninspected {
+            request_body.exceed_limit(format!(
+                "only the first {without_files} bytes are inspected ({name})"
+            ));
+            return Ok(part);
+        }
+        request_body.exceed_limit(format!(
+            "the body is larger than {without_files} bytes ({name})"
+        ));
+        if self.context.state().mode() == EngineMode::On {
+            self.context.state_mut().interrupt(refusal(413));
+            return Err(());
+        }
+        Ok(part)
+    }
+
+    fn process(&mut self, body: &[u8]) -> Option<Interruption> {
+        let mut ended = None;
+        if self.request_type().differs {
+            self.context.body_error(&BodyError {
+                message: fields::TWO_TYPES.to_owned(),
+                offset: 0,
+            });
+        }
+        if let Err(message) = self.check_charset() {
+            self.context.body_error(&BodyError { message, offset: 0 });
+        }
+        let controls = self.context.state().controls();
+        let (processor, audit) = (controls.processor(), controls.audit_engine());
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        inputs.body_mut().set_parser(processor.map(Processor::word));
+        match processor {
+            Some(Processor::Urlencoded) => {
+                inputs.body_mut().show(text, body);
+                self.add_urlencoded(body);
+            }
+            Some(Processor::Multipart) => self.process_multipart(body),
+            Some(Processor::Json) => self.process_json(body),
+            Some(Processor::Xml) => self.process_xml(body),
+            Some(Processor::Raw) => inputs.body_mut().show(text, body),
+            None => ended = self.take_unparsed(body),
+        }
+        // Only where a record may be written.
+        if audit != AuditEngine::Off {
+            let (inputs, text) = self.context.inputs_and_text_mut();
+            let most = audit::MOST_BODY;
+            inputs.body_mut().keep_excerpt(text, body, most);
+        }
+        self.judge_arguments();
+        ended
+    }
+
+    fn request_type(&self) -> ContentType {
+        let request = self.context.inputs().request();
+        request.content_type(self.context.text())
+    }
+
+    /// Rules read ASCII and what is like it: the same attack in UTF-16 or EBCDIC is another to them. Multipart bodies
+    /// see to their Content-Type themselves, and XML documents to their charset.
+    fn check_charset(&self) -> Result<(), String> {
+        let kind = self.request_type().value;
+        let processor = self.context.state().controls().processor();
+        let charset = match processor {
+            Some(Processor::Multipart) => media_type::charset(&kind).unwrap_or(None),
+            Some(Processor::Raw) | None => None,
+            Some(_) => media_type::charset(&kind)?,
+        };
+        let is_xml = processor == Some(Processor::Xml);
+        match charset.filter(|charset| !is_xml && !media_type::holds_ascii(charset)) {
+            None => Ok(()),
+            Some(charset) => Err(format!("the charset {} is not read", excerpt(charset))),
+        }
+    }
+
+    /// A body that no parser takes apart: the policy says what it is to the rules.
+    fn take_unparsed(&mut self, body: &[u8]) -> Option<Interruption> {
+        let choice = self.rules.unparsed_bodies;
+        let forced = self.context.state().controls().force_request_body();
+        // Nothing is copied that no rule looks at.
+        let looks = self.rules.looks_at_bytes();
+        let shown = match choice {
+            Some(UnparsedBodies::Inspect | UnparsedBodies::Block) => forced || looks,
+            Some(UnparsedBodies::Pass) => false,
+            None => forced,
+        };
+        if shown {
+            let (inputs, text) = self.context.inputs_and_text_mut();
+            inputs.body_mut().show(text, body);
+        }
+        let why = match choice {
+            Some(UnparsedBodies::Pass) => "unparsed_bodies = \"pass\"",
+            Some(UnparsedBodies::Block) => "unparsed_bodies = \"block\"",
+            _ if !looks => "no rule looks at REQUEST_BODY",
+            _ if !shown => "no rule asks for its bytes",
+            _ => return None,
+        };
+        let kind = self.kind_of_body();
+        let request_body = self.context.inputs_mut().body_mut();
+        request_body.set_inspected(0);
+        request_body.leave_out(|| format!("no parser takes {kind}: {why}"));
+        let state = self.context.state_mut();
+        let refuses = choice == Some(UnparsedBodies::Block)
+            && state.mode() == EngineMode::On
+            && state.allowed() == Allowed::Nothing;
+        if refuses {
+            return Some(state.interrupt(refusal(415)));
+        }
+        state.interruption().cloned()
+    }
+
+    /// For people.
+    fn kind_of_body(&self) -> String {
+        match &self.request_type().value[..] {
+            [] => "a body without a Content-Type".to_owned(),
+            value => format!("a body of the type {}", excerpt(value)),
+        }
+    }
+
+    /// More arguments than the limit, in the query or the body, are an error of the body, as in ModSecurity v2.
+    pub(super) fn judge_arguments(&mut self) {
+        let inputs = self.context.inputs();
+        if inputs.arguments().too_many() && inputs.body().error().is_none() {
+            self.context.body_error(&BodyError {
+                message: "SecArgumentsLimit exceeded".to_owned(),
+                offset: 0,
+            });
+        }
+    }
+
+    /// Adds the arguments of a query or a form.
+    pub(super) fn add_urlencoded(&mut self, input: &[u8]) {
+        let settings = self.rules.settings();
+        let (separator, most) = (settings.argument_separator, settings.arguments_limit);
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        let arguments = inputs.arguments_mut();
+        arguments.add_urlencoded(text, input, separator, most);
+    }
+
+    fn process_json(&mut self, body: &[u8]) {
+        let settings = self.rules.settings();
+        let (depth, most) = (settings.json_depth_limit, settings.arguments_limit);
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        let result = inputs.arguments_mut().add_json(text, body, depth, most);
+        if let Err(error) = result
+            && !steps::is_over()
+        {
+            self.context.body_error(&error);
+        }
+    }
+
+    fn process_xml(&mut self, body: &[u8]) {
+        let limits = xml::Limits {
+            depth: XML_DEPTH,
+            ..xml::Limits::default()
+        };
+        let kind = self.request_type().value;
+        // What cannot be told has been said to be an error.
+        let charset = media_type::charset(&kind).unwrap_or(None);
+        let document = xml::parse_as(body, charset, &self.rules.xml_paths, &limits);
+        if steps::is_over() {
+            return;
+        }
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        let xml = inputs.body_mut().xml_mut();
+        if self.matches.secrets().masks() {
+            xml.learn_secrets(text, body, &limits);
+        }
+        xml.fill(text, &document);
+        if let Some(error) = &document.error {
+            self.context.body_error(error);
+        }
+    }
+
+    fn process_multipart(&mut self, body: &[u8]) {
+        let content_type = self.request_type().value;
+        let settings = self.rules.settings();
+        let limits = multipart::Limits {
+            parts: MOST_PARTS,
+            files: settings.upload_file_limit,
+            ..multipart::Limits::default()
+        };
+        let found = multipart::parse(&content_type, body, &limits);
+        if steps::is_over() {
+            return;
+        }
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        let (request_body, arguments) = inputs.body_and_arguments_mut();
+        let multipart = request_body.multipart_mut();
+        multipart.fill(text, arguments, &found, body, settings.arguments_limit);
+        if let Some(error) = &found.error {
+            self.context.body_error(error);
+        } else if let Some(doubt) = found.flags.doubt()
+            && !self.rules.judges_multipart(&found.flags)
+        {
+            request_body.doubt(format!(
+                "the upstream may read the multipart body in another way: {doubt}"
+            ));
+        }
+    }
+
+    /// Where inspection stopped short and no rule decided, the policy's written choice applies.
+    pub(super) fn judge_inspection(&mut self) -> Option<Interruption> {
+        let (inputs, state) = (self.context.inputs(), self.context.state());
+        if !inputs.body().is_cut_short() {
+            return None;
+        }
+        let is_over_limit = inputs.body().is_over_limit();
+        let skipped_on_purpose = !state.controls().request_body_access()
+            && !inputs.arguments().too_many()
+            || state.allowed() != Allowed::Nothing;
+        if state.mode() != EngineMode::On || !self.rules.block_uninspected || skipped_on_purpose {
+            return None;
+        }
+        // A limit action in the rules wins where it speaks.
+        let action = self.rules.settings().request_body_limit_action;
+        if is_over_limit && action == Some(LimitAction::ProcessPartial) {
+            return None;
+        }
+        let status = if is_over_limit { 413 } else { 400 };
+        Some(self.context.state_mut().interrupt(refusal(status)))
+    }
+}
+
+/// A decoded body may be as large as an undecoded one, and no bomb.
+pub(super) fn decode_limits(output: usize) -> content_coding::Limits {
+    content_coding::Limits { output, ratio: 200 }
+}
+
+fn refusal(status: u16) -> Interruption {
+    Interruption {
+        kind: InterruptionKind::Deny,
+        status,
+        rule_id: 0,
+        phase: Phase::RequestBody,
+    }
+}

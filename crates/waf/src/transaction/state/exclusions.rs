@@ -1,0 +1,40 @@
+//! Rules and targets that `ctl:ruleRemove...` took out of this transaction.
+
+use std::sync::Arc;
+
+use crate::rule::{Removal, RuleSelection};
+
+/// What later rules of this transaction do not run, or do not look at.
+#[derive(Debug, Default)]
+pub(crate) struct Exclusions {
+    rules: RuleSelection,
+    targets: Vec<Arc<Removal>>,
+}
+
+impl Exclusions {
+    #[inline]
+    pub(crate) fn removes_rule(&self, rule: u32) -> bool {
+        self.rules.contains(rule as usize)
+    }
+
+    /// What was taken from the rule's targets.
+    #[inline]
+    pub(crate) fn of_rule(&self, rule: u32) -> impl Iterator<Item = &Removal> {
+        let of_rule = move |removal: &&Arc<Removal>| removal.rules.contains(rule as usize);
+        self.targets
+            .iter()
+            .filter(of_rule)
+            .map(|removal| &**removal)
+    }
+
+    pub(crate) fn remove_rules(&mut self, rules: &RuleSelection) {
+        self.rules.extend(rules);
+    }
+
+    pub(crate) fn remove_targets(&mut self, removal: &Arc<Removal>) {
+        // An effect runs at every match; once is enough.
+        if !self.targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
+            self.targets.push(Arc::clone(removal));
+        }
+    }
+}
