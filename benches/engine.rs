@@ -4,7 +4,11 @@
 //! prints microseconds of CPU a request for each file. A file named `attack` must be blocked, every other must not;
 //! `--detect` blocks nothing. `--cold`: each request comes to a thread that has seen no value before. `--page`: HTML
 //! that answers them; it is inspected where the rules say so.
+//!
+//! `--fresh N`: no request comes twice. The first `N` files warm the thread up; the others are grouped by the kind in
+//! their names (`00123_a_page.http`), and each group is measured as one, `--iterations` requests of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -20,6 +24,7 @@ fn main() {
     waf::internals::fix_seed(1);
     let mut rules = RuleSet::builder().engine(EngineMode::On).front_door();
     let (mut effort, mut detect, mut files) = (Effort::default(), false, Vec::new());
+    let mut fresh = None;
     let mut page = b"<p>Welcome.</p>".to_vec();
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(argument) = arguments.next() {
@@ -40,6 +45,10 @@ fn main() {
                 effort.seconds = Some(Duration::from_secs_f64(s));
             }
             "--cold" => effort.cold = true,
+            "--fresh" => {
+                let n = arguments.next().expect("--fresh needs a number");
+                fresh = Some(n.parse().expect("--fresh needs a number"));
+            }
             "--page" => {
                 let file = arguments.next().expect("--page needs a file");
                 page = std::fs::read(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
@@ -64,19 +73,89 @@ fn main() {
         rules.summaries().count(),
         started.elapsed()
     );
+    match fresh {
+        Some(warm_up) => measure_fresh(&rules, &files, &page, warm_up, effort.iterations as usize),
+        None => measure_repeated(&rules, &files, &page, &effort, detect),
+    }
+}
+
+fn measure_repeated(
+    rules: &Arc<RuleSet>,
+    files: &[String],
+    page: &[u8],
+    effort: &Effort,
+    detect: bool,
+) {
     for file in files {
-        let raw = std::fs::read(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
-        let verdict = run(&rules, &raw, &page);
-        let attack = file.contains("attack") && !detect;
+        let request = Request::read(file);
+        let verdict = run(rules, &request.raw, page);
+        if !detect {
+            request.check(verdict);
+        }
+        // What is kept of values seen before is there from the second on.
+        let each = repeat(rules, &request.raw, page, verdict, effort);
+        report(file, each);
+    }
+}
+
+fn measure_fresh(
+    rules: &Arc<RuleSet>,
+    files: &[String],
+    page: &[u8],
+    warm_up: usize,
+    of_each: usize,
+) {
+    let (first, others) = files.split_at(warm_up.min(files.len()));
+    for request in first.iter().map(|file| Request::read(file)) {
+        request.check(run(rules, &request.raw, page));
+    }
+    let mut kinds: BTreeMap<&str, Vec<Request>> = BTreeMap::new();
+    for file in others {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let kind = kinds
+            .entry(name.split_once('_').map_or(name, |n| n.1))
+            .or_default();
+        if kind.len() < of_each {
+            kind.push(Request::read(file));
+        }
+    }
+    for (kind, requests) in kinds {
+        let each = repeat_fresh(rules, &requests, page);
+        report(kind, each);
+    }
+}
+
+/// A request of the mix, and where it was read.
+struct Request {
+    file: String,
+    raw: Vec<u8>,
+}
+
+impl Request {
+    fn read(file: &str) -> Self {
+        let raw = std::fs::read(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let file = file.to_owned();
+        Self { file, raw }
+    }
+
+    fn check(&self, verdict: u16) {
         assert_eq!(
             verdict == 403,
-            attack,
-            "{file}: verdict {verdict}; a benchmark of rules that do not run is void"
+            self.file.contains("attack"),
+            "{}: verdict {verdict}; a benchmark of rules that do not run is void",
+            self.file
         );
-        // What is kept of values seen before is there from the second on.
-        let each = repeat(&rules, &raw, &page, verdict, &effort);
-        report(&file, each);
     }
+}
+
+/// Time on a CPU a request, each played once. Under callgrind the counting begins here, as with [`repeat`].
+#[inline(never)]
+fn repeat_fresh(rules: &Arc<RuleSet>, requests: &[Request], page: &[u8]) -> Duration {
+    let started = on_cpu();
+    for request in requests {
+        request.check(run(rules, &request.raw, page));
+    }
+    (on_cpu() - started) / u32::try_from(requests.len()).unwrap_or(1).max(1)
 }
 
 /// Under callgrind the counting ends with this function: it is found by name.

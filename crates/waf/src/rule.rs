@@ -306,6 +306,11 @@ impl Chains {
         Some(at)
     }
 
+    /// How many nodes there are, the empty one included.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(crate) fn node(&self, id: ChainId) -> ChainNode {
         self.nodes[usize::from(id)]
     }

@@ -11,7 +11,7 @@ use crate::byteset::ByteSet;
 
 /// What every match needs: a byte of each clause, and a length.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Need {
+pub(crate) struct Need {
     /// Rarest first.
     pub clauses: Vec<ByteSet>,
     pub length: usize,
@@ -44,6 +44,11 @@ impl Need {
             clauses: rarest(any_of(each)),
             length: phrases.iter().map(Vec::len).min().unwrap_or(0),
         }
+    }
+
+    /// Whether a value of this length that holds no other bytes than these may match.
+    pub(crate) fn is_met(&self, present: &ByteSet, length: usize) -> bool {
+        length >= self.length && self.clauses.iter().all(|c| c.intersects(present))
     }
 
     pub(super) fn one_of(bytes: ByteSet) -> Self {

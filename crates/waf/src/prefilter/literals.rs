@@ -56,6 +56,14 @@ pub(super) fn required_but_at_start(
     Some((words, Hir::concat(whole.collect()).to_string()))
 }
 
+/// Whether a value with other blanks holds the literal only if the value itself does: see [`LiteralEffect::Blanks`].
+///
+/// [`LiteralEffect::Blanks`]: crate::transform::LiteralEffect::Blanks
+pub(super) fn outlives_blanks(literal: &[u8]) -> bool {
+    let follows_blank = |rest: &[u8]| rest.iter().any(|b| b"/(".contains(b));
+    !literal.contains(&b' ') && literal.get(1..).is_none_or(|rest| !follows_blank(rest))
+}
+
 /// What is left of a pattern for values without these bytes; None where it matches none of them.
 fn without(hir: &Hir, absent: &ByteSet) -> Option<Hir> {
     match hir.kind() {

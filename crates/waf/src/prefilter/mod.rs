@@ -14,4 +14,4 @@ mod table;
 
 pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
 pub(super) use row::Row;
-pub(super) use table::{Class, Filter};
+pub(super) use table::{Chain, Class, Filter};

@@ -17,7 +17,7 @@ use super::scan::Scanner;
 use crate::byteset::ByteSet;
 use crate::operators::Operator;
 use crate::rule::{ChainId, Chains, Rule, Test};
-use crate::transform::Transformation;
+use crate::transform::{LiteralEffect, Transformation};
 use crate::variables::{Select, Shape, Variable};
 
 /// Rules one filter can hold; more run without it.
@@ -53,6 +53,10 @@ pub(crate) struct Filter {
     pub phrases: Row,
     /// or, of these, exactly where none does.
     pub negated: Row,
+    /// What those rules need of the value that is tested.
+    needs_at_steps: Vec<(u16, Need)>,
+    /// Rules of whose literals [`literals::outlives_blanks`] is true.
+    outlive_blanks: Row,
     /// Rules whose literals say nothing of a value with a byte of [`QUOTING`].
     pub quotable: Row,
     /// Of these, those that may match at the beginning of a value none of their literals occurs in: with a pattern for
@@ -68,6 +72,8 @@ pub(crate) struct Chain {
     /// Without any of these bytes a value passes unchanged.
     pub triggers: ByteSet,
     pub rules: Row,
+    /// Each with its own triggers.
+    steps: Box<[(Transformation, ByteSet)]>,
 }
 
 /// Which rules look at a variable's values.
@@ -123,6 +129,8 @@ impl Filter {
             chains: Vec::new(),
             with_literals: Row::default(),
             literals_at_steps: Row::default(),
+            needs_at_steps: Vec::new(),
+            outlive_blanks: Row::default(),
             phrases: Row::default(),
             negated: Row::default(),
             quotable: Row::default(),
@@ -138,6 +146,9 @@ impl Filter {
     }
 
     fn add(&mut self, bit: u16, head: &Head<'_>) {
+        if head.test.multi_match {
+            self.needs_at_steps.push((bit, head.need_of_tested.clone()));
+        }
         let (word, mask) = (usize::from(bit) / 64, 1u64 << (bit % 64));
         for rank in 0..MOST_CLAUSES {
             let column = rank * self.words + word;
@@ -168,6 +179,7 @@ impl Filter {
                     id: head.test.chain,
                     triggers: head.triggers,
                     rules,
+                    steps: head.steps.iter().map(|s| (*s, s.triggers())).collect(),
                 });
             }
         }
@@ -179,6 +191,9 @@ impl Filter {
             let Some(literals) = self.literals_of(bit, head) else {
                 continue;
             };
+            if literals.iter().all(|l| literals::outlives_blanks(l)) {
+                self.outlive_blanks.insert(bit);
+            }
             for literal in literals {
                 all.entry(literal.to_ascii_lowercase())
                     .or_default()
@@ -261,6 +276,39 @@ impl Filter {
         hits
     }
 
+    /// The rules of `its` whose literals can only be in what the chain makes of a value if they are in the value itself,
+    /// in whatever case. `present`: the bytes of the value.
+    pub(crate) fn like_received(&self, chain: &Chain, present: &ByteSet, its: &Row) -> Row {
+        // That a literal occurs is no proof for these.
+        let of_use = self
+            .with_literals
+            .without(&self.negated)
+            .without(&self.anchored);
+        let mut alike = its.and(&of_use);
+        let mut present = *present;
+        for (step, triggers) in &chain.steps {
+            if alike.is_empty() {
+                break;
+            }
+            if !triggers.intersects(&present) {
+                continue;
+            }
+            match step.effect_on_literals(&present) {
+                LiteralEffect::None => {}
+                LiteralEffect::Blanks => alike = alike.and(&self.outlive_blanks),
+                LiteralEffect::Any => return Row::default(),
+            }
+            present = step.may_leave(present);
+        }
+        alike
+    }
+
+    /// What the value at each step must hold for this rule to match; None where that is not known.
+    pub(crate) fn need_at_steps(&self, bit: u16) -> Option<&Need> {
+        let mut needs = self.needs_at_steps.iter();
+        needs.find(|(b, _)| *b == bit).map(|(_, need)| need)
+    }
+
     /// Those of `among`, which are `anchored`, that match at the beginning of a value.
     pub(crate) fn starting(&self, among: &Row, value: &[u8]) -> Row {
         let mut found = Row::default();
@@ -289,8 +337,11 @@ fn quotes(value: &[u8]) -> bool {
 struct Head<'r> {
     index: u32,
     test: &'r Test,
+    steps: Vec<Transformation>,
     /// In terms of the value as received.
     need: Need,
+    /// In terms of the value that the operator is given.
+    need_of_tested: Need,
     triggers: ByteSet,
 }
 
@@ -346,6 +397,8 @@ impl<'r> Head<'r> {
                     need.length
                 },
             },
+            steps,
+            need_of_tested: need,
         })
     }
 

@@ -10,7 +10,7 @@ use super::{table, without};
 use crate::byteset::ByteSet;
 use crate::steps::{self, STEP};
 
-const DELETED: ByteSet = ByteSet::of(b"\"'\\^");
+pub(super) const DELETED: ByteSet = ByteSet::of(b"\"'\\^");
 const BLANKS: ByteSet = ByteSet::of(b" ,;\t\r\n");
 /// No blank stays before these.
 const TIGHT: ByteSet = ByteSet::of(b"/(");

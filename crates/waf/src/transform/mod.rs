@@ -109,6 +109,18 @@ pub enum Transformation {
     Utf8ToUnicode,
 }
 
+/// What a transformation may do to the strings that a value holds, letters compared without case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LiteralEffect {
+    /// What the output holds the input holds too.
+    None,
+    /// The same for strings without a space in which `/` and `(` stand nowhere but at the beginning: only blanks and what
+    /// counts as such become others, and may vanish before `/` and `(`.
+    Blanks,
+    /// Not known.
+    Any,
+}
+
 /// Canonical spelling first; v2's other spellings after it.
 const NAMES: &[(&str, Transformation)] = {
     use Transformation as T;
@@ -325,14 +337,40 @@ impl Transformation {
                 }
                 present
             }
+            Self::CmdLine => Self::Lowercase.may_leave(present).with(b' '),
+            Self::UrlDecode | Self::UrlDecodeUni if !present.contains(b'%') => present.with(b' '),
+            Self::NormalizePathWin if !present.contains(b'\\') => present,
             Self::CompressWhitespace
             | Self::NormalizePath
+            | Self::RemoveComments
+            | Self::RemoveCommentsChar
             | Self::RemoveNulls
+            | Self::ReplaceComments
             | Self::RemoveWhitespace
             | Self::Trim
             | Self::TrimLeft
             | Self::TrimRight => present.with(b' '),
             _ => ByteSet::ALL,
+        }
+    }
+
+    /// What it may do to the strings that a value holds. `present`: the bytes of the value, with a trigger among them.
+    pub(crate) fn effect_on_literals(self, present: &ByteSet) -> LiteralEffect {
+        match self {
+            Self::Lowercase | Self::Uppercase | Self::Trim | Self::TrimLeft | Self::TrimRight => {
+                LiteralEffect::None
+            }
+            // A single segment stays, or is `.` and vanishes.
+            Self::NormalizePath if !present.contains(b'/') => LiteralEffect::None,
+            Self::NormalizePathWin if !present.intersects(&ByteSet::of(b"/\\")) => {
+                LiteralEffect::None
+            }
+            Self::CmdLine if !present.intersects(&command_line::DELETED) => LiteralEffect::Blanks,
+            Self::UrlDecode | Self::UrlDecodeUni if !present.contains(b'%') => {
+                LiteralEffect::Blanks
+            }
+            Self::CompressWhitespace | Self::ReplaceComments => LiteralEffect::Blanks,
+            _ => LiteralEffect::Any,
         }
     }
 

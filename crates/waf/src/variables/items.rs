@@ -114,6 +114,11 @@ impl Text {
         self.shared.len() + self.own.len()
     }
 
+    /// Forgets what was pushed since the text was `mark` bytes long. No slice of that may be used any more.
+    pub(crate) fn truncate(&mut self, mark: usize) {
+        self.own.truncate(mark.saturating_sub(self.shared.len()));
+    }
+
     /// What was pushed since the text was `mark` bytes long, as one slice.
     pub(crate) fn since(&self, mark: usize) -> Slice {
         let start = u32::try_from(mark.min(self.len())).unwrap_or(u32::MAX);

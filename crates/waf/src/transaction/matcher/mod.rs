@@ -2,6 +2,7 @@
 //!
 //! What it keeps only saves work; a transaction with an empty matcher comes to the same verdict.
 
+mod derived;
 mod memo;
 mod proposals;
 mod propose;
@@ -14,6 +15,7 @@ use crate::rule::Test;
 use crate::ruleset::RuleSet;
 use crate::steps;
 use crate::variables::{Slice, TargetList, Value};
+use derived::Derived;
 use memo::Memo;
 use proposals::Proposals;
 
@@ -38,6 +40,7 @@ pub struct Work {
 pub(crate) struct Matcher {
     memo: Memo,
     proposals: Proposals,
+    derived: Derived,
     /// Texts of one value that were looked through for literals, and whose were found.
     scans: Vec<(Slice, Row)>,
     /// Reused where values are collected.
@@ -201,6 +204,7 @@ impl Matcher {
             .capacity()
             .max(self.joined.capacity())
             .max(self.memo.capacity())
+            .max(self.derived.capacity())
             .max(self.listed.capacity() * size_of::<Value>())
             .max(self.proposals.capacity())
     }

@@ -8,10 +8,11 @@ use std::cell::RefCell;
 use super::super::budget::Budget;
 use super::super::context::Context;
 use super::Matcher;
+use super::derived::DerivedValue;
 use crate::byteset::ByteSet;
 use crate::macros::Template;
-use crate::prefilter::{Cache, Class, Filter, Key, LONGEST_CACHED, Row};
-use crate::rule::Test;
+use crate::prefilter::{Cache, Chain, Class, Filter, Key, LONGEST_CACHED, Row};
+use crate::rule::{ChainId, Test};
 use crate::ruleset::RuleSet;
 use crate::steps;
 use crate::variables::{Select, Slice, Text};
@@ -21,11 +22,10 @@ thread_local! {
     static SEEN: RefCell<Cache> = RefCell::default();
 }
 
-/// A value and what is known of it.
+/// What the rules that are tried look at.
+#[derive(Clone, Copy)]
 struct Tried {
     raw: Slice,
-    /// After the chain of the rules that are tried.
-    changed: Slice,
     /// The bytes of it as received.
     present: ByteSet,
     /// Rules that they allow.
@@ -123,46 +123,74 @@ impl Matcher {
             return allowed;
         }
         self.scans.clear();
-        let received = Tried {
+        self.derived.begin(rules, text, value, &present);
+        let tried = Tried {
             raw: value,
-            changed: value,
             present,
             allowed,
         };
         let mut unchanged = allowed;
         let mut found = Row::default();
         for chain in &filter.chains {
+            if !chain.triggers.intersects(&present) {
+                continue;
+            }
             let its = allowed.and(&chain.rules);
-            if its.is_empty() || !chain.triggers.intersects(&present) {
+            if its.is_empty() {
                 continue;
             }
             unchanged = unchanged.without(&chain.rules);
-            let (changed, _) = self.transformed_of(rules, text, value, chain.id, &present);
-            let tried = Tried {
-                changed,
-                ..received
-            };
-            self.try_rules(rules, text, filter, &tried, &its, &mut found);
+            self.try_chain(rules, text, filter, &tried, chain, &its, &mut found);
         }
         if !unchanged.is_empty() {
-            self.try_rules(rules, text, filter, &received, &unchanged, &mut found);
+            self.try_rules(rules, text, filter, &tried, 0, &unchanged, &mut found);
         }
+        self.work.bytes_transformed += self.derived.end(text);
         found
     }
 
-    /// Tries the rules `its`, whose chain is the one that changed the value.
+    /// Tries the rules `its` of a chain that may change the value.
+    #[allow(clippy::too_many_arguments)]
+    fn try_chain(
+        &mut self,
+        rules: &RuleSet,
+        text: &mut Text,
+        filter: &Filter,
+        value: &Tried,
+        chain: &Chain,
+        its: &Row,
+        found: &mut Row,
+    ) {
+        let mut its = *its;
+        // Most literals are as likely to be in the value as it was received, and mostly none is: then nothing is
+        // transformed.
+        let like_received = filter.like_received(chain, &value.present, &its);
+        if !like_received.is_empty() {
+            let hits = self.hits(text, filter, &value.allowed, value.raw);
+            its = its.without(&like_received.without(&hits));
+            if its.is_empty() {
+                return;
+            }
+        }
+        self.try_rules(rules, text, filter, value, chain.id, &its, found);
+    }
+
+    /// Tries the rules `its`, which look at the value after the same chain.
+    #[allow(clippy::too_many_arguments)]
     fn try_rules(
         &mut self,
         rules: &RuleSet,
         text: &mut Text,
         filter: &Filter,
         value: &Tried,
+        chain: ChainId,
         its: &Row,
         found: &mut Row,
     ) {
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
-            let hits = self.hits(text, filter, &value.allowed, value.changed);
+            let changed = self.derived(rules, text, chain).text;
+            let hits = self.hits(text, filter, &value.allowed, changed);
             // A phrase that occurs is a match, or none that does.
             let phrases = its.and(&filter.phrases);
             found.union(&phrases.and(&hits).without(&filter.negated));
@@ -170,8 +198,8 @@ impl Matcher {
             let anchored = its.and(&filter.anchored).without(&hits);
             if !anchored.is_empty() {
                 self.work.evaluations += 1;
-                self.work.bytes_tested += value.changed.len() as u64;
-                found.union(&filter.starting(&anchored, text.at(value.changed)));
+                self.work.bytes_tested += changed.len() as u64;
+                found.union(&filter.starting(&anchored, text.at(changed)));
             }
             left = its
                 .without(&filter.phrases)
@@ -188,12 +216,19 @@ impl Matcher {
             let Some(test) = test else { continue };
             let matches = match test.multi_match {
                 true => self.would_match_at_a_step(rules, text, filter, bit, test, value),
-                false => self.would_match(text, test, value.changed),
+                false => {
+                    let changed = self.derived(rules, text, chain).text;
+                    self.would_match(text, test, changed)
+                }
             };
             if matches {
                 found.insert(bit);
             }
         }
+    }
+
+    fn derived(&mut self, rules: &RuleSet, text: &mut Text, chain: ChainId) -> DerivedValue {
+        self.derived.after(rules, text, chain, &mut self.scratch)
     }
 
     /// Which of the allowed rules' literals occur in a value; what differs from an earlier one in case alone is known.
@@ -238,19 +273,26 @@ impl Matcher {
         value: &Tried,
     ) -> bool {
         let has_literals = filter.literals_at_steps.contains(bit);
-        let holds = |matcher: &mut Self, text: &Text, step: Slice| {
-            let may = !has_literals
-                || matcher
-                    .hits(text, filter, &value.allowed, step)
-                    .contains(bit);
-            may && matcher.would_match(text, test, step)
+        let need = filter.need_at_steps(bit);
+        let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {
+            need.is_none_or(|need| need.is_met(&step.present, step.text.len()))
+                && (!has_literals
+                    || matcher
+                        .hits(text, filter, &value.allowed, step.text)
+                        .contains(bit))
+                && matcher.would_match(text, test, step.text)
         };
-        if holds(self, text, value.raw) {
+        let received = DerivedValue {
+            text: value.raw,
+            changed: false,
+            present: value.present,
+        };
+        if holds(self, text, &received) {
             return true;
         }
         rules.chains.steps(test.chain).into_iter().any(|(node, _)| {
-            let (step, changed) = self.transformed_of(rules, text, value.raw, node, &value.present);
-            changed && holds(self, text, step)
+            let step = self.derived(rules, text, node);
+            step.changed && holds(self, text, &step)
         })
     }
 }

@@ -1,7 +1,6 @@
 //! Values after transformations, each made once.
 
 use super::Matcher;
-use crate::byteset::ByteSet;
 use crate::rule::ChainId;
 use crate::ruleset::RuleSet;
 use crate::steps;
@@ -23,64 +22,26 @@ impl Matcher {
         if let Some(done) = self.memo.find(raw, chain) {
             return done;
         }
-        self.transformed_of(rules, text, raw, chain, &ByteSet::ALL)
-    }
-
-    /// The same for a value whose bytes are known: a step that none of them can trigger is not taken.
-    pub(crate) fn transformed_of(
-        &mut self,
-        rules: &RuleSet,
-        text: &mut Text,
-        raw: Slice,
-        chain: ChainId,
-        present: &ByteSet,
-    ) -> (Slice, bool) {
-        let (result, changed, _) = self.transform(rules, text, raw, chain, present);
-        (result, changed)
-    }
-
-    /// Also gives the bytes that the result may hold.
-    fn transform(
-        &mut self,
-        rules: &RuleSet,
-        text: &mut Text,
-        raw: Slice,
-        chain: ChainId,
-        present: &ByteSet,
-    ) -> (Slice, bool, ByteSet) {
         let node = rules.chains.node(chain);
         let Some(step) = node.transformation else {
-            return (raw, false, *present);
+            return (raw, false);
         };
-        let (input, _, present) = self.transform(rules, text, raw, node.parent, present);
+        let (input, _) = self.transformed(rules, text, raw, node.parent);
         if steps::is_over() {
-            return (input, false, present);
-        }
-        let idle = !node.triggers.intersects(&present) && !step.alters_empty();
-        let left_by = |changed: bool| match changed {
-            true => step.may_leave(present),
-            false => present,
-        };
-        if let Some((result, changed)) = self.memo.find(raw, chain) {
-            return (result, changed, left_by(changed));
-        }
-        if idle {
-            self.memo.keep(raw, chain, input, false);
-            return (input, false, present);
+            return (input, false);
         }
         self.work.bytes_transformed += input.len() as u64;
         let map = rules.settings().unicode_map.as_deref();
         let changed = step.apply(text.at(input), &mut self.scratch, map);
         // What came out then is not all of it.
         if steps::is_over() {
-            return (input, false, present);
+            return (input, false);
         }
-        let result = if changed {
-            text.push(&self.scratch)
-        } else {
-            input
+        let result = match changed {
+            true => text.push(&self.scratch),
+            false => input,
         };
         self.memo.keep(raw, chain, result, changed);
-        (result, changed, left_by(changed))
+        (result, changed)
     }
 }

@@ -1,0 +1,116 @@
+//! What one value becomes after each chain of transformations, while the prefilter looks at it.
+//!
+//! The results stand behind the transaction's bytes and are dropped with [`Derived::end`]: most values are proposed for
+//! no rule, and then nobody needs them again.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "begin makes a place for each chain of the rule set"
+)]
+
+use crate::byteset::ByteSet;
+use crate::rule::ChainId;
+use crate::ruleset::RuleSet;
+use crate::steps;
+use crate::variables::{Slice, Text};
+
+/// The results of one value.
+#[derive(Debug, Default)]
+pub(super) struct Derived {
+    /// By chain. Those of other rounds are of earlier values.
+    results: Vec<(u32, DerivedValue)>,
+    round: u32,
+    /// The length of the text without the results.
+    mark: usize,
+    /// Bytes that transformations were given.
+    work: u64,
+}
+
+/// A value after a chain of transformations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DerivedValue {
+    pub text: Slice,
+    /// The chain's last step changed it.
+    pub changed: bool,
+    /// Bytes that it may hold.
+    pub present: ByteSet,
+}
+
+impl Derived {
+    /// Begins with a value as it was received; `present` are its bytes.
+    pub(super) fn begin(&mut self, rules: &RuleSet, text: &Text, raw: Slice, present: &ByteSet) {
+        let received = DerivedValue {
+            text: raw,
+            changed: false,
+            present: *present,
+        };
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 || self.results.len() != rules.chains.len() {
+            self.round = 1;
+            self.results.clear();
+            self.results.resize(rules.chains.len(), (0, received));
+        }
+        self.results[0] = (self.round, received);
+        self.mark = text.len();
+    }
+
+    /// Drops the results; gives how many bytes transformations were given.
+    pub(super) fn end(&mut self, text: &mut Text) -> u64 {
+        text.truncate(self.mark);
+        std::mem::take(&mut self.work)
+    }
+
+    /// The value after a chain. A step that none of the value's bytes can trigger is not taken.
+    pub(super) fn after(
+        &mut self,
+        rules: &RuleSet,
+        text: &mut Text,
+        chain: ChainId,
+        scratch: &mut Vec<u8>,
+    ) -> DerivedValue {
+        let (round, known) = self.results[usize::from(chain)];
+        if round == self.round {
+            return known;
+        }
+        let node = rules.chains.node(chain);
+        let Some(step) = node.transformation else {
+            return known;
+        };
+        let input = self.after(rules, text, node.parent, scratch);
+        let unchanged = DerivedValue {
+            changed: false,
+            ..input
+        };
+        // What came out after the time was over is not all of it, and nobody believes it.
+        if steps::is_over() {
+            return unchanged;
+        }
+        let is_idle = !node.triggers.intersects(&input.present) && !step.alters_empty();
+        let result = if is_idle {
+            unchanged
+        } else {
+            self.work += input.text.len() as u64;
+            let map = rules.settings().unicode_map.as_deref();
+            match step.apply(text.at(input.text), scratch, map) {
+                true => DerivedValue {
+                    text: text.push(scratch),
+                    changed: true,
+                    present: match step.may_leave(input.present) {
+                        ByteSet::ALL => ByteSet::all_of(scratch),
+                        present => present,
+                    },
+                },
+                false => unchanged,
+            }
+        };
+        if !steps::is_over() {
+            self.results[usize::from(chain)] = (self.round, result);
+        }
+        result
+    }
+
+    /// Bytes that it has room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.results.capacity() * size_of::<(u32, DerivedValue)>()
+    }
+}
