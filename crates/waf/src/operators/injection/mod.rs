@@ -18,6 +18,7 @@
 //! that begins with `on` for an event, and so `one=two` for an attack.
 
 mod html;
+mod plain;
 mod sqli;
 mod xss;
 
@@ -31,10 +32,12 @@ use crate::steps::OutOfTime;
 pub fn detect_sqli(value: &[u8], captures: Option<&mut Captures>) -> Result<bool, OutOfTime> {
     // At most numbers and then one word, which are no known fingerprint but `1U`; and that is prose unless
     // something was folded into it.
-    if value
-        .iter()
-        .all(|&b| b.is_ascii_alphanumeric() || b == b'_')
-    {
+    let is_word = |value: &[u8]| {
+        value
+            .iter()
+            .all(|&b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    if plain::is_plain(value) || is_word(value) {
         return Ok(false);
     }
     let Some(fingerprint) = sqli::fingerprint(value)? else {

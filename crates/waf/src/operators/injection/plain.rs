@@ -1,0 +1,293 @@
+//! Tells values that libinjection cannot take for SQL injection, without reading their tokens.
+//!
+//! Every known fingerprint has a token of a kind that only some marks and keywords make: a keyword, a function, a logic
+//! operator, a parenthesis, a string, a comment. Words that are none, numbers, operators and commas make none of them. So
+//! a value without those marks in which no keyword stands is harmless. A test compares this with libinjection's verdict.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a byte indexes a table of 256, a hash's upper half one of 65,536 bits"
+)]
+
+use std::sync::LazyLock;
+
+use libinjectionrs::sqli::sqli_data::SQL_KEYWORDS;
+
+/// For longer values libinjection is cheaper: it looks at the first tokens alone.
+const LONGEST: usize = 512;
+/// No keyword is longer.
+const LONGEST_WORD: usize = 32;
+
+/// Hashes of words, one of which each keyword holds that makes a known fingerprint possible.
+static WORDS: LazyLock<WordSet> = LazyLock::new(|| {
+    let mut words = WordSet(vec![0; 1024].into());
+    // Tokens of these types alone are in no fingerprint.
+    let is_active = |kind: u8| !b"Fno1".contains(&kind);
+    for keyword in SQL_KEYWORDS.iter().filter(|k| is_active(k.token_type)) {
+        let runs = keyword
+            .word
+            .as_bytes()
+            .split(|&b| ROLES[usize::from(b)] != Role::Letter);
+        if let Some(longest) = runs
+            .max_by_key(|run| run.len())
+            .filter(|run| !run.is_empty())
+        {
+            words.insert(hash(longest));
+        }
+    }
+    words
+});
+
+/// Whether no reading of the value has a known fingerprint; false where that is not known.
+pub(super) fn is_plain(value: &[u8]) -> bool {
+    if value.len() > LONGEST {
+        return false;
+    }
+    let words = &*WORDS;
+    // Runs of letters are what keywords are made of.
+    let (mut run, mut hash) = (0, SEED);
+    // Part of the letters that follow may belong to a number.
+    let mut after_number = false;
+    let mut before = 0;
+    for (at, &byte) in value.iter().enumerate() {
+        let role = ROLES[usize::from(byte)];
+        if role == Role::Letter {
+            hash = step(hash, byte);
+            run += 1;
+            before = byte;
+            continue;
+        }
+        if role == Role::Active || role == Role::Dash && before == b'-' {
+            return false;
+        }
+        if run > 0 {
+            if words.may_contain(hash) || after_number && words.may_end(&value[at - run..at]) {
+                return false;
+            }
+            (run, hash) = (0, SEED);
+        }
+        after_number = role == Role::Number;
+        before = byte;
+    }
+    run == 0
+        || !(words.may_contain(hash) || after_number && words.may_end(&value[value.len() - run..]))
+}
+
+/// A set of words by their hashes: what is not in it was never put into it.
+struct WordSet(Box<[u64]>);
+
+impl WordSet {
+    fn insert(&mut self, hash: u32) {
+        let bit = hash >> 16;
+        self.0[(bit / 64) as usize] |= 1 << (bit % 64);
+    }
+
+    #[inline]
+    fn may_contain(&self, hash: u32) -> bool {
+        let bit = hash >> 16;
+        self.0[(bit / 64) as usize] & (1 << (bit % 64)) != 0
+    }
+
+    /// Whether letters that follow a number may end in a word of the set: `0xffunion` is a number and a word.
+    fn may_end(&self, letters: &[u8]) -> bool {
+        letters.len() > LONGEST_WORD
+            || (1..letters.len()).any(|from| self.may_contain(hash(&letters[from..])))
+    }
+}
+
+const SEED: u32 = 0x811c_9dc5;
+
+fn hash(word: &[u8]) -> u32 {
+    word.iter().fold(SEED, |hash, &byte| step(hash, byte))
+}
+
+/// Adds a letter, in whatever case.
+#[inline]
+fn step(hash: u32, byte: u8) -> u32 {
+    (hash.rotate_left(5) ^ u32::from(byte | 0x20)).wrapping_mul(0x9e37_79b1)
+}
+
+/// What a byte is to libinjection's tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A letter or an underscore.
+    Letter,
+    /// A digit or a point.
+    Number,
+    Dash,
+    /// Makes tokens of harmless types, or ends others.
+    Idle,
+    /// May make a string, a comment, a variable, a parenthesis or a logic operator.
+    Active,
+}
+
+static ROLES: [Role; 256] = {
+    let mut roles = [Role::Idle; 256];
+    let active = b"\"'`#$&()*@[\\{|}";
+    let mut at = 0;
+    while at < active.len() {
+        roles[active[at] as usize] = Role::Active;
+        at += 1;
+    }
+    let mut byte = 0;
+    while byte < 256 {
+        // Below 256.
+        #[allow(clippy::cast_possible_truncation)]
+        match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => roles[byte] = Role::Letter,
+            b'0'..=b'9' | b'.' => roles[byte] = Role::Number,
+            b'-' => roles[byte] = Role::Dash,
+            _ => {}
+        }
+        byte += 1;
+    }
+    roles
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::sqli;
+    use super::*;
+
+    /// The same numbers in every run.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % n as u64).unwrap()
+        }
+    }
+
+    #[test]
+    fn no_fingerprint_is_of_harmless_tokens_alone() {
+        let harmless = b"N1O.,:?;";
+        for keyword in SQL_KEYWORDS.iter().filter(|k| k.token_type == b'F') {
+            let types = &keyword.word.as_bytes()[1..];
+            assert!(
+                types.iter().any(|t| !harmless.contains(t)),
+                "{}",
+                keyword.word
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_plain_has_no_fingerprint() {
+        let mut numbers = Numbers(7);
+        let words: Vec<&str> = SQL_KEYWORDS
+            .iter()
+            .filter(|k| k.token_type != b'F')
+            .map(|k| k.word)
+            .collect();
+        let plain = [
+            "light", "Trail", "a", "x", "e", "d", "f", "u", "b", "n", "q", "0x", "0b", "1", "12",
+            "1.5", "1e", ".", "..", "_", "0xff", "1f", "é", "\u{a0}", "\0", "v", "by", "table",
+            "is", "not", "true", "with",
+        ];
+        let marks = b" \t\n,;:?!=<>+-/%^~].'\"`#$&()*@[\\{|}";
+        let mut found = 0;
+        for _ in 0..500_000 {
+            let mut value = Vec::new();
+            for _ in 0..=numbers.below(9) {
+                match numbers.below(8) {
+                    0 => value.extend_from_slice(words[numbers.below(words.len())].as_bytes()),
+                    1..=3 => value.extend_from_slice(plain[numbers.below(plain.len())].as_bytes()),
+                    4 => value.push(marks[numbers.below(marks.len())]),
+                    // Marks that make nothing harmful more often, so that values remain that are plain.
+                    5 | 6 => value.push(marks[numbers.below(20)]),
+                    _ => value.push(b' '),
+                }
+                if numbers.below(3) == 0 {
+                    value.push(b' ');
+                }
+            }
+            if numbers.below(2) == 0 {
+                value.make_ascii_lowercase();
+            }
+            if is_plain(&value) {
+                found += 1;
+                let fingerprint = sqli::fingerprint(&value).unwrap();
+                assert!(fingerprint.is_none(), "{}", value.escape_ascii());
+            }
+        }
+        assert!(found > 100_000, "{found}");
+    }
+
+    /// A value for each known fingerprint, made of tokens of its types.
+    #[test]
+    fn what_has_a_fingerprint_is_not_plain() {
+        let mut numbers = Numbers(11);
+        let of_type = |kind: u8| -> Vec<String> {
+            let kind = if kind.is_ascii_uppercase() {
+                kind.to_ascii_lowercase()
+            } else {
+                kind
+            };
+            let words = SQL_KEYWORDS
+                .iter()
+                .filter(|k| k.token_type.to_ascii_lowercase() == kind);
+            let mut tokens: Vec<String> = words.map(|k| format!(" {} ", k.word)).collect();
+            let others: &[&str] = match kind {
+                b'n' => &["light ", " a.b ", " x"],
+                b'1' => &["1", " 0xff", " 1.5e3", ".5 ", "7"],
+                b's' => &["'a'", "\"b\""],
+                b'c' => &["-- ", "/*x*/", "#"],
+                b'v' => &["@a ", "@@b "],
+                _ => &[],
+            };
+            tokens.extend(others.iter().map(|&t| t.to_owned()));
+            if tokens.is_empty() {
+                tokens.push(char::from(kind).to_string());
+            }
+            tokens
+        };
+        let kinds: Vec<Vec<String>> = (0..=255).map(of_type).collect();
+        let mut attacks = 0;
+        for keyword in SQL_KEYWORDS
+            .iter()
+            .filter(|k| k.token_type == b'F')
+            .cycle()
+            .take(100_000)
+        {
+            let mut value = String::new();
+            for &kind in &keyword.word.as_bytes()[1..] {
+                let tokens = &kinds[usize::from(kind)];
+                value.push_str(&tokens[numbers.below(tokens.len())]);
+            }
+            if sqli::fingerprint(value.as_bytes()).unwrap().is_some() {
+                attacks += 1;
+                assert!(!is_plain(value.as_bytes()), "{value}");
+            }
+        }
+        assert!(attacks > 10_000, "{attacks}");
+    }
+
+    #[test]
+    fn ordinary_values_are_plain() {
+        for value in [
+            &b"The light trail shoe, wet rock; daily?"[..],
+            b"sku-12345.sku-6",
+            b"550e8400-e29b-41d4-a716-446655440000",
+            b"2026-11-28T10:00:00Z",
+            b"price_asc",
+            b"/catalog/trail-shoe.html",
+            b"https://shop.example.com/a/b",
+            b"",
+        ] {
+            assert!(is_plain(value), "{}", value.escape_ascii());
+        }
+        for value in [
+            &b"1 or 1=1"[..],
+            b"0xffunion select",
+            b"it's",
+            b"a -- b",
+            b"f(x)",
+            b"1funion",
+        ] {
+            assert!(!is_plain(value), "{}", value.escape_ascii());
+        }
+    }
+}
