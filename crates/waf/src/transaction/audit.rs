@@ -1,4 +1,6 @@
-//! The audit record of a transaction, as `SecAuditLogParts` asks for it.
+//! The audit record of a transaction, with the parts that `SecAuditLogParts` asks for.
+//!
+//! Every text in it is masked and bounded. Phase 5 must have run: its rules still change the parts and name secrets.
 
 use std::time::SystemTime;
 
@@ -15,7 +17,7 @@ use crate::ruleset::RuleSet;
 use crate::settings::{AuditEngine, EngineMode};
 use crate::variables::{Slice, Variable};
 
-/// Headers and files of a record; a head is bounded by the listener, a multipart body by its own limits.
+/// Headers and files of a record. The listener and the multipart parser have their own, larger limits.
 const MOST_ITEMS: usize = 256;
 
 /// The record of a transaction; None where `SecAuditEngine` does not ask for it.
@@ -51,6 +53,7 @@ impl Recorder<'_> {
             response: self.response(),
             messages: self.asks_for('H').then(|| {
                 let records = self.matches.records().iter();
+                // `nolog` matches are recorded for a trace only. An interrupting match is shown even so.
                 let told = records.filter(|m| m.logged || m.interrupting);
                 told.map(message).collect()
             }),
@@ -69,13 +72,13 @@ impl Recorder<'_> {
                 let regex = self.rules.settings().audit.relevant_status.as_ref();
                 self.matches.is_audit_relevant()
                     || state.interruption().is_some()
-                    // A pattern that gives up records rather more than less.
+                    // A pattern that reaches a limit does not hide a transaction from the log.
                     || regex.is_some_and(|r| r.is_match(status.as_bytes()).unwrap_or(true))
             }
         }
     }
 
-    /// What the client was answered, as far as the engine knows.
+    /// The status of the answer. After an interruption that is the rule's status, not the one of the upstream.
     fn status(&self) -> u16 {
         match self.context.state().interruption() {
             Some(interruption) => interruption.status,
@@ -149,7 +152,7 @@ impl Recorder<'_> {
             .collect()
     }
 
-    /// Part C is the body as it came; part I stands for it where files are to be left out.
+    /// Part C is the body as received. Part I, if C is not asked for, is the same without the contents of files.
     fn body(&mut self) -> Option<String> {
         let (whole, without_files) = (self.asks_for('C'), self.asks_for('I'));
         if !whole && !without_files {
@@ -167,6 +170,7 @@ impl Recorder<'_> {
     fn form(&mut self) -> String {
         let mut form = Vec::new();
         for &field in self.context.inputs().arguments().of_body() {
+            // Bounds the work too, not only the result.
             if form.len() >= MOST_BODY {
                 break;
             }
@@ -257,7 +261,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// As the CRS's version 4 and version 3 call it.
+    /// The names are those of the CRS's versions 4 and 3.
     fn score(&self, names: [&str; 2]) -> Option<i64> {
         let value = names
             .into_iter()

@@ -1,4 +1,6 @@
-//! What a transaction may take of the engine: time, and memory for decoded bodies.
+//! What one transaction may use: time for its rules, and memory for decoded bodies.
+//!
+//! Time passes only while a phase runs; waiting for a client or an upstream is free. Phase 5 runs without a limit.
 
 use std::time::Duration;
 
@@ -6,13 +8,13 @@ use super::context::Context;
 use crate::ruleset::RuleSet;
 use crate::steps::{self, Limit};
 
-/// What is left of it. Time passes only while the engine works; what is between phases is another's.
+/// The rest of both.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// As the policy says it, for people.
+    /// The time that the policy allows, for messages.
     time: Option<Duration>,
     left: Limit,
-    /// The engine was called, and what it does can end before it is done.
+    /// A phase is running, and under a limit.
     runs: bool,
     ran_out: bool,
     /// Bytes that a decoded body may have, whatever its limit says.
@@ -26,6 +28,7 @@ impl Budget {
         Self {
             time: rules.budget,
             left: match (rules.looks, rules.budget) {
+                // A count makes tests independent of the speed of the machine.
                 (Some(looks), _) => Limit::Looks(looks),
                 (None, Some(budget)) => Limit::Time(budget),
                 (None, None) => Limit::None,
@@ -58,7 +61,7 @@ impl Budget {
         self.ran_out
     }
 
-    /// Whether no time is left. The first time it is said why nothing more is inspected.
+    /// Whether no time is left. The first time, it records why nothing more is inspected.
     #[inline]
     pub(crate) fn is_overdrawn(&mut self, context: &mut Context) -> bool {
         self.runs && (self.ran_out || self.runs_out(context))
@@ -92,8 +95,9 @@ impl Budget {
         self.out_of_memory
     }
 
-    /// A body that decodes to too much, and might have up to `limit` bytes, was not decoded.
+    /// A body that decodes to more than it may, of at most `limit` bytes, was not decoded.
     pub(crate) fn note_refusal(&mut self, limit: usize) {
+        // If the body's own limit was the lower one, more memory would not have helped.
         self.out_of_memory |= self.memory_left < limit;
     }
 }

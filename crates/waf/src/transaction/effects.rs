@@ -1,4 +1,7 @@
-//! Non-disruptive actions at run time: what a match changes.
+//! What a match changes: the non-disruptive actions.
+//!
+//! A variable of a persistent collection is changed in the store, under its lock; everything else belongs to the
+//! transaction.
 
 use super::Transaction;
 use super::state::{Entry, Name};
@@ -24,6 +27,7 @@ impl Transaction {
             } => {
                 let name = self.context.expand(rules, name);
                 let seconds = self.context.expand(rules, seconds);
+                // A time in the past expires the variable at once.
                 let seconds = u64::try_from(atoi(self.context.text().at(seconds))).unwrap_or(0);
                 if let Some(key) = self.opened_key(*collection) {
                     rules
@@ -86,6 +90,7 @@ impl Transaction {
             Place::Slot(slot) => self.set_tx(rules, Name::Slot(*slot), change),
             Place::Named(template) => {
                 let name = self.context.expand(rules, template);
+                // Beyond the limit of names the variable stays unset.
                 if let Some(name) = self.context.resolve_tx(rules, name) {
                     self.set_tx(rules, name, change);
                 }
@@ -114,6 +119,7 @@ impl Transaction {
             Change::Add(value) => self.shifted(rules, name, value, 1),
             Change::Subtract(value) => self.shifted(rules, name, value, -1),
         };
+        // Before the change: the trace shows the old value too.
         self.matches.trace_set(rules, &self.context, name, entry);
         self.context.state_mut().tx_mut().set(name, entry);
     }
@@ -147,6 +153,7 @@ impl Transaction {
             return;
         };
         let (name, value) = (self.context.text().at(name), self.context.text().at(value));
+        // The sum is made under the lock of the store: two transactions that count at once must not lose a count.
         let shift = |old: Option<&[u8]>, by: i64| {
             let sum = atoi(old.unwrap_or_default()).saturating_add(by).max(0);
             Some(sum.to_string().into_bytes())
@@ -170,11 +177,11 @@ impl Transaction {
     }
 
     fn open(&mut self, rules: &RuleSet, collection: Variable, key: Slice) {
-        // The first key stands, as in ModSecurity.
+        // As in ModSecurity, a collection that is open keeps its first key.
         if self.opened_key(collection).is_some() {
             return;
         }
-        // A probe at load must leave no trace in what outlives it.
+        // The probe at load must not change the store, which outlives the rule set.
         if self.reached.is_some() {
             return;
         }

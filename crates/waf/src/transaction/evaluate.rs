@@ -37,16 +37,20 @@ impl Transaction {
             return None;
         }
         let rules = Arc::clone(&self.rules);
+        // Phases count from 1.
         let at = phase as usize - 1;
         self.matcher.begin_phase();
+        // The prefilter looks at values before any rule runs: it knows only targets that rules cannot change within a
+        // phase.
         let filter = rules.filters.get(at).and_then(Option::as_ref);
         self.matcher
             .propose(&rules, &mut self.context, &mut self.budget, filter);
+        // A trace and the probe report every rule, so they need the plan without rules that were decided at load.
         let watched = self.matches.trace().is_on() || self.reached.is_some();
         let plan = rules.plans(watched).get(at)?;
         let mut walk = plan.walk(self.matcher.hot());
         while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
-            // `ctl:ruleEngine=Off`, also by a chain that failed later.
+            // An effect of a link can turn the engine off even if a later link of its chain does not match.
             if self.context.state().mode() == EngineMode::Off
                 || self.budget.is_overdrawn(&mut self.context)
             {
@@ -79,6 +83,7 @@ impl Transaction {
                 continue;
             }
             let state = self.context.state_mut();
+            // In phase 5 the interruption comes from an earlier phase, and logging rules run all the same.
             if state.interruption().is_some() && phase != Phase::Logging {
                 break;
             }
@@ -117,6 +122,7 @@ impl Transaction {
                     self.run_link(rules, &site)
                 }
             };
+            // `ctl:ruleEngine=Off` takes effect at once: the rest of the chain does not run.
             if !matched || !is_last && self.context.state().mode() == EngineMode::Off {
                 return false;
             }
@@ -137,7 +143,8 @@ impl Transaction {
 
     /// Whether a value of the link's targets matched.
     fn run_link(&mut self, rules: &RuleSet, site: &Site<'_>) -> bool {
-        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` means the rule with that id: a chain's first.
+        // As in ModSecurity v2, `ctl:ruleRemoveTarget...` applies to the rule that has the id, which is the first of a
+        // chain.
         let exclusions = self.context.state().exclusions();
         let excludes = site.is_first && exclusions.of_rule(site.index).next().is_some();
         if let Some(only) = site.test.targets.only_slot
@@ -167,14 +174,15 @@ impl Transaction {
         matched
     }
 
-    /// The same for targets whose values stay the same while a phase runs: they are found once for all rules that look
-    /// at them, and the prefilter knows them.
+    /// The same for targets whose values cannot change within a phase. All rules with these targets share one list of
+    /// values, and the prefilter knows the values.
     fn run_stable(&mut self, rules: &RuleSet, site: &Site<'_>, excludes: bool) -> bool {
-        // Only a rule's first link is proposed for values.
+        // The prefilter was built from first links only; it says nothing about the other links of a chain.
         let bit = rules
             .bit(site.index)
             .filter(|_| site.is_first && self.matcher.proposes());
-        // Of rules that negate a filter has those that look for phrases: that none occurs is all of a match.
+        // Of the negated rules the filter holds only those that look for phrases (`!@pm`). Its proposal says that no
+        // phrase occurs, which is the whole test, so the operator need not run.
         let absence = bit.filter(|_| site.test.negated);
         let (from, end) = self
             .matcher
@@ -204,18 +212,20 @@ impl Transaction {
         matched
     }
 
-    /// Whether a match here ends something: it is the last one that is looked for.
+    /// Whether a match here ends the transaction or the phase, so that the remaining values are not tested.
     #[inline]
     fn ends(&self, site: &Site<'_>) -> bool {
         site.is_last && self.context.state().disrupts(site.rule)
     }
 
-    /// A link that compares the number of one `TX` variable; None where it does something else.
+    /// Tests a link that compares one `TX` variable with a number; None for any other link. Scores and paranoia levels
+    /// are compared in every transaction, and this way neither number is written out as text.
     fn run_number(&mut self, rules: &RuleSet, site: &Site<'_>, only: OnlySlot) -> Option<bool> {
         let test = site.test;
         let Operator::Compare(comparison) = test.operator else {
             return None;
         };
+        // These need the value as bytes.
         if test.chain != 0 || test.multi_match || test.capture {
             return None;
         }
@@ -227,8 +237,10 @@ impl Transaction {
             },
         };
         let value = match (self.context.tx_number(only.slot), only.count) {
+            // `&TX:name` is 1 or 0: a `TX` variable has at most one value.
             (value, true) => i64::from(value.is_some()),
             (Some(value), false) => value,
+            // A variable that is not set has no value to test, so that even a negated operator does not match.
             (None, false) => return Some(false),
         };
         self.matcher.count_evaluation();
@@ -252,6 +264,7 @@ impl Transaction {
             let (text, _) = self.transformed(rules, value.text, test.chain);
             return self.run_text(rules, site, Value { text, ..value }, value.text);
         }
+        // `multiMatch` tests the value as received and after each transformation that changed it.
         let mut matched = self.run_text(rules, site, value, value.text);
         for (node, _) in rules.chains.steps(test.chain) {
             if matched && self.ends(site) {
@@ -292,20 +305,23 @@ impl Transaction {
     fn hit(&mut self, rules: &RuleSet, site: &Site<'_>, value: Value, received: Slice) {
         self.context.note_match(value, received);
         if site.is_last {
+            // Before the effects and the record, whose macros may read `HIGHEST_SEVERITY`.
             let severity = site.rule.about.severity;
             self.context.state_mut().raise_severity(severity);
         }
+        // Before the record: `msg` and `logdata` may read what `setvar` has just set.
         self.perform(rules, &site.link.effects);
         if site.is_last {
             self.conclude(rules, site.rule, Some((value, received)));
         }
     }
 
-    /// The whole rule matched: tell, and end the transaction where it says so.
+    /// The whole rule matched: records it, and ends the transaction if the rule says so.
     fn conclude(&mut self, rules: &RuleSet, rule: &Rule, matched: Option<(Value, Slice)>) {
         let ends =
             self.context.state().disrupts(rule) && !matches!(rule.disruptive, Disruptive::Allow(_));
         self.matches.note_relevance(rule);
+        // A match that ends the transaction is recorded even with `nolog`: otherwise nothing would explain the refusal.
         if rule.log || ends || self.matches.trace().is_on() {
             self.matches
                 .record(rules, &mut self.context, rule, matched, ends);
@@ -329,7 +345,7 @@ impl Transaction {
             }
         };
         let status = match &kind {
-            // A redirect's status must be one; anything else means 302.
+            // As in ModSecurity v2, a redirect with any other status answers 302.
             InterruptionKind::Redirect(_) => {
                 rule.status.filter(|s| [301, 302, 303, 307].contains(s))
             }

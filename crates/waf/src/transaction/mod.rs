@@ -49,7 +49,7 @@ pub struct Transaction {
     matcher: Matcher,
     matches: Matches,
     budget: Budget,
-    /// Rules that were reached, where someone asks.
+    /// Rules that evaluation reached. Only the probe at load asks for them.
     reached: Option<RuleSelection>,
 }
 
@@ -82,12 +82,12 @@ impl Transaction {
         &self.rules
     }
 
-    /// No body is decoded to more than this.
+    /// Limits each body to this many bytes after decoding, whatever `SecRequestBodyLimit` allows.
     pub fn limit_memory(&mut self, bytes: usize) {
         self.budget.limit_memory(bytes);
     }
 
-    /// Whether a body was not decoded because [`Transaction::limit_memory`] did not let it.
+    /// Whether a body was not decoded because of [`Transaction::limit_memory`].
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
         self.budget.is_out_of_memory()
@@ -137,6 +137,8 @@ impl Transaction {
             }
             t.run(Phase::RequestBody)
         });
+        // Rules come first: a rule on `REQBODY_ERROR` answers with its own id and status. The policy decides only what
+        // no rule decided.
         ended.or_else(|| self.judge_inspection())
     }
 
@@ -167,6 +169,8 @@ impl Transaction {
 
     /// Phase 5; always last, also after an interruption.
     pub fn finish(&mut self) {
+        // Not within the time budget: the verdict stands, and a logging rule that did not run would be missing in the
+        // records.
         self.run(Phase::Logging);
         self.matches
             .mask_late(&self.rules, &mut self.context, &self.matcher);
@@ -211,12 +215,13 @@ impl Transaction {
         }
     }
 
-    /// Leaves secrets in what is told of this transaction; for one's own test requests.
+    /// Shows secrets in the records of this transaction. Only for requests that the operator wrote, never for a
+    /// client's.
     pub fn unmask(&mut self) {
         self.matches.secrets_mut().unmask();
     }
 
-    /// Records every match, those of rules that say `nolog` too, and what matches do. Before the first phase.
+    /// Records every match, also of `nolog` rules, and what each match changes. Call it before the first phase.
     pub fn record_trace(&mut self) {
         self.matches.trace_mut().turn_on();
     }
@@ -260,18 +265,21 @@ impl Transaction {
         request.split_target(text);
         request.read_cookies(text, version);
         if let Some(query) = request.query() {
+            // A copy, because the arguments are appended to the text that holds the query.
             let query = text.at(query).to_vec();
             self.add_urlencoded(&query);
         }
         self.context.inputs_mut().arguments_mut().end_query();
         self.judge_arguments();
         let request = self.context.inputs().request();
+        // Before the rules of phase 1, so that their `ctl:requestBodyProcessor` overrides it.
         let processor = request.processor(self.context.text(), self.rules.default_processors);
         let controls = self.context.state_mut().controls_mut();
         controls.set_processor(processor);
     }
 
-    /// Does the work of a phase, and judges where its time ran out. What is between phases is another's time.
+    /// Does the work of a phase within the time budget, and applies the policy if the time ran out. Time that passes
+    /// between phases does not count.
     fn within_budget(
         &mut self,
         phase: Phase,
@@ -280,7 +288,7 @@ impl Transaction {
         let (ended, left) = steps::within(self.budget.left(), || {
             self.budget.begin_work();
             let ended = work(self);
-            // What ended in the last rule's last value nobody has seen yet.
+            // If the time ran out in the last value of the last rule, no check has noted it yet.
             if steps::is_over() {
                 self.budget.is_overdrawn(&mut self.context);
             }
@@ -291,7 +299,7 @@ impl Transaction {
         ended.or_else(|| self.judge_budget(phase))
     }
 
-    /// Where no rule decided before the time ran out, the policy's written choice applies.
+    /// If the time ran out before a rule decided, the policy decides.
     fn judge_budget(&mut self, phase: Phase) -> Option<Interruption> {
         let state = self.context.state_mut();
         let refuses = state.mode() == EngineMode::On

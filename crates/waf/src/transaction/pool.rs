@@ -1,13 +1,16 @@
-//! Buffers that one transaction leaves to the next of its thread, so that an ordinary one allocates little.
+//! Buffers that a finished transaction leaves to the next one on its thread, so that an ordinary transaction allocates
+//! little.
+//!
+//! Buffers in the pool are empty. Those that a large request made larger than [`LARGEST`] are freed instead.
 
 use std::cell::RefCell;
 
 use super::context::ContextBuffers;
 use super::matcher::Matcher;
 
-/// As many as a thread has transactions open at once, most of the time.
+/// As many transactions as a thread usually has open at once; beyond that, buffers are freed.
 const MOST: usize = 16;
-/// What grew past this is given back: one large body must not be paid for ever after.
+/// Bytes. Larger buffers are freed: one large body must not hold memory for as long as the thread lives.
 const LARGEST: usize = 128 * 1024;
 
 thread_local! {
@@ -34,7 +37,7 @@ impl Buffers {
         }
         self.context.clear();
         self.matcher.clear();
-        // A thread that ends has no use for them.
+        // A thread that is ending has destroyed its pool already; then the buffers are freed.
         let _ = FREE.try_with(|free| {
             if let Ok(mut free) = free.try_borrow_mut()
                 && free.len() < MOST

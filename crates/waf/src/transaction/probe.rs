@@ -8,7 +8,7 @@ use crate::rule::RuleSelection;
 use crate::ruleset::RuleSet;
 use crate::settings::EngineMode;
 
-/// One request of each kind of body.
+/// One request for each body processor, because rules branch by method and Content-Type.
 const REQUESTS: [(&[u8], &[u8], &[u8]); 5] = [
     (b"GET", b"", b""),
     (b"POST", b"application/x-www-form-urlencoded", b"a=b"),
@@ -25,9 +25,10 @@ const REQUESTS: [(&[u8], &[u8], &[u8]); 5] = [
 pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
     let mut reached = RuleSelection::default();
     for (method, media, body) in REQUESTS {
+        // TEST-NET-1 (RFC 5737): no list of trusted or blocked clients has a reason to hold it.
         let address = SocketAddr::from(([192, 0, 2, 1], 1024));
         let mut transaction = Transaction::new(Arc::clone(rules), address, address, "probe");
-        // Whatever the rules say of it, all phases are to run.
+        // No rule may end a probe before its last phase.
         let state = transaction.context.state_mut();
         state.set_mode(EngineMode::DetectionOnly);
         transaction.reached = Some(RuleSelection::default());

@@ -1,6 +1,6 @@
 //! The request's body: limits, decoding, and the processor that fills the variables.
 //!
-//! Whatever the rules are not shown has a reason, and the policy decides what becomes of the request then.
+//! If the rules do not see a body whole, [`Inspection::reason`] says why, and the policy decides about the request.
 
 use super::Transaction;
 use super::inputs::fields::{self, ContentType};
@@ -12,9 +12,9 @@ use crate::rule::Processor;
 use crate::settings::{AuditEngine, EngineMode, LimitAction, UnparsedBodies};
 use crate::steps;
 
-/// Parts of a multipart body that are read.
+/// Parts of a multipart body that are read. More are an error of the body: each part costs memory for its headers.
 const MOST_PARTS: usize = 4096;
-/// Depth of XML elements.
+/// Depth of XML elements; a deeper document is an error of the body.
 const XML_DEPTH: usize = 512;
 
 impl Transaction {
@@ -28,6 +28,7 @@ impl Transaction {
         let bytes = body.len() as u64;
         self.context.inputs_mut().body_mut().receive(bytes);
         let state = self.context.state();
+        // An earlier phase refused the request and reported that; its body is not parsed.
         if state.interruption().is_some() {
             return None;
         }
@@ -49,6 +50,7 @@ impl Transaction {
             return None;
         }
         request_body.admit(bytes);
+        // On the bytes as received, before anything is decoded.
         let Ok(held) = self.within_limits(body) else {
             return self.context.state().interruption().cloned();
         };
@@ -69,6 +71,7 @@ impl Transaction {
         let limits = decode_limits(limit.min(self.budget.memory_left()));
         match content_coding::decode(coding, held, &limits) {
             Ok(plain) => return self.process(&plain),
+            // Out of time is no error of the body; the budget reports it.
             Err(_) if steps::is_over() => {
                 self.context.inputs_mut().body_mut().set_inspected(0);
             }
@@ -88,6 +91,7 @@ impl Transaction {
         let settings = self.rules.settings();
         let controls = self.context.state().controls();
         let whole = controls.request_body_limit();
+        // `SecRequestBodyNoFilesLimit` does not count files, and only a multipart body has them.
         let without_files = match controls.processor() {
             Some(Processor::Multipart) => whole,
             _ => settings
@@ -106,6 +110,7 @@ impl Transaction {
         let action = settings.request_body_limit_action;
         let is_partial = action == Some(LimitAction::ProcessPartial);
         let request_body = self.context.inputs_mut().body_mut();
+        // A directive in the rules wins over the policy.
         if is_partial || action.is_none() && self.rules.passes_uninspected {
             request_body.exceed_limit(format!(
                 "only the first {without_files} bytes are inspected ({name})"
@@ -115,6 +120,7 @@ impl Transaction {
         request_body.exceed_limit(format!(
             "the body is larger than {without_files} bytes ({name})"
         ));
+        // As in ModSecurity, DetectionOnly refuses nothing and inspects the beginning.
         if self.context.state().mode() == EngineMode::On {
             self.context.state_mut().interrupt(refusal(413));
             return Err(());
@@ -124,6 +130,7 @@ impl Transaction {
 
     fn process(&mut self, body: &[u8]) -> Option<Interruption> {
         let mut ended = None;
+        // The body is parsed all the same: rules see more than an error, and DetectionOnly logs what they find.
         if self.request_type().differs {
             self.context.body_error(&BodyError {
                 message: fields::TWO_TYPES.to_owned(),
@@ -148,7 +155,7 @@ impl Transaction {
             Some(Processor::Raw) => inputs.body_mut().show(text, body),
             None => ended = self.take_unparsed(body),
         }
-        // Only where a record may be written.
+        // The copy costs memory, so it is made only if an audit record may be written.
         if audit != AuditEngine::Off {
             let (inputs, text) = self.context.inputs_and_text_mut();
             let most = audit::MOST_BODY;
@@ -163,8 +170,8 @@ impl Transaction {
         request.content_type(self.context.text())
     }
 
-    /// Rules read ASCII and what is like it: the same attack in UTF-16 or EBCDIC is another to them. Multipart bodies
-    /// see to their Content-Type themselves, and XML documents to their charset.
+    /// Rules match bytes of ASCII. In UTF-16 or EBCDIC the same attack has other bytes, and an upstream may decode it.
+    /// Multipart bodies check their own Content-Type, and the XML parser decodes the charsets that it knows.
     fn check_charset(&self) -> Result<(), String> {
         let kind = self.request_type().value;
         let processor = self.context.state().controls().processor();
@@ -180,11 +187,11 @@ impl Transaction {
         }
     }
 
-    /// A body that no parser takes apart: the policy says what it is to the rules.
+    /// A body without a processor. The policy decides whether rules see its bytes and whether it passes.
     fn take_unparsed(&mut self, body: &[u8]) -> Option<Interruption> {
         let choice = self.rules.unparsed_bodies;
         let forced = self.context.state().controls().force_request_body();
-        // Nothing is copied that no rule looks at.
+        // The body is copied only if a rule has a target that shows it.
         let looks = self.rules.looks_at_bytes();
         let shown = match choice {
             Some(UnparsedBodies::Inspect | UnparsedBodies::Block) => forced || looks,
@@ -224,7 +231,8 @@ impl Transaction {
         }
     }
 
-    /// More arguments than the limit, in the query or the body, are an error of the body, as in ModSecurity v2.
+    /// As in ModSecurity v2, more arguments than `SecArgumentsLimit`, in the query or the body, are an error of the
+    /// body.
     pub(super) fn judge_arguments(&mut self) {
         let inputs = self.context.inputs();
         if inputs.arguments().too_many() && inputs.body().error().is_none() {
@@ -248,6 +256,7 @@ impl Transaction {
         let settings = self.rules.settings();
         let (depth, most) = (settings.json_depth_limit, settings.arguments_limit);
         let (inputs, text) = self.context.inputs_and_text_mut();
+        // What was read before an error or the end of the time stays: rules see those arguments.
         let result = inputs.arguments_mut().add_json(text, body, depth, most);
         if let Err(error) = result
             && !steps::is_over()
@@ -262,7 +271,7 @@ impl Transaction {
             ..xml::Limits::default()
         };
         let kind = self.request_type().value;
-        // What cannot be told has been said to be an error.
+        // `check_charset` has already reported a charset that cannot be read.
         let charset = media_type::charset(&kind).unwrap_or(None);
         let document = xml::parse_as(body, charset, &self.rules.xml_paths, &limits);
         if steps::is_over() {
@@ -270,6 +279,8 @@ impl Transaction {
         }
         let (inputs, text) = self.context.inputs_and_text_mut();
         let xml = inputs.body_mut().xml_mut();
+        // The variables hold the document's text without element names, so that secrets must be found in the document
+        // itself.
         if self.matches.secrets().masks() {
             xml.learn_secrets(text, body, &limits);
         }
@@ -306,20 +317,21 @@ impl Transaction {
         }
     }
 
-    /// Where inspection stopped short and no rule decided, the policy's written choice applies.
+    /// If inspection stopped short and no rule decided, the policy decides.
     pub(super) fn judge_inspection(&mut self) -> Option<Interruption> {
         let (inputs, state) = (self.context.inputs(), self.context.state());
         if !inputs.body().is_cut_short() {
             return None;
         }
         let is_over_limit = inputs.body().is_over_limit();
+        // Without body access there is no body to judge. Too many arguments may be in the query, which is always read.
         let skipped_on_purpose = !state.controls().request_body_access()
             && !inputs.arguments().too_many()
             || state.allowed() != Allowed::Nothing;
         if state.mode() != EngineMode::On || !self.rules.block_uninspected || skipped_on_purpose {
             return None;
         }
-        // A limit action in the rules wins where it speaks.
+        // A limit action in the rules wins over the policy.
         let action = self.rules.settings().request_body_limit_action;
         if is_over_limit && action == Some(LimitAction::ProcessPartial) {
             return None;
@@ -329,7 +341,8 @@ impl Transaction {
     }
 }
 
-/// A decoded body may be as large as an undecoded one, and no bomb.
+/// A decoded body may be as large as one that needs no decoding. `ratio` ends a decompression bomb before it fills
+/// that.
 pub(super) fn decode_limits(output: usize) -> content_coding::Limits {
     content_coding::Limits { output, ratio: 200 }
 }

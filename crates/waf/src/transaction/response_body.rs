@@ -55,6 +55,7 @@ impl Transaction {
             response.exceed_limit(format!(
                 "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
             ));
+            // A directive in the rules wins over the policy.
             let rejects = match self.rules.settings().response_body_limit_action {
                 Some(action) => action == LimitAction::Reject,
                 None => self.rules.block_uninspected,
@@ -67,6 +68,8 @@ impl Transaction {
         let (inputs, text) = self.context.inputs_and_text_mut();
         let response = inputs.response_mut();
         let coding = fields::list(text, response.headers(), "content-encoding").unwrap_or_default();
+        // `SecResponseBodyLimit` bounds the bytes that are held. Compressed pages decode to more; four times as much is
+        // shown.
         let most = limit.saturating_mul(4);
         let limits = decode_limits(most.min(self.budget.memory_left()));
         let received = held.len() as u64;
@@ -76,15 +79,16 @@ impl Transaction {
                 if error.too_large {
                     self.budget.note_refusal(most);
                 }
-                // The phase sees it next.
+                // The budget notes it when the phase ends.
                 if steps::is_over() {
                     return None;
                 }
                 response.cut_short(|| error.error.message.clone());
+                // A body that was cut at the limit cannot decode to its end; the limit has been judged above.
                 if !over && self.rules.block_uninspected && self.may_refuse_response() {
                     return Some(self.refuse_response());
                 }
-                // What came out before the end of what was held is better than none.
+                // Rules see what was decoded before the error, or else the bytes as they are.
                 let shown = match error.decoded.is_empty() {
                     true => held,
                     false => &error.decoded,
@@ -97,7 +101,7 @@ impl Transaction {
         None
     }
 
-    /// Nothing is refused where nothing may be, or where a rule allowed the whole transaction.
+    /// DetectionOnly refuses nothing, and neither does a transaction that a rule allowed whole.
     fn may_refuse_response(&self) -> bool {
         let state = self.context.state();
         state.mode() == EngineMode::On && state.allowed() != Allowed::Transaction

@@ -1,6 +1,6 @@
-//! Macros at run time: what a template reads now, as bytes. A macro without a value is empty.
+//! Macros at run time: the bytes that a template stands for now. A macro without a value is empty.
 //!
-//! The pieces that the bytes are made of are noted, so that a secret is still known for one in what is made of it.
+//! The pieces are noted, so that text made from a secret is known to be secret.
 
 use super::super::state::{Entry, Name};
 use super::Context;
@@ -20,7 +20,7 @@ impl Context {
                 }
             }
         }
-        // Macros push their values first, so that the result is one run of bytes.
+        // A macro may append to the text. All of them are resolved first, so that the result is one run of bytes.
         let from = self.origins.mark();
         self.push_pieces(rules, template);
         let mark = self.text.len();

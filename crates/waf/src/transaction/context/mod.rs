@@ -1,6 +1,7 @@
-//! What rules read and change: the transaction's bytes, its inputs and its state, and how variables and macros read them.
+//! What rules read and change: the bytes of the transaction, its inputs and its state, and how variables and macros
+//! read them.
 //!
-//! Every [`Slice`] names bytes of `text`, which only grows: a slice stays valid as long as the transaction.
+//! Every [`Slice`] points into `text`, which only grows: a slice is valid as long as the transaction.
 
 mod expand;
 mod origins;
@@ -19,7 +20,8 @@ use crate::operators::{Captures, Group, Limit};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Text, Value, Variable};
 
-/// Names longer than this are kept once, not once for each rule that asks.
+/// Longer names are kept once, not once for each rule that asks: a client with one long name and many matching rules
+/// would otherwise fill the memory.
 const LONG_NAME: usize = 128;
 
 /// The context in which rules are evaluated.
@@ -30,7 +32,7 @@ pub(crate) struct Context {
     inputs: Inputs,
     state: State,
     origins: Origins,
-    /// Where the long names of values already are.
+    /// The names longer than [`LONG_NAME`] that are in `text` already.
     long_names: HashMap<(Variable, Slice), Slice>,
 }
 
@@ -117,7 +119,7 @@ impl Context {
     #[inline]
     pub(crate) fn note_match(&mut self, value: Value, received: Slice) {
         self.state.matching_mut().add(value);
-        // Looked through for secrets only if something is told of this transaction.
+        // Only noted: the search for secrets costs time and is needed only if a record is written.
         self.origins.note_match(value, received);
     }
 
@@ -149,6 +151,7 @@ impl Context {
             let slice = match group {
                 Group::OfValue(range) => text.part(range.start, range.end),
                 Group::Own(range) => self.text.push(captures.own(range)),
+                // As in ModSecurity, a group that did not take part is empty, not unset.
                 Group::Absent => Slice::EMPTY,
             };
             tx.set(Name::Slot(slot), Entry::Text(slice));
@@ -184,7 +187,7 @@ impl Context {
 
     /// `COLLECTION:name` of a value, as bytes of this transaction.
     pub(crate) fn push_name(&mut self, value: Value) -> Slice {
-        // What MATCHED_VARS holds already shows its own name.
+        // The key of a value of `MATCHED_VARS` is already the whole name.
         if matches!(
             value.variable,
             Variable::MatchedVars | Variable::MatchedVarsNames

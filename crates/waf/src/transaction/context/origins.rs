@@ -1,7 +1,7 @@
-//! What the transaction's bytes were made of, so that what is made of a secret can be found to be one.
+//! Where bytes of the transaction came from, so that text made from a secret is known to be secret.
 //!
-//! Most transactions tell of nothing, so that this only notes; [`Secrets`](crate::transaction::matches) reads the notes
-//! when something is told.
+//! Most transactions record no match. So this only takes notes; [`Secrets`](crate::transaction::matches) reads them
+//! when a record is written.
 
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ impl Origins {
         self.notes.push(Origin::Joined { pieces, whole });
     }
 
-    /// The pieces since `mark` are of no more use.
+    /// Forgets the pieces since `mark`.
     pub(crate) fn drop_pieces(&mut self, mark: usize) {
         self.pieces.truncate(mark);
     }

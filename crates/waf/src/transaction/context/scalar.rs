@@ -1,4 +1,6 @@
-//! Variables that are one value each.
+//! Variables with one value each.
+//!
+//! A variable without a value is None: then a rule does not run for it, not even with a negated operator.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -53,6 +55,7 @@ impl Context {
                 let elapsed = self.started.elapsed().as_micros();
                 Some(self.number(u64::try_from(elapsed).unwrap_or(u64::MAX)))
             }
+            // ModSecurity 2.9.13: rules compare this number to learn which features they may use.
             Variable::ModsecBuild => Some(self.text.push(b"020913000")),
             Variable::PathInfo => None,
             Variable::WebappId => Some(self.text.push(rules.settings().web_app_id.as_bytes())),
@@ -80,7 +83,7 @@ impl Context {
         }
     }
 
-    /// Variables of the response. Before it comes there is nothing, not an empty value.
+    /// Variables of the response. Before it arrives they have no value, which is not the same as an empty one.
     fn of_response(&mut self, variable: Variable) -> Option<Slice> {
         let answered = |slice: Slice| (!slice.is_empty()).then_some(slice);
         let response = self.inputs.response();
@@ -126,13 +129,15 @@ impl Context {
         };
         let bytes = self.text.at(host);
         let end = match bytes.first() {
+            // An IPv6 address has colons; the port follows its bracket (RFC 3986, 3.2.2).
             Some(b'[') => memchr::memchr(b']', bytes).map_or(bytes.len(), |i| i + 1),
             _ => memchr::memchr(b':', bytes).unwrap_or(bytes.len()),
         };
         host.part(0, end)
     }
 
-    /// The schemes of Authorization, and the users of `Basic`: of every such field, as one list.
+    /// The schemes of Authorization, and the users of `Basic` (RFC 7617). All such fields are read: the upstream may
+    /// use any of them.
     fn credentials(&mut self) -> Option<(Slice, Option<Slice>)> {
         let headers = self.inputs.request().headers();
         let (mut schemes, mut users) = (Vec::new(), Vec::new());

@@ -8,10 +8,10 @@ use crate::ruleset::RuleSet;
 use crate::variables::{Select, Slice, Target, TargetList, Value, Variable};
 
 impl Context {
-    /// All values of a target list, in the order ModSecurity v2 visits them: left to right, an exclusion
-    /// removing only what stands before it.
+    /// Appends all values of a target list to `out`, in the order of ModSecurity v2: left to right. An exclusion
+    /// removes only what stands before it.
     ///
-    /// They are appended to `out`. `base` says where the prefilter's rows of a variable's values begin, where it has rows of them.
+    /// `base` gives the first of the prefilter's rows for the values of a variable, if there are any.
     pub(crate) fn collect(
         &mut self,
         rules: &RuleSet,
@@ -22,7 +22,7 @@ impl Context {
         let first = out.len();
         for target in &list.targets {
             if target.exclude {
-                // What other lists left before `first` is not this list's to remove.
+                // Values before `first` belong to other lists.
                 let mut kept = first;
                 for at in first..out.len() {
                     if out.get(at).is_some_and(|v| !self.is_covered(target, v)) {
@@ -70,7 +70,7 @@ impl Context {
 
     /// Whether an exclusion means this value.
     fn is_covered(&self, target: &Target, value: &Value) -> bool {
-        // The document's text and its attributes have a path and no name.
+        // The text of the document and its attributes have a path, not a name.
         if let (Variable::Xml, Select::Key(wanted)) = (target.variable, &target.select) {
             let xml = self.inputs.body().xml();
             let is_text = xml.is_text(value.text);
@@ -85,7 +85,8 @@ impl Context {
         target.covers(value.variable, key, self.text.at(value.text))
     }
 
-    /// The values of one variable. `base` is where the prefilter's rows of its values begin, where it has rows of them.
+    /// Appends the values of one variable. `base` is the first of the prefilter's rows for its values, if there are
+    /// any.
     pub(crate) fn select(
         &mut self,
         rules: &RuleSet,
@@ -98,6 +99,7 @@ impl Context {
             return self.items(variable, select, &collection, base, out);
         }
         match variable {
+            // Uploads are never written to files, and there is no geographic database.
             Variable::FilesTmpNames | Variable::FilesTmpContent | Variable::Geo => {}
             Variable::Xml => self.xml(select, base, out),
             Variable::Tx => self.tx_values(rules, select, out),
@@ -255,7 +257,7 @@ impl Context {
         };
         let about = &rule.about;
         let number = |n: Option<u64>| n.map(|n| n.to_string());
-        // As written, macros and all: a message that names itself must not be expanded for ever.
+        // As written, with macros: a message that names itself would otherwise be expanded without end.
         let shown = |t: &Option<Template>| t.as_ref().map(|t| rules.show(t));
         let fields = [
             ("id", number(Some(rule.id))),

@@ -97,12 +97,12 @@ impl Arguments {
         Ok(())
     }
 
-    /// What follows is the body's.
+    /// Arguments that are added from now on belong to the body.
     pub(crate) fn end_query(&mut self) {
         self.in_query = self.items.len();
     }
 
-    /// Whether there is room for one more; that there was none is remembered.
+    /// Whether there is room for one more. If not, `too_many` stays set, so that the left-out argument is reported.
     pub(crate) fn has_room(&mut self, most: usize) -> bool {
         let has_room = self.items.len() < most;
         self.too_many |= !has_room;

@@ -18,7 +18,7 @@ pub(crate) struct Body {
     inspected: u64,
     /// Why inspection stopped short.
     reason: Option<String>,
-    /// Why the rules were not shown it: somebody chose so.
+    /// Why the rules did not see it although nothing failed: a directive, a rule or the policy chose so.
     left_out: Option<String>,
     parser: Option<&'static str>,
     /// `REQBODY_ERROR_MSG`; its presence is `REQBODY_ERROR`.
@@ -123,7 +123,7 @@ impl Body {
         self.reason = Some(reason);
     }
 
-    /// Somebody chose that rules are not shown it, if nobody chose so before.
+    /// A directive, a rule or the policy chose that rules do not see it. The first choice is kept.
     pub(crate) fn leave_out(&mut self, reason: impl FnOnce() -> String) {
         self.left_out.get_or_insert_with(reason);
     }
@@ -133,12 +133,12 @@ impl Body {
         self.reason.get_or_insert_with(reason);
     }
 
-    /// A reader may take it for something else than the rules were shown.
+    /// Another parser may read it differently from what the rules saw.
     pub(crate) fn doubt(&mut self, reason: String) {
         self.reason = Some(reason);
     }
 
-    /// It cannot be read. The first error says most.
+    /// It cannot be read. The first error stays: later ones are often its consequences.
     pub(crate) fn fail(&mut self, text: &mut Text, error: &BodyError) {
         if self.error.is_none() {
             self.error = Some(text.push(error.message.as_bytes()));

@@ -27,7 +27,8 @@ impl Connection {
         self.server
     }
 
-    /// The client's address; one of IPv4 that is written as one of IPv6 is one of IPv4.
+    /// The client's address. A dual-stack socket reports IPv4 clients as `::ffff:a.b.c.d`, which no rule's list of IPv4
+    /// networks would hold.
     pub(crate) fn client_address(&self) -> IpAddr {
         self.client.ip().to_canonical()
     }

@@ -1,5 +1,5 @@
-//! Header fields by name. A name may have several fields (RFC 9110, 5.2 and 5.3): those whose value is a list are one
-//! list, and a second field of a name that may have one value is a second value, which is not ignored.
+//! Header fields by name. A name may occur several times (RFC 9110, 5.2 and 5.3). Fields with a list as value are one
+//! list. For a field that may have one value, a second value is never ignored: the upstream might use it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,7 +17,7 @@ pub(crate) const TWO_TYPES: &str = "the message has two Content-Types that diffe
 pub(crate) struct ContentType {
     /// The first; empty where there is none.
     pub value: Vec<u8>,
-    /// Others say something else, and a reader may believe them.
+    /// Another Content-Type says something else, and the upstream may use that one.
     pub differs: bool,
 }
 
@@ -60,6 +60,7 @@ pub(crate) fn content_type(text: &Text, items: &[Item]) -> ContentType {
         if index == 0 {
             found.value = value.to_vec();
         }
+        // Not compared by meaning: how the upstream compares them is unknown, so any difference counts.
         found.differs |= value != found.value || names_two_types(value);
     }
     found
@@ -74,6 +75,7 @@ fn names_two_types(value: &[u8]) -> bool {
     for (at, &byte) in value.iter().enumerate() {
         match byte {
             _ if std::mem::take(&mut escaped) => {}
+            // A backslash escapes only within a quoted string (RFC 9110, 5.6.4).
             b'\\' => escaped = quoted,
             b'"' => quoted = !quoted,
             b',' if !quoted => {
@@ -89,7 +91,7 @@ fn names_two_types(value: &[u8]) -> bool {
     start > 0 && differs(first, &value[start..])
 }
 
-/// Whether what follows a comma begins with another media type.
+/// Whether another media type follows the comma. A parameter (`charset=utf-8`) after a comma is a mistake, not a type.
 fn differs(first: Option<&[u8]>, rest: &[u8]) -> bool {
     let end = memchr::memchr2(b';', b',', rest).unwrap_or(rest.len());
     let is_type = memchr::memchr(b'/', &rest[..end]).is_some()

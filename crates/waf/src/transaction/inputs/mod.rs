@@ -1,6 +1,6 @@
-//! What a transaction was given: the connection, the request, its body and the response.
+//! What a transaction received: the connection, the request, its body and the response.
 //!
-//! Inputs only grow, and only by what a client or an upstream sent. What rules decide or change is state.
+//! Inputs only grow, and only by what a client or an upstream sent. What rules decide or change is in `state`.
 
 mod arguments;
 mod body;

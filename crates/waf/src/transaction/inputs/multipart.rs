@@ -78,7 +78,7 @@ impl MultipartBody {
         body: &[u8],
         most: usize,
     ) {
-        // Behind the files themselves, whose sizes stand in the same order.
+        // Alternative file names go after all files, because `file_sizes` has one entry for each file, in their order.
         let mut other_files = Vec::new();
         for part in &found.parts {
             let key = text.push(&part.name);
@@ -105,6 +105,7 @@ impl MultipartBody {
                     arguments.push(Item { key, value });
                     add_other_readings(text, arguments, part, Item { key, value });
                 }
+                // An argument beyond the limit; `has_room` has noted it.
                 None => {}
             }
         }
@@ -115,7 +116,7 @@ impl MultipartBody {
     }
 }
 
-/// What a field is to a reader that undoes how its name or its content is coded.
+/// Adds the field as an upstream reads it that decodes its name or its content. Rules see both readings.
 fn add_other_readings(text: &mut Text, arguments: &mut Arguments, part: &Part<'_>, item: Item) {
     let content = part.decoded.as_ref().filter(|d| **d != text.at(item.value));
     let value = content.map(|content| text.push(content));

@@ -86,7 +86,7 @@ impl Request {
         &self.cookies
     }
 
-    /// The first field of this name. Only for what the front door refuses to see twice, and for what people read.
+    /// The first field of this name. Only for fields that the front door refuses to see twice, and for log texts.
     pub(crate) fn first_field(&self, text: &Text, name: &str) -> Option<Slice> {
         fields::values(text, &self.headers, name).next()
     }
@@ -179,8 +179,8 @@ impl Request {
         self.path = path;
     }
 
-    /// Which processor the Content-Type asks for: urlencoded and multipart as in ModSecurity, and with `defaults` JSON
-    /// and XML too.
+    /// The body processor that the Content-Type selects: urlencoded and multipart as in ModSecurity; with `defaults`
+    /// also JSON and XML, for which ModSecurity needs a rule.
     pub(crate) fn processor(&self, text: &Text, defaults: bool) -> Option<Processor> {
         let value = &self.content_type(text).value[..];
         let starts = |prefix: &[u8]| {
@@ -188,6 +188,7 @@ impl Request {
                 .get(..prefix.len())
                 .is_some_and(|v| v.eq_ignore_ascii_case(prefix))
         };
+        // ModSecurity compares these two by prefix, without regard to parameters.
         if starts(b"application/x-www-form-urlencoded") {
             return Some(Processor::Urlencoded);
         }

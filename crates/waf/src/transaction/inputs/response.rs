@@ -79,8 +79,8 @@ impl Response {
         Some(text.push(&whole))
     }
 
-    /// Whether its media type is one of these; `null` stands for none. Where a client could believe one of several,
-    /// one that is listed is enough.
+    /// Whether its media type is one of these; `null` stands for none. If there are several types, one listed type is
+    /// enough: a client may believe any of them.
     pub(crate) fn is_of_type(&self, text: &Text, types: &[String]) -> bool {
         let mut values = fields::values(text, &self.headers, "content-type")
             .flat_map(|value| text.at(value).split(|&b| b == b','))

@@ -4,7 +4,7 @@ use crate::audit::mask;
 use crate::body::xml::{self, Limits, Xml};
 use crate::variables::{Slice, Text};
 
-/// Secrets of one document that are looked for.
+/// Secrets of one document that are looked for. A client chooses how many there are.
 const MOST_SECRETS: usize = 256;
 
 /// Text, attributes and what paths select of an XML document. Empty for every other body.
@@ -14,7 +14,7 @@ pub(crate) struct XmlBody {
     attributes: Vec<Slice>,
     /// What the rules' paths select: which of them, and the value.
     selected: Vec<(u32, Slice)>,
-    /// What elements and attributes with a secret's name hold; `XML:/*` has lost their names.
+    /// Contents of elements and attributes with secret names. The values of `XML:/*` no longer have the names.
     secrets: Vec<Slice>,
 }
 

@@ -1,6 +1,6 @@
-//! Each transformation of each value is done once.
+//! Results of transformations, so that each is computed once for all rules.
 //!
-//! A slice's bytes never change, so that what became of them once is what becomes of them always.
+//! The bytes of a slice never change, so a result stays valid for the whole transaction.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;

@@ -1,6 +1,6 @@
-//! Whether values match: transformations, the prefilter's proposals, and the test of one value.
+//! Whether values match: transformations, proposals of the prefilter, and the test of one value.
 //!
-//! What it keeps only saves work; a transaction with an empty matcher comes to the same verdict.
+//! It keeps results only to save work: a transaction with an empty matcher has the same verdict.
 
 mod derived;
 mod memo;
@@ -19,7 +19,7 @@ use derived::Derived;
 use memo::Memo;
 use proposals::Proposals;
 
-/// How much was done for a transaction: tests prove with it that work grows with the input and not with its square.
+/// How much work a transaction took. Tests prove with it that work grows linearly with the input.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {
@@ -41,7 +41,7 @@ pub(crate) struct Matcher {
     memo: Memo,
     proposals: Proposals,
     derived: Derived,
-    /// Texts of one value that were looked through for literals, and whose were found.
+    /// The texts of one value that were searched for literals, and the rules whose literals were found.
     scans: Vec<(Slice, Row)>,
     /// Reused where values are collected.
     values: Vec<Value>,
@@ -67,13 +67,13 @@ impl Matcher {
         self.work
     }
 
-    /// An operator was evaluated in another way.
+    /// Counts an evaluation that did not go through [`Matcher::test`].
     #[inline]
     pub(crate) fn count_evaluation(&mut self) {
         self.work.evaluations += 1;
     }
 
-    /// Values that the last phase found may be others in this one.
+    /// Forgets the listed values: between phases the body or the response adds to them.
     pub(crate) fn begin_phase(&mut self) {
         self.lists.fill(None);
         self.listed.clear();
@@ -165,22 +165,24 @@ impl Matcher {
         test: &Test,
         value: Slice,
     ) -> bool {
-        // What the value would have become is not known either.
+        // Out of time, the transformations did not finish: this is not the value that the rule asks for.
         if steps::is_over() {
             return false;
         }
         self.work.evaluations += 1;
         self.work.bytes_tested += value.len() as u64;
-        // An argument of several parts is put together aside: it is made anew for each value.
+        // An argument of several parts goes into a reused buffer and not into the text: it is made again for each
+        // value, and the text would grow with every test.
         let alone = context.join(rules, &test.argument, &mut self.joined);
         let text = context.text();
         let argument = alone.map_or(&self.joined[..], |slice| text.at(slice));
         self.captures.clear();
+        // A negated operator that holds has found nothing to capture.
         let captures = test.capture && !test.negated;
         let wanted = captures.then_some(&mut self.captures);
         let matched = match test.operator.evaluate(argument, text.at(value), wanted) {
             Ok(matched) => matched != test.negated,
-            // The walk over the rules sees it next.
+            // The budget notes it at the next rule.
             Err(Limit::Time) => false,
             Err(limit) => {
                 context.note_operator_limit(&limit);

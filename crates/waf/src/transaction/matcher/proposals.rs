@@ -1,4 +1,6 @@
-//! What the prefilter proposes in the running phase: for each value a row of the rules that can match it.
+//! What the prefilter proposes in the running phase: for each value the rules that may match it.
+//!
+//! A value without a row has no proposal; every rule runs on it.
 
 use crate::prefilter::Row;
 use crate::variables::{Value, Variable};
@@ -56,10 +58,12 @@ impl Proposals {
     pub(crate) fn allows(&self, bit: u16, value: &Value) -> bool {
         self.rows
             .get(value.item as usize)
+            // A value without a row was not looked at: any rule may match it.
             .is_none_or(|row| row.contains(bit))
     }
 
-    /// Whether the value was looked at and found to match.
+    /// Whether the value was looked at and proposed. Unlike in [`Proposals::allows`], a value without a row does not
+    /// count.
     pub(crate) fn tells(&self, bit: u16, value: &Value) -> bool {
         let row = self.rows.get(value.item as usize);
         row.is_some_and(|row| row.contains(bit))

@@ -1,7 +1,7 @@
 //! At the start of a phase: which (rule, value) pairs can match.
 //!
-//! What is proposed too much costs time; what is proposed too little would let an attack pass. So whatever cannot be
-//! told is proposed, and the tests compare every verdict with that of an engine without proposals.
+//! A proposal too many costs time; one too few lets an attack pass. A pair in doubt is therefore proposed, and tests
+//! compare every verdict with that of an engine without proposals.
 
 use std::cell::RefCell;
 
@@ -26,14 +26,14 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct Tried {
     raw: Slice,
-    /// The bytes of it as received.
+    /// Which bytes occur in it as received.
     present: ByteSet,
-    /// Rules that they allow.
+    /// Rules that these bytes allow.
     allowed: Row,
 }
 
 impl Matcher {
-    /// Looks at every value that rules of the phase look at, once.
+    /// Looks once at every value that rules of the phase look at.
     pub(crate) fn propose(
         &mut self,
         rules: &RuleSet,
@@ -50,7 +50,7 @@ impl Matcher {
                 context.select(rules, classes.variable, &Select::All, None, &mut values);
                 proposals.begin_variable(classes.variable);
                 for value in &values {
-                    // The rules are not run any more either.
+                    // The rules will not run either.
                     if budget.is_overdrawn(context) {
                         break;
                     }
@@ -81,6 +81,7 @@ impl Matcher {
         if class.rules.is_empty() {
             return Row::default();
         }
+        // Long values rarely come again, and the cache would copy them.
         if value.len() > LONGEST_CACHED {
             return self.find_row(rules, text, filter, class, value);
         }
@@ -97,6 +98,7 @@ impl Matcher {
             return row;
         }
         let row = self.find_row(rules, text, filter, class, value);
+        // Out of time, the row may lack rules; the cache outlives this transaction and must not keep it.
         if steps::is_over() {
             return row;
         }
@@ -132,6 +134,7 @@ impl Matcher {
         let mut unchanged = allowed;
         let mut found = Row::default();
         for chain in &filter.chains {
+            // None of the bytes triggers the chain: its rules see the value as received, below.
             if !chain.triggers.intersects(&present) {
                 continue;
             }
@@ -191,10 +194,12 @@ impl Matcher {
         if its.intersects(&filter.with_literals) {
             let changed = self.derived(rules, text, chain).text;
             let hits = self.hits(text, filter, &value.allowed, changed);
-            // A phrase that occurs is a match, or none that does.
+            // For `@pm` a phrase that occurs is a match; for `!@pm` a match is that none occurs. The scan has answered
+            // both.
             let phrases = its.and(&filter.phrases);
             found.union(&phrases.and(&hits).without(&filter.negated));
             found.union(&phrases.and(&filter.negated).without(&hits));
+            // Without its literals such a rule can match only at the start of the value.
             let anchored = its.and(&filter.anchored).without(&hits);
             if !anchored.is_empty() {
                 self.work.evaluations += 1;
@@ -231,7 +236,8 @@ impl Matcher {
         self.derived.after(rules, text, chain, &mut self.scratch)
     }
 
-    /// Which of the allowed rules' literals occur in a value; what differs from an earlier one in case alone is known.
+    /// Which of the allowed rules' literals occur in a value. Literals are compared in lower case, so texts that differ
+    /// only in case share one scan.
     fn hits(&mut self, text: &Text, filter: &Filter, allowed: &Row, value: Slice) -> Row {
         let bytes = text.at(value);
         let known = self.scans.iter().find(|(scanned, _)| {
@@ -249,20 +255,20 @@ impl Matcher {
         hits
     }
 
-    /// Whether the test holds for a value; unlike a rule's run this leaves no trace.
+    /// Whether the test holds for a value. Unlike the run of a rule it changes nothing.
     fn would_match(&mut self, text: &Text, test: &Test, value: Slice) -> bool {
         self.work.evaluations += 1;
         self.work.bytes_tested += value.len() as u64;
         let Template::Literal(argument) = &test.argument else {
             return true;
         };
-        // What gives up is left to the rule's own run, which counts it.
+        // An operator that reaches a limit is proposed: the run of the rule reaches it again and reports it.
         test.operator
             .evaluate(text.at(*argument), text.at(value), None)
             .unwrap_or(true)
     }
 
-    /// The same for a test of what each step of its chain leaves.
+    /// The same for `multiMatch`, which tests the value after each step of its chain.
     fn would_match_at_a_step(
         &mut self,
         rules: &RuleSet,

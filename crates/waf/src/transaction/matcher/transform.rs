@@ -1,4 +1,6 @@
-//! Values after transformations, each made once.
+//! Values after transformations, each computed once.
+//!
+//! Chains are nodes of a tree: rules whose chains begin with the same steps share these steps' results.
 
 use super::Matcher;
 use crate::rule::ChainId;
@@ -33,7 +35,7 @@ impl Matcher {
         self.work.bytes_transformed += input.len() as u64;
         let map = rules.settings().unicode_map.as_deref();
         let changed = step.apply(text.at(input), &mut self.scratch, map);
-        // What came out then is not all of it.
+        // The result is incomplete: it must neither be tested nor kept.
         if steps::is_over() {
             return (input, false);
         }

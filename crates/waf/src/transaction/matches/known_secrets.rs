@@ -1,4 +1,6 @@
-//! The secrets' own bytes, to be found where no name tells of them.
+//! Searches texts for the bytes of known secrets, for places where no name tells that they are secret.
+//!
+//! If the search cannot be built, everything counts as secret.
 
 use std::ops::Range;
 
@@ -6,7 +8,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use crate::audit::mask::MASK;
 
-/// Secrets that are looked for, and how many bytes of each.
+/// Secrets that are looked for, and bytes of each that are compared. A client chooses both.
 const MOST: usize = 256;
 const MOST_BYTES: usize = 4096;
 
@@ -19,8 +21,9 @@ pub(super) struct KnownSecrets {
     /// How much there was to learn from when it was made.
     version: Version,
     finder: Option<AhoCorasick>,
-    /// There are some, and they cannot be looked for: all is masked.
+    /// There are secrets but no `finder`: everything is masked.
     is_blind: bool,
+    /// The full length of each secret; the finder knows only the beginning of a long one.
     lengths: Vec<usize>,
 }
 
@@ -40,9 +43,10 @@ impl KnownSecrets {
             .collect();
         let finder = (!values.is_empty())
             .then(|| {
-                // It looks through a few lines once, so it must be made fast, too.
+                // It searches a few texts once: the kind that is cheapest to build is the fastest in all.
                 AhoCorasick::builder()
                     .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+                    // Rules often see the value in lower case.
                     .ascii_case_insensitive(true)
                     .match_kind(MatchKind::LeftmostLongest)
                     .build(values.iter().map(|v| v.get(..MOST_BYTES).unwrap_or(v)))
@@ -64,6 +68,7 @@ impl KnownSecrets {
             return;
         }
         for hit in self.finder.iter().flat_map(|f| f.find_iter(text)) {
+            // Only the beginning of a long secret was compared; the mask covers its full length.
             let length = self.lengths.get(hit.pattern().as_usize()).copied();
             let end = hit.end().max(hit.start() + length.unwrap_or(0));
             found(hit.start()..end.min(text.len()));

@@ -1,4 +1,6 @@
-//! `ModSecurity`'s error-log text of a match.
+//! The error-log text of a match.
+//!
+//! Order, names and quoting are those of ModSecurity v2, because existing log parsers expect them.
 
 use std::net::IpAddr;
 
@@ -76,7 +78,7 @@ fn field(name: &str, value: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(b"\"]");
 }
 
-/// A log line holds no byte that a terminal or a parser could take for its own.
+/// Escapes every byte that a terminal or a log parser could take for syntax: a client must not forge a line.
 fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     let is_plain = |&b: &u8| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\';
     let mut rest = bytes;

@@ -47,7 +47,7 @@ pub struct MatchedRule {
     pub(super) source: Source,
 }
 
-/// What a record was made from, to make it anew when more turns out to be secret.
+/// What a record was made from. A later `sanitise...` makes more of it secret, and the texts are then written again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Source {
     pub received: Slice,

@@ -1,6 +1,6 @@
-//! What matched, for logs and records: which rules, on what, and what may be shown of it.
+//! What matched, for logs and audit records: which rules, on which values, and which of their bytes may be shown.
 //!
-//! Nothing leaves here unmasked unless the policy says so, and a client cannot make it grow without bound.
+//! Nothing leaves this module unmasked unless the policy says so, and the records of one transaction are bounded.
 
 mod known_secrets;
 mod log_line;
@@ -23,7 +23,7 @@ use matched_rule::Source;
 use secrets::MOST_BYTES;
 use trace::Trace;
 
-/// Matches of one rule that are recorded; more are counted. A client chooses how many arguments match.
+/// Matches of one rule that are recorded; the others are only counted. A client chooses how many arguments match.
 const MOST_PER_RULE: usize = 16;
 /// Matches of one transaction that are recorded.
 const MOST_PER_TRANSACTION: usize = 1024;
@@ -34,6 +34,7 @@ pub(crate) struct Matches {
     records: Vec<MatchedRule>,
     /// Matches beyond what is recorded.
     unrecorded: u64,
+    /// A rule with `auditlog` matched: `RelevantOnly` writes the record.
     audit_relevant: bool,
     secrets: Secrets,
     trace: Trace,
@@ -98,17 +99,20 @@ impl Matches {
         matched: Option<(Value, Slice)>,
         interrupting: bool,
     ) {
+        // Matches of one rule follow each other, so the count ends at the first match of another rule.
         let of_rule = self
             .records
             .iter()
             .rev()
             .take_while(|m| m.rule_id == rule.id)
             .count();
+        // An interrupting match is always recorded: it explains the refusal.
         if !interrupting && (of_rule >= MOST_PER_RULE || self.records.len() >= MOST_PER_TRANSACTION)
         {
             self.unrecorded += 1;
             return;
         }
+        // Before any text is written: it finds the secrets among what matched so far.
         self.secrets.mark_matched(context);
         if let Some((value, _)) = matched {
             self.trace_found(rules, context, rule, value.text);
@@ -229,7 +233,7 @@ impl Matches {
         });
     }
 
-    /// What `sanitise...` named after rules had matched it is masked in their records too.
+    /// Masks what a `sanitise...` action named after a rule had matched it.
     pub(crate) fn mask_late(&mut self, rules: &RuleSet, context: &mut Context, matcher: &Matcher) {
         if self.secrets.mark_late(rules, context, matcher) {
             for record in &mut self.records {

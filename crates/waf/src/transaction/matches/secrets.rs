@@ -1,7 +1,7 @@
-//! Secrets of this transaction: found as rules match, so that nothing told of a match carries one.
+//! The secrets of a transaction. They are found when a match is recorded, so that no record shows one.
 //!
-//! A value is secret by its name (`ARGS:password`, a cookie, `Authorization`), by a `sanitise...` action, or by what its
-//! text says (`"token": ...`, a card's number). What it became through transformations, captures and `setvar` is too.
+//! A value is secret by its name (`ARGS:password`, a cookie, `Authorization`), by a `sanitise...` action, or by its
+//! text (`"token": ...`, a card number). What transformations, captures and `setvar` make of a secret is secret too.
 
 use std::ops::Range;
 
@@ -16,12 +16,13 @@ use crate::audit::mask::{self, HeaderSecret};
 use crate::ruleset::RuleSet;
 use crate::variables::{Shape, Slice, Text, Value, Variable};
 
-/// A secret shorter than this is masked where it stands, and not wherever the same bytes occur.
+/// A shorter secret is masked in its own value only. Elsewhere the same few bytes occur by chance, and masking them
+/// would make the records unreadable.
 const SHORTEST: usize = 6;
 /// Bytes of a value, message or data that are recorded.
 pub(super) const MOST_BYTES: usize = 2048;
 
-/// Which bytes of the transaction are secret, as far as something was told of it.
+/// Which bytes of the transaction are known to be secret so far.
 #[derive(Debug)]
 pub(crate) struct Secrets {
     masks: bool,
@@ -75,12 +76,15 @@ impl Secrets {
         if value.variable == Variable::Xml {
             self.mark_short_xml_secrets(context, &[received, value.text]);
         }
+        // A transformation moves bytes, so that marks cannot be carried over one by one: all of the result is secret.
         if secrecy != HeaderSecret::None || self.marks.covers(received) {
             if value.text != received {
                 self.marks.mark(value.text);
             }
             return;
         }
+        // Text in `TX` carries the marks of the pieces that it was put together from. Searching it again would add
+        // nothing.
         if value.variable == Variable::Tx {
             if value.text != received && self.marks.touches(received) {
                 self.marks.mark(value.text);
@@ -119,8 +123,8 @@ impl Secrets {
         }
     }
 
-    /// The text of a document tells no names any more, so that what is too short to be looked for elsewhere is looked
-    /// for there.
+    /// The text of a document has lost the names of its elements. Secrets that are too short to be masked everywhere
+    /// are therefore looked for in this text.
     fn mark_short_xml_secrets(&mut self, context: &Context, values: &[Slice]) {
         let text = context.text();
         let secrets = context.inputs().body().xml().secrets().iter();
@@ -140,7 +144,8 @@ impl Secrets {
         }
     }
 
-    /// Learns the secrets' own bytes, anew when there is more to learn from.
+    /// Learns the bytes of the secrets, and again if there are more since. The sources only grow, so their lengths
+    /// tell.
     fn learn(&mut self, context: &Context) {
         let inputs = context.inputs();
         let version = (
@@ -154,7 +159,7 @@ impl Secrets {
         }
     }
 
-    /// Marks what `sanitise...` named after rules had matched it; false where there is nothing of that kind.
+    /// Marks what `sanitise...` named after rules had matched it; false if there was no such action.
     pub(crate) fn mark_late(
         &mut self,
         rules: &RuleSet,
@@ -181,6 +186,7 @@ impl Secrets {
         for slice in named {
             self.marks.mark(slice);
         }
+        // Records show values after transformations too.
         for (raw, result) in matcher.transformations() {
             if self.marks.covers(raw) {
                 self.marks.mark(result);
@@ -210,7 +216,7 @@ impl Secrets {
         }
     }
 
-    /// A slice that no rule need have matched: its text is looked through as well.
+    /// The same for a slice that perhaps no rule matched, so that nobody has searched its text yet.
     pub(crate) fn shown_text(&mut self, context: &Context, slice: Slice, most: usize) -> Vec<u8> {
         let slice = slice.part(0, most);
         if self.masks {
@@ -251,7 +257,7 @@ impl Secrets {
             .map_or_else(|| bytes.clone(), |k| k.masked(&bytes))
     }
 
-    /// What is made of secret pieces is secret where they are.
+    /// Carries marks from pieces to the text made of them. The pieces stand in it one after another, without gaps.
     fn carry_marks(&mut self, pieces: &[Slice], whole: Slice) {
         if self.marks.is_empty() {
             return;
@@ -277,7 +283,7 @@ impl Secrets {
         self.shown_bytes(context, bytes)
     }
 
-    /// Writes all of a record that a client's bytes reach, by what is known to be secret now.
+    /// Writes the texts of a record that hold bytes of a client, with what is known to be secret now.
     pub(crate) fn write_record(&mut self, context: &Context, record: &mut MatchedRule) {
         let text = context.text();
         record.value = self.shown(text, record.source.received, MOST_BYTES);
@@ -303,6 +309,7 @@ fn secrecy(context: &Context, variable: Variable, key: Option<Slice>) -> HeaderS
     let text = context.text();
     let name = key.map(|k| text.at(k)).unwrap_or_default();
     let masked = |(of, wanted): &(Variable, Slice)| {
+        // `sanitiseArg` names `ARGS`; the same arguments are in `ARGS_GET` and `ARGS_POST`.
         let same = *of == variable
             || (*of == Variable::Args
                 && matches!(variable, Variable::ArgsGet | Variable::ArgsPost));

@@ -1,4 +1,4 @@
-//! What a person who asks "why" wants to know of a transaction; recorded only when asked for.
+//! What matches did, for a person who asks why a request was refused. Recorded only on demand.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::rule::RuleSelection;
 use crate::ruleset::RuleSet;
 use crate::variables::{Select, Target};
 
-/// What is recorded of one transaction; the rest is not.
+/// Events that are recorded of one transaction; later ones are dropped.
 const MOST_EVENTS: usize = 16_384;
 
 /// Something that a match did.
@@ -75,7 +75,8 @@ impl Trace {
     }
 }
 
-/// Where in a value that matches the operator finds something: it runs once more to learn it.
+/// Where in a matching value the operator finds something. It runs once more for that: an ordinary run does not pay for
+/// spans that nobody reads.
 pub(super) fn found(operator: &Operator, argument: &[u8], value: &[u8]) -> Option<Range<usize>> {
     let mut captures = Captures::default();
     let found = operator.evaluate(argument, value, Some(&mut captures));

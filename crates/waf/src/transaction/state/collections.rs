@@ -1,8 +1,8 @@
-//! Collections other than `TX`: which persistent ones are open, who the client said to be, and `ENV`.
+//! Collections other than `TX`: the open persistent ones, the identities that rules set, and `ENV`.
 
 use crate::variables::{Slice, Text, Variable};
 
-/// Environment variables one transaction may set.
+/// Environment variables that one transaction may set: their names may be a client's. Later ones stay unset.
 const MOST_ENVIRONMENT: usize = 256;
 
 /// What `initcol`, `setuid`, `setsid`, `setrsc` and `setenv` set. Persistent values themselves are in the store.

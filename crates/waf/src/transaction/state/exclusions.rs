@@ -7,7 +7,9 @@ use crate::rule::{Removal, RuleSelection};
 /// What later rules of this transaction do not run, or do not look at.
 #[derive(Debug, Default)]
 pub(crate) struct Exclusions {
+    /// Rules that do not run any more.
     rules: RuleSelection,
+    /// Targets that some rules do not look at any more.
     targets: Vec<Arc<Removal>>,
 }
 
@@ -32,7 +34,8 @@ impl Exclusions {
     }
 
     pub(crate) fn remove_targets(&mut self, removal: &Arc<Removal>) {
-        // An effect runs at every match; once is enough.
+        // The effect runs at every match. Without this a client with many matching arguments would make every later
+        // rule slower.
         if !self.targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
             self.targets.push(Arc::clone(removal));
         }

@@ -1,6 +1,6 @@
 //! What rules change: variables, controls, exclusions, and whether the transaction goes on.
 //!
-//! Only effects of matches and the engine's own limits change it. Inputs never do.
+//! Only the effects of matches and the engine's own limits change it; received data is in `inputs`.
 
 mod collections;
 mod controls;
@@ -19,7 +19,7 @@ use crate::rule::{AllowScope, Control, Disruptive, Rule};
 use crate::settings::{EngineMode, Settings};
 use crate::variables::{Slice, Value};
 
-/// `HIGHEST_SEVERITY` before a rule with a severity matched.
+/// `HIGHEST_SEVERITY` before a rule with a severity matched, as in ModSecurity.
 const NO_SEVERITY: u8 = 255;
 
 /// What `allow` still skips.
@@ -110,6 +110,7 @@ impl State {
     #[inline]
     pub(crate) fn raise_severity(&mut self, severity: Option<u8>) {
         if let Some(severity) = severity {
+            // 0 (emergency) is the highest severity.
             self.highest_severity = self.highest_severity.min(severity);
         }
     }
@@ -169,6 +170,7 @@ impl State {
         if self.mode == EngineMode::Off {
             return false;
         }
+        // Also after an interruption and after `allow`.
         if phase == Phase::Logging {
             return true;
         }
@@ -184,12 +186,14 @@ impl State {
         match scope {
             AllowScope::Phase => {}
             AllowScope::Request if phase <= Phase::RequestBody => self.allowed = Allowed::Request,
+            // `allow:request` in a response phase has nothing left to skip.
             AllowScope::Request => {}
             AllowScope::Transaction => self.allowed = Allowed::Transaction,
         }
     }
 
-    /// Whether a match of this rule ends something: in phase 5 there is nothing left to end.
+    /// Whether a match of this rule ends the transaction or the phase. In phase 5 the response has been sent, and
+    /// DetectionOnly ends nothing.
     #[inline]
     pub(crate) fn disrupts(&self, rule: &Rule) -> bool {
         rule.phase != Phase::Logging

@@ -5,7 +5,7 @@ use crate::names::{CAPTURE_SLOTS, Names};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Text};
 
-/// Names made at run time are bounded: a client's argument names reach them.
+/// Names made at run time. Rules put argument names into them, so a client chooses how many there are.
 const MOST_DYNAMIC: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,7 +16,7 @@ pub(crate) enum Entry {
     Number(i64),
 }
 
-/// A name of the collection: where its value is.
+/// Where the value of a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     Slot(u32),
@@ -27,7 +27,7 @@ pub(crate) enum Name {
 pub(crate) struct TxStore {
     slots: Vec<Entry>,
     dynamic: Vec<(Slice, Entry)>,
-    /// Of what is dynamic.
+    /// Index of `dynamic`.
     by_name: NameIndex,
 }
 
@@ -90,6 +90,7 @@ impl TxStore {
     }
 
     fn find_hashed(&self, hash: u64, name: &[u8], text: &Text, names: &Names) -> Option<Name> {
+        // A name that rules spell out always has its slot: one name must not have two values.
         if let Some(slot) = names.slot(hash, name) {
             return Some(Name::Slot(slot));
         }
@@ -100,7 +101,7 @@ impl TxStore {
         self.by_name.find(hash, is).map(Name::Dynamic)
     }
 
-    /// Captures of earlier matches are forgotten from group `first` on.
+    /// Unsets the captures from group `first` on: a match with fewer groups must not leave those of an earlier match.
     pub(crate) fn clear_captures(&mut self, first: usize) {
         if let Some(slots) = self.slots.get_mut(first..CAPTURE_SLOTS) {
             slots.fill(Entry::Unset);
