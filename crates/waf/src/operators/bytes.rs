@@ -55,6 +55,7 @@ pub fn is_invalid_url_encoding(value: &[u8]) -> Result<bool, OutOfTime> {
     let is_invalid = |i: usize| !matches!(value.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     for (number, piece) in value.chunks(STEP).enumerate() {
         steps::work(piece.len())?;
+        // The digits are looked up in the whole value: an escape may straddle two pieces.
         if memchr::memchr_iter(b'%', piece).any(|at| is_invalid(number * STEP + at)) {
             return Ok(true);
         }

@@ -1,12 +1,14 @@
-//! What a matching operator captured.
+//! What a matching operator captured: positions in the value, or bytes of its own.
+//!
+//! There are never more than [`Captures::MOST`] groups.
 
 use std::ops::Range;
 
-/// What TX.0 to TX.9 are to hold after a match; made to be used again for the next evaluation.
+/// The contents of TX.0 to TX.9 after a match. One object serves all evaluations of a transaction.
 #[derive(Debug, Default, Clone)]
 pub struct Captures {
     groups: Vec<Group>,
-    /// What is not part of the value.
+    /// Bytes of groups that are not part of the value.
     bytes: Vec<u8>,
 }
 
@@ -39,7 +41,7 @@ impl Captures {
         self.groups.len()
     }
 
-    /// The groups as they lie, for an engine that keeps positions instead of bytes.
+    /// The groups as positions, for an engine that keeps positions instead of bytes.
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
     }

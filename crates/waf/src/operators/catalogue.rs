@@ -1,6 +1,8 @@
-//! Every operator there is, and what became of it here.
+//! Every operator of the ModSecurity manual, and whether it works here.
+//!
+//! The compiler, the generated document and the "did you mean" list read this table, so they cannot disagree.
 
-/// Whether an operator of the ModSecurity manual is done.
+/// Whether an operator works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It works as the manual says.

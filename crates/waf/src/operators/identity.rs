@@ -1,4 +1,4 @@
-//! Operators that find numbers of persons and cards: a pattern finds candidates, a checksum decides.
+//! Operators that find numbers of persons and cards: a pattern finds candidates, and a checksum decides.
 
 #![allow(
     clippy::indexing_slicing,
@@ -9,11 +9,11 @@ use super::rx::Pattern;
 use super::{Captures, Limit};
 use crate::steps;
 
-/// How many bytes may be looked at for each byte of the value, on average: candidates can overlap, and a
-/// pattern such as `\d+` would make the work quadratic.
+/// Bytes that may be searched for each byte of the value, on average. Candidates can overlap, so a pattern such as
+/// `\d+` would make the work quadratic.
 const WORK_PER_BYTE: usize = 64;
 
-/// Work that is always allowed, in bytes.
+/// Bytes that may always be searched, so that short values never reach the limit.
 const WORK_FLOOR: usize = 4096;
 
 /// What a candidate is checked for.
@@ -54,12 +54,13 @@ impl Identity {
             work = work
                 .checked_sub(found.end - start + 1)
                 .ok_or(Limit::Backtracking)?;
+            // Not at the end of the candidate: a number may begin inside a longer run of digits.
             start = found.start + 1;
         }
         Ok(false)
     }
 
-    /// Whether the digits of the text are such a number; other characters are passed over.
+    /// Whether the digits of the text are such a number; other characters, such as hyphens, are skipped.
     #[must_use]
     pub fn holds(self, text: &[u8]) -> bool {
         let digits = || {
@@ -87,7 +88,7 @@ fn first<const N: usize>(digits: impl Iterator<Item = u32>) -> Option<[u32; N]> 
     (count == N).then_some(out)
 }
 
-/// Luhn: every second digit from the right counts twice (less 9 where that has two digits).
+/// Luhn: every second digit from the right counts twice, less 9 if that has two digits.
 fn is_card(digits: impl Iterator<Item = u32>) -> bool {
     // Which digits are doubled is known only at the end, so both sums are kept.
     let (mut single, mut double, mut any) = (0, 0, false);
@@ -112,6 +113,7 @@ fn is_cpf(digits: &[u32; 11]) -> bool {
             rest => 11 - rest,
         }
     };
+    // Equal digits pass the checksum but were never issued.
     !all_equal(digits) && check(9) == digits[9] && check(10) == digits[10]
 }
 
@@ -123,6 +125,8 @@ fn is_ssn(digits: &[u32; 9]) -> bool {
         number(&digits[3..5]),
         number(&digits[5..]),
     );
+    // As ModSecurity: 666 was never assigned, and areas from 740 on were not assigned before 2011. Sequences such as
+    // 123456789 are placeholders.
     !ascending
         && !all_equal(digits)
         && area != 0

@@ -1,7 +1,8 @@
-//! Operators: what a rule asks of a value. One family a file.
+//! Operators: what a rule asks about a value. Each file has one family.
 //!
-//! Semantics are ModSecurity v2's (reference manual, "Operators"). All work in time linear in the value,
-//! except patterns with look-around or back-references, whose steps are limited.
+//! Semantics are those of ModSecurity v2 (reference manual, "Operators"). Every operator takes time linear in the
+//! value, except patterns with look-around or back-references, whose steps are limited. Long work goes in steps, so
+//! that a time budget can end it.
 
 pub mod bytes;
 pub mod catalogue;
@@ -37,7 +38,7 @@ pub use captures::Captures;
 pub(super) use captures::Group;
 pub use pcre::PatternOptions;
 
-/// A compiled operator. Negation is the rule's business.
+/// A compiled operator. The rule applies the negation.
 #[derive(Debug)]
 pub enum Operator {
     /// `@beginsWith`
@@ -84,7 +85,7 @@ pub enum Operator {
     NoMatch,
     /// `@unconditionalMatch`
     UnconditionalMatch,
-    /// Never matches, though its name says otherwise: the reason.
+    /// Never matches, because what it needs is not there: the reason.
     Inert(&'static str),
 }
 
@@ -108,7 +109,8 @@ pub struct CompileContext<'a> {
 /// U+FEFF, with which some editors begin a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// An evaluation stopped before it knew the answer. The engine counts these.
+/// An evaluation stopped before the answer was known. The engine counts these and does not take the value for
+/// inspected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
     /// A pattern with look-around, back-references or overlapping candidates took too many steps.
@@ -158,7 +160,7 @@ impl Operator {
         }
         Ok(match entry.name {
             "beginsWith" => Self::BeginsWith,
-            // Searched for in every value: prepared once.
+            // Without macros the search is prepared once for all values.
             "contains" if !argument.contains("%{") => {
                 Self::StrMatch(Box::new(memchr::memmem::Finder::new(argument).into_owned()))
             }
@@ -252,7 +254,7 @@ impl Operator {
         })
     }
 
-    /// What whoever loads the rule should know.
+    /// What the person who loads the rule should know.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         match self {
@@ -295,7 +297,7 @@ fn pattern(argument: &str, options: PatternOptions) -> Result<Pattern, CompileEr
     Pattern::compile(argument.as_bytes(), options)
 }
 
-/// Their patterns, unlike those of `@rx`, are multi-line in ModSecurity.
+/// ModSecurity compiles these patterns as multi-line, unlike those of `@rx`.
 fn verify(identity: Identity, argument: &str) -> Result<Operator, CompileError> {
     let options = PatternOptions {
         multi_line: true,
@@ -314,7 +316,7 @@ fn unknown(name: &str) -> CompileError {
     }
 }
 
-/// What is to be told of the files of a list that have no entry.
+/// The warning about files of a list that have no entry.
 fn empty_files(files: &[&str]) -> Option<Box<str>> {
     let matches = "has no entry, so nothing matches it";
     match files {
@@ -358,6 +360,7 @@ impl CompileContext<'_> {
                 let help = "data files are looked for beside the rule file";
                 refused(format!("cannot read {name}: {e}"), help)
             })?;
+            // Its bytes would load as phrases that never match: a list that silently protects nothing.
             if contents.starts_with(b"\xff\xfe") || contents.starts_with(b"\xfe\xff") {
                 let help = "its entries would match nothing; save the file as UTF-8";
                 return Err(refused(format!("{name} is UTF-16"), help));

@@ -1,4 +1,6 @@
 //! `@ipMatch` and `@ipMatchFromFile`: addresses and networks.
+//!
+//! Ranges are sorted and merged, so that one binary search answers even for lists with many thousand networks.
 
 #![allow(
     clippy::indexing_slicing,
@@ -14,7 +16,7 @@ use super::{CompileContext, CompileError, empty_files, pm};
 pub struct AddressSet {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
-    /// What is to be told of its files that hold none.
+    /// The warning about its files without an entry.
     empty_files: Option<Box<str>>,
 }
 
@@ -71,6 +73,7 @@ impl AddressSet {
         match address.parse::<IpAddr>().map_err(|_| wrong())? {
             IpAddr::V4(address) => {
                 let host = 32u32.checked_sub(bits.unwrap_or(32)).ok_or_else(wrong)?;
+                // A shift by the whole width (`/0`) gives None: no bit is fixed.
                 let mask = u32::MAX.checked_shl(host).unwrap_or(0);
                 let first = address.to_bits() & mask;
                 self.v4.push((first, first | !mask));
@@ -90,8 +93,8 @@ impl AddressSet {
         merge(&mut self.v6, |a, b| a.checked_add(1).is_none_or(|a| a >= b));
     }
 
-    /// Whether the value is an address in the set. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is
-    /// looked for as both.
+    /// Whether the value is an address in the set. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is looked up as
+    /// both: it must not get around a list of IPv4 networks.
     #[must_use]
     pub fn contains(&self, value: &[u8]) -> bool {
         let address = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
@@ -117,6 +120,7 @@ impl AddressSet {
 }
 
 fn holds<T: Ord + Copy>(ranges: &[(T, T)], item: T) -> bool {
+    // Ranges do not overlap, so only the last one that begins at or before the address can hold it.
     let after = ranges.partition_point(|(first, _)| *first <= item);
     after > 0 && ranges[after - 1].1 >= item
 }

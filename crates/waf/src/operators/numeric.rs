@@ -43,8 +43,8 @@ impl Comparison {
     }
 }
 
-/// Leading blanks, a sign, digits; what follows is ignored and nothing at all is 0. Out of range is the
-/// nearest number in range.
+/// Leading blanks, a sign, digits. What follows is ignored, and no digits at all are 0. C leaves overflow undefined;
+/// here it gives the nearest number in range.
 #[must_use]
 pub fn number(text: &[u8]) -> i64 {
     let blanks = text

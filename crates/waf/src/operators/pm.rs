@@ -1,4 +1,4 @@
-//! `@pm` and `@pmFromFile`: any of many phrases, in one pass.
+//! `@pm` and `@pmFromFile`: any of many phrases, in one pass over the value.
 
 #![allow(
     clippy::indexing_slicing,
@@ -14,9 +14,10 @@ use crate::steps::{self, OutOfTime, STEP};
 #[derive(Debug)]
 pub struct Phrases {
     phrases: Vec<Vec<u8>>,
-    /// What is to be told of its files that hold none.
+    /// The warning about its files without a phrase.
     empty_files: Option<Box<str>>,
     automaton: AhoCorasick,
+    /// Bytes of the longest phrase: pieces of a long value overlap by one less.
     longest: usize,
 }
 
@@ -27,8 +28,8 @@ impl Phrases {
         Self::new(words(&content).map(<[u8]>::to_vec).collect())
     }
 
-    /// `@pmFromFile`: files separated by blanks, a phrase a line. Where all of them are empty, what to tell of them:
-    /// a list that something else fills is empty on its first day.
+    /// `@pmFromFile`: files separated by blanks, with a phrase on each line. If all of them are empty, the inner error
+    /// is the warning: another program may fill the file later, so this is no reason to refuse the rules.
     pub(super) fn of_files(
         argument: &str,
         context: &CompileContext,
@@ -63,7 +64,7 @@ impl Phrases {
         }
         let automaton = AhoCorasickBuilder::new()
             .ascii_case_insensitive(true)
-            // What ends first is found first, as in ModSecurity.
+            // As in ModSecurity, the phrase that ends first is captured.
             .match_kind(MatchKind::Standard)
             .build(&phrases)
             .map_err(|e| CompileError::new(format!("these phrases cannot be compiled: {e}")))?;
@@ -108,7 +109,7 @@ impl Phrases {
         }
         for start in (0..value.len()).step_by(STEP) {
             let end = value.len().min(start + STEP);
-            // What ends in this piece may begin before it.
+            // A phrase that ends in this piece may begin before it.
             let from = start.saturating_sub(self.longest.saturating_sub(1));
             steps::work(end - from)?;
             if let Some(found) = self.automaton.find(Input::new(value).range(from..end)) {
@@ -119,7 +120,7 @@ impl Phrases {
     }
 }
 
-/// The lines of a data file that say something: trimmed, no comments.
+/// The lines of a data file, trimmed, without empty ones and comments.
 pub(super) fn lines(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
     contents
         .split(|&b| b == b'\n')
@@ -150,7 +151,7 @@ fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Quotes around the whole argument are no part of it.
+/// Without the quotes around the whole argument.
 pub(super) fn unquoted(argument: &[u8]) -> &[u8] {
     match trim(argument) {
         [b'"', inside @ .., b'"'] => inside,
@@ -158,8 +159,8 @@ pub(super) fn unquoted(argument: &[u8]) -> &[u8] {
     }
 }
 
-/// Phrases may hold bytes in hex between bars, as in Snort's rules: `A|42 43|D`. A backslash escapes
-/// `: ; \ "`. Text that is not of that form is taken as it stands.
+/// Phrases may hold bytes in hexadecimal between bars, as in Snort's rules: `A|42 43|D`. A backslash escapes `: ; \ "`.
+/// As in ModSecurity, text that does not follow this syntax is taken literally.
 pub(super) fn content(text: &[u8]) -> Vec<u8> {
     decoded(text).unwrap_or_else(|| text.to_vec())
 }

@@ -1,4 +1,8 @@
-//! `@rx`: regular expressions, as ModSecurity v2 compiles them (dot matches all, `$` only at the very end).
+//! `@rx`: regular expressions, compiled as ModSecurity v2 does (a dot matches all bytes, `$` matches only at the very
+//! end).
+//!
+//! Most patterns run in linear time. Look-around and back-references need backtracking, which is limited in steps and
+//! in the length of the value. A search that reaches a limit is an error, never "no match".
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,23 +14,23 @@ use super::stepped::{CACHE_LIMIT, End, PROGRAM_LIMIT, Stepped};
 use super::{Captures, CompileError, Limit};
 use crate::steps::{self, STEP};
 
-/// How often a pattern with look-around or back-references may backtrack in one value.
+/// Steps of backtracking in one value, for a pattern whose repetitions are bounded.
 const BACKTRACK_LIMIT: usize = 1_000_000;
 
-/// The same for one that can repeat without bound: each time it may look at the whole rest of the value.
+/// The same for a pattern that can repeat without bound: each step may scan the whole rest of the value.
 const UNBOUNDED_LIMIT: usize = 100_000;
 
 /// The longest value for such a pattern, in bytes.
 const UNBOUNDED_LENGTH: usize = 16 * 1024;
 
-/// What a search that cannot be ended takes for a byte, at most: measured where all states of a large pattern are walked,
-/// and for each step of one that backtracks.
+/// The most time that a search which cannot be interrupted takes for a byte. Measured with a large pattern of which all
+/// states are walked, and for each step of one that backtracks.
 const SEARCHED: Duration = Duration::from_nanos(100);
 
-/// How many expanded patterns of one rule are kept.
+/// Expanded patterns that are kept for one rule; the oldest goes first.
 const EXPANDED_KEPT: usize = 64;
 
-/// The longest pattern that macros may expand to, in bytes.
+/// The longest pattern that macros may expand to, in bytes: clients may choose parts of it.
 const EXPANDED_LENGTH: usize = 16 * 1024;
 
 /// The number of groups that rules can see: TX.0 to TX.9.
@@ -41,11 +45,11 @@ pub struct Pattern {
 
 #[derive(Debug)]
 enum Kind {
-    /// `^.*$`: with a dot that matches all it takes any value whole.
+    /// `^.*$`: the dot matches all bytes, so it matches every value whole, without a search.
     Whole(regex::bytes::Regex),
     Linear {
         regex: regex::bytes::Regex,
-        /// For values longer than a step.
+        /// For values longer than a step, which must be interruptible.
         stepped: Stepped,
     },
     Backtracking {
@@ -179,11 +183,11 @@ impl Pattern {
                 Ok(true)
             }
             Kind::Linear { regex, stepped } => {
-                // Most values do not match: find that out without tracking groups.
+                // Most values do not match. A search without groups is much faster and answers that.
                 if value.len() > STEP {
                     match stepped.find(&self.source, value, End::OfMatch) {
                         Ok(None) => return Ok(false),
-                        // What is behind the match is not looked at.
+                        // A search with groups ends where the match ends.
                         Ok(Some(end)) => may_search(end)?,
                         Err(Some(limit)) => return Err(limit),
                         Err(None) => may_search(value.len())?,
@@ -210,7 +214,7 @@ impl Pattern {
     }
 }
 
-/// Whether there is time for a search that cannot be ended, of so many bytes or steps.
+/// Whether there is time for a search of so many bytes or steps that cannot be interrupted. If not, it is not begun.
 fn may_search(length: usize) -> Result<(), Limit> {
     let cost = SEARCHED.saturating_mul(u32::try_from(length).unwrap_or(u32::MAX));
     if length > STEP && steps::exceeds(cost) {
@@ -255,6 +259,7 @@ impl Pattern {
                 break;
             };
             matched = true;
+            // After an empty match one byte further, or the loop would find it again for ever.
             start = whole.end + usize::from(whole.is_empty());
         }
         if matched {
@@ -300,7 +305,8 @@ pub struct ExpandedPatterns {
 #[derive(Debug)]
 struct Expanded {
     text: Box<[u8]>,
-    /// None where the text is no pattern.
+    /// None if the text is no pattern: that is remembered too, so that a client cannot make the same text be compiled
+    /// again and again.
     pattern: Option<Arc<Pattern>>,
 }
 
@@ -316,6 +322,8 @@ impl ExpandedPatterns {
         if let Some(found) = self.find(expanded) {
             return found.ok_or(Limit::ExpandedPattern);
         }
+        // Compiled without the lock: other threads must not wait for it. Two threads may compile the same text; that is
+        // harmless.
         let compiled = Pattern::compile(expanded, PatternOptions::default())
             .ok()
             .map(Arc::new);

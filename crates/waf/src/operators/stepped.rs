@@ -1,8 +1,8 @@
 //! Searches long values for a pattern, in steps that can end.
 //!
-//! The `regex` crate searches a value in one go, and where its fast paths give up on a hostile value it walks all states
-//! for each byte. This is the lazily built automaton alone, driven byte by byte: linear, ended when there is no time
-//! left, and it never falls back to something slower.
+//! The `regex` crate searches a value in one go, and if its fast paths give up on a hostile value, it walks all states
+//! for each byte. This drives only the lazily built automaton, byte by byte: it is linear, it ends when there is no
+//! time left, and it never falls back to something slower.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -13,18 +13,18 @@ use regex_automata::{Input, MatchKind, nfa::thompson};
 use super::Limit;
 use crate::steps;
 
-/// The most memory one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
+/// The most memory that one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
 pub(super) const PROGRAM_LIMIT: usize = 16 << 20;
 
 /// The most memory a pattern's lazily built automaton may take in each thread, in bytes.
 pub(super) const CACHE_LIMIT: usize = 1 << 20;
 
-/// Bytes between two looks. A state that was not seen before costs a microsecond.
+/// Bytes between two looks at the clock. A state that was not seen before costs a microsecond.
 const PIECE: usize = 2 * 1024;
-/// What a byte counts for, compared with other work.
+/// The cost of a byte compared with other work.
 const WEIGHT: usize = 8;
 
-/// The automaton of a pattern, made when the first long value comes.
+/// The automaton of a pattern, built when the first long value arrives: most patterns never see one.
 #[derive(Debug, Default)]
 pub(super) struct Stepped {
     /// None for a pattern that has no such automaton.
@@ -34,7 +34,8 @@ pub(super) struct Stepped {
 #[derive(Debug)]
 struct Automaton {
     dfa: DFA,
-    /// The states that one thread found, for the next.
+    /// The states that an earlier search found. A search takes the cache out, so that no thread waits for another; a
+    /// second one at the same time begins with an empty cache.
     cache: Mutex<Option<Cache>>,
 }
 
@@ -74,6 +75,8 @@ impl Automaton {
                 DFA::config()
                     .match_kind(MatchKind::LeftmostFirst)
                     .cache_capacity(CACHE_LIMIT)
+                    // A very large pattern needs more than the limit; then the cache has the least size that works,
+                    // instead of an error.
                     .skip_cache_capacity_check(true),
             )
             .syntax(syntax::Config::new().utf8(false))
@@ -109,8 +112,8 @@ impl Automaton {
         value: &[u8],
         wanted: End,
     ) -> Result<Option<usize>, Option<Limit>> {
-        // Neither a word boundary of Unicode nor a full cache stops the walk: the first is refused when it is built,
-        // the second is emptied.
+        // Neither of the two causes of an error can occur: a Unicode word boundary is refused when the automaton is
+        // built, and a full cache is emptied, because no limit on that is set.
         let stuck = |_| None;
         let dfa = &self.dfa;
         let mut state = dfa
@@ -125,7 +128,7 @@ impl Automaton {
                     continue;
                 }
                 if state.is_match() {
-                    // A match is told one byte late.
+                    // The automaton reports a match one byte after its end.
                     last = Some(number * PIECE + at);
                     if wanted == End::Earliest {
                         return Ok(last);

@@ -10,7 +10,7 @@ use memchr::memmem;
 use super::{CompileError, pm};
 use crate::steps::{self, OutOfTime, STEP};
 
-/// In a list of this many bytes trying each place costs less than preparing a search.
+/// Bytes. Up to this length, trying each place costs less than preparing a search.
 const SHORT_LIST: usize = 1024;
 
 /// `@contains`: the argument occurs in the value; an empty argument always does.
@@ -22,6 +22,7 @@ pub fn contains(argument: &[u8], value: &[u8]) -> bool {
 /// `@within`: the value occurs in the argument; an empty value always does.
 #[must_use]
 pub fn within(argument: &[u8], value: &[u8]) -> bool {
+    // The rarest byte of the value has the fewest places to try.
     let Some((at, &rare)) = (0..).zip(value).min_by_key(|(_, b)| commonness(**b)) else {
         return true;
     };
@@ -35,7 +36,8 @@ pub fn within(argument: &[u8], value: &[u8]) -> bool {
         .any(|start: usize| argument[start..].starts_with(value))
 }
 
-/// How often a byte stands in lists, roughly: what parts their items most of all, then letters as English has them.
+/// A rough order of how often a byte stands in lists: separators most of all, then letters by their frequency in
+/// English. It affects speed only.
 fn commonness(byte: u8) -> u8 {
     const fn table() -> [u8; 256] {
         let order = b"zqxjkvbywgpfmucdlhrsnioate0123456789=.-,|/ ";
@@ -61,7 +63,7 @@ pub fn contains_word(argument: &[u8], value: &[u8]) -> Result<bool, OutOfTime> {
     if argument.is_empty() {
         return Ok(true);
     }
-    // Occurrences may overlap, so this is Knuth, Morris and Pratt's search: linear, whatever they hold.
+    // Occurrences may overlap. This is the search of Knuth, Morris and Pratt, which is linear for every value.
     let borders = borders(argument);
     let mut matched = 0;
     for (i, &byte) in value.iter().enumerate() {
@@ -106,7 +108,7 @@ fn is_word(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || *byte == b'_'
 }
 
-/// The needle of `@strmatch`: written like a phrase of `@pm`, blanks included.
+/// The needle of `@strmatch`, written like a phrase of `@pm`. Blanks are part of it.
 pub(super) fn strmatch_needle(argument: &str) -> Result<Vec<u8>, CompileError> {
     let needle = pm::content(pm::unquoted(argument.as_bytes()));
     if needle.is_empty() {

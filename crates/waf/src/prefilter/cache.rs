@@ -1,7 +1,8 @@
-//! What a value's row was, for values that come again: header values, cookie and argument names, common words.
+//! Rows of values that come again: header values, cookie and argument names, common words.
 //!
-//! One cache a thread, of a fixed size: a value has a few slots, and a newcomer takes the oldest of them. So values
-//! made to collide only lose the cache's help. The whole key is compared.
+//! Each thread has one cache of a fixed size. A value may be in a few slots, and a new value takes the oldest of them,
+//! so a client that provokes collisions only loses the benefit of the cache. The whole key is compared, so a collision
+//! never gives a wrong row.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,11 +12,11 @@
 use super::row::Row;
 use crate::hash::{hash_bytes, seed};
 
-/// Slots; one value each.
+/// Slots, with one value each: at most about two megabytes in each thread.
 const SLOTS: usize = 4096;
-/// Slots a value may be in.
+/// Slots that a value may be in.
 const WAYS: usize = 4;
-/// Longer values rarely come again.
+/// Bytes. Longer values rarely come again.
 pub(crate) const LONGEST: usize = 256;
 
 /// What a row depends on.
@@ -52,8 +53,9 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// Where a value is or would be: the first entry of its set, and what tells it from others there.
+    /// Where a value is or would be: the first slot of its set, and the tag that tells it from others there.
     pub(crate) fn place(&self, key: &Key<'_>) -> Place {
+        // The seed is random, so that a client cannot choose values of one set.
         let start = self.seed ^ key.filter.rotate_left(32) ^ u64::from(key.class);
         let hash = hash_bytes(start, key.value);
         // The mask keeps 12 bits; the tag is as good with half of the hash.
@@ -68,6 +70,7 @@ impl Cache {
     pub(crate) fn find(&self, place: Place, key: &Key<'_>) -> Option<&Row> {
         let set = self.slots.get(place.set..place.set + WAYS)?;
         let same = |entry: &&Entry| {
+            // The tag first: it is wrong for most other values and saves the comparison of their bytes.
             entry.tag == place.tag
                 && entry.filter == key.filter
                 && entry.class == key.class
@@ -76,7 +79,7 @@ impl Cache {
         set.iter().flatten().find(same).map(|e| &e.row)
     }
 
-    /// The newcomer stands first in its set, and what stood last is forgotten.
+    /// The new value goes first in its set, and the last of the set is dropped.
     pub(crate) fn keep(&mut self, place: Place, key: &Key<'_>, row: &Row) {
         let Some(set) = self.slots.get_mut(place.set..place.set + WAYS) else {
             return;

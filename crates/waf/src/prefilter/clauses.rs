@@ -1,4 +1,7 @@
 //! Bytes that a value must hold for a pattern to match it.
+//!
+//! A clause is a set of bytes, of which a matching value holds at least one. Too few clauses cost time; a clause too
+//! many would lose a match. What is not understood therefore gives none.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,7 +20,7 @@ pub(crate) struct Need {
     pub length: usize,
 }
 
-/// Clauses kept of one pattern; more cost more than they dismiss.
+/// Clauses that are kept of one pattern. More of them take longer to check than they save.
 pub(super) const MOST_CLAUSES: usize = 4;
 
 impl Need {
@@ -26,7 +29,7 @@ impl Need {
         length: 0,
     };
 
-    /// None where the pattern is not understood: then nothing is needed.
+    /// What a pattern needs; nothing if the pattern is not understood.
     pub(super) fn of_pattern(source: &str) -> Self {
         parse(source).map_or(Self::NOTHING, |hir| Self {
             length: hir.properties().minimum_len().unwrap_or(0),
@@ -72,9 +75,11 @@ pub(super) fn parse(source: &str) -> Option<Hir> {
 /// All of these are needed.
 fn clauses(hir: &Hir) -> Vec<ByteSet> {
     match hir.kind() {
+        // Anchors and word boundaries match between bytes.
         HirKind::Empty | HirKind::Look(_) => Vec::new(),
         HirKind::Literal(literal) => literal.0.iter().map(|&b| ByteSet::EMPTY.with(b)).collect(),
         HirKind::Class(class) => vec![class_bytes(class)],
+        // It may occur zero times.
         HirKind::Repetition(repetition) if repetition.min == 0 => Vec::new(),
         HirKind::Repetition(repetition) => clauses(&repetition.sub),
         HirKind::Capture(capture) => clauses(&capture.sub),
@@ -83,9 +88,11 @@ fn clauses(hir: &Hir) -> Vec<ByteSet> {
     }
 }
 
-/// One clause of each branch, joined: the rarest of each, then the second rarest, and so on.
+/// A match takes one of the branches, so a clause joins one clause of each branch: first the rarest of each, then the
+/// second rarest, and so on.
 fn any_of(branches: impl Iterator<Item = Vec<ByteSet>>) -> Vec<ByteSet> {
     let mut branches: Vec<Vec<ByteSet>> = branches.collect();
+    // A branch without a clause can match without any of the bytes.
     if branches.is_empty() || branches.iter().any(Vec::is_empty) {
         return Vec::new();
     }
@@ -115,9 +122,10 @@ fn rarest_many(mut clauses: Vec<ByteSet>) -> Vec<ByteSet> {
     clauses
 }
 
-/// The clauses that dismiss most.
+/// The clauses that rule out most values.
 fn rarest(clauses: Vec<ByteSet>) -> Vec<ByteSet> {
     let mut clauses = rarest_many(clauses);
+    // Nine of ten values satisfy such a clause; it rules out too little for its cost.
     clauses.retain(|c| frequency(c) < 900);
     clauses.truncate(MOST_CLAUSES);
     clauses
@@ -147,8 +155,8 @@ pub(super) fn class_bytes(class: &Class) -> ByteSet {
     set
 }
 
-/// How often a value of ordinary traffic holds a byte of the set, in thousandths (a rough guess that only
-/// orders clauses; no verdict depends on it).
+/// How often a value of ordinary traffic holds a byte of the set, in thousandths. It is a rough guess that only orders
+/// clauses; no verdict depends on it.
 fn frequency(set: &ByteSet) -> u32 {
     let missing: f64 = set
         .iter()

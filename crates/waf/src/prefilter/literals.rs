@@ -1,4 +1,7 @@
-//! Literals one of which must occur for a pattern to match, in lower case.
+//! Literals of which one must occur for a pattern to match, in lower case.
+//!
+//! The scanner sees values in lower case, so case is folded everywhere. A piece with too many strings gives no
+//! literals; then the rule runs on every value that its bytes allow.
 
 use std::cmp::Reverse;
 
@@ -7,11 +10,11 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, 
 use super::clauses::{class_bytes, parse};
 use crate::byteset::ByteSet;
 
-/// Strings that one piece of a pattern may stand for.
+/// Strings that one piece of a pattern may stand for; products of pieces would grow without bound.
 const MOST_STRINGS: usize = 64;
 /// Literals of one pattern.
 const MOST_LITERALS: usize = 2000;
-/// Shorter ones occur everywhere, but for rare marks.
+/// Shorter literals occur in most values, except those made of rare punctuation.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 16;
 
@@ -22,15 +25,15 @@ pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
     good(&found).then_some(found)
 }
 
-/// The same of values that hold none of the bytes `absent`. So a word is found in a pattern that lets quotes and
-/// expansions stand between its letters, as those for commands of a shell do.
+/// The same for values that hold none of the bytes `absent`. Patterns for shell commands allow quotes and expansions
+/// between the letters of a word; without these bytes the word is a literal.
 pub(super) fn required_without(source: &str, absent: &ByteSet) -> Option<Vec<Vec<u8>>> {
     let found = needed(&without(&parse(source)?, absent)?)?;
     good(&found).then_some(found)
 }
 
-/// For a pattern that begins at the value's beginning or with one of some words, and values that hold none of the
-/// bytes `absent`: those words, and the pattern for values without them, which can match at the beginning alone.
+/// For a pattern that begins either at the start of the value or with one of some words, and for values that hold none
+/// of the bytes `absent`: the words, and a pattern for values without the words, which can match at the start only.
 pub(super) fn required_but_at_start(
     source: &str,
     absent: &ByteSet,
@@ -46,6 +49,7 @@ pub(super) fn required_but_at_start(
     let (anchored, free): (Vec<&Hir>, Vec<&Hir>) = branches
         .iter()
         .partition(|b| b.properties().look_set_prefix().contains(Look::Start));
+    // A branch without literals makes the words useless: any value might match through it.
     let words: Option<Vec<_>> = free.into_iter().map(needed).collect();
     let words = tidy(words?.concat());
     if anchored.is_empty() || !good(&words) {
@@ -101,13 +105,13 @@ fn good(set: &[Vec<u8>]) -> bool {
     !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| tells(l))
 }
 
-/// Whether ordinary text is without it: long enough, or nothing but marks.
+/// Whether it is rare in ordinary text: long enough, or punctuation only.
 fn tells(literal: &[u8]) -> bool {
     let is_mark = |b: &u8| !(b.is_ascii_alphanumeric() || b" _-.,/+%".contains(b));
     literal.len() >= SHORTEST || !literal.is_empty() && literal.iter().all(is_mark)
 }
 
-/// Any-of, not yet judged.
+/// Strings of which one must occur, however frequent they are.
 fn needed(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     if let Some(strings) = exact(hir) {
         return strings.iter().all(|s| !s.is_empty()).then_some(strings);
@@ -130,7 +134,7 @@ fn needed(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// The best of what a sequence needs: its runs of fixed strings, and what its parts need by themselves.
+/// The best set that a sequence needs. Candidates are its runs of fixed strings and what each part needs alone.
 fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     let mut best: Option<Vec<Vec<u8>>> = None;
     let mut offer = |set: Vec<Vec<u8>>| {
@@ -161,13 +165,13 @@ fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     best.filter(|set| set.iter().all(|s| !s.is_empty()))
 }
 
-/// Longer shortest literals dismiss more; fewer literals cost less.
+/// A longer shortest literal rules out more values; fewer literals cost less. Above six bytes length adds little.
 fn worth(set: &[Vec<u8>]) -> (bool, usize, Reverse<usize>) {
     let shortest = set.iter().map(Vec::len).min().unwrap_or(0);
     (good(set), shortest.min(6), Reverse(set.len()))
 }
 
-/// All strings a piece stands for, case folded, if they are few and short.
+/// All strings that a piece stands for, in lower case, if they are few and short.
 fn exact(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Some(vec![Vec::new()]),

@@ -1,4 +1,6 @@
-//! Sets of a filter's rules, a bit for each.
+//! Sets of rules of one filter, with a bit for each rule.
+//!
+//! Bits are below [`WORDS`] times 64: the filter holds no more rules. A fixed size keeps rows on the stack.
 
 #![allow(
     clippy::indexing_slicing,

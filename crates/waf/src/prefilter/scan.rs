@@ -1,8 +1,8 @@
 //! Finds which of some thousand literals occur in a value, in one pass.
 //!
-//! Of each literal its rarest four neighbouring bytes (of one of three, those) are kept in a map that fits a core's
-//! first cache: a byte for each hash of the first three, a bit in it for the fourth. At most places of most values
-//! the map says that no literal can stand there; at the others they are compared.
+//! Of each literal the four neighbouring bytes that are rarest (or all three of a shorter one) are in a map that fits
+//! the first-level cache of a core: one byte for each hash of the first three, one bit in it for the fourth. At most
+//! places of most values the map says that no literal can stand there; only at the others are literals compared.
 
 #![allow(
     clippy::indexing_slicing,
@@ -19,7 +19,7 @@ const PLACES: usize = 1 << PLACE_BITS;
 
 #[derive(Debug)]
 pub(super) struct Scanner {
-    /// For each hash of three bytes, which bytes follow them in a literal.
+    /// For each hash of three bytes: which bytes may follow them in a literal.
     map: Box<[u8; PLACES]>,
     /// For each hash, where its literals begin; one more at the end.
     starts: Vec<u32>,
@@ -32,14 +32,14 @@ pub(super) struct Scanner {
 struct Literal {
     /// In lower case.
     bytes: Box<[u8]>,
-    /// Where the bytes that are looked for stand in it.
+    /// Where its [`Gram`] begins in it.
     at: usize,
     gram: Gram,
-    /// Rules it is of.
+    /// Rules that have it.
     rules: Row,
 }
 
-/// The bytes of a literal that are looked for: four or, of a literal of three, three.
+/// The bytes of a literal that the scan looks for: four, or three of a literal of three.
 #[derive(Debug, Clone, Copy)]
 struct Gram {
     bytes: u32,
@@ -53,6 +53,7 @@ impl Scanner {
             .into_iter()
             .map(|(b, rules)| Literal::new(b, rules));
         let (mut long, short): (Vec<_>, Vec<_>) = literals.partition(|l| l.bytes.len() >= 3);
+        // Literals of one hash stand side by side, so that `starts` alone finds them.
         long.sort_by_key(|literal| place(literal.gram.bytes));
         let mut map = Box::new([0; PLACES]);
         let mut starts = Vec::with_capacity(PLACES + 1);
@@ -75,11 +76,11 @@ impl Scanner {
     pub(super) fn find(&self, value: &[u8], wanted: &Row) -> Row {
         let mut missing = *wanted;
         for start in (0..value.len()).step_by(STEP) {
-            // Who asks sees that there is no time left, and believes nothing of this.
+            // Out of time. The caller checks for that and does not use this result.
             if start > 0 && steps::work(STEP).is_err() {
                 return *wanted;
             }
-            // The last bytes of a piece begin fours that end in the next.
+            // Pieces overlap by three bytes: a group of four may begin in one and end in the next.
             let piece = &value[start..value.len().min(start + STEP + 3)];
             let fours = piece.windows(4).filter_map(|four| four.first_chunk());
             for (at, &four) in fours.enumerate() {
@@ -92,6 +93,7 @@ impl Scanner {
                 }
             }
         }
+        // The last three bytes begin no group of four, but a literal of three may stand there.
         if let Some(&[a, b, c]) = value.last_chunk() {
             let bytes = u32::from_le_bytes([a, b, c, 0]);
             self.compare(value, value.len() - 3, bytes, &mut missing);
@@ -110,7 +112,7 @@ impl Scanner {
         self.map[place(bytes)] & (1 << (bytes >> 24 & 7)) != 0
     }
 
-    /// Takes the rules out of `missing` of which a literal stands around the bytes at `at`.
+    /// Removes the rules from `missing` that have a literal around the bytes at `at`.
     fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row) {
         let place = place(bytes);
         let (Some(&from), Some(&to)) = (self.starts.get(place), self.starts.get(place + 1)) else {
@@ -197,10 +199,12 @@ impl Gram {
 /// Where in the map the first three of these bytes are.
 #[inline]
 fn place(bytes: u32) -> usize {
+    // The shift drops the fourth byte, which is not part of the hash. The high bits of the product are the best mixed
+    // ones.
     ((bytes << 8).wrapping_mul(0x9e37_79b1) >> (32 - PLACE_BITS)) as usize
 }
 
-/// Where the bytes of a literal stand that ordinary text has least often.
+/// Where the bytes of a literal stand that are rarest in ordinary text.
 fn rarest(literal: &[u8]) -> usize {
     let worth = |gram: &[u8]| gram.iter().map(|&b| rarity(b)).sum::<u32>();
     let grams = literal.windows(4).enumerate();
@@ -210,7 +214,7 @@ fn rarest(literal: &[u8]) -> usize {
         .map_or(0, |(at, _)| at)
 }
 
-/// By the order of letters in English text, roughly.
+/// A rough order by the frequency of letters in English. It affects speed only.
 fn rarity(byte: u8) -> u32 {
     let common = ByteSet::of(b" etaoinsrh");
     let usual = ByteSet::of(b"dlucmfywgpb.-/=0123456789");

@@ -1,4 +1,7 @@
-//! The rules of one phase as columns of bits: one look at a value's bytes dismisses most of them at once.
+//! The rules of one phase as columns of bits: one pass over the bytes of a value rules out most of them at once.
+//!
+//! A rule is in the filter only if its first link looks at stable values with a literal argument. All others always
+//! run.
 
 #![allow(
     clippy::indexing_slicing,
@@ -20,12 +23,12 @@ use crate::rule::{ChainId, Chains, Rule, Test};
 use crate::transform::{LiteralEffect, Transformation};
 use crate::variables::{Select, Shape, Variable};
 
-/// Rules one filter can hold; more run without it.
+/// Rules that one filter can hold; the rest always run.
 const MOST_RULES: usize = WORDS * 64;
-/// Lengths are told apart up to here.
+/// Lengths are distinguished up to here; longer values share the last row.
 const LENGTHS: usize = 64;
 
-/// What a shell takes out of a word: quotes, and what expansions begin and end with.
+/// What a shell removes from a word: quotes, and the first and last bytes of expansions.
 const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
 
 /// The prefilter of one phase.
@@ -39,19 +42,19 @@ pub(crate) struct Filter {
     words: usize,
     /// For each byte: the clauses it satisfies, `MOST_CLAUSES` times `words`.
     table: Vec<u64>,
-    /// Clauses that a rule does not have are satisfied from the start.
+    /// Clauses that a rule lacks count as satisfied.
     start: Vec<u64>,
     /// For each length: the rules that can match so short a value.
     lengths: Vec<Row>,
-    /// Chains of more than no transformation.
+    /// Chains with at least one transformation.
     pub chains: Vec<Chain>,
-    /// Rules of which a literal must occur.
+    /// Rules that match only if one of their literals occurs.
     pub with_literals: Row,
-    /// Rules of which a literal must occur in one of the values that each step of their chain leaves.
+    /// Rules with `multiMatch`: a literal must occur in one of the values that the steps of their chain leave.
     pub literals_at_steps: Row,
-    /// Of those with literals, the ones that match exactly where one of them occurs,
+    /// Of those with literals, the ones that match if and only if one of them occurs (`@pm`), ...
     pub phrases: Row,
-    /// or, of these, exactly where none does.
+    /// ... or, of these, if and only if none occurs (`!@pm`).
     pub negated: Row,
     /// What those rules need of the value that is tested.
     needs_at_steps: Vec<(u16, Need)>,
@@ -59,8 +62,8 @@ pub(crate) struct Filter {
     outlive_blanks: Row,
     /// Rules whose literals say nothing of a value with a byte of [`QUOTING`].
     pub quotable: Row,
-    /// Of these, those that may match at the beginning of a value none of their literals occurs in: with a pattern for
-    /// that in `starts`, in the order of their bits.
+    /// Of these, the rules that may match at the start of a value in which none of their literals occurs. The pattern
+    /// for that is in `starts`, in the order of their bits.
     pub anchored: Row,
     starts: Vec<Regex>,
     scanner: Option<Scanner>,
@@ -119,6 +122,7 @@ impl Filter {
         }
         let words = heads.len().div_ceil(64);
         let mut filter = Self {
+            // Only uniqueness matters, so no ordering is needed.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             rules: heads.iter().map(|h| h.index).collect(),
             classes: classes(&heads),
@@ -164,6 +168,7 @@ impl Filter {
         for row in self.lengths.iter_mut().skip(head.need.length) {
             row.insert(bit);
         }
+        // The last row is for all longer values, so every rule is in it, even one that needs a longer match.
         if let Some(last) = self.lengths.last_mut() {
             last.insert(bit);
         }
@@ -205,7 +210,7 @@ impl Filter {
         }
     }
 
-    /// The literals of a rule; what they say of it goes into the rows.
+    /// The literals of a rule. Notes in the rows what their presence means.
     fn literals_of(&mut self, bit: u16, head: &Head<'_>) -> Option<Vec<Vec<u8>>> {
         if head.test.multi_match {
             let literals = head.literals()?;
@@ -236,7 +241,7 @@ impl Filter {
         Some(literals)
     }
 
-    /// The rules of `among` that this value's bytes and length allow, and which bytes it has.
+    /// The rules of `among` that the bytes and the length of this value allow, and which bytes occur in it.
     pub(crate) fn allowed(&self, among: &Row, value: &[u8]) -> (Row, ByteSet) {
         let stride = MOST_CLAUSES * self.words;
         let mut satisfied = [0u64; MOST_CLAUSES * WORDS];
@@ -258,8 +263,8 @@ impl Filter {
         (row, present)
     }
 
-    /// The rules of `allowed` that have literals, of which one occurs in the value, which is in lower case, or may be
-    /// hidden in it.
+    /// The rules of `allowed` with a literal that occurs in the value or may be hidden in it by quotes. The value is in
+    /// lower case.
     pub(crate) fn hits(&self, allowed: &Row, value: &[u8]) -> Row {
         let Some(scanner) = &self.scanner else {
             return Row::default();
@@ -271,6 +276,7 @@ impl Filter {
         if quotable.is_empty() || !quotes(value) {
             return scanner.find(value, &wanted);
         }
+        // A quote may split a literal: its absence says nothing about these rules, so they stay.
         let mut hits = scanner.find(value, &wanted.without(&quotable));
         hits.union(&quotable);
         hits
@@ -327,7 +333,7 @@ impl Filter {
     }
 }
 
-/// Whether a byte of [`QUOTING`] is there.
+/// Whether it holds a byte of [`QUOTING`], which the two searches list.
 fn quotes(value: &[u8]) -> bool {
     memchr::memchr3(b'"', b'\'', b'\\', value).is_some()
         || memchr::memchr3(b'$', b'[', b')', value).is_some()
@@ -348,12 +354,14 @@ struct Head<'r> {
 impl<'r> Head<'r> {
     fn of(index: u32, rule: &'r Rule, chains: &Chains) -> Option<Self> {
         let test = rule.links.first()?.test.as_ref()?;
+        // A counted target tests a number that is not among the values.
         let counted = test.targets.targets.iter().any(|t| t.count);
         if !test.targets.stable || counted || !test.argument.is_literal() {
             return None;
         }
         let need = match &test.operator {
             Operator::Phrases(_) if test.negated && !test.multi_match => Need::NOTHING,
+            // The bytes that a pattern needs say nothing about values that it does not match.
             _ if test.negated => return None,
             Operator::Rx(pattern) => Need::of_pattern(pattern.source()?),
             Operator::Phrases(phrases) => Need::of_phrases(phrases.phrases()),
@@ -374,7 +382,10 @@ impl<'r> Head<'r> {
         let triggers = steps
             .iter()
             .fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
+        // If a step can lengthen a value, the received length proves only that it is not empty.
         let grows = steps.iter().any(|t| t.max_growth() > 1);
+        // The clauses speak of the transformed value. What is checked is the received one. `multiMatch` tests it after
+        // each step, so each beginning of the chain counts.
         let received = need.clauses.iter().filter_map(|clause| {
             let prefixes = if test.multi_match {
                 0..=steps.len()
@@ -426,7 +437,8 @@ impl<'r> Head<'r> {
     }
 }
 
-/// Bytes without which no value comes out of these steps with a byte of `clause`; None where there are no such.
+/// Bytes of which a value must hold one for these steps to leave a byte of `clause` in it; None if no such set is
+/// known.
 fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
     let image = |from: &ByteSet| {
         steps
@@ -434,13 +446,16 @@ fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
             .fold(*from, |present, step| step.image(&present))
     };
     let leads = |from: &ByteSet| image(from).intersects(clause);
+    // A byte is harmless if values made of harmless bytes only never lead to the clause. Each byte alone is checked
+    // first, then all together: escapes make a byte out of several.
     let mut harmless = ByteSet::EMPTY;
     for byte in 0..=255u8 {
         if !leads(&ByteSet::EMPTY.with(byte)) {
             harmless.insert(byte);
         }
     }
-    // Bytes that make others out of what stands around them.
+    // Bytes with which escapes and comments begin. They are given up one group after another until the rest is
+    // harmless.
     let makers = [
         ByteSet::of(b"%"),
         ByteSet::of(b"\\"),
@@ -468,7 +483,7 @@ fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
             rules: Row::default(),
         }
     };
-    // Names first, so that a rule for any name can be added to all of them.
+    // First all names, so that a rule for any name can then be added to each of them.
     for target in heads
         .iter()
         .flat_map(|h| &*h.test.targets.targets)
@@ -507,7 +522,7 @@ fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
                         class.rules.insert(bit);
                     }
                 }
-                // A regular expression over names may fit any.
+                // A regular expression over names may match any name.
                 _ => {
                     classes.any.rules.insert(bit);
                     classes

@@ -53,7 +53,7 @@ fn put_bytes(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
     let mut bits = 0u16;
     let mut count = 0;
     for digit in digits {
-        // At most six bits are left over from before.
+        // At most six bits are left over from before, so twelve fit.
         bits = bits << 6 | u16::from(digit);
         count += 6;
         if count >= 8 {

@@ -7,7 +7,7 @@
 
 use super::table::{IDENTITY, Table};
 
-/// As [`LOWER`], many bytes at a time.
+/// The same as [`LOWER`], but many bytes at a time: nearly every rule asks for it.
 pub(super) fn lower(input: &[u8], out: &mut Vec<u8>) -> bool {
     let is_upper = |chunk: &[u8]| {
         chunk

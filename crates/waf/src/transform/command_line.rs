@@ -1,4 +1,4 @@
-//! `cmdLine`.
+//! `cmdLine`: undoes what a Windows or Unix shell ignores in a command.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,7 +12,7 @@ use crate::steps::{self, STEP};
 
 pub(super) const DELETED: ByteSet = ByteSet::of(b"\"'\\^");
 const BLANKS: ByteSet = ByteSet::of(b" ,;\t\r\n");
-/// No blank stays before these.
+/// Blanks before these are removed.
 const TIGHT: ByteSet = ByteSet::of(b"/(");
 
 pub(super) const TRIGGERS: ByteSet = DELETED.union(BLANKS).union(ByteSet::range(b'A', b'Z'));
@@ -35,7 +35,7 @@ pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// One piece after another, of which the last ended in a blank or not.
+/// Does one piece. `blank` says whether the piece before ended in a blank.
 fn compress(piece: &[u8], mut blank: bool, out: &mut Vec<u8>) -> bool {
     for &byte in piece {
         match ROLES[usize::from(byte)] {
@@ -88,7 +88,7 @@ static ROLES: [Role; 256] = {
     roles
 };
 
-/// Where the first byte stands that will not be itself, or the space before it.
+/// Where the first byte stands that changes, or the space before it, which the byte may remove.
 fn first_change(input: &[u8]) -> Option<usize> {
     let mut after_space = false;
     let changes = |&byte: &u8| {

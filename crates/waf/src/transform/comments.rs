@@ -24,7 +24,7 @@ pub(super) fn replace(input: &[u8], out: &mut Vec<u8>) -> bool {
     )
 }
 
-/// Where the two bytes first stand side by side.
+/// Where the two bytes first stand side by side. Searches for the second: of `/*` that is the rarer one.
 fn find_pair(bytes: &[u8], [first, second]: [u8; 2]) -> Option<usize> {
     let found = memchr_iter(second, bytes).find_map(|at| {
         let before = at.checked_sub(1)?;
@@ -75,8 +75,8 @@ pub(super) fn remove_marks(input: &[u8], out: &mut Vec<u8>) -> bool {
     })
 }
 
-/// As v2 does it: either end closes either comment; the byte after a comment is never looked at, and where there is none
-/// it is a NUL; an unterminated comment becomes a space.
+/// As v2: either end closes either kind of comment; the byte after a comment is copied without a look, and if there is
+/// none, it is a NUL; an unterminated comment becomes a space.
 pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(input, out, find_mark, |rest| match mark(rest) {
         Some(Mark::Open(open)) => match comment_len(rest, open) {
@@ -107,7 +107,7 @@ pub(super) fn remove_image(present: &ByteSet) -> ByteSet {
     let slash_star = present.contains(b'/') && present.contains(b'*');
     let html = present.contains(b'<') && present.contains(b'!') && present.contains(b'-');
     if slash_star || html {
-        // The byte after a comment stays, whatever it is.
+        // The byte after a comment stays, even if it begins another comment.
         present.with(b' ').with(0)
     } else {
         image

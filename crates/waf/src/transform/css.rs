@@ -42,7 +42,7 @@ pub(super) fn image(present: &ByteSet) -> ByteSet {
     if !present.contains(b'\\') {
         return *present;
     }
-    // One digit alone spells the byte of its value.
+    // One digit alone gives the byte of its value.
     let single = DIGITS.intersection(*present);
     single
         .iter()

@@ -16,6 +16,7 @@ pub(super) fn sha1(input: &[u8], out: &mut Vec<u8>) -> bool {
 fn digest<D: Digest>(input: &[u8]) -> Vec<u8> {
     let mut digest = D::new();
     for piece in input.chunks(STEP) {
+        // The digest is wrong then; the engine discards the result.
         if steps::work(piece.len()).is_err() {
             break;
         }

@@ -24,7 +24,7 @@ const LETTERS: [(u8, u8); 7] = [
     (b'v', 0x0b),
 ];
 
-/// ANSI C: of three octal digits the low byte is kept; an escape C does not know loses its backslash.
+/// ANSI C: of three octal digits the low byte is kept; an escape that C does not know loses its backslash.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(input, out, find_backslash, |rest| match rest {
         [_, b'x' | b'X', digits @ ..] => {

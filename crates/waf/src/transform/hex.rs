@@ -32,7 +32,8 @@ pub(super) fn quad(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([pair(bytes)?, pair(bytes.get(2..)?)?]))
 }
 
-/// What ModSecurity makes of a code unit: its low byte, and ASCII of the full-width forms U+FF01 to U+FF5E.
+/// The byte that ModSecurity makes of a code unit: its low byte, or ASCII for the full-width forms U+FF01 to U+FF5E,
+/// which some servers take for ASCII.
 pub(super) fn narrow(unit: u16) -> u8 {
     let [high, low] = unit.to_be_bytes();
     match (high, low) {

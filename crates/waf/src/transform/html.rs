@@ -27,7 +27,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// The entity at the start of `rest`, which begins with `&`.
 ///
-/// What is no entity is passed over whole: the `#` and `x` of a number without digits, the letters of an unknown name.
+/// What is no entity is skipped as a whole: the `#` and `x` of a number without digits, the letters of an unknown name.
 fn entity(rest: &[u8]) -> Piece {
     match rest {
         [_, b'#', b'x' | b'X', digits @ ..] => number(rest, digits, 16),
@@ -51,7 +51,7 @@ fn number(rest: &[u8], digits: &[u8], radix: u32) -> Piece {
                 .checked_mul(i64::from(radix))?
                 .checked_add(i64::from(digit))
         });
-    // As C's strtol does, a number that does not fit becomes the largest; then only the low byte is kept.
+    // As with C's strtol, a number that does not fit becomes the largest one. Then only the low byte is kept.
     let [.., low] = value.unwrap_or(i64::MAX).to_be_bytes();
     Piece::Byte(low, before + count + semicolon(&digits[count..]))
 }

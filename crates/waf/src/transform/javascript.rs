@@ -24,7 +24,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     })
 }
 
-/// Three digits only where they fit into a byte, else two.
+/// Three digits only if they fit into a byte, otherwise two.
 fn octal_byte(digits: &[u8]) -> Option<Piece> {
     (1..=octal_len(digits)).rev().find_map(|len| {
         let byte = u8::try_from(octal(&digits[..len])).ok()?;

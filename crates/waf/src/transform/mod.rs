@@ -1,9 +1,10 @@
 //! Transformations: what a rule does to a value before its operator sees it (`t:lowercase`, `t:urlDecodeUni`, ...).
 //!
-//! Semantics are ModSecurity v2's, save where v2 loses what a hostile value goes on with: nothing here stops at a NUL
-//! (its `cmdLine`, `base64DecodeExt` and `sqlHexDecode` read C strings), and paths are normalised without its slips.
+//! Semantics are those of ModSecurity v2, except where v2 loses the rest of a hostile value: nothing here stops at a
+//! NUL (v2's `cmdLine`, `base64DecodeExt` and `sqlHexDecode` read C strings), and paths are normalised without its
+//! errors.
 //!
-//! One family a file. Every transformation takes time linear in its input.
+//! Each file has one family. Every transformation takes time linear in its input.
 
 mod base64;
 mod case;
@@ -31,7 +32,8 @@ pub use unicode::{UnicodeMap, UnicodeMapError};
 use super::byteset::ByteSet;
 use super::steps;
 
-/// Bytes of a long value that are done at once; whole groups of two and of three.
+/// Bytes of a long value that are transformed at once. A multiple of two and of three, so that no pair of hexadecimal
+/// digits and no group of base64 is split.
 const PIECE: usize = 12 * 1024;
 
 /// Every transformation function of ModSecurity v2's reference manual, and v3's `uppercase`.
@@ -192,15 +194,7 @@ impl Transformation {
             .map(|&(_, transformation)| transformation)
     }
 
-    /// Writes the result to `out`, which is cleared first, and says whether it differs from the input.
-    /// On false the value is the input and `out` is unspecified.
-    ///
-    /// ModSecurity v2 reports *changed* for some values that it left alone (always `cmdLine`, `removeComments...`
-    /// by what it found) and *unchanged* for some that it altered (`utf8toUnicode` dropping a NUL,
-    /// `compressWhitespace` on a lone tab, `base64Decode` emptying a value). `multiMatch` tests a value again after
-    /// each change: testing equal bytes twice would count a match twice, so only the bytes decide here.
-    ///
-    /// Where the time for it runs out the result is unspecified too; the engine asks for that.
+    /// If the time runs out, the result is incomplete; the engine checks for that.
     pub fn apply(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
         out.clear();
         work::look_at(input.len());
@@ -216,6 +210,7 @@ impl Transformation {
             if self.apply_at_once(piece, out, unicode) {
                 changed = true;
             } else {
+                // What is left in `out` after "unchanged" is unspecified.
                 out.truncate(before);
                 out.extend_from_slice(piece);
             }
@@ -223,7 +218,7 @@ impl Transformation {
         changed
     }
 
-    /// Whether pieces of [`PIECE`] bytes become what they become in the whole.
+    /// Whether the transformed pieces of [`PIECE`] bytes are together the transformed whole.
     fn is_done_by_pieces(self) -> bool {
         matches!(
             self,
@@ -306,7 +301,7 @@ impl Transformation {
             Self::ParityEven7bit => table::triggers(&parity::EVEN),
             Self::ParityOdd7bit => table::triggers(&parity::ODD),
             Self::ParityZero7bit => table::triggers(&parity::ZERO),
-            // Each mark holds one of these.
+            // Each mark of a comment holds one of these; `/`, `<` and `!` are frequent elsewhere.
             Self::RemoveComments | Self::RemoveCommentsChar => ByteSet::of(b"*-#"),
             Self::RemoveNulls | Self::ReplaceNulls => ByteSet::of(b"\0"),
             Self::ReplaceComments => ByteSet::of(b"*"),
@@ -319,13 +314,14 @@ impl Transformation {
         }
     }
 
-    /// Whether it makes something of the empty value.
+    /// Whether it changes the empty value.
     #[must_use]
     pub fn alters_empty(self) -> bool {
         matches!(self, Self::Length | Self::Md5 | Self::Sha1)
     }
 
-    /// What [`Transformation::image`] says, or more, at little cost.
+    /// A superset of [`Transformation::image`] that costs little: this is asked for each value at run time, `image`
+    /// only at load.
     #[must_use]
     pub fn may_leave(self, present: ByteSet) -> ByteSet {
         match self {

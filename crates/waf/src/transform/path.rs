@@ -20,11 +20,11 @@ pub(super) enum Separators {
     Both,
 }
 
-/// Empty segments and `.` vanish; `..` takes the segment before it away. Nothing goes above the root of an absolute path;
-/// what goes above the start of a relative one stays, in front. A last slash stays only where there was one.
+/// Removes empty segments and `.`; `..` removes the segment before it. Nothing goes above the root of an absolute path;
+/// what goes above the start of a relative path stays, in front. A final slash stays if there was one.
 ///
-/// v2 slips where a name ends in dots (`/etc/passwd..` becomes `/etc`), where a relative path goes above its start a
-/// second time (`../a/../..` becomes nothing), and leaves a backslash after several slashes. This does not.
+/// v2 errs if a name ends in dots (`/etc/passwd..` becomes `/etc`), if a relative path goes above its start a second
+/// time (`../a/../..` becomes nothing), and with a backslash after several slashes, which it leaves. This does not.
 pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators) -> bool {
     if is_normal(input, separators) {
         return false;
@@ -33,7 +33,8 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
     if absolute {
         out.push(b'/');
     }
-    // What a back reference does not take away: the root, or the back references a relative path begins with.
+    // A back reference never removes what is before `floor`: the root, or the back references with which a relative
+    // path begins.
     let mut floor = out.len();
     let is_long = input.len() > STEP;
     for segment in segments(input, separators) {
@@ -66,7 +67,7 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
     true
 }
 
-/// Whether the path is already what [`normalize`] would make of it.
+/// Whether the path is normal already. Most are, and then nothing is copied.
 fn is_normal(input: &[u8], separators: Separators) -> bool {
     let absolute = starts_at_root(input, separators);
     let mut parents = !absolute;

@@ -26,7 +26,7 @@ pub(super) fn rewrite(
     decide: impl Fn(&[u8]) -> Piece,
 ) -> bool {
     let mut changed = false;
-    // What was looked at and stays, but has not been written yet: an input that stays whole is never written.
+    // Bytes that stay but are not written yet: an input that does not change is never copied.
     let mut kept = input;
     let mut looked_at = 0;
     let is_long = input.len() > STEP;
@@ -39,6 +39,7 @@ pub(super) fn rewrite(
         let rest = &kept[mark..];
         let (byte, len) = match decide(rest) {
             Piece::Same(len) => {
+                // At least one byte, or the loop would not end.
                 looked_at = mark + len.clamp(1, rest.len());
                 continue;
             }
@@ -58,8 +59,8 @@ pub(super) fn rewrite(
     changed
 }
 
-/// The first place of a mark: where marks are as close together as blanks between words, the next few bytes are
-/// looked at before a search is begun.
+/// The first place of a mark. Marks are often close together, like blanks between words; for them a look at the next
+/// few bytes is cheaper than the start of a search.
 pub(super) fn find_near(
     rest: &[u8],
     is_mark: impl Fn(u8) -> bool,

@@ -12,7 +12,7 @@ use super::work::look_at;
 use crate::byteset::ByteSet;
 use crate::steps::{self, STEP};
 
-/// `0x` and at least one pair of digits becomes the bytes they spell; the byte after them is never the start of another
+/// `0x` and at least one pair of digits become the bytes that they spell. The byte after them never begins another
 /// number. v2 stops at the first NUL of input or output; this does not.
 pub(super) fn hex_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut changed = false;

@@ -1,4 +1,4 @@
-//! Transformations that put another byte in the place of each byte.
+//! Transformations that replace each byte by another one, without regard to its neighbours.
 
 #![allow(clippy::indexing_slicing, reason = "a byte indexes a table of 256")]
 
@@ -9,6 +9,7 @@ pub(super) type Table = [u8; 256];
 
 pub(super) fn apply(table: &Table, input: &[u8], out: &mut Vec<u8>) -> bool {
     let becomes = |byte: u8| table[usize::from(byte)];
+    // Nothing is copied if nothing changes.
     let Some(first) = input.iter().position(|&b| becomes(b) != b) else {
         return false;
     };

@@ -18,9 +18,9 @@ pub(super) const TRIGGERS: ByteSet = ByteSet::range(0xc0, 0xf7).with(0);
 /// Continuation bytes.
 const CONTINUATION: ByteSet = ByteSet::range(0x80, 0xbf);
 
-/// As v2 does it, where it is not plain UTF-8: an overlong sequence or a surrogate is spelled, and its lead byte
-/// follows; a sequence above U+10FFFF is spelled after its lead byte; a lead byte (up to 0xF4) that lacks its
-/// continuation is dropped, and so is NUL; every other invalid byte stays.
+/// As v2 for what is not UTF-8: an overlong sequence or a surrogate is spelled, and its lead byte follows; a sequence
+/// above U+10FFFF is spelled after its lead byte; a lead byte (up to 0xF4) without its continuation is dropped, and so
+/// is NUL; every other invalid byte stays.
 pub(super) fn from_utf8(input: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = input.iter().position(|&b| TRIGGERS.contains(b)) else {
         return false;
@@ -182,7 +182,7 @@ impl UnicodeMap {
 
 fn mapping(word: &str) -> Option<(u16, u8)> {
     let (unit, byte) = word.split_once(':')?;
-    // The parser of numbers would take a sign.
+    // The parser of numbers would accept a sign.
     if unit.starts_with('+') || byte.starts_with('+') {
         return None;
     }

@@ -18,7 +18,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(input, out, find_mark, plain)
 }
 
-/// An invalid `%u` stays and is not looked into: `%u%41` is `%uA`, `%uu0041` stays.
+/// An invalid `%u` stays, and what follows is not taken for its digits: `%u%41` is `%uA`, `%uu0041` stays.
 pub(super) fn decode_uni(input: &[u8], out: &mut Vec<u8>, map: Option<&UnicodeMap>) -> bool {
     rewrite(input, out, find_mark, |rest| match rest {
         [b'%', b'u' | b'U', digits @ ..] => match quad(digits) {
@@ -62,7 +62,7 @@ pub(super) fn decode_image(present: &ByteSet) -> ByteSet {
 pub(super) fn decode_uni_image(present: &ByteSet) -> ByteSet {
     let units = present.contains(b'%') && present.intersects(&ByteSet::of(b"uU"));
     if units && present.intersects(&super::hex::DIGITS) {
-        // A Unicode map may make anything of a code unit.
+        // A Unicode map may map a code unit to any byte.
         return ByteSet::ALL;
     }
     decode_image(present)

@@ -41,7 +41,7 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = find_blank(input) else {
         return false;
     };
-    // Without a branch: every byte is written, and the next one over it where it is a blank.
+    // Without a branch: every byte is written, and the next byte overwrites a blank.
     let start = out.len();
     out.extend_from_slice(input);
     let mut end = start + first;

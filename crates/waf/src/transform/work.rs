@@ -1,4 +1,4 @@
-//! Counts, in tests only, the bytes that are looked at: time cannot prove that work is linear.
+//! Counts the bytes that are looked at, in tests only. Time could not prove that the work is linear.
 
 #[cfg(test)]
 use std::cell::Cell;

@@ -1,7 +1,7 @@
-//! Reads HTML as lenient browsers do, old ones included.
+//! Reads HTML as lenient browsers do, including old ones.
 //!
-//! The states are those of the HTML standard's tokenizer, with what Internet Explorer and others added: NUL
-//! is a blank or nothing, backticks quote, `<%` begins a comment.
+//! The states are those of the HTML standard's tokenizer, with additions of Internet Explorer and others: NUL is a
+//! blank or nothing, backticks quote, `<%` begins a comment. Each token consumes input, so the work is linear.
 
 #![allow(
     clippy::indexing_slicing,
@@ -90,6 +90,7 @@ impl<'t> Tokens<'t> {
                 self.skip(1);
                 self.until(b"%>", Token::Comment)
             }
+            // NUL too: `<\0script>` is a tag for old browsers.
             [b'a'..=b'z' | b'A'..=b'Z' | 0, ..] => self.tag_name(false),
             _ => {
                 self.state = State::Data;
@@ -111,7 +112,7 @@ impl<'t> Tokens<'t> {
     }
 
     fn tag_name(&mut self, closes: bool) -> Option<Token<'t>> {
-        // Old browsers ignore NUL in a tag's name.
+        // Old browsers ignore NUL in the name of a tag, so it does not end the name.
         let ends = |b: &u8| (is_blank(*b) && *b != 0) || matches!(b, b'/' | b'>');
         let Some(length) = self.rest.iter().position(ends) else {
             return self.finish_with(Token::TagName(self.rest));
@@ -303,7 +304,7 @@ impl<'t> Iterator for Tokens<'t> {
     type Item = Token<'t>;
 
     fn next(&mut self) -> Option<Token<'t>> {
-        // Each turn takes at least a byte, or goes to a state that does.
+        // Each turn consumes at least a byte or enters a state that does, so the loop ends.
         loop {
             let token = match self.state {
                 State::Data => self.data(),

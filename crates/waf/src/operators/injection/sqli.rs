@@ -1,7 +1,7 @@
-//! Tells SQL injection by the fingerprint of the value's tokens.
+//! Recognises SQL injection by the fingerprint of the value's tokens.
 //!
-//! The value is read as it stands and as if it stood in a quoted string, each time folded to at most five
-//! tokens. Their types are the fingerprint; a known one is an attack unless it looks like prose.
+//! The value is read as it stands and as if it stood in a quoted string, and each time folded to at most five tokens.
+//! The types of the tokens are the fingerprint. A known fingerprint is an attack unless the value looks like prose.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,19 +17,18 @@ use libinjectionrs::sqli::{
     Fingerprint, SqliFlags, SqliState, SqliTokenizer, Token, TokenType, blacklist,
 };
 
-/// How much of the beginning and of the end of a very long word is kept, in bytes. No keyword is longer
-/// than 31.
+/// Bytes that are kept of the beginning and of the end of a very long word. No keyword is longer than 31.
 const WORD_END: usize = 256;
 
-/// How much of a long value is read at first.
+/// Bytes of a long value that are read first.
 const FIRST_READ: usize = 4 * 1024;
-/// How many times as much is read next.
+/// How many times as much is read next. The sum of all readings is less than one and a half times the last one.
 const GROWTH: u32 = 4;
 
-/// How far the crate looks ahead at most without taking what it saw: over a word.
+/// The most bytes that the crate looks ahead without consuming them: a word.
 const LOOK_AHEAD: usize = 4 * WORD_END;
 
-/// What a byte counts for, compared with one of other work: folding may make a word of each.
+/// The cost of a byte compared with other work: folding may make a word of each byte.
 const WEIGHT: usize = 16;
 
 /// How a value is read: the quote it is taken to stand in, and whose SQL it is.
@@ -47,9 +46,10 @@ pub(super) fn fingerprint(value: &[u8]) -> Result<Option<Fingerprint>, OutOfTime
     let value = &*prepared(value);
     let readings = [None, Some(b'\''), Some(b'"')]
         .into_iter()
+        // Without the quote the value cannot leave the quoted string.
         .filter(|quote| quote.is_none_or(|q| memchr::memchr(q, value).is_some()));
     for quote in readings {
-        // In double quotes MySQL alone has strings.
+        // Only MySQL has strings in double quotes.
         if quote == Some(b'"') {
             return Ok(attack(value, Reading::MySql(quote))?.ok());
         }
@@ -69,7 +69,7 @@ pub(super) fn fingerprint(value: &[u8]) -> Result<Option<Fingerprint>, OutOfTime
 /// The value as the crate can read it: without NUL, without endless words.
 fn prepared(value: &[u8]) -> Cow<'_, [u8]> {
     let mut value = Cow::Borrowed(value);
-    // NUL is a blank wherever it counts, but the crate takes it for a part of variables' names.
+    // NUL acts as a blank, but the crate takes it for part of the name of a variable.
     if memchr::memchr(0, &value).is_some() {
         for byte in value.to_mut() {
             if *byte == 0 {
@@ -77,8 +77,8 @@ fn prepared(value: &[u8]) -> Cow<'_, [u8]> {
             }
         }
     }
-    // The crate's work on one word is quadratic. What a word means is told by its beginning, and what
-    // numbers stand before it; the middle of a very long one says nothing.
+    // The crate takes quadratic time for one word. Only the beginning and the end of a word decide what it means, so
+    // the middle of a very long one is left out.
     let is_long = |word: &&[u8]| word.len() > 2 * WORD_END;
     if value.split(ends_word).any(|word| is_long(&word)) {
         let mut shortened = Vec::with_capacity(value.len());
@@ -111,8 +111,8 @@ fn attack(value: &[u8], reading: Reading) -> Result<Result<Fingerprint, Comments
     Ok(judge(&state, fingerprint, value))
 }
 
-/// Folds the value's tokens. The crate cannot be stopped, but mostly needs little of a long value: where that may be
-/// long it reads a beginning and, if that did not suffice, a longer one.
+/// Folds the value's tokens. The crate cannot be interrupted, but mostly needs little of a long value. So it reads a
+/// beginning first, and a longer one if that did not suffice.
 fn read(value: &[u8], reading: Reading) -> Result<(SqliState<'_>, Fingerprint), OutOfTime> {
     let mut length = FIRST_READ;
     let mut took = Duration::ZERO;
@@ -136,7 +136,7 @@ fn read(value: &[u8], reading: Reading) -> Result<(SqliState<'_>, Fingerprint), 
     Ok((state, fingerprint))
 }
 
-/// Whether there is time to read so much, where the beginning before it took this long.
+/// Whether there is time to read so many bytes, if the beginning before took this long.
 fn may_read(length: usize, before: Duration) -> Result<(), OutOfTime> {
     steps::work(WEIGHT * length)?;
     if steps::exceeds(before.saturating_mul(GROWTH)) {
@@ -145,8 +145,8 @@ fn may_read(length: usize, before: Duration) -> Result<(), OutOfTime> {
     Ok(())
 }
 
-/// Whether the first `tokens` tokens and one more begin well before the end of this beginning: then what follows it is
-/// no part of them.
+/// Whether the first `tokens` tokens and one more begin well before the end of this beginning. Then what follows cannot
+/// be part of them.
 fn ends_within(beginning: &[u8], reading: Reading, tokens: usize) -> bool {
     let mut tokenizer = SqliTokenizer::new(beginning, reading.flags());
     for _ in 0..tokens {
@@ -213,7 +213,7 @@ fn is_lookalike(state: &SqliState, value: &[u8]) -> bool {
     }
 }
 
-/// Two tokens are little to tell an attack by.
+/// Two tokens are little evidence, so most such values are prose.
 fn is_short_prose(state: &SqliState, first: &Token, second: &Token, value: &[u8]) -> bool {
     let folded = state.stats_tokens > 2;
     let is_comment = second.token_type == TokenType::Comment;

@@ -1,4 +1,6 @@
-//! Tells cross-site scripting: tags, attributes and comments that can run a script.
+//! Recognises cross-site scripting: tags, attributes and comments that can run a script.
+//!
+//! Lists and lengths are those of libinjection. A value is read in every context in which an application may put it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -8,12 +10,12 @@
 use super::html::{Context, Token, Tokens};
 use crate::steps::{self, OutOfTime};
 
-/// What a token counts for, compared with a byte of other work.
+/// The cost of a token compared with a byte of other work.
 const TOKEN: usize = 64;
 
 /// Whether the value can run a script, standing in text, in a tag or in an attribute's value.
 pub(super) fn is_attack(value: &[u8]) -> Result<bool, OutOfTime> {
-    // No token that counts comes without a tag, or an attribute with a value.
+    // Every dangerous token needs a tag, or an attribute with a value.
     if memchr::memchr2(b'<', b'=', value).is_none() {
         return Ok(false);
     }
@@ -36,6 +38,7 @@ fn runs_script(value: &[u8], context: Context) -> Result<bool, OutOfTime> {
     let mut danger = Danger::None;
     for token in Tokens::new(value, context) {
         steps::work(TOKEN)?;
+        // An attribute's danger applies to the value right after its name only.
         let attribute = std::mem::replace(&mut danger, Danger::None);
         let found = match token {
             Token::Doctype => true,
@@ -171,7 +174,7 @@ fn attribute_danger(name: &[u8]) -> Danger {
         if begins(name, "on") && EVENTS.iter().any(|known| begins(event, known)) {
             return Danger::Always;
         }
-        // Namespaces can give any tag a meaning.
+        // A namespace can give any tag the meaning of another.
         if begins(name, "xmlns") || begins(name, "xlink") {
             return Danger::Always;
         }
@@ -194,7 +197,7 @@ fn is_dangerous_comment(text: &[u8]) -> bool {
 }
 
 fn is_script_url(value: &[u8]) -> bool {
-    // Blanks, control characters and what is not ASCII are skipped by one browser or another.
+    // Some browsers skip blanks, control characters and bytes above ASCII before a scheme.
     let start = value
         .iter()
         .position(|b| matches!(b, b'!'..=b'~'))
@@ -213,11 +216,12 @@ fn decoded_begins(mut text: &[u8], start: &str) -> bool {
             return false;
         };
         text = &text[length..];
+        // Browsers skip control characters before a scheme, and NUL and newlines anywhere in it.
         if leading && character <= 0x20 || character == 0 || character == 0x0a {
             continue;
         }
         leading = false;
-        // The low byte counts, as it did for browsers with characters of one byte.
+        // Only the low byte counts, as in browsers whose characters were single bytes.
         let low = (character & 0xff) as u8;
         if !low.eq_ignore_ascii_case(&expected) {
             return false;

@@ -1,4 +1,4 @@
-//! Character classes: read as PCRE reads them, written as the plain set of bytes they are.
+//! Character classes: read as PCRE reads them, written as a plain set of bytes, in which no engine sees any syntax.
 
 #![allow(
     clippy::indexing_slicing,
@@ -35,6 +35,7 @@ pub(super) fn parse(
         let Some(&byte) = pattern.get(*at) else {
             return Err(error("this class is never closed", start..start + 1));
         };
+        // A bracket right after `[` or `[^` is a member.
         if byte == b']' && *at > first && !quoted {
             *at += 1;
             break;
@@ -66,6 +67,7 @@ pub(super) fn parse(
             Member::Nothing => set.insert(b'-'),
         }
     }
+    // Before the negation: `(?i)[^a]` excludes `A` too.
     if ignore_case {
         set = fold(set);
     }

@@ -1,4 +1,6 @@
-//! What follows a backslash.
+//! Escapes: what follows a backslash.
+//!
+//! An escape without a meaning in PCRE is an error: a typing mistake must not become a literal that never matches.
 
 #![allow(
     clippy::indexing_slicing,
@@ -179,7 +181,8 @@ fn braced(pattern: &[u8], at: &mut usize, start: usize, radix: u32) -> Result<u8
     }
 }
 
-/// `\1` to `\9` refer to groups; longer numbers too if there are that many, else they are octal.
+/// As in PCRE, `\1` to `\9` refer to groups. So do longer numbers if there are that many groups before them; otherwise
+/// they are octal.
 fn reference_or_octal(pattern: &[u8], at: &mut usize, groups: usize) -> Escape {
     let from = *at - 1;
     let mut end = *at;

@@ -1,9 +1,10 @@
 //! PCRE's syntax, translated for engines that read bytes in linear time.
 //!
-//! Rules are written for PCRE without UTF mode: a pattern is bytes, `.` is any byte, `\d`, `\w`, `\s` and
-//! case folding know ASCII only (`pcre2pattern(3)`). Most of it has the same meaning for the `regex` crate
-//! once classes, escapes and anchors are spelled out. What needs backtracking (look-around,
-//! back-references, atomic groups, possessive quantifiers) is spelled for `fancy-regex` instead.
+//! Rules are written for PCRE without UTF mode: a pattern is bytes, `.` is any byte, and `\d`, `\w`, `\s` and case
+//! folding know ASCII only (`pcre2pattern(3)`). Most patterns have the same meaning for the `regex` crate once classes,
+//! escapes and anchors are spelled out. What needs backtracking (look-around, back-references, atomic groups,
+//! possessive quantifiers) is written for `fancy-regex` instead. Syntax with another meaning here is refused, never
+//! guessed.
 
 #![allow(
     clippy::indexing_slicing,
@@ -66,6 +67,8 @@ pub(super) fn translate(
     if pattern.len() > MAX_LENGTH {
         return Err(error("the pattern is longer than 256 KiB", 0..1));
     }
+    // Whether a pattern needs backtracking is known only at its end, and the two engines spell some items differently.
+    // So it is translated again if it does.
     let linear = Translator::new(pattern, options, Engine::Linear).run()?;
     if linear.needs_backtracking {
         return Ok(Translator::new(pattern, options, Engine::Backtracking)
@@ -113,7 +116,8 @@ struct Translator<'p> {
     names: Vec<(&'p [u8], usize)>,
     /// Groups that are referred to, and where.
     references: Vec<(usize, Range<usize>)>,
-    /// Where the last item begins in the output, if a quantifier may follow it.
+    /// Where the last item begins in the output, if a quantifier may follow it; a possessive one puts a group around
+    /// it.
     item: Option<usize>,
 }
 
@@ -269,11 +273,12 @@ impl<'p> Translator<'p> {
     }
 
     fn reference(&mut self, number: usize, start: usize) {
+        // Checked at the end: a reference may stand before its group.
         self.references.push((number, start..self.at));
         let text = if self.flags.ignore_case {
             format!("(?i:\\{number})")
         } else {
-            // A group of its own: a digit may follow.
+            // In a group, because a digit that follows would become part of the number.
             format!("(?:\\{number})")
         };
         self.backtracking(&text);
@@ -291,6 +296,7 @@ impl<'p> Translator<'p> {
         if self.open.len() >= MAX_DEPTH {
             return Err(error("groups are nested too deeply", start..self.at));
         }
+        // `(*UTF)` and its like change what the rest of the pattern means.
         if self.peek() == Some(b'*') {
             return Err(error(
                 "control verbs such as (*UTF) or (*SKIP) are not supported",
@@ -360,7 +366,7 @@ impl<'p> Translator<'p> {
         Err(error(refused, start..self.at + 1))
     }
 
-    /// `(?i-s)` for the rest of the group, `(?i-s:` for a group of its own.
+    /// `(?i-s)` applies to the rest of the group, `(?i-s:` to a group of its own.
     fn inline_flags(&mut self, start: usize) -> Result<(), SyntaxError> {
         let before = self.flags;
         let mut on = true;
@@ -395,6 +401,7 @@ impl<'p> Translator<'p> {
                         (Engine::Linear, false) => "-i",
                     };
                     if own {
+                        // The group remembers the flags outside it, which apply again when it closes.
                         self.flags = before;
                         self.enter(&format!("(?{case}:"), start);
                         self.flags = inside;
@@ -431,6 +438,7 @@ impl<'p> Translator<'p> {
             return Err(error("no parenthesis is open here", start..self.at));
         };
         self.out.push(')');
+        // Flags set inside a group end with it.
         self.flags = group.flags;
         self.item = Some(group.start);
         Ok(())
@@ -492,15 +500,18 @@ impl<'p> Translator<'p> {
         self.out.push_str(text);
         if possessive {
             self.needs_backtracking = true;
+            // A possessive quantifier is an atomic group around the item.
             self.out.insert_str(item, "(?>");
             self.out.push(')');
+        // `(?U)` swaps greedy and lazy.
         } else if lazy != self.flags.ungreedy {
             self.out.push('?');
         }
         Ok(())
     }
 
-    /// PCRE's multi-line `^` does not match after a final newline; the linear engine's does.
+    /// PCRE's multi-line `^` does not match after a final newline. The linear engine's does, and has no way to say
+    /// otherwise without look-around: it may match a value too many.
     fn line_start(&mut self) {
         match self.engine {
             Engine::Linear => self.push("(?m:^)"),
@@ -538,6 +549,7 @@ impl<'p> Translator<'p> {
             | b'>'
             | b'@'
             | b'`' => self.out.push(char::from(byte)),
+            // Every other byte is escaped, because it may be syntax for the engine.
             _ => self.out.push_str(&format!("\\x{byte:02x}")),
         }
     }
