@@ -1,6 +1,8 @@
-//! Content codings: what stands between a body's bytes and its text.
+//! Content codings: decodes gzip (RFC 1952), deflate (RFC 1950, and RFC 1951 as some clients send it) and br (RFC
+//! 7932).
 //!
-//! gzip (RFC 1952), deflate (RFC 1950, and RFC 1951 as some clients send it) and br (RFC 7932).
+//! The output is bounded in total and in proportion to the input, whatever the data says. Data after the end of a
+//! coding is an error, because the upstream may read it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,13 +14,13 @@ use std::io::{self, Read};
 
 use super::{BodyError, excerpt, work};
 
-/// Codings on top of one another; more than this is an attack, not a transfer.
+/// Codings on top of each other. No client has a use for more; each multiplies what a bomb expands to.
 const MOST_CODINGS: usize = 3;
 
-/// Up to this many bytes no ratio is looked at: short texts may well repeat themselves.
+/// Bytes of output up to which the ratio does not count: short texts may well repeat themselves.
 const RATIO_FLOOR: usize = 64 * 1024;
 
-/// What was decoded at most.
+/// The most that is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of output of each coding.
@@ -61,12 +63,13 @@ pub fn decode<'b>(
         too_large: false,
     })?;
     let mut body = Cow::Borrowed(body);
-    // The last one named was put on last.
+    // The last coding in the list was applied last (RFC 9110, 8.4).
     for (index, coding) in codings.iter().enumerate().rev() {
         let mut decoded = Vec::new();
         if let Err(text) = decode_one(*coding, &body, limits, &mut decoded) {
             let offset = decoded.len();
             let too_large = offset >= limits.output;
+            // The output of an inner coding is still coded: rules could not read it.
             if index > 0 {
                 decoded.clear();
             }
@@ -118,7 +121,7 @@ fn decode_one(
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    // A body that is empty is empty in every coding: HEAD and 304 name codings too.
+    // An empty body is empty in every coding: responses to HEAD, and 304, name codings too.
     if input.is_empty() {
         return Ok(());
     }
@@ -127,6 +130,7 @@ fn decode_one(
         .min(input.len().saturating_mul(limits.ratio).max(RATIO_FLOOR));
     match coding {
         Coding::Gzip => drain(flate2::bufread::MultiGzDecoder::new(input), most, out).map(drop),
+        // RFC 9110 (8.4.1.2) means zlib by "deflate", but some clients send the bare format.
         Coding::Deflate if is_zlib(input) => {
             let reader = drain(flate2::bufread::ZlibDecoder::new(input), most, out)?;
             nothing_behind(reader.get_ref())
@@ -141,7 +145,7 @@ fn decode_one(
                 most,
                 out,
             )?;
-            // It says at a second end whether there was more in its buffer.
+            // The decoder reports data left in its own buffer only at a further read.
             reader.read(&mut [0]).map_err(|error| broken(&error))?;
             nothing_behind(reader.get_ref())
         }

@@ -11,7 +11,7 @@ use super::{Sink, is_space};
 /// `SecCookieFormat`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Version {
-    /// Netscape's: what browsers send.
+    /// The Netscape format, which browsers send.
     #[default]
     V0,
     /// RFC 2109: quoted values, `,` as a separator too, and `$` attributes.
@@ -37,8 +37,8 @@ fn parse_netscape(value: &[u8], sink: &mut Sink<'_>) {
     }
 }
 
-/// How much of a cookie's name stands in the names of its `$` attributes. One long name in front of
-/// many attributes would otherwise give far more bytes than the header holds.
+/// Bytes of a cookie's name that are repeated in the names of its `$` attributes. One long name before many attributes
+/// would otherwise produce far more bytes than the header has.
 const OWNER_LENGTH: usize = 64;
 
 fn parse_rfc2109(value: &[u8], sink: &mut Sink<'_>) {

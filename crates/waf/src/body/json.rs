@@ -1,16 +1,17 @@
 //! JSON, flattened to arguments.
 //!
-//! A leaf's name is `json`, the keys and the array indices above it, joined by `.`: in
-//! `{"items":[{"id":1}]}` it is `json.items.0.id`. ModSecurity v2 has no prefix and no indices and
-//! v3 writes `array_0`; the Core Rule Set needs the prefix, and plain indices are Coraza's.
-//! Order and duplicate keys are kept. Numbers, `true` and `false` are their text as written, `null`
-//! is empty. A key whose value is an array or an object is an argument too, behind what it holds: the value is an
-//! array's length, as in Coraza, and empty for an object and for what is empty. So every key is a whole name somewhere.
+//! The name of a leaf is `json` and the keys and array indices above it, joined by `.`: in `{"items":[{"id":1}]}` it is
+//! `json.items.0.id`. ModSecurity v2 has no prefix and no indices, and v3 writes `array_0`; the Core Rule Set needs the
+//! prefix, and plain indices are those of Coraza. Order and duplicate keys are kept. Numbers, `true` and `false` are
+//! their text as written; `null` is empty. A key whose value is an array or an object is an argument too, after its
+//! contents: the value is the length of an array, as in Coraza, and empty for an object or an empty container. So every
+//! key is somewhere a whole name.
 //!
-//! The grammar is RFC 8259's and nothing more: no comments, no byte order mark, nothing behind the
-//! value. A lone surrogate escape becomes the three bytes that UTF-8 would have for it.
+//! The grammar is RFC 8259's and nothing more: no comments, no byte order mark, nothing after the value. A lone
+//! surrogate escape becomes the three bytes that UTF-8 would have for it.
 //!
-//! Where a body is in error, the rest of it is one more argument named `json`, so that rules see it.
+//! If a body has an error, the rest of it is one more argument named `json`, so that rules see it. Nesting is a list,
+//! not recursion, so a deep document cannot exhaust the stack.
 
 #![allow(
     clippy::indexing_slicing,
@@ -27,13 +28,13 @@ pub const LONGEST_NAME: usize = 16 * 1024;
 /// The name of the outermost value, and the first part of all other names.
 const ROOT: &[u8] = b"json";
 
-/// A deep path above many leaves would give names that grow with the square of the body. In total
-/// they may be this many times the body's length ...
+/// A deep path above many leaves would give names that grow with the square of the body. Their total length may be this
+/// many times the length of the body ...
 const NAMES_PER_BODY: usize = 32;
-/// ... and this much more, so that short bodies never meet the bound.
+/// ... and this many bytes more, so that short bodies never reach the bound.
 const NAMES_FLOOR: usize = 1 << 20;
 
-/// What [`parse`] has to tell beside the arguments.
+/// What [`parse`] reports besides the arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// How many arguments were found.
@@ -78,6 +79,7 @@ pub fn parse(
         sink,
     };
     let failure = match parser.document() {
+        // The input ends at the first byte that is not UTF-8. An error there, or none, is in truth about that byte.
         Err(failure) if valid == body.len() || failure.offset < valid => failure,
         _ if valid < body.len() => Failure {
             text: "lexical error: invalid bytes in UTF8 string.".into(),
@@ -110,11 +112,11 @@ struct Container {
     index: Option<usize>,
     /// The length of `path` up to and with this container's own name.
     path: usize,
-    /// It is the value of a key, which is a name that no leaf has.
+    /// It is the value of a key, whose name no leaf has as a whole.
     has_key: bool,
 }
 
-/// Where the reading stands between two tokens.
+/// What the grammar allows next.
 enum Expect {
     Value,
     /// A key, or the end of an object that has none.
@@ -200,7 +202,7 @@ impl Parser<'_, '_, '_> {
         if self.open.len() >= self.depth_limit {
             return self.fail("JSON depth limit exceeded");
         }
-        // An array's element has an index, and the outermost has no name of its own.
+        // The element of an array has an index instead of a key, and the outermost value has neither.
         let has_key = self.open.last().is_some_and(|outer| outer.index.is_none());
         self.open.push(Container {
             index,
@@ -216,7 +218,7 @@ impl Parser<'_, '_, '_> {
 
     fn close_empty(&mut self) -> Result<Expect, Failure> {
         self.open.pop();
-        // The outermost one has no key that a rule could want to see.
+        // The outermost container has no key that rules could look for.
         if !self.open.is_empty() {
             self.emit(Text::Input(0, 0))?;
         }
@@ -270,7 +272,7 @@ impl Parser<'_, '_, '_> {
         self.give(Text::Unescaped)
     }
 
-    /// The names of what an error leaves open.
+    /// Gives the names of containers that an error leaves open: their keys may be the attack.
     fn give_open(&mut self) {
         for closed in std::mem::take(&mut self.open).iter().rev() {
             self.path.truncate(closed.path);
@@ -316,7 +318,7 @@ impl Parser<'_, '_, '_> {
             Text::Input(start, end) => self.path.extend_from_slice(&self.input[start..end]),
             Text::Unescaped => self.path.extend_from_slice(&self.text),
         }
-        // Checked here, not only at the leaves: names of containers are copied as well.
+        // Checked here, not only at the leaves: each container copies the name.
         if self.path.len() > LONGEST_NAME {
             return fail_at("name of a JSON argument too long", start);
         }
@@ -423,6 +425,7 @@ impl Parser<'_, '_, '_> {
                 b'"' => {
                     let end = self.at;
                     self.at += 1;
+                    // Without escapes the text is a part of the input and needs no copy.
                     if copied == start {
                         return Ok(Text::Input(start, end));
                     }

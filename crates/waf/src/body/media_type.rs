@@ -1,4 +1,6 @@
 //! The parameters of a Content-Type (RFC 9110, 5.6.6 and 8.3.1).
+//!
+//! If two readers could find different parameters, the result is an error: the upstream may be the other reader.
 
 #![allow(
     clippy::indexing_slicing,
@@ -7,14 +9,14 @@
 
 use super::{excerpt, is_space};
 
-/// The `charset` of a Content-Type, where it has one; an error where readers may find another, or none.
+/// The `charset` of a Content-Type, if it has one; an error if another reader may find a different one, or none.
 pub(crate) fn charset(content_type: &[u8]) -> Result<Option<&[u8]>, String> {
     let Some(end) = memchr::memchr(b';', content_type) else {
         return Ok(None);
     };
     let unread = || format!("the parameters of {} cannot be read", excerpt(content_type));
     let Ok(parameters) = parameters(&content_type[end..]) else {
-        // `application/json; utf-8` is wrong and tells nothing.
+        // `application/json; utf-8` is malformed, but no reader finds a charset in it.
         let lower = content_type.to_ascii_lowercase();
         return match memchr::memmem::find(&lower, b"charset") {
             None => Ok(None),
@@ -34,7 +36,7 @@ pub(crate) fn charset(content_type: &[u8]) -> Result<Option<&[u8]>, String> {
     Ok(found)
 }
 
-/// Whether what is ASCII in a text of this charset is the same bytes in ASCII: rules read nothing else.
+/// Whether ASCII characters are the same bytes in this charset as in ASCII: rules match ASCII only.
 pub(crate) fn holds_ascii(charset: &[u8]) -> bool {
     const NAMES: [&str; 21] = [
         "utf-8",
@@ -83,7 +85,7 @@ pub(super) struct Parameter<'v> {
     /// Without the quotes, and with its escapes as they are.
     pub(super) value: &'v [u8],
     pub(super) quoted: bool,
-    /// Blanks stand around `=` or behind an unquoted value, where some readers take them for a part of it.
+    /// Blanks stand around `=` or after an unquoted value. Some readers take them for part of it.
     pub(super) blanks: bool,
     /// Where its name begins, and where its value ends, quote included.
     pub(super) start: usize,
@@ -122,6 +124,7 @@ pub(super) fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, Fault> {
 
 fn parameter(text: &[u8], start: usize) -> Result<Parameter<'_>, Fault> {
     let rest = &text[start..];
+    // A semicolon before the `=` ends the parameter, which then has none.
     let equals = memchr::memchr2(b'=', b';', rest)
         .filter(|&at| rest[at] == b'=')
         .ok_or(Fault::Malformed)?;
@@ -158,7 +161,7 @@ fn parameter(text: &[u8], start: usize) -> Result<Parameter<'_>, Fault> {
     Ok(parameter)
 }
 
-/// Up to the quote that closes it.
+/// Bytes up to the closing quote.
 fn quoted_length(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|&byte| {

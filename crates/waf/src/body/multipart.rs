@@ -1,9 +1,9 @@
 //! `multipart/form-data`.
 //!
-//! Readers of this format disagree, and attacks live in the disagreement. So this one does as
-//! ModSecurity v2's: it accepts what many backends accept, notes in [`Flags`] whatever a strict
-//! reader would not, and stops with an error where a lenient reader might see other parts than it
-//! does. The parts before an error, and the one it stands in, are kept for inspection.
+//! Readers of this format disagree, and attacks use the differences. So this one works like ModSecurity v2: it accepts
+//! what many backends accept, notes in [`Flags`] whatever a strict reader would not accept, and stops with an error
+//! where a lenient reader might see other parts. The parts before an error, and the one that contains it, are kept for
+//! inspection.
 //!
 //! Facts: RFC 7578, RFC 2046 section 5.1, ModSecurity's reference manual (`MULTIPART_*`).
 
@@ -23,7 +23,7 @@ use parser::Parser;
 /// The longest part header, its line end and its folded lines included.
 const LONGEST_HEADER: usize = 4096;
 
-/// What is read at most; past it the body is in error.
+/// The most that is read; beyond it the body has an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Parts of the body.
@@ -150,8 +150,8 @@ impl Flags {
             || self.v2_refuses
     }
 
-    /// What another reader may take for something else, by its variable and in words; an error is not among it, nor
-    /// what all readers that read it read alike.
+    /// What another reader may interpret differently: the variable and a description. Errors are not included, nor is
+    /// anything that all readers which accept it read alike.
     #[must_use]
     pub fn doubt(&self) -> Option<&'static str> {
         let doubts = [
@@ -233,7 +233,7 @@ impl<'b> Multipart<'b> {
 }
 
 impl Multipart<'_> {
-    /// Makes what could not be read a part, so that rules still see it.
+    /// Adds what could not be read as a part, so that rules still see it.
     fn keep_unread(&mut self, body: &[u8], offset: usize) {
         let in_a_part = self
             .parts

@@ -1,8 +1,8 @@
 //! `application/x-www-form-urlencoded`, in a body or in a query string.
 //!
-//! ModSecurity v2's reading: nothing is refused. A malformed `%` stays as it is and is reported; a
-//! piece without `=` is a name with an empty value; an empty piece between two separators is an
-//! argument whose name and value are empty.
+//! As ModSecurity v2 reads it, nothing is refused: a malformed `%` stays as it is and is reported; a piece without `=`
+//! is a name with an empty value; an empty piece between two separators is an argument with an empty name and value.
+//! The work is linear, and buffers are reused for all arguments.
 
 #![allow(
     clippy::indexing_slicing,
@@ -31,8 +31,9 @@ pub fn parse(input: &[u8], separator: u8, limit_arguments: usize, sink: &mut Sin
     let mut value_buffer = Vec::new();
     let mut count = 0;
     let mut rest = input;
-    // A separator at the very end closes the argument before it and opens none.
+    // A separator at the very end closes the argument before it and begins none.
     while !rest.is_empty() {
+        // Before the piece is decoded: beyond the limit a client gets no work done.
         if count == limit_arguments {
             outcome.truncated = true;
             break;
@@ -64,7 +65,7 @@ pub(super) fn split_once(piece: &[u8], mark: u8) -> (&[u8], &[u8]) {
     }
 }
 
-/// `raw` itself where nothing is encoded, else its decoding in `buffer`.
+/// `raw` itself if nothing is encoded, otherwise its decoded form in `buffer`.
 fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b [u8] {
     if memchr::memchr2(b'%', b'+', raw).is_none() {
         return raw;
@@ -73,6 +74,7 @@ fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b
     let mut rest = raw;
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
+        // One argument may be as long as the body, so the time is checked within it too.
         if buffer.len() % STEP == STEP - 1 && steps::work(STEP).is_err() {
             break;
         }
@@ -94,7 +96,7 @@ fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b
     buffer
 }
 
-/// The byte that the first two bytes spell in hexadecimal; where it is Some, there are two.
+/// The byte that the first two bytes give in hexadecimal.
 fn escaped(digits: &[u8]) -> Option<u8> {
     let [high, low, ..] = digits else { return None };
     Some(hex_value(*high)? << 4 | hex_value(*low)?)

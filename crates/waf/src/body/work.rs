@@ -1,5 +1,5 @@
-//! Says how many bytes the parsers look at: so their work ends when there is no time left for it, and tests can show it
-//! to be linear without a clock.
+//! Counts the bytes that parsers look at, so that their work ends when the time does, and so that tests can prove it
+//! linear without a clock.
 
 use crate::steps;
 
@@ -7,7 +7,7 @@ use crate::steps;
 #[inline]
 pub(super) fn add(bytes: usize) {
     note(bytes);
-    // Asked for by `is_over`.
+    // Parsers ask `is_over` at places where they can stop; the error adds nothing.
     let _ = steps::work(bytes);
 }
 

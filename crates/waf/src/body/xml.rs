@@ -1,11 +1,11 @@
 //! XML, as the values that rules read: all text (`XML:/*`), all attributes (`XML://@*`), and what paths select.
 //!
-//! Nothing is fetched and nothing is expanded. What a document type declaration defines (entities,
-//! default attribute values) would be text that only the backend sees, so one with an internal subset
-//! is refused; one that only names an external subset is stepped over, and references to what it may
-//! define stay in the text as they are written. Without one an undefined reference is an error.
+//! Nothing is fetched and nothing is expanded. What a document type declaration defines (entities, default attribute
+//! values) would be text that only the backend sees, so a declaration with an internal subset is refused. One that only
+//! names an external subset is skipped, and references to what it may define stay in the text as written. Without a
+//! declaration an undefined reference is an error.
 //!
-//! Where a document is in error, the rest of it counts as text from there on, so that rules see it.
+//! If a document has an error, the rest of it counts as text, so that rules see it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ use super::{BodyError, work};
 use path::Path;
 use select::Selection;
 
-/// What is read at most; past it the document is in error.
+/// The most that is read; beyond it the document has an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Elements inside one another; libxml2 has the same bound.
@@ -44,7 +44,7 @@ impl Default for Limits {
     }
 }
 
-/// What rules read of a document, in UTF-8 but for what could not be read.
+/// What rules read of a document, in UTF-8, except for what could not be decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Xml {
     /// `XML:/*`: the text of the root element and all below it in one piece, CDATA included, comments
@@ -203,7 +203,7 @@ impl<'l, 'p> Parser<'l, 'p> {
                 self.element(element)?;
                 self.close()?;
             }
-            // The reader has found that it closes the innermost one.
+            // The reader has checked that it closes the innermost element.
             Event::End(_) => {
                 self.depth = self.depth.saturating_sub(1);
                 self.close()?;
@@ -275,14 +275,16 @@ impl<'l, 'p> Parser<'l, 'p> {
     }
 
     fn element(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+        // quick-xml accepts several roots; other parsers stop at the second or refuse the document.
         if self.depth == 0 && self.has_root {
             return Err("a second root element".into());
         }
         self.has_root = true;
+        // quick-xml does not check the characters of names.
         check_name(element.name().as_ref())?;
         let mut names = HashSet::new();
         let before = self.found.attributes.len();
-        // The reader's own check for duplicates is quadratic.
+        // The check for duplicates in quick-xml takes quadratic time; the set takes linear time.
         for attribute in element.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let name = attribute.key.as_ref();
@@ -314,6 +316,7 @@ impl<'l, 'p> Parser<'l, 'p> {
         let mut quote = None;
         for byte in content.bytes() {
             match (quote, byte) {
+                // Definitions follow a bracket outside of quotes.
                 (None, b'[') => return Err("a document type declaration with definitions".into()),
                 (None, b'"' | b'\'') => quote = Some(byte),
                 (Some(open), _) if open == byte => quote = None,
@@ -342,7 +345,7 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(format!("invalid name {}", super::excerpt(name.as_bytes())))
 }
 
-/// Text with every line end, CR LF and CR too, as `line_end` (XML 1.0 section 2.11).
+/// Text with every line end (also CR LF and CR) as `line_end` (XML 1.0 section 2.11), which is how the backend sees it.
 fn push_lines(text: &str, line_end: u8, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
@@ -424,7 +427,7 @@ fn character(number: &str) -> Option<char> {
         Some(digits) => (digits, 16),
         None => (number, 10),
     };
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
         return None;
     }

@@ -1,6 +1,7 @@
-//! Actions of one rule link: words -> what they do.
+//! Actions of one rule link: from words to what they do.
 //!
-//! Source: ModSecurity v2 Reference Manual, "Actions".
+//! Source: ModSecurity v2 Reference Manual, "Actions". An action that is refused or unknown is an error: a rule that
+//! silently does less than it says gives false safety.
 
 #![allow(
     clippy::indexing_slicing,
@@ -88,6 +89,7 @@ impl Reader<'_, '_, '_> {
                 }
             }
             "status" => into.status = self.number(action, 100, 599).or(into.status),
+            // As in ModSecurity, `log` implies `auditlog`, and `nolog` implies `noauditlog`; later words override.
             "log" => (into.log, into.audit_log) = (Some(true), Some(true)),
             "nolog" => (into.log, into.audit_log) = (Some(false), Some(false)),
             "auditlog" => into.audit_log = Some(true),
@@ -114,7 +116,7 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Tells of what is refused or unknown.
+    /// Whether the action exists; reports one that is refused or unknown.
     fn exists(&mut self, name: &str, action: &ActionSyntax) -> bool {
         if HANDLED.iter().any(|n| n.eq_ignore_ascii_case(name)) {
             return true;
@@ -190,6 +192,7 @@ impl Reader<'_, '_, '_> {
         };
         let name = argument.node.trim();
         if name.eq_ignore_ascii_case("none") {
+            // `t:none` also drops what `SecDefaultAction` added.
             into.transformations.clear();
             return;
         }
@@ -253,6 +256,7 @@ impl Reader<'_, '_, '_> {
         let place = self.place(target.trim(), &argument)?;
         let change = match value {
             _ if negated => Change::Remove,
+            // `setvar:tx.name` sets the variable to 1.
             None => Change::Set(self.text_at("1", &argument)?),
             Some(value) => match value.as_bytes().first() {
                 Some(b'+') => Change::Add(self.text_at(&value[1..], &argument)?),
@@ -273,6 +277,7 @@ impl Reader<'_, '_, '_> {
             return None;
         };
         match Variable::from_name(collection.trim()) {
+            // A name without macros gets a slot, so that no transaction looks it up by text.
             Some(Variable::Tx) if !name.contains("%{") => {
                 Some(Place::Slot(self.shared.names.intern(name)))
             }

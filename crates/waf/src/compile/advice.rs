@@ -1,6 +1,6 @@
-//! What a rule set that loads is told of all the same: rules that do not do what their author most likely means.
+//! Warnings about a rule set that loads: rules that most likely do not do what their author means.
 //!
-//! The Core Rule Set and its plugins are written for every server, so what they hold in vain is no news.
+//! The Core Rule Set and its plugins are written for every server, so their rules get no such warning.
 
 #![allow(
     clippy::indexing_slicing,
@@ -18,16 +18,16 @@ use super::program::{Program, live};
 use super::rule_draft::{Draft, actions, is, is_of_crs, targets};
 use super::unset::Filled;
 
-/// How many warnings of one kind are told; then how many more there are.
+/// Warnings of one kind that are shown; one more says that there are others.
 const MOST: usize = 10;
 
-/// The rule with which the CRS refuses every request where its set-up file is missing.
+/// The rule with which the CRS refuses every request if its set-up file is missing.
 const CRS_SETUP_CHECK: u64 = 901_001;
 
 /// The CRS's list of content types.
 const CONTENT_TYPES: &str = "allowed_request_content_type";
 
-/// Whether somebody set what makes the CRS look up countries or block lists.
+/// Whether a setting asks the CRS to look up countries or block lists.
 pub(super) fn asks_for_lookups(program: &Program, variables: &[(String, String)]) -> bool {
     let asks = |name: &str, value: &str| {
         let lookup = matches!(
@@ -54,7 +54,7 @@ impl Facts {
                 && targets(draft).any(is_content_encoding)
         };
         let checks_type = live(program).any(|draft| draft.id == 920_420);
-        // The policy's own list is the only one: no file may set another.
+        // The policy's own list is the only one, because no file may set another (`check_overrides`).
         let own = variables
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPES));
@@ -108,7 +108,8 @@ fn check_rule(draft: &Draft, report: &mut Report<'_>) {
     }
 }
 
-/// `block` that comes to nothing: no default says what it is, or the default lets pass, and a match changes nothing.
+/// Warns about `block` without an effect: no default gives it a meaning, or the default is `pass`, and the match
+/// changes nothing else.
 fn check_block(draft: &Draft, report: &mut Report<'_>) {
     const DECISIONS: &[&str] = &["allow", "block", "deny", "drop", "pass", "redirect"];
     const EFFECTS: &[&str] = &[
@@ -182,7 +183,7 @@ fn check_filled(draft: &Draft, target: &TargetSyntax, report: &mut Report<'_>) {
     }
 }
 
-/// The first phase in which a variable can hold what it is for.
+/// The first phase in which a variable can have its value.
 fn filled_in(variable: Variable) -> u8 {
     use Variable as V;
     match variable {
@@ -258,13 +259,14 @@ fn check_response_body(program: &Program, settings: &Settings, report: &mut Repo
     }
 }
 
-/// The CRS answers every request with an error where its set-up file was not read.
+/// The CRS refuses every request if its set-up file was not read.
 fn check_setup(program: &Program, variables: &[(String, String)], report: &mut Report<'_>) {
     const VERSION: &str = "crs_setup_version";
     let Some(place) = program.drafts.iter().position(|d| d.id == CRS_SETUP_CHECK) else {
         return;
     };
     let check = &program.drafts[place];
+    // Only what stands before the check counts: it runs when it is reached.
     let before = program.drafts[..place].iter().flat_map(assignments);
     let set = before.map(|(name, _)| name).any(|name| name == VERSION);
     let by_policy = variables

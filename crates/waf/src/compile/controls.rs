@@ -1,4 +1,6 @@
 //! `ctl`: what an action changes for one transaction.
+//!
+//! The rules that an exclusion means are found at load, so that a transaction only sets bits.
 
 #![allow(
     clippy::indexing_slicing,
@@ -115,6 +117,7 @@ impl Reader<'_, '_, '_> {
         for index in covered.into_iter().filter_map(|place| self.indexes[place]) {
             selection.insert(index);
         }
+        // The exclusion packages of the CRS name rules that a team may not have loaded.
         if selection.is_empty() && !is_of_crs(self.id) {
             self.report.warning(
                 value.span,
@@ -166,7 +169,7 @@ impl Reader<'_, '_, '_> {
     }
 }
 
-/// `ARGS:a,ARGS:b`: a comma ends a target, but not within a `/regex/` key.
+/// Splits `ARGS:a,ARGS:b` at commas, but not within a `/regex/` key.
 fn split_targets(text: &str) -> Vec<&str> {
     let mut targets = Vec::new();
     let mut rest = text.trim();

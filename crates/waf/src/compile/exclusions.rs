@@ -1,6 +1,7 @@
-//! `SecRuleRemove...` and `SecRuleUpdate...`: they change the rules that stand before them.
+//! `SecRuleRemove...` and `SecRuleUpdate...`, which change the rules that stand before them.
 //!
-//! An exclusion that touches nothing is told about: it is the commonest way for one to fail silently.
+//! An exclusion that fits no rule gets a warning. A wrong id or a wrong order is the most frequent mistake, and the
+//! rule would go on blocking without a sign.
 
 #![allow(
     clippy::indexing_slicing,
@@ -67,7 +68,7 @@ impl Meant {
     /// Which of these rules, by their places.
     ///
     /// # Errors
-    /// A pattern gave up on a rule's tag or message, so nobody knows.
+    /// A pattern reached a limit on a rule's tag or message, so the answer is unknown.
     pub(super) fn covered(&self, drafts: &[Draft]) -> Result<Vec<usize>, String> {
         let mut covered = Vec::new();
         for (place, draft) in drafts.iter().enumerate() {
@@ -98,7 +99,7 @@ fn covered(drafts: &[Draft], kind: &str, text: &str) -> Result<Vec<usize>, Strin
     Meant::parse(kind, text)?.covered(drafts)
 }
 
-/// Takes `SecRuleRemoveById`, `...ByTag`, `...ByMsg`; false where the directive is another.
+/// Handles `SecRuleRemoveById`, `...ByTag` and `...ByMsg`; false for any other directive.
 pub(super) fn remove(
     drafts: &mut [Draft],
     name: &Spanned<String>,
@@ -129,6 +130,7 @@ pub(super) fn remove(
             }
         };
         for &place in &covered {
+            // Only marked: `rules list` shows it, and `skipAfter` may name it.
             drafts[place].removed_by.get_or_insert(span);
         }
         if covered.is_empty() && !report.is_plugin(span) {
@@ -159,6 +161,7 @@ pub(super) fn update_targets(
     let mut touched = false;
     for place in covered {
         let draft = &mut drafts[place];
+        // As in ModSecurity, the targets of a chain's first rule change. `SecAction` has none.
         let Some(starter) = draft.links.first_mut().filter(|l| l.operator.is_some()) else {
             continue;
         };

@@ -1,4 +1,7 @@
-//! Syntax trees -> [`RuleSet`]: every name resolved, every pattern compiled, every problem reported at once.
+//! Syntax trees to [`RuleSet`]: resolves every name, compiles every pattern, and reports every problem at once.
+//!
+//! There are two passes: `program` collects drafts, because exclusions change the rules before them; `rules` then
+//! compiles what is left.
 
 pub(crate) mod action_names;
 pub(super) mod actions;
@@ -28,7 +31,7 @@ use super::settings::Settings;
 use super::variables::{TargetList, Text};
 use program::Program;
 
-/// Collects problems with their places.
+/// Collects problems with their places. Compilation goes on after an error, so that one run shows all of them.
 pub(super) struct Report<'s> {
     pub sources: &'s Sources,
     pub diagnostics: Vec<Diagnostic>,
@@ -51,7 +54,7 @@ impl Report<'_> {
         self.diagnostics.push(Diagnostic::warning(at, message));
     }
 
-    /// A name that does not exist, with what is most likely meant.
+    /// A name that does not exist, with the most likely intended name.
     fn unknown(&mut self, span: Span, message: String, help: Option<String>) {
         match help {
             Some(help) => self.error_with_help(span, message, help),
@@ -70,7 +73,8 @@ impl Report<'_> {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Whether this stands in a plugin of the Core Rule Set.
+    /// Whether this stands in a plugin of the Core Rule Set: plugins are written for every set of rules, so their
+    /// exclusions may well fit nothing.
     fn is_plugin(&self, span: Span) -> bool {
         let folder = self.sources.path(span.file).parent();
         folder
@@ -83,7 +87,8 @@ impl Report<'_> {
     }
 }
 
-/// What rules of one set share: literals, names, chains, target lists.
+/// What the rules of one set share: literals, names, chains, target lists. Equal ones are stored once, which is what
+/// lets values and transformations be found once for many rules.
 #[derive(Default)]
 pub(super) struct Shared {
     pub literals: Text,

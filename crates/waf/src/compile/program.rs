@@ -1,4 +1,5 @@
-//! First pass: directives in load order become drafts of rules; exclusions change the drafts before them.
+//! First pass: directives in load order become drafts of rules. Exclusions change the drafts before them, as in
+//! ModSecurity.
 
 #![allow(
     clippy::indexing_slicing,
@@ -23,7 +24,7 @@ pub(super) struct Program {
     pub drafts: Vec<Draft>,
     pub order: Vec<Item>,
     defaults: [Option<Arc<Vec<ActionSyntax>>>; 5],
-    /// The last draft's last link said `chain`.
+    /// The last link ends with `chain`, so the next rule belongs to the same draft.
     open: bool,
     ids: std::collections::HashMap<u64, Span>,
 }
@@ -44,7 +45,7 @@ impl Program {
     ) {
         match &directive {
             Directive::Rule(_) | Directive::Action { .. } => {}
-            // It is refused, and would be the chain's next part.
+            // It is refused, and a chain before it would have continued with it: one error is enough.
             Directive::Setting { name, .. } if name.node == "SecRuleScript" => self.open = false,
             _ => self.close_chain(report),
         }
@@ -105,7 +106,7 @@ impl Program {
         }
     }
 
-    /// A chain whose next link never came.
+    /// Reports a chain without its next rule.
     pub(super) fn close_chain(&mut self, report: &mut Report<'_>) {
         if !self.open {
             return;
@@ -119,6 +120,7 @@ impl Program {
         };
         let stray = before
             .last()
+            // A rule without an id right before it is most likely the second part, written first.
             .filter(|stray| stray.id == 0 && !draft.is_chain());
         match stray.map(|stray| report.locate(stray.span).line) {
             Some(line) => report.error_with_help(
@@ -148,6 +150,7 @@ impl Program {
             return;
         }
         let id = self.read_id(&link, report);
+        // As in ModSecurity, a rule without a phase runs in phase 2.
         let phase = read_phase(&link.actions, report).unwrap_or(Phase::RequestBody);
         self.order.push(Item::Rule(self.drafts.len()));
         self.drafts.push(Draft {
@@ -161,7 +164,8 @@ impl Program {
         });
     }
 
-    /// Whether what follows `chain` is a rule of its own, by its id.
+    /// Whether the rule after `chain` has an id and so is a rule of its own. To take it for a link would silently
+    /// disable it.
     fn is_own_rule(&self, link: &DraftLink, report: &mut Report<'_>) -> bool {
         let is_id = |action: &&ActionSyntax| action.name.node.eq_ignore_ascii_case("id");
         let Some(id) = link.actions.iter().find(is_id) else {
@@ -238,7 +242,7 @@ impl Program {
     }
 }
 
-/// What a rule that says `block` does has to be something: as in ModSecurity, a default names a disruptive action.
+/// As in ModSecurity, a default must name a disruptive action: it is what `block` means.
 fn check_decision(actions: &[ActionSyntax], span: Span, report: &mut Report<'_>) {
     let is = |action: &ActionSyntax, names: &[&str]| {
         let mut names = names.iter();
@@ -253,7 +257,7 @@ fn check_decision(actions: &[ActionSyntax], span: Span, report: &mut Report<'_>)
     }
 }
 
-/// Actions that decide what becomes of a request; `block` is another word for one of them.
+/// Actions that decide about a request; `block` stands for one of them.
 const DECISIONS: &[&str] = &["allow", "deny", "drop", "pass", "redirect"];
 
 /// A chain runs in the phase of its first rule.

@@ -1,4 +1,4 @@
-//! A rule before it is compiled: exclusions change it, advice looks at it.
+//! A rule before it is compiled: exclusions change it, and `advice` inspects it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ pub(super) struct Draft {
     pub id: u64,
     pub phase: Phase,
     pub links: Vec<DraftLink>,
-    /// The `SecDefaultAction` in force where it stands.
+    /// The `SecDefaultAction` in force at its place in the files.
     pub defaults: Option<Arc<Vec<ActionSyntax>>>,
     pub span: Span,
     /// The exclusion that removed it.
@@ -45,7 +45,7 @@ impl Draft {
     }
 }
 
-/// Whether the id belongs to the Core Rule Set, its exclusion packages or its plugins (their registry's ranges).
+/// Whether the id belongs to the Core Rule Set, its exclusion packages or its plugins, by the ranges of their registry.
 pub(super) fn is_of_crs(id: u64) -> bool {
     (900_000..=999_999).contains(&id) || (9_000_000..=9_999_999).contains(&id)
 }

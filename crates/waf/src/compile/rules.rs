@@ -1,4 +1,6 @@
-//! Second pass: drafts -> rules, in phases, with jumps resolved.
+//! Second pass: from drafts to rules, sorted into phases, with jumps resolved.
+//!
+//! The index of a rule is its place among the drafts that no exclusion removed.
 
 #![allow(
     clippy::indexing_slicing,
@@ -54,8 +56,10 @@ pub(super) fn compile(
 ) -> Compiled {
     let mut shared = Shared::default();
     let initial = initial_variables(variables, &mut shared);
+    // A value of the policy that a file silently overrides would mislead whoever reads the policy.
     check_overrides(&program, variables, report);
     let wanted = advice::asks_for_lookups(&program, variables);
+    // Before any rule is compiled: `ctl:ruleRemove...` names rules by index, later ones too.
     let indexes = number(&program);
     let mut rules = Vec::new();
     let mut touched = Vec::new();
@@ -99,7 +103,7 @@ pub(super) fn compile(
     }
 }
 
-/// What directives took out, and which.
+/// The rules that directives removed, and which directive.
 fn removed(program: &Program, report: &Report<'_>) -> Vec<RuleSummary> {
     let place = |span: Span| {
         let at = report.locate(span);
@@ -138,7 +142,7 @@ fn initial_variables(variables: &[(String, String)], shared: &mut Shared) -> Vec
         .collect()
 }
 
-/// A `SecAction` that sets what the policy already set, to something else.
+/// Reports a `SecAction` that sets a variable of the policy to another value.
 fn check_overrides(program: &Program, variables: &[(String, String)], report: &mut Report<'_>) {
     let live = program.drafts.iter().filter(|d| d.removed_by.is_none());
     for action in live
@@ -187,7 +191,7 @@ fn number(program: &Program) -> Vec<Option<usize>> {
 struct RuleCompiler<'a, 'r, 's, 'f> {
     reader: Reader<'a, 'r, 's>,
     read: Read<'f>,
-    /// Operators without a use here are no news: the rule is one of the CRS that nobody asked for.
+    /// Inert operators get no warning: the rule is one of the CRS that nothing asks for.
     quiet: bool,
 }
 
@@ -207,6 +211,8 @@ impl RuleCompiler<'_, '_, '_, '_> {
             if let Some(defaults) = &draft.defaults {
                 let inherited: Vec<ActionSyntax> = defaults
                     .iter()
+                    // Of `SecDefaultAction` a chained rule takes only the transformations: decision and logging are
+                    // those of the first rule.
                     .filter(|a| position == 0 || a.name.node.eq_ignore_ascii_case("t"))
                     .cloned()
                     .collect();
@@ -214,6 +220,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
             }
             let default_decision = actions.disruptive.take();
             self.reader.read(&link.actions, &mut actions);
+            // `block`, and no decision at all, mean the decision of the default.
             if matches!(actions.disruptive, None | Some(Decision::Block)) {
                 actions.disruptive = default_decision;
             }
@@ -229,7 +236,8 @@ impl RuleCompiler<'_, '_, '_, '_> {
         self.finish(draft, links, starter)
     }
 
-    /// Rule-wide words belong to the starter; ModSecurity refuses some of them in chained rules.
+    /// Adds what a chained rule says about the whole rule to the first one. ModSecurity refuses disruptive actions and
+    /// flow in chained rules.
     fn merge_chained(&mut self, link: &DraftLink, actions: Actions, starter: &mut Actions) {
         let says = |word: &str| {
             link.actions
@@ -290,6 +298,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 line,
             },
             disruptive: match actions.disruptive {
+                // `block` without a default decision only logs; `advice` warns about it.
                 None | Some(Decision::Pass | Decision::Block) => Disruptive::Pass,
                 Some(Decision::Deny) => Disruptive::Deny,
                 Some(Decision::Drop) => Disruptive::Drop,
@@ -297,6 +306,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 Some(Decision::Allow(scope)) => Disruptive::Allow(scope),
             },
             status: actions.status,
+            // As in ModSecurity, a rule logs unless it says `nolog`.
             log: actions.log.unwrap_or(true),
             audit_log: actions.audit_log.unwrap_or(true),
             flow: Flow::Next,
@@ -376,6 +386,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
 
     fn argument(&mut self, syntax: &OperatorSyntax) -> Option<Template> {
         let text = &syntax.argument.node;
+        // These operators have compiled their argument and are given none.
         if !Operator::takes_macros(&syntax.name.node) {
             return Some(Template::Literal(Slice::EMPTY));
         }
@@ -400,7 +411,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
     }
 }
 
-/// Characters of an operator's argument that are kept to be shown.
+/// Characters of an operator's argument that records show. Patterns of the CRS have thousands.
 const SHOWN: usize = 240;
 
 /// What `xmlns:prefix=uri` actions say; the address may stand in quotes.
@@ -458,7 +469,7 @@ fn arrange(
                 if let Some(index) = indexes[*draft] {
                     phases[phase].push(u32::try_from(index).unwrap_or(u32::MAX));
                 }
-                // Where a rule was, skipAfter still finds its id.
+                // A removed rule has a place too: `skipAfter` may name its id.
                 after[*draft] = (phase, length(&phases[phase]));
             }
         }
@@ -480,6 +491,7 @@ fn arrange(
                         .into_iter()
                         .flatten()
                         .map(|p| p[phase])
+                        // Only forward: a jump back could loop for ever.
                         .find(|&at| at > position);
                     let by_id = || {
                         let id = name.parse::<u64>().ok()?;
@@ -488,6 +500,7 @@ fn arrange(
                         (of_phase == phase && at > position + 1).then_some(at)
                     };
                     let to = marker.or_else(by_id);
+                    // The CRS is used in parts, so that its markers may be missing.
                     if to.is_none() && !is_of_crs(rules[index as usize].id) {
                         let named = places.is_some()
                             || program.drafts.iter().any(|d| d.id.to_string() == *name);
@@ -501,7 +514,7 @@ fn arrange(
     phases
 }
 
-/// `named`: it is there, but not ahead in the rule's phase.
+/// `named`: the marker or rule exists, but not after the rule in its phase.
 fn lost_marker(name: &str, named: bool) -> String {
     let what = match named {
         true => format!("`{name}` is not ahead of this rule in its phase"),

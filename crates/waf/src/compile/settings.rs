@@ -1,6 +1,7 @@
 //! `Sec...` directives that are not rules.
 //!
-//! Source: ModSecurity v2 Reference Manual, "Configuration Directives".
+//! Source: ModSecurity v2 Reference Manual, "Configuration Directives". A directive either works, is known to need
+//! nothing here, or is an error; none is ignored in silence.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use seclang::{Span, Spanned};
 
 use super::{Report, suggest};
 
-/// Where settings that a policy overrides were said.
+/// Where the files say what a policy may override, for the warning if both differ.
 #[derive(Default)]
 pub(super) struct Said {
     pub engine: Option<(EngineMode, Span)>,
@@ -21,7 +22,7 @@ pub(super) struct Said {
     pub audit: AuditSaid,
 }
 
-/// Which of the audit log's settings the rules say themselves.
+/// Which of the audit log's settings the rules contain.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct AuditSaid {
     pub engine: bool,
@@ -29,7 +30,7 @@ pub(crate) struct AuditSaid {
     pub status: bool,
 }
 
-/// Refused directives that may be said to be off, which they are.
+/// Refused directives that may be given as `Off`, which is how things are.
 const MAY_BE_OFF: &[&str] = &[
     "SecContentInjection",
     "SecHashEngine",
@@ -40,7 +41,7 @@ const MAY_BE_OFF: &[&str] = &[
     "SecXmlExternalEntity",
 ];
 
-/// Directives that are taken and have nothing to do here, and why.
+/// Directives that are accepted without an effect, and why.
 pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
         "SecCacheTransformations",
@@ -308,18 +309,18 @@ fn status_pattern(text: &str) -> Result<Pattern, CompileError> {
     Pattern::compile(text.as_bytes(), PatternOptions::default())
 }
 
-/// What ModSecurity's recommended configuration says.
+/// The values of `modsecurity.conf-recommended`.
 const RECOMMENDED_PARTS: &str = "ABIJDEFHZ";
 const RECOMMENDED_STATUS: &str = "^(?:5|4(?!04))";
 
-/// What to record where the rules leave it open.
+/// Fills in what to record if the rules do not say.
 pub(crate) fn record_relevant(audit: &mut AuditSettings, said: AuditSaid) {
     audit.engine = AuditEngine::RelevantOnly;
     if !said.parts {
         RECOMMENDED_PARTS.clone_into(&mut audit.parts);
     }
     if !said.status {
-        // It compiles, as a test shows.
+        // The pattern compiles; a test proves it.
         audit.relevant_status = status_pattern(RECOMMENDED_STATUS).ok().map(Arc::new);
     }
 }
@@ -334,6 +335,7 @@ fn unicode_map(
         .arguments
         .iter()
         .flat_map(|a| a.node.split_whitespace());
+    // The code page of ModSecurity's recommended configuration: US-ASCII.
     let (Some(file), codepage) = (words.next(), words.next().unwrap_or("20127")) else {
         return args
             .fail("a file and a code page are needed: SecUnicodeMapFile unicode.mapping 20127");

@@ -1,4 +1,4 @@
-//! "Did you mean": the name of SecLang that an unknown one most likely stands for.
+//! "Did you mean": the SecLang name that an unknown one most likely stands for.
 
 use seclang::directive_names;
 
@@ -60,7 +60,7 @@ pub(super) fn macro_name(name: &str) -> Option<String> {
 pub(super) fn action(name: &str) -> Option<String> {
     let known = HANDLED.iter().copied();
     let own = || asked(meant(name, ACTION_WORDS, known));
-    // `t:` was left out: the name itself is right.
+    // The name of a transformation without `t:`.
     let is_step = Transformation::from_name(name).is_some();
     if is_step {
         Some(format!("did you mean `t:{name}`?"))

@@ -1,4 +1,6 @@
-//! Targets of a rule: names looked up, selectors compiled, equal lists shared.
+//! Targets of a rule: looks up names, compiles selectors, shares equal lists.
+//!
+//! Rules with equal lists share one [`TargetList`], whose values are then found once in a phase for all of them.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ impl Shared {
     ) -> Option<Select> {
         let help = "what is done of XPath: /a/b, //b, /a/*, p:b with xmlns:p=..., and at the end text(), @b or @*";
         let found = match Path::parse(path, namespaces) {
+            // An excluded path would need the path of each value, which values do not keep.
             Ok(_) if syntax.exclude => Err("only XML:/* and XML://@* can be excluded".to_owned()),
             found => found,
         };
@@ -126,6 +129,7 @@ impl Shared {
                 return None;
             }
             Some(s) => match &s.node {
+                // An exclusion compares names with those of values, which are text.
                 Selector::Name(n) if variable == Variable::Tx && !syntax.exclude => {
                     Select::Slot(self.names.intern(n))
                 }
@@ -139,7 +143,7 @@ impl Shared {
                 },
             },
         };
-        // An exclusion without a selector takes all of a collection, as in ModSecurity v2 (`re.c`).
+        // As in ModSecurity v2 (`re.c`), an exclusion without a selector covers the whole collection.
         if variable == Variable::Xml && syntax.selector.is_none() && !syntax.exclude {
             report.error(syntax.span, "XML needs a selector: XML:/* or XML://@*");
             return None;
@@ -153,7 +157,7 @@ impl Shared {
     }
 }
 
-/// ModSecurity v2 compares names without regard to case (`re_variables.c`).
+/// As in ModSecurity v2 (`re_variables.c`), names are compared without regard to case.
 pub(super) fn compile_selector(pattern: &str) -> Result<Pattern, CompileError> {
     let options = PatternOptions {
         ignore_case: true,
@@ -162,12 +166,12 @@ pub(super) fn compile_selector(pattern: &str) -> Result<Pattern, CompileError> {
     Pattern::compile(pattern.as_bytes(), options)
 }
 
-/// The same text for lists that select the same.
+/// The same text for lists that select the same values.
 fn canonical(targets: &[TargetSyntax], namespaces: &[(String, String)]) -> String {
     let mut key = String::new();
     let is_xml = |t: &&TargetSyntax| t.variable.node.eq_ignore_ascii_case("XML");
     for t in targets.iter().filter(is_xml) {
-        // Names in XML have a case, and a meaning that the rule gives them.
+        // Names in XML are case-sensitive, and their prefixes mean what the rule's `xmlns` says.
         let _ = write!(
             key,
             "{:?}{namespaces:?}",
@@ -180,6 +184,7 @@ fn canonical(targets: &[TargetSyntax], namespaces: &[(String, String)]) -> Strin
             (false, true) => "&",
             (false, false) => "",
         };
+        // Writing to a string cannot fail.
         let _ = write!(key, "{mark}{}", t.variable.node.to_ascii_uppercase());
         match t.selector.as_ref().map(|s| &s.node) {
             None => {}

@@ -1,5 +1,6 @@
-//! Variables that a rule looks at or changes, and that nothing ever fills: misspelled names, collections that no rule
-//! opens.
+//! Warnings about variables that nothing fills: misspelled names, and collections that no rule opens.
+//!
+//! A name with macros may become any name with its prefix, so only names that cannot be set at all are reported.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +12,11 @@ use super::Report;
 use super::program::{Program, live};
 use super::rule_draft::{Draft, actions, is, targets};
 
-/// What the rules of a set fill, names in lower case.
+/// What the rules of a set fill. Names are in lower case.
 pub(super) struct Filled {
     /// `TX` variables.
     names: BTreeSet<String>,
-    /// What stands before the first macro of a `TX` name.
+    /// The text before the first macro of a `TX` name that `setvar` sets.
     prefixes: Vec<String>,
     opened: Vec<Variable>,
 }
@@ -60,7 +61,7 @@ impl Filled {
 
     fn has(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
-        // Captures, and what the engine sets in ModSecurity's name.
+        // Captures, and variables that ModSecurity itself sets.
         let is_engines = name.len() == 1 && name.bytes().all(|b| b.is_ascii_digit());
         is_engines
             || name.starts_with("msc_")
@@ -68,8 +69,9 @@ impl Filled {
             || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
-    /// Tells of what this rule looks at or changes in vain.
+    /// Warns about variables that this rule reads or changes in vain.
     pub(super) fn check(&self, draft: &Draft, report: &mut Report<'_>) {
+        // `&TX:name` is how a rule asks whether a variable is set.
         for target in targets(draft).filter(|target| !target.count) {
             match (Variable::from_name(&target.variable.node), name_of(target)) {
                 (Some(Variable::Tx), Some(name)) if !self.has(name) => {

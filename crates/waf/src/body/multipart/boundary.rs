@@ -42,6 +42,7 @@ impl Boundary {
         let parameters = match bare {
             false => parameters,
             true => {
+                // As in ModSecurity, the boundary is read even so, and the flag says that others may not find it.
                 flags.missing_semicolon = true;
                 with_semicolon = [b";", parameters].concat();
                 &with_semicolon
@@ -63,7 +64,8 @@ impl Boundary {
                 false => "Boundary not found in C-T.",
             });
         };
-        // Some readers look for the word and not for the parameter.
+        // Some readers search for the word instead of parsing parameters. If they could find another boundary, the
+        // parts are unknown.
         let (before, after) = (&text[..parameter.start], &text[parameter.end..]);
         if mentions(before) || assigns(after) || assigns(parameter.value) {
             return Err("Multiple boundary parameters in C-T.");
@@ -71,10 +73,11 @@ impl Boundary {
         flags.boundary_quoted |= parameter.quoted;
         flags.boundary_whitespace |= parameter.blanks;
         let alone = before.iter().filter(|&&b| b == b';').count() == 1 && after.is_empty();
+        // v2 accepts `boundary` in lower case as the only parameter.
         flags.v2_refuses |= !alone || parameter.name != PARAMETER || found.len() > 1;
         let allowed: &[u8] = match parameter.quoted {
             true => b"'()+_,-./:=? ",
-            // A blank or a comma ends the value for some readers.
+            // For some readers a blank or a comma ends an unquoted value.
             false => b"'()+_-./:=?",
         };
         let value = parameter.value;

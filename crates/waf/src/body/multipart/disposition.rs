@@ -1,8 +1,8 @@
 //! A part's Content-Disposition: the name and the file name.
 //!
-//! `filename*` (RFC 8187) is another name of the file, which some backends read and some do not; RFC 7578 (4.2) forbids
-//! it, and clients write it beside `filename`. Rules see both. Other parameters with a star are refused: nobody knows
-//! which of their names counts. What else is there counts for nobody.
+//! `filename*` (RFC 8187) is another name of the file, which only some backends read; RFC 7578 (4.2) forbids it, but
+//! clients write it beside `filename`. Rules see both. Other parameters with a star are refused: which of their names
+//! counts is unknown. Other parameters have no meaning for any reader.
 
 #![allow(
     clippy::indexing_slicing,
@@ -88,7 +88,7 @@ impl Parameter<'_> {
             }
             return Ok(());
         } else {
-            // A reader that looks for the word alone would find a name here.
+            // A reader that only searches for the word would find a name here.
             let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
             let plain = !self.name.is_empty() && self.name.iter().all(is_plain);
             let says_name = |text: &[u8]| {
@@ -120,6 +120,7 @@ fn read_parameter<'v>(rest: &'v [u8], flags: &mut Flags) -> Result<(Parameter<'v
     let rest = not_empty(trim_blanks(rest), -6)?;
     let (value, rest) = match rest {
         [quote @ (b'"' | b'\''), rest @ ..] => {
+            // Only double quotes quote; some readers accept single ones too.
             flags.invalid_quoting |= *quote == b'\'';
             read_quoted(not_empty(rest, -7)?, *quote)?
         }
@@ -130,7 +131,7 @@ fn read_parameter<'v>(rest: &'v [u8], flags: &mut Flags) -> Result<(Parameter<'v
                 .unwrap_or(rest.len());
             let (value, rest) = rest.split_at(end);
             let (before, _) = split_once(value, b'\'');
-            // RFC 8187 has two of its own.
+            // The syntax of RFC 8187 has two quotes of its own.
             let may_hold_quotes = name.ends_with(b"*");
             flags.invalid_quoting |= before.len() < value.len() && !may_hold_quotes;
             (value.to_vec(), rest)

@@ -1,4 +1,6 @@
 //! The header lines of one part.
+//!
+//! A line that is refused is still kept, so that `MULTIPART_PART_HEADERS` shows it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -10,7 +12,7 @@ use std::borrow::Cow;
 use super::super::{excerpt, is_space, work};
 use super::{Flags, LONGEST_HEADER};
 
-/// Headers that say what a part is. A reader that does not unfold them takes it for something else.
+/// Headers that say what a part is. A reader that does not unfold them sees another part.
 const MEANINGFUL: [&[u8]; 2] = [b"Content-Disposition", b"Content-Transfer-Encoding"];
 
 /// What was read of a part's headers so far.
@@ -68,6 +70,7 @@ impl<'b> Headers<'b> {
         if !name.iter().all(u8::is_ascii_graphic) {
             return Some("Invalid part header (contains invalid character).".into());
         }
+        // Readers differ in which of two equal headers they use.
         if self.value(name).is_some() {
             return Some(format!("Duplicate part header: {}.", excerpt(name)).into());
         }
@@ -77,7 +80,7 @@ impl<'b> Headers<'b> {
         None
     }
 
-    /// Rules still see the line that the reading stopped at.
+    /// Keeps the line at which reading stopped, so that rules see it.
     fn keep_refused(&mut self, line: &'b [u8]) {
         self.fields.push(Field {
             line: Cow::Borrowed(line),
@@ -92,7 +95,7 @@ impl<'b> Headers<'b> {
         let blanks = line.iter().take_while(|&&b| is_space(b)).count();
         let (blanks, data) = line.split_at(blanks);
         let data = without_line_end(data);
-        // PHP takes any white space for a fold; RFC 822 only these two.
+        // PHP takes any white space for folding; RFC 822 only these two.
         if blanks.iter().any(|b| !matches!(b, b' ' | b'\t')) {
             flags.invalid_header_folding = true;
         }
@@ -106,6 +109,7 @@ impl<'b> Headers<'b> {
         let joined = field.line.to_mut();
         joined.push(b' ');
         joined.extend_from_slice(data);
+        // Folding would otherwise get around the limit of a line.
         if joined.len() > LONGEST_HEADER {
             return Err("Part header too long.".into());
         }

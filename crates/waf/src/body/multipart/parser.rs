@@ -1,4 +1,7 @@
-//! The reading itself: line by line, one part open at a time.
+//! Reads a body line by line, with one part open at a time.
+//!
+//! Messages and numbers of errors are ModSecurity's, because existing rules and log searches know them. The work is
+//! linear: each line is looked at once.
 
 #![allow(
     clippy::indexing_slicing,
@@ -20,14 +23,14 @@ use super::{LONGEST_HEADER, Limits, Multipart, Part};
 /// What is wrong, in ModSecurity's words, and where.
 pub(super) type Failure = (Cow<'static, str>, usize);
 
-/// What a line is, seen by itself.
+/// What a line is, without its context.
 enum Line {
-    /// It begins with our boundary. `end` is None where it goes on as none may.
+    /// It begins with the boundary. `end` is None if something follows that may not.
     Boundary {
         is_final: bool,
         end: Option<LineEnd>,
     },
-    /// A lenient reader would take it for our boundary.
+    /// A lenient reader would take it for the boundary.
     Refused(&'static str),
     Lookalike,
     Other,
@@ -172,7 +175,8 @@ impl<'p, 'b> Parser<'p, 'b> {
         Line::Lookalike
     }
 
-    /// A boundary where the open part's headers or its first line of data should be.
+    /// Whether a boundary here stands where the headers or the first line of data of the open part should be. It is
+    /// then taken for such a line.
     fn stands_in_place_of_data(&self) -> bool {
         self.boundaries > 0 && self.open.as_ref().is_some_and(|part| !part.has_data)
     }
@@ -234,6 +238,7 @@ impl<'p, 'b> Parser<'p, 'b> {
                 at,
             ));
         }
+        // A reader of C strings would see a shorter header.
         if memchr::memchr(0, line).is_some() {
             return Err(("Nul byte in part headers.".into(), at));
         }
@@ -278,7 +283,7 @@ impl<'p, 'b> Parser<'p, 'b> {
                 extended: Some(_),
                 ..
             } => Some("Invalid Content-Disposition header (filename).".into()),
-            // Crude readers look for exactly this; where they would find nothing, they see a field.
+            // Simple readers search for exactly this text. If it is missing, they see a field instead of a file.
             Disposition {
                 filename: Some(_), ..
             } if memchr::memmem::find(value, b"filename=").is_none() => {
@@ -333,7 +338,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         self.push_part(part, start..end - line_end, true);
     }
 
-    /// Keeps the open part, and in it the rest of the body, from where the reading stopped.
+    /// Keeps the open part with the rest of the body from the point where reading stopped.
     fn abandon_part(&mut self, stopped: usize) {
         let Some(part) = self.open.take() else { return };
         let start = part.content_start.unwrap_or(stopped);
@@ -341,7 +346,7 @@ impl<'p, 'b> Parser<'p, 'b> {
     }
 
     fn push_part(&mut self, part: Open<'b>, content: Range<usize>, complete: bool) {
-        // What is in files is no value of any rule.
+        // The contents of files are no value of any rule.
         let coded = match part.filename {
             None => part.coding.decode(&self.body[content.clone()]),
             Some(_) => None,
@@ -388,7 +393,7 @@ impl<'p, 'b> Parser<'p, 'b> {
     }
 }
 
-/// Only line ends and blanks, which no reader takes for anything.
+/// Only line ends and blanks, which no reader interprets.
 fn is_blank(bytes: &[u8]) -> bool {
     bytes
         .iter()

@@ -1,8 +1,8 @@
-//! What stands between a part's bytes and its text: Content-Transfer-Encoding (RFC 2045, section 6), and the ways to
-//! write a name in other characters (RFC 2047, RFC 8187).
+//! Decodes the content of a part (Content-Transfer-Encoding, RFC 2045, section 6) and names in other characters (RFC
+//! 2047, RFC 8187).
 //!
-//! RFC 7578 (4.7) deprecates the one and forbids the other, most servers know neither, and some do what they say.
-//! So rules see both: the bytes as they are, and what they stand for.
+//! RFC 7578 (4.7) deprecates the first and forbids the second. Most servers know neither, and some decode them. So
+//! rules see both: the bytes as they are, and decoded.
 
 #![allow(
     clippy::indexing_slicing,
@@ -34,8 +34,8 @@ impl Coding {
         }
     }
 
-    /// What the bytes stand for, as a reader decodes them that steps over what it does not understand; and whether
-    /// there was nothing of the kind.
+    /// Decodes the bytes as a reader does that skips what it does not understand. Also says whether there was nothing
+    /// to skip.
     pub(super) fn decode(self, bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
         match self {
             Self::Identity | Self::Unknown => None,
@@ -65,7 +65,7 @@ fn base64(bytes: &[u8]) -> (Vec<u8>, bool) {
                 continue;
             }
         };
-        // What follows the padding some readers read and others do not.
+        // Some readers go on after the padding, others stop.
         clean &= padding == 0;
         bits = bits << 6 | u32::from(digit);
         count += 1;
@@ -117,7 +117,7 @@ fn quoted_printable(bytes: &[u8]) -> (Vec<u8>, bool) {
     (out, clean)
 }
 
-/// An `=` that begins nothing stands for itself.
+/// An `=` that begins no escape stands for itself.
 fn kept<'r>(out: &mut Vec<u8>, clean: &mut bool, rest: &'r [u8]) -> &'r [u8] {
     out.push(b'=');
     *clean = false;
@@ -155,7 +155,7 @@ pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
             rest = &rest[at + 2..];
             continue;
         };
-        // Blanks between two words belong to the writing.
+        // Blanks between two encoded words are not part of the text (RFC 2047, 6.2).
         if !found || !rest[..at].iter().all(u8::is_ascii_whitespace) {
             out.extend_from_slice(&rest[..at]);
         }

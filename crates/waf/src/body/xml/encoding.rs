@@ -1,6 +1,8 @@
-//! Which bytes are which characters (XML 1.0, appendix F, and RFC 7303, section 3): UTF-8, US-ASCII, UTF-16, ISO 8859-1
-//! and windows-1252. Where the byte order mark, the Content-Type and the declaration do not say the same, readers
-//! differ in whom they believe, and the document is refused.
+//! The encoding of a document (XML 1.0, appendix F, and RFC 7303, section 3): UTF-8, US-ASCII, UTF-16, ISO 8859-1 and
+//! windows-1252.
+//!
+//! If the byte order mark, the Content-Type and the declaration contradict each other, readers differ in which one they
+//! believe, and the document is refused.
 
 #![allow(
     clippy::indexing_slicing,
@@ -23,7 +25,7 @@ pub(super) struct Source<'b> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
-    /// US-ASCII is read as UTF-8: what is more than ASCII in it is still seen.
+    /// US-ASCII is read as UTF-8, so that other bytes in it are seen too.
     Utf8,
     Latin1,
     Windows1252,
@@ -43,7 +45,7 @@ impl<'b> Source<'b> {
             }
     }
 
-    /// What stands from an offset in the text on: as text, and from where that ends as it is.
+    /// What follows an offset in the text: as text, and from the point where the text ends as raw bytes.
     pub(super) fn rest<'s>(&'s self, body: &'b [u8], offset: usize) -> Cow<'s, [u8]> {
         let raw = |from: usize| body.get(from..).unwrap_or_default();
         if self.encoding == Encoding::Utf8 {
@@ -79,7 +81,7 @@ pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Sourc
     Ok(source)
 }
 
-/// What the first bytes tell, and how many of them are a byte order mark.
+/// What the first bytes say, and how many of them are a byte order mark.
 fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), String> {
     Ok(match body {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, ..] => return Err("UTF-32 is not supported".into()),
@@ -92,7 +94,7 @@ fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), String> {
     })
 }
 
-/// What is known of the encoding, and a name for it. An encoding that is told twice must be the same, or make no
+/// Compares the known encoding with a name for it. An encoding that is given twice must be the same, or make no
 /// difference to these bytes.
 fn agree(known: Option<Encoding>, name: &[u8], bytes: &[u8]) -> Result<Encoding, String> {
     let is = |names: &[&str]| {
@@ -156,7 +158,7 @@ fn utf8(bytes: &[u8]) -> (Cow<'_, str>, Option<usize>) {
         Ok(text) => (text.into(), None),
         Err(error) => {
             let end = error.valid_up_to();
-            // The bytes up to there are valid: the error says so.
+            // The bytes up to there are valid, as the error says.
             let text = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
             (text.into(), Some(end))
         }
@@ -179,7 +181,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> (Cow<'_, str>, Option<usize>
     (text.into(), invalid_at)
 }
 
-/// As browsers and libraries read it: what the code page does not define stays a control character.
+/// As browsers and libraries read it: bytes that the code page does not define stay control characters.
 fn windows_1252(byte: u8) -> char {
     const FROM_80: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',

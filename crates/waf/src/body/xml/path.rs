@@ -1,8 +1,10 @@
-//! A small part of XPath 1.0: absolute location paths of names, `*` and `//`, which end at an element, its `text()` or
-//! an attribute. There are no predicates, no functions and no other axes, so a document is looked at once, as it is
-//! read, and with a bounded number of steps for each element.
+//! A small part of XPath 1.0: absolute location paths of names, `*` and `//` that end at an element, its `text()` or an
+//! attribute.
+//!
+//! There are no predicates, functions or other axes. So one pass over the document is enough, with a bounded number of
+//! steps for each element.
 
-/// More is no path of anybody's.
+/// Steps of a path. [`State`] has a bit for each and one more.
 const MOST_STEPS: usize = 32;
 
 /// A location path, with its prefixes resolved.
@@ -40,7 +42,7 @@ enum End {
     Attribute { deep: bool, test: NameTest },
 }
 
-/// Which steps are behind an element: bit `n` says that its first `n` are.
+/// Which beginnings of the path lead to an element: bit `n` says that its first `n` steps do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State(u64);
 
@@ -158,6 +160,7 @@ impl Path {
             if parent.0 >> index & 1 == 0 {
                 continue;
             }
+            // A `//` step stays open for all elements below.
             entered |= u64::from(step.deep) << index;
             entered |= u64::from(step.test.fits(namespace, local)) << (index + 1);
         }
@@ -165,7 +168,7 @@ impl Path {
             End::Element => false,
             End::Text { deep } | End::Attribute { deep, .. } => deep,
         };
-        // What ends with `//` is at home in all that is below.
+        // A path that ends with `//text()` or `//@name` also holds for everything below.
         if deep {
             entered |= parent.0 & self.whole();
         }

@@ -1,4 +1,7 @@
-//! What rules select of a document, gathered as it is read.
+//! What rules select of a document, collected while it is read.
+//!
+//! The lists follow the open elements: what an element adds to `states`, `gathering` and `namespaces` goes when it
+//! closes.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,7 +14,7 @@ use quick_xml::events::BytesStart;
 
 use super::path::{Path, State};
 
-/// Namespace declarations in force at once; each name is looked for among them.
+/// Namespace declarations in force at once. Each name is looked up among them, so more would make the work quadratic.
 const MOST_NAMESPACES: usize = 128;
 /// Values that are selected of one document.
 const MOST_VALUES: usize = 10_000;
@@ -23,7 +26,7 @@ pub(super) struct Selection<'p> {
     namespaces: Vec<Namespace>,
     gathering: Vec<Gathering>,
     depth: usize,
-    /// Elements inside one another are gathered more than once.
+    /// Bytes that may still be collected: an element inside a selected one is collected several times.
     bytes_left: usize,
     /// Which path, and the value.
     pub(super) found: Vec<(u32, Vec<u8>)>,
@@ -35,11 +38,11 @@ struct Namespace {
     uri: String,
 }
 
-/// A value that is not whole yet.
+/// A selected value that is still being read.
 struct Gathering {
     path: u32,
     depth: usize,
-    /// Only the text right in the element.
+    /// Only text directly in the element, for `text()`.
     own_text: bool,
     value: Vec<u8>,
 }
@@ -147,7 +150,7 @@ impl<'p> Selection<'p> {
         Ok(())
     }
 
-    /// A tag ends the text before it.
+    /// Ends the texts that a tag ends: `text()` gives one value for each run.
     fn end_own_text(&mut self) -> Result<(), String> {
         let mut ended = Vec::new();
         for gathering in self.gathering.iter_mut().rev() {
@@ -165,6 +168,7 @@ impl<'p> Selection<'p> {
     }
 
     fn namespace(&self, prefix: &str, of_element: bool) -> Result<&str, String> {
+        // The default namespace does not apply to attributes (Namespaces in XML 1.0, 6.2).
         if prefix.is_empty() && !of_element {
             return Ok("");
         }
