@@ -53,7 +53,7 @@ impl RuleSet {
 }
 
 impl RuleSetBuilder {
-    /// This mode counts, whatever a `SecRuleEngine` says; one that differs is a warning.
+    /// Uses this mode whatever `SecRuleEngine` says; a different one is a warning.
     #[must_use]
     pub fn engine(mut self, mode: EngineMode) -> Self {
         self.engine = Some(mode);
@@ -98,24 +98,23 @@ impl RuleSetBuilder {
         self
     }
 
-    /// What a front door wants where the rules are silent: request bodies are inspected, JSON and XML
-    /// bodies are parsed by their Content-Type, the bytes of others are `REQUEST_BODY`, and a body that cannot be
-    /// parsed is said so.
+    /// Defaults of a front door, if the rules do not say otherwise: request bodies are inspected, JSON and XML bodies
+    /// are parsed by their Content-Type, the bytes of other bodies are `REQUEST_BODY`, and a body that cannot be parsed
+    /// is reported.
     #[must_use]
     pub fn front_door(mut self) -> Self {
         self.front_door = true;
         self
     }
 
-    /// Records are written somewhere: where the rules do not say which, it is what ModSecurity's recommended
-    /// configuration says.
+    /// Audit records are written. If the rules do not say which, ModSecurity's recommended configuration decides.
     #[must_use]
     pub fn audited(mut self, audited: bool) -> Self {
         self.audited = audited;
         self
     }
 
-    /// Whether a body that a limit or a parser error keeps from being inspected is refused where no rule decides.
+    /// Whether a body that was not inspected because of a limit or a parser error is refused if no rule decides.
     #[must_use]
     pub fn block_uninspected(mut self, block: bool) -> Self {
         self.block_uninspected = block;
@@ -138,7 +137,7 @@ impl RuleSetBuilder {
         self
     }
 
-    /// The same, counted in looks at the clock: tests prove with it where work ends, whatever its speed.
+    /// The same as a count of looks at the clock. Tests prove with it where work ends, whatever the speed.
     #[doc(hidden)]
     #[must_use]
     pub fn looks(mut self, looks: u64) -> Self {
@@ -146,14 +145,14 @@ impl RuleSetBuilder {
         self
     }
 
-    /// Leaves secrets in matched rules, log lines and audit records; for one's own test requests.
+    /// Shows secrets in matched rules, log lines and audit records; for requests that the operator wrote.
     #[must_use]
     pub fn unmasked(mut self) -> Self {
         self.unmasked = true;
         self
     }
 
-    /// Every rule tests every value itself. For tests that compare: verdicts are the same.
+    /// Every rule tests every value itself. For tests that compare verdicts, which must be the same.
     #[doc(hidden)]
     #[must_use]
     pub fn without_prefilter(mut self) -> Self {
@@ -176,7 +175,7 @@ impl RuleSetBuilder {
         self.build_noted().0
     }
 
-    /// Like [`RuleSetBuilder::build`], with a note of what was read, whether or not it was of use.
+    /// Like [`RuleSetBuilder::build`], with a list of the files that were read, even if the build fails.
     pub fn build_noted(self) -> (Result<Arc<RuleSet>, Problems>, Reads) {
         let files = Noted::default();
         let built = self.build_from(&files);
@@ -243,6 +242,7 @@ impl RuleSetBuilder {
             store: self.store.unwrap_or_default(),
             default_processors: self.front_door,
         });
+        // The probe in `add_filters` needs plans, and its result changes them: they are made twice.
         RuleSet::add_plans(&mut rules, false);
         if !self.without_prefilter {
             add_filters(&mut rules);
@@ -259,10 +259,11 @@ fn mode_differs(location: Location, said: EngineMode, mode: EngineMode) -> Diagn
     )
 }
 
-/// Builds the prefilters for the rules that ordinary requests reach: those of higher paranoia levels than
-/// the policy's are jumped over and would only cost. A rule outside the filters runs without them.
+/// Builds the prefilters for the rules that ordinary requests reach. Rules of higher paranoia levels than the policy's
+/// are jumped over and would only cost time. A rule outside of the filters runs without them.
 fn add_filters(rules: &mut Arc<RuleSet>) {
     let reached = probe(rules);
+    // The transactions of the probe have ended, so this is the only reference.
     let Some(rules) = Arc::get_mut(rules) else {
         return;
     };

@@ -32,7 +32,8 @@ impl ByteSet {
             value.iter().for_each(|&b| set.insert(b));
             return set;
         }
-        // A store a byte, however often it occurs.
+        // In a long value most bytes repeat. A plain store for each costs less than reading, changing and writing the
+        // mask.
         let mut seen = [false; 256];
         for &byte in value {
             seen[usize::from(byte)] = true;

@@ -1,5 +1,5 @@
-//! A fast hash for short keys, seeded at random for each process: a client that chooses keys cannot choose
-//! which of them collide.
+//! A fast hash for short keys. Its seed is random for each process: a client that chooses keys cannot choose which of
+//! them collide.
 
 #![allow(
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
     let mut hash = mix(seed, bytes.len() as u64 ^ 0x2d35_8dcc_aa6c_78a5);
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {
-        // Chunks of exactly 8.
+        // `chunks_exact` gives 8 bytes, so the conversion cannot fail.
         hash = mix(
             hash,
             u64::from_le_bytes(word.try_into().unwrap_or_default()) ^ seed.rotate_left(17),
@@ -40,6 +40,7 @@ pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
 /// The hash of a name, whatever the case of its ASCII letters.
 pub(super) fn hash_name(name: &[u8]) -> u64 {
     name.chunks(64).fold(seed(), |hash, part| {
+        // On the stack and in pieces: a name may be long, and a copy would cost an allocation.
         let mut lower = [0; 64];
         let lower = &mut lower[..part.len()];
         lower.copy_from_slice(part);
@@ -61,7 +62,7 @@ impl NameIndex {
 
     /// For a name that is not there yet.
     pub(super) fn insert(&mut self, hash: u64, place: u32) {
-        // Names of one hash stand under those that follow it.
+        // Names with equal hashes are under the numbers after it.
         let free = (0..).map(|more| hash.wrapping_add(more));
         let mut free = free.filter(|hash| !self.0.contains_key(hash));
         if let Some(hash) = free.next() {
@@ -74,7 +75,7 @@ impl NameIndex {
     }
 }
 
-/// A multiplicative hash, for keys that are no client's bytes: positions that the engine gave, and hashes.
+/// A multiplicative hash for keys that no client chooses: positions that the engine gave, and hashes. It needs no seed.
 #[derive(Debug, Default)]
 pub(crate) struct Mix(u64);
 
@@ -104,7 +105,7 @@ impl Hasher for Mix {
 
 static SEED: OnceLock<u64> = OnceLock::new();
 
-/// For one's own programs that count work: the seed is this, unless one was already in use.
+/// Sets the seed, for benchmarks that count work. No effect if one is in use.
 pub fn fix_seed(seed: u64) {
     let _ = SEED.set(seed);
 }

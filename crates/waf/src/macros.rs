@@ -48,6 +48,7 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = 0;
         while let Some(open) = text[rest..].find("%{").map(|i| i + rest) {
+            // As in ModSecurity, an unclosed `%{` is plain text.
             let Some(close) = text[open..].find('}').map(|i| i + open) else {
                 break;
             };

@@ -1,6 +1,6 @@
-//! What an engine decides: in which phase, what it answers, and how much of a body it saw.
+//! What the engine decides: in which phase, with which answer, and how much of a body it saw.
 //!
-//! These types are the lowest of the engine's own: rules, settings and records name them, and they name nothing.
+//! These types are the lowest of the engine: rules, settings and records use them, and they use none of those.
 
 /// `ModSecurity`'s five processing phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

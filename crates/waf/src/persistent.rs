@@ -1,4 +1,7 @@
-//! Persistent collections (`IP`, `GLOBAL`, `RESOURCE`, `SESSION`, `USER`), in memory and bounded.
+//! Persistent collections (`IP`, `GLOBAL`, `RESOURCE`, `SESSION`, `USER`), in memory.
+//!
+//! Keys and values come from clients, so everything is bounded: if the store is full, the least recently used
+//! collections go. One lock covers the store; what runs under it takes a time that these bounds limit.
 //!
 //! Source: ModSecurity v2 Reference Manual, "Persistent Storage".
 
@@ -21,7 +24,7 @@ const MOST_VARIABLES: usize = 128;
 const MOST_BYTES: usize = 4096;
 /// Bytes of all names, values and keys; beyond them the least recently used collections go.
 const MOST_TOTAL: usize = 64 << 20;
-/// What a collection and a variable take beside their bytes.
+/// Estimated bytes of a collection or a variable besides its texts.
 const OVERHEAD: usize = 128;
 
 /// All persistent collections of a front door. Shared by policies and kept over reloads.
@@ -41,7 +44,7 @@ struct Held {
 
 #[derive(Debug)]
 struct Collection {
-    /// With its key, as counted last.
+    /// Bytes with its key, as last counted.
     bytes: usize,
     variables: Vec<Entry>,
     used: Instant,
@@ -63,6 +66,7 @@ impl Store {
         let now = Instant::now();
         let mut held = self.lock();
         let held = &mut *held;
+        // Before the insertion, which would otherwise be among what is dropped.
         if held.collections.len() >= MOST_COLLECTIONS {
             held.forget(now);
         }
@@ -75,6 +79,7 @@ impl Store {
             used: now,
             timeout,
         });
+        // Timed-out collections are only removed when room is needed, so an old one may still be here.
         if now.duration_since(collection.used) > collection.timeout {
             collection.variables.clear();
         }
@@ -201,6 +206,7 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
+        // A panic under the lock leaves counters inexact at worst. To refuse every later request would be worse.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -223,7 +229,8 @@ impl Held {
         }
     }
 
-    /// Drops what timed out, and the least recently used half if that was not enough.
+    /// Drops what timed out, and if that is not enough, the less recently used half: so a full store is not searched
+    /// again for each new collection.
     fn forget(&mut self, now: Instant) {
         let is_enough =
             |held: &Self| held.collections.len() < MOST_COLLECTIONS && held.bytes <= MOST_TOTAL;

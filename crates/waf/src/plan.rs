@@ -1,10 +1,11 @@
-//! What a phase runs: its rules in order, less what is decided when they are loaded.
+//! What a phase runs: its rules in order, without those that are decided at load.
 //!
-//! Most rules of a large set that run for every request test nothing but `TX` variables that the set itself
-//! gives a fixed value, above all the paranoia level. Their outcome is the same in every transaction, so it is
-//! found out once. A variable is fixed if every rule that writes it is itself decided so and always runs.
-//! Found as sparse constant propagation finds it: begin with the belief that all variables are fixed,
-//! walk the rules, take back what a rule that is not decided may write, and walk again until nothing is taken back.
+//! Most rules of a large set that run for every request test only `TX` variables that the set itself gives a fixed
+//! value, above all the paranoia level. Their outcome is the same in every transaction, so it is found once. A variable
+//! is fixed if every rule that writes it is itself decided and always runs.
+//!
+//! The method is sparse constant propagation: assume that all variables are fixed, walk the rules, withdraw the
+//! assumption for what an undecided rule may write, and walk again until nothing changes.
 
 #![allow(
     clippy::indexing_slicing,
@@ -26,9 +27,9 @@ use super::variables::{Slice, Text, Variable};
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
-    /// Steps that run whatever the prefilter proposes, in order.
+    /// Steps that run whatever the prefilter proposes, in ascending order.
     unproposed: Vec<u32>,
-    /// The step of each bit of the phase's filter; rising.
+    /// The step of each bit of the phase's filter, in ascending order: [`Walk`] merges the two lists.
     proposed: Vec<u32>,
 }
 
@@ -36,10 +37,10 @@ pub(super) struct Plan {
 pub(super) enum Step {
     Rule {
         index: u32,
-        /// Where a match goes on, if the rule's flow jumps.
+        /// The step at which a match continues, if the rule jumps.
         jump: u32,
     },
-    /// What decided rules set, in order.
+    /// What decided rules set, in their order.
     Set(Vec<(u32, Slice)>),
     Jump(u32),
 }
@@ -48,7 +49,7 @@ pub(super) enum Step {
 pub(super) struct Walk<'p> {
     unproposed: &'p [u32],
     proposed: &'p [u32],
-    /// Bits that are left; None where every step runs.
+    /// Bits that are left; None if every step runs.
     hot: Option<Row>,
     at: u32,
     end: u32,
@@ -60,6 +61,7 @@ impl Plan {
         let mut plan = Self::default();
         let mut places = Vec::with_capacity(list.len() + 1);
         for (&index, outcome) in list.iter().zip(outcomes) {
+            // Jumps name places in the list of rules. Where rules are left out, the next step takes their place.
             places.push(plan.next());
             match outcome {
                 RuleOutcome::Runs => plan.steps.push(Step::Rule { index, jump: 0 }),
@@ -91,7 +93,7 @@ impl Plan {
             match bit {
                 None => plan.unproposed.push(at),
                 Some(bit) => {
-                    // A rule with a bit that never runs leaves its place to the next.
+                    // A bit whose rule never runs gets the next step, so that bits and steps stay in the same order.
                     plan.proposed.resize(usize::from(bit) + 1, at);
                 }
             }
@@ -104,7 +106,7 @@ impl Plan {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 
-    /// A jump to the step that follows anyhow needs no look.
+    /// A jump to the next step does nothing, so the walk need not visit it.
     fn drop_idle_jumps(&mut self) {
         let steps = &self.steps;
         self.unproposed
@@ -126,6 +128,7 @@ impl Plan {
 impl Walk<'_> {
     /// Leaves out what stands before this step.
     pub(super) fn skip_to(&mut self, step: u32) {
+        // Never back: that would run rules twice, perhaps for ever.
         self.at = self.at.max(step);
     }
 }
@@ -146,6 +149,7 @@ impl Iterator for Walk<'_> {
         }
         let mut place = None;
         while let Some(bit) = hot.first() {
+            // Bits beyond the list belong to rules that the plan left out; all later ones do too.
             let Some(&at) = self.proposed.get(usize::from(bit)) else {
                 *hot = Row::default();
                 break;
@@ -167,13 +171,13 @@ impl Iterator for Walk<'_> {
     }
 }
 
-/// What becomes of a rule.
+/// What is known of a rule at load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum RuleOutcome {
     Runs,
-    /// It cannot match, or cannot be reached.
+    /// It can never match, or never be reached.
     Never,
-    /// It always matches, and this is all that follows.
+    /// It always matches, and this is all that it does.
     Decided {
         sets: Vec<(u32, Slice)>,
         jump: Option<u32>,
@@ -205,12 +209,14 @@ impl Source<'_> {
         })
     }
 
-    /// Plans without what is decided now; None where nothing may be.
+    /// Plans without the decided rules; None if no rule may be left out.
     pub(super) fn decided(&self) -> Option<[Plan; 5]> {
+        // A rule that is left out does not set `MATCHED_VAR`.
         if self.rules.iter().any(reads_last_match) {
             return None;
         }
         let mut varying = vec![false; self.names.len()];
+        // Captures depend on the request.
         varying[..CAPTURE_SLOTS].fill(true);
         let outcomes = loop {
             let mut belief = Belief::new(self, &varying);
@@ -226,18 +232,18 @@ impl Source<'_> {
     }
 }
 
-/// One walk over all phases under the belief that only some variables vary.
+/// One walk over all phases under the assumption that only some variables vary.
 struct Belief<'a> {
     source: &'a Source<'a>,
     varying: &'a [bool],
-    /// The same and what this walk found to vary.
+    /// The same, and the variables that this walk found to vary.
     found: Vec<bool>,
-    /// Values of those that do not, now.
+    /// The values of the fixed variables at this place.
     values: Vec<Option<Slice>>,
-    /// Rules that a rule met so far may take out.
+    /// Rules that an earlier rule may remove with `ctl`.
     removable: Vec<&'a RuleSelection>,
     removals: Vec<&'a Removal>,
-    /// A rule met so far may end a phase and let later ones run.
+    /// An earlier rule may end its phase with `allow`, so that later rules of the phase do not run.
     may_end: bool,
 }
 
@@ -260,15 +266,17 @@ impl<'a> Belief<'a> {
 
     /// `first`: this is the phase that runs whenever another does. `last`: it also runs after an interruption.
     fn walk(&mut self, list: &[u32], first: bool, last: bool) -> Vec<RuleOutcome> {
+        // A rule that the walk does not reach can never run.
         let mut outcomes = vec![RuleOutcome::Never; list.len()];
-        // Where rules that stand before may go on.
+        // Places to which rules that run may jump.
         let mut landings: Vec<u32> = Vec::new();
-        // Up to here a rule may have been jumped over.
+        // Rules before this place may have been jumped over.
         let mut unsure = 0;
         let mut at = 0;
         while let Some(&index) = list.get(at as usize) {
             let rule = &self.source.rules[index as usize];
             let always = first && at >= unsure && !self.may_end;
+            // Phase 5 runs after an interruption too, in which case other rules may not have run.
             let outcome = if last {
                 RuleOutcome::Runs
             } else {
@@ -290,6 +298,8 @@ impl<'a> Belief<'a> {
                         self.values[slot as usize] = Some(value);
                     }
                     if let &Some(to) = jump {
+                        // Another jump may land between here and the target: the rules from there on can still be
+                        // reached.
                         let landing = landings.iter().copied().filter(|&l| l > here).min();
                         at = landing.map_or(to, |l| l.min(to)).max(at);
                         if at < to || here < unsure {
@@ -313,6 +323,7 @@ impl<'a> Belief<'a> {
             Some(false) => return RuleOutcome::Never,
             Some(true) => {}
         }
+        // A rule with any other effect must run in every transaction.
         let silent = !rule.log
             && rule.disruptive == Disruptive::Pass
             && rule.about.severity.is_none()
@@ -324,6 +335,7 @@ impl<'a> Belief<'a> {
             return RuleOutcome::Runs;
         };
         let removers = || self.removable.iter().filter(|s| s.contains(index));
+        // What it sets is only fixed if nothing can keep it from running.
         if !sets.is_empty() && (!always || removers().next().is_some()) {
             return RuleOutcome::Runs;
         }
@@ -331,7 +343,7 @@ impl<'a> Belief<'a> {
             Flow::Next => None,
             Flow::Jump(to) => Some(to),
         };
-        // Taken out, it would let through to the rules it jumps over: those must be out then as well.
+        // If `ctl` removed it, the rules that it jumps over would run, unless they are removed as well.
         let end = jump.map_or(at + 1, |to| to.max(at + 1)) as usize;
         let over = list.get(at as usize + 1..end).unwrap_or_default();
         if !removers().all(|s| over.iter().all(|&r| s.contains(r as usize))) {
@@ -340,7 +352,7 @@ impl<'a> Belief<'a> {
         RuleOutcome::Decided { sets, jump }
     }
 
-    /// Whether the rule matches, where that is known.
+    /// Whether the rule matches, if that is known at load.
     fn known_match(&self, rule: &Rule) -> Option<bool> {
         let first = rule.links.first()?;
         let Some(test) = &first.test else {
@@ -374,13 +386,13 @@ impl<'a> Belief<'a> {
         Some(comparison.holds_for(argument, value) != test.negated)
     }
 
-    /// What a variable holds now; None where that varies.
+    /// The value of a variable at this place; the outer None if it varies.
     fn fixed(&self, slot: u32) -> Option<Option<Slice>> {
         let slot = slot as usize;
         (!self.varying[slot]).then(|| self.values[slot])
     }
 
-    /// All that the link's effects do; None where that is more than to fix variables.
+    /// Everything that the effects of the link do; None if they do more than set fixed variables.
     fn sets(&self, link: &Link) -> Option<Vec<(u32, Slice)>> {
         let mut sets: Vec<(u32, Slice)> = Vec::new();
         for effect in &link.effects {
@@ -410,9 +422,9 @@ impl<'a> Belief<'a> {
         Some(sets)
     }
 
-    /// A rule that runs: what it may change for those after it.
+    /// Notes what a rule that runs may change for later ones.
     fn meet(&mut self, rule: &'a Rule) {
-        // What ends the whole transaction leaves no rule to be mistaken about: phase 5 is never decided.
+        // `allow` for the whole transaction ends all phases but 5, which is never decided.
         self.may_end |= matches!(
             rule.disruptive,
             Disruptive::Allow(AllowScope::Phase | AllowScope::Request)
@@ -431,7 +443,7 @@ impl<'a> Belief<'a> {
         }
     }
 
-    /// Every variable that a name with macros may turn out to mean.
+    /// Notes every variable that a name with macros may become.
     fn find_named(&mut self, name: &Template) {
         let prefix = match name {
             Template::Parts(parts) => match parts.first() {
@@ -447,7 +459,7 @@ impl<'a> Belief<'a> {
     }
 }
 
-/// Whether a rule depends on what matched before it, whichever rule that was of.
+/// Whether a rule reads which value matched last, of whatever rule.
 fn reads_last_match(rule: &Rule) -> bool {
     let is_last = |v: Variable| matches!(v, Variable::MatchedVar | Variable::MatchedVarName);
     let reads = |template: &Template| match template {

@@ -1,5 +1,5 @@
-//! Which files a rule set was made of. A front door compares them to see whether compiling again could give another rule
-//! set.
+//! Which files a rule set was made of. A front door compares them with the disk to see whether compiling again could
+//! give another rule set.
 
 use std::cell::RefCell;
 use std::io;
@@ -49,6 +49,7 @@ impl Noted {
 impl Files for Noted {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let read = DiskFiles.read(path);
+        // A file that cannot be read is noted too: it may be there next time.
         let note = (path.to_owned(), digest_of(&read));
         self.0.borrow_mut().files.push(note);
         read

@@ -1,4 +1,5 @@
-//! What of ModSecurity v2's reference manual is done here: one entry a name, from the tables the engine itself uses.
+//! The names of ModSecurity v2's reference manual and their state here. It is made from the tables that the engine
+//! itself uses, so that document and engine cannot disagree.
 
 use super::compile::{action_names, settings};
 use super::operators::catalogue::{self, State as OperatorState};
@@ -25,9 +26,9 @@ pub enum Kind {
 /// What became of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It works as the manual says, but for what [`Entry::differs`] names.
+    /// It works as the manual says, except for what [`Entry::differs`] names.
     Done,
-    /// Loads, and has nothing to do here: why.
+    /// It loads without an effect: why.
     WithoutEffect(&'static str),
     /// An error at load: why.
     Refused(&'static str),

@@ -1,4 +1,6 @@
 //! One compiled rule: what it looks at, how it tests, what it does.
+//!
+//! Rules are immutable and name each other by their index in the rule set.
 
 #![allow(
     clippy::indexing_slicing,
@@ -104,7 +106,7 @@ pub(crate) struct Test {
     pub capture: bool,
     pub negated: bool,
     pub operator: Operator,
-    /// `!@rx pattern` as the rule file writes it, bounded; for people.
+    /// `!@rx pattern` as the rule file writes it, bounded, for messages.
     pub written: Box<str>,
     pub argument: Template,
 }
@@ -256,7 +258,8 @@ impl RuleSelection {
 /// A node of [`Chains`]; 0 is no transformation at all.
 pub(crate) type ChainId = u16;
 
-/// Every transformation chain of a rule set and all their prefixes, each once.
+/// Every transformation chain of a rule set and all their prefixes, each once: a tree, so that rules whose chains begin
+/// alike share results.
 #[derive(Debug)]
 pub(crate) struct Chains {
     nodes: Vec<ChainNode>,

@@ -1,4 +1,7 @@
-//! [`RuleSet`]: the compiled rules, immutable and shared.
+//! [`RuleSet`]: the compiled rules.
+//!
+//! It is immutable and shared by all threads. What changes lives in transactions, or in the [`Store`] behind its own
+//! lock.
 
 #![allow(
     clippy::indexing_slicing,
@@ -43,23 +46,23 @@ pub struct RuleSet {
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
-    /// A policy says in so many words that they pass.
+    /// A policy says explicitly that they pass.
     pub(super) passes_uninspected: bool,
     /// None: `REQUEST_BODY` where a rule asks for it, as in ModSecurity v2.
     pub(super) unparsed_bodies: Option<UnparsedBodies>,
     /// How long the rules may work on one transaction.
     pub(super) budget: Option<Duration>,
-    /// The same, counted.
+    /// The same as a count of looks at the clock.
     pub(super) looks: Option<u64>,
     pub(super) unmasked: bool,
     pub(super) constants: Constants,
-    /// One a phase; None where it has nothing to filter.
+    /// The prefilter of each phase; None if it has nothing to filter.
     pub(super) filters: [Option<Filter>; 5],
     /// Each rule's bit in its phase's filter.
     pub(super) bits: Vec<Option<u16>>,
     /// What each phase runs, every rule in its place.
     pub(super) whole: [Plan; 5],
-    /// The same without what was decided at load, where anything was.
+    /// The same without the rules that are decided at load, if there are any.
     pub(super) decided: Option<[Plan; 5]>,
 }
 
@@ -141,7 +144,7 @@ impl RuleSet {
         &self.settings
     }
 
-    /// Problems that did not keep it from being built.
+    /// Problems that did not prevent it from being built.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
@@ -205,7 +208,7 @@ impl RuleSet {
             })
     }
 
-    /// The rules that `SecRuleRemove...` took out, in load order; their severity is not told.
+    /// The rules that `SecRuleRemove...` removed, in load order, without their severity.
     #[must_use]
     pub fn removed(&self) -> &[RuleSummary] {
         &self.removed
@@ -216,7 +219,7 @@ impl RuleSet {
         self.has_target(|v| matches!(v, Variable::RequestBody | Variable::FullRequest))
     }
 
-    /// Whether a rule decides itself about a multipart body that has these flags.
+    /// Whether a rule looks at these flags of a multipart body, and so decides about it.
     pub(super) fn judges_multipart(&self, flags: &Flags) -> bool {
         let asks = |flag: bool, variable| flag && self.has_target(|v| v == variable);
         asks(flags.strict_error(), Variable::MultipartStrictError)
@@ -240,7 +243,7 @@ impl RuleSet {
         self.bits.get(rule as usize).copied().flatten()
     }
 
-    /// How the phases run, by what is known of the rules so far.
+    /// Makes the plans of the phases from what is known of the rules so far.
     pub(super) fn add_plans(rules: &mut Arc<Self>, decide: bool) {
         let source = plan::Source {
             rules: &rules.rules,
@@ -252,12 +255,13 @@ impl RuleSet {
         };
         let whole = source.whole();
         let decided = decide.then(|| source.decided()).flatten();
+        // The builder has the only reference yet.
         if let Some(rules) = Arc::get_mut(rules) {
             (rules.whole, rules.decided) = (whole, decided);
         }
     }
 
-    /// What the phases run; `watched`: somebody is told of every rule.
+    /// What the phases run; `watched` if every rule is reported.
     pub(super) fn plans(&self, watched: bool) -> &[Plan; 5] {
         let decided = self.decided.as_ref().filter(|_| !watched);
         decided.unwrap_or(&self.whole)
@@ -271,6 +275,7 @@ impl RuleSet {
 
     /// `0` or `1`
     pub(super) fn digit(&self, digit: u8) -> Slice {
+        // The mask keeps the index within the two digits.
         self.constants.digits[usize::from(digit & 1)]
     }
 

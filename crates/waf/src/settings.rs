@@ -1,7 +1,7 @@
-//! What the directives say that are not rules.
+//! The values of the directives that are not rules.
 //!
-//! Source of the values and their defaults: ModSecurity v2 Reference Manual, "Configuration Directives". Limits that the
-//! manual does not name have the defaults of ModSecurity's source.
+//! Source of the values and their defaults: ModSecurity v2 Reference Manual, "Configuration Directives". Limits that
+//! the manual does not name have the defaults of ModSecurity's source.
 
 use std::sync::Arc;
 

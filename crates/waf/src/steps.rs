@@ -1,34 +1,35 @@
-//! Long work in steps: every few kilobytes it is asked whether any time is left.
+//! Long work in steps, between which it checks whether any time is left.
 //!
-//! A thread works on one transaction at a time, so what is left is kept by thread, and loops deep in operators,
-//! transformations and parsers can ask without being handed anything. Without a limit asking costs a subtraction.
+//! A thread works on one transaction at a time. So the rest of the time is stored by thread, and loops deep in
+//! operators, transformations and parsers can check it without a parameter. Without a limit a check costs one
+//! subtraction.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes of work between two looks at the clock.
+/// Bytes of work between two looks at the clock, which costs more than a few bytes of work.
 pub(super) const STEP: usize = 16 * 1024;
 
 /// There is no time left; the answer is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfTime;
 
-/// When work ends that is not done.
+/// When unfinished work ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Limit {
     #[default]
     None,
     Time(Duration),
-    /// After so many looks at the clock: tests prove with it where work can end, whatever its speed.
+    /// After so many looks at the clock. Tests prove with it where work can end, whatever the speed of the machine.
     Looks(u64),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Clock {
     Unlimited,
-    /// Until nobody waits for the result.
+    /// Until [`until_given_up`] says that nobody waits for the result.
     Watched,
     Until(Instant),
     Looks(u64),
@@ -42,7 +43,7 @@ thread_local! {
     static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Says that so many bytes are worked on.
+/// Counts bytes that are about to be worked on.
 ///
 /// # Errors
 /// The work must end here.
@@ -83,6 +84,7 @@ fn look_after(bytes: usize) -> Result<(), OutOfTime> {
     };
     if over {
         CLOCK.set(Clock::Over);
+        // Every later call must look again and end too.
         LEFT.set(0);
         return Err(OutOfTime);
     }
@@ -124,6 +126,7 @@ pub(super) fn within<R>(limit: Limit, work: impl FnOnce() -> R) -> (R, Limit) {
         return (work(), limit);
     }
     let begun = Instant::now();
+    // Restored by a guard, also after a panic: the thread goes on with other transactions.
     let _before = Before {
         clock: CLOCK.get(),
         left: LEFT.get(),
@@ -133,7 +136,7 @@ pub(super) fn within<R>(limit: Limit, work: impl FnOnce() -> R) -> (R, Limit) {
         Limit::Looks(looks) => Some(Clock::Looks(looks)),
         Limit::None => None,
     };
-    // What can never end is as good as no limit.
+    // A time too long for the clock is no limit.
     let clock = clock.unwrap_or(if watched {
         Clock::Watched
     } else {
@@ -154,7 +157,7 @@ pub(super) fn within<R>(limit: Limit, work: impl FnOnce() -> R) -> (R, Limit) {
     (result, left)
 }
 
-/// Does `work`, whose engine ends what it is at soon after `given_up` was set: nobody waits for its result then.
+/// Does `work`, which the engine ends soon after `given_up` is set, because nobody waits for the result any more.
 pub fn until_given_up<R>(given_up: Arc<AtomicBool>, work: impl FnOnce() -> R) -> R {
     struct Forget;
     impl Drop for Forget {
@@ -171,7 +174,7 @@ fn is_given_up() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|f| f.load(Ordering::Relaxed)))
 }
 
-/// Puts back what was, also where the work panicked.
+/// Restores the state before, even if the work panics.
 struct Before {
     clock: Clock,
     left: usize,

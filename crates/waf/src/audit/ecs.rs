@@ -1,5 +1,5 @@
-//! The Elastic Common Schema, 8.17. `rule` is the one that ended the transaction, else the gravest that matched;
-//! all of them are under `drawbridge.messages`.
+//! The Elastic Common Schema, 8.17. `rule` is the rule that ended the transaction, or else the one of the highest
+//! severity; all matches are in `drawbridge.messages`.
 
 use serde::Serialize;
 

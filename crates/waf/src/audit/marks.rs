@@ -1,4 +1,5 @@
-//! Which bytes of a transaction are secret, by position: what is copied, captured or expanded from them is too.
+//! Which bytes of a transaction are secret, by position. Bytes that are copied, captured or expanded from them are
+//! secret too.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -6,7 +7,8 @@ use std::ops::Range;
 use super::mask::MASK;
 use crate::variables::{Slice, Text};
 
-/// Ranges that are kept apart; beyond, they merge with what lies between.
+/// Ranges that are kept apart. Beyond that number, ranges merge with what lies between them: too much is masked, never
+/// too little.
 const MOST: usize = 65_536;
 
 /// Secret ranges of one transaction's text, disjoint.
@@ -14,6 +16,7 @@ const MOST: usize = 65_536;
 pub(crate) struct Marks {
     /// Start to end.
     ranges: BTreeMap<u32, u32>,
+    /// Slices whose text was searched already.
     looked_at: HashSet<Slice>,
 }
 
@@ -22,7 +25,7 @@ impl Marks {
         self.ranges.is_empty()
     }
 
-    /// Whether this slice was not looked at before; from now on it was.
+    /// Whether this slice was not searched before; notes that it is now.
     pub(crate) fn look_at(&mut self, slice: Slice) -> bool {
         self.looked_at.len() < MOST && self.looked_at.insert(slice)
     }

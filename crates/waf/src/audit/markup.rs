@@ -1,4 +1,4 @@
-//! Where secrets lie in XML and its kin: in elements that are named for them, and beside their names.
+//! Where secrets lie in XML and HTML: in elements with secret names, and next to their names.
 
 #![allow(
     clippy::indexing_slicing,
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::secret_names::{NAME, NAMING, is_secret_name};
 
-/// How an element's tags are written: plainly, or as text of another document.
+/// How the tags of an element are written: plainly, or escaped as text of another document.
 pub(super) struct Markup {
     open: &'static [u8],
     close: &'static [u8],
@@ -28,7 +28,7 @@ pub(super) const ESCAPED: Markup = Markup {
 struct Tag<'t> {
     name: &'t [u8],
     attributes: Range<usize>,
-    /// Behind it.
+    /// The place after it.
     end: usize,
     is_empty: bool,
 }
@@ -55,7 +55,8 @@ impl Markup {
         }
     }
 
-    /// How far it is to a tag's end. No further than to the next tag, so that all of them together look at each byte once.
+    /// Bytes up to the end of a tag. It looks no further than the next tag, so that all calls together look at each
+    /// byte once.
     fn near_end(&self, rest: &[u8]) -> Option<usize> {
         let first = self.open[0];
         let mut signs = memchr::memchr2_iter(first, self.close[0], rest);
@@ -64,7 +65,7 @@ impl Markup {
         rest[at..].starts_with(self.close).then_some(at)
     }
 
-    /// The same with signs in quotes left out.
+    /// The same, ignoring brackets within quotes.
     fn end(&self, rest: &[u8]) -> Option<usize> {
         const ATTRIBUTES: usize = 4096;
         let mut quote = None;
@@ -80,7 +81,7 @@ impl Markup {
         None
     }
 
-    /// From the end of its tag to its closing one; to the end where there is none.
+    /// From the end of its tag to the closing tag, or to the end of the text.
     fn content(&self, text: &[u8], tag: &Tag<'_>) -> Range<usize> {
         let closing = [self.open, b"/", tag.name].concat();
         let length = memchr::memmem::find(&text[tag.end..], &closing);
@@ -94,11 +95,11 @@ pub(super) fn element(text: &[u8], at: usize, markup: &Markup) -> Option<Range<u
     let (name, from) = markup.name(text, at)?;
     if is_secret_name(name) {
         let Some(length) = markup.end(&text[from..]) else {
-            // Where its content begins is not known.
+            // The tag does not end, so its content may begin anywhere.
             return Some(from..text.len());
         };
         let tag = markup.tag(text, name, from, length);
-        // Attributes of their own say what they are.
+        // Its attributes are judged by their own names.
         return (!tag.is_empty).then(|| markup.content(text, &tag));
     }
     let tag = markup.tag(text, name, from, markup.near_end(&text[from..])?);
@@ -122,7 +123,7 @@ fn names_a_secret(attributes: &[u8]) -> bool {
     found.any(|value| is_secret_name(&attributes[value]))
 }
 
-/// The content of the element behind the one of which the content is a secret's name.
+/// The content of the element that follows one whose content is the name of a secret.
 fn element_beside(text: &[u8], naming: &Tag<'_>, markup: &Markup) -> Option<Range<usize>> {
     let near = |from: usize| &text[from..text.len().min(from + NAME)];
     let length = memchr::memmem::find(near(naming.end), markup.open)?;

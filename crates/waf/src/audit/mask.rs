@@ -1,7 +1,7 @@
-//! What must not reach a log: where secrets lie in text.
+//! Finds the secrets in a text that is about to be logged.
 //!
-//! Masking is by meaning, not by parsing: text that a rule saw may be a query, a form, JSON, XML, header lines
-//! or a piece of any of them. Where in doubt more is masked rather than less. One pass, linear.
+//! It goes by meaning and does not parse: what a rule saw may be a query, a form, JSON, XML, header lines or a piece of
+//! any of them. In doubt more is masked rather than less. One pass, linear.
 
 #![allow(
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@ pub(crate) use super::secret_names::is_secret_name;
 use super::secret_names::{NAME, NAMING};
 use crate::byteset::ByteSet;
 
-/// What stands in a record for a secret.
+/// What a record shows instead of a secret.
 pub(crate) const MASK: &[u8] = b"***";
 
 /// How much of a header's value is secret.
@@ -68,7 +68,7 @@ pub(crate) fn set_cookie_value(header: &[u8], found: &mut dyn FnMut(Range<usize>
     found(value..end);
 }
 
-/// What follows the scheme of an `Authorization` header; all of it where there is no scheme.
+/// What follows the scheme of an `Authorization` header; all of it if there is no scheme.
 pub(crate) fn credentials(header: &[u8]) -> Range<usize> {
     memchr::memchr(b' ', header).map_or(0, |i| i + 1)..header.len()
 }
@@ -94,6 +94,7 @@ pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
 
 /// Where secrets lie in text: ascending, without overlap.
 pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    // Every secret has one of these at its beginning or right before it; all other bytes are skipped.
     const TELLING: ByteSet = ByteSet::of(b"=%:<&Bb0123456789");
     let next = |at: usize| {
         let rest = text.get(at..).unwrap_or_default();
@@ -115,7 +116,7 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
             b'0'..=b'9' => {
                 let range = card(text, at);
                 if range.is_none() {
-                    // The run's later digits cannot begin a number.
+                    // A number cannot begin within a run of digits. Skipping it keeps the pass linear.
                     from = at + text[at..].iter().take_while(|b| b.is_ascii_digit()).count();
                     continue;
                 }
@@ -133,7 +134,7 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// `name=value` where the name says so; also a multipart part's `name="..."` and its content.
+/// `name=value` with a secret name; also the content of a multipart part with `name="..."`.
 fn pair(text: &[u8], at: usize, sign: usize) -> Option<Range<usize>> {
     let name = after_encoded_delimiter(name_before(text, at).0);
     let start = at + sign;
@@ -157,7 +158,7 @@ fn after_encoded_delimiter(name: &[u8]) -> &[u8] {
     last.map_or(name, |i| &name[i + 3..])
 }
 
-/// `encoded`: the pair itself stands percent-encoded in another value.
+/// `encoded`: the pair is percent-encoded within another value.
 fn pair_end(text: &[u8], start: usize, encoded: bool) -> usize {
     let rest = &text[start..];
     if let Some(&quote @ (b'"' | b'\'')) = rest.first()
@@ -256,7 +257,7 @@ fn json_end(text: &[u8], start: usize) -> usize {
     let mut string = false;
     let mut at = start;
     while let Some(&byte) = text.get(at) {
-        // JSON in a JSON string writes its own quotes as \".
+        // JSON within a JSON string writes its own quotes as \".
         let escaped = byte == b'\\' && (string || text.get(at + 1) != Some(&b'"'));
         if escaped {
             let inner = text.get(at + 1) == Some(&b'"') && text.get(start) == Some(&b'\\');
@@ -339,7 +340,7 @@ fn bearer(text: &[u8], at: usize) -> Option<Range<usize>> {
         .iter()
         .take_while(|&&b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
         .count();
-    // Shorter ones are words: "basic maths".
+    // Shorter words are ordinary text: "basic maths".
     (token >= 8).then_some(start..start + token)
 }
 
@@ -355,7 +356,7 @@ fn card(text: &[u8], start: usize) -> Option<Range<usize>> {
     while let Some(&byte) = text.get(end) {
         if byte.is_ascii_digit() {
             let Some(place) = digits.get_mut(count) else {
-                // More digits than a card has; groups before them may still be one.
+                // More digits than a card has, but the groups before may still be one.
                 return best;
             };
             *place = byte - b'0';
@@ -391,7 +392,7 @@ fn luhn(digits: &[u8]) -> bool {
             (_, double) => double,
         })
         .sum();
-    // All zeros pass the check and are no card.
+    // Zeros only pass the check but are no card.
     sum.is_multiple_of(10) && sum > 0
 }
 

@@ -1,7 +1,7 @@
-//! The audit record: what happened to one transaction that matters, as data.
+//! The audit record of one transaction, as data.
 //!
-//! [`Transaction::audit_record`](super::Transaction::audit_record) makes it; `SecAuditLogParts` chooses what is in it.
-//! Secrets are masked and payloads are bounded before they are stored in it. [`Record::line`] writes it as the JSON of
+//! [`Transaction::audit_record`](super::Transaction::audit_record) makes it, and `SecAuditLogParts` chooses its parts.
+//! Secrets are masked and texts bounded before they are stored in it. [`Record::line`] writes it as the JSON of
 //! ModSecurity v3 or as ECS.
 //!
 //! Source of the parts: ModSecurity v2 Reference Manual, `SecAuditLogParts`.
@@ -52,7 +52,7 @@ pub struct Record {
     pub response: Response,
     /// Part H; None where it was not asked for.
     pub messages: Option<Vec<Message>>,
-    /// What no other audit format has room for.
+    /// What ModSecurity's format has no field for.
     pub facts: Facts,
 }
 
@@ -136,7 +136,7 @@ pub struct Message {
     pub interrupting: bool,
 }
 
-/// What no other audit format has room for.
+/// What ModSecurity's format has no field for.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
     /// What became of the transaction.
@@ -153,9 +153,9 @@ pub struct Facts {
     pub body: Inspected,
     /// How much of the response's body the rules saw.
     pub response_body: Inspected,
-    /// Matches that were counted and not recorded.
+    /// Matches that were only counted.
     pub unrecorded_matches: u64,
-    /// Operators that gave up at a limit.
+    /// Operators that reached a limit.
     pub limits_hit: u32,
     /// Part K: every rule that was recorded, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,8 +227,8 @@ impl Record {
         self
     }
 
-    /// The same record with the status that the client really got; `blocked` says whether it was refused. Both may differ
-    /// from what the rules asked for.
+    /// The same record with the status that the client received; `blocked` says whether the request was refused. Both
+    /// may differ from what the rules asked for.
     #[must_use]
     pub fn answered(mut self, status: u16, blocked: bool) -> Self {
         self.response.status = status;
@@ -244,7 +244,7 @@ impl Record {
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         let mut line = match self.format {
-            // Strings and numbers always serialize.
+            // Documents of strings and numbers always serialise.
             AuditFormat::Json => serde_json::to_vec(&modsecurity::document(self)),
             AuditFormat::Ecs => serde_json::to_vec(&ecs::document(self)),
         }
@@ -271,6 +271,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// Headers as an object: names as sent, values of equal names joined as HTTP joins them.
 fn headers<S: Serializer>(headers: &&[(String, String)], to: S) -> Result<S::Ok, S::Error> {
     let mut joined: Vec<(&str, std::borrow::Cow<'_, str>)> = Vec::with_capacity(headers.len());
+    // By an index and not by a search: a client may send hundreds of fields.
     let mut places = std::collections::HashMap::new();
     for (name, value) in *headers {
         match places.entry(name.to_ascii_lowercase()) {

@@ -1,7 +1,7 @@
-//! ModSecurity v3's JSON (`Transaction::toJSON`), with one object `drawbridge` beside what is there.
+//! ModSecurity v3's JSON (`Transaction::toJSON`), with one more object, `drawbridge`.
 //!
-//! Numbers that v3 writes as strings are strings. Where no upstream answered, `Date` is the record's own time:
-//! Elastic's pipeline takes its timestamp from the response's headers.
+//! Numbers that v3 writes as strings are strings, because log pipelines expect them. If no upstream answered, `Date` is
+//! the time of the record: Elastic's pipeline takes its timestamp from the response headers.
 
 use serde::Serialize;
 
@@ -158,7 +158,7 @@ fn told(message: &Message) -> Told<'_> {
             file: &message.file,
             line_number: message.line.to_string(),
             data: &message.data,
-            // v3 writes 255 where the rule has none.
+            // v3 writes 255 for a rule without a severity.
             severity: message.severity.unwrap_or(255).to_string(),
             ver: &message.version,
             rev: &message.revision,

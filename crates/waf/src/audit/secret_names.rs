@@ -1,4 +1,7 @@
 //! Which names stand for secrets.
+//!
+//! A name that is missed puts a secret into a log; one too many hides a harmless value. The lists therefore lean to the
+//! second.
 
 #![allow(
     clippy::indexing_slicing,
@@ -9,10 +12,10 @@ use std::sync::LazyLock;
 
 use crate::byteset::ByteSet;
 
-/// Bytes of a name that are looked at.
+/// Bytes of a name that are considered, from its end.
 pub(super) const NAME: usize = 128;
 
-/// Parts of names that stand for secrets wherever they occur; lower case, separators removed.
+/// Parts of names that mark a secret wherever they occur. In lower case, without separators.
 const INSIDE: &[&[u8]] = &[
     b"passw",
     b"passphrase",
@@ -52,7 +55,7 @@ const INSIDE: &[&[u8]] = &[
     b"subscriptionkey",
 ];
 
-/// What these begin with.
+/// The first bytes of these: most positions of most names fail this check.
 const BEGINS_INSIDE: ByteSet = {
     let mut first = ByteSet::EMPTY;
     let mut at = 0;
@@ -63,7 +66,7 @@ const BEGINS_INSIDE: ByteSet = {
     first
 };
 
-/// Words that stand for secrets only on their own.
+/// Words that mark a secret only as a whole word: `pin` does, `shipping` does not.
 const WORDS: &[&[u8]] = &[
     b"pass",
     b"pin",
@@ -88,17 +91,18 @@ const WORDS: &[&[u8]] = &[
     b"dpop",
 ];
 
-/// Names, or last steps of a path to one, that stand for secrets only as a whole: `code` does, `country_code` does not.
+/// Names, or last steps of a path, that mark a secret only as a whole: `code` does, `country_code` does not.
 const ALONE: &[&[u8]] = &[
     b"code", b"session", b"sess", b"sign", b"ticket", b"bearer", b"wresult",
 ];
 
-/// Keys and elements of which the content may be the name of what stands beside it.
+/// Keys and elements whose content may be the name of the value next to it.
 pub(super) const NAMING: &[&[u8]] = &[b"name", b"key", b"id", b"field", b"param", b"k", b"n"];
 
-/// Whether an argument, a header or a key of this name holds a secret. Percent escapes in it are undone.
+/// Whether an argument, a header or a key of this name holds a secret. Escapes in the name are decoded: they must not
+/// hide it.
 pub(crate) fn is_secret_name(name: &[u8]) -> bool {
-    // The end of a long name says most: `json.user.password`.
+    // The end of a long name is what counts: `json.user.password`.
     let name = &name[name.len().saturating_sub(NAME)..];
     let plain = unescape(name);
     let mut run = Vec::with_capacity(plain.len());
@@ -119,7 +123,7 @@ pub(crate) fn is_secret_name(name: &[u8]) -> bool {
         words.iter().any(|w| w.eq_ignore_ascii_case(word))
     };
     let mut words = plain.split(|b| !b.is_ascii_alphanumeric());
-    // `session.referer_check` is no session; `json.code.0` is a code.
+    // `session.referer_check` is no session, but `json.code.0` is a code.
     let last = plain
         .rsplit(|b| b".[]:/ ".contains(b))
         .find(|step| !step.iter().all(u8::is_ascii_digit));
@@ -131,7 +135,7 @@ static INSIDE_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(IN
 static WORDS_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(WORDS));
 static ALONE_BY_FIRST: LazyLock<Beginning> = LazyLock::new(|| Beginning::new(ALONE));
 
-/// Words by their first byte, since nearly every name has none of them. One list for each byte.
+/// Words by their first byte, because nearly every name has none of them. One list for each byte.
 struct Beginning(Vec<Vec<&'static [u8]>>);
 
 impl Beginning {

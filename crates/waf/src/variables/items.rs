@@ -1,4 +1,7 @@
 //! Where a transaction keeps its bytes.
+//!
+//! A text only grows, so a [`Slice`] stays valid and can be copied freely. It takes 8 bytes, half of a reference to
+//! bytes.
 
 #![allow(
     clippy::indexing_slicing,
@@ -46,8 +49,8 @@ impl Slice {
     }
 }
 
-/// All bytes of one transaction, append-only. The rule set's literals come first and are shared,
-/// so that a literal's [`Slice`] is the same in every transaction.
+/// All bytes of one transaction, append-only. The literals of the rule set come first and are shared, so that the
+/// [`Slice`] of a literal is the same in every transaction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Text {
     shared: Arc<[u8]>,
@@ -55,7 +58,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// A text that begins with what `self` holds, without a copy of it.
+    /// A text whose contents can be shared between transactions.
     pub(crate) fn freeze(self) -> Self {
         let all: Vec<u8> = self.shared.iter().copied().chain(self.own).collect();
         Self {
@@ -64,9 +67,10 @@ impl Text {
         }
     }
 
-    /// A frozen text's beginning for another transaction, which goes on in an empty buffer.
+    /// A text for a transaction: the frozen part is shared, and the transaction's own bytes go into an empty buffer.
     pub(crate) fn share(&self, mut buffer: Vec<u8>) -> Self {
         buffer.clear();
+        // Enough for the head of an ordinary request, so that it does not grow in steps.
         buffer.reserve(8192);
         Self {
             shared: Arc::clone(&self.shared),
@@ -74,12 +78,12 @@ impl Text {
         }
     }
 
-    /// The buffer, for another transaction; what was pushed is gone.
+    /// Takes the buffer for another transaction. Slices of this one are then empty.
     pub(crate) fn take_own(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.own)
     }
 
-    /// Appends; past 4 GiB nothing is stored. Bodies are bounded far below.
+    /// Appends bytes. Beyond 4 GiB, which positions cannot express, nothing is stored; limits of bodies are far below.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Slice {
         let start = self.len();
         let (Ok(start), Ok(length), false) = (
@@ -102,7 +106,7 @@ impl Text {
     pub(crate) fn at(&self, slice: Slice) -> &[u8] {
         let start = slice.start as usize;
         let length = slice.length as usize;
-        // A Slice is only made by push or is part of one that was; none spans both halves.
+        // A slice is made by `push` or `since`, or is part of one, so none spans both halves.
         match start.checked_sub(self.shared.len()) {
             Some(start) => self.own.get(start..start + length),
             None => self.shared.get(start..start + length),
@@ -145,7 +149,7 @@ impl Text {
     }
 }
 
-/// Decimal digits of a number without an allocation.
+/// The decimal digits of a number, without an allocation. 20 bytes hold the longest: a sign and 19 digits.
 #[derive(Default)]
 pub(crate) struct Digits([u8; 20]);
 
@@ -184,7 +188,7 @@ pub(crate) struct Value {
 impl Value {
     pub(crate) const NO_ITEM: u32 = u32::MAX;
 
-    /// The value's row is `index` rows behind its variable's first.
+    /// Sets the row: `index` rows after the first of its variable.
     pub(crate) fn with_item(mut self, base: Option<u32>, index: u32) -> Self {
         self.item = base.map_or(Self::NO_ITEM, |b| b.saturating_add(index));
         self

@@ -1,5 +1,7 @@
 //! Variables: their names, and which of them are collections.
 //!
+//! One table is the source of the enum, the names and the generated document.
+//!
 //! Source: ModSecurity v2 Reference Manual, "Variables".
 
 mod items;
@@ -214,7 +216,8 @@ impl Variable {
         }
     }
 
-    /// Whether its values can change while a phase runs, so that they must be looked up at every rule.
+    /// Whether its values can change while a phase runs, so that each rule must look them up again. Only variables that
+    /// rules or time change are volatile.
     #[must_use]
     pub(crate) const fn is_volatile(self) -> bool {
         matches!(

@@ -40,7 +40,8 @@ impl Select {
         }
     }
 
-    /// The same for what is to be excluded: a pattern that gives up excludes nothing.
+    /// The same for an exclusion. A pattern that reaches a limit excludes nothing: otherwise a client could get out of
+    /// a rule.
     fn surely_matches(&self, key: &[u8]) -> bool {
         match self {
             Self::Regex(r) => r.surely_matches(key),
@@ -57,11 +58,11 @@ pub(crate) struct TargetList {
     pub targets: Box<[Target]>,
     /// Whether its values stay the same while a phase runs.
     pub stable: bool,
-    /// The list's only target, where that is one `TX` variable.
+    /// The list's only target, if that is one `TX` variable.
     pub only_slot: Option<OnlySlot>,
 }
 
-/// `TX:name` or `&TX:name` alone: the commonest list of all, told apart so that it costs a look and no list.
+/// `TX:name` or `&TX:name` alone: the most frequent list. It gets a fast path that makes no list of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OnlySlot {
     pub slot: u32,
@@ -90,12 +91,13 @@ impl OnlySlot {
 /// `/regex/` over names.
 #[derive(Debug)]
 pub(crate) struct NamePattern {
-    /// Every name it fits begins so, whatever the case of ASCII letters.
+    /// Every name that it matches begins like this, whatever the case of ASCII letters. Most names fail here, without a
+    /// search.
     prefix: Box<[u8]>,
-    /// That is all it asks for.
+    /// The prefix is the whole pattern.
     plain: bool,
     pattern: Pattern,
-    /// The rule set's own `TX` names that it fits, found out once.
+    /// The `TX` names of the rule set that it matches, found once.
     slots: OnceLock<Box<[u32]>>,
 }
 
@@ -112,7 +114,7 @@ impl NamePattern {
     }
 
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
-        // One that gives up selects: more is inspected, not less.
+        // A pattern that reaches a limit selects the name: more is inspected, not less.
         self.fits(name).unwrap_or(true)
     }
 
@@ -131,7 +133,7 @@ impl NamePattern {
         }
     }
 
-    /// Which of these names it fits; they must be the same at every call.
+    /// Which of these names it matches; they must be the same at every call.
     pub(crate) fn slots<'n>(&self, names: impl Iterator<Item = &'n str>) -> &[u32] {
         self.slots.get_or_init(|| {
             let fits = (0..)
@@ -146,8 +148,8 @@ impl NamePattern {
     }
 }
 
-/// The plain text that a pattern anchors to the beginning, and what stands after it; all of the pattern where
-/// there is none.
+/// The plain text with which an anchored pattern begins, and the rest; all of the pattern is rest if there is no such
+/// text.
 fn plain_prefix(text: &str) -> (&str, &str) {
     let Some(anchored) = text.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
         return ("", text);
@@ -155,7 +157,7 @@ fn plain_prefix(text: &str) -> (&str, &str) {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
     let end = anchored.find(|c| !is_plain(c)).unwrap_or(anchored.len());
     match anchored[end..].chars().next() {
-        // It says how often what stands before it occurs.
+        // A quantifier applies to the last character, which then need not be there.
         Some('?' | '*' | '+' | '{') => anchored.split_at(end.saturating_sub(1)),
         _ => anchored.split_at(end),
     }
