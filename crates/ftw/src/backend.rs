@@ -1,8 +1,8 @@
 //! The backend that the CRS's RESPONSE tests need: it answers what the request tells it to.
 //!
-//! It plays coreruleset/albedo: a POST to `/reflect` holds the answer as JSON, all else gets an empty 200.
-//! Where no Content-Type is asked for it is found by looking at the body, as Go's HTTP server does
-//! (WHATWG's MIME sniffing standard, section 7.1).
+//! It imitates coreruleset/albedo: a POST to `/reflect` contains the answer as JSON; everything else gets an empty 200.
+//! Without a Content-Type it is found from the body, as Go's HTTP server does (WHATWG's MIME sniffing standard, section
+//! 7.1).
 
 #![allow(
     clippy::indexing_slicing,
@@ -42,6 +42,7 @@ fn reflect(body: &[u8]) -> Reply {
     };
     let field = |name: &str| {
         spec.iter()
+            // Go matches the keys of JSON without regard to case.
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     };
@@ -106,7 +107,7 @@ fn sniff(body: &[u8]) -> &'static str {
         b"<P",
         b"<!--",
     ];
-    // The signatures of formats that could pass for text.
+    // The signatures of formats that could be taken for text.
     const EXACT: [(&[u8], &str); 12] = [
         (b"%PDF-", "application/pdf"),
         (b"%!PS-Adobe-", "application/postscript"),

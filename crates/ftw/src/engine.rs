@@ -1,4 +1,6 @@
-//! Plays a stage in process: strictness, engine and backend, without a socket.
+//! Plays a stage in this process: strict checks, engine and backend, without a socket.
+//!
+//! The order is that of the front door: a request that HTTP forbids never reaches the rules.
 
 #![allow(
     clippy::indexing_slicing,
@@ -58,7 +60,7 @@ impl InProcess {
     /// A transaction that has been told the head of `raw`; no phase has run.
     #[must_use]
     pub fn begin(&self, raw: &[u8], head: &Head, name: &str) -> Transaction {
-        // The CRS trusts some requests of the host itself: the client is another one.
+        // The CRS makes exceptions for requests from the host itself, so the client has another address.
         let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 40_000);
         let server = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
         let mut transaction = Transaction::new(Arc::clone(&self.rules), client, server, name);
@@ -102,6 +104,7 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
     if let Some(interruption) = transaction.response_headers(reply.status, b"HTTP/1.1", headers) {
         return (interruption.status, Vec::new());
     }
+    // As the front door, which holds no more of a response than the rules may see.
     let wanted = match transaction.wants_response_body() {
         true => reply
             .body
@@ -121,7 +124,7 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
 pub enum Body {
     /// All of it, decoded where it was chunked.
     Whole(Vec<u8>),
-    /// The client stops in the middle: a server waits until its time is up.
+    /// The client stops in the middle; a server waits until its deadline.
     Incomplete,
     /// Its framing is malformed, in the way that the text says.
     Malformed(String),

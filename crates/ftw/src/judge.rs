@@ -1,4 +1,4 @@
-//! Whether what happened is what was expected.
+//! Compares what happened with what was expected.
 
 use regex::bytes::Regex;
 
@@ -7,6 +7,7 @@ use super::{Outcome, Output};
 /// Every expectation that was not met, in words; empty where the stage passes.
 #[must_use]
 pub fn failures(expected: &Output, outcome: &Outcome) -> Vec<String> {
+    // Without an answer nothing else can be judged.
     if expected.expect_error {
         return match outcome.status {
             None => Vec::new(),

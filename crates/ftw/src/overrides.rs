@@ -1,4 +1,6 @@
-//! Tests whose expectation does not hold here, and why: the CRS's format for overrides.
+//! Tests whose expectation does not hold here, and the reason: the CRS's format for overrides.
+//!
+//! Unknown keys are errors: a misspelled one would silently judge by the wrong expectation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +62,7 @@ impl Overrides {
         Ok(Self { list })
     }
 
-    /// The override of a stage, if there is one; the last in the file wins.
+    /// The override of a stage, if there is one. The last in the file wins.
     #[must_use]
     pub fn of(&self, id: &TestId, stage: usize) -> Option<&Override> {
         self.list.iter().rev().find(|o| o.concerns(id, stage))
@@ -135,6 +137,7 @@ struct OverrideYaml {
 
 impl OverrideYaml {
     fn into_override(self) -> Result<Override, String> {
+        // An override without a reason hides a failure that nobody can check later.
         if self.reason.trim().is_empty() {
             return Err("there is no reason".to_owned());
         }

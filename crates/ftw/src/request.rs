@@ -28,6 +28,7 @@ impl Parts {
             .map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())))
             .collect();
         let mut data = Cow::Borrowed(self.data.as_slice());
+        // The order is go-ftw's: escaping changes the length that is added last.
         if self.autocomplete_headers && !data.is_empty() {
             if !has(&headers, "Content-Type", |_| true) {
                 headers.push(("Content-Type", FORM.into()));
@@ -38,6 +39,7 @@ impl Parts {
                 data = Cow::Owned(escape_form(&data));
             }
         }
+        // YAML has LF line ends, but multipart needs CRLF.
         let multipart = |v: &str| v.to_ascii_lowercase().contains("multipart/form-data;");
         if has(&headers, "Content-Type", multipart) {
             data = Cow::Owned(with_crlf(&data));
@@ -70,7 +72,7 @@ fn has(headers: &[(&str, Cow<'_, str>)], name: &str, value: impl Fn(&str) -> boo
         .any(|(n, v)| n.eq_ignore_ascii_case(name) && value(v))
 }
 
-/// go-ftw's pattern binds its anchors to the first and the last name only.
+/// As in go-ftw, whose pattern anchors only the first and the last name by mistake.
 fn may_have_body(method: &str) -> bool {
     method.starts_with("POST")
         || method.contains("PUT")
@@ -78,7 +80,7 @@ fn may_have_body(method: &str) -> bool {
         || method.ends_with("DELETE")
 }
 
-/// Whether undoing query escapes would change the data, or fail: then it is taken as it is.
+/// Whether the data is escaped already: unescaping would change it or fail. Then it is sent as it is.
 fn is_query_escaped(data: &[u8]) -> bool {
     data.iter().any(|b| matches!(b, b'+' | b'%'))
 }
@@ -152,12 +154,13 @@ pub(super) fn render_template(data: &str) -> Result<Vec<u8>, String> {
     Ok(out.into_bytes())
 }
 
-/// No test needs more; the files are not always one's own.
+/// Bytes. No test needs more, and test files may come from others: `repeat` could fill the memory.
 const MAX_RENDERED: usize = 16 * 1024 * 1024;
 
 fn evaluate(action: &str) -> Option<String> {
     let quote = action.chars().next().filter(|c| matches!(c, '"' | '`'))?;
     let (text, rest) = action[1..].split_once(quote)?;
+    // Escapes of Go strings are not supported; the caller reports the template.
     if quote == '"' && text.contains('\\') {
         return None;
     }

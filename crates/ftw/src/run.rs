@@ -1,4 +1,4 @@
-//! Runs tests over the cores and says what became of each.
+//! Runs tests on all cores and collects the results in the order of the files.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -21,7 +21,7 @@ pub trait Play: Sync {
     }
 }
 
-/// What came of one request.
+/// The outcome of one request.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// None where there was no answer.
@@ -36,14 +36,14 @@ pub struct Outcome {
     pub note: Option<String>,
 }
 
-/// What became of all tests, in the order of their files.
+/// The results of all tests, in the order of their files.
 #[derive(Debug)]
 pub struct Report {
     /// In the order of the files that were given.
     pub tests: Vec<TestResult>,
 }
 
-/// What became of one test.
+/// The result of one test.
 #[derive(Debug)]
 pub struct TestResult {
     /// The test.
@@ -58,7 +58,7 @@ pub struct TestResult {
     pub stages: Vec<StageResult>,
 }
 
-/// What became of one stage.
+/// The result of one stage.
 #[derive(Debug)]
 pub struct StageResult {
     /// What came of its request.
@@ -67,7 +67,7 @@ pub struct StageResult {
     pub failures: Vec<String>,
     /// Why the file's own expectation was replaced.
     pub overridden: Option<String>,
-    /// The file's own expectation held: the override is no longer needed.
+    /// The file's own expectation was met: the override is no longer needed.
     pub override_unneeded: bool,
 }
 
@@ -120,6 +120,7 @@ impl Outcome {
         };
         let ids: BTreeSet<u64> = logged()
             .map(|rule| rule.rule_id)
+            // 0 is the engine itself, which no test expects.
             .filter(|&id| id != 0)
             .collect();
         let (status, response) = reply.unzip();
@@ -133,7 +134,7 @@ impl Outcome {
     }
 }
 
-/// Runs every test of `files`. `progress` is told after each test how many are done.
+/// Runs every test of `files`. After each test, `progress` is called with the number of finished tests.
 #[must_use]
 pub fn run(
     player: &dyn Play,
@@ -149,6 +150,7 @@ pub fn run(
             tests.map(move |(place, test)| (file, place, test))
         })
         .collect();
+    // One slot for each test keeps the order, whichever worker finishes first.
     let results: Vec<OnceLock<TestResult>> = tests.iter().map(|_| OnceLock::new()).collect();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
@@ -156,7 +158,7 @@ pub fn run(
             let at = next.fetch_add(1, Ordering::Relaxed);
             tests.get(at).zip(results.get(at))
         } {
-            // Each slot is one worker's: it is never set before.
+            // Only one worker takes each number, so the slot is never set before.
             let _ = slot.set(run_test(player, (file, place), test, overrides));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         }
@@ -166,6 +168,7 @@ pub fn run(
         false => 1,
     };
     thread::scope(|scope| {
+        // This thread is a worker too.
         for _ in 1..workers {
             scope.spawn(work);
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use waf::{RuleSet, RuleSetBuilder};
 
-/// What stands before `crs-setup.conf` when the CRS's tests run.
+/// The configuration that is loaded before `crs-setup.conf` for the CRS's tests.
 pub const CRS_TEST_SETUP: &str = include_str!("crs_setup.conf");
 
 /// The CRS in the folder `crs` (its `crs-setup.conf.example` and `rules/*.conf`), set up for its tests.

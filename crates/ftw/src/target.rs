@@ -1,7 +1,7 @@
-//! Plays tests against a server: a raw client, and a log that is read as go-ftw reads it.
+//! Plays tests against a server: a raw client, and a log that is read as go-ftw does.
 //!
-//! Before and after each request a marker request is sent, whose `X-CRS-Test` header a rule writes into the
-//! log; what stands between the two markers belongs to the request.
+//! Before and after each request it sends a marker request, whose `X-CRS-Test` header a rule writes into the log. What
+//! is between the two markers belongs to the request. So tests run one after the other.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,14 +17,14 @@ use regex::bytes::Regex;
 use super::{Outcome, Play, Stage, TestId};
 use http_strict::split_port;
 
-/// How long a server may take for a part of its answer.
+/// The time that a server may take for a part of its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// What is read of an answer or of the log between two markers.
+/// Bytes that are read of an answer, or of the log between two markers.
 const MOST: u64 = 64 * 1024 * 1024;
-/// How often a marker is sent until it is in the log, and how long each is waited for.
+/// How often a marker is sent until it is in the log, and how long each is waited for: logs are written with a delay.
 const MARKERS: u32 = 20;
 const MARKER_WAIT: Duration = Duration::from_millis(500);
-/// How long a server may take to close what its client has closed.
+/// The time that a server may take to close after its client has.
 const END_WAIT: Duration = Duration::from_secs(1);
 
 /// A server somewhere, and its log.
@@ -35,9 +35,10 @@ pub struct Target {
     log: PathBuf,
     /// Makes markers differ from those of other runs.
     run: String,
-    /// Where the last marker's line ends: while nothing follows it, it begins the next request too.
+    /// Where the line of the last marker ends. While nothing follows it, it also begins the next request, which saves a
+    /// marker.
     marked: AtomicU64,
-    /// A marker did not come: no other will.
+    /// A marker did not appear, so no other will; the remaining tests are not sent.
     lost: AtomicBool,
 }
 
@@ -121,7 +122,7 @@ impl Target {
         })
     }
 
-    /// Sends bytes on a connection of their own. What came back may be empty.
+    /// Sends bytes on a new connection. The answer may be empty.
     fn send(&self, request: &[u8]) -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect((self.host.as_str(), self.port))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
@@ -133,7 +134,7 @@ impl Target {
         }
     }
 
-    /// Sends a marker until it stands in the log after `from`: where its line begins and ends.
+    /// Sends a marker until it is in the log after `from`. Returns where its line begins and ends.
     fn mark(&self, from: u64, marker: &str) -> io::Result<(u64, u64)> {
         let request = format!(
             "GET /status/200 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: drawbridge rules test\r\nAccept: */*\r\n\
@@ -212,7 +213,7 @@ impl Play for Target {
         })
     }
 
-    /// The log has one line of time.
+    /// One log cannot tell requests apart that overlap.
     fn concurrent(&self) -> bool {
         false
     }
@@ -262,7 +263,7 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// Digits as letters: a log that masks card numbers would take a long number for one.
+/// Replaces digits by letters: a log that masks card numbers would take a long number for one.
 fn letters(text: &str) -> String {
     let letter = |c: char| match c.to_digit(10) {
         Some(digit) => char::from(b'a' + digit as u8),
@@ -277,6 +278,7 @@ fn find_marker(log: &[u8], marker: &str) -> Option<(u64, u64)> {
     for line in log.split_inclusive(|&b| b == b'\n') {
         let end = start + line.len() as u64;
         let whole = line.ends_with(b"\n");
+        // A line without its end is still being written.
         if whole && is_marker(line) && memchr::memmem::find(line, marker.as_bytes()).is_some() {
             return Some((start, end));
         }
@@ -321,9 +323,9 @@ fn exchange(stream: &mut dyn Connection, request: &[u8]) -> io::Result<Vec<u8>> 
     answer
 }
 
-/// Writes the request and reads the answer until it is whole, or the server closes or falls silent.
+/// Writes the request and reads the answer until it is complete, or the server closes or sends no more.
 fn ask(stream: &mut dyn Connection, request: &[u8]) -> io::Result<Vec<u8>> {
-    // A server may answer and close before it has read it all.
+    // A server may answer and close before it has read everything; then the answer counts, not the error.
     let written = stream.write_all(request).and_then(|()| stream.flush());
     let head_only = request.starts_with(b"HEAD ");
     let mut answer = Vec::new();
@@ -340,8 +342,8 @@ fn ask(stream: &mut dyn Connection, request: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Ends our side and waits for the other: a server closes when it is done with the request, its log included,
-/// and that log must not be overtaken by the next marker's. Errors mean that it has closed.
+/// Closes this side and waits for the other. A server closes when it has finished with the request and its log, and the
+/// next marker must not overtake that. Errors mean that it has closed.
 fn end(stream: &mut dyn Connection) {
     let tcp = stream.close();
     let _ = tcp.shutdown(Shutdown::Write);

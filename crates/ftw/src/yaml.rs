@@ -1,4 +1,7 @@
 //! Test files as they are written, and what they mean.
+//!
+//! Unknown keys are errors: a misspelled one would let a test pass that checks nothing. Known keys without a meaning
+//! here are read and ignored.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +55,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Option<TestFile>, Diagnostic> {
     })
 }
 
-/// Reads YAML with the reader's own place for errors.
+/// Reads YAML, with the reader's place for errors.
 pub(super) fn from_yaml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Diagnostic> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -79,6 +82,7 @@ fn find(path: &Path, named: bool, files: &mut Vec<PathBuf>, problems: &mut Vec<D
         let yaml = path
             .extension()
             .is_some_and(|ext| ext == "yaml" || ext == "yml");
+        // A file that the user names is read whatever its name is.
         if named || yaml {
             files.push(path.to_owned());
         }
@@ -88,6 +92,7 @@ fn find(path: &Path, named: bool, files: &mut Vec<PathBuf>, problems: &mut Vec<D
     match entries {
         Ok(entries) => {
             let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+            // The order of a folder is the file system's; reports must be comparable.
             paths.sort();
             for path in paths {
                 find(&path, false, files, problems);
@@ -101,7 +106,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error(Location::file(path), format!("cannot be read: {error}"))
 }
 
-/// Where a test begins, for problems that are found after its YAML was read.
+/// Where a test begins, for problems that are found after the YAML was read.
 fn find_test(path: &Path, text: &str, id: &TestId) -> Option<Location> {
     let wanted = id.title.clone().unwrap_or_else(|| id.test.to_string());
     let mut start = 0;
@@ -127,7 +132,7 @@ type Problem = (String, Option<TestId>);
 struct FileYaml {
     #[serde(default, rename = "meta")]
     _meta: Option<MetaYaml>,
-    /// Misplaced from `meta` in one of the CRS's files; go-ftw lets it pass.
+    /// One of the CRS's files has it outside of `meta`; go-ftw accepts that.
     #[serde(default, rename = "author")]
     _author: Option<String>,
     rule_id: Option<u64>,
@@ -223,7 +228,7 @@ pub(super) struct OutputYaml {
     no_log_contains: Option<String>,
     log: Option<LogYaml>,
     expect_error: Option<bool>,
-    /// Of no use here: nothing is logged late.
+    /// No use here: the log is read up to a marker, so that nothing is late.
     #[serde(default, rename = "retry_once")]
     _retry_once: Option<bool>,
     isolated: Option<bool>,
@@ -363,6 +368,7 @@ impl OutputYaml {
         let log = self.log.unwrap_or_default();
         let no_ids = log.expect_ids.is_none();
         let no_forbidden_ids = log.no_expect_ids.is_none();
+        // As in go-ftw, the newer keys win over `log_contains` and `no_log_contains`.
         let match_regex = log.match_regex.or(self.log_contains.filter(|_| no_ids));
         let no_match_regex = log
             .no_match_regex
@@ -370,6 +376,7 @@ impl OutputYaml {
         let output = Output {
             status: match self.status {
                 None => Vec::new(),
+                // Go cannot tell 0 from a key that is not there.
                 Some(StatusYaml::One(0)) => Vec::new(),
                 Some(StatusYaml::One(status)) => vec![status],
                 Some(StatusYaml::AnyOf(statuses)) => statuses,

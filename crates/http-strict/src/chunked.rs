@@ -1,15 +1,19 @@
-//! The framing of a chunked body, exactly as the grammar says (RFC 9112, section 7.1). A server that takes a bare LF for
-//! a line end, or that skips what it does not know, may see another body and another next request than we do.
+//! The framing of a chunked body, exactly as the grammar says (RFC 9112, section 7.1).
+//!
+//! A server that accepts a bare LF as a line end, or skips what it does not know, may see another body and another next
+//! request than this reader (request smuggling). So the first byte outside of the grammar is an error. Memory is
+//! constant: no line is stored.
 
 use std::fmt;
 
 use super::{is_token_byte, is_value_byte};
 
-/// The longest line of a size and its extensions, in bytes.
+/// The longest line of a size and its extensions, in bytes. Extensions are ignored, so a client could otherwise send
+/// them for ever.
 const LONGEST_LINE: usize = 4096;
 /// All trailers together, in bytes.
 const MOST_TRAILERS: usize = 64 * 1024;
-/// Of a size; more do not fit in 64 bits.
+/// Hexadecimal digits of a size. More could overflow 64 bits, and servers differ in what they make of that.
 const MOST_DIGITS: u8 = 16;
 
 /// Why a chunked body cannot be read.
@@ -32,21 +36,22 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Reads a chunked body that arrives in pieces of any size. The data of chunks is passed on without a look at its bytes.
+/// Reads a chunked body that arrives in pieces of any size. The data of chunks is passed on unread, and no byte is
+/// copied.
 #[derive(Debug, Clone)]
 pub struct ChunkedFraming {
     state: State,
-    /// Of the present chunk: what its size line says, then what is still to come of its data.
+    /// Of the current chunk: the size that its line gives, then the data that is still to come.
     left: u64,
     digits: u8,
-    /// Bytes of the present size line, or of all trailers.
+    /// Bytes of the current size line, or of all trailers.
     line: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Size,
-    /// After blanks that only an extension may follow.
+    /// After blanks, which only an extension may follow.
     Blank,
     /// After `;`.
     Extension,
@@ -83,12 +88,12 @@ impl Default for ChunkedFraming {
 }
 
 impl ChunkedFraming {
-    /// Takes the next bytes of the connection and gives the chunks' data among them to `data`. Returns how many of the
-    /// bytes belong to this body: fewer than there are only when the body has ended.
+    /// Takes the next bytes of the connection and gives the data of chunks among them to `data`. Returns how many of
+    /// the bytes belong to this body; that is fewer than all only if the body has ended.
     ///
     /// # Errors
-    /// The first byte that the grammar forbids, or a line that is too long. After an error the connection must be closed:
-    /// nobody knows where the next request begins.
+    /// The first byte that the grammar forbids, or a line that is too long. After an error the connection must be
+    /// closed: where the next request begins is unknown.
     pub fn read(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, BodyError> {
         let mut rest = bytes;
         while self.state != State::Done {
@@ -130,6 +135,7 @@ impl ChunkedFraming {
             }
             State::TrailerLf => return line_feed(byte).map(|()| State::Trailer),
             State::LastLf => return line_feed(byte).map(|()| State::Done),
+            // Every state in which a line may end has been handled above.
             _ if byte == b'\n' => return Err("a bare LF"),
             State::Trailer | State::TrailerName | State::TrailerValue => {
                 self.count_line(MOST_TRAILERS)?;
@@ -166,6 +172,7 @@ impl ChunkedFraming {
 
     fn end_of_size(&mut self, byte: u8) -> Result<State, &'static str> {
         line_feed(byte)?;
+        // Trailers have a count of their own.
         self.line = 0;
         Ok(match self.left {
             0 => State::Trailer,
@@ -216,7 +223,7 @@ fn extension(state: State, byte: u8) -> Result<State, &'static str> {
             return Err("an extension without a name or a value");
         }
         (_, b';') => State::Extension,
-        // Blanks are for what stands between two things (RFC 9110, section 5.6.3).
+        // A blank may only stand between two elements (RFC 9110, section 5.6.3).
         (State::Blank | State::AfterName, b'\r') => return Err("a blank at a line's end"),
         (_, b'\r') => State::SizeLf,
         (State::Size, _) => return Err("a chunk's size is no hexadecimal number"),
@@ -224,10 +231,10 @@ fn extension(state: State, byte: u8) -> Result<State, &'static str> {
     })
 }
 
-/// Decodes a chunked body that is here as a whole, without its extensions and trailers.
+/// Decodes a chunked body that is complete, without its extensions and trailers.
 ///
 /// # Errors
-/// Where the body is malformed or ends too early.
+/// The body is malformed or ends too early.
 pub fn decode_chunked(bytes: &[u8]) -> Result<Vec<u8>, BodyError> {
     let mut framing = ChunkedFraming::default();
     let mut body = Vec::new();

@@ -1,4 +1,7 @@
 //! HTTP/1: the raw head (RFC 9112).
+//!
+//! Where the RFC lets a recipient choose between repair and refusal, this refuses: another server may repair in another
+//! way.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,6 +15,7 @@ use super::{BodyFraming, Head, HeadError, HeadLimits, TargetForm, check_value, i
 
 pub(super) fn parse(raw: &[u8], limits: &HeadLimits) -> Result<Head, HeadError> {
     let (lines, length) = split_lines(raw, limits)?;
+    // RFC 9112, 2.2, lets servers skip empty lines before a request; another server may not.
     let Some((line, fields)) = lines.split_first() else {
         return Err(HeadError::bad(
             "empty_line_before_request_line",
@@ -50,7 +54,7 @@ struct RequestLine {
     protocol: Range<usize>,
 }
 
-/// The lines up to the empty one, and the length of it all. One look at each byte of the head.
+/// The lines up to the empty one, and the length of the whole head. Looks at each byte once.
 fn split_lines(raw: &[u8], limits: &HeadLimits) -> Result<(Vec<Range<usize>>, usize), HeadError> {
     let mut lines = Vec::new();
     let mut start = 0;
@@ -68,6 +72,7 @@ fn split_lines(raw: &[u8], limits: &HeadLimits) -> Result<(Vec<Range<usize>>, us
                 push_line(&mut lines, start..at - 1, limits)?;
                 start = at + 1;
             }
+            // RFC 9112, 2.2: some recipients take a bare CR for a line end.
             b'\r' if raw.get(at + 1).is_some_and(|&next| next != b'\n') => {
                 return Err(HeadError::bad(
                     "bare_cr",
@@ -77,6 +82,7 @@ fn split_lines(raw: &[u8], limits: &HeadLimits) -> Result<(Vec<Range<usize>>, us
             _ => {}
         }
     }
+    // Without an end within the limit: more bytes would not help.
     if raw.len() >= limits.head {
         return Err(HeadError::with_status(
             431,
@@ -106,7 +112,7 @@ fn push_line(
             format!("{what} is longer than {} bytes", limits.line),
         ));
     }
-    // The request line is not a header.
+    // `lines` includes the request line, which is no header.
     if lines.len() > limits.headers {
         return Err(HeadError::with_status(
             431,
@@ -126,6 +132,7 @@ fn request_line(raw: &[u8], line: &Range<usize>) -> Result<RequestLine, HeadErro
             "a blank stands before the method",
         ));
     }
+    // Some servers split the line at any white space, which would give another target.
     if let Some(&byte) = text.iter().find(|b| b.is_ascii_control()) {
         return Err(HeadError::bad(
             "control_in_request_line",
@@ -162,7 +169,7 @@ fn request_line(raw: &[u8], line: &Range<usize>) -> Result<RequestLine, HeadErro
     Ok(parts)
 }
 
-/// RFC 9112, section 3.2. CONNECT's authority-form asks for a tunnel, which this is not.
+/// The form of the target (RFC 9112, section 3.2). CONNECT asks for a tunnel, which a front door does not offer.
 fn target_form(
     raw: &[u8],
     method: &Range<usize>,
@@ -172,6 +179,7 @@ fn target_form(
     if &raw[method.clone()] == b"CONNECT" {
         return Err(HeadError::bad("connect", "CONNECT asks for a tunnel"));
     }
+    // A fragment never belongs into a request; servers differ in whether they cut it off.
     if text.contains(&b'#') {
         return Err(HeadError::bad(
             "fragment_in_target",
@@ -213,6 +221,7 @@ fn absolute(text: &[u8], offset: usize) -> Option<TargetForm> {
 
 fn header(raw: &[u8], line: &Range<usize>) -> Result<(Range<usize>, Range<usize>), HeadError> {
     let text = &raw[line.clone()];
+    // RFC 9112, 5.2: folding is obsolete, and servers that do not unfold see other fields.
     if matches!(text.first(), Some(b' ' | b'\t')) {
         return Err(HeadError::bad(
             "obs_fold",
@@ -226,6 +235,7 @@ fn header(raw: &[u8], line: &Range<usize>) -> Result<(Range<usize>, Range<usize>
         ));
     };
     let (name, value) = (&text[..colon], &text[colon + 1..]);
+    // RFC 9112, 5.1, demands 400: some servers ignore such a field, others accept it.
     if matches!(name.last(), Some(b' ' | b'\t')) {
         return Err(HeadError::bad(
             "blank_before_colon",
@@ -265,7 +275,7 @@ fn named<'a>(
         .map(|(_, value)| value)
 }
 
-/// RFC 9112, section 3.2: one valid Host, or 400. HTTP/1.0 may leave it out or empty.
+/// RFC 9112, section 3.2: exactly one valid Host, or 400. HTTP/1.0 may leave it out or empty.
 fn host(
     raw: &[u8],
     headers: &[(Range<usize>, Range<usize>)],
@@ -293,6 +303,7 @@ fn host(
             "the Host header is not a host with an optional port",
         ));
     }
+    // RFC 9112, 3.2.2, lets the target win; a server that uses Host would route to another site.
     if let TargetForm::Absolute { authority, .. } = form
         && !raw[authority.clone()].eq_ignore_ascii_case(value)
     {
@@ -304,7 +315,8 @@ fn host(
     Ok(Some(host))
 }
 
-/// RFC 9112, section 6.3, without the guesses: one length, or one `chunked`, or no body.
+/// RFC 9112, section 6.3, without its repairs: one length, or one `chunked`, or no body. Two answers to where the body
+/// ends are the classic way to smuggle a request.
 fn framing(
     raw: &[u8],
     headers: &[(Range<usize>, Range<usize>)],
@@ -347,7 +359,7 @@ fn framing(
     content_length(&raw[length.clone()]).map(BodyFraming::Length)
 }
 
-/// Digits and nothing else (RFC 9110, section 8.6).
+/// Digits only (RFC 9110, section 8.6): no sign, no list, and no number beyond 64 bits.
 pub(super) fn content_length(value: &[u8]) -> Result<u64, HeadError> {
     let invalid = || HeadError::bad("content_length", "Content-Length is not a number");
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {

@@ -1,4 +1,6 @@
 //! HTTP/2: the pseudo-headers and fields of a request (RFC 9113, section 8).
+//!
+//! The upstream may speak HTTP/1.1, so nothing may pass that would be malformed there. Limits are those of HTTP/1.
 
 use super::h1::content_length;
 use super::host::valid_authority;
@@ -19,7 +21,7 @@ pub struct H2Head<'a> {
     pub protocol: Option<&'a [u8]>,
 }
 
-/// Checks what a request over HTTP/2 says, as strictly as [`super::Head::parse`] does for HTTP/1.
+/// Checks a request over HTTP/2 as strictly as [`super::Head::parse`] does for HTTP/1.
 ///
 /// # Errors
 /// The first thing that HTTP forbids, or the first limit that is exceeded.
@@ -69,6 +71,7 @@ impl<'a> Seen<'a> {
         limits: &HeadLimits,
     ) -> Result<(), HeadError> {
         self.fields += 1;
+        // With `: ` and CRLF, as in HTTP/1: both versions have the same limit.
         self.bytes += name.len() + value.len() + 4;
         if self.fields > limits.headers {
             return Err(HeadError::with_status(
@@ -106,6 +109,7 @@ fn check_pseudo(head: &H2Head<'_>, limits: &HeadLimits) -> Result<(), HeadError>
             "the method is not a token",
         ));
     }
+    // Also extended CONNECT (RFC 8441), which opens a WebSocket.
     if head.method == b"CONNECT" || head.protocol.is_some() {
         return Err(HeadError::bad("connect", "CONNECT asks for a tunnel"));
     }
@@ -132,6 +136,7 @@ fn check_pseudo(head: &H2Head<'_>, limits: &HeadLimits) -> Result<(), HeadError>
     if !(path.starts_with(b"/") || path == b"*" && head.method == b"OPTIONS") {
         return Err(HeadError::bad("target_form", ":path is not a path"));
     }
+    // In an HTTP/1.1 request line such a byte would end the target or the line.
     if let Some(&byte) = path.iter().find(|b| b.is_ascii_control() || **b == b' ') {
         return Err(HeadError::bad(
             "control_in_request_line",
@@ -163,6 +168,7 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), HeadError> {
             "a blank stands before or after a header's value",
         ));
     }
+    // RFC 9113, 8.2.2: such a field means a malformed request; in HTTP/1.1 it would change the connection.
     let connection_specific = match name {
         b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
             true

@@ -5,9 +5,9 @@
     reason = "positions were found in the same bytes"
 )]
 
-/// Whether `bytes` is `host` or `host:port` (RFC 9110, section 7.2), and a name that DNS or an address can bear:
-/// letters, digits, `-`, `.`, `_`, or an IPv6 address in brackets. Percent signs, sub-delimiters and userinfo,
-/// which the generic URI syntax would allow, have no use in a host and many misuses.
+/// Whether `bytes` is `host` or `host:port` (RFC 9110, section 7.2) with a name that DNS or an address can have:
+/// letters, digits, `-`, `.`, `_`, or an IPv6 address in brackets. The generic URI syntax would also allow percent
+/// signs, sub-delimiters and userinfo; they have no use in a host, and attacks use them.
 #[must_use]
 pub fn valid_authority(bytes: &[u8]) -> bool {
     let Some((host, port)) = split_port(bytes) else {
@@ -16,8 +16,8 @@ pub fn valid_authority(bytes: &[u8]) -> bool {
     valid_host(host) && port.is_none_or(valid_port)
 }
 
-/// Splits `host` or `host:port`, IPv6 addresses in brackets included, at the port's colon. Neither part is checked; None
-/// means that something other than a colon follows the closing bracket, or that there is no such bracket.
+/// Splits `host` or `host:port`, also with an IPv6 address in brackets, at the colon of the port. Neither part is
+/// checked. None means that something other than a colon follows the closing bracket, or that there is no such bracket.
 #[must_use]
 pub fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     if bytes.first() == Some(&b'[') {
@@ -41,6 +41,7 @@ fn valid_host(host: &[u8]) -> bool {
             .is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
     }
     !host.is_empty()
+        // The longest name of DNS (RFC 1035, 2.3.4).
         && host.len() <= 255
         && host
             .iter()

@@ -173,6 +173,7 @@ fn is_token(bytes: &[u8]) -> bool {
 }
 
 fn is_token_byte(byte: u8) -> bool {
+    // A table, because each byte of every name is looked up.
     const TOKEN: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;
@@ -191,7 +192,7 @@ fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// A field value holds no control byte.
+/// Refuses control bytes in a field value: a CR, LF or NUL could end the field for another server.
 fn check_value(name: &[u8], value: &[u8]) -> Result<(), HeadError> {
     let Some(&byte) = value.iter().find(|&&b| !is_value_byte(b)) else {
         return Ok(());

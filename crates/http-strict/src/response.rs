@@ -1,14 +1,14 @@
-//! The head of an answer. It is checked as strictly as a client's request (RFC 9110 and RFC 9112), so that everybody who
-//! reads the answer finds its end at the same byte.
+//! The head of a response. It is checked as strictly as a request (RFC 9110 and RFC 9112), so that every reader of the
+//! response finds its end at the same byte.
 
 use super::h1::content_length;
 use super::{HeadError, is_token, is_value_byte, show};
 
-/// Checks status and fields of an answer (RFC 9110, section 8.6; RFC 9112, section 6). `http10` says whether its sender
-/// speaks HTTP/1.0. Returns the length that all Content-Length fields agree on, if there are any.
+/// Checks the status and the fields of a response (RFC 9110, section 8.6; RFC 9112, section 6). `http10` says whether
+/// its sender speaks HTTP/1.0. Returns the length on which all Content-Length fields agree, if there are any.
 ///
 /// # Errors
-/// The first thing that HTTP forbids or that two readers could read in two ways. The error's status is 502.
+/// The first thing that HTTP forbids or that two readers could read in two ways. The status of the error is 502.
 pub fn check_response<'f>(
     status: u16,
     http10: bool,
@@ -31,7 +31,7 @@ pub fn check_response<'f>(
             length = Some(one_length(length, value)?);
         }
     }
-    // RFC 9110, 8.6, and RFC 9112, 6.1: neither field belongs into these.
+    // RFC 9110, 8.6, and RFC 9112, 6.1: neither field may be in these responses.
     let bodyless = status < 200 || status == 204;
     match (coding, length) {
         (Some(_), Some(_)) => Err(bad(
@@ -61,7 +61,7 @@ pub fn check_response<'f>(
     }
 }
 
-/// The one length that all fields and all elements of a field say (RFC 9110, 8.6).
+/// The one length that all fields and all elements of a field give (RFC 9110, 8.6).
 fn one_length(known: Option<u64>, value: &[u8]) -> Result<u64, HeadError> {
     let mut known = known;
     for element in value.split(|&b| b == b',') {
@@ -82,11 +82,11 @@ fn one_length(known: Option<u64>, value: &[u8]) -> Result<u64, HeadError> {
             _ => known = Some(length),
         }
     }
-    // `split` yields one element at least.
+    // `split` yields at least one element.
     known.ok_or_else(|| bad("content_length", "its Content-Length is empty"))
 }
 
-/// Whether a `101` answer changes to `websocket` and to nothing else (RFC 6455, section 4.2.2).
+/// Whether a `101` response switches to `websocket` and to nothing else (RFC 6455, section 4.2.2).
 pub fn switches_to_websocket<'f>(fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>) -> bool {
     let upgrades = fields
         .into_iter()
@@ -96,8 +96,8 @@ pub fn switches_to_websocket<'f>(fields: impl IntoIterator<Item = (&'f [u8], &'f
     only.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Says why a parser refused the raw head of a response: the first fault in it, in words that name the place. A head
-/// with more than `most_fields` fields is at fault for that.
+/// Says why a parser refused the raw head of a response: the first fault in it, with its place. The parser itself only
+/// says that it failed. A head with more than `most_fields` fields is at fault for that.
 #[must_use]
 pub fn explain_response_head(raw: &[u8], most_fields: usize) -> String {
     let mut fields = 0;
@@ -146,7 +146,7 @@ fn status_line_fault(line: &[u8]) -> Option<String> {
 }
 
 fn field_fault(line: &[u8], number: usize) -> Option<String> {
-    // Folded lines are taken as one value.
+    // A folded line continues the value before it, so that only its bytes can be at fault.
     if matches!(line.first(), Some(b' ' | b'\t')) {
         let control = line.iter().find(|&&b| !is_value_byte(b))?;
         return Some(format!("{} in a folded line", byte_name(*control)));
@@ -174,7 +174,7 @@ fn byte_name(byte: u8) -> String {
     }
 }
 
-/// At most 64 bytes, for a message.
+/// At most 64 bytes, escaped: a message must neither be long nor control a terminal.
 fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 64;
     match bytes.get(..MOST) {

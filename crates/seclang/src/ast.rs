@@ -138,7 +138,7 @@ pub enum Directive {
         /// The whole directive.
         span: Span,
     },
-    /// Everything else: a name in its canonical spelling where it is known, and its arguments unquoted.
+    /// Everything else: the name, in its canonical spelling if it is known, and the arguments without quotes.
     Setting {
         /// The directive's name.
         name: Spanned<String>,
@@ -154,7 +154,7 @@ pub enum Directive {
 pub struct RuleSyntax {
     /// What the rule looks at.
     pub targets: Vec<TargetSyntax>,
-    /// What it asks of each value.
+    /// What it asks about each value.
     pub operator: OperatorSyntax,
     /// What it does; empty where it has no third argument.
     pub actions: Vec<ActionSyntax>,
@@ -193,18 +193,18 @@ pub struct OperatorSyntax {
     pub negated: bool,
     /// Without the `@`, as written.
     pub name: Spanned<String>,
-    /// As it reads after the quotes are undone; may be empty.
+    /// Without the quotes and their escapes; may be empty.
     pub argument: Spanned<String>,
     /// The whole argument of the rule.
     pub span: Span,
 }
 
-/// `NAME` or `NAME:ARGUMENT`; quotes around the argument are undone.
+/// `NAME` or `NAME:ARGUMENT`, without quotes around the argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionSyntax {
     /// As written; comparison is case-insensitive.
     pub name: Spanned<String>,
-    /// None where nothing follows the name; an empty text for `''`.
+    /// None if nothing follows the name; an empty text for `''`.
     pub argument: Option<Spanned<String>>,
     /// Name and argument.
     pub span: Span,

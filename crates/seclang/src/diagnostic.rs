@@ -1,4 +1,6 @@
 //! A problem in a file that a user wrote: where it is, what it is, and what to do about it.
+//!
+//! Rule files and the configuration share this type, so that all problems look the same.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ pub enum Severity {
 /// A place in a file. Lines and columns count from 1; columns count characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The file, as it was named to us.
+    /// The file, as the user named it.
     pub path: PathBuf,
     /// From 1.
     pub line: u32,
@@ -34,6 +36,7 @@ impl Location {
     #[must_use]
     pub fn in_text(path: &Path, text: &str, start: usize, end: usize) -> Self {
         let mut start = start.min(text.len());
+        // A slice of `str` panics within a character.
         while !text.is_char_boundary(start) {
             start -= 1;
         }
@@ -173,12 +176,13 @@ fn count_lines(before: &str) -> u32 {
     u32::try_from(before.bytes().filter(|&b| b == b'\n').count()).unwrap_or(u32::MAX - 1) + 1
 }
 
-/// Keeps a tab a tab so that the caret stands under its character.
+/// A tab stays a tab, so that the caret stands below its character whatever the width of a tab.
 fn blank(c: char) -> char {
     if c == '\t' { '\t' } else { ' ' }
 }
 
-/// At most 120 characters of a long line, around the column; and the column inside them.
+/// At most 120 characters of a long line around the column, and the column within them: rules of the CRS have thousands
+/// in a line.
 fn window(text: &str, column: usize) -> (String, usize) {
     const WIDTH: usize = 120;
     let column = column.max(1);

@@ -13,7 +13,7 @@ pub struct DiskFiles;
 impl Files for DiskFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         crate::files::read(path).map_err(|error| match glob::broken_link(path) {
-            // There is something, so it is not absent as an optional file may be.
+            // A broken link is a mistake, not an absent optional file, so it must not be `NotFound`.
             Some(link) => io::Error::other(format!("{} is a link to nothing", link.display())),
             None => error,
         })

@@ -1,7 +1,7 @@
-//! Reading a file that somebody else owns: regular files alone, and none for ever.
+//! Reads files that somebody else owns: only regular files, and never without end.
 //!
-//! A FIFO or a device in a file's place never ends, and a network file system that hangs holds whoever asks it. So a
-//! thread of its own reads, and is left behind where it does not come back in time.
+//! A FIFO or a device in place of a file never ends, and a network file system that hangs blocks every reader. So
+//! another thread reads, and is abandoned if it does not finish in time. The number of abandoned threads is bounded.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -20,9 +20,9 @@ use rustix::fs::OFlags;
 pub const MOST: u64 = 64 << 20;
 /// How long one file may take.
 const TIME: Duration = Duration::from_secs(10);
-/// Threads that were left behind; with more of them, none is begun any more.
+/// Abandoned threads; at this number nothing more is tried, because each keeps its stack.
 const MOST_HANGING: usize = 64;
-/// Between two tries of what hangs.
+/// Pauses between two tries of the same file. They double: each try may cost one more thread.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -46,13 +46,14 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 }
 
 fn read_now(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO would wait for somebody who writes to it.
+    // Without `O_NONBLOCK`, opening a FIFO waits for a writer.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)
         .open(path)?;
     let metadata = file.metadata()?;
+    // On the open file, not on the path: what the path names may change in between.
     if !metadata.is_file() {
         return Err(irregular(metadata.file_type()));
     }
@@ -60,6 +61,7 @@ fn read_now(path: &Path) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
+    // The file may grow while it is read; one byte more than allowed shows that.
     file.take(MOST + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MOST {
         true => Err(too_large()),
@@ -92,8 +94,8 @@ fn too_large() -> io::Error {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Does `work` on another thread and waits for it, `most` at longest. Work that takes longer goes on, and nobody hears
-/// what came of it; the same work (`what` says which) is then tried again after a pause only.
+/// Does `work` on another thread and waits for it, at most as long as `most`. Work that takes longer continues, and its
+/// result is lost. The same work, which `what` identifies, is tried again only after a pause.
 ///
 /// # Errors
 /// It took too long now or before, it panicked, too much hangs already, or there is no thread.
@@ -106,13 +108,13 @@ pub fn in_time<T: Send + 'static>(
     HELPERS.in_time(what, most, work)
 }
 
-/// Threads that do what may hang. One that is done is used again.
+/// Threads for work that may hang. A thread that has finished is used again.
 struct Helpers {
     idle: Mutex<Vec<mpsc::Sender<Job>>>,
     hanging: Mutex<BTreeMap<PathBuf, Hanging>>,
 }
 
-/// Of one kind of work: the threads that were left behind with it.
+/// The threads that were abandoned with one kind of work.
 struct Hanging {
     threads: usize,
     tried: Instant,
@@ -148,8 +150,9 @@ impl Helpers {
         let job: Job = Box::new(move || {
             let left = left;
             let result = work();
+            // Before the result is sent: whoever receives it may try the same work at once.
             drop(left);
-            // Who waited may have given up.
+            // The receiver may have given up.
             let _ = done.send(result);
         });
         if helper.send(job).is_err() {
@@ -161,14 +164,15 @@ impl Helpers {
                 Ok(result)
             }
             Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("it panicked")),
-            // Without its only sender the thread ends once it is done.
+            // `helper` is the only sender, so that the thread ends when its work does.
             Err(RecvTimeoutError::Timeout) => {
                 let mut hanging = lock(&self.hanging);
-                // Unless it ended just now.
+                // Unless it finished just now. Both sides swap under the lock, so exactly one of them is second.
                 if !settled.swap(true, Ordering::SeqCst) {
                     let entry = hanging.entry(what.to_owned()).or_insert(Hanging {
                         threads: 0,
                         tried: Instant::now(),
+                        // Doubled below to the first pause.
                         pause: FIRST_PAUSE / 2,
                     });
                     entry.threads += 1;
@@ -198,11 +202,11 @@ impl Helpers {
     }
 }
 
-/// Work that is being done; dropped when it is done, also where it panics.
+/// Work in progress; dropped when it ends, even by a panic.
 struct Left {
     helpers: &'static Helpers,
     what: PathBuf,
-    /// True once it was done, or was left behind.
+    /// True once it has finished or was abandoned.
     settled: Arc<AtomicBool>,
 }
 
@@ -213,6 +217,8 @@ impl Drop for Left {
             return;
         }
         if let Some(entry) = hanging.get_mut(&self.what) {
+            // An abandoned thread came back: the file system answers again, so the pause is forgotten with the last
+            // one.
             entry.threads -= 1;
             if entry.threads == 0 {
                 hanging.remove(&self.what);
@@ -226,7 +232,7 @@ fn timed_out(words: impl Into<String>) -> io::Error {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing behind these is ever half done.
+    // What these locks protect is never left half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

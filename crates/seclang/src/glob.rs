@@ -1,5 +1,5 @@
-//! File name patterns: `*` stands for any characters of a name and `?` for one; every other character, `[` too,
-//! stands for itself. The one pattern language of configuration and rule files.
+//! File name patterns: `*` stands for any characters of a name and `?` for one. Every other character, also `[`, stands
+//! for itself. Configuration and rule files share this pattern language.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-/// The part of a pattern before its first component that may be any.
+/// The part of a pattern before the first component with a `*` or `?`.
 #[must_use]
 pub fn fixed_folder(pattern: &str) -> &str {
     let fixed = pattern.split(['*', '?']).next().unwrap_or_default();
@@ -28,11 +28,11 @@ pub fn asks_for_plugins(pattern: &str) -> bool {
     is_pattern(pattern) && folder.is_some_and(|name| name == "plugins")
 }
 
-/// What `pattern` names, in byte order; relative to `base`. Links to nothing, unreadable files and folders are named
-/// too, so that whoever reads them says what is wrong with them. A leading dot has to be written, as in a shell.
+/// The paths that `pattern` names relative to `base`, in byte order. Broken links, unreadable files and folders are
+/// included, so that reading them reports what is wrong. As in a shell, a leading dot must be written.
 ///
 /// # Errors
-/// A folder that cannot be listed, and a link on the way that leads nowhere. A folder that is not there holds nothing.
+/// A folder that cannot be listed, and a broken link on the way. A folder that does not exist holds nothing.
 pub fn expand(base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![base.to_owned()];
     for component in Path::new(pattern).components() {
@@ -47,15 +47,16 @@ pub fn expand(base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     for path in found {
         match fs::symlink_metadata(&path) {
             Err(error) if is_absent(&error) => no_broken_link(&path)?,
-            // What cannot be looked at cannot be read either, and reading says why.
+            // What cannot be inspected cannot be read either, and reading it reports why.
             _ => existing.push(path),
         }
     }
+    // The order decides which rules load first, so it must not depend on the locale or the file system.
     existing.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     Ok(existing)
 }
 
-/// The link on this path, or at its end, that leads to nothing.
+/// The link on this path, or at its end, that leads nowhere.
 #[must_use]
 pub fn broken_link(path: &Path) -> Option<&Path> {
     let here = |path: &&Path| fs::symlink_metadata(path).is_ok();
@@ -67,7 +68,7 @@ pub fn broken_link(path: &Path) -> Option<&Path> {
 /// What [`no_file`] says where nothing is.
 pub const ABSENT: &str = "there is no such file";
 
-/// Why what stands at this path is no file that can be read, as far as a look from outside tells.
+/// Why the path is no file that can be read, as far as its metadata tells.
 #[must_use]
 pub fn no_file(path: &Path) -> Option<String> {
     match fs::metadata(path) {
@@ -128,7 +129,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Goes back to the last star only, so that the work is at most pattern times name.
+/// Goes back to the last star only, so that the work is at most the length of the pattern times that of the name.
 fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
         return false;

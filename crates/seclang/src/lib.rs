@@ -1,4 +1,6 @@
-//! SecLang: rule text -> syntax tree with spans. Pure; what the words mean is `waf`'s business.
+//! SecLang: from rule text to a syntax tree with spans.
+//!
+//! It knows the grammar and the names of directives; what they mean is decided in `waf`.
 //!
 //! Source: ModSecurity v2 Reference Manual, "Configuration Directives".
 

@@ -1,4 +1,6 @@
-//! What stands inside an argument: targets, an operator, actions.
+//! The lists within arguments: targets, an operator, actions.
+//!
+//! Each is read in one pass, and a problem keeps its place in the file through all quotes and continued lines.
 //!
 //! Source: ModSecurity v2 Reference Manual, "Configuration Directives" (`SecRule`), "Actions".
 
@@ -9,7 +11,7 @@ use super::ast::{ActionSyntax, OperatorSyntax, Selector, SourceId, Span, Spanned
 use super::pieced::{Cursor, Pieced, is_blank};
 use super::word::{Fault, Word};
 
-/// What parsing one argument needs and leaves.
+/// What parsing one argument needs, and the warnings that it adds.
 pub(super) struct Context<'a> {
     pub file: SourceId,
     pub steps: &'a Cell<usize>,
@@ -42,6 +44,7 @@ pub(super) fn operator(word: &Word, cx: &mut Context<'_>) -> Result<OperatorSynt
             ),
         );
     }
+    // Blanks before a pattern are part of it.
     cursor.at = 0;
     let negated = cursor.eat(b'!');
     if negated {
@@ -195,7 +198,7 @@ fn action(cursor: &mut Cursor<'_>, file: SourceId) -> Result<ActionSyntax, Fault
     })
 }
 
-/// What follows the colon. Nothing there is no argument; `''` is an empty one.
+/// What follows the colon. Nothing gives no argument; `''` gives an empty one.
 fn argument(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Option<Spanned<String>>, Fault> {
     let text = cursor.text;
     let colon = cursor.at;
@@ -267,15 +270,16 @@ fn more(cursor: &mut Cursor<'_>, file: SourceId, what: &str) -> Result<bool, Fau
     }
 }
 
-/// Steps over the separator after an item.
+/// Skips the separator after an item.
 ///
-/// ModSecurity takes blanks for one after an item with a value, so existing files rely on it.
+/// ModSecurity accepts blanks as a separator after an item with a value, and existing files rely on it.
 fn separator(cursor: &mut Cursor<'_>, cx: &mut Context<'_>, valued: bool) -> Result<(), Fault> {
     let blanks = cursor.skip_blanks();
     if cursor.peek().is_none() || cursor.eat(b',') || cursor.eat(b'|') {
         return Ok(());
     }
     let next = cursor.text.span(cx.file, cursor.here());
+    // Accepted with a warning, because it is more often a value with blanks that lacks its quotes.
     let fault = Fault::new(next, "a separator is missing before this");
     if valued && !blanks.is_empty() {
         let help = "it is taken for the next item; put a value with blanks in single quotes";
@@ -295,7 +299,7 @@ fn pattern_of(value: &str) -> Option<&str> {
     (!pattern.is_empty()).then_some(pattern)
 }
 
-/// `\/` is a slash; every other escape is the regular expression's.
+/// `\/` is a slash; every other escape belongs to the regular expression.
 fn undo_slashes(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut characters = pattern.chars();

@@ -1,4 +1,6 @@
-//! Rule files in load order, with everything they include -> one list of directives.
+//! Rule files in load order, with everything that they include, as one list of directives.
+//!
+//! Files may include each other in circles, so depth, number and total size are bounded.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +11,7 @@ use super::parser::parse;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::glob;
 
-/// How deep files may include files.
+/// How deep files may include files; deeper ones are most likely a circle.
 const MAX_DEPTH: usize = 16;
 
 /// How many files and includes one rule set may have.
@@ -50,7 +52,7 @@ pub trait Files {
     fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>>;
 }
 
-/// What all the files say.
+/// The contents of all files.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Every file that was read, and every text.
@@ -61,7 +63,7 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads and parses everything; tells every problem of every file.
+/// Reads and parses everything, and reports every problem of every file.
 pub fn load(inputs: Vec<Input>, files: &dyn Files) -> Loaded {
     let mut loader = Loader {
         files,
@@ -125,6 +127,7 @@ impl Loader<'_> {
     }
 
     fn file(&mut self, path: &Path, required: bool, from: &Location) {
+        // Counted before the file is read: files that cannot be read cost time too.
         self.count += 1;
         if self.is_full() {
             return self.refuse_more(path, from);
@@ -167,8 +170,8 @@ impl Loader<'_> {
         }
         let id = self.out.sources.add(path.clone(), text);
         let parsed = parse(id, &path, &self.out.sources.file(id).text);
-        // Problems inside an included file stand where it is included, so those of this file
-        // that come later have to wait.
+        // Problems are reported in load order. Those of an included file come where it is included, so later problems
+        // of this file wait.
         let mut diagnostics = parsed.diagnostics.into_iter().peekable();
         self.open.push(plain(&path));
         for directive in parsed.directives {
@@ -190,7 +193,7 @@ impl Loader<'_> {
         self.out.diagnostics.extend(diagnostics);
     }
 
-    /// Why this file cannot be read now, if it cannot.
+    /// Why this file is not read, if it is not.
     fn refusal(&self, path: &Path) -> Option<String> {
         if self.bytes > MAX_BYTES {
             let limit = MAX_BYTES >> 20;
@@ -211,7 +214,7 @@ impl Loader<'_> {
         self.count > MAX_FILES
     }
 
-    /// Told once: what comes after is not even looked up.
+    /// Reported once; later files are not even looked up.
     fn refuse_more(&mut self, path: &Path, from: &Location) {
         if self.count == MAX_FILES + 1 {
             let message = format!(
@@ -222,7 +225,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Nothing is there. What may be absent is no problem, unless it is most likely meant in another way.
+    /// Nothing is there. That is no problem for an optional file, unless the name suggests a mistake.
     fn miss(&mut self, required: bool, named: &str, at: &Location, message: String) {
         const HELP: &str = "a pattern knows `*` and `?`; `[` stands for itself";
         let diagnostic = match (required, named.contains('[')) {
@@ -266,7 +269,8 @@ fn not_utf8(path: &Path, bytes: &[u8], valid: usize) -> Diagnostic {
         .with_help("save the file as UTF-8; in a regular expression a byte is written `\\xHH`")
 }
 
-/// Without `.` components, so that one file has one spelling in most cases; the depth ends the rest.
+/// Without `.` components, so that one file mostly has one spelling. Links can still hide a circle, which the depth
+/// then ends.
 fn plain(path: &Path) -> PathBuf {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     parts.map(|part| OsString::from(part.as_os_str())).collect()

@@ -1,4 +1,4 @@
-//! The directives of ModSecurity: their spelling, and how many arguments they take.
+//! The directives of ModSecurity: their spelling, and the number of their arguments.
 
 use std::ops::RangeInclusive;
 

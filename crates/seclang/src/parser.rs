@@ -1,8 +1,8 @@
-//! One file's text -> directives, and every problem in it.
+//! The text of one file to directives, and every problem in it.
 //!
-//! Lines, quotes and words are Apache's, whose configuration ModSecurity v2 reads:
-//! a `\` at the end of a line joins it to the next (comments too), and inside quotes `\"` is a
-//! quote and `\\` a backslash.
+//! Lines, quotes and words are those of Apache, which reads the configuration of ModSecurity v2: a `\` at the end of a
+//! line joins it to the next (comments too), and within quotes `\"` is a quote and `\\` a backslash. A directive with a
+//! problem is left out, and reading goes on after it.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::pieced::{Cursor, Pieced, is_blank, span};
 use super::word::{Fault, Word};
 use crate::diagnostic::{Diagnostic, Location, Severity};
 
-/// How many problems of one file are told; a file with more is not a rule file.
+/// Problems of one file that are shown; a file with more is not a rule file.
 const MAX_PROBLEMS: usize = 200;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -27,7 +27,7 @@ pub struct Parsed {
     pub directives: Vec<Directive>,
     /// In file order.
     pub diagnostics: Vec<Diagnostic>,
-    /// How many characters were looked at: proof that the work grows with the file and no faster.
+    /// Characters that were looked at. Tests prove with it that the work is linear.
     pub steps: usize,
 }
 
@@ -60,7 +60,8 @@ struct Parser<'a> {
     text: &'a str,
     steps: Cell<usize>,
     out: Parsed,
-    /// Problems past [`MAX_PROBLEMS`], and the worst of them.
+    /// The number of problems beyond [`MAX_PROBLEMS`], and the worst severity among them: an error that is not shown is
+    /// still an error.
     untold: Option<(usize, Severity)>,
 }
 
@@ -88,6 +89,7 @@ impl Parser<'_> {
             )
             .with_help("remove what stands after the `\\` at the end of the line")
         }));
+        // They were found in the order of checks; a reader wants the order of the file.
         faults.sort_by_key(|fault| fault.span.start);
         for fault in faults {
             self.tell(fault);
@@ -124,7 +126,7 @@ impl Parser<'_> {
     }
 }
 
-/// Reads one directive; what is wrong with it is in `faults`.
+/// Reads one directive; its problems are in `faults`.
 struct Reader<'a> {
     file: SourceId,
     steps: &'a Cell<usize>,
@@ -207,7 +209,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All three parts are read before any of them fails, so that each tells its problem.
+    /// Reads all three parts before it fails, so that each reports its problem.
     fn rule(
         &mut self,
         targets: &Word,
@@ -252,8 +254,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The lines from `at` that continuations join to one, where the next begins, and the blanks between a `\` and the
-/// end of its line: read as if they were not there, since they are meant to be not there.
+/// Joins the lines from `at` on that continue each other. Also gives the start of the next line, and the blanks between
+/// a `\` and the end of its line. These are reported but read as if they were not there, because that is what the
+/// author means.
 fn logical_line(text: &str, mut at: usize) -> (Pieced, usize, Vec<Range<usize>>) {
     let mut line = Pieced::empty(at);
     let mut blanks = Vec::new();
@@ -264,6 +267,7 @@ fn logical_line(text: &str, mut at: usize) -> (Pieced, usize, Vec<Range<usize>>)
         };
         let physical = physical.strip_suffix('\r').unwrap_or(physical);
         let bare = physical.trim_end_matches([' ', '\t']);
+        // Two backslashes are one escaped backslash, not a continuation with blanks.
         let is_escaped = bare.ends_with("\\\\");
         let is_meant = bare.len() < physical.len()
             && bare.ends_with('\\')
@@ -285,7 +289,7 @@ fn logical_line(text: &str, mut at: usize) -> (Pieced, usize, Vec<Range<usize>>)
     (line, at, blanks)
 }
 
-/// Whether what was joined so far, or this first line, is a comment.
+/// Whether the line, or its first part, is a comment.
 fn is_comment(line: &Pieced, first: &str) -> bool {
     let text = match line.text() {
         "" => first,
@@ -358,7 +362,8 @@ fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Wor
     )))
 }
 
-/// Apache lets anything follow a closing quote. Here it is most likely a quote that was not escaped.
+/// Apache accepts anything after a closing quote. It is most likely an inner quote that was not escaped, and would
+/// silently cut the rule.
 fn check_after_quote(cursor: &Cursor<'_>, file: SourceId, quote: u8) -> Result<(), Fault> {
     let apart = |byte| is_blank(byte) || matches!(byte, b'"' | b'\'');
     let joined = cursor.text.place(cursor.at) != cursor.text.place(cursor.at - 1) + 1;
@@ -393,7 +398,8 @@ fn check_count(known: &Known, name: &Spanned<String>, words: &[Word]) -> Result<
     })
 }
 
-/// A `\` at the end of a comment joins the next line to it: say so where that is a directive.
+/// A `\` at the end of a comment joins the next line to it. Warns if that line is a directive, which is then not in
+/// force.
 fn swallowed(text: &str, file: SourceId, lines: Range<usize>) -> Vec<Fault> {
     let mut at = lines.start;
     let mut faults = Vec::new();
@@ -417,7 +423,7 @@ fn swallowed(text: &str, file: SourceId, lines: Range<usize>) -> Vec<Fault> {
     faults
 }
 
-/// `<IfModule ...>` and its like. What is inside is read as if they were not there.
+/// `<IfModule ...>` and other containers. The lines within are still read, so that their problems are reported too.
 fn container(mut cursor: Cursor<'_>, file: SourceId) -> Vec<Fault> {
     let text = cursor.text;
     let start = cursor.at;

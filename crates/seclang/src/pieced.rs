@@ -1,20 +1,20 @@
-//! Text put together from pieces of a file, which still knows where each byte came from.
+//! Text made of pieces of a file, which knows where each byte came from.
 
 use std::cell::Cell;
 use std::ops::Range;
 
 use super::ast::{SourceId, Span};
 
-/// A logical line, or an argument after its quotes are undone.
+/// A logical line, or an argument without its quotes.
 ///
-/// What was left out (a `\` at a line's end, the `\` of `\"`) starts a new run, so that
-/// any range of the text maps back to real lines and columns.
+/// After something that was left out (a `\` at the end of a line, the `\` of `\"`) a new run begins. So every range of
+/// the text maps back to real lines and columns.
 #[derive(Debug, Clone)]
 pub(super) struct Pieced {
     text: String,
     /// Where a run starts: in `text`, and in the file. Ascending in both.
     runs: Vec<(usize, usize)>,
-    /// Where in the file an empty range at the end of `text` is.
+    /// The place in the file of an empty range at the end of `text`.
     end: usize,
 }
 
@@ -44,7 +44,7 @@ impl Pieced {
         self.end = at + piece.len();
     }
 
-    /// Says where the file goes on after the last piece.
+    /// Sets where the file continues after the last piece.
     pub(super) fn end_at(&mut self, at: usize) {
         self.end = at;
     }
@@ -64,7 +64,7 @@ impl Pieced {
         }
     }
 
-    /// A range, or nothing where it does not fit; the scanner only makes ranges that fit.
+    /// A range, or nothing if it does not fit; the scanner only makes ranges that fit.
     pub(super) fn slice(&self, range: Range<usize>) -> &str {
         self.text.get(range).unwrap_or_default()
     }
@@ -92,7 +92,7 @@ impl Pieced {
     }
 }
 
-/// A span; files are kept below 4 GiB by the loader, and what is past that is clamped.
+/// A span. The loader keeps files far below 4 GiB; larger offsets are clamped.
 pub(super) fn span(file: SourceId, range: Range<usize>) -> Span {
     let clamp = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
     Span {
@@ -102,7 +102,7 @@ pub(super) fn span(file: SourceId, range: Range<usize>) -> Span {
     }
 }
 
-/// A place in a text, moved forward only.
+/// A place in a text. It counts its steps, which prove that the work is linear.
 pub(super) struct Cursor<'a> {
     pub(super) text: &'a Pieced,
     pub(super) at: usize,

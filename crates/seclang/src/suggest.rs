@@ -1,4 +1,4 @@
-//! "Did you mean": the known word nearest to an unknown one.
+//! "Did you mean": the known word that is nearest to an unknown one.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,6 +12,7 @@ pub fn did_you_mean<'w>(written: &str, known: impl IntoIterator<Item = &'w str>)
 
 /// The nearest word, where one is near enough to be meant.
 pub fn nearest<'w>(written: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    // A third of the letters may be wrong: beyond that, suggestions mislead.
     let limit = written.chars().count() / 3 + 1;
     let (distance, word) = known
         .into_iter()
@@ -20,9 +21,9 @@ pub fn nearest<'w>(written: &str, known: impl IntoIterator<Item = &'w str>) -> O
     (distance <= limit.min(4)).then_some(word)
 }
 
-/// How many characters must be added, dropped, changed or swapped with their neighbour, ignoring case.
+/// The number of characters that must be added, dropped, changed or swapped with their neighbour, ignoring case.
 fn distance(a: &str, b: &str) -> usize {
-    // Words come from a file: what is absurdly long is near nothing.
+    // The work is quadratic, and words come from a file. A longer word is near to no name anyway.
     const LONGEST: usize = 80;
     let fold = |text: &str| -> Vec<char> {
         let chars = text.chars().take(LONGEST);

@@ -1,4 +1,4 @@
-//! What the parser works with: the arguments of a directive, and problems before their place is looked up.
+//! The units of the parser: arguments of a directive, and problems whose line and column are not looked up yet.
 
 use super::ast::{Span, Spanned};
 use super::pieced::Pieced;
@@ -13,11 +13,11 @@ pub(super) struct Fault {
     pub help: Option<String>,
 }
 
-/// One argument after its quotes are undone.
+/// One argument without its quotes.
 #[derive(Debug)]
 pub(super) struct Word {
     pub value: Pieced,
-    /// Without the quotes; with them where nothing is between them.
+    /// Without the quotes, unless nothing is between them.
     pub span: Span,
 }
 

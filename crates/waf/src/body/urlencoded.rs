@@ -96,7 +96,8 @@ fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b
     buffer
 }
 
-/// The byte that the first two bytes give in hexadecimal.
+/// The byte that the first two bytes give in hexadecimal. If it is Some, there are two bytes, so that the caller can
+/// skip them.
 fn escaped(digits: &[u8]) -> Option<u8> {
     let [high, low, ..] = digits else { return None };
     Some(hex_value(*high)? << 4 | hex_value(*low)?)

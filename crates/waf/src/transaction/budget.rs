@@ -8,7 +8,7 @@ use super::context::Context;
 use crate::ruleset::RuleSet;
 use crate::steps::{self, Limit};
 
-/// The rest of both.
+/// What is left of the time and of the memory.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// The time that the policy allows, for messages.

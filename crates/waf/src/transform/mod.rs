@@ -194,7 +194,15 @@ impl Transformation {
             .map(|&(_, transformation)| transformation)
     }
 
-    /// If the time runs out, the result is incomplete; the engine checks for that.
+    /// Writes the result to `out`, which is cleared first, and says whether it differs from the input. On false the
+    /// value is the input, and `out` is unspecified.
+    ///
+    /// ModSecurity v2 reports *changed* for some values that it left alone (always for `cmdLine`, for
+    /// `removeComments...` by what it found) and *unchanged* for some that it altered (`utf8toUnicode` dropping a NUL,
+    /// `compressWhitespace` on a lone tab, `base64Decode` emptying a value). `multiMatch` tests a value again after
+    /// each change. To test equal bytes twice would count a match twice, so here only the bytes decide.
+    ///
+    /// If the time runs out, the result is unspecified too; the engine checks for that.
     pub fn apply(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
         out.clear();
         work::look_at(input.len());
