@@ -76,6 +76,7 @@ impl Reply {
         if !body.is_empty() && !has(&headers, b"Content-Type") {
             headers.push((b"Content-Type".to_vec(), sniff(&body).into()));
         }
+        // A test may set a wrong length on purpose.
         if !has(&headers, b"Content-Length") {
             headers.push((b"Content-Length".to_vec(), body.len().to_string().into()));
         }

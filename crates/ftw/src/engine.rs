@@ -57,7 +57,7 @@ impl InProcess {
         Outcome::of(&transaction, reply, note)
     }
 
-    /// A transaction that has been told the head of `raw`; no phase has run.
+    /// A transaction that has received the head of `raw`; no phase has run.
     #[must_use]
     pub fn begin(&self, raw: &[u8], head: &Head, name: &str) -> Transaction {
         // The CRS makes exceptions for requests from the host itself, so the client has another address.
@@ -122,7 +122,7 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
 /// What a server reads of the bytes after a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// All of it, decoded where it was chunked.
+    /// All of it, decoded if it was chunked.
     Whole(Vec<u8>),
     /// The client stops in the middle; a server waits until its deadline.
     Incomplete,

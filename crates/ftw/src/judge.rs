@@ -4,7 +4,7 @@ use regex::bytes::Regex;
 
 use super::{Outcome, Output};
 
-/// Every expectation that was not met, in words; empty where the stage passes.
+/// Every expectation that was not met, in words; empty if the stage passes.
 #[must_use]
 pub fn failures(expected: &Output, outcome: &Outcome) -> Vec<String> {
     // Without an answer nothing else can be judged.

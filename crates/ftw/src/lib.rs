@@ -1,7 +1,7 @@
 //! The regression tests of the OWASP Core Rule Set (CRS): their format, and a runner.
 //!
-//! The format is the FTW schema (coreruleset/ftw-tests-schema, version 2), or the older one that the tests of CRS 3.3 are
-//! written in. A test says which request to send and what a web application firewall must log.
+//! The format is the FTW schema (coreruleset/ftw-tests-schema, version 2), or the older one that the tests of CRS 3.3
+//! are written in. A test says which request to send and what a web application firewall must log.
 //!
 //! [`load`] reads files into [`TestFile`]s, and [`run()`] plays every test and judges its outcome. A test is played by
 //! [`InProcess`] against a rule set without a socket, or by [`Target`] against a server and its log.
@@ -72,7 +72,7 @@ pub struct TestFile {
 pub struct Test {
     /// Names it.
     pub id: TestId,
-    /// Empty where the file has none.
+    /// Empty if the file has none.
     pub description: String,
     /// In the order they are sent.
     pub stages: Vec<Stage>,
@@ -120,7 +120,7 @@ pub struct Parts {
     pub headers: Vec<(String, String)>,
     /// The body before it is completed as `autocomplete_headers` says.
     pub data: Vec<u8>,
-    /// Whether Content-Type, Connection and Content-Length are added where they are missing.
+    /// Whether Content-Type, Connection and Content-Length are added if they are missing.
     pub autocomplete_headers: bool,
     /// Whether that includes `Content-Length: 0` for methods that may have a body; not so in the older format.
     pub length_of_nothing: bool,

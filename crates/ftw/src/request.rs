@@ -88,6 +88,7 @@ fn is_query_escaped(data: &[u8]) -> bool {
 /// Escapes the names and values of a form, as Go's `url.QueryEscape` does.
 fn escape_form(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() * 2);
+    // go-ftw drops a last, empty token.
     let data = data.strip_suffix(b"&").unwrap_or(data);
     for (i, token) in data.split(|&b| b == b'&').enumerate() {
         if i > 0 {
@@ -199,6 +200,7 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
             b'/' => 63,
             _ => return None,
         };
+        // Twelve bits are enough: at most six are left from before.
         bits = (bits << 6 | u32::from(value)) & 0xfff;
         held += 6;
         if held >= 8 {

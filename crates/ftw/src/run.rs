@@ -24,7 +24,7 @@ pub trait Play: Sync {
 /// The outcome of one request.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// None where there was no answer.
+    /// None if there was no answer.
     pub status: Option<u16>,
     /// The answer that the client got; in process its body alone.
     pub response: Vec<u8>,
@@ -48,7 +48,7 @@ pub struct Report {
 pub struct TestResult {
     /// The test.
     pub id: TestId,
-    /// The test's own; empty where it has none.
+    /// The test's own; empty if it has none.
     pub description: String,
     /// Its index among the files that were given.
     pub file: usize,
@@ -63,7 +63,7 @@ pub struct TestResult {
 pub struct StageResult {
     /// What came of its request.
     pub outcome: Outcome,
-    /// What was expected and did not come; empty where the stage passed.
+    /// What was expected and did not come; empty if the stage passed.
     pub failures: Vec<String>,
     /// Why the file's own expectation was replaced.
     pub overridden: Option<String>,
@@ -155,6 +155,7 @@ pub fn run(
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         while let Some((&(file, place, test), slot)) = {
+            // The counter alone decides who takes which test; it orders nothing else.
             let at = next.fetch_add(1, Ordering::Relaxed);
             tests.get(at).zip(results.get(at))
         } {

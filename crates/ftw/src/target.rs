@@ -108,6 +108,7 @@ impl Target {
         })?;
         let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Ok(Self {
+            // The brackets of an IPv6 address belong to the URL, not to the address.
             host: text(host).trim_matches(['[', ']']).to_owned(),
             port,
             tls: https.then_some(tls),
@@ -117,6 +118,7 @@ impl Target {
                 std::process::id(),
                 started.map_or(0, |d| d.as_millis())
             )),
+            // No log has this length, so the first request gets a marker.
             marked: AtomicU64::new(u64::MAX),
             lost: AtomicBool::new(false),
         })
@@ -127,6 +129,7 @@ impl Target {
         let mut stream = TcpStream::connect((self.host.as_str(), self.port))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
+        // Otherwise small requests may wait for the acknowledgement of earlier ones.
         stream.set_nodelay(true)?;
         match &self.tls {
             None => exchange(&mut stream, request),
@@ -381,6 +384,7 @@ fn is_whole(answer: &[u8], head_only: bool) -> bool {
             .map(str::trim)
     };
     match (field(b"transfer-encoding:"), field(b"content-length:")) {
+        // Not exact, but enough to stop waiting: the server closes the connection anyway.
         (Some(_), _) => body.ends_with(b"0\r\n\r\n"),
         (None, Some(length)) => length
             .parse()

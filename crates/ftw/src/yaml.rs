@@ -41,7 +41,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<TestFile>, Vec<Diagnostic>> {
     }
 }
 
-/// Reads the text of a test file. None where it holds nothing but comments.
+/// Reads the text of a test file. None if it holds nothing but comments.
 ///
 /// # Errors
 /// What is not the format's, with its line.

@@ -9,7 +9,7 @@ use super::{HeadError, HeadLimits, check_value, is_token, show};
 /// The pseudo-headers of a request as they were received.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct H2Head<'a> {
-    /// `:method`; empty where there is none.
+    /// `:method`; empty if there is none.
     pub method: &'a [u8],
     /// `:scheme`
     pub scheme: Option<&'a [u8]>,

@@ -72,11 +72,11 @@ pub struct Head {
 pub enum TargetForm {
     /// `/path?query`
     Origin,
-    /// `http://authority/path?query`; `authority` equals `Host` where there is one.
+    /// `http://authority/path?query`; `authority` equals `Host` if there is one.
     Absolute {
         /// Host and optional port, without the scheme.
         authority: Range<usize>,
-        /// From the first `/` or `?` after the authority; empty where there is none.
+        /// From the first `/` or `?` after the authority; empty if there is none.
         path: Range<usize>,
     },
     /// `*`, for OPTIONS.
@@ -112,8 +112,8 @@ pub struct HeadError {
     pub status: u16,
     /// Stable, for logs and counters, e.g. `content_length_and_transfer_encoding`.
     pub code: &'static str,
-    /// What is wrong, in words for a log. Of what was received it quotes at most one byte, a field's name, or the value of a
-    /// field that frames the body.
+    /// What is wrong, in words for a log. Of what was received it quotes at most one byte, a field's name, or the value
+    /// of a field that frames the body.
     pub reason: String,
 }
 
@@ -212,7 +212,7 @@ fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// A byte for a message: itself where it is printable.
+/// A byte for a message: itself if it is printable.
 fn show(byte: u8) -> String {
     format!("'{}'", byte.escape_ascii())
 }

@@ -82,7 +82,7 @@ pub struct Span {
     pub file: SourceId,
     /// Offset of the first byte.
     pub start: u32,
-    /// Offset behind the last byte.
+    /// Offset after the last byte.
     pub end: u32,
 }
 
@@ -133,7 +133,7 @@ pub enum Directive {
         what: Spanned<String>,
         /// The targets that are added or, with `!`, removed.
         targets: Vec<TargetSyntax>,
-        /// The targets that they replace; empty where there is no third argument.
+        /// The targets that they replace; empty if there is no third argument.
         replaced: Vec<TargetSyntax>,
         /// The whole directive.
         span: Span,
@@ -156,7 +156,7 @@ pub struct RuleSyntax {
     pub targets: Vec<TargetSyntax>,
     /// What it asks about each value.
     pub operator: OperatorSyntax,
-    /// What it does; empty where it has no third argument.
+    /// What it does; empty if it has no third argument.
     pub actions: Vec<ActionSyntax>,
     /// The whole directive.
     pub span: Span,
@@ -189,7 +189,7 @@ pub enum Selector {
 /// `[!][@NAME] ARGUMENT`; without a name it is `rx`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorSyntax {
-    /// `!`: the rule matches where the operator does not.
+    /// `!`: the rule matches if the operator does not.
     pub negated: bool,
     /// Without the `@`, as written.
     pub name: Spanned<String>,

@@ -25,7 +25,7 @@ pub struct Location {
     pub column: u32,
     /// How many characters the caret underlines; at least 1.
     pub width: u32,
-    /// The text of the line, for the caret display; empty where there is none.
+    /// The text of the line, for the caret display; empty if there is none.
     pub text: String,
 }
 
@@ -42,6 +42,7 @@ impl Location {
         }
         let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
+        // The caret underlines one line only.
         let mut end = end.clamp(start, line_end);
         while !text.is_char_boundary(end) {
             end += 1;
@@ -56,7 +57,7 @@ impl Location {
         }
     }
 
-    /// A file as a whole, where no place inside it is meant.
+    /// A file as a whole, if no place inside it is meant.
     #[must_use]
     pub fn file(path: &Path) -> Self {
         Self {
@@ -78,7 +79,7 @@ pub struct Diagnostic {
     pub location: Location,
     /// What the problem is, in one sentence without a full stop.
     pub message: String,
-    /// What to do about it, where that is not plain from the message.
+    /// What to do about it, if that is not plain from the message.
     pub help: Option<String>,
 }
 

@@ -65,7 +65,7 @@ pub fn broken_link(path: &Path) -> Option<&Path> {
     leads_nowhere.then_some(last)
 }
 
-/// What [`no_file`] says where nothing is.
+/// What [`no_file`] says if nothing is there.
 pub const ABSENT: &str = "there is no such file";
 
 /// Why the path is no file that can be read, as far as its metadata tells.

@@ -159,6 +159,7 @@ fn regex(cursor: &mut Cursor<'_>, file: SourceId) -> Result<String, Fault> {
     while let Some(byte) = cursor.peek() {
         cursor.bump();
         match byte {
+            // The byte after a backslash never ends the expression.
             b'\\' if cursor.peek().is_some() => cursor.bump(),
             b'/' if cursor.peek().is_none_or(ends_value) => {
                 return Ok(undo_slashes(text.slice(start + 1..cursor.at - 1)));
@@ -334,7 +335,7 @@ fn spanned(text: &Pieced, file: SourceId, range: Range<usize>) -> Spanned<String
     }
 }
 
-/// From `start` to the end of the argument, or the argument's quotes where nothing is inside.
+/// From `start` to the end of the argument, or the argument's quotes if nothing is inside.
 fn whole(word: &Word, file: SourceId, start: usize) -> Span {
     match word.value.text().len() {
         end if start < end => word.value.span(file, start..end),

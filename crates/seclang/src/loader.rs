@@ -173,12 +173,14 @@ impl Loader<'_> {
         // Problems are reported in load order. Those of an included file come where it is included, so later problems
         // of this file wait.
         let mut diagnostics = parsed.diagnostics.into_iter().peekable();
+        // While its includes are read, so that a circle is seen.
         self.open.push(plain(&path));
         for directive in parsed.directives {
             let Some((required, pattern, span)) = include_of(&directive) else {
                 self.out.directives.push(directive);
                 continue;
             };
+            // The limit is reported already.
             if self.is_full() {
                 continue;
             }

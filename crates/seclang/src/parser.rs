@@ -153,6 +153,7 @@ impl<'a> Reader<'a> {
             span: line.span(self.file, name),
         };
         let words = self.note(words(&mut cursor, self.file))?;
+        // The compiler reports an unknown name; how many arguments it takes is unknown.
         if let Some(known) = known {
             self.note(check_count(known, &name, &words))?;
         }

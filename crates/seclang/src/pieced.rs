@@ -37,6 +37,7 @@ impl Pieced {
         if piece.is_empty() {
             return;
         }
+        // A piece that continues the last one in the file needs no run of its own.
         if self.runs.is_empty() || at != self.end {
             self.runs.push((self.text.len(), at));
         }

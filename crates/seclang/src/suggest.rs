@@ -5,12 +5,12 @@
     reason = "both rows are one longer than the word"
 )]
 
-/// A sentence with the nearest word, where one is near enough to be meant.
+/// A sentence with the nearest word, if one is near enough to be meant.
 pub fn did_you_mean<'w>(written: &str, known: impl IntoIterator<Item = &'w str>) -> Option<String> {
     nearest(written, known).map(|word| format!("did you mean \"{word}\"?"))
 }
 
-/// The nearest word, where one is near enough to be meant.
+/// The nearest word, if one is near enough to be meant.
 pub fn nearest<'w>(written: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     // A third of the letters may be wrong: beyond that, suggestions mislead.
     let limit = written.chars().count() / 3 + 1;
@@ -37,6 +37,7 @@ fn distance(a: &str, b: &str) -> usize {
         for j in 0..b.len() {
             let change = previous[j] + usize::from(a[i] != b[j]);
             let mut best = change.min(previous[j + 1] + 1).min(row[j] + 1);
+            // Two swapped letters are one mistake.
             if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
                 let twice_before: &Vec<usize> = &before;
                 best = best.min(twice_before[j - 1] + 1);

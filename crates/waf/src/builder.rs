@@ -67,7 +67,8 @@ impl RuleSetBuilder {
         self
     }
 
-    /// Sets `tx.NAME` before the first rule of every transaction; a rule file that sets it to something else is an error.
+    /// Sets `tx.NAME` before the first rule of every transaction; a rule file that sets it to something else is an
+    /// error.
     #[must_use]
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.push((name.into(), value.into()));
@@ -197,14 +198,17 @@ impl RuleSetBuilder {
             report.diagnostics.push(mode_differs(location, said, mode));
         }
         let warnings = report.diagnostics;
+        // A rule set with an error is never used, not even in part: a missing rule would be a hole that nobody sees.
         if warnings.iter().any(Diagnostic::is_error) {
             return Err(Problems(warnings));
         }
         let settings = &mut compiled.settings;
+        // The policy wins: it is what the operator looks at to know whether requests are blocked.
         settings.engine = self.engine.unwrap_or(settings.engine);
         settings.request_body_limit = self
             .request_body_limit
             .unwrap_or(settings.request_body_limit);
+        // A rule file that says `Off` wins over the default of a front door.
         if self.front_door && compiled.body_access_said.is_none() {
             settings.request_body_access = true;
         }

@@ -54,6 +54,7 @@ impl Template {
             };
             let name = &text[open + 2..close];
             let Some(compiled) = compile_macro(name, scope) else {
+                // ModSecurity would leave it empty in every request; here the author learns of the mistake.
                 return Err((open..close + 1, name.to_owned()));
             };
             if open > rest {

@@ -19,6 +19,7 @@ impl Default for Names {
             names: Vec::new(),
             slots: NameIndex::default(),
         };
+        // First, so that the slot of a capture is its number.
         for digit in 0..CAPTURE_SLOTS {
             names.intern(&digit.to_string());
         }

@@ -24,7 +24,7 @@ pub struct Interruption {
     pub kind: InterruptionKind,
     /// The status to answer with.
     pub status: u16,
-    /// 0 where no rule but the engine itself decided (a limit, a parser error).
+    /// 0 if no rule but the engine itself decided (a limit, a parser error).
     pub rule_id: u64,
     /// The phase that it happened in.
     pub phase: Phase,
@@ -50,9 +50,9 @@ pub struct Inspection {
     pub received: u64,
     /// Bytes of it that the parser took, or that the rules had as they are.
     pub inspected: u64,
-    /// Which parser took the request's body apart; None where there was none for it.
+    /// Which parser took the request's body apart; None if there was none for it.
     pub parser: Option<&'static str>,
-    /// Why it does not count as inspected, in words; None where it does.
+    /// Why it does not count as inspected, in words; None if it does.
     pub reason: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use seclang::{DiskFiles, Files};
 /// The files and patterns that a rule set was made of, as they were when it was compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Reads {
-    /// Each file with the SHA-1 of its bytes; None where it could not be read.
+    /// Each file with the SHA-1 of its bytes; None if it could not be read.
     pub files: Vec<(PathBuf, Option<[u8; 20]>)>,
     /// The folder a pattern is relative to, the pattern, and the files that matched it, in byte order.
     pub globs: Vec<(PathBuf, String, Vec<PathBuf>)>,
@@ -33,6 +33,7 @@ impl Reads {
         };
         globs
             .into_iter()
+            // Names first: listing folders is cheaper than hashing every file.
             .all(|(base, pattern, named)| same_names(base, pattern, named))
             && files
                 .into_iter()

@@ -43,7 +43,7 @@ pub struct Entry {
     pub name: &'static str,
     /// What became of it.
     pub state: State,
-    /// Where it differs from ModSecurity v2; empty where it does not.
+    /// Where it differs from ModSecurity v2; empty if it does not.
     pub differs: &'static str,
 }
 

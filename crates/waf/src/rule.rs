@@ -64,7 +64,7 @@ pub const SEVERITIES: [&str; 8] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
     Next,
-    /// At this index of the phase; the phase's length where the marker is not ahead.
+    /// At this index of the phase; the phase's length if the marker is not ahead.
     Jump(u32),
 }
 
@@ -290,6 +290,7 @@ impl Chains {
     pub(crate) fn intern(&mut self, steps: &[Transformation]) -> Option<ChainId> {
         let mut at: ChainId = 0;
         for &step in steps {
+            // A search is enough: this runs at load, and a rule set has some hundred nodes.
             let known = self
                 .nodes
                 .iter()
@@ -315,6 +316,7 @@ impl Chains {
     }
 
     pub(crate) fn node(&self, id: ChainId) -> ChainNode {
+        // Ids are only made by `intern`, and nodes are never removed.
         self.nodes[usize::from(id)]
     }
 

@@ -42,13 +42,13 @@ pub struct RuleSet {
     pub(super) xml_paths: Vec<Arc<XmlPath>>,
     pub(super) initial: Vec<(u32, Slice)>,
     pub(super) store: Arc<Store>,
-    /// Body processors are chosen by Content-Type where no rule does.
+    /// Body processors are chosen by Content-Type if no rule does.
     pub(super) default_processors: bool,
     /// What inspection could not finish is refused.
     pub(super) block_uninspected: bool,
     /// A policy says explicitly that they pass.
     pub(super) passes_uninspected: bool,
-    /// None: `REQUEST_BODY` where a rule asks for it, as in ModSecurity v2.
+    /// None: `REQUEST_BODY` if a rule asks for it, as in ModSecurity v2.
     pub(super) unparsed_bodies: Option<UnparsedBodies>,
     /// How long the rules may work on one transaction.
     pub(super) budget: Option<Duration>,
@@ -79,7 +79,7 @@ pub(super) struct Constants {
 pub struct Facts {
     /// The id of the first rule that skips others in phase 4 when the response is compressed.
     pub skips_compressed: Option<u64>,
-    /// The lists of content types that the CRS's rule 920420 lets through, as the rules set them; none where there
+    /// The lists of content types that the CRS's rule 920420 lets through, as the rules set them; none if there
     /// is no such rule.
     pub content_types: Vec<String>,
 }
@@ -133,7 +133,7 @@ impl RuleSet {
         Arc::clone(&self.store)
     }
 
-    /// What the files say, or what the builder was told to use instead.
+    /// What the files say, or what the builder uses instead.
     #[must_use]
     pub fn engine(&self) -> EngineMode {
         self.settings.engine
@@ -174,7 +174,7 @@ impl RuleSet {
         self.settings.response_body_limit
     }
 
-    /// Whether secrets are masked in whatever is told of a transaction.
+    /// Whether secrets are masked in all records of a transaction.
     #[must_use]
     pub fn masks(&self) -> bool {
         !self.unmasked

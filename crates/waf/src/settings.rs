@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     pub(crate) request_body_limit: usize,
     /// Bytes without files; None means as `request_body_limit` (`SecRequestBodyNoFilesLimit`).
     pub(crate) request_body_no_files_limit: Option<usize>,
-    /// None where the rules do not say.
+    /// None if the rules do not say.
     pub(crate) request_body_limit_action: Option<LimitAction>,
     pub(crate) json_depth_limit: usize,
     pub(crate) arguments_limit: usize,

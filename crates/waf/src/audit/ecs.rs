@@ -188,6 +188,7 @@ pub(super) fn document(record: &Record) -> Document<'_> {
 
 fn main_message(record: &Record) -> Option<&Message> {
     let messages = record.messages.as_deref()?;
+    // 0 is the highest severity. A rule without one comes last.
     let gravest = || messages.iter().min_by_key(|m| m.severity.unwrap_or(255));
     messages.iter().find(|m| m.interrupting).or_else(gravest)
 }
@@ -212,6 +213,7 @@ fn event<'r>(record: &'r Record, main: Option<&Message>) -> Event<'r> {
 }
 
 fn rule<'r>(record: &'r Record, message: &'r Message) -> Rule<'r> {
+    // The CRS names the kind of attack in such a tag; other rule sets have their own order.
     let category = message.tags.iter().find(|t| t.starts_with("attack-"));
     Rule {
         id: message.rule_id.to_string(),

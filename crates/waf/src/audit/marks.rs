@@ -35,6 +35,7 @@ impl Marks {
         if start >= end {
             return;
         }
+        // Joins all ranges that overlap or touch the new one, so that ranges stay disjoint.
         while let Some((&s, &e)) = self.ranges.range(..=end).next_back()
             && e >= start
         {
@@ -53,6 +54,7 @@ impl Marks {
     /// The secret ranges in a slice, relative to it, ascending.
     pub(crate) fn within(&self, slice: Slice) -> impl Iterator<Item = Range<usize>> {
         let Range { start, end } = slice.range();
+        // The last range that begins before the slice may reach into it.
         let first = self
             .ranges
             .range(..=start)

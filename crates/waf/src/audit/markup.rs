@@ -67,6 +67,7 @@ impl Markup {
 
     /// The same, ignoring brackets within quotes.
     fn end(&self, rest: &[u8]) -> Option<usize> {
+        // Without a bound, a quote that is never closed would make each tag read the rest of the document.
         const ATTRIBUTES: usize = 4096;
         let mut quote = None;
         for (at, &byte) in rest.iter().enumerate().take(ATTRIBUTES) {

@@ -75,9 +75,9 @@ pub(crate) fn credentials(header: &[u8]) -> Range<usize> {
 
 /// Text for a log: the first `most` bytes of `text`, with `***` in place of every secret in them.
 ///
-/// A secret is what stands where passwords, session identifiers, tokens or card numbers stand: the value of a query, form,
-/// JSON, XML or header field whose name says so, credentials, or digits that pass for a card number. `text` need not be
-/// whole. When in doubt, more is masked rather than less.
+/// A secret is what stands where passwords, session identifiers, tokens or card numbers stand: the value of a query,
+/// form, JSON, XML or header field whose name says so, credentials, or digits that pass for a card number. `text` need
+/// not be whole. When in doubt, more is masked rather than less.
 #[must_use]
 pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
     let text = &text[..text.len().min(most)];
@@ -163,6 +163,7 @@ fn pair_end(text: &[u8], start: usize, encoded: bool) -> usize {
     let rest = &text[start..];
     if let Some(&quote @ (b'"' | b'\'')) = rest.first()
         && let Some(close) = memchr::memchr(quote, &rest[1..]).map(|i| i + 2)
+        // A quote ends the value only if a separator follows; otherwise it is part of a value without quotes.
         && rest
             .get(close)
             .is_none_or(|b| b" \t\r\n>/?,;)&".contains(b))
@@ -172,6 +173,7 @@ fn pair_end(text: &[u8], start: usize, encoded: bool) -> usize {
     let mut at = start;
     while let Some(&byte) = text.get(at) {
         let ampersand = encoded && byte == b'%' && text.get(at + 1..at + 3) == Some(b"26");
+        // A blank does not end it: pass phrases contain some.
         if ampersand || matches!(byte, b'&' | b'\r' | b'\n' | 0) {
             return at;
         }
@@ -182,6 +184,7 @@ fn pair_end(text: &[u8], start: usize, encoded: bool) -> usize {
 
 /// The content of a multipart part whose `name="` begins at `start`.
 fn part_content(text: &[u8], start: usize) -> Option<Range<usize>> {
+    // The headers of a part are short. The bound keeps the pass linear.
     const HEADERS: usize = 1024;
     let rest = &text[start..text.len().min(start + HEADERS)];
     let name = rest.strip_prefix(b"\"").unwrap_or(rest);
@@ -292,6 +295,7 @@ fn json_end(text: &[u8], start: usize) -> usize {
 
 /// The name that ends before `at`, blanks and quotes skipped, and whether it was quoted.
 fn name_before(text: &[u8], at: usize) -> (&[u8], bool) {
+    // Bounded: many signs after one long name would otherwise make the pass quadratic. The 8 are for quotes and blanks.
     let head = &text[at.saturating_sub(NAME + 8)..at];
     let head = head.trim_ascii_end();
     let bare = head
@@ -310,6 +314,7 @@ fn name_before(text: &[u8], at: usize) -> (&[u8], bool) {
 
 /// `://user:password@host`
 fn userinfo(text: &[u8], at: usize) -> Option<Range<usize>> {
+    // Bounds the work for each `://`.
     const USERINFO: usize = 512;
     let start = at + 3;
     if text.get(at..start) != Some(b"://") {
@@ -346,6 +351,7 @@ fn bearer(text: &[u8], at: usize) -> Option<Range<usize>> {
 
 /// A payment card's number: 13 to 19 digits that pass Luhn's check, perhaps in groups.
 fn card(text: &[u8], start: usize) -> Option<Range<usize>> {
+    // The middle of a longer number is no card.
     if start > 0 && text[start - 1].is_ascii_digit() {
         return None;
     }

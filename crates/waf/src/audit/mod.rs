@@ -50,7 +50,7 @@ pub struct Record {
     pub request: Request,
     /// The response.
     pub response: Response,
-    /// Part H; None where it was not asked for.
+    /// Part H; None if it was not asked for.
     pub messages: Option<Vec<Message>>,
     /// What ModSecurity's format has no field for.
     pub facts: Facts,
@@ -65,9 +65,9 @@ pub struct Request {
     pub uri: String,
     /// `HTTP/1.1`
     pub protocol: String,
-    /// The first `Host` field; None where there is none.
+    /// The first `Host` field; None if there is none.
     pub host: Option<String>,
-    /// The first `User-Agent` field; None where there is none.
+    /// The first `User-Agent` field; None if there is none.
     pub user_agent: Option<String>,
     /// Part B.
     pub headers: Option<Vec<(String, String)>>,
@@ -91,7 +91,7 @@ pub struct File {
 /// The response of a record.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
-    /// 0 where there was none.
+    /// 0 if there was none.
     pub status: u16,
     /// Part F.
     pub headers: Option<Vec<(String, String)>>,
@@ -122,15 +122,15 @@ pub struct Message {
     pub file: String,
     /// The rule's line in it, from 1.
     pub line: u32,
-    /// `ver`; empty where the rule has none.
+    /// `ver`; empty if the rule has none.
     pub version: String,
-    /// `rev`; empty where the rule has none.
+    /// `rev`; empty if the rule has none.
     pub revision: String,
     /// `tag`, in order.
     pub tags: Vec<String>,
-    /// `maturity`, 1 to 9; 0 where the rule has none.
+    /// `maturity`, 1 to 9; 0 if the rule has none.
     pub maturity: u8,
-    /// `accuracy`, 1 to 9; 0 where the rule has none.
+    /// `accuracy`, 1 to 9; 0 if the rule has none.
     pub accuracy: u8,
     /// Whether it ended the transaction.
     pub interrupting: bool,
@@ -185,7 +185,7 @@ pub struct Ending {
     pub status: u16,
 }
 
-/// The CRS's anomaly scores; None where no rule set keeps them.
+/// The CRS's anomaly scores; None if no rule set keeps them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Score {
     /// Of the request.
@@ -204,7 +204,7 @@ pub struct Inspected {
     /// Which parser took it apart, or `none`; only of a request's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parser: Option<&'static str>,
-    /// Why the body does not count as inspected; None where it does.
+    /// Why the body does not count as inspected; None if it does.
     pub reason: Option<String>,
 }
 

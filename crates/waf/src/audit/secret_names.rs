@@ -105,6 +105,7 @@ pub(crate) fn is_secret_name(name: &[u8]) -> bool {
     // The end of a long name is what counts: `json.user.password`.
     let name = &name[name.len().saturating_sub(NAME)..];
     let plain = unescape(name);
+    // Without separators, so that `pass_word` and `pass-word` are found as well.
     let mut run = Vec::with_capacity(plain.len());
     for &byte in &plain {
         if byte.is_ascii_alphanumeric() {

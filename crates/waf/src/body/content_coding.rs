@@ -47,11 +47,10 @@ enum Coding {
     Brotli,
 }
 
-/// Undoes what a Content-Encoding says was done to `body`.
+/// Undoes the Content-Encoding of `body`.
 ///
 /// # Errors
-/// Where a coding is unknown, its data is broken, ends too early or has something behind it, or where
-/// the output is past its limits.
+/// A coding is unknown, its data is broken, ends too early or has something after it, or the output exceeds its limits.
 pub fn decode<'b>(
     codings: &[u8],
     body: &'b [u8],
@@ -129,9 +128,11 @@ fn decode_one(
         .output
         .min(input.len().saturating_mul(limits.ratio).max(RATIO_FLOOR));
     match coding {
+        // A gzip stream may have several members (RFC 1952, 2.2), and servers decode all of them.
         Coding::Gzip => drain(flate2::bufread::MultiGzDecoder::new(input), most, out).map(drop),
         // RFC 9110 (8.4.1.2) means zlib by "deflate", but some clients send the bare format.
         Coding::Deflate if is_zlib(input) => {
+            // The decoders of `bufread` leave what follows in the slice, where it is seen.
             let reader = drain(flate2::bufread::ZlibDecoder::new(input), most, out)?;
             nothing_behind(reader.get_ref())
         }
@@ -172,6 +173,7 @@ fn drain<R: Read>(mut reader: R, most: usize, out: &mut Vec<u8>) -> Result<R, St
         if work::is_over() {
             return Err(work::OUT_OF_TIME.into());
         }
+        // `out` never exceeds `most`, so the difference is not negative.
         let fits = count.min(most - out.len());
         out.extend_from_slice(&chunk[..fits]);
         if fits < count {

@@ -124,7 +124,7 @@ enum Expect {
     Key,
     /// A value, or the end of an array that has none.
     FirstElement,
-    /// A comma or the end of the innermost container; the end of the body where none is open.
+    /// A comma or the end of the innermost container; the end of the body if none is open.
     Next,
 }
 
@@ -182,6 +182,7 @@ impl Parser<'_, '_, '_> {
                 let text = self.string()?;
                 self.emit(text)?;
             }
+            // As written: converted, large numbers would lose digits that rules look for.
             b'-' | b'0'..=b'9' => {
                 let start = self.at;
                 self.number()?;
@@ -286,7 +287,7 @@ impl Parser<'_, '_, '_> {
         }
     }
 
-    /// Puts the next element's index behind the array's name.
+    /// Puts the next element's index after the array's name.
     fn name_element(&mut self) {
         let Some(Container {
             index: Some(index),
@@ -303,7 +304,7 @@ impl Parser<'_, '_, '_> {
         *index += 1;
     }
 
-    /// Reads a key and its colon and puts the key behind the object's name.
+    /// Reads a key and its colon and puts the key after the object's name.
     fn key(&mut self, byte: u8) -> Result<Expect, Failure> {
         if byte != b'"' {
             return self.fail("parse error: invalid object key (must be a string)");

@@ -97,7 +97,7 @@ pub(super) struct Parameter<'v> {
 pub(super) enum Fault {
     /// No `;` in front of a parameter, or no `=` in it.
     Malformed,
-    /// A quote without the other, or with something behind it.
+    /// A quote without the other, or with something after it.
     Quote,
 }
 

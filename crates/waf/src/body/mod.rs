@@ -1,9 +1,9 @@
-//! What a stranger's body says: from bytes to names and values.
+//! Bodies and headers of clients: from bytes to names and values.
 //!
-//! Every parser is one pass over a borrowed slice. Its work and its output are bounded by the length
-//! of its input and by the limits it is given; nothing recurses on the depth of the input. What a
-//! parser cannot make sense of is a [`BodyError`], never a silent gap: the engine tells the rules
-//! (`REQBODY_ERROR`), and what was read before the error is still inspected.
+//! Every parser is one pass over a borrowed slice. Its work and its output are bounded by the length of its input and
+//! by the limits that it is given, and nothing recurses on the depth of the input. What a parser cannot read is a
+//! [`BodyError`], never a silent gap: the rules see it as `REQBODY_ERROR`, and what was read before the error is still
+//! inspected.
 
 pub mod content_coding;
 pub mod cookies;
@@ -27,10 +27,10 @@ pub type Sink<'s> = dyn FnMut(&[u8], &[u8]) + 's;
 /// Why a body could not be read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyError {
-    /// `REQBODY_ERROR_MSG`, in ModSecurity's words where it has any. Bytes of the body that are
+    /// `REQBODY_ERROR_MSG`, in ModSecurity's words if it has any. Bytes of the body that are
     /// quoted in it are escaped and cut.
     pub message: String,
-    /// Where in the body, in bytes from its start; its length where it ended too early.
+    /// Where in the body, in bytes from its start; its length if it ended too early.
     pub offset: usize,
 }
 

@@ -62,19 +62,19 @@ pub struct Multipart<'b> {
 /// One part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part<'b> {
-    /// Empty where the part ended inside its headers.
+    /// Empty if the part ended inside its headers.
     pub name: Vec<u8>,
     /// Some for a file, empty or not; None for a form field.
     pub filename: Option<Vec<u8>>,
-    /// What the name says to a reader of RFC 2047, where that is something else.
+    /// What the name says to a reader of RFC 2047, if that is something else.
     pub other_name: Option<Vec<u8>>,
-    /// What `filename*` or the file name says to a reader of RFC 8187 or RFC 2047, where that is something else.
+    /// What `filename*` or the file name says to a reader of RFC 8187 or RFC 2047, if that is something else.
     pub other_filenames: Vec<Vec<u8>>,
     /// `MULTIPART_PART_HEADERS`: whole header lines without line ends, folded ones joined.
     pub headers: Vec<Cow<'b, [u8]>>,
     /// Where in the body its content is.
     pub content: Range<usize>,
-    /// What the content of a field stands for, where a Content-Transfer-Encoding says that it is coded.
+    /// What the content of a field stands for, if a Content-Transfer-Encoding says that it is coded.
     pub decoded: Option<Vec<u8>>,
     /// Whether a boundary closed it.
     pub complete: bool,
@@ -117,7 +117,7 @@ pub struct Flags {
     /// The boundary stands in the middle of a line, where a reader with other line ends finds it. Part
     /// of [`Flags::unmatched_boundary`], which any line with two dashes sets too.
     pub boundary_in_line: bool,
-    /// ModSecurity v2 would have stopped with an error where there is one way to read it; part of
+    /// ModSecurity v2 would have stopped with an error, although there is only one way to read it; part of
     /// [`Flags::strict_error`].
     pub v2_refuses: bool,
     /// More than line ends before the first boundary: part of [`Flags::data_before`].
@@ -126,7 +126,7 @@ pub struct Flags {
     pub text_after: bool,
     /// A folded Content-Disposition or Content-Transfer-Encoding: part of [`Flags::header_folding`].
     pub folded_meaning: bool,
-    /// A Content-Transfer-Encoding that nobody knows, content that is not coded as it says, or a field's charset in
+    /// A Content-Transfer-Encoding that is unknown, content that is not coded as it says, or a field's charset in
     /// which ASCII is other bytes.
     pub part_coding: bool,
 }

@@ -15,7 +15,7 @@ use crate::steps::{self, STEP};
 /// What [`parse`] noticed beside the arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// `URLENCODED_ERROR`: a `%` without two hexadecimal digits behind it.
+    /// `URLENCODED_ERROR`: a `%` without two hexadecimal digits after it.
     pub invalid_encoding: bool,
     /// There were more arguments than the limit (`SecArgumentsLimit`); the rest was not read.
     pub truncated: bool,
@@ -57,7 +57,7 @@ pub fn parse(input: &[u8], separator: u8, limit_arguments: usize, sink: &mut Sin
     outcome
 }
 
-/// `piece` up to its first `mark`, and what is behind it; nothing where there is no mark.
+/// `piece` up to its first `mark`, and what follows it; nothing if there is no mark.
 pub(super) fn split_once(piece: &[u8], mark: u8) -> (&[u8], &[u8]) {
     match memchr::memchr(mark, piece) {
         Some(at) => (&piece[..at], &piece[at + 1..]),

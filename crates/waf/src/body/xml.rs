@@ -219,6 +219,7 @@ impl<'l, 'p> Parser<'l, 'p> {
             Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
                 return Err("text outside the root element".into());
             }
+            // A second declaration could name another encoding.
             Event::Decl(_) if start > 0 => {
                 return Err("XML declaration not at the start".into());
             }
@@ -296,6 +297,7 @@ impl<'l, 'p> Parser<'l, 'p> {
                     super::excerpt(name.as_bytes())
                 ));
             }
+            // Counted over the whole document: many elements with few attributes cost as much memory.
             if self.found.attributes.len() >= self.limits.attributes {
                 return Err(format!("more than {} attributes", self.limits.attributes));
             }

@@ -57,7 +57,7 @@ pub(super) struct Reader<'a, 'r, 's> {
     pub drafts: &'a [Draft],
     /// The rule whose actions these are.
     pub id: u64,
-    /// Index in the rule set of each draft; None where it was removed.
+    /// Index in the rule set of each draft; None if it was removed.
     pub indexes: &'a [Option<usize>],
     pub report: &'r mut Report<'s>,
 }
@@ -320,6 +320,7 @@ impl Reader<'_, '_, '_> {
         let parsed = rate.node.split_once('/').and_then(|(amount, seconds)| {
             Some((amount.trim().parse().ok()?, seconds.trim().parse().ok()?))
         });
+        // The counter is lowered once in each period, which therefore cannot be 0.
         let Some((amount, seconds)) = parsed.filter(|&(_, s): &(i64, u64)| s > 0) else {
             self.report.error(
                 rate.span,
@@ -416,6 +417,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn text_at(&mut self, text: &str, at: &Spanned<String>) -> Option<Template> {
+        // What cannot be resolved is empty at run time, so that a misspelled name would go unnoticed.
         match self.shared.template(text) {
             Ok(template) => Some(template),
             Err((_, name)) => {

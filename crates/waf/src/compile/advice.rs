@@ -95,6 +95,7 @@ pub(super) fn advise(
             }
             _ => return,
         }
+        // Counts rules, not warnings: several about one rule belong together.
         told += usize::from(report.diagnostics.len() > before);
     }
     check_response_body(program, settings, report);

@@ -27,6 +27,7 @@ pub(super) fn parse_ids(text: &str) -> Option<Vec<(u64, u64)>> {
         }
         let (low, high) = piece.split_once('-').unwrap_or((piece, piece));
         let range = (low.trim().parse().ok()?, high.trim().parse().ok()?);
+        // A range in the wrong order would silently mean no rule.
         if range.0 > range.1 {
             return None;
         }
@@ -180,6 +181,7 @@ pub(super) fn update_targets(
                 starter.targets.push(target.clone());
             }
         }
+        // `rules list` shows which directives changed a rule.
         draft.changed_by.push(span);
     }
     if !touched && !report.is_plugin(span) {
@@ -218,6 +220,7 @@ pub(super) fn update_actions(
             "an id, or an id and a link of its chain: 12345 or 12345:1",
         );
     };
+    // These were used when the draft was made.
     for action in &actions {
         if matches!(
             action.name.node.to_ascii_lowercase().as_str(),

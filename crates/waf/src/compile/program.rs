@@ -47,6 +47,7 @@ impl Program {
             Directive::Rule(_) | Directive::Action { .. } => {}
             // It is refused, and a chain before it would have continued with it: one error is enough.
             Directive::Setting { name, .. } if name.node == "SecRuleScript" => self.open = false,
+            // Only a rule may follow `chain`.
             _ => self.close_chain(report),
         }
         match directive {
@@ -202,6 +203,7 @@ impl Program {
             report.error(action.span, "an id is a whole number above 0");
             return 0;
         };
+        // Exclusions name rules by id: with two of them one rule would be changed by mistake.
         if let Some(first) = self.ids.insert(id, action.span) {
             let at = report.locate(first);
             report.error(

@@ -86,6 +86,7 @@ pub(super) fn compile(
                 .collect(),
         });
     }
+    // Last, because a jump may go to any later rule or marker.
     let phases = arrange(&program, &indexes, &mut rules, &skips, report);
     advice::advise(&program, &settings, variables, report);
     Compiled {
@@ -260,6 +261,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 );
             }
         }
+        // If both say it, the first rule wins.
         starter.tags.extend(actions.tags);
         starter.message = starter.message.take().or(actions.message);
         starter.data = starter.data.take().or(actions.data);
@@ -437,6 +439,7 @@ fn namespaces(actions: &[ActionSyntax], report: &mut Report<'_>) -> Vec<(String,
 fn written(operator: &OperatorSyntax) -> Box<str> {
     let not = if operator.negated { "!" } else { "" };
     let argument = &operator.argument.node;
+    // By characters: a cut within one would panic.
     let (argument, more) = match argument.char_indices().nth(SHOWN) {
         Some((end, _)) => (&argument[..end], "..."),
         None => (argument.as_str(), ""),
@@ -461,6 +464,7 @@ fn arrange(
     for item in &program.order {
         match item {
             Item::Marker(name) => {
+                // A marker belongs to no phase, so its place in each is noted.
                 let place = [0, 1, 2, 3, 4].map(|p: usize| length(&phases[p]));
                 markers.entry(name.as_str()).or_default().push(place);
             }
@@ -500,7 +504,7 @@ fn arrange(
                         (of_phase == phase && at > position + 1).then_some(at)
                     };
                     let to = marker.or_else(by_id);
-                    // The CRS is used in parts, so that its markers may be missing.
+                    // Rules of the CRS are written for every server, and a team does not edit them: no warning.
                     if to.is_none() && !is_of_crs(rules[index as usize].id) {
                         let named = places.is_some()
                             || program.drafts.iter().any(|d| d.id.to_string() == *name);

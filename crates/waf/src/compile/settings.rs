@@ -354,6 +354,7 @@ fn unicode_map(
         .map_err(|e| format!("{}: {e}", path.display()))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|e| format!("{}: {e}", path.display())))
         .and_then(|text| {
+            // Some editors begin a file with a byte order mark, which would hide the first line.
             let text = text.trim_start_matches('\u{feff}');
             UnicodeMap::parse(text, codepage).map_err(|e| format!("{}: {e}", path.display()))
         });

@@ -55,6 +55,7 @@ impl Shared {
         };
         match found {
             Ok(found) => {
+                // Equal paths share one place, because the parser follows every path through every document.
                 let known = self.xml_paths.iter().position(|known| **known == found);
                 let index = known.unwrap_or_else(|| {
                     self.xml_paths.push(Arc::new(found));

@@ -20,7 +20,7 @@ pub(crate) enum Group {
 }
 
 impl Captures {
-    /// The most groups that are kept.
+    /// The most groups that are kept: TX.0 to TX.9 are all that rules can read.
     pub const MOST: usize = 10;
 
     /// Removes every group.
@@ -80,7 +80,7 @@ impl Captures {
         }
     }
 
-    /// Group `index` of a match in `value`; None where there is none or it took no part.
+    /// Group `index` of a match in `value`; None if there is none or it took no part.
     #[must_use]
     pub fn group<'a>(&'a self, index: usize, value: &'a [u8]) -> Option<&'a [u8]> {
         self.resolve(self.groups.get(index)?, value)

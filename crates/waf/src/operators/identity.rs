@@ -77,7 +77,7 @@ impl Identity {
     }
 }
 
-/// The first digits, as many as a number has; None where there are fewer.
+/// The first digits, as many as a number has; None if there are fewer.
 fn first<const N: usize>(digits: impl Iterator<Item = u32>) -> Option<[u32; N]> {
     let mut out = [0; N];
     let mut count = 0;

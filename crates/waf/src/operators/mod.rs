@@ -94,7 +94,7 @@ pub enum Operator {
 pub struct CompileError {
     /// What is wrong.
     pub message: String,
-    /// What to write instead, where that is not plain.
+    /// What to write instead, if that is not plain.
     pub help: Option<String>,
     /// Which bytes of the argument are meant; None for all of it.
     pub at: Option<Range<usize>>,
@@ -266,7 +266,7 @@ impl Operator {
         }
     }
 
-    /// The pattern of `@rx` in the syntax of `regex::bytes`, flags included; None where there is none or it
+    /// The pattern of `@rx` in the syntax of `regex::bytes`, flags included; None if there is none or it
     /// needs backtracking.
     #[must_use]
     pub fn regex_source(&self) -> Option<&str> {

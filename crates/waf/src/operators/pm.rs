@@ -53,7 +53,7 @@ impl Phrases {
         })
     }
 
-    /// What is to be told of its files without an entry.
+    /// The warning about its files without an entry.
     pub(super) fn empty_files(&self) -> Option<&str> {
         self.empty_files.as_deref()
     }

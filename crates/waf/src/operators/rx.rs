@@ -237,6 +237,7 @@ impl Pattern {
     ) -> Result<bool, Limit> {
         let (mut start, mut matched) = (0, false);
         let mut groups = Vec::new();
+        // Rules cannot see further groups, so the search ends with them.
         while start <= value.len() && groups.len() < GROUPS {
             let before = groups.len();
             may_search(value.len() - start)?;
@@ -284,6 +285,7 @@ fn guard(value: &[u8], length: usize) -> Result<(), Limit> {
             limit: length,
         });
     }
+    // The limit of steps bounds a search in a longer value.
     may_search(value.len().min(BACKTRACK_LIMIT))
 }
 

@@ -49,7 +49,7 @@ pub(super) enum End {
 }
 
 impl Stepped {
-    /// Where a match ends; None where there is none. `Err(None)`: the pattern cannot be searched for like this.
+    /// Where a match ends; None if there is none. `Err(None)`: the pattern cannot be searched for like this.
     pub(super) fn find(
         &self,
         source: &str,

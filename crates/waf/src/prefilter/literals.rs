@@ -18,7 +18,7 @@ const MOST_LITERALS: usize = 2000;
 const SHORTEST: usize = 3;
 const LONGEST: usize = 16;
 
-/// One of these occurs in every value that matches, whatever the case of ASCII letters; None where nothing
+/// One of these occurs in every value that matches, whatever the case of ASCII letters; None if nothing
 /// useful is known.
 pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
     let found = needed(&parse(source)?)?;
@@ -68,7 +68,7 @@ pub(super) fn outlives_blanks(literal: &[u8]) -> bool {
     !literal.contains(&b' ') && literal.get(1..).is_none_or(|rest| !follows_blank(rest))
 }
 
-/// What is left of a pattern for values without these bytes; None where it matches none of them.
+/// What is left of a pattern for values without these bytes; None if it matches none of them.
 fn without(hir: &Hir, absent: &ByteSet) -> Option<Hir> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Some(hir.clone()),

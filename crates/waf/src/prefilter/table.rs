@@ -108,7 +108,7 @@ impl Classes {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Filter {
-    /// For these rules of one phase; None where there is nothing to filter.
+    /// For these rules of one phase; None if there is nothing to filter.
     pub(crate) fn build<'r>(
         rules: impl Iterator<Item = (u32, &'r Rule)>,
         chains: &Chains,

@@ -93,7 +93,7 @@ impl Recorder<'_> {
         self.context.state().controls().asks_for(part)
     }
 
-    /// A number that was written; 0 where there is none.
+    /// A number that was written; 0 if there is none.
     fn number(&self, slice: Slice) -> u64 {
         let digits = std::str::from_utf8(self.context.text().at(slice)).ok();
         digits.and_then(|d| d.parse().ok()).unwrap_or(0)

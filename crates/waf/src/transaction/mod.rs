@@ -1,7 +1,7 @@
 //! [`Transaction`]: one request's way through the phases.
 //!
 //! It is made of parts, each with its own module and private fields: `context` (the bytes, the `inputs` that were
-//! received and the `state` that rules change), `matcher` (whether values match), `matches` (what matched, for people)
+//! received and the `state` that rules change), `matcher` (whether values match), `matches` (what matched, for records)
 //! and `budget`. A part is handed the others that it needs; only the transaction has them all, and it says in which
 //! order they work.
 
@@ -127,7 +127,7 @@ impl Transaction {
         state.mode() != EngineMode::Off && state.controls().request_body_access()
     }
 
-    /// Phase 2. `body` is the whole body; empty where there is none.
+    /// Phase 2. `body` is the whole body; empty if there is none.
     pub fn request_body(&mut self, body: &[u8]) -> Option<Interruption> {
         let ended = self.within_budget(Phase::RequestBody, |t| {
             let (inputs, text) = t.context.inputs_and_text_mut();
@@ -232,7 +232,7 @@ impl Transaction {
         self.matches.trace().events()
     }
 
-    /// The values of a variable as rules see them now: `COLLECTION:name` and value. None where there is no
+    /// The values of a variable as rules see them now: `COLLECTION:name` and value. None if there is no
     /// variable of this name (in any case).
     pub fn variable(&mut self, name: &str) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         let variable = Variable::from_name(name)?;

@@ -86,7 +86,7 @@ impl Transaction {
         None
     }
 
-    /// The part of the body that may be inspected; an error where the limit ends the transaction.
+    /// The part of the body that may be inspected; an error if the limit ends the transaction.
     fn within_limits<'b>(&mut self, body: &'b [u8]) -> Result<&'b [u8], ()> {
         let settings = self.rules.settings();
         let controls = self.context.state().controls();
@@ -223,7 +223,7 @@ impl Transaction {
         state.interruption().cloned()
     }
 
-    /// For people.
+    /// In words, for messages.
     fn kind_of_body(&self) -> String {
         match &self.request_type().value[..] {
             [] => "a body without a Content-Type".to_owned(),

@@ -68,8 +68,8 @@ impl Transaction {
         let (inputs, text) = self.context.inputs_and_text_mut();
         let response = inputs.response_mut();
         let coding = fields::list(text, response.headers(), "content-encoding").unwrap_or_default();
-        // `SecResponseBodyLimit` bounds the bytes that are held. Compressed pages decode to more; four times as much is
-        // shown.
+        // `SecResponseBodyLimit` bounds the bytes that are held. Compressed pages decode to more, of which up to four
+        // times the limit is shown.
         let most = limit.saturating_mul(4);
         let limits = decode_limits(most.min(self.budget.memory_left()));
         let received = held.len() as u64;

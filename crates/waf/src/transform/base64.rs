@@ -60,6 +60,7 @@ fn put_bytes(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
             count -= 8;
             let [_, byte] = (bits >> count).to_be_bytes();
             out.push(byte);
+            // The engine discards an incomplete result.
             if out.len().is_multiple_of(STEP) && steps::work(STEP).is_err() {
                 return;
             }

@@ -50,6 +50,7 @@ fn compress(piece: &[u8], mut blank: bool, out: &mut Vec<u8>) -> bool {
             }
             Role::Tight => {
                 if blank {
+                    // The blank was written last, perhaps with the piece before.
                     out.pop();
                 }
             }

@@ -83,6 +83,7 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
             Some(len) => Piece::Byte(rest.get(len).copied().unwrap_or(0), len + 1),
             None => Piece::Byte(b' ', rest.len()),
         },
+        // Outside of a comment `-->` is `--` for v2, which ends the value.
         Some(Mark::Close(3) | Mark::Line(_)) => Piece::Nothing(rest.len()),
         Some(Mark::Close(_)) | None => Piece::Same(1),
     })

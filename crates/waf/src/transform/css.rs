@@ -15,6 +15,7 @@ use crate::byteset::ByteSet;
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(input, out, find_backslash, |rest| match rest {
         [_, first, ..] if DIGITS.contains(*first) => code_point(&rest[1..]),
+        // An escaped newline continues the line: it stands for nothing.
         [_, b'\n', ..] => Piece::Nothing(2),
         [_, other, ..] => Piece::Byte(*other, 2),
         _ => Piece::Nothing(1),

@@ -46,6 +46,7 @@ pub(super) fn find_backslash(rest: &[u8]) -> Option<usize> {
 /// The escape of one character; every other character stands for itself, and a last lone backslash stays.
 pub(super) fn simple(rest: &[u8]) -> Piece {
     let [_, escaped, ..] = *rest else {
+        // A backslash at the end.
         return Piece::Same(rest.len());
     };
     let byte = LETTERS

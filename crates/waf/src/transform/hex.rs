@@ -87,6 +87,7 @@ pub(super) fn narrow_image(present: &ByteSet) -> ByteSet {
 }
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    // `as_chunks` leaves an odd last byte out, as v2 does.
     out.extend(input.as_chunks().0.iter().map(|&[high, low]| {
         unchecked_digit(high)
             .wrapping_mul(16)

@@ -45,7 +45,8 @@ pub enum Transformation {
     Base64DecodeExt,
     /// Base64 with padding (RFC 4648, section 4).
     Base64Encode,
-    /// Undoes what shells ignore: `\ " ' ^` deleted, blanks and `, ;` become one space, none before `/` and `(`, lower case.
+    /// Undoes what shells ignore: `\ " ' ^` deleted, blanks and `, ;` become one space, none before `/` and `(`, lower
+    /// case.
     CmdLine,
     /// Every run of blanks (also vertical tab, form feed and 0xA0) becomes one space.
     CompressWhitespace,
@@ -53,7 +54,8 @@ pub enum Transformation {
     CssDecode,
     /// ANSI C escapes.
     EscapeSeqDecode,
-    /// Pairs of hexadecimal digits to bytes; like v2 it does not check that they are digits. An odd last byte is dropped.
+    /// Pairs of hexadecimal digits to bytes; like v2 it does not check that they are digits. An odd last byte is
+    /// dropped.
     HexDecode,
     /// Two lower-case hexadecimal digits for each byte.
     HexEncode,
@@ -344,6 +346,7 @@ impl Transformation {
             Self::CmdLine => Self::Lowercase.may_leave(present).with(b' '),
             Self::UrlDecode | Self::UrlDecodeUni if !present.contains(b'%') => present.with(b' '),
             Self::NormalizePathWin if !present.contains(b'\\') => present,
+            // Each of these only writes bytes of its input, or a space.
             Self::CompressWhitespace
             | Self::NormalizePath
             | Self::RemoveComments
@@ -418,7 +421,7 @@ impl Transformation {
         }
     }
 
-    /// The output has at most this many bytes for each byte of the input, or [`Self::SMALL`] bytes where that is more.
+    /// The output has at most this many bytes for each byte of the input, or [`Self::SMALL`] bytes if that is more.
     #[must_use]
     pub fn max_growth(self) -> usize {
         match self {

@@ -7,9 +7,9 @@
 
 use super::table::Table;
 
-/// The eighth bit is set where the byte as it came has an odd number of ones.
+/// The eighth bit is set if the received byte has an odd number of ones.
 pub(super) const EVEN: Table = eighth_bit(Parity::Even);
-/// The eighth bit is set where the byte as it came has an even number of ones.
+/// The eighth bit is set if the received byte has an even number of ones.
 pub(super) const ODD: Table = eighth_bit(Parity::Odd);
 /// The eighth bit is never set.
 pub(super) const ZERO: Table = eighth_bit(Parity::Zero);

@@ -45,6 +45,7 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
             b"" | b"." => {}
             b".." if out.len() > floor => {
                 let before = out.len();
+                // Without the slash that ends the segment itself.
                 let parent = memrchr(b'/', &out[floor..before - 1]);
                 out.truncate(floor + parent.map_or(0, |slash| slash + 1));
                 look_at(before - out.len());

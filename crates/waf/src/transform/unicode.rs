@@ -105,7 +105,8 @@ pub(super) fn from_utf8_image(present: &ByteSet) -> ByteSet {
         .union(ByteSet::of(b"%u0123456789abcdef"))
 }
 
-/// What `SecUnicodeMapFile FILE CODEPAGE` says: for each UTF-16 code unit the byte a server with that code page takes it for.
+/// What `SecUnicodeMapFile FILE CODEPAGE` says: for each UTF-16 code unit the byte a server with that code page takes
+/// it for.
 pub struct UnicodeMap {
     /// By code unit.
     bytes: Box<[Option<u8>]>,

@@ -22,6 +22,7 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
             .position(|&b| !BLANKS.contains(b))
             .unwrap_or(rest.len());
         match rest {
+            // A single space stays, so that ordinary text is not copied.
             [b' ', ..] if run == 1 => Piece::Same(1),
             _ => Piece::Byte(b' ', run),
         }

@@ -181,7 +181,7 @@ pub(crate) struct Value {
     /// Its name in a collection, as sent.
     pub key: Option<Slice>,
     pub text: Slice,
-    /// Its row in the phase's proposals; [`Value::NO_ITEM`] where it has none.
+    /// Its row in the phase's proposals; [`Value::NO_ITEM`] if it has none.
     pub item: u32,
 }
 
@@ -203,7 +203,7 @@ impl Value {
         }
     }
 
-    /// Appends `COLLECTION:name`, or the variable's name where there is none.
+    /// Appends `COLLECTION:name`, or the variable's name if there is none.
     pub(crate) fn push_name(&self, text: &mut Text) -> Slice {
         let mark = text.len();
         text.push(self.variable.name().as_bytes());

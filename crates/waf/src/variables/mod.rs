@@ -203,7 +203,7 @@ impl Variable {
             .find(|v| v.name().eq_ignore_ascii_case(name))
     }
 
-    /// Why it never has a value here; None where it can have one.
+    /// Why it never has a value here; None if it can have one.
     pub(crate) const fn why_empty(self) -> Option<&'static str> {
         match self {
             Self::Geo => Some("always empty: there is no geo database"),

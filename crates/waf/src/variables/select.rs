@@ -151,6 +151,7 @@ impl NamePattern {
 /// The plain text with which an anchored pattern begins, and the rest; all of the pattern is rest if there is no such
 /// text.
 fn plain_prefix(text: &str) -> (&str, &str) {
+    // With alternatives the anchor applies to the first one only.
     let Some(anchored) = text.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
         return ("", text);
     };

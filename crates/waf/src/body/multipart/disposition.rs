@@ -27,6 +27,7 @@ pub(super) struct Disposition {
 
 pub(super) fn parse(value: &[u8], flags: &mut Flags) -> Disposition {
     let mut found = Disposition::default();
+    // What was read before an error stays, so that rules see it.
     found.refused = read(value, &mut found, flags).err();
     found
 }

@@ -108,6 +108,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             at += line.len();
             if self.complete {
                 let after = &self.body[at..];
+                // The epilogue. Readers that go on after the final boundary would find parts in it.
                 self.found.flags.data_after |= !after.is_empty();
                 self.found.flags.text_after |= !is_blank(after);
                 break Ok(());
@@ -128,6 +129,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         work::add(line.len());
         match self.look_at(line) {
             Line::Boundary { is_final, end } => {
+                // The line end before a boundary is part of the delimiter (RFC 2046, 5.1.1).
                 self.note_line_end_before();
                 if !self.stands_in_place_of_data() {
                     return self.boundary_line(at, line, is_final, end);
@@ -229,6 +231,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         };
         if part.content_start.is_some() {
+            // Content is kept as positions in the body, so its lines need no copy.
             part.has_data = true;
             return Ok(());
         }
@@ -315,6 +318,7 @@ impl<'p, 'b> Parser<'p, 'b> {
                 part.other_filenames.push(other);
             }
         }
+        // Also if the header is refused: rules see what could be read of it.
         part.name = said.name;
         part.filename = said.filename;
         if let Some(failure) = failure {

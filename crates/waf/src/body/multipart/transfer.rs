@@ -97,7 +97,7 @@ fn quoted_printable(bytes: &[u8]) -> (Vec<u8>, bool) {
     while let Some(at) = memchr::memchr(b'=', rest) {
         out.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
-        // Blanks may stand behind a soft line break.
+        // Blanks may stand after a soft line break.
         let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
         let blanks = blanks.count();
         rest = match (rest, &rest[blanks..]) {
@@ -124,7 +124,7 @@ fn kept<'r>(out: &mut Vec<u8>, clean: &mut bool, rest: &'r [u8]) -> &'r [u8] {
     rest
 }
 
-/// RFC 8187's `charset'language'value`, in UTF-8; None where it is something else.
+/// RFC 8187's `charset'language'value`, in UTF-8; None if it is something else.
 pub(super) fn extended(value: &[u8]) -> Option<Vec<u8>> {
     let mut pieces = value.splitn(3, |&b| b == b'\'');
     let (charset, _language, text) = (pieces.next()?, pieces.next()?, pieces.next()?);
@@ -144,7 +144,7 @@ pub(super) fn extended(value: &[u8]) -> Option<Vec<u8>> {
     in_utf8(charset, plain)
 }
 
-/// RFC 2047's `=?charset?B?...?=`, which .NET and mail libraries write into names; None where there is none.
+/// RFC 2047's `=?charset?B?...?=`, which .NET and mail libraries write into names; None if there is none.
 pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut rest = value;
@@ -167,7 +167,7 @@ pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
     found.then_some(out)
 }
 
-/// What stands behind `=?`, up to `?=`.
+/// What follows `=?`, up to `?=`.
 fn encoded_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut pieces = text.splitn(3, |&b| b == b'?');
     let (charset, coding, text) = (pieces.next()?, pieces.next()?, pieces.next()?);

@@ -78,6 +78,7 @@ impl<'p> Selection<'p> {
             return Err(format!("more than {MOST_NAMESPACES} namespaces at once"));
         }
         self.namespaces.push(Namespace {
+            // It holds from the element on that `open` is about to enter.
             depth: self.depth + 1,
             prefix: prefix.to_owned(),
             uri: String::from_utf8_lossy(value).into_owned(),
@@ -92,6 +93,7 @@ impl<'p> Selection<'p> {
         let name = element.name();
         let (prefix, local) = split(name.as_ref());
         let namespace = self.namespace(prefix, true)?.to_owned();
+        // Each open element has one row of states, so the last row is the parent's.
         let above = self.states.len() - self.paths.len();
         for (index, path) in self.paths.iter().enumerate() {
             let state = path.enter(self.states[above + index], &namespace, local);

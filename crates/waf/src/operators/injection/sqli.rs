@@ -218,6 +218,7 @@ fn is_short_prose(state: &SqliState, first: &Token, second: &Token, value: &[u8]
     let folded = state.stats_tokens > 2;
     let is_comment = second.token_type == TokenType::Comment;
     let begins = second.val[0];
+    // `1 union` alone is prose, unless more tokens were folded into it.
     if second.token_type == TokenType::Union {
         return state.stats_tokens == 2;
     }

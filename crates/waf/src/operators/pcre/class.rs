@@ -50,6 +50,7 @@ pub(super) fn parse(
             Member::Nothing => continue,
         };
         set.insert(low);
+        // A hyphen before the closing bracket is itself.
         let dash = !quoted
             && pattern.get(*at) == Some(&b'-')
             && pattern.get(*at + 1).is_some_and(|&b| b != b']');

@@ -449,6 +449,7 @@ impl<'p> Translator<'p> {
         let to = self.find(end).filter(|&to| {
             let name = &self.pattern[from..to];
             name.first().is_some_and(|b| !b.is_ascii_digit())
+                // PCRE's longest name.
                 && name.len() <= 32
                 && name.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'_')
         });

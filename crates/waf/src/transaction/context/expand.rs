@@ -98,7 +98,7 @@ impl Context {
         found.first().map_or(Slice::EMPTY, |v| v.text)
     }
 
-    /// A `TX` value as a number; None where it is not set.
+    /// A `TX` value as a number; None if it is not set.
     #[inline]
     pub(crate) fn tx_number(&self, slot: u32) -> Option<i64> {
         match self.state.tx().entry(Name::Slot(slot)) {

@@ -12,7 +12,7 @@ use crate::transform::Transformation;
 use crate::variables::{Slice, Variable};
 
 impl Context {
-    /// The value of a variable that is no collection; None where it has none now.
+    /// The value of a variable that is no collection; None if it has none now.
     pub(crate) fn scalar(&mut self, rules: &RuleSet, variable: Variable) -> Option<Slice> {
         let (request, body) = (self.inputs.request(), self.inputs.body());
         match variable {

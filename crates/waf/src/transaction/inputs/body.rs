@@ -11,7 +11,7 @@ use crate::variables::{Slice, Text};
 pub(crate) struct Body {
     /// `REQUEST_BODY`
     text: Option<Slice>,
-    /// The beginning of the body for the audit record, where no variable holds it.
+    /// The beginning of the body for the audit record, if no variable holds it.
     excerpt: Option<Slice>,
     length: Option<u64>,
     received: u64,
@@ -43,12 +43,12 @@ impl Body {
         self.text
     }
 
-    /// For the audit record: all of it where a variable holds it, or else its beginning.
+    /// For the audit record: all of it if a variable holds it, or else its beginning.
     pub(crate) fn recorded(&self) -> Option<Slice> {
         self.text.or(self.excerpt)
     }
 
-    /// `REQUEST_BODY_LENGTH`; None where the rules were not to see the body.
+    /// `REQUEST_BODY_LENGTH`; None if the rules were not to see the body.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
     }
@@ -109,7 +109,7 @@ impl Body {
         self.text = Some(text.push(body));
     }
 
-    /// Keeps a beginning of it for the audit record, where no variable holds it.
+    /// Keeps a beginning of it for the audit record, if no variable holds it.
     pub(crate) fn keep_excerpt(&mut self, text: &mut Text, body: &[u8], most: usize) {
         if self.text.is_none() {
             let excerpt = body.get(..most).unwrap_or(body);

@@ -9,13 +9,13 @@
 use super::item::Item;
 use crate::variables::{Slice, Text};
 
-/// Why nobody can say what a body is.
+/// Why the type of a body is unknown.
 pub(crate) const TWO_TYPES: &str = "the message has two Content-Types that differ";
 
 /// What a message says its body is.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContentType {
-    /// The first; empty where there is none.
+    /// The first; empty if there is none.
     pub value: Vec<u8>,
     /// Another Content-Type says something else, and the upstream may use that one.
     pub differs: bool,
@@ -66,7 +66,7 @@ pub(crate) fn content_type(text: &Text, items: &[Item]) -> ContentType {
     found
 }
 
-/// `text/plain, application/json`: two fields that somebody on the way has joined.
+/// `text/plain, application/json`: two fields that an intermediary has joined.
 fn names_two_types(value: &[u8]) -> bool {
     let mut quoted = false;
     let mut escaped = false;

@@ -13,7 +13,7 @@ pub(crate) struct MultipartBody {
     file_sizes: Vec<Item>,
     files_size: u64,
     part_headers: Vec<Item>,
-    /// None where no multipart body was read.
+    /// None if no multipart body was read.
     flags: Option<Flags>,
     name: Slice,
     filename: Slice,

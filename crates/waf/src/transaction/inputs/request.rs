@@ -69,7 +69,7 @@ impl Request {
         self.basename
     }
 
-    /// None where there is no question mark.
+    /// None if there is no question mark.
     pub(crate) fn query(&self) -> Option<Slice> {
         self.query
     }

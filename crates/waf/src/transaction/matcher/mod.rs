@@ -195,7 +195,7 @@ impl Matcher {
         matched
     }
 
-    /// Every value that was transformed, and what became of it.
+    /// Every value that was transformed, and the result.
     pub(crate) fn transformations(&self) -> impl Iterator<Item = (Slice, Slice)> {
         self.memo.results()
     }

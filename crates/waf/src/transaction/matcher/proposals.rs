@@ -49,7 +49,7 @@ impl Proposals {
         self.active
     }
 
-    /// The rules that any value is proposed for; None where the phase has no filter.
+    /// The rules that any value is proposed for; None if the phase has no filter.
     pub(crate) fn hot(&self) -> Option<Row> {
         self.active.then_some(self.hot)
     }

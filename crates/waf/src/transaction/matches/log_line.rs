@@ -66,7 +66,7 @@ pub(super) fn write(record: &MatchedRule, head: &RequestLine<'_>) -> Vec<u8> {
     line
 }
 
-/// ` [name "value"]`; nothing where there is no value.
+/// ` [name "value"]`; nothing if there is no value.
 fn field(name: &str, value: &[u8], line: &mut Vec<u8>) {
     if value.is_empty() {
         return;

@@ -20,11 +20,11 @@ pub struct MatchedRule {
     pub message: Vec<u8>,
     /// `logdata`, macros expanded; bounded.
     pub data: Vec<u8>,
-    /// 0 (emergency) to 7 (debug), an index of [`SEVERITIES`](crate::SEVERITIES); None where the rule has none.
+    /// 0 (emergency) to 7 (debug), an index of [`SEVERITIES`](crate::SEVERITIES); None if the rule has none.
     pub severity: Option<u8>,
     /// `tag`, in order, macros expanded.
     pub tags: Vec<Vec<u8>>,
-    /// Operator and argument of the last link, for people.
+    /// Operator and argument of the last link, for messages.
     pub operator: String,
     /// ModSecurity's error-log text of this match: `ModSecurity: Warning. ... [id "942100"] ...`.
     pub log_line: Vec<u8>,
@@ -36,13 +36,13 @@ pub struct MatchedRule {
     pub file: std::path::PathBuf,
     /// The rule's line in it, from 1.
     pub line: u32,
-    /// `ver`; empty where the rule has none.
+    /// `ver`; empty if the rule has none.
     pub version: Vec<u8>,
-    /// `rev`; empty where the rule has none.
+    /// `rev`; empty if the rule has none.
     pub revision: Vec<u8>,
-    /// `maturity`, 1 to 9; None where the rule has none.
+    /// `maturity`, 1 to 9; None if the rule has none.
     pub maturity: Option<u8>,
-    /// `accuracy`, 1 to 9; None where the rule has none.
+    /// `accuracy`, 1 to 9; None if the rule has none.
     pub accuracy: Option<u8>,
     pub(super) source: Source,
 }

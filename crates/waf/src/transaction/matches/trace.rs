@@ -24,7 +24,7 @@ pub struct TraceEvent {
 /// What a match did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceKind {
-    /// `setvar` changed `tx.NAME`; None where it was or is not set.
+    /// `setvar` changed `tx.NAME`; None if it was or is not set.
     Set {
         /// Without `tx.`.
         name: Vec<u8>,
@@ -42,7 +42,7 @@ pub enum TraceKind {
     Excluded {
         /// The rules, in load order.
         rule_ids: Vec<u64>,
-        /// None where the rules are excluded as a whole.
+        /// None if the rules are excluded as a whole.
         target: Option<String>,
     },
 }

@@ -2,7 +2,8 @@
 
 use crate::variables::{Slice, Text, Variable};
 
-/// Environment variables that one transaction may set: their names may be a client's. Later ones stay unset.
+/// Environment variables that one transaction may set, because their names may come from a client. Later ones stay
+/// unset.
 const MOST_ENVIRONMENT: usize = 256;
 
 /// What `initcol`, `setuid`, `setsid`, `setrsc` and `setenv` set. Persistent values themselves are in the store.
@@ -15,7 +16,7 @@ pub(crate) struct Collections {
 }
 
 impl Collections {
-    /// The key a collection was opened with; None where it is not open.
+    /// The key a collection was opened with; None if it is not open.
     pub(crate) fn key(&self, collection: Variable) -> Option<&[u8]> {
         self.opened
             .iter()

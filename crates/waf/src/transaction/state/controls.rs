@@ -41,7 +41,7 @@ impl Controls {
         self.response_body_access
     }
 
-    /// What takes the request's body apart; None where nothing does.
+    /// What takes the request's body apart; None if nothing does.
     pub(crate) fn processor(&self) -> Option<Processor> {
         self.processor
     }
@@ -74,7 +74,7 @@ impl Controls {
         self.audit_parts.contains(part)
     }
 
-    /// Variables, and names where they have some, whose values are masked.
+    /// Variables, and names if they have some, whose values are masked.
     pub(crate) fn masked(&self) -> &[(Variable, Slice)] {
         &self.masked
     }
