@@ -135,7 +135,7 @@ impl ChunkedFraming {
             }
             State::TrailerLf => return line_feed(byte).map(|()| State::Trailer),
             State::LastLf => return line_feed(byte).map(|()| State::Done),
-            // Every state in which a line may end has been handled above.
+            // Every state in which an LF may come has been handled above.
             _ if byte == b'\n' => return Err("a bare LF"),
             State::Trailer | State::TrailerName | State::TrailerValue => {
                 self.count_line(MOST_TRAILERS)?;

@@ -384,8 +384,8 @@ impl<'r> Head<'r> {
             .fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
         // If a step can lengthen a value, the received length proves only that it is not empty.
         let grows = steps.iter().any(|t| t.max_growth() > 1);
-        // The clauses speak of the transformed value. What is checked is the received one. `multiMatch` tests it after
-        // each step, so each beginning of the chain counts.
+        // The clauses are about the transformed value, but the received one is checked. `multiMatch` tests the value
+        // after each step, so each beginning of the chain counts.
         let received = need.clauses.iter().filter_map(|clause| {
             let prefixes = if test.multi_match {
                 0..=steps.len()

@@ -50,7 +50,7 @@ impl Transaction {
             return None;
         }
         request_body.admit(bytes);
-        // On the bytes as received, before anything is decoded.
+        // The limits count bytes as received, before anything is decoded.
         let Ok(held) = self.within_limits(body) else {
             return self.context.state().interruption().cloned();
         };
