@@ -119,7 +119,7 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
     (reply.status, reply.body)
 }
 
-/// What a server reads of the bytes after a head.
+/// The body that a server reads from the bytes after a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// All of it, decoded if it was chunked.

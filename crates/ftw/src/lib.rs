@@ -89,7 +89,7 @@ pub struct TestId {
     pub title: Option<String>,
 }
 
-/// One request, and what is expected of it.
+/// One request, and the expected outcome.
 #[derive(Debug, Clone)]
 pub struct Stage {
     /// The request.

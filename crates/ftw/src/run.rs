@@ -32,7 +32,7 @@ pub struct Outcome {
     pub ids: Vec<u64>,
     /// The log lines, in order.
     pub log: Vec<Vec<u8>>,
-    /// What else there is to know, e.g. that the head was refused before the rules.
+    /// Anything else of interest, e.g. that the head was refused before the rules.
     pub note: Option<String>,
 }
 
@@ -105,7 +105,7 @@ impl TestResult {
 }
 
 impl Outcome {
-    /// What the engine logged, beside the answer (status and body) that the client got.
+    /// What the engine logged, and the answer (status and body) that the client received.
     #[must_use]
     pub fn of(
         transaction: &Transaction,

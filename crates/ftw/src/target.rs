@@ -53,7 +53,7 @@ pub trait StartTls: Send + Sync {
 
 /// A connection to a server.
 pub trait Connection: Read + Write {
-    /// Says that nothing more will be sent, and returns the socket below.
+    /// Ends the sending side, and returns the socket below.
     fn close(&mut self) -> &TcpStream;
 }
 

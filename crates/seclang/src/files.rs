@@ -76,7 +76,7 @@ fn irregular(kind: std::fs::FileType) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, irregular_words(kind))
 }
 
-/// Why what is neither a regular file nor a folder is not read.
+/// The reason why something that is neither a regular file nor a folder is not read.
 pub fn irregular_words(kind: std::fs::FileType) -> String {
     let what = match kind {
         kind if kind.is_fifo() => "a FIFO",

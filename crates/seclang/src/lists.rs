@@ -294,7 +294,7 @@ fn has_selector(target: &TargetSyntax) -> bool {
     target.selector.is_some()
 }
 
-/// What is between the slashes, if it has them.
+/// The text between the slashes, if there are slashes.
 fn pattern_of(value: &str) -> Option<&str> {
     let pattern = value.strip_prefix('/')?.strip_suffix('/')?;
     (!pattern.is_empty()).then_some(pattern)

@@ -245,7 +245,7 @@ impl Loader<'_> {
     }
 }
 
-/// Whether it is required, and what is named where.
+/// For an include: whether it is required, the pattern, and its place.
 fn include_of(directive: &Directive) -> Option<(bool, Spanned<String>, Span)> {
     let Directive::Setting {
         name, arguments, ..

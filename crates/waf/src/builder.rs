@@ -25,7 +25,7 @@ use super::transaction::probe;
 #[derive(Debug)]
 pub struct Problems(pub Vec<Diagnostic>);
 
-/// Collects what a policy is made of; [`RuleSetBuilder::build`] compiles it.
+/// Collects the parts of a policy; [`RuleSetBuilder::build`] compiles it.
 #[derive(Debug, Default)]
 pub struct RuleSetBuilder {
     engine: Option<EngineMode>,
@@ -123,15 +123,15 @@ impl RuleSetBuilder {
         self
     }
 
-    /// What a front door does with bodies that no parser takes apart.
+    /// What a front door does with bodies for which there is no parser.
     #[must_use]
     pub fn unparsed_bodies(mut self, choice: UnparsedBodies) -> Self {
         self.unparsed_bodies = Some(choice);
         self
     }
 
-    /// How long the engine may work on one transaction, all phases but the last together and waiting not counted. What
-    /// is not inspected by then is judged as [`RuleSetBuilder::block_uninspected`] says; refused, it is 503.
+    /// How long the engine may work on one transaction, in all phases but the last, without the time between them. What
+    /// is not inspected by then is judged as [`RuleSetBuilder::block_uninspected`] says; a refusal is 503.
     #[must_use]
     pub fn budget(mut self, budget: Option<Duration>) -> Self {
         self.budget = budget;

@@ -1,6 +1,6 @@
 //! `%{...}` in messages, values and arguments, compiled once.
 //!
-//! Source: ModSecurity v2 Reference Manual, "Macro Expansion". What cannot be resolved is empty.
+//! Source: ModSecurity v2 Reference Manual, "Macro Expansion". A macro that cannot be resolved is empty.
 
 #![allow(
     clippy::indexing_slicing,

@@ -20,7 +20,7 @@ pub enum Phase {
 /// A rule decided that the transaction ends here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interruption {
-    /// What the server is to do.
+    /// What the server must do.
     pub kind: InterruptionKind,
     /// The status to answer with.
     pub status: u16,
@@ -30,7 +30,7 @@ pub struct Interruption {
     pub phase: Phase,
 }
 
-/// What the server is to do in place of what was asked for (`deny`, `drop`, `redirect`).
+/// What the server must do instead of the request (`deny`, `drop`, `redirect`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InterruptionKind {
     /// Answer with the status.
@@ -41,16 +41,16 @@ pub enum InterruptionKind {
     Redirect(Vec<u8>),
 }
 
-/// How much of a body the rules saw. This is what "inspected" means wherever the word is used: a parser read the
-/// body to its end in the one way there is to read it, or the rules had its bytes as `REQUEST_BODY` or
-/// `RESPONSE_BODY`. Whatever else became of it has a reason.
+/// How much of a body the rules saw. This defines "inspected" wherever the word is used: a parser read the body to its
+/// end in the only possible way, or the rules had its bytes as `REQUEST_BODY` or `RESPONSE_BODY`. Any other outcome has
+/// a reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
     /// Bytes that were received, or held of a response.
     pub received: u64,
-    /// Bytes of it that the parser took, or that the rules had as they are.
+    /// Bytes of it that the parser read, or that the rules saw as they are.
     pub inspected: u64,
-    /// Which parser took the request's body apart; None if there was none for it.
+    /// The parser of the request's body; None if there was none for it.
     pub parser: Option<&'static str>,
     /// Why it does not count as inspected, in words; None if it does.
     pub reason: Option<String>,

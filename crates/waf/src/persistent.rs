@@ -212,7 +212,7 @@ impl Store {
 }
 
 impl Collection {
-    /// What it takes, with a key of this length.
+    /// Its size in bytes, with a key of this length.
     fn recount(&self, key: usize) -> usize {
         let variables = self.variables.iter();
         let bytes: usize = variables

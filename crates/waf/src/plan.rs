@@ -45,7 +45,7 @@ pub(super) enum Step {
     Jump(u32),
 }
 
-/// The steps that are to run, in order.
+/// Iterates over the steps that run, in order.
 pub(super) struct Walk<'p> {
     unproposed: &'p [u32],
     proposed: &'p [u32],
@@ -113,7 +113,7 @@ impl Plan {
             .retain(|&at| !matches!(steps.get(at as usize), Some(Step::Jump(to)) if *to == at + 1));
     }
 
-    /// `hot`: the bits of rules that a value is proposed for; None where every rule is to run.
+    /// `hot`: the bits of the rules that are proposed for some value; None if every rule runs.
     pub(super) fn walk(&self, hot: Option<Row>) -> Walk<'_> {
         Walk {
             unproposed: &self.unproposed,
@@ -126,7 +126,7 @@ impl Plan {
 }
 
 impl Walk<'_> {
-    /// Leaves out what stands before this step.
+    /// Skips the steps before this one.
     pub(super) fn skip_to(&mut self, step: u32) {
         // Never back: that would run rules twice, perhaps for ever.
         self.at = self.at.max(step);

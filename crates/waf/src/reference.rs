@@ -23,7 +23,7 @@ pub enum Kind {
     Control,
 }
 
-/// What became of a name.
+/// The state of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It works as the manual says, except for what [`Entry::differs`] names.
@@ -41,7 +41,7 @@ pub struct Entry {
     pub kind: Kind,
     /// As the manual spells it.
     pub name: &'static str,
-    /// What became of it.
+    /// Its state.
     pub state: State,
     /// Where it differs from ModSecurity v2; empty if it does not.
     pub differs: &'static str,
@@ -150,7 +150,7 @@ fn differs(kind: Kind, name: &str) -> &'static str {
     note.map_or("", |n| n.2)
 }
 
-/// Where a name does not do just what ModSecurity v2 does.
+/// Differences from ModSecurity v2, by name.
 pub const DIFFERENCES: &[(Kind, &str, &str)] = {
     use Kind::{Action, Control, Directive, Operator, Transformation, Variable};
     &[

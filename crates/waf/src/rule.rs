@@ -33,7 +33,7 @@ pub(crate) struct Rule {
     pub flow: Flow,
 }
 
-/// What a rule says of itself.
+/// The metadata of a rule.
 #[derive(Debug)]
 pub(crate) struct About {
     pub message: Option<Template>,
@@ -70,7 +70,7 @@ pub(crate) enum Flow {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Disruptive {
-    /// Nothing; also what `pass` says.
+    /// Nothing; also `pass`.
     Pass,
     Deny,
     Drop,
@@ -100,7 +100,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 pub(crate) struct Test {
     pub targets: Arc<TargetList>,
-    /// What is applied to each value, as a node of the rule set's [`Chains`].
+    /// The transformations of each value, as a node of the rule set's [`Chains`].
     pub chain: ChainId,
     pub multi_match: bool,
     pub capture: bool,
@@ -144,7 +144,7 @@ pub(crate) enum Effect {
     },
     /// Masks a named value in the audit record.
     Mask(Variable, Template),
-    /// Masks what matched in the audit record.
+    /// Masks the matching value in the audit record.
     MaskMatched,
     Control(Control),
 }

@@ -38,13 +38,13 @@ pub struct RuleSet {
     pub(super) names: Names,
     pub(super) chains: Chains,
     pub(super) list_count: usize,
-    /// What `XML:...` targets select, by their place.
+    /// The paths that `XML:...` targets select, by their place.
     pub(super) xml_paths: Vec<Arc<XmlPath>>,
     pub(super) initial: Vec<(u32, Slice)>,
     pub(super) store: Arc<Store>,
     /// Body processors are chosen by Content-Type if no rule does.
     pub(super) default_processors: bool,
-    /// What inspection could not finish is refused.
+    /// A request whose inspection could not finish is refused.
     pub(super) block_uninspected: bool,
     /// A policy says explicitly that they pass.
     pub(super) passes_uninspected: bool,
@@ -60,7 +60,7 @@ pub struct RuleSet {
     pub(super) filters: [Option<Filter>; 5],
     /// Each rule's bit in its phase's filter.
     pub(super) bits: Vec<Option<u16>>,
-    /// What each phase runs, every rule in its place.
+    /// The plan of each phase with every rule in its place.
     pub(super) whole: [Plan; 5],
     /// The same without the rules that are decided at load, if there are any.
     pub(super) decided: Option<[Plan; 5]>,
@@ -74,7 +74,7 @@ pub(super) struct Constants {
     slot_names: Vec<Slice>,
 }
 
-/// What the embedding server should know of the rules, because its own settings may contradict them.
+/// Facts that the embedding server should know about the rules, because its own settings may contradict them.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The id of the first rule that skips others in phase 4 when the response is compressed.
@@ -180,7 +180,7 @@ impl RuleSet {
         !self.unmasked
     }
 
-    /// What a front door wants to know of the rules it loads.
+    /// Facts about the rules for a front door that loads them.
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts

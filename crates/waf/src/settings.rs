@@ -85,7 +85,7 @@ pub(crate) struct AuditSettings {
     pub(crate) parts: String,
     /// `SecAuditLogRelevantStatus`, a regular expression over the status.
     pub(crate) relevant_status: Option<Arc<Pattern>>,
-    /// `SecAuditLog`; read and not followed: records go where the front door's configuration says.
+    /// `SecAuditLog`. It has no effect: records go where the front door's configuration says.
     pub(crate) path: Option<String>,
     pub(crate) format: AuditFormat,
 }

@@ -66,7 +66,7 @@ pub(super) fn look() -> Result<(), OutOfTime> {
     look_after(0)
 }
 
-/// Looks at the clock, with so many bytes of the next step.
+/// Looks at the clock, and counts these bytes of the next step.
 #[cold]
 fn look_after(bytes: usize) -> Result<(), OutOfTime> {
     let over = match CLOCK.get() {
@@ -112,14 +112,14 @@ pub(super) fn exceeds(cost: Duration) -> bool {
     }
 }
 
-/// Ends the work: what remains of it cannot be done in the time that is left.
+/// Ends the work, because the rest of it cannot be done in the time that is left.
 pub(super) fn give_up() -> OutOfTime {
     CLOCK.set(Clock::Over);
     LEFT.set(0);
     OutOfTime
 }
 
-/// Does `work` under a limit. Also gives what is left of it.
+/// Does `work` under a limit. Also returns what is left of the limit.
 pub(super) fn within<R>(limit: Limit, work: impl FnOnce() -> R) -> (R, Limit) {
     let watched = GIVEN_UP.with_borrow(Option::is_some);
     if limit == Limit::None && !watched {

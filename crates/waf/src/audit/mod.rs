@@ -194,7 +194,7 @@ pub struct Score {
     pub outbound: Option<i64>,
 }
 
-/// How much of a body the rules saw, and why not all of it.
+/// How much of a body the rules saw, and the reason if that is not all of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspected {
     /// Bytes that were received.
@@ -254,7 +254,7 @@ impl Record {
     }
 }
 
-/// Bytes as text: what is not UTF-8 as `\xNN`.
+/// Bytes as text, with `\xNN` for bytes that are not UTF-8.
 pub(crate) fn text(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len());

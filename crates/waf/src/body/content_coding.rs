@@ -34,7 +34,7 @@ pub struct Limits {
 pub struct DecodeError {
     /// `offset` counts bytes of the output of the coding that failed.
     pub error: BodyError,
-    /// What came out before, if that was of the last coding.
+    /// What was decoded before the error, if it was the output of the last coding.
     pub decoded: Vec<u8>,
     /// There was more than [`Limits::output`].
     pub too_large: bool,

@@ -137,7 +137,7 @@ struct Parser<'b, 's, 'k> {
     /// A string that had escapes.
     text: Vec<u8>,
     arguments: usize,
-    /// Arguments beside them: keys of containers.
+    /// Keys of containers, which are arguments too and have a limit of their own.
     named_containers: usize,
     names_left: usize,
     depth_limit: usize,
@@ -344,7 +344,7 @@ impl Parser<'_, '_, '_> {
         self.give(value)
     }
 
-    /// Gives the sink what stands at the path.
+    /// Gives the value at the current path to the sink.
     fn give(&mut self, value: Text) -> Result<(), Failure> {
         if self.path.len() > LONGEST_NAME {
             return self.fail("name of a JSON argument too long");

@@ -92,7 +92,7 @@ pub(super) struct Parameter<'v> {
     pub(super) end: usize,
 }
 
-/// What cannot be read.
+/// Why parameters cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No `;` in front of a parameter, or no `=` in it.
@@ -101,7 +101,7 @@ pub(super) enum Fault {
     Quote,
 }
 
-/// The parameters of what follows a media type. Empty ones count for nothing.
+/// The parameters that follow a media type. Empty ones are skipped.
 pub(super) fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, Fault> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -254,7 +254,7 @@ impl Multipart<'_> {
     }
 }
 
-/// Reads `body` as the parts that the request's Content-Type says it has.
+/// Reads `body` as parts, as the Content-Type of the request announces them.
 #[must_use]
 pub fn parse<'b>(content_type: &[u8], body: &'b [u8], limits: &Limits) -> Multipart<'b> {
     let mut found = Multipart::default();

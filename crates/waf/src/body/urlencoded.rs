@@ -12,7 +12,7 @@
 use super::{Sink, hex_value, work};
 use crate::steps::{self, STEP};
 
-/// What [`parse`] noticed beside the arguments.
+/// What [`parse`] found besides the arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// `URLENCODED_ERROR`: a `%` without two hexadecimal digits after it.

@@ -3,7 +3,7 @@
 
 use crate::steps;
 
-/// Says that this many bytes are looked at.
+/// Counts bytes that are about to be looked at.
 #[inline]
 pub(super) fn add(bytes: usize) {
     note(bytes);
@@ -11,7 +11,7 @@ pub(super) fn add(bytes: usize) {
     let _ = steps::work(bytes);
 }
 
-/// The same for what is counted elsewhere or is too little to count.
+/// The same for bytes that are counted elsewhere, or are too few to count.
 #[cfg(not(test))]
 #[inline]
 pub(super) fn note(_bytes: usize) {}

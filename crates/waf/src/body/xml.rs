@@ -65,7 +65,7 @@ pub fn parse(body: &[u8], limits: &Limits) -> Xml {
     parse_as(body, None, &[], limits)
 }
 
-/// The same of a body whose Content-Type names a `charset`, with what `paths` select of it.
+/// The same for a body whose Content-Type names a `charset`, with the values that `paths` select.
 pub(crate) fn parse_as(
     body: &[u8],
     charset: Option<&[u8]>,

@@ -1,4 +1,4 @@
-//! The names of actions and of `ctl` options: which are done, and which are refused and why.
+//! The names of actions and of `ctl` options: which work, and which are refused and why.
 
 /// Actions of the manual that a proxy refuses, and why.
 pub(crate) const REFUSED: &[(&str, &str)] = &[
@@ -9,7 +9,7 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("proxy", "where a request goes is the routes' business"),
 ];
 
-/// Actions that are done. What is neither here nor in [`REFUSED`] does not exist.
+/// Actions that work. Any other that is not in [`REFUSED`] either does not exist.
 pub(crate) const HANDLED: &[&str] = &[
     "accuracy",
     "allow",
@@ -60,7 +60,7 @@ pub(crate) const HANDLED: &[&str] = &[
     "xmlns",
 ];
 
-/// Options of `ctl` that are done. What is neither here nor in [`REFUSED_CONTROLS`] does not exist.
+/// Options of `ctl` that work. Any other that is not in [`REFUSED_CONTROLS`] either does not exist.
 pub(crate) const CONTROLS: &[&str] = &[
     "auditEngine",
     "auditLogParts",

@@ -18,7 +18,7 @@ use super::action_names::{HANDLED, REFUSED};
 use super::rule_draft::Draft;
 use super::{Report, Shared, suggest};
 
-/// What the actions of one link say, defaults merged in.
+/// The actions of one link, with defaults merged in.
 #[derive(Default)]
 pub(super) struct Actions {
     pub transformations: Vec<Transformation>,
@@ -75,7 +75,7 @@ impl Reader<'_, '_, '_> {
             return;
         }
         match name.as_str() {
-            // A link reads its own `xmlns` beside its targets.
+            // Read elsewhere: by the first pass, and `xmlns` together with the targets.
             "id" | "phase" | "chain" | "xmlns" => {}
             "t" => self.transformation(action, into),
             "pass" => into.disruptive = Some(Decision::Pass),

@@ -291,7 +291,7 @@ fn says<'d>(draft: &'d Draft, names: &[&str]) -> Option<&'d ActionSyntax> {
     actions(draft).find(|action| names.iter().any(|name| is(action, name)))
 }
 
-/// `TX` variables that `setvar` sets, in lower case, and to what, as written.
+/// The `TX` variables that `setvar` sets, in lower case, and their values as written.
 fn assignments(draft: &Draft) -> impl Iterator<Item = (String, &str)> {
     let set = actions(draft).filter(|action| is(action, "setvar"));
     set.filter_map(|action| {

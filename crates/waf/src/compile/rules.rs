@@ -196,7 +196,7 @@ struct RuleCompiler<'a, 'r, 's, 'f> {
     quiet: bool,
 }
 
-/// Where a rule says to go on.
+/// Where a match continues, as the rule says it.
 enum Skip {
     None,
     Rules(u32),
@@ -416,7 +416,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
 /// Characters of an operator's argument that records show. Patterns of the CRS have thousands.
 const SHOWN: usize = 240;
 
-/// What `xmlns:prefix=uri` actions say; the address may stand in quotes.
+/// The prefixes and namespaces of `xmlns:prefix=uri` actions; the address may be in quotes.
 fn namespaces(actions: &[ActionSyntax], report: &mut Report<'_>) -> Vec<(String, String)> {
     let is_xmlns = |a: &&ActionSyntax| a.name.node.eq_ignore_ascii_case("xmlns");
     let mut found = Vec::new();

@@ -75,7 +75,7 @@ pub enum Operator {
     ValidateUrlEncoding,
     /// `@validateUtf8Encoding`
     ValidateUtf8Encoding,
-    /// `@verifyCC`, `@verifyCPF`, `@verifySSN` and `@verifySVNR`: what the pattern finds is checked as such a number.
+    /// `@verifyCC`, `@verifyCPF`, `@verifySSN` and `@verifySVNR`: the pattern finds candidates, which are then checked.
     Verify(Identity, Box<Pattern>),
     /// `@detectSQLi`
     DetectSqli,
@@ -122,7 +122,7 @@ pub enum Limit {
         /// Bytes that the pattern may search.
         limit: usize,
     },
-    /// What the macros of a pattern expanded to is no regular expression, or too long.
+    /// The macros of a pattern expanded to no regular expression, or to one that is too long.
     ExpandedPattern,
     /// There was no time left for it.
     Time,

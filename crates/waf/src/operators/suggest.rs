@@ -1,4 +1,4 @@
-//! What an unknown operator's name most likely stands for.
+//! "Did you mean" for the names of operators.
 
 use super::catalogue::OPERATORS;
 use crate::suggest::{Known, meant};

@@ -186,7 +186,7 @@ impl Gram {
         }
     }
 
-    /// Which fourth bytes it allows, as bits of their last three.
+    /// The fourth bytes that it allows, as bits of their last three.
     fn follower(self) -> u8 {
         if self.mask == u32::MAX {
             1 << (self.bytes >> 24 & 7)

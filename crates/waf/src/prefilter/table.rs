@@ -60,7 +60,7 @@ pub(crate) struct Filter {
     needs_at_steps: Vec<(u16, Need)>,
     /// Rules of whose literals [`literals::outlives_blanks`] is true.
     outlive_blanks: Row,
-    /// Rules whose literals say nothing of a value with a byte of [`QUOTING`].
+    /// Rules whose literals say nothing about a value with a byte of [`QUOTING`].
     pub quotable: Row,
     /// Of these, the rules that may match at the start of a value in which none of their literals occurs. The pattern
     /// for that is in `starts`, in the order of their bits.

@@ -20,7 +20,7 @@ use crate::variables::{Slice, Variable};
 /// Headers and files of a record. The listener and the multipart parser have their own, larger limits.
 const MOST_ITEMS: usize = 256;
 
-/// The record of a transaction; None where `SecAuditEngine` does not ask for it.
+/// The record of a transaction; None if `SecAuditEngine` does not ask for it.
 pub(super) fn record(rules: &RuleSet, context: &Context, matches: &mut Matches) -> Option<Record> {
     let mut recorder = Recorder {
         rules,

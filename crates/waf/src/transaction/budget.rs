@@ -17,9 +17,9 @@ pub(crate) struct Budget {
     /// A phase is running, and under a limit.
     runs: bool,
     ran_out: bool,
-    /// Bytes that a decoded body may have, whatever its limit says.
+    /// The most bytes that a decoded body may have, whatever its own limit.
     memory_left: usize,
-    /// A body was not decoded for want of them.
+    /// A body was not decoded because of [`Budget::memory_left`].
     out_of_memory: bool,
 }
 

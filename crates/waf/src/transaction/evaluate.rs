@@ -1,7 +1,7 @@
-//! Phases, rules, chains: what runs in which order and what a match does.
+//! Phases, rules, chains: in which order rules run, and what a match does.
 //!
-//! As ModSecurity v2: all targets of a link are tried and its effects run at each match; the next link
-//! runs once after that; log, disruptive action and flow are the starter's and act when the last link matched.
+//! As in ModSecurity v2, all targets of a link are tested, and its effects run at each match. The next link runs once
+//! after that. Logging, disruptive action and flow are those of the first link and act when the last link has matched.
 
 use std::sync::Arc;
 
@@ -301,7 +301,7 @@ impl Transaction {
         matched
     }
 
-    /// A value matched: what it changes, and what it is the end of.
+    /// Handles a matching value: its effects, and what follows if the link is the last.
     fn hit(&mut self, rules: &RuleSet, site: &Site<'_>, value: Value, received: Slice) {
         self.context.note_match(value, received);
         if site.is_last {
@@ -331,7 +331,7 @@ impl Transaction {
         }
     }
 
-    /// Ends the transaction as the rule's disruptive action says.
+    /// Ends the transaction with the disruptive action of the rule.
     fn interrupt(&mut self, rules: &RuleSet, rule: &Rule) {
         let (kind, default_status) = match &rule.disruptive {
             Disruptive::Redirect(to) => {

@@ -1,9 +1,9 @@
 //! [`Transaction`]: one request's way through the phases.
 //!
-//! It is made of parts, each with its own module and private fields: `context` (the bytes, the `inputs` that were
+//! It consists of parts, each with its own module and private fields: `context` (the bytes, the `inputs` that were
 //! received and the `state` that rules change), `matcher` (whether values match), `matches` (what matched, for records)
-//! and `budget`. A part is handed the others that it needs; only the transaction has them all, and it says in which
-//! order they work.
+//! and `budget`. A part receives the others that it needs as parameters. Only the transaction has them all, and it
+//! decides in which order they work.
 
 mod audit;
 mod budget;
@@ -93,7 +93,7 @@ impl Transaction {
         self.budget.is_out_of_memory()
     }
 
-    /// Bytes that it keeps until it ends: heads, bodies as they were decoded, arguments, and what rules made of them.
+    /// Bytes that it keeps until it ends: heads, decoded bodies, arguments, and text that rules made of them.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.context.own_text_len(&self.rules) + self.context.inputs().list_bytes()
@@ -157,7 +157,7 @@ impl Transaction {
         })
     }
 
-    /// Phase 4. `body` is what was held of it; `complete` says whether that is all of it.
+    /// Phase 4. `body` is the part of it that was held; `complete` says whether that is all of it.
     pub fn response_body(&mut self, body: &[u8], complete: bool) -> Option<Interruption> {
         self.within_budget(Phase::ResponseBody, |t| {
             if let Some(interruption) = t.read_response_body(body, complete) {
@@ -254,7 +254,7 @@ impl Transaction {
         audit::record(&self.rules, &self.context, &mut self.matches)
     }
 
-    /// Splits the request's head into what the variables show.
+    /// Splits the request's head into the variables.
     fn read_request_head(&mut self) {
         let version = match self.rules.settings().cookie_version {
             0 => cookies::Version::V0,

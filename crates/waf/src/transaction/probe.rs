@@ -21,7 +21,7 @@ const REQUESTS: [(&[u8], &[u8], &[u8]); 5] = [
     ),
 ];
 
-/// Runs a few harmless requests and says which rules were not jumped over.
+/// Runs a few harmless requests and returns the rules that were not jumped over.
 pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
     let mut reached = RuleSelection::default();
     for (method, media, body) in REQUESTS {

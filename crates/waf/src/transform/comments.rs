@@ -42,7 +42,7 @@ pub(super) fn replace_image(present: &ByteSet) -> ByteSet {
     }
 }
 
-/// What starts a comment, or is one mark among others.
+/// A mark that begins or ends a comment.
 enum Mark {
     Open(usize),
     Close(usize),

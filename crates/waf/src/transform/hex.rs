@@ -96,7 +96,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     !input.is_empty()
 }
 
-/// [`digit`], and for anything else what ModSecurity's arithmetic yields.
+/// [`digit`], and for any other byte the result of ModSecurity's arithmetic.
 fn unchecked_digit(byte: u8) -> u8 {
     match byte {
         b'A'.. => (byte & 0xdf).wrapping_sub(b'A').wrapping_add(10),

@@ -8,7 +8,7 @@
 use super::work::look_at;
 use crate::steps::{self, STEP};
 
-/// What becomes of the bytes from a mark on. The number says how many bytes of the input it stands for; at least 1.
+/// What replaces the bytes from a mark on. The number is how many bytes of the input it replaces; at least 1.
 pub(super) enum Piece {
     Byte(u8, usize),
     Nothing(usize),

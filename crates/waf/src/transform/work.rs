@@ -8,7 +8,7 @@ thread_local! {
     static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Says that this many bytes are looked at, some perhaps again.
+/// Counts bytes that are looked at, some of them perhaps again.
 #[inline]
 pub(super) fn look_at(bytes: usize) {
     #[cfg(test)]

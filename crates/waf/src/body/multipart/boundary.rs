@@ -98,7 +98,7 @@ impl Boundary {
         &self.delimiter[2..]
     }
 
-    /// The boundary with the two dashes that stand in front of it.
+    /// The boundary with the two dashes before it.
     pub(super) fn delimiter(&self) -> &[u8] {
         &self.delimiter
     }

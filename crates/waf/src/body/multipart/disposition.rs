@@ -63,7 +63,7 @@ fn read(value: &[u8], found: &mut Disposition, flags: &mut Flags) -> Result<(), 
     Ok(())
 }
 
-/// Whether a quote stands right in front of what should have been a `;`.
+/// Whether a quote stands right before the byte that should have been a `;`.
 fn parameter_was_quoted(value: &[u8], rest: &[u8], before_blanks: usize) -> bool {
     let before = &value[..value.len() - rest.len()];
     before_blanks == rest.len() && matches!(before, [.., b'"' | b'\''])

@@ -371,7 +371,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         });
     }
 
-    /// What is left has no line end: the final boundary, or too little.
+    /// The rest without a line end: the final boundary, or an incomplete body.
     fn end_of_body(&mut self, at: usize) -> Result<(), Failure> {
         if self.body.is_empty() {
             return Ok(());

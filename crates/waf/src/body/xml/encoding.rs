@@ -59,7 +59,7 @@ impl<'b> Source<'b> {
     }
 }
 
-/// `charset` is what the Content-Type says.
+/// Decodes a document. `charset` comes from its Content-Type.
 pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Source<'b>, String> {
     let (seen, mark) = by_its_bytes(body)?;
     let bytes = &body[mark..];

@@ -96,7 +96,7 @@ impl NameTest {
 
 impl Path {
     /// # Errors
-    /// What of it is not done, in words.
+    /// The part that is not supported, in words.
     pub(crate) fn parse(text: &str, namespaces: &[(String, String)]) -> Result<Self, String> {
         let written = text.to_owned();
         let mut rest = text;

@@ -104,7 +104,7 @@ const TAGS: &[&str] = &[
     "xml", "xss",
 ];
 
-/// What the names of events begin with, after `on`: those of browsers' sources, without what begins with a
+/// The beginnings of names of events, after `on`: those in the sources of browsers, without any that begins with a
 /// shorter one.
 #[rustfmt::skip]
 const EVENTS: &[&str] = &[
@@ -188,7 +188,7 @@ fn attribute_danger(name: &[u8]) -> Danger {
         .map_or(Danger::None, |(_, danger)| *danger)
 }
 
-/// Backticks, conditional comments, processing instructions and entities: what old browsers act upon.
+/// Backticks, conditional comments, processing instructions and entities, to which old browsers react.
 fn is_dangerous_comment(text: &[u8]) -> bool {
     memchr::memchr(b'`', text).is_some()
         || text.len() > 3 && (begins(text, "[if") || begins(text, "xml"))

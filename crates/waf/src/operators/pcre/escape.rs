@@ -143,7 +143,7 @@ pub(super) fn single_byte(pattern: &[u8], at: &mut usize) -> Result<u8, SyntaxEr
     })
 }
 
-/// Up to `most` digits; none means 0, what is above 255 loses its high bits as in PCRE.
+/// Up to `most` digits. As in PCRE, no digits are 0, and a number above 255 loses its high bits.
 fn digits(pattern: &[u8], at: &mut usize, radix: u32, most: usize) -> u8 {
     let mut value = 0u32;
     for _ in 0..most {
@@ -230,7 +230,7 @@ fn group_reference(pattern: &[u8], at: &mut usize, start: usize) -> Result<Escap
     }
 }
 
-/// What stands in `{}`, `<>` or `''`.
+/// The text within `{}`, `<>` or `''`.
 fn delimited(pattern: &[u8], at: &mut usize, start: usize) -> Result<Vec<u8>, SyntaxError> {
     let end = match pattern.get(*at) {
         Some(b'{') => b'}',

@@ -27,7 +27,7 @@ const MAX_DEPTH: usize = 250;
 /// The longest pattern that is looked at, in bytes.
 const MAX_LENGTH: usize = 256 * 1024;
 
-/// What applies to a whole pattern from its start.
+/// Options that apply to a whole pattern from its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PatternOptions {
     /// As if the pattern began with `(?i)`.
@@ -262,7 +262,7 @@ impl<'p> Translator<'p> {
         Ok(())
     }
 
-    /// What stands between `\Q` and `\E` is literal.
+    /// Bytes between `\Q` and `\E` are literal.
     fn quoted(&mut self) {
         let rest = &self.pattern[self.at..];
         let length = memchr::memmem::find(rest, b"\\E").unwrap_or(rest.len());

@@ -10,7 +10,7 @@ use crate::ruleset::RuleSet;
 use crate::variables::{Select, Slice, Variable};
 
 impl Context {
-    /// What a template reads now; a macro without a value is empty.
+    /// Expands a template; a macro without a value is empty.
     pub(crate) fn expand(&mut self, rules: &RuleSet, template: &Template) -> Slice {
         match template {
             Template::Literal(slice) => return *slice,
@@ -32,7 +32,7 @@ impl Context {
         whole
     }
 
-    /// What a template reads now: the one slice that it is, or else its parts in `joined`.
+    /// Expands a template: returns the slice if it is a single one, otherwise writes the parts to `joined`.
     pub(crate) fn join(
         &mut self,
         rules: &RuleSet,
@@ -57,7 +57,7 @@ impl Context {
         None
     }
 
-    /// What a template's parts read now, each where its bytes are.
+    /// The pieces of an expanded template, each where its bytes are.
     pub(crate) fn pieces(&mut self, rules: &RuleSet, template: &Template) -> Vec<Slice> {
         let from = self.origins.mark();
         self.push_pieces(rules, template);

@@ -115,7 +115,7 @@ impl Context {
         &mut self.origins
     }
 
-    /// A value matched a rule's link: what `MATCHED_VAR` and `MATCHED_VARS` say from now on.
+    /// Notes that a value matched a rule's link, for `MATCHED_VAR` and `MATCHED_VARS`.
     #[inline]
     pub(crate) fn note_match(&mut self, value: Value, received: Slice) {
         self.state.matching_mut().add(value);
@@ -141,7 +141,7 @@ impl Context {
         self.inputs.body_mut().fail(&mut self.text, error);
     }
 
-    /// Puts what an operator captured of `text` into `TX`.
+    /// Stores the captures of an operator in `TX`.
     pub(crate) fn keep_captures(&mut self, text: Slice, captures: &Captures) {
         if captures.is_empty() {
             return;

@@ -74,7 +74,7 @@ impl Context {
         if let (Variable::Xml, Select::Key(wanted)) = (target.variable, &target.select) {
             let xml = self.inputs.body().xml();
             let is_text = xml.is_text(value.text);
-            // What a path selects is neither: it has a rule of its own.
+            // A value that a path selects is neither text nor attribute, so these exclusions do not cover it.
             let is_selected = || xml.is_selected(value.text);
             let path: &[u8] = if is_text { b"/*" } else { b"//@*" };
             return value.variable == Variable::Xml
@@ -143,7 +143,8 @@ impl Context {
         }
     }
 
-    /// `/*` is the text, `//@*` the attributes; all of XML is the one, then the others, then what paths select.
+    /// `/*` selects the text, `//@*` the attributes. All of XML is the text, then the attributes, then the values of
+    /// paths.
     fn xml(&self, select: &Select, base: Option<u32>, out: &mut Vec<Value>) {
         for (index, (part, text)) in (0u32..).zip(self.inputs.body().xml().values()) {
             let wanted = match (select, part) {

@@ -57,7 +57,7 @@ impl Arguments {
         self.invalid_encoding
     }
 
-    /// Adds what a query or a form holds; `most` is how many arguments there may be in all.
+    /// Adds the arguments of a query or a form; `most` is the most arguments that there may be in all.
     pub(crate) fn add_urlencoded(
         &mut self,
         text: &mut Text,
@@ -76,7 +76,7 @@ impl Arguments {
         self.too_many |= outcome.truncated;
     }
 
-    /// Adds what a JSON document holds; `most` is how many arguments there may be in all.
+    /// Adds the arguments of a JSON document; `most` is the most arguments that there may be in all.
     ///
     /// # Errors
     /// The document cannot be read to its end; what stands before that is added.

@@ -91,7 +91,7 @@ impl Body {
         self.received = bytes;
     }
 
-    /// The rules are to see a body of so many bytes.
+    /// The rules will see a body of this many bytes.
     pub(crate) fn admit(&mut self, bytes: u64) {
         self.length = Some(bytes);
     }

@@ -12,7 +12,7 @@ use crate::variables::{Slice, Text};
 /// Why the type of a body is unknown.
 pub(crate) const TWO_TYPES: &str = "the message has two Content-Types that differ";
 
-/// What a message says its body is.
+/// The media type that a message gives for its body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContentType {
     /// The first; empty if there is none.

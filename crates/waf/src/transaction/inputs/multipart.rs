@@ -1,11 +1,11 @@
-//! What a multipart body is to the variables, beside its fields, which are arguments.
+//! The variables of a multipart body, except its fields, which are arguments.
 
 use super::arguments::Arguments;
 use super::item::Item;
 use crate::body::multipart::{Flags, Multipart, Part};
 use crate::variables::{Slice, Text, Variable};
 
-/// Files and part headers of a multipart body, and what is odd about it. Empty for every other body.
+/// Files, part headers and oddities of a multipart body. Empty for every other body.
 #[derive(Debug, Default)]
 pub(crate) struct MultipartBody {
     files: Vec<Item>,
@@ -47,7 +47,7 @@ impl MultipartBody {
         self.filename
     }
 
-    /// What a `MULTIPART_...` variable that is 0 or 1 says; None for every other variable.
+    /// The value of a `MULTIPART_...` variable that is 0 or 1; None for every other variable.
     pub(crate) fn flag(&self, variable: Variable) -> Option<bool> {
         let read: fn(&Flags) -> bool = match variable {
             Variable::MultipartStrictError => |m| m.strict_error(),

@@ -1,4 +1,4 @@
-//! What the upstream answered, as the variables see it.
+//! The response of the upstream, as the variables show it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -129,7 +129,7 @@ impl Response {
         self.inspection.reason.get_or_insert_with(reason);
     }
 
-    /// These bytes become `RESPONSE_BODY`; `inspected` is how many of those received they stand for.
+    /// These bytes become `RESPONSE_BODY`; `inspected` is the number of received bytes that they represent.
     pub(crate) fn show(&mut self, text: &mut Text, body: &[u8], inspected: u64) {
         self.body = Some(text.push(body));
         self.inspection.inspected = inspected;

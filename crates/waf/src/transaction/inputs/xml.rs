@@ -1,4 +1,4 @@
-//! What an XML document is to the variables.
+//! The variables of an XML document.
 
 use crate::audit::mask;
 use crate::body::xml::{self, Limits, Xml};
@@ -18,7 +18,7 @@ pub(crate) struct XmlBody {
     secrets: Vec<Slice>,
 }
 
-/// What a value of a document is of it.
+/// Which part of a document a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum XmlPart {
     Text,
@@ -63,7 +63,7 @@ impl XmlBody {
             .collect();
     }
 
-    /// Finds what the document's names say is secret.
+    /// Finds the values whose names in the document mark them as secret.
     pub(crate) fn learn_secrets(&mut self, text: &mut Text, document: &[u8], limits: &Limits) {
         let found = &mut self.secrets;
         mask::secrets(document, &mut |range| {
@@ -74,7 +74,7 @@ impl XmlBody {
             };
             let secret = unquoted(document.get(range).unwrap_or_default().trim_ascii());
             learn(secret);
-            // Rules see the text of what is in it, without tags and references.
+            // Rules see the text within it, without tags and references.
             if secret.iter().any(|b| b"<&".contains(b)) {
                 let inner = xml::parse(&[b"<s>", secret, b"</s>"].concat(), limits);
                 learn(inner.text.trim_ascii());

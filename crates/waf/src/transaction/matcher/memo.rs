@@ -9,7 +9,7 @@ use crate::hash::Mix;
 use crate::rule::ChainId;
 use crate::variables::Slice;
 
-/// What a value became after a chain of transformations.
+/// The results of chains of transformations.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     done: HashMap<(Slice, ChainId), (Slice, bool), BuildHasherDefault<Mix>>,

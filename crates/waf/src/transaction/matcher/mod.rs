@@ -35,7 +35,7 @@ pub struct Work {
     pub bytes_held: u64,
 }
 
-/// What the evaluation of tests keeps from one to the next.
+/// What the evaluation of tests keeps from one test to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Matcher {
     memo: Memo,
@@ -58,7 +58,7 @@ pub(crate) struct Matcher {
 }
 
 impl Matcher {
-    /// Makes room for so many target lists.
+    /// Makes room for this many target lists.
     pub(crate) fn make_lists(&mut self, count: usize) {
         self.lists.resize(count, None);
     }
@@ -79,7 +79,7 @@ impl Matcher {
         self.listed.clear();
     }
 
-    /// The rules that any value is proposed for; None where every rule is to run.
+    /// The rules that are proposed for some value; None if every rule runs.
     pub(crate) fn hot(&self) -> Option<Row> {
         self.proposals.hot()
     }
@@ -157,7 +157,7 @@ impl Matcher {
         self.values = values;
     }
 
-    /// Whether the operator, negation applied, holds for these bytes; keeps what it captured.
+    /// Whether the operator holds for these bytes, negation included; keeps its captures.
     pub(crate) fn test(
         &mut self,
         rules: &RuleSet,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::matched_rule::MatchedRule;
 use crate::rule::SEVERITIES;
 
-/// What the text says of the request. Secrets are masked in it.
+/// The request as the text describes it. Secrets are masked in it.
 pub(super) struct RequestLine<'t> {
     pub client: IpAddr,
     pub host: Vec<u8>,

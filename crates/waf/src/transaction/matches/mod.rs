@@ -61,7 +61,7 @@ impl Matches {
         self.unrecorded
     }
 
-    /// Whether a rule matched that says so of its transaction.
+    /// Whether a rule matched that makes its transaction relevant.
     pub(crate) fn is_audit_relevant(&self) -> bool {
         self.audit_relevant
     }

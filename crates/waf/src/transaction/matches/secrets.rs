@@ -50,7 +50,7 @@ impl Secrets {
         self.masks
     }
 
-    /// Marks what is secret of all that matched or was put together so far.
+    /// Marks the secrets in everything that matched or was joined so far.
     pub(crate) fn mark_matched(&mut self, context: &mut Context) {
         for at in 0.. {
             match context.origins().note(at) {
@@ -66,7 +66,7 @@ impl Secrets {
         context.origins_mut().clear();
     }
 
-    /// Marks what is secret of a value that matched: as received, and as the rule saw it.
+    /// Marks the secrets in a value that matched: as received, and as the rule saw it.
     fn mark_value(&mut self, context: &Context, value: Value, received: Slice) {
         if !self.masks {
             return;

@@ -28,7 +28,7 @@ impl Collections {
         self.opened.push((collection, key));
     }
 
-    /// What `setuid`, `setsid` or `setrsc` said last.
+    /// The last identity that `setuid`, `setsid` or `setrsc` set.
     pub(crate) fn identity(&self, collection: Variable) -> Option<Slice> {
         self.identities
             .iter()

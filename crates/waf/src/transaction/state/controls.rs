@@ -1,4 +1,4 @@
-//! What `ctl:` and `sanitise...` changed, for this transaction only.
+//! Settings that `ctl` and `sanitise...` change, for this transaction only.
 
 use crate::rule::{Control, PartsChange, Processor};
 use crate::settings::{AuditEngine, Settings};
@@ -41,7 +41,7 @@ impl Controls {
         self.response_body_access
     }
 
-    /// What takes the request's body apart; None if nothing does.
+    /// The parser of the request's body; None if there is none.
     pub(crate) fn processor(&self) -> Option<Processor> {
         self.processor
     }
@@ -69,7 +69,7 @@ impl Controls {
         self.audit_engine
     }
 
-    /// Whether the audit record is to have this part.
+    /// Whether the audit record shall have this part.
     pub(crate) fn asks_for(&self, part: char) -> bool {
         self.audit_parts.contains(part)
     }
@@ -83,7 +83,7 @@ impl Controls {
         self.masked.push((variable, name));
     }
 
-    /// Does what `ctl` says of a setting; its other options are no setting.
+    /// Applies `ctl` to a setting; its other options concern no setting.
     pub(crate) fn apply(&mut self, control: &Control) {
         match control {
             Control::RequestBodyAccess(on) => self.request_body_access = *on,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::rule::{Removal, RuleSelection};
 
-/// What later rules of this transaction do not run, or do not look at.
+/// Rules that no longer run, and targets that rules no longer look at.
 #[derive(Debug, Default)]
 pub(crate) struct Exclusions {
     /// Rules that do not run any more.
@@ -19,7 +19,7 @@ impl Exclusions {
         self.rules.contains(rule as usize)
     }
 
-    /// What was taken from the rule's targets.
+    /// The removals that concern the rule.
     #[inline]
     pub(crate) fn of_rule(&self, rule: u32) -> impl Iterator<Item = &Removal> {
         let of_rule = move |removal: &&Arc<Removal>| removal.rules.contains(rule as usize);

@@ -1,4 +1,4 @@
-//! The rule that runs, and what matched last.
+//! The rule that runs, and the values that matched last.
 
 use crate::variables::Value;
 
@@ -31,12 +31,12 @@ impl Matching {
         self.rule
     }
 
-    /// What matched last, of whichever rule.
+    /// The value that matched last, of any rule.
     pub(crate) fn value(&self) -> Option<Value> {
         self.value
     }
 
-    /// What matched of the rule that runs.
+    /// The values that matched in the rule that runs.
     pub(crate) fn values(&self) -> &[Value] {
         &self.values
     }

@@ -201,7 +201,7 @@ impl State {
             && !matches!(rule.disruptive, Disruptive::Pass)
     }
 
-    /// Does what `ctl` says.
+    /// Applies a `ctl`.
     pub(crate) fn control(&mut self, control: &Control) {
         match control {
             Control::RuleEngine(mode) => self.mode = *mode,
