@@ -126,6 +126,7 @@ fn selector(
 ) -> Result<Spanned<Selector>, Fault> {
     let text = cursor.text;
     let start = cursor.at;
+    // `XML://@*` begins with a slash and is no regular expression.
     let xpath = variable.node.eq_ignore_ascii_case("XML");
     let node = match cursor.peek() {
         Some(b'\'') => {

@@ -266,6 +266,7 @@ fn logical_line(text: &str, mut at: usize) -> (Pieced, usize, Vec<Range<usize>>)
             Some(end) => (&rest[..end], at + end + 1),
             None => (rest, text.len()),
         };
+        // Files with Windows line ends are common; the `\` before the CR still joins lines.
         let physical = physical.strip_suffix('\r').unwrap_or(physical);
         let bare = physical.trim_end_matches([' ', '\t']);
         // Two backslashes are one escaped backslash, not a continuation with blanks.
@@ -337,6 +338,7 @@ fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Wor
     let mut value = Pieced::empty(text.place(cursor.at));
     let mut from = cursor.at;
     while let Some(byte) = cursor.peek() {
+        // Every other backslash belongs to the argument, often to a regular expression.
         let escaped = cursor.peek_at(1).filter(|&b| b == quote || b == b'\\');
         if byte == b'\\' && escaped.is_some() {
             value.push_range(text, from..cursor.at);
@@ -367,6 +369,7 @@ fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Wor
 /// silently cut the rule.
 fn check_after_quote(cursor: &Cursor<'_>, file: SourceId, quote: u8) -> Result<(), Fault> {
     let apart = |byte| is_blank(byte) || matches!(byte, b'"' | b'\'');
+    // The end of a joined line separates the words as well.
     let joined = cursor.text.place(cursor.at) != cursor.text.place(cursor.at - 1) + 1;
     if cursor.peek().is_none_or(apart) || joined {
         return Ok(());

@@ -75,6 +75,7 @@ impl Pieced {
         let start = self.place(range.start);
         let end = match range.is_empty() {
             true => start,
+            // After the last byte, not where the next byte stands: something may be left out between them.
             false => self.place(range.end - 1) + 1,
         };
         span(file, start..end)

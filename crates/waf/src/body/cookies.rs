@@ -61,6 +61,7 @@ fn parse_rfc2109(value: &[u8], sink: &mut Sink<'_>) {
         let mut value: &[u8] = &[];
         if has_value {
             rest = trim_start(rest);
+            // A separator within quotes is part of the value.
             if let Some(quoted) = rest.strip_prefix(b"\"") {
                 (value, rest) = split_once(quoted, b'"');
             } else {
@@ -71,6 +72,7 @@ fn parse_rfc2109(value: &[u8], sink: &mut Sink<'_>) {
         }
         match (name.strip_prefix(b"$"), owner) {
             _ if name.is_empty() => {}
+            // As in ModSecurity v2, `$Path` of the cookie `a` is named `$a_Path`.
             (Some(attribute), Some(owner)) => {
                 qualified.clear();
                 qualified.push(b'$');

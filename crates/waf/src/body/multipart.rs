@@ -20,7 +20,7 @@ use super::BodyError;
 use boundary::Boundary;
 use parser::Parser;
 
-/// The longest part header, its line end and its folded lines included.
+/// The longest part header in bytes, with its line end and its folded lines, as in ModSecurity v2.
 const LONGEST_HEADER: usize = 4096;
 
 /// The most that is read; beyond it the body has an error.
@@ -235,6 +235,7 @@ impl<'b> Multipart<'b> {
 impl Multipart<'_> {
     /// Adds what could not be read as a part, so that rules still see it.
     fn keep_unread(&mut self, body: &[u8], offset: usize) {
+        // The open part already holds the rest of the body.
         let in_a_part = self
             .parts
             .last()

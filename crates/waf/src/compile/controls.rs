@@ -160,6 +160,7 @@ impl Reader<'_, '_, '_> {
                 }),
                 span: value.span,
             };
+            // Exclusions of XML know only `/*` and `//@*`, which have no namespaces.
             targets.push(self.shared.target(&syntax, &[], self.report)?);
         }
         Some(Control::RemoveTargets(Arc::new(Removal {

@@ -82,15 +82,18 @@ fn without(hir: &Hir, absent: &ByteSet) -> Option<Hir> {
             let class = Class::Bytes(ClassBytes::new(ranges));
             (!left.is_empty()).then(|| Hir::class(class))
         }
+        // Only whether the pattern matches counts, so groups can go.
         HirKind::Capture(capture) => without(&capture.sub, absent),
         HirKind::Repetition(repetition) => match without(&repetition.sub, absent) {
             Some(sub) => Some(Hir::repetition(Repetition {
                 sub: Box::new(sub),
                 ..repetition.clone()
             })),
+            // What cannot match may still occur zero times.
             None => (repetition.min == 0).then(Hir::empty),
         },
         HirKind::Concat(parts) => {
+            // A sequence with a part that cannot match cannot match either.
             let parts: Option<Vec<Hir>> = parts.iter().map(|p| without(p, absent)).collect();
             parts.map(Hir::concat)
         }
@@ -114,6 +117,7 @@ fn tells(literal: &[u8]) -> bool {
 /// Strings of which one must occur, however frequent they are.
 fn needed(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     if let Some(strings) = exact(hir) {
+        // An empty string occurs in every value.
         return strings.iter().all(|s| !s.is_empty()).then_some(strings);
     }
     match hir.kind() {
@@ -183,11 +187,13 @@ fn exact(hir: &Hir) -> Option<Vec<Vec<u8>>> {
                 .map(|b| vec![b.to_ascii_lowercase()])
                 .collect();
             let folded = tidy(folded);
+            // Larger classes multiply the strings and rule out little.
             (folded.len() <= 8).then_some(folded)
         }
         HirKind::Capture(capture) => exact(&capture.sub),
         HirKind::Repetition(repetition) => {
             let sub = exact(&repetition.sub)?;
+            // Each repetition multiplies the strings.
             let most = repetition.max.filter(|&m| m <= 4)?;
             let mut all = Vec::new();
             let mut times = vec![Vec::new()];

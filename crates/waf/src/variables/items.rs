@@ -40,6 +40,7 @@ impl Slice {
 
     /// The part `from..to` of it; positions past the end mean the end.
     pub(crate) fn part(self, from: usize, to: usize) -> Self {
+        // Clamped, so that a part never reaches into the bytes of another value.
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).min(self.length);
         let (from, to) = (clamp(from), clamp(to));
         Self {
@@ -89,6 +90,7 @@ impl Text {
         let (Ok(start), Ok(length), false) = (
             u32::try_from(start),
             u32::try_from(bytes.len()),
+            // All empty slices are equal, wherever they come from.
             bytes.is_empty() || start + bytes.len() >= u32::MAX as usize,
         ) else {
             return Slice::EMPTY;

@@ -73,6 +73,7 @@ pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Sourc
     }
     let encoding = encoding.unwrap_or(Encoding::Utf8);
     let source = read(bytes, mark, encoding);
+    // The declaration of such a document can only be read once it is decoded.
     if matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be)
         && let Some(name) = self::declared(source.text.as_bytes())
     {
@@ -84,6 +85,7 @@ pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Sourc
 /// What the first bytes say, and how many of them are a byte order mark.
 fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), String> {
     Ok(match body {
+        // Before UTF-16: the mark of UTF-32 begins with the same bytes.
         [0xff, 0xfe, 0, 0, ..] | [0, 0, ..] => return Err("UTF-32 is not supported".into()),
         [0xff, 0xfe, ..] => (Some(Encoding::Utf16Le), 2),
         [0xfe, 0xff, ..] => (Some(Encoding::Utf16Be), 2),
@@ -119,6 +121,7 @@ fn agree(known: Option<Encoding>, name: &[u8], bytes: &[u8]) -> Result<Encoding,
         return Err(format!("encoding {} is not supported", excerpt(name)));
     };
     match known {
+        // UTF-16 would have shown itself by a byte order mark or a zero byte.
         None if matches!(named, Encoding::Utf16Le | Encoding::Utf16Be) => {
             Err(format!("the document is not in {}", excerpt(name)))
         }
@@ -196,6 +199,7 @@ fn windows_1252(byte: u8) -> char {
 
 /// The encoding that the XML declaration names.
 fn declared(bytes: &[u8]) -> Option<&[u8]> {
+    // Bytes. A declaration is short, so a document without its end is not searched.
     const LONGEST: usize = 1024;
     let rest = bytes.strip_prefix(b"<?xml")?;
     let rest = &rest[..rest.len().min(LONGEST)];

@@ -107,6 +107,7 @@ impl<'t> Tokens<'t> {
                 None
             }
             [b'a'..=b'z' | b'A'..=b'Z', ..] => self.tag_name(true),
+            // The HTML standard calls this a bogus comment.
             _ => self.until_gt(Token::Comment),
         }
     }
@@ -315,6 +316,7 @@ impl<'t> Iterator for Tokens<'t> {
                 State::BeforeAttributeValue => self.before_attribute_value(),
                 State::Quoted(quote) => self.quoted(quote),
                 State::AfterQuoted if self.rest.is_empty() => self.finish(),
+                // Browsers need no blank between two attributes.
                 State::AfterQuoted => self.before_attribute_name(),
                 State::Done => return None,
             };

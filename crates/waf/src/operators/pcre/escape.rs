@@ -50,6 +50,7 @@ pub(super) fn parse(pattern: &[u8], at: &mut usize, groups: usize) -> Result<Esc
     let Some(&byte) = pattern.get(*at) else {
         return Err(error("a backslash at the end escapes nothing", start..*at));
     };
+    // The shorthands mean the same within classes.
     if let Some(set) = shorthand(byte) {
         *at += 1;
         return Ok(Escape::Set(set));
@@ -110,6 +111,7 @@ pub(super) fn single_byte(pattern: &[u8], at: &mut usize) -> Result<u8, SyntaxEr
         b'r' => b'\r',
         b't' => b'\t',
         b'x' if pattern.get(*at) == Some(&b'{') => braced(pattern, at, start, 16)?,
+        // In PCRE, `\x` without digits is NUL.
         b'x' => digits(pattern, at, 16, 2),
         b'o' if pattern.get(*at) == Some(&b'{') => braced(pattern, at, start, 8)?,
         b'0' => digits(pattern, at, 8, 2),
@@ -117,6 +119,7 @@ pub(super) fn single_byte(pattern: &[u8], at: &mut usize) -> Result<u8, SyntaxEr
             *at -= 1;
             digits(pattern, at, 8, 3)
         }
+        // No octal digits: PCRE takes them literally.
         b'8' | b'9' => byte,
         b'c' => match pattern.get(*at) {
             Some(c @ b' '..=b'~') => {

@@ -82,6 +82,7 @@ impl Context {
     fn macro_value(&mut self, rules: &RuleSet, wanted: &Macro) -> Slice {
         match wanted {
             Macro::Tx(slot) => self.tx_text(Name::Slot(*slot)).unwrap_or_default(),
+            // Without a list of values: most messages of the CRS contain this macro.
             Macro::Scalar(Variable::MatchedVar) => self
                 .state
                 .matching()

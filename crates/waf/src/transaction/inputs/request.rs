@@ -143,6 +143,7 @@ impl Request {
             if !text.at(header.key).eq_ignore_ascii_case(b"cookie") {
                 continue;
             }
+            // Collected first, because the text cannot grow while it is read.
             let mut found = Vec::new();
             cookies::parse(text.at(header.value), version, &mut |name, value| {
                 found.push((name.to_vec(), value.to_vec()));
@@ -198,6 +199,7 @@ impl Request {
         if !defaults {
             return None;
         }
+        // A comma joins two fields; the first type counts, and `content_type` reports that they differ.
         let end = memchr::memchr2(b';', b',', value).unwrap_or(value.len());
         let media = value[..end].trim_ascii().to_ascii_lowercase();
         if media == b"application/json" || media == b"text/json" || media.ends_with(b"+json") {

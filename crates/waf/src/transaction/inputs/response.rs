@@ -100,6 +100,7 @@ impl Response {
     ) {
         self.status = text.push_number(i64::from(status));
         self.protocol = text.push(protocol);
+        // Without a reason phrase, which HTTP/2 does not have.
         let line = [protocol, b" ", text.at(self.status)].concat();
         self.status_line = text.push(&line);
         for (name, value) in headers {

@@ -41,6 +41,7 @@ pub(super) fn write(record: &MatchedRule, head: &RequestLine<'_>) -> Vec<u8> {
     line.push(b'.');
     let severity = record
         .severity
+        // There are eight names, 0 to 7.
         .and_then(|s| SEVERITIES.get(usize::from(s.min(7))))
         .map(|name| name.as_bytes());
     let (number, id) = (record.line.to_string(), record.rule_id.to_string());

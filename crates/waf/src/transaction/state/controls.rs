@@ -103,6 +103,7 @@ fn change_parts(parts: &mut String, change: &PartsChange) {
     match change {
         PartsChange::Replace(all) => parts.clone_from(all),
         PartsChange::Add(more) => {
+            // A part is written once, however often it is added.
             let new: String = more.chars().filter(|c| !parts.contains(*c)).collect();
             parts.push_str(&new);
         }
