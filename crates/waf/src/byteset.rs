@@ -27,21 +27,28 @@ impl ByteSet {
     /// The bytes of a value of any length.
     #[must_use]
     pub fn all_of(value: &[u8]) -> Self {
-        let mut set = Self::EMPTY;
-        if value.len() < 256 {
+        if value.len() < 64 {
+            let mut set = Self::EMPTY;
             value.iter().for_each(|&b| set.insert(b));
             return set;
         }
-        // In a long value most bytes repeat. A plain store for each costs less than reading, changing and writing the
-        // mask.
-        let mut seen = [false; 256];
+        // For longer values a store a byte is cheaper, however often it occurs.
+        let mut seen = [0u8; 256];
         for &byte in value {
-            seen[usize::from(byte)] = true;
+            seen[usize::from(byte)] = 1;
         }
-        for (byte, _) in (0..=u8::MAX).zip(seen).filter(|(_, seen)| *seen) {
-            set.insert(byte);
+        let mut words = [0u64; 4];
+        for (word, seen) in words.iter_mut().zip(seen.chunks_exact(64)) {
+            for eight in seen
+                .rchunks_exact(8)
+                .filter_map(|eight| eight.first_chunk())
+            {
+                // The product's highest byte has a bit for each of the eight bytes, which are 0 or 1.
+                let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+                *word = *word << 8 | bits;
+            }
         }
-        set
+        Self(words)
     }
 
     /// `first..=last`.

@@ -82,14 +82,17 @@ impl Scanner {
             }
             // Pieces overlap by three bytes: a group of four may begin in one and end in the next.
             let piece = &value[start..value.len().min(start + STEP + 3)];
-            let fours = piece.windows(4).filter_map(|four| four.first_chunk());
-            for (at, &four) in fours.enumerate() {
-                let bytes = u32::from_le_bytes(four);
-                if self.may_stand(bytes) {
-                    self.compare(value, start + at, bytes, &mut missing);
-                    if missing.is_empty() {
-                        return *wanted;
-                    }
+            let Some((&[a, b, c], rest)) = piece.split_first_chunk() else {
+                break;
+            };
+            let mut bytes = u32::from_le_bytes([0, a, b, c]);
+            for (at, &byte) in rest.iter().enumerate() {
+                bytes = bytes >> 8 | u32::from(byte) << 24;
+                if self.may_stand(bytes)
+                    && self.compare(value, start + at, bytes, &mut missing)
+                    && missing.is_empty()
+                {
+                    return *wanted;
                 }
             }
         }
@@ -112,18 +115,21 @@ impl Scanner {
         self.map[place(bytes)] & (1 << (bytes >> 24 & 7)) != 0
     }
 
-    /// Removes the rules from `missing` that have a literal around the bytes at `at`.
-    fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row) {
+    /// Removes the rules from `missing` that have a literal around the bytes at `at`. Whether there is such a literal.
+    fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row) -> bool {
         let place = place(bytes);
         let (Some(&from), Some(&to)) = (self.starts.get(place), self.starts.get(place + 1)) else {
-            return;
+            return false;
         };
         let candidates = self.long.get(from as usize..to as usize);
+        let mut stands = false;
         for literal in candidates.unwrap_or_default() {
             if bytes & literal.gram.mask == literal.gram.bytes && literal.stands_in(value, at) {
                 *missing = missing.without(&literal.rules);
+                stands = true;
             }
         }
+        stands
     }
 
     /// Bytes of memory it holds.

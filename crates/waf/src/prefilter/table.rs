@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
@@ -56,8 +57,11 @@ pub(crate) struct Filter {
     pub phrases: Row,
     /// ... or, of these, if and only if none occurs (`!@pm`).
     pub negated: Row,
-    /// What those rules need of the value that is tested.
-    needs_at_steps: Vec<(u16, Need)>,
+    /// The rules that test what each step of their chain leaves, with literals or not.
+    at_steps: Vec<AtSteps>,
+    /// Finds the literals of those rules. Few as they are, this is many times faster than `scanner`; None if there are
+    /// too many for it.
+    finds_at_steps: Option<packed::Searcher>,
     /// Rules of whose literals [`literals::outlives_blanks`] is true.
     outlive_blanks: Row,
     /// Rules whose literals say nothing about a value with a byte of [`QUOTING`].
@@ -67,6 +71,16 @@ pub(crate) struct Filter {
     pub anchored: Row,
     starts: Vec<Regex>,
     scanner: Option<Scanner>,
+}
+
+/// A rule that tests what each step of its chain leaves (`multiMatch`).
+#[derive(Debug)]
+pub(crate) struct AtSteps {
+    bit: u16,
+    /// What it needs of a tested value.
+    pub need: Need,
+    /// The chain of each step.
+    pub nodes: Box<[ChainId]>,
 }
 
 #[derive(Debug)]
@@ -133,7 +147,8 @@ impl Filter {
             chains: Vec::new(),
             with_literals: Row::default(),
             literals_at_steps: Row::default(),
-            needs_at_steps: Vec::new(),
+            at_steps: Vec::new(),
+            finds_at_steps: None,
             outlive_blanks: Row::default(),
             phrases: Row::default(),
             negated: Row::default(),
@@ -151,7 +166,11 @@ impl Filter {
 
     fn add(&mut self, bit: u16, head: &Head<'_>) {
         if head.test.multi_match {
-            self.needs_at_steps.push((bit, head.need_of_tested.clone()));
+            self.at_steps.push(AtSteps {
+                bit,
+                need: head.need_of_tested.clone(),
+                nodes: head.nodes.clone(),
+            });
         }
         let (word, mask) = (usize::from(bit) / 64, 1u64 << (bit % 64));
         for rank in 0..MOST_CLAUSES {
@@ -205,6 +224,10 @@ impl Filter {
                     .insert(bit);
             }
         }
+        let at_steps = all
+            .iter()
+            .filter(|(_, rules)| rules.intersects(&self.literals_at_steps));
+        self.finds_at_steps = packed::Searcher::new(at_steps.map(|(literal, _)| literal));
         if !all.is_empty() {
             self.scanner = Some(Scanner::new(all));
         }
@@ -309,10 +332,15 @@ impl Filter {
         alike
     }
 
-    /// What the value at each step must hold for this rule to match; None where that is not known.
-    pub(crate) fn need_at_steps(&self, bit: u16) -> Option<&Need> {
-        let mut needs = self.needs_at_steps.iter();
-        needs.find(|(b, _)| *b == bit).map(|(_, need)| need)
+    /// How a rule tests what each step leaves; None for every other rule.
+    pub(crate) fn at_steps(&self, bit: u16) -> Option<&AtSteps> {
+        self.at_steps.iter().find(|rule| rule.bit == bit)
+    }
+
+    /// Whether a literal of a rule that tests each step may occur in the value, which is in lower case.
+    pub(crate) fn may_hit_at_a_step(&self, value: &[u8]) -> bool {
+        let searcher = self.finds_at_steps.as_ref();
+        searcher.is_none_or(|searcher| searcher.find(value).is_some())
     }
 
     /// Those of `among`, which are `anchored`, that match at the beginning of a value.
@@ -344,6 +372,7 @@ struct Head<'r> {
     index: u32,
     test: &'r Test,
     steps: Vec<Transformation>,
+    nodes: Box<[ChainId]>,
     /// In terms of the value as received.
     need: Need,
     /// In terms of the value that the operator is given.
@@ -409,6 +438,7 @@ impl<'r> Head<'r> {
                 },
             },
             steps,
+            nodes: chains.steps(test.chain).iter().map(|s| s.0).collect(),
             need_of_tested: need,
         })
     }

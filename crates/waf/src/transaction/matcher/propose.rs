@@ -246,9 +246,7 @@ impl Matcher {
         if let Some(&(_, hits)) = known {
             return hits;
         }
-        self.scratch.clear();
-        self.scratch.extend_from_slice(bytes);
-        self.scratch.make_ascii_lowercase();
+        self.lower_case(bytes);
         let hits = filter.hits(allowed, &self.scratch);
         self.work.bytes_scanned += value.len() as u64;
         self.scans.push((value, hits));
@@ -278,14 +276,14 @@ impl Matcher {
         test: &Test,
         value: &Tried,
     ) -> bool {
+        // The filter knows all rules with such a test.
+        let Some(at_steps) = filter.at_steps(bit) else {
+            return true;
+        };
         let has_literals = filter.literals_at_steps.contains(bit);
-        let need = filter.need_at_steps(bit);
         let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {
-            need.is_none_or(|need| need.is_met(&step.present, step.text.len()))
-                && (!has_literals
-                    || matcher
-                        .hits(text, filter, &value.allowed, step.text)
-                        .contains(bit))
+            at_steps.need.is_met(&step.present, step.text.len())
+                && (!has_literals || matcher.hits_at_a_step(text, filter, value, step.text, bit))
                 && matcher.would_match(text, test, step.text)
         };
         let received = DerivedValue {
@@ -296,9 +294,35 @@ impl Matcher {
         if holds(self, text, &received) {
             return true;
         }
-        rules.chains.steps(test.chain).into_iter().any(|(node, _)| {
+        at_steps.nodes.iter().any(|&node| {
             let step = self.derived(rules, text, node);
             step.changed && holds(self, text, &step)
         })
+    }
+
+    /// Whether a literal of a rule that tests each step occurs in the result of a step.
+    fn hits_at_a_step(
+        &mut self,
+        text: &Text,
+        filter: &Filter,
+        value: &Tried,
+        step: Slice,
+        bit: u16,
+    ) -> bool {
+        if let Some((_, hits)) = self.scans.iter().find(|(scanned, _)| *scanned == step) {
+            return hits.contains(bit);
+        }
+        // Decoded text is mostly noise in which none of these few literals occurs.
+        self.lower_case(text.at(step));
+        self.work.bytes_scanned += step.len() as u64;
+        filter.may_hit_at_a_step(&self.scratch)
+            && self.hits(text, filter, &value.allowed, step).contains(bit)
+    }
+
+    /// Writes a text in lower case to `scratch`.
+    fn lower_case(&mut self, text: &[u8]) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(text);
+        self.scratch.make_ascii_lowercase();
     }
 }
