@@ -1,4 +1,8 @@
 //! The TLS side of a listener: versions, ALPN, and the certificate by SNI.
+//!
+//! Invariants: a session resumes only under the listener and the server name that it was made for, and never after a
+//! reload. If a listener asks for client certificates, no session resumes. `live` makes an acceptor for each listener
+//! of a snapshot; each handshake begins with [`ssl`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,17 +24,18 @@ use super::{
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Mozilla's intermediate profile of TLS 1.2, version 5.7; the client's order counts.
+/// The ciphers of Mozilla's intermediate profile for TLS 1.2, version 5.7. The client's order decides: all of them are
+/// strong, and only the client knows whether it has AES in hardware.
 const INTERMEDIATE_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
     ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
     ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
-/// An acceptor that picks the certificates by SNI: the exact name before a wildcard.
+/// Makes an acceptor that chooses the certificates by SNI: an exact name before a wildcard.
 ///
-/// Sessions belong to one name: each has a context and ticket keys of its own ([`ssl`]), so that none of them
-/// resumes under another name, on another listener or after a reload. Where any name asks for client certificates nothing resumes
-/// at all: OpenSSL looks at a ticket before it knows the name, so that a session that was begun
-/// without a certificate could be resumed where one is demanded (the class of CVE-2025-23419).
+/// Sessions belong to one name: each name has a context with ticket keys of its own ([`ssl`]). So a session resumes
+/// neither under another name, nor on another listener, nor after a reload. If any name asks for client certificates,
+/// nothing resumes at all: OpenSSL reads a ticket before it knows the name, so a session that was made without a
+/// certificate could resume under a name that demands one (the class of CVE-2025-23419).
 ///
 /// # Errors
 /// OpenSSL does not take a certificate, a key or a setting.
@@ -43,7 +48,8 @@ pub fn acceptor(
     let faces = Arc::new(Faces::new(listener, certificates, sni, settings)?);
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     configure(&mut builder, listener, settings)?;
-    // Only for a hello that we could not read.
+    // This context serves only a hello that we could not read or whose name is unknown. It belongs to no name, so
+    // nothing may resume under it.
     resume_nothing(&mut builder)?;
     builder.set_ex_data(faces_index()?, Arc::clone(&faces));
     if let Some(first) = certificates.first() {
@@ -56,7 +62,7 @@ pub fn acceptor(
     Ok(builder.build())
 }
 
-/// For the handshake with a client that says this.
+/// The `Ssl` of one handshake, for the hello that we read before OpenSSL does.
 ///
 /// # Errors
 /// OpenSSL does not take what it took before.
@@ -66,7 +72,7 @@ pub fn ssl(acceptor: &SslAcceptor, hello: &ClientHello) -> Result<Ssl, ErrorStac
         return Ssl::new(acceptor.context());
     };
     let Some(face) = faces.find(name.as_deref()) else {
-        // It ends with the alert of `select`.
+        // `select` finds no name either and ends the handshake with its alert.
         return Ssl::new(acceptor.context());
     };
     let mut ssl = Ssl::new(&face.context)?;
@@ -77,8 +83,9 @@ pub fn ssl(acceptor: &SslAcceptor, hello: &ClientHello) -> Result<Ssl, ErrorStac
     Ok(ssl)
 }
 
-/// RFC 6066, section 3: a session is not resumed under another name. OpenSSL does under TLS 1.2, and then
-/// tells the session's name for the client's. Names under one wildcard share a context, so this can be.
+/// Whether the name that OpenSSL reports is that of the hello. A server must not resume a session under another name
+/// (RFC 6066, section 3). OpenSSL does so under TLS 1.2, and then reports the name of the session as the client's.
+/// Names under one wildcard share a context, so their sessions could be exchanged.
 fn is_asked_for(ssl: &SslRef) -> bool {
     let asked = asked_index().ok().and_then(|index| ssl.ex_data(index));
     match (asked, ssl.servername(NameType::HOST_NAME)) {
@@ -88,53 +95,54 @@ fn is_asked_for(ssl: &SslRef) -> bool {
     }
 }
 
-/// Where an acceptor has its faces.
+/// The slot of an acceptor's context that holds its [`Faces`].
 fn faces_index() -> Result<Index<SslContext, Arc<Faces>>, ErrorStack> {
     static INDEX: LazyLock<Result<Index<SslContext, Arc<Faces>>, ErrorStack>> =
         LazyLock::new(SslContext::new_ex_index);
     INDEX.clone()
 }
 
-/// Where a handshake's server name is noted.
+/// The slot of a handshake that holds the server name of its hello.
 fn asked_index() -> Result<Index<Ssl, String>, ErrorStack> {
     static INDEX: LazyLock<Result<Index<Ssl, String>, ErrorStack>> =
         LazyLock::new(Ssl::new_ex_index);
     INDEX.clone()
 }
 
-/// What a handshake asks of the client.
+/// The client certificate that a handshake asks for.
 pub struct AskedClient {
     /// Whose certificates the client is asked for.
     pub ca: Arc<ClientCa>,
-    /// Of the certificate that was shown; none as long as none is.
+    /// The verdict on the certificate that the client showed; empty until it shows one.
     pub verdict: Arc<OnceLock<Verdict>>,
 }
 
-/// Whose client certificates were asked for in this handshake, and what came of it.
+/// The client CA and the verdict of this handshake; None if it asks for no client certificate.
 #[must_use]
 pub fn asked_client(ssl: &SslRef) -> Option<&AskedClient> {
     ssl.ex_data(client_index().ok()?)
 }
 
-/// Where it is noted what a handshake asks of the client.
+/// The slot of a handshake that holds its [`AskedClient`].
 fn client_index() -> Result<Index<Ssl, AskedClient>, ErrorStack> {
     static INDEX: LazyLock<Result<Index<Ssl, AskedClient>, ErrorStack>> =
         LazyLock::new(Ssl::new_ex_index);
     INDEX.clone()
 }
 
-/// What a name presents and asks for.
+/// What one server name presents to clients, and the client CA that it asks for.
 struct Face {
     context: SslContext,
-    /// With keys of different kinds where there are several.
+    /// More than one only if their keys are of different kinds (RSA and ECDSA).
     certificates: Vec<Arc<CertifiedKey>>,
     client_ca: Option<Arc<ClientCa>>,
 }
 
+/// One [`Face`] for each server name of a listener.
 struct Faces {
-    /// By the names of the certificates, wildcards as such.
+    /// By the names in the certificates; a wildcard as `*.example.com`.
     faces: HashMap<String, Face>,
-    /// For a client that asks for no name of ours, where it gets an answer at all.
+    /// For a client whose name is unknown or missing; None if [`SniPolicy::Strict`] ends such handshakes.
     first: Option<Face>,
 }
 
@@ -146,6 +154,7 @@ impl Faces {
         settings: &TlsSettings,
     ) -> Result<Self, ErrorStack> {
         let resolver = Resolver::new(certificates);
+        // By digest, because the resolver orders the certificates in another way than the settings do.
         let own: HashMap<[u8; 32], &Arc<ClientCa>> = certificates
             .iter()
             .zip(&settings.certificate_client_ca)
@@ -153,6 +162,7 @@ impl Faces {
             .collect();
         let face = |group: &[Arc<CertifiedKey>]| {
             let mut own = group.iter().filter_map(|c| own.get(&c.digest));
+            // The client CA of the listener holds only if no certificate of the name has one of its own.
             let client_ca = own.next().copied().or(settings.client_ca.as_ref()).cloned();
             Ok(Face {
                 context: context(listener, group, settings, client_ca.as_deref())?,
@@ -171,6 +181,7 @@ impl Faces {
         let first = certificates.first().map(|first| {
             let named = first.names.first();
             let group = named.and_then(|name| resolver.resolve(Some(name)));
+            // A certificate without DNS names is in no group of the resolver; it stands alone.
             let has_it = |group: &&[Arc<CertifiedKey>]| group.iter().any(|c| Arc::ptr_eq(c, first));
             face(group.filter(has_it).unwrap_or(std::slice::from_ref(first)))
         });
@@ -181,7 +192,7 @@ impl Faces {
         })
     }
 
-    /// As [`Resolver::resolve`] does.
+    /// Looks a name up as [`Resolver::resolve`] does: exact before wildcard, without case and final dot.
     fn find(&self, name: Option<&str>) -> Option<&Face> {
         let by_name = name.and_then(|name| {
             let name = name.to_ascii_lowercase();
@@ -201,16 +212,17 @@ impl Faces {
         let face = self.find(ssl.servername(NameType::HOST_NAME));
         let face = face.ok_or(SniError::ALERT_FATAL)?;
         let shown = ssl.set_ssl_context(&face.context);
-        // NOACK would leave the name out of the session, and 421 needs it.
+        // Not NOACK: OpenSSL would leave the name out of the session, and the check for 421 needs it.
         let dressed = shown.and_then(|()| face.dress(ssl));
         dressed.map_err(|_| SniError::ALERT_FATAL)
     }
 }
 
 impl Face {
-    /// What a context cannot say of its handshakes.
+    /// Sets on a handshake what a context, which all handshakes of a name share, cannot hold.
     fn dress(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
         if let Some(ca) = &self.client_ca {
+            // Each handshake needs a verdict of its own, so the callback cannot be the context's.
             let verdict = Arc::default();
             let asked = AskedClient {
                 ca: Arc::clone(ca),
@@ -223,7 +235,8 @@ impl Face {
         if let [_] = self.certificates.as_slice() {
             return Ok(());
         }
-        // A context has one chain for all of its keys; a handshake has one for each.
+        // The extra chain of a context is the same for all of its keys; a handshake has a chain for each key. Otherwise
+        // the RSA and the ECDSA leaf would be sent with each other's intermediates.
         for certified in &self.certificates {
             let mut chain = certified.chain.iter();
             if let Some(leaf) = chain.next() {
@@ -258,8 +271,10 @@ fn context(
         }
     });
     if let Some(client_ca) = client_ca {
-        // The callback of `dress` judges. Without CAs here nobody comes past it.
+        // The callback that `dress` sets is the judge. The store is empty, so without that callback OpenSSL would
+        // accept no certificate.
         builder.set_verify_cert_store(X509StoreBuilder::new()?.build())?;
+        // Their names go into the CertificateRequest, by which clients choose a certificate (RFC 8446, 4.2.4).
         for ca in &client_ca.trust.certificates {
             builder.add_client_ca(ca)?;
         }
@@ -279,7 +294,7 @@ fn present(builder: &mut SslContextBuilder, certified: &CertifiedKey) -> Result<
     Ok(())
 }
 
-/// Answers `status_request` with the response for the certificate that the handshake chose.
+/// Answers `status_request` with the OCSP response for the certificate that OpenSSL chose in the handshake.
 fn staple(builder: &mut SslContextBuilder, group: &[Arc<CertifiedKey>]) -> Result<(), ErrorStack> {
     let mut responses = Vec::new();
     for certified in group {
@@ -312,13 +327,15 @@ fn configure(
         TlsPolicy::Intermediate => SslVersion::TLS1_2,
     };
     builder.set_min_proto_version(Some(least))?;
-    // The intermediate profile of the crate turns TLS 1.3 off where it must work with old OpenSSL.
+    // The crate's profile turns TLS 1.3 off, because it also works with OpenSSL versions without it.
     builder.clear_options(SslOptions::NO_TLSV1_3 | SslOptions::CIPHER_SERVER_PREFERENCE);
     builder.set_max_proto_version(None)?;
     builder.set_cipher_list(INTERMEDIATE_CIPHERS)?;
     builder.set_groups_list(GROUPS)?;
-    // One read for a record instead of one for its head and one for the rest.
+    // With read-ahead a record takes one read call instead of one for its header and one for the rest.
     builder.set_read_ahead(true);
+    // Renegotiation costs the server more than the client (CVE-2011-1473); compression reveals secrets by the length of
+    // records (CVE-2012-4929).
     builder.set_options(SslOptions::NO_RENEGOTIATION | SslOptions::NO_COMPRESSION);
     builder.set_session_id_context(&openssl::sha::sha256(listener.as_bytes()))?;
     if settings.asks_for_clients() {
@@ -334,7 +351,8 @@ fn resume_nothing(builder: &mut SslContextBuilder) -> Result<(), ErrorStack> {
     builder.set_num_tickets(0)
 }
 
-/// Ours in our order. A client that offers only what we do not speak ends here (RFC 7301, 3.2).
+/// Chooses the first of our protocols that the client offers. If it offers none of them, the handshake ends (RFC 7301,
+/// 3.2), so that a client of another protocol never reaches an HTTP parser (ALPACA attack).
 fn select_protocol(offered: &[u8]) -> Result<&[u8], AlpnError> {
     ALPN_PROTOCOLS
         .iter()
@@ -345,6 +363,7 @@ fn select_protocol(offered: &[u8]) -> Result<&[u8], AlpnError> {
 fn protocols(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (&length, rest) = wire.split_first()?;
+        // OpenSSL checks the format of the list; a list that is cut short only ends the search.
         let (protocol, rest) = rest.split_at_checked(usize::from(length))?;
         wire = rest;
         Some(protocol)

@@ -1,4 +1,7 @@
-//! Client certificates on a listener: who signs them, which are revoked, and whose was shown.
+//! Client certificates on a listener: who signs them, which are revoked, and which one a client showed.
+//!
+//! Whatever cannot be decided refuses the client: a file that is not read completely is an error at load, and a missing
+//! or outdated revocation list refuses every client of its CA.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -17,37 +20,38 @@ use super::pem::{self, Block};
 use super::verify::{Role, Verdict, Verifier};
 use super::{TrustBundle, reason};
 
-/// More of a chain than this is not passed on, in bytes of the field's value.
+/// The longest value of `Client-Cert-Chain` in bytes. A longer one is left out, because the client decides how long its
+/// chain is.
 const CHAIN_FIELD: usize = 16 * 1024;
 
 /// Whether a client must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificateMode {
-    /// Who shows none is let in; who shows one that does not hold is not.
+    /// A client without a certificate is let in; a client with an invalid one is not.
     Optional,
-    /// No handshake without one.
+    /// A handshake without a certificate fails.
     Required,
 }
 
-/// Whose client certificates a listener takes.
+/// The CAs whose client certificates a listener accepts, and their revocation lists.
 #[derive(Debug)]
 pub struct ClientCa {
-    /// The CAs that must have signed it.
+    /// The CAs, one of which must have signed the certificate.
     pub trust: Arc<TrustBundle>,
     /// Whether there must be one.
     pub mode: ClientCertificateMode,
-    /// PEM. With any, every certificate of a client's chain is looked up, and a client of which any
-    /// issuer, the root included, has no current list here is refused (as nginx's `ssl_crl` has it). The
-    /// topmost CA of the bundle is looked up only where it is a root.
+    /// PEM files of revocation lists. If there are any, every certificate of a client's chain is looked up, and a
+    /// client is refused if one of its issuers, the root included, has no current list here (like `ssl_crl` of nginx).
+    /// The topmost CA of the bundle is looked up only if it is a root.
     pub crl: Vec<PathBuf>,
     verifier: Verifier,
-    /// When the first list is outdated, in seconds since 1970; None without lists.
+    /// When the first of the lists becomes outdated, in seconds since 1970; None without lists.
     pub lists_until: Option<i64>,
-    /// SHA-256 over all of it.
+    /// SHA-256 over the trust bundle, the mode and the lists.
     pub digest: [u8; 32],
 }
 
-/// A verified client certificate, as the upstream is told of it (RFC 9440).
+/// A verified client certificate, in the form in which the upstream gets it (RFC 9440).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// The subject, in the form of RFC 4514.
@@ -59,7 +63,7 @@ pub struct ClientIdentity {
 }
 
 impl ClientCa {
-    /// The findings of each list stand beside its index.
+    /// Reads the lists and makes the verifier. Each finding has the index of its list. None if anything cannot be used.
     #[must_use]
     pub fn load(
         trust: Arc<TrustBundle>,
@@ -75,6 +79,7 @@ impl ClientCa {
         for (index, path) in crl.iter().enumerate() {
             match read_lists(path, &trust) {
                 Ok((pem, lists)) => {
+                    // The length first: otherwise two files cut at different places would have the same digest.
                     sha.update(&(pem.len() as u64).to_be_bytes());
                     sha.update(&pem);
                     let late = lists.iter().filter_map(outdated);
@@ -122,20 +127,22 @@ impl ClientCa {
         })
     }
 
-    /// For the verify callback of a handshake: what OpenSSL shall take for the result. `shown` keeps it.
+    /// The answer of a handshake's verify callback to OpenSSL. `shown` keeps the verdict for the log and the request.
     pub fn judge(&self, context: &mut X509StoreContextRef, shown: &OnceLock<Verdict>) -> bool {
+        // OpenSSL may call back several times in a handshake; the first call judges the whole chain for all of them.
         let verdict = shown.get_or_init(|| self.verifier.verify_presented(context));
         context.set_error(verdict.result);
         verdict.is_good()
     }
 
-    /// Of the same CAs, in the same way and under lists of the same names.
+    /// Whether both ask for certificates of the same CAs, in the same mode and with lists of the same file names. The
+    /// content of the lists may differ.
     #[must_use]
     pub fn asks_like(&self, other: &Self) -> bool {
         (self.mode, &self.crl, self.trust.digest) == (other.mode, &other.crl, other.trust.digest)
     }
 
-    /// What OpenSSL is to ask for.
+    /// The mode for OpenSSL.
     #[must_use]
     pub fn verify_mode(&self) -> SslVerifyMode {
         match self.mode {
@@ -148,7 +155,7 @@ impl ClientCa {
 }
 
 impl ClientIdentity {
-    /// None where this handshake verified no certificate; a resumed one verifies nothing.
+    /// None if this handshake verified no certificate. A resumed session verifies nothing.
     #[must_use]
     pub fn of(ssl: &SslRef, verdict: &Verdict) -> Option<Self> {
         let verified = ssl.verify_result() == X509VerifyResult::OK && verdict.is_good();
@@ -156,10 +163,12 @@ impl ClientIdentity {
             return None;
         }
         let certificate = ssl.peer_certificate()?;
+        // The upstream gets the certificate of this connection, so the verdict must be about the same one.
         if verdict.chain.first() != Some(&certificate) {
             return None;
         }
         let issuers = verdict.chain.iter().skip(1);
+        // Without the root: whoever verifies the chain must have it already (RFC 9440, 2.3).
         let issuers = issuers.filter(|above| above.issued(above) != X509VerifyResult::OK);
         let issuers: Vec<String> = issuers.filter_map(|above| byte_sequence(above)).collect();
         let chain = Some(issuers.join(", "));
@@ -172,7 +181,7 @@ impl ClientIdentity {
     }
 }
 
-/// The subject, or its first name where it is empty.
+/// The subject, or the first of the names if the subject is empty.
 fn subject(certificate: &X509) -> String {
     match name_text(certificate.subject_name()) {
         text if text.is_empty() => reason::names(certificate)
@@ -242,7 +251,7 @@ fn read_lists(path: &Path, trust: &TrustBundle) -> Result<(Vec<u8>, Vec<X509Crl>
     Ok((pem, lists))
 }
 
-/// A list that is passed over would let in whom it revokes.
+/// How many lists OpenSSL reads from the file. A list that our parser reads and OpenSSL skips would revoke nobody.
 fn taken_by_openssl(path: &Path) -> Result<usize, ErrorStack> {
     let mut store = X509StoreBuilder::new()?;
     let count = store
@@ -252,6 +261,7 @@ fn taken_by_openssl(path: &Path) -> Result<usize, ErrorStack> {
 }
 
 fn is_by(list: &X509Crl, ca: &X509) -> bool {
+    // By name and signature: another CA may have the same name.
     let same = ca.subject_name().try_cmp(list.issuer_name());
     same.is_ok_and(std::cmp::Ordering::is_eq)
         && ca
@@ -267,6 +277,7 @@ fn outdated(list: &X509Crl) -> Option<Finding> {
         );
         return Some(Finding::warning(Part::Chain, message, None));
     };
+    // A time that cannot be read counts as past.
     let is_past = reason::unix_time(until).is_none_or(|until| until <= super::now());
     is_past.then(|| {
         let message = format!(

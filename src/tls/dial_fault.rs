@@ -1,5 +1,5 @@
-//! What a server objected to, or what we objected to, on a TLS connection that we began: the one place that
-//! translates OpenSSL's errors for upstreams. [`handshake`](super::handshake) does it for clients.
+//! Why a TLS connection to an upstream failed: the one place that translates OpenSSL's errors for upstreams.
+//! [`handshake`](super::handshake) does it for clients.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::openssl_codes::{reasons, reasons_of_io};
 /// Why TLS to a server failed, as far as OpenSSL's codes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialFault {
-    /// The server wants a client certificate and got none.
+    /// The server wants a client certificate and did not get one.
     CertificateRequired,
     /// The server does not take our client certificate.
     CertificateRefused,
@@ -28,13 +28,14 @@ pub enum DialFault {
 }
 
 impl DialFault {
-    /// Of a handshake that failed.
+    /// The fault of a handshake that failed.
     #[must_use]
     pub fn of(error: &Error) -> Self {
         Self::of_reasons(&error.ssl_error().map(reasons).unwrap_or_default())
     }
 
-    /// Of a read or write after the handshake. TLS 1.3 tells only then what it thinks of a client certificate.
+    /// The fault of a read or write after the handshake. A server of TLS 1.3 reports only then what it thinks of a
+    /// client certificate.
     #[must_use]
     pub fn of_io(error: &io::Error) -> Self {
         Self::of_reasons(&reasons_of_io(error))
@@ -46,7 +47,8 @@ impl DialFault {
         matches!(self, Self::CertificateRequired | Self::CertificateRefused)
     }
 
-    /// Of include/openssl/sslerr.h; the first that fits one of the codes, in the order of what says most.
+    /// The codes are those of include/openssl/sslerr.h. An error can have several of them, so the most specific one is
+    /// looked for first.
     fn of_reasons(reasons: &[i32]) -> Self {
         let has = |wanted: &[i32]| reasons.iter().any(|reason| wanted.contains(reason));
         if has(&[1116]) {

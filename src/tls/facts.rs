@@ -1,4 +1,4 @@
-//! What a certificate says of itself.
+//! What a certificate says of itself, as text and numbers for logs, metrics and the admin API.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,5 +68,6 @@ impl CertificateFacts {
 #[must_use]
 pub fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    // Half of the range, so that differences to it do not overflow.
     elapsed.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX / 2))
 }

@@ -7,17 +7,17 @@ use openssl::ssl::SslRef;
 /// The one group of [`super::GROUPS`] that is a KEM.
 const HYBRID: &str = "X25519MLKEM768";
 
-/// `X25519MLKEM768`, `X25519`, `P-256`, `P-384`; None where the handshake had no key exchange of
-/// its own. A resumed session of TLS 1.2 has the group of its first handshake.
+/// `X25519MLKEM768`, `X25519`, `P-256`, `P-384`; None if the handshake had no key exchange of its own. A resumed
+/// session of TLS 1.2 has the group of its first handshake.
 #[must_use]
 pub fn group_text(ssl: &SslRef) -> Option<String> {
     match ssl.peer_tmp_key() {
         Ok(key) => Some(of_key(&key)),
-        // A client has no key of the server's in a KEM: there is a ciphertext instead.
+        // In a KEM the server sends a ciphertext and no key, so OpenSSL has no key to show.
         Err(_) if ssl.version_str() == "TLSv1.3" && !ssl.session_reused() => {
             Some(HYBRID.to_owned())
         }
-        // A server of TLS 1.2 has forgotten the key by then; its session remembers the group.
+        // OpenSSL as a server of TLS 1.2 has freed the key by then, but its session records the group.
         Err(_) => of_session(&ssl.session()?.to_der().ok()?),
     }
 }
@@ -50,6 +50,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
+        // Four bytes of length are more than any session has; with more the shift below could overflow.
         0x81..=0x84 => {
             let (length, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
             let length = length.iter().fold(0, |n, b| n << 8 | usize::from(*b));
@@ -76,6 +77,7 @@ fn of_key<T: HasPublic>(key: &PKeyRef<T>) -> String {
     if key.is_a(KeyType::X25519) {
         return "X25519".to_owned();
     }
+    // [`super::GROUPS`] has only one more group beside X25519 and the NIST curves.
     if !key.is_a(KeyType::EC) {
         return HYBRID.to_owned();
     }

@@ -6,24 +6,25 @@ use super::openssl_codes::reasons;
 use super::reason;
 use super::verify::Verdict;
 
-/// Stable codes, the same in logs and metrics. New ones go to the end.
+/// Why a handshake failed. The codes are stable, the same in logs and metrics; a new one goes to the end, because
+/// metrics are counted by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// None was shown where one is required.
+    /// The client showed no certificate, and one is required.
     NoCertificate,
     /// The client's certificate is revoked.
     Revoked,
-    /// The client's certificate leads to no CA that is asked for.
+    /// The client's certificate leads to none of the CAs that are asked for.
     UnknownCa,
-    /// It is out of date, or not valid yet.
+    /// The client's certificate has expired or is not valid yet.
     Expired,
-    /// It is not for clients.
+    /// The client's certificate is not for client authentication.
     WrongUsage,
-    /// A list that must be there is missing or outdated.
+    /// A revocation list is missing or outdated.
     NoList,
     /// Something else is wrong with the client's certificate.
     Certificate,
-    /// The name that was asked for is none of ours, or none was asked for.
+    /// The client asked for an unknown name, or for none.
     UnknownName,
     /// No TLS version in common.
     Version,
@@ -109,12 +110,12 @@ impl Reason {
     }
 }
 
-/// A handshake that came to nothing.
+/// A handshake that failed.
 #[derive(Debug)]
 pub struct Failed {
     /// Why it failed.
     pub reason: Reason,
-    /// What is known beside the reason; it may hold a client's words.
+    /// Details beside the reason; they may contain text that the client chose.
     pub detail: Option<String>,
 }
 
@@ -129,27 +130,30 @@ impl From<Reason> for Failed {
 
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// Of a client's words.
+        /// The most characters of a detail.
         const MOST: usize = 200;
         f.write_str(self.reason.words())?;
         let Some(detail) = &self.detail else {
             return Ok(());
         };
         let bounded: String = detail.chars().take(MOST).collect();
+        // Escaped, because the client chooses its certificate's subject and must not forge log lines with it.
         write!(f, ": {}", bounded.escape_debug())
     }
 }
 
 impl Failed {
-    /// `verdict`: of the certificate that the client showed, if it did.
+    /// Translates OpenSSL's error. `verdict` is that on the client's certificate, if it showed one.
     #[must_use]
     pub fn of(error: &Error, verdict: Option<&Verdict>) -> Self {
+        // Without an error of OpenSSL the transport failed.
         let Some(stack) = error.ssl_error() else {
             return Reason::Closed.into();
         };
         let reason = reasons(stack).into_iter().find_map(of_code);
         let reason = reason.unwrap_or(Reason::Other);
         match (reason, verdict) {
+            // OpenSSL only says that the verification failed; the verdict knows why.
             (Reason::Certificate, Some(verdict)) => Self::of_verdict(verdict),
             (Reason::Other, _) => Self {
                 reason,
@@ -170,14 +174,15 @@ impl Failed {
     }
 }
 
-/// Of include/openssl/sslerr.h; an alert that came is 1000 and its number (RFC 8446, 6).
+/// The codes are those of include/openssl/sslerr.h. An alert that the client sent is 1000 plus its number (RFC 8446,
+/// 6).
 fn of_code(code: i32) -> Option<Reason> {
     Some(match code {
         // PEER_DID_NOT_RETURN_A_CERTIFICATE
         199 => Reason::NoCertificate,
         // CERTIFICATE_VERIFY_FAILED
         134 => Reason::Certificate,
-        // CALLBACK_FAILED: the one that picks the certificate by name
+        // CALLBACK_FAILED: only the callback that chooses the certificate by name fails
         234 => Reason::UnknownName,
         // NO_PROTOCOLS_AVAILABLE, UNKNOWN_PROTOCOL, UNSUPPORTED_PROTOCOL, UNSUPPORTED_SSL_VERSION,
         // INAPPROPRIATE_FALLBACK, VERSION_TOO_LOW, protocol_version
@@ -197,7 +202,7 @@ fn of_code(code: i32) -> Option<Reason> {
     })
 }
 
-/// Of include/openssl/x509_vfy.h.
+/// The results are those of include/openssl/x509_vfy.h.
 fn of_result(result: i32) -> Reason {
     match result {
         // UNABLE_TO_GET_ISSUER_CERT, CERT_SIGNATURE_FAILURE, DEPTH_ZERO_SELF_SIGNED_CERT to

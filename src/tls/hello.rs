@@ -1,19 +1,20 @@
-//! The server name in a `ClientHello` (RFC 8446, 4.1.2; RFC 6066, 3), read before OpenSSL does: it looks
-//! for a session to resume before it tells a name.
+//! Reads the server name of a `ClientHello` (RFC 8446, 4.1.2; RFC 6066, 3) before OpenSSL does, because OpenSSL looks
+//! for a session to resume before it reports the name. OpenSSL gets the same bytes afterwards, so what is unreadable
+//! here is decided there.
 
-/// More than any client sends, in bytes.
+/// In bytes. A longer hello is left to OpenSSL; it bounds what a client makes us buffer before its handshake.
 const LONGEST: usize = 32 * 1024;
-/// A hello is rarely cut into more than one or two.
+/// A hello in more records is left to OpenSSL. Real ones come in one or two.
 const MOST_RECORDS: usize = 8;
 
 /// What the first bytes of a connection say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientHello {
-    /// At least so many bytes are needed to say more.
+    /// At least so many bytes are needed in total.
     Partial(usize),
-    /// The name, as it was sent; None where the client sent none.
+    /// The name as it was sent; None if the client sent none.
     ServerName(Option<String>),
-    /// OpenSSL is to say what is wrong with it.
+    /// Not a hello that can be read; OpenSSL reports what is wrong.
     Unreadable,
 }
 
@@ -32,14 +33,15 @@ impl ClientHello {
     }
 }
 
-/// The handshake message without its header, from as many records as it takes; else how many bytes
-/// that needs, which is too many where it is none.
+/// The body of the handshake message, joined from its records. The error is the number of bytes that are needed; it is
+/// too large a number if this is no hello.
 fn message(bytes: &[u8]) -> Result<Vec<u8>, usize> {
     const NONE: usize = usize::MAX;
     let mut message = Vec::new();
     let mut at = 0;
     for _ in 0..MOST_RECORDS {
         let header = bytes.get(at..at + 5).ok_or(at + 5)?;
+        // 22 is a handshake record. The minor version says nothing: clients of TLS 1.3 send 1 or 3 (RFC 8446, 5.1).
         let &[22, 3, _, high, low] = header else {
             return Err(NONE);
         };
@@ -49,6 +51,7 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, usize> {
         at = end;
         if let [kind, a, b, c, body @ ..] = message.as_slice() {
             let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            // 1 is client_hello.
             if *kind != 1 {
                 return Err(NONE);
             }
@@ -60,18 +63,21 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, usize> {
     Err(NONE)
 }
 
-/// The outer None is for what is no hello.
+/// The outer None: this is no hello.
 fn server_name(hello: &[u8]) -> Option<Option<String>> {
+    // After the version and the random.
     let rest = hello.get(2 + 32..)?;
     let (_session_id, rest) = vector(rest, 1)?;
     let (_ciphers, rest) = vector(rest, 2)?;
     let (_compressions, rest) = vector(rest, 1)?;
+    // Before TLS 1.3 a hello may have no extensions (RFC 5246, 7.4.1.2).
     if rest.is_empty() {
         return Some(None);
     }
     let (mut extensions, _) = vector(rest, 2)?;
     while let [high, low, rest @ ..] = extensions {
         let (extension, rest) = vector(rest, 2)?;
+        // Extension 0 is server_name, and 0 is host_name, the only type of name there is.
         if (high, low) == (&0, &0) {
             let (names, _) = vector(extension, 2)?;
             let (name, _) = vector(names.strip_prefix(&[0])?, 2)?;

@@ -1,4 +1,5 @@
-//! Every certificate that a configuration makes use of, and how long it lasts.
+//! Every certificate that a configuration uses, and how long it is valid. `expiry` warns by it, and the admin API and
+//! metrics show it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -14,7 +15,7 @@ use super::{CertificateFacts, CertifiedKey, TrustBundle};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Days before the end from which on there is a warning, each more urgent than the one before.
+/// The days before the end at which a warning is due, each more urgent than the one before.
 pub const WARNING_DAYS: [i64; 4] = [30, 14, 7, 1];
 
 /// What a certificate is there for.
@@ -60,14 +61,14 @@ pub struct Entry {
     pub kind: Kind,
     /// Whose it is: of a listener, trust bundle or upstream, with the server where there are several.
     pub owner: String,
-    /// What to call it; with `kind` unique within an inventory.
+    /// Its name; unique within an inventory together with `kind`.
     pub name: String,
     /// Where it was read; None for what a server presents.
     pub file: Option<PathBuf>,
     /// What is known of it.
     #[serde(flatten)]
     pub certificate: CertificateFacts,
-    /// The least of [`WARNING_DAYS`] that it is within; 0 once it has expired.
+    /// The smallest of [`WARNING_DAYS`] that is not over yet; 0 once it has expired.
     pub warning: Option<i64>,
 }
 
@@ -76,6 +77,7 @@ impl Entry {
     #[must_use]
     pub fn new(kind: Kind, owner: &str, certificate: CertificateFacts) -> Self {
         let title = match (certificate.names.first(), certificate.subject.is_empty()) {
+            // A leaf is known by its DNS name, a CA by its subject.
             (Some(name), _) if matches!(kind, Kind::Listener | Kind::Upstream) => name,
             (Some(name), true) => name,
             _ => &certificate.subject,
@@ -163,8 +165,8 @@ fn add(
     }
 }
 
-/// One of each kind and name: the one that ends first, which is the one to care about, unless they
-/// differ in their keys (RSA and ECDSA side by side).
+/// One entry for each kind and name: the one that ends first, because it needs attention first. Entries that differ in
+/// their keys (RSA and ECDSA side by side) all stay.
 fn unique(entries: Vec<Entry>) -> Vec<Entry> {
     use std::collections::BTreeMap;
     use std::collections::btree_map::Entry as Slot;
@@ -182,6 +184,7 @@ fn unique(entries: Vec<Entry>) -> Vec<Entry> {
                 // The index was made when the entry was pushed.
                 let known = &mut kept[*known.get()];
                 if entry.certificate.not_after_timestamp < known.certificate.not_after_timestamp {
+                    // The entry in this place may have got the kind of its key added to its name.
                     entry.name.clone_from(&known.name);
                     *known = entry;
                 }

@@ -1,4 +1,7 @@
-//! Certificates, keys and CA bundles from their files, with what is wrong said in operators' words.
+//! Reads certificates, keys and CA bundles from their files, and reports problems in operators' words.
+//!
+//! A file is used completely or not at all: a bundle with one bad certificate is refused, so that no CA is lost
+//! silently.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,11 +24,11 @@ impl CertifiedKey {
     ///
     /// Warnings go to `findings`.
     ///
-    /// # Errors
-    /// None where it cannot be used; why is in `findings`.
+    /// None if it cannot be used; the reason is in `findings`.
     #[must_use]
     pub fn load(chain: &Path, key: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
         let file = Some(chain.to_owned());
+        // Both files are read before anything fails, so that one attempt reports the problems of both.
         let chain_pem = read(chain, Part::Chain, findings);
         let key_pem = read(key, Part::Key, findings);
         let chain = chain_pem.and_then(|pem| parse_chain(&pem, chain, findings));
@@ -37,8 +40,8 @@ impl CertifiedKey {
         Some(Self { file, ..whole })
     }
 
-    /// The same with the leaf's OCSP response, DER, to be stapled. None where the file is none; why
-    /// is in `findings`.
+    /// The same with the leaf's OCSP response (DER), to be stapled. None if the file is not a response; the reason is
+    /// in `findings`.
     #[must_use]
     pub fn with_ocsp(&self, file: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
         let ocsp = match super::stapling::load(file, &self.chain, findings) {
@@ -48,6 +51,7 @@ impl CertifiedKey {
         };
         let mut sha = Sha256::new();
         sha.update(&self.digest);
+        // A new response must count as a change, so that a reload makes new acceptors.
         sha.update(ocsp.as_deref().unwrap_or_default());
         Some(Self {
             chain: self.chain.clone(),
@@ -61,8 +65,7 @@ impl CertifiedKey {
 
     /// Like [`CertifiedKey::load`], from memory, without warnings.
     ///
-    /// # Errors
-    /// Everything that was found.
+    /// Everything that is wrong.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Vec<Finding>> {
         let mut findings = Vec::new();
         let chain = parse_chain(chain, Path::new("the chain"), &mut findings);
@@ -105,7 +108,7 @@ impl CertifiedKey {
 }
 
 impl TrustBundle {
-    /// Without a certificate: nothing can be verified under it.
+    /// A bundle without a certificate: nothing can be verified under it.
     #[must_use]
     pub fn of_nobody(name: &str) -> Self {
         Self {
@@ -117,7 +120,7 @@ impl TrustBundle {
         }
     }
 
-    /// Reads PEM files of CA certificates; the findings of each file stand beside its index.
+    /// Reads PEM files of CA certificates. Each finding has the index of its file.
     #[must_use]
     pub fn load<P: AsRef<Path>>(
         name: &str,
@@ -132,6 +135,7 @@ impl TrustBundle {
             let authorities = load_authorities(path.as_ref(), &mut found);
             whole &= authorities.is_some();
             certificates.extend(authorities.unwrap_or_default());
+            // One path for each certificate, so that both lists have the same indexes.
             origins.resize(certificates.len(), path.as_ref().to_owned());
             findings.extend(found.into_iter().map(|finding| (index, finding)));
         }
@@ -164,7 +168,7 @@ pub fn name_text(name: &X509NameRef) -> String {
         };
         parts.push(format!("{key}={value}"));
     }
-    // The common name is what people look for.
+    // The common name first, because people look for it.
     parts.sort_by_key(|part| !part.starts_with("CN="));
     parts.join(", ")
 }
@@ -181,7 +185,7 @@ pub fn time_text(time: &Asn1TimeRef) -> String {
     format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
 }
 
-/// Seconds since 1970; None for what is no time.
+/// Seconds since 1970; None if the time is malformed.
 #[must_use]
 pub fn unix_time(time: &Asn1TimeRef) -> Option<i64> {
     let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
@@ -237,7 +241,8 @@ fn parse_chain(bytes: &[u8], path: &Path, findings: &mut Vec<Finding>) -> Option
         findings.push(no_certificate(bytes, path));
         return None;
     }
-    // What nobody reads here may have been meant to be read.
+    // We would ignore any other block, such as a revocation list, although somebody put it there to be used. A key and
+    // its parameters may stand in the same file.
     let beside = |block: &&Block| {
         let label = block.label.as_str();
         let may_be = label.ends_with("PRIVATE KEY") || label.ends_with("PARAMETERS");
@@ -273,6 +278,7 @@ fn no_certificate(bytes: &[u8], path: &Path) -> Finding {
 fn parse_key(bytes: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
     let shown = path.display();
     let fail = |message, help| Err(Finding::error(Part::Key, message, help));
+    // Checked first, because OpenSSL without a password calls such a key damaged.
     if contains(bytes, b"ENCRYPTED") {
         return fail(
             format!("{shown} is encrypted; nobody is there to type its password"),
@@ -292,7 +298,7 @@ fn parse_key(bytes: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
     let key = blocks
         .iter()
         .find(|block| block.label.ends_with("PRIVATE KEY"));
-    // OpenSSL does not read PEM with blanks before its lines; what is in it is whole.
+    // OpenSSL does not read PEM with blanks before its lines. Our reader does, so its DER is tried.
     if let Some(Ok(key)) = key.map(|key| PKey::private_key_from_der(&key.der)) {
         return Ok(key);
     }
@@ -316,10 +322,11 @@ fn parse_key(bytes: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
     }
 }
 
-/// Each certificate is signed by the next.
+/// Checks that each certificate is signed by the next. Some clients do not reorder a chain.
 fn check_order(chain: &[X509]) -> Result<(), Finding> {
     for pair in chain.windows(2) {
         let [below, above] = pair else { continue };
+        // `issued` compares only names and key identifiers; a reissued CA can have the same, with another key.
         let signed = above.issued(below) == X509VerifyResult::OK
             && above
                 .public_key()
@@ -378,7 +385,7 @@ fn load_authorities(path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509
     none_refused.then_some(authorities)
 }
 
-/// basicConstraints says `CA:TRUE` (RFC 5280, 4.2.1.9).
+/// Whether basicConstraints says `CA:TRUE` (RFC 5280, 4.2.1.9); the openssl crate cannot tell.
 fn is_authority(certificate: &X509Ref) -> bool {
     use x509_parser::prelude::{FromDer, X509Certificate};
     let Ok(der) = certificate.to_der() else {
@@ -391,7 +398,7 @@ fn is_authority(certificate: &X509Ref) -> bool {
     })
 }
 
-/// The subject in quotes, or its first name where it is empty.
+/// The subject in quotes, or the first DNS name if the subject is empty.
 fn subject(certificate: &X509Ref) -> String {
     let text = name_text(certificate.subject_name());
     match (text.is_empty(), dns_names(certificate).first()) {
@@ -420,6 +427,7 @@ fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32]
     let mut sha = Sha256::new();
     for certificate in certificates {
         let der = certificate.to_der().map_err(failed)?;
+        // The length first, so that two lists of certificates never hash the same bytes.
         sha.update(&(der.len() as u64).to_be_bytes());
         sha.update(&der);
     }
@@ -429,7 +437,8 @@ fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32]
     Ok(sha.finish())
 }
 
-/// A secret's file that more than its owner and group may read, or more than its owner change.
+/// Warns about a secret's file that people outside of its owner and group can read, or others than its owner can
+/// change.
 #[must_use]
 pub fn readable_by_others(path: &Path) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt;

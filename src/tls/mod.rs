@@ -1,4 +1,4 @@
-//! Certificates and keys, trust bundles, the certificate by SNI, x509 reasons in words.
+//! Certificates and keys, trust bundles, the choice of a certificate by SNI, and reasons of OpenSSL in words.
 //!
 //! Nothing here knows the configuration: settings come in as the types of `settings`.
 
@@ -40,8 +40,8 @@ pub use settings::{SniPolicy, TlsPolicy, TlsSettings};
 /// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
 /// of Mozilla's intermediate profile.
 ///
-/// `/` ends a tuple: a peer that knows a group of an earlier tuple is asked for it, whatever it sent first.
-/// `*` marks what a client sends a share of at once.
+/// `/` separates tuples: if a peer supports a group of an earlier tuple, that group is used, even if the peer sent a
+/// key share of a later one. `*` marks the groups for which a client sends a key share at once.
 pub const GROUPS: &str = "*X25519MLKEM768/*X25519:P-256:P-384";
 
 /// A chain and the key that fits it.
@@ -53,16 +53,16 @@ pub struct CertifiedKey {
     pub key: PKey<Private>,
     /// DNS names of the leaf (SAN, or CN where there is no SAN), lower case; may hold `*.example.com`.
     pub names: Vec<String>,
-    /// SHA-256 over chain and key, for pool keys and change detection.
+    /// SHA-256 over chain, key and OCSP response, for pool keys and to notice changes.
     pub digest: [u8; 32],
     /// An OCSP response for the leaf, DER.
     pub ocsp: Option<Vec<u8>>,
-    /// Where the chain was read; None where it was in memory.
+    /// The file of the chain; None if it was not read from a file.
     pub file: Option<PathBuf>,
 }
 
 impl CertifiedKey {
-    /// Whether it answers for this name, which may itself be a wildcard.
+    /// Whether it is valid for this name, which may itself be a wildcard.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
         let wildcard = |own: &str| match (own.strip_prefix("*."), name.split_once('.')) {
@@ -96,9 +96,9 @@ pub struct TrustBundle {
     pub name: String,
     /// Each is a trust anchor.
     pub certificates: Vec<X509>,
-    /// Where each of them was read.
+    /// The file of each certificate, in the same order.
     pub files: Vec<PathBuf>,
-    /// Roots of different names alone: OpenSSL judges by it as [`verify::Verifier`] does.
+    /// Only roots, and none shares its name with another key. Then OpenSSL alone judges as [`verify::Verifier`] does.
     pub plain: bool,
     /// SHA-256 over the certificates' DER.
     pub digest: [u8; 32],

@@ -9,22 +9,22 @@ use openssl::ssl::Error;
 /// ERR_LIB_SSL of include/openssl/err.h
 const SSL_LIBRARY: i32 = 20;
 
-/// The reason codes of the SSL library (include/openssl/sslerr.h), the oldest first. An alert that the other
-/// side sent is 1000 and its number (RFC 8446, 6).
+/// The reason codes of the SSL library (include/openssl/sslerr.h), the oldest first. An alert that the other side sent
+/// is 1000 plus its number (RFC 8446, 6).
 pub(super) fn reasons(stack: &ErrorStack) -> Vec<i32> {
     let errors = stack.errors().iter();
     let ours = errors.filter(|error| error.library_code() == SSL_LIBRARY);
     ours.map(openssl::error::Error::reason_code).collect()
 }
 
-/// The same of an error of a TLS stream. It is empty where the transport failed.
+/// The reason codes in an I/O error of a TLS stream; empty if the transport failed.
 pub(super) fn reasons_of_io(error: &io::Error) -> Vec<i32> {
     let Some(inner) = error.get_ref() else {
         return Vec::new();
     };
     match inner.downcast_ref::<Error>() {
         Some(inner) => inner.ssl_error().map(reasons).unwrap_or_default(),
-        // The h2 crate keeps the text of an error and nothing else.
+        // The h2 crate keeps only the text of an error.
         None => reasons_in_text(&inner.to_string()),
     }
 }

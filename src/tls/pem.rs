@@ -1,5 +1,6 @@
-//! PEM (RFC 7468) read strictly, with the line of what is damaged, and files of other formats named for
-//! what they are.
+//! Reads PEM (RFC 7468) strictly, names the line of what is damaged, and recognises files of other formats.
+//!
+//! OpenSSL skips what it cannot read; here nothing is skipped, so that no certificate of a bundle is lost silently.
 
 #![allow(
     clippy::indexing_slicing,
@@ -12,15 +13,16 @@ use openssl::x509::{X509, X509Crl, X509Req};
 
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What stands between one BEGIN and its END.
+/// What is between one BEGIN and its END.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Block {
     /// `CERTIFICATE`
     pub label: String,
     pub der: Vec<u8>,
-    /// Where BEGIN and END stand, counted from 1.
+    /// The lines of BEGIN and END, counted from 1.
     pub lines: (usize, usize),
-    /// A line that is longer or shorter than the others, which a whole block may have.
+    /// A line of another length than the others. A valid block may have one, so it is only reported if the DER is
+    /// damaged.
     odd: Option<Damage>,
 }
 
@@ -48,10 +50,9 @@ pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes)
 }
 
-/// All blocks of a file; what stands between them is for people.
+/// All blocks of a file. Text between them is ignored: many tools write the subject there.
 ///
-/// # Errors
-/// The first line that is damaged: nothing is left out in silence.
+/// The first line that is damaged; nothing is skipped.
 pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
     let mut blocks = Vec::new();
     let mut open: Option<Open<'_>> = None;
@@ -102,8 +103,9 @@ enum Boundary {
     End(String),
 }
 
-/// None for any other line; an error for what was meant to be one.
+/// None for any other line. A line that was meant as a boundary but is malformed is an error.
 fn boundary(line: &[u8], number: usize) -> Result<Option<Boundary>, Damage> {
+    // Two dashes are enough to count as a boundary, so that one that lost a dash is reported and not taken for base64.
     if !line.starts_with(b"--") {
         return Ok(None);
     }
@@ -118,7 +120,7 @@ fn boundary(line: &[u8], number: usize) -> Result<Option<Boundary>, Damage> {
     let word = if begin.is_some() { "BEGIN" } else { "END" };
     let whole = format!("-----{word} {label}-----");
     if text != whole {
-        // The line itself may hold a key.
+        // The line is not shown: it may contain a part of a key.
         return damage(number, format!("it should be \"{whole}\" and nothing else"));
     }
     let label = label.to_owned();
@@ -129,7 +131,7 @@ fn boundary(line: &[u8], number: usize) -> Result<Option<Boundary>, Damage> {
 }
 
 fn block(label: &str, lines: (usize, usize), content: &[(usize, &[u8])]) -> Result<Block, Damage> {
-    // Above the base64 encrypted keys of the old form have keys and values.
+    // Encrypted keys of the old form have fields above their base64 (`DEK-Info: ...`; RFC 1421, 4.6).
     let body = match content.iter().rposition(|(_, line)| line.contains(&b':')) {
         Some(last) => &content[last + 1..],
         None => content,
@@ -154,6 +156,7 @@ fn block(label: &str, lines: (usize, usize), content: &[(usize, &[u8])]) -> Resu
         return damage(lines.0, format!("the {label} that begins here is empty"));
     }
     let text = String::from_utf8_lossy(&joined);
+    // Padding in the middle: two blocks were joined, or lines were exchanged. Some decoders stop there.
     let padding = text
         .find('=')
         .is_some_and(|at| !text[at..].trim_start_matches('=').is_empty());
@@ -171,7 +174,7 @@ fn block(label: &str, lines: (usize, usize), content: &[(usize, &[u8])]) -> Resu
     }
 }
 
-/// The line that is longer or shorter than the first, but for the last.
+/// A line of another length than the first. The last one may be shorter.
 fn odd_line(body: &[(usize, &[u8])]) -> Option<Damage> {
     let width = body.first()?.1.len();
     let (_, but_last) = body.split_last()?;
@@ -233,7 +236,7 @@ impl Block {
         )
     }
 
-    /// As long as its first bytes say (X.690, 8.1.3).
+    /// Checks that the DER has the length in its header (X.690, 8.1.3). So missing lines are reported as such.
     fn whole(&self) -> Result<(), Damage> {
         let (begin, end) = self.lines;
         match (der_length(&self.der), &self.odd) {
@@ -250,7 +253,7 @@ impl Block {
     }
 }
 
-/// Of the first element, its header included.
+/// The length of the first element, its header included.
 fn der_length(der: &[u8]) -> Option<usize> {
     let (&first, rest) = der.get(1..)?.split_first()?;
     match first {
@@ -265,7 +268,7 @@ fn der_length(der: &[u8]) -> Option<usize> {
     }
 }
 
-/// What a file is that is not what it should be, and what to do about it.
+/// What a file is if it is not PEM of the expected kind, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Foreign {
     /// `is PKCS#12, not PEM`
@@ -273,7 +276,7 @@ pub(super) struct Foreign {
     pub help: Option<&'static str>,
 }
 
-/// None where nobody knows.
+/// None if the format is unknown.
 #[must_use]
 pub(super) fn recognise(bytes: &[u8]) -> Option<Foreign> {
     const PKCS7_OID: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
@@ -295,6 +298,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Foreign> {
             ),
         );
     }
+    // All that follows is DER that begins with a SEQUENCE.
     if bytes.first() != Some(&0x30) {
         return of_text(bytes);
     }
@@ -343,7 +347,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Foreign> {
 
 const REQUEST: Option<&str> = Some("the CA answers it with the certificate; name that file");
 
-/// By the first block, or what else the text begins with.
+/// Recognises text by the labels of its blocks, or by its beginning.
 fn of_text(bytes: &[u8]) -> Option<Foreign> {
     let text = String::from_utf8_lossy(bytes);
     let begins = |label: &str| text.contains(&format!("-----BEGIN {label}-----"));

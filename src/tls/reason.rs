@@ -22,7 +22,7 @@ const NO_ISSUER: [i32; 3] = [2, 20, 21];
 /// X509_V_ERR_EE_KEY_TOO_SMALL, _CA_KEY_TOO_SMALL, _CA_MD_TOO_WEAK
 const WEAK: [i32; 3] = [66, 67, 68];
 
-/// The classes of a refused certificate that somebody would mend differently.
+/// Why a certificate is refused, distinguished by what repairs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
     /// Its issuer is not trusted.
@@ -59,8 +59,8 @@ impl CertificateFault {
         }
     }
 
-    /// Like [`CertificateFault::of`], with a look at the certificate that was refused, the
-    /// authorities it was compared with, and other certificates that are at hand.
+    /// Like [`CertificateFault::of`], but also looks at the certificate that was refused, the authorities that are
+    /// trusted, and other certificates that are known.
     #[must_use]
     pub fn judge(
         result: X509VerifyResult,
@@ -96,15 +96,14 @@ impl CertificateFault {
     }
 }
 
-/// Whether a DNS name of the certificate was what fitted: OpenSSL turns to the common name where
-/// there is none.
+/// Whether the certificate has a DNS name. If not, OpenSSL compared the common name.
 #[must_use]
 pub fn has_dns_name(certificate: &X509Ref) -> bool {
     let names = certificate.subject_alt_names();
     names.iter().flatten().any(|n| n.dnsname().is_some())
 }
 
-/// In words, why its names do not fit.
+/// Why its names do not fit, in words.
 #[must_use]
 pub fn name_words(certificate: &X509Ref, wanted: &str) -> String {
     let has = list(&names(certificate));
@@ -119,9 +118,9 @@ pub fn name_words(certificate: &X509Ref, wanted: &str) -> String {
     }
 }
 
-/// Whether the issuer that is missing is an intermediate. A certificate alone does not tell; what
-/// does: the issuer is at hand and no trusted authority, the certificate says which authority its
-/// issuer's certificate is from (RFC 5280, 4.2.1.1), or the issuer is called so.
+/// Whether the missing issuer is an intermediate. A certificate alone does not say so. It is one if we know the
+/// issuer's certificate, if the certificate names a trusted authority as the issuer of its issuer (RFC 5280, 4.2.1.1),
+/// or if the issuer is called so.
 fn lacks_intermediate(certificate: &X509Ref, authorities: &[X509], at_hand: &[X509]) -> bool {
     const WORDS: [&str; 5] = ["intermediate", "issuing", "subordinate", "sub ca", "sub-ca"];
     if at_hand.iter().any(|other| signed(other, certificate)) {
@@ -207,8 +206,7 @@ pub fn key_text(certificate: &X509Ref) -> String {
     }
 }
 
-/// What a certificate may be used for: DNS names, then `IP:` addresses; the common name, marked
-/// so, where it has neither.
+/// The names of a certificate: DNS names, then `IP:` addresses; if it has neither, the common name, marked as such.
 #[must_use]
 pub fn names(certificate: &X509Ref) -> Vec<String> {
     let alternative = certificate.subject_alt_names();
@@ -230,7 +228,7 @@ pub fn names(certificate: &X509Ref) -> Vec<String> {
     names
 }
 
-/// An address of a certificate's alternative names.
+/// An IP address in the form that a certificate has it (RFC 5280, 4.2.1.6).
 #[must_use]
 pub fn address(bytes: &[u8]) -> Option<std::net::IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {

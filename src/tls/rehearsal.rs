@@ -1,5 +1,5 @@
-//! A handshake with ourselves for each certificate before a listener uses it, so that a setting that OpenSSL
-//! takes and that no client can shake hands with is found when it is loaded.
+//! Makes a handshake with ourselves for each certificate before a listener uses it. OpenSSL accepts some settings with
+//! which no client can make a handshake; they are found here, when they are loaded.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use openssl::ssl::{
 
 use super::CertifiedKey;
 
-/// Far more than a handshake inside one process needs.
+/// The deadline of each read and write; far more than a handshake inside one process needs.
 const TIME: Duration = Duration::from_secs(5);
 
 /// A listener's handshake does not work.
@@ -82,7 +82,7 @@ impl From<ErrorStack> for Fault {
     }
 }
 
-/// Shakes hands once for each certificate, by its first name; one without a name is the default's.
+/// Makes one handshake for each certificate, under its first name. A certificate without a name is skipped.
 ///
 /// # Errors
 /// The first name with which a client would fail.
@@ -94,13 +94,14 @@ pub fn handshakes(
         let Some(name) = certified.names.first() else {
             continue;
         };
-        // A wildcard is asked for by a name below it.
+        // A client never asks for a wildcard, but for a name below it.
         let name = name.replacen('*', "drawbridge", 1);
         let failed = |fault| RehearsalError {
             name: name.clone(),
             fault,
         };
         let shown = handshake(acceptor, &name).map_err(failed)?;
+        // If several certificates have the name, any of them is right.
         let fits = |c: &Arc<CertifiedKey>| c.covers(&name) && leaf(c).as_ref() == Some(&shown);
         if !certificates.iter().any(fits) {
             return Err(failed(Fault::OtherName));
@@ -113,7 +114,7 @@ fn leaf(certified: &CertifiedKey) -> Option<Vec<u8>> {
     certified.chain.first()?.to_der().ok()
 }
 
-/// The leaf that a client is shown, as DER.
+/// The leaf that a client gets, as DER.
 fn handshake(acceptor: &SslAcceptor, name: &str) -> Result<Vec<u8>, Fault> {
     let (ours, theirs) = UnixStream::pair()?;
     for end in [&ours, &theirs] {
@@ -121,19 +122,20 @@ fn handshake(acceptor: &SslAcceptor, name: &str) -> Result<Vec<u8>, Fault> {
         end.set_write_timeout(Some(TIME))?;
     }
     let ssl = Ssl::new(acceptor.context())?;
+    // Both sides block, so one of them needs a thread.
     let server = thread::spawn(move || {
-        // The client tells whether it works.
+        // The client's side reports whether it works.
         SslStream::new(ssl, ours).map(|mut stream| stream.accept().map(|()| stream))
     });
     let shown = connect(theirs, name);
-    // It ends when the client does.
+    // It ends with the client, whose end of the socket pair is closed by now.
     let _ = server.join();
     shown
 }
 
 fn connect(stream: UnixStream, name: &str) -> Result<Vec<u8>, Fault> {
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-    // Which authority signed it is the clients' business.
+    // Whether clients trust its CA is not ours to check.
     builder.set_verify(SslVerifyMode::NONE);
     let stream = builder
         .build()

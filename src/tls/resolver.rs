@@ -1,12 +1,12 @@
-//! SNI -> certificate.
+//! Finds the certificates for a server name (SNI).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::CertifiedKey;
 
-/// Which certificates a server name gets: an exact name before a wildcard; of each kind of key (RSA
-/// and ECDSA may stand side by side) the first that is written.
+/// The certificates by server name: an exact name before a wildcard. Of each kind of key (RSA and ECDSA may stand side
+/// by side) the first one that is written.
 #[derive(Debug, Default)]
 pub struct Resolver {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
@@ -37,8 +37,8 @@ impl Resolver {
         resolver
     }
 
-    /// The certificates for this server name as the client sent it, with keys of different kinds;
-    /// None where no certificate has it.
+    /// The certificates for this server name as the client sent it, with keys of different kinds; None if no
+    /// certificate has the name.
     #[must_use]
     pub fn resolve(&self, server_name: Option<&str>) -> Option<&[Arc<CertifiedKey>]> {
         let name = server_name?.to_ascii_lowercase();
@@ -51,7 +51,7 @@ impl Resolver {
         found.map(Vec::as_slice)
     }
 
-    /// What each name gets.
+    /// The certificates of each name.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &[Arc<CertifiedKey>])> {
         let all = self.exact.iter().chain(&self.wildcard);
         all.map(|(name, group)| (name.as_str(), group.as_slice()))

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use super::ClientCa;
 
-/// How a listener shakes hands, beside its certificates.
+/// How a listener makes handshakes, beside its certificates.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
     /// Versions and ciphers.
     pub policy: TlsPolicy,
-    /// Whose certificates every client is asked for.
+    /// The client CA of all names that have none of their own.
     pub client_ca: Option<Arc<ClientCa>>,
-    /// In the order of the listener's certificates: the client CA of their names, where it is
-    /// another than the listener's.
+    /// In the order of the listener's certificates: the client CA of their names, if it is not the listener's.
     pub certificate_client_ca: Vec<Option<Arc<ClientCa>>>,
 }
 
@@ -24,19 +23,20 @@ impl TlsSettings {
         self.client_cas().next().is_some()
     }
 
-    /// What decides whose client certificates are taken; connections that were let in under
-    /// another must not go on.
+    /// The digests of all client CAs. Connections that were let in under other digests must not go on.
     #[must_use]
     pub fn clients_digest(&self) -> Vec<[u8; 32]> {
         self.client_cas().map(|ca| ca.digest).collect()
     }
 
-    /// Whether who goes on as `running` does lets in nobody whom this would not.
+    /// Whether a listener that keeps running with the settings `running` lets in no client that these settings would
+    /// refuse.
     #[must_use]
     pub fn is_kept_by(&self, running: &Self) -> bool {
         let same = |a: &Arc<ClientCa>, b: &Arc<ClientCa>| a.asks_like(b);
         let mut own = self.certificate_client_ca.iter().flatten();
         let all = match (&self.client_ca, &running.client_ca) {
+            // Without a client CA everybody is let in, so the running one cannot be more lenient.
             (None, _) => true,
             (Some(asked), Some(running)) => same(asked, running),
             (Some(_), None) => false,

@@ -1,4 +1,6 @@
-//! OCSP responses from files, to be stapled (RFC 6066, 8; RFC 6960).
+//! Reads OCSP responses from files, to be stapled (RFC 6066, 8; RFC 6960).
+//!
+//! A response is stapled only if it is good now: clients treat a bad one worse than none.
 
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 
 use super::finding::{Finding, Part};
 
-/// How far clocks may differ, in seconds.
+/// How far the responder's clock may differ from ours, in seconds.
 const SKEW: u32 = 300;
 
 /// What becomes of a file with an OCSP response.
@@ -22,7 +24,7 @@ const SKEW: u32 = 300;
 pub(super) enum Stapling {
     /// It is stapled (DER).
     Staple(Vec<u8>),
-    /// It is outdated, or of an unknown certificate: a warning.
+    /// It is outdated, revoked or cannot be checked: a warning.
     LeaveOut,
     /// The file is no response, or one for another certificate: an error.
     Broken,
@@ -94,6 +96,7 @@ enum Judged {
 }
 
 fn judge(basic: &OcspBasicResponse, leaf: &X509, issuer: &X509) -> Judged {
+    // The responder chose the hash of the certificate's id (RFC 6960, 4.1.1), so both in use are tried.
     for digest in [MessageDigest::sha1(), MessageDigest::sha256()] {
         let Ok(id) = OcspCertId::from_cert(digest, leaf, issuer) else {
             continue;
@@ -102,6 +105,7 @@ fn judge(basic: &OcspBasicResponse, leaf: &X509, issuer: &X509) -> Judged {
             continue;
         };
         return match status.status {
+            // The signature first: nothing that an unsigned response says can be reported as a fact.
             _ if !is_signed(basic, issuer) => {
                 Judged::Bad("is not signed by the issuer of the certificate, nor for it")
             }
@@ -114,10 +118,11 @@ fn judge(basic: &OcspBasicResponse, leaf: &X509, issuer: &X509) -> Judged {
     Judged::Foreign
 }
 
-/// By the issuer, or by whom it made its responder (RFC 6960, 4.2.2.2).
+/// Whether the issuer signed it, or a responder that the issuer authorised (RFC 6960, 4.2.2.2).
 fn is_signed(basic: &OcspBasicResponse, issuer: &X509) -> bool {
     let verify = || -> Result<(), ErrorStack> {
         let mut param = X509VerifyParam::new()?;
+        // The issuer is the only anchor, and it is an intermediate in most chains.
         param.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
         let mut store = X509StoreBuilder::new()?;
         store.set_param(&param)?;

@@ -1,8 +1,9 @@
-//! Whether a certificate leads to a CA of a bundle. Gateways, clients of listeners and `doctor` are
-//! all judged here.
+//! Decides whether a certificate leads to a CA of a bundle. Gateways, clients of listeners and `doctor` are all judged
+//! here.
 //!
-//! Every CA of a bundle is a trust anchor, self-signed or not (RFC 5280, 6.1.1 (d)). OpenSSL follows
-//! one issuer of a name only; where that leads nowhere, each CA that did sign is tried (RFC 4158, 2.4.2).
+//! Every CA of a bundle is a trust anchor, self-signed or not (RFC 5280, 6.1.1 (d)). OpenSSL follows only one of
+//! several issuers with the same name; if that leads nowhere, each CA that did sign is tried (RFC 4158, 2.4.2). What
+//! OpenSSL cannot decide is refused.
 
 #![allow(
     clippy::indexing_slicing,
@@ -24,11 +25,13 @@ use super::TrustBundle;
 
 /// OpenSSL's own level for TLS: 112 bits, RSA 2048.
 const SECURITY_LEVEL: i32 = 2;
-/// Of a bundle with at most so many CAs, each is tried; of a larger one those whose name another has.
+/// In a bundle with at most so many CAs, each is also tried alone. In a larger one only CAs are whose name another CA
+/// has, because an attempt costs a store of its own.
 const FEW: usize = 16;
-/// How many presented certificates are compared with CAs that are tried.
+/// How many presented certificates are compared with the CAs that are tried. The other side chooses how many it
+/// presents, and each comparison verifies a signature.
 const MOST_PRESENTED: usize = 10;
-/// OpenSSL could not say.
+/// OpenSSL could not decide.
 const UNKNOWN: X509VerifyResult = X509VerifyResult::APPLICATION_VERIFICATION;
 
 /// What the certificate is to be good for.
@@ -40,13 +43,13 @@ pub enum Role<'n> {
     Client,
 }
 
-/// Judges certificates under one bundle. Reads its lists when it is made, and never again.
+/// Judges certificates under one bundle. It reads its revocation lists when it is made, and never again.
 pub struct Verifier {
-    /// The first with all CAs; then one for each CA that may be needed alone.
+    /// The first has all CAs; then one for each CA that may be needed alone.
     attempts: Vec<Attempt>,
 }
 
-/// What came of it.
+/// The result of a verification.
 #[derive(Clone)]
 pub struct Verdict {
     /// OpenSSL's result.
@@ -58,12 +61,13 @@ pub struct Verdict {
 }
 
 struct Attempt {
-    /// The CA that must have signed something for this to be of use; None: always.
+    /// The CA that must have signed one of the certificates, otherwise this attempt is skipped; None: never skipped.
     only: Option<X509>,
     anchors: X509Store,
-    /// CAs of the bundle that an anchor signed. Lists may revoke them, so they are no anchors.
+    /// CAs of the bundle that an anchor signed. A list may revoke them, so they are no anchors: OpenSSL does not look
+    /// anchors up.
     below: Vec<X509>,
-    /// Looks one issuer up in the lists; None without lists.
+    /// Verifies one issuer against the lists; None without lists.
     issuers: Option<X509Store>,
 }
 
@@ -83,6 +87,7 @@ impl Verifier {
         let mut attempts = vec![Attempt::new(&family, &family.all(), None, role, lists)?];
         if !family.is_plain() {
             for ca in 0..family.cas.len() {
+                // Those above it are needed too: with lists, the anchor is the topmost of them.
                 let line = family.line_of(ca);
                 let has_rival = line.iter().any(|&ca| family.has_rival(ca));
                 if has_rival || family.cas.len() <= FEW {
@@ -97,7 +102,8 @@ impl Verifier {
     #[must_use]
     pub fn verify(&self, leaf: &X509Ref, presented: &[X509]) -> Verdict {
         let verdict = self.try_all(leaf, presented);
-        // What is left here would be taken for an error of the handshake that this is a part of.
+        // OpenSSL keeps errors by thread. What is left in the queue would be taken for an error of the handshake that
+        // this verification is a part of.
         drop(ErrorStack::get());
         verdict
     }
@@ -105,6 +111,7 @@ impl Verifier {
     fn try_all(&self, leaf: &X509Ref, presented: &[X509]) -> Verdict {
         let mut told: Option<Verdict> = None;
         for attempt in &self.attempts {
+            // The first attempt always runs, so that there is a verdict to report.
             if told.is_some() && !attempt.concerns(leaf, presented) {
                 continue;
             }
@@ -112,13 +119,14 @@ impl Verifier {
             if verdict.is_good() {
                 return verdict;
             }
+            // A later attempt replaces it: its CA signed one of the certificates, so its reason is closer.
             told = Some(verdict);
         }
         told.unwrap_or_else(Verdict::unknown)
     }
 
-    /// For a verify callback of a handshake whose own store is empty: OpenSSL has put together what was
-    /// presented, and takes this verdict for its own.
+    /// For the verify callback of a handshake whose own store is empty: OpenSSL has collected what was presented, and
+    /// takes over this verdict.
     #[must_use]
     pub fn verify_presented(&self, context: &X509StoreContextRef) -> Verdict {
         let Some(chain) = context.chain() else {
@@ -135,14 +143,15 @@ impl Verifier {
     }
 }
 
-/// Whether OpenSSL judges by this bundle as [`Verifier`] does: roots of different names alone.
+/// Whether OpenSSL alone judges under this bundle as [`Verifier`] does: it has only roots, and none shares its name
+/// with another key.
 #[must_use]
 pub(super) fn is_plain(cas: &[X509]) -> bool {
     Family::of(cas).is_plain()
 }
 
 impl Verdict {
-    /// Whether the chain holds.
+    /// Whether the certificate is accepted.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.result == X509VerifyResult::OK
@@ -159,6 +168,7 @@ impl Verdict {
     fn of(good: bool, context: &X509StoreContextRef) -> Self {
         let result = match (good, context.error()) {
             (true, _) => X509VerifyResult::OK,
+            // Refused without a reason must not look like OK.
             (false, X509VerifyResult::OK) => UNKNOWN,
             (false, error) => error,
         };
@@ -187,6 +197,7 @@ impl Attempt {
             members.iter().partition(|&&ca| is_anchor(ca));
         let certificate = |ca: usize| family.cas[ca].clone();
         let tops: Vec<X509> = match (only, lists.is_empty()) {
+            // Without lists the CA itself is the anchor, whoever signed it.
             (Some(ca), true) => vec![certificate(ca)],
             _ => tops.into_iter().map(certificate).collect(),
         };
@@ -202,7 +213,7 @@ impl Attempt {
         })
     }
 
-    /// Whether its CA signed any of it.
+    /// Whether its CA signed one of these certificates.
     fn concerns(&self, leaf: &X509Ref, presented: &[X509]) -> bool {
         let Some(ca) = &self.only else { return true };
         let presented = presented.iter().take(MOST_PRESENTED).map(AsRef::as_ref);
@@ -219,7 +230,8 @@ impl Attempt {
         };
         let last = verdict.chain.len().saturating_sub(1);
         for (depth, issuer) in verdict.chain.iter().enumerate().skip(1) {
-            // Nobody's list tells of an anchor that is not its own issuer.
+            // An anchor that is not its own issuer is trusted as it is: the list that could revoke it belongs to a CA
+            // that is not in the bundle.
             if depth == last && !is_self_signed(issuer) {
                 break;
             }
@@ -258,6 +270,8 @@ fn store(
     param.set_auth_level(SECURITY_LEVEL);
     let mut flags = X509VerifyFlags::PARTIAL_CHAIN;
     if !lists.is_empty() {
+        // Only the leaf. CRL_CHECK_ALL would also demand a list for an anchor that is no root; `Attempt::verify` looks
+        // up the issuers.
         flags |= X509VerifyFlags::CRL_CHECK;
     }
     param.set_flags(flags)?;
@@ -267,6 +281,7 @@ fn store(
             match name.parse() {
                 Ok(address) => param.set_ip(address)?,
                 Err(_) => {
+                    // No common name and no `f*.example.com` (RFC 9525, 2 and 6.3).
                     param.set_hostflags(
                         X509CheckFlags::NEVER_CHECK_SUBJECT | X509CheckFlags::NO_PARTIAL_WILDCARDS,
                     );
@@ -297,7 +312,7 @@ fn add_list(store: &mut X509StoreBuilder, list: &Path) -> Result<(), ErrorStack>
 struct Family {
     cas: Vec<X509>,
     self_signed: Vec<bool>,
-    /// Those that signed it, without itself.
+    /// By CA: the other CAs that signed it.
     above: Vec<Vec<usize>>,
 }
 
@@ -305,6 +320,7 @@ impl Family {
     fn of(certificates: &[X509]) -> Self {
         let mut cas: Vec<X509> = Vec::new();
         for ca in certificates {
+            // A CA that is in two files is not its own rival.
             if !cas.iter().any(|known| known == ca) {
                 cas.push(ca.clone());
             }
@@ -326,12 +342,12 @@ impl Family {
         (0..self.cas.len()).collect()
     }
 
-    /// No other CA of the bundle vouches for it, or it does so itself.
+    /// Whether no other CA of the bundle signed it, or it signed itself.
     fn is_top(&self, ca: usize) -> bool {
         self.self_signed[ca] || self.above[ca].is_empty()
     }
 
-    /// It and those above it.
+    /// The CA and all above it, through every issuer: CAs may have signed each other (cross-certificates).
     fn line_of(&self, ca: usize) -> Vec<usize> {
         let mut line = vec![ca];
         let mut next = 0;
@@ -346,7 +362,7 @@ impl Family {
         line
     }
 
-    /// Another CA has its name and not its key.
+    /// Whether another CA has the same name and another key.
     fn has_rival(&self, ca: usize) -> bool {
         let own = &self.cas[ca];
         self.cas.iter().any(|other| {
@@ -372,7 +388,7 @@ fn is_self_signed(ca: &X509Ref) -> bool {
     signed(ca, ca)
 }
 
-/// By name, key identifiers and signature.
+/// Whether `above` signed `below`, by name, key identifiers and signature.
 #[must_use]
 pub fn signed(above: &X509Ref, below: &X509Ref) -> bool {
     above.issued(below) == X509VerifyResult::OK
