@@ -1,4 +1,4 @@
-//! The cookie that keeps a client with one server, and tells nothing about it.
+//! The cookie that keeps a client with one server. It reveals nothing about the server.
 
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use openssl::sign::Signer;
 
 use super::Affinity;
 
-/// Hex digits of a server's id.
+/// Hex digits of a server's id: 128 bits.
 const TOKEN: usize = 32;
 
 /// A server's id: an HMAC of its name, so that nobody learns or guesses addresses from it.
@@ -25,6 +25,7 @@ pub(super) fn token(
     let key = PKey::hmac(key)?;
     let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
     signer.update(upstream.as_bytes())?;
+    // A separator, so that no two pairs of upstream and server have the same bytes. A name holds no NUL.
     signer.update(&[0])?;
     signer.update(server.as_bytes())?;
     let digest = signer.sign_to_vec()?;
@@ -33,7 +34,7 @@ pub(super) fn token(
     Ok(token)
 }
 
-/// Lasts as long as the process.
+/// The key if none is configured. It lasts as long as the process, so cookies do not survive a restart.
 fn process_key() -> Result<&'static Vec<u8>, ErrorStack> {
     static KEY: OnceLock<Vec<u8>> = OnceLock::new();
     if let Some(key) = KEY.get() {
@@ -41,10 +42,11 @@ fn process_key() -> Result<&'static Vec<u8>, ErrorStack> {
     }
     let mut key = vec![0; 32];
     openssl::rand::rand_bytes(&mut key)?;
+    // If two threads made a key at the same time, both use the first one.
     Ok(KEY.get_or_init(|| key))
 }
 
-/// The id that a client's cookies name; the first of that name counts.
+/// The id in a client's cookies; the first cookie of that name counts.
 pub(super) fn find<'h>(
     affinity: &Affinity,
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
@@ -59,7 +61,7 @@ pub(super) fn find<'h>(
     is_token.then(|| value.iter().map(|b| char::from(*b)).collect())
 }
 
-/// The value of Set-Cookie. It ends with the browser's session.
+/// The value of Set-Cookie. Without Max-Age the cookie ends with the browser's session.
 pub(super) fn set_cookie(affinity: &Affinity, token: &str) -> String {
     let name = &affinity.cookie;
     format!("{name}={token}; Path=/; HttpOnly; Secure; SameSite=Lax")

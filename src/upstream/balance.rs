@@ -1,4 +1,4 @@
-//! Whose turn it is. Pure.
+//! Chooses whose turn it is, without I/O.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Balance, ServerState};
 
-/// One of these; None where there are none. The caller sees to it that nobody chooses at the same
-/// time.
+/// One of the candidates; None if there are none. The caller holds a lock, so that nobody chooses at the same time.
 pub(super) fn choose(
     balance: Balance,
     candidates: &[Arc<ServerState>],
@@ -26,19 +25,21 @@ pub(super) fn choose(
 /// Requests in flight for each unit of weight.
 fn by_load(a: &ServerState, b: &ServerState) -> Ordering {
     let load =
+        // Cross-multiplied, because a division would round. In u128 nothing overflows.
         |one: &ServerState, other: &ServerState| one.in_flight() as u128 * u128::from(other.weight);
     load(a, b).cmp(&load(b, a))
 }
 
-/// Smooth weighted round robin: each gains its weight, the richest is chosen and pays what all
-/// gained. Over a round each is chosen as often as its weight, and never in a row where it can be
-/// helped.
+/// Smooth weighted round robin (as in nginx): each server gains its weight as credit; the one with the most credit is
+/// chosen and pays what all gained. Over a round each is chosen as often as its weight says, and its turns are spread
+/// over the round.
 fn in_turn<'s>(candidates: impl Iterator<Item = &'s Arc<ServerState>>) -> Option<Arc<ServerState>> {
     let mut total = 0;
     let mut best: Option<(&Arc<ServerState>, i64)> = None;
     for server in candidates {
         let weight = i64::from(server.weight);
         total += weight;
+        // Relaxed, because the caller's lock orders these changes.
         let credit = server.credit.fetch_add(weight, Relaxed) + weight;
         if best.is_none_or(|(_, most)| credit > most) {
             best = Some((server, credit));

@@ -1,4 +1,5 @@
-//! How many requests an upstream gets at once, and how many wait.
+//! Limits how many requests an upstream gets at once, and how many wait for their turn.
+//! [`Pool::admit`](super::Pool::admit) asks for each request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +10,21 @@ use tokio::time::timeout;
 use super::{Caps, Cause};
 use crate::telemetry::UpstreamMetrics;
 
-/// The gate of one upstream.
+/// The limits of one upstream.
 #[derive(Debug)]
 pub(super) struct Gate {
+    /// One for each request in flight; None if their number is not limited.
     permits: Option<Arc<Semaphore>>,
-    /// Who may wait.
+    /// One for each request that may wait.
     places: Semaphore,
+    /// How long a request may wait.
     patience: Duration,
+    /// The configured limits, for messages.
     most: usize,
     waiting: usize,
 }
 
-/// A request that is under way; counted until dropped.
+/// A request in flight; it no longer counts once this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     _held: Option<OwnedSemaphorePermit>,
@@ -32,7 +36,7 @@ pub struct Permit {
 pub enum AdmissionReason {
     /// `max_connections` are in flight and `max_pending` wait.
     Full,
-    /// None of `max_connections` ended within `pending_timeout`.
+    /// None of the requests in flight ended within `pending_timeout`.
     PendingTimeout,
     /// All servers are down.
     NoServer,
@@ -64,7 +68,7 @@ pub struct AdmissionRefusal {
     pub retry_after: u32,
 }
 
-/// Says in the metrics that somebody waits.
+/// A waiting request in the metrics, until dropped: a client that leaves cancels the wait.
 struct Waiting<'m>(&'m UpstreamMetrics);
 
 impl Gate {
@@ -99,9 +103,11 @@ impl Gate {
         permits: &Arc<Semaphore>,
         metrics: &UpstreamMetrics,
     ) -> Result<OwnedSemaphorePermit, AdmissionRefusal> {
+        // This overtakes nobody: tokio gives a released permit to the request that has waited longest.
         if let Ok(held) = Arc::clone(permits).try_acquire_owned() {
             return Ok(held);
         }
+        // The queue is bounded, because each waiting request holds its body in memory.
         let Ok(_place) = self.places.try_acquire() else {
             metrics.refused_full.count();
             return Err(AdmissionRefusal {
@@ -116,7 +122,7 @@ impl Gate {
         let _waiting = Waiting::new(metrics);
         match timeout(self.patience, Arc::clone(permits).acquire_owned()).await {
             Ok(Ok(held)) => Ok(held),
-            // The semaphore is never closed; a closed one would let nobody in either.
+            // The semaphore is never closed; if it were, refusing is right too.
             Ok(Err(_)) | Err(_) => {
                 metrics.refused_pending.count();
                 Err(AdmissionRefusal {
@@ -133,7 +139,7 @@ impl Gate {
     }
 }
 
-/// Rounded up, at least one.
+/// In whole seconds for Retry-After: rounded up, and at least 1, since 0 would ask for a retry at once.
 pub(super) fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(1000))
         .unwrap_or(u32::MAX)

@@ -1,4 +1,5 @@
-//! A dial of our own, to learn why a server is not taken and what it presents.
+//! Dials a server ourselves, to learn why it is not accepted and what it presents. Pingora reports too little of a
+//! failed handshake. A dial sends no request; health checks use [`handshake`] and send their own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use super::{Cause, Failure, Pool, Upstream, lock};
 use crate::tls::verify::{Role, Verdict, Verifier};
 use crate::tls::{DialFault, GROUPS, TrustBundle, group_text};
 
-/// How long a server may take to say that it wants a client certificate (TLS 1.3 does so late).
+/// How long we wait for a server to refuse our client certificate after the handshake, as servers of TLS 1.3 do.
 const LATE_ALERT: Duration = Duration::from_millis(500);
 
 /// What a server presented.
@@ -31,22 +32,22 @@ pub struct Presented {
     pub version: &'static str,
     /// The cipher suite.
     pub cipher: Option<&'static str>,
-    /// Of the key exchange.
+    /// The key exchange group.
     pub group: Option<String>,
     /// The leaf first.
     pub chain: Vec<X509>,
 }
 
-/// All that a dial can tell.
+/// All that a dial can find out.
 #[derive(Debug)]
 pub struct Examination {
-    /// None where its name does not resolve.
+    /// None if the name does not resolve.
     pub address: Option<SocketAddr>,
-    /// Whether TCP came to be.
+    /// Whether the TCP connection was established.
     pub connected: bool,
-    /// What it presented, also where that was refused.
+    /// What it presented, even if that was refused.
     pub presented: Option<Presented>,
-    /// None where the proxy would use it.
+    /// None if the proxy would use the server.
     pub failure: Option<Failure>,
 }
 
@@ -71,7 +72,7 @@ pub async fn dial_trusting(
     strict(upstream, trust, address, tcp).await
 }
 
-/// A verified connection, speaking what `alpn` offers (in the form it has on the wire; may be empty).
+/// A verified connection that offers the protocols in `alpn` (in wire format; may be empty).
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -84,8 +85,8 @@ pub async fn handshake(
     verified(upstream, &upstream.tls.trust, alpn, tcp).await
 }
 
-/// Like [`dial`], and looks at what was presented also where it is refused. That second look sends
-/// no client certificate and no request.
+/// Like [`dial`], but also reports what was presented if it is refused. That needs a second dial, which sends no client
+/// certificate and no request.
 pub async fn examine(upstream: &Upstream, address: SocketAddr) -> Examination {
     let mut examination = Examination {
         address: Some(address),
@@ -104,6 +105,7 @@ pub async fn examine(upstream: &Upstream, address: SocketAddr) -> Examination {
     match strict(upstream, &upstream.tls.trust, address, tcp).await {
         Ok(presented) => examination.presented = Some(presented),
         Err(failure) => {
+            // A server that speaks no TLS, or not in time, would present nothing on a second dial either.
             if !matches!(failure.cause, Cause::Protocol | Cause::Timeout) {
                 examination.presented = look(upstream, address).await;
             }
@@ -113,7 +115,7 @@ pub async fn examine(upstream: &Upstream, address: SocketAddr) -> Examination {
     examination
 }
 
-/// Examines every server, with the name that logs give it; names are asked for now.
+/// Examines every server, with the name that it has in logs. Names are looked up now.
 pub async fn examine_all(pool: &Pool) -> Vec<(String, Examination)> {
     let mut all = Vec::new();
     for (name, address) in pool.locate().await {
@@ -131,11 +133,12 @@ pub async fn examine_all(pool: &Pool) -> Vec<(String, Examination)> {
     all
 }
 
-/// What the verification noted on its way.
+/// What the verify callback noted.
 #[derive(Debug, Default)]
 struct Notes {
+    /// Why we refuse the certificate.
     complaint: Option<Failure>,
-    /// As far as OpenSSL could build it.
+    /// The chain as far as OpenSSL could build it.
     chain: Vec<X509>,
 }
 
@@ -166,6 +169,7 @@ async fn verified(
         (notes.complaint.take(), !notes.chain.is_empty())
     };
     match (complaint, handshake) {
+        // Our own reason says more than the handshake error that follows from it.
         (Some(complaint), _) => Err(complaint),
         (None, Err(_)) => Err(Failure::new(Cause::Timeout, "no TLS handshake in time")),
         (None, Ok(Err(error))) => Err(handshake_failure(&error, verified)),
@@ -173,7 +177,7 @@ async fn verified(
     }
 }
 
-/// Takes whatever is presented, to show it.
+/// Accepts whatever is presented, in order to show it. The connection is used for nothing else.
 async fn look(upstream: &Upstream, address: SocketAddr) -> Option<Presented> {
     let tcp = connect(upstream, address).await.ok()?;
     let notes = Shared::default();
@@ -181,6 +185,7 @@ async fn look(upstream: &Upstream, address: SocketAddr) -> Option<Presented> {
     let mut tls = SslStream::new(client, tcp).ok()?;
     let shaken = timeout(upstream.connect_timeout, Pin::new(&mut tls).connect()).await;
     let mut presented = facts(tls.ssl(), address);
+    // A handshake that failed has no peer chain; the callback saw it.
     if presented.chain.is_empty() {
         presented.chain = std::mem::take(&mut lock(&notes).chain);
     }
@@ -211,14 +216,14 @@ async fn connect(upstream: &Upstream, address: SocketAddr) -> Result<TcpStream, 
     }
 }
 
-/// What the other side does after the handshake tells whether it wanted a client certificate.
+/// Waits a moment after the handshake: a server of TLS 1.3 refuses a client certificate, or its absence, only then.
 async fn accepted(
     mut tls: SslStream<TcpStream>,
     address: SocketAddr,
 ) -> Result<Presented, Failure> {
     let mut byte = [0];
     let ended = match timeout(LATE_ALERT, tls.read(&mut byte)).await {
-        // It waits for a request, or speaks first.
+        // It waits for a request or speaks first, so it accepts us.
         Err(_) | Ok(Ok(1..)) => return Ok(facts(tls.ssl(), address)),
         Ok(Ok(0)) => None,
         Ok(Err(error)) => Some(error),
@@ -258,7 +263,8 @@ fn handshake_failure(error: &openssl::ssl::Error, verified: bool) -> Failure {
             Cause::ClientCertificate,
             "it does not take our client certificate, or wants one",
         ),
-        // Where its own certificate is fine there is little else left to refuse.
+        // TLS 1.2 has no alert for a missing client certificate. We had accepted the server's, so little else is left
+        // to refuse.
         DialFault::HandshakeRefused if verified => (
             Cause::ClientCertificate,
             "it does not take our client certificate, or wants one",
@@ -284,7 +290,7 @@ fn strict_client(
     let mut context = SslContext::builder(SslMethod::tls_client())?;
     context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_groups_list(GROUPS)?;
-    // The callback judges. Without CAs here nobody comes past it.
+    // The callback is the judge. The store is empty, so without the callback OpenSSL would accept no certificate.
     context.set_cert_store(X509StoreBuilder::new()?.build());
     if let Some(certified) = &tls.client_certificate {
         let mut chain = certified.chain.iter();
@@ -303,6 +309,7 @@ fn strict_client(
     context.set_verify_callback(SslVerifyMode::PEER, move |_, store| {
         let mut notes = lock(&notes);
         note_chain(&mut notes, store);
+        // OpenSSL may call back several times; the first call judges the whole chain for all of them.
         let verdict = verdict.get_or_init(|| verifier.verify_presented(store));
         store.set_error(verdict.result);
         if !verdict.is_good() {
@@ -316,6 +323,7 @@ fn strict_client(
     if !alpn.is_empty() {
         ssl.set_alpn_protos(alpn)?;
     }
+    // SNI never holds an address (RFC 6066, 3).
     if tls.server_name.parse::<IpAddr>().is_err() {
         ssl.set_hostname(&tls.server_name)?;
     }
@@ -324,7 +332,7 @@ fn strict_client(
 
 fn lenient_client(upstream: &Upstream, notes: &Shared) -> Result<Ssl, ErrorStack> {
     let mut context = SslContext::builder(SslMethod::tls_client())?;
-    // Shows also what is too old or too weak to be used.
+    // Also accepts what is too old or too weak to be used, in order to show it.
     context.set_min_proto_version(None)?;
     context.set_cipher_list("ALL:@SECLEVEL=0")?;
     context.set_groups_list(GROUPS)?;
@@ -342,6 +350,7 @@ fn lenient_client(upstream: &Upstream, notes: &Shared) -> Result<Ssl, ErrorStack
 
 fn note_chain(notes: &mut Notes, store: &X509StoreContextRef) {
     if let Some(chain) = store.chain()
+        // OpenSSL calls back while the chain grows; the longest one is the most complete.
         && chain.len() > notes.chain.len()
     {
         notes.chain = chain.iter().map(ToOwned::to_owned).collect();

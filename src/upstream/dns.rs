@@ -1,4 +1,4 @@
-//! Asking for the addresses of a name, and for how long they hold.
+//! Looks up the addresses of a name and for how long they are valid.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
-/// For all tries of one lookup.
+/// The deadline of one lookup, with all its tries.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// For one server's answer, so that there is time for the next.
+/// The deadline of one name server, so that there is time left for the next one.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a name has no addresses.
@@ -23,13 +23,13 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum LookupError {
     /// Nobody answered within [`LOOKUP_TIMEOUT`].
     TimedOut,
-    /// The system's resolver files cannot be read, or say nothing that can be used.
+    /// The system's resolver files cannot be read or hold nothing usable.
     Settings(NetError),
     /// The name servers have no answer, or none of them can be reached.
     NameServers(NetError),
     /// The system's own resolver has no answer.
     System(io::Error),
-    /// The thread that reads the resolver files ended early.
+    /// The task that reads the resolver files ended early.
     Interrupted(JoinError),
 }
 
@@ -50,12 +50,12 @@ impl std::error::Error for LookupError {}
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub addresses: Vec<IpAddr>,
-    /// The shortest of the answer; None where the system's resolver answered, which tells none.
+    /// The shortest of the answer; None if the system's resolver answered, which reports no TTL.
     pub ttl: Option<Duration>,
 }
 
-/// What /etc/hosts says, else these name servers, or without any those of /etc/resolv.conf. Where those
-/// have no answer, the system's resolver may know other sources (nsswitch.conf).
+/// Asks /etc/hosts, then these name servers; if there are none, those of /etc/resolv.conf. If these have no answer, the
+/// system's resolver may know other sources (nsswitch.conf).
 ///
 /// # Errors
 /// Nobody has an answer.
@@ -65,6 +65,7 @@ pub(super) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Lookup
         Err(_) => Err(LookupError::TimedOut),
     };
     match asked {
+        // Name servers that were configured replace the system's; asking those too could find other addresses.
         Err(_) if servers.is_empty() => ask_system(host).await,
         asked => asked,
     }
@@ -72,7 +73,7 @@ pub(super) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Lookup
 
 async fn ask(host: &str, servers: &[SocketAddr]) -> Result<Lookup, LookupError> {
     let servers = servers.to_vec();
-    // It reads files, and each time anew, so that a change of them counts.
+    // The resolver files are read for each lookup, so that changes count. Reading may block.
     let resolver = spawn_blocking(move || resolver(&servers)).await;
     let resolver = resolver.map_err(LookupError::Interrupted)??;
     let found = resolver.lookup_ip(host).await;
@@ -98,8 +99,9 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, LookupError> {
     };
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    // A shorter timeout in /etc/resolv.conf holds.
     options.timeout = options.timeout.min(SERVER_TIMEOUT);
-    // Asked for again only when it no longer holds.
+    // `Name` keeps an answer until its TTL ends; a second cache here would add its own delay.
     options.cache_size = 0;
     builder.build().map_err(LookupError::Settings)
 }

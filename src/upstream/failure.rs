@@ -9,17 +9,18 @@ use crate::tls::DialFault;
 use crate::tls::reason::CertificateFault;
 use http_strict::explain_response_head;
 
-/// Fields that pingora takes of an answer.
+/// The most fields that pingora accepts in an answer (its `MAX_HEADERS`); more are one of its parse errors.
 const MOST_FIELDS: usize = 256;
 
-/// Stable codes, the same in logs and metrics. New ones go to the end.
+/// Why an upstream failed. The codes are stable, the same in logs and metrics; a new one goes to the end, because
+/// metrics are counted by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// Its name does not resolve.
     Dns,
-    /// Nobody listens there.
+    /// The connection was refused: nothing listens at its address.
     Refused,
-    /// There is no way there.
+    /// There is no route to its address.
     Unreachable,
     /// It did not answer in time.
     Timeout,
@@ -29,21 +30,21 @@ pub enum Cause {
     Untrusted,
     /// Its certificate is for other names.
     NameMismatch,
-    /// Its certificate is past its end.
+    /// Its certificate has expired.
     Expired,
-    /// Its certificate has not begun.
+    /// Its certificate is not valid yet.
     NotYetValid,
     /// Its key or signature is too weak.
     WeakCertificate,
     /// It asks for a client certificate, or rejects ours.
     ClientCertificate,
-    /// It speaks no TLS version that we take.
+    /// It supports no TLS version that we accept.
     TlsVersion,
     /// It violates HTTP.
     Protocol,
     /// It closed the connection before its answer was complete.
     Closed,
-    /// We failed.
+    /// The front door itself failed.
     Internal,
     /// It does not send the intermediate that signed its certificate.
     MissingIntermediate,
@@ -113,7 +114,7 @@ impl Cause {
         }
     }
 
-    /// What mends it, for this upstream.
+    /// What to do about it, for this upstream.
     #[must_use]
     pub fn fix(self, upstream: &Upstream) -> String {
         let (name, bundle) = (&upstream.tls.server_name, &upstream.tls.trust.name);
@@ -193,14 +194,14 @@ impl From<CertificateFault> for Cause {
 pub struct Failure {
     /// The kind of failure.
     pub cause: Cause,
-    /// Without the upstream and server, which whoever tells it puts before it.
+    /// The reason in words, without the names of upstream and server, which the log puts before it.
     pub words: String,
-    /// Whether a dial of our own may tell more.
+    /// Whether a dial of our own may find out more.
     pub unclear: bool,
 }
 
 impl Failure {
-    /// A failure in words that say what an operator can act on.
+    /// A failure, with words that an operator can act on.
     #[must_use]
     pub fn new(cause: Cause, words: impl Into<String>) -> Self {
         Self {
@@ -219,7 +220,7 @@ impl Failure {
         )
     }
 
-    /// It told so after the handshake.
+    /// It reported this after the handshake.
     pub(super) fn wants_client_certificate() -> Self {
         Self::new(
             Cause::ClientCertificate,
@@ -234,7 +235,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What pingora's error says of the cause.
+/// The failure behind an error of pingora.
 #[must_use]
 pub fn classify(error: &Error) -> Failure {
     let (cause, words) = match error.etype() {
@@ -266,7 +267,7 @@ pub fn classify(error: &Error) -> Failure {
         | ErrorType::H2Error
         | ErrorType::H2Downgrade
         | ErrorType::InvalidH2
-        // What pingora says of a chunked body.
+        // Pingora's own types of error for a malformed chunked body.
         | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => {
             return Failure::not_http(&protocol_fault(error));
         }
@@ -282,8 +283,8 @@ pub fn classify(error: &Error) -> Failure {
     }
 }
 
-/// Pingora's parser says what it cannot read in words of its own, or gives the raw head, escaped, and a
-/// kind. From the raw head the fault and its place can be told.
+/// What is malformed in an answer. Pingora's parser reports either words of its own, or the raw head, escaped, and a
+/// kind of error. The raw head shows the fault and its place.
 fn protocol_fault(error: &Error) -> String {
     const RAW_HEAD: &str = "buf: ";
     /// Bytes of a message.
@@ -297,10 +298,11 @@ fn protocol_fault(error: &Error) -> String {
         ("", None) => error.etype().as_str().to_owned(),
         (context, _) => context.to_owned(),
     };
+    // Bounded, because the words may quote what the gateway sent.
     said.chars().take(MOST).collect()
 }
 
-/// What [`<[u8]>::escape_ascii`] made its text of.
+/// The bytes that [`<[u8]>::escape_ascii`] turned into this text.
 fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -323,7 +325,7 @@ fn unescaped(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// TLS 1.3 tells a missing client certificate only after the handshake, when the request is on its way.
+/// A server of TLS 1.3 reports a missing client certificate only after the handshake, when the request is on its way.
 fn asks_for_client_certificate(error: &Error) -> bool {
     let cause = error.root_cause();
     let io = match cause.downcast_ref::<h2::Error>() {

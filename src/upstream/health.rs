@@ -1,4 +1,5 @@
-//! Asking servers whether they are well, over the TLS that requests take.
+//! Health checks of servers, over TLS that is verified like that of requests: a server with an invalid certificate is
+//! down.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,16 +16,16 @@ use super::{Cause, Failure, HealthCheck, Pool, ServerState, Upstream, diagnose};
 use crate::supervision::Ended;
 use crate::tls::DialFault;
 
-/// Checks of one upstream at once.
+/// The most checks of one upstream that run at the same time.
 const AT_ONCE: usize = 16;
-/// More of an answer is not read; its status is in its first line.
+/// The most bytes of an HTTP/1 answer that are read; the status is in its first line.
 const MOST_ANSWER: usize = 1024;
-/// Of an answer over HTTP/2, whose status is anywhere in its first block.
+/// The largest head of an HTTP/2 answer in bytes; the status can be anywhere in it.
 const MOST_HEAD: u32 = 16 * 1024;
-/// HTTP/1.1 is what most requests go over; a server that speaks HTTP/2 alone is asked in that.
+/// Offered first, because most requests go over HTTP/1.1. A server that speaks only HTTP/2 is asked in that.
 const ALPN: &[u8] = b"\x08http/1.1\x02h2";
 
-/// Checks the servers of a pool round by round, until it is gone.
+/// Checks the servers of a pool round by round, until the pool is dropped.
 pub(super) async fn watch(pool: Weak<Pool>) -> Ended {
     let Some(interval) = pool
         .upgrade()
@@ -32,19 +33,20 @@ pub(super) async fn watch(pool: Weak<Pool>) -> Ended {
     else {
         return Ended::Over;
     };
-    // Upstreams that begin together do not ask together.
+    // Upstreams that start at the same time should not send their checks at the same time.
     sleep(interval.mul_f32(random() / 5.0)).await;
     loop {
         let Some(alive) = pool.upgrade() else {
             return Ended::Over;
         };
         round(&alive).await;
+        // Between two rounds the task must not keep the pool alive.
         drop(alive);
         sleep(jittered(interval)).await;
     }
 }
 
-/// A tenth more or less.
+/// The interval, up to a tenth longer or shorter, so that tasks do not stay in step.
 pub(super) fn jittered(interval: Duration) -> Duration {
     interval.mul_f32(0.9 + random() / 5.0)
 }
@@ -52,14 +54,15 @@ pub(super) fn jittered(interval: Duration) -> Duration {
 /// From 0 to 1.
 fn random() -> f32 {
     let mut byte = [128];
-    // Without randomness there is no jitter, and that is all.
+    // Without random bytes there is no jitter, which does no harm.
     let _ = openssl::rand::rand_bytes(&mut byte);
     f32::from(byte[0]) / 255.0
 }
 
 async fn round(pool: &Arc<Pool>) {
-    // Dropped with this future, it ends the checks that it has begun.
+    // Dropping it with this future ends the checks that were begun.
     let mut checks = JoinSet::new();
+    // All servers, also those that are down: a check is the only way back for these.
     for server in pool.servers().iter() {
         if checks.len() >= AT_ONCE {
             checks
@@ -85,7 +88,7 @@ async fn round(pool: &Arc<Pool>) {
     }
 }
 
-/// A check that panicked has said nothing of its server.
+/// Passes on the panic of a check, so that `supervise` logs it and starts the checks again.
 fn go_on_panicking(checked: Result<(), JoinError>) {
     if let Err(error) = checked
         && let Ok(panic) = error.try_into_panic()
@@ -144,6 +147,7 @@ async fn ask_h1(mut tls: SslStream<TcpStream>, health: &HealthCheck) -> Result<u
         .await
         .map_err(|e| closed(&e))?;
     let mut answer = Vec::with_capacity(MOST_ANSWER);
+    // The status line is enough; the body of a health page can be large.
     while !answer.contains(&b'\n') && answer.len() < MOST_ANSWER {
         let mut chunk = [0; 256];
         let read = tls.read(&mut chunk).await.map_err(|e| closed(&e))?;
@@ -175,7 +179,7 @@ async fn ask_h2(tls: SslStream<TcpStream>, health: &HealthCheck) -> Result<u16, 
         let (response, _) = send.ready().await?.send_request(request, true)?;
         Ok(response.await?.status().as_u16())
     };
-    // Nothing moves but while the connection is polled.
+    // The h2 crate sends and receives only while its connection is polled.
     let answer = tokio::select! {
         biased;
         answer = exchange => answer,
@@ -204,7 +208,7 @@ fn closed(error: &std::io::Error) -> Failure {
     )
 }
 
-/// Of a status line (RFC 9112, 4).
+/// The status in a status line (RFC 9112, 4).
 fn status(answer: &[u8]) -> Option<u16> {
     let rest = answer.strip_prefix(b"HTTP/1.")?;
     let digits = rest.get(2..5)?;

@@ -1,4 +1,4 @@
-//! A refused certificate of a server, in an operator's words.
+//! Puts the refusal of a server's certificate into an operator's words.
 
 use openssl::x509::X509;
 
@@ -7,11 +7,12 @@ use crate::tls::reason::{self, CertificateFault};
 use crate::tls::verify::{Verdict, signed};
 use crate::tls::{CertifiedKey, TrustBundle};
 
-/// What is needed to say why a certificate was refused.
+/// What is needed to explain why a certificate was refused.
 pub(super) struct Judge {
     name: String,
     bundle: String,
     authorities: Vec<X509>,
+    /// Other certificates that we know, which may be the missing intermediate.
     at_hand: Vec<X509>,
 }
 
@@ -75,7 +76,7 @@ impl Judge {
         Failure::new(fault.into(), words)
     }
 
-    /// A CA of its issuer's name is there, and it is not the one that signed.
+    /// Whether the bundle has a CA with the issuer's name, and none of that name signed the certificate.
     fn has_name_of_issuer(&self, certificate: &X509) -> bool {
         let issuer = certificate.issuer_name();
         let named = |ca: &&X509| ca.subject_name().try_cmp(issuer).is_ok_and(|o| o.is_eq());
@@ -93,7 +94,7 @@ impl Judge {
     }
 }
 
-/// Our own intermediates are often those that signed the gateways too.
+/// The intermediates of our client certificate: the same private CA often signed the gateways' certificates.
 fn at_hand(certified: Option<&CertifiedKey>) -> Vec<X509> {
     let chain = certified.map_or(&[][..], |certified| &certified.chain);
     chain.iter().skip(1).cloned().collect()

@@ -1,4 +1,4 @@
-//! Pools of servers: which there are, are they well, whose turn it is; the peer that is dialled, and
+//! Pools of servers: which servers there are, whether they are healthy, whose turn it is, which peer is dialled, and
 //! why a dial failed.
 
 mod affinity;
@@ -32,6 +32,6 @@ pub use settings::{
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing in this room panics with a value half changed.
+    // A poisoned lock is used all the same: no code here panics with a value half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

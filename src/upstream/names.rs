@@ -1,5 +1,5 @@
-//! From host names to addresses. An answer is asked for again when its TTL is over, and after a written
-//! time at the latest; the last good one holds where the next cannot be had.
+//! Turns host names into addresses. A name is looked up again when its TTL ends, and after `dns_refresh` at the latest.
+//! If a lookup fails, the last good answer stays in use.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
@@ -8,28 +8,31 @@ use std::time::{Duration, Instant};
 use super::health::jittered;
 use super::{Balancing, Cause, Failure, Server, dns, lock};
 
-/// Addresses of one name; more are left out.
+/// The most addresses of one name; more are left out, since each becomes a server.
 const MOST_ADDRESSES: usize = 64;
-/// A TTL of 0 is no reason to ask all the time.
+/// The shortest time between two lookups, however short the TTL is.
 const LEAST_REFRESH: Duration = Duration::from_secs(1);
-/// What has no answer is asked for again after this.
+/// The time to the next lookup after a failed one.
 const FAILED_REFRESH: Duration = Duration::from_secs(5);
-/// How long a name that has no answer is not asked for again by requests.
+/// For how long after a failed lookup requests do not start another one.
 const FAILURE_AGE: Duration = Duration::from_secs(1);
 
-/// A configured server and where it is.
+/// A configured server and its addresses.
 #[derive(Debug)]
 pub(super) struct Name {
     pub server: Server,
+    /// The host is an address, so it is never looked up.
     pub literal: bool,
     answer: Mutex<Answer>,
 }
 
 #[derive(Debug)]
+/// The last good answer, and how the last lookup went.
 struct Answer {
     addresses: Vec<SocketAddr>,
+    /// When and why the last lookup failed, if it did.
     failed: Option<(Instant, Failure)>,
-    /// When it is to be asked for.
+    /// When the name is looked up next.
     due: Instant,
 }
 
@@ -48,12 +51,12 @@ impl Name {
         }
     }
 
-    /// Empty before the first answer.
+    /// The addresses of the last good answer; empty before the first one.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         lock(&self.answer).addresses.clone()
     }
 
-    /// What logs call the server at one of its addresses.
+    /// The name of the server in logs, at one of its addresses.
     pub(super) fn label(&self, address: SocketAddr) -> String {
         let Server { host, port, .. } = &self.server;
         match self.literal {
@@ -68,18 +71,19 @@ impl Name {
         answer.failed.as_ref().map(|(_, failure)| failure.clone())
     }
 
+    /// Whether the last lookup failed less than [`FAILURE_AGE`] ago.
     pub(super) fn failed_just_now(&self) -> bool {
         let answer = lock(&self.answer);
         let failed = answer.failed.as_ref();
         failed.is_some_and(|(at, _)| at.elapsed() < FAILURE_AGE)
     }
 
-    /// When it is to be asked for; never for an address.
+    /// When the name is looked up next; None for an address.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.literal).then(|| lock(&self.answer).due)
     }
 
-    /// Asks the resolver; true where the addresses are others than before.
+    /// Looks the name up. True if the addresses have changed.
     pub(super) async fn resolve(&self, upstream: &str, balancing: &Balancing) -> bool {
         if self.literal {
             return false;
@@ -90,7 +94,9 @@ impl Name {
             Ok((_, ttl)) => pause(*ttl, most),
             Err(_) => most.min(FAILED_REFRESH),
         };
+        // Locked only after the lookup: requests read the old addresses meanwhile.
         let mut answer = lock(&self.answer);
+        // Jitter, so that all front doors do not ask at the same moment.
         answer.due = Instant::now() + jittered(pause);
         match found {
             Ok((addresses, _)) => {
@@ -107,6 +113,7 @@ impl Name {
                 changed
             }
             Err(failure) => {
+                // Logged once for each series of failures.
                 if answer.failed.is_none() && !answer.addresses.is_empty() {
                     tracing::warn!(
                         target: "upstream",
@@ -121,7 +128,7 @@ impl Name {
         }
     }
 
-    /// And for how long they hold, where that is known.
+    /// The addresses, and how long they are valid if that is known.
     async fn look_up(
         &self,
         servers: &[SocketAddr],
@@ -133,7 +140,7 @@ impl Name {
         let addresses = found.addresses.into_iter();
         let addresses = addresses.map(|ip| SocketAddr::new(ip, self.server.port));
         let mut addresses: Vec<SocketAddr> = addresses.collect();
-        // Resolvers shuffle; what is the same should look the same.
+        // Name servers rotate their answers. Sorted, the same addresses count as no change.
         addresses.sort_unstable();
         addresses.dedup();
         addresses.truncate(MOST_ADDRESSES);
@@ -144,7 +151,7 @@ impl Name {
     }
 }
 
-/// From one answer to the next question.
+/// The time from an answer to the next lookup.
 fn pause(ttl: Option<Duration>, most: Duration) -> Duration {
     ttl.map_or(most, |ttl| ttl.max(LEAST_REFRESH).min(most))
 }

@@ -1,4 +1,5 @@
-//! Gateway connections that belong to one client connection alone, and end with it.
+//! Gateway connections that belong to one client connection alone and end with it. A gateway that binds a login to its
+//! connection would otherwise serve other clients as that user.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -11,14 +12,16 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::lock;
 
-/// One client connection's own way to one upstream.
+/// The own connections of one client connection to one upstream.
 pub struct OwnConnections {
-    /// No two have the same.
+    /// Unique in this process; it is part of the key in pingora's pool.
     number: u64,
-    /// A login takes several requests on one gateway connection, so no other may take it meanwhile.
+    /// Held during a request: a login takes several requests on the same gateway connection, so no other request may
+    /// take it meanwhile.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// The server that it leads to.
+    /// The server that answered last.
     server: Mutex<Option<String>>,
+    /// Of the connections that were dialled; weak, so that closed ones can be removed.
     tethers: Mutex<Vec<Weak<Tether>>>,
 }
 
@@ -36,7 +39,7 @@ impl OwnConnections {
         }
     }
 
-    /// Waits until no other request has it.
+    /// Waits until no other request uses the connection.
     pub async fn turn(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.turn).lock_owned().await
     }
@@ -50,12 +53,13 @@ impl OwnConnections {
     /// Notes the server that answered: the next request goes there.
     pub fn answered_by(&self, server: &str) {
         let mut known = lock(&self.server);
+        // Compared first, to save an allocation for each request.
         if known.as_deref() != Some(server) {
             *known = Some(server.to_owned());
         }
     }
 
-    /// Has this peer share connections with nobody else, and end them when this ends. Whoever dials gives the
+    /// Makes this peer share connections with nobody else, and ends them when this is dropped. The dial gives the
     /// tether the connection's socket.
     pub(super) fn bind(&self, peer: &mut HttpPeer) -> Arc<Tether> {
         let tether = Arc::new(Tether::default());
@@ -65,7 +69,7 @@ impl OwnConnections {
         drop(tethers);
         peer.group_key = self.group_key(peer.group_key);
         let options = &mut peer.options;
-        // The connection is kept for as long as the client's.
+        // The gateway connection is kept as long as the client connection, because its login would be lost.
         options.idle_timeout = None;
         options.tracer = Some(Tracer(Box::new(Tethered(Arc::clone(&tether)))));
         tether
@@ -86,6 +90,7 @@ impl Drop for OwnConnections {
     fn drop(&mut self) {
         for tether in lock(&self.tethers).drain(..) {
             if let Some(tether) = tether.upgrade() {
+                // Pingora's pool cannot be told to drop a connection, so its socket is shut down.
                 tether.cut();
             }
         }
@@ -100,8 +105,7 @@ impl fmt::Debug for OwnConnections {
     }
 }
 
-/// Lets us end a gateway connection that is in pingora's pool. It gives the socket up when the connection
-/// ends.
+/// Ends a gateway connection that is in pingora's pool. It gives up the socket when the connection ends.
 #[derive(Debug, Default)]
 pub(super) struct Tether(Mutex<Option<Arc<OwnedFd>>>);
 
@@ -112,7 +116,7 @@ impl Tether {
 
     fn cut(&self) {
         if let Some(socket) = lock(&self.0).take() {
-            // An error means that it has ended already.
+            // An error means that the connection has ended already.
             let _ = shutdown(&socket, Shutdown::Both);
         }
     }
@@ -122,7 +126,7 @@ impl Tether {
     }
 }
 
-/// What pingora keeps with a connection.
+/// What pingora keeps with a connection, to report its end.
 #[derive(Debug)]
 struct Tethered(Arc<Tether>);
 

@@ -1,5 +1,6 @@
-//! The peer that is dialled: what must be the same for two requests to share a connection, and
-//! who the other side must be.
+//! The peer that is dialled: what must be equal for two requests to share a connection, and who the other side must be.
+//!
+//! No byte of a request is sent before [`check_identity`] has accepted the connection.
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,7 @@ use crate::tls::GROUPS;
 use crate::tls::reason::{self, CertificateFault};
 use crate::tls::verify::{Role, Verifier};
 
-/// A peer of one upstream without its address.
+/// The peer of an upstream without an address.
 #[derive(Debug)]
 pub struct PeerTemplate {
     peer: HttpPeer,
@@ -41,7 +42,7 @@ impl PeerTemplate {
         peer.client_cert_key = tls
             .client_certificate
             .as_ref()
-            // `CertKey::new` must not be given an empty chain.
+            // `CertKey::new` panics on an empty chain.
             .filter(|certified| !certified.chain.is_empty())
             .map(|certified| {
                 Arc::new(CertKey::new(certified.chain.clone(), certified.key.clone()))
@@ -50,23 +51,24 @@ impl PeerTemplate {
         options.ca = Some(Arc::new(tls.trust.certificates.clone().into_boxed_slice()));
         options.alpn = alpn;
         options.connection_timeout = Some(upstream.connect_timeout);
+        // Includes the TLS handshake, so a server that stalls in it is given up too.
         options.total_connection_timeout = Some(upstream.connect_timeout);
         options.read_timeout = Some(upstream.read_timeout);
         options.write_timeout = Some(upstream.write_timeout);
         options.idle_timeout = Some(upstream.idle_timeout);
         options.tcp_keepalive = Some(keepalive());
-        // The request we hand over has no hop-by-hop headers left but those that we mean.
+        // Pingora must not change the head: it has only those hop-by-hop fields that we wrote.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
         options.max_h2_streams = 100;
-        // The post-quantum hybrid first, and no group that nobody wants.
+        // The post-quantum hybrid first, and no weak group.
         options.curves = Some(GROUPS.into());
         let address = tls.server_name.parse::<IpAddr>().ok();
-        // OpenSSL is told names only; an address is compared by `check_identity`.
+        // Pingora gives OpenSSL only names to compare; `identity` compares an address.
         options.verify_hostname = address.is_none();
         let name = tls.server_name.clone();
         let path = OwnPath::of(upstream);
-        // Then `identity` verifies: pingora can neither be told of anchors that are no roots, nor of two
-        // CAs of one name. Nothing is sent before `check_identity` has seen what came of it.
+        // If there is one, `identity` verifies the chain: pingora supports neither anchors that are no roots nor two
+        // CAs of one name. Nothing is sent before `check_identity` has seen the result.
         options.verify_cert = path.is_none();
         options.upstream_tls_handshake_complete_hook = Some(Arc::new(move |ssl| {
             let checked = identity(ssl, &name, address, path.as_ref());
@@ -75,8 +77,8 @@ impl PeerTemplate {
         Self { peer }
     }
 
-    /// The peer at this address, for a request that may stream. With `own`, its connection serves nobody but
-    /// that client connection.
+    /// The peer at this address, for a request that may be a stream. With `own`, its connection serves only that client
+    /// connection.
     #[must_use]
     pub fn at(
         &self,
@@ -87,7 +89,7 @@ impl PeerTemplate {
         let mut peer = self.peer.clone();
         peer._address = address.into();
         if stream.is_some() {
-            // A stream may be silent for long.
+            // A stream may be silent for long; `stream_idle_timeout` bounds it.
             peer.options.read_timeout = None;
         }
         let tether = own.map(|own| own.bind(&mut peer));
@@ -100,12 +102,14 @@ impl PeerTemplate {
 struct ConnectionFacts {
     /// An [`IdentityCheck`].
     identity: Option<Arc<dyn Any + Send + Sync>>,
-    /// To ask how much it takes. The one other descriptor of its socket that we hold.
+    /// To ask the kernel how much the gateway takes. The only other descriptor of this socket that we hold.
     socket: Option<Arc<OwnedFd>>,
 }
 
-/// Has the connection that is dialled for this peer keep its socket, and the tether share it.
+/// Makes the connection that is dialled for this peer keep its socket, which the tether shares.
 fn remember_socket(peer: &mut HttpPeer, tether: Option<Arc<Tether>>) {
+    // A dial runs the hook of its TCP socket before that of its handshake, so this carries the socket from one to the
+    // other.
     let dialled = Arc::new(Mutex::new(None));
     let options = &mut peer.options;
     let identity = options.upstream_tls_handshake_complete_hook.take();
@@ -119,8 +123,10 @@ fn remember_socket(peer: &mut HttpPeer, tether: Option<Arc<Tether>>) {
     }));
     options.upstream_tcp_sock_tweak_hook = Some(Arc::new(move |tcp: &TcpSocket| {
         let socket = tcp.as_fd().try_clone_to_owned().map(Arc::new);
-        // Without it nothing is paced; the request fares as well.
+        // Without the descriptor the body is not paced, and the request goes on.
         *lock(&dialled) = socket.as_ref().ok().cloned();
+        // Here the dial fails without it: we could not end the connection, and with it the login, when the client
+        // leaves.
         if let Some(tether) = &tether {
             tether.hold(socket.or_err(ErrorType::SocketError, "no descriptor to hold it by")?);
         }
@@ -135,7 +141,7 @@ pub fn socket(digest: Option<&Digest>) -> Option<Arc<OwnedFd>> {
     tls.extension.get::<ConnectionFacts>()?.socket.clone()
 }
 
-/// A host that is gone is noticed within two minutes, also on a stream that says nothing.
+/// A host that vanished is noticed within two minutes, also on a stream that is silent.
 fn keepalive() -> TcpKeepalive {
     TcpKeepalive {
         idle: Duration::from_secs(60),
@@ -145,18 +151,18 @@ fn keepalive() -> TcpKeepalive {
     }
 }
 
-/// What the handshake said about the names of the certificate.
+/// The result of checking the server's certificate in the handshake.
 #[derive(Debug)]
 pub struct IdentityCheck(Result<(), Failure>);
 
-/// The verification of a bundle that pingora cannot be told of.
+/// Our own verification, for a bundle that pingora does not support.
 struct OwnPath {
     verifier: Result<Verifier, Failure>,
     judge: Judge,
 }
 
 impl OwnPath {
-    /// None where OpenSSL judges alike while it shakes hands.
+    /// None if OpenSSL comes to the same result during the handshake.
     fn of(upstream: &Upstream) -> Option<Self> {
         let tls = &upstream.tls;
         if tls.trust.plain {
@@ -185,8 +191,8 @@ impl OwnPath {
     }
 }
 
-/// OpenSSL compared the name, but it takes a common name where there is no DNS name (RFC 9525, 2,
-/// forbids it), and it was not told addresses.
+/// Checks what OpenSSL leaves open: it accepts a common name if there is no DNS name, which RFC 9525, 2, forbids, and
+/// it did not compare addresses.
 fn identity(
     ssl: &SslRef,
     name: &str,
@@ -219,8 +225,8 @@ fn identity(
     Err(Failure::new(fault.into(), words))
 }
 
-/// What pingora leaves open: TLS 1.2 at least, and what OpenSSL does not say of names.
-/// To be asked before the first byte of a request goes out.
+/// Refuses what pingora accepts: TLS below 1.2, and certificates that the handshake hook refused. Must be called before
+/// the first byte of a request is sent.
 ///
 /// # Errors
 /// The connection must not be used.
@@ -238,7 +244,7 @@ pub fn check_identity(digest: Option<&Digest>) -> Result<(), Failure> {
     let identity = facts.and_then(|facts| facts.identity.as_ref());
     match identity.and_then(|identity| identity.downcast_ref::<IdentityCheck>()) {
         Some(IdentityCheck(checked)) => checked.clone(),
-        // The hook is set for every peer.
+        // Cannot happen, because the hook is set for every peer; if it does, the connection is not used.
         None => Err(Failure::new(
             Cause::Internal,
             "its certificate's names were not looked at",
@@ -246,14 +252,15 @@ pub fn check_identity(digest: Option<&Digest>) -> Result<(), Failure> {
     }
 }
 
-/// Pingora's own key holds address, name and the client certificate's serial number, but neither
-/// the CA nor ALPN: a connection verified under one CA must never serve a peer that trusts another.
+/// Pingora's own pool key holds the address, the name and the client certificate's serial number, but neither the CAs
+/// nor ALPN. A connection that was verified under one CA must never serve a peer that trusts another.
 fn group_key(upstream: &Upstream, alpn: &ALPN) -> u64 {
     let tls = &upstream.tls;
     let mut hash = openssl::sha::Sha256::new();
     hash.update(&tls.trust.digest);
     match &tls.client_certificate {
         Some(certified) => {
+            // The tags keep a client certificate's digest apart from what follows.
             hash.update(&[1]);
             hash.update(&certified.digest);
         }

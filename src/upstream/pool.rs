@@ -1,4 +1,6 @@
 //! The servers of one upstream: which there are, whose turn it is, and what is known of them.
+//! Invariants: the list of servers is replaced, never changed, so a request sees one list; a server keeps its state as
+//! long as its name and address stay.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -20,10 +22,10 @@ use crate::route::Stream;
 use crate::supervision::{Ended, supervise};
 use crate::telemetry::UpstreamMetrics;
 
-/// Names that are due at nearly the same time are asked for together.
+/// Names that are due at nearly the same time are looked up together.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
-/// One upstream as it is used.
+/// One upstream in use.
 #[derive(Debug)]
 pub struct Pool {
     /// Its settings.
@@ -31,12 +33,14 @@ pub struct Pool {
     /// Its counters; they outlive a reload.
     pub metrics: Arc<UpstreamMetrics>,
     names: Vec<Name>,
+    /// One for each address of each name.
     servers: ArcSwap<Vec<Arc<ServerState>>>,
     gate: Gate,
     h1: PeerTemplate,
     h2: PeerTemplate,
     /// Held while a server is chosen or taken out, so that two cannot take out the last two.
     choosing: Mutex<()>,
+    /// Held during lookups, so that requests that wait for the same names share one.
     resolving: tokio::sync::Mutex<()>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -61,14 +65,15 @@ impl Pool {
         pool
     }
 
-    /// Begins what goes on beside requests: health checks, and asking for names again. Needs a tokio
-    /// runtime. A second call does nothing.
+    /// Starts the tasks beside the requests: health checks and lookups of names. Needs a tokio runtime. A second call
+    /// does nothing.
     pub fn start(self: &Arc<Self>) {
         let mut tasks = lock(&self.tasks);
         if !tasks.is_empty() || !self.upstream.live {
             return;
         }
         if self.names.iter().any(|name| !name.literal) {
+            // Weak: the tasks must not keep alive the pool whose drop ends them.
             let pool = Arc::downgrade(self);
             let task = supervise("names of upstreams", move || refresh(pool.clone()));
             let task = tokio::spawn(task);
@@ -82,7 +87,7 @@ impl Pool {
         }
     }
 
-    /// Ends what [`Pool::start`] began. Requests may still go on.
+    /// Ends what [`Pool::start`] started. Requests may go on.
     pub fn stop(&self) {
         for task in lock(&self.tasks).drain(..) {
             task.abort();
@@ -95,7 +100,7 @@ impl Pool {
         self.servers.load_full()
     }
 
-    /// Lets a request in, or says why not; waits where the configuration says so.
+    /// Admits a request or says why not. Waits if the limits say so.
     ///
     /// # Errors
     /// It is to be answered 503.
@@ -110,6 +115,7 @@ impl Pool {
             });
         }
         self.resolve_if_empty().await;
+        // Checked before the limits: nobody should wait in a queue for servers that are all down.
         let servers = self.servers.load();
         let down = |server: &Arc<ServerState>| server.availability() == Availability::Down;
         if !servers.is_empty() && servers.iter().all(down) {
@@ -130,8 +136,8 @@ impl Pool {
         self.gate.enter(&self.metrics).await
     }
 
-    /// The server for a request's next try: the one it is pinned to, if it may be used, else whose
-    /// turn it is among those not `tried`.
+    /// The server for a request's next try: the one that the client's cookie names, if it may be used, otherwise the
+    /// one whose turn it is among those not `tried`.
     ///
     /// # Errors
     /// No server may be used.
@@ -153,6 +159,7 @@ impl Pool {
         };
         chosen.map(Lease::new).ok_or_else(|| {
             let unresolved = self.names.iter().find_map(Name::failure);
+            // A name that does not resolve explains an empty list, not servers that are down.
             match unresolved.filter(|_| servers.is_empty()) {
                 Some(failure) => failure,
                 None => Failure::new(Cause::NoServer, all_down(&servers)),
@@ -203,7 +210,8 @@ impl Pool {
         }
         let others = self.servers.load();
         let mut others = others.iter().filter(|o| !std::ptr::eq(o.as_ref(), server));
-        // With all out, a gateway that hiccuped would be down for the whole time; the last stays.
+        // If the last usable server were ejected too, a short failure of it would take the upstream down for the whole
+        // duration.
         if others.any(|other| other.availability() == Availability::Usable) {
             self.metrics.ejections.count();
             server.eject(eject, failure);
@@ -212,7 +220,7 @@ impl Pool {
         }
     }
 
-    /// The server that a request's cookies name, whether or not it exists.
+    /// The id of a server in a request's cookies, whether or not the server exists.
     pub fn pinned<'h>(
         &self,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
@@ -220,8 +228,7 @@ impl Pool {
         affinity::find(self.upstream.balancing.affinity.as_ref()?, headers)
     }
 
-    /// The value of Set-Cookie for a request that this server answered; None where the client has
-    /// it already or shall get none.
+    /// The value of Set-Cookie for a request that this server answered; None if the client has it already or gets none.
     #[must_use]
     pub fn set_cookie(&self, server: &ServerState, pinned: Option<&str>) -> Option<String> {
         let (affinity, token) = (
@@ -231,7 +238,7 @@ impl Pool {
         (pinned != Some(token)).then(|| affinity::set_cookie(affinity, token))
     }
 
-    /// gRPC needs HTTP/2; all else goes over HTTP/1.1.
+    /// gRPC needs HTTP/2; everything else goes over HTTP/1.1.
     #[must_use]
     pub fn template(&self, stream: Option<Stream>) -> &PeerTemplate {
         match stream {
@@ -240,8 +247,8 @@ impl Pool {
         }
     }
 
-    /// More about a failure than the request's own error said: from a dial of our own, at most one
-    /// in half a minute a server; `failure` itself where that learns nothing.
+    /// Explains a failure better than the request's own error did, by a dial of our own, at most once in 30 seconds for
+    /// each server; `failure` itself if the dial finds nothing.
     pub async fn diagnose(&self, server: &ServerState, failure: Failure) -> Failure {
         if !failure.unclear {
             return failure;
@@ -296,19 +303,20 @@ impl Pool {
         }
     }
 
-    /// Requests wait for names only where there is nowhere else to go.
+    /// Requests wait for lookups only if there is no server at all.
     async fn resolve_if_empty(&self) {
         if !self.servers.load().is_empty() {
             return;
         }
         let _alone = self.resolving.lock().await;
+        // Whoever held the lock before may have resolved the names, or failed to a moment ago.
         let asked = self.names.iter().all(Name::failed_just_now);
         if self.servers.load().is_empty() && !asked {
             self.resolve_names(|_| true).await;
         }
     }
 
-    /// Makes the list anew from the names' addresses; who was there keeps what is known of it.
+    /// Makes the list from the names' addresses. A server that was there before keeps its state.
     fn list_servers(&self) {
         let _alone = lock(&self.choosing);
         let old = self.servers.load();
@@ -351,7 +359,7 @@ impl Drop for Pool {
     }
 }
 
-/// Those that may be used; where there are none, those that are only left alone for a while.
+/// The servers that may be used; if there are none, those that are ejected. A retry never goes to an ejected one.
 fn candidates(servers: &[Arc<ServerState>], tried: &[Arc<ServerState>]) -> Vec<Arc<ServerState>> {
     let untried = |server: &&Arc<ServerState>| !tried.iter().any(|t| Arc::ptr_eq(t, server));
     let that_are = |wanted| {
@@ -366,8 +374,9 @@ fn candidates(servers: &[Arc<ServerState>], tried: &[Arc<ServerState>]) -> Vec<A
     }
 }
 
-/// Why there is none, for a log.
+/// Why there is no server, for the log.
 fn all_down(servers: &[Arc<ServerState>]) -> String {
+    // A log line should stay readable.
     const MOST: usize = 4;
     let down = servers.iter().take(MOST).map(|server| {
         let complaint = server.complaint();
@@ -387,6 +396,7 @@ async fn refresh(pool: Weak<Pool>) -> Ended {
         let Some(due) = alive.names.iter().filter_map(Name::due).min() else {
             return Ended::Over;
         };
+        // While it sleeps the task must not keep the pool alive.
         drop(alive);
         let left = due.saturating_duration_since(Instant::now());
         sleep(left.max(LEAST_PAUSE)).await;

@@ -1,4 +1,4 @@
-//! The pools of one snapshot, and what they keep of those before.
+//! The pools of one snapshot, and what they take over from the one before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,14 @@ impl Pools {
         Self(pools.map(|(name, u)| (name.clone(), pool(u))).collect())
     }
 
-    /// Takes over what is known about servers where an upstream is as it was, and an upstream's
-    /// counters in any case. To be called before [`Pools::start`].
+    /// Takes over the pools of upstreams whose settings did not change, and the counters of all. To be called before
+    /// [`Pools::start`].
     pub fn carry_over(&mut self, old: &Self) {
         for (name, pool) in &mut self.0 {
             let Some(known) = old.0.get(name) else {
                 continue;
             };
+            // The same pool, so that requests of both snapshots share its limits, health and connections.
             *pool = match known.upstream == pool.upstream {
                 true => Arc::clone(known),
                 false => Arc::new(Pool::new(&pool.upstream, Arc::clone(&known.metrics))),
@@ -32,7 +33,7 @@ impl Pools {
         }
     }
 
-    /// Begins health checks and the refresh of names. Needs a tokio runtime.
+    /// Starts health checks and lookups of names. Needs a tokio runtime.
     pub fn start(&self) {
         self.0.values().for_each(Pool::start);
     }

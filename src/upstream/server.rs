@@ -1,4 +1,4 @@
-//! One address that is dialled, and how it stands.
+//! One address that is dialled, and its state: whether it is healthy, ejected, and how many requests it has.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ejection, Failure, HealthCheck, lock};
 
-/// How long a diagnosis is taken to hold, and the least time between two dials for one.
+/// How long a diagnosis is valid, and the shortest time between two dials for one.
 const DIAGNOSIS_AGE: Duration = Duration::from_secs(30);
 
 /// One server: a configured address, or one of the addresses of a configured name.
@@ -19,7 +19,7 @@ pub struct ServerState {
     pub address: SocketAddr,
     /// Its share of the requests.
     pub weight: u32,
-    /// What names it in an affinity cookie; None where there is none.
+    /// Its id in an affinity cookie; None without affinity.
     pub token: Option<String>,
     /// `upstream orders 10.0.0.1:443`, for logs.
     label: String,
@@ -35,7 +35,7 @@ pub struct ServerState {
 pub enum Availability {
     /// It gets requests.
     Usable,
-    /// Its requests failed; left alone for a while.
+    /// Its requests failed; it gets none for a while.
     Ejected,
     /// Its health checks failed.
     Down,
@@ -44,11 +44,11 @@ pub enum Availability {
 #[derive(Debug, Default)]
 struct Standing {
     down: bool,
-    /// Health checks in a row that say the opposite of `down`.
+    /// Consecutive health checks whose result contradicts `down`.
     streak: u32,
     /// Why the last health check failed.
     complaint: Option<Failure>,
-    /// Requests that failed in a row.
+    /// Consecutive requests that failed.
     failures: u32,
     ejected_until: Option<Instant>,
 }
@@ -56,22 +56,22 @@ struct Standing {
 #[derive(Debug)]
 struct Diagnosis {
     at: Instant,
-    /// None while somebody dials.
+    /// None while a dial is under way, or if it found nothing.
     found: Option<Failure>,
 }
 
-/// Whether a failed request's cause is to be looked for by a dial of our own.
+/// Whether to find out the cause of a failure by a dial of our own.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DiagnosisClaim {
-    /// The caller is the one to dial.
+    /// The caller must dial.
     Dial,
     /// A recent dial found this.
     Found(Failure),
-    /// A recent dial found nothing, or it is under way.
+    /// A recent dial found nothing or is still under way.
     Nothing,
 }
 
-/// A request that a server has; counted until dropped.
+/// A request that a server has; it no longer counts once this is dropped.
 #[derive(Debug)]
 pub struct Lease(Arc<ServerState>);
 
@@ -115,7 +115,7 @@ impl ServerState {
         }
     }
 
-    /// Requests that it has now, streams included.
+    /// Requests that it has now, including streams.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -126,6 +126,7 @@ impl ServerState {
     pub fn availability(&self) -> Availability {
         let standing = lock(&self.standing);
         match standing.ejected_until {
+            // Down first: an ejected server may be used as a last resort, one that is down may not.
             _ if standing.down => Availability::Down,
             Some(until) if until > Instant::now() => Availability::Ejected,
             _ => Availability::Usable,
@@ -138,13 +139,13 @@ impl ServerState {
         lock(&self.standing).complaint.clone()
     }
 
-    /// Takes the result of a health check; true where it changed whether requests go there.
+    /// Takes the result of a health check. True if it changed whether the server gets requests.
     pub(super) fn checked(&self, health: &HealthCheck, result: Result<(), Failure>) -> bool {
         let mut standing = lock(&self.standing);
         let passed = result.is_ok();
         standing.complaint = result.err();
         if passed != standing.down {
-            // It says what is known.
+            // The result confirms the known state and ends a series of opposite ones.
             standing.streak = 0;
             return false;
         }
@@ -185,25 +186,25 @@ impl ServerState {
         }
     }
 
-    /// A request failed. True where it was the one too many, and the server must go unless it is
-    /// the last.
+    /// A request failed. True if the server has failed too often and must be ejected, unless it is the last one.
     pub(super) fn failed_too_often(&self, eject: &Ejection) -> bool {
         let mut standing = lock(&self.standing);
         if standing
             .ejected_until
             .is_some_and(|until| until > Instant::now())
         {
-            // What was under way when it was taken out.
+            // The request was under way when the server was ejected; it must not make the time longer.
             return false;
         }
         standing.failures = standing.failures.saturating_add(1);
         standing.failures >= eject.failures
     }
 
-    /// Out for a while. Back, the first failure is enough to take it out again.
+    /// Ejects the server for a while. After that, the first failure is enough to eject it again.
     pub(super) fn eject(&self, eject: &Ejection, last: &Failure) {
         let mut standing = lock(&self.standing);
         standing.ejected_until = Some(Instant::now() + eject.duration);
+        // `failures` is at least 1; the configuration checks it.
         let failures = std::mem::replace(&mut standing.failures, eject.failures - 1);
         tracing::warn!(
             target: "upstream",
@@ -214,7 +215,7 @@ impl ServerState {
         );
     }
 
-    /// It should go and stays, for there is no other.
+    /// It failed too often and stays, because there is no other.
     pub(super) fn spare(&self, eject: &Ejection, last: &Failure) {
         lock(&self.standing).failures = 0;
         tracing::warn!(
@@ -226,7 +227,7 @@ impl ServerState {
         );
     }
 
-    /// What the last dial found, or the task to dial: whoever gets that reports with [`Self::diagnosed`].
+    /// What the last dial found, or the task to dial. The caller who gets that task reports with [`Self::diagnosed`].
     pub(super) fn claim_diagnosis(&self) -> DiagnosisClaim {
         let mut diagnosis = lock(&self.diagnosis);
         if let Some(known) = diagnosis.as_ref()
@@ -237,6 +238,7 @@ impl ServerState {
                 None => DiagnosisClaim::Nothing,
             };
         }
+        // Stored before the dial, so that other requests that fail meanwhile do not dial too.
         *diagnosis = Some(Diagnosis {
             at: Instant::now(),
             found: None,

@@ -18,29 +18,29 @@ pub struct Upstream {
     pub tls: UpstreamTls,
     /// How its servers share the requests.
     pub balancing: Balancing,
-    /// For a TCP connection and its handshake.
+    /// For a TCP connection and its TLS handshake.
     pub connect_timeout: Duration,
-    /// Between two reads of an answer.
+    /// The longest time between two reads of an answer.
     pub read_timeout: Duration,
-    /// For a write of a request.
+    /// The longest time of a write of a request.
     pub write_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// How many servers are tried for one request, the first included.
     pub attempts: usize,
-    /// What becomes of logins that are bound to a connection.
+    /// What is done about logins that are bound to a connection.
     pub connection_auth: ConnectionAuth,
-    /// False where what it is made of could not be taken at a reload and nothing of it ran before: its
-    /// requests are answered 503, and it trusts nobody.
+    /// False if its files were refused at a reload and it did not run before: its requests are answered 503, and it
+    /// trusts nobody.
     pub live: bool,
 }
 
-/// What becomes of a login that a gateway binds to the connection (NTLM, Negotiate).
+/// What is done about a login that a gateway binds to the connection (NTLM, Negotiate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionAuth {
     /// The client connection gets gateway connections of its own.
     Pin,
-    /// Requests that log in so are refused, and offers of it are taken out of answers.
+    /// Such requests are refused, and offers of such logins are removed from answers.
     Refuse,
 }
 
@@ -57,9 +57,9 @@ pub struct Balancing {
     pub eject: Option<Ejection>,
     /// How many requests it gets at once.
     pub caps: Caps,
-    /// How long a resolved name is taken to hold at most; a shorter TTL counts.
+    /// How long a resolved name is valid at most; a shorter TTL holds.
     pub dns_refresh: Duration,
-    /// Who is asked for names; without any those of `/etc/resolv.conf`.
+    /// The name servers; if there are none, those of `/etc/resolv.conf`.
     pub dns_servers: Vec<SocketAddr>,
 }
 
@@ -88,7 +88,7 @@ pub enum Balance {
 pub struct Affinity {
     /// The name of the cookie.
     pub cookie: String,
-    /// What servers' ids in the cookie are made with; without it, a secret of this process.
+    /// The key of the servers' ids in the cookie; without it, a secret of this process.
     pub key: Option<AffinityKey>,
 }
 
@@ -109,9 +109,9 @@ pub struct HealthCheck {
     pub path: String,
     /// The Host field of the check.
     pub host: String,
-    /// The answers that say it is.
+    /// The statuses of a healthy server.
     pub statuses: Vec<u16>,
-    /// Between two checks.
+    /// The time between two checks.
     pub interval: Duration,
     /// For a check from its first packet to the answer's status; at most `interval`.
     pub timeout: Duration,
@@ -124,7 +124,7 @@ pub struct HealthCheck {
 /// A server that fails requests is left alone for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ejection {
-    /// In a row.
+    /// How many consecutive failures eject a server.
     pub failures: u32,
     /// How long it is left alone.
     pub duration: Duration,
