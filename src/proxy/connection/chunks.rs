@@ -1,5 +1,6 @@
-//! The connection of a request with a chunked body. Its framing is checked byte by byte on the way to pingora,
-//! whose reader is laxer than RFC 9112: it skips extensions and trailers, with the bare LFs in them.
+//! The connection of a request with a chunked body. Its framing is checked byte by byte on the way to pingora, whose
+//! reader is laxer than RFC 9112: it skips extensions and trailers, with the bare LFs in them. A server that reads
+//! those differently would find another request in the body.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use http_strict::{BodyError, ChunkedFraming};
 #[derive(Debug)]
 pub(super) struct CheckedChunks {
     connection: Stream,
-    /// What was read of the connection beyond the head.
+    /// The bytes that were read of the connection beyond the head.
     before: BytesMut,
     framing: ChunkedFraming,
     reads: ReadMode,
@@ -37,8 +38,8 @@ impl CheckedChunks {
         }
     }
 
-    /// The connection again, once its request is done, and what is left of `before`. None where the
-    /// stream is no such connection.
+    /// Takes the connection apart once its request is done: the connection, and what is left of `before`. None if the
+    /// stream is of another type.
     #[must_use]
     pub(super) fn undo(stream: Stream) -> Option<(Stream, BytesMut)> {
         let checked = stream.into_any().downcast::<Self>().ok()?;
@@ -67,7 +68,7 @@ impl AsyncRead for CheckedChunks {
     ) -> Poll<io::Result<()>> {
         self.refused()?;
         if self.reads.are_watched() {
-            // The body is over; only whether the client is still there is asked.
+            // The body is complete; this read only finds out whether the client is still there, so nothing is checked.
             return Pin::new(&mut self.connection).poll_read(context, buffer);
         }
         if !self.before.is_empty() {
@@ -82,6 +83,7 @@ impl AsyncRead for CheckedChunks {
         let fresh = buffer.filled().get(known..).unwrap_or_default();
         let checked = self.check(fresh);
         if checked.is_err() {
+            // No byte of a malformed chunk reaches pingora.
             buffer.set_filled(known);
         }
         Poll::Ready(checked)

@@ -7,16 +7,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// Ready once the listener has been closing for `time`, counted from now at the earliest.
+/// Ready when the listener has been closing for `time`, counted from this call at the earliest.
 pub(super) async fn closed_for(closing: &mut watch::Receiver<bool>, time: Duration) {
     // An error says that the sender is gone, which is a shutdown too.
     let _ = closing.wait_for(|closing| *closing).await;
     sleep(time).await;
 }
 
-/// Ends our side and lets the client finish its own for a moment, so that what we sent is not
-/// lost to a reset (RFC 9112, 9.6).
+/// Closes our side and reads on for a moment. Closing with unread bytes would send a reset, which can destroy what we
+/// sent before the client reads it (RFC 9112, 9.6).
 pub(super) async fn linger(mut stream: Stream) {
+    // Both bounds keep a client from holding the connection open by sending on.
     const FORGOTTEN: usize = 1 << 20;
     const TIME: Duration = Duration::from_secs(2);
     let closing = async {

@@ -1,22 +1,23 @@
-//! HTTP/2 frames that cost the client nothing and cost us an answer or some work. An honest client sends few of them; a
-//! client that sends many is disconnected (ENHANCE_YOUR_CALM).
+//! Limits HTTP/2 frames that cost the client nothing and cost us an answer or some work (CVE-2019-9512, -9513, -9515).
+//! An honest client sends few of them; a client that sends many is disconnected (ENHANCE_YOUR_CALM).
 
 use std::time::Instant;
 
-/// So many at once, and so many a second after that.
+/// So many frames at once, and so many a second after that.
 const BURST: u32 = 1000;
 const RATE: u32 = 100;
-/// A client may pay for each frame of an answer with updates of two windows, and a stream begins with some.
+/// How many frames a client may send for each frame of an answer: it acknowledges DATA with updates of two windows, and
+/// a stream begins with some.
 const EARNED: u32 = 4;
 
-/// What a client may still send.
+/// How many frames a client may still send.
 #[derive(Debug)]
 pub(super) struct Allowance {
     left: u32,
     filled: Instant,
 }
 
-/// What it sent too much of.
+/// The name of a type of frame, for the log.
 pub(super) fn name(kind: u8) -> &'static str {
     match kind {
         1 | 9 => "HEADERS",
@@ -38,18 +39,20 @@ impl Allowance {
         }
     }
 
-    /// We sent a frame of an answer.
+    /// Called for each frame of an answer that we send.
     pub(super) fn earn(&mut self) {
+        // Capped: a long download must not save up for a flood.
         self.left = (self.left + EARNED).min(10 * BURST);
     }
 
-    /// A frame of this kind came. False where it is one too many.
+    /// Called for each frame that came. False if it is one too many.
     pub(super) fn spend(&mut self, kind: u8, now: impl FnOnce() -> Instant) -> bool {
-        // DATA, HEADERS, RST_STREAM, PUSH_PROMISE and CONTINUATION have limits elsewhere.
+        // These have other limits: the body's, the streams', the h2 crate's count of resets, and that of header blocks.
         if matches!(kind, 0 | 1 | 3 | 5 | 9) {
             return true;
         }
         if self.left == 0 {
+            // The clock is read only when the allowance is used up, since this runs for every frame.
             let now = now();
             let millis = now.saturating_duration_since(self.filled).as_millis();
             let earned = millis * u128::from(RATE) / 1000;

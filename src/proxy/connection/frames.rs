@@ -1,5 +1,6 @@
-//! The frames of an HTTP/2 connection on their way to the h2 crate. Frames that could flood us are counted, header blocks
-//! are examined, and everything else passes unchanged.
+//! Looks at the frames of an HTTP/2 connection on their way to the h2 crate: counts those that could flood us, holds
+//! header blocks until they are complete and were examined, and passes everything else unchanged. It buffers at most
+//! one header block and one read.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +25,7 @@ use crate::proxy::shared::wrapper::delegate_stream_traits;
 
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 const HEAD: usize = 9;
-/// The largest frame that a client may send; we tell it no other (RFC 9113, section 6.5.2).
+/// The largest frame that a client may send; our SETTINGS allow no larger one (RFC 9113, section 6.5.2).
 const LARGEST: usize = 16 * 1024;
 
 const DATA: u8 = 0;
@@ -35,6 +36,7 @@ const END_HEADERS: u8 = 4;
 /// What the server of a connection learns about its frames.
 #[derive(Debug, Default)]
 pub(super) struct FrameWatch {
+    /// The type of frame that was too many.
     flood: OnceLock<u8>,
     found: Notify,
     /// The connection below, once the frames no longer use it.
@@ -42,9 +44,10 @@ pub(super) struct FrameWatch {
 }
 
 impl FrameWatch {
-    /// Ready once there are too many frames of a kind. From then on nothing more is read.
+    /// Ready when there were too many frames of a type. From then on nothing more is read.
     pub(super) async fn flooded(&self) -> u8 {
         loop {
+            // Registered before the check, so that a report between both is not missed.
             let found = self.found.notified();
             if let Some(kind) = self.flood.get() {
                 return *kind;
@@ -59,14 +62,14 @@ impl FrameWatch {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Stream>> {
-        // A value that is put or taken in one step.
+        // A poisoned lock is used all the same: the value is put or taken in one step.
         self.connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, kind: u8) {
-        // The first is enough.
+        // An error means that one was reported before, which is enough.
         let _ = self.flood.set(kind);
         self.found.notify_one();
     }
@@ -106,13 +109,15 @@ impl Drop for LentConnection {
 pub(super) struct WatchedFrames {
     connection: LentConnection,
     place: FramePosition,
-    /// Not looked at yet.
+    /// Bytes that were read and not examined.
     read: BytesMut,
-    /// To be passed on.
+    /// Bytes that may go on to the h2 crate.
     ready: BytesMut,
-    /// The frames of a header block that has no end yet, and where the last begins.
+    /// The frames of a header block that is not complete yet.
     block: BytesMut,
+    /// Where the last frame of `block` begins.
     last: usize,
+    /// The most bytes of `block`.
     most_block: usize,
     blocks: HeaderBlocks,
     allowance: Allowance,
@@ -121,9 +126,9 @@ pub(super) struct WatchedFrames {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FramePosition {
-    /// Before a frame.
+    /// Before the head of a frame.
     FrameHead,
-    /// In the preface, or in a frame that passes; so many bytes are to come.
+    /// In the preface or in a frame that passes; so many bytes of it are missing.
     Passing(usize),
     /// Nothing passes any more.
     End,
@@ -162,7 +167,7 @@ impl WatchedFrames {
             ready: BytesMut::new(),
             block: BytesMut::new(),
             last: 0,
-            // What a list of that size needs at most, framed badly; h2 ends what is larger.
+            // Enough for a list of that size, even in many small frames. The h2 crate itself ends what is larger.
             most_block: 2 * list + 2 * LARGEST,
             blocks: HeaderBlocks::new(list),
             allowance: Allowance::new(Instant::now()),
@@ -179,7 +184,7 @@ impl WatchedFrames {
         self.connection.watch.tell(kind);
     }
 
-    /// Passes on what was read, as far as it may.
+    /// Passes on what was read, as far as it is allowed.
     fn pass(&mut self) {
         loop {
             match self.place {
@@ -205,12 +210,13 @@ impl WatchedFrames {
         }
     }
 
-    /// False where more must be read first.
+    /// False if more must be read first.
     fn pass_head(&mut self) -> bool {
         let Some(head) = FrameHead::of(&self.read) else {
             return false;
         };
         let whole = HEAD + head.length;
+        // A larger frame is not held: the h2 crate refuses it by its length.
         if matches!(head.kind, HEADERS | CONTINUATION) && head.length <= LARGEST {
             if self.read.len() < whole {
                 return false;
@@ -218,7 +224,7 @@ impl WatchedFrames {
             let frame = self.read.split_to(whole);
             self.hold(head, frame);
         } else if self.allowance.spend(head.kind, Instant::now) {
-            // Within a header block nothing else may come: h2 says so once it sees it.
+            // No other frame may interrupt a header block. The h2 crate detects that, so it gets both.
             self.ready.unsplit(self.block.split());
             self.place = FramePosition::Passing(whole);
         } else {
@@ -231,6 +237,7 @@ impl WatchedFrames {
     fn hold(&mut self, head: FrameHead, frame: BytesMut) {
         self.last = self.block.len();
         self.block.unsplit(frame);
+        // A block without an end is counted here too (CVE-2024-27316).
         if self.block.len() > self.most_block {
             self.tell(head.kind);
             return;
@@ -247,12 +254,14 @@ impl WatchedFrames {
         self.ready.unsplit(block);
     }
 
-    /// Ends a block with one frame more.
+    /// Adds a field to a block, in one more frame.
     fn add(&self, block: &mut BytesMut, field: &[u8]) {
         let last = block.get_mut(self.last..self.last + HEAD);
+        // `last` is the start of a frame that was held whole, so its head is there.
         let Some([_, _, _, _, flags, stream @ ..]) = last else {
             return;
         };
+        // The added CONTINUATION ends the block now.
         *flags &= !END_HEADERS;
         let stream = stream.to_vec();
         let length = u8::try_from(field.len()).unwrap_or(u8::MAX);
@@ -270,8 +279,11 @@ impl AsyncRead for WatchedFrames {
     ) -> Poll<io::Result<()>> {
         while self.ready.is_empty() {
             if self.place == FramePosition::End {
+                // Never ready again: the server sees [`FrameWatch::flooded`] and ends the connection, with a reason for
+                // the client.
                 return Poll::Pending;
             }
+            // On the stack: an idle connection keeps no buffer.
             let mut chunk = [0; LARGEST / 2];
             let mut fresh = ReadBuf::new(&mut chunk);
             ready!(self.connection().poll_read(context, &mut fresh))?;
@@ -313,7 +325,7 @@ impl AsyncWrite for WatchedFrames {
 
 delegate_stream_traits!(WatchedFrames);
 
-/// Where in the frames that we send a writer is.
+/// The position in the frames that we send.
 #[derive(Debug, Default)]
 struct Written {
     head: BytesMut,
@@ -321,7 +333,7 @@ struct Written {
 }
 
 impl Written {
-    /// How many frames of answers begin in these bytes.
+    /// How many DATA and HEADERS frames begin in these bytes.
     fn answers(&mut self, mut bytes: &[u8]) -> u32 {
         let mut answers = 0;
         while !bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! HTTP/1.x: one request after the other.
+//! Serves HTTP/1.x on a connection: one request after the other.
 //!
 //! We read each head ourselves. Pingora gets a head of our own that only frames the body, so that it and we cannot
 //! read two different requests.
@@ -33,6 +33,7 @@ pub(super) async fn serve(
     let limits = &connection.listener.limits;
     let mut closing = connection.guard.closing.clone();
     let mut buffer = BytesMut::new();
+    // A new connection must send its first request soon; only later ones may wait for `idle_timeout`.
     let mut wait = limits.head_timeout;
     loop {
         let received = receive_head(&mut stream, &mut buffer, limits, wait, &mut closing).await;
@@ -44,11 +45,12 @@ pub(super) async fn serve(
         let chunked = received.framing() == BodyFraming::Chunked;
         if chunked {
             let reads = connection.reads.clone();
+            // What was read ahead must be checked too, so it goes through the checking stream.
             stream = Box::new(CheckedChunks::new(stream, buffer.split(), reads));
         }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelining_enabled(true);
-        // Bodies and streams have deadlines of their own.
+        // `BodyPace` and the idle time of a stream set their own deadlines.
         session.set_read_timeout(None);
         session.set_pipelined_prefix(framing_head(&received, &buffer));
         let read = session.read_request().await;
@@ -63,7 +65,7 @@ pub(super) async fn serve(
             return;
         };
         if !session.is_body_done() || session.get_keepalive().is_none() {
-            // The client may still send; closing now could take the answer from it.
+            // The client may still be sending; a plain close could destroy the answer on its way.
             let ServerSession::H1(h1) = session else {
                 return;
             };
@@ -86,7 +88,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Pingora did not read the head that we wrote for it, which only a fault of ours can cause.
+/// The error if pingora did not accept the head that we wrote for it, which only a fault of ours can cause.
 fn misread(read: pingora::Result<bool>) -> Option<HeadError> {
     let reason = match read {
         Ok(true) => return None,
@@ -100,8 +102,8 @@ fn misread(read: pingora::Result<bool>) -> Option<HeadError> {
     })
 }
 
-/// The head that pingora gets: what it needs to read the body and to write the answer. The other fields stay with us, so
-/// that pingora cannot change or reorder them.
+/// The head that pingora gets: what it needs to read the body and to write the answer. The other fields stay with us,
+/// so that pingora cannot change or reorder them. The target is never the client's.
 fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
     const KEPT: [&[u8]; 5] = [
         b"connection",
@@ -111,6 +113,7 @@ fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
         b"expect",
     ];
     let mut head = BytesMut::with_capacity(256 + rest.len());
+    // Of the method, pingora only needs to know whether the answer has a body.
     head.put_slice(match received.method() {
         b"HEAD" => b"HEAD / ",
         _ => b"POST / ",
@@ -130,7 +133,8 @@ fn framing_head(received: &Received, rest: &[u8]) -> BytesMut {
     head
 }
 
-/// A head that is no request gets a page, and the connection ends.
+/// Answers a head that is not a valid request with a page and closes the connection, since nobody knows where the next
+/// request begins.
 async fn refuse_head(
     front: &Front,
     connection: &Connection,

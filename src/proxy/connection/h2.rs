@@ -1,4 +1,7 @@
-//! One HTTP/2 connection: accepts its streams, and decides when it ends.
+//! Serves one HTTP/2 connection: accepts its streams and decides when it ends.
+//!
+//! Invariants: a connection ends only when no request is running and the client has acknowledged all answers, or if it
+//! floods us; at most as many requests run as it may have streams.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -36,11 +39,11 @@ use http_strict::HeadError;
 
 type Streams = h2::server::Connection<Stream, Bytes>;
 
-/// How many malformed requests a connection may send before it is ended.
+/// How many malformed requests a connection may send before it is closed.
 const MOST_REJECTED: usize = 32;
-/// How long a closing connection waits for a client that reads nothing of its last answers.
+/// How long a closing connection waits for a client that acknowledges nothing of its last answers.
 const STALLED: Duration = Duration::from_secs(3);
-/// How long a last GOAWAY may take.
+/// How long the final GOAWAY may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Serves until the connection ends.
@@ -96,7 +99,7 @@ fn options(limits: &ListenerLimits) -> H2Options {
     options
 }
 
-/// Ready once no request has been running for `patience`.
+/// Ready when no request has been running for `patience`.
 async fn quiet(busy: &mut watch::Receiver<usize>, patience: Duration) {
     // The sender lives as long as the connection does.
     let _ = busy.wait_for(|busy| *busy == 0).await;
@@ -106,9 +109,11 @@ async fn quiet(busy: &mut watch::Receiver<usize>, patience: Duration) {
 struct Serving {
     streams: Streams,
     requests: Arc<Http2>,
-    /// How many requests are at work.
+    /// How many requests are running.
     busy: Arc<watch::Sender<usize>>,
+    /// We sent a GOAWAY; the streams that exist are served to their end.
     draining: bool,
+    /// How many malformed requests the h2 crate rejected.
     rejected: usize,
     socket: SocketDigest,
     /// The bytes that the client had acknowledged at the last check whether the connection may end.
@@ -130,6 +135,8 @@ impl Serving {
         loop {
             let patience = self.patience();
             let event = tokio::select! {
+                // In this order: a flood must not be hidden by the streams that it opens, and a stream goes before the
+                // end of the connection.
                 biased;
                 // An error says that the sender is gone, which is a shutdown too.
                 _ = closing.wait_for(|closing| *closing), if !self.draining => Event::Closing,
@@ -143,7 +150,7 @@ impl Serving {
                 break;
             }
         }
-        // Says the GOAWAY that it may have still to say, and ends its streams.
+        // Sends the GOAWAY if it is not sent yet, and ends the streams.
         let goodbye = async { while let Some(Ok(_)) = self.streams.accept().await {} };
         let _ = timeout(GOODBYE, goodbye).await;
     }
@@ -173,7 +180,7 @@ impl Serving {
                     return self.end(Reason::ENHANCE_YOUR_CALM);
                 }
             }
-            // It is over, and said.
+            // The connection has ended; the h2 crate has sent a GOAWAY if one was needed.
             Event::Accepted(Ok(None) | Err(_)) => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
@@ -192,9 +199,10 @@ impl Serving {
         }
     }
 
-    /// Whether the client has not taken all answers yet, and took some since it was last asked.
+    /// Whether the client still acknowledges answers: some bytes are open, and it acknowledged some since the last
+    /// check. Only the kernel knows, because our writes end in its buffer.
     fn is_still_taken(&mut self) -> bool {
-        // A socket that cannot be asked is gone.
+        // A socket without information is closed.
         let Some(tcp) = self.socket.tcp_info() else {
             return false;
         };
@@ -213,7 +221,7 @@ impl Serving {
     }
 }
 
-/// One request.
+/// A running request; no longer counted once this is dropped.
 struct RunningRequest(Arc<watch::Sender<usize>>);
 
 impl RunningRequest {
@@ -234,13 +242,13 @@ struct Http2 {
     front: Arc<Front>,
     proxy: Arc<Proxy>,
     connection: Arc<Connection>,
-    /// Requests at work.
+    /// One permit for each running request.
     working: Semaphore,
 }
 
 impl Http2 {
     async fn answer(&self, mut session: ServerSession) {
-        // A client that gives a stream no window takes nothing of it.
+        // A client that gives a stream no window blocks its answer; the kernel's deadline does not see that.
         session.set_write_timeout(Some(self.connection.listener.limits.idle_timeout));
         let ended = session.is_body_done();
         let Some(_working) = self.turn(&mut session).await else {
@@ -256,7 +264,7 @@ impl Http2 {
                     session,
                 )
                 .await;
-                // The stream was ended with its answer; nothing of it lives on.
+                // The answer ended the stream; there is no connection to reuse.
                 drop(finished);
             }
             Err(error) => self.refuse_head(&mut session, &error).await,
@@ -276,9 +284,9 @@ impl Http2 {
         Received::from_h2(header, ended, &limits)
     }
 
-    /// Waits until the connection has fewer requests at work than it may have streams. A stream that its
-    /// client resets is closed to HTTP/2 at once, its request is not: opening and resetting streams
-    /// must not get more work than keeping them (CVE-2023-44487). None where it was reset meanwhile.
+    /// Waits until the connection runs fewer requests than it may have streams. A stream that its client resets is
+    /// closed for HTTP/2 at once, but its request still runs: opening and resetting streams must not cause more work
+    /// than keeping them (CVE-2023-44487). None if it was reset meanwhile.
     async fn turn(&self, session: &mut ServerSession) -> Option<SemaphorePermit<'_>> {
         if let Ok(permit) = self.working.try_acquire() {
             return Some(permit);
@@ -288,6 +296,7 @@ impl Http2 {
         };
         tokio::select! {
             biased;
+            // Without this, streams that were reset would wait for a permit too.
             _ = stream.idle() => None,
             // The semaphore is never closed.
             permit = self.working.acquire() => permit.ok(),
@@ -304,13 +313,14 @@ impl Http2 {
             head: false,
         };
         let page = Refusal::page(error.status, RefusalCode::Http(error.code));
-        // A client that is gone meanwhile has no use for it; the line tells what it took.
+        // An error means that the client is gone; the access line records how much it got.
         let _ = refusal::answer(session, &page, style).await;
         let sent = session.body_bytes_sent() as u64;
         log_malformed(&self.front, &self.connection, &id, error, sent);
     }
 
-    /// At most one line a second; the counter knows all.
+    /// Logs at most one line a second, over all connections, so that a flood does not fill the log. The counter counts
+    /// all.
     fn tell_flood(&self, kind: u8) {
         static TOLD: AtomicU64 = AtomicU64::new(0);
         self.front.metrics.http2_floods.count();

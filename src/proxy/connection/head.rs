@@ -9,11 +9,12 @@ use tokio::sync::watch;
 use crate::config::ListenerLimits;
 use crate::proxy::shared::deadline;
 
-/// How long a kept-alive connection may still send a request after shutdown began; the answer says
-/// `Connection: close`. Closing at once would lose a request that is on its way.
+/// How long an idle connection may still send a request after the shutdown began; the answer says `Connection: close`.
+/// Closing at once would lose a request that is on its way.
 pub(super) const LAST_CALL: Duration = Duration::from_millis(500);
 
-/// Empty lines that are ignored before a request (RFC 9112, 2.2): some clients end a body with one.
+/// How many empty lines are ignored before a request (RFC 9112, 2.2): some clients end a body with one. More would let
+/// a client hold a connection without a head.
 const MOST_EMPTY_LINES: usize = 4;
 
 /// The result of reading a head.
@@ -27,8 +28,8 @@ pub(super) enum HeadRead {
     TooLarge,
 }
 
-/// Reads until `buffer` holds a whole head. `wait` is how long the first byte may take; the
-/// head's own deadline begins with it.
+/// Reads until `buffer` holds a complete head. `wait` is how long the first byte may take; the deadline of the head
+/// begins with that byte. So sending a byte now and then does not extend it (Slowloris).
 pub(super) async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
@@ -51,6 +52,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(
                 false => HeadRead::Complete(end),
             };
         }
+        // Before the next read, so that a head without an end does not grow the buffer.
         if buffer.len() > limits.head_bytes {
             return HeadRead::TooLarge;
         }
@@ -60,6 +62,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(
         } else {
             let by = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
             match deadline::before(by, stream.read_buf(buffer)).await {
+                // A read error is a client that is gone, like an end of the stream.
                 Ok(read) => read.unwrap_or(0),
                 Err(_) => return HeadRead::TooSlow,
             }
@@ -70,7 +73,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(
     }
 }
 
-/// 0 where the client closed, was idle for too long, or the front door is closing.
+/// Returns 0 if the client closed, was idle for too long, or the front door is closing.
 async fn first_bytes<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
@@ -88,6 +91,7 @@ async fn first_bytes<S: AsyncRead + Unpin>(
         // An error says that the sender is gone, which is a shutdown too.
         _ = shutdown.changed() => {}
     }
+    // The shutdown began while the connection was idle.
     by = by.min(Instant::now() + LAST_CALL);
     read_by(stream, buffer, by).await
 }
@@ -103,8 +107,8 @@ async fn read_by<S: AsyncRead + Unpin>(
     }
 }
 
-/// The length of the head with its empty line, bare line feeds included: whether those are
-/// allowed is not for the reader to say. `scanned` is where to go on.
+/// The length of the head with its empty line. Bare line feeds count as line ends, because the parser must see them to
+/// refuse them. `scanned` is where to go on, so that a head in small pieces is scanned only once.
 fn end_of_head(buffer: &[u8], scanned: &mut usize) -> Option<usize> {
     let mut from = *scanned;
     while let Some(found) = memchr::memchr(b'\n', buffer.get(from..)?) {

@@ -1,8 +1,10 @@
-//! What the h2 crate does not report about a client's header blocks: a fragment in `:path`, which it cuts off, and
-//! pseudo-header fields in trailers, which it drops.
+//! Finds what the h2 crate does not report about a client's header blocks: a fragment in `:path`, which it cuts off,
+//! and pseudo-header fields in trailers, which it drops. The rules would otherwise inspect another request than the
+//! client sent.
 //!
-//! A second decoder of the same crate reads each block first, so that both see the same fields. It reports what it finds by
-//! adding a field to the block, which the first decoder then sees.
+//! A second decoder of the same crate reads each block first. Both see the same blocks in the same order, so their
+//! HPACK tables stay equal. What it finds is reported by a field that is added to the block, which the first decoder
+//! then sees.
 
 use std::io;
 use std::pin::Pin;
@@ -15,12 +17,14 @@ use h2::frame::{Frame, Headers};
 use h2::proto::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The field of a request whose `:path` held a fragment. A client that sends it says the same of itself.
+/// The field that is added to a request whose `:path` has a fragment. A client that sends it itself is refused in the
+/// same way.
 pub(super) const FRAGMENT: &str = "x-drawbridge-fragment";
 
-/// A literal field that changes no table (RFC 7541, section 6.2.2).
+/// A literal field that does not change the HPACK table (RFC 7541, section 6.2.2).
 const FRAGMENT_FIELD: &[u8] = b"\0\x15x-drawbridge-fragment\x011";
-/// Connection-specific fields make a message malformed: its stream is reset (RFC 9113, section 8.2.2).
+/// A connection-specific field, which makes a message malformed, so that the h2 crate resets its stream (RFC 9113,
+/// section 8.2.2).
 const MALFORMED_FIELD: &[u8] = b"\0\x0aconnection\x01x";
 
 /// What to do with a block.
@@ -30,14 +34,15 @@ pub(super) enum HeaderBlock {
     Fine,
     /// Add this field to it.
     Add(&'static [u8]),
-    /// The connection ends with it.
+    /// It cannot be decoded, so the HPACK table is unknown from here and the connection ends.
     Broken,
 }
 
 #[derive(Debug)]
 pub(super) struct HeaderBlocks {
     codec: Codec<FieldMemory, Bytes>,
-    /// The highest stream that was opened; a block of any other is one of trailers.
+    /// The highest stream that was opened. A block of a lower one holds trailers, since clients open streams in
+    /// ascending order (RFC 9113, 5.1.1).
     opened: u32,
 }
 
@@ -56,7 +61,7 @@ impl HeaderBlocks {
         let mut context = Context::from_waker(Waker::noop());
         match Pin::new(&mut self.codec).poll_next(&mut context) {
             Poll::Ready(Some(Ok(Frame::Headers(headers)))) => self.judge(headers),
-            // The stream is reset for it; the connection goes on.
+            // The first decoder will fail in the same way and reset the stream; the connection goes on.
             Poll::Ready(Some(Err(Error::Reset(..)))) => HeaderBlock::Fine,
             _ => HeaderBlock::Broken,
         }
@@ -85,7 +90,7 @@ impl HeaderBlocks {
     }
 }
 
-/// Bytes for a decoder that reads from a connection.
+/// The bytes for a decoder that wants to read from a connection.
 #[derive(Debug, Default)]
 struct FieldMemory(BytesMut);
 
@@ -96,7 +101,7 @@ impl AsyncRead for FieldMemory {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.0.is_empty() {
-            // Asked again with the next block.
+            // The decoder is polled again with the next block.
             return Poll::Pending;
         }
         let length = self.0.len().min(buffer.remaining());
@@ -112,6 +117,7 @@ impl AsyncWrite for FieldMemory {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // The decoder never writes; the codec only demands the trait.
         Poll::Ready(Ok(bytes.len()))
     }
 

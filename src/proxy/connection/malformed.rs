@@ -1,4 +1,4 @@
-//! From the bytes of a head to a request, and what becomes of a head that is none.
+//! Turns the bytes of a head into a request, and logs a head that is not one.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::proxy::shared::front::Front;
 use crate::proxy::shared::received::Received;
 use crate::telemetry::{AccessRecord, text};
 
-/// The bytes are bounded as the listener says; the number of fields as [`HeadLimits`] does.
+/// The limits of a head: the bytes are the listener's, the number of fields is the default.
 pub(super) fn head_limits(limits: &ListenerLimits) -> HeadLimits {
     HeadLimits {
         head: limits.head_bytes,
@@ -52,7 +52,7 @@ fn unreadable(status: u16, code: &'static str) -> HeadError {
     }
 }
 
-/// Writes the access line of a head that is no request.
+/// Writes the access line of a head that is not a valid request.
 pub(super) fn log_malformed(
     front: &Front,
     connection: &Connection,

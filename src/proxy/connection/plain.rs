@@ -1,4 +1,4 @@
-//! A connection without TLS: one request, one answer.
+//! Serves a connection without TLS: one request, one answer, then it closes. No request gets from here to a gateway.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;

@@ -1,4 +1,4 @@
-//! A TLS connection: the handshake, then HTTP by ALPN.
+//! Serves a TLS connection: the handshake, then HTTP/1.x or HTTP/2 by ALPN.
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -24,7 +24,7 @@ use crate::proxy::shared::front::Front;
 use crate::tls::handshake::{Failed, Reason};
 use crate::tls::{ClientHello, ClientIdentity, acceptor, group_text};
 
-/// How long a handshake may go on once its listener closes.
+/// How long a handshake may go on after its listener begins to close.
 const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// Makes the handshake and serves until the connection ends.
@@ -45,6 +45,7 @@ pub(crate) async fn serve(
         return;
     };
     let Ok(local) = tcp.local_addr() else { return };
+    // The descriptor stays valid: `tcp` moves into the stream that lives as long as the connection.
     let socket = SocketDigest::from_raw_fd(tcp.as_raw_fd());
     let mut closing = guard.closing.clone();
     let mut hello = None;
@@ -66,6 +67,7 @@ pub(crate) async fn serve(
             return handshakes.failed(&front.metrics, &listener.name, client, sni, &failed);
         }
     };
+    // A connection may live for days and must not keep an old snapshot; each request pins its own.
     drop(snapshot);
     let ssl = tls.ssl();
     let asked = acceptor::asked_client(ssl);
@@ -101,7 +103,8 @@ pub(crate) async fn serve(
     }
 }
 
-/// Makes the handshake, after reading the client's hello into `said`.
+/// Makes the handshake after reading the client's hello into `said`, so that the caller knows the name even if this is
+/// cancelled.
 async fn shake(
     acceptor: &SslAcceptor,
     mut tcp: TcpStream,
@@ -126,6 +129,7 @@ async fn shake(
         detail: Some(error),
     };
     let mut io = pingora::protocols::l4::stream::Stream::from(tcp);
+    // OpenSSL must read the same bytes again.
     io.rewind(&read);
     let ssl = acceptor::ssl(acceptor, hello).map_err(|e| unready(e.to_string()))?;
     let mut tls = SslStream::new(ssl, io).map_err(|e| unready(e.to_string()))?;
