@@ -1,4 +1,4 @@
-//! When something of a stream last went either way.
+//! Notes when something of a stream last went either way, so that a silent stream can be ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-/// All clones are of the same stream.
+/// All clones belong to the same stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Activity {
     begun: Instant,
@@ -14,10 +14,10 @@ pub(crate) struct Activity {
     last: Arc<AtomicU64>,
 }
 
-/// Something is on its way to the client, which has its own deadline.
+/// A write to the client is under way; it has its own deadline.
 const WRITING: u64 = u64::MAX;
 
-/// Counts as activity until it is dropped.
+/// The stream counts as active until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Writing(Activity);
 
@@ -42,7 +42,8 @@ impl Activity {
         Writing(self.clone())
     }
 
-    /// Ready once nothing happened for so long.
+    /// Ready when nothing has happened for `limit`. It sleeps until the earliest possible end, so activity itself sets
+    /// no timer.
     pub(crate) async fn ends_for(&self, limit: Duration) {
         loop {
             let left = match self.last.load(Ordering::Relaxed) {

@@ -1,18 +1,17 @@
-//! What a gateway's answer must be before anything else sees it. Pingora finds the end of an answer by its fields, and
-//! so does whoever gets them: they must say one thing.
+//! Checks the head of a gateway's answer before anything else sees it. Pingora finds the end of an answer by its
+//! fields, and so does the client: if the fields contradict each other, the two can disagree (response splitting).
 
 use http::{Version, header};
 use pingora::http::ResponseHeader;
 
 use http_strict::{check_response, switches_to_websocket};
 
-/// Interim answers (1xx) of one request. Servers send one or two.
+/// The most interim answers (1xx) of one request; servers send one or two.
 pub(super) const MOST_INTERIM: usize = 32;
 
 /// Checks the head and gives its fields one spelling. `asked_to_switch`: the request asked for a WebSocket.
 ///
-/// # Errors
-/// The words for whoever reads the log; the answer must not be used.
+/// The reason for the log; the answer must not be used.
 pub(super) fn check(response: &mut ResponseHeader, asked_to_switch: bool) -> Result<(), String> {
     let status = response.status.as_u16();
     let fields = || response.headers.iter();
@@ -34,12 +33,13 @@ pub(super) fn check(response: &mut ResponseHeader, asked_to_switch: bool) -> Res
 fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<(), String> {
     let status = response.status.as_u16();
     if response.headers.contains_key(header::TRANSFER_ENCODING) {
-        // It is one `chunked`, in whatever case.
+        // `check_response` allowed only one `chunked`, in any case.
         response
             .insert_header("Transfer-Encoding", "chunked")
             .map_err(|error| error.to_string())?;
     }
     let Some(length) = length else { return Ok(()) };
+    // A server must not send it here (RFC 9110, 8.6), and some clients wait for the bytes.
     if status < 200 || status == 204 {
         response.remove_header(&header::CONTENT_LENGTH);
         return Ok(());
@@ -55,8 +55,8 @@ fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<()
         .map_err(|error| error.to_string())
 }
 
-/// Of an early hint (103, RFC 8297) the links alone go to the client: the rules of phase 3 are asked once, for the
-/// final answer.
+/// An early hint (103, RFC 8297) for the client has only the links: the rules of phase 3 run once, on the final answer,
+/// so nothing else may pass uninspected.
 #[must_use]
 pub(super) fn early_hint(response: &ResponseHeader) -> Option<ResponseHeader> {
     let links = response.headers.get_all(header::LINK);

@@ -1,15 +1,16 @@
-//! A panic below us ends one request and tells it; it does not end what stands around it.
+//! Contains a panic of pingora or of our hooks: it ends one request and not the connection or the thread. The panic
+//! hook logs it.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// None where it panicked; what it held is dropped then.
+/// None if the future panicked; what it held is dropped then.
 pub(crate) async fn contained<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| {
-        // It is never polled again after a panic.
+        // Unwind safe: the future is never polled again after a panic.
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
             Ok(polled) => polled.map(Some),

@@ -1,4 +1,5 @@
-//! Which fields of a request do not go to the gateway as they came, and why: the one table of them.
+//! Which fields of a request do not go to the gateway as they came, and why. This is the only table of them; a client
+//! could otherwise claim an address, a login or a certificate that it does not have.
 //!
 //! Gateways that hand fields on as CGI variables (WSGI, PHP, Rack) make one name of `X-Real-IP`, `X_Real_IP`
 //! and `X.Real.IP`. So names are compared in one form: in lower case, and whatever is no letter and no digit
@@ -17,7 +18,7 @@ use serde::Serialize;
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FieldRule {
-    /// A name; with a star at its end all that begin so, with one before it all that end so.
+    /// A name; with a star at the end all names that begin so, with one at the beginning all that end so.
     pub name: &'static str,
     /// From whom it is dropped.
     pub dropped: Dropped,
@@ -33,7 +34,7 @@ pub enum Dropped {
     Always,
     /// From all but trusted proxies; from these in every other spelling.
     UnlessTrusted,
-    /// From everyone in every spelling but its own.
+    /// From everyone, in every spelling but its own.
     OtherSpellings,
 }
 
@@ -76,7 +77,7 @@ const fn one_spelling(name: &'static str) -> FieldRule {
     row(name, Dropped::OtherSpellings, FRAMES)
 }
 
-/// In the order of what they are about.
+/// Ordered by topic.
 pub static FIELD_RULES: &[FieldRule] = &[
     always("connection", HOP),
     always("keep-alive", HOP),
@@ -233,7 +234,7 @@ pub static FIELD_RULES: &[FieldRule] = &[
     one_spelling("sec-*"),
 ];
 
-/// What the table says of a name, as a client may spell it.
+/// The rule for a name, in any spelling. An exact name goes before a pattern.
 #[must_use]
 pub fn field_rule(name: &[u8]) -> Option<&'static FieldRule> {
     static INDEX: LazyLock<Index> = LazyLock::new(Index::new);
@@ -245,13 +246,15 @@ pub fn field_rule(name: &[u8]) -> Option<&'static FieldRule> {
     exact.or_else(|| rules().find(|rule| rule.stands_for(&form)))
 }
 
-/// Whether a field of this name does not go on.
+/// Whether a field of this name is dropped.
 #[must_use]
 pub(crate) fn is_dropped(name: &[u8], trusted: bool) -> bool {
     match field_rule(name) {
         None => false,
         Some(rule) => match rule.dropped {
             Dropped::Always => true,
+            // Even a trusted proxy only removes the spelling that it knows; a client's other spelling passes through
+            // it.
             Dropped::UnlessTrusted => !(trusted && rule.is_spelled(name)),
             Dropped::OtherSpellings => !rule.is_spelled(name),
         },
@@ -273,7 +276,7 @@ impl FieldRule {
         }
     }
 
-    /// Whether a name that it stands for separates its words as it does itself.
+    /// Whether a name separates its words as the rule's own name does.
     fn is_spelled(&self, name: &[u8]) -> bool {
         let separator = match self.name.contains('_') {
             true => b'_',
@@ -284,7 +287,7 @@ impl FieldRule {
     }
 }
 
-/// Lower case, and all that separates words as a dash.
+/// The one form of a name: in lower case, and with a dash for whatever is no letter and no digit.
 fn one_form(name: &[u8]) -> Cow<'_, [u8]> {
     let is_formed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
     if name.iter().all(is_formed) {
@@ -298,7 +301,8 @@ fn one_form(name: &[u8]) -> Cow<'_, [u8]> {
 }
 
 struct Index {
-    /// By the first byte of the name; what begins with a star is apart.
+    /// By the first byte of the name, because every field of every request is looked up. Names that begin with a star
+    /// are apart.
     by_first: Vec<Vec<&'static FieldRule>>,
     by_end: Vec<&'static FieldRule>,
 }

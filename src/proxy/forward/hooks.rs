@@ -1,5 +1,6 @@
-//! Pingora's `ProxyHttp`: chooses the server, checks its identity, and handles its failures.
-//! What happens before is in `request`, what happens to the response in `replay`.
+//! Implements pingora's `ProxyHttp`: chooses the server, checks its identity, and handles its failures.
+//!
+//! No request leaves without the state that `exchange` made for it: a hook without that context fails the request.
 
 use std::sync::Arc;
 
@@ -19,10 +20,10 @@ use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::upstream::{Cause, check_identity, classify, socket};
 
-/// One for all listeners and requests; pingora's connection pool hangs on it.
+/// One for all listeners and requests; pingora's connection pool belongs to it.
 pub(crate) struct Forward;
 
-/// None only where pingora serves something that did not come through `exchange`.
+/// None only if pingora serves a request that did not come through `exchange`.
 pub(crate) type Context = Option<Arc<UpstreamRequest>>;
 
 fn lost() -> Box<Error> {
@@ -37,6 +38,7 @@ impl ProxyHttp for Forward {
         UPSTREAM_REQUEST.try_with(Arc::clone).ok()
     }
 
+    // Pingora's default adds a compression module, which we never use.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
@@ -74,7 +76,7 @@ impl ProxyHttp for Forward {
         context: &mut Context,
     ) -> Result<()> {
         if context.as_ref().and_then(|w| w.stream) == Some(config::Stream::Grpc) {
-            // The one TE that HTTP/2 knows, and gRPC asks for; pingora removes it.
+            // HTTP/2 allows this one value of TE (RFC 9113, 8.2.2). gRPC requires it, and pingora removes it.
             request.insert_header("te", "trailers")?;
         }
         Ok(())
@@ -87,7 +89,7 @@ impl ProxyHttp for Forward {
         _: bool,
         context: &mut Context,
     ) -> Result<()> {
-        // Pingora asks for the body, also for one of no bytes, once the head is flushed.
+        // Pingora calls this after the head is flushed, even without a body. So the head has gone out.
         if let Some(upstream_request) = context {
             upstream_request.progress().sent();
         }
@@ -139,7 +141,7 @@ impl ProxyHttp for Forward {
     ) -> Box<Error> {
         if let Some(upstream_request) = context {
             upstream_request.failed(classify(&error));
-            // Nothing was sent, so the next server may be tried.
+            // Nothing was sent, so the next server may be tried, whatever the method is.
             error.set_retry(
                 upstream_request
                     .pool
@@ -165,7 +167,7 @@ impl ProxyHttp for Forward {
         let again = reused && !answered && upstream_request.progress().may_repeat(session, &error);
         error.set_retry(again);
         if again {
-            // A kept connection that the server closed meanwhile: the same server once more.
+            // The server closed an idle connection just when it was used again: the same server is tried once more.
             upstream_request.progress().repeat();
             return error;
         }
@@ -175,9 +177,9 @@ impl ProxyHttp for Forward {
         }
         let mut failure = classify(&error);
         let closed = failure.cause == Cause::Closed;
-        // TLS 1.3 servers refuse our certificate, or its absence, after the handshake.
+        // Servers of TLS 1.3 refuse our certificate, or its absence, after the handshake.
         failure.unclear |= closed && !reused && !answered;
-        // What was sent may have been acted on, however it ended.
+        // A request that went out may have been acted on, however it ended, so it is not sent again.
         let unsent = upstream_request.progress().is_unsent(&error);
         error.set_retry(
             unsent
@@ -202,6 +204,8 @@ impl ProxyHttp for Forward {
         let Some(upstream_request) = context else {
             return failed;
         };
+        // Our replay's errors count as the client's in pingora, also if the gateway caused them; `progress` knows
+        // better.
         if *error.esource() == ErrorSource::Downstream {
             let mut progress = upstream_request.progress();
             progress.client_left();
@@ -210,6 +214,7 @@ impl ProxyHttp for Forward {
             }
         }
         upstream_request.progress().fail();
+        // With a part of an answer sent, a page would become a part of it.
         if session.response_written().is_some() {
             return failed;
         }
@@ -219,13 +224,13 @@ impl ProxyHttp for Forward {
             head: upstream_request.head,
         };
         let page = Refusal::page(502, RefusalCode::Upstream);
-        // A client that is gone meanwhile has no use for it.
+        // An error means that the client is gone, and nobody needs the page.
         let _ = refusal::answer(session.as_downstream_mut(), &page, style).await;
         failed
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
-        // The exchange says it, in words.
+        // The exchange logs it, in an operator's words.
         true
     }
 

@@ -1,5 +1,5 @@
-//! The head that the upstream gets: the client's, without what was meant for the hop to us
-//! (RFC 9110, 7.6.1), and with what we say about the client.
+//! Makes the head that the upstream gets: the client's, without what was meant for the hop to us (RFC 9110, 7.6.1), and
+//! with what we say about the client.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use crate::proxy::shared::received::Received;
 use crate::tls::ClientIdentity;
 use http_strict::BodyFraming;
 
-/// Fields of the client that a trusted proxy's word is taken for.
+/// What a trusted proxy says about its client, taken over into our own fields.
 #[derive(Debug, Default)]
 struct TrustedForwarding {
     forwarded_for: Vec<u8>,
@@ -24,13 +24,13 @@ struct TrustedForwarding {
     proto: SingleField,
 }
 
-/// A field that there should be one of.
+/// A field that may occur only once.
 #[derive(Debug, Default)]
 enum SingleField {
     #[default]
     Nothing,
     Once(Bytes),
-    /// Fields that differ: nobody knows which of them is meant, so none is believed.
+    /// The fields differ. Nobody knows which one is right, so none is believed.
     Contradiction,
 }
 
@@ -55,26 +55,26 @@ impl SingleField {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'o> {
     pub peer: SocketAddr,
-    /// Whether what it says about others is believed.
+    /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     pub request_id: &'o str,
-    /// Whose certificate the handshake verified.
+    /// The client certificate that the handshake verified.
     pub client: Option<&'o ClientIdentity>,
 }
 
 /// How the body goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutgoingBody {
-    /// Of so many bytes, which are here.
+    /// Held completely; its length in bytes.
     Held(usize),
-    /// As it comes.
+    /// Passed on as it arrives.
     Streamed(Stream),
 }
 
-/// `own_name` is the upstream's: a request of HTTP/1.0 may name no host, one of HTTP/1.1 must (RFC 9112, 3.2 and 3.3).
+/// The head for the upstream. `own_name` is the upstream's name, for a request of HTTP/1.0 without a host: HTTP/1.1
+/// requires one (RFC 9112, 3.2 and 3.3).
 ///
-/// # Errors
-/// What was received cannot be said in HTTP/1.1; [`Received`] should have seen to it.
+/// The request cannot be written as HTTP/1.1; [`Received`] should have refused it.
 pub(crate) fn head(
     received: &Received,
     own_name: &str,
@@ -95,7 +95,7 @@ pub(crate) fn head(
             }
             continue;
         }
-        // Bytes keep their case on HTTP/1.1.
+        // Pingora keeps the case of the name.
         out.append_header(name, value(bytes)?)?;
     }
     frame(&mut out, received, body)?;
@@ -103,7 +103,7 @@ pub(crate) fn head(
     Ok(out)
 }
 
-/// For a policy whose rules on answers read no compressed ones.
+/// Asks for an uncompressed answer, for a policy whose rules inspect answers and could not read a compressed one.
 ///
 /// # Errors
 /// None; the field is a constant.
@@ -116,13 +116,14 @@ fn start(received: &Received) -> Result<RequestHeader> {
     let target = received.origin_form();
     let mut out = match RequestHeader::build(received.method(), &target, size) {
         Ok(out) => out,
+        // Tried as it is first, so that the gateway gets the client's bytes whenever pingora can hold them.
         Err(_) => RequestHeader::build(received.method(), &encoded(&target), size)?,
     };
     out.set_version(Version::HTTP_11);
     Ok(out)
 }
 
-/// RFC 3986 has no place for these bytes, and pingora's requests cannot hold them. They are the only
+/// Encodes the bytes that RFC 3986 does not allow in a target and pingora's requests cannot hold. They are the only
 /// ones that an upstream gets in another spelling than the client's.
 fn encoded(target: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(target.len() + 16);
@@ -141,7 +142,7 @@ fn encoded(target: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What `Connection` names ends at this hop too. In lower case.
+/// The names in the `Connection` fields, in lower case: those fields end at this hop too.
 fn nominated(received: &Received) -> HashSet<Vec<u8>> {
     received
         .elements(b"connection")
@@ -152,7 +153,8 @@ fn nominated(received: &Received) -> HashSet<Vec<u8>> {
 fn frame(out: &mut RequestHeader, received: &Received, body: OutgoingBody) -> Result<()> {
     match body {
         OutgoingBody::Held(0) if received.framing() == BodyFraming::None => {}
-        // A body without a length that turned out to be empty says so where one was to be expected.
+        // An empty body without a length is not mentioned if the method expects none; other methods get
+        // `Content-Length: 0`.
         OutgoingBody::Held(0) if matches!(received.method(), b"GET" | b"HEAD" | b"OPTIONS") => {}
         OutgoingBody::Held(length) => {
             out.insert_header("Content-Length", length.to_string())?;
@@ -174,7 +176,7 @@ fn frame(out: &mut RequestHeader, received: &Received, body: OutgoingBody) -> Re
     Ok(())
 }
 
-/// Request id, forwarding fields (RFC 7239) and the client's certificate (RFC 9440).
+/// Adds the request id, the forwarding fields (RFC 7239) and the client's certificate (RFC 9440).
 fn introduce(
     out: &mut RequestHeader,
     received: &Received,
@@ -190,6 +192,7 @@ fn introduce(
     out.insert_header("X-Forwarded-For", value(forwarded_for.into())?)?;
 
     let proto = trusted_forwarding.proto.single();
+    // Routes are served over TLS alone.
     let proto = proto.unwrap_or(Bytes::from_static(b"https"));
     out.insert_header("X-Forwarded-Proto", value(proto)?)?;
     let original_host = trusted_forwarding
@@ -219,6 +222,7 @@ fn forwarded_element(address: IpAddr, host: &[u8]) -> Vec<u8> {
         IpAddr::V6(v6) => format!("for=\"[{v6}]\";proto=https"),
     }
     .into_bytes();
+    // Other bytes would need escapes in the quoted string, and a host with them could add parameters of its own.
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
     if !host.is_empty() && host.iter().all(plain) {
         element.extend_from_slice(b";host=\"");
@@ -258,7 +262,8 @@ fn value(bytes: Bytes) -> Result<HeaderValue> {
         .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "a field's value", e))
 }
 
-/// Fields of a response that end at this hop. `Connection` itself is pingora's to write. `head`: to a HEAD request.
+/// Removes the fields of a response that end at this hop; pingora writes `Connection` itself. `head`: the request was
+/// HEAD.
 pub(crate) fn strip_response(header: &mut pingora::http::ResponseHeader, head: bool) {
     let nominated: Vec<HeaderName> = header
         .headers
@@ -266,6 +271,7 @@ pub(crate) fn strip_response(header: &mut pingora::http::ResponseHeader, head: b
         .iter()
         .flat_map(|v| v.as_bytes().split(|&b| b == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        // A gateway must not remove by `Connection` what frames its own answer.
         .filter(|name| {
             !matches!(
                 name.as_str(),
@@ -287,10 +293,10 @@ pub(crate) fn strip_response(header: &mut pingora::http::ResponseHeader, head: b
         header.remove_header(name);
     }
     if head || header.status.as_u16() == 304 {
-        // It says what a body would have been sent in (RFC 9112, 6.1), which is ours to choose.
+        // Without a body it only says how one would have been sent (RFC 9112, 6.1), which is our choice.
         header.remove_header(&http::header::TRANSFER_ENCODING);
     }
-    // What a hop says of itself is its own version (RFC 9110, 2.5).
+    // Each hop announces its own version (RFC 9110, 2.5).
     header.set_version(Version::HTTP_11);
 }
 

@@ -1,5 +1,6 @@
-//! How much of a body a gateway takes now. Pingora reads no answer while it writes a body that nobody takes. So it is
-//! given as much as fits into the connection's buffer, and reads the answer while we wait for room.
+//! Says how much of a body a gateway takes now. While pingora writes a body that a gateway does not read, it reads no
+//! answer either, and an early answer (such as 413) would be lost. So pingora is given only as much as fits into the
+//! socket's buffer, and reads the answer while we wait for room.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,19 +15,22 @@ use tokio::task::yield_now;
 
 use crate::proxy::shared::deadline;
 
-/// Of a piece, in bytes; also what needs no pacing.
+/// The smallest piece in bytes. A body of this size is not paced.
 pub(super) const SMALLEST: usize = 4 * 1024;
 const LARGEST: usize = 32 * 1024;
 
-/// The room on the connection to a gateway.
+/// The room in the socket's buffer to a gateway.
 #[derive(Debug, Default)]
 pub(super) struct SendWindow {
+    /// None if there is always room.
     socket: Option<Arc<OwnedFd>>,
+    /// The socket in our reactor, once we had to wait for it.
     watched: Option<TcpStream>,
-    /// Turns of the task until what was given before is written: pingora passes it on in the same task.
+    /// How often to yield until the last piece is written: pingora passes it on in the same task.
     turns: u8,
+    /// How long there may be no room.
     patience: Duration,
-    /// When it is over; None while nothing is waited for.
+    /// When `patience` ends; None while nothing is waited for.
     until: Option<Instant>,
 }
 
@@ -41,16 +45,15 @@ impl SendWindow {
         }
     }
 
-    /// Waits for room. Safe to cancel. Returns how many bytes may be written now.
+    /// Waits for room and returns how many bytes may be written now. Safe to cancel.
     ///
-    /// # Errors
-    /// There was none for as long as its patience lasts.
+    /// There was no room for as long as `patience`.
     pub(super) async fn wait(&mut self) -> Result<usize, Full> {
         let Some(socket) = &self.socket else {
             return Ok(LARGEST);
         };
         while self.turns > 0 {
-            // Before: whoever is cancelled again and again goes on, too.
+            // Counted before it yields, so that a wait that is cancelled again and again makes progress too.
             self.turns -= 1;
             yield_now().await;
         }
@@ -64,18 +67,19 @@ impl SendWindow {
                 .get_or_insert_with(|| Instant::now() + self.patience);
             match deadline::before(until, watched.writable()).await {
                 Ok(Ok(())) => {}
-                // The reactor is gone, and we with it.
+                // The reactor is gone, which means that this task ends.
                 Ok(Err(_)) => break,
                 Err(_) => return Err(Full),
             }
-            // Forgets that it was writable where it is not.
+            // Clears tokio's readiness if there is no room after all; otherwise `writable` would be ready at once, for
+            // ever.
             let _ = watched.try_io(Interest::WRITABLE, || match has_room(socket) {
                 true => Ok(()),
                 false => Err(io::ErrorKind::WouldBlock.into()),
             });
         }
-        // A socket has room where a third of its buffer is free. What was passed on and is not yet
-        // written must fit as well.
+        // Linux reports a socket as writable if a third of its buffer is free. What was passed on and is not written
+        // yet must fit into that as well.
         self.turns = 2;
         self.until = None;
         let buffer = socket_send_buffer_size(socket).unwrap_or(0);
@@ -83,16 +87,16 @@ impl SendWindow {
     }
 }
 
-/// The gateway takes nothing.
+/// The gateway took nothing in time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// A descriptor of its own, since pingora watches the other one.
+/// A descriptor of its own, because a reactor watches a descriptor only once and pingora watches the other one.
 fn watched(socket: &OwnedFd) -> io::Result<TcpStream> {
     TcpStream::from_std(std::net::TcpStream::from(socket.try_clone()?))
 }
 
-/// An error is room as well: the write will tell it.
+/// Whether there is room. An error counts as room: the write will report it.
 fn has_room(socket: &impl AsFd) -> bool {
     let mut asked = [PollFd::new(socket, PollFlags::OUT)];
     !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))

@@ -1,5 +1,8 @@
 //! The session that pingora sees in place of the client. It replays what the rules saw, the prepared head and the held
 //! body, and passes the response through the rules before the client gets it.
+//!
+//! Invariant: the client's session goes back to the exchange in every case, because `drop` puts it into the
+//! [`ReturnSlot`], even if pingora panics or is cancelled.
 
 #![allow(clippy::expect_used, reason = "only drop takes the parts")]
 
@@ -26,18 +29,18 @@ use crate::proxy::shared::refusal::Refusal;
 /// The session that pingora gets. Its parts go back to the exchange when it is dropped.
 pub(crate) struct Replay {
     request: RequestHeader,
-    /// The held body; None where it is streamed.
+    /// The held body; None if it is streamed.
     body: Option<Bytes>,
-    /// How much of it pingora was given.
+    /// How many bytes of it pingora got.
     given: usize,
-    /// What was read of a streamed body and not yet given.
+    /// What was read of a streamed body and pingora did not get yet.
     unread: Bytes,
     room: SendWindow,
     /// The client has the whole answer.
     ended: bool,
     settings: AnswerSettings,
     gate: ResponseGate,
-    /// The share of a held response in the memory for bodies.
+    /// The part of the memory for bodies that a held response takes.
     reservation: Reservation,
     /// Some until dropped.
     parts: Option<ReturnedParts>,
@@ -49,7 +52,7 @@ pub(crate) struct ReturnedParts {
     pub session: ServerSession,
     /// A mutex only because sessions must be `Sync`; it is never waited for.
     pub inspector: Option<Mutex<Inspector>>,
-    /// A phase that runs on another thread, where the inspector is until it is over.
+    /// A phase that runs on another thread, which has the inspector until it is done.
     away: Option<PendingInspection<Inspected>>,
     /// The rules stopped the response.
     pub refusal: Option<Refusal>,
@@ -67,7 +70,7 @@ impl ReturnedParts {
         written.filter(|head| !head.status.is_informational() || head.status.as_u16() == 101)
     }
 
-    /// Where pingora gave up while a phase ran, its inspector has not come back yet.
+    /// Waits for the inspector, if pingora gave up while a phase ran on another thread. Phase 5 needs it.
     pub(crate) async fn wait_for_inspector(&mut self) {
         if let Some(mut away) = self.away.take()
             && let Ok((inspector, _)) = away.back().await
@@ -99,16 +102,16 @@ pub(crate) struct AnswerSettings {
     pub close_after_answer: Arc<CloseAfterAnswer>,
 }
 
-/// How far a response is.
+/// The state of a response.
 enum ResponseGate {
     Waiting,
-    /// Held for phase 4.
+    /// The response is held for phase 4.
     Holding {
         tasks: Vec<HttpTask>,
         body: BytesMut,
     },
     Open,
-    /// A phase was begun and its end not awaited: what was to pass is gone, and nothing more passes.
+    /// A phase was started and cancelled. The held tasks are lost, so nothing more may pass.
     Interrupted,
     /// Answered by us; what the upstream still says is dropped.
     Refused,
@@ -169,15 +172,15 @@ impl Replay {
         Some(mutex.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A held body that goes in pieces. A small one leaves with the head.
+    /// The held body if it goes in pieces. A small one leaves with the head.
     fn paced(&self) -> Option<&Bytes> {
         self.body.as_ref().filter(|body| body.len() > SMALLEST)
     }
 
-    /// The next piece of the body, once the gateway has room for it. Meanwhile the client may leave.
-    /// Safe to cancel.
+    /// The next piece of the body, once the gateway has room for it. Fails if the client leaves meanwhile. Safe to
+    /// cancel.
     async fn next_piece(&mut self) -> Result<Option<Bytes>> {
-        // In `parts_mut` it would borrow all of us. Taken in `drop` alone.
+        // Not `parts_mut`, which would borrow all of `self`. Only `drop` takes the parts.
         let parts = self.parts.as_mut().expect("only drop takes the parts");
         let held = self.body.is_some();
         let _watching = held.then(|| self.settings.reads.watch(self.settings.streamed));
@@ -204,8 +207,8 @@ impl Replay {
         Ok(Some(self.unread.split_to(length)))
     }
 
-    /// The answer is whole, the body is not: no more of it goes to the gateway, and it does not get what
-    /// looks like a whole one (RFC 9112, 9.5).
+    /// The answer is complete before the body was sent: the gateway gets no more of it, and nothing that looks like a
+    /// complete body (RFC 9112, 9.5).
     fn stop_body(&mut self) -> Result<Option<Bytes>> {
         if let Ok(upstream_request) = UPSTREAM_REQUEST.try_with(Arc::clone) {
             upstream_request.progress().answered_early();
@@ -213,7 +216,7 @@ impl Replay {
         self.parts_mut().finished = true;
         match &self.body {
             Some(body) => {
-                // Pingora tells that the length was not reached, and does not keep the connection.
+                // Pingora notices that the length was not reached and does not reuse the connection.
                 self.given = body.len();
                 Ok(None)
             }
@@ -233,7 +236,8 @@ impl Drop for Replay {
     }
 }
 
-/// The gateway does. Pingora takes what comes from here for the client's doing; the upstream_request knows better.
+/// The error if the gateway reads nothing. Pingora attributes errors of this session to the client, so the failure is
+/// noted with the request.
 fn takes_nothing() -> Box<Error> {
     if let Ok(upstream_request) = UPSTREAM_REQUEST.try_with(Arc::clone) {
         upstream_request.takes_nothing();

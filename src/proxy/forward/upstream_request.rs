@@ -1,7 +1,8 @@
-//! A request on its way to its upstream: which server it is with, what was tried, and how it ended.
+//! A request on its way to its upstream: which server it is at, which were tried, and how it ended.
 //!
-//! Pingora calls the hooks in its own order and on its own terms; the state of a request is here, so that what may be
-//! sent a second time is decided in one place.
+//! Pingora decides when it calls the hooks. The state of the request is kept here, so that one place decides what may
+//! be sent a second time. Invariant: a request that a gateway may have acted on is sent again only if it is safe and
+//! complete in its head.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use crate::upstream::{Cause, Failure, Lease, OwnConnections, Permit, Pool, Serve
 const MOST_REPEATS: usize = 3;
 
 tokio::task_local! {
-    /// Pingora makes a request's context without looking at the request; this is how it gets ours.
+    /// Pingora creates a request's context without seeing the request; this is how the context finds ours.
     pub static UPSTREAM_REQUEST: Arc<UpstreamRequest>;
 }
 
@@ -34,9 +35,9 @@ pub(crate) struct UpstreamRequest {
     pub request_id: String,
     pub accept: Option<Vec<u8>>,
     pub head: bool,
-    /// The server that the client's cookie names.
+    /// The id of a server in the client's cookie.
     pub pinned: Option<String>,
-    /// Of the client's connection.
+    /// The logins of the client's connection.
     pub logins: Arc<Logins>,
     /// The client connection's own connections to the upstream, if it needs any.
     pub own: Option<Arc<OwnConnections>>,
@@ -44,8 +45,8 @@ pub(crate) struct UpstreamRequest {
     pub progress: Mutex<Progress>,
 }
 
-/// Whether a gateway connection must end with its request. Pingora decides itself which connections it keeps; so a
-/// request that was answered stays where it is until it is dropped, and its gateway connection with it.
+/// Whether a gateway connection must end with its request. Pingora itself decides which connections it keeps. So a
+/// request that was answered waits until it is dropped, and its gateway connection with it.
 #[derive(Debug, Default)]
 pub(crate) struct CloseAfterAnswer {
     asked: AtomicBool,
@@ -57,7 +58,7 @@ impl CloseAfterAnswer {
         self.asked.store(true, Ordering::Relaxed);
     }
 
-    /// The client has the answer. Never ready if the connection must end.
+    /// Called when the client has the answer. Never ready if the connection must end.
     pub(crate) async fn answered(&self) {
         if self.asked.load(Ordering::Relaxed) {
             self.reached.notify_one();
@@ -65,16 +66,16 @@ impl CloseAfterAnswer {
         }
     }
 
-    /// Ready once the request is to be dropped.
+    /// Ready when the request is to be dropped.
     pub(crate) async fn reached(&self) {
         self.reached.notified().await;
     }
 }
 
-/// How far the present try is. A try is one connection to one server.
+/// How far the current try is. A try is one connection to one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RetryState {
-    /// The head has not gone out whole, so that nobody can have acted on it.
+    /// The head has not been sent completely, so nobody can have acted on it.
     Unsent,
     /// The whole head went out.
     Sent,
@@ -102,18 +103,18 @@ pub(crate) enum UpstreamEnd {
 pub(crate) struct Progress {
     /// Its place among the upstream's requests, until it is done.
     permit: Option<Permit>,
-    /// Its turn among the requests that share a gateway connection of their client's own.
+    /// Its turn on the gateway connection that its client has for itself.
     turn: Option<OwnedMutexGuard<()>>,
     /// The server it is with.
     lease: Option<Lease>,
-    /// In order; the last is the one it was with last.
+    /// In order; the last one is the current server.
     tried: Vec<Arc<ServerState>>,
     state: RetryState,
     /// How often a kept connection turned out to be closed.
     repeats: usize,
-    /// Of the present connection, where its speed is to be known.
+    /// The socket of the current connection, to ask how much it takes.
     socket: Option<Arc<OwnedFd>>,
-    /// At most one a try. None where there was no server to try.
+    /// At most one for each try; without a server if there was none to try.
     pub failures: Vec<(Option<Arc<ServerState>>, Failure)>,
     end: UpstreamEnd,
 }
@@ -151,7 +152,7 @@ impl Progress {
         self.repeats += 1;
     }
 
-    /// The head did not go out whole, so that nobody can have acted on it.
+    /// Whether the head was not sent completely, so that nobody can have acted on it.
     pub(super) fn is_unsent(&self, error: &Error) -> bool {
         self.state == RetryState::Unsent
             && *error.esource() == ErrorSource::Upstream
@@ -164,14 +165,14 @@ impl Progress {
         if self.repeats >= MOST_REPEATS || *error.esource() != ErrorSource::Upstream {
             return false;
         }
+        // Pingora knows whether the error is that of a connection that was closed while idle.
         let mut retry = error.retry;
         retry.decide_reuse(true);
         self.is_unsent(error)
             || (retry.retry() && !self.is_answered() && !began_to_answer(error) && is_safe(session))
     }
 
-    /// The client left, unless it has the whole answer and the rest of its request is not missed, or the gateway had
-    /// failed first.
+    /// Notes that the client left, unless the gateway had failed first or the answer was complete.
     pub(super) fn client_left(&mut self) {
         if self.end == UpstreamEnd::Open {
             self.end = UpstreamEnd::ClientGone;
@@ -214,7 +215,7 @@ impl Progress {
         self.tried.len()
     }
 
-    /// Notes a failure. False if this try has one already: the first one says more than what followed from it.
+    /// Notes a failure. False if this try has one already: the first one is the cause, the others follow from it.
     fn failure(&mut self, failure: Failure) -> bool {
         let server = self.server().cloned();
         let known = self.failures.last().is_some_and(|(last, _)| {
@@ -229,11 +230,11 @@ impl Progress {
 
 impl UpstreamRequest {
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
-        // Plain values, set one at a time.
+        // A poisoned lock is used all the same: the values are plain and set one at a time.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The request is done with its upstream.
+    /// Gives back the places at the upstream. Called when pingora is done, before phase 5 and the log.
     pub(crate) fn leave(&self) {
         let mut progress = self.progress();
         progress.lease = None;
@@ -242,13 +243,13 @@ impl UpstreamRequest {
         progress.socket = None;
     }
 
-    /// The socket of the present connection. None where HTTP/2 says how much it takes.
+    /// The socket of the current connection. None over HTTP/2, whose windows say how much the gateway takes.
     pub(crate) fn socket(&self) -> Option<Arc<OwnedFd>> {
         let socket = self.progress().socket.clone();
         socket.filter(|_| self.stream != Some(config::Stream::Grpc))
     }
 
-    /// The server whose turn it is.
+    /// The peer for the next try.
     pub(super) fn next_peer(&self) -> std::result::Result<HttpPeer, Failure> {
         let mut progress = self.progress();
         let same_server = match progress.state {
@@ -258,6 +259,7 @@ impl UpstreamRequest {
         let lease = match same_server {
             Some(lease) => lease,
             None => {
+                // A login is valid at one server only. If that server fails, the others are tried without it.
                 let lease = match self.own_server().filter(|_| progress.tried.is_empty()) {
                     Some(lease) => lease,
                     None => self.pool.choose(&progress.tried, self.pinned.as_deref())?,
@@ -277,16 +279,16 @@ impl UpstreamRequest {
         Ok(template.at(address, self.stream, self.own.as_deref()))
     }
 
-    /// The server at which the client has its login.
+    /// The server where the client has its login.
     fn own_server(&self) -> Option<Lease> {
         let server = self.own.as_ref()?.server()?;
         self.pool.lease(&server)
     }
 
-    /// The gateway offers a login that is the connection's, or goes on with one: the connection that this
-    /// answer comes on serves no other client.
+    /// Called if the gateway offers a login that is bound to the connection, or continues one: the connection of this
+    /// answer must serve no other client.
     pub(super) fn offered(&self, scheme: &str, response: &mut ResponseHeader) -> Result<()> {
-        // HTTP/2 (gRPC) knows no such logins, and who tries one there goes a way of their own from the beginning.
+        // With connections of its own (`own`) the client needs no end. HTTP/2 (gRPC) has no such logins.
         if self.own.is_none() && self.stream != Some(config::Stream::Grpc) {
             self.close_after_answer.ask();
         }
@@ -310,7 +312,7 @@ impl UpstreamRequest {
         }
     }
 
-    /// The head of the server's answer, before anything else looks at it.
+    /// Checks the head of the server's answer, before anything else sees it.
     pub(super) fn check_answer(
         &self,
         response: &mut ResponseHeader,
@@ -329,13 +331,13 @@ impl UpstreamRequest {
         checked.map_err(|words| Failure::not_http(&words))
     }
 
-    /// The server took nothing for as long as a write to it may take.
+    /// The server took nothing for as long as a write may take.
     pub(crate) fn takes_nothing(&self) {
         self.failed(classify(&Error::new_up(ErrorType::WriteTimedout)));
         self.progress().fail();
     }
 
-    /// Pingora panicked, over something that its own code does not expect.
+    /// Pingora panicked, because of something that its code does not expect.
     pub(crate) fn panicked(&self) {
         self.failed(Failure::new(
             Cause::Internal,
@@ -347,6 +349,7 @@ impl UpstreamRequest {
     pub(super) fn failed(&self, failure: Failure) {
         let mut progress = self.progress();
         let server = progress.server().cloned();
+        // Only the first failure of a try counts for the ejection of the server.
         if progress.failure(failure.clone())
             && let Some(server) = server
         {
@@ -355,18 +358,17 @@ impl UpstreamRequest {
     }
 }
 
-/// Only a safe method may be acted on twice (RFC 9110, section 9.2.2), and only where all of it is in its
-/// head.
+/// Whether a request may be acted on twice: only a safe method (RFC 9110, section 9.2.2), and only if it has no body.
 fn is_safe(session: &Session) -> bool {
     let session = session.as_downstream();
-    // A streamed body counts as truncated, a held one is None where it is empty.
+    // A streamed body counts as truncated; an empty held body has no buffer.
     session.req_header().method.is_safe()
         && !session.retry_buffer_truncated()
         && session.get_retry_buffer().is_none()
 }
 
-/// Whether some of an answer's head came before the connection ended. Pingora offers a retry then, too, and reports the
-/// difference only in the words of its error.
+/// Whether a part of an answer's head came before the connection ended. Pingora offers a retry in that case too, and
+/// reports the difference only in the text of its error.
 fn began_to_answer(error: &Error) -> bool {
     const READ: &str = "bytes already read: ";
     let context = error

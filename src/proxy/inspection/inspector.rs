@@ -1,6 +1,7 @@
-//! One request's transaction with the rules, timed and under the policy's mode.
+//! One request's transaction with the rules, timed and under the policy's mode. A worker calls it for short phases, a
+//! thread for inspections for long ones.
 //!
-//! In mode `detect` the rules decide as in mode `block`, but nothing is stopped.
+//! In mode `detect` the rules decide as in mode `block`, but their decision stops nothing.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -20,16 +21,16 @@ use waf::{Record, Transaction};
 #[derive(Debug)]
 pub(crate) struct Inspector {
     transaction: Transaction,
-    /// Its name.
+    /// The name of the policy.
     policy: String,
     blocking: bool,
     /// How many of the transaction's matches have been logged.
     told: usize,
-    /// Bytes that the rules were given to look at, or will be.
+    /// The bytes that the rules have to look at so far; this decides on which thread a phase runs.
     bytes: usize,
-    /// What the transaction keeps of bodies, taken from the memory for them.
+    /// The part of the memory for bodies that the transaction takes.
     memory: Reservation,
-    /// How many bytes of the transaction that are.
+    /// How many bytes of `memory` were reserved for it.
     counted: usize,
     /// Spent in the rules so far.
     pub time: Duration,
@@ -67,8 +68,8 @@ impl Inspector {
         }
     }
 
-    /// Takes note of a body that a phase is to look at, in this content coding. What it decodes to is not known yet:
-    /// of what is not tiny it may be much.
+    /// Notes a body that the next phase will look at. The size of a compressed one is not known before it is decoded
+    /// and may be large.
     pub(crate) fn expect_body(&mut self, body: &[u8], is_coded: bool) {
         const TINY: usize = 64;
         const GROWTH: usize = 32;
@@ -78,7 +79,7 @@ impl Inspector {
         };
     }
 
-    /// The body that was expected is not looked at after all.
+    /// The expected body is not looked at after all, because there was no thread for it.
     pub(crate) fn expect_no_more_than(&mut self, bytes: usize) {
         self.bytes = self.bytes.min(bytes);
     }
@@ -111,11 +112,12 @@ impl Inspector {
     pub(crate) fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
         self.transaction.limit_memory(self.memory.left());
         let judged = self.run(|transaction| transaction.request_body(body));
+        // Before the verdict: what does not fit must not be held on, whatever the rules decided.
         self.count_memory()?;
         judged
     }
 
-    /// Takes what the transaction keeps by now from the memory for bodies.
+    /// Reserves what the transaction keeps by now.
     fn count_memory(&mut self) -> Result<(), Refusal> {
         let held = self.transaction.bytes_held();
         let more = held.saturating_sub(self.counted);
@@ -166,6 +168,7 @@ impl Inspector {
         let begun = Instant::now();
         let interruption = phase(&mut self.transaction);
         self.time += begun.elapsed();
+        // In mode `detect` too, where these lines are the only result.
         self.log_matches();
         match interruption {
             Some(interruption) if self.blocking => {
@@ -181,7 +184,7 @@ impl Inspector {
         }
     }
 
-    /// What kept the rules from seeing a body as the upstream or the client would.
+    /// Why the rules could not see a body as the upstream or the client does.
     fn why_uninspected(&self) -> Option<String> {
         let response = || self.transaction.response_inspection().reason;
         self.transaction
@@ -191,7 +194,7 @@ impl Inspector {
             .map(|reason| told(&reason))
     }
 
-    /// The rules' own lines, as soon as their phase is over: whoever has an answer finds in the log why.
+    /// Logs the matches of the phase at once, so that whoever has the answer finds the reason in the log.
     fn log_matches(&mut self) {
         let matched = self.transaction.matched_rules();
         let new = matched.get(self.told..).unwrap_or_default();
@@ -211,6 +214,7 @@ impl Inspector {
         self.transaction.finish();
         self.time += begun.elapsed();
         self.log_matches();
+        // A rule can match in several phases; the access line names it once, in the order of the matches.
         let mut seen = HashSet::new();
         let logged = self.transaction.matched_rules().iter().filter(|m| m.logged);
         let rules: Vec<u64> = logged
@@ -291,7 +295,7 @@ impl Inspector {
     }
 }
 
-/// A parser's complaint may quote the body, and in it a secret.
+/// The reason for logs, with secrets masked: a parser's message may quote the body.
 fn told(reason: &str) -> String {
     const MOST: usize = 512;
     text(&mask_secrets(reason.as_bytes(), MOST)).into_owned()

@@ -1,4 +1,4 @@
-//! The response on its way to the client: it passes phases 3 and 4 of the rules here, held only if they want its body.
+//! Passes the response through phases 3 and 4 of the rules; its body is held only if they want it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,12 +15,13 @@ use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 
 impl Replay {
-    /// Takes one task on its way to the client; what may go on is pushed to `out`.
+    /// Takes one task on its way to the client. What may go on is added to `out`.
     async fn pass(
         &mut self,
         task: HttpTask,
         out: &mut Vec<HttpTask>,
     ) -> std::result::Result<(), Refusal> {
+        // If pingora drops this future in the middle, the gate stays `Interrupted`, so nothing passes uninspected.
         let result = match std::mem::replace(&mut self.gate, ResponseGate::Interrupted) {
             ResponseGate::Waiting => match task {
                 HttpTask::Header(header, end) => self.pass_header(header, end, out).await,
@@ -47,7 +48,7 @@ impl Replay {
         result
     }
 
-    /// Does a phase of the response: a short one here, a long one elsewhere.
+    /// Runs a phase of the response: a short one here, a long one on a thread for inspections.
     async fn inspect(
         &mut self,
         phase: impl FnOnce(&mut Inspector) -> std::result::Result<(), Refusal> + Send + 'static,
@@ -60,6 +61,7 @@ impl Replay {
         }
         let bytes = inspector.bytes();
         let place = self.settings.inspection_threads.place(bytes).await?;
+        // Waits for a thread before it takes the inspector, which a cancelled wait would lose.
         let parts = self.parts_mut();
         let Some(mutex) = parts.inspector.take() else {
             return Ok(());
@@ -84,7 +86,7 @@ impl Replay {
     ) -> std::result::Result<(), Refusal> {
         let status = header.status.as_u16();
         if status < 200 && status != 101 {
-            // 100 was for us: nobody waits for it any more. 102 tells a client nothing that it may rely on.
+            // 100 answers our request, and the client got its own. 102 says nothing that a client can rely on.
             self.gate = ResponseGate::Waiting;
             if status == 103
                 && !self.settings.http10
@@ -98,7 +100,7 @@ impl Replay {
             strip_response(&mut header, self.settings.head);
         }
         if self.settings.http10 {
-            // HTTP/1.0 knows no chunks; the end of the connection is the end of the body.
+            // HTTP/1.0 has no chunked coding; the end of the connection ends the body.
             header.remove_header(&http::header::TRANSFER_ENCODING);
         }
         if *self.settings.closing.borrow() {
@@ -107,6 +109,7 @@ impl Replay {
         let streamed = self.settings.streamed || status == 101;
         if let Some(inspector) = self.inspector() {
             if inspector.is_long() {
+                // Only a long phase needs a copy, because it runs on another thread.
                 let header = header.clone();
                 self.inspect(move |inspector| inspector.response_head(&header))
                     .await?;
@@ -117,6 +120,7 @@ impl Replay {
         let holds = self
             .inspector()
             .is_some_and(|inspector| !streamed && inspector.wants_response_body());
+        // Phase 4 may still refuse, so the head waits for it too.
         if holds && !end {
             self.gate = ResponseGate::Holding {
                 tasks: vec![HttpTask::Header(header, end)],
@@ -142,7 +146,7 @@ impl Replay {
         let mut end = task.is_end();
         match &task {
             HttpTask::Body(Some(data), _) => {
-                // Once as it came, once for the rules.
+                // Twice: the tasks hold it as it came, `body` in one piece for the rules.
                 if self.reservation.grow(2 * data.len()).is_err() {
                     return Err(Refusal::out_of_memory());
                 }
@@ -166,6 +170,7 @@ impl Replay {
             self.gate = ResponseGate::Holding { tasks, body };
             return Ok(());
         }
+        // The rest of a larger body goes on uninspected or is refused, as the policy says (SecResponseBodyLimitAction).
         let complete = end && body.len() <= limit;
         body.truncate(limit);
         let is_coded = tasks.first().is_some_and(|task| match task {
@@ -180,6 +185,7 @@ impl Replay {
     }
 
     pub(super) async fn respond(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        // Most tasks come after the head; they need no second list.
         if matches!(self.gate, ResponseGate::Open) {
             return self.write(tasks).await;
         }
@@ -195,14 +201,15 @@ impl Replay {
         self.send(out).await
     }
 
-    /// Sends a response's head, with the beginning of its body where that came with it.
+    /// Sends the head of a response together with the beginning of its body, if that is there: one TLS record and one
+    /// system call instead of two.
     async fn send(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
         let writes = self.settings.writes.clone();
         let is_interim = |task: &&HttpTask| matches!(task, HttpTask::Header(head, _) if head.status.as_u16() == 103);
         let interim = tasks.iter().take_while(is_interim).count();
         if interim > 0 {
             let rest = tasks.split_off(interim);
-            // Pingora flushes each.
+            // Pingora flushes each interim answer.
             writes.until_flush();
             self.write(tasks).await?;
             if rest.is_empty() {
@@ -213,7 +220,8 @@ impl Replay {
         let Some(HttpTask::Header(head, _)) = tasks.first() else {
             return self.write(tasks).await;
         };
-        // Pingora flushes each part of a body without a Content-Length, and no part of any other.
+        // Pingora flushes each part of a body without Content-Length, and none of a body with it. Held back, the latter
+        // would wait for a flush that never comes.
         let flushed = !head.headers.contains_key(http::header::CONTENT_LENGTH);
         let has_body =
             |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if !data.is_empty());
@@ -233,8 +241,8 @@ impl Replay {
         self.write(tasks).await
     }
 
-    /// Each part of a body has the deadline of a write to itself, so that a client is cut that takes nothing,
-    /// and not one that takes it slowly.
+    /// Each part of a body has a write deadline of its own, so that a client that takes nothing is disconnected, but
+    /// not one that is slow.
     async fn write(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let _writing = self.settings.activity.writing();
         let tasks = match self.settings.written_at_once {
@@ -244,7 +252,8 @@ impl Replay {
         self.inner_mut().response_duplex_vec(tasks).await
     }
 
-    /// The rules stopped the response: the client gets a page instead.
+    /// The rules stopped the response: the client gets a page instead. Nothing of the response was sent before, so this
+    /// is always possible.
     async fn refuse(&mut self, refusal: Refusal) -> Result<bool> {
         self.gate = ResponseGate::Refused;
         let settings = self.settings.clone();
@@ -268,7 +277,7 @@ impl Replay {
     }
 }
 
-/// The same with no more than so many bytes of a body at once.
+/// The same tasks with at most `most` bytes of body in each.
 fn in_parts(tasks: Vec<HttpTask>, most: usize) -> Vec<HttpTask> {
     let is_large =
         |task: &HttpTask| matches!(task, HttpTask::Body(Some(data), _) if data.len() > most);

@@ -1,4 +1,4 @@
-//! The replay as the session that pingora sees.
+//! Implements pingora's session for the replay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ impl Session for Replay {
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         match self.body {
+            // A held body goes through the retry buffer or `next_piece`, never through this.
             Some(_) => Ok(None),
             None if !self.unread.is_empty() => Ok(Some(std::mem::take(&mut self.unread))),
             None => {
@@ -45,6 +46,7 @@ impl Session for Replay {
         self.inner_mut().drain_request_body().await
     }
 
+    // Only our own page comes through here, which needs no inspection.
     async fn write_response_header(&mut self, resp: Box<ResponseHeader>, _: bool) -> Result<()> {
         self.gate = ResponseGate::Open;
         self.inner_mut().write_response_header(resp).await
@@ -117,6 +119,7 @@ impl Session for Replay {
         self.inner_mut().finish_body().await?;
         let parts = self.parts_mut();
         parts.finished = parts.answered().is_some();
+        // Never returns if the gateway connection must not be kept: pingora would put it into its pool next.
         self.settings.close_after_answer.answered().await;
         Ok(())
     }
@@ -169,10 +172,10 @@ impl Session for Replay {
         Bytes::new()
     }
 
-    /// Pingora asks for it when a try begins.
+    /// Pingora calls this when a try begins, so each try starts with the body from its beginning.
     fn enable_retry_buffering(&mut self) {
         self.given = 0;
-        // Outside of a upstream_request nothing is proxied.
+        // Nothing is proxied outside of an `UpstreamRequest`.
         if let Ok(upstream_request) = UPSTREAM_REQUEST.try_with(Arc::clone) {
             let patience = upstream_request.pool.upstream.write_timeout;
             self.room = SendWindow::on(upstream_request.socket(), patience);
@@ -180,7 +183,8 @@ impl Session for Replay {
     }
 
     fn retry_buffer_truncated(&self) -> bool {
-        // What was streamed cannot be said again; what goes in pieces is not in the buffer.
+        // A streamed body cannot be sent again, and one in pieces is not in the buffer. Pingora then repeats only what
+        // was not sent.
         self.body.is_none() || self.paced().is_some()
     }
 
@@ -215,6 +219,7 @@ impl Session for Replay {
     }
 
     fn is_upgrade_req(&self) -> bool {
+        // Also the request that we prepared must ask: the client may ask on a route that passes no WebSocket.
         self.request.headers.contains_key(http::header::UPGRADE) && self.inner().is_upgrade_req()
     }
 
