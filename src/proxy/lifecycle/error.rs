@@ -1,4 +1,4 @@
-//! Why a front door does not start.
+//! The reasons why a front door does not start.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ pub enum ServeError {
     Admin(io::Error),
     /// The threads that serve cannot be started.
     Workers(io::Error),
-    /// What is off is not known, so nothing is opened.
+    /// It is not known which exposures are off, so nothing is opened.
     Exposures(StoreError),
     /// The running process did not hand over.
     TakeOver(TakeoverError),

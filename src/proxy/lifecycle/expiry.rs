@@ -1,5 +1,5 @@
-//! What must be done to TLS while the front door runs: certificates that come to their end are warned
-//! of in the log and noted for metrics, and session tickets get new keys.
+//! Looks after TLS while the front door runs: warns of certificates that end, in the log and for metrics, and renews
+//! the keys of session tickets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,16 +13,18 @@ use crate::supervision::Ended;
 use crate::tls::inventory::{self, Entry, Kind};
 use crate::upstream::diagnose::examine;
 
-/// How often the certificates of the configuration are looked at; they may have been replaced.
+/// How often the certificates of the configuration are looked at; a reload may have replaced them.
 const EVERY: Duration = Duration::from_secs(60);
-/// Looks between two at what upstreams present. The first leaves the start to the requests.
+/// So many looks are between two dials of the upstreams: one hour. The first dial is in the second look, so that it
+/// does not compete with the first requests.
 const DIALS: u32 = 60;
-/// Looks between two rotations of the tickets' keys.
+/// So many looks are between two rotations of the ticket keys: 12 hours.
 const ROTATION: u32 = 12 * 60;
-/// Servers that are dialled at once, and in one look.
+/// The most servers that are dialled at the same time.
 const AT_ONCE: usize = 8;
+/// The most servers that are dialled in one look.
 const MOST_SERVERS: usize = 512;
-/// Warnings that are remembered: far more than certificates that end.
+/// The most warnings that are remembered: far more than certificates end.
 const MOST_WARNED: usize = 16_384;
 
 /// Looks again and again, until it is dropped.
@@ -47,7 +49,7 @@ pub(super) async fn watch(front: Arc<Front>) -> Ended {
     Ended::Over
 }
 
-/// What the servers of the upstreams present.
+/// The certificates that the servers of the upstreams present.
 async fn dial(snapshot: &Snapshot) -> Vec<Entry> {
     let names = snapshot.config.upstreams.keys();
     let pools = names.filter_map(|name| snapshot.pool(name));
@@ -57,7 +59,7 @@ async fn dial(snapshot: &Snapshot) -> Vec<Entry> {
         servers.into_iter().map(|server| (Arc::clone(pool), server))
     });
     let mut entries = Vec::new();
-    // Dropped with this future, it ends the dials that it has begun.
+    // Dropping it with this future ends the dials that were begun.
     let mut dials = JoinSet::new();
     for (pool, server) in servers.take(MOST_SERVERS) {
         if dials.len() >= AT_ONCE {
@@ -90,7 +92,8 @@ fn warn(entry: &Entry) {
     );
 }
 
-/// The warnings that were given, each of one certificate: what kind it is, what it is called, when it ends.
+/// The warnings that were given, by kind, name and end of a certificate. A replaced certificate has another end, so it
+/// is warned of again.
 #[derive(Debug, Default)]
 struct Warned(HashMap<(Kind, String, i64), i64>);
 
@@ -101,8 +104,8 @@ impl Warned {
         }
     }
 
-    /// What there was no warning of yet, or none as urgent. A server that cannot be reached for a while is
-    /// not told anew when it is back.
+    /// The entries without a warning yet, or with a less urgent one. A server that was unreachable for a while is not
+    /// warned of again when it is back.
     fn news<'e>(&mut self, entries: &'e [Entry]) -> Vec<&'e Entry> {
         let mut news = Vec::new();
         for entry in entries {
@@ -115,6 +118,7 @@ impl Warned {
                 continue;
             }
             if self.0.len() >= MOST_WARNED {
+                // Forgetting all costs some repeated warnings, and bounds the memory.
                 self.0.clear();
             }
             self.0.insert(key, warning);

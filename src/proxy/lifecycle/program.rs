@@ -1,10 +1,10 @@
-//! The program that SIGUSR2 starts: the same command, and whatever stands in its file by then.
+//! The program that SIGUSR2 starts: the same command line, and the file that has its path by then.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What a process was started as.
+/// A program and its arguments.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// The program's file.
@@ -14,8 +14,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// This process, asked to take over. Its file is looked up now: once it was replaced, the system
-    /// only knows that it is gone. None where the system does not tell.
+    /// The command of this process, with the flag `upgrade`. Its file is looked up now: after the file was replaced,
+    /// Linux reports its path as deleted. None if the system does not report it.
     #[must_use]
     pub fn this(upgrade: &str) -> Option<Self> {
         let file = std::env::current_exe().ok()?;
@@ -26,7 +26,7 @@ impl Program {
         Some(Self { file, arguments })
     }
 
-    /// Starts it, and tells where it ends before this process does.
+    /// Starts the program, and logs if it ends before this process does.
     pub fn start(&self) {
         let file = self.file.display();
         let mut child = match Command::new(&self.file).args(&self.arguments).spawn() {
@@ -37,7 +37,7 @@ impl Program {
             }
         };
         tracing::info!(target: "upgrade", pid = child.id(), "started {file}");
-        // A thread that only waits.
+        // Without a wait the ended program would stay a zombie.
         let waiting = std::thread::Builder::new()
             .name("successor".to_owned())
             .spawn(move || {

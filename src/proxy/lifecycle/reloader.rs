@@ -1,4 +1,5 @@
-//! Takes the next snapshot live, and hands over to the next process.
+//! Takes the next snapshot live, and hands over to the next process. One task does both, one after the other: nothing
+//! is reloaded during a hand-over.
 
 use std::future::Future;
 use std::io;
@@ -25,9 +26,10 @@ use crate::reload::{
 use seclang::diagnostic::{Diagnostic, Location};
 use seclang::files::in_time;
 
-/// How long all files together may take; what is not read then is refused.
+/// How long reading all files may take, for example on a network file system that hangs; what is not read by then is
+/// refused.
 const BUILDING: Duration = Duration::from_secs(60);
-/// How long a hand-over that was begun may go on once this process is asked to end.
+/// How long a hand-over may still take after this process was asked to end.
 const LAST_WORD: Duration = Duration::from_secs(10);
 
 pub(super) struct Reloader {
@@ -40,7 +42,7 @@ pub(super) struct Reloader {
     pub program: Option<Program>,
 }
 
-/// What others ask of a front door. Whoever asks after this is dropped is told that nobody listens.
+/// What others ask of a front door. After this is dropped, a caller gets the error that nobody listens.
 pub(super) struct Requests {
     pub reloads: mpsc::Receiver<ReloadRequest>,
     pub successors: mpsc::Receiver<handover::HandoverRequest>,
@@ -50,13 +52,14 @@ pub(super) struct Requests {
 pub(super) enum End {
     /// It was asked to end.
     Shutdown,
-    /// Another process has the sockets; `admin`: that of the admin API, too; `asked`: this one was asked to end as well.
+    /// Another process has the sockets. `admin`: also that of the admin API. `asked`: this process was asked to end as
+    /// well.
     HandedOver { admin: bool, asked: bool },
 }
 
 impl Reloader {
-    /// Reloads whenever somebody asks, a file changes or SIGHUP comes, opens log files anew on SIGUSR1,
-    /// starts a successor on SIGUSR2, until `shutdown` or until a successor has taken over.
+    /// Reloads on a request, a change of a file or SIGHUP, opens the logs again on SIGUSR1, and starts a successor on
+    /// SIGUSR2, until `shutdown` or until a successor has taken over.
     pub(super) async fn serve(
         &mut self,
         mut requests: Requests,
@@ -67,6 +70,7 @@ impl Reloader {
         let mut upgrade = quiet(signal(SignalKind::user_defined2()));
         loop {
             let ask = tokio::select! {
+                // A shutdown first: nothing that comes all the time may delay it.
                 biased;
                 () = &mut shutdown => return End::Shutdown,
                 Some(ask) = requests.successors.recv() => {
@@ -93,7 +97,7 @@ impl Reloader {
             self.reloads.begin(ask.trigger);
             let building = self.build();
             tokio::pin!(building);
-            // Whatever the files do, this hears of its end and of its logs.
+            // Files may hang, but a shutdown and a log rotation must not wait for them.
             let built = loop {
                 tokio::select! {
                     biased;
@@ -106,12 +110,12 @@ impl Reloader {
             tell(ask.trigger, &outcome);
             self.reloads.record(outcome.clone());
             systemd::ready();
-            // Who asked may be gone.
+            // An error means that whoever asked is gone.
             let _ = ask.done.send(outcome);
         }
     }
 
-    /// None where nobody took over and nobody asked to end.
+    /// None if nobody took over and no shutdown was asked for.
     async fn hand_over_or_stop(
         &self,
         ask: handover::HandoverRequest,
@@ -124,7 +128,7 @@ impl Reloader {
             biased;
             () = shutdown => {
                 given_up.cancel();
-                // It may be too late for that.
+                // It may be too late to cancel: if the successor has confirmed, the sockets are its own.
                 match timeout(LAST_WORD, &mut giving).await {
                     Ok(given) => (given, true),
                     Err(_) => return Some(End::Shutdown),
@@ -139,12 +143,13 @@ impl Reloader {
                 "nobody took over, this process goes on: {error}"
             ),
         }
+        // `hand_over` paused the switches; they are ours again.
         self.front.exposures.resume();
         asked.then_some(End::Shutdown)
     }
 
-    /// Until the successor accepts, and it has the admin API or not. Meanwhile nothing is reloaded and
-    /// nothing switched.
+    /// Returns when the successor accepts, and whether it has the admin API too. Meanwhile nothing is reloaded and
+    /// nothing is switched.
     async fn hand_over(&self, ask: handover::HandoverRequest) -> io::Result<bool> {
         tracing::info!(target: "upgrade", pid = ask.pid, "a successor asks for the sockets");
         let snapshot = self.front.live.pin();
@@ -158,6 +163,7 @@ impl Reloader {
         let sockets = self.listeners.sockets_to_give()?;
         let exposures = Arc::clone(&self.front.exposures);
         let given = spawn_blocking(move || {
+            // Before the successor reads the switches from the file, so that none is lost.
             exposures.pause().map_err(io::Error::other)?;
             let successor = ask.hand_over(OfferedSockets { sockets, admin })?;
             release(successor)
@@ -170,10 +176,11 @@ impl Reloader {
         self.front.audit.reopen();
     }
 
-    /// Reads all files anew, aside.
+    /// Reads all files again and builds the next snapshot beside the running one.
     fn build(&self) -> impl Future<Output = PreparedReload> + use<> {
         let running = self.front.live.pin();
         let watched = self.watched.borrow().clone();
+        // If the build fails, the same files stay watched; otherwise their repair would not be noticed.
         let before = Watched::clone(&watched);
         let source = running.config.source.clone();
         let building = spawn_blocking(move || {
@@ -195,7 +202,7 @@ impl Reloader {
         }
     }
 
-    /// Takes live what was built.
+    /// Makes the snapshot that was built the live one.
     fn take(&mut self, mut built: PreparedReload) -> ReloadOutcome {
         let source = self.front.live.pin().config.source.clone();
         let told = |why: String| Diagnostic::error(Location::file(&source), why);
@@ -203,6 +210,7 @@ impl Reloader {
         let mut changed = Vec::new();
         if let Some(next) = built.snapshot {
             changed = changes(&running.config, &next.config);
+            // New sockets are bound before the swap, and accept after it: a new listener finds its configuration.
             let (plan, failed) = self.listeners.plan(&next.config);
             built
                 .refused
@@ -227,7 +235,7 @@ impl Reloader {
 
 fn release(successor: Successor) -> io::Result<bool> {
     let (pid, admin) = (successor.pid, successor.admin);
-    // Before the successor says anything: else systemd would not listen to it.
+    // Before the successor is released: systemd ignores messages of a process that is not the main one.
     if let Some(pid) = pid {
         systemd::succeeded_by(pid.unsigned_abs());
     }
@@ -237,6 +245,7 @@ fn release(successor: Successor) -> io::Result<bool> {
             Ok(admin)
         }
         Err(error) => {
+            // The successor is gone, so this process is the main one again.
             systemd::succeeded_by(std::process::id());
             Err(error)
         }
@@ -273,6 +282,7 @@ async fn next(signal: &mut Option<Signal>) {
         None => false,
     };
     if !came {
+        // Without the signal, or at its end, this arm of a `select!` is never ready.
         std::future::pending::<()>().await;
     }
 }

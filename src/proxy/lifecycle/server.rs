@@ -36,13 +36,13 @@ use crate::reload::{
 use crate::supervision::supervise;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
-/// How long the end waits for logs to take what is left.
+/// How long the end waits until the logs have written what is left.
 const LOGS: Duration = Duration::from_secs(2);
 
 /// How a front door starts.
 #[derive(Debug, Clone, Default)]
 pub struct Opening {
-    /// Take the sockets of the process that runs with this `state_dir`; it drains and ends.
+    /// Take the sockets of the process that runs with this `state_dir`; that process drains and ends.
     pub upgrade: bool,
     /// What SIGUSR2 starts, to take over from this process.
     pub program: Option<Program>,
@@ -81,7 +81,7 @@ pub async fn open(
     Ok(())
 }
 
-/// What was checked and opened before there is a socket.
+/// Everything that was checked and opened before the first socket.
 struct Foundation {
     front: Arc<Front>,
     reloads: Arc<Reloads>,
@@ -101,12 +101,13 @@ impl Foundation {
         let audit = audit.map_err(ServeError::AuditLog)?;
         let state_dir = config.state_dir.clone();
         let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
-        // Everything that can be wrong was found by now.
+        // Everything that can be wrong has been found by now, so the other process is only disturbed if this one will
+        // start.
         let inheritance = match upgrade {
             true => Some(take_over(state_dir.clone()).await?),
             false => None,
         };
-        // Only after that: until then the other process may have written its switches.
+        // The switches are read only now: until it handed over, the other process may have written them.
         let exposures = Switchboard::open(state_dir.as_deref());
         let exposures = Arc::new(exposures.map_err(ServeError::Exposures)?);
         let started = ReloadOutcome {
@@ -174,6 +175,7 @@ impl Foundation {
         let (successor, successors) = mpsc::channel(1);
         let state_dir = snapshot.config.state_dir.as_deref();
         let waiting = wait_for_successor(state_dir, opening.upgrade, successor);
+        // Only now: before the confirmation, both processes would send health checks.
         snapshot.pools.start();
         let (watched, watching) = watch::channel(watched_at_start(&snapshot.config));
         drop(snapshot);
@@ -215,7 +217,7 @@ impl Foundation {
     }
 }
 
-/// The admin API; other rooms add their routes here.
+/// The admin API, with the routes of all modules.
 fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<bool>) -> Router {
     let mut router = Router::default();
     let health = StatusSources {
@@ -236,9 +238,9 @@ fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<b
 struct Sockets {
     listeners: ListenerSet,
     admin: Option<AdminSocket>,
-    /// The admin socket is that of the previous process.
+    /// The admin socket was the previous process's.
     adopted: bool,
-    /// The previous process waits for this to be kept.
+    /// The previous process waits for this confirmation.
     promise: Option<PendingTakeover>,
     bound: BoundAddresses,
 }
@@ -259,6 +261,7 @@ impl Sockets {
             None => (None, None),
         };
         let snapshot = front.live.pin();
+        // At the start one address that cannot be bound is an error; a reload would go on without it.
         let (plan, failed) = listeners.plan(&snapshot.config);
         let mut failed = failed.into_iter().map(|(_, error)| error);
         if let Some(first) = failed.next() {
@@ -268,6 +271,7 @@ impl Sockets {
             return Err(ServeError::Bind(first));
         }
         let (admin, adopted) = open_admin(&snapshot.config, admin_before, router).await?;
+        // Last: from here on clients are accepted, and nothing may fail.
         let bound = listeners.follow(plan);
         front.bound.store(Arc::new(bound.clone()));
         Ok(Self {
@@ -280,7 +284,8 @@ impl Sockets {
     }
 }
 
-/// The other process goes on with the sockets. Connections that came in here meanwhile are served.
+/// Gives up after a hand-over that was not confirmed: the other process goes on with the sockets. Connections that were
+/// accepted here meanwhile are served to their end.
 async fn give_up(
     mut listeners: ListenerSet,
     adopted: Option<AdminSocket>,
@@ -292,6 +297,7 @@ async fn give_up(
     if let Some(admin) = adopted {
         admin.release();
     }
+    // Either all connections have ended or their time is over; both end this process.
     let _ = timeout(patience, all_gone.recv()).await;
 }
 
@@ -300,12 +306,12 @@ struct Running {
     reloader: Reloader,
     close: watch::Sender<bool>,
     waiting: Option<HandoverListener>,
-    /// Every connection holds a sender; when the last is gone, nothing comes any more.
+    /// Every connection holds a sender. When the last one is gone, `recv` returns.
     all_gone: mpsc::Receiver<()>,
     timer: JoinHandle<()>,
     expiry: JoinHandle<()>,
     watcher: JoinHandle<()>,
-    /// They end with this: by then everything has ended, or is cut off.
+    /// Dropped last: by then all connections have ended or are cut off.
     _workers: Workers,
 }
 
@@ -313,7 +319,7 @@ impl Running {
     async fn end(mut self, end: End, shutdown: Pin<&mut impl Future<Output = ()>>) {
         self.watcher.abort();
         self.expiry.abort();
-        // Nobody listens if there is no admin API.
+        // An error means that there is no admin API, which alone listens.
         let _ = self.close.send(true);
         let Reloader {
             front,
@@ -330,11 +336,13 @@ impl Running {
         let drained = timeout(patience, self.all_gone.recv());
         let drained = match end {
             End::Shutdown => {
+                // Removes the socket file, so that no successor asks a process that ends.
                 drop(self.waiting);
-                // Told once it is so: whoever hears it may rely on it.
+                // Reported only now that no new connection is accepted, so that whoever hears it can rely on it.
                 systemd::stopping();
                 let drained = drained.await;
                 self.timer.abort();
+                // The admin API answers until the drain is over: it reports the draining.
                 drop(admin);
                 drained
             }
@@ -350,6 +358,7 @@ impl Running {
                     _ => {}
                 }
                 self.timer.abort();
+                // Requests that drain here must obey the switches of the successor.
                 let following = tokio::spawn({
                     let exposures = Arc::clone(&front.exposures);
                     supervise("obeying a successor", move || {
@@ -359,7 +368,7 @@ impl Running {
                 tokio::pin!(drained);
                 let drained = tokio::select! {
                     drained = &mut drained => drained,
-                    // It does what it is asked for already.
+                    // A shutdown changes nothing: this process is ending already.
                     () = shutdown, if !asked => drained.await,
                 };
                 following.abort();
@@ -387,7 +396,7 @@ async fn promise_accepting(promise: PendingTakeover, admin: bool) -> Result<(), 
     released.unwrap_or_else(|error| Err(TakeoverError::Interrupted(io::Error::other(error))))
 }
 
-/// And whether it is that of the process before.
+/// Opens the admin socket, and reports whether it is the previous process's.
 async fn open_admin(
     config: &Config,
     before: Option<(String, OwnedFd)>,
@@ -406,14 +415,15 @@ async fn open_admin(
     Ok((Some(socket.map_err(ServeError::Admin)?), adopted))
 }
 
-/// Waits for a successor, if it can: without it the front door runs all the same, and the log says that `--upgrade` will
-/// not be possible.
+/// Waits for a successor, if possible. Without it the front door runs all the same, and the log says that `--upgrade`
+/// will not be possible.
 fn wait_for_successor(
     state_dir: Option<&Path>,
     upgraded: bool,
     asks: mpsc::Sender<handover::HandoverRequest>,
 ) -> Option<HandoverListener> {
     let state_dir = state_dir?;
+    // After a hand-over the previous process still waits there for a moment, and the socket is ours to replace.
     let started = match !upgraded && HandoverListener::is_taken(state_dir) {
         true => Err(io::Error::other("another process waits in this state_dir")),
         false => HandoverListener::bind(state_dir, asks),

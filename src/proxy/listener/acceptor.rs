@@ -1,4 +1,5 @@
-//! Accepts the connections of one socket, and gives each to a worker.
+//! Accepts the connections of one socket, and gives each to a worker. A connection over a limit is closed before its
+//! handshake, which is the expensive part.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ impl Acceptor {
                         logged = Some(Instant::now());
                         tracing::warn!(listener = self.listener.name, "cannot accept: {error}");
                     }
+                    // A socket with a waiting connection stays ready, so without a pause this would take a whole
+                    // processor.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -59,6 +62,7 @@ impl Acceptor {
     fn admit(&self, tcp: TcpStream, client: SocketAddr) {
         let metrics = &self.front.metrics;
         let live = self.front.live.pin();
+        // The current settings; the acceptor's own are those of when the socket was opened.
         let listener = live.listener(&self.listener.name).unwrap_or(&self.listener);
         let Some(admitted) = self.admission.admit(client.ip(), &listener.limits) else {
             metrics.connections_refused.count();
@@ -68,7 +72,7 @@ impl Acceptor {
             ConnectionGuard::new(metrics, admitted, self.alive.clone(), self.closing.clone());
         let front = Arc::clone(&self.front);
         let listener = Arc::clone(listener);
-        // It leaves this thread's reactor; an error is a connection that is gone.
+        // The connection moves from this thread's reactor to the worker's. An error means that it is gone.
         let Ok(tcp) = tcp.into_std() else { return };
         self.workers.serve(|proxy| async move {
             let Ok(tcp) = TcpStream::from_std(tcp) else {

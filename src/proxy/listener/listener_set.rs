@@ -26,7 +26,7 @@ use crate::proxy::shared::admission::Admission;
 use crate::proxy::shared::front::{BoundAddresses, Front};
 use crate::supervision::supervise;
 
-/// How many connections may wait to be accepted.
+/// How many connections may wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// All sockets that accept connections.
@@ -34,7 +34,7 @@ pub(crate) struct ListenerSet {
     front: Arc<Front>,
     workers: Workers,
     open: Vec<OpenSocket>,
-    /// Sockets of the previous process, until the first plan is followed.
+    /// Sockets of the previous process; empty after the first plan was followed.
     inherited: Vec<(ListenerAddress, Arc<TcpListener>)>,
     /// The open connections of each listener, over all reloads.
     admissions: BTreeMap<String, Arc<Admission>>,
@@ -47,7 +47,7 @@ struct OpenSocket {
     close: watch::Sender<bool>,
 }
 
-/// A socket that is bound, and for which listener. It accepts only once it is part of a [`ListenerSet`].
+/// A bound socket and its listener. It accepts only when it is part of a [`ListenerSet`].
 #[derive(Clone)]
 pub(super) struct BoundSocket {
     listener: Arc<Listener>,
@@ -79,7 +79,7 @@ impl ListenerSet {
         }
     }
 
-    /// Takes sockets that another process bound. Those that the first plan does not use are closed.
+    /// Takes over sockets that another process bound. Those that the first plan does not use are closed.
     ///
     /// # Errors
     /// One of them is no listening socket of its address.
@@ -88,6 +88,7 @@ impl ListenerSet {
         sockets: Vec<(ListenerAddress, std::net::TcpListener)>,
     ) -> io::Result<()> {
         for (place, socket) in sockets {
+            // A descriptor carries no name: one in a wrong place would expose a listener on another address.
             let real = socket.local_addr()?;
             let (written, any_port) = (place.written, place.written.port() == 0);
             if real.ip() != written.ip() || !(any_port || real.port() == written.port()) {
@@ -156,7 +157,9 @@ impl ListenerSet {
         let mut sockets: Vec<BoundSocket> = Vec::new();
         for written in &listener.bind {
             let free = |(name, at, socket): &(&str, SocketAddr, &Arc<TcpListener>)| {
+                // With port 0 each listener has a port of its own, so the address alone does not identify a socket.
                 let fits = at == written && (written.port() != 0 || *name == listener.name);
+                // An address that is written twice with port 0 means two sockets.
                 let used = |used: &BoundSocket| Arc::ptr_eq(&used.socket, socket);
                 fits && !taken.iter().chain(&sockets).any(used)
             };
@@ -186,6 +189,7 @@ impl ListenerSet {
     /// Opens the new sockets of the plan, and closes those it does not have: their connections are told to end.
     pub(crate) fn follow(&mut self, plan: SocketPlan) -> BoundAddresses {
         let before = std::mem::take(&mut self.open);
+        // What the plan uses is held by the plan.
         self.inherited.clear();
         let mut addresses = BoundAddresses::default();
         let mut still_open = Vec::new();
@@ -212,6 +216,7 @@ impl ListenerSet {
             }
         }
         let listens = |name: &String| self.open.iter().any(|o| o.bound.listener.name == *name);
+        // After the sockets: the count of a listener that stays must survive, because its connections do.
         self.admissions.retain(|name, _| listens(name));
         addresses
     }
@@ -260,6 +265,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
+        // Without it a restart fails while connections of the previous process are in TIME_WAIT.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)

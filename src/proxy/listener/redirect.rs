@@ -1,4 +1,5 @@
-//! The listener without TLS: it redirects to HTTPS for hosts that a route names there, and answers 404 for all others.
+//! Serves the listener without TLS: it redirects to HTTPS for hosts that a route names there, and answers 404 for all
+//! others. So it is no open redirect, and no request over plain HTTP reaches a gateway.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,10 +90,11 @@ fn say(
         port => Some(*port),
     };
     let Some(port) = known else {
-        // The other listener is not open; where it will be is not known yet.
+        // The target listener has port 0 and is not open yet, so its port is unknown.
         return refuse(503, "redirect_target_closed");
     };
     RedirectAnswer {
+        // 308 and not 301, so that the method and the body are kept (RFC 9110, 15.4.9).
         status: 308,
         location: Some(location(host, port, &received.origin_form())),
         error: None,
@@ -101,10 +103,12 @@ fn say(
 
 fn location(host: &[u8], port: u16, target: &[u8]) -> Vec<u8> {
     let mut location = b"https://".to_vec();
+    // The client's port was that of this listener.
     location.extend_from_slice(split_port(host).map_or(host, |(name, _)| name));
     if port != 443 {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
+    // The target `*` of OPTIONS is no path.
     if target.starts_with(b"/") {
         location.extend_from_slice(target);
     }

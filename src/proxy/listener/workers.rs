@@ -22,16 +22,16 @@ use tracing::dispatcher;
 use crate::proxy::forward::Proxy;
 use crate::proxy::forward::hooks::Forward;
 
-/// Kept connections to upstreams, over all of them and all threads.
+/// The most idle connections to upstreams, over all upstreams and threads.
 const UPSTREAM_POOL: usize = 1024;
-/// Pingora's own bound on tries; the upstream's `attempts` is below it.
+/// Pingora's own limit of tries; our `attempts` and repeats are below it.
 const MOST_TRIES: usize = 16;
 
-/// All workers. When the last clone is dropped, they end, and their connections with them.
+/// All workers. They end with their connections when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Workers {
     workers: Arc<[Arc<Worker>]>,
-    /// Nothing is sent: the threads end with it.
+    /// Nothing is sent on it; dropping it ends the threads.
     _alive: watch::Sender<()>,
 }
 
@@ -59,13 +59,14 @@ impl Workers {
         })
     }
 
-    /// Has the worker with the fewest connections serve one more, through its own proxy.
+    /// Gives a connection to the worker with the fewest connections, which serves it through its own proxy.
     pub(crate) fn serve<F>(&self, connection: impl FnOnce(Arc<Proxy>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let fewest = self.workers.iter().min_by_key(|w| w.connections());
         let Some(worker) = fewest else { return };
+        // Counted here and not in the task, so that many connections at once do not all go to the same worker.
         let counted = ConnectionCount::new(Arc::clone(worker));
         let connection = connection(Arc::clone(&worker.proxy));
         worker.runtime.spawn(async move {
@@ -89,18 +90,19 @@ impl Worker {
             proxy: Arc::new(http_proxy(&Arc::new(conf), Forward)),
             connections: AtomicUsize::new(0),
         });
-        // A thread says what it has to say where its maker does.
+        // The thread logs to where its creator does.
         let log = dispatcher::get_default(Clone::clone);
         thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
                 let _log = dispatcher::set_default(&log);
-                // Nothing is ever sent; an error says that the sender is gone. A panic is that of the runtime, not
-                // of a task: connections go on when it does.
+                // Nothing is ever sent; an error means that the sender is gone. A panic here is one of the runtime and
+                // not of a task: the connections go on when the thread does.
                 let mut wait = || runtime.block_on(ended.changed());
                 while catch_unwind(AssertUnwindSafe(&mut wait)).is_err() {
                     tracing::error!("the thread of worker {number} panicked and goes on");
                 }
+                // A normal drop would wait for blocking tasks.
                 runtime.shutdown_background();
             })?;
         Ok(worker)

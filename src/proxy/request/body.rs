@@ -1,4 +1,5 @@
-//! Receives a request's body and holds it until it is complete: bounded in size, time, rate and memory.
+//! Receives a request's body and holds it until it is complete: bounded in size, time, rate and memory. Each bound
+//! stops another way to keep memory busy for little effort.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,9 @@ use crate::proxy::shared::refusal::Refusal;
 use crate::proxy::shared::refusal_code::RefusalCode;
 use http_strict::BodyFraming;
 
-/// What a refused request may still send before its answer, so that the connection can live on.
+/// How many bytes a refused request may still send before its answer, so that the connection can be reused.
 const DRAINED: usize = 64 * 1024;
+/// How long it may take for that.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// Reads the whole body.
@@ -32,6 +34,7 @@ pub(super) async fn hold(
     if let BodyFraming::Length(length) = received.framing()
         && usize::try_from(length).map_or(true, |length| length > limit)
     {
+        // Before a byte is read, and before `100 Continue` invites the client to send it.
         return Err(too_large(limit));
     }
     if session.is_body_done() {
@@ -50,6 +53,7 @@ pub(super) async fn hold(
             Ok(Ok(None)) => return Ok(held.whole()),
             Ok(Ok(Some(chunk))) => chunk,
         };
+        // A chunked body has no announced length, so the limit is checked as it grows.
         pace.received += chunk.len();
         if pace.received > limit {
             return Err(too_large(limit));
@@ -61,7 +65,7 @@ pub(super) async fn hold(
     }
 }
 
-/// Reads and forgets what is left of a small body. False where its end was not reached.
+/// Reads and discards the rest of a small body. False if its end was not reached.
 pub(super) async fn drain(session: &mut ServerSession) -> bool {
     let mut left = DRAINED;
     let reading = async {
@@ -73,7 +77,7 @@ pub(super) async fn drain(session: &mut ServerSession) -> bool {
             }
         }
     };
-    // What does not come in time is not waited for.
+    // A slow rest is not waited for.
     timeout(DRAIN_TIME, reading).await.unwrap_or(false)
 }
 
@@ -86,7 +90,7 @@ fn broken(error: Box<pingora::Error>) -> Refusal {
     Refusal::page(400, RefusalCode::BodyBroken).because(error.to_string())
 }
 
-/// By when the next bytes must come.
+/// Decides by when the next bytes must come.
 struct BodyPace {
     start: Instant,
     received: usize,
@@ -106,7 +110,8 @@ impl BodyPace {
         }
     }
 
-    /// When the average falls below the rate, or the whole has taken too long.
+    /// When the average rate will be too low or the whole takes too long. A deadline for each read alone would let a
+    /// client send a byte at a time for ever.
     fn deadline(&self) -> Instant {
         let earned = match self.rate {
             0 => self.total,
@@ -116,7 +121,7 @@ impl BodyPace {
     }
 }
 
-/// One chunk is kept as it came; only more than one are copied together.
+/// The body so far. A single chunk is kept without a copy; several are joined.
 enum HeldBody {
     Nothing,
     One(Bytes),
@@ -129,7 +134,7 @@ impl HeldBody {
             Self::Nothing => Self::One(chunk),
             Self::One(first) => {
                 let expected = match framing {
-                    // Grows from there: a length that is only claimed must not cost memory.
+                    // Grown from there on: a length that is only claimed must not cost memory.
                     BodyFraming::Length(length) => {
                         usize::try_from(length).unwrap_or(0).min(1 << 20)
                     }

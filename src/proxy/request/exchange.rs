@@ -1,5 +1,5 @@
-//! One request, once its head is known to be one: authority, client certificate, route, exposure, rules, body, path,
-//! upstream, and the access line.
+//! Decides about one request with a valid head: authority, client certificate, route, exposure, rules, body, path,
+//! upstream; then forwards it and writes the access line.
 //!
 //! No gateway is dialled before [`Exchange::decide`] has let the request pass; after it nothing but the upstream, a
 //! switched-off stream or the rules on responses can change the answer.
@@ -43,7 +43,7 @@ pub(crate) struct Exchange {
     snapshot: Arc<Snapshot>,
     received: Received,
     id: String,
-    /// Whom the request is from, as far as trusted proxies are believed.
+    /// The client, as a trusted proxy reports it, otherwise the peer.
     client: SocketAddr,
     trusted: bool,
     route: Option<Arc<Route>>,
@@ -64,8 +64,8 @@ struct Outcome {
     upstream_time: Duration,
 }
 
-/// Takes one request from its head to its log line. The session comes back where the connection
-/// may live on or must be closed with care.
+/// Takes one request from its head to its log line. Returns the session if the connection may be reused or must be
+/// closed with care.
 pub(crate) async fn run(
     front: &Arc<Front>,
     proxy: &Arc<Proxy>,
@@ -122,7 +122,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the request may go on.
+    /// Decides whether the request may go on. The order is a part of the protection: each step relies on those before
+    /// it.
     async fn decide(
         &mut self,
         session: &mut ServerSession,
@@ -131,6 +132,7 @@ impl Exchange {
         self.check_client()?;
         let (route, found) = self.find_route()?;
         self.route = Some(Arc::clone(&route));
+        // Before the method is checked: a route that is off must not reveal which methods it takes.
         self.check_exposure(&route)?;
         found?;
         if route.client_certificate && self.client().is_none() {
@@ -143,15 +145,15 @@ impl Exchange {
             self.hold_body(session, &route).await?;
         }
         self.inspect_body().await?;
+        // After the rules, so that an attack by an odd path is inspected and logged before it is refused.
         self.check_path(&route)?;
         let upstream_request = self.upstream_request(&route).await?;
-        // A body and the wait for a place take their time, and what was switched off meanwhile
-        // reaches nothing.
+        // The body and the wait for a place take time. A route that was switched off meanwhile must not be reached.
         self.check_exposure(&route)?;
         Ok(upstream_request)
     }
 
-    /// What the handshake said. Routes are served over TLS alone; what came otherwise is nobody.
+    /// What the handshake found out. Routes are served over TLS alone, so a connection without it is refused.
     fn tls(&self) -> Result<&TlsSession, Refusal> {
         let tls = self.connection.tls.as_ref();
         tls.ok_or_else(|| {
@@ -159,7 +161,8 @@ impl Exchange {
         })
     }
 
-    /// The name of the handshake is the name that is asked for (RFC 9110, 7.4).
+    /// Checks that the host is the name of the handshake (RFC 9110, 7.4). Otherwise a client could use the certificate
+    /// rules of one name and the routes of another.
     fn check_authority(&self) -> Result<(), Refusal> {
         let tls = self.tls()?;
         if tls.policy == SniPolicy::Any {
@@ -168,14 +171,14 @@ impl Exchange {
         let host = self.received.host().map(normalize_host);
         match (&tls.sni, host) {
             (Some(sni), Some(Some(host))) if host == *sni => Ok(()),
-            // HTTP/1.0 may ask without a name; the handshake had one.
+            // HTTP/1.0 may have no host; the handshake had a name.
             (Some(_), None) if self.received.is_http10() => Ok(()),
             _ => Err(Refusal::page(421, RefusalCode::Misdirected)),
         }
     }
 
-    /// Who must show a certificate has shown it to this connection, and to what counts now. The
-    /// handshake saw to the first; that no request slips past it is too much to leave to it alone.
+    /// Checks that a client that must show a certificate has shown one on this connection, under the client CA that
+    /// holds now. The handshake enforces the first; this check does not rely on it.
     fn check_client(&self) -> Result<(), Refusal> {
         let tls = self.tls()?;
         let required = tls
@@ -203,8 +206,8 @@ impl Exchange {
         self.connection.tls.as_ref()?.client.as_ref()
     }
 
-    /// The route, and whether it takes the method. A path that no route could have is 400 rather
-    /// than 404: what it is does not depend on what exists.
+    /// The route, and whether it takes the method. A path that no route could have is 400 and not 404, so that the
+    /// answer does not depend on which routes exist.
     #[allow(clippy::type_complexity)] // a route, and a refusal that is logged under it
     fn find_route(&self) -> Result<(Arc<Route>, Result<(), Refusal>), Refusal> {
         let is_on = |route: &Arc<Route>| {
@@ -234,7 +237,7 @@ impl Exchange {
         exposures.of(&route.name, &self.connection.listener.name)
     }
 
-    /// What is switched off is refused whatever its method.
+    /// Refuses a route that is switched off, whatever the method.
     fn check_exposure(&self, route: &Route) -> Result<(), Refusal> {
         let Some(exposure) = self.exposure(route) else {
             return Ok(());
@@ -265,6 +268,7 @@ impl Exchange {
         let rules = match &policy.rules {
             PolicyRules::Off => return Ok(()),
             PolicyRules::Live(rules) => Arc::clone(rules),
+            // Fail closed: a policy whose rules were refused must not pass requests uninspected.
             PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
         };
         let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
@@ -308,8 +312,9 @@ impl Exchange {
         refusal: Refusal,
     ) -> (Outcome, Option<ServerSession>) {
         let drop_it = refusal.kind == RefusalKind::Drop;
-        // After a body that could not be read nobody knows where the next request begins.
+        // After a body that could not be read, nobody knows where the next request begins.
         let mut in_step = refusal.code != RefusalCode::BodyBroken;
+        // A client that waits for `100 Continue` has sent no body and never will.
         if in_step && !drop_it && !session.is_body_done() && !self.received.expects_continue() {
             in_step = body::drain(&mut session).await;
         }

@@ -1,4 +1,4 @@
-//! What is written about a request once it is over: counters, the audit record, the access line.
+//! Writes what is known about a request when it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
 
 impl Exchange {
-    /// Phase 5, counters and the access line. Where an upstream failed and only a dial of our own
-    /// can say why, that and the line come later, off the request's path.
+    /// Runs phase 5, counts, and writes the access line. If an upstream failed and only a dial of our own can explain
+    /// it, the dial and the line come later, so that the next request does not wait for them.
     pub(super) async fn end(mut self, outcome: Outcome) {
         self.count_answer(outcome.status);
         let waf = self.finish_inspection(outcome.status).await;
@@ -24,7 +24,7 @@ impl Exchange {
             .upstream_request
             .as_ref()
             .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
-        // Nothing is held any more; a diagnosis may take seconds.
+        // Given back first, because a diagnosis may take seconds.
         self.reservation = None;
         if has_failures {
             tokio::spawn(async move {
@@ -71,12 +71,13 @@ impl Exchange {
         metrics.requests.with(listener, route, count);
     }
 
-    /// Says every failure in words; returns the one that the client's answer came from.
+    /// Logs every failure in words; returns the one that the client's answer came from.
     async fn explain(&self, upstream_request: Option<&UpstreamRequest>) -> Option<Failure> {
         let upstream_request = upstream_request?;
         let (failures, failed) = {
             let mut progress = upstream_request.progress();
             (
+                // Taken out, so that the lock is not held during a dial.
                 std::mem::take(&mut progress.failures),
                 progress.end() == UpstreamEnd::Failed,
             )
@@ -108,6 +109,8 @@ impl Exchange {
         let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
         let complete = self.inspector.as_ref().map(Inspector::saw_request_body);
         let body_inspected = !streamed && complete == Some(true);
+        // A body also counts as uninspected if the rules were off: the metric must not look better than the protection
+        // is.
         if complete == Some(false) || !body_inspected && outcome.bytes_in > 0 {
             self.front.metrics.waf_uninspected.count();
             let why = match &self.inspector {

@@ -1,4 +1,4 @@
-//! The way of a request that was let pass: through pingora to its upstream, and what comes back.
+//! Forwards a request that was let pass: through pingora to its upstream, and the answer back.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,10 +31,11 @@ impl Exchange {
         })?;
         let own = self.own_way(route)?;
         let turn = match &own {
-            // A stream would keep it from the others for long.
+            // A stream would keep the turn from other requests for long.
             Some(own) if route.stream.is_none() => Some(own.turn().await),
             _ => None,
         };
+        // The turn first: a request that waits for its turn must not occupy a place at the upstream.
         let permit = pool.admit().await.map_err(|refused| {
             Refusal::page(503, RefusalCode::UpstreamAdmission(refused.reason))
                 .because(format!(
@@ -57,8 +58,8 @@ impl Exchange {
         }))
     }
 
-    /// The client connection's own way to the upstream, where it has or begins a login there that is bound to
-    /// the connection.
+    /// The client connection's own connections to the upstream, if it has or begins a login there that is bound to the
+    /// connection.
     fn own_way(&self, route: &Route) -> Result<Option<Arc<OwnConnections>>, Refusal> {
         let (upstream, logins) = (&route.upstream, &self.connection.logins);
         match (logins::of_request(&self.received), upstream.connection_auth) {
@@ -95,8 +96,8 @@ impl Exchange {
             && self.received.expects_continue()
             && self.received.framing() != BodyFraming::None
         {
-            // The gateway is not asked: a stream's body goes to it as it comes. A client that is
-            // gone is noticed when its body is read.
+            // We answer and not the gateway, because a stream's body goes to it as it comes. An error means that the
+            // client is gone, which reading its body will show.
             let _ = session.write_continue_response().await;
         }
         session.set_total_drain_timeout(Some(Duration::from_secs(1)));
@@ -123,20 +124,21 @@ impl Exchange {
                 .process_new_http(replayed, &self.connection.guard.closing),
         );
         let was_silent = tokio::select! {
-            // What pingora returns is the replay's connection, which it has none of.
+            // Pingora returns the connection of the replay, and there is none.
             proxied = contained(proxied) => {
                 if proxied.is_none() {
                     upstream_request.panicked();
                 }
                 false
             }
-            // Dropped, the replay gives back a session that has not finished: it is closed.
+            // The replay, dropped, gives back a session that has not finished, which is then closed.
             () = self.stream_switched_off(upstream_request.stream) => false,
             () = self.stream_is_silent(upstream_request.stream, &activity) => true,
-            // Answered whole: what is dropped is the gateway connection.
+            // The client has its whole answer; only the gateway connection is dropped.
             () = upstream_request.close_after_answer.reached() => false,
         };
         let upstream_time = begun.elapsed();
+        // Before phase 5 and the log, so that the place at the upstream is free at once.
         upstream_request.leave();
         let mut parts = return_slot
             .lock()
@@ -197,7 +199,7 @@ impl Exchange {
         }
     }
 
-    /// Never ready for what is no stream: a request in flight is answered.
+    /// Ready when the exposure of a stream is switched off. Never ready for other requests: one in flight is answered.
     async fn stream_switched_off(&self, stream: Option<Stream>) {
         let route = self.route.as_deref().filter(|_| stream.is_some());
         match route.and_then(|route| self.exposure(route)) {
@@ -206,7 +208,7 @@ impl Exchange {
         }
     }
 
-    /// Never ready for what is no stream: its gateway has a deadline.
+    /// Ready when a stream was silent for too long. Never ready for other requests: their gateway has a deadline.
     async fn stream_is_silent(&self, stream: Option<Stream>, activity: &Activity) {
         match stream {
             Some(_) => activity.ends_for(self.limits().stream_idle_timeout).await,
@@ -214,7 +216,7 @@ impl Exchange {
         }
     }
 
-    /// Where no answer began yet, the client gets one.
+    /// Ends a silent stream; if no answer began yet, the client gets one.
     async fn end_silent_stream(&self, parts: &mut ReturnedParts) {
         let limit = self.limits().stream_idle_timeout;
         let refusal = Refusal::page(504, RefusalCode::StreamIdle)
@@ -232,8 +234,8 @@ impl Exchange {
         parts.refusal = Some(refusal);
     }
 
-    /// How much of an answer is given to an HTTP/2 stream at once: what its client must take within the deadline
-    /// of a write. None over HTTP/1, where the kernel sees each byte that a client takes.
+    /// How much of an answer an HTTP/2 stream gets at once: its client must take that much within the deadline of a
+    /// write. None over HTTP/1, where the kernel sees each byte that a client acknowledges.
     fn written_at_once(&self) -> Option<usize> {
         const LEAST_RATE: usize = 1024;
         const FRAME: usize = 16 * 1024;
@@ -252,7 +254,7 @@ impl Exchange {
         waf_before: Duration,
     ) -> (Outcome, Option<ServerSession>) {
         let Some(parts) = parts else {
-            // Cannot be: the replay puts them back when it is dropped, which pingora did.
+            // Cannot happen: the replay returns its parts when it is dropped, and pingora has dropped it.
             let refusal =
                 Refusal::page(500, RefusalCode::Internal).because("the session did not come back");
             let outcome = Outcome {

@@ -1,4 +1,4 @@
-//! The phases of the request and the last one: short ones here, long ones on a thread for them.
+//! Runs the phases of the request and the last one: short ones here, long ones on a thread for them.
 
 use std::sync::Arc;
 
@@ -37,18 +37,20 @@ impl Exchange {
         if let (Err(refusal), Some(inspector)) = (&inspected, &mut self.inspector)
             && refusal.code == RefusalCode::InspectionBusy
         {
+            // The body was not looked at, so phase 5 is short and need not wait for a busy thread.
             inspector.expect_no_more_than(before);
         }
         inspected
     }
 
-    /// Does a phase on another thread. What the body holds of the memory for bodies goes along: where this request is
-    /// cut off meanwhile, it is given back when the thread has let go of the body.
+    /// Runs a phase on another thread. The reservation of the body goes along: if this request is cancelled meanwhile,
+    /// the memory counts as used until the thread has released the body.
     async fn inspect_away(
         &mut self,
         phase: impl FnOnce(&mut Inspector) -> Result<(), Refusal> + Send + 'static,
     ) -> Result<(), Refusal> {
         let bytes = self.inspector.as_ref().map_or(0, Inspector::bytes);
+        // The inspector is taken only when there is a thread: after a refusal phase 5 still needs it.
         let place = self.front.inspection_threads.place(bytes).await?;
         let Some(mut inspector) = self.inspector.take() else {
             return Ok(());
@@ -64,7 +66,7 @@ impl Exchange {
         result
     }
 
-    /// Phase 5 and the audit record, where the rules ask for one.
+    /// Runs phase 5, and writes the audit record if the rules ask for one.
     pub(super) async fn finish_inspection(&mut self, status: u16) -> Option<WafFacts> {
         let mut inspector = self.inspector.take()?;
         let front = Arc::clone(&self.front);
