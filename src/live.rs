@@ -1,7 +1,7 @@
 //! The [`Snapshot`] that a request is pinned to.
 //!
-//! A snapshot is built beside the one that serves, checked by a handshake with itself, and swapped in whole.
-//! It never changes, so a request sees one configuration from its first byte to its last.
+//! A snapshot is built beside the one that serves, checked by a handshake with itself, and replaced as a whole. It
+//! never changes, except for new ticket keys, so a request sees one configuration from its first byte to its last.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::tls::acceptor::acceptor;
 use crate::tls::rehearsal::{self, RehearsalError};
 use crate::upstream::{Pool, Pools};
 
-/// A configuration and what was made of it.
+/// A configuration, and the acceptors and pools made from it.
 pub struct Snapshot {
-    /// What it was made of.
+    /// The configuration.
     pub config: Config,
-    /// The number of this snapshot in this process; each has a higher one than those before.
+    /// The number of this snapshot; it grows with each one in this process.
     pub generation: u64,
-    /// By the names of the listeners; only those with TLS have one.
+    /// By the name of the listener, for those with TLS. Swapped in place to renew ticket keys.
     acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
     /// The servers of each upstream.
     pub pools: Pools,
@@ -93,9 +93,9 @@ impl Snapshot {
         Ok(Self::assemble(config, acceptors))
     }
 
-    /// The snapshot that follows `previous`. A listener that cannot run as configured goes on as it was. It is
-    /// left out if it did not run, or if it asked for other clients. What is known about servers is taken over
-    /// by [`Live::swap`].
+    /// The snapshot that follows `previous`. A listener that cannot run as configured goes on as it was. It is left out
+    /// if it did not run before, or if it would let in clients that the new configuration refuses. [`Live::swap`] takes
+    /// over what is known about servers.
     #[must_use]
     pub fn next(mut config: Config, previous: &Self) -> (Self, Vec<SnapshotError>) {
         let mut acceptors = BTreeMap::new();
@@ -110,6 +110,8 @@ impl Snapshot {
                 Err(error) => {
                     if let (Some(old), Some(acceptor)) =
                         (previous.listener(&name), previous.acceptor(&name))
+                        // Fail closed: an old listener that asks for fewer certificates must not go on under a
+                        // configuration that demands more.
                         && asks_for_the_same_clients(old, listener)
                     {
                         *listener = Arc::clone(old);
@@ -150,9 +152,9 @@ impl Snapshot {
         Some(self.acceptors.get(listener)?.load_full())
     }
 
-    /// Makes the acceptors anew, and with them the keys of session tickets, so that a key stolen later does not
-    /// open recorded sessions. Returns an error for each listener that keeps its acceptor, since OpenSSL no
-    /// longer takes what it took before.
+    /// Makes new acceptors, and with them new keys of session tickets, so that a key that is stolen later does not
+    /// decrypt recorded sessions. Returns an error for each listener that keeps its acceptor, because OpenSSL refuses
+    /// its settings now.
     #[must_use]
     pub fn rotate_tickets(&self) -> Vec<SnapshotError> {
         let mut failed = Vec::new();
@@ -176,7 +178,7 @@ impl Snapshot {
     }
 }
 
-/// Whether the running listener lets in nobody whom the next one would not.
+/// Whether the running listener lets in no client that the next one would refuse.
 fn asks_for_the_same_clients(running: &Listener, next: &Listener) -> bool {
     match (&running.kind, &next.kind) {
         (ListenerKind::Tls { settings, .. }, ListenerKind::Tls { settings: next, .. }) => {
@@ -202,6 +204,7 @@ fn acceptor_of(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError
     };
     let made = acceptor(&listener.name, certificates, *sni, settings)
         .map_err(|error| fail(SnapshotCause::Acceptor(error)))?;
+    // OpenSSL accepts some settings with which no client can make a handshake.
     rehearsal::handshakes(&made, certificates)
         .map_err(|error| fail(SnapshotCause::Handshake(error)))?;
     Ok(Some(made))
@@ -227,11 +230,13 @@ impl Live {
     /// did not change. Must be called in a tokio runtime.
     pub fn swap(&self, mut next: Snapshot) {
         let old = self.0.load_full();
-        // Before the swap, so that the first request already knows which servers are out.
+        // Before the swap, so that the first request already knows which servers are down.
         next.pools.carry_over(&old.pools);
         let next = Arc::new(next);
         self.0.store(Arc::clone(&next));
         next.pools.start();
+        // Requests that are pinned to the old snapshot still use its pools; only their tasks end. Pools that `next`
+        // took over keep theirs.
         old.pools.stop(Some(&next.pools));
     }
 }

@@ -1,7 +1,7 @@
-//! Long-lived tasks: one that panics or fails is logged, counted and started again.
+//! Supervises long-lived tasks: one that panics or fails is logged, counted and started again.
 //!
-//! A front door must not lose its watcher or its admin API to one bad moment. A task that fails again at once waits
-//! longer each time, so that it cannot use up a processor.
+//! A front door must not lose its watcher or its admin API to one failure. A task that fails again at once waits longer
+//! each time, so that it cannot use up a processor.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-/// The pause before the first restart; each further one is twice as long.
+/// The pause before the first restart; each further one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// After a run of this length the pauses begin with the first again.
+/// After a run of this length the pauses start again with the first.
 const HEALTHY_RUN: Duration = Duration::from_secs(300);
 
 /// How often each task of this process was restarted.
@@ -25,10 +25,11 @@ static RESTARTS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new()
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Counts and logs panics from now on. The standard hook would block until stderr takes its lines.
+/// Counts and logs panics from now on. The standard hook writes to stderr, which blocks if nobody reads it.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         PANICS.fetch_add(1, Ordering::Relaxed);
+        // One line for each event, as log collectors expect.
         let words = panic.to_string().replace('\n', " ");
         tracing::error!(target: "panic", "{words}");
     }));
@@ -54,6 +55,7 @@ pub async fn supervise<F: Future<Output = Ended>>(
     task: &'static str,
     mut begin: impl FnMut() -> F,
 ) {
+    // So that the metric shows every task, also with 0 restarts.
     restarts().entry(task).or_default();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -90,8 +92,9 @@ pub fn task_restarts() -> Vec<(&'static str, u64)> {
 async fn run_once<F: Future<Output = Ended>>(
     begin: impl FnOnce() -> F,
 ) -> Result<Ended, Box<dyn Any + Send>> {
-    // Unwind safety: what a task shares with others is behind locks and atomics that are whole at every moment, and
-    // the task itself is not polled again.
+    // Unwind safe: what a task shares with others is behind locks and atomics that are valid at every moment, and the
+    // task itself is not polled again.
+    // Making the future may panic too.
     let future = catch_unwind(AssertUnwindSafe(begin))?;
     let mut future = pin!(future);
     poll_fn(|context| {

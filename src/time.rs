@@ -1,4 +1,5 @@
-//! Times as RFC 3339 in UTC.
+//! Writes and reads times as RFC 3339 in UTC. Years count from March inside, so that the leap day is the last day of a
+//! year (Howard Hinnant's `days_from_civil`).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,8 +18,8 @@ pub fn rfc3339(time: SystemTime) -> String {
     )
 }
 
-/// The time that `2026-11-21T20:59:03Z` or `2026-11-21T21:59+01:00` names (RFC 3339; seconds may be
-/// left out). None for what is none, or lies before 1970.
+/// The time in a text such as `2026-11-21T20:59:03Z` or `2026-11-21T21:59+01:00` (RFC 3339; seconds may be left out).
+/// None if the text is malformed or the time is before 1970.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
@@ -27,6 +28,7 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let month = digits(date.next()?, 2).filter(|m| (1..=12).contains(m))?;
     let day = digits(date.next()?, 2).filter(|d| (1..=31).contains(d))?;
     let days = days_since_1970(year, month, day)?;
+    // The way back differs for a day that its month does not have, such as 30 February.
     if date.next().is_some() || civil(days) != (year, month, day) {
         return None;
     }
@@ -39,11 +41,13 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
         Some(second) => second.split_once('.').unwrap_or((second, "0")),
         None => ("00", "0"),
     };
+    // 60 is a leap second (RFC 3339, 5.6); it counts as the next second.
     let second = digits(second, 2).filter(|s| *s <= 60)?;
     let is_fraction = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
     if clock.next().is_some() || !is_fraction {
         return None;
     }
+    // The fraction may have any number of digits; more than three are cut.
     let milliseconds = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
     let time = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(milliseconds);
@@ -56,12 +60,14 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let minutes = digits(minutes, 2).filter(|m| *m < 60)?;
     let offset = Duration::from_secs(hours * 3600 + minutes * 60);
     match sign {
+        // A local time ahead of UTC is that much earlier in UTC.
         "+" => time.checked_sub(offset).filter(|t| *t >= UNIX_EPOCH),
         _ => time.checked_add(offset),
     }
 }
 
 fn digits(text: &str, count: usize) -> Option<u64> {
+    // Checked by hand, because `parse` accepts a plus sign.
     let all = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     all.then(|| text.parse().ok())?
 }
@@ -75,8 +81,10 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     };
     let shifted_month = (month + 9) % 12;
     let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    // The calendar repeats every 400 years, which have 146,097 days.
     let (era, year_of_era) = (year / 400, year % 400);
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    // 719,468 days lie between 0000-03-01 and 1970-01-01.
     (era * 146_097 + day_of_era).checked_sub(719_468)
 }
 

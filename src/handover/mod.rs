@@ -1,11 +1,11 @@
-//! A running process gives its listening sockets to its successor.
+//! Hands the listening sockets of a running process over to its successor.
 //!
 //! The successor gets the very same sockets: clients in their backlogs keep waiting, and there is no moment at which
-//! nobody listens. The running process listens on a unix socket in `state_dir`. The successor connects when everything
-//! else is ready, takes the sockets, starts to accept and says so. Only then the running process stops accepting and
-//! drains. Until then nothing changes for it, so whatever fails leaves it serving.
+//! nobody listens. The running process waits on a unix socket in `state_dir`. The successor connects when everything
+//! else is ready, takes the sockets, starts to accept and reports that. Only then the running process stops accepting
+//! and drains. Until then nothing changes for it, so it serves on, whatever fails.
 //!
-//! The messages are a format between versions: fields and variants keep their names.
+//! Two versions of the program exchange these messages, so fields and variants keep their names.
 
 mod wire;
 
@@ -27,10 +27,11 @@ use crate::unix_socket;
 
 /// The name of the unix socket in `state_dir`.
 const SOCKET: &str = "handover.sock";
+/// The version of the messages; another one is refused.
 const VERSION: u32 = 1;
-/// How long we wait for each message of the other side.
+/// How long one side waits for a message of the other.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a successor has from the sockets to its message that it accepts.
+/// How long a successor may take from getting the sockets to accepting on them.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first message of the successor.
@@ -59,10 +60,10 @@ pub struct ListenerAddress {
     pub written: SocketAddr,
 }
 
-/// The message of the successor that it accepts.
+/// The second message of the successor: it accepts connections.
 #[derive(Debug, Serialize, Deserialize)]
 struct Accepting {
-    /// On the admin socket too.
+    /// Also on the admin socket.
     admin: bool,
 }
 
@@ -84,7 +85,7 @@ pub enum TakeoverError {
     },
     /// The running process refuses, with its reason.
     Refused(String),
-    /// The connection to the running process failed in the middle.
+    /// The connection to the running process failed after it was made.
     Interrupted(io::Error),
 }
 
@@ -173,8 +174,8 @@ fn receive_all(stream: UnixStream) -> io::Result<Result<InheritedSockets, Takeov
 pub struct PendingTakeover(UnixStream);
 
 impl PendingTakeover {
-    /// Says that this process accepts, and waits until the other one no longer does. `admin`: this process took the
-    /// admin socket too. Blocks.
+    /// Reports that this process accepts, and waits until the other one no longer does. `admin`: this process took over
+    /// the admin socket too. Blocks.
     ///
     /// # Errors
     /// The other process did not answer, so it goes on accepting, and this one must stop.
@@ -245,7 +246,7 @@ impl HandoverRequest {
             listeners: addresses,
             admin: admin_address,
         };
-        // Before the descriptors, because it says how many follow.
+        // Before the descriptors, because it says how many of them follow.
         wire::send(&self.stream, &reply)?;
         for socket in sockets.iter().chain(&admin) {
             wire::send_descriptor(&self.stream, socket.as_fd())?;
@@ -279,7 +280,7 @@ pub struct HandoverListener {
 }
 
 impl HandoverListener {
-    /// Waits in this folder, in the place of any process that waits there. Only processes of the same user or of root
+    /// Waits in this directory, and replaces any process that waits there. Only processes of the same user or of root
     /// can ask.
     ///
     /// # Errors
@@ -302,7 +303,7 @@ impl HandoverListener {
         UnixStream::connect(state_dir.join(SOCKET)).is_ok()
     }
 
-    /// No longer waits and leaves the socket file, which belongs to the successor now.
+    /// Stops waiting and leaves the socket file, which now belongs to the successor.
     pub fn release(mut self) {
         self.path = PathBuf::new();
     }
@@ -326,15 +327,17 @@ async fn accept_requests(
             Err(error) => return Ended::Failed(format!("it cannot accept connections: {error}")),
         };
         let peer = stream.peer_cred().ok();
-        // Somebody may change the socket's mode, but nobody can forge what the kernel says of the peer.
+        // The mode of the socket file keeps others out, but somebody may change it. Nobody can forge the user that the
+        // kernel reports.
         let own = rustix::process::geteuid().as_raw();
         let allowed = peer.is_some_and(|peer| peer.uid() == own || peer.uid() == 0);
+        // An error is a connection that is gone.
         let Ok(stream) = stream.into_std() else {
             continue;
         };
         let pid = peer.and_then(|peer| peer.pid());
         let requests = requests.clone();
-        // On a thread of its own: a process that sends nothing must not keep others waiting.
+        // On a thread of its own, because a process that sends nothing must not keep others waiting.
         tokio::task::spawn_blocking(move || receive_request(stream, pid, allowed, &requests));
     }
 }
@@ -346,13 +349,15 @@ fn receive_request(
     requests: &mpsc::Sender<HandoverRequest>,
 ) {
     let message = || {
+        // It comes from tokio, which made it non-blocking.
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(MESSAGE_TIMEOUT))?;
         stream.set_write_timeout(Some(MESSAGE_TIMEOUT))?;
         wire::receive::<TakeoverMessage>(&stream)
     };
     let refused = match message() {
-        // The other process only looked whether anybody is here.
+        // An error is usually a process that only checked whether anybody waits here (`is_taken`); it expects no
+        // answer.
         Err(_) => return,
         Ok(_) if !allowed => "it runs as another user".to_owned(),
         Ok(TakeoverMessage { version }) if version != VERSION => {
@@ -361,6 +366,7 @@ fn receive_request(
         Ok(_) => match stream.try_clone() {
             Ok(clone) => {
                 let request = HandoverRequest { stream: clone, pid };
+                // Not `send`: a second successor is refused at once and does not wait for the first.
                 match requests.try_send(request) {
                     Ok(()) => return,
                     Err(_) => "it hands over to another process, or is closing".to_owned(),

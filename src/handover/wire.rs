@@ -1,7 +1,8 @@
 //! The messages between two processes over a unix socket: frames of JSON, each after its length, and file descriptors
 //! (SCM_RIGHTS, unix(7)), each with one byte of its own.
 //!
-//! A descriptor arrives with the byte that it was sent with, so a frame is read to its last byte and no further.
+//! The kernel delivers a descriptor with the byte that it was sent with, so a frame is read to its last byte and no
+//! further; a buffered reader would lose descriptors.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -15,7 +16,7 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The largest frame: far more than any number of listeners needs.
+/// The most bytes of a frame: far more than any number of listeners needs.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 /// The byte that comes with each descriptor.
 const DESCRIPTOR_BYTE: u8 = b'+';
@@ -40,6 +41,7 @@ pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Resul
     }
     let mut body = Vec::new();
     stream.take(length.into()).read_to_end(&mut body)?;
+    // A connection that ended early leaves a short body, which is no valid JSON.
     Ok(serde_json::from_slice(&body)?)
 }
 
@@ -54,6 +56,7 @@ pub(super) fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<'_>) -
         stream,
         &[IoSlice::new(&[DESCRIPTOR_BYTE])],
         &mut control,
+        // A peer that is gone must give an error and not SIGPIPE.
         SendFlags::NOSIGNAL,
     )? {
         1 => Ok(()),

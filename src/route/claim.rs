@@ -1,6 +1,6 @@
 //! What a route claims: host patterns, path patterns, methods and listeners.
 //!
-//! The lowest file of the room; the table, the parsers of patterns and the configuration use these types.
+//! The table, the parsers of patterns and the configuration use these types; this file uses none of theirs.
 
 /// What one route claims: every combination of its hosts and paths, for its methods, on its listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,7 @@ impl Claim {
     /// A listener on which both would take the same method for a host and path that they share.
     pub(super) fn conflicting_listener(&self, other: &Self) -> Option<&str> {
         let shared = self.listeners.iter().find(|name| other.serves(name))?;
+        // HEAD that a route only implies is no conflict: the route that names it goes first.
         self.methods.overlaps(&other.methods).then_some(shared)
     }
 }
@@ -114,6 +115,7 @@ impl MethodSet {
         let named = common.iter().copied();
         let named = named.chain(only.iter().map(String::as_str));
         named.flat_map(|name| {
+            // Clients may use HEAD although the route does not name it, so Allow names it.
             let head = name == "GET" && self.implies(b"HEAD");
             [Some(name), head.then_some("HEAD")].into_iter().flatten()
         })

@@ -1,4 +1,4 @@
-//! (route, listener) -> exposure: who owns what is reachable, and which switch takes it off.
+//! Finds the exposure of a route on a listener: who owns what is reachable, and which switch turns it off.
 //!
 //! Invariant: a pair of a route and a listener belongs to one exposure at most, so that one switch decides.
 

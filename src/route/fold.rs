@@ -9,6 +9,7 @@ pub(super) fn ascii_like(char: char) -> Option<&'static [u8]> {
     Some(match char {
         '\0' => b"\0",
         '.' | '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => b".",
+        // Leaders of two and three dots: NFKC makes dots of them, and so a dot segment.
         '\u{2025}' => b"..",
         '\u{2026}' => b"...",
         '/' | '\u{2044}' | '\u{2215}' | '\u{ff0f}' => b"/",
@@ -42,6 +43,7 @@ fn fold(char: char, out: &mut Vec<u8>) {
         out.extend_from_slice(ascii);
         return;
     }
+    // Some servers drop these, so `.` and an invisible character is a dot segment.
     if is_invisible(char) {
         return;
     }

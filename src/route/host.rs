@@ -29,6 +29,7 @@ pub(super) fn normalize_into<'b>(raw: &[u8], buffer: &'b mut [u8; MAX_NAME]) -> 
     if raw.first() == Some(&b'[') {
         return normalize_ipv6(raw, buffer);
     }
+    // Behind the first colon there are only digits, so `a:1:2` is no host.
     let name = match raw.iter().position(|&b| b == b':') {
         Some(colon) => {
             let (name, port) = raw.split_at(colon);
@@ -38,6 +39,7 @@ pub(super) fn normalize_into<'b>(raw: &[u8], buffer: &'b mut [u8; MAX_NAME]) -> 
     };
     // The dot stands for the root of DNS; with and without it the name is the same.
     let name = name.strip_suffix(b".").unwrap_or(name);
+    // None also if the name is longer than any name may be.
     let target = buffer.get_mut(..name.len())?;
     if name.is_empty() || !name.split(|&b| b == b'.').all(is_label) {
         return None;

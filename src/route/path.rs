@@ -4,10 +4,11 @@
 //! (`ALPHA DIGIT - . _ ~`, RFC 3986, 2.3) once, and compare the hexadecimal digits of other escapes without case. Empty
 //! segments count: `//orders/` is not `/orders/`. Paths are compared with case.
 //!
-//! An upstream may be more lenient. So [`check`] refuses whatever a lenient server could read as a step to another path:
-//! dot segments in every spelling, also escaped several times, with `;` parameters, in overlong or full-width characters;
-//! and `%2f`, `%5c`, `\`, NUL, `#`, blanks and control characters. `lenient_readings` are what such a server could read
-//! in the other paths; [`super::RouteTable::check_path`] refuses a path if one of them belongs to another route.
+//! An upstream may be more lenient. So [`check`] refuses whatever a lenient server could read as a step to another
+//! path: dot segments in every spelling, also escaped several times, with `;` parameters, in overlong or full-width
+//! characters; and `%2f`, `%5c`, `\`, NUL, `#`, blanks and control characters. `lenient_readings` are what such a
+//! server could read in the other paths; [`super::RouteTable::check_path`] refuses a path if one of them belongs to
+//! another route.
 
 #![allow(
     clippy::indexing_slicing,
@@ -66,6 +67,7 @@ impl fmt::Display for PathRefusal {
 /// # Errors
 /// The first reason that was found.
 pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal> {
+    // On the received bytes, so that the reason names what the client sent.
     for &byte in path {
         match byte {
             0 => return Err(PathRefusal::NUL),
@@ -89,6 +91,8 @@ pub fn check(path: &[u8], pass_encoded_slashes: bool) -> Result<(), PathRefusal>
     if read.contains(&0) {
         return Err(PathRefusal::NUL);
     }
+    // Decoded once only: `%252f` is a plain `%2f` to the gateway, and `lenient_readings` covers servers that decode
+    // again.
     for byte in escaped_once(path) {
         match byte {
             b'/' if !pass_encoded_slashes => return Err(PathRefusal::ENCODED_SLASH),
@@ -176,6 +180,7 @@ fn leniently_decoded(decoded: Vec<u8>) -> Vec<u8> {
     let mut read = folded(decoded);
     for _ in 0..MOST_ROUNDS {
         let again = fully_decoded(&read);
+        // Decoding only shortens, so the same length means that nothing was decoded.
         if again.len() == read.len() {
             break;
         }
@@ -256,8 +261,8 @@ fn fully_decoded(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Finds two-byte forms of ASCII, three-byte forms below U+0800 and four-byte forms below U+10000; and the lead bytes of
-/// two-byte forms before a bare separator, which lax decoders accept too.
+/// Finds two-byte forms of ASCII, three-byte forms below U+0800 and four-byte forms below U+10000; and the lead bytes
+/// of two-byte forms before a bare separator, which lax decoders accept too.
 fn has_overlong(bytes: &[u8]) -> bool {
     let continues = |b: u8| b & 0xc0 == 0x80;
     bytes.windows(2).enumerate().any(|(i, pair)| match *pair {

@@ -111,6 +111,7 @@ impl FromStr for HostPattern {
         if !name.is_ascii() {
             return invalid(PatternFault::HostNotAscii);
         }
+        // Only an IPv6 address in brackets may have a colon.
         let has_port = match name.strip_prefix('[') {
             Some(rest) => !rest.ends_with(']'),
             None => name.contains(':'),

@@ -1,7 +1,7 @@
 //! The table that finds a request's route: hash maps by host, and a tree of path segments.
 //!
-//! A lookup takes time linear in the request's host and path, whatever the number of routes. The table is built once and
-//! never changed. Which route decides does not depend on the order of the routes.
+//! A lookup takes time linear in the request's host and path, whatever the number of routes. The table is built once
+//! and never changed. Which route decides does not depend on the order of the routes.
 
 #![allow(
     clippy::indexing_slicing,
@@ -67,7 +67,7 @@ struct HostPaths {
     /// The listeners of the routes that name this host.
     listeners: HashSet<String>,
     strict: PathIndex<GroupIndex>,
-    /// To a lenient server, several patterns can be the same path.
+    /// Several patterns can be the same path to a lenient server, so each value is a list.
     loose: PathIndex<Vec<GroupIndex>>,
 }
 
@@ -109,6 +109,7 @@ impl<T> RouteTable<T> {
 
     fn add(&mut self, index: usize, claims: &[&Claim], duplicates: &mut Vec<DuplicateClaim>) {
         let claim = claims[index];
+        // Two routes that share many paths are reported once.
         let mut reported = HashSet::new();
         for host in &claim.hosts {
             let paths = self.hosts.entry(host);
@@ -139,8 +140,8 @@ impl<T> RouteTable<T> {
         }
     }
 
-    /// The most specific route: an exact host before a wildcard before any host, an exact path before the longest prefix.
-    /// It decides even if it does not name this listener: then nothing is found.
+    /// The most specific route: an exact host before a wildcard before any host, an exact path before the longest
+    /// prefix. It decides even if it does not name this listener: then nothing is found.
     ///
     /// `host` is the value of the Host header field or the authority as received; `path` the path as received, without
     /// the query. Unreserved characters are decoded once. A path that [`RouteTable::check_path`] refuses still selects
@@ -156,8 +157,8 @@ impl<T> RouteTable<T> {
         self.find_among(listener, host, path, method, |_| true)
     }
 
-    /// Like [`RouteTable::find`], but the Allow header field of a 405 names no methods of routes that are not `reachable`
-    /// now, if there are others. For its own methods such a route is found nevertheless.
+    /// Like [`RouteTable::find`], but the Allow header field of a 405 names no methods of routes that are not
+    /// `reachable` now, if there are others. For its own methods such a route is found nevertheless.
     #[must_use]
     pub fn find_among(
         &self,
@@ -177,8 +178,8 @@ impl<T> RouteTable<T> {
         if let Some((_, target)) = found {
             return Lookup::Found(target);
         }
-        // No route takes the method. The answer names reachable routes if there are any, so that it does not reveal what is
-        // switched off.
+        // No route takes the method. The answer names reachable routes if there are any, so that it does not reveal
+        // what is switched off.
         let usable = || candidates().filter(|(_, target)| reachable(target));
         let Some((_, nearest)) = usable().chain(candidates()).next() else {
             return Lookup::NotFound;
@@ -205,8 +206,8 @@ impl<T> RouteTable<T> {
 
     /// Whether this path may go to the upstream of the route that it selected.
     ///
-    /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path of another route
-    /// (`/a//b/`, `/a/b;x/`, `/a/B/` or `/a/%2562/` if `/a/` and `/a/b/` are two routes).
+    /// Refuses what [`path::check`] refuses, and a spelling that a lenient server could read as the path of another
+    /// route (`/a//b/`, `/a/b;x/`, `/a/B/` or `/a/%2562/` if `/a/` and `/a/b/` are two routes).
     ///
     /// # Errors
     /// Why the request is answered with 400.
@@ -323,7 +324,8 @@ impl<V> PathIndex<V> {
         }
     }
 
-    /// An exact path goes before the longest prefix. A prefix matches what is below it, and itself without its last slash.
+    /// An exact path goes before the longest prefix. A prefix matches what is below it, and itself without its last
+    /// slash.
     fn find(&self, path: &[u8]) -> Option<&V> {
         if !path.starts_with(b"/") {
             return None;
@@ -355,6 +357,7 @@ impl PathIndex<Vec<GroupIndex>> {
         let path = without_last_slash(reading);
         let exact = self.exact.get(path).and_then(Option::as_ref);
         let prefix = self.longest_prefix(path);
+        // A shorter prefix counts only if no exact path has this reading; otherwise the exact one would win there too.
         let prefix = prefix.filter(|(_, whole)| *whole || exact.is_none());
         let groups = exact.into_iter().chain(prefix.map(|(groups, _)| groups));
         let groups: Vec<GroupIndex> = groups.flatten().copied().collect();

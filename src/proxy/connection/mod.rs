@@ -3,8 +3,8 @@
 //! - `tls` makes the handshake and chooses HTTP/1.x or HTTP/2; `plain` serves a connection without TLS
 //! - `h1` and `h2` take one request after the other from it
 //! - `head` reads the bytes of an HTTP/1.x head, `chunks` checks those of a chunked body
-//! - `frames` watches what an HTTP/2 connection is made of: `flood` says how many frames may come, `header_blocks` finds
-//!   what the h2 crate does not report
+//! - `frames` watches what an HTTP/2 connection is made of: `flood` says how many frames may come, `header_blocks`
+//!   finds what the h2 crate does not report
 //! - `malformed` makes a request of a head, and is for heads that are none; `closing` is for the end
 
 pub(super) mod plain;

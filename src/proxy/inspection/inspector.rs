@@ -196,6 +196,7 @@ impl Inspector {
 
     /// Logs the matches of the phase at once, so that whoever has the answer finds the reason in the log.
     fn log_matches(&mut self) {
+        // Only those since the last phase; the list grows over all phases.
         let matched = self.transaction.matched_rules();
         let new = matched.get(self.told..).unwrap_or_default();
         if new.is_empty() {

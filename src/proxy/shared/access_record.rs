@@ -1,4 +1,4 @@
-//! The access line's record, as far as every request has it.
+//! Makes the part of an access line's record that every request has.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use super::received::Received;
 use crate::telemetry::{AccessRecord, Timing, masked_text, text};
 
-/// A record of what came at `time`, with nothing about an answer yet. `received` is None if the head is no request.
+/// The record of a request that came at `time`, without an answer yet. `received` is None if the head is not a valid
+/// request.
 pub(crate) fn access_record<'r>(
     time: SystemTime,
     request_id: &'r str,
@@ -21,6 +22,7 @@ pub(crate) fn access_record<'r>(
         listener,
         host: received.and_then(Received::host).map(text),
         method: received.map_or("-".into(), |r| text(r.method())),
+        // Masked, because a query can hold a password or a token.
         path: received.map_or("-".into(), |r| masked_text(r.target())),
         protocol: received
             .and_then(|r| std::str::from_utf8(r.protocol()).ok())

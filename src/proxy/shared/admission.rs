@@ -1,6 +1,7 @@
-//! Which connections a listener accepts: a limit in total, and one for each client address.
+//! Decides which connections a listener accepts: a limit in total, and one for each client address, so that one client
+//! cannot use up the total.
 //!
-//! A connection counts from before its handshake until it is dropped, over all reloads.
+//! A connection counts from before its handshake until it is dropped, across all reloads.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -37,6 +38,7 @@ impl Admission {
     ) -> Option<Admitted> {
         let address = site(address);
         let mut counts = self.lock();
+        // The total first, so that a refused connection adds no entry to the map.
         if counts.open >= limits.connections {
             return None;
         }
@@ -76,6 +78,7 @@ impl Drop for Admitted {
         if let Entry::Occupied(mut from_there) = counts.by_address.entry(self.address) {
             *from_there.get_mut() -= 1;
             if *from_there.get() == 0 {
+                // The map holds only addresses with open connections, so it is as bounded as these.
                 from_there.remove();
             }
         }

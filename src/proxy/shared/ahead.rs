@@ -1,4 +1,4 @@
-//! An HTTP/1 connection whose client is watched while its request is answered. A client that leaves is noticed, also
+//! Watches the client of an HTTP/1 connection while its request is answered. A client that leaves is noticed, even
 //! after it sent more than its request; the bytes that it sent ahead wait here for the next request.
 //!
 //! Pingora alone would keep an early byte and never look at the connection again.
@@ -15,12 +15,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::wrapper::{delegate_stream_traits, delegate_writes};
 
-/// How much a client may send ahead before it is no longer read.
+/// How many bytes a client may send ahead before it is no longer read.
 const MOST_AHEAD: usize = 64 * 1024;
 const STEP: usize = 4096;
 
-/// Whether what is read now is only to see if the client is still there; all clones are of the same
-/// connection.
+/// Whether reads only find out if the client is still there; all clones belong to the same connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReadMode(Arc<AtomicU8>);
 
@@ -28,7 +27,7 @@ const TAKEN: u8 = 0;
 const WATCHED: u8 = 1;
 const WATCHED_STREAM: u8 = 2;
 
-/// Ends with its value.
+/// Ends the watching when it is dropped.
 #[derive(Debug)]
 pub(crate) struct WatchGuard(ReadMode);
 
@@ -74,7 +73,7 @@ impl ReadAhead {
         }
     }
 
-    /// Ready once the client is gone.
+    /// Ready when the client is gone.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.ahead.len() >= MOST_AHEAD {
@@ -82,9 +81,10 @@ impl ReadAhead {
                     let words = "the client sends what no request asked for";
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, words)));
                 }
-                // Read on with the next request; until then the gateway's deadlines hold.
+                // Reading goes on with the next request; until then the deadlines of the gateway end a request.
                 return Poll::Pending;
             }
+            // Read into the stack first, so that a client that sends nothing ahead costs no memory.
             let mut step = [0; STEP];
             let mut buffer = ReadBuf::new(&mut step);
             ready!(Pin::new(&mut self.connection).poll_read(context, &mut buffer))?;

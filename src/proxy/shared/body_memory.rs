@@ -1,4 +1,4 @@
-//! The memory for bodies, over all requests.
+//! Limits the memory for bodies, over all requests.
 //!
 //! A request reserves bytes before it holds them, and gives them back when it ends. The limit comes with each
 //! reservation, so that a reload can change it.
@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of bodies that are held, over all requests.
+/// The bytes of bodies that are held, over all requests.
 #[derive(Debug, Default)]
 pub(crate) struct BodyMemory {
     used: AtomicUsize,
 }
 
-/// The share of one request; given back when dropped.
+/// The part of one request; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     memory: Arc<BodyMemory>,
@@ -41,7 +41,7 @@ impl BodyMemory {
 }
 
 impl Reservation {
-    /// What the memory still has for anybody.
+    /// How many bytes are left for all requests together.
     #[must_use]
     pub(crate) fn left(&self) -> usize {
         let used = self.memory.used.load(Ordering::Relaxed);
@@ -51,6 +51,8 @@ impl Reservation {
     /// # Errors
     /// [`Exhausted`]: nothing was taken.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        // Added first and taken back if it was too much: two requests cannot both take the last bytes. Relaxed, because
+        // no other data depends on this number.
         let before = self.memory.used.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > self.limit {
             self.memory.used.fetch_sub(bytes, Ordering::Relaxed);

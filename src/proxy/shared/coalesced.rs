@@ -1,5 +1,7 @@
-//! A connection that joins small writes: a head and its body, or a chunk and its size, leave as one TLS record and with
+//! Joins small writes of a connection: a head and its body, or a chunk and its size, leave as one TLS record and with
 //! one system call.
+//!
+//! No byte waits longer than its [`WriteMode`] says, and bytes never change their order.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wrapper::delegate_stream_traits;
 
-/// What a TLS record holds at most (RFC 8446, 5.1).
+/// The most bytes of a TLS record (RFC 8446, 5.1); beyond it there is nothing to gain.
 const RECORD: usize = 16 * 1024;
 
 /// How long the writes of a connection are held back. All clones belong to the same connection.
@@ -25,17 +27,18 @@ const UNTIL_FLUSH: u8 = 1;
 const JOINED: u8 = 2;
 
 impl WriteMode {
-    /// Not at all. Bytes that were held back leave with the next write.
+    /// Writes are not held back. Bytes that were held back before leave with the next write.
     pub(crate) fn at_once(&self) {
         self.0.store(AT_ONCE, Ordering::Relaxed);
     }
 
-    /// Until they are flushed or fill a record. For a writer that flushes everything that must not wait.
+    /// Writes are held back until they are flushed or fill a record. For a writer that flushes everything that must not
+    /// wait.
     pub(crate) fn until_flush(&self) {
         self.0.store(UNTIL_FLUSH, Ordering::Relaxed);
     }
 
-    /// Even if they are flushed. For a head whose body follows at once.
+    /// Writes are held back even if they are flushed. For a head whose body follows at once.
     pub(crate) fn joined(&self) {
         self.0.store(JOINED, Ordering::Relaxed);
     }
@@ -48,6 +51,7 @@ impl WriteMode {
 #[derive(Debug)]
 pub(crate) struct CoalescedWrites {
     connection: Stream,
+    /// Bytes that are held back; at most a record.
     kept: BytesMut,
     writes: WriteMode,
 }
@@ -101,7 +105,7 @@ impl AsyncWrite for CoalescedWrites {
         self.kept
             .extend_from_slice(bytes.get(..taken).unwrap_or(bytes));
         if at_once {
-            // What does not leave yet leaves with the next write or the flush.
+            // If the socket takes nothing now, the bytes leave with the next write or the flush.
             if let Poll::Ready(Err(error)) = self.poll_kept(context) {
                 return Poll::Ready(Err(error));
             }
@@ -110,6 +114,7 @@ impl AsyncWrite for CoalescedWrites {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Pingora flushes after a head; this is the flush to skip.
         if self.writes.are(JOINED) {
             return Poll::Ready(Ok(()));
         }

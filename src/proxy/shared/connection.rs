@@ -16,7 +16,7 @@ use crate::tls::{ClientCa, ClientIdentity};
 /// What is known of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// The listener as it was when the connection was accepted.
+    /// The listener as it was when the connection was accepted; requests look up the current one.
     pub listener: Arc<Listener>,
     pub client: SocketAddr,
     pub local: SocketAddr,
@@ -27,18 +27,18 @@ pub(crate) struct Connection {
     pub reads: ReadMode,
     /// The logins that end with this connection.
     pub logins: Arc<Logins>,
-    /// Counts as open until the last of its requests is logged.
+    /// Held until the last request is logged.
     pub guard: ConnectionGuard,
 }
 
-/// Held as long as anything of the connection goes on: it counts as open, and a shutdown waits for it.
+/// Held as long as any part of the connection runs: it counts as open, and a shutdown waits for it.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
     metrics: Arc<Metrics>,
     _admitted: Admitted,
-    /// Shutdown waits for the last of these.
+    /// A shutdown waits until the last clone is dropped.
     _alive: mpsc::Sender<()>,
-    /// True once its listener is closing, alone or with all of them.
+    /// True when its listener is closing, alone or with all others.
     pub closing: watch::Receiver<bool>,
 }
 
@@ -70,14 +70,14 @@ impl Drop for ConnectionGuard {
 pub(crate) struct TlsSession {
     pub version: &'static str,
     pub cipher: &'static str,
-    /// Lower case, without the root's dot.
+    /// In lower case, without a final dot.
     pub sni: Option<String>,
     pub policy: SniPolicy,
-    /// Of the key exchange.
+    /// The key exchange group.
     pub group: Option<String>,
-    /// Whose client certificates were asked for.
+    /// The client CA whose certificates were asked for.
     pub client_ca: Option<Arc<ClientCa>>,
-    /// What was shown and verified in this handshake.
+    /// The client certificate that this handshake verified.
     pub client: Option<ClientIdentity>,
 }
 

@@ -1,11 +1,11 @@
-//! Waiting for a client, with a deadline.
+//! Waits for a client, with a deadline.
 
 use std::time::Instant;
 
 use pingora::time::{Elapsed, fast_timeout::fast_timeout};
 
-/// What comes before the deadline, or at most some 10 ms after it. For what a client does with every request: a
-/// timer of the reactor would be set and taken back by a system call each.
+/// The result of the future, if it comes before the deadline, or at most some 10 ms after it. For waits of every
+/// request, since a timer of the reactor would cost system calls to set and to remove.
 ///
 /// # Errors
 /// The deadline passed.

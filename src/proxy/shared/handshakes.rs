@@ -7,20 +7,22 @@ use std::time::{Duration, Instant};
 use crate::telemetry::Metrics;
 use crate::tls::handshake::Failed;
 
-/// Lines a window: enough to see what happens, too few to fill a disk.
+/// Lines in a window: enough to see what happens, too few to fill a disk. Anybody can cause failed handshakes.
 const MOST_LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
-/// Of a name that a client asks for (RFC 1035, 2.3.4).
+/// The most characters of a server name (RFC 1035, 2.3.4).
 const LONGEST_NAME: usize = 255;
 
-/// Decides which of them are logged. There is one for all listeners.
+/// Decides which failed handshakes are logged. There is one for all listeners.
 #[derive(Debug, Default)]
 pub(crate) struct HandshakeLog(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
     began: Option<Instant>,
+    /// Lines in this window.
     told: u32,
+    /// Handshakes that were not logged since their number was logged last.
     left_out: u64,
 }
 
@@ -28,7 +30,7 @@ struct Window {
 enum LogDecision {
     Tell,
     LeaveOut,
-    /// The first one that is left out of a window: its caller must log their number later.
+    /// The first one that is left out: the caller must log their number later.
     BeginToLeaveOut,
 }
 
@@ -51,6 +53,7 @@ impl HandshakeLog {
                 target: "tls",
                 reason = failed.reason.code(),
                 listener,
+                // Escaped, because the client chose it and must not forge log lines.
                 sni = %name.escape_debug(),
                 %client,
                 "handshake refused: {failed}"
@@ -93,7 +96,7 @@ impl HandshakeLog {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Window> {
-        // Numbers are whole at every moment.
+        // A poisoned lock is used all the same: the numbers are valid at every moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,9 +25,9 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 pub(crate) const LONG: usize = 8 * 1024;
 /// A phase with more bytes goes to the threads for large transactions.
 const LARGE: usize = 256 * 1024;
-/// How many transactions may wait for a thread. Their bodies are within the memory for bodies.
+/// How many transactions may wait for a thread. The memory for bodies bounds what they hold.
 const MOST_WAITING: usize = 256;
-/// How long one waits before it is refused.
+/// How long a transaction waits before it is refused.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The threads' niceness, on a scale from -20 to 19 where the workers have 0.
 const NICENESS: i32 = 10;
@@ -42,7 +42,7 @@ pub(crate) struct InspectionThreads {
 }
 
 struct ThreadGroup {
-    /// One for each thread.
+    /// One permit for each thread.
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     jobs: mpsc::Sender<Job>,
@@ -55,7 +55,7 @@ pub(crate) struct ReservedThread {
     jobs: mpsc::Sender<Job>,
 }
 
-/// A job on its thread. If this is dropped before the result is there, the job is told to give up.
+/// A job that was given to a thread. If this is dropped before the result is there, the job is told to give up.
 #[derive(Debug)]
 pub(crate) struct PendingInspection<T> {
     result: oneshot::Receiver<T>,
@@ -69,6 +69,7 @@ impl InspectionThreads {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             long: ThreadGroup::start("inspect", processors)?,
+            // Half as many, so that large transactions cannot take every processor from the others.
             large: ThreadGroup::start("inspect-large", processors.div_ceil(2))?,
         })
     }
@@ -86,7 +87,8 @@ impl InspectionThreads {
         }
     }
 
-    /// The same for a transaction that must be finished, however long the wait is.
+    /// The same for a transaction that must be finished, however long that takes: phase 5 and the audit record must not
+    /// be lost to a busy front door.
     pub(crate) async fn place_at_last(&self, bytes: usize) -> Option<ReservedThread> {
         self.lane(bytes).place().await
     }
@@ -104,7 +106,7 @@ impl ThreadGroup {
     fn start(name: &str, threads: usize) -> io::Result<Self> {
         let (jobs, coming) = mpsc::channel::<Job>();
         let coming = Arc::new(Mutex::new(coming));
-        // A thread says what it has to say where its maker does.
+        // The thread logs to where its creator does.
         let log = dispatcher::get_default(Clone::clone);
         for number in 0..threads {
             let (log, coming) = (log.clone(), Arc::clone(&coming));
@@ -122,7 +124,7 @@ impl ThreadGroup {
         })
     }
 
-    /// None only if the places were closed, which nobody does.
+    /// None only if the semaphore was closed, which nothing does.
     async fn place(&self) -> Option<ReservedThread> {
         let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
         let jobs = self.jobs.clone();
@@ -130,16 +132,19 @@ impl ThreadGroup {
     }
 }
 
-/// One job after the other, until nobody can send one.
+/// Runs one job after the other, until nobody can send one.
 fn run(coming: &Mutex<mpsc::Receiver<Job>>) {
     // Without it these threads share the processors evenly with the workers.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::warn!("long inspections run at the same priority as everything else: {error}");
     }
     loop {
+        // The lock is held while this thread waits, so the others wait for the lock. It is released before the job
+        // runs.
         let job = coming.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // Told by the panic hook; whoever waits for the result sees that there is none.
+        // The panic hook logs it; the waiting request gets an error, because the result is never sent. The thread must
+        // survive.
         let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }
@@ -154,13 +159,16 @@ impl ReservedThread {
         let given_up = Arc::new(AtomicBool::new(false));
         let (permit, heard) = (self.permit, Arc::clone(&given_up));
         let job = move || {
+            // Released by the job and not by the request: a cancelled request must not free a thread that is still
+            // busy.
             let _permit = permit;
+            // The request may have been cancelled while the job was in the queue.
             if !heard.load(Ordering::Relaxed) {
-                // An error: nobody waits any more.
+                // An error means that nobody waits any more.
                 let _ = done.send(waf::until_given_up(heard, work));
             }
         };
-        // An error: the threads are gone, and the result never comes.
+        // An error means that the threads are gone; the result then never comes, which `back` reports.
         let _ = self.jobs.send(Box::new(job));
         PendingInspection { result, given_up }
     }
@@ -189,11 +197,11 @@ fn busy() -> Refusal {
         .with(RefusalKind::RetryAfter(1))
 }
 
-/// One that waits, counted until dropped.
+/// A waiting transaction, counted until dropped, also if its request is cancelled.
 struct WaitCount<'l>(&'l AtomicUsize);
 
 impl<'l> WaitCount<'l> {
-    /// None where too many wait.
+    /// None if too many wait.
     fn begin(waiting: &'l AtomicUsize) -> Option<Self> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
         let this = Self(waiting);

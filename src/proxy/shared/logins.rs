@@ -1,5 +1,5 @@
-//! Logins that a gateway binds to the connection (NTLM, Negotiate as IIS does it; RFC 4559). The gateway takes every
-//! later request on such a connection for one of the same user, so no other client may use it.
+//! Recognises logins that a gateway binds to the connection (NTLM, Negotiate as IIS implements it; RFC 4559). The
+//! gateway takes every later request on such a connection for one of the same user, so no other client may use it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use super::received::Received;
 use crate::upstream::OwnConnections;
 
-/// Schemes whose login is the connection's, in lower case.
+/// Schemes whose login is bound to the connection, in lower case.
 const SCHEMES: [&str; 9] = [
     "negotiate",
     "ntlm",
@@ -24,7 +24,7 @@ const SCHEMES: [&str; 9] = [
     "gss-spnego",
 ];
 
-/// With it, servers say that the login holds for the connection (Microsoft's extension to RFC 4559).
+/// By this field servers say that the login holds for the connection (Microsoft's extension to RFC 4559).
 const PERSISTENT_AUTH: HeaderName = HeaderName::from_static("persistent-auth");
 
 /// The upstreams at which a client connection has a login, or may come to have one.
@@ -52,12 +52,12 @@ impl Logins {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<OwnConnections>>> {
-        // Nothing panics with it half changed.
+        // A poisoned lock is used all the same: nothing panics with the map half changed.
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The scheme of this kind with which a request logs in.
+/// The bound scheme with which a request logs in, if it is one.
 #[must_use]
 pub(crate) fn of_request(received: &Received) -> Option<&'static str> {
     let names: [&'static [u8]; 2] = [b"authorization", b"proxy-authorization"];
@@ -65,11 +65,13 @@ pub(crate) fn of_request(received: &Received) -> Option<&'static str> {
     elements.find_map(bound_scheme)
 }
 
-/// The scheme of this kind that an answer offers or goes on with.
+/// The bound scheme that an answer offers or continues, if any.
 #[must_use]
 pub(crate) fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
     let fields = [WWW_AUTHENTICATE, PROXY_AUTHENTICATE];
     let values = fields.iter().flat_map(|name| headers.get_all(name));
+    // Without regard to quotes: a comma in a quoted string can only find a scheme too many, which keeps connections
+    // apart.
     let mut elements = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
     let offered = elements.find_map(bound_scheme);
     offered.or_else(|| {
@@ -79,7 +81,7 @@ pub(crate) fn of_answer(headers: &HeaderMap) -> Option<&'static str> {
     })
 }
 
-/// Removes the offers of this kind from an answer. False if it offered nothing else.
+/// Removes the bound schemes from an answer. False if it offered no other.
 pub(crate) fn withdraw(header: &mut ResponseHeader) -> pingora::Result<bool> {
     let offers = header.headers.get_all(WWW_AUTHENTICATE).iter();
     let kept: Vec<Vec<u8>> = offers
@@ -94,14 +96,14 @@ pub(crate) fn withdraw(header: &mut ResponseHeader) -> pingora::Result<bool> {
     Ok(!kept.is_empty())
 }
 
-/// The scheme that this element of a list begins with, if it is of this kind.
+/// The bound scheme at the beginning of this element of a list, if it is one.
 fn bound_scheme(element: &[u8]) -> Option<&'static str> {
     let (scheme, _) = scheme_and_rest(element);
     let mut schemes = SCHEMES.into_iter();
     schemes.find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// The first token, and what is behind it.
+/// The first token, and what follows it.
 fn scheme_and_rest(element: &[u8]) -> (&[u8], &[u8]) {
     let element = element.trim_ascii();
     let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
@@ -109,7 +111,7 @@ fn scheme_and_rest(element: &[u8]) -> (&[u8], &[u8]) {
     element.split_at(end.unwrap_or(element.len()))
 }
 
-/// A list of challenges (RFC 9110, 11.6.1) without those of this kind.
+/// A list of challenges (RFC 9110, 11.6.1) without those of bound schemes.
 fn without_bound(value: &[u8]) -> Vec<u8> {
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut in_bound = false;

@@ -7,7 +7,8 @@
 //! - `handshakes` counts and logs failed handshakes
 //! - `logins` keeps a gateway connection to the client that logged in on it
 //! - `socket` sets what the kernel does for a client's connection; `ahead` notices a client that leaves; `coalesced`
-//!   joins small writes; `wrapper` is what these streams have in common; `deadline` says how long a client is waited for
+//!   joins small writes; `wrapper` is what these streams have in common; `deadline` says how long a client is waited
+//!   for
 
 pub(super) mod access_record;
 pub(super) mod admission;

@@ -1,4 +1,7 @@
-//! A request as it came: the raw head of HTTP/1.x, or an HTTP/2 head written in the same form.
+//! A request as it was received: the raw head of HTTP/1.x, or an HTTP/2 head written in the same form.
+//!
+//! It never changes. The route, the rules and the gateway's head are all made from these bytes, so none of them sees
+//! another request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -9,12 +12,12 @@ use pingora::http::RequestHeader;
 use crate::config::IpNetwork;
 use http_strict::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
 
-/// A request head. What it says was checked by [`Head::parse_within`] or by [`check_h2`].
+/// A request head. [`Head::parse_within`] or [`check_h2`] has checked it.
 #[derive(Debug)]
 pub(crate) struct Received {
     raw: Bytes,
     head: Head,
-    /// Of the target: path without query; empty means `/`.
+    /// The place of the path in `raw`, without the query; empty means `/`.
     path: Range<usize>,
     /// From the path to the end of the target.
     path_and_query: Range<usize>,
@@ -51,8 +54,8 @@ impl Received {
         let authority = header.uri.authority().map(|a| a.as_str().as_bytes());
         let pseudo = H2Head {
             method: header.method.as_str().as_bytes(),
-            // Without :authority (RFC 9113, 8.3.1) the scheme was checked and then dropped: a URI of
-            // this kind cannot hold it.
+            // Without `:authority` (RFC 9113, 8.3.1) the h2 crate checks the scheme and drops it, because such a URI
+            // cannot hold a scheme.
             scheme: match authority {
                 Some(_) => header.uri.scheme_str().map(str::as_bytes),
                 None => Some(b"https"),
@@ -76,6 +79,7 @@ impl Received {
         if let Some(authority) = authority
             && !header.headers.contains_key(::http::header::HOST)
         {
+            // Rules read the host from the Host field, which HTTP/2 clients do not send.
             writer.field(b"host", &[authority]);
         }
         for name in header.headers.keys() {
@@ -102,7 +106,7 @@ impl Received {
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {
-        // Every range was taken from this head.
+        // All ranges were made for this head, so the default is never used.
         self.raw.get(range.clone()).unwrap_or_default()
     }
 
@@ -164,7 +168,7 @@ impl Received {
     /// The requested authority.
     #[must_use]
     pub(crate) fn host(&self) -> Option<&[u8]> {
-        // Host and an absolute target's authority are the same where both are there.
+        // If both are there, they are equal: the parser refuses a head in which they differ.
         let range = match &self.head.form {
             TargetForm::Absolute { authority, .. } => Some(authority),
             TargetForm::Origin | TargetForm::Asterisk => self.head.host.as_ref(),
@@ -220,12 +224,13 @@ impl Received {
     }
 
     /// The client that trusted proxies report: the last address of `X-Forwarded-For` that is not a trusted proxy.
+    /// Addresses before it were written by the client and prove nothing.
     #[must_use]
     pub(crate) fn forwarded_client(&self, trusted: &[IpNetwork]) -> Option<IpAddr> {
         let addresses: Vec<&[u8]> = self.elements(b"x-forwarded-for").collect();
         for element in addresses.iter().rev() {
             let text = std::str::from_utf8(element).ok()?;
-            // Some gateways write the port too.
+            // Some proxies write the port too.
             let with_port = text.parse().map(|address: SocketAddr| address.ip());
             let address: IpAddr = with_port
                 .or_else(|_| text.trim_matches(['[', ']']).parse())
@@ -238,7 +243,7 @@ impl Received {
     }
 }
 
-/// HTTP/2 frames a body of any length, so only a field can announce its length.
+/// The framing of an HTTP/2 body. HTTP/2 does not need a length, so only a field can announce it.
 fn body_framing(header: &RequestHeader, ended: bool) -> BodyFraming {
     if ended {
         return BodyFraming::None;
@@ -263,6 +268,7 @@ impl HeadWriter {
     }
 
     fn field(&mut self, name: &[u8], values: &[&[u8]]) {
+        // HTTP/2 clients may split cookies for better compression; rules and gateways expect one field.
         if name == b"cookie" {
             self.one_field(name, &values.join(&b"; "[..]));
             return;

@@ -1,4 +1,5 @@
-//! What a client gets instead of an answer: short, neutral, with the request id.
+//! What a client gets instead of an answer: a short, neutral page with the request id. The reason goes only to the log,
+//! so that an attacker learns nothing about rules or routes.
 
 use std::time::SystemTime;
 
@@ -20,7 +21,7 @@ use waf::{Interruption, InterruptionKind};
 pub(crate) struct Refusal {
     pub status: u16,
     pub code: RefusalCode,
-    /// For the log alone.
+    /// Only for the log.
     pub reason: Option<String>,
     pub kind: RefusalKind,
 }
@@ -28,13 +29,13 @@ pub(crate) struct Refusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RefusalKind {
     Page,
-    /// With this Allow.
+    /// With this value of Allow.
     MethodNotAllowed(String),
-    /// With this Retry-After, in seconds.
+    /// With this value of Retry-After, in seconds.
     RetryAfter(u32),
-    /// With this Location.
+    /// With this value of Location.
     Redirect(Vec<u8>),
-    /// Close without an answer.
+    /// Closes the connection without an answer.
     Drop,
 }
 
@@ -57,7 +58,7 @@ impl Refusal {
             .with(RefusalKind::RetryAfter(1))
     }
 
-    /// The route's policy is new and its rules were refused: nothing goes uninspected.
+    /// The rules of the route's policy were refused and no older ones are there: nothing passes uninspected.
     #[must_use]
     pub(crate) fn policy_not_live(policy: &str) -> Self {
         Self::page(503, RefusalCode::PolicyNotLive)
@@ -71,7 +72,7 @@ impl Refusal {
         self
     }
 
-    /// The client left, or read nothing, before it had the answer.
+    /// Notes that the client left or read nothing before it had the answer.
     #[must_use]
     pub(crate) fn not_taken(mut self) -> Self {
         const WORDS: &str = "the client did not take the answer";
@@ -128,7 +129,7 @@ impl Refusal {
     }
 }
 
-/// Rounded up, so that a client that comes back then does not come too early.
+/// Rounded up, so that a client that comes back then is not too early.
 fn seconds_until(time: SystemTime) -> u32 {
     let left = time.duration_since(SystemTime::now());
     let seconds = left.map_or(0, |left| left.as_secs());
@@ -146,7 +147,7 @@ impl From<Interruption> for Refusal {
             0 => format!("stopped in phase {}", interruption.phase as u8),
             id => format!("rule {id} in phase {}", interruption.phase as u8),
         };
-        // A rule may say any number; one that is no final status answers 403.
+        // A rule may name any number; a status that is not final becomes 403.
         let status = match interruption.status {
             status @ 200..=599 => status,
             _ => 403,
@@ -157,7 +158,7 @@ impl From<Interruption> for Refusal {
     }
 }
 
-/// What shapes the page.
+/// What the look of a page depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageStyle<'p> {
     pub request_id: &'p str,
@@ -166,7 +167,7 @@ pub(crate) struct PageStyle<'p> {
     pub head: bool,
 }
 
-/// Sends the whole answer. A [`RefusalKind::Drop`] closes the connection.
+/// Sends the whole answer, or closes the connection for [`RefusalKind::Drop`].
 ///
 /// # Errors
 /// The client is gone.
@@ -183,6 +184,7 @@ pub(crate) async fn answer(
     let mut header = ResponseHeader::build(refusal.status, Some(8))?;
     header.insert_header("Content-Type", page.media_type)?;
     header.insert_header("Content-Length", page.text.len().to_string())?;
+    // A cache must not serve a refusal to another client.
     header.insert_header("Cache-Control", "no-store")?;
     header.insert_header("X-Request-Id", style.request_id)?;
     match &refusal.kind {
@@ -194,6 +196,7 @@ pub(crate) async fn answer(
             let location: Vec<u8> = location
                 .iter()
                 .copied()
+                // A rule may put text of the request into the location; a line break would begin another field.
                 .filter(|b| *b >= 0x20 && *b != 0x7f)
                 .collect();
             header.insert_header("Location", location)?;
@@ -209,7 +212,7 @@ pub(crate) async fn answer(
     session.finish_body().await
 }
 
-/// The same as bytes, for a connection whose request nothing else could read.
+/// The same as bytes, for a connection for which there is no pingora session.
 #[must_use]
 pub(crate) fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -> Vec<u8> {
     let page = page(status, style);
@@ -222,7 +225,7 @@ pub(crate) fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -
         style.request_id
     )
     .into_bytes();
-    // RFC 9110, section 6.6.1.
+    // Required of a server with a clock (RFC 9110, section 6.6.1).
     out.extend_from_slice(b"Date: ");
     out.extend_from_slice(get_cached_date().as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -259,7 +262,7 @@ fn page(status: u16, style: PageStyle<'_>) -> Page {
     }
 }
 
-/// Browsers accept `text/html`; other clients of an API read JSON.
+/// Whether the client is a browser, which accepts `text/html`; clients of an API get JSON.
 fn wants_html(accept: Option<&[u8]>) -> bool {
     let accept = accept.unwrap_or_default();
     memchr::memmem::find(&accept.to_ascii_lowercase(), b"text/html").is_some()

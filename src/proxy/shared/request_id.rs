@@ -10,13 +10,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::{Builder, Uuid};
 
-/// Random bytes of one id.
+/// The random bytes of one id.
 const EACH: usize = 10;
-/// Ids for which random bytes are drawn at once.
+/// For how many ids random bytes are drawn at once.
 const DRAWN: usize = 64;
 
 thread_local! {
-    /// Random bytes that are left, and how many.
+    /// The random bytes, and for how many ids they still suffice.
     static RANDOM: RefCell<([u8; EACH * DRAWN], usize)> = const { RefCell::new(([0; EACH * DRAWN], 0)) };
 }
 
@@ -38,6 +38,7 @@ fn random() -> Option<[u8; EACH]> {
             openssl::rand::rand_bytes(bytes).ok()?;
             *left = DRAWN;
         }
+        // Taken from the end, so that `left` is also the index.
         *left -= 1;
         bytes[*left * EACH..].first_chunk().copied()
     })

@@ -1,4 +1,4 @@
-//! What the kernel does for us with a client's connection.
+//! Sets what the kernel does for us with a client's connection.
 
 use std::io;
 use std::time::Duration;
@@ -21,13 +21,14 @@ pub(crate) const KEEPALIVE_PROBES: u32 = 6;
 /// The connection is gone.
 pub(crate) fn prepare(tcp: &TcpStream, stalled: Duration) -> io::Result<()> {
     const LONGEST: u32 = i32::MAX.unsigned_abs();
+    // We join writes ourselves; Nagle's algorithm would delay the last part of an answer.
     tcp.set_nodelay(true)?;
     sockopt::set_socket_keepalive(tcp, true)?;
     sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
     sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
     sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
     let milliseconds = u32::try_from(stalled.as_millis()).unwrap_or(LONGEST);
-    // 0 would be the system's default.
+    // 0 would mean the system's default of many minutes.
     sockopt::set_tcp_user_timeout(tcp, milliseconds.clamp(1, LONGEST))?;
     Ok(())
 }
