@@ -1,24 +1,24 @@
 //! Drawbridge: a public front door for private APIs.
 //!
-//! The house, top to bottom; what is below never imports what is above:
+//! The modules, top to bottom. A module imports only modules that stand below it:
 //!
-//! - [`cli`] one file a verb
-//! - [`proxy`] the only room that knows pingora's `ProxyHttp`
+//! - [`cli`] one file for each verb
+//! - [`proxy`] the only module that knows pingora's `ProxyHttp`
 //! - [`admin`] the loopback API: health, metrics, switches
-//! - [`reload`] what changed on disk, and taking it live
-//! - [`handover`] the listening sockets go to the next process
-//! - [`live`] the [`live::Snapshot`] a request is pinned to
+//! - [`reload`] notices changed files and takes them live
+//! - [`handover`] gives the listening sockets to the next process
+//! - [`live`] the [`live::Snapshot`] that a request uses from its head to its end
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
 //! - [`config`] what the user wrote, and what is ready to run
-//! - [`upstream`] pools of servers and the peer that is dialled
-//! - [`route`] host + path + method -> route; pure
-//! - [`telemetry`] access log, audit log, counters
+//! - [`upstream`] pools of servers, and the choice of a server
+//! - [`route`] from host, path and method to a route; pure
+//! - [`telemetry`] access log, audit log, diagnostics, counters
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
-//! - [`supervision`] long-lived tasks begin again
+//! - [`supervision`] starts long-lived tasks again after a failure
 //! - [`time`] points in time as RFC 3339
-//! - `unix_socket` unix sockets that only their owner can connect to
+//! - `unix_socket` unix sockets to which only their owner can connect
 //!
-//! Below the house stand the crates of `crates/`: `waf` (the engine), `ftw`, `http-strict` and `seclang`.
+//! The crates in `crates/` lie below all of them: `waf` (the engine), `ftw`, `http-strict` and `seclang`.
 
 pub mod admin;
 pub mod cli;

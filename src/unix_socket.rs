@@ -1,4 +1,5 @@
-//! Binding a unix socket that only its owner can connect to.
+//! Binds a unix socket to which only its owner can connect: the admin API and the hand-over socket give full control of
+//! the process, and both rely on the mode of the file alone.
 
 use std::fs;
 use std::io;
@@ -7,10 +8,10 @@ use std::path::Path;
 
 use tokio::net::UnixListener;
 
-/// Binds a socket at `path` with mode 0600 and replaces what has that name. Needs a tokio runtime.
+/// Binds a socket at `path` with mode 0600 and replaces any file of that name. Needs a tokio runtime.
 ///
-/// The socket gets its name only after its mode is set, so at no moment can another user connect. A process that
-/// listened at that name keeps its socket, but nobody finds it any more.
+/// The socket gets its name only after its mode is set, so no other user can connect at any moment. A process that
+/// listened at that name keeps its socket, but new clients no longer reach it.
 ///
 /// # Errors
 /// The socket cannot be bound, or the mode or the name cannot be set; then nothing has changed at `path`.
@@ -18,6 +19,8 @@ pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
     let hidden = path.with_extension(std::process::id().to_string());
     // A process that had the same number may have left its socket.
     let _ = fs::remove_file(&hidden);
+    // bind(2) sets the mode from the umask, which is one value for the whole process. Changing it would race with other
+    // threads, so the file gets its mode under a name that no client knows.
     let listener = UnixListener::bind(&hidden)?;
     let named = fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))
         .and_then(|()| fs::rename(&hidden, path));

@@ -1,4 +1,7 @@
-//! One line a request.
+//! The access log: one line for each request, as JSON or for a terminal.
+//!
+//! The JSON keys are an interface: operators' tools depend on them. The line holds no secret of a query, because `path`
+//! is masked before it is stored here.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -10,21 +13,21 @@ use super::Format;
 use crate::time::rfc3339;
 use waf::mask_secrets;
 
-/// What is told about one request.
+/// What the access log says of one request.
 #[derive(Debug, Serialize)]
 pub struct AccessRecord<'r> {
     /// When the request began.
     #[serde(serialize_with = "as_rfc3339")]
     pub time: SystemTime,
-    /// The id that the client's page and the gateway get, too.
+    /// The id that the client's error page and the upstream get too.
     pub request_id: &'r str,
-    /// The client, as far as trusted proxies are believed; then its port is 0.
+    /// The client, as trusted proxies report it; then its port is 0, because they report no port.
     pub client: SocketAddr,
     /// The listener's name.
     pub listener: &'r str,
     /// The requested host.
     pub host: Option<Cow<'r, str>>,
-    /// `-` if the head is no request.
+    /// `-` if the head is not a valid request.
     pub method: Cow<'r, str>,
     /// Path and query as received, secrets masked.
     pub path: Cow<'r, str>,
@@ -32,11 +35,11 @@ pub struct AccessRecord<'r> {
     pub protocol: &'r str,
     /// The route's name.
     pub route: Option<&'r str>,
-    /// 0 where the connection was closed without an answer.
+    /// 0 if the connection was closed without an answer.
     pub status: u16,
-    /// Of the request's body, as received.
+    /// Bytes of the request's body, as received.
     pub bytes_in: u64,
-    /// Of the response's body, as sent.
+    /// Bytes of the response's body, as sent.
     pub bytes_out: u64,
     /// How long it took.
     pub ms: Timing,
@@ -49,13 +52,13 @@ pub struct AccessRecord<'r> {
     /// Where it went; None if it went nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamFacts<'r>>,
-    /// A stable code of why the answer is not the upstream's.
+    /// A stable code that says why the answer is not the upstream's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'r, str>>,
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'r, str>>,
-    /// Whether the request's body counts as inspected, as [`waf::Inspection`] says; true where there is none.
+    /// Whether the request's body counts as inspected, as [`waf::Inspection`] says; true if there is no body.
     pub body_inspected: bool,
 }
 
@@ -71,10 +74,9 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Rounds to microseconds.
+    /// Rounds to microseconds, so that a line has no digits that mean nothing.
     #[must_use]
     pub fn new(total: Duration, waf: Duration, upstream: Duration) -> Self {
-        // Microseconds are enough for a log.
         let ms = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
         Self {
             total: ms(total),
@@ -93,8 +95,8 @@ pub struct TlsFacts<'r> {
     pub cipher: &'r str,
     /// The name that the client asked for.
     pub sni: Option<&'r str>,
-    /// Of the key exchange; None where there was none. A resumed session of TLS 1.2 has that of its
-    /// first handshake.
+    /// The group of the key exchange; None if there was no key exchange. A resumed session of TLS 1.2 reports the group
+    /// of its first handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<&'r str>,
     /// The subject of the client's verified certificate.
@@ -111,7 +113,7 @@ pub struct WafFacts {
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
-    /// Of the request's body; none where the rules were not shown one and nothing stopped them.
+    /// How much of the request's body was inspected. None if the rules were shown no body and nothing was stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyFacts>,
 }
@@ -129,7 +131,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// As the access line and the metrics have it.
+    /// The name in the access log and in the metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -143,11 +145,11 @@ impl Verdict {
 /// How many bytes of a body the rules saw, of how many, and why not all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BodyFacts {
-    /// Bytes of the body that came.
+    /// Bytes of the body that were received.
     pub received: u64,
     /// Bytes of it that the rules saw.
     pub inspected: u64,
-    /// Which parser took it apart, or `none`.
+    /// The parser that read it, or `none`.
     pub parser: &'static str,
     /// Why they did not see all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,6 +182,7 @@ impl AccessRecord<'_> {
 
     fn human(&self) -> String {
         let time = rfc3339(self.time);
+        // The time of day with milliseconds: a terminal shows recent lines, so the date is left out.
         let clock = time.get(11..23).unwrap_or_default();
         let mut line = format!(
             "{clock} {} {} {}{} -> {} {:.1} ms",
@@ -203,12 +206,12 @@ impl AccessRecord<'_> {
         }
         line += " ";
         line += self.request_id;
-        // What a stranger sent must not steer a terminal.
+        // A client controls the host, the path and the method: an escape sequence in them must not reach the terminal.
         line.replace(char::is_control, ".")
     }
 }
 
-/// Bytes for a text log: as they are where they are UTF-8, else with `\xNN` for what is not ASCII.
+/// Bytes for a text log: unchanged if they are UTF-8, otherwise with `\xNN` for every byte that is not ASCII.
 #[must_use]
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -217,7 +220,7 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The same without the secrets that lie in it: a query, a header's value.
+/// The same text with the secrets in it masked. For a query or the value of a header field.
 #[must_use]
 pub fn masked_text(bytes: &[u8]) -> Cow<'_, str> {
     let masked = mask_secrets(bytes, bytes.len());

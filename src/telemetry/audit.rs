@@ -1,4 +1,6 @@
-//! Where audit records go: one JSON line each, through a writer like the access log's.
+//! The audit log: one JSON line for each record, through a queue and a writer of its own.
+//!
+//! Records hold payloads of requests, so a new file is readable by its owner alone.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use waf::Record;
 pub struct AuditLog(AccessLog);
 
 impl AuditLog {
-    /// Opens the sink and starts its writer. A new file is its owner's alone: payloads are in it.
+    /// Opens the sink and starts its writer. A new file gets mode 0600, because records hold payloads of requests.
     ///
     /// # Errors
     /// The file cannot be opened for appending, or the writer cannot be started.
@@ -37,7 +39,7 @@ impl AuditLog {
         self.0.close(deadline);
     }
 
-    /// Queues a record; drops and counts it if there is no place.
+    /// Queues a record; drops and counts it if the queue is full.
     pub fn write(&self, record: &Record) {
         self.0.append(&record.line());
     }

@@ -1,4 +1,7 @@
-//! Counters, as atomics. Who exposes them decides on names and labels.
+//! The counters of the front door. The admin API reads them and decides on their names and labels.
+//!
+//! Requests count here on every thread, so a counter is an atomic without a lock. All accesses are `Relaxed`: nobody
+//! derives the state of other memory from a counter.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -33,7 +36,7 @@ impl Counter {
     }
 }
 
-/// A request on its way; counted until dropped, also where its task panics or is cut off.
+/// A request in flight. It counts until this is dropped, also if its task panics or is aborted.
 #[derive(Debug)]
 pub struct InFlight(Arc<Metrics>);
 
@@ -89,7 +92,7 @@ pub struct Metrics {
     pub handshake_failures: HandshakeFailures,
     /// Heads that HTTP forbids or that came too slowly or too large.
     pub malformed_heads: Counter,
-    /// HTTP/2 connections that were ended because of frames that cost their client nothing.
+    /// HTTP/2 connections that were ended because of a flood of frames that cost their client almost nothing.
     pub http2_floods: Counter,
     /// Requests that are under way.
     pub requests_in_flight: Gauge,
@@ -101,7 +104,7 @@ pub struct Metrics {
     pub waf_matched: Counter,
     /// Requests whose body the rules did not see, or not all of it, or on which a rule gave up at a limit.
     pub waf_uninspected: Counter,
-    /// Of requests and of responses, and why.
+    /// Bodies that were not inspected, by part (request or response) and reason.
     pub waf_not_inspected: Table<String, Counter>,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
@@ -111,14 +114,14 @@ pub struct Metrics {
     pub requests: Table<String, Answers>,
     /// By policy and what became of the request: `pass`, `match` or `block`.
     pub waf_requests: Table<String, Counter>,
-    /// By policy and rule id: what the log says matched.
+    /// Requests that matched a logged rule, by policy and rule id.
     pub waf_rule_matches: Table<u64, Counter>,
     /// Of the access log.
     pub access_log: Arc<LogMetrics>,
     /// Of the audit log.
     pub audit_log: Arc<LogMetrics>,
-    /// The certificates that upstreams presented when they were last looked at; those of the
-    /// configuration are `Config::certificate_inventory`.
+    /// The certificates that upstreams presented at the last check. The certificates of the configuration are in
+    /// `Config::certificate_inventory`.
     pub presented: ArcSwap<Vec<Entry>>,
 }
 
@@ -140,6 +143,7 @@ impl Answers {
     /// Counts an answer; 0 is none.
     pub fn count(&self, status: u16) {
         let class = usize::from(status / 100);
+        // HTTP has no class above 5xx. A status such as 999 counts as "none", so that no index fails and none is lost.
         if let Some(counter) = self.0.get(class).or(self.0.first()) {
             counter.count();
         }
@@ -153,12 +157,13 @@ impl Answers {
     }
 }
 
-/// Something by two names. The names are those of the configurations that ran; so that reloads without
-/// end cannot fill the memory, there is a most.
+/// Values by two names, which come from the configurations that ran. The number of rows is bounded, because the names
+/// of removed routes and rules stay: reloads without end must not fill the memory.
 #[derive(Debug)]
 pub struct Table<K, T>(RwLock<BTreeMap<String, BTreeMap<K, T>>>);
 
-/// Of a table's rows: far more than a configuration and its rules need.
+/// The limit of a table's rows: far more than one configuration and its rules need. Beyond it, new rows are not
+/// counted.
 const MOST_ROWS: usize = 20_000;
 
 impl<K, T> Default for Table<K, T> {
@@ -168,19 +173,21 @@ impl<K, T> Default for Table<K, T> {
 }
 
 impl<K: Ord, T: Default> Table<K, T> {
-    /// Shows one row to `tell`; a new one where there is none.
+    /// Calls `tell` with one row; adds the row if it is missing.
     pub fn with<Q>(&self, first: &str, second: &Q, tell: impl Fn(&T))
     where
         K: Borrow<Q>,
         Q: Ord + ToOwned<Owned = K> + ?Sized,
     {
-        // What is inside is whole at every moment.
+        // Rows are only inserted, so a poisoned lock protects nothing half done. Almost every request finds its row, so
+        // the read lock comes first: requests do not wait for each other.
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(row) = rows.get(first).and_then(|rows| rows.get(second)) {
             return tell(row);
         }
         drop(rows);
         let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have added the row since the read lock was dropped; `entry` then finds that row.
         let known: usize = rows.values().map(BTreeMap::len).sum();
         if known < MOST_ROWS {
             let rows = rows.entry(first.to_owned()).or_default();
@@ -198,21 +205,20 @@ impl<K: Ord, T: Default> Table<K, T> {
     }
 }
 
-/// What one upstream counted, over all configurations it had. Whether its servers are up is the
-/// pool's to tell.
+/// The counters of one upstream. They outlive a reload. The pool knows whether its servers are up.
 #[derive(Debug, Default)]
 pub struct UpstreamMetrics {
     /// Requests under way, streams included.
     pub in_flight: Gauge,
     /// Requests that wait for one of `max_connections`.
     pub pending: Gauge,
-    /// 503 because as many as may wait did.
+    /// 503 because `max_pending` requests already waited.
     pub refused_full: Counter,
     /// 503 because waiting took too long.
     pub refused_pending: Counter,
     /// 503 because no server is up.
     pub refused_down: Counter,
-    /// What the upstream is made of could not be taken yet.
+    /// 503 because a file of the upstream was refused and there is no last good version.
     pub refused_not_live: Counter,
     /// By the class of their status.
     pub answers: Answers,
@@ -226,7 +232,8 @@ pub struct UpstreamMetrics {
     pub health_failures: Counter,
 }
 
-/// One counter a cause, by the cause's index.
+/// One counter for each cause, by the index of the cause. This module lies below `upstream` and cannot name its
+/// `Cause`, so the size is fixed with room for new causes.
 #[derive(Debug, Default)]
 pub struct UpstreamFailures([Counter; 32]);
 
@@ -245,7 +252,7 @@ impl UpstreamFailures {
     }
 }
 
-/// One counter a reason, by the reason's index.
+/// One counter for each reason, by the index of the reason.
 #[derive(Debug, Default)]
 pub struct HandshakeFailures([Counter; Reason::ALL.len()]);
 

@@ -1,4 +1,7 @@
-//! What the front door tells about itself: the access log, the audit log, diagnostics and counters.
+//! What the front door reports about itself: the access log, the audit log, diagnostics on stderr, and counters.
+//!
+//! Invariant: no request ever waits for a log target. Lines go through bounded queues; those that do not fit are
+//! counted.
 
 mod access;
 mod audit;

@@ -1,5 +1,10 @@
-//! Lines on their way to a file, a pipe or a terminal. Who has a line never waits for the target: one thread writes,
-//! and what does not fit into the bounded queue is dropped, counted and told once the target takes lines again.
+//! The queue of lines for one log target: a file, a pipe or a terminal.
+//!
+//! A thread that adds a line never waits for the target, since a stalled reader of stderr would otherwise stop every
+//! request. One writer thread for each target does all writes. The queue is bounded: a line that does not fit is
+//! dropped and counted, and the writer reports the number once the target accepts lines again.
+//!
+//! Invariant: queue and batch hold whole lines, each with its line feed.
 
 #![allow(
     clippy::indexing_slicing,
@@ -16,43 +21,44 @@ use std::time::{Duration, Instant};
 
 use super::Counter;
 
-/// Bytes of lines that may wait to be written.
+/// The most bytes that may wait, including the writer's current batch.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
-/// A pipe takes so many bytes whole or not at all (`PIPE_BUF`), so that no line is torn.
+/// POSIX writes up to `PIPE_BUF` bytes to a pipe at once, so lines of several processes do not mix. Linux has 4096.
 const PIPE_CHUNK: usize = 4096;
+/// Bytes of one write to a file or a terminal, so that `done` advances and waiters wake during a long batch.
 const CHUNK: usize = 256 * 1024;
-/// Between two tries of what could not be written.
+/// The pause between two attempts after a failed write, such as on a full disk.
 const RETRY: Duration = Duration::from_millis(250);
-/// Between two tries where the target is not ready; only an inherited descriptor that does not block tells so.
+/// The pause while the target is not ready. Only an inherited descriptor can be non-blocking: our own files are not.
 const NOT_READY: Duration = Duration::from_millis(5);
-/// A target that stalled is waited for again once it has kept up for so long.
+/// How long a target must keep up after a stall before callers wait for it again.
 const PROBATION: Duration = Duration::from_secs(1);
-/// With no more than this waiting, a target that stalled is taken to be over it.
+/// A stalled target counts as recovered if no more bytes than this wait.
 const CAUGHT_UP: usize = MOST_WAITING / 16;
 
-/// What is counted of one target.
+/// The counters of one target.
 #[derive(Debug, Default)]
 pub struct LogMetrics {
-    /// Lines that found no place, or that were left when the process ended.
+    /// Lines that did not fit into the queue, or that were still in it when the process ended.
     pub dropped: Counter,
-    /// Tries to write that failed; what they were to write is tried again.
+    /// Failed writes. Their lines are written again later.
     pub write_failures: Counter,
 }
 
 /// How a target is written to.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// As messages call it.
+    /// The name in messages.
     pub name: &'static str,
     pub file: File,
     /// How long lines may gather before they are written.
     pub gather: Duration,
 }
 
-/// Opens a target's file anew.
+/// Opens a target's file again by its path.
 pub(super) type Reopen = Box<dyn Fn() -> io::Result<File> + Send>;
 
-/// The queue of one target; its thread ends once this is closed.
+/// The queue of one target. The writer thread ends only after [`LineQueue::close`].
 #[derive(Debug, Clone)]
 pub(super) struct LineQueue(Arc<Shared>);
 
@@ -61,9 +67,9 @@ struct Shared {
     name: &'static str,
     metrics: Arc<LogMetrics>,
     state: Mutex<State>,
-    /// There is something to do for the writer.
+    /// Wakes the writer: there are lines, or it should reopen the file or end.
     wake: Condvar,
-    /// The writer got further, or ended.
+    /// Wakes callers that wait: the writer wrote something, or it ended.
     progress: Condvar,
 }
 
@@ -71,19 +77,22 @@ struct Shared {
 struct State {
     /// Whole lines that the writer has not taken yet.
     lines: Vec<u8>,
-    /// Bytes since the start: that came in, and that were written or given up.
+    /// Bytes since the start that were queued; bytes since the start that were written. Their difference waits.
     queued: u64,
     done: u64,
-    /// Lines dropped and not told yet.
+    /// Lines that were dropped and not reported yet.
     lost: u64,
     pace: Pace,
+    /// Set by [`LineQueue::reopen`]; the writer clears it.
     reopen: bool,
-    /// Takes no more lines; tries to write until then.
+    /// If set, the queue accepts no more lines, and the writer gives up at this time.
     closed: Option<Instant>,
+    /// The writer thread has ended, so nothing will be written any more.
     ended: bool,
 }
 
-/// Whether it is worth to wait for the target.
+/// Whether callers of [`LineQueue::wait_written`] wait for the target. After one of them waited in vain, the others do
+/// not: otherwise each of them would lose the full time while the target is stalled.
 #[derive(Debug, Clone, Copy, Default)]
 enum Pace {
     #[default]
@@ -95,8 +104,7 @@ enum Pace {
 impl LineQueue {
     /// Starts the target's writer.
     ///
-    /// # Errors
-    /// There is no thread for it.
+    /// The thread cannot be started.
     pub(super) fn start(
         target: Target,
         reopen: Option<Reopen>,
@@ -122,19 +130,22 @@ impl LineQueue {
         thread::Builder::new()
             .name(target.name.replace(' ', "-"))
             .spawn(move || {
-                // Its end must be known, or whoever closes would wait for nothing.
+                // Dropped at the end of the thread, also after a panic: otherwise `close` would wait for a thread that
+                // is gone.
                 let _ended = Ended(Arc::clone(&writer.shared));
                 while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-                    // What it has left is whole lines, and how much of them is written.
+                    // A panic leaves `batch` and `at` consistent, so the writer can go on from there. The pause limits
+                    // a loop of panics.
                     thread::sleep(RETRY);
                 }
             })?;
         Ok(Self(shared))
     }
 
-    /// Takes whole lines, each with its line feed; all of them or none.
+    /// Adds whole lines, each with its line feed: all of them or none. Never waits for the target.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.0.lock();
+        // Counts the batch of the writer too. `lines` alone would allow twice the memory.
         let waiting = state.queued.saturating_sub(state.done);
         let fits = usize::try_from(waiting).is_ok_and(|w| w + lines.len() <= MOST_WAITING);
         if state.closed.is_some() || !fits {
@@ -144,6 +155,7 @@ impl LineQueue {
             self.0.metrics.dropped.add(count);
             return;
         }
+        // A writer that waits has taken all lines. If some are left it is awake already, and needs no system call.
         let was_empty = state.lines.is_empty();
         state.lines.extend_from_slice(lines);
         state.queued += lines.len() as u64;
@@ -153,15 +165,17 @@ impl LineQueue {
         }
     }
 
-    /// Waits until all that was pushed so far is written, `most` at longest. Does not wait for a target that was
-    /// found stalled, until it has kept up for a while.
+    /// Waits until all lines pushed so far are written, for `most` at longest. Does not wait for a stalled target until
+    /// it has kept up for [`PROBATION`].
     pub(super) fn wait_written(&self, most: Duration) {
         let mut state = self.0.lock();
         match state.pace {
             Pace::Stalled => return,
             Pace::KeepsUpSince(since) if since.elapsed() < PROBATION => return,
+            /// The target takes lines as they come.
             _ => state.pace = Pace::KeepsUp,
         }
+        // Only the lines so far: other threads add lines all the time, so waiting for an empty queue might never end.
         let (until, wanted) = (Instant::now() + most, state.queued);
         while state.done < wanted && !state.ended {
             let left = until.saturating_duration_since(Instant::now());
@@ -173,20 +187,20 @@ impl LineQueue {
         }
     }
 
-    /// Writes what waits, then opens the file anew, as after it was moved away.
+    /// Writes the waiting lines, then opens the file again by its path: log rotation has renamed the old one.
     pub(super) fn reopen(&self) {
         self.0.lock().reopen = true;
         self.0.wake.notify_one();
     }
 
-    /// Waits until all is written, until `deadline` at longest.
+    /// Waits until all lines are written, until `deadline` at longest.
     pub(super) fn flush(&self, deadline: Instant) {
         let state = self.0.lock();
         let wanted = state.queued;
         self.0.until(state, deadline, |state| state.done >= wanted);
     }
 
-    /// Takes no more lines, and waits until all is written, until `deadline` at longest; what is left then is dropped.
+    /// Accepts no more lines and waits until all are written, until `deadline` at longest. The rest is dropped then.
     pub(super) fn close(&self, deadline: Instant) {
         let mut state = self.0.lock();
         state.closed = Some(deadline);
@@ -197,7 +211,7 @@ impl LineQueue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is whole between statements, so a poisoned lock holds nothing half done.
+        // Each statement leaves the state consistent, so a poisoned lock protects nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,9 +247,10 @@ struct Writer {
     reopen: Option<Reopen>,
     chunk: usize,
     gather: Duration,
-    /// Taken from the queue, and how much of it is written.
+    /// The lines taken from the queue, and the number of their bytes that are written.
     batch: Vec<u8>,
     at: usize,
+    /// The last write failed, and that was reported. One message for each outage: on stderr each would add a line.
     failing: bool,
 }
 
@@ -254,15 +269,17 @@ impl Writer {
             } else {
                 self.recovered();
             }
+            // After a failure too: a full disk ends for us if the log moves to another one.
             self.open_anew();
             let state = self.shared.lock();
+            // `closed` is from before the write. If `close` came during it, one more round takes the last lines.
             if closed && self.batch.is_empty() && state.lines.is_empty() {
                 return;
             }
         }
     }
 
-    /// Waits for lines and takes them, unless some are left from before. Whether the queue is closed.
+    /// Waits for lines and takes them, unless a batch is left from before. Returns whether the queue is closed.
     fn take(&mut self) -> bool {
         let mut state = self.shared.lock();
         let idle = |s: &State| s.lines.is_empty() && !s.reopen && s.closed.is_none() && s.lost == 0;
@@ -270,19 +287,21 @@ impl Writer {
             let waited = self.shared.wake.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
+        // Many lines then cost one write. The lock is free meanwhile, since callers must be able to add lines.
         if !self.gather.is_zero() && state.closed.is_none() {
             drop(state);
             thread::sleep(self.gather);
             state = self.shared.lock();
         }
         if self.batch.is_empty() {
+            // The two buffers swap roles, so a busy log allocates nothing.
             std::mem::swap(&mut self.batch, &mut state.lines);
             self.at = 0;
         }
         state.closed.is_some()
     }
 
-    /// In pieces of whole lines.
+    /// Writes the batch in pieces of whole lines. After an error, `at` says how far it got.
     fn write_batch(&mut self) -> io::Result<()> {
         while self.at < self.batch.len() {
             let end = piece_end(&self.batch, self.at, self.chunk);
@@ -291,11 +310,14 @@ impl Writer {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
                     Ok(count) => {
                         self.at += count;
+                        // Counted after each write, not after the batch: it frees place in the queue at once.
                         self.shared.lock().done += count as u64;
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
                         let closed = self.shared.lock().closed;
+                        // Only here: a blocking target holds this thread in write(2), and `close` stops waiting by
+                        // itself.
                         if closed.is_some_and(|deadline| deadline <= Instant::now()) {
                             return Err(error);
                         }
@@ -321,7 +343,8 @@ impl Writer {
         }
     }
 
-    /// Takes back the beginning of a line whose end could not be written, where nothing follows it.
+    /// Removes the beginning of a line whose end could not be written, as on a full disk, so that the file has whole
+    /// lines.
     fn untear(&mut self) {
         let begin = line_begin(&self.batch, self.at);
         let torn = (self.at - begin) as u64;
@@ -331,20 +354,22 @@ impl Writer {
         let whole_before = || {
             let metadata = self.file.metadata().ok().filter(|m| m.is_file())?;
             let end = (&self.file).stream_position().ok()?;
+            // If the file is longer, another process appended to it, and truncating would destroy its line.
             (metadata.len() == end).then(|| end.saturating_sub(torn))
         };
-        // Where it cannot be taken back, the rest of the line comes with the next try.
+        // If it cannot be removed, the next write continues the line where it was cut.
         if let Some(length) = whole_before()
             && self.file.set_len(length).is_ok()
         {
             self.begin_line_again(begin);
-            // A file that was not opened for appending is written to where it was left.
+            // Without O_APPEND, as with a stdout that a shell redirected, the next write would leave a gap.
             if let Err(error) = self.file.seek(SeekFrom::Start(length)) {
                 tracing::error!("{}: {error}", self.shared.name);
             }
         }
     }
 
+    /// Sets the writer back to the beginning of a line. `done` follows, since these bytes wait again.
     fn begin_line_again(&mut self, begin: usize) {
         let again = (self.at - begin) as u64;
         self.at = begin;
@@ -352,7 +377,7 @@ impl Writer {
         state.done = state.done.saturating_sub(again);
     }
 
-    /// Until the next try, unless there is reason for an earlier one.
+    /// Waits for the next attempt. Closing or reopening ends the wait, because both may need an attempt now.
     fn pause(&self) {
         let deadline = Instant::now() + RETRY;
         let mut state = self.shared.lock();
@@ -365,15 +390,18 @@ impl Writer {
         }
     }
 
-    /// What waited is written.
+    /// Called after each written batch: reports the end of an outage, and the number of dropped lines.
     fn recovered(&mut self) {
         let mut state = self.shared.lock();
+        // A batch was written but the queue is still full, so the target does not keep up yet. Reporting now would
+        // repeat the message for every batch.
         if state.lines.len() > CAUGHT_UP {
             return;
         }
         if matches!(state.pace, Pace::Stalled) {
             state.pace = Pace::KeepsUpSince(Instant::now());
         }
+        // The lock ends before the messages: if this target is stderr, they come back to this queue and would deadlock.
         let lost = std::mem::take(&mut state.lost);
         drop(state);
         let name = self.shared.name;
@@ -394,7 +422,7 @@ impl Writer {
             Ok(file) => {
                 self.chunk = chunk(&file);
                 self.file = file;
-                // The other file has what was there of it.
+                // The old file ends with a part of this line. The new file gets the whole line.
                 self.begin_line_again(line_begin(&self.batch, self.at));
             }
             Err(error) => {

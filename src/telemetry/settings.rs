@@ -1,4 +1,4 @@
-//! Where the logs go, as the configuration decides.
+//! The `[log]` section of the configuration. It lies here because `telemetry` is below `config` and cannot import it.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,6 @@ pub enum LogSink {
     Off,
     /// Standard output.
     Stdout,
-    /// A file, opened anew on SIGUSR1.
+    /// A file, opened again on SIGUSR1 after log rotation renamed it.
     File(PathBuf),
 }

@@ -1,4 +1,4 @@
-//! Where access lines go: to the queue of their target.
+//! The access log and its target. It formats lines and hands them to the target's queue; it never waits for the target.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -13,9 +13,9 @@ use rustix::fs::OFlags;
 use super::queue::{LineQueue, LogMetrics, Reopen, Target};
 use super::{AccessRecord, LogSink};
 
-/// How long the writer lets lines gather before it writes them.
+/// How long the writer lets lines gather, so that a busy front door does one write for many lines.
 const GATHER: Duration = Duration::from_millis(5);
-/// A log that nobody closed waits so long for its target.
+/// How long a log that is dropped without `close` waits for its target.
 const LAST: Duration = Duration::from_secs(1);
 
 /// How a line looks.
@@ -34,7 +34,7 @@ pub struct AccessLog {
     format: Format,
 }
 
-/// A log as messages call it, and the mode of a new file.
+/// The name of a log in messages, and the mode of a new file.
 pub(super) type Kind = (&'static str, u32);
 
 impl AccessLog {
@@ -63,6 +63,8 @@ impl AccessLog {
                     true => Format::Human,
                     false => Format::Json,
                 };
+                // A duplicate, because the queue closes its file at the end. If descriptor 1 itself were closed, the
+                // next socket or file would get its number and receive everything that is printed.
                 let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
                 (file, format, None)
             }
@@ -84,13 +86,13 @@ impl AccessLog {
         })
     }
 
-    /// Whether anybody reads the lines.
+    /// Whether lines are written. If not, callers need not build them.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.queue.is_some()
     }
 
-    /// Queues a line; drops and counts it if there is no place.
+    /// Queues a line; drops and counts it if the queue is full.
     pub fn write(&self, record: &AccessRecord<'_>) {
         if self.is_on() {
             self.append(&record.line(self.format));
@@ -104,14 +106,14 @@ impl AccessLog {
         }
     }
 
-    /// Writes what waits, then opens the file anew, as after it was moved away.
+    /// Writes the waiting lines, then opens the file again by its path, after log rotation renamed the old one.
     pub fn reopen(&self) {
         if let Some(queue) = &self.queue {
             queue.reopen();
         }
     }
 
-    /// Takes no more lines, and writes what waits, until `deadline` at longest.
+    /// Accepts no more lines and writes those that wait, until `deadline` at longest.
     pub fn close(&self, deadline: Instant) {
         if let Some(queue) = &self.queue {
             queue.close(deadline);
@@ -125,7 +127,8 @@ impl Drop for AccessLog {
     }
 }
 
-/// A pipe that nobody reads is no reason to wait: it cannot be opened.
+/// Opens a log file. A FIFO without a reader is an error: open(2) would otherwise wait for one, at the start and at
+/// each reopening.
 fn open_file(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(mode);
@@ -137,7 +140,7 @@ fn open_file(path: &Path, mode: u32) -> io::Result<File> {
             false => error,
         }
     })?;
-    // Its writer may wait as long as it takes.
+    // Only the opening must not block. The writer thread may wait for a slow reader of the FIFO as long as it takes.
     let flags = rustix::fs::fcntl_getfl(&file)?;
     rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
     Ok(file)

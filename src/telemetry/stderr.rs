@@ -1,5 +1,7 @@
-//! Diagnostics, on stderr. Nobody waits long for it: a thread writes. Only what one thread says in one breath leaves
-//! together, and is waited for while stderr keeps up, so that whoever has an answer finds in the log why.
+//! Diagnostics on stderr. A thread of its own writes them, so that a stalled reader of stderr stops no request.
+//!
+//! The lines that a thread logs while it holds a [`LineBatch`] leave together. The end of a batch waits for them
+//! briefly while stderr keeps up, so that a client that has its answer finds the matching lines in the log.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -13,19 +15,21 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::queue::{LineQueue, LogMetrics, Target};
 
-/// Lines that are held are written when there are so many bytes of them.
+/// The most bytes that a batch holds; beyond it they go to the queue early.
 const MOST: usize = 64 * 1024;
-/// How long a breath waits for stderr; one that takes longer is not waited for again until it keeps up.
+/// How long the end of a batch waits for stderr. If it takes longer, no batch waits until stderr keeps up again.
 const KEEPS_UP: Duration = Duration::from_millis(100);
 
+/// Set once by [`Stderr::start`]. It is global because the `tracing` subscriber and the panic hook are.
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 static METRICS: LazyLock<Arc<LogMetrics>> = LazyLock::new(Arc::default);
 
 thread_local! {
+    /// The lines of this thread's batch; None if it has no batch.
     static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Writes what is said, or holds it where [`batch_lines`] is at work. Never fails and never waits.
+/// Queues the bytes, or adds them to this thread's [`batch_lines`]. Never fails and never waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Stderr;
 
@@ -33,12 +37,12 @@ pub struct Stderr;
 #[derive(Debug)]
 pub struct LineBatch {
     outermost: bool,
-    /// The lines are of the thread that holds them.
+    /// Makes the batch `!Send`: its lines are in a variable of this thread.
     _stays: PhantomData<*const ()>,
 }
 
 impl Stderr {
-    /// Starts the thread that writes. Until then, and where there is none, who says something writes it.
+    /// Starts the writer thread. Before that, or if the thread cannot be started, each caller writes by itself.
     pub fn start() {
         if QUEUE.get().is_some() {
             return;
@@ -52,29 +56,31 @@ impl Stderr {
             LineQueue::start(target, None, Arc::clone(&METRICS))
         });
         match started {
-            // Who came first has it; the other ends with its queue.
+            // If two threads started it at once, the first queue is used.
             Ok(queue) => drop(QUEUE.set(queue)),
             Err(error) => tracing::warn!("stderr has no thread that writes it: {error}"),
         }
     }
 
-    /// Waits until all is written, `most` at longest.
+    /// Waits until all lines are written, for `most` at longest.
     pub fn flush(most: Duration) {
         if let Some(queue) = QUEUE.get() {
             queue.flush(Instant::now() + most);
         }
     }
 
-    /// What is counted of stderr, for the whole process.
+    /// The counters of stderr, for the whole process.
     #[must_use]
     pub fn metrics() -> &'static LogMetrics {
         &METRICS
     }
 }
 
-/// For a few lines that follow each other without a wait.
+/// Holds the lines of this thread until the result is dropped. For a few lines that are logged at once: no `await` may
+/// come in between, since other tasks on this thread would join the batch.
 #[must_use]
 pub fn batch_lines() -> LineBatch {
+    // Batches nest: only the outermost one writes, so that an inner one does not split it.
     let outermost = HELD.with_borrow_mut(|held| {
         let outermost = held.is_none();
         held.get_or_insert_default();
@@ -105,7 +111,7 @@ impl Drop for LineBatch {
 fn say(lines: &[u8]) {
     match QUEUE.get() {
         Some(queue) => queue.push(lines),
-        // Where stderr is gone nobody is left to be told.
+        // If stderr itself fails, there is no place to report it.
         None => drop(io::stderr().write_all(lines)),
     }
 }
@@ -120,14 +126,14 @@ impl Write for Stderr {
                     held.clear();
                 }
             }
-            // Borrowed: something panicked while it said something.
+            // Already borrowed: a panic in this closure logs itself through this function.
             _ => say(bytes),
         });
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Nothing is kept past a breath.
+        // The `tracing` layer flushes after each event, which must not split a batch or wait for the target.
         Ok(())
     }
 }
