@@ -1,6 +1,7 @@
-//! A client of the admin API, for the verbs: one request and its answer.
+//! A client of the admin API, for the command line: one request and its answer.
 //!
-//! An answer that was cut off is an error, never half an answer.
+//! It reads only what our own server sends: HTTP/1.1 with a `Content-Length`, on a connection that ends after the
+//! answer. An answer that was cut off is an error, never half an answer.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 use crate::config::{AdminAddress, Token};
 
+/// How long connecting, or one read or write, may take. A reload that takes longer goes on without this client.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The most bytes of an answer.
+/// The most bytes of an answer. The surface and the status of thousands of routes fit.
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// What the front door answered.
@@ -75,6 +77,7 @@ pub fn call(
 fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
     stream.write_all(request)?;
     let mut raw = Vec::new();
+    // The server closes the connection after each answer, so its end is the end of the stream.
     stream.take(MAX_ANSWER).read_to_end(&mut raw)?;
     parse(&raw).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
@@ -84,6 +87,7 @@ fn parse(raw: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(raw.get(..end)?).ok()?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?;
+    // Without a length a cut-off answer would look complete.
     let length = lines
         .filter_map(|line| line.split_once(": "))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));

@@ -4,10 +4,11 @@
 
 use std::fmt::{Display, Write};
 
-/// Families of samples, written one after the other.
+/// Builds the text. Families are written one after the other.
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
+    /// The full name of the latest family, which its samples repeat.
     family: String,
 }
 
@@ -48,7 +49,8 @@ impl Exposition {
         self
     }
 
-    /// Writes a sample of the latest family. The values of labels must be bounded: names of the configuration, codes.
+    /// Writes a sample of the latest family. The set of label values must be bounded, such as names of the
+    /// configuration or codes: each new value is a time series that Prometheus keeps.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         self.text.push_str(&self.family);
         for (index, (name, value)) in labels.iter().enumerate() {
@@ -69,6 +71,7 @@ impl Exposition {
     }
 }
 
+/// The format escapes exactly these three characters in a label value.
 fn escaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for c in value.chars() {

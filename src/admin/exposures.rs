@@ -1,6 +1,6 @@
 //! The API of exposures: `/exposures`, `/exposures/NAME/off`, `/exposures/NAME/on` and `/surface`.
 //!
-//! Translates between HTTP and [`crate::exposure::api`]; decides nothing itself.
+//! Translates between HTTP and [`crate::exposure::api`]. Decides nothing itself.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::exposure::api::{self, ExposureStatus, SwitchError, SwitchRequest};
 use crate::exposure::{Surface, Switchboard};
 use crate::live::Live;
 
-/// Adds the API of exposures. `bound` says the real address of a listener that the configuration gives port 0.
+/// Adds the API of exposures. `bound` returns the real address of a listener to which the configuration gives port 0.
 pub fn add_exposure_routes(
     router: &mut Router,
     live: &Arc<Live>,
@@ -26,6 +26,7 @@ pub fn add_exposure_routes(
     let shown = list.clone();
     router.section("exposures", move || json!(shown()));
     let switches = Arc::clone(board);
+    // A notice, not a check: an unsaved switch is in force, and the front door should keep its traffic.
     router.notice("exposures", move || match switches.unsaved_reason() {
         Some(reason) => Err(CheckFailure(format!(
             "in force, but not on the disk: {reason}"
@@ -58,7 +59,7 @@ pub fn add_exposure_routes(
     router.post("/exposures/*", move |request: Request| {
         let (live, board, list) = (Arc::clone(&seen), Arc::clone(&switches), list.clone());
         async move {
-            // Switching blocks on the disk.
+            // Switching waits for the disk. A task on another thread also completes if the client goes away.
             let switched = tokio::task::spawn_blocking(move || {
                 let name = switch(&live, &board, &request)?;
                 Ok((name, list()))
@@ -98,6 +99,7 @@ fn switch(live: &Live, board: &Switchboard, request: &Request) -> Result<String,
         Some((name, "off")) => (name, false),
         _ => return Err(Response::error(404, "POST /exposures/NAME/off or .../on")),
     };
+    // No body is the plain switch, such as `curl -X POST`.
     let switch: SwitchRequest = match request.body.trim_ascii() {
         [] => SwitchRequest::default(),
         body => serde_json::from_slice(body)
@@ -117,7 +119,8 @@ fn switch(live: &Live, board: &Switchboard, request: &Request) -> Result<String,
     })
 }
 
-/// Adds the user's name on this machine to `unix:uid=1000`; returns other callers as they are.
+/// Adds the user's name on this machine to `unix:uid=1000`, for the audit; returns other callers unchanged. A user who
+/// is not in /etc/passwd stays a number.
 fn with_user_name(caller: &str) -> String {
     let name = caller.strip_prefix("unix:uid=").and_then(|uid| {
         let users = fs::read_to_string("/etc/passwd").ok()?;

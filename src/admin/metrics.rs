@@ -10,7 +10,7 @@ use crate::telemetry::metrics::Gauge;
 use crate::telemetry::{Counter, Metrics};
 use crate::tls::handshake::Reason;
 
-/// Name and help of a counter without labels, and where it is counted.
+/// Name and help of a counter without labels, and its place in [`Metrics`].
 type CounterFamily = (&'static str, &'static str, fn(&Metrics) -> &Counter);
 
 /// The same for a gauge.

@@ -1,6 +1,7 @@
-//! The loopback API: health, metrics, state, switches.
+//! The admin API on loopback: health, metrics, state, switches.
 //!
-//! Other rooms add to a [`Router`] what they show and switch; [`listen`] serves it on a loopback address or a unix socket.
+//! Other modules add to a [`Router`] what they show and switch; [`listen`] serves it on a loopback address or a unix
+//! socket.
 //!
 //! Invariants: only a POST changes something; over TCP a POST needs the token of `admin_token_file`; no answer holds a
 //! secret; every request is bounded in size and time.

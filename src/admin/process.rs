@@ -1,6 +1,6 @@
 //! Metrics of the process itself: its build, its resources, its logs and its long-lived tasks.
 //!
-//! What the system does not say is left out; a wrong number would be worse than none.
+//! A value that the system does not give is left out, because a wrong number would be worse than none.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +13,7 @@ use crate::supervision::{panics, task_restarts};
 use crate::telemetry::{LogMetrics, Metrics, Stderr};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
+    // OpenSSL is compiled in, so updates of the machine's packages do not reach it: this tells which fixes are in use.
     let openssl = openssl::version::version();
     let build = [("version", env!("CARGO_PKG_VERSION")), ("openssl", openssl)];
     text.family(
@@ -122,19 +123,21 @@ fn resident() -> Option<u64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    // The kernel writes "kB" and means 1024 bytes (proc_pid_status(5)).
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
 
 fn open_descriptors() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    // One of them is the one that reads the folder.
+    // One of the descriptors is our own, which reads the folder.
     Some(open.saturating_sub(1))
 }
 
 fn started() -> Option<SystemTime> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is a name in parentheses that may hold anything; the 22nd is the start.
+    // The second field is a name in parentheses that may hold spaces and parentheses itself, so we count from the last
+    // one. Field 3 is then index 0, and field 22, the start time, is index 19 (proc_pid_stat(5)).
     let ticks: u64 = stat
         .rsplit_once(')')?
         .1

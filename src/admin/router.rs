@@ -1,6 +1,7 @@
 //! Which handler answers which path of the admin API.
 //!
-//! Rooms add handlers, and their parts of `/readyz`, `/status` and `/metrics`, so that this room need not know them.
+//! Other modules add handlers, and their parts of `/readyz`, `/status` and `/metrics`, so that this one need not know
+//! them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -60,7 +61,7 @@ type Collector = Box<dyn Fn(&mut Exposition) + Send + Sync>;
 
 /// The handlers, and the parts of `/readyz`, `/status` and `/metrics`.
 ///
-/// An exact path goes before a pattern, and a longer pattern before a shorter one.
+/// An exact path wins over a pattern, and a longer pattern over a shorter one.
 #[derive(Default)]
 pub struct Router {
     endpoints: Vec<Endpoint>,
@@ -129,7 +130,7 @@ impl Router {
         });
     }
 
-    /// Adds a key to `/status`; for several of one name the last one counts.
+    /// Adds a key to `/status`. If two sections have one name, the later one counts.
     pub fn section(
         &mut self,
         name: &'static str,
@@ -159,7 +160,7 @@ impl Router {
 
     /// Answers a request: with a handler, or with 404 or 405.
     pub async fn answer(&self, mut request: Request) -> Response {
-        // Built-in paths go first, so that no room can replace `/livez`.
+        // Built-in paths go first, so that no module can replace `/livez`.
         if request.method == Method::Get
             && let Some(response) = self.built_in(&request)
         {
@@ -169,6 +170,7 @@ impl Router {
             .endpoints
             .iter()
             .filter(|e| e.rest(&request.path).is_some());
+        // Endpoints that fit and are equally long have the same path, so below only the method can differ.
         let Some(best) = fitting.clone().max_by_key(|e| e.path.len()) else {
             return Response::error(404, "there is no such path");
         };
@@ -209,7 +211,8 @@ impl Router {
         })
     }
 
-    /// In the form of Kubernetes: `[+]name ok`, `[-]name failed: why`; and `[!]name: why` for a check that does not decide.
+    /// In the form of Kubernetes: `[+]name ok` and `[-]name failed: why`; also `[!]name: why` for a check that does not
+    /// decide about readiness.
     fn readiness(&self, verbose: bool) -> Response {
         let mut ready = true;
         let mut lines = String::new();
@@ -219,6 +222,7 @@ impl Router {
             check,
         } in &self.checks
         {
+            // All checks run, also after a failure: `?verbose` must list every one.
             match check() {
                 Ok(()) => lines += &format!("[+]{name} ok\n"),
                 Err(CheckFailure(why)) if *gates_readiness => {

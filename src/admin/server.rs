@@ -1,7 +1,9 @@
-//! HTTP/1.1 for the admin API: one request a connection, everything bounded.
+//! HTTP/1.1 for the admin API: one request for each connection, everything bounded.
 //!
-//! We parse the head with the same strict parser as requests of clients. A browser must not reach this API, not even
+//! The head is parsed with the same strict parser as the heads of clients. A browser must not reach this API, not even
 //! through a page that makes it connect to loopback: see [`Access`] and [`parse`].
+//!
+//! Nothing here depends on the listeners or the routes, so the API answers while clients get nothing.
 
 #![allow(
     clippy::indexing_slicing,
@@ -28,18 +30,20 @@ use crate::supervision::{Ended, supervise};
 use crate::unix_socket;
 use http_strict::{BodyFraming, Head, HeadLimits, split_port};
 
+/// Bytes. Our own requests are far smaller; the limits keep a local process from filling the memory.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_BODY: usize = 64 * 1024;
-/// How long a client has to send its request, and again to read the answer.
+/// How long a client may take to send its request, and again to read the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client has to send the head alone.
+/// How long a client may take to send the head alone.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A bound address that answers requests until this is dropped.
+/// A bound address. It answers requests until this is dropped.
 #[derive(Debug)]
 pub struct AdminSocket {
     task: tokio::task::JoinHandle<()>,
     listener: Arc<AdminListener>,
+    /// The file to remove at the end; None over TCP, and once another process owns it.
     socket_file: Option<PathBuf>,
     /// The real address, also if the configuration has port 0.
     pub address: AdminAddress,
@@ -51,8 +55,8 @@ enum AdminListener {
     Unix(UnixListener),
 }
 
-/// Binds the address and answers requests. Only the owner can connect to a unix socket (mode 0600). If the name belongs
-/// to a socket on which nobody listens any more, we replace it.
+/// Binds the address and answers requests. Only the owner can connect to a unix socket (mode 0600). If the file is a
+/// socket on which nobody listens any more, it is replaced.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -68,10 +72,9 @@ pub async fn listen(admin: &Admin, router: Arc<Router>) -> io::Result<AdminSocke
     Ok(AdminSocket::open(listener, address, admin, router))
 }
 
-/// Answers requests on a socket that another process bound to this address.
+/// Answers requests on a socket that another process bound to this address and handed over.
 ///
-/// # Errors
-/// It is not such a socket.
+/// The descriptor is not such a socket.
 pub fn adopt(admin: &Admin, socket: OwnedFd, router: Arc<Router>) -> io::Result<AdminSocket> {
     let (listener, address) = match &admin.address {
         AdminAddress::Tcp(_) => {
@@ -118,7 +121,7 @@ impl AdminSocket {
         }
     }
 
-    /// No longer accepts, and leaves the socket's file to the process that adopted it.
+    /// Stops accepting and leaves the socket's file to the process that adopted the socket.
     pub fn release(mut self) {
         self.socket_file = None;
     }
@@ -135,12 +138,12 @@ impl AsFd for AdminSocket {
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
-        // A mistyped path must not cost the user a file.
+        // A mistyped path must not delete a file of the user.
         if !metadata.file_type().is_socket() {
             let words = format!("{} exists and is not a socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
         }
-        // A living process keeps its name: its callers must not reach us unawares.
+        // The name of a running process is not taken: its callers would reach another front door without noticing.
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             let words = format!("another process answers on {}", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
@@ -153,7 +156,7 @@ impl Drop for AdminSocket {
     fn drop(&mut self) {
         self.task.abort();
         if let Some(path) = &self.socket_file {
-            // A missing file is as good as a removed one.
+            // If the file is gone already, there is nothing to remove.
             let _ = fs::remove_file(path);
         }
     }
@@ -189,6 +192,7 @@ async fn accept_tcp(
     let (stream, peer) = listener.accept().await?;
     let access = Access::Tcp {
         token: token.cloned(),
+        // An IPv4 client of an IPv6 socket has a mapped address, which no Host field names.
         own: stream.local_addr()?.ip().to_canonical(),
     };
     let (router, caller) = (Arc::clone(router), peer.to_string());
@@ -204,6 +208,7 @@ async fn accept_unix(
     let (stream, _) = listener.accept().await?;
     let caller = match stream.peer_cred() {
         Ok(peer) => format!("unix:uid={}", peer.uid()),
+        // The audit then lacks the user; the mode of the socket already decided who may connect.
         Err(_) => "unix".to_owned(),
     };
     let router = Arc::clone(router);
@@ -215,10 +220,11 @@ async fn accept_unix(
 
 /// Who may send a request.
 enum Access {
-    /// Whoever the unix socket's mode lets connect.
+    /// The owner of the unix socket: its mode lets nobody else connect.
     Owner,
-    /// Over TCP, the Host field must name our address or localhost: else a web page could resolve a name of its own to
-    /// us. A POST needs the token, and nobody can send one if there is no token.
+    /// Over TCP, the Host field must name our address or localhost. Otherwise a web page could make its own name
+    /// resolve to loopback (DNS rebinding) and read our answers. A POST needs the token; without a configured token
+    /// every POST is refused.
     Tcp { token: Option<Token>, own: IpAddr },
 }
 
@@ -232,6 +238,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let response = match timeout(TIMEOUT, read_request(&mut stream, access, caller)).await {
         Ok(Ok(Some(request))) => {
             slot.set_stage(Stage::Answering);
+            // No deadline: a reload may take longer than `TIMEOUT` and has a deadline of its own.
             router.answer(request).await
         }
         Ok(Ok(None)) => return,
@@ -259,15 +266,16 @@ async fn read_request<S: AsyncRead + Unpin>(
         line: MAX_HEAD,
         headers: 64,
     };
-    // A part of the body, or all of it, may have arrived with the head.
+    // The body, or a part of it, may have arrived with the head.
     let mut body = raw.split_off(end);
     let head = Head::parse_within(&raw, &limits)
         .map_err(|error| Response::error(error.status, &error.reason))?;
+    // The caller is authorized before its body is read, so a stranger cannot make us hold 64 KiB for it.
     let mut request = parse(&raw, &head, access, caller)?;
     let length = match head.body {
         BodyFraming::None => 0,
         BodyFraming::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-        // No client of ours sends chunks, and each decoder is one more thing to attack.
+        // No client of ours sends chunks, and a decoder is one more thing to attack.
         BodyFraming::Chunked => return Err(Response::error(411, "send a Content-Length")),
     };
     if length > MAX_BODY {
@@ -279,19 +287,21 @@ async fn read_request<S: AsyncRead + Unpin>(
             _ => return Ok(None),
         }
     }
+    // More bytes would be a second request, and a connection has one.
     body.truncate(length);
     request.body = body;
     Ok(Some(request))
 }
 
-/// The bytes that were received, and where the head in them ends.
+/// The received bytes, and the length of the head in them. None if the client closed the connection first.
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
 ) -> Result<Option<(Vec<u8>, usize)>, Response> {
     let mut raw = Vec::new();
     let mut scanned = 0;
     loop {
-        // The blank line may be split between two reads, so the last three bytes are searched again.
+        // The blank line may be split between two reads, so the last three bytes are searched again. The others are
+        // not: a client that sends single bytes would otherwise cost quadratic time.
         let from = scanned.min(raw.len());
         if let Some(at) = memchr::memmem::find(&raw[from..], b"\r\n\r\n") {
             return Ok(Some((raw, from + at + 4)));
@@ -318,7 +328,7 @@ fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Req
         .iter()
         .find(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"authorization"))
         .and_then(|(_, value)| raw[value.clone()].strip_prefix(b"Bearer "));
-    // A browser sends one of these if a page makes it connect here; our tools send none.
+    // A browser adds one of these if a page makes it connect here, and the page cannot remove it. Our tools send none.
     let from_page = head.headers.iter().any(|(name, _)| {
         let name = &raw[name.clone()];
         name.eq_ignore_ascii_case(b"origin") || name.eq_ignore_ascii_case(b"sec-fetch-site")
@@ -326,7 +336,7 @@ fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Req
     if from_page {
         return Err(Response::error(403, "this API does not answer browsers"));
     }
-    // No name on the Internet leads to a unix socket, so only TCP needs this.
+    // No host name leads to a unix socket, so only TCP needs this.
     if let Access::Tcp { own, .. } = access {
         let hosts = head
             .headers
@@ -363,12 +373,13 @@ fn check_host<'h>(own: IpAddr, hosts: impl Iterator<Item = &'h [u8]>) -> Result<
         }
     }
     match count {
+        // RFC 9112, 3.2: a request without a Host field, or with several, is answered 400.
         1 => Ok(()),
         _ => Err(Response::error(400, "send one Host field")),
     }
 }
 
-/// The port does not matter: it differs if somebody forwards it to us.
+/// Whether the Host field names this machine. The port does not matter: it differs if a tunnel forwards to us.
 fn names_us(own: IpAddr, host: &[u8]) -> bool {
     let Some((name, _)) = split_port(host) else {
         return false;
@@ -391,6 +402,7 @@ fn authorize(access: &Access, bearer: Option<&[u8]>) -> Result<(), Response> {
             },
             Some(given),
         ) if token.is(given) => Ok(()),
+        // `Token::is` above compares in constant time, so the answers do not reveal how much of a guess is right.
         (Access::Tcp { token: Some(_), .. }, _) => {
             let words = "send the token of admin_token_file: Authorization: Bearer TOKEN";
             Err(Response::error(401, words))

@@ -1,7 +1,8 @@
-//! The slots of the admin API's connections.
+//! The limit on connections of the admin API.
 //!
 //! There are few slots, and a new connection always gets one: it takes the slot of the connection that made the least
-//! progress, the oldest of them first. So silent connections keep nobody from `/livez` or a switch.
+//! progress, of these the oldest. So silent connections cannot keep anybody from `/livez` or from switching an exposure
+//! off.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-/// The most connections at once.
+/// The most connections at once. Each may hold a head and a body, and health checks need few.
 const MAX_CONNECTIONS: usize = 32;
 
-/// The progress of a connection, from the least to the most.
+/// The progress of a connection, from the least to the most. The derived order decides who loses its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// Its request has not arrived yet.
@@ -55,6 +56,7 @@ impl ConnectionSlots {
                 .connections
                 .iter()
                 .min_by_key(|(number, (stage, _))| (*stage, **number));
+            // A handler that works is aborted last. Switches run on a thread of their own and complete even then.
             if let Some(number) = least.map(|(number, _)| *number)
                 && let Some((_, task)) = used.connections.remove(&number)
             {

@@ -1,4 +1,6 @@
-//! What the status and the metrics are made of.
+//! What the status and the metrics read.
+//!
+//! These are shared handles, so a clone is cheap and always shows the present state.
 
 use std::sync::Arc;
 
@@ -6,7 +8,7 @@ use crate::live::Live;
 use crate::reload::Reloads;
 use crate::telemetry::Metrics;
 
-/// Where the answers come from.
+/// The sources of the status and the metrics.
 #[derive(Clone)]
 pub struct StatusSources {
     /// The live snapshot.

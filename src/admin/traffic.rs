@@ -68,6 +68,7 @@ pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
             .metrics
             .answers
             .each()
+            // An upstream that did not answer counts as a failure below, by its cause.
             .filter(|(class, _)| *class != "none")
         {
             let labels = [

@@ -1,7 +1,7 @@
 //! The status and the checks that every front door has.
 //!
-//! Each part reads the snapshot when it is asked for, so an answer may mix two generations; `generation` says which one
-//! its own part saw.
+//! Each part reads the snapshot by itself, so an answer may mix two generations during a reload; `generation` is the
+//! one that its own part saw.
 
 #![allow(
     clippy::indexing_slicing,
@@ -21,16 +21,17 @@ use crate::live::Live;
 use crate::reload::{ReloadOutcome, Reloads, Trigger, UnderWay};
 use crate::time::rfc3339;
 
-/// Adds `/livez`, `/readyz`, `/healthz`, `/metrics`, `/status` and `/reload`, with the parts about the snapshot and its
-/// reloads. Other rooms add their own parts to the same router.
+/// Adds `/reload`, and the parts of `/readyz`, `/status` and `/metrics` about the snapshot and its reloads. Other
+/// modules add their own parts to the same router.
 pub fn add_core_routes(router: &mut Router, sources: &StatusSources) {
     let from = sources.clone();
+    // Not ready while draining, so that a load balancer sends new clients elsewhere.
     router.check("shutdown", move || match *from.closing.borrow() {
         true => Err(CheckFailure("the front door is closing".to_owned())),
         false => Ok(()),
     });
-    // After a refused change the last good version serves, so traffic should still come: this is shown, but does not
-    // decide about readiness.
+    // After a refused change the last good version serves, so traffic should still come: the refusal is shown, but does
+    // not decide about readiness.
     let from = sources.clone();
     router.notice("reload", move || check_refused(&from.reloads.last()));
     let from = sources.clone();
@@ -63,6 +64,7 @@ pub fn add_core_routes(router: &mut Router, sources: &StatusSources) {
 async fn reload(reloads: &Reloads) -> Response {
     match reloads.ask(Trigger::Admin).await {
         Some(outcome) => {
+            // A part that was refused is an error for a script, although the rest is live.
             let status = if outcome.successful() { 200 } else { 422 };
             Response::json(status, &outcome_json(&outcome))
         }

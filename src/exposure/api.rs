@@ -1,6 +1,7 @@
-//! What the admin API shows of exposures, and how it switches them. Knows no HTTP.
+//! What the admin API shows of exposures, and how it switches them. Knows nothing of HTTP.
 //!
-//! The types that are serialized here are the API's format: their JSON keys stay.
+//! The types that are serialized here are the format of the API: their JSON keys never change. Everything that a caller
+//! sends is checked here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,9 +17,10 @@ use crate::config::{Config, Exposure, ListenerKind, OffAnswer, Route};
 use crate::route::{HostPattern, MethodSet, PathPattern};
 use crate::time::{parse_rfc3339, rfc3339};
 
-/// The longest reason, in bytes: it stands in one line of `status` and of the audit.
+/// The longest reason, in bytes: it is shown in one line of `status` and of the audit.
 const MAX_REASON_BYTES: usize = 1024;
-/// The longest time after which a switch reverts.
+/// The longest time after which a switch reverts: a year. A later time is a typing error, and such a switch is
+/// forgotten.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// One exposure as `status` shows it.
@@ -42,7 +44,7 @@ pub struct ExposureStatus {
     pub off: String,
     /// Its routes on its listeners.
     pub pairs: Vec<ExposedRoute>,
-    /// Whether the switch survives a restart: there is a `state_dir`.
+    /// Whether the switch survives a restart, which needs a `state_dir`.
     #[serde(rename = "kept")]
     pub persistent: bool,
 }
@@ -64,7 +66,7 @@ pub struct ExposedRoute {
     pub method: String,
 }
 
-/// What somebody asks of a switch, besides its position.
+/// What a caller asks of a switch besides its position.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchRequest {
@@ -242,6 +244,7 @@ fn exposed_route(
         }
         MethodSet::Default => "GET",
     };
+    // A prefix ends with a slash and matches itself, so it is a path that a request can have.
     let path = match claim.paths.first() {
         Some(PathPattern::Exact(path) | PathPattern::Prefix(path)) => path.as_str(),
         None => "/",
@@ -262,6 +265,8 @@ fn host(config: &Config, pattern: Option<&HostPattern>, listener: &str) -> Strin
     match pattern {
         Some(HostPattern::Exact(host)) => return host.clone(),
         Some(HostPattern::Wildcard(domain)) => return below(domain),
+        // Any host selects the route, but under `sni = "strict"` only a name of a certificate gets through the
+        // handshake.
         Some(HostPattern::Any) | None => {}
     }
     let mut listeners = config.listeners.iter();
@@ -277,7 +282,7 @@ fn host(config: &Config, pattern: Option<&HostPattern>, listener: &str) -> Strin
     }
 }
 
-/// A client on this machine reaches a listener on all addresses at the loopback address.
+/// The address at which a client on this machine reaches the listener: loopback if it is bound to all addresses.
 fn reachable(bound: SocketAddr) -> SocketAddr {
     let mut address = bound;
     if bound.ip().is_unspecified() {
@@ -301,6 +306,8 @@ pub fn switch(
     request: &SwitchRequest,
     by: &str,
 ) -> Result<(), SwitchError> {
+    // A setting for an unknown name would be saved and switch nothing: a typing error in an emergency would look like
+    // success.
     if !config.exposures.iter().any(|e| e.name == name) {
         let mut known: Vec<String> = config.exposures.iter().map(|e| e.name.clone()).collect();
         known.sort_unstable();
@@ -311,6 +318,7 @@ pub fn switch(
     let until = until(request, now).map_err(SwitchError::Time)?;
     let reason = request.reason.as_deref().map(str::trim);
     let reason = reason.filter(|reason| !reason.is_empty());
+    // Control characters could forge lines of the log and steer the terminal that shows `status`.
     if reason.is_some_and(|r| r.len() > MAX_REASON_BYTES || r.chars().any(char::is_control)) {
         return Err(SwitchError::Reason);
     }
@@ -351,6 +359,7 @@ fn until(request: &SwitchRequest, now: SystemTime) -> Result<Option<SystemTime>,
 pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
     let invalid = || TimeError::NotADuration(text.to_owned());
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    // Only ASCII letters were cut off, so this is a character boundary.
     let unit = match &text[digits.len()..] {
         "s" => 1,
         "m" => 60,
@@ -359,6 +368,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
         _ => return Err(invalid()),
     };
     let number: u64 = digits.parse().map_err(|_| invalid())?;
+    // An overflow saturates and is then too long.
     let duration = Duration::from_secs(number.saturating_mul(unit));
     match duration {
         Duration::ZERO => Err(invalid()),

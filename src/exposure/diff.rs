@@ -12,8 +12,9 @@ use serde::Serialize;
 use super::surface::{Surface, SurfaceError, SurfaceRoute};
 use crate::route::{Claim, Lookup, MethodSet, RouteTable};
 
-/// Stands for every method that no route names.
+/// Stands for every method that no route names: such methods all lead to the same routes, so one of them is enough.
 const ANY_OTHER: &str = "X-ANY-OTHER";
+/// Asked for even if no route names them, so that messages can list them by name.
 const COMMON: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// One difference in what is reachable.
@@ -23,7 +24,7 @@ pub struct SurfaceChange {
     pub kind: ChangeKind,
     /// The listener's name.
     pub listener: String,
-    /// The text after the sign and the listener.
+    /// The text after the sign and the listener, as [`SurfaceChange`] is displayed.
     pub words: String,
     /// Something becomes reachable that belongs to no exposure.
     pub unowned: bool,
@@ -55,7 +56,8 @@ impl fmt::Display for SurfaceChange {
 /// A host and a path on a listener, as some route names them: one question to both route tables.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Probe {
-    /// Only a less specific host pattern names this path. These come last, so that they add no repetitions.
+    /// Only a less specific host pattern names this path. The first field, since the order of probes puts these last:
+    /// what they repeat was reported then.
     inherited: bool,
     pub listener: String,
     pub host: String,
@@ -89,6 +91,7 @@ pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<SurfaceChange>, SurfaceE
     for probe in probes(&old, &new) {
         let (host, path) = probe.request(&unnamed);
         for group in group_methods(&old, &new, &probe, (host.as_deref(), &path), &methods) {
+            // By name, since the two surfaces hold different copies of a route.
             let names = |target: Option<Target<'_>>| target.map(|t| t.route.name.clone());
             let ends = (
                 probe.listener.clone(),
@@ -181,6 +184,7 @@ fn change(
             ),
             target.owner().is_none(),
         ),
+        // Nobody needs to own what stops being reachable, so only additions and moves can be `unowned`.
         (Some(target), None) => (
             ChangeKind::Removed,
             format!("{what} -> {}, {host}", target.words()),
@@ -194,6 +198,7 @@ fn change(
             (
                 ChangeKind::Changed,
                 format!("{what}, {host}: {}", differences.join(", ")),
+                // A new policy exposes no new server, so it needs no owner; another server does.
                 before.leads_elsewhere(&after) && after.owner().is_none(),
             )
         }
@@ -206,8 +211,8 @@ fn change(
     })
 }
 
-/// The addresses that a listener gains or loses. For a listener that is added or removed, the probes report each of
-/// its routes instead.
+/// The addresses that a listener gains or loses. If a listener is added or removed, the probes report each of its
+/// routes instead.
 fn listeners(old: &Surface, new: &Surface) -> Vec<SurfaceChange> {
     let mut changes = Vec::new();
     for (name, after) in &new.listeners {
@@ -244,6 +249,8 @@ impl<'s> SurfaceTable<'s> {
         let routes = surface.routes.iter().enumerate();
         let routes = routes.map(|(index, route)| Ok((route.claim()?, index)));
         let table = RouteTable::new(routes.collect::<Result<_, SurfaceError>>()?);
+        // A running front door of another version may have sent the surface, so its claims are checked like those of a
+        // file.
         let table = table.map_err(|_| SurfaceError::DuplicateClaim)?;
         Ok(Self { surface, table })
     }
@@ -391,6 +398,7 @@ impl Target<'_> {
 fn same_route(a: Option<Target<'_>>, b: Option<Target<'_>>) -> bool {
     match (a, b) {
         (None, None) => true,
+        // Both come from the same surface, so equal addresses mean the same route.
         (Some(a), Some(b)) => std::ptr::eq(a.route, b.route),
         _ => false,
     }
@@ -448,6 +456,7 @@ fn methods(old: &SurfaceTable<'_>, new: &SurfaceTable<'_>) -> Vec<String> {
             }
         }
     }
+    // Last: `method_words` relies on it.
     all.push(ANY_OTHER.to_owned());
     all
 }

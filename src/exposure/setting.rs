@@ -30,6 +30,8 @@ pub(super) type Settings = BTreeMap<String, Arc<Setting>>;
 
 impl Setting {
     pub(super) fn is_on(&self, now: SystemTime) -> bool {
+        // An expired setting means its opposite, even before the timer has replaced it: the time holds to the second,
+        // and also if the timer or the disk fails.
         self.on != self.is_expired(now)
     }
 
@@ -41,6 +43,7 @@ impl Setting {
     pub(super) fn reverted(&self) -> Self {
         Self {
             on: !self.on,
+            // Since the time that was set, not since now: the process may have been down at that time.
             since: self.until.unwrap_or(self.since),
             until: None,
             by: TIMER.to_owned(),
@@ -51,6 +54,7 @@ impl Setting {
     /// Whether this makes more reachable than `before` did, now or when its time ends.
     pub(super) fn exposes_more_than(&self, before: Option<&Self>) -> bool {
         match before {
+            // Also if the exposure is on already: without an end, or with a later one, it is on for longer.
             _ if self.on => true,
             Some(before) if !before.on => match (self.until, before.until) {
                 (Some(until), Some(earlier)) => until < earlier,

@@ -1,8 +1,9 @@
-//! Paths that a listener answers with 404 only because the most specific route for them does not name the listener.
+//! Finds paths that a listener answers with 404 only because the most specific route for them does not name the
+//! listener.
 //!
-//! That is how routes work: a more specific route decides on every listener, so that what is internal is not reached
-//! from outside through a less specific one. But whoever forgets a listener in a route gets a 404 that no other report
-//! explains, so `check` lists these paths.
+//! That is how routes work: a more specific route decides on every listener, so that an internal path is not reached
+//! from outside through a less specific route. But if a route lacks a listener by mistake, no other report explains the
+//! 404. `check` lists these paths.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -20,8 +20,10 @@ use crate::time::{parse_rfc3339, rfc3339};
 
 const STATE: &str = "exposures.json";
 const AUDIT: &str = "exposure-audit.jsonl";
+/// The format of the state file. Another version is an error, since guessing could switch an exposure on.
 const VERSION: u32 = 1;
-/// The most audit lines that wait for the disk: far more than anybody switches while a disk is full.
+/// The most audit lines that wait for the disk: far more than anybody switches while a disk is full. Later lines are
+/// lost; the log of the process still has these switches.
 const MAX_DEFERRED_LINES: usize = 1000;
 
 /// Why the state or the audit of the switches cannot be read or written.
@@ -41,7 +43,7 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
-    /// Somebody or something changed the state file to what we do not write.
+    /// The state file has content that we never write.
     InvalidState {
         /// The state file.
         path: PathBuf,
@@ -163,7 +165,7 @@ impl StateStore {
         };
         DirBuilder::new()
             .recursive(true)
-            // The audit says who did what; that is for the owner of the process alone.
+            // The audit says who did what, so only the owner of the process may read it.
             .mode(0o700)
             .create(folder)
             .map_err(|source| StoreError::CreateFolder {
@@ -200,7 +202,8 @@ impl StateStore {
         let write = || {
             // Write aside, sync, rename: a crash leaves the old state or the new one, never a part.
             let new = folder.join(format!("{STATE}.new"));
-            // An earlier attempt may have left it.
+            // An earlier attempt may have left the file. It is removed and created anew, so that we neither follow a
+            // link of that name nor keep another mode.
             match fs::remove_file(&new) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -213,7 +216,7 @@ impl StateStore {
             file.write_all(&serialize(settings)?)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
-            // Without this the new name might not survive a power failure.
+            // The rename is in the folder: without this it might not survive a power failure.
             File::open(folder)?.sync_all()
         };
         write().map_err(|source| StoreError::WriteState { path, source })
@@ -225,7 +228,7 @@ impl StateStore {
             return true;
         };
         match seclang::files::read(&folder.join(STATE)) {
-            // Bytes, not meaning: whatever else is in the file must be replaced.
+            // Compares bytes, not meaning: if the file holds anything else, it must be replaced.
             Ok(bytes) => serialize(settings).is_ok_and(|wanted| wanted == bytes),
             Err(error) => error.kind() == io::ErrorKind::NotFound && settings.is_empty(),
         }
@@ -241,6 +244,7 @@ impl StateStore {
         exposure: &str,
         setting: &Setting,
     ) -> Result<(), StoreError> {
+        // The deferred lines first, so that the audit is in the order of the switches.
         let lines = self.deferred.concat() + &audit_line(exposure, setting);
         self.write_audit(&lines)
     }
@@ -312,6 +316,7 @@ fn append(path: &Path, lines: &str) -> io::Result<()> {
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
     let metadata = file.metadata()?;
+    // The last byte and the length, which a failure restores, exist only in a regular file.
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -320,13 +325,14 @@ fn append(path: &Path, lines: &str) -> io::Result<()> {
     if before > 0 {
         file.read_exact_at(&mut last, before - 1)?;
     }
+    // A crash or a full disk may have cut off the last line. The new line must not become a part of it.
     let separator = if last == [b'\n'] { "" } else { "\n" };
-    // One write, so that the lines of several processes do not mix.
+    // One write with O_APPEND, so that the lines of several processes do not mix during a hand-over.
     let written = file
         .write_all(format!("{separator}{lines}").as_bytes())
         .and_then(|()| file.sync_data());
     written.inspect_err(|_| {
-        // If this fails too, the next line starts after a line feed of its own.
+        // If this fails too, the next append starts a new line after the cut one.
         let _ = file.set_len(before);
     })
 }
@@ -360,6 +366,7 @@ impl TryFrom<StateEntry> for Setting {
 
 fn parse(bytes: &[u8]) -> Result<Settings, StateError> {
     let state: StateFile = serde_json::from_slice(bytes).map_err(StateError::Syntax)?;
+    // A newer version may mean something else by the same keys.
     if state.version != VERSION {
         return Err(StateError::Version(state.version));
     }

@@ -1,7 +1,8 @@
 //! What a configuration makes reachable, as data that can be sent and compared.
 //!
-//! The running front door sends its surface to `drawbridge diff`, which compares it with that of a file. So the fields
-//! and their names are a format between versions: a new field needs a default.
+//! The running front door sends its surface to `drawbridge diff`, which compares it with that of a file. The two may be
+//! of different versions, so the fields and their names are a format: a new field needs a default. Nothing received is
+//! trusted to be consistent.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,6 +110,7 @@ impl Surface {
             })
             .collect();
         let routes = config.routes.iter().map(|(claim, route)| {
+            // A redirect listener serves no route, so naming it exposes nothing.
             let served = claim.listeners.iter();
             let served: Vec<String> = served
                 .filter(|name| listeners.contains_key(*name))

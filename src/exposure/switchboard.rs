@@ -18,7 +18,7 @@ use super::setting::{Setting, Settings, position};
 use super::store::{StateStore, StoreError};
 use crate::supervision::Ended;
 
-/// Somebody may set the clock, so the timer looks at it at least this often.
+/// Switches revert by the wall clock, which somebody may set. So the timer looks at it at least this often.
 const MAX_SLEEP: Duration = Duration::from_secs(10);
 /// How often a draining process reads the switches of its successor.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,11 +27,13 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Switchboard {
     settings: ArcSwap<Settings>,
-    /// Notified after every change.
+    /// Notified after every change of `settings`, so that whoever wakes sees the new ones.
     changed: watch::Sender<()>,
-    /// Locked while a change is made.
+    /// Locked while a change is made, disk included. `unsaved` may be locked inside this lock, never the other way
+    /// round.
     store: Mutex<StateStore>,
-    /// A successor reads the state file, or has read it; see [`Switchboard::pause`].
+    /// A successor reads the state file, or has read it; see [`Switchboard::pause`]. Only used under the lock of
+    /// `store`.
     paused: AtomicBool,
     /// What is in force but not on the disk, and why not.
     unsaved: Mutex<BTreeMap<Unsaved, String>>,
@@ -108,6 +110,7 @@ impl Switchboard {
         let setting = settings.get(exposure)?;
         match setting.is_expired(SystemTime::now()) {
             false => Some(Arc::clone(setting)),
+            // The timer replaces an expired setting a moment later; until then this shows what holds.
             true => Some(Arc::new(setting.reverted())).filter(|s| !s.is_default()),
         }
     }
@@ -177,6 +180,7 @@ impl Switchboard {
         setting: &Setting,
     ) -> Result<(), StoreError> {
         let audited = store.append_audit(exposure, setting);
+        // The switch is in force, so its line must reach the audit some time.
         if audited.is_err() {
             store.defer_audit(exposure, setting);
         }
@@ -216,7 +220,8 @@ impl Switchboard {
             return Ok(());
         }
         let saved = self.save(&mut store, &self.settings.load());
-        // `unsaved` remembers a failure of the audit; only the state decides here.
+        // `unsaved` remembers a failure of the audit. Only the state decides about a hand-over: a successor reads it,
+        // but not the audit.
         let _ = self.track(Unsaved::Audit, store.write_deferred_audit());
         saved
     }
@@ -226,8 +231,8 @@ impl Switchboard {
         self.changed.send_replace(());
     }
 
-    /// From now on this process switches and writes nothing, so that a successor can read the state file. Waits for a
-    /// change that is being made.
+    /// From now on this process switches nothing and writes nothing, so that a successor can read the state file. Waits
+    /// for a change that is in progress.
     ///
     /// # Errors
     /// The disk does not have what is in force, so a successor would not know it.
@@ -253,10 +258,11 @@ impl Switchboard {
         let mut failing = false;
         loop {
             let board = Arc::clone(&self);
-            // The successor only writes the file and does not know us, so we read it again and again.
+            // The successor writes the file and does not know this process, so we poll the file.
             let followed = spawn_blocking(move || {
                 let store = board.lock_store();
                 let saved = store.load()?;
+                // Publishing wakes every waiter, so only a difference does it.
                 if saved != *board.settings.load_full() {
                     board.publish(saved);
                 }
@@ -264,6 +270,7 @@ impl Switchboard {
             });
             match followed.await {
                 Ok(Ok(())) => failing = false,
+                // One message for each failure that begins: this runs five times a second.
                 Ok(Err(error)) => {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(target: "exposure", "switches stay as they are meanwhile: {error}");
@@ -292,8 +299,9 @@ impl Switchboard {
                 () = tokio::time::sleep(wait.min(MAX_SLEEP)) => slept = true,
             }
             let expired = next.is_some_and(|next| next <= SystemTime::now());
+            // Only after a sleep: a change has just tried to save by itself, and would fail again at once.
             let retry = slept && self.unsaved_reason().is_some();
-            // A change may have brought an earlier time: compute the wait again.
+            // A change may have set an earlier time, so the wait is computed again.
             if !expired && !retry {
                 continue;
             }

@@ -1,4 +1,7 @@
-//! What a reload changed, by name, for its line in the log.
+//! The changes of a reload, by name, for its line in the log and in the admin API.
+//!
+//! Only for people: nothing is decided by it. A change is named once, at the part that owns it; what refers to that
+//! part is compared by name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +10,11 @@ use crate::config::{Config, Listener, ListenerKind, Policy, Route, TlsSettings, 
 use crate::tls::CertifiedKey;
 use crate::tls::reason::time_text;
 
-/// How many changes a line names; the others are counted.
+/// The most changes that a line names; the others are counted. A reload can change every route.
 const MOST_NAMED: usize = 20;
 
-/// `certificate api.test of listener public, until 2026-02-26 10:00:00 UTC`, `policy default`
+/// Each change as a phrase, such as `certificate api.test of listener public (until 2026-02-26 10:00:00 UTC)` or
+/// `policy default`.
 #[must_use]
 pub fn changes(old: &Config, new: &Config) -> Vec<String> {
     let mut changes = Vec::new();
@@ -67,6 +71,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
             });
         },
     );
+    // `Exposures` is generic and has no equality, but its debug text holds every field.
     let exposures = |config: &Config| format!("{:?}", config.exposures);
     push_if(&mut changes, exposures(old) != exposures(new), || {
         "exposures".to_owned()
@@ -98,7 +103,7 @@ fn push_if(changes: &mut Vec<String>, differs: bool, what: impl FnOnce() -> Stri
     }
 }
 
-/// Adds what is new and what is gone; `both` compares what is in both.
+/// Adds the names that are new and those that are gone; `both` compares what exists on both sides.
 fn compare<T>(
     word: &str,
     old: &BTreeMap<String, Arc<T>>,
@@ -136,6 +141,7 @@ fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
             for certified in new.iter().filter(|new| !old.contains(new)) {
                 changes.push(format!("{} of listener {name}", certificate(certified)));
             }
+            // A replaced certificate was named above as a new one; its old version is not "gone".
             let gone = old.len() > new.len();
             push_if(changes, gone && new.iter().all(|c| old.contains(c)), || {
                 format!("a certificate of listener {name} is gone")
@@ -194,6 +200,8 @@ fn is_other_policy(old: &Policy, new: &Policy) -> bool {
         (policy.mode, policy.on_uninspected, limit, policy.is_live())
     };
     let same_rules = match (old.rules.live(), new.rules.live()) {
+        // A reload keeps the compiled rules whose recipe and files are unchanged, so the same pointer means the same
+        // rules.
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
         (None, None) => true,
         _ => false,

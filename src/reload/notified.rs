@@ -1,4 +1,7 @@
-//! Notifications of the system that something in a folder changed.
+//! Notifications from the system (inotify) that something in a folder changed.
+//!
+//! Folders are watched, not files: a watch on a file follows its inode and misses the file that a rename puts in its
+//! place. Notifications only tell when to look; [`super::watch`] finds changes without them too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,16 +15,17 @@ use tokio::sync::Notify;
 
 /// Device and inode. A folder that replaces another is a different one, whatever its name.
 type Identity = (u64, u64);
-/// Folders that were removed. One that is made in their place may even have the same inode.
+/// Folders that were removed. A new folder of the same name may even have the same inode, so [`Identity`] alone does
+/// not tell them apart.
 type Removed = Arc<Mutex<Vec<PathBuf>>>;
 
 pub(super) struct FolderNotifications {
     watcher: RecommendedWatcher,
     followed: BTreeMap<PathBuf, Identity>,
     removed: Removed,
-    /// Every folder that exists is followed.
+    /// Whether every folder that exists is followed.
     is_complete: bool,
-    /// That it is not complete was logged.
+    /// Whether the lack was logged: one message for each time that it begins.
     was_told: bool,
 }
 
@@ -65,9 +69,11 @@ impl FolderNotifications {
             Some((folder, identity))
         });
         let wanted: BTreeMap<PathBuf, Identity> = wanted.collect();
+        // The kernel drops the watch of a removed folder by itself, so a new folder in its place needs a new watch.
         for folder in lock(&self.removed).drain(..) {
             self.followed.remove(&folder);
         }
+        // This runs with every look, twice a second, and the folders rarely change.
         if self.is_complete && wanted == self.followed {
             return;
         }
@@ -75,7 +81,7 @@ impl FolderNotifications {
         self.followed.retain(|folder, known| {
             let stays = wanted.get(folder) == Some(known);
             if !stays {
-                // This fails for a folder that was removed, which is not followed any more.
+                // This fails for a removed folder, whose watch is gone already.
                 let _ = watcher.unwatch(folder);
             }
             stays
@@ -89,7 +95,7 @@ impl FolderNotifications {
                 Ok(()) => {
                     self.followed.insert(folder, identity);
                 }
-                // It was removed meanwhile, and is found when it comes back.
+                // It was removed since `identity` saw it. The next look finds it if it comes back.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 Err(error) => {
                     self.is_complete = false;
@@ -121,7 +127,7 @@ fn identity(folder: &Path) -> Option<Identity> {
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// Whether an event is a change. Reading is none: else every look would cause another.
+/// Whether an event is a change. Reading is not: otherwise each look at the files would cause the next one.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),

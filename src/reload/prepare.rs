@@ -1,4 +1,7 @@
-//! Prepares the next snapshot, beside the one that serves.
+//! Prepares the next snapshot while the present one serves.
+//!
+//! Invariant: nothing here touches what runs. A part that cannot be used keeps its last good version and is listed in
+//! [`PreparedReload::refused`].
 
 use std::sync::Arc;
 
@@ -7,22 +10,23 @@ use crate::config::{self, Config, Refused, Unit};
 use crate::live::Snapshot;
 use seclang::diagnostic::{Diagnostic, Location};
 
-/// How often files are read again because they changed while they were read.
+/// How often files are read if they change meanwhile. After that the result is taken as it is: the watcher finds the
+/// files unlike `contents` and asks for another reload.
 const TRIES: usize = 3;
 
 /// A reload that is ready to be taken live.
 pub struct PreparedReload {
     /// None if nothing can be taken; `refused` says why.
     pub snapshot: Option<Snapshot>,
-    /// The parts that are not taken.
+    /// The parts that are not taken, and why.
     pub refused: Vec<Refused>,
-    /// Problems that do not stand in its way.
+    /// Problems that do not prevent the reload.
     pub warnings: Vec<Diagnostic>,
     /// The files to watch from then on.
     pub watched: Watched,
 }
 
-/// Reads all files of the running configuration anew. This blocks the thread.
+/// Reads all files of the running configuration again. Blocks the thread.
 #[must_use]
 pub fn prepare(running: &Snapshot, watched: &Watched) -> PreparedReload {
     let mut inputs = watched.inputs.clone();
@@ -32,6 +36,7 @@ pub fn prepare(running: &Snapshot, watched: &Watched) -> PreparedReload {
         // The watcher compares files with `contents`. If they changed while they were read, it would miss a change.
         let contents = inputs.contents();
         let (loaded, read) = config::load_next(&running.config.source, &running.config);
+        // Also compares the set of files: an `include` that is new names files that nobody has hashed yet.
         let same = read.contents() == contents;
         inputs = read;
         if same || tries == TRIES {
@@ -81,7 +86,7 @@ fn finish(
     }
 }
 
-/// Refuses the whole configuration, for these reasons: all stays as it is.
+/// Refuses the whole configuration for these reasons: everything stays as it is.
 pub fn refuse_all(reasons: Vec<Diagnostic>) -> Refused {
     Refused {
         unit: Unit::Configuration,
@@ -89,7 +94,8 @@ pub fn refuse_all(reasons: Vec<Diagnostic>) -> Refused {
     }
 }
 
-/// Keeps the settings that only a restart can change. Returns a message for each that was changed.
+/// Keeps the settings that only a restart can change, because their files and sockets are opened once, at the start.
+/// Returns a message for each that was changed.
 fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'static str> {
     let same_log = running.log.access == next.log.access && running.log.audit == next.log.audit;
     let fixed = [
@@ -103,7 +109,7 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
             "another \"state_dir\" needs a restart: until then switches are kept in the old one",
         ),
     ];
-    // The next reload compares with what really runs.
+    // The next reload must compare with what really runs, and report the difference again.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
     next.state_dir.clone_from(&running.state_dir);

@@ -1,4 +1,6 @@
-//! Who asks for a reload, and how the last one went.
+//! The requests to reload, and the outcome of the last reload.
+//!
+//! The watcher, SIGHUP and the admin API all ask through [`Reloads`]; the reloader serves one request after the other.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -8,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Refused;
 use seclang::diagnostic::Diagnostic;
 
-/// How many requests may wait for the reloader.
+/// How many requests may wait for the reloader. Beyond it, callers wait to be queued; nobody is refused.
 const WAITING: usize = 16;
 
 /// Who asks for a reload.
@@ -45,7 +47,7 @@ pub struct ReloadOutcome {
     pub refused: Vec<Refused>,
     /// Problems that did not stand in its way.
     pub warnings: Vec<Diagnostic>,
-    /// What changed, by name.
+    /// The changes by name, as [`super::changes()`] gives them.
     pub changed: Vec<String>,
 }
 
@@ -57,7 +59,7 @@ impl ReloadOutcome {
     }
 }
 
-/// What the admin API, signals and the watcher share with the reloader.
+/// The state that the admin API, the signals and the watcher share with the reloader.
 #[derive(Debug)]
 pub struct Reloads {
     requests: mpsc::Sender<ReloadRequest>,
@@ -78,11 +80,11 @@ struct State {
 pub struct UnderWay {
     /// When it began.
     pub since: SystemTime,
-    /// What it was asked for by.
+    /// Who asked for it.
     pub trigger: Trigger,
 }
 
-/// A request to reload, and who waits for its outcome.
+/// A request to reload, and where its outcome goes.
 #[derive(Debug)]
 pub struct ReloadRequest {
     /// Who asks.
@@ -166,7 +168,7 @@ impl Reloads {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What is inside is replaced whole, so a poisoned lock holds nothing half done.
+        // Fields are replaced whole, so a poisoned lock protects nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

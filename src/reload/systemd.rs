@@ -1,10 +1,14 @@
-//! Tells systemd the state of the service (`Type=notify`, sd_notify(3)). Without `NOTIFY_SOCKET` this does nothing.
+//! Reports the state of the service to systemd (`Type=notify` or `notify-reload`, sd_notify(3)). Without
+//! `NOTIFY_SOCKET` this does nothing.
+//!
+//! A failure is only logged: the front door serves without a service manager too.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+/// How long a message may wait for a service manager whose socket buffer is full.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The service is ready.
@@ -12,14 +16,15 @@ pub fn ready() {
     tell("READY=1");
 }
 
-/// A reload began; [`ready`] says that it ended.
+/// A reload began; [`ready`] reports its end.
 pub fn reloading() {
+    // `Type=notify-reload` needs the time beside RELOADING=1: systemd matches it with the reload that it asked for.
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
-/// Another process is the service from now on. This one must say nothing more.
+/// Another process is the main process of the service from now on. This one must send nothing more.
 pub fn succeeded_by(pid: u32) {
     tell(&format!("MAINPID={pid}"));
 }
@@ -41,6 +46,7 @@ fn tell(state: &str) {
 fn send(to: &[u8], state: &str) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let address = match to.strip_prefix(b"@") {
+        // `@` marks a socket in the abstract namespace, as a service manager in a container may use.
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
     };

@@ -1,8 +1,10 @@
 //! Notices that a file changed.
 //!
-//! Notifications of the folders say when to look at the files. Looking regularly as well finds the changes that
-//! notifications miss or report late: on network and overlay file systems, in folders that are mounted over,
-//! and behind links in the middle of a path. A few hundred files cost well under a millisecond each time.
+//! Notifications of the folders tell when to look at the files. Regular looks find the changes that notifications miss
+//! or report late: on network and overlay file systems, in folders that are mounted over, and behind links in the
+//! middle of a path. A few hundred files cost well under a millisecond each time.
+//!
+//! A look compares stamps (stat), and only then contents (SHA-256): a touch or an identical copy causes no reload.
 
 use std::io;
 use std::path::Path;
@@ -19,15 +21,15 @@ use crate::config::{Contents, Inputs, Stamps};
 use crate::supervision::Ended;
 use seclang::files::in_time;
 
-/// Between two looks while files keep changing, or if there are no notifications.
+/// The pause between two looks while files keep changing, or without notifications.
 const PAUSE: Duration = Duration::from_millis(150);
-/// Between two looks without a notification. A change without a notification goes live within a second too.
+/// The longest pause between two looks. A change that no notification reports is live within a second too.
 const PAUSE_NOTIFIED: Duration = Duration::from_millis(500);
-/// How many pauses to wait for files that keep changing.
+/// How many pauses to wait for files that keep changing. Then they are read as they are, since a file may never rest.
 const PATIENCE: usize = 10;
-/// Between two attempts to read a file that exists and cannot be read.
+/// The pause between two attempts to read a file that exists and cannot be read.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How long one look at all files may take.
+/// How long one look at all files may take: a network file system may hang for good.
 const LOOKING: Duration = Duration::from_secs(60);
 
 /// The files that are watched, and their contents when they were read.
@@ -35,12 +37,12 @@ const LOOKING: Duration = Duration::from_secs(60);
 pub struct Watched {
     /// The files and patterns.
     pub inputs: Inputs,
-    /// What was in the files.
+    /// The contents of the files when the configuration was made from them.
     pub contents: Contents,
 }
 
-/// Asks for a reload when the content of a watched file changed and is settled. A touch changes
-/// nothing. Ends when the reloader does.
+/// Asks for a reload when the content of a watched file changed and no file changes any more. Ends when the reloader
+/// does.
 pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) -> Ended {
     let wake = Arc::new(Notify::new());
     let notified = FolderNotifications::new(&wake)
@@ -73,6 +75,7 @@ async fn follow(
     let mut seen: Option<Stamps> = None;
     let mut read_at = Instant::now();
     loop {
+        // A reload replaces this, and may name other files. Marked as seen, so that `changed` waits for the next one.
         let now = watched.borrow_and_update().clone();
         // Folders are followed before their files are looked at, so that no change in between is lost.
         let mut stamps = watcher.look(&now).await?;
@@ -83,6 +86,8 @@ async fn follow(
             }
             continue;
         }
+        // A certificate and its key are two files, and a copy is written in parts: read before it rests, a set would be
+        // half old and half new.
         for _ in 0..PATIENCE {
             sleep(PAUSE).await;
             let later = watcher.look(&now).await?;
@@ -94,6 +99,7 @@ async fn follow(
         }
         seen = Some(stamps);
         read_at = Instant::now();
+        // `seen` is from before this read, so a change during it is found by the next look.
         let read = Arc::clone(&now);
         let contents = run_aside(move || read.inputs.contents()).await?;
         if contents == now.contents {
@@ -107,6 +113,8 @@ async fn follow(
 impl Watcher {
     async fn look(&mut self, watched: &Arc<Watched>) -> io::Result<Stamps> {
         let watched = Arc::clone(watched);
+        // Moved to the other thread, since following a folder blocks too. If that hangs, the error ends this task, and
+        // supervision starts it again with new notifications.
         let mut notified = self.notified.take();
         let looked = run_aside(move || {
             if let Some(notified) = &mut notified {
@@ -119,9 +127,9 @@ impl Watcher {
         Ok(stamps)
     }
 
-    /// Waits until it is time for another look; false if the reloader is gone.
+    /// Waits until it is time for another look. False if the reloader is gone.
     async fn wait(&self, watched: &mut watch::Receiver<Arc<Watched>>) -> bool {
-        // Many notifications do not mean many looks.
+        // Also with notifications: a burst of them must cause one look, not many.
         sleep(PAUSE).await;
         let is_complete = self
             .notified
@@ -147,7 +155,7 @@ fn is_unread(watched: &Watched, stamps: &Stamps) -> bool {
     unread.any(|(path, _)| stamps.get(path).is_some_and(Option::is_some))
 }
 
-/// Runs `work` on another thread, for a limited time: a file system may hang.
+/// Runs `work` on another thread for a limited time, since a file system may hang.
 async fn run_aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let looked = spawn_blocking(move || in_time(Path::new("a look at files"), LOOKING, work));
     looked.await.map_err(io::Error::other)?
