@@ -1,4 +1,7 @@
 //! The files that a configuration was read from.
+//!
+//! A reload watches exactly these. They include files that were looked for and not found, and patterns that matched
+//! nothing: if such a file appears, that is a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,11 +21,12 @@ pub struct Inputs {
     pub patterns: BTreeSet<(PathBuf, String)>,
 }
 
-/// What the file system says of each file, without reading it; None where there is none. Links are followed, so
-/// that a swapped link (as Kubernetes does it) is another file.
+/// What stat(2) says of each file, without reading it; None if there is no file. Links are followed, so that a link
+/// that points elsewhere (Kubernetes swaps one to update mounted files) is a change.
 pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// What distinguishes a file from an earlier version of it.
+/// What distinguishes a file from an earlier version of it. The change time finds a write that keeps size and
+/// modification time, as `cp -p` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -32,7 +36,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-/// The SHA-256 of each file; None where it cannot be read.
+/// The SHA-256 of each file; None if it cannot be read.
 pub type Contents = BTreeMap<PathBuf, Option<[u8; 32]>>;
 
 impl Inputs {
@@ -77,8 +81,8 @@ impl Inputs {
             .collect()
     }
 
-    /// The folders whose changes may concern the files: those that hold their names, and those that links
-    /// lead to. They are canonical, so that none is there twice.
+    /// The folders whose changes may concern the files: those that hold their names, and those to which links lead.
+    /// They are canonical, so that none is listed twice.
     #[must_use]
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
@@ -87,11 +91,12 @@ impl Inputs {
                 true => Path::new("."),
                 false => folder,
             };
-            // A folder that does not exist cannot be followed.
+            // A folder that does not exist cannot be followed; regular looks find it later.
             folders.extend(fs::canonicalize(folder));
         };
         for path in self.paths() {
             path.parent().map(&mut add);
+            // The target of a link may change in its own folder without a change of the link.
             let real = fs::canonicalize(&path).ok();
             real.as_deref().and_then(Path::parent).map(&mut add);
         }
@@ -104,7 +109,7 @@ impl Inputs {
     fn paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = self.files.clone();
         for (directory, pattern) in &self.patterns {
-            // The load reports a folder that cannot be listed.
+            // The next load reports a folder that cannot be listed.
             paths.extend(glob::expand(directory, pattern).unwrap_or_default());
         }
         paths

@@ -1,12 +1,12 @@
-//! Which certificates a configuration makes use of.
+//! The certificates that a configuration uses, for `certs list`, the metrics and the warnings before they expire.
 
 use super::model::{Config, ListenerKind};
 use crate::tls::Entry;
 use crate::tls::inventory::Inventory;
 
 impl Config {
-    /// Every certificate of the configuration's files. What upstreams present is learned by dialling them:
-    /// see [`crate::upstream::diagnose`].
+    /// Every certificate in the files of the configuration. What upstreams present is known only by dialling them: see
+    /// [`crate::upstream::diagnose`].
     #[must_use]
     pub fn certificate_inventory(&self) -> Vec<Entry> {
         let mut inventory = Inventory::default();

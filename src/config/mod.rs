@@ -36,12 +36,12 @@ use written::diagnostics::Diagnostics;
 use written::document::Document;
 use written::reader::{self, Given};
 
-/// A configuration that can be run, and what should be told about it.
+/// A configuration that can be run, and what to report about it.
 #[derive(Debug)]
 pub struct Loaded {
     /// What can be run.
     pub config: Config,
-    /// Problems that do not stand in its way.
+    /// Problems that do not prevent it.
     pub warnings: Vec<Diagnostic>,
     /// The parts that were not taken; only [`load_next`] has any.
     pub refused: Vec<Refused>,
@@ -55,11 +55,11 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     read(path, &LastGood::default()).0
 }
 
-/// Like [`load`], while `previous` runs. A certificate, a trust bundle, a revocation list or a policy's rules
-/// that cannot be used do not fail the load: the last good version goes on, and the part is told as refused.
-/// Where there is none, a new listener stays closed and a new upstream is not [`live`](Upstream::live).
+/// Like [`load`], while `previous` runs. A certificate, a trust bundle, a revocation list or a policy's rules that
+/// cannot be used do not fail the load: the last good version stays in use, and the part is reported as refused. If
+/// there is none, a new listener stays closed and a new upstream is not [`live`](Upstream::live).
 ///
-/// The inputs are what was read, whether or not it could be used.
+/// The inputs are everything that was read, usable or not: the watcher must see when a broken file is repaired.
 pub fn load_next(path: &Path, previous: &Config) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
     read(path, &LastGood::of(previous))
 }
@@ -94,7 +94,7 @@ fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, 
             refused,
         }),
         _ => {
-            // Nothing is taken, so the reasons to refuse a part are problems of the whole as well.
+            // Nothing is taken, so the reasons to refuse a part are reasons to refuse the whole.
             let reasons = refused.into_iter().flat_map(|refused| refused.reasons);
             Err(found.into_iter().chain(reasons).collect())
         }
@@ -102,10 +102,9 @@ fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, 
     (loaded, inputs)
 }
 
-/// What `work` makes of the file at `path` and all that it includes.
+/// The result of `work` for the file at `path` and all files that it includes.
 ///
-/// # Errors
-/// The file cannot be read; what is wrong in it goes to `diagnostics`.
+/// The file cannot be read. Problems in it go to `diagnostics`.
 fn with_document<T>(
     path: &Path,
     diagnostics: &Diagnostics,
@@ -124,14 +123,14 @@ fn with_document<T>(
     Ok(work(&Document::new(all, diagnostics), inputs))
 }
 
-/// Leaves out the new listeners that were refused. Those that ran go on with what they had.
+/// Leaves out the new listeners that were refused. Those that ran stay with what they had.
 fn drop_invalid_listeners(mut listeners: Vec<Arc<Listener>>) -> Vec<Arc<Listener>> {
     listeners.retain(|listener| !listener.is_closed());
     listeners
 }
 
-/// Finds only the admin address of the configuration at `path`, whatever else is wrong with it. Where none
-/// is written it is that of the service, if there is one.
+/// Finds only the admin address of the configuration at `path`, whatever else is wrong with it: `expose off` must work
+/// while the file is being edited. If none is written, it is that of the service, if there is one.
 ///
 /// # Errors
 /// The file cannot be read, or what it says of the admin address is wrong.
@@ -140,6 +139,7 @@ pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
     let last_good = LastGood::default();
     let mut inputs = Inputs::default();
     let admin = with_document(path, &diagnostics, &mut inputs, |document, _| {
+        // Certificates and rules are not read, so this works without the rights to read keys.
         let context = Context::new(&diagnostics, &last_good, Inputs::default());
         match written::admin::parse(document) {
             Given::Value(written) => resolved::admin::resolve(&written, &context).into(),
@@ -169,8 +169,8 @@ pub enum NamedKind {
     Route,
 }
 
-/// The names of a kind in the configuration at `path`, in the file's order, whatever is wrong with
-/// the rest; none where it cannot be read. No certificate and no rule is read.
+/// The names of a kind in the configuration at `path`, in the order of the file, whatever is wrong with the rest; none
+/// if it cannot be read. Reads no certificate and no rule, since a shell waits for the completion.
 #[must_use]
 pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
     let diagnostics = Diagnostics::default();

@@ -1,6 +1,7 @@
 //! The configuration that can be run: every name is looked up, every file is read, every limit is a number.
 //!
-//! The other modules of `config` make it from `drawbridge.toml`; `live` and `proxy` run it. It never changes.
+//! The other modules of `config` make it from `drawbridge.toml`; `live` and `proxy` run it. It never changes: a reload
+//! makes a new one, so a request sees one configuration from its head to its end.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -43,7 +44,7 @@ pub struct Config {
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
-    /// They claim routes and listeners that exist here.
+    /// They name routes and listeners that exist here.
     pub exposures: Exposures<Exposure>,
     /// The folder of the exposures' switches and their audit. With None, switches are lost at a restart.
     pub state_dir: Option<PathBuf>,
@@ -97,9 +98,10 @@ impl Token {
         Self(secret.to_owned())
     }
 
-    /// Whether both are equal. The time this takes does not depend on where they differ.
+    /// Whether both are equal. The time it takes does not depend on where they differ.
     #[must_use]
     pub fn is(&self, given: &[u8]) -> bool {
+        // `memcmp::eq` demands equal lengths and panics otherwise. Hashes have that, and hide the token's length too.
         let own = openssl::sha::sha256(self.0.as_bytes());
         openssl::memcmp::eq(&own, &openssl::sha::sha256(given))
     }
@@ -113,7 +115,8 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        // Not derived: the time must not tell how much of a guess is right.
+        // Not derived: a comparison that ends at the first difference would reveal by its time how much of a guess is
+        // right.
         self.is(other.0.as_bytes())
     }
 }
@@ -122,6 +125,7 @@ impl Eq for Token {}
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not derived: a configuration that is logged must not hold the secret.
         f.write_str("Token(...)")
     }
 }
@@ -137,7 +141,7 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// How much, and how long, one client may use it.
     pub limits: ListenerLimits,
-    /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed and extended.
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are believed and extended.
     pub trusted_proxies: Vec<IpNetwork>,
 }
 
@@ -197,7 +201,7 @@ pub struct ListenerLimits {
     pub h2_streams: u32,
 }
 
-/// What is reachable, and what it leads to.
+/// A part of the public surface, and where its requests go.
 #[derive(Debug)]
 pub struct Route {
     /// Its `name`, in logs, metrics and exposures.
@@ -254,7 +258,7 @@ pub struct Policy {
     pub request_body_limit: usize,
     /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
-    /// What it inspects with.
+    /// The rules that inspect.
     pub rules: PolicyRules,
 }
 
@@ -266,7 +270,7 @@ impl Policy {
     }
 }
 
-/// What a policy inspects with.
+/// The rules of a policy.
 #[derive(Debug, Clone)]
 pub enum PolicyRules {
     /// Nothing: `mode` is off.
@@ -304,7 +308,7 @@ pub enum PolicyMode {
 pub enum OnUninspected {
     /// It is refused.
     Block,
-    /// It is let through, and told.
+    /// It is let through, and reported.
     Detect,
 }
 
@@ -318,7 +322,8 @@ pub struct IpNetwork {
 }
 
 impl IpNetwork {
-    /// An IPv4 address that is written as an IPv6 address counts as IPv4.
+    /// Whether the address is in this network. An IPv4 address that is mapped into IPv6 counts as IPv4, since a socket
+    /// on `[::]` reports IPv4 clients in that form.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         fn differ(a: u128, b: u128, width: u8, prefix: u8) -> bool {
@@ -338,7 +343,7 @@ impl IpNetwork {
 /// Certified keys by the files of their chain and key.
 pub type Certificates = BTreeMap<(PathBuf, PathBuf), Arc<CertifiedKey>>;
 
-/// A part of the configuration that was not taken. Its last good version goes on, if there is one.
+/// A part of the configuration that was not taken. Its last good version stays in use, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// What was refused.
@@ -391,7 +396,7 @@ pub struct CompiledRules {
 pub(crate) struct Recipe {
     pub(crate) mode: PolicyMode,
     pub(crate) on_uninspected: OnUninspected,
-    /// `[log] audit` names a place for records.
+    /// Whether `[log] audit` names a place for records.
     pub(crate) audited: bool,
     pub(crate) unparsed_bodies: UnparsedBodies,
     /// `waf_budget_ms`

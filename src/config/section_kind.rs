@@ -1,4 +1,6 @@
-//! The kinds of tables that a configuration is made of.
+//! The kinds of tables in a configuration.
+//!
+//! The parser, the reference and the tests that compare both name tables by these.
 
 /// A kind of table. All tables of a kind have the same keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,7 +20,7 @@ pub(crate) enum ReadError {
     Absent,
     /// Its bytes are not UTF-8.
     NotUtf8,
-    /// It is there and the system does not give it.
+    /// It exists and cannot be read.
     Unreadable(io::Error),
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for ReadError {
     }
 }
 
-/// Reads one file; `index` is its place in the order of all.
+/// Reads one file; `index` is its place in the order of all files, by which problems are sorted.
 ///
 /// # Errors
 /// The file cannot be read, or is not text.
@@ -59,7 +59,9 @@ pub(crate) fn read_included(
         return sources;
     };
     for pattern in item.strings() {
+        // Noted before it is expanded: a file that matches later is a change.
         inputs.pattern(main.directory(), pattern.value);
+        // A plain name must exist; a pattern may match nothing.
         let found = match glob::is_pattern(pattern.value) {
             true => glob::expand(main.directory(), pattern.value),
             // A file that is not there is reported below.

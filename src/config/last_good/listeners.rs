@@ -1,6 +1,6 @@
-//! Which certificates and client CAs of a running listener go on.
+//! Which certificates and client CAs a running listener keeps if new ones are broken.
 //!
-//! A listener never goes on in a way that lets in a client whom the new configuration would not.
+//! Invariant: a listener never stays in use in a way that lets in a client whom the new configuration would refuse.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Choice, LastGood, rotation};
 use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings};
 use crate::tls::{CertifiedKey, ClientCa, now};
 
-/// The listener that runs asks for other clients than it shall, so it must not go on as it is.
+/// The running listener asks for other clients than the new configuration does, so it must not stay as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AsksForOthers;
 
@@ -32,8 +32,8 @@ pub(crate) fn running_like(
     certificates.iter().find(same).cloned()
 }
 
-/// The client CA of the running listener that asks like `new` with lists that are current, where those
-/// of `new` are not.
+/// The client CA of the running listener that asks for the same clients as `new`, if its revocation lists are current
+/// and those of `new` are not.
 pub(crate) fn with_current_lists(
     running: Option<&Listener>,
     new: &ClientCa,
@@ -44,12 +44,12 @@ pub(crate) fn with_current_lists(
     };
     let mut running = settings.client_cas();
     let running = running.find(|ca| new.asks_like(ca) && !is_outdated(ca));
-    // If both are outdated, the new lists are as good as the others.
+    // If both are outdated, the new lists are no worse.
     running.filter(|_| is_outdated(new)).cloned()
 }
 
-/// Instead of a client CA whose lists are broken: the one that runs, if it asks for the same clients
-/// by the same files.
+/// What replaces a client CA whose lists are broken: the running one, if it asks for the same clients by the same
+/// files.
 pub(crate) fn instead_of_client_ca(
     last_good: &LastGood,
     running: Option<&Listener>,
@@ -59,17 +59,17 @@ pub(crate) fn instead_of_client_ca(
         return last_good.choose(None, None);
     };
     let ListenerKind::Tls { settings, .. } = &running.kind else {
+        // The running listener only redirects and asks for nobody, so nothing of it can stand in.
         return Choice::Faulty;
     };
     let known = settings.client_cas().find(|ca| is_same(ca));
+    // Never closed: a running listener that closes would end the clients that are still wanted.
     known.map_or(Choice::Faulty, |ca| Choice::LastGood(Arc::clone(ca)))
 }
 
-/// A listener whose new files are broken: with the certificates that it runs with, or closed where it
-/// never ran.
+/// A listener whose new files are broken: with the certificates it runs with, or closed if it never ran.
 ///
-/// # Errors
-/// It would go on without asking for the clients that it shall ask for.
+/// It would stay open without asking for the clients that it must ask for.
 pub(crate) fn without_new_files(
     running: Option<&Listener>,
     asked: &TlsSettings,
@@ -80,13 +80,14 @@ pub(crate) fn without_new_files(
         settings,
     }) = running.map(|running| &running.kind)
     else {
+        // No certificate marks a closed listener (`Listener::is_closed`).
         return Ok(ListenerKind::Tls {
             certificates: Vec::new(),
             sni: SniPolicy::Strict,
             settings: TlsSettings::default(),
         });
     };
-    // The client CAs of single names stay with the certificates that stay.
+    // The client CAs of single names belong to their certificates, which stay too.
     let settings = TlsSettings {
         policy: settings.policy,
         client_ca: asked.client_ca.clone(),
@@ -102,8 +103,8 @@ pub(crate) fn without_new_files(
     })
 }
 
-/// Why new certificates, which are fine in themselves, must not take the place of those that serve: a name
-/// would be lost, or one would be worse.
+/// Why new certificates that are valid in themselves must not replace those that serve: a name would be lost, or one
+/// certificate would be worse.
 pub(crate) fn why_worse(
     new: &[Arc<CertifiedKey>],
     may_be_expired: &[bool],
@@ -120,7 +121,7 @@ pub(crate) fn why_worse(
     })
 }
 
-/// The certificates that serve now; `asked` are the client CAs of the new ones.
+/// The certificates that serve now. `asked` are the client CAs of the new ones.
 ///
 /// # Errors
 /// Those that serve ask for other clients.
@@ -136,7 +137,7 @@ pub(crate) fn running_certificates(
     else {
         return Err(AsksForOthers);
     };
-    // Only these are exchanged: the listener's own client CA is the new one in any case.
+    // Only the client CAs of certificates are compared: the listener's own client CA is the new one in any case.
     let asked = TlsSettings {
         certificate_client_ca: asked.to_vec(),
         ..TlsSettings::default()
@@ -147,7 +148,7 @@ pub(crate) fn running_certificates(
     }
 }
 
-/// Which name that serves now would be lost. A list that got shorter was meant to lose names.
+/// The first name that serves now and would be lost. If the list got shorter, losing names was intended.
 fn lost_names(new: &[Arc<CertifiedKey>], running: &[Arc<CertifiedKey>]) -> Option<Reason> {
     let is_covered = |name: &String| new.iter().any(|c| c.covers(name));
     let names = running.iter().flat_map(|c| &c.names);

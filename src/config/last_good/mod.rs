@@ -1,8 +1,8 @@
-//! The last step: which last good version stands in for what is broken.
+//! The last step: which last good version replaces a part that is broken.
 //!
-//! A reload that finds a broken certificate, trust bundle, revocation list or rule file does not fail: what
-//! runs goes on. Nothing here reads a file or reports a problem. It compares what was resolved with
-//! what runs, and chooses.
+//! A reload that finds a broken certificate, trust bundle, revocation list or rule file does not fail: the running
+//! version of that part stays in use. Nothing here reads a file or reports a problem. It compares what was resolved
+//! with what runs, and chooses.
 
 pub(crate) mod listeners;
 mod rotation;
@@ -20,7 +20,7 @@ use waf::Store;
 
 pub(crate) use rotation::HELP as ROTATION_HELP;
 
-/// What runs now; empty where nothing does.
+/// What runs now; empty at the start.
 #[derive(Debug, Default)]
 pub(crate) struct LastGood {
     /// False at the start: then a broken part fails the whole configuration.
@@ -37,16 +37,16 @@ pub(crate) struct LastGood {
     pub(crate) collections: Arc<Store>,
 }
 
-/// What is used of one part of the configuration.
+/// Which version of one part of the configuration is used.
 #[derive(Debug)]
 pub(crate) enum Choice<T> {
     /// What was resolved.
     New(T),
-    /// That is broken: the last good version goes on.
+    /// The new version is broken: the last good one stays in use.
     LastGood(T),
-    /// It is broken and nothing of it ran: what needs it stays closed.
+    /// It is broken and no version of it ran: whatever needs it stays closed.
     Closed,
-    /// It is broken and nothing runs: the configuration cannot be taken.
+    /// It is broken and cannot be replaced: the whole configuration is refused.
     Faulty,
 }
 
@@ -69,7 +69,7 @@ impl LastGood {
         }
     }
 
-    /// `new` where it can be used, else what runs.
+    /// `new` if it can be used, otherwise what runs.
     pub(crate) fn choose<T>(&self, new: Option<T>, running: Option<T>) -> Choice<T> {
         match new {
             Some(new) => Choice::New(new),
@@ -78,8 +78,8 @@ impl LastGood {
         }
     }
 
-    /// Which certificate serves, and why that is not a new one that could be used: it would be worse than
-    /// the one from the same files.
+    /// Which certificate serves. Also returns why a usable new one does not: it would be worse than the running one
+    /// from the same files.
     pub(crate) fn choose_certificate(
         &self,
         new: Option<CertifiedKey>,
@@ -97,7 +97,7 @@ impl LastGood {
         (self.choose(new, running.cloned()), worse)
     }
 
-    /// Which bundle is trusted, and why that is not a new one that could be used.
+    /// Which bundle is trusted. Also returns why a usable new one is not: it would be worse than the running one.
     pub(crate) fn choose_trust(
         &self,
         name: &str,
@@ -113,21 +113,22 @@ impl LastGood {
         (self.choose(new, running.cloned()), worse)
     }
 
-    /// An upstream that lacks a part goes on as it runs. One that never ran answers 503.
+    /// An upstream that lacks a part stays as it runs. One that never ran answers 503.
     pub(crate) fn choose_upstream(&self, new: Upstream) -> Arc<Upstream> {
         let running = self.upstreams.get(&new.name);
-        // If it was not live either, it has no good version.
+        // If the running one is not live either, there is no good version.
         let running = running.filter(|running| !new.live && running.live);
         running.cloned().unwrap_or_else(|| Arc::new(new))
     }
 
-    /// Instead of a policy whose rules are broken: the whole policy as it runs, since its mode and limits
-    /// belong to its rules. One that never ran lets nothing through.
+    /// What replaces a policy whose rules are broken: the whole running policy, since its mode and limits belong to its
+    /// rules. One that never ran lets nothing through.
     pub(crate) fn instead_of_policy(&self, name: &str) -> Arc<Policy> {
         let running = self.policies.get(name).filter(|policy| policy.is_live());
         running.cloned().unwrap_or_else(|| {
             Arc::new(Policy {
                 name: name.to_owned(),
+                // Every field fails closed, in case one of them is read before `rules`.
                 mode: PolicyMode::Block,
                 on_uninspected: OnUninspected::Block,
                 request_body_limit: 0,
@@ -137,7 +138,8 @@ impl LastGood {
         })
     }
 
-    /// A route that comes under a policy that never ran stays under the one that inspects it.
+    /// A route that moves to a policy that never ran keeps the policy that inspects it now: nobody loses service, and
+    /// its requests stay inspected.
     pub(crate) fn choose_route_policy(&self, route: &str, new: Arc<Policy>) -> Arc<Policy> {
         if new.is_live() {
             return new;
@@ -147,7 +149,8 @@ impl LastGood {
         running.cloned().unwrap_or(new)
     }
 
-    /// The compiled rules of this recipe, if the files are what they were.
+    /// The compiled rules of this recipe, if their files are unchanged. Compiling the CRS takes far longer than hashing
+    /// its files.
     pub(crate) fn rules(&self, recipe: &Recipe) -> Option<&Arc<CompiledRules>> {
         let mut known = self.rule_sets.iter();
         known.find(|known| known.recipe == *recipe && known.reads.unchanged())

@@ -1,5 +1,5 @@
-//! Finds rotations that would make things worse, like an expired certificate in the place of a good one.
-//! Such a file is refused like a broken one, unless the configuration allows it.
+//! Finds rotations that would make things worse, such as an expired certificate in the place of a valid one. Such a
+//! file is refused like a broken one, unless the configuration allows it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ const DAY: i64 = 24 * 60 * 60;
 /// How far clocks may differ, in seconds.
 const SKEW: i64 = 60;
 
-/// When all certificates of a chain are valid, in seconds since 1970.
+/// When all certificates of a chain are valid, in seconds since 1970. Clients check each of them, so the shortest one
+/// counts.
 struct Validity {
     from: i64,
     until: i64,
@@ -37,7 +38,7 @@ impl Validity {
     }
 }
 
-/// Why `new` must not take the place of `old`; None where it may.
+/// Why `new` must not replace `old`; None if it may.
 pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
     // Anything may replace a certificate that is not valid itself.
     let before = Validity::of(&old.chain).filter(Validity::is_now)?;
@@ -52,6 +53,7 @@ pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
         Validity { until, .. } if until <= now => {
             (last, format!("expired on {}", time_text(last.not_after())))
         }
+        // An issuer's clock may be ahead of ours, and its certificate starts at the moment of issue.
         Validity { from, .. } if from > now + SKEW => (
             first,
             format!("is not valid before {}", time_text(first.not_before())),
@@ -70,8 +72,8 @@ pub(crate) fn worse(new: &CertifiedKey, old: &CertifiedKey) -> Option<String> {
     ))
 }
 
-/// Compares a new list of certificates with the one that serves, since a certificate may come from another
-/// file. Returns why one that is not `allowed` must not replace one that is better.
+/// Compares a new list of certificates with the list that serves, since a certificate may come from another file now.
+/// Returns why one that is not `allowed` must not replace a better one.
 pub(crate) fn worse_of(
     new: &[Arc<CertifiedKey>],
     allowed: &[bool],
@@ -87,18 +89,20 @@ pub(crate) fn worse_of(
     let mut come = come.filter(|(_, allowed)| !**allowed);
     come.find_map(|(new, _)| {
         let same = |old: &&&Arc<CertifiedKey>| {
+            // A listener may have an RSA and an ECDSA certificate for one name; they do not replace each other.
             old.key.id() == new.key.id() && old.names.iter().any(|name| new.covers(name))
         };
         gone.iter().filter(same).find_map(|old| worse(new, old))
     })
 }
 
-/// Why a bundle must not take the place of another: none of its CAs is valid now.
+/// Why a bundle must not replace another: none of its CAs is valid now.
 pub(crate) fn worse_bundle(new: &TrustBundle, old: &TrustBundle) -> Option<String> {
     let is_now =
         |ca: &X509| Validity::of(std::slice::from_ref(ca)).is_some_and(|span| span.is_now());
     let new_has = new.certificates.iter().any(is_now);
     let old_has = old.certificates.iter().any(is_now);
+    // One valid CA is enough: during a change of CA a bundle holds an old one beside the new one.
     (old_has && !new_has).then(|| {
         "no CA of the new bundle is valid now, but one of the current bundle is".to_owned()
     })

@@ -1,4 +1,4 @@
-//! `admin` and `admin_token_file`: with the folder and the token.
+//! `admin` and `admin_token_file`: checks the socket's folder and reads the token.
 
 use std::fmt;
 use std::io;
@@ -11,10 +11,10 @@ use crate::config::written::reader::Given;
 use crate::config::written::source::Placed;
 use crate::tls::readable_by_others;
 
-/// A shorter token can be guessed.
+/// The least bytes of a token. A shorter one could be guessed by trying.
 const SHORTEST_TOKEN: usize = 16;
 
-/// Why a file holds no token. What is in the file is not told.
+/// Why a file holds no token. The message never shows the file's content.
 #[derive(Debug)]
 pub enum TokenError {
     /// The file cannot be read.
@@ -38,7 +38,7 @@ impl fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
-/// None where it is faulty.
+/// None if it is faulty.
 pub(crate) fn resolve(written: &WrittenAdmin<'_>, context: &Context<'_>) -> Option<Admin> {
     let address = written.address.clone();
     let address = address.filter(|address| has_folder(address, written, context));
@@ -95,6 +95,7 @@ pub fn token_from(path: &Path) -> Result<Token, TokenError> {
     let text = seclang::files::read_text(path)
         .map_err(|error| TokenError::Unreadable(path.to_owned(), error))?;
     let token = text.trim();
+    // Printable ASCII without spaces, so that the token goes into an Authorization field as it is.
     let fits = token.len() >= SHORTEST_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
     match fits {
         true => Ok(Token::new(token)),

@@ -1,4 +1,7 @@
 //! What the resolving step collects: problems, files that were read, parts that are refused.
+//!
+//! Invariant: a part without a value was reported, either as an error or as refused. So whatever needs it reports
+//! nothing more.
 
 use std::path::PathBuf;
 
@@ -18,14 +21,14 @@ pub(crate) struct Context<'a> {
     pub(crate) inputs: Inputs,
     /// Every certified key that is used.
     pub(crate) certificates: Certificates,
-    /// Parts whose last good version goes on, or that stay closed.
+    /// Parts whose last good version stays in use, or that stay closed.
     pub(crate) refused: Vec<Refused>,
 }
 
-/// Why there is no value to go on with.
+/// Why a part has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The part was refused and nothing of it ran. What needs it stays closed; the rest goes on.
+    /// The part was refused and no version of it ran. What needs it stays closed; the rest is unaffected.
     Closed,
     /// It was reported as an error, so the configuration cannot be taken.
     Faulty,
@@ -56,13 +59,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// This unit is refused for these errors. Warnings among them are only reported.
+    /// Refuses this unit for these errors. Warnings among the problems are only reported.
     pub(crate) fn refuse(&mut self, unit: &Unit, problems: Vec<Problem>) {
         let (errors, others): (Vec<_>, Vec<_>) = problems
             .into_iter()
             .partition(|problem| problem.diagnostic.is_error());
         self.report(others);
-        // At such a place the parser guessed the value, so its problem would mislead.
+        // The parser guessed the value at such a place, so a problem with that value would mislead.
         let told = errors.into_iter();
         let told = told.filter(|problem| !self.diagnostics.is_broken(problem));
         let reasons = told.map(|problem| problem.diagnostic).collect();
@@ -72,6 +75,7 @@ impl<'a> Context<'a> {
     pub(crate) fn refuse_for(&mut self, unit: &Unit, reasons: Vec<Diagnostic>) {
         let mut known = self.refused.iter_mut();
         match known.find(|known| known.unit == *unit) {
+            // Several files of one listener may be broken: it is refused once, for all of them.
             Some(known) => known.reasons.extend(reasons),
             None => self.refused.push(Refused {
                 unit: unit.clone(),
@@ -82,8 +86,7 @@ impl<'a> Context<'a> {
 
     /// Reports the problems, or refuses the unit for them, as the choice demands.
     ///
-    /// # Errors
-    /// There is no value.
+    /// The part has no value.
     pub(crate) fn settle<T>(
         &mut self,
         unit: &Unit,
@@ -111,7 +114,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What was found in a file, reported at the place that names the file.
+/// A finding about a file, as a problem at the place that names the file.
 pub(crate) fn problem_of(at: At<'_>, finding: Finding) -> Problem {
     let problem = match finding.severity {
         Severity::Error => Problem::error(at, finding.message),

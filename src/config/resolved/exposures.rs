@@ -1,4 +1,4 @@
-//! `[exposures.*]`: who answers for which routes on which listeners.
+//! `[exposures.*]`: who is responsible for which routes on which listeners.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::config::written::source::{At, Placed};
 use crate::route::{Exposures, Pairs};
 use seclang::suggest::did_you_mean;
 
-/// None where an exposure is faulty or claims what another claims.
+/// None if an exposure is faulty or claims what another claims: two switches for one route would contradict each other.
 pub(crate) fn resolve<'s>(
     written: &[WrittenExposure<'s>],
     routes: &[ResolvedRoute<'s>],
@@ -27,7 +27,7 @@ pub(crate) fn resolve<'s>(
         let message = "there is no \"state_dir\": an exposure that is switched off is on again after a restart";
         diagnostics.warning(first.at, message);
     }
-    // The indices of overlaps lead here.
+    // Same order as `found`, since overlaps name exposures by index.
     let mut declared: Vec<(&str, At<'s>)> = Vec::new();
     let mut found = Vec::new();
     let mut whole = true;
@@ -42,6 +42,7 @@ pub(crate) fn resolve<'s>(
     }
     match Exposures::new(found) {
         Ok(exposures) => {
+            // A faulty exposure may be the owner, so nothing is reported as unowned beside it.
             if whole {
                 warn_unowned(routes, listeners, &exposures, diagnostics);
             }
@@ -66,7 +67,7 @@ pub(crate) fn resolve<'s>(
     }
 }
 
-/// The folder may be missing: it is made at the start.
+/// The folder may be missing: the start creates it.
 pub(crate) fn resolve_state_dir(
     written: &Placed<'_, &str>,
     context: &Context<'_>,
@@ -100,7 +101,7 @@ fn resolve_exposure<'s>(
     })
 }
 
-/// None where a name is unknown.
+/// None if a name is unknown.
 fn find_routes<'s>(
     names: &[Placed<'s, &'s str>],
     routes: &[ResolvedRoute<'s>],
@@ -124,7 +125,7 @@ fn find_routes<'s>(
     (whole && !found.is_empty()).then_some(found)
 }
 
-/// None where a name is unknown, or an entry is none.
+/// None if a name is unknown, or an entry is not a string.
 fn find_listeners<'s>(
     names: &[Option<Placed<'s, &'s str>>],
     listeners: &mut Declared<'s, Listener>,
@@ -200,6 +201,7 @@ fn warn_unowned(
     exposures: &Exposures<Exposure>,
     diagnostics: &Diagnostics,
 ) {
+    // The exposure that names a route may be in the part of the file that could not be parsed.
     if diagnostics.has_broken_files() {
         return;
     }

@@ -27,7 +27,7 @@ struct Certificate<'s> {
 struct Files<'s> {
     certificates: Result<Vec<Certificate<'s>>, Broken>,
     client_ca: Result<Option<Arc<ClientCa>>, Broken>,
-    /// The client CA of each certificate, also where the certificate cannot be used.
+    /// The client CA of each certificate, also if the certificate cannot be used.
     asked: Vec<Option<Arc<ClientCa>>>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn resolve<'s>(
         let kind = match &listener.role {
             Role::Tls(tls) => resolve_tls(listener.name, tls, trust, context),
             Role::Unclear => None,
-            // Its target may come later.
+            // The target of a redirect may be declared later in the file.
             Role::Redirect(..) => continue,
         };
         listeners.declare(listener.name, listener.at, assemble(listener, kind));
@@ -72,7 +72,7 @@ fn resolve_redirects<'s>(
     // Declared only now, so that no redirect finds another as its target.
     for ((listener, ..), resolved) in redirects.into_iter().zip(resolved) {
         listeners.declare(listener.name, listener.at, resolved);
-        // It serves without a route.
+        // A redirect needs no route, so it must not be reported as unused.
         listeners.mark_used(listener.name);
     }
 }
@@ -93,6 +93,7 @@ fn resolve_redirect(
     }
     let target = listeners.lookup(target, diagnostics).ok()?;
     let port = target.bind.first()?.port();
+    // The port is unknown until the listener is bound, and differs at each start.
     if port == 0 {
         let message = format!("listener \"{}\" has no fixed port", target.name);
         diagnostics.error(at, message);
@@ -128,7 +129,7 @@ fn resolve_tls<'s>(
             let is_faulty = written.is_faulty
                 || certificates.is_err_and(|broken| broken == Broken::Faulty)
                 || matches!(client_ca, Err(Broken::Faulty));
-            // A refused listener may go on as it runs, but only if it still asks for the clients it shall.
+            // A refused listener may stay as it runs, but only if it asks for the same clients as the new one would.
             let asked = TlsSettings {
                 policy: written.policy?,
                 client_ca: client_ca.ok().flatten(),
@@ -157,6 +158,8 @@ fn resolve_tls<'s>(
                 context.refuse(&Unit::Listener(listener.to_owned()), vec![problem]);
                 served
             } else {
+                // The running certificates ask for other clients, so keeping them would let in the wrong ones. Then
+                // nothing is taken.
                 context.diagnostics.add(problem);
                 (certificates, files.asked)
             }
@@ -173,7 +176,7 @@ fn resolve_tls<'s>(
     })
 }
 
-/// Reads all files before anything is decided, so that every problem is found.
+/// Reads all files before anything is decided, so that one run reports every problem.
 fn read_files<'s>(
     listener: &str,
     written: &WrittenTls<'s>,
@@ -229,7 +232,7 @@ fn read_certificate<'s>(
     let files = written.files.as_ref().ok_or(Broken::Faulty);
     let certified = files.and_then(|files| resolve_certificate(files, &unit, context));
     let client_ca = resolve_given_client_ca(listener, &written.client_ca, trust, context);
-    // Noted before a broken certificate ends this: the running one must ask for the same clients.
+    // Recorded even if the certificate is broken: the running one may stand in only if it asks for the same clients.
     asked.push(client_ca.clone().ok().flatten());
     let mut certified = certified?;
     match &written.ocsp {
@@ -274,6 +277,7 @@ fn check_names_and_sni(
                 "this certificate has no DNS name, so under sni = \"strict\" no client gets it";
             diagnostics.warning(certificate.at, message);
         }
+        // The handshake would ask for the client certificate of the SNI, while the Host decides on the route.
         if certificate.client_ca.is_some() && sni == SniPolicy::Any {
             let message = "a certificate with a \"client_ca\" of its own needs sni = \"strict\": otherwise a client could ask for its host under another name";
             diagnostics.error(certificate.at, message);
@@ -281,7 +285,8 @@ fn check_names_and_sni(
     }
 }
 
-/// Reports certificates with a common name that ask for different clients.
+/// Reports certificates that share a name and ask for different clients. Which one a client gets depends on its key
+/// types, so it could choose the weaker demand.
 fn check_agreement(certificates: &[Certificate<'_>], diagnostics: &Diagnostics) {
     let digest = |certificate: &Certificate<'_>| certificate.client_ca.as_ref().map(|ca| ca.digest);
     let mut known: HashMap<&str, &Certificate<'_>> = HashMap::new();

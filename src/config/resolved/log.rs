@@ -1,4 +1,4 @@
-//! `[log]`: where lines go, and whether records that rules ask for are written.
+//! `[log]`: where lines go, and whether the audit records that rules demand are written.
 
 use super::context::Context;
 use super::names::Declared;
@@ -9,7 +9,7 @@ use crate::config::written::source::Placed;
 use seclang::suggest::did_you_mean;
 use waf::AuditEngine;
 
-/// A sink that is faulty has its default.
+/// A faulty sink gets its default: the error was reported, so this configuration is not used.
 pub(crate) fn resolve(written: &WrittenLog<'_>, context: &Context<'_>) -> Log {
     Log {
         access: resolve_sink(written.access, context).unwrap_or(LogSink::Stdout),
@@ -24,7 +24,7 @@ fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSi
         WrittenSink::File(file) => file,
     };
     let path = at.resolve(text);
-    // The file itself is made when the log is opened.
+    // The file itself is created when the log is opened; `check` must not create it.
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
         let help = did_you_mean(text, ["stdout", "off"]);
@@ -35,7 +35,7 @@ fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSi
     Some(LogSink::File(path))
 }
 
-/// Warns of audit records that the rules ask for and nothing writes.
+/// Warns of audit records that the rules demand and nobody writes.
 pub(crate) fn warn_unaudited(
     policies: &Declared<'_, Policy>,
     log: &Log,

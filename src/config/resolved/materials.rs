@@ -1,4 +1,6 @@
 //! Certificates, trust bundles, revocation lists and keys: reads the files that sections name.
+//!
+//! Invariant: each file is noted as an input before it is known to be usable, so that its repair is a change.
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use crate::config::written::source::{At, Placed};
 use crate::config::written::trust::{CertificateFiles, WrittenClientCa, WrittenTrust};
 use crate::tls::{CertifiedKey, ClientCa, Part, TrustBundle, readable_by_others};
 
-/// Bytes; a shorter key could be guessed.
+/// The least bytes of an affinity key. A shorter one could be guessed, and with it which server a cookie names.
 const LEAST_AFFINITY_KEY: usize = 16;
 
 pub(crate) fn resolve_trust<'s>(
@@ -49,7 +51,7 @@ fn resolve_bundle(
     context.settle(&Unit::Trust(name.to_owned()), choice, problems)
 }
 
-/// `unit` is the part that is refused if the files cannot be used.
+/// Reads one certificate and its key. `unit` is refused if they cannot be used.
 pub(crate) fn resolve_certificate(
     files: &CertificateFiles<'_>,
     unit: &Unit,
@@ -74,7 +76,7 @@ pub(crate) fn resolve_certificate(
             .choose_certificate(certified, (&paths.0, &paths.1), files.allow_expired);
     problems.extend(worse.map(|why| Problem::error(chain.at, why).with_help(ROTATION_HELP)));
     let certified = context.settle(unit, choice, problems)?;
-    // The next reload finds it by its files.
+    // The next reload finds the certificate by its files.
     context.certificates.insert(paths, Arc::clone(&certified));
     Ok(certified)
 }
@@ -85,7 +87,7 @@ pub(crate) fn refused_trust(name: &Placed<'_, &str>) -> Problem {
     Problem::error(name.at, message)
 }
 
-/// Reports a listener that must ask for other clients than now and lacks a file for that. If it went on, it
+/// Reports a listener that must ask for other clients than now and lacks a file for that. If it stayed as it is, it
 /// would let in clients that are no longer wanted; if it closed, it would end those that still are.
 pub(crate) fn must_not_go_on(listener: &str, at: At<'_>, context: &Context<'_>) {
     let message = format!(
@@ -133,14 +135,15 @@ pub(crate) fn resolve_client_ca(
             client_ca, written.at, running, &unit, context,
         ));
     }
-    // It asks for the same clients only with the same mode, list files and bundle.
+    // The running one asks for the same clients only with the same mode, list files and bundle.
     let choice = instead_of_client_ca(context.last_good, running, |ca| {
         ca.mode == mode && ca.crl == files && ca.trust.digest == bundle.digest
     });
     context.settle(&unit, choice, problems)
 }
 
-/// The new client CA, or the running one if only its lists are current.
+/// The new client CA, or the running one if only the running one's lists are current: OpenSSL refuses every client by
+/// an outdated list.
 fn with_best_lists(
     client_ca: ClientCa,
     at: At<'_>,
@@ -157,8 +160,8 @@ fn with_best_lists(
     current
 }
 
-/// Adds the OCSP response in a file to a certificate. A broken response must not cost the certificate: at a
-/// reload the running one goes on.
+/// Adds the OCSP response in a file to a certificate. A broken response must not cost the certificate: at a reload the
+/// running one stays in use.
 pub(crate) fn resolve_staple(
     file: &Placed<'_, &str>,
     certified: Arc<CertifiedKey>,
@@ -172,7 +175,7 @@ pub(crate) fn resolve_staple(
     context.note_files([path]);
     let findings = findings.into_iter();
     let problems = findings.map(|finding| problem_of(file.at, finding));
-    // A staple is optional: clients do without one.
+    // A staple is optional, so the certificate without one is better than none.
     let unstapled = running.unwrap_or(certified);
     let choice: Choice<_> = context.last_good.choose(stapled, Some(unstapled));
     context.settle(unit, choice, problems.collect())
@@ -185,11 +188,12 @@ pub(crate) fn resolve_affinity_key(
 ) -> Option<AffinityKey> {
     let path = file.at.resolve(file.value);
     context.note_files([path.clone()]);
-    // A missing file is reported once, below.
+    // A missing file is reported below, and only once.
     if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
         context.report(vec![problem_of(file.at, finding)]);
     }
     let key = match seclang::files::read(&path) {
+        // Editors and `echo` add a line feed. Several front doors share a key and must read the same bytes.
         Ok(key) => key.trim_ascii().to_vec(),
         Err(error) => {
             let message = format!("cannot read {}: {error}", path.display());

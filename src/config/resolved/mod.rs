@@ -1,8 +1,8 @@
 //! The second step: what the written configuration means.
 //!
-//! Looks up every name, reads every certificate and rule file, and reports the problems that only this can
-//! show. Where a file is broken while a configuration runs, it asks the last step
-//! ([`last_good`](super::last_good)) what stands in for it.
+//! Looks up every name, reads every certificate and rule file, and reports the problems that only this can show. If a
+//! file is broken while a configuration runs, it asks the last step ([`last_good`](super::last_good)) for a
+//! replacement.
 
 pub(crate) mod admin;
 pub(crate) mod context;
@@ -27,7 +27,7 @@ use super::written::reader::Given;
 use context::Context;
 use names::Declared;
 
-/// None where something is faulty, which was reported. The caller fills in what was read.
+/// None if something is faulty, which was reported. The caller fills in the source and the inputs.
 pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) -> Option<Config> {
     let diagnostics = context.diagnostics;
     // Each section is resolved before those that name it.
@@ -65,12 +65,13 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     warn_unholdable(&policies, written.body_memory, diagnostics);
     log::warn_unaudited(&policies, &log, diagnostics);
 
-    // By now every name was looked up.
+    // Only now every name was looked up, so what is still unused is unused.
     trust.warn_unused(diagnostics);
     upstreams.warn_unused(diagnostics);
     policies.warn_unused(diagnostics);
     listeners.warn_unused(diagnostics);
 
+    // No `?` before this point: every section is resolved, so that one run reports every problem.
     Some(Config {
         source: PathBuf::new(),
         inputs: Inputs::default(),
@@ -91,7 +92,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     })
 }
 
-/// The admin address that is written, or that the service manager gives.
+/// The admin address that is written, or the one that the service manager provides.
 fn resolve_admin(written: &WrittenConfig<'_>, context: &Context<'_>) -> Given<Admin> {
     match &written.admin {
         Given::Value(written) => admin::resolve(written, context).into(),

@@ -1,4 +1,4 @@
-//! Finds what a name stands for, and names that nothing uses.
+//! Finds what a name stands for, and finds names that nothing uses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ pub(crate) struct Declared<'s, T> {
     /// Like `upstream`, for messages.
     word: &'static str,
     entries: BTreeMap<&'s str, Entry<'s, T>>,
-    /// An undeclared name was looked up. It may be a misspelled one, so unused names are not reported.
+    /// An undeclared name was looked up. It may be a misspelling of an unused one, so unused names are not reported
+    /// then.
     has_unknown: bool,
 }
 
@@ -34,7 +35,8 @@ impl<'s, T> Declared<'s, T> {
         }
     }
 
-    /// None is a faulty value, which was reported.
+    /// `None` is a faulty value, which was reported. It is declared all the same, so that uses of its name are not
+    /// errors too.
     pub(crate) fn declare(&mut self, name: &'s str, at: At<'s>, value: Option<Arc<T>>) {
         self.declare_result(name, at, value.ok_or(Broken::Faulty));
     }
@@ -77,7 +79,7 @@ impl<'s, T> Declared<'s, T> {
         self.entries.contains_key(name)
     }
 
-    /// None where it is broken or not declared.
+    /// None if it is broken or not declared.
     pub(crate) fn value(&self, name: &str) -> Option<&Arc<T>> {
         self.entries.get(name)?.value.as_ref().ok()
     }
@@ -94,7 +96,7 @@ impl<'s, T> Declared<'s, T> {
     }
 
     pub(crate) fn warn_unused(&self, diagnostics: &Diagnostics) {
-        // A broken file may hide who uses a name.
+        // The use of a name may be in the part of a file that could not be parsed.
         if self.has_unknown || diagnostics.has_broken_files() {
             return;
         }
@@ -104,7 +106,7 @@ impl<'s, T> Declared<'s, T> {
         }
     }
 
-    /// All but what is closed; None where one is faulty.
+    /// All values but the closed ones; None if one is faulty.
     pub(crate) fn into_values(self) -> Option<BTreeMap<String, Arc<T>>> {
         let entries = self.entries.into_iter();
         let open = entries.filter(|(_, entry)| !matches!(entry.value, Err(Broken::Closed)));

@@ -1,4 +1,7 @@
-//! `[policies.*]`: with their rule files found and compiled.
+//! `[policies.*]`: finds and compiles their rule files.
+//!
+//! Compiling is the slowest step of a load. So policies with equal recipes share a rule set, and a reload keeps those
+//! whose files are unchanged.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,21 +20,22 @@ use seclang::diagnostic::Diagnostic;
 use seclang::glob;
 use waf::{EngineMode, Problems, RuleSet, RuleSetBuilder};
 
-/// In bytes, unless a rule file or a key says otherwise.
+/// Bytes, unless a rule file or a key says otherwise. ModSecurity's recommended configuration has the same limit
+/// (`SecRequestBodyLimit`).
 const REQUEST_BODY_LIMIT: usize = 13_107_200;
 
-/// Rule sets by what they are made of, so that policies share them.
+/// Rule sets by their recipe, so that policies share them. A failure is kept too, so that it is compiled once.
 type Known = HashMap<Recipe, Result<Arc<CompiledRules>, Vec<Diagnostic>>>;
 
 /// Why a policy has no rules to inspect with.
 enum NoRules {
     /// It was reported as an error of the configuration.
     Reported,
-    /// The rules are broken, for these reasons: the last good policy goes on.
+    /// The rules are broken, for these reasons: the last good policy stays in use.
     Broken(Vec<Diagnostic>),
 }
 
-/// `audited`: there is a place for audit records.
+/// `audited` says whether there is a place for audit records.
 pub(crate) fn resolve<'s>(
     written: &[WrittenPolicy<'s>],
     audited: bool,
@@ -112,12 +116,13 @@ fn resolve_rules(
         report_no_rule(written, context);
         return Err(NoRules::Reported);
     }
-    // Compiled once for all policies that are made of the same.
+    // Compiled once for all policies with the same recipe.
     let compiled = known
         .entry(recipe)
         .or_insert_with_key(|recipe| compile(recipe, context));
     match compiled {
         Ok(compiled) => {
+            // Rules that exclude every rule, or files that are empty, would inspect nothing without saying so.
             if compiled.rules.summaries().next().is_none() {
                 report_no_rule(written, context);
             }
@@ -127,13 +132,13 @@ fn resolve_rules(
     }
 }
 
-/// The mode, and a recipe that has no sources and variables yet.
+/// The mode, and a recipe without its sources and variables.
 struct Settings<'s> {
     mode: Placed<'s, PolicyMode>,
     recipe: Recipe,
 }
 
-/// None where one is faulty.
+/// None if one is faulty.
 fn settings_of<'s>(written: &WrittenPolicy<'s>, audited: bool) -> Option<Settings<'s>> {
     let mode = written.mode?;
     let recipe = Recipe {
@@ -149,13 +154,14 @@ fn settings_of<'s>(written: &WrittenPolicy<'s>, audited: bool) -> Option<Setting
     Some(Settings { mode, recipe })
 }
 
-/// The rule that skips the rules on answers if an answer is compressed; None if no rule looks at answers.
+/// The rule that skips the rules on answers if an answer is compressed; None if no rule looks at answers. If there is
+/// one, gateways are asked for uncompressed answers by default.
 fn skips_compressed(rules: &RuleSet) -> Option<u64> {
     let skip = rules.facts().skips_compressed;
     skip.filter(|_| rules.wants_response_body())
 }
 
-/// Reports a policy without a rule. One that is to inspect nothing must say so.
+/// Reports a policy without a rule. A policy that should inspect nothing must say so by `mode = "off"`.
 fn report_no_rule(written: &WrittenPolicy<'_>, context: &Context<'_>) {
     let name = written.name;
     let message = format!("policy \"{name}\" contains no rule: nothing would be inspected");
@@ -164,7 +170,7 @@ fn report_no_rule(written: &WrittenPolicy<'_>, context: &Context<'_>) {
     diagnostics.error_with_help(written.at, message, help);
 }
 
-/// The policy that goes on instead of one whose rules are broken; None at the start.
+/// The policy that replaces one whose rules are broken; None at the start.
 fn last_good(
     name: &str,
     problems: Vec<Diagnostic>,
@@ -183,14 +189,15 @@ fn compile(
     recipe: &Recipe,
     context: &mut Context<'_>,
 ) -> Result<Arc<CompiledRules>, Vec<Diagnostic>> {
-    // Rules whose files did not change keep their compiled form.
+    // Rules whose files did not change keep their compiled form. Their warnings are reported again, since `check` and
+    // each reload list all of them.
     if let Some(known) = context.last_good.rules(recipe) {
         context.inputs.reads(&known.reads);
         report_warnings(&known.rules, context);
         return Ok(Arc::clone(known));
     }
     let (compiled, reads) = builder_of(recipe, context).build_noted();
-    // Also what could not be used: mending it is a change.
+    // Also the files that could not be used: repairing one is a change.
     context.inputs.reads(&reads);
     let rules = compiled.map_err(|Problems(problems)| problems)?;
     report_warnings(&rules, context);
@@ -238,7 +245,7 @@ fn builder_of(recipe: &Recipe, context: &Context<'_>) -> RuleSetBuilder {
     builder
 }
 
-/// The files in load order; None at the start where one is missing, which is reported.
+/// The files in load order. None at the start if one is missing, which was reported.
 fn find_sources(
     rules: &WrittenRules<'_>,
     context: &mut Context<'_>,
@@ -295,6 +302,7 @@ fn find_files(
             format!("cannot list \"{pattern}\": {error}"),
         )]
     })?;
+    // The CRS documents patterns for its plugins, which are usually not installed.
     if found.is_empty() && !glob::asks_for_plugins(pattern) {
         let message = format!("\"{pattern}\" names no file");
         context.diagnostics.warning(at, message);

@@ -1,4 +1,4 @@
-//! `[[routes]]`: what they lead to, and whether anything can reach them.
+//! `[[routes]]`: where they lead, and whether any client can reach them.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::route::{Claim, HostPattern, RouteTable};
 pub(crate) struct ResolvedRoute<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
-    /// What it claims, even where its other parts are faulty.
+    /// What it claims, even if its other parts are faulty: exposures and duplicates are checked all the same.
     pub(crate) claim: Option<Claim>,
     route: Option<Arc<Route>>,
 }
 
-/// What routes name.
+/// The sections that routes name.
 pub(crate) struct Targets<'d, 's> {
     pub(crate) listeners: &'d mut Declared<'s, Listener>,
     pub(crate) upstreams: &'d mut Declared<'s, Upstream>,
@@ -32,11 +32,11 @@ pub(crate) struct Targets<'d, 's> {
 struct ListenerName<'s> {
     value: &'s str,
     at: At<'s>,
-    /// None where it is faulty, which was reported.
+    /// None if it is faulty, which was reported.
     listener: Option<Arc<Listener>>,
 }
 
-/// The routes as far as they are sound. There is no table where one is faulty or claims what another claims.
+/// The routes as far as they are sound. There is no table if one is faulty or claims what another claims.
 pub(crate) fn resolve<'s>(
     written: &[WrittenRoute<'s>],
     mut targets: Targets<'_, 's>,
@@ -48,7 +48,7 @@ pub(crate) fn resolve<'s>(
     let claims = routes.iter().enumerate();
     let claims = claims.filter_map(|(index, route)| Some((route.claim.clone()?, index)));
     let claims: Vec<(Claim, usize)> = claims.collect();
-    // The indices of duplicates lead here, since only some routes have a claim.
+    // Only some routes have a claim, so the index of a claim is not that of its route.
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
     if let Err(duplicates) = RouteTable::new(claims) {
         for duplicate in duplicates {
@@ -77,7 +77,7 @@ pub(crate) fn resolve<'s>(
     (routes, table)
 }
 
-/// None where it has no name.
+/// None if it has no name.
 fn resolve_route<'s>(
     written: &WrittenRoute<'s>,
     targets: &mut Targets<'_, 's>,
@@ -90,7 +90,7 @@ fn resolve_route<'s>(
     let upstream = upstream.and_then(|name| targets.upstreams.lookup(name, diagnostics).ok());
     let policy = written.policy.as_ref();
     let policy = policy.and_then(|name| targets.policies.lookup(name, diagnostics).ok());
-    // What it names was looked up first, so that it is not reported as unused.
+    // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
     if let (Given::Value(at), Some(listeners)) = (written.client_certificate, &listeners) {
@@ -132,7 +132,7 @@ fn assemble(
     }))
 }
 
-/// None where a part is missing, or no entry of it is sound.
+/// None if a part is missing, or no entry of it is sound.
 fn claim_of(written: &WrittenRoute<'_>, listeners: Option<Vec<ListenerName<'_>>>) -> Option<Claim> {
     fn values<T: Clone>(entries: &[Placed<'_, T>]) -> Vec<T> {
         entries.iter().map(|entry| entry.value.clone()).collect()
@@ -172,13 +172,14 @@ fn find_listeners<'s>(
     found
 }
 
-/// Warns where the CRS would refuse gRPC calls: it lets through only the content types in its list.
+/// Warns if the CRS would refuse gRPC calls: its rule 920420 lets through only the content types in a list.
 fn check_grpc(policy: &Policy, at: At<'_>, diagnostics: &Diagnostics) {
     let Some(rules) = policy.rules.live() else {
         return;
     };
     let lists = &rules.facts().content_types;
     let allows = |list: &String| list.to_ascii_lowercase().contains("|application/grpc");
+    // A list with a macro is known only at run time, so nothing is said about it.
     let known = lists.iter().find(|list| !list.contains("%{"));
     let Some(known) = known.filter(|_| !lists.iter().any(allows)) else {
         return;
@@ -193,7 +194,7 @@ fn check_grpc(policy: &Policy, at: At<'_>, diagnostics: &Diagnostics) {
     diagnostics.add(Problem::warning(at, message).with_help(help));
 }
 
-/// Reports a route that no client can reach through its listeners, and hosts that none can reach.
+/// Reports a route that no client can reach through its listeners, and hosts that no client can reach.
 fn check_reachable(
     route: &Placed<'_, &str>,
     hosts: &[Placed<'_, HostPattern>],
@@ -202,7 +203,7 @@ fn check_reachable(
 ) {
     let mut served = Vec::new();
     for name in listeners {
-        // It is unknown what a faulty listener would serve.
+        // What a faulty or closed listener would serve is unknown.
         let Some(listener) = name.listener.as_ref().filter(|l| !l.is_closed()) else {
             return;
         };
@@ -299,10 +300,11 @@ fn covers(listener: &Listener, host: &HostPattern) -> bool {
     match host {
         HostPattern::Any => names.next().is_some(),
         HostPattern::Exact(host) => names.any(|name| match name.strip_prefix("*.") {
+            // A wildcard in a certificate covers one label (RFC 9525, 6.3).
             Some(rest) => host.split_once('.').is_some_and(|(_, tail)| tail == rest),
             None => name == host,
         }),
-        // Some name below it is enough.
+        // One name below the wildcard is enough: the others may have certificates elsewhere.
         HostPattern::Wildcard(domain) => names.any(|name| {
             let name = name.strip_prefix('*').unwrap_or(name);
             name.strip_suffix(domain.as_str())

@@ -1,4 +1,4 @@
-//! Folders that a service manager made for this process. systemd names those of `StateDirectory=` and
+//! Folders that the service manager created for this process. systemd names those of `StateDirectory=` and
 //! `RuntimeDirectory=` in the environment (systemd.exec(5)). They are the defaults of `state_dir` and `admin`.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::config::model::{Admin, AdminAddress};
 
 const STATE: &str = "STATE_DIRECTORY";
 const RUNTIME: &str = "RUNTIME_DIRECTORY";
-/// In the runtime folder.
+/// The name of the admin socket in the runtime folder.
 const SOCKET: &str = "admin.sock";
 /// The admin socket of the packaged unit, for verbs that run outside of the unit.
 const INSTALLED: &str = "/run/drawbridge/admin.sock";
@@ -22,7 +22,7 @@ pub(crate) fn admin() -> Option<Admin> {
     folder(RUNTIME).map(|folder| local(folder.join(SOCKET)))
 }
 
-/// The admin address of a packaged front door that runs; None where its socket is not there.
+/// The admin address of a packaged front door that runs; None if its socket does not exist.
 #[must_use]
 pub fn installed_admin() -> Option<Admin> {
     let socket = Path::new(INSTALLED);
@@ -40,5 +40,6 @@ fn local(socket: PathBuf) -> Admin {
 fn folder(variable: &str) -> Option<PathBuf> {
     let folders = std::env::var_os(variable)?;
     let first = std::env::split_paths(&folders).next()?;
+    // Outside of a unit the variable may hold anything, so a value that is no folder is ignored.
     (first.is_absolute() && first.is_dir()).then_some(first)
 }

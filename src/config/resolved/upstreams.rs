@@ -15,7 +15,7 @@ use crate::tls::TrustBundle;
 /// The TLS of an upstream, and whether it can be used.
 struct ResolvedTls {
     tls: UpstreamTls,
-    /// False where a file was refused: then the bundle trusts nobody, or there is no client certificate.
+    /// False if a file was refused: then the bundle trusts nobody, or there is no client certificate.
     live: bool,
 }
 
@@ -79,7 +79,7 @@ fn resolve_tls(
                 Err(Broken::Closed) => {
                     context.refuse(&unit, vec![refused_trust(named)]);
                     live = false;
-                    // An upstream must have a bundle. This one trusts nobody, and is never dialled.
+                    // The type demands a bundle. This one trusts nobody: even a mistaken dial would fail closed.
                     Some(Arc::new(TrustBundle::of_nobody(named.value)))
                 }
             });
@@ -90,7 +90,7 @@ fn resolve_tls(
     };
     live &= !matches!(certificate, Err(Broken::Closed));
     let client_certificate = match certificate {
-        // One that is faulty fails the configuration, whatever else is refused.
+        // A faulty certificate fails the configuration, whatever else is refused.
         Ok(certificate) => certificate.filter(|_| live),
         Err(Broken::Closed) => None,
         Err(Broken::Faulty) if !live => None,

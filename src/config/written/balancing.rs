@@ -1,5 +1,7 @@
-//! What an `[upstreams.*]` table says of its servers: which they are, which one is next, how their health is
-//! checked, and how many requests they take at once.
+//! What an `[upstreams.*]` table says of its servers: which servers there are, which one is next, how their health is
+//! checked, and how many requests they get at once.
+//!
+//! Parses text only; names are not resolved and no server is dialled.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -21,10 +23,11 @@ const EJECT_FAILURES: u32 = 5;
 const EJECT_FOR: Duration = Duration::from_secs(30);
 const PENDING_TIMEOUT: Duration = Duration::from_secs(1);
 const DNS_REFRESH: Duration = Duration::from_secs(30);
+/// Each server has its own health checks and metrics, so their number is bounded.
 const MOST_SERVERS: usize = 256;
 const MOST_WEIGHT: i64 = 1000;
 
-/// How an upstream uses its servers. A part that is None is faulty, which was reported.
+/// How an upstream uses its servers. A part that is `None` is faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct WrittenBalancing<'s> {
     pub(crate) balance: Option<Balance>,
@@ -69,7 +72,7 @@ pub(crate) fn parse_dns(document: &Document<'_, '_>) -> Option<Vec<SocketAddr>> 
     servers?.into_iter().collect()
 }
 
-/// An address; the port is 53 where none is written.
+/// An address; the port is 53 if none is written.
 fn parse_name_server(text: &str) -> Result<SocketAddr, Malformed> {
     let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
     bare.or_else(|_| text.parse()).map_err(|_| {
@@ -98,7 +101,7 @@ pub(crate) fn parse_servers(item: &Item<'_, '_>) -> Option<Vec<Server>> {
             whole = false;
             continue;
         };
-        // Twice the same server would get twice its share: that is what weights are for.
+        // A server that is named twice would get twice its share; `weight` is the way to say that.
         if !known.insert((server.host.clone(), server.port)) {
             let message = format!("server \"{}:{}\" is named twice", server.host, server.port);
             entry.diagnostics().error(entry.at, message);
@@ -163,6 +166,7 @@ fn parse_affinity<'s>(section: &Section<'s, '_>) -> WrittenAffinity<'s> {
 
 /// A token (RFC 6265, 4.1.1).
 fn parse_cookie_name(text: &str) -> Result<String, Malformed> {
+    // RFC 9110, 5.6.2. Another character could end the cookie's name or add an attribute to it.
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(token) {
         return Err(format!(
@@ -182,10 +186,11 @@ fn parse_health(section: &Section<'_, '_>) -> Option<WrittenHealth> {
     let written = section.item("timeout");
     let timeout = match &written {
         Some(item) => item.duration(),
-        // The default must not exceed an interval that is written.
+        // The default must not exceed a shorter interval that is written.
         None => Some(interval.map_or(HEALTH_TIMEOUT, |interval| interval.min(HEALTH_TIMEOUT))),
     };
     if let (Some(item), Some(interval), Some(timeout)) = (&written, interval, timeout)
+        // Only a written timeout can be too long: the default follows the interval.
         && timeout > interval
     {
         item.fail::<()>("\"timeout\" must not be longer than \"interval\": a check would begin before the last has ended");
@@ -212,13 +217,14 @@ fn parse_statuses(item: &Item<'_, '_>) -> Option<Vec<u16>> {
     let statuses = item.list();
     let statuses = statuses.iter().map(|status| status.integer(200..=599));
     let statuses = statuses.map(|status| u16::try_from(status?).ok());
-    // All are read before the first that is faulty ends it, so that every problem is found.
+    // All entries are read before a faulty one ends this, so that one run reports every problem.
     let statuses: Vec<Option<u16>> = statuses.collect();
     let statuses: Option<Vec<u16>> = statuses.into_iter().collect();
     statuses.filter(|statuses| !statuses.is_empty())
 }
 
 fn parse_path(text: &str) -> Result<String, Malformed> {
+    // The path goes into a request line as it is: a space or a control character would forge one.
     if !text.starts_with('/') || text.len() > 2048 || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!(
             "\"{}\" is no path: it begins with a slash and has no spaces",
@@ -256,6 +262,7 @@ fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
     };
     let connections = section.optional("max_connections", |item| count(item, 1));
     let pending = section.item("max_pending");
+    // Without a limit on connections nothing ever waits, so the key would have no effect.
     if let (Some(item), Given::Absent) = (&pending, &connections) {
         item.fail::<()>("\"max_pending\" needs \"max_connections\" beside it");
     }

@@ -1,4 +1,6 @@
 //! `crs = { ... }` of a policy: variables that the CRS's own setup file documents.
+//!
+//! Unknown names are errors: the rules would silently ignore a misspelled threshold.
 
 use super::reader::{Item, Number};
 use crate::config::section_kind::SectionKind;
@@ -59,7 +61,7 @@ pub(crate) const CRS_VARIABLES: &[&str] = &[
     "warning_anomaly_score",
 ];
 
-/// Sets every level that is not given by its own name. In CRS 3 it is the only one.
+/// Sets every level that is not given by its own name. CRS 4 has three levels; in CRS 3 this is the only one.
 const PARANOIA_LEVEL: &str = "paranoia_level";
 const PARANOIA_LEVELS: [&str; 3] = [
     "blocking_paranoia_level",
@@ -96,7 +98,7 @@ pub(crate) fn parse(policy: &str, item: &Item<'_, '_>) -> Option<Vec<(String, St
             }
         }
     }
-    // Another order in the file makes no other rule set.
+    // Sorted, so that another order in the file is the same recipe and compiles no other rule set.
     variables.sort();
     whole.then_some(variables)
 }
@@ -105,10 +107,11 @@ fn parse_value(name: &str, item: &Item<'_, '_>) -> Option<String> {
     let range = match name {
         _ if name.ends_with("paranoia_level") => 1..=4,
         "sampling_percentage" => 0..=100,
+        // A threshold of 0 would block every request.
         _ if name.ends_with("_score_threshold") => 1..=i64::MAX,
         _ => 0..=i64::MAX,
     };
-    // What has limits must be a number, since the CRS compares it as one.
+    // A variable with limits must be a number, since the CRS compares it as one.
     let bounded = range != (0..=i64::MAX);
     match item.raw_string() {
         Some(text) if !bounded => Some(text.to_owned()),

@@ -1,6 +1,9 @@
-//! Every problem found so far, each with its place.
+//! Collects every problem, each with its place.
 //!
-//! Problems may be found in any order. They are reported in the order of files and lines.
+//! Problems may be found in any order; they are reported in the order of files and lines. A problem at a place that is
+//! not valid TOML is dropped, since the parser guessed the value there.
+//!
+//! `RefCell`, because sections and items share this while they are read. No borrow outlives a method, so none fails.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -9,25 +12,25 @@ use super::source::At;
 use crate::config::section_kind::SectionKind;
 use seclang::diagnostic::{Diagnostic, Severity};
 
-/// The index of a file and a byte in it.
+/// The index of a file, and a byte offset in it.
 type Order = (usize, usize);
 
-/// Problems of files that are not the configuration's own come last.
+/// The order of problems in rule files: after those of the configuration.
 const FOREIGN: Order = (usize::MAX, 0);
 
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     found: RefCell<Vec<(Order, Diagnostic)>>,
-    /// The places where a file is not TOML. The parser guesses values there, so a second message about
-    /// such a place would mislead.
+    /// The places where a file is not valid TOML. The parser guesses values there, so a second message about such a
+    /// place would mislead.
     broken: RefCell<HashSet<Order>>,
     /// The foreign problems that are already in `found`.
     foreign: RefCell<HashSet<String>>,
-    /// The keys that were looked for, whether they were there or not.
+    /// The keys that were looked for, present or not. The tests compare them with the reference.
     asked: RefCell<BTreeSet<(SectionKind, &'static str)>>,
 }
 
-/// A problem that is not reported yet: it may only refuse a part of the configuration.
+/// A problem that is not reported yet, because it may refuse only a part of the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     order: Order,
@@ -87,22 +90,22 @@ impl Diagnostics {
         }
     }
 
-    /// A place where a file is not TOML.
+    /// Reports a place where a file is not valid TOML.
     pub(crate) fn add_broken(&self, at: At<'_>, message: &str) {
         self.broken.borrow_mut().insert(at.order());
         let diagnostic = Diagnostic::error(at.location(), message);
         self.found.borrow_mut().push((at.order(), diagnostic));
     }
 
-    /// A problem of a file that is not the configuration's own. Each is reported once.
+    /// Reports a problem in a rule file, once.
     pub(crate) fn add_foreign(&self, diagnostic: Diagnostic) {
-        // Several policies may load the same file.
+        // Several policies may load the same file and find the same problem.
         if self.foreign.borrow_mut().insert(diagnostic.to_string()) {
             self.found.borrow_mut().push((FOREIGN, diagnostic));
         }
     }
 
-    /// What `work` returns, and the errors that it found, which are not reported yet. Its warnings are.
+    /// Returns the result of `work` and the errors it found, which are not reported yet. Its warnings are reported.
     pub(crate) fn capture<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Problem>) {
         let mark = self.found.borrow().len();
         let value = work();
@@ -115,7 +118,7 @@ impl Diagnostics {
         (value, errors.collect())
     }
 
-    /// What `work` returns, and whether it found an error.
+    /// Returns the result of `work`, and whether it found an error.
     pub(crate) fn watch<T>(&self, work: impl FnOnce() -> T) -> (T, bool) {
         let mark = self.found.borrow().len();
         let value = work();
@@ -124,7 +127,7 @@ impl Diagnostics {
         (value, later.any(|(_, d)| d.severity == Severity::Error))
     }
 
-    /// Whether it is about a place where a file is not TOML.
+    /// Whether the problem is at a place where a file is not valid TOML.
     pub(crate) fn is_broken(&self, problem: &Problem) -> bool {
         self.broken.borrow().contains(&problem.order)
     }
@@ -151,7 +154,7 @@ impl Diagnostics {
     /// In the order of files and places.
     pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
-        // The sort is stable: problems of one place stay in the order in which they were found.
+        // The sort is stable, so problems at one place keep the order in which they were found.
         found.sort_by_key(|(order, _)| *order);
         let found = found.into_iter();
         found.map(|(_, diagnostic)| diagnostic).collect()

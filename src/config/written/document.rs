@@ -10,7 +10,8 @@ use super::reader::{Item, Section};
 use super::source::{At, Placed, Source};
 use crate::config::section_kind::SectionKind;
 
-/// The tables of all files. A key, or the name of a table, may be written in one of them only.
+/// The tables of all files. A key, or the name of a table, may be written in one of them only: no file overrides
+/// another, so their order never matters.
 #[derive(Debug)]
 pub(crate) struct Document<'s, 'r> {
     roots: Vec<Section<'s, 'r>>,
@@ -38,10 +39,11 @@ impl<'s, 'r> Document<'s, 'r> {
             Some((main, included)) => (Some(main), included),
             None => (None, &[][..]),
         };
-        // Asked for so that it is a known key; the files were read before.
+        // Looked up only to make it a known key; the included files were read before.
         if let Some(main) = main {
             main.item("include");
         }
+        // Nested includes could form a cycle, and make it hard to see which files belong to a configuration.
         for root in included {
             if root.item("include").is_some()
                 && let Some(at) = root.key_at("include")
@@ -57,7 +59,7 @@ impl<'s, 'r> Document<'s, 'r> {
         self.roots.first().map(|main| main.at)
     }
 
-    /// The value of a key that may stand once in all files.
+    /// The value of a key that may be written once in all files.
     pub(crate) fn item(&self, key: &'static str) -> Option<Item<'s, 'r>> {
         let mut first: Option<(At<'s>, Item<'s, 'r>)> = None;
         for root in &self.roots {
@@ -74,7 +76,7 @@ impl<'s, 'r> Document<'s, 'r> {
         first.map(|(_, item)| item)
     }
 
-    /// The tables of a kind in all files, like `[upstreams.*]`; the first of two with one name.
+    /// The tables of a kind in all files, like `[upstreams.*]`. If two have one name, only the first.
     pub(crate) fn named(
         &self,
         key: &'static str,
@@ -103,11 +105,11 @@ impl<'s, 'r> Document<'s, 'r> {
                     self.diagnostics.error(at, message);
                     continue;
                 }
-                // The first of two counts, and what follows is about it.
+                // The first of two counts; the checks below are about it.
                 known.insert(name, at);
                 check_name(name, word, at, self.diagnostics);
                 if let Some(mut section) = item.section(kind, format!("{word} \"{name}\"")) {
-                    // Problems of the whole table point at its name.
+                    // Problems of the whole table are reported at its name.
                     section.at = at;
                     found.push(Named { name, at, section });
                 }
@@ -141,7 +143,8 @@ impl<'s, 'r> Document<'s, 'r> {
             .collect()
     }
 
-    /// Reports unknown top-level keys. In a broken file keys may only seem to be at the top level.
+    /// Reports unknown top-level keys. Not if a file is broken: a key may seem to be at the top level because the
+    /// parser lost its table.
     pub(crate) fn finish(&self) {
         if self.diagnostics.has_broken_files() {
             return;
@@ -152,7 +155,7 @@ impl<'s, 'r> Document<'s, 'r> {
     }
 }
 
-/// Reports a name that cannot stand in logs and metrics, or be typed in a shell, as it is.
+/// Reports a name that cannot be used unquoted in logs, in metrics, in a URL of the admin API and in a shell.
 pub(crate) fn check_name(name: &str, word: &str, at: At<'_>, diagnostics: &Diagnostics) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {

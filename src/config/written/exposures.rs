@@ -6,14 +6,14 @@ use super::source::{At, Placed};
 use crate::config::model::OffAnswer;
 use crate::config::section_kind::SectionKind;
 
-/// `[exposures.NAME]`. A part that is None is missing or faulty, which was reported.
+/// `[exposures.NAME]`. A part that is `None` is missing or faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct WrittenExposure<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     /// Names of routes.
     pub(crate) routes: Option<Vec<Placed<'s, &'s str>>>,
-    /// Names of listeners; None for an entry that is no string.
+    /// Names of listeners; `None` for an entry that is not a string.
     pub(crate) listeners: Option<Vec<Option<Placed<'s, &'s str>>>>,
     pub(crate) owner: Option<String>,
     pub(crate) off: Option<OffAnswer>,
@@ -50,6 +50,7 @@ fn parse_exposure<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenExp
 
 fn parse_owner(item: &Item<'_, '_>) -> Option<String> {
     match item.string()?.value.trim() {
+        // An empty owner would satisfy `diff`, which stops what has no owner.
         "" => item.fail("\"owner\" must not be empty"),
         owner => Some(owner.to_owned()),
     }

@@ -17,12 +17,12 @@ use crate::config::section_kind::SectionKind;
 pub(crate) struct WrittenListener<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
-    /// None where a part of it is faulty.
+    /// `None` if a part of it is faulty.
     pub(crate) common: Option<Common>,
     pub(crate) role: Role<'s>,
 }
 
-/// What all kinds of listeners have.
+/// The keys that all kinds of listeners have.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) bind: Vec<SocketAddr>,
@@ -34,7 +34,7 @@ pub(crate) struct Common {
 #[derive(Debug)]
 pub(crate) enum Role<'s> {
     Tls(WrittenTls<'s>),
-    /// The listener that clients are redirected to; None where it is no string.
+    /// The listener to which clients are redirected; `None` if it is not a string.
     Redirect(At<'s>, Option<Placed<'s, &'s str>>),
     /// It says neither, or both.
     Unclear,
@@ -45,7 +45,7 @@ pub(crate) enum Role<'s> {
 pub(crate) struct WrittenTls<'s> {
     /// Where `certificates` is written.
     pub(crate) at: At<'s>,
-    /// None for an entry that is no table.
+    /// `None` for an entry that is not a table.
     pub(crate) certificates: Vec<Option<WrittenCertificate<'s>>>,
     pub(crate) sni: Option<SniPolicy>,
     pub(crate) policy: Option<TlsPolicy>,
@@ -95,7 +95,7 @@ fn parse_listener<'s>(
     let common = parse_common(section, bound);
     let certificates = section.item("certificates");
     let target = section.item("redirect_to_https");
-    // Asked for in any case, so that they are known keys and get a better message below.
+    // Looked up for every listener, so that a redirect with one of these keys gets the better message below.
     let items = TlsItems {
         sni: section.item("sni"),
         policy: section.item("tls_policy"),
@@ -157,7 +157,7 @@ fn parse_common<'s>(
     let limits = section.optional("limits", |item| parse_limits(section, item));
     let proxies = section.optional("trusted_proxies", |item| {
         let entries = item.array().unwrap_or_default().into_iter();
-        // All are read before the first that is faulty ends it, so that every problem is found.
+        // All entries are read before a faulty one ends this, so that one run reports every problem.
         let read: Vec<_> = entries.map(|entry| entry.parse(parse_network)).collect();
         read.into_iter().collect::<Option<Vec<_>>>()
     });
@@ -192,7 +192,7 @@ fn parse_bind<'s>(
             );
             diagnostics.error(entry.at, message);
         }
-        // Also if it collides: a third may collide with this one alone.
+        // Recorded even if it collides: a third address may collide with this one alone.
         bound.push(Placed {
             value: address,
             at: entry.at,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Why a text is not a value of the kind that is asked for. The words name the text and say what to write, like
-/// `"gw" is no server: write "host:port"`.
+/// Why a text is not a value of the expected kind. The words name the text and say what to write, like `"gw" is no
+/// server: write "host:port"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(String);
 

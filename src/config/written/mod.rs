@@ -1,10 +1,10 @@
-//! The first step: what was written.
+//! The first step: what the user wrote.
 //!
 //! Parses the text of the configuration into plain data, each value with its place, and reports every
 //! problem that can be seen without reading another file. Nothing here does I/O.
 //!
-//! A value that is missing or faulty is None, or [`Given::Faulty`](reader::Given): it was reported where it
-//! was read, and what needs it says nothing more.
+//! A value that is missing or faulty is `None`, or [`Given::Faulty`](reader::Given). It was reported where it was read,
+//! so whatever needs it reports nothing more: one mistake gives one message.
 
 pub(crate) mod admin;
 pub(crate) mod balancing;
@@ -64,6 +64,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         body_memory: settings::parse_body_memory(document),
         shutdown_timeout: settings::parse_shutdown_timeout(document),
     };
+    // Last, since it reports the keys that no section has looked up.
     document.finish();
     written
 }

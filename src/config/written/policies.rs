@@ -21,7 +21,7 @@ pub(crate) struct WrittenPolicy<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     pub(crate) mode: Option<Placed<'s, PolicyMode>>,
-    /// None where there are none; that was reported unless the mode is off.
+    /// `None` if there are none, which was reported unless the mode is off.
     pub(crate) rules: Option<WrittenRules<'s>>,
     /// Names and values of `tx.*` variables, sorted.
     pub(crate) variables: Option<Vec<(String, String)>>,
@@ -37,7 +37,7 @@ pub(crate) struct WrittenPolicy<'s> {
 #[derive(Debug)]
 pub(crate) struct WrittenRules<'s> {
     pub(crate) sources: Vec<Placed<'s, RulePattern<'s>>>,
-    /// They are not reported yet. Like a file that is missing they refuse the policy, not the configuration.
+    /// Problems that are not reported yet. At a reload they refuse the policy alone, like a missing file.
     pub(crate) problems: Vec<Problem>,
     /// Every entry is in `sources`, and there is one.
     pub(crate) is_whole: bool,
@@ -114,7 +114,7 @@ fn placed<'s, T>(item: &Item<'s, '_>, value: Option<T>) -> Option<Placed<'s, T>>
 }
 
 fn parse_rules<'s>(item: &Item<'s, '_>) -> WrittenRules<'s> {
-    // Captured, since only the last step knows whether they refuse the policy or fail the configuration.
+    // Captured, because at the start they are errors, but at a reload they only refuse this policy.
     let (sources, problems) = item.diagnostics().capture(|| {
         let entries = item.strings().into_iter();
         entries
@@ -134,6 +134,7 @@ fn parse_pattern<'s>(
 ) -> Option<Placed<'s, RulePattern<'s>>> {
     let pattern = match value {
         BASELINE => RulePattern::Baseline,
+        // A misspelled name must not become a pattern that matches no file.
         name if name.starts_with('@') => {
             let help = did_you_mean(name, [BASELINE]);
             let message = format!("there are no compiled-in rules \"{name}\"");

@@ -1,4 +1,7 @@
-//! A typed walk through TOML that notes every problem with its place and goes on.
+//! A typed walk through TOML. It reports every problem with its place and goes on.
+//!
+//! Not `serde`: that stops at the first error, and knows no place for a problem that is found later. Every key that
+//! code looks up becomes a known key, so unknown keys need no list of their own.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -12,16 +15,16 @@ use super::source::{At, Placed, Source};
 use crate::config::section_kind::SectionKind;
 use seclang::suggest::did_you_mean;
 
-/// What became of a key that may be left out.
+/// The value of a key that may be left out. `Absent` and `Faulty` differ: a default must not replace a faulty value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Given<T> {
     Absent,
-    /// It is there and its value is wrong, which was reported.
+    /// It is present and its value is wrong, which was reported.
     Faulty,
     Value(T),
 }
 
-/// What a value is as a whole number.
+/// A value as a whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Number {
     NotOne,
@@ -40,7 +43,7 @@ pub(crate) struct Item<'s, 'r> {
     diagnostics: &'r Diagnostics,
 }
 
-/// A table. Its keys are asked for one by one; [`Section::finish`] reports those that nobody asked for.
+/// A table. Its keys are looked up one by one; [`Section::finish`] reports those that nobody looked up.
 #[derive(Debug)]
 pub(crate) struct Section<'s, 'r> {
     pub(crate) at: At<'s>,
@@ -53,7 +56,7 @@ pub(crate) struct Section<'s, 'r> {
 }
 
 impl<T> Given<T> {
-    /// The value, or `default` where none is written; None where it is faulty.
+    /// The value, or `default` if none is written; `None` if it is faulty.
     pub(crate) fn or(self, default: T) -> Option<T> {
         match self {
             Self::Absent => Some(default),
@@ -62,7 +65,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// None where it is faulty, so that `given.unless_faulty()?` ends what needs it.
+    /// `None` if it is faulty, so that `given.unless_faulty()?` ends what needs it.
     #[expect(clippy::option_option, reason = "the outer one is for `?`")]
     pub(crate) fn unless_faulty(self) -> Option<Option<T>> {
         match self {
@@ -101,7 +104,7 @@ impl<T> Given<T> {
 }
 
 impl<T> From<Option<T>> for Given<T> {
-    /// None is a faulty value.
+    /// `None` is a faulty value.
     fn from(read: Option<T>) -> Self {
         read.map_or(Self::Faulty, Self::Value)
     }
@@ -109,7 +112,7 @@ impl<T> From<Option<T>> for Given<T> {
 
 /// The tables of a file, as far as they could be understood; the rest is reported.
 pub(crate) fn parse<'s>(source: &'s Source, diagnostics: &Diagnostics) -> Spanned<DeTable<'s>> {
-    // The parser goes on after an error, so that all are found.
+    // The recoverable parser continues after an error, so that one run reports every problem.
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
@@ -134,7 +137,7 @@ impl<'s, 'r> Section<'s, 'r> {
         }
     }
 
-    /// The value of this key, if it is there. The key is a known one from then on.
+    /// The value of this key, if it is present. The key is known from then on.
     pub(crate) fn item(&self, key: &'static str) -> Option<Item<'s, 'r>> {
         self.asked.borrow_mut().push(key);
         self.diagnostics.note_asked(self.kind, key);
@@ -170,16 +173,16 @@ impl<'s, 'r> Section<'s, 'r> {
         }
     }
 
-    /// The place of a key, if it is there.
+    /// The place of a key, if it is present.
     pub(crate) fn key_at(&self, key: &str) -> Option<At<'s>> {
         let (found, _) = self.table.get_key_value(key)?;
         Some(self.at.with_span(found.span()))
     }
 
-    /// All keys and values, whatever they are, as they stand in the file.
+    /// All keys and values in the order of the file, for tables whose keys the user chooses.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (Placed<'s, &'s str>, Item<'s, 'r>)> {
         let mut entries: Vec<_> = self.table.iter().collect();
-        // The table is sorted by name, and the first of two in the file counts.
+        // The parser's table is sorted by name, but of two entries with one name the first in the file counts.
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter().map(|(key, value)| {
             let name = key.get_ref().as_ref();
@@ -288,7 +291,7 @@ impl<'s, 'r> Item<'s, 'r> {
         None
     }
 
-    /// The entries of an array that must not be empty. Empty where it is none.
+    /// The entries of an array that must not be empty. Returns none if it is not an array.
     pub(crate) fn list(&self) -> Vec<Self> {
         let items = self.array();
         if let Some([]) = items.as_deref() {
@@ -300,7 +303,7 @@ impl<'s, 'r> Item<'s, 'r> {
 
     pub(crate) fn array(&self) -> Option<Vec<Self>> {
         let DeValue::Array(array) = self.value else {
-            // A common slip: a single value without brackets.
+            // A frequent mistake: a single value without brackets. The message shows it with brackets.
             if let DeValue::String(text) = self.value {
                 let help = format!("write [\"{text}\"]");
                 let message = format!("{} must be an array", self.what);
@@ -310,7 +313,7 @@ impl<'s, 'r> Item<'s, 'r> {
             }
             return self.wrong("an array");
         };
-        // An array in an array is still an entry of the key.
+        // For an array in an array, the words stay "an entry of" the key.
         let what = match self.what.strip_prefix("an entry of ") {
             Some(_) => self.what.clone(),
             None => format!("an entry of {}", self.what),
@@ -324,7 +327,7 @@ impl<'s, 'r> Item<'s, 'r> {
         Some(items.collect())
     }
 
-    /// The entries of an array of strings; one that is no string is reported and left out.
+    /// The entries of an array of strings. An entry that is not a string is reported and left out.
     pub(crate) fn strings(&self) -> Vec<Placed<'s, &'s str>> {
         self.list().iter().filter_map(Self::string).collect()
     }
@@ -348,7 +351,7 @@ impl<'s, 'r> Item<'s, 'r> {
         })
     }
 
-    /// What `parse` makes of this string; it says what is wrong with it.
+    /// The result of `parse` for this string. If it fails, its words are reported.
     pub(crate) fn parse<T, E: Display>(
         &self,
         parse: impl FnOnce(&str) -> Result<T, E>,

@@ -12,11 +12,12 @@ use crate::config::model::Stream;
 use crate::config::section_kind::SectionKind;
 use crate::route::{HostPattern, MethodSet, PathPattern};
 
+/// Methods that users write in lower case by mistake. Methods are case-sensitive (RFC 9110, 9.1).
 const COMMON_METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 ];
 
-/// A table of `[[routes]]`. A part that is None is missing or faulty, which was reported.
+/// A table of `[[routes]]`. A part that is `None` is missing or faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct WrittenRoute<'s> {
     pub(crate) name: Option<Placed<'s, &'s str>>,
@@ -48,6 +49,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
                 let message = format!("route \"{name}\" is already there at {}", first.text());
                 document.diagnostics.error(at, message);
             }
+            // The first one stays, so that a third is reported against it too.
             known.entry(name).or_insert(at);
         }
         route
@@ -60,7 +62,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let name = name.and_then(|item| item.string());
     if let Some(name) = &name {
         check_name(name.value, "route", name.at, section.diagnostics);
-        // From here on messages say which route.
+        // From here on, messages name the route.
         section.what = format!("route \"{}\"", name.value);
     }
     let help = "hosts = [\"api.example.com\"], [\"*.example.com\"] or [\"*\"]";
@@ -140,7 +142,7 @@ fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
     let head = section.item("head").map(|item| {
         let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
         if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
-            // Faulty methods were already reported.
+            // Faulty methods were reported already.
             if !matches!(named, Some(None)) {
                 let message =
                     "head = \"refuse\" has an effect only if \"methods\" names GET and not HEAD";

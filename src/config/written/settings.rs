@@ -17,7 +17,7 @@ pub(crate) struct WrittenLog<'s> {
     pub(crate) audit: WrittenSink<'s>,
 }
 
-/// Where lines of a log go.
+/// The target of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WrittenSink<'s> {
     Stdout,
@@ -25,7 +25,7 @@ pub(crate) enum WrittenSink<'s> {
     File(Placed<'s, &'s str>),
 }
 
-/// A part that is faulty has its default, like one that is absent.
+/// A faulty part gets its default, like an absent one: the error was reported, so this configuration is not used.
 pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> WrittenLog<'s> {
     let mut log = WrittenLog {
         access: WrittenSink::Stdout,

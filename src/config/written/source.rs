@@ -1,4 +1,7 @@
 //! The text of a configuration file, and places in it.
+//!
+//! A place stays with its value through all steps, so that a problem that only a later step finds is reported with its
+//! line.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,7 +36,7 @@ pub(crate) struct Placed<'s, T> {
 
 impl Source {
     pub(crate) fn new(path: &Path, mut text: String, index: usize) -> Self {
-        // Some editors write one. It would shift the columns of the first line.
+        // Some Windows editors write one. It would shift the columns of the first line.
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len_utf8());
         }
@@ -52,7 +55,7 @@ impl Source {
         }
     }
 
-    /// The folder that relative paths in this file start from.
+    /// The folder from which relative paths in this file start. An included file in another folder has its own.
     pub(crate) fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
@@ -84,7 +87,7 @@ impl<'s> At<'s> {
         self.source.directory()
     }
 
-    /// The file that a path written here names.
+    /// The file that a path at this place names.
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
         self.source.directory().join(path)
     }

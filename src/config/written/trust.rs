@@ -11,9 +11,9 @@ use crate::tls::ClientCertificateMode;
 pub(crate) struct WrittenTrust<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
-    /// Empty where nothing usable is written, which was reported.
+    /// Empty if nothing usable is written, which was reported.
     pub(crate) files: Vec<Placed<'s, &'s str>>,
-    /// The bundle may be worse than the one that serves.
+    /// Whether the bundle may be worse than the one in use.
     pub(crate) allow_expired: bool,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct WrittenTrust<'s> {
 pub(crate) struct CertificateFiles<'s> {
     pub(crate) chain: Placed<'s, &'s str>,
     pub(crate) key: Placed<'s, &'s str>,
-    /// The certificate may be worse than the one that serves.
+    /// Whether the certificate may be worse than the one in use.
     pub(crate) allow_expired: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenTrust<'s>> {
     bundles.collect()
 }
 
-/// False where it is not written, or faulty.
+/// False if it is not written, or faulty: a flag only ever permits something.
 pub(crate) fn parse_flag(section: &Section<'_, '_>, key: &'static str) -> bool {
     section
         .optional(key, Item::boolean)
@@ -99,6 +99,7 @@ pub(crate) fn parse_client_ca<'s>(item: &Item<'s, '_>) -> Option<WrittenClientCa
     Some(WrittenClientCa {
         at: item.at,
         trust: trust.and_then(|item| item.string()),
+        // The stricter mode by default: a forgotten key lets in nobody without a certificate.
         mode: mode.or(ClientCertificateMode::Required),
         crl: crl.value().unwrap_or_default(),
     })

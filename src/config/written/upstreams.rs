@@ -18,7 +18,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 
-/// `[upstreams.NAME]`. A part that is None is missing or faulty, which was reported.
+/// `[upstreams.NAME]`. A part that is `None` is missing or faulty, which was reported.
 #[derive(Debug)]
 pub(crate) struct WrittenUpstream<'s> {
     pub(crate) name: &'s str,
@@ -107,6 +107,7 @@ fn parse_server_name(text: &str) -> Result<String, Malformed> {
             "\"server_name\" must not be empty: without a name nothing could be verified".into(),
         );
     }
+    // SNI carries no addresses (RFC 6066, 3), so a server with several certificates could not choose.
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err(format!(
             "\"server_name\" is an address, \"{text}\": give the gateway's certificate a DNS name and write that name; \"servers\" may be addresses"

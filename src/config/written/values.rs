@@ -7,12 +7,13 @@ use super::malformed::Malformed;
 use super::reader::{Item, Number};
 use crate::config::model::{IpNetwork, Server};
 
-/// One day. A longer time is most likely a slip of the pen.
+/// The longest duration: one day. A longer one is most likely a typing error.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Item<'_, '_> {
     /// `"10s"`, `"500ms"`, `"2m"`, `"1h"`.
     pub(crate) fn duration(&self) -> Option<Duration> {
+        // Without a unit nobody knows whether 10 means seconds or milliseconds, so a plain number is an error.
         if self.number() != Number::NotOne {
             return self.fail(format!(
                 "{} must be a string with a unit, like \"10s\" or \"500ms\"",
@@ -56,6 +57,7 @@ fn parse_duration(text: &str) -> Result<Duration, Malformed> {
         "h" => 60 * 60 * 1000,
         _ => return Err(wrong()),
     };
+    // An overflow saturates and is then too long.
     let duration = Duration::from_millis(number.saturating_mul(milliseconds));
     match duration {
         Duration::ZERO => Err("must be longer than 0".into()),
@@ -111,6 +113,7 @@ pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, Malformed> {
     }
     let network = IpNetwork { address, prefix };
     let first = first_address(network);
+    // `10.1.0.0/8` is more likely a mistake than a way to write `10.0.0.0/8`, and proxies in it would be trusted.
     if first != address {
         return Err(format!(
             "\"{text}\" is no network: it begins at {first}, so write \"{first}/{prefix}\""
@@ -124,6 +127,7 @@ fn first_address(network: IpNetwork) -> IpAddr {
     let prefix = u32::from(network.prefix);
     match network.address {
         IpAddr::V4(v4) => {
+            // For a prefix of 0 the shift would be the full width, which `checked_shl` refuses.
             let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
             IpAddr::V4((u32::from(v4) & mask).into())
         }
@@ -136,6 +140,7 @@ fn first_address(network: IpNetwork) -> IpAddr {
 
 /// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets.
 pub(crate) fn parse_server(text: &str) -> Result<Server, Malformed> {
+    // A frequent mistake. `http://` in particular must not look accepted: upstreams are always dialled with TLS.
     if text.contains("://") {
         return Err(format!(
             "\"{text}\" is no server: leave the scheme out; upstreams are always dialled with TLS"
@@ -145,7 +150,7 @@ pub(crate) fn parse_server(text: &str) -> Result<Server, Malformed> {
     let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
         return Err(format!("\"{text}\" is no server: write \"host:port\"").into());
     };
-    // Such an address ends in what looks like a port.
+    // An IPv6 address without brackets ends in what looks like a port.
     if text.parse::<IpAddr>().is_ok() {
         return Err(format!(
             "\"{text}\" is no server: write an IPv6 address with brackets and a port, \"[{text}]:443\""
