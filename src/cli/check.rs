@@ -41,6 +41,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             loaded.warnings,
             shadowed_paths(&Surface::of(&loaded.config)),
         ),
+        // Without a valid configuration there are no routes to compare.
         Err(found) => (found, Ok(Vec::new())),
     };
     let shadowed = match shadowed {
@@ -53,6 +54,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => show_human(&found, &shadowed, &path),
         Output::Json => {
             let mut report = check_report(&found);
+            // Keys of the JSON are an interface and do not follow the names in the code.
             report["kept_back"] = json!(shadowed);
             print_json(&report)
         }

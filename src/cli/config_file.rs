@@ -1,4 +1,6 @@
 //! Which configuration a verb works on, and the names in it that a shell can complete.
+//!
+//! Every verb finds its configuration here, so that they all mean the same file.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -89,7 +91,8 @@ pub(super) fn routes(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(NamedKind::Route, typed)
 }
 
-/// A shell that completes a word shows no message, so without a configuration there are no names.
+/// Names of this kind that begin with `typed`. A shell shows no message during completion, so any failure means no
+/// names.
 fn candidates(kind: NamedKind, typed: &OsStr) -> Vec<CompletionCandidate> {
     let Ok(path) = find(named_on_the_command_line().as_deref()) else {
         return Vec::new();
@@ -102,7 +105,8 @@ fn candidates(kind: NamedKind, typed: &OsStr) -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// A shell passes the words that it completes on this process's own command line.
+/// The file that `--config` names. clap has not parsed these words yet: the shell passes the unfinished command line as
+/// arguments after `--`.
 fn named_on_the_command_line() -> Option<PathBuf> {
     let mut words = std::env::args_os().skip_while(|word| word != "--").skip(1);
     while let Some(word) = words.next() {

@@ -1,6 +1,6 @@
 //! `drawbridge diff`: what a change of the configuration makes reachable.
 //!
-//! Made for pipelines: exit code 1 stops a change that makes something reachable without an owner.
+//! Made for pipelines: exit code 1 stops a change that makes something reachable that nobody owns.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let running = args.config.is_some() || args.admin.is_some();
     let surfaces = match (&args.files[..], running) {
         ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
-        // One file, with or without the place of the front door: compare it with what runs.
+        // One file, with or without the location of the front door: compare it with the running configuration.
         ([new], _) => running_surface(args).and_then(|old| Ok((old, load(new)?))),
         _ => Err(problem("with --config or --admin, name only NEW")),
     };
@@ -83,6 +83,7 @@ fn running_surface(args: &Args) -> Result<Surface, CommandError> {
             config: args.config.clone(),
             admin: args.admin.clone(),
         },
+        // `/surface` is a GET, which needs no token.
         admin_token_file: None,
     };
     let body = front.request("GET", "/surface", &[]).map_err(problem)?;

@@ -1,6 +1,6 @@
 //! `drawbridge doctor`: why the proxy would not use an upstream, and how to fix it.
 //!
-//! It dials as the proxy dials, with the same settings, so that its verdict is the proxy's.
+//! It dials with the code and the settings of the proxy, so that its verdict is the proxy's.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -161,12 +161,13 @@ fn find_missing_intermediates(servers: &mut [ServerReport]) {
         let (Some(failure), Some(presented)) = (&mut found.failure, &found.presented) else {
             continue;
         };
+        // A server that sends more than its leaf has sent an intermediate.
         let ([leaf], Cause::Untrusted) = (presented.chain.as_slice(), failure.cause) else {
             continue;
         };
         let missing = sent.iter().find(|above| {
             above.issued(leaf) == X509VerifyResult::OK
-// Subject and issuer may agree by chance; the signature cannot.
+// Names may agree by chance. A signature cannot.
                 && above
                     .public_key()
                     .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))

@@ -1,4 +1,4 @@
-//! Why a verb failed, and how it says so: in words on standard error, or as JSON on standard output.
+//! Why a verb failed, and how it reports that: in words on standard error, or as JSON on standard output.
 //!
 //! With `--output json` a script always gets one JSON object, also after a failure.
 
@@ -48,6 +48,7 @@ impl CommandError {
             Self::Problem(problem) => writeln!(err, "drawbridge: {problem}"),
             Self::Diagnostics(found) => {
                 let colour = wants_colour();
+                // Warnings are left out: they did not cause the failure, and `check` shows them.
                 let errors = found.iter().filter(|found| found.is_error());
                 errors
                     .map(|error| error.render(colour))

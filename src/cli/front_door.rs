@@ -1,4 +1,4 @@
-//! Finding the running front door and asking it: what all verbs that talk to it share.
+//! Finds the running front door and sends it requests: what all verbs share that talk to it.
 
 use std::fmt;
 use std::io;
@@ -150,6 +150,7 @@ impl FrontDoor {
     /// The error for an answer that is not a success.
     pub(super) fn refusal(&self, answer: &Answer) -> FrontDoorError {
         match (answer.status, &self.admin_token_file) {
+            // A 401 is about the token, and the user needs to know which file to name rather than the header field.
             (401, None) => return FrontDoorError::TokenMissing,
             (401, Some(file)) => return FrontDoorError::TokenRejected(file.clone()),
             _ => {}
@@ -171,7 +172,7 @@ impl FrontDoor {
         let file = config_file::find(self.at.config.as_deref());
         let file = file.map_err(FrontDoorError::NoConfiguration)?;
         let admin = configured_admin(&file)?;
-        // A token that the command line names goes before that of the configuration.
+        // A token on the command line wins over that of the configuration, which may be newer than the process.
         Ok(Admin {
             token: token.or(admin.token),
             address: admin.address,
@@ -183,6 +184,7 @@ impl FrontDoor {
 fn configured_admin(file: &Path) -> Result<Admin, FrontDoorError> {
     let admin = config::admin_of(file).map_err(FrontDoorError::Configuration)?;
     admin
+        // Outside of the unit systemd's variables are not set, so the packaged socket is tried.
         .or_else(config::installed_admin)
         .ok_or_else(|| FrontDoorError::NoAdminAddress(file.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! `drawbridge headers`: which header fields of a request the front door drops.
 //!
-//! The table is the one that the proxy works with, so that this answer cannot differ from what happens.
+//! The table is the one that the proxy uses, so this output cannot differ from what the proxy does.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

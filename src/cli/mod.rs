@@ -1,7 +1,9 @@
-//! The command line: one file a verb.
+//! The command line: one file for each verb.
 //!
 //! Results go to standard output, problems to standard error; with `--output json` both are one JSON object on standard
-//! output. The exit codes are in `exit`.
+//! output. The exit codes are in `exit`. Scripts depend on all of this.
+//!
+//! The documentation comments of commands and their arguments are the text of `--help` and of the man pages.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -128,7 +130,7 @@ pub fn main() -> ExitCode {
 
 /// Reports wrong usage in the form that was asked for; `--help` and `--version` are not errors.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
-    // clap could not parse the command line, so we look for the form of output ourselves.
+    // clap could not parse the command line, so the form of output is looked up by hand.
     let words: Vec<String> = std::env::args().collect();
     let asks_json = words.iter().any(|word| word == "--output=json")
         || words.windows(2).any(|pair| pair == ["--output", "json"]);
@@ -147,7 +149,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
-/// A script that asks this program for completions, so that it completes the names in the configuration too.
+/// A script that calls this program for each completion, so that the names in the configuration are completed too.
 fn completions(shell: Shell) -> io::Result<Vec<u8>> {
     let shells = Shells::builtins();
     let shell = shell.to_string();
@@ -167,7 +169,7 @@ fn completions(shell: Shell) -> io::Result<Vec<u8>> {
 
 fn man(verb: &[String]) -> io::Result<Vec<u8>> {
     let mut command = Cli::command();
-    // Verbs know their full names only after this.
+    // clap sets the full names of subcommands only here.
     command.build();
     for word in verb {
         let found = command.find_subcommand(word).cloned();

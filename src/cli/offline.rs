@@ -1,4 +1,4 @@
-//! What verbs share that read a configuration without serving from it.
+//! What the verbs share that read a configuration and do not serve from it.
 
 use std::future::Future;
 use std::io;
@@ -27,7 +27,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
         .enable_all()
         .build()?;
     let done = runtime.block_on(future);
-    // A lookup of a name that is still running must not delay the exit.
+    // A DNS lookup that is still running must not delay the exit.
     runtime.shutdown_background();
     Ok(done)
 }

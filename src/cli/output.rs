@@ -1,4 +1,4 @@
-//! How verbs show what they found: the two forms of output, and problems of files in both.
+//! How verbs show their results: the two forms of output, and problems of files in both.
 //!
 //! The lowest file of the command line; every verb imports it.
 

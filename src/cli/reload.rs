@@ -1,4 +1,4 @@
-//! `drawbridge reload`: makes the running front door read its files now.
+//! `drawbridge reload`: makes the running front door read its files now, and waits for the outcome.
 
 #![allow(
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use super::exit;
 use super::front_door::{FrontDoor, FrontDoorError};
 use super::output::Output;
 
-/// The status of the admin API's answer if something was refused.
+/// The status of the admin API's answer if something was refused. It carries an outcome like a success.
 const PARTLY_REFUSED: u16 = 422;
 
 /// Make the running front door read its files now, and say what it applied

@@ -1,4 +1,4 @@
-//! `drawbridge run`: serve from a configuration file.
+//! `drawbridge run`: serves from a configuration file.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::supervision::log_panics;
 use crate::telemetry::{Metrics, Stderr};
 use seclang::diagnostic::Diagnostic;
 
-/// How long the process waits at its end until stderr has taken the last lines.
+/// How long the process waits at its end for stderr to take the last lines. A stalled reader must not keep it alive.
 const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serve from a configuration file
@@ -84,7 +84,7 @@ fn run_loaded(
                     .await
                     .map_err(io::Error::other)
             });
-            // Tasks that outlast the drain must not delay the exit.
+            // Tasks that outlast the drain, such as a blocked read of a file, must not delay the exit.
             runtime.shutdown_background();
             served
         }
@@ -103,6 +103,7 @@ fn run_loaded(
 
 /// Logs to stderr what `RUST_LOG` selects. The lines of rules have the target `waf`.
 fn log_to_stderr() {
+    // Pingora logs every failed request as an error; the access log has a line for each already.
     let standard = || EnvFilter::new("info,pingora_core=off,pingora_proxy=off");
     let chosen =
         std::env::var_os(EnvFilter::DEFAULT_ENV).map(|_| EnvFilter::try_from_default_env());
@@ -111,8 +112,9 @@ fn log_to_stderr() {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (standard(), Some(error)),
     };
+    // Before the subscriber, so that no line is written by the thread that logs it.
     Stderr::start();
-    // A second call changes nothing.
+    // Fails if a subscriber exists, which then stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Stderr)
@@ -136,6 +138,7 @@ fn show(found: &[Diagnostic]) {
 
 /// Completes when a signal asks the process to end. Installs the handlers at once.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    // Installed before the front door opens: a signal during the start would end the process at once otherwise.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -143,6 +146,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        // The first signal starts the drain; somebody who presses Ctrl-C again does not want to wait for it.
         tokio::spawn(async move {
             if interrupt.recv().await.is_some() {
                 tracing::warn!("interrupted while closing: requests in flight are cut off");

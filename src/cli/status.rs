@@ -52,11 +52,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
     exit::success_if(status["ready"] == json!(true))
 }
 
-/// The status, and the text of `/readyz?verbose`.
+/// The status, and the text of `/readyz?verbose`. Three requests, so they may show slightly different moments.
 fn fetch(front: &FrontDoor) -> Result<(Value, String), FrontDoorError> {
     let parse = |body: &[u8]| serde_json::from_slice(body).map_err(FrontDoorError::InvalidAnswer);
     let mut status: Value = parse(&front.request("GET", "/status", &[])?)?;
     status["exposures"] = parse(&front.request("GET", "/exposures", &[])?)?;
+    // `call`, not `request`: 503 is an answer here, not a failure.
     let readiness = front.call("GET", "/readyz?verbose", &[])?;
     status["ready"] = json!(readiness.is_ok());
     Ok((status, readiness.text()))
@@ -160,7 +161,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The items of an array. A front door of another version may lack it; then there are none.
+/// The items of an array. A front door of another version may lack the array; then there are none.
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }

@@ -1,6 +1,6 @@
 //! `drawbridge certs dev`: a private CA and leaves, for development.
 //!
-//! It never overwrites a file unless it is told to, and keys are readable by their owner only.
+//! Invariants: without `--force` it overwrites no file, and only their owner can read the keys.
 
 use std::fs;
 use std::io;
@@ -52,6 +52,7 @@ struct Name {
 
 impl Name {
     fn file(&self, dir: &Path, extension: &str) -> PathBuf {
+        // A star is a pattern in a shell, and some file systems forbid a colon.
         let stem = self.text.replace('*', "_wildcard").replace(':', "-");
         dir.join(format!("{stem}.{extension}"))
     }
@@ -63,8 +64,10 @@ fn parse_name(text: &str) -> Result<Name, String> {
         let text = text.to_ascii_lowercase();
         return Ok(Name { text, address });
     }
+    // Its files would be ca.pem and ca.key, and replace the CA.
     let reserved = text.eq_ignore_ascii_case("ca");
     match text.parse::<HostPattern>() {
+        // The name becomes a file name, so it must not lead out of the folder.
         Ok(_) if text != "*" && !text.contains('/') && !reserved => Ok(Name {
             text: text.to_ascii_lowercase(),
             address,
@@ -85,10 +88,12 @@ fn make(args: &Args) -> Result<(), CommandError> {
     let (ca, ca_key) = (dir.join("ca.pem"), dir.join("ca.key"));
     let has_ca = ca.exists() && ca_key.exists() && !args.force;
     if !args.force {
+        // All files are checked before the first is written, so that a refusal leaves nothing half done.
         refuse_to_overwrite(args, has_ca)?;
     }
     fs::create_dir_all(dir).map_err(|e| cannot("write", dir, &e))?;
     let ignore = dir.join(".gitignore");
+    // Before the keys, so that no commit can catch them in between.
     if !ignore.exists() {
         fs::write(&ignore, "*\n").map_err(|e| cannot("write", &ignore, &e))?;
     }
@@ -130,7 +135,7 @@ fn make(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Each CA gets a name of its own, so that nobody confuses two of them where only the name is shown.
+/// Each CA gets a name of its own, so that two CAs differ where only the name is shown.
 fn authority_name() -> Result<String, ErrorStack> {
     let mut random = [0; 4];
     rand_bytes(&mut random)?;

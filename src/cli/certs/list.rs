@@ -65,6 +65,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(error) => return CommandError::because(error).report(args.output),
         }
     }
+    // The next to expire first, since that is what somebody looks for.
     entries.sort_by_key(|entry| entry.certificate.not_after_timestamp);
     let shown = match args.output {
         Output::Human => show_human(&entries, &refused),
@@ -82,6 +83,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 async fn dial(config: &Config) -> (Vec<Entry>, Vec<RefusedServer>) {
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
     for upstream in config.upstreams.values() {
+        // The pool of the proxy, so that addresses and verdicts are those of the proxy.
         let pool = Pool::new(upstream, Arc::default());
         for (server, found) in examine_all(&pool).await {
             if let Some(presented) = found.presented {

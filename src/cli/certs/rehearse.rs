@@ -1,6 +1,6 @@
 //! `drawbridge certs rehearse`: tries a new CA bundle before it is used.
 //!
-//! A backend that cannot be reached counts as a failure: nobody knows whether the new bundle would break it.
+//! A backend that cannot be reached counts as a failure, because the new bundle might break it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -64,7 +64,7 @@ struct Counts {
     unreachable: usize,
 }
 
-/// Which bundle a backend is trusted with.
+/// The bundles with which a backend is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TrustedWith {
     OldOnly,
@@ -91,6 +91,7 @@ impl RehearsedServer {
     fn trusted_with(&self) -> TrustedWith {
         match (&self.old, &self.new) {
             (None, None) => TrustedWith::Both,
+            // Checked before the verdicts: a failure that says nothing of trust must not count as distrust.
             (Some(failure), _) | (_, Some(failure)) if is_unreachable(failure) => {
                 TrustedWith::Unreachable
             }
@@ -101,6 +102,7 @@ impl RehearsedServer {
     }
 }
 
+// These causes end a dial before its certificate is verified, or for another reason than trust.
 fn is_unreachable(failure: &Failure) -> bool {
     matches!(
         failure.cause,
@@ -187,7 +189,7 @@ async fn dial_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<
     for upstream in upstreams.filter(|upstream| upstream.tls.trust.name == trust) {
         let pool = Pool::new(upstream, Arc::default());
         for (server, address) in pool.locate().await {
-            // One address for both dials: two lookups could lead to two different servers.
+            // The same address for both dials, because two lookups could lead to two different servers.
             let (old, new) = match address {
                 Ok(address) => (
                     dial(upstream, address).await.err(),

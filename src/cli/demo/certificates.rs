@@ -1,7 +1,7 @@
 //! The demo's two certificate authorities and what they sign.
 //!
-//! The key of an authority is never written. So if one of its files is missing, has expired or does not fit, the
-//! authority and all its leaves are made anew.
+//! The key of an authority is never written. So if one file is missing, has expired or does not fit, the authority and
+//! all its leaves are made again.
 
 use std::error::Error;
 use std::fs;
@@ -17,13 +17,13 @@ use super::network::{BILLING, ORDERS, PUBLIC_HOST};
 use dev_pki::{Authority, LeafOptions};
 
 const DAYS: i64 = 90;
-/// Certificates that end sooner than this many days are made anew.
+/// Certificates with fewer days left than this are made again, so that none expires during the demo.
 const DAYS_LEFT: u32 = 1;
 
 /// Where the demo's certificates come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certificates {
-    /// At least one authority and its leaves were made now.
+    /// This demo made at least one authority and its leaves.
     New,
     /// An earlier demo made all of them.
     Reused,
@@ -32,7 +32,7 @@ pub(super) enum Certificates {
 /// An authority and its leaves.
 struct Family {
     authority: &'static str,
-    /// A path relative to the demo's folder, as all paths here.
+    /// A path relative to the demo's folder, like all paths here.
     bundle: &'static str,
     leaves: &'static [Leaf],
 }
@@ -96,6 +96,7 @@ impl Family {
             let key = PKey::private_key_from_pem(&pem).ok()?;
             let fits = certificate.public_key().ok()?.public_eq(&key)
                 && authority.issued(&certificate) == X509VerifyResult::OK
+                // `issued` does not check the signature, and the authorities of two demos have the same name.
                 && certificate.verify(&*authority.public_key().ok()?).ok()?;
             Some(fits && *certificate.not_after() > *soon)
         };

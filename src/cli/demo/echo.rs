@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server that answers with what it received, as JSON.
 //!
-//! It stands for a gateway of the company behind the front door, so it has a parser of its own and shares nothing with
-//! the front door's. Its memory is bounded whatever it receives.
+//! It stands for a gateway behind the front door. So it has a parser of its own and shares nothing with the front door:
+//! a fault in a shared parser would hide itself. Its memory is bounded, whatever it receives.
 
 use std::io;
 
@@ -54,7 +54,7 @@ enum Next {
 struct Head {
     method: String,
     target: String,
-    /// In the order they came, names as they were written.
+    /// In the order of arrival, names as they were sent.
     headers: Vec<(String, String)>,
     http_1_0: bool,
 }
@@ -73,6 +73,7 @@ where
         return Ok(Next::Close);
     };
     let framing = head.framing()?;
+    // curl waits a second for this before it sends a large body.
     if head.has_token("expect", "100-continue") {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         stream.flush().await?;
@@ -123,8 +124,9 @@ where
     stream.flush().await
 }
 
-/// None if the client closed the connection instead of sending another request.
+/// `None` if the client closed the connection instead of sending another request.
 async fn read_head<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Option<Head>> {
+    // Beyond the limit the line has no end, and `read_line` fails.
     let mut stream = stream.take(HEAD_LIMIT);
     if stream.fill_buf().await?.is_empty() {
         return Ok(None);
@@ -181,7 +183,7 @@ async fn read_chunks<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Body
     Ok(body)
 }
 
-/// A line without its end. Bytes that are not UTF-8 become U+FFFD, because this server only shows them.
+/// A line without its end. Bytes that are not UTF-8 become U+FFFD, because this server only displays them.
 async fn read_line<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<String> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await?;
@@ -219,7 +221,7 @@ impl Head {
                 .map(Framing::Length)
                 .map_err(|_| invalid("Content-Length is not a number")),
             ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
-            // Two lengths, or a length and a coding, are how requests are smuggled.
+            // Two lengths, or a length and a coding, are the means of request smuggling (RFC 9112, 6.3).
             _ => Err(invalid("the body's length is ambiguous")),
         }
     }

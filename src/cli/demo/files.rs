@@ -1,6 +1,7 @@
 //! The demo's folder and configuration.
 //!
-//! It holds private keys, so only its owner can enter it. A configuration that somebody edited is never lost.
+//! Invariants: only its owner can enter the folder, since it holds private keys; a configuration that somebody edited
+//! is never lost.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -39,6 +40,7 @@ impl Folder {
         let with_path = |error: io::Error| name_path(&root, &error);
         make(&root).map_err(with_path)?;
         let folder = Self {
+            // The printed commands must work from any working directory.
             root: root.canonicalize().map_err(with_path)?,
             temporary,
         };
@@ -67,7 +69,7 @@ impl Folder {
         let with_path = |error: io::Error| name_path(&path, &error);
         let text = configuration(at);
         let moved = match fs::read_to_string(&path) {
-            // Ports differ at each start; any other difference is an edit that must not be lost.
+            // Ports differ at each start. Any other difference is an edit of the user, which must not be lost.
             Ok(old) if without_ports(&old) != without_ports(&text) => {
                 let old = self.path("drawbridge.toml.old");
                 fs::rename(&path, &old).map_err(with_path)?;
@@ -84,7 +86,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.temporary {
-            // The demo has ended, so nobody would read an error.
+            // The demo has ended, so nobody would act on an error.
             let _ = fs::remove_dir_all(&self.root);
         }
     }
@@ -94,7 +96,7 @@ fn name_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Only the owner can enter the folder: it holds keys.
+/// Creates a folder that only its owner can enter, since it holds keys.
 fn make(dir: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -103,7 +105,7 @@ fn make(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// Nobody can guess the name, so nobody can create the folder before us.
+/// A name that nobody can guess, so that no other user can create the folder first and read the keys.
 fn temporary_path() -> PathBuf {
     std::env::temp_dir().join(format!("drawbridge-demo-{}", Uuid::now_v7().simple()))
 }

@@ -15,8 +15,9 @@ use tokio_openssl::SslStream;
 use super::echo;
 use super::files::Folder;
 
+/// A connection without a handshake would otherwise stay open for the whole demo.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait if the process has no file descriptor left for a connection.
+/// How long to wait if the process has no file descriptor left for a connection: `accept` would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Gateway {
@@ -27,7 +28,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Takes a free loopback port, and the certificate that the folder has for the gateway.
+    /// Binds a free loopback port, and loads the gateway's certificate from the folder.
     pub(super) fn bind(
         (name, _): (&'static str, &str),
         folder: &Folder,
@@ -69,7 +70,7 @@ impl Gateway {
     }
 }
 
-/// Ignores errors: a client may distrust the certificate or go away.
+/// Serves one connection. Errors are not reported: the tour itself makes curl refuse the certificate.
 async fn answer(name: &'static str, ssl: Ssl, stream: TcpStream) {
     let Ok(mut stream) = SslStream::new(ssl, stream) else {
         return;

@@ -1,7 +1,7 @@
 //! `drawbridge demo`: a front door, two on-premises gateways and curl lines that show what it does.
 //!
 //! The front door is the real one: it runs from the file that the demo writes, through [`run::run`] like any other. The
-//! gateways are servers of their own behind real sockets. Nothing outside this folder can name them, so they are no
+//! gateways are servers of their own behind real sockets. Nothing outside this folder can import them, so they are no
 //! part of the front door's own path.
 
 mod certificates;
@@ -61,6 +61,7 @@ impl Demo {
     fn prepare(args: &Args) -> Result<Self, Box<dyn Error>> {
         let folder = Folder::open(args.dir.as_deref())?;
         let certificates = certificates::ensure(&folder)?;
+        // Bound before the configuration is written, which names their ports.
         let orders = Gateway::bind(ORDERS, &folder)?;
         let billing = Gateway::bind(BILLING, &folder)?;
         let mut addresses = Addresses {
@@ -95,7 +96,7 @@ impl Demo {
             },
             upgrade: false,
         };
-        // Not joined: if the front door does not start, this process ends, and the thread with it.
+        // Not joined: if the front door does not start, the thread waits for it in vain and ends with this process.
         let tour = self.tour;
         thread::spawn(move || tour.print_when_open());
         let code = run::run(&args);

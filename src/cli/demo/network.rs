@@ -21,6 +21,7 @@ pub(super) struct Addresses {
 
 /// A loopback port that was free a moment ago.
 pub(super) fn free_port() -> io::Result<SocketAddr> {
-    // Another program could take it before the front door binds it; a demo can take that risk.
+    // Another program could take the port before the front door binds it. The demo accepts that; the start then fails
+    // with a message.
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

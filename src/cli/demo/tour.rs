@@ -1,4 +1,6 @@
-//! What the demo prints: where each part is, and what to try.
+//! The text that the demo prints: where each part listens, and what to try.
+//!
+//! Every command is complete and quoted, so that it can be pasted into another terminal.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -12,7 +14,9 @@ use super::certificates::Certificates;
 use super::files::Folder;
 use super::network::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
 
+/// The pause between two attempts to reach the front door.
 const RETRY: Duration = Duration::from_millis(50);
+/// How long one attempt may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Tour {
@@ -50,14 +54,14 @@ impl Tour {
             thread::sleep(RETRY);
         }
         let mut stdout = io::stdout().lock();
-        // If nobody reads this, nobody misses it.
+        // Without a reader of standard output there is nobody to tell; the front door serves all the same.
         let _ = stdout.write_all(self.text.as_bytes());
         let _ = stdout.flush();
     }
 
     fn is_open(&self) -> bool {
         let handshake = || {
-            // A handshake, because the kernel completes connections before the front door accepts them.
+            // A handshake, not only a connection: the kernel completes connections before the front door accepts them.
             let mut connector = SslConnector::builder(SslMethod::tls_client()).ok()?;
             connector.set_ca_file(&self.public_ca).ok()?;
             let stream = TcpStream::connect_timeout(&self.front, PROBE_TIMEOUT).ok()?;
@@ -166,7 +170,7 @@ fn resolve(host: &str, at: SocketAddr) -> String {
     }
 }
 
-/// A client on this machine reaches a listener on all addresses at the loopback address.
+/// The address at which a client on this machine reaches the listener: loopback if it is bound to all addresses.
 fn reachable(bind: SocketAddr) -> SocketAddr {
     let ip = match bind.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

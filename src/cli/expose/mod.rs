@@ -1,6 +1,7 @@
 //! `drawbridge expose`: shows exposures, and switches them off and on.
 //!
-//! One failure does not stop the others: in the emergency that switches are for, there is no time for a second try.
+//! One failure does not stop the other switches: in the emergency for which they exist, there is no time for a second
+//! attempt.
 
 #![allow(
     clippy::indexing_slicing,
@@ -136,12 +137,13 @@ impl Switched {
     }
 }
 
-/// Switches one after the other, also after one has failed.
+/// Switches the exposures one after the other, even if one fails.
 fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, CommandError> {
     let names = match args.all {
         true => list(&args.front)?.into_iter().map(|s| s.name).collect(),
         false => args.names.clone(),
     };
+    // One exposure by name gives one JSON object; several give a list, also if only one exists.
     let alone = !args.all && names.len() == 1;
     let word = if on { "on" } else { "off" };
     let mut shown = Vec::new();
@@ -184,6 +186,7 @@ fn show(switched: &Switched) {
 }
 
 fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, CommandError> {
+    // The name becomes a part of the request's path, where a slash or a space would make another request.
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || !name.chars().all(plain) {
         return Err(CommandError::Problem(format!(
@@ -201,6 +204,7 @@ fn switch(args: &SwitchArgs, name: &str, on: bool) -> Result<Switched, CommandEr
     let body = args.front.request("POST", &path, &request)?;
     let status: ExposureStatus =
         serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)?;
+    // On standard error, so that it does not disturb the JSON.
     if !status.persistent {
         eprintln!(
             "drawbridge: the configuration has no state_dir, so {} is on after a restart",

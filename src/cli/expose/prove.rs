@@ -1,4 +1,7 @@
-//! A request to a listener as a client would send it, to see whether an exposure is really on or off.
+//! Sends a request to a listener as a client would, to see whether an exposure is really on or off.
+//!
+//! A real connection, because the admin API only knows what the switch says. The certificate is shown but does not
+//! decide: the question is whether the listener answers, and nothing secret is sent.
 //!
 //! The certificate is shown and does not decide: whether the listener answers is the question, and nothing secret is sent.
 
@@ -19,6 +22,7 @@ use serde::Serialize;
 
 use crate::exposure::api::ExposedRoute;
 
+/// How long connecting, or one read or write, may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes to read: enough for a head.
 const MAX_HEAD: u64 = 64 * 1024;
@@ -80,7 +84,7 @@ pub(super) fn prove(pair: &ExposedRoute, off: &str, on: bool) -> Proof {
         Seen::Closed => off == "close",
         Seen::Failed(_) => false,
     };
-    // If off means 404, we cannot tell it from a 404 of the gateway.
+    // If off means 404, it cannot be told from a 404 of the gateway, so any answer counts as reached.
     let reached = matches!(&seen, Seen::Answer(_)) && (!refused || off == "404");
     let retry_after = match &seen {
         Seen::Answer(lines) => lines.iter().find_map(|line| {
@@ -109,7 +113,8 @@ fn status(lines: &[String]) -> Option<&str> {
     lines.first()?.split(' ').nth(1)
 }
 
-/// Where distributions store the CAs that the machine trusts. Our OpenSSL is vendored and does not know.
+/// Where distributions store the CAs that the machine trusts. Our OpenSSL is compiled in and does not know these
+/// places.
 const SYSTEM_CA_FILES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -118,7 +123,7 @@ const SYSTEM_CA_FILES: [&str; 4] = [
 ];
 
 fn load_system_cas(connector: &mut SslConnectorBuilder) {
-    // OpenSSL has loaded the file that this variable names.
+    // OpenSSL has already loaded the file that this variable names.
     if std::env::var_os("SSL_CERT_FILE").is_some() {
         return;
     }
@@ -135,7 +140,7 @@ fn send_request(
 ) -> io::Result<Seen> {
     let mut connector = SslConnector::builder(SslMethod::tls_client())?;
     load_system_cas(&mut connector);
-    // Verification must not end the handshake: its result is shown below.
+    // A certificate that is not trusted must not end the handshake; the result of verification is shown below.
     connector.set_verify(SslVerifyMode::NONE);
     let tcp = TcpStream::connect_timeout(&address, TIMEOUT)?;
     tcp.set_read_timeout(Some(TIMEOUT))?;
@@ -149,6 +154,7 @@ fn send_request(
         result => format!("certificate not verified: {}", result.error_string()),
     });
     let length = match pair.method.as_str() {
+        // RFC 9110, 8.6: these methods need a Content-Length even without a body.
         "POST" | "PUT" | "PATCH" => "Content-Length: 0\r\n",
         _ => "",
     };
@@ -158,13 +164,15 @@ fn send_request(
         pair.method, pair.path, pair.host
     )?;
     let mut raw = Vec::new();
+    // Only the head is read: a stream's answer would never end.
     let mut limited = stream.take(MAX_HEAD);
     let mut chunk = [0; 4096];
     while memchr::memmem::find(&raw, b"\r\n\r\n").is_none() {
         match limited.read(&mut chunk) {
             Ok(0) => break,
             Ok(read) => raw.extend_from_slice(&chunk[..read]),
-            // A connection that ends without close_notify is closed too.
+            // A connection that ends without close_notify is closed too: an abrupt end is what `off = "close"` may look
+            // like.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }
@@ -174,7 +182,7 @@ fn send_request(
     }
     let head = String::from_utf8_lossy(&raw);
     let lines = head.split("\r\n").take_while(|line| !line.is_empty());
-    // A terminal will show this, so it must have no control characters.
+    // A terminal shows this, so control characters from the network must not reach it.
     let shown = lines.map(|line| line.chars().filter(|c| !c.is_control()).collect());
     Ok(Seen::Answer(shown.collect()))
 }

@@ -1,13 +1,15 @@
-//! Showing bytes of requests and rules.
+//! Shows bytes of requests and rules.
 //!
-//! Requests come from attackers, so what we show of them must not control the terminal that shows it.
+//! Requests come from attackers, so nothing in them may control the terminal that shows it, or look like something
+//! else.
 
 #![allow(
     clippy::indexing_slicing,
     reason = "indices were made with the list that they point into"
 )]
 
-/// Bytes for a terminal: without control characters, and so that different bytes look different.
+/// Bytes for a terminal: without control characters, and so that different bytes look different. A backslash is
+/// doubled, because it begins our own escapes.
 pub(super) fn show(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -28,14 +30,15 @@ pub(super) fn show(bytes: &[u8]) -> String {
     out
 }
 
-/// Characters that change how the text around them is shown, and blanks without width.
+/// Characters that change how the text around them is displayed (bidirectional controls), and blanks without width.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Like [`show`], cut after `most` characters.
 pub(super) fn show_short(bytes: &[u8], most: usize) -> String {
-    // A character has at most four bytes, so this has at least `most` characters.
+    // A character has at most four bytes, so these bytes hold at least `most` characters. The rest of a long body is
+    // not even looked at.
     let text = show(&bytes[..bytes.len().min(most * 4)]);
     match text.char_indices().nth(most) {
         None if bytes.len() <= most * 4 => text,

@@ -1,4 +1,6 @@
 //! A progress bar on a terminal; nothing if standard error is not a terminal.
+//!
+//! Tests run on several threads, so the state is one atomic: each cell is drawn by the thread that fills it.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +32,7 @@ impl Progress {
         let cells = done * WIDTH / self.total;
         if self.drawn.fetch_max(cells, Ordering::Relaxed) < cells {
             let (full, empty) = ("#".repeat(cells), " ".repeat(WIDTH.saturating_sub(cells)));
+            // Nobody depends on the bar, so the tests go on without it.
             let _ = write!(
                 io::stderr().lock(),
                 "\r[{full}{empty}] {done}/{}",

@@ -54,6 +54,7 @@ impl RuleSource {
         };
         let name = match routed.as_ref().or(self.policy.as_ref()) {
             Some(name) => name,
+            // The only policy is used whatever its name, so that most users need no option.
             None if policies.len() == 1 => policies.keys().next().map_or("default", String::as_str),
             None => "default",
         };

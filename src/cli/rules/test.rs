@@ -1,4 +1,4 @@
-//! `drawbridge rules test`: run rule tests (FTW files).
+//! `drawbridge rules test`: runs rule tests (FTW files), in process or against a server.
 
 #![allow(
     clippy::indexing_slicing,
@@ -58,6 +58,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(problems) => return CommandError::Diagnostics(problems).report(args.output),
     };
     let total = files.iter().map(|file| file.tests.len()).sum();
+    // A mistyped path must not look like a success.
     if total == 0 {
         let problem = "the named files and folders have no tests".to_owned();
         return CommandError::Problem(problem).report(args.output);

@@ -1,6 +1,6 @@
 //! The TLS client of `rules test --target`.
 //!
-//! `ftw` knows no OpenSSL, so it takes this through its trait.
+//! The crate `ftw` does not depend on OpenSSL, so it gets this client through its trait.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -30,6 +30,7 @@ impl TlsClient {
             Some(path) => builder.set_ca_file(path)?,
             None => builder.set_verify(SslVerifyMode::NONE),
         }
+        // The tests are raw HTTP/1.1 bytes, and a server might choose HTTP/2 otherwise.
         builder.set_alpn_protos(b"\x08http/1.1")?;
         Ok(Self {
             connector: builder.build(),
@@ -40,6 +41,7 @@ impl TlsClient {
 
 impl StartTls for TlsClient {
     fn start(&self, host: &str, socket: TcpStream) -> io::Result<Box<dyn Connection>> {
+        // SNI must not be an address (RFC 6066, 3).
         let is_name = host.parse::<IpAddr>().is_err();
         let session = self
             .connector
@@ -54,7 +56,7 @@ impl StartTls for TlsClient {
 
 impl Connection for TlsConnection {
     fn close(&mut self) -> &TcpStream {
-        // An error means that the other side is gone.
+        // An error means that the other side is gone, which is what closing is for.
         let _ = self.0.shutdown();
         self.0.get_ref()
     }

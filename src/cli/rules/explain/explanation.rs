@@ -1,6 +1,8 @@
 //! Runs a request through the phases and records what happened.
 //!
-//! The request is the one of the user's file, byte by byte; whatever we change or leave out stands in the notes.
+//! The request is taken from the user's file byte by byte. Whatever is changed or left out is listed in the notes.
+//!
+//! The phases run as in the proxy, so that the verdict is the proxy's.
 
 #![allow(
     clippy::indexing_slicing,
@@ -38,7 +40,7 @@ pub(super) struct Explanation {
     pub(super) body: Option<Inspection>,
     /// The variables that the user asked for, each with its values.
     pub(super) variables: Vec<(String, NamedValues)>,
-    /// How we read the request, if not exactly as it is in the file.
+    /// Where the request was read differently from the file.
     pub(super) notes: Vec<String>,
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Explanation {
 #[derive(Debug)]
 pub(super) struct RuleMatch {
     pub(super) rule: MatchedRule,
-    /// Which bytes of the transformed value the operator found; None if it does not say.
+    /// The bytes of the transformed value that the operator found; `None` if the operator does not report them.
     pub(super) span: Option<std::ops::Range<usize>>,
     pub(super) changes: Vec<VariableChange>,
 }
@@ -143,7 +145,7 @@ pub(super) fn explain(
             let body = body(&head, &raw, &mut notes);
             let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
             transaction.record_trace();
-            // The request is the user's own, so its secrets need not be masked from its user.
+            // The user has the request, so masking its secrets would hide only what the user wants to see.
             transaction.unmask();
             run(&mut transaction, &body, response.as_ref());
             explanation.matches = matches(&transaction);
@@ -157,7 +159,8 @@ pub(super) fn explain(
     Ok(explanation)
 }
 
-/// Text from an editor ends its lines with LF, but HTTP requires CRLF.
+/// Turns LF into CRLF in the head: editors write LF, but HTTP requires CRLF. A head that has any CR stays as it is,
+/// since it may test exactly that.
 fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
     let head_end = memchr::memmem::find(&raw, b"\n\n");
     let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
@@ -202,7 +205,7 @@ fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
 }
 
 fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) {
-    // As in the proxy: after an interruption nothing more is inspected but the logging phase.
+    // As in the proxy: after an interruption only the logging phase runs.
     let mut stopped = transaction.request_headers_done().is_some();
     stopped = stopped || transaction.request_body(body).is_some();
     if let Some(response) = response.filter(|_| !stopped) {
@@ -215,6 +218,7 @@ fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) 
             .is_some();
         if !ended {
             let limit = transaction.rules().response_body_limit();
+            // Like the proxy, which holds back no more of an answer than `SecResponseBodyLimit`.
             let held = match transaction.wants_response_body() {
                 true => response.body.len().min(limit),
                 false => 0,
@@ -238,12 +242,13 @@ fn matches(transaction: &Transaction) -> Vec<RuleMatch> {
     for event in transaction.trace_events() {
         let Some(found) = matches
             .get_mut(event.match_index)
+            // A chain may set variables and then not match. It leaves no record, and the index is another rule's.
             .filter(|found| found.rule.rule_id == event.rule_id)
         else {
             continue;
         };
         match &event.kind {
-            // What is recorded of a long value may end before what was found.
+            // A long value is recorded only up to a limit, which may lie before the place that was found.
             TraceKind::Found { span } if span.end <= found.rule.transformed.len() => {
                 found.span = Some(span.clone());
             }
@@ -262,7 +267,7 @@ fn matches(transaction: &Transaction) -> Vec<RuleMatch> {
     matches
 }
 
-/// The exclusions by `ctl` at run time, then those by directives: one for each line that excludes.
+/// The exclusions by `ctl` at run time, then those by directives: one for each excluding line.
 fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
     let places: BTreeMap<u64, String> = rules
         .summaries()

@@ -62,7 +62,7 @@ fn explain(args: &Args) -> Result<Explanation, CommandError> {
     explanation::explain(&rules, request, response, &args.vars).map_err(CommandError::because)
 }
 
-/// Reports a failure. The JSON has a verdict in any case, so that scripts need not look for it.
+/// Reports a failure. The JSON has a verdict in any case, so that scripts need not test for one.
 fn report(error: &CommandError, output: Output) -> ExitCode {
     if output == Output::Human {
         return error.report(output);
@@ -80,7 +80,7 @@ fn report(error: &CommandError, output: Output) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The most bytes that are read of a request or a response.
+/// The most bytes that are read of a request or a response: ten times the default limit of a body.
 const MAX_MESSAGE: u64 = 128 * 1024 * 1024;
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {

@@ -12,9 +12,9 @@ use waf::Inspection;
 
 use super::explanation::{Exclusion, Explanation, RuleMatch, VariableChange, phase_name};
 
-/// How many bytes are shown before and after what the operator found.
+/// How many bytes are shown before and after the bytes that the operator found.
 const AROUND: usize = 80;
-/// How many rules of one exclusion are named.
+/// How many rules of one exclusion are named; the others are counted. One directive can exclude hundreds.
 const NAMED: usize = 8;
 
 pub(super) fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
@@ -68,7 +68,7 @@ fn body_in_words(body: &Inspection) -> String {
     }
 }
 
-/// First what was removed, line by line; then what was changed. A file with many changes gets one line.
+/// Writes first what was removed, line by line, then what was changed. A file with many changes gets one line.
 fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> {
     if exclusions.is_empty() {
         return Ok(());
@@ -104,7 +104,7 @@ fn is_relevant(found: &RuleMatch) -> bool {
     found.rule.logged || found.rule.interrupting || found.changes.iter().any(is_score)
 }
 
-/// Whether a score rose or fell. Its first value says nothing.
+/// Whether a score rose or fell. Setting it for the first time is no change.
 fn is_score(change: &VariableChange) -> bool {
     let is_name =
         |name: &[u8]| memchr::memmem::find(&name.to_ascii_lowercase(), b"score").is_some();
@@ -136,7 +136,7 @@ fn rule(found: &RuleMatch, colour: bool) -> String {
     let _ = writeln!(
         out,
         "    operator  {}",
-        // A backslash in a rule file is shown as it is in the file.
+        // Operators are regular expressions, and users compare them with the file: their backslashes stay single.
         show_short(rule.operator.as_bytes(), 120).replace("\\\\", "\\")
     );
     if !rule.variable.is_empty() {
