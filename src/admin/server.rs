@@ -107,6 +107,7 @@ impl AdminSocket {
             AdminAddress::Tcp(_) => None,
         };
         let task = tokio::spawn({
+            // The socket outlives a panic of the task, which begins again with it.
             let (listener, token) = (Arc::clone(&listener), admin.token.clone());
             async move {
                 let begin = || accept(&listener, &router, token.as_ref());
@@ -423,6 +424,7 @@ async fn write_response<S: AsyncWrite + Unpin>(
         .and_then(|status| status.canonical_reason())
         .unwrap_or("");
     let head = format!(
+        // A browser that gets this all the same must neither store it nor guess another type.
         "HTTP/1.1 {} {reason}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
         response.status,
         response.content_type,

@@ -211,6 +211,7 @@ fn upstream(pool: &Pool) -> Value {
         .collect();
     let failures = Cause::ALL.into_iter().filter_map(|cause| {
         let count = metrics.failures.value(cause as usize);
+        // Only causes that occurred, so that a person can read the status.
         (count > 0).then(|| (cause.code().to_owned(), json!(count)))
     });
     json!({

@@ -127,7 +127,7 @@ fn show_human(examined: &[UpstreamReport]) -> io::Result<()> {
     io::stdout().write_all(text.as_bytes())
 }
 
-/// Whether every server is usable; false if there is none.
+/// Whether every server is usable; false if there is none, since then nobody answers a request.
 fn all_usable(servers: &[ServerReport]) -> bool {
     !servers.is_empty() && servers.iter().all(|server| server.found.failure.is_none())
 }

@@ -1,7 +1,7 @@
 //! What the front door reports about itself: the access log, the audit log, diagnostics on stderr, and counters.
 //!
-//! Invariant: no request ever waits for a log target. Lines go through bounded queues; those that do not fit are
-//! counted.
+//! Invariant: a stalled log target stops no request. Lines go through bounded queues; those that do not fit are
+//! counted. Only the end of a [`LineBatch`] waits, and briefly.
 
 mod access;
 mod audit;

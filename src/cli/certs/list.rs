@@ -73,6 +73,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
+    // The earlier warnings are shown, but only the last day and an expired certificate fail a script.
     let ends = entries.iter().any(|e| matches!(e.warning, Some(0 | 1)));
     match ends || !refused.is_empty() {
         true => ExitCode::FAILURE,

@@ -178,6 +178,7 @@ async fn read_chunks<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Body
             return Err(invalid("a chunk ends in CRLF"));
         }
     }
+    // Read and dropped, so that the next request begins at its first byte.
     let mut trailers = stream.take(HEAD_LIMIT);
     while !read_line(&mut trailers).await?.is_empty() {}
     Ok(body)

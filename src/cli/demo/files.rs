@@ -1,7 +1,7 @@
 //! The demo's folder and configuration.
 //!
 //! Invariants: only its owner can enter the folder, since it holds private keys; a configuration that somebody edited
-//! is never lost.
+//! is moved aside, not overwritten.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -83,6 +83,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
+    // clap refuses one without the other, so without both the rules run in process.
     let (Some(url), Some(log)) = (&args.target, &args.log) else {
         return args
             .source

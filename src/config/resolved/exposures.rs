@@ -87,6 +87,7 @@ fn resolve_exposure<'s>(
     listeners: &mut Declared<'s, Listener>,
     diagnostics: &Diagnostics,
 ) -> Option<Exposure> {
+    // Routes and listeners are both looked up before any `?`, so that unknown names in either are reported.
     let named_routes = written.routes.as_deref();
     let named_routes = named_routes.and_then(|names| find_routes(names, routes, diagnostics));
     let named_listeners = written.listeners.as_deref();
@@ -151,6 +152,7 @@ fn find_listeners<'s>(
             );
             diagnostics.warning(name.at, message);
         }
+        // A broken listener was reported; the exposure names it rightly.
         match listeners.contains(name.value) {
             true => found.push(*name),
             false => whole = false,

@@ -135,6 +135,7 @@ fn resolve_tls<'s>(
                 client_ca: client_ca.ok().flatten(),
                 certificate_client_ca: files.asked,
             };
+            // If something is faulty, nothing is taken: a message about the clients would only distract from the cause.
             return match is_faulty {
                 true => None,
                 false => without_new_files(listener, written.at, &asked, context),

@@ -1,6 +1,6 @@
 //! Certificates, trust bundles, revocation lists and keys: reads the files that sections name.
 //!
-//! Invariant: each file is noted as an input before it is known to be usable, so that its repair is a change.
+//! Invariant: each file is noted as an input, usable or not, so that its repair is a change.
 
 use std::sync::Arc;
 

@@ -63,6 +63,7 @@ fn resolve_policy(
         Err(NoRules::Reported) => return None,
         Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
     };
+    // With mode "off" nothing above has looked at these. Faulty ones are an error all the same.
     written.variables.as_ref()?;
     let asks_for_identity = written.asks_for_identity.unless_faulty()?;
     let skip = rules.live().and_then(|rules| skips_compressed(rules));
@@ -92,6 +93,7 @@ fn resolve_rules(
     context: &mut Context<'_>,
 ) -> Result<PolicyRules, NoRules> {
     let name = written.name;
+    // First, so that a missing file is reported even if another key is faulty.
     let sources = match &written.rules {
         Some(rules) => find_sources(rules, context)?,
         None => None,

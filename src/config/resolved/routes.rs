@@ -50,6 +50,7 @@ pub(crate) fn resolve<'s>(
     let claims: Vec<(Claim, usize)> = claims.collect();
     // Only some routes have a claim, so the index of a claim is not that of its route.
     let order: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
+    // Over all claims, also those of routes that are otherwise faulty, so that one run reports every duplicate.
     if let Err(duplicates) = RouteTable::new(claims) {
         for duplicate in duplicates {
             let route = |index: usize| routes.get(*order.get(index)?);
@@ -161,6 +162,7 @@ fn find_listeners<'s>(
             continue;
         }
         let listener = listeners.lookup(name, diagnostics).ok();
+        // A listener that is declared and broken belongs to the claim: its routes must not seem to be unserved.
         if listeners.contains(value) {
             found.push(ListenerName {
                 value,
@@ -255,6 +257,7 @@ fn check_asked(at: At<'_>, listeners: &[ListenerName<'_>], diagnostics: &Diagnos
     for name in listeners {
         let kind = name.listener.as_ref().map(|listener| &listener.kind);
         if let Some(ListenerKind::Tls { settings, .. }) = kind
+            // A closed listener has default settings, which ask for nobody; its real ones are unknown.
             && !settings.asks_for_clients()
             && !name
                 .listener

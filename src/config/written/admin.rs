@@ -56,7 +56,8 @@ fn parse_address(item: &Item<'_, '_>) -> Option<AdminAddress> {
     let Some(path) = unix_path(text.value) else {
         return item.parse(parse_tcp).map(AdminAddress::Tcp);
     };
-    // sockaddr_un holds 108 bytes, one of them the last zero.
+    // sockaddr_un holds 108 bytes, the last of them zero. `bind_private` first binds a name that ends with the process
+    // id, which needs some of them.
     let path = text.at.resolve(path);
     if path.as_os_str().len() > 100 {
         return item.fail("the path of a unix socket is at most 100 bytes long");

@@ -246,6 +246,7 @@ fn parse_tls<'s>(certificates: &Item<'s, '_>, items: &TlsItems<'s, '_>) -> Writt
         client_ca,
         allow_fewer_names: fewer.and_then(Item::boolean).unwrap_or(false),
         certificates: entries.iter().map(parse_certificate).collect(),
+        // The caller sets it, once it knows whether anything above was reported.
         is_faulty: false,
     }
 }
@@ -300,6 +301,7 @@ fn parse_limits(listener: &Section<'_, '_>, item: &Item<'_, '_>) -> Option<Liste
         Given::Faulty => whole = false,
         Given::Absent => {}
     }
+    // 0 is allowed: then only `body_timeout` limits a body.
     match section.optional("body_min_rate", |item| item.size(0)) {
         Given::Value(rate) => limits.body_min_rate = rate as u64,
         Given::Faulty => whole = false,

@@ -141,6 +141,7 @@ fn parse_methods(section: &Section<'_, '_>) -> Option<MethodSet> {
     });
     let head = section.item("head").map(|item| {
         let refused = item.choice(&[("with_get", false), ("refuse", true)])?;
+        // Anywhere else the key has no effect, and the user would believe that HEAD is refused.
         if refused && !matches!(&named, Some(Some(methods)) if is_implied(methods)) {
             // Faulty methods were reported already.
             if !matches!(named, Some(None)) {

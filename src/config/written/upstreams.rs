@@ -114,6 +114,7 @@ fn parse_server_name(text: &str) -> Result<String, Malformed> {
         ).into());
     }
     match crate::route::normalize_host(text.as_bytes()) {
+        // `normalize_host` accepts a port, which no certificate has.
         Some(name) if !text.contains(':') => Ok(name),
         _ => Err(format!("\"server_name\" is no host name: \"{text}\"").into()),
     }
