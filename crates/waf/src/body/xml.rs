@@ -13,6 +13,7 @@
 )]
 
 mod encoding;
+mod fault;
 pub(crate) mod path;
 mod select;
 
@@ -22,7 +23,8 @@ use std::sync::Arc;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{BodyError, work};
+use super::{BodyError, excerpt, work};
+use fault::XmlFault;
 use path::Path;
 use select::Selection;
 
@@ -78,13 +80,7 @@ pub(crate) fn parse_as(
     }
     let source = match encoding::decode(body, charset) {
         Ok(source) => source,
-        Err(problem) => {
-            let failure = Failure {
-                text: problem,
-                offset: 0,
-            };
-            return parser.fail(&failure, body, 0);
-        }
+        Err(fault) => return parser.fail(&fault, body, 0),
     };
     let failure = match (parser.document(&source.text), source.invalid_at) {
         (Err(failure), Some(end)) if failure.offset >= end => invalid_bytes(end),
@@ -93,18 +89,18 @@ pub(crate) fn parse_as(
         (Ok(()), None) => return parser.whole(),
     };
     let rest = source.rest(body, failure.offset);
-    parser.fail(&failure, &rest, source.offset_in_body(failure.offset))
+    parser.fail(&failure.fault, &rest, source.offset_in_body(failure.offset))
 }
 
 fn invalid_bytes(offset: usize) -> Failure {
     Failure {
-        text: "bytes that are not in the document's encoding".into(),
+        fault: XmlFault::InvalidBytes,
         offset,
     }
 }
 
 struct Failure {
-    text: String,
+    fault: XmlFault,
     /// In the decoded text.
     offset: usize,
 }
@@ -135,13 +131,10 @@ impl<'l, 'p> Parser<'l, 'p> {
         self.found
     }
 
-    fn fail(mut self, failure: &Failure, rest: &[u8], offset: usize) -> Xml {
+    fn fail(mut self, fault: &XmlFault, rest: &[u8], offset: usize) -> Xml {
         self.found.text.extend_from_slice(rest);
         self.found.error = Some(BodyError::new(
-            format!(
-                "XML parsing error: XML: Failed parsing document: {}.",
-                failure.text
-            ),
+            format!("XML parsing error: XML: Failed parsing document: {fault}."),
             offset,
         ));
         self.whole()
@@ -158,7 +151,7 @@ impl<'l, 'p> Parser<'l, 'p> {
             let start = position(reader.buffer_position());
             if work::is_over() {
                 return Err(Failure {
-                    text: work::OUT_OF_TIME.into(),
+                    fault: XmlFault::OutOfTime,
                     offset: start,
                 });
             }
@@ -167,35 +160,35 @@ impl<'l, 'p> Parser<'l, 'p> {
                 Ok(event) => event,
                 Err(error) => {
                     return Err(Failure {
-                        text: super::excerpt(error.to_string().as_bytes()),
+                        fault: XmlFault::Syntax(excerpt(error.to_string().as_bytes())),
                         offset: position(reader.error_position()).max(start),
                     });
                 }
             };
             work::add(position(reader.buffer_position()) - start);
             self.event(&event, start, &input[start..])
-                .map_err(|text| Failure {
-                    text,
+                .map_err(|fault| Failure {
+                    fault,
                     offset: start,
                 })?;
         }
-        let problem = match (self.depth, self.has_root) {
+        let fault = match (self.depth, self.has_root) {
             (0, true) => return Ok(()),
-            (0, false) => "no root element",
-            _ => "end of the document inside an element",
+            (0, false) => XmlFault::NoRoot,
+            _ => XmlFault::UnclosedElement,
         };
         Err(Failure {
-            text: problem.into(),
+            fault,
             offset: input.len(),
         })
     }
 
-    fn event(&mut self, event: &Event<'_>, start: usize, source: &str) -> Result<(), String> {
+    fn event(&mut self, event: &Event<'_>, start: usize, source: &str) -> Result<(), XmlFault> {
         match event {
             Event::Start(element) => {
                 self.element(element)?;
                 if self.depth >= self.limits.depth {
-                    return Err(format!("more than {} elements deep", self.limits.depth));
+                    return Err(XmlFault::TooDeep(self.limits.depth));
                 }
                 self.depth += 1;
             }
@@ -217,16 +210,16 @@ impl<'l, 'p> Parser<'l, 'p> {
                 self.selection.text(&self.found.text[start..])?;
             }
             Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
-                return Err("text outside the root element".into());
+                return Err(XmlFault::TextOutsideRoot);
             }
             // A second declaration could name another encoding.
             Event::Decl(_) if start > 0 => {
-                return Err("XML declaration not at the start".into());
+                return Err(XmlFault::LateDeclaration);
             }
             Event::Decl(declaration) => {
-                declaration
-                    .xml_version()
-                    .map_err(|error| error.to_string())?;
+                declaration.xml_version().map_err(|error| {
+                    XmlFault::Declaration(excerpt(error.to_string().as_bytes()))
+                })?;
             }
             Event::DocType(content) => self.doctype(content, source)?,
             Event::Comment(_) | Event::PI(_) | Event::Eof => {}
@@ -234,7 +227,7 @@ impl<'l, 'p> Parser<'l, 'p> {
         Ok(())
     }
 
-    fn text(&mut self, text: &str) -> Result<(), String> {
+    fn text(&mut self, text: &str) -> Result<(), XmlFault> {
         let start = self.found.text.len();
         push_lines(text, b'\n', &mut self.found.text);
         match self.selection.is_empty() {
@@ -243,7 +236,7 @@ impl<'l, 'p> Parser<'l, 'p> {
         }
     }
 
-    fn close(&mut self) -> Result<(), String> {
+    fn close(&mut self) -> Result<(), XmlFault> {
         match self.selection.is_empty() {
             true => Ok(()),
             false => self.selection.close(),
@@ -251,13 +244,13 @@ impl<'l, 'p> Parser<'l, 'p> {
     }
 
     /// Shows the selection an element and its attributes, the last `values` of those that were found.
-    fn select(&mut self, element: &BytesStart<'_>, values: usize) -> Result<(), String> {
+    fn select(&mut self, element: &BytesStart<'_>, values: usize) -> Result<(), XmlFault> {
         if self.selection.is_empty() {
             return Ok(());
         }
         let mut names = Vec::new();
         for attribute in element.attributes().with_checks(false) {
-            let attribute = attribute.map_err(|error| error.to_string())?;
+            let attribute = attribute.map_err(XmlFault::Attribute)?;
             match is_declaration(attribute.key.0) {
                 false => names.push(attribute.key.0),
                 true => {
@@ -275,10 +268,10 @@ impl<'l, 'p> Parser<'l, 'p> {
         Ok(())
     }
 
-    fn element(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+    fn element(&mut self, element: &BytesStart<'_>) -> Result<(), XmlFault> {
         // quick-xml accepts several roots; other parsers stop at the second or refuse the document.
         if self.depth == 0 && self.has_root {
-            return Err("a second root element".into());
+            return Err(XmlFault::SecondRoot);
         }
         self.has_root = true;
         // quick-xml does not check the characters of names.
@@ -287,19 +280,16 @@ impl<'l, 'p> Parser<'l, 'p> {
         let before = self.found.attributes.len();
         // The check for duplicates in quick-xml takes quadratic time; the set takes linear time.
         for attribute in element.attributes().with_checks(false) {
-            let attribute = attribute.map_err(|error| error.to_string())?;
+            let attribute = attribute.map_err(XmlFault::Attribute)?;
             let name = attribute.key.as_ref();
             work::add(name.len() + attribute.value.len());
             check_name(name)?;
             if !names.insert(attribute.key.0) {
-                return Err(format!(
-                    "attribute {} twice",
-                    super::excerpt(name.as_bytes())
-                ));
+                return Err(XmlFault::DuplicateAttribute(excerpt(name.as_bytes())));
             }
             // Counted over the whole document: many elements with few attributes cost as much memory.
             if self.found.attributes.len() >= self.limits.attributes {
-                return Err(format!("more than {} attributes", self.limits.attributes));
+                return Err(XmlFault::TooManyAttributes(self.limits.attributes));
             }
             let mut value = Vec::with_capacity(attribute.value.len());
             push_attribute(&attribute.value, self.has_doctype, &mut value)?;
@@ -310,16 +300,16 @@ impl<'l, 'p> Parser<'l, 'p> {
         self.select(element, self.found.attributes.len() - before)
     }
 
-    fn doctype(&mut self, content: &str, source: &str) -> Result<(), String> {
+    fn doctype(&mut self, content: &str, source: &str) -> Result<(), XmlFault> {
         if self.has_root || self.has_doctype || !source.starts_with("<!DOCTYPE") {
-            return Err("a document type declaration where none may be".into());
+            return Err(XmlFault::MisplacedDoctype);
         }
         self.has_doctype = true;
         let mut quote = None;
         for byte in content.bytes() {
             match (quote, byte) {
                 // Definitions follow a bracket outside of quotes.
-                (None, b'[') => return Err("a document type declaration with definitions".into()),
+                (None, b'[') => return Err(XmlFault::DoctypeWithDefinitions),
                 (None, b'"' | b'\'') => quote = Some(byte),
                 (Some(open), _) if open == byte => quote = None,
                 _ => {}
@@ -338,13 +328,13 @@ fn is_blank(b: u8) -> bool {
 }
 
 /// The letters of a name, as far as they are ASCII.
-fn check_name(name: &str) -> Result<(), String> {
+fn check_name(name: &str) -> Result<(), XmlFault> {
     let starts = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b':') || !b.is_ascii();
     let continues = |b: u8| starts(b) || b.is_ascii_digit() || matches!(b, b'-' | b'.');
     if name.bytes().next().is_some_and(starts) && name.bytes().all(continues) {
         return Ok(());
     }
-    Err(format!("invalid name {}", super::excerpt(name.as_bytes())))
+    Err(XmlFault::InvalidName(excerpt(name.as_bytes())))
 }
 
 /// Text with every line end (also CR LF and CR) as `line_end` (XML 1.0 section 2.11), which is how the backend sees it.
@@ -362,16 +352,16 @@ fn push_lines(text: &str, line_end: u8, out: &mut Vec<u8>) {
 }
 
 /// An attribute's value, normalised (XML 1.0 section 3.3.3).
-fn push_attribute(value: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), String> {
+fn push_attribute(value: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), XmlFault> {
     if value.contains('<') {
-        return Err("'<' in an attribute's value".into());
+        return Err(XmlFault::MarkupInAttribute);
     }
     let mut rest = value;
     while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
         push_blanks(&rest[..at], out);
         rest = &rest[at + 1..];
         let Some(end) = memchr::memchr(b';', rest.as_bytes()) else {
-            return Err("a reference without its ';'".into());
+            return Err(XmlFault::UnclosedReference);
         };
         push_reference(&rest[..end], has_doctype, out)?;
         rest = &rest[end + 1..];
@@ -391,14 +381,10 @@ fn push_blanks(text: &str, out: &mut Vec<u8>) {
 }
 
 /// What `&name;` stands for.
-fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), String> {
+fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), XmlFault> {
     if let Some(number) = name.strip_prefix('#') {
-        let c = character(number).ok_or_else(|| {
-            format!(
-                "invalid character reference {}",
-                super::excerpt(name.as_bytes())
-            )
-        })?;
+        let c = character(number)
+            .ok_or_else(|| XmlFault::InvalidCharacter(excerpt(name.as_bytes())))?;
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         return Ok(());
     }
@@ -411,10 +397,7 @@ fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<()
         _ => {
             check_name(name)?;
             if !has_doctype {
-                return Err(format!(
-                    "undefined entity {}",
-                    super::excerpt(name.as_bytes())
-                ));
+                return Err(XmlFault::UndefinedEntity(excerpt(name.as_bytes())));
             }
             out.push(b'&');
             out.extend_from_slice(name.as_bytes());

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::body::xml::path::Path;
+use crate::body::xml::path::{Path, PathError};
 use crate::operators::rx::Pattern;
 use crate::operators::{CompileError, PatternOptions};
 use crate::variables::{
@@ -50,7 +50,7 @@ impl Shared {
         let help = "what is done of XPath: /a/b, //b, /a/*, p:b with xmlns:p=..., and at the end text(), @b or @*";
         let found = match Path::parse(path, namespaces) {
             // An excluded path would need the path of each value, which values do not keep.
-            Ok(_) if syntax.exclude => Err("only XML:/* and XML://@* can be excluded".to_owned()),
+            Ok(_) if syntax.exclude => Err(PathError::Excluded),
             found => found,
         };
         match found {

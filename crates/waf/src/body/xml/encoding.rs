@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 
 use super::super::excerpt;
+use super::fault::XmlFault;
 
 /// A document as text.
 pub(super) struct Source<'b> {
@@ -60,7 +61,7 @@ impl<'b> Source<'b> {
 }
 
 /// Decodes a document. `charset` comes from its Content-Type.
-pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Source<'b>, String> {
+pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Source<'b>, XmlFault> {
     let (seen, mark) = by_its_bytes(body)?;
     let bytes = &body[mark..];
     let declared = match seen {
@@ -83,10 +84,10 @@ pub(super) fn decode<'b>(body: &'b [u8], charset: Option<&[u8]>) -> Result<Sourc
 }
 
 /// What the first bytes say, and how many of them are a byte order mark.
-fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), String> {
+fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), XmlFault> {
     Ok(match body {
         // Before UTF-16: the mark of UTF-32 begins with the same bytes.
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, ..] => return Err("UTF-32 is not supported".into()),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, ..] => return Err(XmlFault::Utf32),
         [0xff, 0xfe, ..] => (Some(Encoding::Utf16Le), 2),
         [0xfe, 0xff, ..] => (Some(Encoding::Utf16Be), 2),
         [0xef, 0xbb, 0xbf, ..] => (Some(Encoding::Utf8), 3),
@@ -98,7 +99,7 @@ fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), String> {
 
 /// Compares the known encoding with a name for it. An encoding that is given twice must be the same, or make no
 /// difference to these bytes.
-fn agree(known: Option<Encoding>, name: &[u8], bytes: &[u8]) -> Result<Encoding, String> {
+fn agree(known: Option<Encoding>, name: &[u8], bytes: &[u8]) -> Result<Encoding, XmlFault> {
     let is = |names: &[&str]| {
         names
             .iter()
@@ -118,21 +119,18 @@ fn agree(known: Option<Encoding>, name: &[u8], bytes: &[u8]) -> Result<Encoding,
     } else if is(&["utf-16be"]) {
         Encoding::Utf16Be
     } else {
-        return Err(format!("encoding {} is not supported", excerpt(name)));
+        return Err(XmlFault::UnsupportedEncoding(excerpt(name)));
     };
     match known {
         // UTF-16 would have shown itself by a byte order mark or a zero byte.
         None if matches!(named, Encoding::Utf16Le | Encoding::Utf16Be) => {
-            Err(format!("the document is not in {}", excerpt(name)))
+            Err(XmlFault::WrongEncoding(excerpt(name)))
         }
         None => Ok(named),
         Some(known) if known == named || (!wide && is_narrow(named) && bytes.is_ascii()) => {
             Ok(known)
         }
-        Some(_) => Err(format!(
-            "encoding {}, and something else says another",
-            excerpt(name)
-        )),
+        Some(_) => Err(XmlFault::EncodingConflict(excerpt(name))),
     }
 }
 

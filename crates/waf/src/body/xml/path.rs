@@ -4,8 +4,27 @@
 //! There are no predicates, functions or other axes. So one pass over the document is enough, with a bounded number of
 //! steps for each element.
 
+use std::fmt;
+
 /// Steps of a path. [`State`] has a bit for each and one more.
 const MOST_STEPS: usize = 32;
+
+/// Why a path of a rule cannot be used. The rule erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PathError {
+    /// It does not begin with a slash.
+    NotAbsolute,
+    /// The rule has no `xmlns` action for this prefix.
+    UndeclaredPrefix(String),
+    /// This step is not a name, `*` or `text()`: it may be a predicate, a function or an axis.
+    UnsupportedStep(String),
+    /// Steps follow this one, which selects a text or an attribute.
+    StepAfterEnd(String),
+    /// It has more steps than [`MOST_STEPS`].
+    TooManySteps,
+    /// The target is excluded, which only `XML:/*` and `XML://@*` can be.
+    Excluded,
+}
 
 /// A location path, with its prefixes resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +65,28 @@ enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State(u64);
 
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAbsolute => f.write_str("a path begins with / or //"),
+            Self::UndeclaredPrefix(prefix) => write!(
+                f,
+                "the prefix {prefix} has no xmlns:{prefix}=... among the rule's actions"
+            ),
+            Self::UnsupportedStep(step) => {
+                write!(f, "{step:?} is no name, no `*` and no `text()`")
+            }
+            Self::StepAfterEnd(step) => write!(f, "nothing can follow {step}"),
+            Self::TooManySteps => write!(f, "more than {MOST_STEPS} steps"),
+            Self::Excluded => f.write_str("only XML:/* and XML://@* can be excluded"),
+        }
+    }
+}
+
+impl std::error::Error for PathError {}
+
 impl NameTest {
-    fn parse(text: &str, namespaces: &[(String, String)]) -> Result<Self, String> {
+    fn parse(text: &str, namespaces: &[(String, String)]) -> Result<Self, PathError> {
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -59,11 +98,8 @@ impl NameTest {
             None => String::new(),
             Some(prefix) => {
                 let known = namespaces.iter().find(|(name, _)| name == prefix);
-                let (_, uri) = known.ok_or_else(|| {
-                    format!(
-                        "the prefix {prefix} has no xmlns:{prefix}=... among the rule's actions"
-                    )
-                })?;
+                let (_, uri) =
+                    known.ok_or_else(|| PathError::UndeclaredPrefix(prefix.to_owned()))?;
                 uri.clone()
             }
         };
@@ -75,7 +111,7 @@ impl NameTest {
         }
         let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if local.is_empty() || !local.chars().all(is_name) {
-            return Err(format!("{text:?} is no name, no `*` and no `text()`"));
+            return Err(PathError::UnsupportedStep(text.to_owned()));
         }
         let local = local.to_owned();
         Ok(Self::Name { namespace, local })
@@ -97,12 +133,12 @@ impl NameTest {
 impl Path {
     /// # Errors
     /// The part that is not supported, in words.
-    pub(crate) fn parse(text: &str, namespaces: &[(String, String)]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, namespaces: &[(String, String)]) -> Result<Self, PathError> {
         let written = text.to_owned();
         let mut rest = text;
         let mut steps = Vec::new();
         loop {
-            let below = rest.strip_prefix('/').ok_or("a path begins with / or //")?;
+            let below = rest.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
             let (deep, below) = match below.strip_prefix('/') {
                 Some(below) => (true, below),
                 None => (false, below),
@@ -119,7 +155,7 @@ impl Path {
             };
             if let Some(end) = end {
                 if !rest.is_empty() {
-                    return Err(format!("nothing can follow {step}"));
+                    return Err(PathError::StepAfterEnd(step.to_owned()));
                 }
                 return Ok(Self {
                     written,
@@ -130,7 +166,7 @@ impl Path {
             let test = NameTest::parse(step, namespaces)?;
             steps.push(Step { deep, test });
             if steps.len() > MOST_STEPS {
-                return Err(format!("more than {MOST_STEPS} steps"));
+                return Err(PathError::TooManySteps);
             }
             if rest.is_empty() {
                 let end = End::Element;
@@ -227,7 +263,7 @@ mod tests {
             match problem {
                 // Names may hold dots; no element has this one.
                 None => assert_eq!(found, None, "{text}"),
-                Some(problem) => assert!(found.unwrap().contains(problem), "{text}"),
+                Some(problem) => assert!(found.unwrap().to_string().contains(problem), "{text}"),
             }
         }
         let long = "/a".repeat(MOST_STEPS + 1);

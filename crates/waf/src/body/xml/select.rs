@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use quick_xml::events::BytesStart;
 
+use super::super::excerpt;
+use super::fault::XmlFault;
 use super::path::{Path, State};
 
 /// Namespace declarations in force at once. Each name is looked up among them, so more would make the work quadratic.
@@ -65,7 +67,7 @@ impl<'p> Selection<'p> {
     }
 
     /// Before the attributes of the element are given.
-    pub(super) fn declare(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
+    pub(super) fn declare(&mut self, name: &str, value: &[u8]) -> Result<(), XmlFault> {
         let prefix = match name.strip_prefix("xmlns") {
             Some("") => "",
             Some(rest) => match rest.strip_prefix(':') {
@@ -75,7 +77,7 @@ impl<'p> Selection<'p> {
             None => return Ok(()),
         };
         if self.namespaces.len() >= MOST_NAMESPACES {
-            return Err(format!("more than {MOST_NAMESPACES} namespaces at once"));
+            return Err(XmlFault::TooManyNamespaces(MOST_NAMESPACES));
         }
         self.namespaces.push(Namespace {
             // It holds from the element on that `open` is about to enter.
@@ -87,7 +89,7 @@ impl<'p> Selection<'p> {
     }
 
     /// The element begins, and all its declarations were given.
-    pub(super) fn open(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+    pub(super) fn open(&mut self, element: &BytesStart<'_>) -> Result<(), XmlFault> {
         self.end_own_text()?;
         self.depth += 1;
         let name = element.name();
@@ -112,7 +114,7 @@ impl<'p> Selection<'p> {
     }
 
     /// An attribute of the element that is open.
-    pub(super) fn attribute(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
+    pub(super) fn attribute(&mut self, name: &str, value: &[u8]) -> Result<(), XmlFault> {
         let (prefix, local) = split(name);
         let namespace = self.namespace(prefix, false)?.to_owned();
         let row = self.states.len() - self.paths.len();
@@ -126,7 +128,7 @@ impl<'p> Selection<'p> {
         Ok(())
     }
 
-    pub(super) fn text(&mut self, text: &[u8]) -> Result<(), String> {
+    pub(super) fn text(&mut self, text: &[u8]) -> Result<(), XmlFault> {
         let depth = self.depth;
         let mut bytes = 0;
         for gathering in &mut self.gathering {
@@ -138,7 +140,7 @@ impl<'p> Selection<'p> {
         self.take(bytes)
     }
 
-    pub(super) fn close(&mut self) -> Result<(), String> {
+    pub(super) fn close(&mut self) -> Result<(), XmlFault> {
         self.end_own_text()?;
         while let Some(gathering) = self.gathering.pop_if(|g| g.depth == self.depth) {
             if !gathering.own_text {
@@ -153,7 +155,7 @@ impl<'p> Selection<'p> {
     }
 
     /// Ends the texts that a tag ends: `text()` gives one value for each run.
-    fn end_own_text(&mut self) -> Result<(), String> {
+    fn end_own_text(&mut self) -> Result<(), XmlFault> {
         let mut ended = Vec::new();
         for gathering in self.gathering.iter_mut().rev() {
             if gathering.depth < self.depth {
@@ -169,7 +171,7 @@ impl<'p> Selection<'p> {
         Ok(())
     }
 
-    fn namespace(&self, prefix: &str, of_element: bool) -> Result<&str, String> {
+    fn namespace(&self, prefix: &str, of_element: bool) -> Result<&str, XmlFault> {
         // The default namespace does not apply to attributes (Namespaces in XML 1.0, 6.2).
         if prefix.is_empty() && !of_element {
             return Ok("");
@@ -181,22 +183,19 @@ impl<'p> Selection<'p> {
         match known {
             Some(namespace) => Ok(&namespace.uri),
             None if prefix.is_empty() => Ok(""),
-            None => Err(format!(
-                "the prefix {} has no namespace",
-                super::super::excerpt(prefix.as_bytes())
-            )),
+            None => Err(XmlFault::UndeclaredPrefix(excerpt(prefix.as_bytes()))),
         }
     }
 
-    fn take(&mut self, bytes: usize) -> Result<(), String> {
+    fn take(&mut self, bytes: usize) -> Result<(), XmlFault> {
         let left = self.bytes_left.checked_sub(bytes);
-        self.bytes_left = left.ok_or("the rules select too much of the document")?;
+        self.bytes_left = left.ok_or(XmlFault::TooManyBytesSelected)?;
         Ok(())
     }
 
-    fn keep(&mut self, path: u32, value: Vec<u8>) -> Result<(), String> {
+    fn keep(&mut self, path: u32, value: Vec<u8>) -> Result<(), XmlFault> {
         if self.found.len() >= MOST_VALUES {
-            return Err(format!("the rules select more than {MOST_VALUES} values"));
+            return Err(XmlFault::TooManyValuesSelected(MOST_VALUES));
         }
         self.found.push((path, value));
         Ok(())

@@ -200,6 +200,7 @@ fn refuses_what_is_not_well_formed() {
             "declaration not at the start",
         ),
         ("<?xml encoding='utf-8'?><a/>", 0, "version"),
+        ("<?xml é='1'?><a/>", 0, "with `\\xc3\\xa9`"),
         ("<a><!-- x", 3, "comment not closed"),
         ("<a b='", 0, "attribute value not closed"),
         ("<a/><!DOCTYPE a>", 4, "where none may be"),
