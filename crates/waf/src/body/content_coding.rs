@@ -10,6 +10,7 @@
 )]
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Read};
 
 use super::{BodyError, excerpt, work};
@@ -40,6 +41,23 @@ pub struct DecodeError {
     pub too_large: bool,
 }
 
+/// Why a coding cannot be undone. Whoever sent the body erred, except for [`CodingFault::OutOfTime`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum CodingFault {
+    /// This coding is not known. What is quoted of its name is escaped and cut.
+    Unsupported(String),
+    /// There are more than [`MOST_CODINGS`].
+    TooMany,
+    /// The data breaks the coding's format, or ends too early: the decoder's words.
+    Broken(String),
+    /// Bytes stand behind the end of the data, which another reader may take for a part of the body.
+    TrailingBytes,
+    /// There is more output than this number of bytes: one of the [`Limits`].
+    TooLarge(usize),
+    /// The time for this transaction is over. The body may be a good one.
+    OutOfTime,
+}
+
 #[derive(Clone, Copy)]
 enum Coding {
     Gzip,
@@ -56,8 +74,8 @@ pub fn decode<'b>(
     body: &'b [u8],
     limits: &Limits,
 ) -> Result<Cow<'b, [u8]>, DecodeError> {
-    let codings = parse_codings(codings).map_err(|text| DecodeError {
-        error: BodyError::new(text, 0),
+    let codings = parse_codings(codings).map_err(|fault| DecodeError {
+        error: BodyError::new(fault.to_string(), 0),
         decoded: Vec::new(),
         too_large: false,
     })?;
@@ -65,7 +83,7 @@ pub fn decode<'b>(
     // The last coding in the list was applied last (RFC 9110, 8.4).
     for (index, coding) in codings.iter().enumerate().rev() {
         let mut decoded = Vec::new();
-        if let Err(text) = decode_one(*coding, &body, limits, &mut decoded) {
+        if let Err(fault) = decode_one(*coding, &body, limits, &mut decoded) {
             let offset = decoded.len();
             let too_large = offset >= limits.output;
             // The output of an inner coding is still coded: rules could not read it.
@@ -73,7 +91,7 @@ pub fn decode<'b>(
                 decoded.clear();
             }
             return Err(DecodeError {
-                error: BodyError::new(text, offset),
+                error: BodyError::new(fault.to_string(), offset),
                 decoded,
                 too_large,
             });
@@ -83,7 +101,7 @@ pub fn decode<'b>(
     Ok(body)
 }
 
-fn parse_codings(value: &[u8]) -> Result<Vec<Coding>, String> {
+fn parse_codings(value: &[u8]) -> Result<Vec<Coding>, CodingFault> {
     let mut codings = Vec::new();
     for name in value.split(|&b| b == b',') {
         let name = name.trim_ascii();
@@ -101,13 +119,10 @@ fn parse_codings(value: &[u8]) -> Result<Vec<Coding>, String> {
         } else if is(&["identity", ""]) {
             continue;
         } else {
-            return Err(format!(
-                "Content coding {} is not supported.",
-                excerpt(name)
-            ));
+            return Err(CodingFault::Unsupported(excerpt(name)));
         };
         if codings.len() == MOST_CODINGS {
-            return Err(format!("More than {MOST_CODINGS} content codings."));
+            return Err(CodingFault::TooMany);
         }
         codings.push(coding);
     }
@@ -119,7 +134,7 @@ fn decode_one(
     input: &[u8],
     limits: &Limits,
     out: &mut Vec<u8>,
-) -> Result<(), String> {
+) -> Result<(), CodingFault> {
     // An empty body is empty in every coding: responses to HEAD, and 304, name codings too.
     if input.is_empty() {
         return Ok(());
@@ -160,7 +175,7 @@ fn is_zlib(input: &[u8]) -> bool {
 }
 
 /// Reads to the end, `most` bytes at most.
-fn drain<R: Read>(mut reader: R, most: usize, out: &mut Vec<u8>) -> Result<R, String> {
+fn drain<R: Read>(mut reader: R, most: usize, out: &mut Vec<u8>) -> Result<R, CodingFault> {
     let mut chunk = [0; 16 * 1024];
     loop {
         let count = match reader.read(&mut chunk) {
@@ -171,27 +186,42 @@ fn drain<R: Read>(mut reader: R, most: usize, out: &mut Vec<u8>) -> Result<R, St
         };
         work::add(count);
         if work::is_over() {
-            return Err(work::OUT_OF_TIME.into());
+            return Err(CodingFault::OutOfTime);
         }
         // `out` never exceeds `most`, so the difference is not negative.
         let fits = count.min(most - out.len());
         out.extend_from_slice(&chunk[..fits]);
         if fits < count {
-            return Err(format!("Decoded body is larger than {most} bytes."));
+            return Err(CodingFault::TooLarge(most));
         }
     }
 }
 
-fn nothing_behind(rest: &[u8]) -> Result<(), String> {
+fn nothing_behind(rest: &[u8]) -> Result<(), CodingFault> {
     match rest {
         [] => Ok(()),
-        _ => Err("Encoded body has bytes behind its end.".into()),
+        _ => Err(CodingFault::TrailingBytes),
     }
 }
 
-fn broken(error: &io::Error) -> String {
-    format!("Encoded body is broken: {error}.")
+fn broken(error: &io::Error) -> CodingFault {
+    CodingFault::Broken(error.to_string())
 }
+
+impl fmt::Display for CodingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported(name) => write!(f, "Content coding {name} is not supported."),
+            Self::TooMany => write!(f, "More than {MOST_CODINGS} content codings."),
+            Self::Broken(words) => write!(f, "Encoded body is broken: {words}."),
+            Self::TrailingBytes => f.write_str("Encoded body has bytes behind its end."),
+            Self::TooLarge(most) => write!(f, "Decoded body is larger than {most} bytes."),
+            Self::OutOfTime => f.write_str(work::OUT_OF_TIME),
+        }
+    }
+}
+
+impl std::error::Error for CodingFault {}
 
 #[cfg(test)]
 mod tests {
