@@ -7,20 +7,32 @@
     reason = "positions were found in the same bytes"
 )]
 
+use std::fmt;
+
 use super::{excerpt, is_space};
 
 /// The `charset` of a Content-Type, if it has one; an error if another reader may find a different one, or none.
-pub(crate) fn charset(content_type: &[u8]) -> Result<Option<&[u8]>, String> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CharsetError {
+    /// This Content-Type speaks of a charset, but its parameters break the grammar.
+    Unreadable(String),
+    /// This Content-Type names two charsets, and readers differ in which they take.
+    Two(String),
+    /// Text in this charset is not ASCII where it looks like ASCII, so no rule would find an attack in it.
+    Unsupported(String),
+}
+
+/// The `charset` of a Content-Type, where it has one; an error where readers may find another, or none.
+pub(crate) fn charset(content_type: &[u8]) -> Result<Option<&[u8]>, CharsetError> {
     let Some(end) = memchr::memchr(b';', content_type) else {
         return Ok(None);
     };
-    let unread = || format!("the parameters of {} cannot be read", excerpt(content_type));
     let Ok(parameters) = parameters(&content_type[end..]) else {
         // `application/json; utf-8` is malformed, but no reader finds a charset in it.
         let lower = content_type.to_ascii_lowercase();
         return match memchr::memmem::find(&lower, b"charset") {
             None => Ok(None),
-            Some(_) => Err(unread()),
+            Some(_) => Err(CharsetError::Unreadable(excerpt(content_type))),
         };
     };
     let mut found = None;
@@ -28,7 +40,7 @@ pub(crate) fn charset(content_type: &[u8]) -> Result<Option<&[u8]>, String> {
         let name = parameter.name;
         if name.eq_ignore_ascii_case(b"charset") && !parameter.value.is_empty() {
             if found.is_some_and(|first: &[u8]| !first.eq_ignore_ascii_case(parameter.value)) {
-                return Err(format!("{} has two charsets", excerpt(content_type)));
+                return Err(CharsetError::Two(excerpt(content_type)));
             }
             found = Some(parameter.value);
         }
@@ -77,6 +89,18 @@ pub(crate) fn holds_ascii(charset: &[u8]) -> bool {
     };
     NAMES.iter().any(is) || FAMILIES.iter().any(begins)
 }
+
+impl fmt::Display for CharsetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(kind) => write!(f, "the parameters of {kind} cannot be read"),
+            Self::Two(kind) => write!(f, "{kind} has two charsets"),
+            Self::Unsupported(charset) => write!(f, "the charset {charset} is not read"),
+        }
+    }
+}
+
+impl std::error::Error for CharsetError {}
 
 /// One parameter, where it stands and how it is written.
 #[derive(Debug, PartialEq, Eq)]

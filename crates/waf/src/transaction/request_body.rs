@@ -6,7 +6,8 @@ use super::Transaction;
 use super::inputs::fields::{self, ContentType};
 use super::state::Allowed;
 use crate::audit;
-use crate::body::{BodyError, content_coding, excerpt, media_type, multipart, xml};
+use crate::body::media_type::{self, CharsetError};
+use crate::body::{BodyError, content_coding, excerpt, multipart, xml};
 use crate::outcome::{Inspection, Interruption, InterruptionKind, Phase};
 use crate::rule::Processor;
 use crate::settings::{AuditEngine, EngineMode, LimitAction, UnparsedBodies};
@@ -137,8 +138,11 @@ impl Transaction {
                 offset: 0,
             });
         }
-        if let Err(message) = self.check_charset() {
-            self.context.body_error(&BodyError { message, offset: 0 });
+        if let Err(error) = self.check_charset() {
+            self.context.body_error(&BodyError {
+                message: error.to_string(),
+                offset: 0,
+            });
         }
         let controls = self.context.state().controls();
         let (processor, audit) = (controls.processor(), controls.audit_engine());
@@ -172,7 +176,7 @@ impl Transaction {
 
     /// Rules match bytes of ASCII. In UTF-16 or EBCDIC the same attack has other bytes, and an upstream may decode it.
     /// Multipart bodies check their own Content-Type, and the XML parser decodes the charsets that it knows.
-    fn check_charset(&self) -> Result<(), String> {
+    fn check_charset(&self) -> Result<(), CharsetError> {
         let kind = self.request_type().value;
         let processor = self.context.state().controls().processor();
         let charset = match processor {
@@ -183,7 +187,7 @@ impl Transaction {
         let is_xml = processor == Some(Processor::Xml);
         match charset.filter(|charset| !is_xml && !media_type::holds_ascii(charset)) {
             None => Ok(()),
-            Some(charset) => Err(format!("the charset {} is not read", excerpt(charset))),
+            Some(charset) => Err(CharsetError::Unsupported(excerpt(charset))),
         }
     }
 
