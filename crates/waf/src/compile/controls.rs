@@ -107,11 +107,11 @@ impl Reader<'_, '_, '_> {
     fn selection(&mut self, kind: &str, value: &Spanned<String>) -> Option<RuleSelection> {
         let meant = match Meant::parse(kind, value.node.trim()) {
             Ok(meant) => meant,
-            Err(message) => return self.refuse(value, &message),
+            Err(error) => return self.refuse(value, &error.to_string()),
         };
         let covered = match meant.covered(self.drafts) {
             Ok(covered) => covered,
-            Err(message) => return self.refuse(value, &message),
+            Err(error) => return self.refuse(value, &error.to_string()),
         };
         let mut selection = RuleSelection::default();
         for index in covered.into_iter().filter_map(|place| self.indexes[place]) {

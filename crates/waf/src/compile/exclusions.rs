@@ -8,12 +8,32 @@
     reason = "indices were made with the list that they point into"
 )]
 
+use std::fmt;
+
 use seclang::{ActionSyntax, Selector, Span, Spanned, TargetSyntax};
 
 use super::Report;
 use super::rule_draft::Draft;
-use crate::operators::PatternOptions;
 use crate::operators::rx::Pattern;
+use crate::operators::{CompileError, Limit, PatternOptions};
+
+/// Why it is unknown which rules an exclusion means. The rule file erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ExclusionError {
+    /// The text is not a list of rule ids and ranges of them.
+    NotIds(String),
+    /// The pattern for tags or messages cannot be compiled.
+    Pattern(CompileError),
+    /// The pattern gave up on a rule before it knew whether it matches.
+    GaveUp {
+        /// The id of the rule.
+        rule: u64,
+        /// Whose argument the pattern searched: `tag` or `msg`.
+        action: &'static str,
+        /// What was exceeded.
+        limit: Limit,
+    },
+}
 
 /// Inclusive ranges of rule ids: `1 2-5,"7"`.
 pub(super) fn parse_ids(text: &str) -> Option<Vec<(u64, u64)>> {
@@ -49,16 +69,14 @@ pub(super) enum Meant {
 
 impl Meant {
     /// `kind`: `ById`, `ByTag` or `ByMsg`, in lower case.
-    pub(super) fn parse(kind: &str, text: &str) -> Result<Self, String> {
+    pub(super) fn parse(kind: &str, text: &str) -> Result<Self, ExclusionError> {
         if kind == "byid" {
-            return parse_ids(text).map(Self::Ids).ok_or_else(|| {
-                format!(
-                    "`{text}` is not a list of rule ids or ranges such as 942100 or 942100-942199"
-                )
-            });
+            return parse_ids(text)
+                .map(Self::Ids)
+                .ok_or_else(|| ExclusionError::NotIds(text.to_owned()));
         }
         let regex = Pattern::compile(text.as_bytes(), PatternOptions::default())
-            .map_err(|e| format!("not a regular expression: {e}"))?;
+            .map_err(ExclusionError::Pattern)?;
         Ok(if kind == "bytag" {
             Self::Tag(regex)
         } else {
@@ -70,7 +88,7 @@ impl Meant {
     ///
     /// # Errors
     /// A pattern reached a limit on a rule's tag or message, so the answer is unknown.
-    pub(super) fn covered(&self, drafts: &[Draft]) -> Result<Vec<usize>, String> {
+    pub(super) fn covered(&self, drafts: &[Draft]) -> Result<Vec<usize>, ExclusionError> {
         let mut covered = Vec::new();
         for (place, draft) in drafts.iter().enumerate() {
             if self.covers(draft)? {
@@ -80,15 +98,20 @@ impl Meant {
         Ok(covered)
     }
 
-    fn covers(&self, draft: &Draft) -> Result<bool, String> {
+    fn covers(&self, draft: &Draft) -> Result<bool, ExclusionError> {
         let (regex, action) = match self {
             Self::Ids(ranges) => return Ok(in_ranges(ranges, draft.id)),
             Self::Tag(regex) => (regex, "tag"),
             Self::Message(regex) => (regex, "msg"),
         };
         for text in draft.arguments(action) {
+            let rule = draft.id;
             let found = regex.is_match(text.as_bytes());
-            if found.map_err(|limit| format!("rule {}, `{action}`: {limit}", draft.id))? {
+            if found.map_err(|limit| ExclusionError::GaveUp {
+                rule,
+                action,
+                limit,
+            })? {
                 return Ok(true);
             }
         }
@@ -96,7 +119,34 @@ impl Meant {
     }
 }
 
-fn covered(drafts: &[Draft], kind: &str, text: &str) -> Result<Vec<usize>, String> {
+impl fmt::Display for ExclusionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotIds(text) => write!(
+                f,
+                "`{text}` is not a list of rule ids or ranges such as 942100 or 942100-942199"
+            ),
+            Self::Pattern(error) => write!(f, "not a regular expression: {error}"),
+            Self::GaveUp {
+                rule,
+                action,
+                limit,
+            } => write!(f, "rule {rule}, `{action}`: {limit}"),
+        }
+    }
+}
+
+impl std::error::Error for ExclusionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Pattern(error) => Some(error),
+            Self::GaveUp { limit, .. } => Some(limit),
+            Self::NotIds(_) => None,
+        }
+    }
+}
+
+fn covered(drafts: &[Draft], kind: &str, text: &str) -> Result<Vec<usize>, ExclusionError> {
     Meant::parse(kind, text)?.covered(drafts)
 }
 
@@ -125,8 +175,8 @@ pub(super) fn remove(
     for argument in arguments {
         let covered = match covered(drafts, &kind, &argument.node) {
             Ok(covered) => covered,
-            Err(message) => {
-                report.error(argument.span, message);
+            Err(error) => {
+                report.error(argument.span, error.to_string());
                 continue;
             }
         };
@@ -157,7 +207,7 @@ pub(super) fn update_targets(
     let kind = kind.strip_prefix("secruleupdatetarget").unwrap_or_default();
     let covered = match covered(drafts, kind, &what.node) {
         Ok(covered) => covered,
-        Err(message) => return report.error(what.span, message),
+        Err(error) => return report.error(what.span, error.to_string()),
     };
     let mut touched = false;
     for place in covered {
