@@ -31,7 +31,7 @@ use catalogue::State;
 use identity::Identity;
 use net::AddressSet;
 use numeric::Comparison;
-use pm::Phrases;
+use pm::{FilePhrases, Phrases};
 use rx::{ExpandedPatterns, Pattern};
 
 pub use captures::Captures;
@@ -65,8 +65,8 @@ pub enum Operator {
     RxExpanded(Box<ExpandedPatterns>),
     /// `@pm` and `@pmFromFile`.
     Phrases(Box<Phrases>),
-    /// `@pmFromFile` whose files hold no phrase: which they are.
-    NoPhrases(Box<str>),
+    /// `@pmFromFile` with files that hold no phrase.
+    NoPhrases(EmptyFiles),
     /// `@ipMatch` and `@ipMatchFromFile`.
     IpMatch(AddressSet),
     /// `@validateByteRange`: the bytes that are forbidden.
@@ -99,6 +99,10 @@ pub struct CompileError {
     /// Which bytes of the argument are meant; None for all of it.
     pub at: Option<Range<usize>>,
 }
+
+/// Files of a list that have no entry: a warning and no error, as something else may fill the list later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmptyFiles(Box<[Box<str>]>);
 
 /// What compiling needs from outside.
 pub struct CompileContext<'a> {
@@ -183,8 +187,8 @@ impl Operator {
             "rx" => Self::Rx(Box::new(pattern(argument, PatternOptions::default())?)),
             "pm" => Self::Phrases(Box::new(Phrases::of_argument(argument)?)),
             "pmf" | "pmFromFile" => match Phrases::of_files(argument, context)? {
-                Ok(phrases) => Self::Phrases(Box::new(phrases)),
-                Err(empty) => Self::NoPhrases(empty.into()),
+                FilePhrases::Some(phrases) => Self::Phrases(Box::new(phrases)),
+                FilePhrases::None(files) => Self::NoPhrases(files),
             },
             "ipMatch" => Self::IpMatch(AddressSet::of_argument(argument)?),
             "ipMatchF" | "ipMatchFromFile" => {
@@ -256,14 +260,15 @@ impl Operator {
 
     /// What the person who loads the rule should know.
     #[must_use]
-    pub fn warning(&self) -> Option<&str> {
-        match self {
-            Self::Inert(why) => Some(why),
-            Self::NoPhrases(empty) => Some(empty),
+    pub fn warning(&self) -> Option<String> {
+        let empty = match self {
+            Self::Inert(why) => return Some((*why).to_owned()),
+            Self::NoPhrases(files) => Some(files),
             Self::Phrases(phrases) => phrases.empty_files(),
             Self::IpMatch(set) => set.empty_files(),
             _ => None,
-        }
+        };
+        empty.map(ToString::to_string)
     }
 
     /// The pattern of `@rx` in the syntax of `regex::bytes`, flags included; None if there is none or it
@@ -317,12 +322,21 @@ fn unknown(name: &str) -> CompileError {
 }
 
 /// The warning about files of a list that have no entry.
-fn empty_files(files: &[&str]) -> Option<Box<str>> {
-    let matches = "has no entry, so nothing matches it";
-    match files {
-        [] => None,
-        [file] => Some(format!("{file} {matches}").into()),
-        many => Some(format!("each of {} {matches}", many.join(", ")).into()),
+impl EmptyFiles {
+    /// None where there are none.
+    fn new(files: &[&str]) -> Option<Self> {
+        let names = || files.iter().map(|&file| file.into()).collect();
+        (!files.is_empty()).then(|| Self(names()))
+    }
+}
+
+impl fmt::Display for EmptyFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            [file] => f.write_str(file)?,
+            files => write!(f, "each of {}", files.join(", "))?,
+        }
+        f.write_str(" has no entry, so nothing matches it")
     }
 }
 

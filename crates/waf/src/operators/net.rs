@@ -7,9 +7,10 @@
     reason = "positions were found in the same bytes"
 )]
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{CompileContext, CompileError, empty_files, pm};
+use super::{CompileContext, CompileError, EmptyFiles, pm};
 
 /// A set of addresses: sorted ranges that do not touch.
 #[derive(Debug, Default)]
@@ -17,8 +18,12 @@ pub struct AddressSet {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
     /// The warning about its files without an entry.
-    empty_files: Option<Box<str>>,
+    empty_files: Option<EmptyFiles>,
 }
+
+/// This text of a rule or a data file is neither an address nor a network: who wrote it erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NotANetwork(String);
 
 impl AddressSet {
     /// `@ipMatch`: addresses and networks separated by commas.
@@ -28,10 +33,9 @@ impl AddressSet {
         for part in argument.split(',') {
             let at = start..start + part.len();
             start = at.end + 1;
-            set.add(part.trim()).map_err(|message| CompileError {
-                message,
-                help: None,
+            set.add(part.trim()).map_err(|error| CompileError {
                 at: Some(at),
+                ..CompileError::new(error.to_string())
             })?;
         }
         set.settle();
@@ -48,24 +52,24 @@ impl AddressSet {
                 let line = line.split(|&b| b == b'#').next().unwrap_or_default();
                 let text = String::from_utf8_lossy(line);
                 set.add(text.trim())
-                    .map_err(|message| CompileError::new(format!("{file}: {message}")))?;
+                    .map_err(|error| CompileError::new(format!("{file}: {error}")))?;
             }
             if set.v4.len() + set.v6.len() == before {
                 empty.push(file);
             }
         }
-        set.empty_files = empty_files(&empty);
+        set.empty_files = EmptyFiles::new(&empty);
         set.settle();
         Ok(set)
     }
 
     /// The warning about its files without an entry.
-    pub(super) fn empty_files(&self) -> Option<&str> {
-        self.empty_files.as_deref()
+    pub(super) fn empty_files(&self) -> Option<&EmptyFiles> {
+        self.empty_files.as_ref()
     }
 
-    fn add(&mut self, text: &str) -> Result<(), String> {
-        let wrong = || format!("{text:?} is no IP address and no network");
+    fn add(&mut self, text: &str) -> Result<(), NotANetwork> {
+        let wrong = || NotANetwork(text.to_owned());
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u32>().map_err(|_| wrong())?)),
             None => (text, None),
@@ -118,6 +122,14 @@ impl AddressSet {
         holds(&self.v6, address.to_bits())
     }
 }
+
+impl fmt::Display for NotANetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no IP address and no network", self.0)
+    }
+}
+
+impl std::error::Error for NotANetwork {}
 
 fn holds<T: Ord + Copy>(ranges: &[(T, T)], item: T) -> bool {
     // Ranges do not overlap, so only the last one that begins at or before the address can hold it.

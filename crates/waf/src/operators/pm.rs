@@ -7,7 +7,7 @@
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, Match, MatchKind};
 
-use super::{Captures, CompileContext, CompileError, empty_files};
+use super::{Captures, CompileContext, CompileError, EmptyFiles};
 use crate::steps::{self, OutOfTime, STEP};
 
 /// Phrases to look for, without regard to the case of ASCII letters.
@@ -15,10 +15,19 @@ use crate::steps::{self, OutOfTime, STEP};
 pub struct Phrases {
     phrases: Vec<Vec<u8>>,
     /// The warning about its files without a phrase.
-    empty_files: Option<Box<str>>,
+    empty_files: Option<EmptyFiles>,
     automaton: AhoCorasick,
     /// Bytes of the longest phrase: pieces of a long value overlap by one less.
     longest: usize,
+}
+
+/// What the files of `@pmFromFile` hold.
+#[derive(Debug)]
+pub(super) enum FilePhrases {
+    /// At least one phrase.
+    Some(Phrases),
+    /// None at all, which is no error: a list that something else fills is empty on its first day.
+    None(EmptyFiles),
 }
 
 impl Phrases {
@@ -33,7 +42,7 @@ impl Phrases {
     pub(super) fn of_files(
         argument: &str,
         context: &CompileContext,
-    ) -> Result<Result<Self, String>, CompileError> {
+    ) -> Result<FilePhrases, CompileError> {
         let mut phrases = Vec::new();
         let mut empty = Vec::new();
         for (file, contents) in context.files(argument)? {
@@ -43,10 +52,9 @@ impl Phrases {
                 empty.push(file);
             }
         }
-        let empty_files = empty_files(&empty);
-        Ok(match empty_files {
-            Some(told) if phrases.is_empty() => Err(told.into()),
-            empty_files => Ok(Self {
+        Ok(match EmptyFiles::new(&empty) {
+            Some(files) if phrases.is_empty() => FilePhrases::None(files),
+            empty_files => FilePhrases::Some(Self {
                 empty_files,
                 ..Self::new(phrases)?
             }),
@@ -54,8 +62,8 @@ impl Phrases {
     }
 
     /// The warning about its files without an entry.
-    pub(super) fn empty_files(&self) -> Option<&str> {
-        self.empty_files.as_deref()
+    pub(super) fn empty_files(&self) -> Option<&EmptyFiles> {
+        self.empty_files.as_ref()
     }
 
     fn new(phrases: Vec<Vec<u8>>) -> Result<Self, CompileError> {
@@ -258,15 +266,22 @@ mod tests {
             _ => Err(std::io::ErrorKind::NotFound.into()),
         };
         let context = CompileContext { read_data: &read };
-        let phrases = Phrases::of_files("a  b", &context).unwrap().unwrap();
+        let FilePhrases::Some(phrases) = Phrases::of_files("a  b", &context).unwrap() else {
+            panic!("a and b hold phrases");
+        };
         assert_eq!(phrases.phrases(), [b"two words".to_vec(), b"bB".to_vec()]);
         let error = Phrases::of_files("a gone", &context).unwrap_err();
         assert!(error.message.contains("gone"), "{}", error.message);
         assert_eq!(error.at, Some(2..6));
-        let told = Phrases::of_files("empty", &context).unwrap().unwrap_err();
-        assert_eq!(told, "empty has no entry, so nothing matches it");
-        let both = Phrases::of_files("a empty", &context).unwrap().unwrap();
-        assert_eq!(both.empty_files(), Some(told.as_str()));
+        let FilePhrases::None(empty) = Phrases::of_files("empty", &context).unwrap() else {
+            panic!("the file holds no phrase");
+        };
+        let warning = "empty has no entry, so nothing matches it";
+        assert_eq!(empty.to_string(), warning);
+        let FilePhrases::Some(both) = Phrases::of_files("a empty", &context).unwrap() else {
+            panic!("a holds a phrase");
+        };
+        assert_eq!(both.empty_files(), Some(&empty));
         assert!(Phrases::of_files("", &context).is_err());
     }
 }
