@@ -34,6 +34,7 @@
 
 mod backend;
 mod engine;
+mod fault;
 mod judge;
 mod overrides;
 mod request;

@@ -3,10 +3,12 @@
 //! Unknown keys are errors: a misspelled one would silently judge by the wrong expectation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
 
+use super::fault::StageFault;
 use super::yaml::{OutputYaml, from_yaml, unreadable};
 use super::{Output, TestId};
 use seclang::diagnostic::{Diagnostic, Location};
@@ -32,6 +34,15 @@ pub struct Override {
     pub output: Output,
 }
 
+/// Why an override cannot be used. Whoever wrote it erred.
+#[derive(Debug, Clone, PartialEq)]
+enum OverrideFault {
+    /// It does not say why the test's own expectation does not hold.
+    NoReason,
+    /// What it expects instead is faulty.
+    Output(StageFault),
+}
+
 impl Overrides {
     /// Reads an overrides file.
     ///
@@ -53,8 +64,8 @@ impl Overrides {
             .into_iter()
             .map(|entry| {
                 let rule_id = entry.rule_id;
-                entry.into_override().map_err(|message| {
-                    let message = format!("override of rule {rule_id}: {message}");
+                entry.into_override().map_err(|fault| {
+                    let message = format!("override of rule {rule_id}: {fault}");
                     Diagnostic::error(Location::file(path), message)
                 })
             })
@@ -136,18 +147,36 @@ struct OverrideYaml {
 }
 
 impl OverrideYaml {
-    fn into_override(self) -> Result<Override, String> {
+    fn into_override(self) -> Result<Override, OverrideFault> {
         // An override without a reason hides a failure that nobody can check later.
         if self.reason.trim().is_empty() {
-            return Err("there is no reason".to_owned());
+            return Err(OverrideFault::NoReason);
         }
         Ok(Override {
             rule_id: self.rule_id,
             test_ids: self.test_ids,
             stage_ids: self.stage_ids,
             reason: self.reason.trim().to_owned(),
-            output: self.output.into_output()?,
+            output: self.output.into_output().map_err(OverrideFault::Output)?,
         })
+    }
+}
+
+impl fmt::Display for OverrideFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoReason => f.write_str("there is no reason"),
+            Self::Output(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OverrideFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoReason => None,
+            Self::Output(fault) => Some(fault),
+        }
     }
 }
 

@@ -6,8 +6,18 @@
 )]
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::{Input, Parts, Stage};
+
+/// Why a template in a test's `data` cannot be rendered. Whoever wrote the test erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TemplateError {
+    /// A `{{` is not closed.
+    Unclosed,
+    /// This, between `{{` and `}}`, is not what is supported of Go's templates, or makes too long a text.
+    Unsupported(String),
+}
 
 impl Stage {
     /// The request, head and body.
@@ -136,24 +146,35 @@ fn with_crlf(data: &[u8]) -> Vec<u8> {
 /// Renders what tests use of Go's templates: `{{ "text" }}` and `{{ "text" | repeat N }}`.
 ///
 /// # Errors
-/// Another template, in words.
-pub(super) fn render_template(data: &str) -> Result<Vec<u8>, String> {
+/// Another template.
+pub(super) fn render_template(data: &str) -> Result<Vec<u8>, TemplateError> {
     let mut out = String::new();
     let mut rest = data;
     while let Some((before, after)) = rest.split_once("{{") {
-        let (action, after) = after
-            .split_once("}}")
-            .ok_or("data holds a {{ without a }}")?;
+        let (action, after) = after.split_once("}}").ok_or(TemplateError::Unclosed)?;
         out.push_str(before);
-        let text = evaluate(action.trim()).ok_or_else(|| {
-            format!("data holds the template {{{{{action}}}}}: only {{{{ \"text\" | repeat N }}}} is known")
-        })?;
+        let text =
+            evaluate(action.trim()).ok_or_else(|| TemplateError::Unsupported(action.to_owned()))?;
         out.push_str(&text);
         rest = after;
     }
     out.push_str(rest);
     Ok(out.into_bytes())
 }
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclosed => f.write_str("data holds a {{ without a }}"),
+            Self::Unsupported(action) => write!(
+                f,
+                "data holds the template {{{{{action}}}}}: only {{{{ \"text\" | repeat N }}}} is known"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
 
 /// Bytes. No test needs more, and test files may come from others: `repeat` could fill the memory.
 const MAX_RENDERED: usize = 16 * 1024 * 1024;

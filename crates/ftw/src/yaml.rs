@@ -4,6 +4,7 @@
 //! here are read and ignored.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::fault::StageFault;
 use super::request::{decode_base64, render_template};
 use super::{Input, Output, Parts, Stage, Test, TestFile, TestId};
 use seclang::diagnostic::{Diagnostic, Location};
@@ -49,9 +51,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Option<TestFile>, Diagnostic> {
     let Some(file) = from_yaml::<Option<FileYaml>>(path, text)? else {
         return Ok(None);
     };
-    file.into_tests(path).map(Some).map_err(|message| {
-        let at = message.1.and_then(|id| find_test(path, text, &id));
-        Diagnostic::error(at.unwrap_or_else(|| Location::file(path)), message.0)
+    file.into_tests(path).map(Some).map_err(|fault| {
+        let at = fault.test().and_then(|id| find_test(path, text, id));
+        let at = at.unwrap_or_else(|| Location::file(path));
+        Diagnostic::error(at, fault.to_string())
     })
 }
 
@@ -124,8 +127,47 @@ fn find_test(path: &Path, text: &str, id: &TestId) -> Option<Location> {
     None
 }
 
-/// A problem, and the test it is in.
-type Problem = (String, Option<TestId>);
+/// Why a file of the right form cannot be used. Whoever wrote it erred.
+#[derive(Debug, Clone, PartialEq)]
+enum FileFault {
+    /// Neither the file nor its name says for which rule the tests are.
+    NoRuleId,
+    /// A stage of a test is faulty.
+    Stage {
+        /// The test.
+        test: TestId,
+        /// What is wrong with the stage.
+        fault: StageFault,
+    },
+}
+
+impl FileFault {
+    /// The test that it is about; None if it is about the whole file.
+    fn test(&self) -> Option<&TestId> {
+        match self {
+            Self::NoRuleId => None,
+            Self::Stage { test, .. } => Some(test),
+        }
+    }
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRuleId => f.write_str("there is no rule_id"),
+            Self::Stage { test, fault } => write!(f, "test {test}: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for FileFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoRuleId => None,
+            Self::Stage { fault, .. } => Some(fault),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,11 +293,11 @@ struct LogYaml {
 }
 
 impl FileYaml {
-    fn into_tests(self, path: &Path) -> Result<TestFile, Problem> {
+    fn into_tests(self, path: &Path) -> Result<TestFile, FileFault> {
         let rule_id = self
             .rule_id
             .or_else(|| digits(path.file_name()?.to_str()?))
-            .ok_or_else(|| ("there is no rule_id".to_owned(), None))?;
+            .ok_or(FileFault::NoRuleId)?;
         let tests = self.tests.unwrap_or_default();
         let tests = (1..)
             .zip(tests)
@@ -270,7 +312,7 @@ impl FileYaml {
 }
 
 impl TestYaml {
-    fn into_test(self, rule: u64, place: u64) -> Result<Test, Problem> {
+    fn into_test(self, rule: u64, place: u64) -> Result<Test, FileFault> {
         let after_dash = |title: &String| digits(title.rsplit_once('-')?.1);
         let id = TestId {
             rule,
@@ -285,7 +327,10 @@ impl TestYaml {
             .into_iter()
             .map(StageYaml::into_stage)
             .collect::<Result<_, _>>()
-            .map_err(|message| (format!("test {id}: {message}"), Some(id.clone())))?;
+            .map_err(|fault| FileFault::Stage {
+                test: id.clone(),
+                fault,
+            })?;
         Ok(Test {
             id,
             description: self.desc.unwrap_or_default(),
@@ -295,12 +340,12 @@ impl TestYaml {
 }
 
 impl StageYaml {
-    fn into_stage(self) -> Result<Stage, String> {
+    fn into_stage(self) -> Result<Stage, StageFault> {
         let older = self.stage.is_some();
         let (input, output) = match (self.stage, self.input, self.output) {
             (Some(inner), None, None) => (inner.input, inner.output),
             (None, Some(input), Some(output)) => (input, output),
-            _ => return Err("a stage is an input and an output".to_owned()),
+            _ => return Err(StageFault::Form),
         };
         Ok(Stage {
             input: input.into_input(older)?,
@@ -310,29 +355,31 @@ impl StageYaml {
 }
 
 impl InputYaml {
-    fn into_input(self, older: bool) -> Result<Input, String> {
+    fn into_input(self, older: bool) -> Result<Input, StageFault> {
         for (set, key) in [
             (self.save_cookie, "save_cookie"),
             (self.follow_redirect, "follow_redirect"),
         ] {
             if set == Some(true) {
-                return Err(format!("{key} is not supported: write the request out"));
+                return Err(StageFault::Unsupported(key));
             }
         }
         if let Some(encoded) = self.encoded_request.filter(|e| !e.is_empty()) {
             if self.data.is_some_and(|data| !data.is_empty()) {
-                return Err("data and encoded_request exclude each other".to_owned());
+                return Err(StageFault::DataAndRequest);
             }
             return decode_base64(&encoded)
                 .map(Input::Raw)
-                .ok_or_else(|| "encoded_request is not base64".to_owned());
+                .ok_or(StageFault::NotBase64("encoded_request"));
         }
         if let Some(raw) = self.raw_request {
             return Ok(Input::Raw(raw.into_bytes()));
         }
         let data = match (self.data, self.encoded_data) {
-            (Some(data), _) => render_template(&data)?,
-            (None, Some(encoded)) => decode_base64(&encoded).ok_or("encoded_data is not base64")?,
+            (Some(data), _) => render_template(&data).map_err(StageFault::Template)?,
+            (None, Some(encoded)) => {
+                decode_base64(&encoded).ok_or(StageFault::NotBase64("encoded_data"))?
+            }
             (None, None) => Vec::new(),
         };
         let headers = match self.ordered_headers {
@@ -364,7 +411,7 @@ impl InputYaml {
 }
 
 impl OutputYaml {
-    pub(super) fn into_output(self) -> Result<Output, String> {
+    pub(super) fn into_output(self) -> Result<Output, StageFault> {
         let log = self.log.unwrap_or_default();
         let no_ids = log.expect_ids.is_none();
         let no_forbidden_ids = log.no_expect_ids.is_none();
@@ -390,18 +437,16 @@ impl OutputYaml {
             isolated: self.isolated.unwrap_or(false),
         };
         if output.isolated && output.expect_ids.len() != 1 {
-            return Err("isolated needs exactly one of expect_ids".to_owned());
+            return Err(StageFault::Isolated);
         }
         Ok(output)
     }
 }
 
-fn regex(pattern: Option<String>) -> Result<Option<Regex>, String> {
+fn regex(pattern: Option<String>) -> Result<Option<Regex>, StageFault> {
     pattern
-        .filter(|p| !p.is_empty())
-        .map(|p| {
-            Regex::new(&p).map_err(|error| format!("/{p}/ is not a regular expression: {error}"))
-        })
+        .filter(|pattern| !pattern.is_empty())
+        .map(|pattern| Regex::new(&pattern).map_err(|error| StageFault::Pattern { pattern, error }))
         .transpose()
 }
 
