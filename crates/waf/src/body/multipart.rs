@@ -9,6 +9,7 @@
 
 mod boundary;
 mod disposition;
+mod fault;
 mod headers;
 mod parser;
 mod transfer;
@@ -260,13 +261,13 @@ impl Multipart<'_> {
 pub fn parse<'b>(content_type: &[u8], body: &'b [u8], limits: &Limits) -> Multipart<'b> {
     let mut found = Multipart::default();
     let result = Boundary::from_content_type(content_type, &mut found.flags)
-        .map_err(|text| (text.into(), 0))
+        .map_err(|fault| (fault, 0))
         .and_then(|boundary| Parser::new(&boundary, body, limits, &mut found).run());
-    if let Err((text, offset)) = result {
+    if let Err((fault, offset)) = result {
         found.flags.error = true;
         found.keep_unread(body, offset);
         found.error = Some(BodyError::new(
-            format!("Multipart parsing error: Multipart: {text}"),
+            format!("Multipart parsing error: Multipart: {fault}"),
             offset,
         ));
     }

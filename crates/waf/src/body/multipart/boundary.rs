@@ -8,6 +8,7 @@
 use super::super::is_space;
 use super::super::media_type::{self, Fault, Parameter};
 use super::Flags;
+use super::fault::MultipartFault;
 
 const MEDIA_TYPE: &[u8] = b"multipart/form-data";
 const PARAMETER: &[u8] = b"boundary";
@@ -23,16 +24,16 @@ impl Boundary {
     pub(super) fn from_content_type(
         content_type: &[u8],
         flags: &mut Flags,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, MultipartFault> {
         if content_type.is_empty() {
-            return Err("Content-Type header not available.");
+            return Err(MultipartFault::NoContentType);
         }
         if content_type.len() > LONGEST_CONTENT_TYPE {
-            return Err("Invalid boundary in C-T (length).");
+            return Err(MultipartFault::ContentTypeTooLong);
         }
         let parameters = match content_type.split_at_checked(MEDIA_TYPE.len()) {
             Some((media_type, rest)) if media_type.eq_ignore_ascii_case(MEDIA_TYPE) => rest,
-            _ => return Err("Invalid MIME type."),
+            _ => return Err(MultipartFault::OtherMediaType),
         };
         let blanks = parameters.iter().take_while(|&&b| is_space(b)).count();
         let bare = parameters
@@ -51,24 +52,24 @@ impl Boundary {
         Self::from_parameters(parameters, flags)
     }
 
-    fn from_parameters(text: &[u8], flags: &mut Flags) -> Result<Self, &'static str> {
+    fn from_parameters(text: &[u8], flags: &mut Flags) -> Result<Self, MultipartFault> {
         let found = media_type::parameters(text).map_err(|fault| match fault {
-            Fault::Malformed => "Invalid boundary in C-T (malformed).",
-            Fault::Quote => "Invalid boundary in C-T (quote).",
+            Fault::Malformed => MultipartFault::MalformedParameter,
+            Fault::Quote => MultipartFault::ParameterQuotes,
         })?;
         let is = |p: &&Parameter<'_>| p.name.eq_ignore_ascii_case(PARAMETER);
         let Some(parameter) = found.iter().find(is) else {
             let similar = found.iter().any(|p| mentions(p.name));
             return Err(match similar {
-                true => "Invalid boundary in C-T (parameter name).",
-                false => "Boundary not found in C-T.",
+                true => MultipartFault::SimilarParameter,
+                false => MultipartFault::NoBoundaryParameter,
             });
         };
         // Some readers search for the word instead of parsing parameters. If they could find another boundary, the
         // parts are unknown.
         let (before, after) = (&text[..parameter.start], &text[parameter.end..]);
         if mentions(before) || assigns(after) || assigns(parameter.value) {
-            return Err("Multiple boundary parameters in C-T.");
+            return Err(MultipartFault::SeveralBoundaryParameters);
         }
         flags.boundary_quoted |= parameter.quoted;
         flags.boundary_whitespace |= parameter.blanks;
@@ -83,10 +84,10 @@ impl Boundary {
         let value = parameter.value;
         let fits = |&b: &u8| b.is_ascii_alphanumeric() || allowed.contains(&b);
         if value.starts_with(b" ") || value.ends_with(b" ") || !value.iter().all(fits) {
-            return Err("Invalid boundary in C-T (characters).");
+            return Err(MultipartFault::BoundaryCharacters);
         }
         if value.is_empty() {
-            return Err("Invalid boundary in C-T (empty).");
+            return Err(MultipartFault::EmptyBoundary);
         }
         Ok(Self {
             delimiter: [b"--", value].concat(),

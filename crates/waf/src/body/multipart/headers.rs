@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 
 use super::super::{excerpt, is_space, work};
+use super::fault::MultipartFault;
 use super::{Flags, LONGEST_HEADER};
 
 /// Headers that say what a part is. A reader that does not unfold them sees another part.
@@ -37,19 +38,19 @@ impl<'b> Headers<'b> {
         line: &'b [u8],
         limit: usize,
         flags: &mut Flags,
-    ) -> Result<(), Cow<'static, str>> {
+    ) -> Result<(), MultipartFault> {
         if line.first().is_some_and(|&b| is_space(b)) {
             return self.unfold(line, flags);
         }
         let line = without_line_end(line);
         let Some(colon) = memchr::memchr(b':', line) else {
             self.keep_refused(line);
-            return Err(format!("Invalid part header (colon missing): {}.", excerpt(line)).into());
+            return Err(MultipartFault::HeaderWithoutColon(excerpt(line)));
         };
         let name = &line[..colon];
-        if let Some(problem) = self.problem_with(name, limit) {
+        if let Some(fault) = self.fault_of(name, limit) {
             self.keep_refused(line);
-            return Err(problem);
+            return Err(fault);
         }
         let blanks = line[colon + 1..]
             .iter()
@@ -63,19 +64,19 @@ impl<'b> Headers<'b> {
         Ok(())
     }
 
-    fn problem_with(&self, name: &[u8], limit: usize) -> Option<Cow<'static, str>> {
+    fn fault_of(&self, name: &[u8], limit: usize) -> Option<MultipartFault> {
         if name.is_empty() {
-            return Some("Invalid part header (header name missing).".into());
+            return Some(MultipartFault::HeaderWithoutName);
         }
         if !name.iter().all(u8::is_ascii_graphic) {
-            return Some("Invalid part header (contains invalid character).".into());
+            return Some(MultipartFault::HeaderCharacters);
         }
         // Readers differ in which of two equal headers they use.
         if self.value(name).is_some() {
-            return Some(format!("Duplicate part header: {}.", excerpt(name)).into());
+            return Some(MultipartFault::DuplicateHeader(excerpt(name)));
         }
         if self.fields.len() >= limit {
-            return Some(format!("Too many part headers (limit {limit}).").into());
+            return Some(MultipartFault::TooManyHeaders(limit));
         }
         None
     }
@@ -90,7 +91,7 @@ impl<'b> Headers<'b> {
     }
 
     /// Joins a line that starts with a blank to the one before it.
-    fn unfold(&mut self, line: &[u8], flags: &mut Flags) -> Result<(), Cow<'static, str>> {
+    fn unfold(&mut self, line: &[u8], flags: &mut Flags) -> Result<(), MultipartFault> {
         flags.header_folding = true;
         let blanks = line.iter().take_while(|&&b| is_space(b)).count();
         let (blanks, data) = line.split_at(blanks);
@@ -100,7 +101,7 @@ impl<'b> Headers<'b> {
             flags.invalid_header_folding = true;
         }
         let Some(field) = self.fields.last_mut() else {
-            return Err("Invalid part header (folding error).".into());
+            return Err(MultipartFault::FoldedFirstHeader);
         };
         let name = &field.line[..field.name];
         flags.folded_meaning |= MEANINGFUL
@@ -111,7 +112,7 @@ impl<'b> Headers<'b> {
         joined.extend_from_slice(data);
         // Folding would otherwise get around the limit of a line.
         if joined.len() > LONGEST_HEADER {
-            return Err("Part header too long.".into());
+            return Err(MultipartFault::HeaderTooLong);
         }
         Ok(())
     }

@@ -8,7 +8,6 @@
     reason = "positions were found in the same bytes"
 )]
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memmem::Finder;
@@ -16,12 +15,10 @@ use memchr::memmem::Finder;
 use super::super::{excerpt, media_type, work};
 use super::boundary::Boundary;
 use super::disposition::{self, Disposition};
+use super::fault::{Failure, MultipartFault};
 use super::headers::Headers;
 use super::transfer::{self, Coding};
 use super::{LONGEST_HEADER, Limits, Multipart, Part};
-
-/// What is wrong, in ModSecurity's words, and where.
-pub(super) type Failure = (Cow<'static, str>, usize);
 
 /// What a line is, without its context.
 enum Line {
@@ -31,7 +28,7 @@ enum Line {
         end: Option<LineEnd>,
     },
     /// A lenient reader would take it for the boundary.
-    Refused(&'static str),
+    Refused(MultipartFault),
     Lookalike,
     Other,
 }
@@ -103,7 +100,7 @@ impl<'p, 'b> Parser<'p, 'b> {
                 break Err(failure);
             }
             if work::is_over() {
-                break Err((work::OUT_OF_TIME.into(), at));
+                break Err((MultipartFault::OutOfTime, at));
             }
             at += line.len();
             if self.complete {
@@ -136,7 +133,7 @@ impl<'p, 'b> Parser<'p, 'b> {
                 }
                 self.found.flags.invalid_part = true;
             }
-            Line::Refused(why) => return Err((why.into(), at)),
+            Line::Refused(fault) => return Err((fault, at)),
             Line::Lookalike => {
                 self.found.flags.unmatched_boundary = true;
                 self.found.flags.boundary_in_line |= self.delimiter.find(line).is_some();
@@ -168,11 +165,11 @@ impl<'p, 'b> Parser<'p, 'b> {
         let quoted = after_dashes.strip_prefix(b"\"");
         if self.found.flags.boundary_quoted && quoted.is_some_and(|b| b.starts_with(self.boundary))
         {
-            return Line::Refused("Invalid boundary (quotes).");
+            return Line::Refused(MultipartFault::QuotedBoundaryLine);
         }
         let trimmed = super::super::cookies::trim_start(after_dashes);
         if trimmed.len() < after_dashes.len() && trimmed.starts_with(self.boundary) {
-            return Line::Refused("Invalid boundary (whitespace).");
+            return Line::Refused(MultipartFault::IndentedBoundaryLine);
         }
         Line::Lookalike
     }
@@ -197,7 +194,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         match end {
             Some(LineEnd::CrLf) => self.found.flags.crlf_line = true,
             Some(LineEnd::Lf) => self.found.flags.lf_line = true,
-            None => return Err((format!("Invalid boundary: {}", excerpt(line)).into(), at)),
+            None => return Err((MultipartFault::BoundaryLine(excerpt(line)), at)),
         }
         self.close_part(at);
         self.boundaries += 1;
@@ -206,10 +203,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         }
         if self.found.parts.len() >= self.limits.parts {
-            return Err((
-                format!("Too many parts (limit {}).", self.limits.parts).into(),
-                at,
-            ));
+            return Err((MultipartFault::TooManyParts(self.limits.parts), at));
         }
         self.open = Some(Open {
             headers: Headers::default(),
@@ -236,14 +230,11 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         }
         if line.len() > LONGEST_HEADER {
-            return Err((
-                format!("Part header line over {LONGEST_HEADER} bytes long").into(),
-                at,
-            ));
+            return Err((MultipartFault::HeaderLineTooLong, at));
         }
         // A reader of C strings would see a shorter header.
         if memchr::memchr(0, line).is_some() {
-            return Err(("Nul byte in part headers.".into(), at));
+            return Err((MultipartFault::NulInHeaders, at));
         }
         if line.ends_with(b"\r\n") {
             self.found.flags.crlf_line = true;
@@ -255,7 +246,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         }
         part.headers
             .add_line(line, self.limits.headers_per_part, &mut self.found.flags)
-            .map_err(|text| (text, at))
+            .map_err(|fault| (fault, at))
     }
 
     fn headers_end(&mut self, at: usize, content_start: usize) -> Result<(), Failure> {
@@ -264,33 +255,28 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         };
         let Some(value) = part.headers.value(b"Content-Disposition") else {
-            return Err(("Part missing Content-Disposition header.".into(), at));
+            return Err((MultipartFault::NoDisposition, at));
         };
         let said = disposition::parse(value, &mut self.found.flags);
-        let failure = match said {
+        let fault = match said {
             Disposition {
                 refused: Some(code),
                 ..
-            } => Some(
-                format!(
-                    "Invalid Content-Disposition header ({code}): {}.",
-                    excerpt(value)
-                )
-                .into(),
-            ),
-            Disposition { name: None, .. } => {
-                Some("Content-Disposition header missing name field.".into())
-            }
+            } => Some(MultipartFault::Disposition {
+                code,
+                value: excerpt(value),
+            }),
+            Disposition { name: None, .. } => Some(MultipartFault::DispositionWithoutName),
             Disposition {
                 filename: None,
                 extended: Some(_),
                 ..
-            } => Some("Invalid Content-Disposition header (filename).".into()),
+            } => Some(MultipartFault::DispositionFilename),
             // Simple readers search for exactly this text. If it is missing, they see a field instead of a file.
             Disposition {
                 filename: Some(_), ..
             } if memchr::memmem::find(value, b"filename=").is_none() => {
-                Some("Invalid Content-Disposition header (filename).".into())
+                Some(MultipartFault::DispositionFilename)
             }
             _ => None,
         };
@@ -321,8 +307,8 @@ impl<'p, 'b> Parser<'p, 'b> {
         // Also if the header is refused: rules see what could be read of it.
         part.name = said.name;
         part.filename = said.filename;
-        if let Some(failure) = failure {
-            return Err((failure, at));
+        if let Some(fault) = fault {
+            return Err((fault, at));
         }
         part.content_start = Some(content_start);
         Ok(())
@@ -378,14 +364,14 @@ impl<'p, 'b> Parser<'p, 'b> {
         }
         let rest = &self.body[at..];
         if self.boundaries == 0 {
-            return Err(("No boundaries found in payload.".into(), 0));
+            return Err((MultipartFault::NoBoundaryLine, 0));
         }
         let is_final = rest
             .strip_prefix(b"--")
             .and_then(|rest| rest.strip_prefix(self.boundary))
             .is_some_and(|rest| rest == b"--");
         if !is_final {
-            return Err(("Final boundary missing.".into(), at));
+            return Err((MultipartFault::NoFinalBoundary, at));
         }
         self.note_line_end_before();
         if self.stands_in_place_of_data() {
