@@ -18,9 +18,12 @@
     reason = "positions were found in the same bytes"
 )]
 
+mod fault;
+
 use std::io::Write;
 
 use super::{BodyError, Sink, hex_value, work};
+use fault::JsonFault;
 
 /// The longest name of an argument, in bytes.
 pub const LONGEST_NAME: usize = 16 * 1024;
@@ -82,7 +85,7 @@ pub fn parse(
         // The input ends at the first byte that is not UTF-8. An error there, or none, is in truth about that byte.
         Err(failure) if valid == body.len() || failure.offset < valid => failure,
         _ if valid < body.len() => Failure {
-            text: "lexical error: invalid bytes in UTF8 string.".into(),
+            fault: JsonFault::Utf8,
             offset: valid,
         },
         _ => {
@@ -96,13 +99,13 @@ pub fn parse(
         sink(ROOT, rest);
     }
     Err(BodyError::new(
-        format!("JSON parsing error: {}", failure.text),
+        format!("JSON parsing error: {}", failure.fault),
         failure.offset,
     ))
 }
 
 struct Failure {
-    text: String,
+    fault: JsonFault,
     offset: usize,
 }
 
@@ -151,13 +154,13 @@ impl Parser<'_, '_, '_> {
         loop {
             work::add(1);
             if work::is_over() {
-                return self.fail(work::OUT_OF_TIME);
+                return self.fail(JsonFault::OutOfTime);
             }
             self.skip_blanks();
             let Some(&byte) = self.input.get(self.at) else {
                 return match (expect, self.open.is_empty()) {
                     (Expect::Next, true) => Ok(()),
-                    _ => self.fail("parse error: premature EOF"),
+                    _ => self.fail(JsonFault::End),
                 };
             };
             expect = match expect {
@@ -192,16 +195,16 @@ impl Parser<'_, '_, '_> {
             b'f' => self.word(b"false", true)?,
             b'n' => self.word(b"null", false)?,
             b',' | b':' | b']' | b'}' => {
-                return self.fail("parse error: unallowed token at this point in JSON text");
+                return self.fail(JsonFault::Token);
             }
-            _ => return self.fail("lexical error: invalid char in json text."),
+            _ => return self.fail(JsonFault::Character),
         }
         Ok(Expect::Next)
     }
 
     fn open(&mut self, index: Option<usize>) -> Result<Expect, Failure> {
         if self.open.len() >= self.depth_limit {
-            return self.fail("JSON depth limit exceeded");
+            return self.fail(JsonFault::TooDeep);
         }
         // The element of an array has an index instead of a key, and the outermost value has neither.
         let has_key = self.open.last().is_some_and(|outer| outer.index.is_none());
@@ -229,7 +232,7 @@ impl Parser<'_, '_, '_> {
 
     fn next(&mut self, byte: u8) -> Result<Expect, Failure> {
         let Some(innermost) = self.open.last() else {
-            return self.fail("parse error: trailing garbage");
+            return self.fail(JsonFault::TrailingBytes);
         };
         let is_array = innermost.index.is_some();
         self.path.truncate(innermost.path);
@@ -244,11 +247,10 @@ impl Parser<'_, '_, '_> {
                 Expect::Next
             }
             (_, true) => {
-                return self.fail("parse error: after array element, I expect ',' or ']'");
+                return self.fail(JsonFault::AfterElement);
             }
             (_, false) => {
-                return self
-                    .fail("parse error: after key and value, inside map, I expect ',' or '}'");
+                return self.fail(JsonFault::AfterMember);
             }
         };
         self.at += 1;
@@ -268,7 +270,7 @@ impl Parser<'_, '_, '_> {
         }
         self.named_containers += 1;
         if self.named_containers > self.limit_arguments {
-            return self.fail(&format!("More than {} JSON keys", self.limit_arguments));
+            return self.fail(JsonFault::TooManyArguments(self.limit_arguments));
         }
         self.give(Text::Unescaped)
     }
@@ -307,7 +309,7 @@ impl Parser<'_, '_, '_> {
     /// Reads a key and its colon and puts the key after the object's name.
     fn key(&mut self, byte: u8) -> Result<Expect, Failure> {
         if byte != b'"' {
-            return self.fail("parse error: invalid object key (must be a string)");
+            return self.fail(JsonFault::Key);
         }
         let start = self.at;
         let key = self.string()?;
@@ -321,7 +323,7 @@ impl Parser<'_, '_, '_> {
         }
         // Checked here, not only at the leaves: each container copies the name.
         if self.path.len() > LONGEST_NAME {
-            return fail_at("name of a JSON argument too long", start);
+            return fail_at(JsonFault::NameTooLong, start);
         }
         self.skip_blanks();
         match self.input.get(self.at) {
@@ -329,16 +331,14 @@ impl Parser<'_, '_, '_> {
                 self.at += 1;
                 Ok(Expect::Value)
             }
-            None => self.fail("parse error: premature EOF"),
-            Some(_) => {
-                self.fail("parse error: object key and value must be separated by a colon (':')")
-            }
+            None => self.fail(JsonFault::End),
+            Some(_) => self.fail(JsonFault::Colon),
         }
     }
 
     fn emit(&mut self, value: Text) -> Result<(), Failure> {
         if self.arguments >= self.limit_arguments {
-            return self.fail(&format!("More than {} JSON keys", self.limit_arguments));
+            return self.fail(JsonFault::TooManyArguments(self.limit_arguments));
         }
         self.arguments += 1;
         self.give(value)
@@ -347,10 +347,10 @@ impl Parser<'_, '_, '_> {
     /// Gives the value at the current path to the sink.
     fn give(&mut self, value: Text) -> Result<(), Failure> {
         if self.path.len() > LONGEST_NAME {
-            return self.fail("name of a JSON argument too long");
+            return self.fail(JsonFault::NameTooLong);
         }
         let Some(left) = self.names_left.checked_sub(self.path.len()) else {
-            return self.fail("names of JSON arguments too long in total");
+            return self.fail(JsonFault::NamesTooLong);
         };
         self.names_left = left;
         let value = match value {
@@ -370,35 +370,35 @@ impl Parser<'_, '_, '_> {
         }
         if word.starts_with(rest) {
             self.at = self.input.len();
-            return self.fail("parse error: premature EOF");
+            return self.fail(JsonFault::End);
         }
-        self.fail("lexical error: invalid string in json text.")
+        self.fail(JsonFault::Word)
     }
 
     fn number(&mut self) -> Result<(), Failure> {
         self.skip_one(|b| b == b'-');
         if !self.skip_one(|b| b == b'0') {
-            self.digits("malformed number, a digit is required after the minus sign.")?;
+            self.digits(JsonFault::MinusWithoutDigit)?;
         }
         if self.skip_one(|b| b == b'.') {
-            self.digits("malformed number, a digit is required after the decimal point.")?;
+            self.digits(JsonFault::PointWithoutDigit)?;
         }
         if self.skip_one(|b| matches!(b, b'e' | b'E')) {
             self.skip_one(|b| matches!(b, b'+' | b'-'));
-            self.digits("malformed number, a digit is required after the exponent.")?;
+            self.digits(JsonFault::ExponentWithoutDigit)?;
         }
         Ok(())
     }
 
-    fn digits(&mut self, otherwise: &str) -> Result<(), Failure> {
+    fn digits(&mut self, otherwise: JsonFault) -> Result<(), Failure> {
         let start = self.at;
         while self.skip_one(|b| b.is_ascii_digit()) {}
         if self.at > start {
             return Ok(());
         }
         match self.input.get(self.at) {
-            None => self.fail("parse error: premature EOF"),
-            Some(_) => self.fail(&format!("lexical error: {otherwise}")),
+            None => self.fail(JsonFault::End),
+            Some(_) => self.fail(otherwise),
         }
     }
 
@@ -410,7 +410,7 @@ impl Parser<'_, '_, '_> {
         let mut copied = start;
         loop {
             if work::is_over() {
-                return self.fail(work::OUT_OF_TIME);
+                return self.fail(JsonFault::OutOfTime);
             }
             let rest = &self.input[self.at..];
             let Some(length) = rest
@@ -418,7 +418,7 @@ impl Parser<'_, '_, '_> {
                 .position(|&b| matches!(b, b'"' | b'\\' | 0..0x20))
             else {
                 self.at = self.input.len();
-                return self.fail("parse error: premature EOF");
+                return self.fail(JsonFault::End);
             };
             work::add(length + 1);
             self.at += length;
@@ -438,7 +438,7 @@ impl Parser<'_, '_, '_> {
                     self.escape()?;
                     copied = self.at;
                 }
-                _ => return self.fail("lexical error: invalid character inside string."),
+                _ => return self.fail(JsonFault::ControlCharacter),
             }
         }
     }
@@ -455,12 +455,10 @@ impl Parser<'_, '_, '_> {
             Some(b'u') => return self.unicode_escape(),
             None => {
                 self.at = self.input.len();
-                return self.fail("parse error: premature EOF");
+                return self.fail(JsonFault::End);
             }
             Some(_) => {
-                return self.fail(
-                    "lexical error: inside a string, '\\' occurs before a character which it may not.",
-                );
+                return self.fail(JsonFault::Escape);
             }
         };
         self.text.push(byte);
@@ -472,11 +470,9 @@ impl Parser<'_, '_, '_> {
         let Some(unit) = self.code_unit(self.at) else {
             if self.input.len() < self.at + 6 {
                 self.at = self.input.len();
-                return self.fail("parse error: premature EOF");
+                return self.fail(JsonFault::End);
             }
-            return self.fail(
-                "lexical error: invalid (non-hex) character occurs after '\\u' inside string.",
-            );
+            return self.fail(JsonFault::UnicodeEscape);
         };
         self.at += 6;
         if (0xd800..0xdc00).contains(&unit)
@@ -512,16 +508,13 @@ impl Parser<'_, '_, '_> {
         found
     }
 
-    fn fail<T>(&self, text: &str) -> Result<T, Failure> {
-        fail_at(text, self.at)
+    fn fail<T>(&self, fault: JsonFault) -> Result<T, Failure> {
+        fail_at(fault, self.at)
     }
 }
 
-fn fail_at<T>(text: &str, offset: usize) -> Result<T, Failure> {
-    Err(Failure {
-        text: text.to_owned(),
-        offset,
-    })
+fn fail_at<T>(fault: JsonFault, offset: usize) -> Result<T, Failure> {
+    Err(Failure { fault, offset })
 }
 
 /// Where a string is.
