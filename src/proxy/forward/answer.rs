@@ -1,42 +1,62 @@
 //! Checks the head of a gateway's answer before anything else sees it. Pingora finds the end of an answer by its
 //! fields, and so does the client: if the fields contradict each other, the two can disagree (response splitting).
 
+use std::fmt;
+
 use http::{Version, header};
 use pingora::http::ResponseHeader;
 
-use http_strict::{check_response, switches_to_websocket};
+use http_strict::{HeadError, check_response, switches_to_websocket};
 
 /// The most interim answers (1xx) of one request; servers send one or two.
 pub(super) const MOST_INTERIM: usize = 32;
 
+/// Why an answer must not be used. The upstream erred, except for [`AnswerFault::Field`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AnswerFault {
+    /// HTTP forbids its head.
+    Head(HeadError),
+    /// It changes the protocol (101), and the request did not ask for that.
+    UnaskedSwitch,
+    /// It changes the protocol (101) to another than WebSocket.
+    NotWebSocket,
+    /// With it there are more than [`MOST_INTERIM`] interim answers.
+    TooManyInterim,
+    /// Pingora does not take a field as we spell it: its words. That is a bug of ours.
+    Field(String),
+}
+
 /// Checks the head and gives its fields one spelling. `asked_to_switch`: the request asked for a WebSocket.
 ///
 /// The reason for the log; the answer must not be used.
-pub(super) fn check(response: &mut ResponseHeader, asked_to_switch: bool) -> Result<(), String> {
+pub(super) fn check(
+    response: &mut ResponseHeader,
+    asked_to_switch: bool,
+) -> Result<(), AnswerFault> {
     let status = response.status.as_u16();
     let fields = || response.headers.iter();
     let fields = || fields().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     let http10 = response.version < Version::HTTP_11;
-    let length = check_response(status, http10, fields()).map_err(|error| error.reason)?;
+    let length = check_response(status, http10, fields()).map_err(AnswerFault::Head)?;
     if status == 101 {
         if !asked_to_switch {
-            return Err("it changes the protocol (101), which nobody asked for".to_owned());
+            return Err(AnswerFault::UnaskedSwitch);
         }
         if http10 || !switches_to_websocket(fields()) {
-            return Err("it changes the protocol (101), but not to websocket".to_owned());
+            return Err(AnswerFault::NotWebSocket);
         }
     }
     one_spelling(response, length)
 }
 
 /// `length` is what all Content-Length fields say.
-fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<(), String> {
+fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<(), AnswerFault> {
     let status = response.status.as_u16();
     if response.headers.contains_key(header::TRANSFER_ENCODING) {
         // `check_response` allowed only one `chunked`, in any case.
         response
             .insert_header("Transfer-Encoding", "chunked")
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| AnswerFault::Field(error.to_string()))?;
     }
     let Some(length) = length else { return Ok(()) };
     // A server must not send it here (RFC 9110, 8.6), and some clients wait for the bytes.
@@ -52,7 +72,7 @@ fn one_spelling(response: &mut ResponseHeader, length: Option<u64>) -> Result<()
     }
     response
         .insert_header("Content-Length", digits)
-        .map_err(|error| error.to_string())
+        .map_err(|error| AnswerFault::Field(error.to_string()))
 }
 
 /// An early hint (103, RFC 8297) for the client has only the links: the rules of phase 3 run once, on the final answer,
@@ -66,6 +86,35 @@ pub(super) fn early_hint(response: &ResponseHeader) -> Option<ResponseHeader> {
         hint.append_header("Link", link.clone()).ok()?;
     }
     Some(hint)
+}
+
+impl fmt::Display for AnswerFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head(error) => f.write_str(&error.reason),
+            Self::UnaskedSwitch => {
+                f.write_str("it changes the protocol (101), which nobody asked for")
+            }
+            Self::NotWebSocket => {
+                f.write_str("it changes the protocol (101), but not to websocket")
+            }
+            Self::TooManyInterim => {
+                write!(f, "it sent more than {MOST_INTERIM} interim answers")
+            }
+            Self::Field(words) => f.write_str(words),
+        }
+    }
+}
+
+impl std::error::Error for AnswerFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Head(error) => Some(error),
+            Self::UnaskedSwitch | Self::NotWebSocket | Self::TooManyInterim | Self::Field(_) => {
+                None
+            }
+        }
+    }
 }
 
 #[cfg(test)]

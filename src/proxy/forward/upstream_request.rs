@@ -15,7 +15,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-use super::answer::{self, MOST_INTERIM};
+use super::answer::{self, AnswerFault, MOST_INTERIM};
 use crate::config::{self, ConnectionAuth};
 use crate::proxy::shared::logins::{self, Logins};
 use crate::upstream::{Cause, Failure, Lease, OwnConnections, Permit, Pool, ServerState, classify};
@@ -326,9 +326,9 @@ impl UpstreamRequest {
         } + usize::from(response.status.is_informational());
         progress.state = RetryState::Answering { interim };
         if interim > MOST_INTERIM {
-            checked = Err(format!("it sent more than {MOST_INTERIM} interim answers"));
+            checked = Err(AnswerFault::TooManyInterim);
         }
-        checked.map_err(|words| Failure::not_http(&words))
+        checked.map_err(|fault| Failure::not_http(&fault.to_string()))
     }
 
     /// The server took nothing for as long as a write may take.
