@@ -2,6 +2,7 @@
 //!
 //! Invariants: without `--force` it overwrites no file, and only their owner can read the keys.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -50,6 +51,26 @@ struct Name {
     address: Option<IpAddr>,
 }
 
+/// Why no leaf can be made for a name. The user erred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameError {
+    /// It is neither a DNS name nor an IP address.
+    Neither,
+    /// Its files would be called like those of the CA.
+    Authority,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Neither => "neither a DNS name nor an IP address",
+            Self::Authority => "ca.pem and ca.key are the files of the CA itself",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
 impl Name {
     fn file(&self, dir: &Path, extension: &str) -> PathBuf {
         // A star is a pattern in a shell, and some file systems forbid a colon.
@@ -58,21 +79,23 @@ impl Name {
     }
 }
 
-fn parse_name(text: &str) -> Result<Name, String> {
+fn parse_name(text: &str) -> Result<Name, NameError> {
     let address = text.parse().ok();
     if address.is_some() {
         let text = text.to_ascii_lowercase();
         return Ok(Name { text, address });
     }
     // Its files would be ca.pem and ca.key, and replace the CA.
-    let reserved = text.eq_ignore_ascii_case("ca");
+    if text.eq_ignore_ascii_case("ca") {
+        return Err(NameError::Authority);
+    }
     match text.parse::<HostPattern>() {
         // The name becomes a file name, so it must not lead out of the folder.
-        Ok(_) if text != "*" && !text.contains('/') && !reserved => Ok(Name {
+        Ok(_) if text != "*" && !text.contains('/') => Ok(Name {
             text: text.to_ascii_lowercase(),
             address,
         }),
-        _ => Err("neither a DNS name nor an IP address".to_owned()),
+        _ => Err(NameError::Neither),
     }
 }
 
@@ -177,4 +200,23 @@ fn read_authority(ca: &Path, key: &Path) -> Result<Authority, CommandError> {
 
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> CommandError {
     CommandError::Problem(format!("cannot {verb} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_hosts_and_not_the_authoritys() {
+        for (text, fault) in [
+            ("api.test", None),
+            ("*.wild.test", None),
+            ("::1", None),
+            ("CA", Some(NameError::Authority)),
+            ("a/b", Some(NameError::Neither)),
+            ("*", Some(NameError::Neither)),
+        ] {
+            assert_eq!(parse_name(text).err(), fault, "{text}");
+        }
+    }
 }
