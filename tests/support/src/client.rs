@@ -1,10 +1,12 @@
 //! HTTP/1.1 in raw bytes and HTTP/2, over TLS that trusts the public CA alone.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use openssl::ssl::{Ssl, SslConnector, SslMethod, SslVerifyMode};
+use openssl::ssl::{self, Ssl, SslConnector, SslMethod, SslVerifyMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -12,6 +14,26 @@ use tokio_openssl::SslStream;
 use crate::pki::PUBLIC;
 
 pub type Tls = SslStream<TcpStream>;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// Nobody takes connections at the address.
+    Tcp(io::Error),
+    /// The front door ended the handshake, or its certificate is not trusted for the name.
+    Tls(ssl::Error),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 #[derive(Debug)]
 pub struct Answer {
@@ -37,15 +59,21 @@ impl Answer {
     }
 }
 
-pub async fn connect(address: SocketAddr, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
+pub async fn connect(
+    address: SocketAddr,
+    sni: Option<&str>,
+    alpn: &[u8],
+) -> Result<Tls, ConnectError> {
     let ssl = client_ssl(sni, alpn);
-    let tcp = TcpStream::connect(address)
-        .await
-        .map_err(|e| e.to_string())?;
-    shake(ssl, tcp).await
+    let tcp = TcpStream::connect(address).await;
+    shake(ssl, tcp.map_err(ConnectError::Tcp)?).await
 }
 
-pub async fn connect_over(tcp: TcpStream, sni: Option<&str>, alpn: &[u8]) -> Result<Tls, String> {
+pub async fn connect_over(
+    tcp: TcpStream,
+    sni: Option<&str>,
+    alpn: &[u8],
+) -> Result<Tls, ConnectError> {
     shake(client_ssl(sni, alpn), tcp).await
 }
 
@@ -67,13 +95,11 @@ fn client_ssl(sni: Option<&str>, alpn: &[u8]) -> Ssl {
         .unwrap()
 }
 
-async fn shake(ssl: Ssl, tcp: TcpStream) -> Result<Tls, String> {
+async fn shake(ssl: Ssl, tcp: TcpStream) -> Result<Tls, ConnectError> {
     tcp.set_nodelay(true).unwrap();
     let mut stream = SslStream::new(ssl, tcp).unwrap();
-    Pin::new(&mut stream)
-        .connect()
-        .await
-        .map_err(|e| e.to_string())?;
+    let shaken = Pin::new(&mut stream).connect().await;
+    shaken.map_err(ConnectError::Tls)?;
     Ok(stream)
 }
 
