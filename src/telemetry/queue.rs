@@ -172,7 +172,7 @@ impl LineQueue {
         match state.pace {
             Pace::Stalled => return,
             Pace::KeepsUpSince(since) if since.elapsed() < PROBATION => return,
-            /// The target takes lines as they come.
+            // The target takes lines as they come.
             _ => state.pace = Pace::KeepsUp,
         }
         // Only the lines so far: other threads add lines all the time, so waiting for an empty queue might never end.
