@@ -17,6 +17,8 @@ const MOST_LITERALS: usize = 2000;
 /// Shorter literals occur in most values, except those made of rare punctuation.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 16;
+/// Without the blanks around it a shorter word would be in too many others.
+const LEAST_WORD: usize = 5;
 
 /// One of these occurs in every value that matches, whatever the case of ASCII letters; None if nothing
 /// useful is known.
@@ -66,6 +68,22 @@ pub(super) fn required_but_at_start(
 pub(super) fn outlives_blanks(literal: &[u8]) -> bool {
     let follows_blank = |rest: &[u8]| rest.iter().any(|b| b"/(".contains(b));
     !literal.contains(&b' ') && literal.get(1..).is_none_or(|rest| !follows_blank(rest))
+}
+
+/// A byte of the literal that is neither a blank nor a letter nor a digit: the last one. No change of blanks or of case
+/// makes it.
+pub(super) fn rarest_mark(literal: &[u8]) -> Option<u8> {
+    let is_mark = |b: &&u8| !b.is_ascii_whitespace() && !b.is_ascii_alphanumeric();
+    literal.iter().rfind(is_mark).copied()
+}
+
+/// A literal without the blanks around it, if enough is left to tell values apart. Where the literal is, this is too.
+pub(super) fn trimmed(literal: Vec<u8>) -> Vec<u8> {
+    let word = literal.trim_ascii();
+    match word.len() {
+        LEAST_WORD.. => word.to_vec(),
+        _ => literal,
+    }
 }
 
 /// What is left of a pattern for values without these bytes; None if it matches none of them.

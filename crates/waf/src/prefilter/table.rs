@@ -64,6 +64,8 @@ pub(crate) struct Filter {
     finds_at_steps: Option<packed::Searcher>,
     /// Rules of whose literals [`literals::outlives_blanks`] is true.
     outlive_blanks: Row,
+    /// For the other rules: bytes one of which is in every literal of theirs for which that is not true.
+    marks: Vec<(u16, ByteSet)>,
     /// Rules whose literals say nothing about a value with a byte of [`QUOTING`].
     pub quotable: Row,
     /// Of these, the rules that may match at the start of a value in which none of their literals occurs. The pattern
@@ -134,7 +136,12 @@ impl Filter {
         if heads.is_empty() {
             return None;
         }
-        let words = heads.len().div_ceil(64);
+        // As `satisfied` is compiled for.
+        let words = match heads.len().div_ceil(64) {
+            few @ (0..=2) => few,
+            3 | 4 => 4,
+            _ => WORDS,
+        };
         let mut filter = Self {
             // Only uniqueness matters, so no ordering is needed.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -150,6 +157,7 @@ impl Filter {
             at_steps: Vec::new(),
             finds_at_steps: None,
             outlive_blanks: Row::default(),
+            marks: Vec::new(),
             phrases: Row::default(),
             negated: Row::default(),
             quotable: Row::default(),
@@ -215,8 +223,14 @@ impl Filter {
             let Some(literals) = self.literals_of(bit, head) else {
                 continue;
             };
-            if literals.iter().all(|l| literals::outlives_blanks(l)) {
-                self.outlive_blanks.insert(bit);
+            let mut others = literals.iter().filter(|l| !literals::outlives_blanks(l));
+            let marks = others.try_fold(ByteSet::EMPTY, |all, literal| {
+                literals::rarest_mark(literal).map(|mark| all.with(mark))
+            });
+            match marks {
+                Some(ByteSet::EMPTY) => self.outlive_blanks.insert(bit),
+                Some(marks) => self.marks.push((bit, marks)),
+                None => {}
             }
             for literal in literals {
                 all.entry(literal.to_ascii_lowercase())
@@ -266,24 +280,37 @@ impl Filter {
 
     /// The rules of `among` that the bytes and the length of this value allow, and which bytes occur in it.
     pub(crate) fn allowed(&self, among: &Row, value: &[u8]) -> (Row, ByteSet) {
-        let stride = MOST_CLAUSES * self.words;
-        let mut satisfied = [0u64; MOST_CLAUSES * WORDS];
-        let satisfied = &mut satisfied[..stride];
-        satisfied.copy_from_slice(&self.start);
         let present = ByteSet::all_of(value);
+        let clauses = match self.words {
+            1 => self.satisfied::<MOST_CLAUSES>(&present),
+            2 => self.satisfied::<{ 2 * MOST_CLAUSES }>(&present),
+            4 => self.satisfied::<{ 4 * MOST_CLAUSES }>(&present),
+            _ => self.satisfied::<{ WORDS * MOST_CLAUSES }>(&present),
+        };
+        let mut row = among.and(&self.lengths[value.len().min(LENGTHS - 1)]);
+        for (word, also) in row.0.iter_mut().zip(clauses.0) {
+            *word &= also;
+        }
+        (row, present)
+    }
+
+    /// The rules of which each clause is satisfied by one of these bytes. `N` is the number of words in a line of the
+    /// table: known when this is compiled, whole lines are joined at once.
+    fn satisfied<const N: usize>(&self, present: &ByteSet) -> Row {
+        let mut line = [0u64; N];
+        line.copy_from_slice(&self.start);
         for byte in present.iter() {
-            let from = usize::from(byte) * stride;
-            for (word, more) in satisfied.iter_mut().zip(&self.table[from..from + stride]) {
+            let (lines, _) = self.table.as_chunks::<N>();
+            for (word, more) in line.iter_mut().zip(&lines[usize::from(byte)]) {
                 *word |= more;
             }
         }
-        let mut row = among.and(&self.lengths[value.len().min(LENGTHS - 1)]);
-        for clause in satisfied.chunks_exact(self.words) {
-            for (word, also) in row.0.iter_mut().zip(clause) {
-                *word &= also;
-            }
+        let mut row = Row([0; WORDS]);
+        for (at, word) in row.0.iter_mut().enumerate().take(self.words) {
+            let clauses = line.iter().skip(at).step_by(self.words);
+            *word = clauses.fold(u64::MAX, |all, clause| all & clause);
         }
-        (row, present)
+        row
     }
 
     /// The rules of `allowed` with a literal that occurs in the value or may be hidden in it by quotes. The value is in
@@ -314,7 +341,7 @@ impl Filter {
             .without(&self.negated)
             .without(&self.anchored);
         let mut alike = its.and(&of_use);
-        let mut present = *present;
+        let (received, mut present) = (present, *present);
         for (step, triggers) in &chain.steps {
             if alike.is_empty() {
                 break;
@@ -324,12 +351,24 @@ impl Filter {
             }
             match step.effect_on_literals(&present) {
                 LiteralEffect::None => {}
-                LiteralEffect::Blanks => alike = alike.and(&self.outlive_blanks),
+                LiteralEffect::Blanks => alike = self.outliving_blanks(&alike, received),
                 LiteralEffect::Any => return Row::default(),
             }
             present = step.may_leave(present);
         }
         alike
+    }
+
+    /// The rules of `among` whose literals can only be in a value with other blanks if they are in the value itself, whose
+    /// bytes are `present`.
+    fn outliving_blanks(&self, among: &Row, present: &ByteSet) -> Row {
+        let mut outliving = among.and(&self.outlive_blanks);
+        for (bit, marks) in &self.marks {
+            if among.contains(*bit) && !marks.intersects(present) {
+                outliving.insert(*bit);
+            }
+        }
+        outliving
     }
 
     /// How a rule tests what each step leaves; None for every other rule.
@@ -460,7 +499,10 @@ impl<'r> Head<'r> {
 
     fn literals(&self) -> Option<Vec<Vec<u8>>> {
         match &self.test.operator {
-            Operator::Rx(pattern) => literals::required(pattern.source()?),
+            Operator::Rx(pattern) => {
+                let found = literals::required(pattern.source()?)?;
+                Some(found.into_iter().map(literals::trimmed).collect())
+            }
             Operator::Phrases(phrases) => Some(phrases.phrases().to_vec()),
             _ => None,
         }

@@ -48,12 +48,26 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut end = start + first;
     for &byte in &input[first..] {
         out[end] = byte;
-        end += usize::from(!BLANKS.contains(byte));
+        end += usize::from(IS_KEPT[usize::from(byte)]);
     }
     look_at(input.len());
     out.truncate(end);
     true
 }
+
+/// All bytes but [`BLANKS`], for one look at each.
+static IS_KEPT: [bool; 256] = {
+    let mut kept = [true; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // Below 256.
+        #[allow(clippy::cast_possible_truncation)]
+        let own = byte as u8;
+        kept[byte] = !BLANKS.contains(own);
+        byte += 1;
+    }
+    kept
+};
 
 fn find_blank(rest: &[u8]) -> Option<usize> {
     rest.iter().position(|&b| BLANKS.contains(b))
