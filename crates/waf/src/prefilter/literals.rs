@@ -65,7 +65,7 @@ pub(super) fn required_but_at_start(
 /// Whether a value with other blanks holds the literal only if the value itself does: see [`LiteralEffect::Blanks`].
 ///
 /// [`LiteralEffect::Blanks`]: crate::transform::LiteralEffect::Blanks
-pub(super) fn outlives_blanks(literal: &[u8]) -> bool {
+pub(crate) fn outlives_blanks(literal: &[u8]) -> bool {
     let follows_blank = |rest: &[u8]| rest.iter().any(|b| b"/(".contains(b));
     !literal.contains(&b' ') && literal.get(1..).is_none_or(|rest| !follows_blank(rest))
 }

@@ -13,5 +13,7 @@ mod scan;
 mod table;
 
 pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
+#[cfg(test)]
+pub(super) use literals::outlives_blanks;
 pub(super) use row::Row;
 pub(super) use table::{Chain, Class, Filter};

@@ -349,7 +349,6 @@ impl Transformation {
             // Each of these only writes bytes of its input, or a space.
             Self::CompressWhitespace
             | Self::NormalizePath
-            | Self::RemoveComments
             | Self::RemoveCommentsChar
             | Self::RemoveNulls
             | Self::ReplaceComments

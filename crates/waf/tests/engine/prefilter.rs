@@ -143,18 +143,35 @@ SecRule ARGS "@rx c[\"'\)\[\x5c]*(?:\$[a-z]*)?\x5c?a[\"'\)\[\x5c]*t" "id:4,phase
 
 /// The requests of the benchmark: those that are measured and those that are only checked.
 fn mix(crs: &Path) -> Vec<Vec<u8>> {
-    let script = crs.with_file_name("bench").join("mix.py");
-    let work = std::env::temp_dir().join(format!("drawbridge-prefilter-{}", std::process::id()));
+    let requests = written_by(crs, "mix.py", &["mix", "mix/check"]);
+    assert!(requests.is_empty() || requests.len() == 17);
+    requests
+}
+
+/// Two hundred requests of the benchmark, of which none comes twice.
+fn fresh(crs: &Path) -> Vec<Vec<u8>> {
+    let requests = written_by(crs, "fresh.py", &["mix/fresh"]);
+    assert!(requests.is_empty() || requests.len() == 200);
+    requests
+}
+
+/// The requests that a script of the benchmark writes to these folders.
+fn written_by(crs: &Path, script: &str, folders: &[&str]) -> Vec<Vec<u8>> {
+    let path = crs.with_file_name("bench").join(script);
+    let work = std::env::temp_dir().join(format!("drawbridge-{script}-{}", std::process::id()));
     let mut python = Command::new("python3");
-    let written = python.arg(&script).env("BENCH_WORK", &work).output();
-    if !written.is_ok_and(|w| w.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "CI must have the mix");
-        println!("skipped: needs python3 and {}", script.display());
+    let python = python
+        .arg(&path)
+        .env("BENCH_WORK", &work)
+        .env("ROUNDS", "2");
+    if !python.output().is_ok_and(|w| w.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "CI must have {script}");
+        println!("skipped: needs python3 and {}", path.display());
         return Vec::new();
     }
     let mut requests = Vec::new();
-    for folder in [work.join("mix"), work.join("mix/check")] {
-        for entry in std::fs::read_dir(folder).expect("the mix") {
+    for folder in folders {
+        for entry in std::fs::read_dir(work.join(folder)).expect("requests") {
             let path = entry.expect("an entry").path();
             if path.is_file() {
                 requests.push(std::fs::read(path).expect("a request"));
@@ -162,8 +179,22 @@ fn mix(crs: &Path) -> Vec<Vec<u8>> {
         }
     }
     std::fs::remove_dir_all(&work).expect("what was made goes");
-    assert_eq!(requests.len(), 17);
     requests
+}
+
+#[test]
+fn every_request_that_never_came_before() {
+    let Some(crs) = crs() else { return };
+    let requests = fresh(&crs);
+    let mut dice = Dice(0x5eed_4321_dcba_0001);
+    let mut exchanges: Vec<Exchange> = requests.iter().map(|raw| exchange_of(raw)).collect();
+    for raw in &requests {
+        exchanges.push(mutated(exchange_of(raw), &mut dice));
+    }
+    let both = both(&crs, EngineMode::On);
+    both.compare_all(&exchanges);
+    let matches = both.matches.into_inner();
+    assert!(requests.is_empty() || matches > 500, "{matches}");
 }
 
 #[test]

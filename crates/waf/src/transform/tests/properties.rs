@@ -2,7 +2,7 @@
 
 use super::{Transformation, UnicodeMap, transformed};
 use crate::byteset::ByteSet;
-use crate::transform::work;
+use crate::transform::{LiteralEffect, work};
 
 /// Cases a transformation.
 const CASES: u32 = 4000;
@@ -203,6 +203,49 @@ fn the_output_stays_inside_its_image() {
             );
         }
     });
+}
+
+#[test]
+fn the_output_stays_inside_what_it_may_leave() {
+    each(|transformation, value, after| {
+        if value != after {
+            let left = transformation.may_leave(ByteSet::of(value));
+            assert!(
+                after.iter().all(|&b| left.contains(b)),
+                "{transformation:?} of {}",
+                value.escape_ascii()
+            );
+        }
+    });
+}
+
+/// The prefilter looks for literals in the value as received where this says that nothing makes them.
+#[test]
+fn no_literal_comes_from_what_has_no_effect_on_literals() {
+    let mut checked = [0; 2];
+    each(|transformation, value, after| {
+        let outlives = match transformation.effect_on_literals(&ByteSet::of(value)) {
+            LiteralEffect::None => |_: &[u8]| true,
+            LiteralEffect::Blanks => crate::prefilter::outlives_blanks,
+            LiteralEffect::Any => return,
+        };
+        if value == after {
+            return;
+        }
+        let (before, after) = (value.to_ascii_lowercase(), after.to_ascii_lowercase());
+        for length in 1..=after.len().min(6) {
+            for literal in after.windows(length).filter(|literal| outlives(literal)) {
+                checked[usize::from(length > 2)] += 1;
+                assert!(
+                    before.windows(length).any(|piece| piece == literal),
+                    "{transformation:?}: {} is not in {}",
+                    literal.escape_ascii(),
+                    before.escape_ascii()
+                );
+            }
+        }
+    });
+    assert!(checked.iter().all(|&n| n > 10_000), "{checked:?}");
 }
 
 #[test]
