@@ -12,6 +12,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind, Unit};
+use crate::tls::ClientCas;
 use crate::tls::acceptor::acceptor;
 use crate::tls::rehearsal::{self, RehearsalError};
 use crate::upstream::{Pool, Pools};
@@ -181,8 +182,20 @@ impl Snapshot {
 /// Whether the running listener lets in no client that the next one would refuse.
 fn asks_for_the_same_clients(running: &Listener, next: &Listener) -> bool {
     match (&running.kind, &next.kind) {
-        (ListenerKind::Tls { settings, .. }, ListenerKind::Tls { settings: next, .. }) => {
-            next.is_kept_by(settings)
+        (
+            ListenerKind::Tls {
+                certificates: old,
+                sni: old_sni,
+                settings: old_settings,
+            },
+            ListenerKind::Tls {
+                certificates,
+                sni,
+                settings,
+            },
+        ) => {
+            let asked = ClientCas::new(certificates, *sni, settings);
+            ClientCas::new(old, *old_sni, old_settings).keep(&asked)
         }
         _ => false,
     }

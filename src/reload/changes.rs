@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Listener, ListenerKind, Policy, Route, TlsSettings, Upstream};
-use crate::tls::CertifiedKey;
+use crate::config::{Config, Listener, ListenerKind, Policy, Route, Upstream};
 use crate::tls::reason::time_text;
+use crate::tls::{CertifiedKey, ClientCas};
 
 /// The most changes that a line names; the others are counted. A reload can change every route.
 const MOST_NAMED: usize = 20;
@@ -146,8 +146,9 @@ fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
             push_if(changes, gone && new.iter().all(|c| old.contains(c)), || {
                 format!("a certificate of listener {name} is gone")
             });
-            let clients = TlsSettings::clients_digest;
-            push_if(changes, clients(old_settings) != clients(settings), || {
+            let clients = ClientCas::new(new, *sni, settings);
+            let before = ClientCas::new(old, *old_sni, old_settings);
+            push_if(changes, clients.differ_from(&before), || {
                 format!("client_ca of listener {name}")
             });
             other |= old_sni != sni || old_settings.policy != settings.policy;

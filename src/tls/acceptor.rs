@@ -19,7 +19,8 @@ use openssl::x509::store::X509StoreBuilder;
 
 use super::verify::Verdict;
 use super::{
-    CertifiedKey, ClientCa, ClientHello, GROUPS, Resolver, SniPolicy, TlsPolicy, TlsSettings,
+    CertifiedKey, ClientCa, ClientCas, ClientHello, GROUPS, Resolver, SniPolicy, TlsPolicy,
+    TlsSettings,
 };
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -123,6 +124,20 @@ pub fn asked_client(ssl: &SslRef) -> Option<&AskedClient> {
     ssl.ex_data(client_index().ok()?)
 }
 
+/// Whether a handshake under this name would ask for the certificates of this client CA, and with the same lists.
+#[must_use]
+pub fn asks_for(acceptor: &SslAcceptor, name: Option<&str>, ca: Option<&ClientCa>) -> bool {
+    let faces = faces_index().ok();
+    let Some(faces) = faces.and_then(|index| acceptor.context().ex_data(index)) else {
+        return false;
+    };
+    let asked = match faces.find(name) {
+        Some(face) => face.client_ca.as_deref(),
+        None => faces.others.as_deref(),
+    };
+    asked.map(|asked| asked.digest) == ca.map(|ca| ca.digest)
+}
+
 /// The slot of a handshake that holds its [`AskedClient`].
 fn client_index() -> Result<Index<Ssl, AskedClient>, ErrorStack> {
     static INDEX: LazyLock<Result<Index<Ssl, AskedClient>, ErrorStack>> =
@@ -144,6 +159,8 @@ struct Faces {
     faces: HashMap<String, Face>,
     /// For a client whose name is unknown or missing; None if [`SniPolicy::Strict`] ends such handshakes.
     first: Option<Face>,
+    /// The client CA of the listener.
+    others: Option<Arc<ClientCa>>,
 }
 
 impl Faces {
@@ -154,16 +171,10 @@ impl Faces {
         settings: &TlsSettings,
     ) -> Result<Self, ErrorStack> {
         let resolver = Resolver::new(certificates);
-        // By digest, because the resolver orders the certificates in another way than the settings do.
-        let own: HashMap<[u8; 32], &Arc<ClientCa>> = certificates
-            .iter()
-            .zip(&settings.certificate_client_ca)
-            .filter_map(|(certified, ca)| Some((certified.digest, ca.as_ref()?)))
-            .collect();
-        let face = |group: &[Arc<CertifiedKey>]| {
-            let mut own = group.iter().filter_map(|c| own.get(&c.digest));
-            // The client CA of the listener holds only if no certificate of the name has one of its own.
-            let client_ca = own.next().copied().or(settings.client_ca.as_ref()).cloned();
+        let client_cas = ClientCas::new(certificates, sni, settings);
+        let face = |name: Option<&String>, group: &[Arc<CertifiedKey>]| {
+            let own = name.map(|name| client_cas.get(name));
+            let client_ca = own.unwrap_or(settings.client_ca.as_ref()).cloned();
             Ok(Face {
                 context: context(listener, group, settings, client_ca.as_deref())?,
                 certificates: group.to_vec(),
@@ -175,7 +186,7 @@ impl Faces {
             if let (Entry::Vacant(place), Some(group)) =
                 (faces.entry(name.clone()), resolver.resolve(Some(name)))
             {
-                place.insert(face(group)?);
+                place.insert(face(Some(name), group)?);
             }
         }
         let first = certificates.first().map(|first| {
@@ -183,12 +194,14 @@ impl Faces {
             let group = named.and_then(|name| resolver.resolve(Some(name)));
             // A certificate without DNS names is in no group of the resolver; it stands alone.
             let has_it = |group: &&[Arc<CertifiedKey>]| group.iter().any(|c| Arc::ptr_eq(c, first));
-            face(group.filter(has_it).unwrap_or(std::slice::from_ref(first)))
+            let group = group.filter(has_it).unwrap_or(std::slice::from_ref(first));
+            face(named, group)
         });
         let first = first.transpose()?;
         Ok(Self {
             faces,
             first: first.filter(|_| sni == SniPolicy::Any),
+            others: settings.client_ca.clone(),
         })
     }
 

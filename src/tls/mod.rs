@@ -4,6 +4,7 @@
 
 pub mod acceptor;
 mod client_ca;
+mod client_cas;
 mod dial_fault;
 mod facts;
 mod finding;
@@ -27,6 +28,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
+pub use client_cas::ClientCas;
 pub use dial_fault::DialFault;
 pub use facts::{CertificateFacts, now};
 pub use finding::{Finding, Part};

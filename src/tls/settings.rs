@@ -23,28 +23,6 @@ impl TlsSettings {
         self.client_cas().next().is_some()
     }
 
-    /// The digests of all client CAs. Connections that were let in under other digests must not go on.
-    #[must_use]
-    pub fn clients_digest(&self) -> Vec<[u8; 32]> {
-        self.client_cas().map(|ca| ca.digest).collect()
-    }
-
-    /// Whether a listener that keeps running with the settings `running` lets in no client that these settings would
-    /// refuse.
-    #[must_use]
-    pub fn is_kept_by(&self, running: &Self) -> bool {
-        let same = |a: &Arc<ClientCa>, b: &Arc<ClientCa>| a.asks_like(b);
-        let mut own = self.certificate_client_ca.iter().flatten();
-        let all = match (&self.client_ca, &running.client_ca) {
-            // Without a client CA everybody is let in, so the running one cannot be more lenient.
-            (None, _) => true,
-            (Some(asked), Some(running)) => same(asked, running),
-            (Some(_), None) => false,
-        };
-        let kept = || running.certificate_client_ca.iter().flatten();
-        all && own.all(|asked| kept().any(|running| same(asked, running)))
-    }
-
     pub(crate) fn client_cas(&self) -> impl Iterator<Item = &Arc<ClientCa>> {
         let own = self.certificate_client_ca.iter().flatten();
         self.client_ca.iter().chain(own)

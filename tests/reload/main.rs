@@ -16,6 +16,7 @@ mod front;
 
 mod admin;
 mod binary;
+mod client_ca;
 mod files;
 mod fresh;
 mod goaway;

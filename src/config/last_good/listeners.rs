@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Choice, LastGood, rotation};
 use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings};
-use crate::tls::{CertifiedKey, ClientCa, now};
+use crate::tls::{CertifiedKey, ClientCa, ClientCas, now};
 
 /// The running listener asks for other clients than the new configuration does, so it must not stay as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +69,14 @@ pub(crate) fn instead_of_client_ca(
 
 /// A listener whose new files are broken: with the certificates it runs with, or closed if it never ran.
 ///
+/// `client_ca` is the listener's own, which is valid; `asked` are all.
+///
+/// # Errors
 /// It would stay open without asking for the clients that it must ask for.
 pub(crate) fn without_new_files(
     running: Option<&Listener>,
-    asked: &TlsSettings,
+    asked: &ClientCas<'_>,
+    client_ca: Option<Arc<ClientCa>>,
 ) -> Result<ListenerKind, AsksForOthers> {
     let Some(ListenerKind::Tls {
         certificates,
@@ -90,10 +94,10 @@ pub(crate) fn without_new_files(
     // The client CAs of single names belong to their certificates, which stay too.
     let settings = TlsSettings {
         policy: settings.policy,
-        client_ca: asked.client_ca.clone(),
+        client_ca,
         certificate_client_ca: settings.certificate_client_ca.clone(),
     };
-    if !asked.is_kept_by(&settings) {
+    if !ClientCas::new(certificates, *sni, &settings).keep(asked) {
         return Err(AsksForOthers);
     }
     Ok(ListenerKind::Tls {
@@ -121,13 +125,15 @@ pub(crate) fn why_worse(
     })
 }
 
-/// The certificates that serve now. `asked` are the client CAs of the new ones.
+/// The certificates that serve now, for a listener with these new ones and settings.
 ///
 /// # Errors
 /// Those that serve ask for other clients.
 pub(crate) fn running_certificates(
     running: Option<&Listener>,
-    asked: &[Option<Arc<ClientCa>>],
+    new: &[Arc<CertifiedKey>],
+    sni: SniPolicy,
+    asked: &TlsSettings,
 ) -> Result<ServedCertificates, AsksForOthers> {
     let Some(ListenerKind::Tls {
         certificates,
@@ -137,13 +143,14 @@ pub(crate) fn running_certificates(
     else {
         return Err(AsksForOthers);
     };
-    // Only the client CAs of certificates are compared: the listener's own client CA is the new one in any case.
-    let asked = TlsSettings {
-        certificate_client_ca: asked.to_vec(),
-        ..TlsSettings::default()
+    // Only the client CAs of certificates stay with them: the rest is new in any case.
+    let kept = TlsSettings {
+        certificate_client_ca: settings.certificate_client_ca.clone(),
+        ..asked.clone()
     };
-    match asked.is_kept_by(settings) {
-        true => Ok((certificates.clone(), settings.certificate_client_ca.clone())),
+    let asked = ClientCas::new(new, sni, asked);
+    match ClientCas::new(certificates, sni, &kept).keep(&asked) {
+        true => Ok((certificates.clone(), kept.certificate_client_ca)),
         false => Err(AsksForOthers),
     }
 }

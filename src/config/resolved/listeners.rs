@@ -13,7 +13,7 @@ use crate::config::written::listeners::{Role, WrittenCertificate, WrittenListene
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
 use crate::config::written::trust::WrittenClientCa;
-use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
+use crate::tls::{CertifiedKey, ClientCa, ClientCas, TrustBundle};
 
 /// An entry of `certificates`.
 struct Certificate<'s> {
@@ -27,9 +27,12 @@ struct Certificate<'s> {
 struct Files<'s> {
     certificates: Result<Vec<Certificate<'s>>, Broken>,
     client_ca: Result<Option<Arc<ClientCa>>, Broken>,
-    /// The client CA of each certificate, also if the certificate cannot be used.
-    asked: Vec<Option<Arc<ClientCa>>>,
+    /// Also the certificates that cannot be used.
+    asked: Vec<AskedCertificate>,
 }
+
+/// A certificate, if it can be used, and its own client CA.
+type AskedCertificate = (Option<Arc<CertifiedKey>>, Option<Arc<ClientCa>>);
 
 pub(crate) fn resolve<'s>(
     written: &[WrittenListener<'s>],
@@ -130,16 +133,17 @@ fn resolve_tls<'s>(
                 || certificates.is_err_and(|broken| broken == Broken::Faulty)
                 || matches!(client_ca, Err(Broken::Faulty));
             // A refused listener may stay as it runs, but only if it asks for the same clients as the new one would.
-            let asked = TlsSettings {
-                policy: written.policy?,
-                client_ca: client_ca.ok().flatten(),
-                certificate_client_ca: files.asked,
-            };
             // If something is faulty, nothing is taken: a message about the clients would only distract from the cause.
-            return match is_faulty {
-                true => None,
-                false => without_new_files(listener, written.at, &asked, context),
-            };
+            if is_faulty {
+                return None;
+            }
+            let client_ca = client_ca.ok().flatten();
+            let asked = files
+                .asked
+                .iter()
+                .map(|(c, own)| (c.as_ref(), own.as_ref()));
+            let asked = ClientCas::of(asked, written.sni?, client_ca.as_ref());
+            return without_new_files(listener, written.at, &asked, client_ca.clone(), context);
         }
     };
     let first = certificates.first()?.at;
@@ -147,33 +151,41 @@ fn resolve_tls<'s>(
     check_names_and_sni(&certificates, sni, context.diagnostics);
     check_agreement(&certificates, context.diagnostics);
     let allowed: Vec<bool> = certificates.iter().map(|c| c.allow_expired).collect();
-    let certificates: Vec<_> = certificates.into_iter().map(|c| c.certified).collect();
+    let (certificates, own): (Vec<_>, Vec<_>) = certificates
+        .into_iter()
+        .map(|c| (c.certified, c.client_ca))
+        .unzip();
+    let mut settings = TlsSettings {
+        policy: written.policy?,
+        client_ca,
+        certificate_client_ca: own,
+    };
     let running = context.last_good.listener(listener).map(Arc::as_ref);
     let fewer = written.allow_fewer_names;
     let worse = last_good::why_worse(&certificates, &allowed, fewer, running);
-    let (certificates, own) = match worse {
-        None => (certificates, files.asked),
+    let certificates = match worse {
+        None => certificates,
         Some((why, help)) => {
             let problem = Problem::error(first, why).with_help(help);
-            if let Ok(served) = last_good::running_certificates(running, &files.asked) {
-                context.refuse(&Unit::Listener(listener.to_owned()), vec![problem]);
-                served
-            } else {
+            match last_good::running_certificates(running, &certificates, sni, &settings) {
+                Ok((served, own)) => {
+                    context.refuse(&Unit::Listener(listener.to_owned()), vec![problem]);
+                    settings.certificate_client_ca = own;
+                    served
+                }
                 // The running certificates ask for other clients, so keeping them would let in the wrong ones. Then
                 // nothing is taken.
-                context.diagnostics.add(problem);
-                (certificates, files.asked)
+                Err(last_good::AsksForOthers) => {
+                    context.diagnostics.add(problem);
+                    certificates
+                }
             }
         }
     };
     Some(ListenerKind::Tls {
         certificates,
         sni,
-        settings: TlsSettings {
-            policy: written.policy?,
-            client_ca,
-            certificate_client_ca: own,
-        },
+        settings,
     })
 }
 
@@ -226,7 +238,7 @@ fn read_certificate<'s>(
     listener: &str,
     written: &WrittenCertificate<'s>,
     trust: &mut Declared<'_, TrustBundle>,
-    asked: &mut Vec<Option<Arc<ClientCa>>>,
+    asked: &mut Vec<AskedCertificate>,
     context: &mut Context<'_>,
 ) -> Result<Certificate<'s>, Broken> {
     let unit = Unit::Listener(listener.to_owned());
@@ -234,7 +246,8 @@ fn read_certificate<'s>(
     let certified = files.and_then(|files| resolve_certificate(files, &unit, context));
     let client_ca = resolve_given_client_ca(listener, &written.client_ca, trust, context);
     // Recorded even if the certificate is broken: the running one may stand in only if it asks for the same clients.
-    asked.push(client_ca.clone().ok().flatten());
+    let readable = certified.as_ref().ok().cloned();
+    asked.push((readable, client_ca.as_ref().ok().cloned().flatten()));
     let mut certified = certified?;
     match &written.ocsp {
         Given::Absent => {}
@@ -256,11 +269,12 @@ fn read_certificate<'s>(
 fn without_new_files(
     listener: &str,
     at: At<'_>,
-    asked: &TlsSettings,
+    asked: &ClientCas<'_>,
+    client_ca: Option<Arc<ClientCa>>,
     context: &Context<'_>,
 ) -> Option<ListenerKind> {
     let running = context.last_good.listener(listener).map(Arc::as_ref);
-    let kind = last_good::without_new_files(running, asked);
+    let kind = last_good::without_new_files(running, asked, client_ca);
     if kind.is_err() {
         must_not_go_on(listener, at, context);
     }

@@ -16,9 +16,7 @@ use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 
 use super::body;
-use crate::config::{
-    Exposure, Listener, ListenerKind, ListenerLimits, PolicyRules, Route, SniPolicy,
-};
+use crate::config::{Exposure, ListenerLimits, PolicyRules, Route, SniPolicy};
 use crate::live::Snapshot;
 use crate::proxy::forward::Proxy;
 use crate::proxy::forward::upstream_request::UpstreamRequest;
@@ -32,6 +30,7 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
+use crate::tls::acceptor::asks_for;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
 use waf::Transaction;
 
@@ -189,17 +188,30 @@ impl Exchange {
             return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the listener requires a client certificate"));
         }
-        let current = self.snapshot.listener(&self.connection.listener.name);
-        let digest = |listener: &Listener| match &listener.kind {
-            ListenerKind::Tls { settings, .. } => settings.clients_digest(),
-            ListenerKind::Redirect { .. } => Vec::new(),
-        };
-        if current.is_some_and(|current| digest(current) != digest(&self.connection.listener)) {
+        if !self.is_asked_as_before(tls) {
             // 421: the client may ask again on another connection (RFC 9110, 15.5.20).
             return Err(Refusal::page(421, RefusalCode::ClientCertificate)
                 .because("the client CA has changed since the handshake"));
         }
         Ok(())
+    }
+
+    /// Whether a handshake would now ask for the same client certificates. A listener that is gone asks for none; its
+    /// connections only end their requests.
+    fn is_asked_as_before(&self, tls: &TlsSession) -> bool {
+        let listener = &self.connection.listener.name;
+        if self.snapshot.listener(listener).is_none() {
+            return true;
+        }
+        let ca = tls.client_ca.as_deref();
+        let Some(acceptor) = self.snapshot.acceptor(listener) else {
+            return ca.is_none();
+        };
+        let host = self.received.host().and_then(normalize_host);
+        // Under `any` the host alone decides on the route. Its name may have a client CA of its own by now.
+        let by_host = host.filter(|_| tls.policy == SniPolicy::Any);
+        asks_for(&acceptor, tls.sni.as_deref(), ca)
+            && by_host.is_none_or(|host| asks_for(&acceptor, Some(&host), ca))
     }
 
     fn client(&self) -> Option<&ClientIdentity> {
