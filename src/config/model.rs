@@ -322,8 +322,8 @@ pub struct IpNetwork {
 }
 
 impl IpNetwork {
-    /// Whether the address is in this network. An IPv4 address that is mapped into IPv6 counts as IPv4, since a socket
-    /// on `[::]` reports IPv4 clients in that form.
+    /// Whether the address is in this network. An IPv4 address that is mapped into IPv6 counts as IPv4: some
+    /// systems and trusted proxies report IPv4 clients in that form.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         fn differ(a: u128, b: u128, width: u8, prefix: u8) -> bool {

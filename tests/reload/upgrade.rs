@@ -128,6 +128,32 @@ async fn a_successor_takes_over_under_load() {
     assert!(!installation.folder.join("state/handover.sock").exists());
 }
 
+/// Both need the same port, so the second must not take IPv4 as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_addresses_of_both_families_are_taken_and_handed_over() {
+    let installation = Installation::new(KEPT).await;
+    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let text = installation.setup.text();
+    let both = format!("bind = [\"0.0.0.0:{port}\", \"[::]:{port}\"]");
+    let text = text.replace("bind = [\"127.0.0.1:0\"]", &both);
+    std::fs::write(installation.folder.join("drawbridge.toml"), text).unwrap();
+    let ask_both = async || {
+        for ip in ["127.0.0.1", "[::1]"] {
+            let address = format!("{ip}:{port}").parse().unwrap();
+            assert_eq!(client::get(address, "/orders/1").await.status, 200, "{ip}");
+        }
+    };
+    let first = installation.start(&[]);
+    first.address().await;
+    ask_both().await;
+    let successor = installation.start(&["--upgrade"]);
+    successor.address().await;
+    assert_eq!(first.ended().await, Some(0));
+    ask_both().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_anybody_to_take_over_from_it_is_refused() {
     for (top, words) in [

@@ -197,7 +197,7 @@ const LISTENER: &[Key] = &[
         "bind",
         List("address and port"),
         Required,
-        "The addresses of this machine where clients connect.",
+        "The addresses of this machine where clients connect. `[::]` takes IPv6 alone; `0.0.0.0` takes IPv4.",
         r#"["0.0.0.0:443", "[::]:443"]"#,
     ),
     key(

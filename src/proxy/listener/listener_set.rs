@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 
@@ -267,6 +268,11 @@ fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         }?;
         // Without it a restart fails while connections of the previous process are in TIME_WAIT.
         socket.set_reuseaddr(true)?;
+        if address.is_ipv6() {
+            // Linux lets a socket on `[::]` take IPv4, too. Then none could have the same port on `0.0.0.0`, and IPv4
+            // clients would come in by an address that was not written.
+            set_ipv6_v6only(&socket, true)?;
+        }
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
