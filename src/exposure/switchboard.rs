@@ -215,11 +215,14 @@ impl Switchboard {
 
     /// Tries again to save and audit what the disk does not have.
     fn retry_unsaved(&self) -> Result<(), StoreError> {
-        let mut store = self.lock_store();
+        self.save_unsaved(&mut self.lock_store())
+    }
+
+    fn save_unsaved(&self, store: &mut StateStore) -> Result<(), StoreError> {
         if self.unsaved_reason().is_none() || self.paused.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let saved = self.save(&mut store, &self.settings.load());
+        let saved = self.save(store, &self.settings.load());
         // `unsaved` remembers a failure of the audit. Only the state decides about a hand-over: a successor reads it,
         // but not the audit.
         let _ = self.track(Unsaved::Audit, store.write_deferred_audit());
@@ -237,8 +240,9 @@ impl Switchboard {
     /// # Errors
     /// The disk does not have what is in force, so a successor would not know it.
     pub fn pause(&self) -> Result<(), StoreError> {
-        self.retry_unsaved()?;
-        let _store = self.lock_store();
+        // One lock for both: a switch to off that could not be saved in between would be lost.
+        let mut store = self.lock_store();
+        self.save_unsaved(&mut store)?;
         self.paused.store(true, Ordering::SeqCst);
         Ok(())
     }

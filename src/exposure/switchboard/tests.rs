@@ -178,6 +178,31 @@ fn an_unsaved_switch_is_saved_before_a_hand_over() {
     assert_eq!(folder.audit().len(), 1, "audited once");
 }
 
+/// Either the switch comes first, and is saved before anybody takes over, or it is told that somebody does.
+#[test]
+fn no_switch_is_lost_beside_a_hand_over() {
+    for _ in 0..500 {
+        let board = Switchboard::open(None).unwrap();
+        std::thread::scope(|scope| {
+            // Switches that are in force and not yet on the disk, one after the other.
+            scope.spawn(|| {
+                loop {
+                    let _store = board.lock_store();
+                    if board.paused.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    board.lock_unsaved().insert(Unsaved::State, String::new());
+                }
+            });
+            while board.unsaved_reason().is_none() {
+                std::thread::yield_now();
+            }
+            board.pause().unwrap();
+        });
+        assert_eq!(board.unsaved_reason(), None);
+    }
+}
+
 #[tokio::test]
 async fn a_process_that_hands_over_switches_nothing_and_follows_its_successor() {
     let folder = Folder::new("handing-over");
