@@ -106,13 +106,13 @@ impl Recorder<'_> {
     }
 
     /// A name; bounded, secrets masked.
-    fn name(&self, slice: Slice) -> String {
+    fn name(&mut self, slice: Slice) -> String {
         text(&self.name_bytes(slice))
     }
 
-    fn name_bytes(&self, slice: Slice) -> Vec<u8> {
-        let secrets = self.matches.secrets();
-        secrets.shown_name(self.context.text(), slice, MOST_VALUE)
+    fn name_bytes(&mut self, slice: Slice) -> Vec<u8> {
+        let secrets = self.matches.secrets_mut();
+        secrets.shown_name(self.context, slice, MOST_VALUE)
     }
 
     fn request(&mut self) -> Request {
@@ -187,8 +187,9 @@ impl Recorder<'_> {
         text(&form)
     }
 
-    fn files(&self) -> Vec<File> {
-        let multipart = self.context.inputs().body().multipart();
+    fn files(&mut self) -> Vec<File> {
+        let context = self.context;
+        let multipart = context.inputs().body().multipart();
         let files = multipart.files().iter().zip(multipart.file_sizes());
         files
             .take(MOST_ITEMS)

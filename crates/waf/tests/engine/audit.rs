@@ -205,19 +205,24 @@ fn what_rules_name_is_masked_whenever_they_do() {
     let late = r#"
 SecRule ARGS:note "@rx (.+)" "id:20,phase:2,pass,log,auditlog,capture,logdata:'%{TX.1} %{MATCHED_VAR}'"
 SecRule ARGS:other "@rx (.+)" "id:21,phase:2,pass,log,auditlog,sanitiseMatched,t:lowercase,logdata:'%{MATCHED_VAR}'"
+SecRule ARGS:note "@rx (.+)" "id:23,phase:2,pass,log,auditlog,tag:'fixed',tag:'t/%{MATCHED_VAR}',ver:'v/%{MATCHED_VAR}',rev:'r/%{MATCHED_VAR}'"
+SecRule ARGS "@streq named" "id:24,phase:2,pass,log,auditlog"
 SecAction "id:22,phase:5,pass,nolog,sanitiseArg:note,sanitiseRequestHeader:x-mine"
 "#;
     let rules = rules(&[BASE, late]);
     let mut t = run(
         &rules,
         &Exchange {
-            target: "/?note=Zq7one&other=Zq7two",
-            headers: &[("Host", "a"), ("X-Mine", "Zq7three")],
+            target: "/?note=Zq7one&other=Zq7two&x-Zq7one=named",
+            headers: &[("Host", "a"), ("X-Mine", "Zq7three"), ("X-Zq7one", "1")],
             ..Exchange::default()
         },
     );
     let told = told(&mut t);
-    assert!(told.contains("[id \"20\"]") && told.contains("[id \"21\"]"));
+    for id in ["20", "21", "23", "24"] {
+        assert!(told.contains(&format!("[id \"{id}\"]")), "{id}");
+    }
+    assert!(told.contains("[tag \"fixed\"]"), "{told}");
     assert!(!told.contains("zq7"), "{told}");
 }
 

@@ -50,10 +50,15 @@ pub struct MatchedRule {
 /// What a record was made from. A later `sanitise...` makes more of it secret, and the texts are then written again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Source {
+    /// `COLLECTION:name`; None if no value matched.
+    pub variable: Option<Slice>,
     pub received: Slice,
     pub transformed: Slice,
     pub message: Vec<Slice>,
     pub data: Vec<Slice>,
+    pub tags: Vec<Vec<Slice>>,
+    pub version: Vec<Slice>,
+    pub revision: Vec<Slice>,
     /// The status that the rule answers with if it ends the transaction.
     pub status: u16,
 }

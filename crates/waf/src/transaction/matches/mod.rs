@@ -20,7 +20,6 @@ use crate::rule::{Disruptive, Rule, RuleSelection};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Target, Value};
 use matched_rule::Source;
-use secrets::MOST_BYTES;
 use trace::Trace;
 
 /// Matches of one rule that are recorded; the others are only counted. A client chooses how many arguments match.
@@ -121,42 +120,30 @@ impl Matches {
         let mut pieces = |template: Option<&Template>| {
             template.map_or_else(Vec::new, |t| context.pieces(rules, t))
         };
-        let (message, data) = (pieces(about.message.as_ref()), pieces(about.data.as_ref()));
-        let (version, revision) = (
-            pieces(about.version.as_ref()),
-            pieces(about.revision.as_ref()),
-        );
-        let tags = about
-            .tags
-            .iter()
-            .map(|t| {
-                let pieces = context.pieces(rules, t);
-                self.secrets.put_together(context, &pieces)
-            })
-            .collect();
         let mut source = Source {
-            message,
-            data,
+            message: pieces(about.message.as_ref()),
+            data: pieces(about.data.as_ref()),
+            tags: about.tags.iter().map(|t| pieces(Some(t))).collect(),
+            version: pieces(about.version.as_ref()),
+            revision: pieces(about.revision.as_ref()),
             status: rule.status.unwrap_or(403),
             ..Source::default()
         };
-        let mut variable = Vec::new();
         if let Some((value, received)) = matched {
             (source.received, source.transformed) = (received, value.text);
-            let name = context.push_name(value);
-            variable = self.secrets.shown_name(context.text(), name, MOST_BYTES);
+            source.variable = Some(context.push_name(value));
         }
         let test = rule.links.last().and_then(|l| l.test.as_ref());
         let mut record = MatchedRule {
             rule_id: rule.id,
             phase: rule.phase,
-            variable,
+            variable: Vec::new(),
             value: Vec::new(),
             transformed: Vec::new(),
             message: Vec::new(),
             data: Vec::new(),
             severity: about.severity,
-            tags,
+            tags: Vec::new(),
             operator: test.map_or_else(
                 || "Unconditional match in SecAction".to_owned(),
                 |t| t.written.to_string(),
@@ -166,8 +153,8 @@ impl Matches {
             interrupting,
             file: about.file.to_path_buf(),
             line: about.line,
-            version: self.secrets.put_together(context, &version),
-            revision: self.secrets.put_together(context, &revision),
+            version: Vec::new(),
+            revision: Vec::new(),
             maturity: about.maturity,
             accuracy: about.accuracy,
             source,

@@ -207,15 +207,6 @@ impl Secrets {
         out
     }
 
-    /// A variable's name for a record.
-    pub(crate) fn shown_name(&self, text: &Text, name: Slice, most: usize) -> Vec<u8> {
-        let bytes = text.at(name.part(0, most));
-        match self.masks {
-            true => mask::masked(bytes, most),
-            false => bytes.to_vec(),
-        }
-    }
-
     /// The same for a slice that perhaps no rule matched, so that nobody has searched its text yet.
     pub(crate) fn shown_text(&mut self, context: &Context, slice: Slice, most: usize) -> Vec<u8> {
         let slice = slice.part(0, most);
@@ -243,6 +234,22 @@ impl Secrets {
     /// An argument's value for a record.
     pub(crate) fn shown_field(&mut self, context: &Context, item: Item, most: usize) -> Vec<u8> {
         self.shown_header(context, Variable::Args, item, most)
+    }
+
+    /// The name of a header, a field or a file for a record.
+    pub(crate) fn shown_name(&mut self, context: &Context, name: Slice, most: usize) -> Vec<u8> {
+        let bytes = context.text().at(name.part(0, most)).to_vec();
+        self.shown_bytes(context, bytes)
+    }
+
+    /// `COLLECTION:name` for a record. The collection is ours, so a client cannot hide it by sending it as a secret.
+    fn shown_variable(&mut self, context: &Context, variable: Slice) -> Vec<u8> {
+        let bytes = context.text().at(variable);
+        let name = memchr::memchr(b':', bytes).map_or(bytes.len(), |colon| colon + 1);
+        let mut shown = context.text().at(variable.part(0, name)).to_vec();
+        let name = variable.part(name, name + MOST_BYTES);
+        shown.extend(self.shown_name(context, name, MOST_BYTES));
+        shown
     }
 
     /// Bytes that were put together for a record.
@@ -286,10 +293,16 @@ impl Secrets {
     /// Writes the texts of a record that hold bytes of a client, with what is known to be secret now.
     pub(crate) fn write_record(&mut self, context: &Context, record: &mut MatchedRule) {
         let text = context.text();
+        let variable = record.source.variable;
+        record.variable = variable.map_or_else(Vec::new, |v| self.shown_variable(context, v));
         record.value = self.shown(text, record.source.received, MOST_BYTES);
         record.transformed = self.shown(text, record.source.transformed, MOST_BYTES);
         record.message = self.put_together(context, &record.source.message);
         record.data = self.put_together(context, &record.source.data);
+        let tags = record.source.tags.iter();
+        record.tags = tags.map(|tag| self.put_together(context, tag)).collect();
+        record.version = self.put_together(context, &record.source.version);
+        record.revision = self.put_together(context, &record.source.revision);
         let request = context.inputs().request();
         let host = request.first_field(text, "host");
         let host = host.map(|host| self.shown_text(context, host, MOST_BYTES));
