@@ -71,12 +71,7 @@ impl Inspector {
     /// Notes a body that the next phase will look at. The size of a compressed one is not known before it is decoded
     /// and may be large.
     pub(crate) fn expect_body(&mut self, body: &[u8], is_coded: bool) {
-        const TINY: usize = 64;
-        const GROWTH: usize = 32;
-        self.bytes += match is_coded && body.len() > TINY {
-            true => body.len().saturating_mul(GROWTH).max(LONG + 1),
-            false => body.len(),
-        };
+        self.bytes += bytes_to_expect(body.len(), is_coded);
     }
 
     /// The expected body is not looked at after all, because there was no thread for it.
@@ -296,8 +291,31 @@ impl Inspector {
     }
 }
 
+/// A few bytes of a compressed body can decode to many, so each of them is long.
+fn bytes_to_expect(length: usize, is_coded: bool) -> usize {
+    const GROWTH: usize = 32;
+    match is_coded && length > 0 {
+        true => length.saturating_mul(GROWTH).max(LONG + 1),
+        false => length,
+    }
+}
+
 /// The reason for logs, with secrets masked: a parser's message may quote the body.
 fn told(reason: &str) -> String {
     const MOST: usize = 512;
     text(&mask_secrets(reason.as_bytes(), MOST)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressed_body_is_long_however_small_it_is() {
+        for length in [1, 12, 64, 65, LONG] {
+            assert!(bytes_to_expect(length, true) > LONG, "{length}");
+            assert_eq!(bytes_to_expect(length, false), length);
+        }
+        assert_eq!(bytes_to_expect(0, true), 0, "nothing decodes to nothing");
+    }
 }
