@@ -52,6 +52,38 @@ async fn verb(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String
 }
 
 #[tokio::test]
+async fn a_token_of_the_configuration_that_is_not_accepted_is_told() {
+    let mut world = world().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = free.local_addr().unwrap();
+    drop(free);
+    let top = format!("admin = \"{admin}\"\nadmin_token_file = \"token\"");
+    world.setup.top = top;
+    world.write("token", "a-token-of-enough-characters");
+    world.write_setup();
+    let process = Process::start(&world.front.folder, &[], None);
+    process.address().await;
+    let folder = &world.front.folder;
+    let (code, _, told) = verb(folder, &["reload"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    world.write("token", "another-of-enough-characters");
+    let (code, _, told) = verb(folder, &["reload"]).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("does not hold the front door's admin token"),
+        "{told}"
+    );
+    assert!(told.contains("drawbridge.toml"), "{told}");
+    let admin = admin.to_string();
+    let (code, _, told) = verb(folder, &["reload", "--admin", &admin]).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("name the file with --admin-token-file"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn reload_waits_and_says_what_was_refused() {
     let world = world().await;
     let folder = &world.front.folder;

@@ -221,7 +221,14 @@ mod tests {
         assert_eq!(folder.write_configuration(&addresses(5000)).unwrap(), None);
         fs::write(folder.path("drawbridge.toml"), "# mine").unwrap();
         let kept = folder.write_configuration(&addresses(5000)).unwrap();
-        assert_eq!(fs::read_to_string(kept.unwrap()).unwrap(), "# mine");
+        let kept = kept.unwrap();
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "# mine");
+        for edit in ["# mine again", "# and again"] {
+            fs::write(folder.path("drawbridge.toml"), edit).unwrap();
+            let more = folder.write_configuration(&addresses(5000)).unwrap();
+            assert_eq!(fs::read_to_string(more.unwrap()).unwrap(), edit);
+            assert_eq!(fs::read_to_string(&kept).unwrap(), "# mine", "is kept");
+        }
         drop(folder);
         assert!(!root.exists(), "a temporary folder is removed");
     }

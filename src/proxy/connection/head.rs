@@ -28,8 +28,8 @@ pub(super) enum HeadRead {
     TooLarge,
 }
 
-/// Reads until `buffer` holds a complete head. `wait` is how long the first byte may take; the deadline of the head
-/// begins with that byte. So sending a byte now and then does not extend it (Slowloris).
+/// Reads until `buffer` holds a complete head. `wait` is how long its first byte may take, whatever empty lines come before
+/// it; the deadline of the head begins with that byte. So sending a byte now and then does not extend it (Slowloris).
 pub(super) async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
@@ -40,6 +40,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(
     let mut scanned = 0;
     let mut deadline = None;
     let mut empty_lines = 0;
+    let idle_by = Instant::now() + wait;
     loop {
         while empty_lines < MOST_EMPTY_LINES && buffer.starts_with(b"\r\n") {
             buffer.advance(2);
@@ -57,8 +58,10 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(
             return HeadRead::TooLarge;
         }
         buffer.reserve(4096);
-        let read = if buffer.is_empty() {
-            first_bytes(stream, buffer, wait, shutdown).await
+        // Half of an empty line before the head is no part of it.
+        let is_idle = buffer.is_empty() || empty_lines < MOST_EMPTY_LINES && **buffer == *b"\r";
+        let read = if is_idle {
+            first_bytes(stream, buffer, idle_by, shutdown).await
         } else {
             let by = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
             match deadline::before(by, stream.read_buf(buffer)).await {
@@ -77,10 +80,9 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(
 async fn first_bytes<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
-    wait: Duration,
+    mut by: Instant,
     shutdown: &mut watch::Receiver<bool>,
 ) -> usize {
-    let mut by = Instant::now() + wait;
     if *shutdown.borrow() {
         by = by.min(Instant::now() + LAST_CALL);
         return read_by(stream, buffer, by).await;
@@ -129,6 +131,8 @@ fn end_of_head(buffer: &[u8], scanned: &mut usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[test]
@@ -142,5 +146,55 @@ mod tests {
         assert_eq!(end_of_head(b"GET / HTTP/1.1\n\nx", &mut 0), Some(16));
         assert_eq!(end_of_head(b"GET / HTTP/1.1\r\n\nx", &mut 0), Some(17));
         assert_eq!(end_of_head(b"\r\n\r\n", &mut 0), Some(4));
+    }
+
+    fn at_once() -> tokio::runtime::Runtime {
+        // One thread, so that timers end in the order of their times however slow the machine is.
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    }
+
+    /// What a client gets that sends these pieces, each after so many milliseconds, and how many of them it sends.
+    fn read(wait: u64, limits: &ListenerLimits, pieces: &[(u64, &[u8])]) -> (HeadRead, usize) {
+        let milliseconds = Duration::from_millis;
+        at_once().block_on(async {
+            let (mut client, mut stream) = tokio::io::duplex(1024);
+            let (_sender, mut shutdown) = watch::channel(false);
+            let mut sent = 0;
+            let send = async {
+                for (after, piece) in pieces {
+                    tokio::time::sleep(milliseconds(*after)).await;
+                    client.write_all(piece).await.unwrap();
+                    sent += 1;
+                }
+                std::future::pending::<HeadRead>().await
+            };
+            let mut buffer = BytesMut::new();
+            let wait = milliseconds(wait);
+            let read = read_head(&mut stream, &mut buffer, limits, wait, &mut shutdown);
+            let read = tokio::select! { read = read => read, never = send => never };
+            (read, sent)
+        })
+    }
+
+    #[test]
+    fn empty_lines_do_not_extend_the_wait() {
+        let line: (u64, &[u8]) = (100, b"\r\n");
+        let (read, sent) = read(250, &ListenerLimits::default(), &[line; 4]);
+        assert_eq!(read, HeadRead::Closed);
+        assert!(sent < 4, "{sent}");
+    }
+
+    #[test]
+    fn an_empty_line_in_pieces_does_not_begin_the_head() {
+        let limits = ListenerLimits {
+            head_timeout: Duration::from_millis(500),
+            ..ListenerLimits::default()
+        };
+        let head: &[(u64, &[u8])] = &[(0, b"\r"), (0, b"\n"), (600, b"GET / HTTP/1.1\r\n\r\n")];
+        let (read, sent) = read(60_000, &limits, head);
+        assert_eq!((read, sent), (HeadRead::Complete(18), 3));
     }
 }
