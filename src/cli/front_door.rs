@@ -149,17 +149,28 @@ impl FrontDoor {
 
     /// The error for an answer that is not a success.
     pub(super) fn refusal(&self, answer: &Answer) -> FrontDoorError {
-        match (answer.status, &self.admin_token_file) {
-            // A 401 is about the token, and the user needs to know which file to name rather than the header field.
-            (401, None) => return FrontDoorError::TokenMissing,
-            (401, Some(file)) => return FrontDoorError::TokenRejected(file.clone()),
-            _ => {}
+        // A 401 is about the token, and the user needs to know which file to name rather than the header field.
+        if answer.status == 401 {
+            return match self.token_source() {
+                None => FrontDoorError::TokenMissing,
+                Some(file) => FrontDoorError::TokenRejected(file),
+            };
         }
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         FrontDoorError::Refused {
             status: answer.status,
             message: body.and_then(|body| Some(body.get("error")?.as_str()?.to_owned())),
         }
+    }
+
+    /// The file that the token came from; None if none was sent.
+    fn token_source(&self) -> Option<PathBuf> {
+        if self.admin_token_file.is_some() || self.at.admin.is_some() {
+            return self.admin_token_file.clone();
+        }
+        let file = config_file::find(self.at.config.as_deref()).ok()?;
+        let admin = configured_admin(&file).ok()?;
+        admin.token.is_some().then_some(file)
     }
 
     fn locate(&self) -> Result<Admin, FrontDoorError> {
