@@ -71,7 +71,7 @@ impl Folder {
         let moved = match fs::read_to_string(&path) {
             // Ports differ at each start. Any other difference is an edit of the user, which must not be lost.
             Ok(old) if without_ports(&old) != without_ports(&text) => {
-                let old = self.path("drawbridge.toml.old");
+                let old = self.name_for_edited();
                 fs::rename(&path, &old).map_err(with_path)?;
                 Some(old)
             }
@@ -80,6 +80,14 @@ impl Folder {
         };
         fs::write(&path, text).map_err(with_path)?;
         Ok(moved)
+    }
+
+    /// A name that no earlier edit has.
+    fn name_for_edited(&self) -> PathBuf {
+        let numbered = (1..).map(|n| self.path(&format!("drawbridge.toml.old.{n}")));
+        let mut names = std::iter::once(self.path("drawbridge.toml.old")).chain(numbered);
+        let free = names.find(|name| !name.exists());
+        free.unwrap_or_else(|| self.path("drawbridge.toml.old"))
     }
 }
 
