@@ -8,6 +8,9 @@ use std::path::Path;
 
 use tokio::net::UnixListener;
 
+/// The most bytes of a path that [`bind_private`] takes, whatever the process id is.
+pub(crate) const MOST_PATH: usize = 99;
+
 /// Binds a socket at `path` with mode 0600 and replaces any file of that name. Needs a tokio runtime.
 ///
 /// The socket gets its name only after its mode is set, so no other user can connect at any moment. A process that
@@ -37,6 +40,13 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    #[test]
+    fn the_longest_path_leaves_room_for_the_hidden_name() {
+        // The largest process id of Linux.
+        let hidden = Path::new(&"x".repeat(MOST_PATH)).with_extension("4194304");
+        std::os::unix::net::SocketAddr::from_pathname(hidden).unwrap();
+    }
 
     #[tokio::test]
     async fn only_the_owner_can_connect_and_no_other_name_is_left() {

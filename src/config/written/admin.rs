@@ -8,6 +8,7 @@ use super::malformed::Malformed;
 use super::reader::{Given, Item};
 use super::source::{At, Placed};
 use crate::config::model::AdminAddress;
+use crate::unix_socket::MOST_PATH;
 
 /// The admin address, and who may use it.
 #[derive(Debug)]
@@ -56,11 +57,11 @@ fn parse_address(item: &Item<'_, '_>) -> Option<AdminAddress> {
     let Some(path) = unix_path(text.value) else {
         return item.parse(parse_tcp).map(AdminAddress::Tcp);
     };
-    // sockaddr_un holds 108 bytes, the last of them zero. `bind_private` first binds a name that ends with the process
-    // id, which needs some of them.
+    // sockaddr_un holds 108 bytes, the last of them zero. `bind_private` first binds a name that ends with a point and
+    // the process id of up to seven digits.
     let path = text.at.resolve(path);
-    if path.as_os_str().len() > 100 {
-        return item.fail("the path of a unix socket is at most 100 bytes long");
+    if path.as_os_str().len() > MOST_PATH {
+        return item.fail("the path of a unix socket is at most 99 bytes long");
     }
     Some(AdminAddress::Unix(path))
 }
