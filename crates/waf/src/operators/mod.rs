@@ -6,6 +6,7 @@
 
 pub mod bytes;
 pub mod catalogue;
+pub mod expanded;
 pub mod identity;
 pub mod injection;
 pub mod net;
@@ -28,11 +29,12 @@ use std::ops::Range;
 use super::byteset::ByteSet;
 use super::steps::OutOfTime;
 use catalogue::State;
+use expanded::ExpandedPatterns;
 use identity::Identity;
 use net::AddressSet;
 use numeric::Comparison;
 use pm::{FilePhrases, Phrases};
-use rx::{ExpandedPatterns, Pattern};
+use rx::Pattern;
 
 pub use captures::Captures;
 pub(super) use captures::Group;
@@ -126,7 +128,7 @@ pub enum Limit {
         /// Bytes that the pattern may search.
         limit: usize,
     },
-    /// The macros of a pattern expanded to no regular expression, or to one that is too long.
+    /// The macros of a pattern expanded to no regular expression, or to one that is too large.
     ExpandedPattern,
     /// There was no time left for it.
     Time,
@@ -399,9 +401,9 @@ impl fmt::Display for Limit {
                 f,
                 "the value has {length} bytes; a pattern that backtracks searches at most {limit}"
             ),
-            Self::ExpandedPattern => {
-                f.write_str("what the macros of this pattern expanded to is no regular expression")
-            }
+            Self::ExpandedPattern => f.write_str(
+                "what the macros of this pattern expanded to is no regular expression, or one that is too large",
+            ),
             Self::Time => f.write_str("there was no time left for it"),
         }
     }

@@ -4,12 +4,10 @@
 //! Most patterns run in linear time. Look-around and back-references need backtracking, which is limited in steps and
 //! in the length of the value. A search that reaches a limit is an error, never "no match".
 
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::pcre::{self, Engine, PatternOptions};
+use super::pcre::{self, Engine, PatternOptions, Translation};
 use super::stepped::{CACHE_LIMIT, End, PROGRAM_LIMIT, Stepped};
 use super::{Captures, CompileError, Limit};
 use crate::steps::{self, STEP};
@@ -26,12 +24,6 @@ const UNBOUNDED_LENGTH: usize = 16 * 1024;
 /// The most time that a search which cannot be interrupted takes for a byte. Measured with a large pattern of which all
 /// states are walked, and for each step of one that backtracks.
 const SEARCHED: Duration = Duration::from_nanos(100);
-
-/// Expanded patterns that are kept for one rule; the oldest goes first.
-const EXPANDED_KEPT: usize = 64;
-
-/// The longest pattern that macros may expand to, in bytes: clients may choose parts of it.
-const EXPANDED_LENGTH: usize = 16 * 1024;
 
 /// The number of groups that rules can see: TX.0 to TX.9.
 const GROUPS: usize = 10;
@@ -58,6 +50,15 @@ enum Kind {
     },
 }
 
+/// The most memory that a pattern may take, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory {
+    /// Its compiled program. A pattern that backtracks has several, one for each of its parts that need no backtracking.
+    pub program: usize,
+    /// Each of its lazily built automata.
+    pub cache: usize,
+}
+
 impl Pattern {
     /// # Errors
     /// What PCRE would refuse, what needs more than bytes (Unicode properties), and recursion.
@@ -67,20 +68,36 @@ impl Pattern {
             help: None,
             at: Some(e.at),
         })?;
+        let memory = Memory {
+            program: PROGRAM_LIMIT,
+            cache: CACHE_LIMIT,
+        };
+        let mut compiled = Self::of_translation(translation, memory)?;
+        if pattern == b"^.*$"
+            && options == PatternOptions::default()
+            && let Kind::Linear { regex, .. } = compiled.kind
+        {
+            compiled.kind = Kind::Whole(regex);
+        }
+        Ok(compiled)
+    }
+
+    /// # Errors
+    /// The pattern is too large.
+    pub(super) fn of_translation(
+        translation: Translation,
+        memory: Memory,
+    ) -> Result<Self, CompileError> {
         let source = translation.source;
         let kind = match translation.engine {
-            Engine::Linear => regex::bytes::RegexBuilder::new(&source)
-                .size_limit(PROGRAM_LIMIT)
-                .dfa_size_limit(CACHE_LIMIT)
-                .build()
-                .map(|regex| match pattern {
-                    b"^.*$" if options == PatternOptions::default() => Kind::Whole(regex),
-                    _ => Kind::Linear {
-                        regex,
-                        stepped: Stepped::default(),
-                    },
-                })
-                .map_err(|e| refused(&e))?,
+            Engine::Linear => Kind::Linear {
+                regex: regex::bytes::RegexBuilder::new(&source)
+                    .size_limit(memory.program)
+                    .dfa_size_limit(memory.cache)
+                    .build()
+                    .map_err(|e| refused(&e))?,
+                stepped: Stepped::new(memory),
+            },
             Engine::Backtracking => {
                 let (steps, length) = if translation.unbounded {
                     (UNBOUNDED_LIMIT, UNBOUNDED_LENGTH)
@@ -91,8 +108,8 @@ impl Pattern {
                     .bytes_mode(fancy_regex::BytesMode::Ascii)
                     .unicode_mode(false)
                     .backtrack_limit(steps)
-                    .delegate_size_limit(PROGRAM_LIMIT)
-                    .delegate_dfa_size_limit(CACHE_LIMIT)
+                    .delegate_size_limit(memory.program)
+                    .delegate_dfa_size_limit(memory.cache)
                     .build()
                     .map_err(|e| refused(&e))?;
                 Kind::Backtracking {
@@ -216,10 +233,17 @@ impl Pattern {
 
 /// Whether there is time for a search of so many bytes or steps that cannot be interrupted. If not, it is not begun.
 fn may_search(length: usize) -> Result<(), Limit> {
-    let cost = SEARCHED.saturating_mul(u32::try_from(length).unwrap_or(u32::MAX));
-    if length > STEP && steps::exceeds(cost) {
-        steps::give_up();
-        return Err(Limit::Time);
+    match length > STEP {
+        true => may_take(SEARCHED, length),
+        false => Ok(()),
+    }
+}
+
+/// Whether there is time for `count` times `cost`.
+pub(super) fn may_take(cost: Duration, count: usize) -> Result<(), Limit> {
+    let cost = cost.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+    if steps::exceeds(cost) {
+        return Err(steps::give_up().into());
     }
     Ok(())
 }
@@ -294,56 +318,5 @@ fn refused(error: &dyn std::fmt::Display) -> CompileError {
         message: format!("the pattern cannot be compiled: {error}"),
         help: None,
         at: None,
-    }
-}
-
-/// A pattern whose text holds macros: expanded and compiled when it is evaluated.
-#[derive(Debug, Default)]
-pub struct ExpandedPatterns {
-    /// The most recently compiled last.
-    kept: Mutex<VecDeque<Expanded>>,
-}
-
-#[derive(Debug)]
-struct Expanded {
-    text: Box<[u8]>,
-    /// None if the text is no pattern: that is remembered too, so that a client cannot make the same text be compiled
-    /// again and again.
-    pattern: Option<Arc<Pattern>>,
-}
-
-impl ExpandedPatterns {
-    /// The compiled pattern.
-    ///
-    /// # Errors
-    /// It is too long or no regular expression: the values in it come from outside.
-    pub fn pattern(&self, expanded: &[u8]) -> Result<Arc<Pattern>, Limit> {
-        if expanded.len() > EXPANDED_LENGTH {
-            return Err(Limit::ExpandedPattern);
-        }
-        if let Some(found) = self.find(expanded) {
-            return found.ok_or(Limit::ExpandedPattern);
-        }
-        // Compiled without the lock: other threads must not wait for it. Two threads may compile the same text; that is
-        // harmless.
-        let compiled = Pattern::compile(expanded, PatternOptions::default())
-            .ok()
-            .map(Arc::new);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= EXPANDED_KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(Expanded {
-            text: expanded.into(),
-            pattern: compiled.clone(),
-        });
-        compiled.ok_or(Limit::ExpandedPattern)
-    }
-
-    fn find(&self, expanded: &[u8]) -> Option<Option<Arc<Pattern>>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter()
-            .find(|known| *known.text == *expanded)
-            .map(|known| known.pattern.clone())
     }
 }

@@ -11,6 +11,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, nfa::thompson};
 
 use super::Limit;
+use super::rx::Memory;
 use crate::steps;
 
 /// The most memory that one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
@@ -25,8 +26,9 @@ const PIECE: usize = 2 * 1024;
 const WEIGHT: usize = 8;
 
 /// The automaton of a pattern, built when the first long value arrives: most patterns never see one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stepped {
+    memory: Memory,
     /// None for a pattern that has no such automaton.
     automaton: OnceLock<Option<Box<Automaton>>>,
 }
@@ -49,6 +51,13 @@ pub(super) enum End {
 }
 
 impl Stepped {
+    pub(super) fn new(memory: Memory) -> Self {
+        Self {
+            memory,
+            automaton: OnceLock::new(),
+        }
+    }
+
     /// Where a match ends; None if there is none. `Err(None)`: the pattern cannot be searched for like this.
     pub(super) fn find(
         &self,
@@ -58,7 +67,7 @@ impl Stepped {
     ) -> Result<Option<usize>, Option<Limit>> {
         let automaton = self
             .automaton
-            .get_or_init(|| Automaton::new(source).map(Box::new));
+            .get_or_init(|| Automaton::new(source, self.memory).map(Box::new));
         let automaton = automaton.as_ref().ok_or(None)?;
         let mut cache = automaton.take_cache();
         let found = automaton.find(&mut cache, value, end);
@@ -69,12 +78,12 @@ impl Stepped {
 
 impl Automaton {
     /// In the syntax of `regex::bytes`.
-    fn new(source: &str) -> Option<Self> {
+    fn new(source: &str, memory: Memory) -> Option<Self> {
         let dfa = DFA::builder()
             .configure(
                 DFA::config()
                     .match_kind(MatchKind::LeftmostFirst)
-                    .cache_capacity(CACHE_LIMIT)
+                    .cache_capacity(memory.cache)
                     // A very large pattern needs more than the limit; then the cache has the least size that works,
                     // instead of an error.
                     .skip_cache_capacity_check(true),
@@ -83,7 +92,7 @@ impl Automaton {
             .thompson(
                 thompson::Config::new()
                     .utf8(false)
-                    .nfa_size_limit(Some(PROGRAM_LIMIT)),
+                    .nfa_size_limit(Some(memory.program)),
             )
             .build(source)
             .ok()?;
