@@ -7,6 +7,7 @@
 
 mod cache;
 mod clauses;
+mod head;
 mod literals;
 mod row;
 mod scan;

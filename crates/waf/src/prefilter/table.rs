@@ -15,12 +15,13 @@ use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
+use super::head::Head;
 use super::literals;
 use super::row::{Row, WORDS};
 use super::scan::Scanner;
 use crate::byteset::ByteSet;
 use crate::operators::Operator;
-use crate::rule::{ChainId, Chains, Rule, Test};
+use crate::rule::{ChainId, Chains, Rule};
 use crate::transform::{LiteralEffect, Transformation};
 use crate::variables::{Select, Shape, Variable};
 
@@ -28,9 +29,6 @@ use crate::variables::{Select, Shape, Variable};
 const MOST_RULES: usize = WORDS * 64;
 /// Lengths are distinguished up to here; longer values share the last row.
 const LENGTHS: usize = 64;
-
-/// What a shell removes from a word: quotes, and the first and last bytes of expansions.
-const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
 
 /// The prefilter of one phase.
 #[derive(Debug)]
@@ -66,7 +64,7 @@ pub(crate) struct Filter {
     outlive_blanks: Row,
     /// For the other rules: bytes one of which is in every literal of theirs for which that is not true.
     marks: Vec<(u16, ByteSet)>,
-    /// Rules whose literals say nothing about a value with a byte of [`QUOTING`].
+    /// Rules whose literals say nothing about a value with a byte of [`QUOTING`](super::head::QUOTING).
     pub quotable: Row,
     /// Of these, the rules that may match at the start of a value in which none of their literals occurs. The pattern
     /// for that is in `starts`, in the order of their bits.
@@ -400,148 +398,10 @@ impl Filter {
     }
 }
 
-/// Whether it holds a byte of [`QUOTING`], which the two searches list.
+/// Whether it holds a byte of [`QUOTING`](super::head::QUOTING), which the two searches list.
 fn quotes(value: &[u8]) -> bool {
     memchr::memchr3(b'"', b'\'', b'\\', value).is_some()
         || memchr::memchr3(b'$', b'[', b')', value).is_some()
-}
-
-/// The first link of a rule that the filter understands.
-struct Head<'r> {
-    index: u32,
-    test: &'r Test,
-    steps: Vec<Transformation>,
-    nodes: Box<[ChainId]>,
-    /// In terms of the value as received.
-    need: Need,
-    /// In terms of the value that the operator is given.
-    need_of_tested: Need,
-    triggers: ByteSet,
-}
-
-impl<'r> Head<'r> {
-    fn of(index: u32, rule: &'r Rule, chains: &Chains) -> Option<Self> {
-        let test = rule.links.first()?.test.as_ref()?;
-        // A counted target tests a number that is not among the values.
-        let counted = test.targets.targets.iter().any(|t| t.count);
-        if !test.targets.stable || counted || !test.argument.is_literal() {
-            return None;
-        }
-        let need = match &test.operator {
-            Operator::Phrases(_) if test.negated && !test.multi_match => Need::NOTHING,
-            // The bytes that a pattern needs say nothing about values that it does not match.
-            _ if test.negated => return None,
-            Operator::Rx(pattern) => Need::of_pattern(pattern.source()?),
-            Operator::Phrases(phrases) => Need::of_phrases(phrases.phrases()),
-            Operator::ForbiddenBytes(forbidden) => Need::one_of(*forbidden),
-            Operator::ValidateUrlEncoding => Need::one_of(ByteSet::of(b"%")),
-            Operator::ValidateUtf8Encoding => Need::one_of(ByteSet::range(0x80, 0xff)),
-            Operator::DetectSqli | Operator::DetectXss => Need::NOTHING,
-            _ => return None,
-        };
-        let steps: Vec<Transformation> = chains
-            .steps(test.chain)
-            .into_iter()
-            .map(|(_, t)| t)
-            .collect();
-        if steps.iter().any(|t| t.alters_empty()) {
-            return None;
-        }
-        let triggers = steps
-            .iter()
-            .fold(ByteSet::EMPTY, |all, t| all.union(t.triggers()));
-        // If a step can lengthen a value, the received length proves only that it is not empty.
-        let grows = steps.iter().any(|t| t.max_growth() > 1);
-        // The clauses are about the transformed value, but the received one is checked. `multiMatch` tests the value
-        // after each step, so each beginning of the chain counts.
-        let received = need.clauses.iter().filter_map(|clause| {
-            let prefixes = if test.multi_match {
-                0..=steps.len()
-            } else {
-                steps.len()..=steps.len()
-            };
-            prefixes
-                .map(|n| before(&steps[..n], clause))
-                .try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
-        });
-        Some(Self {
-            index,
-            test,
-            triggers,
-            need: Need {
-                clauses: received.collect(),
-                length: if grows {
-                    need.length.min(1)
-                } else {
-                    need.length
-                },
-            },
-            steps,
-            nodes: chains.steps(test.chain).iter().map(|s| s.0).collect(),
-            need_of_tested: need,
-        })
-    }
-
-    fn literals_without_quoting(&self) -> Option<Vec<Vec<u8>>> {
-        match &self.test.operator {
-            Operator::Rx(pattern) => literals::required_without(pattern.source()?, &QUOTING),
-            _ => None,
-        }
-    }
-
-    fn literals_but_at_start(&self) -> Option<(Vec<Vec<u8>>, Regex)> {
-        let Operator::Rx(pattern) = &self.test.operator else {
-            return None;
-        };
-        let (literals, start) = literals::required_but_at_start(pattern.source()?, &QUOTING)?;
-        Some((literals, Regex::new(&start).ok()?))
-    }
-
-    fn literals(&self) -> Option<Vec<Vec<u8>>> {
-        match &self.test.operator {
-            Operator::Rx(pattern) => {
-                let found = literals::required(pattern.source()?)?;
-                Some(found.into_iter().map(literals::trimmed).collect())
-            }
-            Operator::Phrases(phrases) => Some(phrases.phrases().to_vec()),
-            _ => None,
-        }
-    }
-}
-
-/// Bytes of which a value must hold one for these steps to leave a byte of `clause` in it; None if no such set is
-/// known.
-fn before(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
-    let image = |from: &ByteSet| {
-        steps
-            .iter()
-            .fold(*from, |present, step| step.image(&present))
-    };
-    let leads = |from: &ByteSet| image(from).intersects(clause);
-    // A byte is harmless if values made of harmless bytes only never lead to the clause. Each byte alone is checked
-    // first, then all together: escapes make a byte out of several.
-    let mut harmless = ByteSet::EMPTY;
-    for byte in 0..=255u8 {
-        if !leads(&ByteSet::EMPTY.with(byte)) {
-            harmless.insert(byte);
-        }
-    }
-    // Bytes with which escapes and comments begin. They are given up one group after another until the rest is
-    // harmless.
-    let makers = [
-        ByteSet::of(b"%"),
-        ByteSet::of(b"\\"),
-        ByteSet::of(b"&"),
-        ByteSet::range(0x80, 0xff),
-        ByteSet::of(b"/*#<-"),
-    ];
-    for more in makers {
-        if !leads(&harmless) {
-            break;
-        }
-        harmless = harmless.intersection(more.complement());
-    }
-    (!leads(&harmless)).then(|| harmless.complement())
 }
 
 /// For each variable of the rules' targets: which rules look at it.
