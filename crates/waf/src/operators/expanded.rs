@@ -12,7 +12,8 @@ use regex_automata::util::syntax;
 
 use super::Limit;
 use super::pcre::{self, Engine, PatternOptions, Translation};
-use super::rx::{Memory, Pattern, may_take};
+use super::rx::{Pattern, may_take};
+use super::stepped::Memory;
 use crate::steps;
 
 /// Patterns that are kept for one rule; the oldest goes first.

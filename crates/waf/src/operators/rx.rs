@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::pcre::{self, Engine, PatternOptions, Translation};
-use super::stepped::{CACHE_LIMIT, End, PROGRAM_LIMIT, Stepped};
+use super::stepped::{CACHE_LIMIT, End, Memory, PROGRAM_LIMIT, Stepped};
 use super::{Captures, CompileError, Limit};
 use crate::steps::{self, STEP};
 
@@ -48,15 +48,6 @@ enum Kind {
         regex: Box<fancy_regex::Regex>,
         length: usize,
     },
-}
-
-/// The most memory that a pattern may take, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Memory {
-    /// Its compiled program. A pattern that backtracks has several, one for each of its parts that need no backtracking.
-    pub program: usize,
-    /// Each of its lazily built automata.
-    pub cache: usize,
 }
 
 impl Pattern {

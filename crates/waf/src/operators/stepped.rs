@@ -11,8 +11,16 @@ use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, nfa::thompson};
 
 use super::Limit;
-use super::rx::Memory;
 use crate::steps;
+
+/// The most memory that a pattern may take, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory {
+    /// Its compiled program. A pattern that backtracks has several, one for each of its parts that need no backtracking.
+    pub program: usize,
+    /// Each of its lazily built automata.
+    pub cache: usize,
+}
 
 /// The most memory that one compiled pattern may take, in bytes. The largest of the CRS takes half a megabyte.
 pub(super) const PROGRAM_LIMIT: usize = 16 << 20;
