@@ -37,8 +37,14 @@ pub(super) struct DerivedValue {
 }
 
 impl Derived {
-    /// Begins with a value as it was received; `present` are its bytes.
-    pub(super) fn begin(&mut self, rules: &RuleSet, text: &Text, raw: Slice, present: &ByteSet) {
+    /// Begins with a value as it was received, and returns that; `present` are its bytes.
+    pub(super) fn begin(
+        &mut self,
+        rules: &RuleSet,
+        text: &Text,
+        raw: Slice,
+        present: &ByteSet,
+    ) -> DerivedValue {
         let received = DerivedValue {
             text: raw,
             changed: false,
@@ -52,6 +58,7 @@ impl Derived {
         }
         self.results[0] = (self.round, received);
         self.mark = text.len();
+        received
     }
 
     /// Drops the results; gives how many bytes transformations were given.

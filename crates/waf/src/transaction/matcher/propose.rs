@@ -9,7 +9,6 @@ use super::super::budget::Budget;
 use super::super::context::Context;
 use super::Matcher;
 use super::derived::DerivedValue;
-use crate::byteset::ByteSet;
 use crate::macros::Template;
 use crate::prefilter::{Cache, Chain, Class, Filter, Key, LONGEST_CACHED, Row};
 use crate::rule::{ChainId, Test};
@@ -22,13 +21,12 @@ thread_local! {
     static SEEN: RefCell<Cache> = RefCell::default();
 }
 
-/// What the rules that are tried look at.
-#[derive(Clone, Copy)]
-struct Tried {
-    raw: Slice,
-    /// Which bytes occur in it as received.
-    present: ByteSet,
-    /// Rules that these bytes allow.
+/// A value that is looked at for proposals.
+struct Tried<'f> {
+    rules: &'f RuleSet,
+    filter: &'f Filter,
+    received: DerivedValue,
+    /// Rules that its bytes allow.
     allowed: Row,
 }
 
@@ -85,12 +83,8 @@ impl Matcher {
         if value.len() > LONGEST_CACHED {
             return self.find_row(rules, text, filter, class, value);
         }
-        let key = Key {
-            filter: filter.id,
-            class: class.id,
-            value: text.at(value),
-        };
         let (place, known) = SEEN.with_borrow(|seen| {
+            let key = key(filter, class, text, value);
             let place = seen.place(&key);
             (place, seen.find(place, &key).copied())
         });
@@ -102,12 +96,7 @@ impl Matcher {
         if steps::is_over() {
             return row;
         }
-        let key = Key {
-            filter: filter.id,
-            class: class.id,
-            value: text.at(value),
-        };
-        SEEN.with_borrow_mut(|seen| seen.keep(place, &key, &row));
+        SEEN.with_borrow_mut(|seen| seen.keep(place, &key(filter, class, text, value), &row));
         row
     }
 
@@ -125,10 +114,10 @@ impl Matcher {
             return allowed;
         }
         self.scans.clear();
-        self.derived.begin(rules, text, value, &present);
         let tried = Tried {
-            raw: value,
-            present,
+            rules,
+            filter,
+            received: self.derived.begin(rules, text, value, &present),
             allowed,
         };
         let mut unchanged = allowed;
@@ -143,57 +132,53 @@ impl Matcher {
                 continue;
             }
             unchanged = unchanged.without(&chain.rules);
-            self.try_chain(rules, text, filter, &tried, chain, &its, &mut found);
+            self.try_chain(text, &tried, chain, its, &mut found);
         }
         if !unchanged.is_empty() {
-            self.try_rules(rules, text, filter, &tried, 0, &unchanged, &mut found);
+            self.try_rules(text, &tried, 0, &unchanged, &mut found);
         }
         self.work.bytes_transformed += self.derived.end(text);
         found
     }
 
     /// Tries the rules `its` of a chain that may change the value.
-    #[allow(clippy::too_many_arguments)]
     fn try_chain(
         &mut self,
-        rules: &RuleSet,
         text: &mut Text,
-        filter: &Filter,
-        value: &Tried,
+        value: &Tried<'_>,
         chain: &Chain,
-        its: &Row,
+        mut its: Row,
         found: &mut Row,
     ) {
-        let mut its = *its;
-        // Most literals are as likely to be in the value as it was received, and mostly none is: then nothing is
-        // transformed.
-        let like_received = filter.like_received(chain, &value.present, &its);
+        // Often the chain can make no literal that the value as received lacks, and mostly that has none: then nothing
+        // is transformed.
+        let like_received = value
+            .filter
+            .like_received(chain, &value.received.present, &its);
         if !like_received.is_empty() {
-            let hits = self.hits(text, filter, &value.allowed, value.raw);
+            let hits = self.hits(text, value, value.received.text);
             its = its.without(&like_received.without(&hits));
             if its.is_empty() {
                 return;
             }
         }
-        self.try_rules(rules, text, filter, value, chain.id, &its, found);
+        self.try_rules(text, value, chain.id, &its, found);
     }
 
     /// Tries the rules `its`, which look at the value after the same chain.
-    #[allow(clippy::too_many_arguments)]
     fn try_rules(
         &mut self,
-        rules: &RuleSet,
         text: &mut Text,
-        filter: &Filter,
-        value: &Tried,
+        value: &Tried<'_>,
         chain: ChainId,
         its: &Row,
         found: &mut Row,
     ) {
+        let filter = value.filter;
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
-            let changed = self.derived(rules, text, chain).text;
-            let hits = self.hits(text, filter, &value.allowed, changed);
+            let changed = self.derived(text, value, chain).text;
+            let hits = self.hits(text, value, changed);
             // For `@pm` a phrase that occurs is a match; for `!@pm` a match is that none occurs. The scan has answered
             // both.
             let phrases = its.and(&filter.phrases);
@@ -214,15 +199,15 @@ impl Matcher {
             let rule = filter
                 .rules
                 .get(usize::from(bit))
-                .and_then(|&r| rules.rules.get(r as usize));
+                .and_then(|&r| value.rules.rules.get(r as usize));
             let test = rule
                 .and_then(|r| r.links.first())
                 .and_then(|l| l.test.as_ref());
             let Some(test) = test else { continue };
             let matches = match test.multi_match {
-                true => self.would_match_at_a_step(rules, text, filter, bit, test, value),
+                true => self.would_match_at_a_step(text, value, bit, test),
                 false => {
-                    let changed = self.derived(rules, text, chain).text;
+                    let changed = self.derived(text, value, chain).text;
                     self.would_match(text, test, changed)
                 }
             };
@@ -232,24 +217,25 @@ impl Matcher {
         }
     }
 
-    fn derived(&mut self, rules: &RuleSet, text: &mut Text, chain: ChainId) -> DerivedValue {
-        self.derived.after(rules, text, chain, &mut self.scratch)
+    fn derived(&mut self, text: &mut Text, value: &Tried<'_>, chain: ChainId) -> DerivedValue {
+        self.derived
+            .after(value.rules, text, chain, &mut self.scratch)
     }
 
     /// Which of the allowed rules' literals occur in a value. Literals are compared in lower case, so texts that differ
     /// only in case share one scan.
-    fn hits(&mut self, text: &Text, filter: &Filter, allowed: &Row, value: Slice) -> Row {
-        let bytes = text.at(value);
+    fn hits(&mut self, text: &Text, value: &Tried<'_>, derived: Slice) -> Row {
+        let bytes = text.at(derived);
         let known = self.scans.iter().find(|(scanned, _)| {
-            *scanned == value || text.at(*scanned).eq_ignore_ascii_case(bytes)
+            *scanned == derived || text.at(*scanned).eq_ignore_ascii_case(bytes)
         });
         if let Some(&(_, hits)) = known {
             return hits;
         }
         self.lower_case(bytes);
-        let hits = filter.hits(allowed, &self.scratch);
-        self.work.bytes_scanned += value.len() as u64;
-        self.scans.push((value, hits));
+        let hits = value.filter.hits(&value.allowed, &self.scratch);
+        self.work.bytes_scanned += derived.len() as u64;
+        self.scans.push((derived, hits));
         hits
     }
 
@@ -269,54 +255,39 @@ impl Matcher {
     /// The same for `multiMatch`, which tests the value after each step of its chain.
     fn would_match_at_a_step(
         &mut self,
-        rules: &RuleSet,
         text: &mut Text,
-        filter: &Filter,
+        value: &Tried<'_>,
         bit: u16,
         test: &Test,
-        value: &Tried,
     ) -> bool {
         // The filter knows all rules with such a test.
-        let Some(at_steps) = filter.at_steps(bit) else {
+        let Some(at_steps) = value.filter.at_steps(bit) else {
             return true;
         };
-        let has_literals = filter.literals_at_steps.contains(bit);
+        let has_literals = value.filter.literals_at_steps.contains(bit);
         let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {
             at_steps.need.is_met(&step.present, step.text.len())
-                && (!has_literals || matcher.hits_at_a_step(text, filter, value, step.text, bit))
+                && (!has_literals || matcher.hits_at_a_step(text, value, step.text, bit))
                 && matcher.would_match(text, test, step.text)
         };
-        let received = DerivedValue {
-            text: value.raw,
-            changed: false,
-            present: value.present,
-        };
-        if holds(self, text, &received) {
+        if holds(self, text, &value.received) {
             return true;
         }
         at_steps.nodes.iter().any(|&node| {
-            let step = self.derived(rules, text, node);
+            let step = self.derived(text, value, node);
             step.changed && holds(self, text, &step)
         })
     }
 
     /// Whether a literal of a rule that tests each step occurs in the result of a step.
-    fn hits_at_a_step(
-        &mut self,
-        text: &Text,
-        filter: &Filter,
-        value: &Tried,
-        step: Slice,
-        bit: u16,
-    ) -> bool {
+    fn hits_at_a_step(&mut self, text: &Text, value: &Tried<'_>, step: Slice, bit: u16) -> bool {
         if let Some((_, hits)) = self.scans.iter().find(|(scanned, _)| *scanned == step) {
             return hits.contains(bit);
         }
-        // Decoded text is mostly noise in which none of these few literals occurs.
+        // Decoded text is mostly noise, in which none of these few literals occurs.
         self.lower_case(text.at(step));
         self.work.bytes_scanned += step.len() as u64;
-        filter.may_hit_at_a_step(&self.scratch)
-            && self.hits(text, filter, &value.allowed, step).contains(bit)
+        value.filter.may_hit_at_a_step(&self.scratch) && self.hits(text, value, step).contains(bit)
     }
 
     /// Writes a text in lower case to `scratch`.
@@ -324,5 +295,14 @@ impl Matcher {
         self.scratch.clear();
         self.scratch.extend_from_slice(text);
         self.scratch.make_ascii_lowercase();
+    }
+}
+
+/// What the cache knows a value's row by.
+fn key<'t>(filter: &Filter, class: &Class, text: &'t Text, value: Slice) -> Key<'t> {
+    Key {
+        filter: filter.id,
+        class: class.id,
+        value: text.at(value),
     }
 }
