@@ -1,8 +1,8 @@
 //! Tells values that libinjection cannot take for SQL injection, without reading their tokens.
 //!
-//! Every known fingerprint has a token of a kind that only some marks and keywords make: a keyword, a function, a logic
-//! operator, a parenthesis, a string, a comment. Words that are none, numbers, operators and commas make none of them. So
-//! a value without those marks in which no keyword stands is harmless. A test compares this with libinjection's verdict.
+//! Every known fingerprint has at least one keyword, function, logic operator, parenthesis, string or comment. Only
+//! keywords and certain marks make such tokens; other words, numbers, operators and commas do not. So a value without
+//! those marks and without keywords is harmless. Tests compare this with libinjection's verdict.
 
 #![allow(
     clippy::indexing_slicing,
@@ -13,15 +13,17 @@ use std::sync::LazyLock;
 
 use libinjectionrs::sqli::sqli_data::SQL_KEYWORDS;
 
+use crate::byteset::ByteSet;
+
 /// For longer values libinjection is cheaper: it looks at the first tokens alone.
 const LONGEST: usize = 512;
 /// No keyword is longer.
 const LONGEST_WORD: usize = 32;
 
-/// Hashes of words, one of which each keyword holds that makes a known fingerprint possible.
+/// The hash of one word of each keyword that a known fingerprint can have.
 static WORDS: LazyLock<WordSet> = LazyLock::new(|| {
     let mut words = WordSet(vec![0; 1024].into());
-    // Tokens of these types alone are in no fingerprint.
+    // No fingerprint is made of tokens of these types alone.
     let is_active = |kind: u8| !b"Fno1".contains(&kind);
     for keyword in SQL_KEYWORDS.iter().filter(|k| is_active(k.token_type)) {
         let runs = keyword
@@ -38,15 +40,15 @@ static WORDS: LazyLock<WordSet> = LazyLock::new(|| {
     words
 });
 
-/// Whether no reading of the value has a known fingerprint; false where that is not known.
+/// Whether no reading of the value has a known fingerprint. If it is not certain, the answer is false.
 pub(super) fn is_plain(value: &[u8]) -> bool {
     if value.len() > LONGEST {
         return false;
     }
     let words = &*WORDS;
-    // Runs of letters are what keywords are made of.
+    // Keywords are made of runs of letters.
     let (mut run, mut hash) = (0, SEED);
-    // Part of the letters that follow may belong to a number.
+    // The letters that follow may begin with the end of a number.
     let mut after_number = false;
     let mut before = 0;
     for (at, &byte) in value.iter().enumerate() {
@@ -57,20 +59,17 @@ pub(super) fn is_plain(value: &[u8]) -> bool {
             before = byte;
             continue;
         }
-        if role == Role::Active || role == Role::Dash && before == b'-' {
+        if role == Role::Active
+            || role == Role::Dash && before == b'-'
+            || words.may_end_with(&value[..at], run, hash, after_number)
+        {
             return false;
         }
-        if run > 0 {
-            if words.may_contain(hash) || after_number && words.may_end(&value[at - run..at]) {
-                return false;
-            }
-            (run, hash) = (0, SEED);
-        }
+        (run, hash) = (0, SEED);
         after_number = role == Role::Number;
         before = byte;
     }
-    run == 0
-        || !(words.may_contain(hash) || after_number && words.may_end(&value[value.len() - run..]))
+    !words.may_end_with(value, run, hash, after_number)
 }
 
 /// A set of words by their hashes: what is not in it was never put into it.
@@ -88,8 +87,16 @@ impl WordSet {
         self.0[(bit / 64) as usize] & (1 << (bit % 64)) != 0
     }
 
-    /// Whether letters that follow a number may end in a word of the set: `0xffunion` is a number and a word.
-    fn may_end(&self, letters: &[u8]) -> bool {
+    /// Whether a word of the set may be at the end of `text`, whose last `run` bytes are letters with this hash. After a
+    /// number the word may be a part of them: `0xffunion` is a number and a word.
+    #[inline]
+    fn may_end_with(&self, text: &[u8], run: usize, hash: u32, after_number: bool) -> bool {
+        run > 0
+            && (self.may_contain(hash)
+                || after_number && self.may_contain_end(&text[text.len() - run..]))
+    }
+
+    fn may_contain_end(&self, letters: &[u8]) -> bool {
         letters.len() > LONGEST_WORD
             || (1..letters.len()).any(|from| self.may_contain(hash(&letters[from..])))
     }
@@ -121,24 +128,22 @@ enum Role {
     Active,
 }
 
+const ACTIVE: ByteSet = ByteSet::of(b"\"'`#$&()*@[\\{|}");
+
 static ROLES: [Role; 256] = {
     let mut roles = [Role::Idle; 256];
-    let active = b"\"'`#$&()*@[\\{|}";
-    let mut at = 0;
-    while at < active.len() {
-        roles[active[at] as usize] = Role::Active;
-        at += 1;
-    }
     let mut byte = 0;
     while byte < 256 {
         // Below 256.
         #[allow(clippy::cast_possible_truncation)]
-        match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => roles[byte] = Role::Letter,
-            b'0'..=b'9' | b'.' => roles[byte] = Role::Number,
-            b'-' => roles[byte] = Role::Dash,
-            _ => {}
-        }
+        let own = byte as u8;
+        roles[byte] = match own {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => Role::Letter,
+            b'0'..=b'9' | b'.' => Role::Number,
+            b'-' => Role::Dash,
+            _ if ACTIVE.contains(own) => Role::Active,
+            _ => Role::Idle,
+        };
         byte += 1;
     }
     roles
