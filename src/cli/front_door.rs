@@ -125,7 +125,7 @@ impl FrontDoor {
         path: &str,
         body: &[u8],
     ) -> Result<Answer, FrontDoorError> {
-        let Admin { address, token } = self.locate()?;
+        let (Admin { address, token }, _) = self.locate()?;
         client::call(&address, token.as_ref(), method, path, body)
             .map_err(|source| FrontDoorError::Unreachable { address, source })
     }
@@ -151,10 +151,8 @@ impl FrontDoor {
     pub(super) fn refusal(&self, answer: &Answer) -> FrontDoorError {
         // A 401 is about the token, and the user needs to know which file to name rather than the header field.
         if answer.status == 401 {
-            return match self.token_source() {
-                None => FrontDoorError::TokenMissing,
-                Some(file) => FrontDoorError::TokenRejected(file),
-            };
+            let token_file = self.locate().ok().and_then(|(_, file)| file);
+            return token_file.map_or(FrontDoorError::TokenMissing, FrontDoorError::TokenRejected);
         }
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         FrontDoorError::Refused {
@@ -163,31 +161,24 @@ impl FrontDoor {
         }
     }
 
-    /// The file that the token came from; None if none was sent.
-    fn token_source(&self) -> Option<PathBuf> {
-        if self.admin_token_file.is_some() || self.at.admin.is_some() {
-            return self.admin_token_file.clone();
-        }
-        let file = config_file::find(self.at.config.as_deref()).ok()?;
-        let admin = configured_admin(&file).ok()?;
-        admin.token.is_some().then_some(file)
-    }
-
-    fn locate(&self) -> Result<Admin, FrontDoorError> {
-        let token_file = self.admin_token_file.as_deref();
-        let token = token_file.map(config::token_from).transpose();
+    /// The front door's address with the token to send, and the file that the token comes from.
+    fn locate(&self) -> Result<(Admin, Option<PathBuf>), FrontDoorError> {
+        let token_file = self.admin_token_file.clone();
+        let token = token_file.as_deref().map(config::token_from).transpose();
         let token = token.map_err(FrontDoorError::TokenFile)?;
         if let Some(address) = self.at.admin.clone() {
-            return Ok(Admin { address, token });
+            return Ok((Admin { address, token }, token_file));
         }
         let file = config_file::find(self.at.config.as_deref());
         let file = file.map_err(FrontDoorError::NoConfiguration)?;
-        let admin = configured_admin(&file)?;
+        let configured = configured_admin(&file)?;
         // A token on the command line wins over that of the configuration, which may be newer than the process.
-        Ok(Admin {
-            token: token.or(admin.token),
-            address: admin.address,
-        })
+        let token_file = token_file.or(configured.token.is_some().then_some(file));
+        let admin = Admin {
+            token: token.or(configured.token),
+            address: configured.address,
+        };
+        Ok((admin, token_file))
     }
 }
 
