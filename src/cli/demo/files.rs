@@ -84,10 +84,13 @@ impl Folder {
 
     /// A name that no earlier edit has.
     fn name_for_edited(&self) -> PathBuf {
-        let numbered = (1..).map(|n| self.path(&format!("drawbridge.toml.old.{n}")));
-        let mut names = std::iter::once(self.path("drawbridge.toml.old")).chain(numbered);
-        let free = names.find(|name| !name.exists());
-        free.unwrap_or_else(|| self.path("drawbridge.toml.old"))
+        let mut name = self.path("drawbridge.toml.old");
+        let mut number = 0;
+        while name.exists() {
+            number += 1;
+            name = self.path(&format!("drawbridge.toml.old.{number}"));
+        }
+        name
     }
 }
 
