@@ -79,6 +79,8 @@ mod persistent;
 mod plan;
 mod prefilter;
 mod problems;
+#[cfg(test)]
+mod random;
 mod reads;
 mod rule;
 mod ruleset;

@@ -1,24 +1,6 @@
 //! Deterministic hostile inputs for the parsers' property tests.
 
-/// xorshift64*: small, fast, and the same on every machine.
-pub(super) struct Xorshift(u64);
-
-impl Xorshift {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % bound.max(1)
-    }
-}
+use crate::random::Xorshift;
 
 /// Calls `check` with `rounds` mutations of the seeds: bytes changed, spans deleted, doubled or
 /// swapped between seeds, and tokens of the format dropped in.

@@ -153,18 +153,7 @@ static ROLES: [Role; 256] = {
 mod tests {
     use super::super::sqli;
     use super::*;
-
-    /// The same numbers in every run.
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, n: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            usize::try_from(self.0 % n as u64).unwrap()
-        }
-    }
+    use crate::random::Xorshift;
 
     #[test]
     fn no_fingerprint_is_of_harmless_tokens_alone() {
@@ -181,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_plain_has_no_fingerprint() {
-        let mut numbers = Numbers(7);
+        let mut numbers = Xorshift::new(7);
         let words: Vec<&str> = SQL_KEYWORDS
             .iter()
             .filter(|k| k.token_type != b'F')
@@ -224,7 +213,7 @@ mod tests {
     /// A value for each known fingerprint, made of tokens of its types.
     #[test]
     fn what_has_a_fingerprint_is_not_plain() {
-        let mut numbers = Numbers(11);
+        let mut numbers = Xorshift::new(11);
         let of_type = |kind: u8| -> Vec<String> {
             let kind = if kind.is_ascii_uppercase() {
                 kind.to_ascii_lowercase()

@@ -2,13 +2,11 @@
 
 use super::{Transformation, UnicodeMap, transformed};
 use crate::byteset::ByteSet;
+use crate::random::Xorshift;
 use crate::transform::{LiteralEffect, work};
 
 /// Cases a transformation.
 const CASES: u32 = 4000;
-
-/// xorshift64.
-struct Random(u64);
 
 /// What transformations look for; drawn far more often than chance would.
 const PIECES: &[&[u8]] = &[
@@ -74,33 +72,20 @@ const PIECES: &[&[u8]] = &[
     b"\xff",
 ];
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    /// Up to some twenty pieces; half of the time from a vocabulary of three, so that sets of bytes stay small.
-    fn value(&mut self) -> Vec<u8> {
-        let few = [0; 3].map(|_| self.below(PIECES.len()));
-        let narrow = self.next().is_multiple_of(2);
-        let mut value = Vec::new();
-        for _ in 0..self.below(20) {
-            match self.below(8) {
-                0 => value.push(self.next().to_le_bytes()[0]),
-                1 => value.push(b"0123456789abcdefABCDEFuxX"[self.below(25)]),
-                _ if narrow => value.extend_from_slice(PIECES[few[self.below(3)]]),
-                _ => value.extend_from_slice(PIECES[self.below(PIECES.len())]),
-            }
+/// Up to some twenty pieces; half of the time from a vocabulary of three, so that sets of bytes stay small.
+fn value(random: &mut Xorshift) -> Vec<u8> {
+    let few = [0; 3].map(|_| random.below(PIECES.len()));
+    let narrow = random.next().is_multiple_of(2);
+    let mut value = Vec::new();
+    for _ in 0..random.below(20) {
+        match random.below(8) {
+            0 => value.push(random.next().to_le_bytes()[0]),
+            1 => value.push(b"0123456789abcdefABCDEFuxX"[random.below(25)]),
+            _ if narrow => value.extend_from_slice(PIECES[few[random.below(3)]]),
+            _ => value.extend_from_slice(PIECES[random.below(PIECES.len())]),
         }
-        value
     }
+    value
 }
 
 fn map() -> UnicodeMap {
@@ -111,9 +96,9 @@ fn map() -> UnicodeMap {
 fn each(mut check: impl FnMut(Transformation, &[u8], &[u8])) {
     let map = map();
     for (seed, transformation) in (1..).zip(Transformation::all()) {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed);
+        let mut random = Xorshift::new(seed);
         for case in 0..CASES {
-            let value = random.value();
+            let value = value(&mut random);
             let unicode = (case % 2 == 0).then_some(&map);
             check(
                 transformation,
@@ -127,10 +112,10 @@ fn each(mut check: impl FnMut(Transformation, &[u8], &[u8])) {
 #[test]
 fn the_same_value_gives_the_same_result_whatever_was_in_the_buffer() {
     let map = map();
-    let mut random = Random(1);
+    let mut random = Xorshift::new(1);
     let mut used = Vec::new();
     for _ in 0..CASES {
-        let value = random.value();
+        let value = value(&mut random);
         for transformation in Transformation::all() {
             let mut fresh = Vec::new();
             let changed = transformation.apply(&value, &mut fresh, Some(&map));
@@ -250,10 +235,10 @@ fn no_literal_comes_from_what_has_no_effect_on_literals() {
 
 #[test]
 fn a_larger_set_has_a_larger_image() {
-    let mut random = Random(7);
+    let mut random = Xorshift::new(7);
     for _ in 0..CASES {
-        let small = ByteSet::of(&random.value());
-        let large = small.union(ByteSet::of(&random.value()));
+        let small = ByteSet::of(&value(&mut random));
+        let large = small.union(ByteSet::of(&value(&mut random)));
         for transformation in Transformation::all() {
             let outside = transformation
                 .image(&small)
