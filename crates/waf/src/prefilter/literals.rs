@@ -62,7 +62,7 @@ pub(super) fn required_but_at_start(
     Some((words, Hir::concat(whole.collect()).to_string()))
 }
 
-/// Whether a value with other blanks holds the literal only if the value itself does: see [`LiteralEffect::Blanks`].
+/// Whether a change of blanks cannot make the literal: see [`LiteralEffect::Blanks`].
 ///
 /// [`LiteralEffect::Blanks`]: crate::transform::LiteralEffect::Blanks
 pub(crate) fn outlives_blanks(literal: &[u8]) -> bool {
@@ -70,14 +70,15 @@ pub(crate) fn outlives_blanks(literal: &[u8]) -> bool {
     !literal.contains(&b' ') && literal.get(1..).is_none_or(|rest| !follows_blank(rest))
 }
 
-/// A byte of the literal that is neither a blank nor a letter nor a digit: the last one. No change of blanks or of case
-/// makes it.
-pub(super) fn rarest_mark(literal: &[u8]) -> Option<u8> {
+/// The last byte of the literal that is neither a blank nor a letter nor a digit. No change of blanks or of case makes such
+/// a byte.
+pub(super) fn last_mark(literal: &[u8]) -> Option<u8> {
     let is_mark = |b: &&u8| !b.is_ascii_whitespace() && !b.is_ascii_alphanumeric();
     literal.iter().rfind(is_mark).copied()
 }
 
-/// A literal without the blanks around it, if enough is left to tell values apart. Where the literal is, this is too.
+/// The literal without the blanks around it, if the rest is long enough to dismiss most values. A value that holds the
+/// literal holds this too.
 pub(super) fn trimmed(literal: Vec<u8>) -> Vec<u8> {
     let word = literal.trim_ascii();
     match word.len() {

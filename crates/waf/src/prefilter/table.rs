@@ -60,9 +60,9 @@ pub(crate) struct Filter {
     /// Finds the literals of those rules. Few as they are, this is many times faster than `scanner`; None if there are
     /// too many for it.
     finds_at_steps: Option<packed::Searcher>,
-    /// Rules of whose literals [`literals::outlives_blanks`] is true.
+    /// Rules with literals for all of which [`literals::outlives_blanks`] is true.
     outlive_blanks: Row,
-    /// For the other rules: bytes one of which is in every literal of theirs for which that is not true.
+    /// For some of the other rules: bytes. Each of their literals for which that is false holds one of them.
     marks: Vec<(u16, ByteSet)>,
     /// Rules whose literals say nothing about a value with a byte of [`QUOTING`](super::head::QUOTING).
     pub quotable: Row,
@@ -134,7 +134,7 @@ impl Filter {
         if heads.is_empty() {
             return None;
         }
-        // As `satisfied` is compiled for.
+        // `satisfied` is compiled for these.
         let words = match heads.len().div_ceil(64) {
             few @ (0..=2) => few,
             3 | 4 => 4,
@@ -223,7 +223,7 @@ impl Filter {
             };
             let mut others = literals.iter().filter(|l| !literals::outlives_blanks(l));
             let marks = others.try_fold(ByteSet::EMPTY, |all, literal| {
-                literals::rarest_mark(literal).map(|mark| all.with(mark))
+                literals::last_mark(literal).map(|mark| all.with(mark))
             });
             match marks {
                 Some(ByteSet::EMPTY) => self.outlive_blanks.insert(bit),
@@ -292,8 +292,8 @@ impl Filter {
         (row, present)
     }
 
-    /// The rules of which each clause is satisfied by one of these bytes. `N` is the number of words in a line of the
-    /// table: known when this is compiled, whole lines are joined at once.
+    /// The rules that have a byte of each of their clauses among these. `N` is the number of words in a line of the table.
+    /// It is a constant so that the compiler joins whole lines with few instructions.
     fn satisfied<const N: usize>(&self, present: &ByteSet) -> Row {
         let mut line = [0u64; N];
         line.copy_from_slice(&self.start);
@@ -330,10 +330,10 @@ impl Filter {
         hits
     }
 
-    /// The rules of `its` whose literals can only be in what the chain makes of a value if they are in the value itself,
-    /// in whatever case. `present`: the bytes of the value.
+    /// The rules of `its` for which the chain makes no new literal: a literal of theirs in the transformed value is in the
+    /// value as received too, in whatever case. `present`: the bytes of the value as received.
     pub(crate) fn like_received(&self, chain: &Chain, present: &ByteSet, its: &Row) -> Row {
-        // That a literal occurs is no proof for these.
+        // These can match without any of their literals.
         let of_use = self
             .with_literals
             .without(&self.negated)
@@ -357,8 +357,7 @@ impl Filter {
         alike
     }
 
-    /// The rules of `among` whose literals can only be in a value with other blanks if they are in the value itself, whose
-    /// bytes are `present`.
+    /// The rules of `among` for which a change of blanks makes no new literal. `present`: the bytes of the value.
     fn outliving_blanks(&self, among: &Row, present: &ByteSet) -> Row {
         let mut outliving = among.and(&self.outlive_blanks);
         for (bit, marks) in &self.marks {

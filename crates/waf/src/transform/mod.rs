@@ -116,10 +116,10 @@ pub enum Transformation {
 /// What a transformation may do to the strings that a value holds, letters compared without case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LiteralEffect {
-    /// What the output holds the input holds too.
+    /// Every string in the output is in the input too.
     None,
-    /// The same for strings without a space in which `/` and `(` stand nowhere but at the beginning: only blanks and what
-    /// counts as such become others, and may vanish before `/` and `(`.
+    /// The same is true for strings without a space that have no `/` or `(` behind their first byte: only blanks, and what
+    /// counts as a blank, change, and a blank before `/` or `(` may vanish.
     Blanks,
     /// Not known.
     Any,

@@ -1,7 +1,7 @@
 //! What one value becomes after each chain of transformations, while the prefilter looks at it.
 //!
-//! The results stand behind the transaction's bytes and are dropped with [`Derived::end`]: most values are proposed for
-//! no rule, and then nobody needs them again.
+//! The results are appended to the transaction's text, and [`Derived::end`] removes them: most values are proposed for no
+//! rule, so nobody needs their results again.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,12 +17,12 @@ use crate::variables::{Slice, Text};
 /// The results of one value.
 #[derive(Debug, Default)]
 pub(super) struct Derived {
-    /// By chain. Those of other rounds are of earlier values.
+    /// By chain, with the round in which each was made. Results of other rounds belong to earlier values.
     results: Vec<(u32, DerivedValue)>,
     round: u32,
     /// The length of the text without the results.
     mark: usize,
-    /// Bytes that transformations were given.
+    /// Bytes that the transformations read.
     work: u64,
 }
 
@@ -61,7 +61,7 @@ impl Derived {
         received
     }
 
-    /// Drops the results; gives how many bytes transformations were given.
+    /// Removes the results. Returns how many bytes the transformations read.
     pub(super) fn end(&mut self, text: &mut Text) -> u64 {
         text.truncate(self.mark);
         std::mem::take(&mut self.work)
@@ -88,7 +88,7 @@ impl Derived {
             changed: false,
             ..input
         };
-        // What came out after the time was over is not all of it, and nobody believes it.
+        // Out of time: the result would be incomplete. The caller discards what it gets.
         if steps::is_over() {
             return unchanged;
         }
