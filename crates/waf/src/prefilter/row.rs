@@ -62,17 +62,20 @@ impl Row {
         Self(std::array::from_fn(|i| self.0[i] & !other.0[i]))
     }
 
+    /// In their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
-        let row = *self;
-        (0..WORDS).flat_map(move |word| {
-            let mut rest = row.0[word];
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros();
-                rest &= rest.wrapping_sub(1);
-                // 8 words of 64 bits: below 512.
-                #[allow(clippy::cast_possible_truncation)]
-                (bit < 64).then_some((word * 64) as u16 + bit as u16)
-            })
+        let mut rest = *self;
+        let mut word = 0;
+        std::iter::from_fn(move || {
+            while *rest.0.get(word)? == 0 {
+                word += 1;
+            }
+            let bits = &mut rest.0[word];
+            let bit = bits.trailing_zeros();
+            *bits &= bits.wrapping_sub(1);
+            // 8 words of 64 bits: below 512.
+            #[allow(clippy::cast_possible_truncation)]
+            Some((word * 64) as u16 + bit as u16)
         })
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Scanner {
     /// Of three bytes or more, by their hash.
     long: Vec<Literal>,
     short: Vec<Literal>,
+    /// Their first bytes, in both cases.
+    begin_short: ByteSet,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,9 @@ impl Scanner {
         }
         let end = u32::try_from(long.len()).unwrap_or(u32::MAX);
         starts.resize(PLACES + 1, end);
+        let first = |literal: &Literal| literal.bytes.first().map_or(ByteSet::ALL, both_cases);
         Self {
+            begin_short: short.iter().map(first).fold(ByteSet::EMPTY, ByteSet::union),
             map,
             starts,
             long,
@@ -72,8 +76,9 @@ impl Scanner {
         }
     }
 
-    /// The rules of `wanted` of which a literal occurs in the value, which is in lower case.
-    pub(super) fn find(&self, value: &[u8], wanted: &Row) -> Row {
+    /// The rules of `wanted` of which a literal occurs in the value, which is in lower case. `present`: bytes that it may
+    /// hold, in whatever case.
+    pub(super) fn find(&self, value: &[u8], present: &ByteSet, wanted: &Row) -> Row {
         let mut missing = *wanted;
         for start in (0..value.len()).step_by(STEP) {
             // Out of time. The caller checks for that and does not use this result.
@@ -101,9 +106,12 @@ impl Scanner {
             let bytes = u32::from_le_bytes([a, b, c, 0]);
             self.compare(value, value.len() - 3, bytes, &mut missing);
         }
-        for literal in &self.short {
-            if literal.rules.intersects(&missing) && literal.occurs_in(value) {
-                missing = missing.without(&literal.rules);
+        if value.is_empty() || self.begin_short.intersects(present) {
+            let may_occur = |literal: &&Literal| literal.may_occur_among(present);
+            for literal in self.short.iter().filter(may_occur) {
+                if literal.rules.intersects(&missing) && literal.occurs_in(value) {
+                    missing = missing.without(&literal.rules);
+                }
             }
         }
         wanted.without(&missing)
@@ -160,6 +168,12 @@ impl Literal {
         size_of::<Self>() + self.bytes.len()
     }
 
+    /// Whether it can occur in a value of these bytes, in whatever case.
+    fn may_occur_among(&self, present: &ByteSet) -> bool {
+        let may_be = |b: &u8| present.contains(*b) || present.contains(b.to_ascii_uppercase());
+        self.bytes.iter().all(may_be)
+    }
+
     /// For a literal of at most two bytes.
     fn occurs_in(&self, value: &[u8]) -> bool {
         match *self.bytes {
@@ -200,6 +214,10 @@ impl Gram {
             u8::MAX
         }
     }
+}
+
+fn both_cases(byte: &u8) -> ByteSet {
+    ByteSet::of(&[byte.to_ascii_lowercase(), byte.to_ascii_uppercase()])
 }
 
 /// Where in the map the first three of these bytes are.
@@ -275,7 +293,11 @@ mod tests {
                 rest /= 6;
             }
             assert_eq!(
-                scanner.find(&value.to_ascii_lowercase(), &wanted),
+                scanner.find(
+                    &value.to_ascii_lowercase(),
+                    &ByteSet::all_of(&value),
+                    &wanted
+                ),
                 plain(&literals, &value, &wanted),
                 "{}",
                 String::from_utf8_lossy(&value)

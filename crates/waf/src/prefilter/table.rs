@@ -15,7 +15,7 @@ use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
-use super::head::Head;
+use super::head::{Head, QUOTING};
 use super::literals;
 use super::row::{Row, WORDS};
 use super::scan::Scanner;
@@ -27,6 +27,8 @@ use crate::variables::{Select, Shape, Variable};
 
 /// Rules that one filter can hold; the rest always run.
 const MOST_RULES: usize = WORDS * 64;
+/// The last chain with a bit in [`Filter::triggered`].
+const LAST_CHAIN: usize = 63;
 /// Lengths are distinguished up to here; longer values share the last row.
 const LENGTHS: usize = 64;
 
@@ -45,12 +47,16 @@ pub(crate) struct Filter {
     start: Vec<u64>,
     /// For each length: the rules that can match so short a value.
     lengths: Vec<Row>,
-    /// Chains with at least one transformation.
-    pub chains: Vec<Chain>,
+    /// Chains that can change a value.
+    chains: Vec<Chain>,
+    /// For each byte: the chains that it triggers, by their place in `chains`. Those beyond [`LAST_CHAIN`] share its bit.
+    triggered: Box<[u64; 256]>,
     /// Rules that match only if one of their literals occurs.
     pub with_literals: Row,
     /// Rules with `multiMatch`: a literal must occur in one of the values that the steps of their chain leave.
     pub literals_at_steps: Row,
+    /// Both: the rules with literals that the scan finds.
+    scanned: Row,
     /// Of those with literals, the ones that match if and only if one of them occurs (`@pm`), ...
     pub phrases: Row,
     /// ... or, of these, if and only if none occurs (`!@pm`).
@@ -64,7 +70,7 @@ pub(crate) struct Filter {
     outlive_blanks: Row,
     /// For some of the other rules: bytes. Each of their literals for which that is false holds one of them.
     marks: Vec<(u16, ByteSet)>,
-    /// Rules whose literals say nothing about a value with a byte of [`QUOTING`](super::head::QUOTING).
+    /// Rules whose literals say nothing about a value with a byte of [`QUOTING`].
     pub quotable: Row,
     /// Of these, the rules that may match at the start of a value in which none of their literals occurs. The pattern
     /// for that is in `starts`, in the order of their bits.
@@ -86,8 +92,6 @@ pub(crate) struct AtSteps {
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub id: ChainId,
-    /// Without any of these bytes a value passes unchanged.
-    pub triggers: ByteSet,
     pub rules: Row,
     /// Each with its own triggers.
     steps: Box<[(Transformation, ByteSet)]>,
@@ -150,8 +154,10 @@ impl Filter {
             start: vec![0; MOST_CLAUSES * words],
             lengths: vec![Row::default(); LENGTHS],
             chains: Vec::new(),
+            triggered: Box::new([0; 256]),
             with_literals: Row::default(),
             literals_at_steps: Row::default(),
+            scanned: Row::default(),
             at_steps: Vec::new(),
             finds_at_steps: None,
             outlive_blanks: Row::default(),
@@ -205,9 +211,11 @@ impl Filter {
             None => {
                 let mut rules = Row::default();
                 rules.insert(bit);
+                for byte in head.triggers.iter() {
+                    self.triggered[usize::from(byte)] |= 1 << self.chains.len().min(LAST_CHAIN);
+                }
                 self.chains.push(Chain {
                     id: head.test.chain,
-                    triggers: head.triggers,
                     rules,
                     steps: head.steps.iter().map(|s| (*s, s.triggers())).collect(),
                 });
@@ -230,6 +238,7 @@ impl Filter {
                 Some(marks) => self.marks.push((bit, marks)),
                 None => {}
             }
+            self.scanned.insert(bit);
             for literal in literals {
                 all.entry(literal.to_ascii_lowercase())
                     .or_default()
@@ -276,6 +285,26 @@ impl Filter {
         Some(literals)
     }
 
+    /// The chains that can change a value of these bytes.
+    pub(crate) fn triggered(&self, present: &ByteSet) -> impl Iterator<Item = &Chain> {
+        let mut bits = 0;
+        present
+            .iter()
+            .for_each(|b| bits |= self.triggered[usize::from(b)]);
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let rest = bits >> next.min(LAST_CHAIN);
+            if rest == 0 {
+                return None;
+            }
+            if next < LAST_CHAIN {
+                next += rest.trailing_zeros() as usize;
+            }
+            next += 1;
+            self.chains.get(next - 1)
+        })
+    }
+
     /// The rules of `among` that the bytes and the length of this value allow, and which bytes occur in it.
     pub(crate) fn allowed(&self, among: &Row, value: &[u8]) -> (Row, ByteSet) {
         let present = ByteSet::all_of(value);
@@ -297,12 +326,13 @@ impl Filter {
     fn satisfied<const N: usize>(&self, present: &ByteSet) -> Row {
         let mut line = [0u64; N];
         line.copy_from_slice(&self.start);
-        for byte in present.iter() {
-            let (lines, _) = self.table.as_chunks::<N>();
+        let (lines, _) = self.table.as_chunks::<N>();
+        // Not a `for` loop: that asks the iterator for one byte after the other, which is slower.
+        present.iter().for_each(|byte| {
             for (word, more) in line.iter_mut().zip(&lines[usize::from(byte)]) {
                 *word |= more;
             }
-        }
+        });
         let mut row = Row([0; WORDS]);
         for (at, word) in row.0.iter_mut().enumerate().take(self.words) {
             let clauses = line.iter().skip(at).step_by(self.words);
@@ -312,20 +342,18 @@ impl Filter {
     }
 
     /// The rules of `allowed` with a literal that occurs in the value or may be hidden in it by quotes. The value is in
-    /// lower case.
-    pub(crate) fn hits(&self, allowed: &Row, value: &[u8]) -> Row {
+    /// lower case. `present`: bytes that it may hold, in whatever case.
+    pub(crate) fn hits(&self, allowed: &Row, value: &[u8], present: &ByteSet) -> Row {
         let Some(scanner) = &self.scanner else {
             return Row::default();
         };
-        let mut all = self.with_literals;
-        all.union(&self.literals_at_steps);
-        let wanted = allowed.and(&all);
+        let wanted = allowed.and(&self.scanned);
         let quotable = wanted.and(&self.quotable);
-        if quotable.is_empty() || !quotes(value) {
-            return scanner.find(value, &wanted);
+        if quotable.is_empty() || !QUOTING.intersects(present) {
+            return scanner.find(value, present, &wanted);
         }
         // A quote may split a literal: its absence says nothing about these rules, so they stay.
-        let mut hits = scanner.find(value, &wanted.without(&quotable));
+        let mut hits = scanner.find(value, present, &wanted.without(&quotable));
         hits.union(&quotable);
         hits
     }
@@ -395,12 +423,6 @@ impl Filter {
         let scanner = self.scanner.as_ref().map_or(0, Scanner::memory);
         self.table.len() * 8 + scanner + self.lengths.len() * size_of::<Row>()
     }
-}
-
-/// Whether it holds a byte of [`QUOTING`](super::head::QUOTING), which the two searches list.
-fn quotes(value: &[u8]) -> bool {
-    memchr::memchr3(b'"', b'\'', b'\\', value).is_some()
-        || memchr::memchr3(b'$', b'[', b')', value).is_some()
 }
 
 /// For each variable of the rules' targets: which rules look at it.

@@ -9,9 +9,10 @@
 )]
 
 use crate::byteset::ByteSet;
-use crate::rule::ChainId;
+use crate::rule::{ChainId, ChainNode};
 use crate::ruleset::RuleSet;
 use crate::steps;
+use crate::transform::Transformation;
 use crate::variables::{Slice, Text};
 
 /// The results of one value.
@@ -84,31 +85,12 @@ impl Derived {
             return known;
         };
         let input = self.after(rules, text, node.parent, scratch);
-        let unchanged = DerivedValue {
-            changed: false,
-            ..input
-        };
-        // Out of time: the result would be incomplete. The caller discards what it gets.
-        if steps::is_over() {
-            return unchanged;
-        }
-        let is_idle = !node.triggers.intersects(&input.present) && !step.alters_empty();
-        let result = if is_idle {
-            unchanged
-        } else {
-            self.work += input.text.len() as u64;
-            let map = rules.settings().unicode_map.as_deref();
-            match step.apply(text.at(input.text), scratch, map) {
-                true => DerivedValue {
-                    text: text.push(scratch),
-                    changed: true,
-                    present: match step.may_leave(input.present) {
-                        ByteSet::ALL => ByteSet::all_of(scratch),
-                        present => present,
-                    },
-                },
-                false => unchanged,
-            }
+        let result = match is_idle(&node, &input) {
+            true => DerivedValue {
+                changed: false,
+                ..input
+            },
+            false => self.take(rules, text, step, &input, scratch),
         };
         if !steps::is_over() {
             self.results[usize::from(chain)] = (self.round, result);
@@ -116,8 +98,66 @@ impl Derived {
         result
     }
 
+    /// The value after one step more than `input`, by which the chain's parent left it; None if nothing can change.
+    #[inline]
+    pub(super) fn after_step(
+        &mut self,
+        rules: &RuleSet,
+        text: &mut Text,
+        input: &DerivedValue,
+        chain: ChainId,
+        scratch: &mut Vec<u8>,
+    ) -> Option<DerivedValue> {
+        if is_idle(&rules.chains.node(chain), input) {
+            return None;
+        }
+        Some(self.after(rules, text, chain, scratch)).filter(|step| step.changed)
+    }
+
+    /// Applies a transformation.
+    fn take(
+        &mut self,
+        rules: &RuleSet,
+        text: &mut Text,
+        step: Transformation,
+        input: &DerivedValue,
+        scratch: &mut Vec<u8>,
+    ) -> DerivedValue {
+        let unchanged = DerivedValue {
+            changed: false,
+            ..*input
+        };
+        // Out of time: the result would be incomplete. The caller discards what it gets.
+        if steps::is_over() {
+            return unchanged;
+        }
+        self.work += input.text.len() as u64;
+        let map = rules.settings().unicode_map.as_deref();
+        if !step.apply(text.at(input.text), scratch, map) {
+            return unchanged;
+        }
+        DerivedValue {
+            text: text.push(scratch),
+            changed: true,
+            present: match step.may_leave(input.present) {
+                ByteSet::ALL => ByteSet::all_of(scratch),
+                present => present,
+            },
+        }
+    }
+
     /// Bytes that it has room for.
     pub(super) fn capacity(&self) -> usize {
         self.results.capacity() * size_of::<(u32, DerivedValue)>()
     }
+}
+
+/// Whether the step to this node cannot change the value.
+#[inline]
+fn is_idle(node: &ChainNode, input: &DerivedValue) -> bool {
+    let alters_empty = || {
+        node.transformation
+            .is_some_and(Transformation::alters_empty)
+    };
+    !node.triggers.intersects(&input.present) && !alters_empty()
 }

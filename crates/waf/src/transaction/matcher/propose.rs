@@ -122,11 +122,8 @@ impl Matcher {
         };
         let mut unchanged = allowed;
         let mut found = Row::default();
-        for chain in &filter.chains {
-            // None of the bytes triggers the chain: its rules see the value as received, below.
-            if !chain.triggers.intersects(&present) {
-                continue;
-            }
+        // The rules of other chains see the value as received, below.
+        for chain in filter.triggered(&present) {
             let its = allowed.and(&chain.rules);
             if its.is_empty() {
                 continue;
@@ -156,7 +153,7 @@ impl Matcher {
             .filter
             .like_received(chain, &value.received.present, &its);
         if !like_received.is_empty() {
-            let hits = self.hits(text, value, value.received.text);
+            let hits = self.hits(text, value, &value.received);
             its = its.without(&like_received.without(&hits));
             if its.is_empty() {
                 return;
@@ -177,8 +174,9 @@ impl Matcher {
         let filter = value.filter;
         let mut left = *its;
         if its.intersects(&filter.with_literals) {
-            let changed = self.derived(text, value, chain).text;
-            let hits = self.hits(text, value, changed);
+            let derived = self.derived(text, value, chain);
+            let changed = derived.text;
+            let hits = self.hits(text, value, &derived);
             // For `@pm` a phrase that occurs is a match; for `!@pm` a match is that none occurs. The scan has answered
             // both.
             let phrases = its.and(&filter.phrases);
@@ -224,18 +222,20 @@ impl Matcher {
 
     /// Which of the allowed rules' literals occur in a value. Literals are compared in lower case, so texts that differ
     /// only in case share one scan.
-    fn hits(&mut self, text: &Text, value: &Tried<'_>, derived: Slice) -> Row {
-        let bytes = text.at(derived);
+    fn hits(&mut self, text: &Text, value: &Tried<'_>, derived: &DerivedValue) -> Row {
+        let bytes = text.at(derived.text);
         let known = self.scans.iter().find(|(scanned, _)| {
-            *scanned == derived || text.at(*scanned).eq_ignore_ascii_case(bytes)
+            *scanned == derived.text || text.at(*scanned).eq_ignore_ascii_case(bytes)
         });
         if let Some(&(_, hits)) = known {
             return hits;
         }
         self.lower_case(bytes);
-        let hits = value.filter.hits(&value.allowed, &self.scratch);
-        self.work.bytes_scanned += derived.len() as u64;
-        self.scans.push((derived, hits));
+        let hits = value
+            .filter
+            .hits(&value.allowed, &self.scratch, &derived.present);
+        self.work.bytes_scanned += derived.text.len() as u64;
+        self.scans.push((derived.text, hits));
         hits
     }
 
@@ -267,26 +267,41 @@ impl Matcher {
         let has_literals = value.filter.literals_at_steps.contains(bit);
         let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {
             at_steps.need.is_met(&step.present, step.text.len())
-                && (!has_literals || matcher.hits_at_a_step(text, value, step.text, bit))
+                && (!has_literals || matcher.hits_at_a_step(text, value, step, bit))
                 && matcher.would_match(text, test, step.text)
         };
         if holds(self, text, &value.received) {
             return true;
         }
-        at_steps.nodes.iter().any(|&node| {
-            let step = self.derived(text, value, node);
-            step.changed && holds(self, text, &step)
-        })
+        let mut last = value.received;
+        for &node in &at_steps.nodes {
+            let next = self
+                .derived
+                .after_step(value.rules, text, &last, node, &mut self.scratch);
+            if let Some(next) = next {
+                last = next;
+                if holds(self, text, &last) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Whether a literal of a rule that tests each step occurs in the result of a step.
-    fn hits_at_a_step(&mut self, text: &Text, value: &Tried<'_>, step: Slice, bit: u16) -> bool {
-        if let Some((_, hits)) = self.scans.iter().find(|(scanned, _)| *scanned == step) {
+    fn hits_at_a_step(
+        &mut self,
+        text: &Text,
+        value: &Tried<'_>,
+        step: &DerivedValue,
+        bit: u16,
+    ) -> bool {
+        if let Some((_, hits)) = self.scans.iter().find(|(scanned, _)| *scanned == step.text) {
             return hits.contains(bit);
         }
         // Decoded text is mostly noise, in which none of these few literals occurs.
-        self.lower_case(text.at(step));
-        self.work.bytes_scanned += step.len() as u64;
+        self.lower_case(text.at(step.text));
+        self.work.bytes_scanned += step.text.len() as u64;
         value.filter.may_hit_at_a_step(&self.scratch) && self.hits(text, value, step).contains(bit)
     }
 
