@@ -278,8 +278,8 @@ fn add_filters(rules: &mut Arc<RuleSet>) {
             .filter(|&i| reached.contains(i as usize));
         let heads = wanted.filter_map(|i| Some((i, rules.rules.get(i as usize)?)));
         let filter = Filter::build(heads, &rules.chains);
-        for (bit, &rule) in (0u16..).zip(filter.iter().flat_map(|f| &f.rules)) {
-            rules.bits[rule as usize] = Some(bit);
+        for (bit, place) in (0u16..).zip(filter.iter().flat_map(|f| &f.links)) {
+            rules.bits[place.rule as usize] = Some((place.link, bit));
         }
         rules.filters[phase] = filter;
     }

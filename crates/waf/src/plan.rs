@@ -56,8 +56,13 @@ pub(super) struct Walk<'p> {
 }
 
 impl Plan {
-    /// `bits`: each rule's bit in the phase's filter.
-    fn new(list: &[u32], outcomes: &[RuleOutcome], rules: &[Rule], bits: &[Option<u16>]) -> Self {
+    /// `bits`: for each rule the link in the phase's filter, and its bit.
+    fn new(
+        list: &[u32],
+        outcomes: &[RuleOutcome],
+        rules: &[Rule],
+        bits: &[Option<(u16, u16)>],
+    ) -> Self {
         let mut plan = Self::default();
         let mut places = Vec::with_capacity(list.len() + 1);
         for (&index, outcome) in list.iter().zip(outcomes) {
@@ -82,7 +87,9 @@ impl Plan {
                     if let Flow::Jump(to) = rules[*index as usize].flow {
                         *jump = place(to);
                     }
-                    bits.get(*index as usize).copied().flatten()
+                    let in_filter = bits.get(*index as usize).copied().flatten();
+                    // Whatever a later link needs, the links before it run.
+                    in_filter.and_then(|(link, bit)| (link == 0).then_some(bit))
                 }
                 Step::Jump(to) => {
                     *to = place(*to);
@@ -192,7 +199,7 @@ pub(super) struct Source<'a> {
     pub names: &'a Names,
     /// What is set before the first rule.
     pub initial: &'a [(u32, Slice)],
-    pub bits: &'a [Option<u16>],
+    pub bits: &'a [Option<(u16, u16)>],
 }
 
 impl Source<'_> {

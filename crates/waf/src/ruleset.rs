@@ -19,8 +19,8 @@ use super::body::xml::path::Path as XmlPath;
 use super::names::Names;
 use super::persistent::Store;
 use super::plan::{self, Plan};
-use super::prefilter::Filter;
-use super::rule::{Chains, Processor, Rule};
+use super::prefilter::{Filter, LinkPlace};
+use super::rule::{Chains, Processor, Rule, Test};
 use super::settings::{AuditEngine, EngineMode, Settings, UnparsedBodies};
 use super::variables::{Slice, Text, Variable};
 
@@ -58,8 +58,8 @@ pub struct RuleSet {
     pub(super) constants: Constants,
     /// The prefilter of each phase; None if it has nothing to filter.
     pub(super) filters: [Option<Filter>; 5],
-    /// Each rule's bit in its phase's filter.
-    pub(super) bits: Vec<Option<u16>>,
+    /// For each rule: the link that is in its phase's filter, and its bit there.
+    pub(super) bits: Vec<Option<(u16, u16)>>,
     /// The plan of each phase with every rule in its place.
     pub(super) whole: [Plan; 5],
     /// The same without the rules that are decided at load, if there are any.
@@ -237,10 +237,16 @@ impl RuleSet {
         targets.any(|target| !target.exclude && wanted(target.variable))
     }
 
-    /// The rule's bit in its phase's filter.
+    /// A link's bit in its phase's filter.
     #[inline]
-    pub(super) fn bit(&self, rule: u32) -> Option<u16> {
-        self.bits.get(rule as usize).copied().flatten()
+    pub(super) fn bit(&self, place: LinkPlace) -> Option<u16> {
+        let (link, bit) = self.bits.get(place.rule as usize).copied().flatten()?;
+        (link == place.link).then_some(bit)
+    }
+
+    pub(super) fn test(&self, place: LinkPlace) -> Option<&Test> {
+        let rule = self.rules.get(place.rule as usize)?;
+        rule.links.get(usize::from(place.link))?.test.as_ref()
     }
 
     /// Makes the plans of the phases from what is known of the rules so far.

@@ -1,4 +1,4 @@
-//! Rules as the prefilter sees them: the first link, and what a value needs for it to match.
+//! Rules as the prefilter sees them: one link, and what a value needs for it to match.
 
 use regex::bytes::Regex;
 
@@ -14,7 +14,7 @@ pub(super) const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
 
 /// The first link of a rule that the filter understands.
 pub(super) struct Head<'r> {
-    pub index: u32,
+    pub place: LinkPlace,
     pub test: &'r Test,
     pub steps: Vec<Transformation>,
     pub nodes: Box<[ChainId]>,
@@ -25,9 +25,27 @@ pub(super) struct Head<'r> {
     pub triggers: ByteSet,
 }
 
+/// Which link of which rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinkPlace {
+    /// Index in the rule set.
+    pub rule: u32,
+    /// Position in the rule; 0 is its first link.
+    pub link: u16,
+}
+
 impl<'r> Head<'r> {
-    pub(super) fn of(index: u32, rule: &'r Rule, chains: &Chains) -> Option<Self> {
-        let test = rule.links.first()?.test.as_ref()?;
+    pub(super) fn of(rule: u32, links: &'r Rule, chains: &Chains) -> Option<Self> {
+        let mut heads = (0..).zip(&links.links).filter_map(|(link, its)| {
+            let place = LinkPlace { rule, link };
+            Self::of_test(place, its.test.as_ref()?, chains)
+        });
+        // A later link runs only if the ones before match. Values are looked at for it in any case, so this must be cheap.
+        let is_cheap = |head: &Self| head.place.link == 0 || !head.need.clauses.is_empty();
+        heads.find(is_cheap)
+    }
+
+    fn of_test(place: LinkPlace, test: &'r Test, chains: &Chains) -> Option<Self> {
         // A counted target tests a number that is not among the values.
         let counted = test.targets.targets.iter().any(|t| t.count);
         if !test.targets.stable || counted || !test.argument.is_literal() {
@@ -71,7 +89,7 @@ impl<'r> Head<'r> {
                 .try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
         });
         Some(Self {
-            index,
+            place,
             test,
             triggers,
             need: Need {

@@ -1,7 +1,7 @@
 //! The rules of one phase as columns of bits: one pass over the bytes of a value rules out most of them at once.
 //!
-//! A rule is in the filter only if its first link looks at stable values with a literal argument. All others always
-//! run.
+//! A rule is in the filter only if one of its links looks at stable values with a literal argument. All others always
+//! run, and so do those of which it is not the first.
 
 #![allow(
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@ use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
-use super::head::{Head, QUOTING};
+use super::head::{Head, LinkPlace, QUOTING};
 use super::literals;
 use super::row::{Row, WORDS};
 use super::scan::Scanner;
@@ -37,8 +37,8 @@ const LENGTHS: usize = 64;
 pub(crate) struct Filter {
     /// Unlike that of any other filter in this process.
     pub id: u64,
-    /// Index in the rule set of each bit's rule.
-    pub rules: Vec<u32>,
+    /// The link of each bit.
+    pub links: Vec<LinkPlace>,
     pub classes: Vec<Classes>,
     words: usize,
     /// For each byte: the clauses it satisfies, `MOST_CLAUSES` times `words`.
@@ -147,7 +147,7 @@ impl Filter {
         let mut filter = Self {
             // Only uniqueness matters, so no ordering is needed.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            rules: heads.iter().map(|h| h.index).collect(),
+            links: heads.iter().map(|h| h.place).collect(),
             classes: classes(&heads),
             words,
             table: vec![0; 256 * MOST_CLAUSES * words],

@@ -12,6 +12,7 @@ use crate::operators::Operator;
 use crate::operators::numeric::number;
 use crate::outcome::{Interruption, InterruptionKind, Phase};
 use crate::plan::Step;
+use crate::prefilter::LinkPlace;
 use crate::rule::{ChainId, Disruptive, Flow, Link, Rule, Test};
 use crate::ruleset::RuleSet;
 use crate::settings::EngineMode;
@@ -22,12 +23,15 @@ struct Site<'r> {
     rule: &'r Rule,
     link: &'r Link,
     test: &'r Test,
-    /// Index of the rule in the rule set.
-    index: u32,
-    /// The link is its rule's first.
-    is_first: bool,
+    place: LinkPlace,
     /// The link is its rule's last: a match is one of the rule.
     is_last: bool,
+}
+
+impl Site<'_> {
+    fn is_first(&self) -> bool {
+        self.place.link == 0
+    }
 }
 
 impl Transaction {
@@ -103,8 +107,8 @@ impl Transaction {
     /// Whether the whole chain matched.
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.context.state_mut().matching_mut().begin_rule(index);
-        for (position, link) in rule.links.iter().enumerate() {
-            let is_last = position + 1 == rule.links.len();
+        for (position, link) in (0u16..).zip(&rule.links) {
+            let is_last = usize::from(position) + 1 == rule.links.len();
             let matched = match &link.test {
                 None => {
                     self.run_unconditional(rules, rule, link, is_last);
@@ -115,8 +119,10 @@ impl Transaction {
                         rule,
                         link,
                         test,
-                        index,
-                        is_first: position == 0,
+                        place: LinkPlace {
+                            rule: index,
+                            link: position,
+                        },
                         is_last,
                     };
                     self.run_link(rules, &site)
@@ -146,7 +152,7 @@ impl Transaction {
         // As in ModSecurity v2, `ctl:ruleRemoveTarget...` applies to the rule that has the id, which is the first of a
         // chain.
         let exclusions = self.context.state().exclusions();
-        let excludes = site.is_first && exclusions.of_rule(site.index).next().is_some();
+        let excludes = site.is_first() && exclusions.of_rule(site.place.rule).next().is_some();
         if let Some(only) = site.test.targets.only_slot
             && !excludes
             && let Some(matched) = self.run_number(rules, site, only)
@@ -161,7 +167,7 @@ impl Transaction {
             .current_values(rules, &mut self.context, &site.test.targets);
         let mut matched = false;
         for &value in &values {
-            if excludes && self.context.is_excluded(site.index, &value) {
+            if excludes && self.context.is_excluded(site.place.rule, &value) {
                 continue;
             }
             let hit = self.run_value(rules, site, value);
@@ -177,10 +183,7 @@ impl Transaction {
     /// The same for targets whose values cannot change within a phase. All rules with these targets share one list of
     /// values, and the prefilter knows the values.
     fn run_stable(&mut self, rules: &RuleSet, site: &Site<'_>, excludes: bool) -> bool {
-        // The prefilter was built from first links only; it says nothing about the other links of a chain.
-        let bit = rules
-            .bit(site.index)
-            .filter(|_| site.is_first && self.matcher.proposes());
+        let bit = rules.bit(site.place).filter(|_| self.matcher.proposes());
         // Of the negated rules the filter holds only those that look for phrases (`!@pm`). Its proposal says that no
         // phrase occurs, which is the whole test, so the operator need not run.
         let absence = bit.filter(|_| site.test.negated);
@@ -193,7 +196,7 @@ impl Transaction {
                 break;
             };
             if bit.is_some_and(|b| !self.matcher.allows(b, &value))
-                || excludes && self.context.is_excluded(site.index, &value)
+                || excludes && self.context.is_excluded(site.place.rule, &value)
             {
                 continue;
             }

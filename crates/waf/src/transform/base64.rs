@@ -25,19 +25,32 @@ const NOT_A_DIGIT: u8 = 64;
 /// The longest prefix of digits (RFC 4648 section 4), as `apr_base64_decode`: a last single digit is dropped.
 /// An input that does not begin with a digit becomes empty.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut rest = input;
-    while let Some((group, after)) = rest.split_first_chunk::<4>() {
-        let [a, b, c, d] = group.map(|byte| VALUES[usize::from(byte)]);
-        if (a | b | c | d) & NOT_A_DIGIT != 0 {
-            break;
-        }
-        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
-        rest = after;
+    let (groups, _) = input.as_chunks::<4>();
+    let mut whole = 0;
+    for some in groups.chunks(STEP / 4) {
         // The engine discards an incomplete result.
-        if rest.len().is_multiple_of(STEP) && steps::work(STEP).is_err() {
+        if whole > 0 && steps::work(STEP).is_err() {
             return true;
         }
+        let start = out.len();
+        out.resize(start + 3 * some.len(), 0);
+        let (triples, _) = out[start..].as_chunks_mut::<3>();
+        let mut count = 0;
+        for (group, triple) in some.iter().zip(triples) {
+            let [a, b, c, d] = group.map(|byte| VALUES[usize::from(byte)]);
+            if (a | b | c | d) & NOT_A_DIGIT != 0 {
+                break;
+            }
+            *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+            count += 1;
+        }
+        whole += count;
+        if count < some.len() {
+            out.truncate(start + 3 * count);
+            break;
+        }
     }
+    let rest = &input[4 * whole..];
     put_bytes(rest.iter().map_while(|&b| value(b)), out);
     !input.is_empty()
 }

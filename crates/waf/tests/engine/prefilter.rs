@@ -158,6 +158,50 @@ SecRule ARGS "@rx c[\"'\)\[\x5c]*(?:\$[a-z]*)?\x5c?a[\"'\)\[\x5c]*t" "id:4,phase
     }
 }
 
+#[test]
+fn later_links_are_proposed_too() {
+    let text = r#"
+SecRule REQUEST_METHOD "@streq GET" "id:1,phase:2,pass,setvar:tx.first=+1,chain"
+    SecRule ARGS|ARGS_NAMES "@validateUtf8Encoding" "setvar:tx.broken=+1"
+SecRule REQUEST_METHOD "@streq GET" "id:2,phase:2,pass,chain"
+    SecRule &ARGS "@gt 0" "chain"
+        SecRule ARGS "@rx (<[a-z]+)" "t:none,t:lowercase,capture,setvar:tx.tag=%{tx.1}"
+SecRule REQUEST_METHOD "@streq POST" "id:3,phase:2,pass,chain"
+    SecRule ARGS "@rx [<]" ""
+SecRule ARGS "@rx <b" "id:4,phase:2,pass,chain"
+    SecRule ARGS "@rx [>]" ""
+"#;
+    let rules = || {
+        let rules = RuleSet::builder().engine(EngineMode::DetectionOnly);
+        rules.text("later.conf", text)
+    };
+    let both = Both::new(
+        load(rules()),
+        load(rules().without_prefilter()),
+        text.as_bytes(),
+    );
+    let cases: [(&str, &[u64]); 6] = [
+        ("a=plain&b=text", &[]),
+        ("a=plain&b=%ff", &[1]),
+        ("a=x&%fe=y", &[1]),
+        ("a=%3CI&b=text", &[2]),
+        ("a=%3Cb", &[2]),
+        ("a=%3Cb&c=%3E&d=%ff", &[1, 2, 4]),
+    ];
+    for (query, expected) in cases {
+        let exchange = Exchange::parse(&format!("GET /?{query}"));
+        let mut found = ids(&both.compare(&exchange));
+        found.dedup();
+        assert_eq!(found, expected, "{query}");
+    }
+    // Two links are evaluated for each of the hundred arguments without the prefilter, and one for its name.
+    let query: Vec<String> = (0..100).map(|n| format!("a{n}=b{n}")).collect();
+    let exchange = Exchange::parse(&format!("GET /?{}", query.join("&")));
+    let evaluations = |rules| play(rules, &exchange).work().evaluations;
+    let (with, without) = (evaluations(&both.with), evaluations(&both.without));
+    assert!(with + 250 < without, "{with} of {without}");
+}
+
 /// The requests of the benchmark: those that are measured and those that are only checked.
 fn mix(crs: &Path) -> Vec<Vec<u8>> {
     let requests = written_by(crs, "mix.py", &["mix", "mix/check"]);

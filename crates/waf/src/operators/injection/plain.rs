@@ -87,12 +87,16 @@ pub(super) fn is_plain(value: &[u8]) -> bool {
         if role == Role::Active || role == Role::Dash && before == b'-' {
             return false;
         }
-        words.add_end(&value[..at], run, hash, after_number, &mut types);
-        (run, hash) = (0, SEED);
+        if run > 0 {
+            words.add_end(&value[..at], run, hash, after_number, &mut types);
+            (run, hash) = (0, SEED);
+        }
         after_number = role == Role::Number;
         before = byte;
     }
-    words.add_end(value, run, hash, after_number, &mut types);
+    if run > 0 {
+        words.add_end(value, run, hash, after_number, &mut types);
+    }
     if types == Types::NONE {
         return true;
     }
@@ -178,9 +182,6 @@ impl Words {
     /// number the word may be a part of them: `0xffunion` is a number and a word.
     #[inline]
     fn add_end(&self, text: &[u8], run: usize, hash: u32, after_number: bool, types: &mut Types) {
-        if run == 0 {
-            return;
-        }
         self.add(hash, types);
         if after_number {
             self.add_ends(&text[text.len() - run..], types);

@@ -194,14 +194,10 @@ impl Matcher {
                 .without(&filter.with_literals.without(&hits));
         }
         for bit in left.iter() {
-            let rule = filter
-                .rules
-                .get(usize::from(bit))
-                .and_then(|&r| value.rules.rules.get(r as usize));
-            let test = rule
-                .and_then(|r| r.links.first())
-                .and_then(|l| l.test.as_ref());
-            let Some(test) = test else { continue };
+            let place = filter.links.get(usize::from(bit));
+            let Some(test) = place.and_then(|&place| value.rules.test(place)) else {
+                continue;
+            };
             let matches = match test.multi_match {
                 true => self.would_match_at_a_step(text, value, bit, test),
                 false => {
