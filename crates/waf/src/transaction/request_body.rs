@@ -315,9 +315,9 @@ impl Transaction {
         } else if let Some(doubt) = found.flags.doubt()
             && !self.rules.judges_multipart(&found.flags)
         {
-            request_body.doubt(format!(
-                "the upstream may read the multipart body in another way: {doubt}"
-            ));
+            request_body.cut_short(|| {
+                format!("the upstream may read the multipart body in another way: {doubt}")
+            });
         }
     }
 

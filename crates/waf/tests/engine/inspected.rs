@@ -200,6 +200,31 @@ fn what_is_left_out_on_purpose_is_said() {
     }
 }
 
+/// A body that is cut at a limit cannot be read to its end; that is the limit's doing and must not hide it.
+#[test]
+fn the_first_reason_is_told_first() {
+    let partial = "SecRequestBodyLimitAction ProcessPartial\nSecRequestBodyLimit 8\n";
+    let reason = |rules: &str, head: &str, body: &str| {
+        let head = format!("POST /\n{head}\n\n");
+        let exchange = Exchange::parse(&head).with_body(body);
+        let t = play(&front(&format!("{rules}{SEE_ARGS}")), &exchange);
+        t.request_inspection().reason.unwrap_or_default()
+    };
+    let limit = "only the first 8 bytes are inspected (SecRequestBodyLimit); ";
+    let json = "Content-Type: application/json";
+    let cut = reason(partial, json, "{\"a\":\"bcdef\"}");
+    assert!(cut.starts_with(limit), "{cut}");
+    assert!(cut.contains("JSON parsing error"), "{cut}");
+    let two_types = reason("", &format!("{json}\nContent-Type: text/plain"), "{");
+    let (first, second) = two_types.split_once("; ").expect("two reasons");
+    assert!(first.contains("Content-Type"), "{two_types}");
+    assert!(second.contains("JSON parsing error"), "{two_types}");
+    // The same reason is told once.
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let form = reason(partial, form, "a=1&b=2&c=3");
+    assert_eq!(form, limit.trim_end_matches("; "));
+}
+
 #[test]
 fn parts_are_seen_as_other_readers_see_them() {
     let part = |headers: &str, content: &str| {

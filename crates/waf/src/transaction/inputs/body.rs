@@ -6,7 +6,11 @@ use crate::body::BodyError;
 use crate::outcome::Inspection;
 use crate::variables::{Slice, Text};
 
-/// A request's body. Of several reasons why it is not inspected to its end the first is kept.
+/// More reasons than this are not kept: a client can cause one for each of its values.
+const MOST_REASONS: usize = 4;
+
+/// A request's body. Of several reasons why it is not inspected to its end the first is told first: later ones are
+/// often its consequences.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     /// `REQUEST_BODY`
@@ -16,8 +20,8 @@ pub(crate) struct Body {
     length: Option<u64>,
     received: u64,
     inspected: u64,
-    /// Why inspection stopped short.
-    reason: Option<String>,
+    /// Why inspection stopped short, in order, each one once.
+    reasons: Vec<String>,
     /// Why the rules did not see it although nothing failed: a directive, a rule or the policy chose so.
     left_out: Option<String>,
     parser: Option<&'static str>,
@@ -35,7 +39,10 @@ impl Body {
             received: self.received,
             inspected: self.inspected,
             parser: self.parser,
-            reason: self.reason.clone().or_else(|| self.left_out.clone()),
+            reason: match self.reasons.is_empty() {
+                true => self.left_out.clone(),
+                false => Some(self.reasons.join("; ")),
+            },
         }
     }
 
@@ -68,7 +75,7 @@ impl Body {
 
     /// Whether there is a reason why it was not inspected to its end.
     pub(crate) fn is_cut_short(&self) -> bool {
-        self.reason.is_some()
+        !self.reasons.is_empty()
     }
 
     pub(crate) fn multipart(&self) -> &MultipartBody {
@@ -120,7 +127,7 @@ impl Body {
     /// It is larger than a limit.
     pub(crate) fn exceed_limit(&mut self, reason: String) {
         self.over_limit = true;
-        self.reason = Some(reason);
+        self.cut_short(|| reason);
     }
 
     /// A directive, a rule or the policy chose that rules do not see it. The first choice is kept.
@@ -128,21 +135,22 @@ impl Body {
         self.left_out.get_or_insert_with(reason);
     }
 
-    /// It is not inspected to its end.
+    /// It is not inspected to its end, or another parser may read it differently from what the rules saw.
     pub(crate) fn cut_short(&mut self, reason: impl FnOnce() -> String) {
-        self.reason.get_or_insert_with(reason);
-    }
-
-    /// Another parser may read it differently from what the rules saw.
-    pub(crate) fn doubt(&mut self, reason: String) {
-        self.reason = Some(reason);
+        if self.reasons.len() == MOST_REASONS {
+            return;
+        }
+        let reason = reason();
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
     }
 
     /// It cannot be read. The first error stays: later ones are often its consequences.
     pub(crate) fn fail(&mut self, text: &mut Text, error: &BodyError) {
         if self.error.is_none() {
             self.error = Some(text.push(error.message.as_bytes()));
-            self.reason = Some(error.to_string());
         }
+        self.cut_short(|| error.to_string());
     }
 }

@@ -122,7 +122,7 @@ impl Response {
     /// Its body is larger than a limit.
     pub(crate) fn exceed_limit(&mut self, reason: String) {
         self.over_limit = true;
-        self.inspection.reason = Some(reason);
+        self.cut_short(|| reason);
     }
 
     /// Its body is not inspected to its end.
