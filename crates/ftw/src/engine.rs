@@ -106,10 +106,7 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
     }
     // As the front door, which holds no more of a response than the rules may see.
     let wanted = match transaction.wants_response_body() {
-        true => reply
-            .body
-            .len()
-            .min(transaction.rules().response_body_limit()),
+        true => reply.body.len().min(transaction.response_body_limit()),
         false => 0,
     };
     let complete = wanted == reply.body.len();

@@ -168,12 +168,6 @@ impl RuleSet {
         self.settings.response_body_access
     }
 
-    /// Bytes of response body the engine wants held (`SecResponseBodyLimit`).
-    #[must_use]
-    pub fn response_body_limit(&self) -> usize {
-        self.settings.response_body_limit
-    }
-
     /// Whether secrets are masked in all records of a transaction.
     #[must_use]
     pub fn masks(&self) -> bool {

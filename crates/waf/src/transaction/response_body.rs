@@ -50,15 +50,23 @@ impl Transaction {
             );
             return None;
         }
-        let over = body.len() > limit || !complete;
-        if over {
-            response.exceed_limit(format!(
-                "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
-            ));
+        let cut = body.len() > limit || !complete;
+        if cut {
+            // Whoever holds the body stops at the limit, so a cut body that does not fill it has another cause.
+            let is_over_limit = body.len() >= limit;
+            if is_over_limit {
+                response.exceed_limit(format!(
+                    "only the first {limit} bytes are inspected (SecResponseBodyLimit)"
+                ));
+            } else {
+                let there = body.len();
+                response
+                    .cut_short(|| format!("only the first {there} bytes were there to inspect"));
+            }
             // A directive in the rules wins over the policy.
             let rejects = match self.rules.settings().response_body_limit_action {
-                Some(action) => action == LimitAction::Reject,
-                None => self.rules.block_uninspected,
+                Some(action) if is_over_limit => action == LimitAction::Reject,
+                _ => self.rules.block_uninspected,
             };
             if rejects && self.may_refuse_response() {
                 return Some(self.refuse_response());
@@ -84,8 +92,8 @@ impl Transaction {
                     return None;
                 }
                 response.cut_short(|| error.error.message.clone());
-                // A body that was cut at the limit cannot decode to its end; the limit has been judged above.
-                if !over && self.rules.block_uninspected && self.may_refuse_response() {
+                // A body that was cut cannot decode to its end; the cut has been judged above.
+                if !cut && self.rules.block_uninspected && self.may_refuse_response() {
                     return Some(self.refuse_response());
                 }
                 // Rules see what was decoded before the error, or else the bytes as they are.
@@ -94,7 +102,7 @@ impl Transaction {
                     false => &error.decoded,
                 };
                 let (inputs, text) = self.context.inputs_and_text_mut();
-                let inspected = if over { received } else { 0 };
+                let inspected = if cut { received } else { 0 };
                 inputs.response_mut().show(text, shown, inspected);
             }
         }

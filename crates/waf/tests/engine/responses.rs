@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::harness::{Exchange, build, check_all, judge, play, values};
+use super::harness::{Exchange, build, builder, check_all, judge, load, play, values};
 
 #[test]
 fn response_variables() {
@@ -85,6 +85,44 @@ fn types_and_limits() {
             "deny:500@4",
         ),
     ]);
+}
+
+/// Only a body that fills the limit was cut at it. If less of it is there, it has another cause.
+#[test]
+fn an_incomplete_body_is_not_always_the_limits_doing() {
+    let see = "SecRule OUTBOUND_DATA_ERROR \"@eq 1\" \"id:5,phase:4,pass\"\n";
+    let on = format!("SecResponseBodyAccess On\nSecResponseBodyLimit 4\n{see}");
+    let reject = "SecResponseBodyLimitAction Reject\n";
+    let limit = "only the first 4 bytes are inspected (SecResponseBodyLimit)";
+    let missing = "only the first 3 bytes were there to inspect";
+    for (rules, blocks, body, complete, reason, expected) in [
+        ("", false, "abcd", true, None, ""),
+        ("", false, "abcd", false, Some(limit), "5"),
+        ("", false, "abcde", true, Some(limit), "5"),
+        ("", true, "abcd", false, Some(limit), "deny:500@4"),
+        (reject, false, "abcd", false, Some(limit), "deny:500@4"),
+        ("", false, "abc", false, Some(missing), ""),
+        (reject, false, "abc", false, Some(missing), ""),
+        ("", true, "abc", false, Some(missing), "deny:500@4"),
+    ] {
+        let rules = load(builder(&format!("{on}{rules}")).block_uninspected(blocks));
+        let mut t = waf::Transaction::new(
+            rules,
+            ([192, 0, 2, 7], 1).into(),
+            ([192, 0, 2, 8], 1).into(),
+            "id",
+        );
+        t.request_line(b"GET / HTTP/1.1", b"GET", b"/", b"HTTP/1.1");
+        assert_eq!(t.request_headers_done(), None);
+        assert_eq!(t.request_body(b""), None);
+        let head = [(&b"content-type"[..], &b"text/html"[..])];
+        assert_eq!(t.response_headers(200, b"HTTP/1.1", head), None);
+        let _ = t.response_body(body.as_bytes(), complete);
+        let what = format!("{body} {complete} {blocks}");
+        judge(&what, &t, expected);
+        let seen = t.response_inspection();
+        assert_eq!(seen.reason.as_deref(), reason, "{what}");
+    }
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) 
             .response_headers(response.status, b"HTTP/1.1", headers)
             .is_some();
         if !ended {
-            let limit = transaction.rules().response_body_limit();
+            let limit = transaction.response_body_limit();
             // Like the proxy, which holds back no more of an answer than `SecResponseBodyLimit`.
             let held = match transaction.wants_response_body() {
                 true => response.body.len().min(limit),
