@@ -24,6 +24,8 @@ const MOST: u64 = 64 * 1024 * 1024;
 /// How often a marker is sent until it is in the log, and how long each is waited for: logs are written with a delay.
 const MARKERS: u32 = 20;
 const MARKER_WAIT: Duration = Duration::from_millis(500);
+/// Interim answers that are read before the final one, as many as the front door lets a gateway send.
+const MOST_INTERIM: usize = 32;
 /// The time that a server may take to close after its client has.
 const END_WAIT: Duration = Duration::from_secs(1);
 
@@ -354,23 +356,22 @@ fn end(stream: &mut dyn Connection) {
     let _ = io::copy(&mut stream.take(MOST), &mut io::sink());
 }
 
-/// The status of the last head that is not interim.
+/// The status of the first head that is not interim.
 fn status(answer: &[u8]) -> Option<u16> {
-    let (head, rest) = split_head(answer)?;
-    let status = parse_status(head)?;
-    match status {
-        100..200 if status != 101 => self::status(rest),
-        status => Some(status),
-    }
+    let (head, _) = split_head(skip_interim(answer)?)?;
+    parse_status(head)
 }
 
 fn is_whole(answer: &[u8], head_only: bool) -> bool {
+    // A server may send interim answers without end, so nothing more is read after too many.
+    let Some(answer) = skip_interim(answer) else {
+        return true;
+    };
     let Some((head, body)) = split_head(answer) else {
         return false;
     };
     match parse_status(head) {
         None => return false,
-        Some(100..200) => return is_whole(body, head_only),
         Some(204 | 304) => return true,
         Some(_) if head_only => return true,
         Some(_) => {}
@@ -391,6 +392,20 @@ fn is_whole(answer: &[u8], head_only: bool) -> bool {
             .is_ok_and(|length: usize| body.len() >= length),
         (None, None) => false,
     }
+}
+
+/// What follows the interim answers; None if there are more than [`MOST_INTERIM`].
+fn skip_interim(mut answer: &[u8]) -> Option<&[u8]> {
+    for _ in 0..=MOST_INTERIM {
+        match split_head(answer) {
+            // 101 is no interim answer: another protocol follows it.
+            Some((head, rest)) if matches!(parse_status(head), Some(100 | 102..200)) => {
+                answer = rest;
+            }
+            _ => return Some(answer),
+        }
+    }
+    None
 }
 
 fn split_head(answer: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -448,6 +463,22 @@ mod tests {
             assert_eq!(is_whole(answer.as_bytes(), head_only), whole, "{answer:?}");
             assert_eq!(status(answer.as_bytes()), code, "{answer:?}");
         }
+    }
+
+    #[test]
+    fn interim_answers_are_bounded() {
+        let answer = |interim: usize| {
+            let heads = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(interim);
+            heads + "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+        };
+        for (interim, code) in [(MOST_INTERIM, Some(403)), (1_000_000, None)] {
+            let answer = answer(interim);
+            assert_eq!(status(answer.as_bytes()), code, "{interim}");
+            // Nothing more is read of an answer that has too many.
+            assert!(is_whole(answer.as_bytes(), false), "{interim}");
+        }
+        let endless = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(MOST_INTERIM + 1);
+        assert!(is_whole(endless.as_bytes(), false));
     }
 
     #[test]
