@@ -43,7 +43,7 @@ impl Recorder<'_> {
         let connection = self.context.inputs().connection();
         Record {
             format: settings.audit.format,
-            time: SystemTime::now(),
+            time: self.context.started_at(),
             unique_id: connection.unique_id().to_owned(),
             client: connection.client(),
             server: connection.server(),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::Value;
 use waf::{RuleSet, Transaction};
@@ -113,6 +114,20 @@ fn told(t: &mut Transaction) -> String {
         all.extend_from_slice(format!("{record:?}").as_bytes());
     }
     String::from_utf8_lossy(&all).to_ascii_lowercase()
+}
+
+#[test]
+fn the_time_of_a_record_is_the_beginning_of_its_transaction() {
+    let rules = rules(&[BASE, "SecAuditEngine On"]);
+    let address = SocketAddr::from(([192, 0, 2, 1], 4711));
+    let before = SystemTime::now();
+    let mut t = Transaction::new(rules, address, address, "unique-1");
+    let begun = SystemTime::now();
+    t.request_line(b"GET / HTTP/1.1", b"GET", b"/", b"HTTP/1.1");
+    assert_eq!(t.request_headers_done(), None);
+    t.finish();
+    let time = t.audit_record().expect("a record").time;
+    assert!((before..=begun).contains(&time), "{time:?}");
 }
 
 #[test]

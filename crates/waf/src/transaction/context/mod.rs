@@ -11,7 +11,7 @@ mod select;
 pub(crate) use origins::{Origin, Origins};
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::inputs::{Connection, InputBuffers, Inputs};
 use super::state::{Entry, Name, State, TxStore};
@@ -29,6 +29,8 @@ const LONG_NAME: usize = 128;
 pub(crate) struct Context {
     text: Text,
     started: Instant,
+    /// The same moment as a date.
+    started_at: SystemTime,
     inputs: Inputs,
     state: State,
     origins: Origins,
@@ -54,6 +56,7 @@ impl Context {
         Self {
             text: rules.literals.share(buffers.text),
             started: Instant::now(),
+            started_at: SystemTime::now(),
             inputs: Inputs::new(connection, buffers.inputs),
             state: State::new(rules.settings(), tx, &rules.initial, buffers.matched),
             origins: buffers.origins,
@@ -71,6 +74,10 @@ impl Context {
             origins: std::mem::take(&mut self.origins),
             long_names: std::mem::take(&mut self.long_names),
         }
+    }
+
+    pub(crate) fn started_at(&self) -> SystemTime {
+        self.started_at
     }
 
     #[inline]
