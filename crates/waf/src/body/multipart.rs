@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use super::BodyError;
 use boundary::Boundary;
+use fault::MultipartFault;
 use parser::Parser;
 
 /// The longest part header in bytes, with its line end and its folded lines, as in ModSecurity v2.
@@ -33,6 +34,8 @@ pub struct Limits {
     pub files: usize,
     /// Header lines of one part, folded ones joined.
     pub headers_per_part: usize,
+    /// `SecRequestBodyNoFilesLimit`: from this many bytes of part headers and fields on, nothing more is read.
+    pub without_files: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +44,7 @@ impl Default for Limits {
             parts: 1000,
             files: 100,
             headers_per_part: 32,
+            without_files: usize::MAX,
         }
     }
 }
@@ -56,8 +60,10 @@ pub struct Multipart<'b> {
     pub filename: Vec<u8>,
     /// What a strict reader would not accept.
     pub flags: Flags,
-    /// Why the body was not read to its end.
+    /// Why the body could not be read to its end.
     pub error: Option<BodyError>,
+    /// Where reading ended because [`Limits::without_files`] was reached.
+    pub cut_at: Option<usize>,
 }
 
 /// One part.
@@ -263,13 +269,17 @@ pub fn parse<'b>(content_type: &[u8], body: &'b [u8], limits: &Limits) -> Multip
     let result = Boundary::from_content_type(content_type, &mut found.flags)
         .map_err(|fault| (fault, 0))
         .and_then(|boundary| Parser::new(&boundary, body, limits, &mut found).run());
-    if let Err((fault, offset)) = result {
-        found.flags.error = true;
-        found.keep_unread(body, offset);
-        found.error = Some(BodyError::new(
-            format!("Multipart parsing error: Multipart: {fault}"),
-            offset,
-        ));
+    match result {
+        Ok(()) => {}
+        Err((MultipartFault::NoFilesLimit, offset)) => found.cut_at = Some(offset),
+        Err((fault, offset)) => {
+            found.flags.error = true;
+            found.keep_unread(body, offset);
+            found.error = Some(BodyError::new(
+                format!("Multipart parsing error: Multipart: {fault}"),
+                offset,
+            ));
+        }
     }
     found
 }

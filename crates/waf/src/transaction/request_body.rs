@@ -18,6 +18,15 @@ const MOST_PARTS: usize = 4096;
 /// Depth of XML elements; a deeper document is an error of the body.
 const XML_DEPTH: usize = 512;
 
+/// A limit that a body exceeds, in bytes.
+#[derive(Debug, Clone, Copy)]
+enum BodyLimit {
+    /// `SecRequestBodyLimit`
+    Whole(usize),
+    /// `SecRequestBodyNoFilesLimit`. As in ModSecurity v2, a body that reaches it exceeds it.
+    WithoutFiles(usize),
+}
+
 impl Transaction {
     /// How much of the request's body the rules saw.
     #[must_use]
@@ -89,44 +98,47 @@ impl Transaction {
 
     /// The part of the body that may be inspected; an error if the limit ends the transaction.
     fn within_limits<'b>(&mut self, body: &'b [u8]) -> Result<&'b [u8], ()> {
-        let settings = self.rules.settings();
-        let controls = self.context.state().controls();
-        let whole = controls.request_body_limit();
-        // `SecRequestBodyNoFilesLimit` does not count files, and only a multipart body has them.
-        let without_files = match controls.processor() {
-            Some(Processor::Multipart) => whole,
-            _ => settings
-                .request_body_no_files_limit
-                .unwrap_or(whole)
-                .min(whole),
+        let whole = self.context.state().controls().request_body_limit();
+        let counts = match self.context.state().controls().processor() {
+            // Only a multipart body has files, and its parser counts what is none.
+            Some(Processor::Multipart) => false,
+            Some(_) => true,
+            // As in ModSecurity v2, which counts what the rules get to see.
+            None => self.shows_unparsed(),
         };
-        let Some(part) = body.get(..without_files).filter(|p| p.len() < body.len()) else {
-            return Ok(body);
+        let limit = match self.no_files_limit().filter(|_| counts) {
+            Some(limit) if body.len() >= limit => BodyLimit::WithoutFiles(limit),
+            _ if body.len() > whole => BodyLimit::Whole(whole),
+            _ => return Ok(body),
         };
-        let name = if without_files < whole {
-            "SecRequestBodyNoFilesLimit"
-        } else {
-            "SecRequestBodyLimit"
-        };
-        let action = settings.request_body_limit_action;
+        let part = body.get(..limit.bytes()).unwrap_or(body);
+        match self.exceed(limit) {
+            None => Ok(part),
+            Some(_) => Err(()),
+        }
+    }
+
+    /// `SecRequestBodyNoFilesLimit`, if it is lower than the limit of the whole body.
+    fn no_files_limit(&self) -> Option<usize> {
+        let whole = self.context.state().controls().request_body_limit();
+        let limit = self.rules.settings().request_body_no_files_limit;
+        limit.filter(|limit| *limit < whole)
+    }
+
+    /// Notes that the body exceeds a limit; an interruption if that ends the transaction.
+    fn exceed(&mut self, limit: BodyLimit) -> Option<Interruption> {
+        let action = self.rules.settings().request_body_limit_action;
         let is_partial = action == Some(LimitAction::ProcessPartial);
         let request_body = self.context.inputs_mut().body_mut();
         // A directive in the rules wins over the policy.
         if is_partial || action.is_none() && self.rules.passes_uninspected {
-            request_body.exceed_limit(format!(
-                "only the first {without_files} bytes are inspected ({name})"
-            ));
-            return Ok(part);
+            request_body.exceed_limit(limit.cut());
+            return None;
         }
-        request_body.exceed_limit(format!(
-            "the body is larger than {without_files} bytes ({name})"
-        ));
+        request_body.exceed_limit(limit.exceeded());
         // As in ModSecurity, DetectionOnly refuses nothing and inspects the beginning.
-        if self.context.state().mode() == EngineMode::On {
-            self.context.state_mut().interrupt(refusal(413));
-            return Err(());
-        }
-        Ok(part)
+        let state = self.context.state_mut();
+        (state.mode() == EngineMode::On).then(|| state.interrupt(refusal(413)))
     }
 
     fn process(&mut self, body: &[u8]) -> Option<Interruption> {
@@ -153,7 +165,7 @@ impl Transaction {
                 inputs.body_mut().show(text, body);
                 self.add_urlencoded(body);
             }
-            Some(Processor::Multipart) => self.process_multipart(body),
+            Some(Processor::Multipart) => ended = self.process_multipart(body),
             Some(Processor::Json) => self.process_json(body),
             Some(Processor::Xml) => self.process_xml(body),
             Some(Processor::Raw) => inputs.body_mut().show(text, body),
@@ -194,14 +206,8 @@ impl Transaction {
     /// A body without a processor. The policy decides whether rules see its bytes and whether it passes.
     fn take_unparsed(&mut self, body: &[u8]) -> Option<Interruption> {
         let choice = self.rules.unparsed_bodies;
-        let forced = self.context.state().controls().force_request_body();
-        // The body is copied only if a rule has a target that shows it.
         let looks = self.rules.looks_at_bytes();
-        let shown = match choice {
-            Some(UnparsedBodies::Inspect | UnparsedBodies::Block) => forced || looks,
-            Some(UnparsedBodies::Pass) => false,
-            None => forced,
-        };
+        let shown = self.shows_unparsed();
         if shown {
             let (inputs, text) = self.context.inputs_and_text_mut();
             inputs.body_mut().show(text, body);
@@ -225,6 +231,19 @@ impl Transaction {
             return Some(state.interrupt(refusal(415)));
         }
         state.interruption().cloned()
+    }
+
+    /// Whether rules see the bytes of a body without a processor.
+    fn shows_unparsed(&self) -> bool {
+        let forced = self.context.state().controls().force_request_body();
+        match self.rules.unparsed_bodies {
+            // The body is copied only if a rule has a target that shows it.
+            Some(UnparsedBodies::Inspect | UnparsedBodies::Block) => {
+                forced || self.rules.looks_at_bytes()
+            }
+            Some(UnparsedBodies::Pass) => false,
+            None => forced,
+        }
     }
 
     /// In words, for messages.
@@ -294,22 +313,32 @@ impl Transaction {
         }
     }
 
-    fn process_multipart(&mut self, body: &[u8]) {
+    fn process_multipart(&mut self, body: &[u8]) -> Option<Interruption> {
         let content_type = self.request_type().value;
         let settings = self.rules.settings();
+        let (files, most) = (settings.upload_file_limit, settings.arguments_limit);
         let limits = multipart::Limits {
             parts: MOST_PARTS,
-            files: settings.upload_file_limit,
+            files,
+            without_files: self.no_files_limit().unwrap_or(usize::MAX),
             ..multipart::Limits::default()
         };
         let found = multipart::parse(&content_type, body, &limits);
         if steps::is_over() {
-            return;
+            return None;
+        }
+        if let Some(end) = found.cut_at {
+            let ended = self.exceed(BodyLimit::WithoutFiles(limits.without_files));
+            if ended.is_some() {
+                return ended;
+            }
+            let request_body = self.context.inputs_mut().body_mut();
+            request_body.set_inspected(request_body.inspection().inspected.min(end as u64));
         }
         let (inputs, text) = self.context.inputs_and_text_mut();
         let (request_body, arguments) = inputs.body_and_arguments_mut();
         let multipart = request_body.multipart_mut();
-        multipart.fill(text, arguments, &found, body, settings.arguments_limit);
+        multipart.fill(text, arguments, &found, body, most);
         if let Some(error) = &found.error {
             self.context.body_error(error);
         } else if let Some(doubt) = found.flags.doubt()
@@ -319,6 +348,7 @@ impl Transaction {
                 format!("the upstream may read the multipart body in another way: {doubt}")
             });
         }
+        None
     }
 
     /// If inspection stopped short and no rule decided, the policy decides.
@@ -342,6 +372,37 @@ impl Transaction {
         }
         let status = if is_over_limit { 413 } else { 400 };
         Some(self.context.state_mut().interrupt(refusal(status)))
+    }
+}
+
+impl BodyLimit {
+    fn bytes(self) -> usize {
+        let (Self::Whole(bytes) | Self::WithoutFiles(bytes)) = self;
+        bytes
+    }
+
+    /// Says that only what fits is inspected.
+    fn cut(self) -> String {
+        match self {
+            Self::Whole(most) => {
+                format!("only the first {most} bytes are inspected (SecRequestBodyLimit)")
+            }
+            Self::WithoutFiles(most) => format!(
+                "only the first {most} bytes without files are inspected (SecRequestBodyNoFilesLimit)"
+            ),
+        }
+    }
+
+    /// Says that the body is too large.
+    fn exceeded(self) -> String {
+        match self {
+            Self::Whole(most) => {
+                format!("the body is larger than {most} bytes (SecRequestBodyLimit)")
+            }
+            Self::WithoutFiles(most) => format!(
+                "the body has {most} bytes or more without files (SecRequestBodyNoFilesLimit)"
+            ),
+        }
     }
 }
 

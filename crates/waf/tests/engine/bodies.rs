@@ -276,6 +276,59 @@ fn limits() {
     );
 }
 
+/// As in ModSecurity v2: headers of all parts and contents of fields count; the contents of files do not.
+#[test]
+fn the_limit_without_files_counts_parts() {
+    let see = "SecRule ARGS \"@rx .\" \"id:1,phase:2,pass\"\nSecRule FILES \"@rx .\" \"id:2,phase:2,pass\"\n\
+        SecRule INBOUND_DATA_ERROR \"@eq 1\" \"id:3,phase:2,pass\"\nSecRule REQBODY_ERROR \"@eq 1\" \"id:4,phase:2,pass\"\n";
+    let file = "Content-Disposition: form-data; name=\"f\"; filename=\"x\"\n\n";
+    let field = "Content-Disposition: form-data; name=\"a\"\n\n";
+    let content = "one\ntwo";
+    let big = "x".repeat(10_000);
+    let body = multipart(&format!(
+        "--XX\n{file}{big}\n--XX\n{field}{content}\n--XX--\n"
+    ));
+    let counted = [file, field, content]
+        .map(|text| text.replace('\n', "\r\n").len())
+        .iter()
+        .sum::<usize>();
+    let partial = "SecRequestBodyLimitAction ProcessPartial\n";
+    for (limit, action, expected) in [
+        (counted + 1, "", "1 2"),
+        (counted, "", "deny:413@2"),
+        (counted - 5, partial, "1 2 3"),
+        (counted - 8, partial, "2 3"),
+        (0, partial, "3"),
+    ] {
+        let rules = format!("SecRequestBodyNoFilesLimit {limit}\n{action}{see}");
+        let t = play(&build(&rules), &body);
+        judge(&format!("{limit} of {counted}"), &t, expected);
+        let seen = t.request_inspection();
+        assert_eq!(seen.is_complete(), expected == "1 2", "{limit}: {seen:?}");
+        if limit == counted - 5 {
+            assert_eq!(values(&t, 1), ["ARGS:a=one"]);
+            let end = body.body.len() - "\r\ntwo\r\n--XX--\r\n".len();
+            assert_eq!(seen.inspected, end as u64);
+            let reason = seen.reason.unwrap_or_default();
+            assert!(reason.contains("SecRequestBodyNoFilesLimit"), "{reason}");
+        }
+    }
+}
+
+/// A body that no parser takes is no form that the limit is for, unless rules see its bytes.
+#[test]
+fn the_limit_without_files_is_for_what_rules_see() {
+    let limit = "SecRequestBodyNoFilesLimit 4\n";
+    let forced = "SecAction \"id:1,phase:1,pass,ctl:forceRequestBodyVariable=On\"\n";
+    let body =
+        |body: &str| Exchange::parse("PUT /a.png\nContent-Type: image/png\n\n").with_body(body);
+    let free = build(limit);
+    judge("not seen", &play(&free, &body("12345")), "");
+    let seen = build(&format!("{limit}{forced}"));
+    judge("seen, below", &play(&seen, &body("123")), "1");
+    judge("seen", &play(&seen, &body("1234")), "1 deny:413@2");
+}
+
 #[test]
 fn coded_bodies() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

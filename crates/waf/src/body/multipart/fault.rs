@@ -5,12 +5,14 @@ use std::fmt;
 
 use super::LONGEST_HEADER;
 
-/// Why a body was not read to its end. The client erred, except for [`MultipartFault::OutOfTime`]. What a variant quotes
-/// of the request is escaped and cut.
+/// Why a body was not read to its end. The client erred, except for the first two variants. What a variant quotes of
+/// the request is escaped and cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MultipartFault {
     /// The time for this transaction is over. The body may be a good one.
     OutOfTime,
+    /// [`Limits::without_files`](super::Limits::without_files) is reached. The body may be a good one.
+    NoFilesLimit,
 
     /// The request has no Content-Type.
     NoContentType,
@@ -87,6 +89,7 @@ impl fmt::Display for MultipartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
             Self::OutOfTime => super::super::work::OUT_OF_TIME,
+            Self::NoFilesLimit => "SecRequestBodyNoFilesLimit is reached.",
             Self::NoContentType => "Content-Type header not available.",
             Self::ContentTypeTooLong => "Invalid boundary in C-T (length).",
             Self::OtherMediaType => "Invalid MIME type.",

@@ -50,6 +50,8 @@ struct Open<'b> {
     /// None while in the headers.
     content_start: Option<usize>,
     has_data: bool,
+    /// Bytes of the last line end, which belongs to the content only if another line of it follows.
+    line_end: usize,
 }
 
 pub(super) struct Parser<'p, 'b> {
@@ -61,6 +63,8 @@ pub(super) struct Parser<'p, 'b> {
     found: &'p mut Multipart<'b>,
     open: Option<Open<'b>>,
     files: usize,
+    /// Bytes of part headers, and of contents that are not files, as ModSecurity v2 counts them.
+    without_files: usize,
     boundaries: usize,
     complete: bool,
     /// How the line before this one ended.
@@ -82,6 +86,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             found,
             open: None,
             files: 0,
+            without_files: 0,
             boundaries: 0,
             complete: false,
             previous_end: None,
@@ -115,8 +120,11 @@ impl<'p, 'b> Parser<'p, 'b> {
                 _ => Some(LineEnd::Lf),
             };
         };
-        if let Err((_, offset)) = &result {
-            self.abandon_part(*offset);
+        match &result {
+            // Rules see what fits.
+            Err((MultipartFault::NoFilesLimit, offset)) => self.abandon_part(*offset, *offset),
+            Err((_, offset)) => self.abandon_part(*offset, self.body.len()),
+            Ok(()) => {}
         }
         result
     }
@@ -214,6 +222,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             coding: Coding::Identity,
             content_start: None,
             has_data: false,
+            line_end: 0,
         });
         Ok(())
     }
@@ -227,7 +236,14 @@ impl<'p, 'b> Parser<'p, 'b> {
         if part.content_start.is_some() {
             // Content is kept as positions in the body, so its lines need no copy.
             part.has_data = true;
-            return Ok(());
+            if part.filename.is_some() {
+                return Ok(());
+            }
+            let line_end = line_end(line);
+            let pending = std::mem::replace(&mut part.line_end, line_end);
+            let room = self.limits.without_files - self.without_files;
+            let stopped = (at - pending).saturating_add(room).min(at + line.len());
+            return self.count_without_files(pending + line.len() - line_end, stopped);
         }
         if line.len() > LONGEST_HEADER {
             return Err((MultipartFault::HeaderLineTooLong, at));
@@ -242,11 +258,22 @@ impl<'p, 'b> Parser<'p, 'b> {
             self.found.flags.lf_line = true;
         }
         if matches!(line, b"\n" | b"\r\n") {
-            return self.headers_end(at, at + line.len());
+            self.headers_end(at, at + line.len())?;
+        } else {
+            part.headers
+                .add_line(line, self.limits.headers_per_part, &mut self.found.flags)
+                .map_err(|fault| (fault, at))?;
         }
-        part.headers
-            .add_line(line, self.limits.headers_per_part, &mut self.found.flags)
-            .map_err(|fault| (fault, at))
+        self.count_without_files(line.len(), at + line.len())
+    }
+
+    /// As in ModSecurity v2, a body is over the limit if it reaches it. `stopped` is where rules see no more then.
+    fn count_without_files(&mut self, bytes: usize, stopped: usize) -> Result<(), Failure> {
+        self.without_files += bytes;
+        match self.without_files < self.limits.without_files {
+            true => Ok(()),
+            false => Err((MultipartFault::NoFilesLimit, stopped)),
+        }
     }
 
     fn headers_end(&mut self, at: usize, content_start: usize) -> Result<(), Failure> {
@@ -319,20 +346,16 @@ impl<'p, 'b> Parser<'p, 'b> {
         let Some(part) = self.open.take() else { return };
         let start = part.content_start.unwrap_or(end);
         // The line end before a boundary belongs to the boundary.
-        let line_end = match &self.body[start..end] {
-            [.., b'\r', b'\n'] => 2,
-            [.., b'\n'] => 1,
-            _ => 0,
-        };
+        let line_end = line_end(&self.body[start..end]);
         self.found.flags.invalid_part |= part.name.is_none();
         self.push_part(part, start..end - line_end, true);
     }
 
-    /// Keeps the open part with the rest of the body from the point where reading stopped.
-    fn abandon_part(&mut self, stopped: usize) {
+    /// Keeps the open part with the body up to `end`, from the point where reading stopped.
+    fn abandon_part(&mut self, stopped: usize, end: usize) {
         let Some(part) = self.open.take() else { return };
         let start = part.content_start.unwrap_or(stopped);
-        self.push_part(part, start..self.body.len(), false);
+        self.push_part(part, start..end, false);
     }
 
     fn push_part(&mut self, part: Open<'b>, content: Range<usize>, complete: bool) {
@@ -380,6 +403,15 @@ impl<'p, 'b> Parser<'p, 'b> {
         self.close_part(at);
         self.complete = true;
         Ok(())
+    }
+}
+
+/// How many bytes at the end of these are a line end.
+fn line_end(bytes: &[u8]) -> usize {
+    match bytes {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
     }
 }
 

@@ -609,6 +609,7 @@ fn bounds_parts_and_files() {
         parts: 3,
         files: 1,
         headers_per_part: 1,
+        ..Limits::default()
     };
     let file = "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\nx\r\n";
     let parse = |body: &str| {
@@ -641,6 +642,7 @@ fn work_is_linear() {
         parts: usize::MAX,
         files: 100,
         headers_per_part: 32,
+        ..Limits::default()
     };
     let part = format!("--b\r\n{FIELD}\r\n");
     for unit in [
@@ -664,6 +666,7 @@ fn hostile_input_gives_no_more_than_it_holds() {
         parts: usize::MAX,
         files: 100,
         headers_per_part: 32,
+        ..Limits::default()
     };
     let dashes = format!("multipart/form-data; boundary={}", "-".repeat(900));
     let part = format!("--b\r\n{FIELD}\r\n");
