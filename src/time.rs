@@ -1,19 +1,76 @@
 //! Writes and reads times as RFC 3339 in UTC. Years count from March inside, so that the leap day is the last day of a
 //! year (Howard Hinnant's `days_from_civil`).
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// The calendar repeats every 400 years, which have this many days.
+const DAYS_IN_ERA: i64 = 146_097;
+/// Days between 0000-03-01 and 1970-01-01.
+const DAYS_BEFORE_1970: i64 = 719_468;
+
+/// A date and a time of day in UTC. Months and days count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Utc {
+    pub(crate) year: i64,
+    pub(crate) month: i64,
+    pub(crate) day: i64,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
+}
+
+impl Utc {
+    /// Of seconds since 1970; negative ones are before it.
+    pub(crate) fn at(seconds: i64) -> Self {
+        let (year, month, day) = civil(seconds.div_euclid(DAY));
+        let second = seconds.rem_euclid(DAY);
+        Self {
+            year,
+            month,
+            day,
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+        }
+    }
+}
+
+impl fmt::Display for Utc {
+    /// `2026-11-21 20:59:03 UTC`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        } = self;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC"
+        )
+    }
+}
 
 /// `2026-11-21T20:59:03.120Z`; times before 1970 are shown as 1970.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
+    // A clock that far ahead is wrong in any case.
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let utc = Utc::at(seconds);
     format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        utc.year,
+        utc.month,
+        utc.day,
+        utc.hour,
+        utc.minute,
+        utc.second,
         since.subsec_millis()
     )
 }
@@ -27,7 +84,10 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let year = digits(date.next()?, 4)?;
     let month = digits(date.next()?, 2).filter(|m| (1..=12).contains(m))?;
     let day = digits(date.next()?, 2).filter(|d| (1..=31).contains(d))?;
-    let days = days_since_1970(year, month, day)?;
+    let days = days_since_1970(year, month, day);
+    if days < 0 {
+        return None;
+    }
     // The way back differs for a day that its month does not have, such as 30 February.
     if date.next().is_some() || civil(days) != (year, month, day) {
         return None;
@@ -49,8 +109,9 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     }
     // The fraction may have any number of digits; more than three are cut.
     let milliseconds = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
-    let time = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(milliseconds);
+    let seconds = days * DAY + hour * 3600 + minute * 60 + second;
+    let since = Duration::from_secs(u64::try_from(seconds).ok()?);
+    let time = UNIX_EPOCH + since + Duration::from_millis(milliseconds);
     let (sign, offset) = zone.split_at(1);
     if matches!(sign, "Z" | "z") {
         return offset.is_empty().then_some(time);
@@ -58,7 +119,7 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let (hours, minutes) = offset.split_once(':')?;
     let hours = digits(hours, 2).filter(|h| *h < 24)?;
     let minutes = digits(minutes, 2).filter(|m| *m < 60)?;
-    let offset = Duration::from_secs(hours * 3600 + minutes * 60);
+    let offset = Duration::from_secs(u64::try_from(hours * 3600 + minutes * 60).ok()?);
     match sign {
         // A local time ahead of UTC is that much earlier in UTC.
         "+" => time.checked_sub(offset).filter(|t| *t >= UNIX_EPOCH),
@@ -66,32 +127,26 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     }
 }
 
-fn digits(text: &str, count: usize) -> Option<u64> {
+fn digits(text: &str, count: usize) -> Option<i64> {
     // Checked by hand, because `parse` accepts a plus sign.
     let all = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     all.then(|| text.parse().ok())?
 }
 
 /// The inverse of [`civil`].
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 {
-        year.checked_sub(1)?
-    } else {
-        year
-    };
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
     let shifted_month = (month + 9) % 12;
     let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    // The calendar repeats every 400 years, which have 146,097 days.
-    let (era, year_of_era) = (year / 400, year % 400);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    // 719,468 days lie between 0000-03-01 and 1970-01-01.
-    (era * 146_097 + day_of_era).checked_sub(719_468)
+    era * DAYS_IN_ERA + day_of_era - DAYS_BEFORE_1970
 }
 
-/// Days since 1970-01-01 as a Gregorian date: years of 400-year eras that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+/// Days since 1970-01-01 as a proleptic Gregorian date: years of 400-year eras that begin in March.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + DAYS_BEFORE_1970;
+    let (era, day_of_era) = (days.div_euclid(DAYS_IN_ERA), days.rem_euclid(DAYS_IN_ERA));
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -102,7 +157,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     } else {
         shifted_month - 9
     };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
 
@@ -123,6 +178,19 @@ mod tests {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(rfc3339(time), expected);
             assert_eq!(parse_rfc3339(expected), Some(time));
+        }
+    }
+
+    #[test]
+    fn times_before_1970() {
+        for (seconds, expected) in [
+            (-1, "1969-12-31 23:59:59 UTC"),
+            (-86_400, "1969-12-31 00:00:00 UTC"),
+            (-2_203_891_201, "1900-02-28 23:59:59 UTC"),
+            (-2_203_891_200, "1900-03-01 00:00:00 UTC"),
+            (-62_135_596_800, "0001-01-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(Utc::at(seconds).to_string(), expected);
         }
     }
 

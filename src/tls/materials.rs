@@ -17,6 +17,7 @@ use super::pem::{self, Block};
 use super::stapling::Stapling;
 use super::verify::is_plain;
 use super::{CertifiedKey, TrustBundle};
+use crate::time::Utc;
 use seclang::diagnostic::Severity;
 
 impl CertifiedKey {
@@ -176,13 +177,10 @@ pub fn name_text(name: &X509NameRef) -> String {
 /// A day and time in UTC, e.g. `2026-11-21 20:58:58 UTC`.
 #[must_use]
 pub fn time_text(time: &Asn1TimeRef) -> String {
-    let Some(total) = unix_time(time) else {
-        return time.to_string();
-    };
-    let (day, second) = (total.div_euclid(86_400), total.rem_euclid(86_400));
-    let (year, month, day) = civil_date(day);
-    let (hours, minutes, seconds) = (second / 3600, second % 3600 / 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
+    match unix_time(time) {
+        Some(seconds) => Utc::at(seconds).to_string(),
+        None => time.to_string(),
+    }
 }
 
 /// Seconds since 1970; None if the time is malformed.
@@ -190,20 +188,6 @@ pub fn time_text(time: &Asn1TimeRef) -> String {
 pub fn unix_time(time: &Asn1TimeRef) -> Option<i64> {
     let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
     Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
-}
-
-/// The proleptic Gregorian date of a day counted from 1970-01-01 (within the years that certificates have).
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    const DAYS_IN_ERA: i64 = 146_097;
-    // Counted from 0000-03-01, leap days stand at a year's end.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(DAYS_IN_ERA), days.rem_euclid(DAYS_IN_ERA));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
 }
 
 fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
