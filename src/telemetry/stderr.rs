@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -22,6 +22,7 @@ const KEEPS_UP: Duration = Duration::from_millis(100);
 
 /// Set once by [`Stderr::start`]. It is global because the `tracing` subscriber and the panic hook are.
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
+static STARTING: Mutex<()> = Mutex::new(());
 static METRICS: LazyLock<Arc<LogMetrics>> = LazyLock::new(Arc::default);
 
 thread_local! {
@@ -44,6 +45,9 @@ pub struct LineBatch {
 impl Stderr {
     /// Starts the writer thread. Before that, or if the thread cannot be started, each caller writes by itself.
     pub fn start() {
+        // Held until the queue is set: two threads would start two writers, and the one without a queue would wait for
+        // ever.
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         if QUEUE.get().is_some() {
             return;
         }
@@ -56,7 +60,7 @@ impl Stderr {
             LineQueue::start(target, None, Arc::clone(&METRICS))
         });
         match started {
-            // If two threads started it at once, the first queue is used.
+            // Nobody else can have set it meanwhile.
             Ok(queue) => drop(QUEUE.set(queue)),
             Err(error) => tracing::warn!("stderr has no thread that writes it: {error}"),
         }
@@ -165,6 +169,21 @@ mod tests {
         assert_eq!(held().as_deref(), Some(&b"one\ntwo\n"[..]));
         drop(outer);
         assert_eq!(held(), None);
+    }
+
+    #[test]
+    fn threads_that_start_it_at_once_start_one_writer() {
+        let gate = std::sync::Barrier::new(16);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    gate.wait();
+                    Stderr::start();
+                });
+            }
+        });
+        // Each writer has a reference, also one whose queue is gone.
+        assert_eq!(Arc::strong_count(&METRICS), 2);
     }
 
     #[test]
