@@ -5,10 +5,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::config::{AdminAddress, Token};
+use crate::unix_socket;
 
 /// How long connecting, or one read or write, may take. A reload that takes longer goes on without this client.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ impl Answer {
 /// Sends a request to the front door at `address`. `method` is `GET` or `POST`. Blocks.
 ///
 /// # Errors
-/// Nobody listens there, or the answer is not HTTP.
+/// Nobody listens there, the answer does not come in time, or it is not HTTP.
 pub fn call(
     address: &AdminAddress,
     token: Option<&Token>,
@@ -66,7 +66,7 @@ pub fn call(
             exchange(stream, &request)
         }
         AdminAddress::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
+            let stream = unix_socket::connect(path, TIMEOUT)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
             stream.set_write_timeout(Some(TIMEOUT))?;
             exchange(stream, &request)
@@ -75,10 +75,11 @@ pub fn call(
 }
 
 fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
-    stream.write_all(request)?;
+    stream.write_all(request).map_err(unix_socket::in_time)?;
     let mut raw = Vec::new();
     // The server closes the connection after each answer, so its end is the end of the stream.
-    stream.take(MAX_ANSWER).read_to_end(&mut raw)?;
+    let mut answer = stream.take(MAX_ANSWER);
+    answer.read_to_end(&mut raw).map_err(unix_socket::in_time)?;
     parse(&raw).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
@@ -97,4 +98,21 @@ fn parse(raw: &[u8]) -> Option<Answer> {
         // None if the answer was cut off.
         body: raw.get(end + 4..)?.get(..length)?.to_vec(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_front_door_that_does_not_answer_is_told_as_such() {
+        let (client, _silent) = UnixStream::pair().unwrap();
+        let short = Some(Duration::from_millis(20));
+        client.set_read_timeout(short).unwrap();
+        let error = exchange(client, b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("does not answer"), "{error}");
+    }
 }

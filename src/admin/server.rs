@@ -145,8 +145,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
         }
         // The name of a running process is not taken: its callers would reach another front door without noticing.
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            let words = format!("another process answers on {}", path.display());
+        if unix_socket::is_in_use(path) {
+            let words = format!("another process listens on {}", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
         }
     }

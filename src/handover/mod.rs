@@ -85,7 +85,7 @@ pub enum TakeoverError {
     },
     /// The running process refuses, with its reason.
     Refused(String),
-    /// The connection to the running process failed after it was made.
+    /// The running process does not answer, or the connection to it failed.
     Interrupted(io::Error),
 }
 
@@ -137,11 +137,14 @@ pub struct InheritedSockets {
 /// No process waits there, or it does not hand over.
 pub fn take_over(state_dir: Option<&Path>) -> Result<InheritedSockets, TakeoverError> {
     let path = state_dir.ok_or(TakeoverError::NoStateDir)?.join(SOCKET);
-    let stream = match UnixStream::connect(&path) {
+    let stream = match unix_socket::connect(&path, MESSAGE_TIMEOUT) {
         Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(TakeoverError::Interrupted(error));
+        }
         Err(source) => return Err(TakeoverError::NoRunningProcess { path, source }),
     };
-    receive_all(stream).map_err(TakeoverError::Interrupted)?
+    receive_all(stream).map_err(|error| TakeoverError::Interrupted(unix_socket::in_time(error)))?
 }
 
 fn receive_all(stream: UnixStream) -> io::Result<Result<InheritedSockets, TakeoverError>> {
@@ -300,7 +303,7 @@ impl HandoverListener {
     /// Whether a living process waits in this folder.
     #[must_use]
     pub fn is_taken(state_dir: &Path) -> bool {
-        UnixStream::connect(state_dir.join(SOCKET)).is_ok()
+        unix_socket::is_in_use(&state_dir.join(SOCKET))
     }
 
     /// Stops waiting and leaves the socket file, which now belongs to the successor.
