@@ -49,6 +49,27 @@ async fn a_body_that_tells_too_much_is_stopped() {
     }
 }
 
+/// The end of such a body comes after its last byte, with nothing beyond the limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_just_fits_is_whole() {
+    let rules = with_bodies().replace("ProcessPartial", "Reject");
+    for (length, status) in [(1000, 200), (1001, 500)] {
+        let body = "x".repeat(length);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
+        let size = format!("{length:x}");
+        for bytes in [
+            format!("{head}Content-Length: {length}\r\n\r\n{body}"),
+            format!("{head}Connection: close\r\n\r\n{body}"),
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n{size}\r\n{body}\r\n0\r\n\r\n"),
+        ] {
+            let upstream = answering(bytes.as_bytes()).await;
+            let front = Front::start_with(&Setup::to(&upstream), &rules).await;
+            let answer = get(front.address, "/orders/").await;
+            assert_eq!(answer.status, status, "{length} {}", &bytes[..80]);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_stopped_is_unchanged() {
     let long = "x".repeat(5000) + "secret";
