@@ -3,10 +3,12 @@
 //! A reload watches exactly these. They include files that were looked for and not found, and patterns that matched
 //! nothing: if such a file appears, that is a change.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use seclang::files;
 use seclang::glob;
@@ -70,10 +72,20 @@ impl Inputs {
             .collect()
     }
 
+    /// The contents of the files as they were `read`. A file that a pattern names only since then is not among them.
+    pub(super) fn contents_as_read(&self, mut read: Contents) -> Contents {
+        let files = self.files.iter();
+        files
+            .map(|path| {
+                let content = read.remove(path).unwrap_or_else(|| digest(path));
+                (path.clone(), content)
+            })
+            .collect()
+    }
+
     /// Reads each file.
     #[must_use]
     pub fn contents(&self) -> Contents {
-        let digest = |path: &Path| Some(openssl::sha::sha256(&files::read(path).ok()?));
         let paths = self.paths();
         paths
             .into_iter()
@@ -116,6 +128,27 @@ impl Inputs {
     }
 }
 
+/// Does `work`, and returns the contents of the files that this thread reads meanwhile. A file that changed between two
+/// reads has none.
+pub(super) fn noting<T>(work: impl FnOnce() -> T) -> (T, Contents) {
+    let contents = Rc::new(RefCell::new(Contents::new()));
+    let notes = Rc::clone(&contents);
+    let observer = move |path: &Path, bytes: Option<&[u8]>| {
+        let content = bytes.map(openssl::sha::sha256);
+        let mut notes = notes.borrow_mut();
+        let known = notes.entry(path.to_owned()).or_insert(content);
+        if *known != content {
+            *known = None;
+        }
+    };
+    let done = files::observe(observer, work);
+    (done, contents.take())
+}
+
+fn digest(path: &Path) -> Option<[u8; 32]> {
+    Some(openssl::sha::sha256(&files::read(path).ok()?))
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
     Some(Stamp {
@@ -125,4 +158,27 @@ fn stamp(path: &Path) -> Option<Stamp> {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         changed: (metadata.ctime(), metadata.ctime_nsec()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_are_noted_as_they_are_read() {
+        let path = std::env::temp_dir().join(format!("drawbridge-inputs-{}", std::process::id()));
+        let read = |text: &str| {
+            fs::write(&path, text).unwrap();
+            files::read(&path).unwrap();
+        };
+        let (_, once) = noting(|| read("one"));
+        assert_eq!(once[&path], Some(openssl::sha::sha256(b"one")));
+        let (_, twice) = noting(|| ["one", "two"].map(read));
+        assert_eq!(twice[&path], None, "it is neither");
+        fs::remove_file(&path).unwrap();
+        let (_, none) = noting(|| files::read(&path).is_err());
+        assert_eq!(none[&path], None);
+        let (_, idle) = noting(|| {});
+        assert!(idle.is_empty());
+    }
 }

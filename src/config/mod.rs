@@ -52,7 +52,11 @@ pub struct Loaded {
 /// # Errors
 /// Every problem at once, warnings included, in the order of files and lines; at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    read(path, &LastGood::default()).0
+    let (loaded, contents) = inputs::noting(|| read(path, &LastGood::default()).0);
+    let mut loaded = loaded?;
+    let config = &mut loaded.config;
+    config.contents = config.inputs.contents_as_read(contents);
+    Ok(loaded)
 }
 
 /// Like [`load`], while `previous` runs. A certificate, a trust bundle, a revocation list or a policy's rules that

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inputs::Inputs;
+use super::inputs::{Contents, Inputs};
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
@@ -30,6 +30,8 @@ pub struct Config {
     pub source: PathBuf,
     /// Every file that was read.
     pub inputs: Inputs,
+    /// What these files held when they were read; only [`load`](super::load) notes it.
+    pub contents: Contents,
     /// The certified keys that are used, by their files.
     pub certificates: Certificates,
     /// Every rule set, with what it was made of.
@@ -411,4 +413,13 @@ pub(crate) enum RuleSource {
     /// `@baseline`
     Baseline,
     File(PathBuf),
+}
+
+impl RuleSource {
+    pub(crate) fn file(self) -> Option<PathBuf> {
+        match self {
+            Self::Baseline => None,
+            Self::File(path) => Some(path),
+        }
+    }
 }

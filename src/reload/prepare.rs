@@ -117,11 +117,84 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
     changed.map(|(_, words)| words).collect()
 }
 
-/// The files that the process was started with.
+/// The files that the process was started with. Their contents are those that were read: a start takes a while, and a
+/// change during it must be noticed.
 #[must_use]
 pub fn watched_at_start(config: &Config) -> Arc<Watched> {
     Arc::new(Watched {
         inputs: config.inputs.clone(),
-        contents: config.inputs.contents(),
+        contents: config.contents.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use dev_pki::{Authority, LeafOptions};
+
+    use super::*;
+
+    const TEXT: &str = r#"
+        include = ["conf.d/*.toml"]
+        [listeners.a]
+        bind = ["127.0.0.1:1"]
+        certificates = [{ chain = "secret/a.pem", key = "secret/a.key" }]
+        [policies.on]
+        mode = "block"
+        rules = ["rules/*.conf"]
+        [policies.off]
+        mode = "off"
+        rules = ["off/*.conf"]
+    "#;
+
+    #[test]
+    fn a_change_during_the_start_is_one() {
+        let name = format!("drawbridge-prepare-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        for inner in ["conf.d", "rules", "off", "one", "two"] {
+            fs::create_dir_all(folder.join(inner)).unwrap();
+        }
+        let rule = "SecAction \"id:1,phase:1,pass\"\n";
+        fs::write(folder.join("drawbridge.toml"), TEXT).unwrap();
+        fs::write(folder.join("rules/a.conf"), rule).unwrap();
+        fs::write(folder.join("off/a.conf"), rule).unwrap();
+        fs::write(folder.join("conf.d/a.toml"), "").unwrap();
+        let root = Authority::new("Root", 90).unwrap();
+        for mount in ["one", "two"] {
+            let leaf = root.leaf(&["a.test"], &LeafOptions::default()).unwrap();
+            let mount = folder.join(mount);
+            leaf.write(&mount.join("a.pem"), &mount.join("a.key"))
+                .unwrap();
+        }
+        let point = |mount: &str| {
+            let _ = fs::remove_file(folder.join("secret"));
+            symlink(mount, folder.join("secret")).unwrap();
+        };
+        let changes: [(&str, &dyn Fn()); 5] = [
+            ("none", &|| {}),
+            ("a link", &|| point("two")),
+            ("a rule", &|| {
+                fs::write(folder.join("rules/a.conf"), "# none\n").unwrap();
+            }),
+            ("a new file", &|| {
+                fs::write(folder.join("conf.d/b.toml"), "").unwrap();
+            }),
+            ("a file less", &|| {
+                fs::remove_file(folder.join("conf.d/a.toml")).unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            point("one");
+            fs::write(folder.join("rules/a.conf"), rule).unwrap();
+            let config = crate::config::load(&folder.join("drawbridge.toml"));
+            let config = config.unwrap().config;
+            change();
+            let watched = watched_at_start(&config);
+            let same = watched.contents == watched.inputs.contents();
+            assert_eq!(same, what == "none", "{what}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 //! A FIFO or a device in place of a file never ends, and a network file system that hangs blocks every reader. So
 //! another thread reads, and is abandoned if it does not finish in time. The number of abandoned threads is bounded.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -26,13 +27,42 @@ const MOST_HANGING: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
+/// Learns of a file that was read: its path, and its bytes if it could be read.
+type Observer = Box<dyn FnMut(&Path, Option<&[u8]>)>;
+
+thread_local! {
+    static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
+}
+
+/// Does `work`, and tells `observer` of each file that this thread reads meanwhile. The observer itself reads none.
+pub fn observe<T>(
+    observer: impl FnMut(&Path, Option<&[u8]>) + 'static,
+    work: impl FnOnce() -> T,
+) -> T {
+    /// Ends it also if `work` panics.
+    struct Before(Option<Observer>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            OBSERVER.set(self.0.take());
+        }
+    }
+    let _before = Before(OBSERVER.replace(Some(Box::new(observer))));
+    work()
+}
+
 /// All of a regular file, [`MOST`] bytes at most.
 ///
 /// # Errors
 /// It cannot be read, is no regular file, is too large, or takes too long.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let owned = path.to_owned();
-    in_time(path, TIME, move || read_now(&owned))?
+    let read = in_time(path, TIME, move || read_now(&owned)).flatten();
+    OBSERVER.with_borrow_mut(|observer| {
+        if let Some(observer) = observer {
+            observer(path, read.as_deref().ok());
+        }
+    });
+    read
 }
 
 /// The same as text.

@@ -104,6 +104,9 @@ fn resolve_rules(
     if mode.value == PolicyMode::Off {
         let message = format!("policy \"{name}\" is off: nothing is inspected");
         context.diagnostics.warning(mode.at, message);
+        // Nothing reads them, so they are no inputs otherwise: such a file would look new to the watcher.
+        let files = sources.into_iter().flatten().filter_map(RuleSource::file);
+        context.note_files(files);
         return Ok(PolicyRules::Off);
     }
     let (Some(sources), Some(variables)) = (sources, &written.variables) else {
