@@ -6,14 +6,13 @@ mod health;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drawbridge::config;
 use drawbridge::upstream::{Availability, Cause, Failure, Pool, Pools};
 use seclang::diagnostic::{Diagnostic, Severity};
 use tokio::net::TcpListener;
 
-use crate::front::{Front, Setup, capture_logs, logged, wait};
+use crate::front::{Front, RULES, Setup, capture_logs, logged, wait};
 use support::client::{Answer, get, raw};
 use support::pki::{self, CORP, ServerTls};
 use support::upstream::{Behaviour, Steering, Upstream};
@@ -49,43 +48,29 @@ tls = {{ server_name = "orders.corp.test", trust = "onprem" }}
     )
 }
 
-/// A front door with the route `/u/` to an upstream `u` of these keys.
-async fn front(keys: &str) -> Front {
-    let setup = Setup {
+/// A configuration with the route `/u/` to an upstream `u` of these keys.
+fn setup(keys: &str) -> Setup {
+    Setup {
         more: upstream_u(keys),
         ..Setup::servers(&["127.0.0.1:1".parse().unwrap()])
-    };
-    Front::start(&setup).await
+    }
 }
 
-/// A configuration with upstreams alone, each of these keys.
+async fn front(keys: &str) -> Front {
+    Front::start(&setup(keys)).await
+}
+
+/// A folder with the configuration of an upstream, which is loaded and not run.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("drawbridge-upstream-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        pki::write(&folder);
-        Self(folder)
+        Self(setup("").write(RULES))
     }
 
     fn load(&self, keys: &str) -> Result<config::Loaded, Vec<Diagnostic>> {
-        let text = format!(
-            r#"
-[listeners.public]
-bind = ["127.0.0.1:0"]
-certificates = [{{ chain = "front.pem", key = "front.key" }}]
-[trust.onprem]
-ca = ["corp-ca.pem"]
-[policies.default]
-mode = "off"
-{}"#,
-            upstream_u(keys)
-        );
         let file = self.0.join("drawbridge.toml");
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, setup(keys).text()).unwrap();
         config::load(&file)
     }
 
@@ -402,45 +387,48 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "servers = [\"a:1\", { address = \"b:1\", weight = 0 }, { adress = \"c:1\" }]",
             &[
-                "18:47: \"weight\" must be 1 to 1000",
-                "18:52: a server has no \"address\"",
-                "18:54: unknown key \"adress\" in a server",
+                "1:47: \"weight\" must be 1 to 1000",
+                "1:52: a server has no \"address\"",
+                "1:54: unknown key \"adress\" in a server",
             ][..],
         ),
         (
             "servers = [\"a:1\"]\nbalance = \"random\"",
-            &["19:11: \"balance\" must be \"round_robin\" or \"least_connections\""],
+            &["2:11: \"balance\" must be \"round_robin\" or \"least_connections\""],
         ),
         (
             "servers = [\"a:1\"]\nhealth = { path = \"healthz\", status = [200, 99], interval = \"1s\", timeout = \"2s\" }",
             &[
-                "19:19: \"healthz\" is no path: it begins with a slash and has no spaces",
-                "19:45: an entry of \"status\" must be 200 to 599",
-                "19:77: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
+                "2:19: \"healthz\" is no path: it begins with a slash and has no spaces",
+                "2:45: an entry of \"status\" must be 200 to 599",
+                "2:77: \"timeout\" must not be longer than \"interval\": a check would begin before the last has ended",
             ],
         ),
         (
             "servers = [\"a:1\"]\neject = { failures = 0, for = 30, server_errors = \"yes\" }",
             &[
-                "19:22: \"failures\" must be 1 to 1000",
-                "19:31: \"for\" must be a string with a unit, like \"10s\" or \"500ms\"",
-                "19:51: \"server_errors\" must be true or false, not a string",
+                "2:22: \"failures\" must be 1 to 1000",
+                "2:31: \"for\" must be a string with a unit, like \"10s\" or \"500ms\"",
+                "2:51: \"server_errors\" must be true or false, not a string",
             ],
         ),
         (
             "servers = [\"a:1\"]\nmax_pending = 5\naffinity = { cookie = \"a b\", key_file = \"short.key\" }",
             &[
-                "19:15: \"max_pending\" needs \"max_connections\" beside it",
-                "20:23: \"a b\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most",
-                "20:41: FOLDER/short.key holds 6 bytes; a key has at least 16; create one with: openssl rand -hex 32",
+                "2:15: \"max_pending\" needs \"max_connections\" beside it",
+                "3:23: \"a b\" is no cookie name: letters, digits, \"-\" and \"_\", 64 at most",
+                "3:41: FOLDER/short.key holds 6 bytes; a key has at least 16; create one with: openssl rand -hex 32",
             ],
         ),
         (
             "servers = [\"a:1\"]\nmax_connections = 5\npending_timeout = \"1s\"",
-            &["20:19: \"pending_timeout\" needs \"max_pending\" beside it"],
+            &["3:19: \"pending_timeout\" needs \"max_pending\" beside it"],
         ),
     ] {
         let found = folder.load(keys).unwrap_err();
+        // Lines are counted from the first one of the keys.
+        let text = setup(keys).text();
+        let before = text.split_once(keys).unwrap().0.matches('\n').count();
         let errors = found.iter().filter(|d| d.severity == Severity::Error);
         let told = errors.map(|diagnostic| {
             let text = diagnostic
@@ -449,7 +437,10 @@ fn what_is_wrong_is_told_with_its_place() {
             let text = text
                 .strip_prefix("FOLDER/drawbridge.toml:")
                 .unwrap_or(&text);
-            text.replacen(" error:", "", 1)
+            let text = text.replacen(" error:", "", 1);
+            let (line, rest) = text.split_once(':').unwrap();
+            let line: usize = line.parse().unwrap();
+            format!("{}:{rest}", line - before)
         });
         let told: Vec<String> = told.collect();
         assert_eq!(told, expected, "{keys}");
