@@ -72,6 +72,7 @@ mod transform;
 mod builder;
 mod calendar;
 mod compile;
+mod kept;
 mod macros;
 mod names;
 mod outcome;

@@ -25,8 +25,10 @@ mod tests;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::byteset::ByteSet;
+use super::kept::Kept;
 use super::steps::OutOfTime;
 use catalogue::State;
 use expanded::ExpandedPatterns;
@@ -60,13 +62,13 @@ pub enum Operator {
     /// `@eq`, `@ge`, `@gt`, `@le` and `@lt`.
     Compare(Comparison),
     /// `@rx`
-    Rx(Box<Pattern>),
+    Rx(Arc<Pattern>),
     /// `@rxGlobal`: every occurrence is captured, one after the other.
-    RxGlobal(Box<Pattern>),
+    RxGlobal(Arc<Pattern>),
     /// A pattern with macros, compiled when they are expanded.
     RxExpanded(Box<ExpandedPatterns>),
     /// `@pm` and `@pmFromFile`.
-    Phrases(Box<Phrases>),
+    Phrases(Phrases),
     /// `@pmFromFile` with files that hold no phrase.
     NoPhrases(EmptyFiles),
     /// `@ipMatch` and `@ipMatchFromFile`.
@@ -78,7 +80,7 @@ pub enum Operator {
     /// `@validateUtf8Encoding`
     ValidateUtf8Encoding,
     /// `@verifyCC`, `@verifyCPF`, `@verifySSN` and `@verifySVNR`: the pattern finds candidates, which are then checked.
-    Verify(Identity, Box<Pattern>),
+    Verify(Identity, Arc<Pattern>),
     /// `@detectSQLi`
     DetectSqli,
     /// `@detectXSS`
@@ -185,11 +187,11 @@ impl Operator {
             "le" => Self::Compare(Comparison::LessOrEqual),
             "lt" => Self::Compare(Comparison::Less),
             "rx" | "rxGlobal" if argument.contains("%{") => Self::RxExpanded(Box::default()),
-            "rxGlobal" => Self::RxGlobal(Box::new(pattern(argument, PatternOptions::default())?)),
-            "rx" => Self::Rx(Box::new(pattern(argument, PatternOptions::default())?)),
-            "pm" => Self::Phrases(Box::new(Phrases::of_argument(argument)?)),
+            "rxGlobal" => Self::RxGlobal(pattern(argument, PatternOptions::default())?),
+            "rx" => Self::Rx(pattern(argument, PatternOptions::default())?),
+            "pm" => Self::Phrases(Phrases::of_argument(argument)?),
             "pmf" | "pmFromFile" => match Phrases::of_files(argument, context)? {
-                FilePhrases::Some(phrases) => Self::Phrases(Box::new(phrases)),
+                FilePhrases::Some(phrases) => Self::Phrases(phrases),
                 FilePhrases::None(files) => Self::NoPhrases(files),
             },
             "ipMatch" => Self::IpMatch(AddressSet::of_argument(argument)?),
@@ -300,8 +302,11 @@ fn search(pattern: &Pattern, value: &[u8], captures: Option<&mut Captures>) -> R
     }
 }
 
-fn pattern(argument: &str, options: PatternOptions) -> Result<Pattern, CompileError> {
-    Pattern::compile(argument.as_bytes(), options)
+/// The compiled pattern, which all rules with the same text share.
+fn pattern(argument: &str, options: PatternOptions) -> Result<Arc<Pattern>, CompileError> {
+    static PATTERNS: Kept<(Box<str>, PatternOptions), Pattern> = Kept::new();
+    let compile = || Pattern::compile(argument.as_bytes(), options);
+    PATTERNS.get((argument.into(), options), compile)
 }
 
 /// ModSecurity compiles these patterns as multi-line, unlike those of `@rx`.
@@ -310,10 +315,7 @@ fn verify(identity: Identity, argument: &str) -> Result<Operator, CompileError> 
         multi_line: true,
         ..PatternOptions::default()
     };
-    Ok(Operator::Verify(
-        identity,
-        Box::new(pattern(argument, options)?),
-    ))
+    Ok(Operator::Verify(identity, pattern(argument, options)?))
 }
 
 fn unknown(name: &str) -> CompileError {

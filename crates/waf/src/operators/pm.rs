@@ -5,17 +5,26 @@
     reason = "positions were found in the same bytes"
 )]
 
+use std::sync::Arc;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, Match, MatchKind};
 
 use super::{Captures, CompileContext, CompileError, EmptyFiles};
+use crate::kept::Kept;
 use crate::steps::{self, OutOfTime, STEP};
 
 /// Phrases to look for, without regard to the case of ASCII letters.
 #[derive(Debug)]
 pub struct Phrases {
-    phrases: Vec<Vec<u8>>,
+    list: Arc<List>,
     /// The warning about its files without a phrase.
     empty_files: Option<EmptyFiles>,
+}
+
+/// The compiled phrases, which all rules with the same ones share.
+#[derive(Debug)]
+struct List {
+    phrases: Vec<Vec<u8>>,
     automaton: AhoCorasick,
     /// Bytes of the longest phrase: pieces of a long value overlap by one less.
     longest: usize,
@@ -67,6 +76,42 @@ impl Phrases {
     }
 
     fn new(phrases: Vec<Vec<u8>>) -> Result<Self, CompileError> {
+        static LISTS: Kept<Vec<Vec<u8>>, List> = Kept::new();
+        let list = LISTS.get(phrases.clone(), || List::new(phrases))?;
+        Ok(Self {
+            list,
+            empty_files: None,
+        })
+    }
+
+    /// The phrases, in the order of the argument or the file.
+    #[must_use]
+    pub fn phrases(&self) -> &[Vec<u8>] {
+        &self.list.phrases
+    }
+
+    /// Whether one of them occurs. Captures it as it stands in the value.
+    ///
+    /// # Errors
+    /// There is no time left.
+    pub fn evaluate(
+        &self,
+        value: &[u8],
+        captures: Option<&mut Captures>,
+    ) -> Result<bool, OutOfTime> {
+        let Some(found) = self.list.find(value)? else {
+            return Ok(false);
+        };
+        if let Some(captures) = captures {
+            captures.clear();
+            captures.push_range(found.range());
+        }
+        Ok(true)
+    }
+}
+
+impl List {
+    fn new(phrases: Vec<Vec<u8>>) -> Result<Self, CompileError> {
         if phrases.is_empty() {
             return Err(CompileError::new("there is no phrase to look for"));
         }
@@ -79,35 +124,9 @@ impl Phrases {
         let longest = phrases.iter().map(Vec::len).max().unwrap_or(0);
         Ok(Self {
             phrases,
-            empty_files: None,
             automaton,
             longest,
         })
-    }
-
-    /// The phrases, in the order of the argument or the file.
-    #[must_use]
-    pub fn phrases(&self) -> &[Vec<u8>] {
-        &self.phrases
-    }
-
-    /// Whether one of them occurs. Captures it as it stands in the value.
-    ///
-    /// # Errors
-    /// There is no time left.
-    pub fn evaluate(
-        &self,
-        value: &[u8],
-        captures: Option<&mut Captures>,
-    ) -> Result<bool, OutOfTime> {
-        let Some(found) = self.find(value)? else {
-            return Ok(false);
-        };
-        if let Some(captures) = captures {
-            captures.clear();
-            captures.push_range(found.range());
-        }
-        Ok(true)
     }
 
     /// The phrase that ends first.

@@ -146,3 +146,29 @@ fn long_values_have_the_fingerprint_of_their_beginning() {
         }
     }
 }
+
+#[test]
+fn rules_with_equal_arguments_share_what_is_compiled() {
+    let compile = |name: &str, argument: &str, file: &'static [u8]| {
+        let read_data = |_: &str| Ok(file.to_vec());
+        let context = CompileContext {
+            read_data: &read_data,
+        };
+        Operator::compile(name, argument, &context).unwrap()
+    };
+    let pattern = |name, argument| match compile(name, argument, b"") {
+        Operator::Rx(pattern) | Operator::Verify(_, pattern) => pattern,
+        other => panic!("{other:?}"),
+    };
+    let first = pattern("rx", r"shared-\d+$");
+    assert!(Arc::ptr_eq(&first, &pattern("rx", r"shared-\d+$")));
+    assert!(!Arc::ptr_eq(&first, &pattern("rx", r"shared-\d+")));
+    // The same text with other options is another pattern.
+    assert!(!Arc::ptr_eq(&first, &pattern("verifyCC", r"shared-\d+$")));
+
+    let matches = |operator: &Operator, value| operator.evaluate(b"", value, None).unwrap();
+    let before = compile("pmFromFile", "list.data", b"first");
+    let after = compile("pmFromFile", "list.data", b"second");
+    assert!(matches(&before, b"a first") && !matches(&before, b"a second"));
+    assert!(matches(&after, b"a second") && !matches(&after, b"a first"));
+}

@@ -1,10 +1,15 @@
 //! Rules as the prefilter sees them: one link, and what a value needs for it to match.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use regex::bytes::Regex;
 
 use super::clauses::Need;
 use super::literals;
 use crate::byteset::ByteSet;
+use crate::kept::Kept;
 use crate::operators::Operator;
 use crate::rule::{ChainId, Chains, Rule, Test};
 use crate::transform::Transformation;
@@ -12,10 +17,33 @@ use crate::transform::Transformation;
 /// What a shell removes from a word: quotes, and the first and last bytes of expansions.
 pub(super) const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
 
+/// Chains and clauses for which [`before`] is remembered. The CRS has some hundred.
+const MOST_KNOWN: usize = 16_384;
+
+/// What a pattern says about the values that it matches. Found once for all rules with the same pattern.
+#[derive(Debug)]
+pub(super) struct PatternFacts {
+    need: Need,
+    literals: PatternLiterals,
+}
+
+/// The literals of a pattern, of which one occurs in every value that it matches.
+#[derive(Debug)]
+enum PatternLiterals {
+    None,
+    All(Vec<Vec<u8>>),
+    /// In values without a byte of [`QUOTING`].
+    UnlessQuoted(Vec<Vec<u8>>),
+    /// The same, except for values that the pattern matches at their start.
+    ButAtStart(Vec<Vec<u8>>, Regex),
+}
+
 /// The first link of a rule that the filter understands.
 pub(super) struct Head<'r> {
     pub place: LinkPlace,
     pub test: &'r Test,
+    /// None if the operator has no pattern.
+    pub facts: Option<Arc<PatternFacts>>,
     pub steps: Vec<Transformation>,
     pub nodes: Box<[ChainId]>,
     /// In terms of the value as received.
@@ -51,11 +79,15 @@ impl<'r> Head<'r> {
         if !test.targets.stable || counted || !test.argument.is_literal() {
             return None;
         }
+        let facts = match &test.operator {
+            Operator::Rx(pattern) if !test.negated => Some(PatternFacts::of(pattern.source()?)),
+            _ => None,
+        };
         let need = match &test.operator {
             Operator::Phrases(_) if test.negated && !test.multi_match => Need::NOTHING,
             // The bytes that a pattern needs say nothing about values that it does not match.
             _ if test.negated => return None,
-            Operator::Rx(pattern) => Need::of_pattern(pattern.source()?),
+            Operator::Rx(_) => facts.as_ref()?.need.clone(),
             Operator::Phrases(phrases) => Need::of_phrases(phrases.phrases()),
             Operator::ForbiddenBytes(forbidden) => Need::one_of(*forbidden),
             Operator::ValidateUrlEncoding => Need::one_of(ByteSet::of(b"%")),
@@ -85,12 +117,13 @@ impl<'r> Head<'r> {
                 steps.len()..=steps.len()
             };
             prefixes
-                .map(|n| before(steps.get(..n)?, clause))
+                .map(|n| before_known(steps.get(..n)?, clause))
                 .try_fold(ByteSet::EMPTY, |all, s| Some(all.union(s?)))
         });
         Some(Self {
             place,
             test,
+            facts,
             triggers,
             need: Need {
                 clauses: received.collect(),
@@ -107,30 +140,75 @@ impl<'r> Head<'r> {
     }
 
     pub(super) fn literals_without_quoting(&self) -> Option<Vec<Vec<u8>>> {
-        match &self.test.operator {
-            Operator::Rx(pattern) => literals::required_without(pattern.source()?, &QUOTING),
+        match &self.facts.as_ref()?.literals {
+            PatternLiterals::UnlessQuoted(found) => Some(found.clone()),
             _ => None,
         }
     }
 
     pub(super) fn literals_but_at_start(&self) -> Option<(Vec<Vec<u8>>, Regex)> {
-        let Operator::Rx(pattern) = &self.test.operator else {
-            return None;
-        };
-        let (literals, start) = literals::required_but_at_start(pattern.source()?, &QUOTING)?;
-        Some((literals, Regex::new(&start).ok()?))
-    }
-
-    pub(super) fn literals(&self) -> Option<Vec<Vec<u8>>> {
-        match &self.test.operator {
-            Operator::Rx(pattern) => {
-                let found = literals::required(pattern.source()?)?;
-                Some(found.into_iter().map(literals::trimmed).collect())
-            }
-            Operator::Phrases(phrases) => Some(phrases.phrases().to_vec()),
+        match &self.facts.as_ref()?.literals {
+            PatternLiterals::ButAtStart(found, start) => Some((found.clone(), start.clone())),
             _ => None,
         }
     }
+
+    pub(super) fn literals(&self) -> Option<Vec<Vec<u8>>> {
+        if let Operator::Phrases(phrases) = &self.test.operator {
+            return Some(phrases.phrases().to_vec());
+        }
+        match &self.facts.as_ref()?.literals {
+            PatternLiterals::All(found) => Some(found.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl PatternFacts {
+    fn of(source: &str) -> Arc<Self> {
+        static KNOWN: Kept<Box<str>, PatternFacts> = Kept::new();
+        let find = || {
+            Ok::<_, Infallible>(Self {
+                need: Need::of_pattern(source),
+                literals: PatternLiterals::of(source),
+            })
+        };
+        let Ok(facts) = KNOWN.get(source.into(), find);
+        facts
+    }
+}
+
+impl PatternLiterals {
+    fn of(source: &str) -> Self {
+        if let Some(found) = literals::required(source) {
+            return Self::All(found.into_iter().map(literals::trimmed).collect());
+        }
+        if let Some(found) = literals::required_without(source, &QUOTING) {
+            return Self::UnlessQuoted(found);
+        }
+        let at_start = literals::required_but_at_start(source, &QUOTING);
+        let at_start = at_start.and_then(|(found, start)| Some((found, Regex::new(&start).ok()?)));
+        at_start.map_or(Self::None, |(found, start)| Self::ButAtStart(found, start))
+    }
+}
+
+/// What [`before`] finds, remembered: each policy on the CRS asks for the same chains and clauses.
+fn before_known(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
+    type Known = HashMap<(Box<[Transformation]>, ByteSet), Option<ByteSet>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    // The map is whole after every step, so a panic elsewhere does no harm.
+    let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (steps.into(), *clause);
+    let known = lock().get(&key).copied();
+    known.unwrap_or_else(|| {
+        let found = before(steps, clause);
+        let mut known = lock();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(key, found);
+        found
+    })
 }
 
 /// Bytes of which a value must hold one for these steps to leave a byte of `clause` in it; None if no such set is

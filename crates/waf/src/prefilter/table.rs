@@ -9,13 +9,14 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
-use super::head::{Head, LinkPlace, QUOTING};
+use super::head::{Head, LinkPlace, PatternFacts, QUOTING};
 use super::literals;
 use super::row::{Row, WORDS};
 use super::scan::Scanner;
@@ -77,6 +78,8 @@ pub(crate) struct Filter {
     pub anchored: Row,
     starts: Vec<Regex>,
     scanner: Option<Scanner>,
+    /// Held so that the next rule set with the same patterns finds them.
+    _facts: Vec<Arc<PatternFacts>>,
 }
 
 /// A rule that tests what each step of its chain leaves (`multiMatch`).
@@ -168,6 +171,7 @@ impl Filter {
             anchored: Row::default(),
             starts: Vec::new(),
             scanner: None,
+            _facts: heads.iter().filter_map(|h| h.facts.clone()).collect(),
         };
         for (bit, head) in (0u16..).zip(&heads) {
             filter.add(bit, head);

@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 250;
 const MAX_LENGTH: usize = 256 * 1024;
 
 /// Options that apply to a whole pattern from its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct PatternOptions {
     /// As if the pattern began with `(?i)`.
     pub ignore_case: bool,
