@@ -15,6 +15,7 @@
 //! - [`telemetry`] access log, audit log, diagnostics, counters
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure
+//! - `parallel` spreads independent work over the processors
 //! - [`time`] points in time as RFC 3339
 //! - `unix_socket` unix sockets to which only their owner can connect
 //!
@@ -26,6 +27,7 @@ pub mod config;
 pub mod exposure;
 pub mod handover;
 pub mod live;
+mod parallel;
 pub mod proxy;
 pub mod reload;
 pub mod route;

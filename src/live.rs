@@ -12,9 +12,9 @@ use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind, Unit};
-use crate::tls::ClientCas;
 use crate::tls::acceptor::acceptor;
 use crate::tls::rehearsal::{self, RehearsalError};
+use crate::tls::{ClientCa, ClientCas};
 use crate::upstream::{Pool, Pools};
 
 /// A configuration, and the acceptors and pools made from it.
@@ -23,11 +23,14 @@ pub struct Snapshot {
     pub config: Config,
     /// The number of this snapshot; it grows with each one in this process.
     pub generation: u64,
-    /// By the name of the listener, for those with TLS. Swapped in place to renew ticket keys.
-    acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>,
+    /// By the name of the listener, for those with TLS. Swapped in place to renew ticket keys. Two snapshots in which
+    /// all TLS of a listener is the same share its slot, so that both have the new keys.
+    acceptors: Acceptors,
     /// The servers of each upstream.
     pub pools: Pools,
 }
+
+type Acceptors = BTreeMap<String, Arc<ArcSwap<SslAcceptor>>>;
 
 /// Why a listener cannot run although its configuration is valid.
 #[derive(Debug)]
@@ -85,38 +88,46 @@ impl Snapshot {
     /// # Errors
     /// A listener cannot run.
     pub fn new(config: Config) -> Result<Self, SnapshotError> {
-        let mut acceptors = BTreeMap::new();
+        let mut acceptors = Acceptors::new();
         for listener in &config.listeners {
-            if let Some(made) = acceptor_of(listener)? {
-                acceptors.insert(listener.name.clone(), ArcSwap::from_pointee(made));
+            if let Some(made) = acceptor_of(listener, None)? {
+                let slot = Arc::new(ArcSwap::from_pointee(made));
+                acceptors.insert(listener.name.clone(), slot);
             }
         }
-        Ok(Self::assemble(config, acceptors))
+        Ok(Self::assemble(config, acceptors, &Pools::default()))
     }
 
     /// The snapshot that follows `previous`. A listener that cannot run as configured goes on as it was. It is left out
-    /// if it did not run before, or if it would let in clients that the new configuration refuses. [`Live::swap`] takes
-    /// over what is known about servers.
+    /// if it did not run before, or if it would let in clients that the new configuration refuses. What is made of the
+    /// same as before is taken over, not made anew.
     #[must_use]
     pub fn next(mut config: Config, previous: &Self) -> (Self, Vec<SnapshotError>) {
-        let mut acceptors = BTreeMap::new();
+        let mut acceptors = Acceptors::new();
         let mut refused = Vec::new();
         for listener in &mut config.listeners {
             let name = listener.name.clone();
-            match acceptor_of(listener) {
+            let running = previous.listener(&name).zip(previous.acceptors.get(&name));
+            if let Some((old, slot)) = running
+                && has_same_tls(old, listener)
+            {
+                acceptors.insert(name, Arc::clone(slot));
+                continue;
+            }
+            let known = running.map(|(_, slot)| slot.load_full());
+            match acceptor_of(listener, known.as_deref()) {
                 Ok(Some(made)) => {
-                    acceptors.insert(name, ArcSwap::from_pointee(made));
+                    acceptors.insert(name, Arc::new(ArcSwap::from_pointee(made)));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    if let (Some(old), Some(acceptor)) =
-                        (previous.listener(&name), previous.acceptor(&name))
+                    if let Some((old, slot)) = running
                         // Fail closed: an old listener that asks for fewer certificates must not go on under a
                         // configuration that demands more.
                         && asks_for_the_same_clients(old, listener)
                     {
                         *listener = Arc::clone(old);
-                        acceptors.insert(name, ArcSwap::new(acceptor));
+                        acceptors.insert(name, Arc::clone(slot));
                     }
                     refused.push(error);
                 }
@@ -127,12 +138,12 @@ impl Snapshot {
             matches!(listener.kind, ListenerKind::Redirect { .. })
                 || acceptors.contains_key(&listener.name)
         });
-        (Self::assemble(config, acceptors), refused)
+        (Self::assemble(config, acceptors, &previous.pools), refused)
     }
 
-    fn assemble(config: Config, acceptors: BTreeMap<String, ArcSwap<SslAcceptor>>) -> Self {
+    fn assemble(config: Config, acceptors: Acceptors, running: &Pools) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
-        let pools = Pools::new(&config.upstreams);
+        let pools = Pools::new(&config.upstreams, running);
         Self {
             config,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
@@ -163,7 +174,8 @@ impl Snapshot {
             let Some(slot) = self.acceptors.get(&listener.name) else {
                 continue;
             };
-            match acceptor_of(listener) {
+            // Nothing is taken over: the contexts hold the keys.
+            match acceptor_of(listener, None) {
                 Ok(Some(made)) => slot.store(Arc::new(made)),
                 Ok(None) => {}
                 Err(error) => failed.push(error),
@@ -201,8 +213,30 @@ fn asks_for_the_same_clients(running: &Listener, next: &Listener) -> bool {
     }
 }
 
-/// None for a listener without TLS.
-fn acceptor_of(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError> {
+/// Whether no client could tell two listeners of the same name apart by a handshake.
+fn has_same_tls(running: &Listener, next: &Listener) -> bool {
+    let parts = |listener: &Listener| match &listener.kind {
+        ListenerKind::Tls {
+            certificates,
+            sni,
+            settings,
+        } => {
+            let identity = |ca: &Option<Arc<ClientCa>>| ca.as_ref().map(|ca| ca.identity());
+            let certificates: Vec<_> = certificates.iter().map(|c| c.digest).collect();
+            let own = settings.certificate_client_ca.iter().map(identity);
+            let asked: Vec<_> = own.chain([identity(&settings.client_ca)]).collect();
+            Some((certificates, *sni, settings.policy, asked))
+        }
+        ListenerKind::Redirect { .. } => None,
+    };
+    parts(next).is_some_and(|next| parts(running) == Some(next))
+}
+
+/// None for a listener without TLS. `running` is the acceptor that serves now.
+fn acceptor_of(
+    listener: &Listener,
+    running: Option<&SslAcceptor>,
+) -> Result<Option<SslAcceptor>, SnapshotError> {
     let ListenerKind::Tls {
         certificates,
         sni,
@@ -215,12 +249,12 @@ fn acceptor_of(listener: &Listener) -> Result<Option<SslAcceptor>, SnapshotError
         listener: listener.name.clone(),
         cause,
     };
-    let made = acceptor(&listener.name, certificates, *sni, settings)
+    let made = acceptor(&listener.name, certificates, *sni, settings, running)
         .map_err(|error| fail(SnapshotCause::Acceptor(error)))?;
     // OpenSSL accepts some settings with which no client can make a handshake.
-    rehearsal::handshakes(&made, certificates)
+    rehearsal::handshakes(&made.acceptor, &made.untried, certificates)
         .map_err(|error| fail(SnapshotCause::Handshake(error)))?;
-    Ok(Some(made))
+    Ok(Some(made.acceptor))
 }
 
 /// The current snapshot.
@@ -239,12 +273,9 @@ impl Live {
         self.0.load_full()
     }
 
-    /// New requests use `next` from now on. It takes over what is known about the servers of upstreams that
-    /// did not change. Must be called in a tokio runtime.
-    pub fn swap(&self, mut next: Snapshot) {
+    /// New requests use `next` from now on. Must be called in a tokio runtime.
+    pub fn swap(&self, next: Snapshot) {
         let old = self.0.load_full();
-        // Before the swap, so that the first request already knows which servers are down.
-        next.pools.carry_over(&old.pools);
         let next = Arc::new(next);
         self.0.store(Arc::clone(&next));
         next.pools.start();
@@ -255,62 +286,4 @@ impl Live {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-    use crate::tls::CertifiedKey;
-    use dev_pki::{Authority, KeyKind, LeafOptions};
-
-    #[test]
-    fn tickets_are_rotated_past_a_listener_that_fails() {
-        const TEXT: &str = r#"
-            [listeners.a]
-            bind = ["127.0.0.1:1"]
-            certificates = [{ chain = "a.pem", key = "a.key" }]
-            [listeners.b]
-            bind = ["127.0.0.1:2"]
-            certificates = [{ chain = "a.pem", key = "a.key" }]
-        "#;
-        let name = format!("drawbridge-live-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        let root = Authority::new("Root", 90).unwrap();
-        let leaf = |key| {
-            let options = LeafOptions {
-                key,
-                ..LeafOptions::default()
-            };
-            root.leaf(&["a.test"], &options).unwrap()
-        };
-        let good = leaf(KeyKind::EcP256);
-        good.write(&folder.join("a.pem"), &folder.join("a.key"))
-            .unwrap();
-        let file = folder.join("drawbridge.toml");
-        std::fs::write(&file, TEXT).unwrap();
-        let loaded = config::load(&file);
-        std::fs::remove_dir_all(&folder).unwrap();
-
-        let mut snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
-        let acceptors =
-            |snapshot: &Snapshot| ["a", "b"].map(|name| snapshot.acceptor(name).unwrap());
-        let before = acceptors(&snapshot);
-        assert!(snapshot.rotate_tickets().is_empty());
-        let after = acceptors(&snapshot);
-        assert!(before.iter().zip(&after).all(|(b, a)| !Arc::ptr_eq(b, a)));
-
-        let weak = leaf(KeyKind::Rsa1024);
-        let weak = CertifiedKey::from_pem(&weak.chain_pem, &weak.key_pem).unwrap();
-        let first = Arc::get_mut(&mut snapshot.config.listeners[0]).unwrap();
-        let ListenerKind::Tls { certificates, .. } = &mut first.kind else {
-            panic!("it has certificates");
-        };
-        *certificates = vec![Arc::new(weak)];
-        let failed = snapshot.rotate_tickets();
-        assert_eq!(failed.len(), 1);
-        assert_eq!(failed[0].listener, "a");
-        let last = acceptors(&snapshot);
-        assert!(Arc::ptr_eq(&after[0], &last[0]));
-        assert!(!Arc::ptr_eq(&after[1], &last[1]));
-        assert!(snapshot.acceptor("other").is_none());
-    }
-}
+mod tests;

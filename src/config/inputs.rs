@@ -25,12 +25,18 @@ pub struct Inputs {
 
 /// What stat(2) says of each file, without reading it; None if there is no file. Links are followed, so that a link
 /// that points elsewhere (Kubernetes swaps one to update mounted files) is a change.
-pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamps {
+    /// In the order of the files.
+    files: Vec<Option<Stamp>>,
+    /// What the patterns named.
+    named: BTreeMap<PathBuf, Option<Stamp>>,
+}
 
 /// What distinguishes a file from an earlier version of it. The change time finds a write that keeps size and
 /// modification time, as `cp -p` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -65,11 +71,25 @@ impl Inputs {
     /// Looks at each file without reading it.
     #[must_use]
     pub fn stamps(&self) -> Stamps {
-        let paths = self.paths();
-        paths
-            .into_iter()
-            .map(|path| (path.clone(), stamp(&path)))
-            .collect()
+        let stamped = |path: PathBuf| {
+            let stamp = stamp(&path);
+            (path, stamp)
+        };
+        Stamps {
+            files: self.files.iter().map(|path| stamp(path)).collect(),
+            named: self.named().into_iter().map(stamped).collect(),
+        }
+    }
+
+    /// Whether a file was there when the stamps of these inputs were taken.
+    #[must_use]
+    pub fn was_there(&self, path: &Path, stamps: &Stamps) -> bool {
+        let own = || {
+            let at = self.files.iter().position(|file| file == path)?;
+            *stamps.files.get(at)?
+        };
+        let named = || *stamps.named.get(path)?;
+        own().or_else(named).is_some()
     }
 
     /// The contents of the files as they were `read`. A file that a pattern names only since then is not among them.
@@ -120,11 +140,16 @@ impl Inputs {
 
     fn paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = self.files.clone();
-        for (directory, pattern) in &self.patterns {
-            // The next load reports a folder that cannot be listed.
-            paths.extend(glob::expand(directory, pattern).unwrap_or_default());
-        }
+        paths.extend(self.named());
         paths
+    }
+
+    /// The files that the patterns name now.
+    fn named(&self) -> BTreeSet<PathBuf> {
+        let patterns = self.patterns.iter();
+        // The next load reports a folder that cannot be listed.
+        let named = patterns.flat_map(|(folder, pattern)| glob::expand(folder, pattern));
+        named.flatten().collect()
     }
 }
 

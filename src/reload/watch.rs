@@ -2,7 +2,8 @@
 //!
 //! Notifications of the folders tell when to look at the files. Regular looks find the changes that notifications miss
 //! or report late: on network and overlay file systems, in folders that are mounted over, and behind links in the
-//! middle of a path. A few hundred files cost well under a millisecond each time.
+//! middle of a path. They cost a stat for each file. Very many files are looked at less often, so that a front door with
+//! nothing to do stays idle.
 //!
 //! A look compares stamps (stat), and only then contents (SHA-256): a touch or an identical copy causes no reload.
 
@@ -23,8 +24,13 @@ use seclang::files::in_time;
 
 /// The pause between two looks while files keep changing, or without notifications.
 const PAUSE: Duration = Duration::from_millis(150);
-/// The longest pause between two looks. A change that no notification reports is live within a second too.
+/// The pause between two looks with notifications. A change that none reports is live within a second too, unless there
+/// are very many files.
 const PAUSE_NOTIFIED: Duration = Duration::from_millis(500);
+/// After a look the pause is so many times as long as the look took, if that is longer: looks take 1/200 of a core.
+const REST: u32 = 200;
+/// A change that no notification reports is noticed within this time, however many files there are.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How many pauses to wait for files that keep changing. Then they are read as they are, since a file may never rest.
 const PATIENCE: usize = 10;
 /// The pause between two attempts to read a file that exists and cannot be read.
@@ -54,7 +60,7 @@ pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) 
             );
         })
         .ok();
-    match follow(reloads, watched, Watcher { notified, wake }).await {
+    match follow(reloads, watched, Watcher::new(notified, wake)).await {
         Ok(()) => Ended::Over,
         Err(error) => Ended::Failed(format!("the watched files cannot be checked: {error}")),
     }
@@ -64,6 +70,15 @@ pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) 
 struct Watcher {
     notified: Option<FolderNotifications>,
     wake: Arc<Notify>,
+    /// How long the last look took.
+    took: Duration,
+}
+
+/// Whether a look also finds out which folders to follow. That takes many times as long as a look at the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folders {
+    Follow,
+    AsBefore,
 }
 
 /// Watches until the reloader is gone.
@@ -74,23 +89,36 @@ async fn follow(
 ) -> io::Result<()> {
     let mut seen: Option<Stamps> = None;
     let mut read_at = Instant::now();
+    let mut folders = Folders::Follow;
+    let mut before: Option<Arc<Watched>> = None;
     loop {
         // A reload replaces this, and may name other files. Marked as seen, so that `changed` waits for the next one.
         let now = watched.borrow_and_update().clone();
+        if before
+            .as_ref()
+            .is_none_or(|before| before.inputs != now.inputs)
+        {
+            // Stamps are compared by their order.
+            seen = None;
+            folders = Folders::Follow;
+        }
+        before = Some(Arc::clone(&now));
         // Folders are followed before their files are looked at, so that no change in between is lost.
-        let mut stamps = watcher.look(&now).await?;
+        let mut stamps = watcher.look(&now, folders).await?;
         let again = is_unread(&now, &stamps) && read_at.elapsed() > AGAIN;
         if seen.as_ref() == Some(&stamps) && !again {
-            if !watcher.wait(&mut watched).await {
-                return Ok(());
-            }
+            folders = match watcher.wait(&mut watched).await {
+                Some(folders) => folders,
+                None => return Ok(()),
+            };
             continue;
         }
         // A certificate and its key are two files, and a copy is written in parts: read before it rests, a set would be
         // half old and half new.
         for _ in 0..PATIENCE {
             sleep(PAUSE).await;
-            let later = watcher.look(&now).await?;
+            // A link that leads elsewhere now leads to another folder.
+            let later = watcher.look(&now, Folders::Follow).await?;
             let settled = later == stamps;
             stamps = later;
             if settled {
@@ -111,37 +139,52 @@ async fn follow(
 }
 
 impl Watcher {
-    async fn look(&mut self, watched: &Arc<Watched>) -> io::Result<Stamps> {
+    fn new(notified: Option<FolderNotifications>, wake: Arc<Notify>) -> Self {
+        Self {
+            notified,
+            wake,
+            took: Duration::ZERO,
+        }
+    }
+
+    async fn look(&mut self, watched: &Arc<Watched>, folders: Folders) -> io::Result<Stamps> {
         let watched = Arc::clone(watched);
         // Moved to the other thread, since following a folder blocks too. If that hangs, the error ends this task, and
         // supervision starts it again with new notifications.
         let mut notified = self.notified.take();
         let looked = run_aside(move || {
-            if let Some(notified) = &mut notified {
+            if let Some(notified) = &mut notified
+                && (folders == Folders::Follow || !notified.is_complete())
+            {
                 notified.follow(watched.inputs.folders());
             }
-            (notified, watched.inputs.stamps())
+            let begun = Instant::now();
+            let stamps = watched.inputs.stamps();
+            (notified, stamps, begun.elapsed())
         });
-        let (notified, stamps) = looked.await?;
+        let (notified, stamps, took) = looked.await?;
         self.notified = notified;
+        self.took = took;
         Ok(stamps)
     }
 
-    /// Waits until it is time for another look. False if the reloader is gone.
-    async fn wait(&self, watched: &mut watch::Receiver<Arc<Watched>>) -> bool {
-        // Also with notifications: a burst of them must cause one look, not many.
-        sleep(PAUSE).await;
+    /// Waits until it is time for another look. None if the reloader is gone.
+    async fn wait(&self, watched: &mut watch::Receiver<Arc<Watched>>) -> Option<Folders> {
+        let rest = (self.took * REST).min(LONGEST_PAUSE);
         let is_complete = self
             .notified
             .as_ref()
             .is_some_and(FolderNotifications::is_complete);
         if !is_complete {
-            return watched.has_changed().is_ok();
+            sleep(rest.max(PAUSE)).await;
+            return watched.has_changed().ok().map(|_| Folders::Follow);
         }
+        // A burst of notifications must cause one look, not many.
+        sleep(PAUSE).await;
         tokio::select! {
-            () = self.wake.notified() => true,
-            changed = watched.changed() => changed.is_ok(),
-            () = sleep(PAUSE_NOTIFIED - PAUSE) => true,
+            () = self.wake.notified() => Some(Folders::Follow),
+            changed = watched.changed() => changed.ok().map(|()| Folders::Follow),
+            () = sleep(rest.max(PAUSE_NOTIFIED) - PAUSE) => Some(Folders::AsBefore),
         }
     }
 }
@@ -152,7 +195,7 @@ fn is_unread(watched: &Watched, stamps: &Stamps) -> bool {
         .contents
         .iter()
         .filter(|(_, content)| content.is_none());
-    unread.any(|(path, _)| stamps.get(path).is_some_and(Option::is_some))
+    unread.any(|(path, _)| watched.inputs.was_there(path, stamps))
 }
 
 /// Runs `work` on another thread for a limited time, since a file system may hang.
@@ -237,7 +280,7 @@ mod tests {
             }));
             let wake = Arc::new(Notify::new());
             let notified = with.then(|| FolderNotifications::new(&wake).unwrap());
-            let watcher = Watcher { notified, wake };
+            let watcher = Watcher::new(notified, wake);
             let following = tokio::spawn(follow(Arc::clone(&reloads), watching, watcher));
 
             fs::write(root.join("aside"), "other").unwrap();

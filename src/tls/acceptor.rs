@@ -1,11 +1,10 @@
 //! The TLS side of a listener: versions, ALPN, and the certificate by SNI.
 //!
 //! Invariants: a session resumes only under the listener and the server name that it was made for, and never after a
-//! reload. If a listener asks for client certificates, no session resumes. `live` makes an acceptor for each listener
-//! of a snapshot; each handshake begins with [`ssl`].
+//! change of anything that its handshake depended on. If a listener asks for client certificates, no session resumes.
+//! `live` makes an acceptor for each listener of a snapshot; each handshake begins with [`ssl`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use openssl::error::ErrorStack;
@@ -22,6 +21,7 @@ use super::{
     CertifiedKey, ClientCa, ClientCas, ClientHello, GROUPS, Resolver, SniPolicy, TlsPolicy,
     TlsSettings,
 };
+use crate::parallel;
 
 const ALPN_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -34,9 +34,12 @@ const INTERMEDIATE_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES1
 /// Makes an acceptor that chooses the certificates by SNI: an exact name before a wildcard.
 ///
 /// Sessions belong to one name: each name has a context with ticket keys of its own ([`ssl`]). So a session resumes
-/// neither under another name, nor on another listener, nor after a reload. If any name asks for client certificates,
-/// nothing resumes at all: OpenSSL reads a ticket before it knows the name, so a session that was made without a
+/// neither under another name, nor on another listener. If any name asks for client certificates, nothing resumes at
+/// all: OpenSSL reads a ticket before it knows the name, so a session that was made without a
 /// certificate could resume under a name that demands one (the class of CVE-2025-23419).
+///
+/// What a name of `running` presents is taken over, with its ticket keys, if it is made of the same: then its sessions
+/// outlive the reload, and no handshake needs to be tried again.
 ///
 /// # Errors
 /// OpenSSL does not take a certificate, a key or a setting.
@@ -45,8 +48,18 @@ pub fn acceptor(
     certificates: &[Arc<CertifiedKey>],
     sni: SniPolicy,
     settings: &TlsSettings,
-) -> Result<SslAcceptor, ErrorStack> {
-    let faces = Arc::new(Faces::new(listener, certificates, sni, settings)?);
+    running: Option<&SslAcceptor>,
+) -> Result<NewAcceptor, ErrorStack> {
+    let running = match running {
+        Some(running) => running.context().ex_data(faces_index()?),
+        None => None,
+    };
+    let running = running.map(Arc::as_ref);
+    let faces = Faces::new(listener, certificates, sni, settings, running)?;
+    let untried = certificates.iter();
+    let untried = untried.filter(|c| !faces.has_all_of(c, running));
+    let untried = untried.cloned().collect();
+    let faces = Arc::new(faces);
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     configure(&mut builder, listener, settings)?;
     // This context serves only a hello that we could not read or whose name is unknown. It belongs to no name, so
@@ -60,7 +73,18 @@ pub fn acceptor(
         let selected = faces.select(ssl);
         selected.inspect_err(|_| *alert = SslAlert::UNRECOGNIZED_NAME)
     });
-    Ok(builder.build())
+    Ok(NewAcceptor {
+        acceptor: builder.build(),
+        untried,
+    })
+}
+
+/// An acceptor that no client has used yet.
+pub struct NewAcceptor {
+    /// The acceptor.
+    pub acceptor: SslAcceptor,
+    /// The certificates with a name that is not taken over.
+    pub untried: Vec<Arc<CertifiedKey>>,
 }
 
 /// The `Ssl` of one handshake, for the hello that we read before OpenSSL does.
@@ -138,6 +162,17 @@ pub fn asks_for(acceptor: &SslAcceptor, name: Option<&str>, ca: Option<&ClientCa
     asked.map(|asked| asked.digest) == ca.map(|ca| ca.digest)
 }
 
+/// Whether a name is presented by the very same context, with the same ticket keys.
+#[cfg(test)]
+pub(crate) fn presents_the_same(one: &SslAcceptor, other: &SslAcceptor, name: &str) -> bool {
+    let index = faces_index().unwrap();
+    let face = |acceptor: &SslAcceptor| {
+        let faces = acceptor.context().ex_data(index).unwrap();
+        Arc::clone(&faces.faces[name])
+    };
+    Arc::ptr_eq(&face(one), &face(other))
+}
+
 /// The slot of a handshake that holds its [`AskedClient`].
 fn client_index() -> Result<Index<Ssl, AskedClient>, ErrorStack> {
     static INDEX: LazyLock<Result<Index<Ssl, AskedClient>, ErrorStack>> =
@@ -147,16 +182,29 @@ fn client_index() -> Result<Index<Ssl, AskedClient>, ErrorStack> {
 
 /// What one server name presents to clients, and the client CA that it asks for.
 struct Face {
+    made_of: MadeOf,
     context: SslContext,
     /// More than one only if their keys are of different kinds (RSA and ECDSA).
     certificates: Vec<Arc<CertifiedKey>>,
     client_ca: Option<Arc<ClientCa>>,
 }
 
+/// Everything that a [`Face`] depends on. Two with the same are the same to every client.
+#[derive(Debug, PartialEq, Eq)]
+struct MadeOf {
+    listener: String,
+    /// The digests of chains, keys and staples.
+    certificates: Vec<[u8; 32]>,
+    client_ca: Option<([u8; 32], String)>,
+    policy: TlsPolicy,
+    /// Whether the listener asks for client certificates under any name. Then no session resumes.
+    asks_for_clients: bool,
+}
+
 /// One [`Face`] for each server name of a listener.
 struct Faces {
     /// By the names in the certificates; a wildcard as `*.example.com`.
-    faces: HashMap<String, Face>,
+    faces: HashMap<String, Arc<Face>>,
     /// For a client whose name is unknown or missing; None if [`SniPolicy::Strict`] ends such handshakes.
     first: Option<Face>,
     /// The client CA of the listener.
@@ -169,40 +217,56 @@ impl Faces {
         certificates: &[Arc<CertifiedKey>],
         sni: SniPolicy,
         settings: &TlsSettings,
+        running: Option<&Self>,
     ) -> Result<Self, ErrorStack> {
         let resolver = Resolver::new(certificates);
         let client_cas = ClientCas::new(certificates, sni, settings);
-        let face = |name: Option<&String>, group: &[Arc<CertifiedKey>]| {
+        let asked = |name: Option<&String>| {
             let own = name.map(|name| client_cas.get(name));
-            let client_ca = own.unwrap_or(settings.client_ca.as_ref()).cloned();
-            Ok(Face {
-                context: context(listener, group, settings, client_ca.as_deref())?,
-                certificates: group.to_vec(),
-                client_ca,
-            })
+            own.unwrap_or(settings.client_ca.as_ref()).cloned()
         };
-        let mut faces = HashMap::new();
-        for name in certificates.iter().flat_map(|c| &c.names) {
-            if let (Entry::Vacant(place), Some(group)) =
-                (faces.entry(name.clone()), resolver.resolve(Some(name)))
-            {
-                place.insert(face(Some(name), group)?);
-            }
-        }
+        let names = certificates.iter().flat_map(|c| &c.names);
+        let names: BTreeSet<&String> = names.collect();
+        let groups = names.into_iter().filter_map(|name| {
+            let group = resolver.resolve(Some(name))?;
+            Some((name, group, asked(Some(name))))
+        });
+        let groups: Vec<_> = groups.collect();
+        let faces = parallel::map(&groups, |(name, group, client_ca)| {
+            let known = running.and_then(|running| running.faces.get(*name));
+            let made_of = MadeOf::of(listener, group, settings, client_ca.as_ref());
+            let face = match known.filter(|known| known.made_of == made_of) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Face::new(made_of, group, settings, client_ca.clone())?),
+            };
+            Ok(((*name).clone(), face))
+        });
         let first = certificates.first().map(|first| {
             let named = first.names.first();
             let group = named.and_then(|name| resolver.resolve(Some(name)));
             // A certificate without DNS names is in no group of the resolver; it stands alone.
             let has_it = |group: &&[Arc<CertifiedKey>]| group.iter().any(|c| Arc::ptr_eq(c, first));
             let group = group.filter(has_it).unwrap_or(std::slice::from_ref(first));
-            face(named, group)
+            let client_ca = asked(named);
+            let made_of = MadeOf::of(listener, group, settings, client_ca.as_ref());
+            Face::new(made_of, group, settings, client_ca)
         });
         let first = first.transpose()?;
         Ok(Self {
-            faces,
+            faces: faces.into_iter().collect::<Result<_, ErrorStack>>()?,
             first: first.filter(|_| sni == SniPolicy::Any),
             others: settings.client_ca.clone(),
         })
+    }
+
+    /// Whether every name of this certificate is taken over from `running`.
+    fn has_all_of(&self, certified: &CertifiedKey, running: Option<&Self>) -> bool {
+        let is_taken_over = |name: &String| {
+            let known = running.and_then(|running| running.faces.get(name));
+            let face = self.faces.get(name);
+            known.zip(face).is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        certified.names.iter().all(is_taken_over)
     }
 
     /// Looks a name up as [`Resolver::resolve`] does: exact before wildcard, without case and final dot.
@@ -218,7 +282,7 @@ impl Faces {
             };
             self.faces.get(name).or_else(wildcard)
         });
-        by_name.or(self.first.as_ref())
+        by_name.map(Arc::as_ref).or(self.first.as_ref())
     }
 
     fn select(&self, ssl: &mut SslRef) -> Result<(), SniError> {
@@ -231,7 +295,38 @@ impl Faces {
     }
 }
 
+impl MadeOf {
+    fn of(
+        listener: &str,
+        group: &[Arc<CertifiedKey>],
+        settings: &TlsSettings,
+        client_ca: Option<&Arc<ClientCa>>,
+    ) -> Self {
+        Self {
+            listener: listener.to_owned(),
+            certificates: group.iter().map(|certified| certified.digest).collect(),
+            client_ca: client_ca.map(|ca| ca.identity()),
+            policy: settings.policy,
+            asks_for_clients: settings.asks_for_clients(),
+        }
+    }
+}
+
 impl Face {
+    fn new(
+        made_of: MadeOf,
+        group: &[Arc<CertifiedKey>],
+        settings: &TlsSettings,
+        client_ca: Option<Arc<ClientCa>>,
+    ) -> Result<Self, ErrorStack> {
+        Ok(Self {
+            context: context(&made_of.listener, group, settings, client_ca.as_deref())?,
+            made_of,
+            certificates: group.to_vec(),
+            client_ca,
+        })
+    }
+
     /// Sets on a handshake what a context, which all handshakes of a name share, cannot hold.
     fn dress(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
         if let Some(ca) = &self.client_ca {

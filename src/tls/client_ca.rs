@@ -135,6 +135,12 @@ impl ClientCa {
         verdict.is_good()
     }
 
+    /// What distinguishes it for a client, and in words: two with the same can stand in for each other.
+    #[must_use]
+    pub fn identity(&self) -> ([u8; 32], String) {
+        (self.digest, self.trust.name.clone())
+    }
+
     /// Whether both ask for certificates of the same CAs, in the same mode and with lists of the same file names. The
     /// content of the lists may differ.
     #[must_use]

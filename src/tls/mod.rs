@@ -61,6 +61,9 @@ pub struct CertifiedKey {
     pub ocsp: Option<Vec<u8>>,
     /// The file of the chain; None if it was not read from a file.
     pub file: Option<PathBuf>,
+    /// SHA-256 over the files of chain and key as they were read. As long as they hold the same, nothing needs to be
+    /// parsed or checked again but the dates.
+    pub read: Option<[u8; 32]>,
 }
 
 impl CertifiedKey {

@@ -10,27 +10,20 @@ use super::{Pool, Upstream};
 pub struct Pools(BTreeMap<String, Arc<Pool>>);
 
 impl Pools {
-    /// A pool for each upstream.
+    /// A pool for each upstream. The pools of upstreams whose settings did not change are those that run, and the
+    /// others keep their counters.
     #[must_use]
-    pub fn new(upstreams: &BTreeMap<String, Arc<Upstream>>) -> Self {
-        let pool = |upstream: &Arc<Upstream>| Arc::new(Pool::new(upstream, Arc::default()));
-        let pools = upstreams.iter();
-        Self(pools.map(|(name, u)| (name.clone(), pool(u))).collect())
-    }
-
-    /// Takes over the pools of upstreams whose settings did not change, and the counters of all. To be called before
-    /// [`Pools::start`].
-    pub fn carry_over(&mut self, old: &Self) {
-        for (name, pool) in &mut self.0 {
-            let Some(known) = old.0.get(name) else {
-                continue;
+    pub fn new(upstreams: &BTreeMap<String, Arc<Upstream>>, running: &Self) -> Self {
+        let pool = |(name, upstream): (&String, &Arc<Upstream>)| {
+            let pool = match running.get(name) {
+                // The same pool, so that requests of both snapshots share its limits, health and connections.
+                Some(known) if known.upstream == *upstream => Arc::clone(known),
+                Some(known) => Arc::new(Pool::new(upstream, Arc::clone(&known.metrics))),
+                None => Arc::new(Pool::new(upstream, Arc::default())),
             };
-            // The same pool, so that requests of both snapshots share its limits, health and connections.
-            *pool = match known.upstream == pool.upstream {
-                true => Arc::clone(known),
-                false => Arc::new(Pool::new(&pool.upstream, Arc::clone(&known.metrics))),
-            };
-        }
+            (name.clone(), pool)
+        };
+        Self(upstreams.iter().map(pool).collect())
     }
 
     /// Starts health checks and lookups of names. Needs a tokio runtime.

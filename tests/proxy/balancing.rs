@@ -75,10 +75,14 @@ impl Folder {
     }
 
     fn pools(&self, keys: &str) -> Pools {
+        self.pools_after(keys, &Pools::default())
+    }
+
+    fn pools_after(&self, keys: &str, running: &Pools) -> Pools {
         // A runner that gives each test a process of its own starts with no log.
         capture_logs();
         let loaded = self.load(keys).unwrap_or_else(|found| panic!("{found:#?}"));
-        Pools::new(&loaded.config.upstreams)
+        Pools::new(&loaded.config.upstreams, running)
     }
 }
 
@@ -354,16 +358,14 @@ async fn what_is_known_outlives_a_reload() {
     old.start();
     let known = old.get("u").unwrap();
     known.failed(&known.servers()[0], &refused());
-    let mut same = folder.pools(keys);
-    same.carry_over(&old);
+    let same = folder.pools_after(keys, &old);
     assert!(Arc::ptr_eq(known, same.get("u").unwrap()));
     assert_eq!(
         same.get("u").unwrap().servers()[0].availability(),
         Availability::Ejected
     );
 
-    let mut other = folder.pools(&keys.replace("1h", "2h"));
-    other.carry_over(&old);
+    let other = folder.pools_after(&keys.replace("1h", "2h"), &old);
     let changed = other.get("u").unwrap();
     assert_eq!(changed.servers()[0].availability(), Availability::Usable);
     assert_eq!(
@@ -374,8 +376,7 @@ async fn what_is_known_outlives_a_reload() {
 
     // The same words, another CA behind them.
     std::fs::copy(folder.0.join("old-ca.pem"), folder.0.join("corp-ca.pem")).unwrap();
-    let mut rotated = folder.pools(keys);
-    rotated.carry_over(&old);
+    let rotated = folder.pools_after(keys, &old);
     assert!(!Arc::ptr_eq(known, rotated.get("u").unwrap()));
 }
 

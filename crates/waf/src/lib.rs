@@ -98,7 +98,7 @@ pub use audit::mask::masked as mask_secrets;
 pub use builder::{Problems, RuleSetBuilder};
 pub use outcome::{Inspection, Interruption, InterruptionKind, Phase};
 pub use persistent::Store;
-pub use reads::Reads;
+pub use reads::{FilesNow, Reads};
 pub use rule::SEVERITIES;
 pub use ruleset::{Facts, RuleSet, RuleSummary};
 pub use seclang::diagnostic::{Diagnostic, Location, Severity};

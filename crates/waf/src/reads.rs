@@ -2,6 +2,7 @@
 //! give another rule set.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -22,22 +23,43 @@ pub struct Reads {
 #[derive(Debug, Default)]
 pub(super) struct Noted(RefCell<Reads>);
 
+/// Files and patterns as they are now. Several rule sets mostly have the same, and each is looked at once.
+#[derive(Debug, Default)]
+pub struct FilesNow {
+    digests: HashMap<PathBuf, Option<[u8; 20]>>,
+    names: HashMap<(PathBuf, String), Option<Vec<PathBuf>>>,
+}
+
 impl Reads {
-    /// Whether every file still holds the same, and every pattern names the same.
+    /// Whether every file holds the same, and every pattern names the same.
     #[must_use]
-    pub fn unchanged(&self) -> bool {
-        let files = self.files.iter();
-        let globs = self.globs.iter();
-        let same_names = |base: &PathBuf, pattern: &str, named: &Vec<PathBuf>| {
-            DiskFiles.glob(base, pattern).is_ok_and(|now| now == *named)
-        };
-        globs
-            .into_iter()
-            // Names first: listing folders is cheaper than hashing every file.
-            .all(|(base, pattern, named)| same_names(base, pattern, named))
-            && files
-                .into_iter()
-                .all(|(path, digest)| digest_of(&DiskFiles.read(path)) == *digest)
+    pub fn unchanged(&self, now: &mut FilesNow) -> bool {
+        let mut globs = self.globs.iter();
+        // Names first: listing folders is cheaper than hashing every file.
+        globs.all(|(base, pattern, named)| now.names(base, pattern) == Some(named))
+            && self
+                .files
+                .iter()
+                .all(|(path, digest)| now.digest(path) == *digest)
+    }
+}
+
+impl FilesNow {
+    /// None if it cannot be read.
+    fn digest(&mut self, path: &Path) -> Option<[u8; 20]> {
+        if let Some(known) = self.digests.get(path) {
+            return *known;
+        }
+        let digest = digest_of(&DiskFiles.read(path));
+        self.digests.insert(path.to_owned(), digest);
+        digest
+    }
+
+    /// None if a folder cannot be listed.
+    fn names(&mut self, base: &Path, pattern: &str) -> Option<&Vec<PathBuf>> {
+        let key = (base.to_owned(), pattern.to_owned());
+        let list = || DiskFiles.glob(base, pattern).ok();
+        self.names.entry(key).or_insert_with(list).as_ref()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a listener never stays in use in a way that lets in a client whom the new configuration would refuse.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Choice, LastGood, rotation};
@@ -157,7 +158,9 @@ pub(crate) fn running_certificates(
 
 /// The first name that serves now and would be lost. If the list got shorter, losing names was intended.
 fn lost_names(new: &[Arc<CertifiedKey>], running: &[Arc<CertifiedKey>]) -> Option<Reason> {
-    let is_covered = |name: &String| new.iter().any(|c| c.covers(name));
+    let known: HashSet<&String> = new.iter().flat_map(|c| &c.names).collect();
+    // Only a wildcard covers a name that it does not have.
+    let is_covered = |name: &String| known.contains(name) || new.iter().any(|c| c.covers(name));
     let names = running.iter().flat_map(|c| &c.names);
     let mut lost = names.filter(|name| !is_covered(name));
     let name = lost.next().filter(|_| new.len() >= running.len())?;

@@ -8,7 +8,7 @@ pub(crate) mod listeners;
 mod rotation;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::model::{
@@ -16,7 +16,7 @@ use super::model::{
     Recipe, Upstream,
 };
 use crate::tls::{CertifiedKey, TrustBundle};
-use waf::Store;
+use waf::{FilesNow, Store};
 
 pub(crate) use rotation::HELP as ROTATION_HELP;
 
@@ -82,19 +82,22 @@ impl LastGood {
     /// from the same files.
     pub(crate) fn choose_certificate(
         &self,
-        new: Option<CertifiedKey>,
-        (chain, key): (&Path, &Path),
+        new: Option<Arc<CertifiedKey>>,
+        running: Option<&Arc<CertifiedKey>>,
         allow_expired: bool,
     ) -> (Choice<Arc<CertifiedKey>>, Option<String>) {
-        // The same files at another listener are the same certificate.
-        let files = (chain.to_owned(), key.to_owned());
-        let running = self.certificates.get(&files);
         let worse = match (&new, running) {
             (Some(new), Some(running)) if !allow_expired => rotation::worse(new, running),
             _ => None,
         };
-        let new = new.filter(|_| worse.is_none()).map(Arc::new);
+        let new = new.filter(|_| worse.is_none());
         (self.choose(new, running.cloned()), worse)
+    }
+
+    /// The certificate that runs from these files of a chain and a key. The same files at another listener are the same
+    /// certificate.
+    pub(crate) fn certificate(&self, files: &(PathBuf, PathBuf)) -> Option<&Arc<CertifiedKey>> {
+        self.certificates.get(files)
     }
 
     /// Which bundle is trusted. Also returns why a usable new one is not: it would be worse than the running one.
@@ -151,9 +154,13 @@ impl LastGood {
 
     /// The compiled rules of this recipe, if their files are unchanged. Compiling the CRS takes far longer than hashing
     /// its files.
-    pub(crate) fn rules(&self, recipe: &Recipe) -> Option<&Arc<CompiledRules>> {
+    pub(crate) fn rules(
+        &self,
+        recipe: &Recipe,
+        files: &mut FilesNow,
+    ) -> Option<&Arc<CompiledRules>> {
         let mut known = self.rule_sets.iter();
-        known.find(|known| known.recipe == *recipe && known.reads.unchanged())
+        known.find(|known| known.recipe == *recipe && known.reads.unchanged(files))
     }
 
     pub(crate) fn listener(&self, name: &str) -> Option<&Arc<Listener>> {

@@ -1,6 +1,7 @@
 //! Finds rotations that would make things worse, such as an expired certificate in the place of a valid one. Such a
 //! file is refused like a broken one, unless the configuration allows it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use openssl::x509::X509;
@@ -79,13 +80,14 @@ pub(crate) fn worse_of(
     allowed: &[bool],
     old: &[Arc<CertifiedKey>],
 ) -> Option<String> {
-    let is_in = |list: &[Arc<CertifiedKey>], one: &CertifiedKey| {
-        let leaf = one.chain.first();
-        list.iter().any(|other| other.chain.first() == leaf)
-    };
+    let leaf = |one: &Arc<CertifiedKey>| one.chain.first().and_then(|leaf| leaf.to_der().ok());
+    let leaves = |list: &[Arc<CertifiedKey>]| list.iter().map(leaf).collect::<HashSet<_>>();
+    let (old_leaves, new_leaves) = (leaves(old), leaves(new));
     // A certificate that is in both lists replaces nothing.
-    let gone: Vec<_> = old.iter().filter(|old| !is_in(new, old)).collect();
-    let come = new.iter().zip(allowed).filter(|(new, _)| !is_in(old, new));
+    let gone = old.iter().filter(|old| !new_leaves.contains(&leaf(old)));
+    let gone: Vec<_> = gone.collect();
+    let come = new.iter().zip(allowed);
+    let come = come.filter(|(new, _)| !old_leaves.contains(&leaf(new)));
     let mut come = come.filter(|(_, allowed)| !**allowed);
     come.find_map(|(new, _)| {
         let same = |old: &&&Arc<CertifiedKey>| {

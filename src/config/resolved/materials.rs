@@ -60,7 +60,8 @@ pub(crate) fn resolve_certificate(
     let (chain, key) = (&files.chain, &files.key);
     let paths = (chain.at.resolve(chain.value), key.at.resolve(key.value));
     let mut findings = Vec::new();
-    let certified = CertifiedKey::load(&paths.0, &paths.1, &mut findings);
+    let running = context.last_good.certificate(&paths);
+    let certified = CertifiedKey::load(&paths.0, &paths.1, running, &mut findings);
     context.note_files([paths.0.clone(), paths.1.clone()]);
     let findings = findings.into_iter().map(|finding| {
         let at = match finding.part {
@@ -70,10 +71,8 @@ pub(crate) fn resolve_certificate(
         problem_of(at, finding)
     });
     let mut problems: Vec<_> = findings.collect();
-    let (choice, worse) =
-        context
-            .last_good
-            .choose_certificate(certified, (&paths.0, &paths.1), files.allow_expired);
+    let last_good = context.last_good;
+    let (choice, worse) = last_good.choose_certificate(certified, running, files.allow_expired);
     problems.extend(worse.map(|why| Problem::error(chain.at, why).with_help(ROTATION_HELP)));
     let certified = context.settle(unit, choice, problems)?;
     // The next reload finds the certificate by its files.

@@ -1,24 +1,26 @@
 //! `[policies.*]`: finds and compiles their rule files.
 //!
-//! Compiling is the slowest step of a load. So policies with equal recipes share a rule set, and a reload keeps those
-//! whose files are unchanged.
+//! Compiling is the slowest step of a load. So policies with equal recipes share a rule set, different ones are
+//! compiled at the same time, and a reload keeps those whose files are unchanged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::context::Context;
 use super::names::Declared;
 use crate::config::baseline;
+use crate::config::last_good::LastGood;
 use crate::config::model::{
     CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource, Unit,
 };
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules};
 use crate::config::written::source::{At, Placed};
+use crate::parallel;
 use seclang::diagnostic::Diagnostic;
 use seclang::glob;
-use waf::{EngineMode, Problems, RuleSet, RuleSetBuilder};
+use waf::{EngineMode, FilesNow, Problems, RuleSet, RuleSetBuilder};
 
 /// Bytes, unless a rule file or a key says otherwise. ModSecurity's recommended configuration has the same limit
 /// (`SecRequestBodyLimit`).
@@ -26,6 +28,9 @@ const REQUEST_BODY_LIMIT: usize = 13_107_200;
 
 /// Rule sets by their recipe, so that policies share them. A failure is kept too, so that it is compiled once.
 type Known = HashMap<Recipe, Result<Arc<CompiledRules>, Vec<Diagnostic>>>;
+
+/// What a policy needs; None with mode "off".
+type Wanted = Result<Option<Recipe>, NoRules>;
 
 /// Why a policy has no rules to inspect with.
 enum NoRules {
@@ -42,9 +47,13 @@ pub(crate) fn resolve<'s>(
     context: &mut Context<'_>,
 ) -> (Declared<'s, Policy>, Vec<Arc<CompiledRules>>) {
     let mut policies = Declared::new("policy");
-    let mut known = Known::new();
-    for policy in written {
-        let resolved = resolve_policy(policy, audited, &mut known, context);
+    let wanted = written
+        .iter()
+        .map(|policy| find_recipe(policy, audited, context));
+    let wanted: Vec<Wanted> = wanted.collect();
+    let known = compile_all(&wanted, context);
+    for (policy, wanted) in written.iter().zip(wanted) {
+        let resolved = resolve_policy(policy, wanted, &known, context);
         policies.declare(policy.name, policy.at, resolved);
     }
     let compiled = known.into_values().filter_map(Result::ok);
@@ -53,12 +62,12 @@ pub(crate) fn resolve<'s>(
 
 fn resolve_policy(
     written: &WrittenPolicy<'_>,
-    audited: bool,
-    known: &mut Known,
+    wanted: Wanted,
+    known: &Known,
     context: &mut Context<'_>,
 ) -> Option<Arc<Policy>> {
     let name = written.name;
-    let rules = match resolve_rules(written, audited, known, context) {
+    let rules = match wanted.and_then(|recipe| find_rules(written, recipe, known, context)) {
         Ok(rules) => rules,
         Err(NoRules::Reported) => return None,
         Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
@@ -86,12 +95,7 @@ fn resolve_policy(
     }))
 }
 
-fn resolve_rules(
-    written: &WrittenPolicy<'_>,
-    audited: bool,
-    known: &mut Known,
-    context: &mut Context<'_>,
-) -> Result<PolicyRules, NoRules> {
+fn find_recipe(written: &WrittenPolicy<'_>, audited: bool, context: &mut Context<'_>) -> Wanted {
     let name = written.name;
     // First, so that a missing file is reported even if another key is faulty.
     let sources = match &written.rules {
@@ -107,7 +111,7 @@ fn resolve_rules(
         // Nothing reads them, so they are no inputs otherwise: such a file would look new to the watcher.
         let files = sources.into_iter().flatten().filter_map(RuleSource::file);
         context.note_files(files);
-        return Ok(PolicyRules::Off);
+        return Ok(None);
     }
     let (Some(sources), Some(variables)) = (sources, &written.variables) else {
         return Err(NoRules::Reported);
@@ -121,11 +125,19 @@ fn resolve_rules(
         report_no_rule(written, context);
         return Err(NoRules::Reported);
     }
-    // Compiled once for all policies with the same recipe.
-    let compiled = known
-        .entry(recipe)
-        .or_insert_with_key(|recipe| compile(recipe, context));
-    match compiled {
+    Ok(Some(recipe))
+}
+
+fn find_rules(
+    written: &WrittenPolicy<'_>,
+    recipe: Option<Recipe>,
+    known: &Known,
+    context: &Context<'_>,
+) -> Result<PolicyRules, NoRules> {
+    let Some(recipe) = recipe else {
+        return Ok(PolicyRules::Off);
+    };
+    match known.get(&recipe).ok_or(NoRules::Reported)? {
         Ok(compiled) => {
             // Rules that exclude every rule, or files that are empty, would inspect nothing without saying so.
             if compiled.rules.summaries().next().is_none() {
@@ -190,27 +202,43 @@ fn last_good(
     Some(context.last_good.instead_of_policy(name))
 }
 
-fn compile(
-    recipe: &Recipe,
-    context: &mut Context<'_>,
-) -> Result<Arc<CompiledRules>, Vec<Diagnostic>> {
-    // Rules whose files did not change keep their compiled form. Their warnings are reported again, since `check` and
-    // each reload list all of them.
-    if let Some(known) = context.last_good.rules(recipe) {
-        context.inputs.reads(&known.reads);
-        report_warnings(&known.rules, context);
-        return Ok(Arc::clone(known));
+/// The rule sets of all recipes, each once.
+fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
+    let recipes = wanted.iter().flatten().flatten();
+    let recipes: HashSet<&Recipe> = recipes.collect();
+    // Rules whose files did not change keep their compiled form.
+    let mut read = FilesNow::default();
+    let last_good = context.last_good;
+    let (kept, new): (Vec<_>, Vec<_>) = recipes
+        .into_iter()
+        .map(|recipe| (recipe, last_good.rules(recipe, &mut read)))
+        .partition(|(_, kept)| kept.is_some());
+    let built = parallel::map(&new, |(recipe, _)| {
+        builder_of(recipe, last_good).build_noted()
+    });
+    let mut known = Known::new();
+    for compiled in kept.into_iter().filter_map(|(_, kept)| kept) {
+        context.inputs.reads(&compiled.reads);
+        known.insert(compiled.recipe.clone(), Ok(Arc::clone(compiled)));
     }
-    let (compiled, reads) = builder_of(recipe, context).build_noted();
-    // Also the files that could not be used: repairing one is a change.
-    context.inputs.reads(&reads);
-    let rules = compiled.map_err(|Problems(problems)| problems)?;
-    report_warnings(&rules, context);
-    Ok(Arc::new(CompiledRules {
-        recipe: recipe.clone(),
-        reads,
-        rules,
-    }))
+    for ((recipe, _), (rules, reads)) in new.into_iter().zip(built) {
+        // Also the files that could not be used: repairing one is a change.
+        context.inputs.reads(&reads);
+        let recipe = recipe.clone();
+        let compiled = rules.map_err(|Problems(problems)| problems).map(|rules| {
+            Arc::new(CompiledRules {
+                recipe: recipe.clone(),
+                reads,
+                rules,
+            })
+        });
+        known.insert(recipe, compiled);
+    }
+    // Those of kept rules are reported again, since `check` and each reload list all of them.
+    for compiled in known.values().flatten() {
+        report_warnings(&compiled.rules, context);
+    }
+    known
 }
 
 fn report_warnings(rules: &RuleSet, context: &Context<'_>) {
@@ -219,14 +247,14 @@ fn report_warnings(rules: &RuleSet, context: &Context<'_>) {
     }
 }
 
-fn builder_of(recipe: &Recipe, context: &Context<'_>) -> RuleSetBuilder {
+fn builder_of(recipe: &Recipe, last_good: &LastGood) -> RuleSetBuilder {
     let mut builder = RuleSet::builder()
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
         .unparsed_bodies(recipe.unparsed_bodies)
         .budget(recipe.budget)
         .audited(recipe.audited)
-        .store(Arc::clone(&context.last_good.collections))
+        .store(Arc::clone(&last_good.collections))
         .engine(match recipe.mode {
             PolicyMode::Block => EngineMode::On,
             PolicyMode::Detect => EngineMode::DetectionOnly,
