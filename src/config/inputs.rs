@@ -160,14 +160,24 @@ pub(super) fn noting<T>(work: impl FnOnce() -> T) -> (T, Contents) {
     let notes = Rc::clone(&contents);
     let observer = move |path: &Path, bytes: Option<&[u8]>| {
         let content = bytes.map(openssl::sha::sha256);
-        let mut notes = notes.borrow_mut();
-        let known = notes.entry(path.to_owned()).or_insert(content);
-        if *known != content {
-            *known = None;
-        }
+        note(&mut notes.borrow_mut(), path.to_owned(), content);
     };
     let done = files::observe(observer, work);
     (done, contents.take())
+}
+
+/// Adds what another thread has read.
+pub(super) fn merge(contents: &mut Contents, read: Contents) {
+    for (path, content) in read {
+        note(contents, path, content);
+    }
+}
+
+fn note(contents: &mut Contents, path: PathBuf, content: Option<[u8; 32]>) {
+    let known = contents.entry(path).or_insert(content);
+    if *known != content {
+        *known = None;
+    }
 }
 
 fn digest(path: &Path) -> Option<[u8; 32]> {

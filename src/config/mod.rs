@@ -52,9 +52,10 @@ pub struct Loaded {
 /// # Errors
 /// Every problem at once, warnings included, in the order of files and lines; at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    let (loaded, contents) = inputs::noting(|| read(path, &LastGood::default()).0);
+    let (loaded, mut contents) = inputs::noting(|| read(path, &LastGood::default()).0);
     let mut loaded = loaded?;
     let config = &mut loaded.config;
+    inputs::merge(&mut contents, std::mem::take(&mut config.contents));
     config.contents = config.inputs.contents_as_read(contents);
     Ok(loaded)
 }

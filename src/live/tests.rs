@@ -249,3 +249,19 @@ fn a_key_of_the_same_size_and_time_is_noticed() {
         "a.test"
     ));
 }
+
+/// Else the watcher would hash the rules later than they were read, and miss a change in between.
+#[test]
+fn every_thread_that_compiles_rules_notes_what_it_reads() {
+    let site = Site::new();
+    let loaded = config::load(&site.path("drawbridge.toml")).unwrap();
+    let first = Snapshot::new(loaded.config).unwrap();
+    for (name, id) in [("first.conf", 3), ("second.conf", 4)] {
+        site.write(name, &Site::rule(id));
+    }
+    let (loaded, _) = config::load_next(&site.path("drawbridge.toml"), &first.config);
+    let contents = loaded.unwrap().config.contents;
+    for name in ["first.conf", "second.conf"] {
+        assert!(contents[&site.path(name)].is_some(), "{name}");
+    }
+}

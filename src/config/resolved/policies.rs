@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::names::Declared;
 use crate::config::baseline;
+use crate::config::inputs;
 use crate::config::last_good::LastGood;
 use crate::config::model::{
     CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource, Unit,
@@ -214,14 +215,16 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
         .map(|recipe| (recipe, last_good.rules(recipe, &mut read)))
         .partition(|(_, kept)| kept.is_some());
     let built = parallel::map(&new, |(recipe, _)| {
-        builder_of(recipe, last_good).build_noted()
+        // Each thread notes what it reads itself.
+        inputs::noting(|| builder_of(recipe, last_good).build_noted())
     });
     let mut known = Known::new();
     for compiled in kept.into_iter().filter_map(|(_, kept)| kept) {
         context.inputs.reads(&compiled.reads);
         known.insert(compiled.recipe.clone(), Ok(Arc::clone(compiled)));
     }
-    for ((recipe, _), (rules, reads)) in new.into_iter().zip(built) {
+    for ((recipe, _), ((rules, reads), contents)) in new.into_iter().zip(built) {
+        inputs::merge(&mut context.contents, contents);
         // Also the files that could not be used: repairing one is a change.
         context.inputs.reads(&reads);
         let recipe = recipe.clone();
