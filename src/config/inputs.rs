@@ -3,12 +3,11 @@
 //! A reload watches exactly these. They include files that were looked for and not found, and patterns that matched
 //! nothing: if such a file appears, that is a change.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use seclang::files;
 use seclang::glob;
@@ -153,31 +152,23 @@ impl Inputs {
     }
 }
 
-/// Does `work`, and returns the contents of the files that this thread reads meanwhile. A file that changed between two
-/// reads has none.
+/// Does `work`, and returns the contents of the files that are read for it. A file that changed between two reads has
+/// none.
 pub(super) fn noting<T>(work: impl FnOnce() -> T) -> (T, Contents) {
-    let contents = Rc::new(RefCell::new(Contents::new()));
-    let notes = Rc::clone(&contents);
+    let contents = Arc::new(Mutex::new(Contents::new()));
+    let notes = Arc::clone(&contents);
     let observer = move |path: &Path, bytes: Option<&[u8]>| {
         let content = bytes.map(openssl::sha::sha256);
-        note(&mut notes.borrow_mut(), path.to_owned(), content);
+        // Each step leaves the map whole, so a panic elsewhere does no harm.
+        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = notes.entry(path.to_owned()).or_insert(content);
+        if *known != content {
+            *known = None;
+        }
     };
-    let done = files::observe(observer, work);
-    (done, contents.take())
-}
-
-/// Adds what another thread has read.
-pub(super) fn merge(contents: &mut Contents, read: Contents) {
-    for (path, content) in read {
-        note(contents, path, content);
-    }
-}
-
-fn note(contents: &mut Contents, path: PathBuf, content: Option<[u8; 32]>) {
-    let known = contents.entry(path).or_insert(content);
-    if *known != content {
-        *known = None;
-    }
+    let done = files::observe(Some(Arc::new(observer)), work);
+    let contents = std::mem::take(&mut *contents.lock().unwrap_or_else(PoisonError::into_inner));
+    (done, contents)
 }
 
 fn digest(path: &Path) -> Option<[u8; 32]> {

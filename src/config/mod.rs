@@ -52,11 +52,9 @@ pub struct Loaded {
 /// # Errors
 /// Every problem at once, warnings included, in the order of files and lines; at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    let (loaded, mut contents) = inputs::noting(|| read(path, &LastGood::default()).0);
+    let (loaded, _, contents) = read(path, &LastGood::default());
     let mut loaded = loaded?;
-    let config = &mut loaded.config;
-    inputs::merge(&mut contents, std::mem::take(&mut config.contents));
-    config.contents = config.inputs.contents_as_read(contents);
+    loaded.config.contents = contents;
     Ok(loaded)
 }
 
@@ -64,12 +62,22 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 /// cannot be used do not fail the load: the last good version stays in use, and the part is reported as refused. If
 /// there is none, a new listener stays closed and a new upstream is not [`live`](Upstream::live).
 ///
-/// The inputs are everything that was read, usable or not: the watcher must see when a broken file is repaired.
-pub fn load_next(path: &Path, previous: &Config) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
+/// The inputs are everything that was read, usable or not, with what it held: the watcher must see when a broken file is
+/// repaired.
+pub fn load_next(
+    path: &Path,
+    previous: &Config,
+) -> (Result<Loaded, Vec<Diagnostic>>, Inputs, Contents) {
     read(path, &LastGood::of(previous))
 }
 
-fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
+fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, Inputs, Contents) {
+    let ((loaded, inputs), read) = inputs::noting(|| resolve(path, last_good));
+    let contents = inputs.contents_as_read(read);
+    (loaded, inputs, contents)
+}
+
+fn resolve(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
     let diagnostics = Diagnostics::default();
     let mut inputs = Inputs::default();
     inputs.file(path);
@@ -197,4 +205,29 @@ pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
         }
     });
     names.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else the watcher would hash the rules later than they were read, and miss a change in between.
+    #[test]
+    fn every_thread_that_compiles_rules_notes_what_it_reads() {
+        let folder = std::env::temp_dir().join(format!("drawbridge-config-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut text = String::new();
+        for name in ["a", "b", "c"] {
+            let rule = format!("SecRule ARGS \"@rx {name}\" \"id:1,phase:2,deny\"");
+            std::fs::write(folder.join(name), rule).unwrap();
+            text += &format!("[policies.{name}]\nmode = \"block\"\nrules = [\"{name}\"]\n");
+        }
+        let path = folder.join("drawbridge.toml");
+        std::fs::write(&path, text).unwrap();
+        let (_, noted) = inputs::noting(|| resolve(&path, &LastGood::default()));
+        std::fs::remove_dir_all(&folder).unwrap();
+        for name in ["a", "b", "c"] {
+            assert!(noted[&folder.join(name)].is_some(), "{name}");
+        }
+    }
 }

@@ -28,20 +28,14 @@ pub struct PreparedReload {
 
 /// Reads all files of the running configuration again. Blocks the thread.
 #[must_use]
-pub fn prepare(running: &Snapshot, watched: &Watched) -> PreparedReload {
-    let mut inputs = watched.inputs.clone();
+pub fn prepare(running: &Snapshot) -> PreparedReload {
     let mut tries = 0;
     loop {
         tries += 1;
-        // The watcher compares files with `contents`. If they changed while they were read, it would miss a change.
-        let contents = inputs.contents();
-        let (loaded, read) = config::load_next(&running.config.source, &running.config);
-        // Also compares the set of files: an `include` that is new names files that nobody has hashed yet.
-        let same = read.contents() == contents;
-        inputs = read;
-        if same || tries == TRIES {
-            let watched = Watched { inputs, contents };
-            return finish(loaded, running, watched);
+        let (loaded, inputs, contents) = config::load_next(&running.config.source, &running.config);
+        // What changed while it was read may be half old and half new.
+        if inputs.contents() == contents || tries == TRIES {
+            return finish(loaded, running, Watched { inputs, contents });
         }
     }
 }

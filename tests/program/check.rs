@@ -444,7 +444,7 @@ fn collections_are_one_for_all_policies_and_go_on_over_reloads() {
         .replace("policies.two", "policies.three")
         .replace("\"own.conf\"", "\"own.conf\", \"@baseline\"");
     folder.write("drawbridge.toml", &renamed);
-    let (second, _) = drawbridge::config::load_next(&path, &first);
+    let (second, ..) = drawbridge::config::load_next(&path, &first);
     let second = second.unwrap().config;
     for policy in ["default", "three"] {
         assert!(std::sync::Arc::ptr_eq(

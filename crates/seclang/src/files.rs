@@ -28,17 +28,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Learns of a file that was read: its path, and its bytes if it could be read.
-type Observer = Box<dyn FnMut(&Path, Option<&[u8]>)>;
+pub type Observer = Arc<dyn Fn(&Path, Option<&[u8]>) + Send + Sync>;
 
 thread_local! {
     static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
 }
 
-/// Does `work`, and tells `observer` of each file that this thread reads meanwhile. The observer itself reads none.
-pub fn observe<T>(
-    observer: impl FnMut(&Path, Option<&[u8]>) + 'static,
-    work: impl FnOnce() -> T,
-) -> T {
+/// Does `work`, and tells `observer` of each file that this thread reads meanwhile.
+pub fn observe<T>(observer: Option<Observer>, work: impl FnOnce() -> T) -> T {
     /// Ends it also if `work` panics.
     struct Before(Option<Observer>);
     impl Drop for Before {
@@ -46,8 +43,14 @@ pub fn observe<T>(
             OBSERVER.set(self.0.take());
         }
     }
-    let _before = Before(OBSERVER.replace(Some(Box::new(observer))));
+    let _before = Before(OBSERVER.replace(observer));
     work()
+}
+
+/// The observer of this thread, for threads that do a part of its work.
+#[must_use]
+pub fn observer() -> Option<Observer> {
+    OBSERVER.with_borrow(Clone::clone)
 }
 
 /// All of a regular file, [`MOST`] bytes at most.
@@ -57,11 +60,9 @@ pub fn observe<T>(
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let owned = path.to_owned();
     let read = in_time(path, TIME, move || read_now(&owned)).flatten();
-    OBSERVER.with_borrow_mut(|observer| {
-        if let Some(observer) = observer {
-            observer(path, read.as_deref().ok());
-        }
-    });
+    if let Some(observer) = observer() {
+        observer(path, read.as_deref().ok());
+    }
     read
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::inputs::{Contents, Inputs};
+use crate::config::inputs::Inputs;
 use crate::config::last_good::{Choice, LastGood};
 use crate::config::model::{Certificates, Refused, Unit};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
@@ -19,8 +19,6 @@ pub(crate) struct Context<'a> {
     pub(crate) last_good: &'a LastGood,
     /// Every file that was read, or that was looked for.
     pub(crate) inputs: Inputs,
-    /// What other threads have read.
-    pub(crate) contents: Contents,
     /// Every certified key that is used.
     pub(crate) certificates: Certificates,
     /// Parts whose last good version stays in use, or that stay closed.
@@ -46,7 +44,6 @@ impl<'a> Context<'a> {
             diagnostics,
             last_good,
             inputs,
-            contents: Contents::new(),
             certificates: Certificates::new(),
             refused: Vec::new(),
         }

@@ -19,7 +19,7 @@ mod upstreams;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::inputs::Inputs;
+use super::inputs::{Contents, Inputs};
 use super::model::{Admin, Config, LogSink, Policy};
 use super::written::WrittenConfig;
 use super::written::diagnostics::Diagnostics;
@@ -75,7 +75,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     Some(Config {
         source: PathBuf::new(),
         inputs: Inputs::default(),
-        contents: std::mem::take(&mut context.contents),
+        contents: Contents::new(),
         certificates: std::mem::take(&mut context.certificates),
         rule_sets,
         listeners: listeners.into_values()?.into_values().collect(),

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::context::Context;
 use super::names::Declared;
 use crate::config::baseline;
-use crate::config::inputs;
 use crate::config::last_good::LastGood;
 use crate::config::model::{
     CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource, Unit,
@@ -20,7 +19,7 @@ use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules}
 use crate::config::written::source::{At, Placed};
 use crate::parallel;
 use seclang::diagnostic::Diagnostic;
-use seclang::glob;
+use seclang::{files, glob};
 use waf::{EngineMode, FilesNow, Problems, RuleSet, RuleSetBuilder};
 
 /// Bytes, unless a rule file or a key says otherwise. ModSecurity's recommended configuration has the same limit
@@ -214,17 +213,17 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
         .into_iter()
         .map(|recipe| (recipe, last_good.rules(recipe, &mut read)))
         .partition(|(_, kept)| kept.is_some());
+    let observer = files::observer();
     let built = parallel::map(&new, |(recipe, _)| {
-        // Each thread notes what it reads itself.
-        inputs::noting(|| builder_of(recipe, last_good).build_noted())
+        let build = || builder_of(recipe, last_good).build_noted();
+        files::observe(observer.clone(), build)
     });
     let mut known = Known::new();
     for compiled in kept.into_iter().filter_map(|(_, kept)| kept) {
         context.inputs.reads(&compiled.reads);
         known.insert(compiled.recipe.clone(), Ok(Arc::clone(compiled)));
     }
-    for ((recipe, _), ((rules, reads), contents)) in new.into_iter().zip(built) {
-        inputs::merge(&mut context.contents, contents);
+    for ((recipe, _), (rules, reads)) in new.into_iter().zip(built) {
         // Also the files that could not be used: repairing one is a change.
         context.inputs.reads(&reads);
         let recipe = recipe.clone();

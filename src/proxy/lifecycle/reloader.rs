@@ -179,12 +179,11 @@ impl Reloader {
     /// Reads all files again and builds the next snapshot beside the running one.
     fn build(&self) -> impl Future<Output = PreparedReload> + use<> {
         let running = self.front.live.pin();
-        let watched = self.watched.borrow().clone();
         // If the build fails, the same files stay watched; otherwise their repair would not be noticed.
-        let before = Watched::clone(&watched);
+        let before = Watched::clone(&self.watched.borrow());
         let source = running.config.source.clone();
         let building = spawn_blocking(move || {
-            let work = move || prepare(&running, &watched);
+            let work = move || prepare(&running);
             in_time(Path::new("a reload"), BUILDING, work)
         });
         async move {
