@@ -16,33 +16,19 @@ fn tickets_are_rotated_past_a_listener_that_fails() {
         bind = ["127.0.0.1:2"]
         certificates = [{ chain = "a.pem", key = "a.key" }]
     "#;
-    let name = format!("drawbridge-live-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    let root = Authority::new("Root", 90).unwrap();
-    let leaf = |key| {
-        let options = LeafOptions {
-            key,
-            ..LeafOptions::default()
-        };
-        root.leaf(&["a.test"], &options).unwrap()
-    };
-    let good = leaf(KeyKind::EcP256);
-    good.write(&folder.join("a.pem"), &folder.join("a.key"))
-        .unwrap();
-    let file = folder.join("drawbridge.toml");
-    std::fs::write(&file, TEXT).unwrap();
-    let loaded = config::load(&file);
-    std::fs::remove_dir_all(&folder).unwrap();
-
-    let mut snapshot = Snapshot::new(loaded.unwrap().config).unwrap();
+    let site = Site::new(TEXT);
+    let mut snapshot = site.start();
     let acceptors = |snapshot: &Snapshot| ["a", "b"].map(|name| snapshot.acceptor(name).unwrap());
     let before = acceptors(&snapshot);
     assert!(snapshot.rotate_tickets().is_empty());
     let after = acceptors(&snapshot);
     assert!(before.iter().zip(&after).all(|(b, a)| !Arc::ptr_eq(b, a)));
 
-    let weak = leaf(KeyKind::Rsa1024);
+    let weak = LeafOptions {
+        key: KeyKind::Rsa1024,
+        ..LeafOptions::default()
+    };
+    let weak = site.root.leaf(&["a.test"], &weak).unwrap();
     let weak = CertifiedKey::from_pem(&weak.chain_pem, &weak.key_pem).unwrap();
     let first = Arc::get_mut(&mut snapshot.config.listeners[0]).unwrap();
     let ListenerKind::Tls { certificates, .. } = &mut first.kind else {
@@ -58,7 +44,7 @@ fn tickets_are_rotated_past_a_listener_that_fails() {
     assert!(snapshot.acceptor("other").is_none());
 }
 
-/// A configuration of two hosts in a folder of its own.
+/// A configuration in a folder of its own, with the files of two hosts.
 struct Site {
     folder: PathBuf,
     root: Authority,
@@ -99,7 +85,7 @@ impl Site {
         policy = "second"
     "#;
 
-    fn new() -> Self {
+    fn new(text: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("drawbridge-live-{}-{number}", std::process::id());
@@ -107,7 +93,7 @@ impl Site {
         std::fs::create_dir_all(&folder).unwrap();
         let root = Authority::new("Root", 90).unwrap();
         let site = Self { folder, root };
-        site.write("drawbridge.toml", Self::TEXT);
+        site.write("drawbridge.toml", text);
         site.write("first.conf", &Self::rule(1));
         site.write("second.conf", &Self::rule(2));
         site.issue("a");
@@ -140,6 +126,11 @@ impl Site {
         std::fs::write(self.path("ca.pem"), authority.certificate_pem().unwrap()).unwrap();
     }
 
+    fn start(&self) -> Snapshot {
+        let loaded = config::load(&self.path("drawbridge.toml")).unwrap();
+        Snapshot::new(loaded.config).unwrap()
+    }
+
     fn next(&self, running: &Snapshot) -> Snapshot {
         let (loaded, ..) = config::load_next(&self.path("drawbridge.toml"), &running.config);
         let loaded = loaded.unwrap();
@@ -168,9 +159,8 @@ fn rules(snapshot: &Snapshot, policy: &str) -> Arc<waf::RuleSet> {
 
 #[test]
 fn what_did_not_change_is_the_same_object_and_what_did_is_not() {
-    let site = Site::new();
-    let loaded = config::load(&site.path("drawbridge.toml")).unwrap();
-    let first = Snapshot::new(loaded.config).unwrap();
+    let site = Site::new(Site::TEXT);
+    let first = site.start();
     let acceptor = |snapshot: &Snapshot| snapshot.acceptor("public").unwrap();
     let pool = |snapshot: &Snapshot| Arc::clone(snapshot.pool("one").unwrap());
 
@@ -230,9 +220,8 @@ fn what_did_not_change_is_the_same_object_and_what_did_is_not() {
 /// Kubernetes and careless tools can keep size and times of a file, so stamps say nothing here.
 #[test]
 fn a_key_of_the_same_size_and_time_is_noticed() {
-    let site = Site::new();
-    let loaded = config::load(&site.path("drawbridge.toml")).unwrap();
-    let first = Snapshot::new(loaded.config).unwrap();
+    let site = Site::new(Site::TEXT);
+    let first = site.start();
     let before = std::fs::metadata(site.path("a.key")).unwrap();
     let modified = before.modified().unwrap();
     site.issue("a");

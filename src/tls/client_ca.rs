@@ -15,7 +15,7 @@ use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 use super::finding::{Finding, Part};
-use super::materials::{name_text, time_text};
+use super::materials::{add_file, name_text, time_text};
 use super::pem::{self, Block};
 use super::verify::{Role, Verdict, Verifier};
 use super::{TrustBundle, reason};
@@ -79,9 +79,7 @@ impl ClientCa {
         for (index, path) in crl.iter().enumerate() {
             match read_lists(path, &trust) {
                 Ok((pem, lists)) => {
-                    // The length first: otherwise two files cut at different places would have the same digest.
-                    sha.update(&(pem.len() as u64).to_be_bytes());
-                    sha.update(&pem);
+                    add_file(&mut sha, &pem);
                     let late = lists.iter().filter_map(outdated);
                     findings.extend(late.map(|finding| (index, finding)));
                     listed.extend(lists);

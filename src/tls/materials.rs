@@ -444,12 +444,15 @@ fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32]
 
 fn digest_of_files(files: [&[u8]; 2]) -> [u8; 32] {
     let mut sha = Sha256::new();
-    for file in files {
-        // The length first, so that bytes that move from one file to the other are a change.
-        sha.update(&(file.len() as u64).to_be_bytes());
-        sha.update(file);
-    }
+    files.iter().for_each(|file| add_file(&mut sha, file));
     sha.finish()
+}
+
+/// Adds a file to a digest of several. The length comes first, so that bytes that move from one file to the next are a
+/// change.
+pub(super) fn add_file(sha: &mut Sha256, file: &[u8]) {
+    sha.update(&(file.len() as u64).to_be_bytes());
+    sha.update(file);
 }
 
 /// Warns about a secret's file that people outside of its owner and group can read, or others than its owner can

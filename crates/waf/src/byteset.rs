@@ -24,6 +24,14 @@ impl ByteSet {
         set
     }
 
+    /// An ASCII letter in both cases; any other byte alone.
+    #[must_use]
+    pub const fn either_case(byte: u8) -> Self {
+        Self::EMPTY
+            .with(byte.to_ascii_lowercase())
+            .with(byte.to_ascii_uppercase())
+    }
+
     /// The bytes of a value of any length.
     #[must_use]
     pub fn all_of(value: &[u8]) -> Self {

@@ -39,10 +39,9 @@ impl Need {
 
     /// Any of these phrases, in any case.
     pub(super) fn of_phrases(phrases: &[Vec<u8>]) -> Self {
-        let each = phrases.iter().map(|phrase| {
-            let byte = |&b: &u8| ByteSet::of(&[b.to_ascii_lowercase(), b.to_ascii_uppercase()]);
-            phrase.iter().map(byte).collect()
-        });
+        let each = phrases
+            .iter()
+            .map(|phrase| phrase.iter().map(|&b| ByteSet::either_case(b)).collect());
         Self {
             clauses: rarest(any_of(each)),
             length: phrases.iter().map(Vec::len).min().unwrap_or(0),

@@ -29,7 +29,7 @@ pub(super) struct PatternFacts {
 
 /// The literals of a pattern, of which one occurs in every value that it matches.
 #[derive(Debug)]
-enum PatternLiterals {
+pub(super) enum PatternLiterals {
     None,
     All(Vec<Vec<u8>>),
     /// In values without a byte of [`QUOTING`].
@@ -139,25 +139,15 @@ impl<'r> Head<'r> {
         })
     }
 
-    pub(super) fn literals_without_quoting(&self) -> Option<Vec<Vec<u8>>> {
-        match &self.facts.as_ref()?.literals {
-            PatternLiterals::UnlessQuoted(found) => Some(found.clone()),
-            _ => None,
-        }
-    }
-
-    pub(super) fn literals_but_at_start(&self) -> Option<(Vec<Vec<u8>>, Regex)> {
-        match &self.facts.as_ref()?.literals {
-            PatternLiterals::ButAtStart(found, start) => Some((found.clone(), start.clone())),
-            _ => None,
-        }
+    pub(super) fn pattern_literals(&self) -> Option<&PatternLiterals> {
+        self.facts.as_ref().map(|facts| &facts.literals)
     }
 
     pub(super) fn literals(&self) -> Option<Vec<Vec<u8>>> {
         if let Operator::Phrases(phrases) = &self.test.operator {
             return Some(phrases.phrases().to_vec());
         }
-        match &self.facts.as_ref()?.literals {
+        match self.pattern_literals()? {
             PatternLiterals::All(found) => Some(found.clone()),
             _ => None,
         }

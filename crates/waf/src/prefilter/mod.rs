@@ -1,9 +1,9 @@
 //! Which rules can match a value at all.
 //!
 //! The prefilter only proposes: for each (rule, value) it says "may match" or "cannot match". Rules then run in their
-//! order with their own operators, exactly as without it. It knows three things about a rule's link: bytes of
-//! which one must be present (for each of a few sets), the length of the shortest match, and literals of which one must
-//! occur. All are derived at load from the operator's pattern and the rule's transformations.
+//! order with their own operators, exactly as without it. It knows three things about one link of a rule: bytes
+//! of which one must be present (for each of a few sets), the length of the shortest match, and literals of which one
+//! must occur. All are derived at load from the operator's pattern and the rule's transformations.
 
 mod cache;
 mod clauses;

@@ -66,7 +66,10 @@ impl Scanner {
         }
         let end = u32::try_from(long.len()).unwrap_or(u32::MAX);
         starts.resize(PLACES + 1, end);
-        let first = |literal: &Literal| literal.bytes.first().map_or(ByteSet::ALL, both_cases);
+        let first = |literal: &Literal| match literal.bytes.first() {
+            Some(&first) => ByteSet::either_case(first),
+            None => ByteSet::ALL,
+        };
         Self {
             begin_short: short.iter().map(first).fold(ByteSet::EMPTY, ByteSet::union),
             map,
@@ -170,8 +173,8 @@ impl Literal {
 
     /// Whether it can occur in a value of these bytes, in whatever case.
     fn may_occur_among(&self, present: &ByteSet) -> bool {
-        let may_be = |b: &u8| present.contains(*b) || present.contains(b.to_ascii_uppercase());
-        self.bytes.iter().all(may_be)
+        let mut bytes = self.bytes.iter();
+        bytes.all(|&b| ByteSet::either_case(b).intersects(present))
     }
 
     /// For a literal of at most two bytes.
@@ -214,10 +217,6 @@ impl Gram {
             u8::MAX
         }
     }
-}
-
-fn both_cases(byte: &u8) -> ByteSet {
-    ByteSet::of(&[byte.to_ascii_lowercase(), byte.to_ascii_uppercase()])
 }
 
 /// Where in the map the first three of these bytes are.

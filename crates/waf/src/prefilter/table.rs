@@ -16,7 +16,7 @@ use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
-use super::head::{Head, LinkPlace, PatternFacts, QUOTING};
+use super::head::{Head, LinkPlace, PatternFacts, PatternLiterals, QUOTING};
 use super::literals;
 use super::row::{Row, WORDS};
 use super::scan::Scanner;
@@ -279,14 +279,17 @@ impl Filter {
     }
 
     fn literals_unless_quoted(&mut self, bit: u16, head: &Head<'_>) -> Option<Vec<Vec<u8>>> {
-        let literals = head.literals_without_quoting().or_else(|| {
-            let (literals, start) = head.literals_but_at_start()?;
-            self.anchored.insert(bit);
-            self.starts.push(start);
-            Some(literals)
-        })?;
+        let literals = match head.pattern_literals()? {
+            PatternLiterals::UnlessQuoted(literals) => literals,
+            PatternLiterals::ButAtStart(literals, start) => {
+                self.anchored.insert(bit);
+                self.starts.push(start.clone());
+                literals
+            }
+            PatternLiterals::None | PatternLiterals::All(_) => return None,
+        };
         self.quotable.insert(bit);
-        Some(literals)
+        Some(literals.clone())
     }
 
     /// The chains that can change a value of these bytes.
