@@ -10,7 +10,6 @@
     reason = "indices were found in the same list"
 )]
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -238,12 +237,7 @@ pub static FIELD_RULES: &[FieldRule] = &[
 #[must_use]
 pub fn field_rule(name: &[u8]) -> Option<&'static FieldRule> {
     static INDEX: LazyLock<Index> = LazyLock::new(Index::new);
-    let form = one_form(name);
-    let first = usize::from(*form.first()?);
-    let by_name = INDEX.by_first.get(first).map_or(&[][..], Vec::as_slice);
-    let rules = || by_name.iter().copied().chain(INDEX.by_end.iter().copied());
-    let exact = rules().find(|rule| one_form(rule.name.as_bytes()) == form);
-    exact.or_else(|| rules().find(|rule| rule.stands_for(&form)))
+    INDEX.find(name)
 }
 
 /// Whether a field of this name is dropped.
@@ -262,20 +256,6 @@ pub(crate) fn is_dropped(name: &[u8], trusted: bool) -> bool {
 }
 
 impl FieldRule {
-    fn stands_for(&self, form: &[u8]) -> bool {
-        let begins = |start: &str| {
-            let start = one_form(start.as_bytes());
-            form.strip_prefix(&*start)
-                .is_some_and(|rest| !rest.is_empty())
-        };
-        let ends = |end: &str| form.ends_with(end.as_bytes()) && form.len() > end.len();
-        match (self.name.strip_suffix('*'), self.name.strip_prefix('*')) {
-            (Some(start), _) => begins(start),
-            (None, Some(end)) => ends(end),
-            (None, None) => false,
-        }
-    }
-
     /// Whether a name separates its words as the rule's own name does.
     fn is_spelled(&self, name: &[u8]) -> bool {
         let separator = match self.name.contains('_') {
@@ -287,39 +267,73 @@ impl FieldRule {
     }
 }
 
-/// The one form of a name: in lower case, and with a dash for whatever is no letter and no digit.
-fn one_form(name: &[u8]) -> Cow<'_, [u8]> {
-    let is_formed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    if name.iter().all(is_formed) {
-        return name.into();
-    }
-    let form = |b: &u8| match b.is_ascii_alphanumeric() {
-        true => b.to_ascii_lowercase(),
-        false => b'-',
-    };
-    name.iter().map(form).collect::<Vec<_>>().into()
+/// The rules by a byte of their names, because every field of every request is looked up.
+struct Index {
+    /// By the first byte.
+    exact: ByByte,
+    /// By the first byte; without the star.
+    beginnings: ByByte,
+    /// By the last byte; without the star.
+    ends: ByByte,
 }
 
-struct Index {
-    /// By the first byte of the name, because every field of every request is looked up. Names that begin with a star
-    /// are apart.
-    by_first: Vec<Vec<&'static FieldRule>>,
-    by_end: Vec<&'static FieldRule>,
-}
+type ByByte = Vec<Vec<(Box<[u8]>, &'static FieldRule)>>;
 
 impl Index {
     fn new() -> Self {
         let mut index = Self {
-            by_first: vec![Vec::new(); 256],
-            by_end: Vec::new(),
+            exact: vec![Vec::new(); 256],
+            beginnings: vec![Vec::new(); 256],
+            ends: vec![Vec::new(); 256],
         };
         for rule in FIELD_RULES {
-            match rule.name.as_bytes() {
-                [b'*', ..] | [] => index.by_end.push(rule),
-                [first, ..] => index.by_first[usize::from(*first)].push(rule),
-            }
+            let inner = one_form(rule.name.trim_matches('*'));
+            let (Some(&first), Some(&last)) = (inner.first(), inner.last()) else {
+                continue;
+            };
+            let (list, byte) = match (rule.name.strip_suffix('*'), rule.name.strip_prefix('*')) {
+                (Some(_), _) => (&mut index.beginnings, first),
+                (None, Some(_)) => (&mut index.ends, last),
+                (None, None) => (&mut index.exact, first),
+            };
+            list[usize::from(byte)].push((inner, rule));
         }
         index
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&'static FieldRule> {
+        let (first, last) = (form(*name.first()?), form(*name.last()?));
+        let in_list = |list: &ByByte, byte: u8, fits: &dyn Fn(&[u8]) -> bool| {
+            let mut list = list[usize::from(byte)].iter();
+            list.find(|(inner, _)| fits(inner)).map(|(_, rule)| *rule)
+        };
+        let is = |inner: &[u8]| name.len() == inner.len() && has_form(name, inner);
+        // A star stands for one byte at least.
+        let begins = |inner: &[u8]| name.len() > inner.len() && has_form(name, inner);
+        let ends = |inner: &[u8]| {
+            let start = name.len().checked_sub(inner.len());
+            start.is_some_and(|start| start > 0 && has_form(&name[start..], inner))
+        };
+        in_list(&self.exact, first, &is)
+            .or_else(|| in_list(&self.beginnings, first, &begins))
+            .or_else(|| in_list(&self.ends, last, &ends))
+    }
+}
+
+/// Whether the bytes in their one form begin with `start`, which is in that form and no longer than they are.
+fn has_form(bytes: &[u8], start: &[u8]) -> bool {
+    bytes.iter().zip(start).all(|(b, s)| form(*b) == *s)
+}
+
+/// The one form of a name: in lower case, and with a dash for whatever is no letter and no digit.
+fn one_form(name: &str) -> Box<[u8]> {
+    name.bytes().map(form).collect()
+}
+
+fn form(byte: u8) -> u8 {
+    match byte.is_ascii_alphanumeric() {
+        true => byte.to_ascii_lowercase(),
+        false => b'-',
     }
 }
 

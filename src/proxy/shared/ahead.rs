@@ -4,6 +4,7 @@
 //! Pingora alone would keep an early byte and never look at the connection again.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -85,8 +86,8 @@ impl ReadAhead {
                 return Poll::Pending;
             }
             // Read into the stack first, so that a client that sends nothing ahead costs no memory.
-            let mut step = [0; STEP];
-            let mut buffer = ReadBuf::new(&mut step);
+            let mut step = [const { MaybeUninit::uninit() }; STEP];
+            let mut buffer = ReadBuf::uninit(&mut step);
             ready!(Pin::new(&mut self.connection).poll_read(context, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
