@@ -1,20 +1,19 @@
 //! A front door with the CRS and its backend, on a thread of their own with a log of their own.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use dev_pki::{Authority, Issued, LeafOptions};
 use drawbridge::config;
 use drawbridge::proxy::serve;
 use ftw::{self, CRS_TEST_SETUP};
 use http_strict::{BodyFraming, Head};
-use openssl::pkey::PKey;
-use openssl::ssl::{Ssl, SslAcceptor, SslMethod};
-use openssl::x509::X509;
+use openssl::ssl::{Ssl, SslAcceptor};
+use support::pki::{self, CORP, ServerTls};
+use support::setup::Setup;
 use support::upstream::read_head;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,16 +31,15 @@ pub struct CrsFront {
 }
 
 impl CrsFront {
-    pub fn open(crs: &Path, number: usize) -> Self {
-        let name = format!("drawbridge-crs-e2e-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
+    pub fn open(crs: &Path) -> Self {
+        let backend = StdListener::bind("127.0.0.1:0").unwrap();
+        let folder = setup(crs, backend.local_addr().unwrap()).write(CRS_TEST_SETUP);
         let log = folder.join("waf.log");
         let file = File::create(&log).unwrap();
         let (ready, is_ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn({
-            let (folder, crs) = (folder.clone(), crs.to_owned());
+            let folder = folder.clone();
             move || {
                 let log = tracing_subscriber::fmt()
                     .with_ansi(false)
@@ -53,7 +51,7 @@ impl CrsFront {
                     .enable_all()
                     .build()
                     .unwrap();
-                runtime.block_on(run(&folder, &crs, ready, stopped));
+                runtime.block_on(run(&folder, backend, ready, stopped));
             }
         });
         Self {
@@ -80,24 +78,31 @@ impl Drop for CrsFront {
     }
 }
 
+fn setup(crs: &Path, backend: SocketAddr) -> Setup {
+    let crs = crs.canonicalize().unwrap();
+    let crs = crs.display();
+    Setup {
+        top: "shutdown_timeout = \"1s\"".to_owned(),
+        listener: "sni = \"any\"".to_owned(),
+        mode: "detect",
+        rules: format!("\"rules.conf\", \"{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf\""),
+        hosts: "\"*\"".to_owned(),
+        route: "paths = [\"/\"]".to_owned(),
+        ..Setup::servers(&[backend])
+    }
+}
+
 async fn run(
     folder: &Path,
-    crs: &Path,
+    backend: StdListener,
     ready: mpsc::Sender<SocketAddr>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let ca = Authority::new("CA of the tests", 10).unwrap();
-    let leaf = |name: &str| ca.leaf(&[name], &LeafOptions::default()).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let backend = listener.local_addr().unwrap();
-    let task = tokio::spawn(accept(listener, acceptor(&leaf("backend.test"))));
-    leaf("front.test")
-        .write(&folder.join("front.pem"), &folder.join("front.key"))
-        .unwrap();
-    std::fs::write(folder.join("ca.pem"), ca.certificate_pem().unwrap()).unwrap();
-    std::fs::write(folder.join("setup.conf"), CRS_TEST_SETUP).unwrap();
+    backend.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(backend).unwrap();
+    let tls = ServerTls::new(pki::leaf(&CORP, "orders.corp.test"));
+    let task = tokio::spawn(accept(listener, tls.acceptor()));
     let file = folder.join("drawbridge.toml");
-    std::fs::write(&file, configuration(crs, backend)).unwrap();
     let loaded = config::load(&file).unwrap_or_else(|found| {
         let found: String = found.iter().map(|d| d.render(false)).collect();
         panic!("{found}");
@@ -115,46 +120,6 @@ async fn run(
         ended.is_err_and(|error| error.is_cancelled()),
         "the backend got what it cannot read"
     );
-}
-
-fn configuration(crs: &Path, backend: SocketAddr) -> String {
-    let crs = crs.canonicalize().unwrap();
-    let crs = crs.display();
-    format!(
-        r#"
-shutdown_timeout = "1s"
-[listeners.public]
-bind = ["127.0.0.1:0"]
-sni = "any"
-certificates = [{{ chain = "front.pem", key = "front.key" }}]
-[log]
-access = "off"
-[trust.backend]
-ca = ["ca.pem"]
-[upstreams.backend]
-servers = ["{backend}"]
-tls = {{ server_name = "backend.test", trust = "backend" }}
-[policies.crs]
-mode = "detect"
-rules = ["setup.conf", "{crs}/crs-setup.conf.example", "{crs}/rules/*.conf"]
-[[routes]]
-name = "all"
-hosts = ["*"]
-paths = ["/"]
-listeners = ["public"]
-upstream = "backend"
-policy = "crs"
-"#
-    )
-}
-
-fn acceptor(issued: &Issued) -> SslAcceptor {
-    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
-    let chain = X509::stack_from_pem(&issued.chain_pem).unwrap();
-    let key = PKey::private_key_from_pem(&issued.key_pem).unwrap();
-    builder.set_certificate(&chain[0]).unwrap();
-    builder.set_private_key(&key).unwrap();
-    builder.build()
 }
 
 async fn accept(listener: TcpListener, acceptor: SslAcceptor) {

@@ -38,14 +38,13 @@ async fn the_core_rule_set_tells_attacks_from_the_rest() {
     let upstream = Upstream::start(tls, Behaviour::Folder(work.join("www"))).await;
     let setup = Setup {
         listener: "sni = \"any\"".to_owned(),
-        more: format!(
-            "[policies.crs]\nmode = \"block\"\n\
-             rules = [\"{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf\"]\n\
-             crs = {{ paranoia_level = 1 }}\n\
-             [[routes]]\nname = \"shop\"\nhosts = [\"*\"]\npaths = [\"/\"]\n\
-             listeners = [\"public\"]\nupstream = \"orders\"\npolicy = \"crs\"",
+        rules: format!(
+            "\"{crs}/crs-setup.conf.example\", \"{crs}/rules/*.conf\"",
             crs = crs.display()
         ),
+        policy: "crs = { paranoia_level = 1 }".to_owned(),
+        hosts: "\"*\"".to_owned(),
+        route: "paths = [\"/\"]".to_owned(),
         ..Setup::to(&upstream)
     };
     let front = Front::start(&setup).await;

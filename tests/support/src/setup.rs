@@ -18,13 +18,17 @@ pub struct Setup {
     pub certificates: String,
     /// Of the listener `public`.
     pub listener: String,
-    /// Of the policy `default`, without `mode`.
+    /// The rule files of the policy `default`, in quotes; `rules.conf` alone where empty.
+    pub rules: String,
+    /// Of the policy `default`, without `mode` and `rules`.
     pub policy: String,
     pub mode: &'static str,
     /// Of the upstream `orders`: its servers and TLS.
     pub servers: Vec<SocketAddr>,
     pub tls: String,
     pub upstream: String,
+    /// The names of the route's hosts, in quotes; `api.test` alone where empty.
+    pub hosts: String,
     /// Of the route.
     pub route: String,
     /// The names of the route's listeners, in quotes; `public` alone where empty.
@@ -60,7 +64,7 @@ impl Setup {
         }
     }
 
-    /// A folder of its own with everything that is needed to run it.
+    /// A folder of its own with everything that is needed to run it, `rules` as `rules.conf` among it.
     pub fn write(&self, rules: &str) -> PathBuf {
         let folder = temporary();
         pki::write(&folder);
@@ -93,11 +97,11 @@ tls = {tls}
 {upstream}
 [policies.default]
 mode = "{mode}"
-rules = ["rules.conf"]
+rules = [{rules}]
 {policy}
 [[routes]]
 name = "orders"
-hosts = ["api.test"]
+hosts = [{hosts}]
 {route}
 listeners = [{listeners}]
 upstream = "orders"
@@ -120,7 +124,9 @@ policy = "default"
             ),
             upstream = self.upstream,
             mode = or(self.mode, "block"),
+            rules = or(&self.rules, "\"rules.conf\""),
             policy = self.policy,
+            hosts = or(&self.hosts, "\"api.test\""),
             route = or(
                 &self.route,
                 "paths = [\"/orders/\"]\nmethods = [\"GET\", \"POST\"]"
