@@ -25,8 +25,10 @@ use std::sync::Arc;
 pub use inputs::{Contents, Inputs, Stamps};
 pub use model::*;
 pub use resolved::admin::{TokenError, token_from};
+pub(crate) use resolved::policies::builder_of;
 pub use resolved::service::installed_admin;
 pub use section_kind::SectionKind;
+pub(crate) use written::crs_variables::{expand_levels, parse_assignment};
 pub use written::malformed::Malformed;
 
 use last_good::LastGood;

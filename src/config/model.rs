@@ -408,6 +408,32 @@ pub(crate) struct Recipe {
     pub(crate) sources: Vec<RuleSource>,
 }
 
+impl Default for Recipe {
+    /// A policy that blocks and has no other key.
+    fn default() -> Self {
+        Self {
+            mode: PolicyMode::Block,
+            on_uninspected: OnUninspected::Block,
+            audited: false,
+            unparsed_bodies: UnparsedBodies::Inspect,
+            budget: None,
+            request_body_limit: None,
+            variables: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What the live rules of a policy were made of.
+    pub(crate) fn recipe_of(&self, policy: &Policy) -> Option<&Recipe> {
+        let rules = policy.rules.live()?;
+        let mut sets = self.rule_sets.iter();
+        let made = sets.find(|compiled| Arc::ptr_eq(&compiled.rules, rules))?;
+        Some(&made.recipe)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RuleSource {
     /// `@baseline`

@@ -9,6 +9,7 @@ mod targets;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use drawbridge::cli::rules::Har;
 use targets as t;
 
 /// Inputs of one target where no time is given.
@@ -48,6 +49,13 @@ const FORMS: &[&[u8]] = &[
     b"a=b&c=%64&d+e=f%zz&&=&a",
     b"a=b; c=\"d;e\"; $Path=f",
     b"\0\0\0\0%u0041\\x41&#65;",
+];
+const HAR: &[&[u8]] = &[
+    br#"{"log":{"entries":[{"request":{"method":"GET","url":"https://a/b?c=d#e","httpVersion":"h2","headers":[
+      {"name":":authority","value":"a"},{"name":"x","value":"y"}],"cookies":[]}}]}}"#,
+    br#"{"log":{"entries":[{"request":{"method":"POST","url":"http://a","httpVersion":"HTTP/1.1","headers":[
+      {"name":"Content-Length","value":"3"}],"postData":{"mimeType":"application/x-www-form-urlencoded",
+      "text":"YWJj","encoding":"base64","params":[{"name":"a","value":"b"}]},"bodySize":3}}]}}"#,
 ];
 const JSON: &[&[u8]] = &[
     b"{\"a\":[1,2.5e3,null,true,\"\\ud83d\\ude00\\n\"],\"b\":{\"c\":{}}}",
@@ -144,6 +152,26 @@ fn body_xml() {
 #[test]
 fn content_coding() {
     run(t::content_coding::run, CODED, ROUNDS);
+}
+
+/// The root package is no dependency of the fuzzer's, which would have to build OpenSSL: this target has no other runner.
+#[test]
+fn har() {
+    run(parse_har, HAR, ROUNDS / 4);
+}
+
+fn parse_har(data: &[u8]) {
+    let Ok(har) = Har::parse(data.to_vec()) else {
+        return;
+    };
+    for at in 0..har.len() {
+        let Ok(request) = har.request(at) else {
+            continue;
+        };
+        let ends = request.head.windows(4).filter(|w| w == b"\r\n\r\n");
+        assert_eq!(ends.count(), 1, "nothing in an entry ends the head early");
+        assert!(request.body.len() <= 3 * data.len());
+    }
 }
 
 #[test]

@@ -18,5 +18,6 @@ mod fuzz;
 mod get_crs;
 mod layers;
 mod licences;
+mod replay;
 mod rules;
 mod seclang_docs;

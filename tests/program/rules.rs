@@ -35,10 +35,10 @@ const OVERRIDES: &str = "test_overrides:
 ";
 
 /// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("drawbridge-rules-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
@@ -49,11 +49,11 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         fs::write(self.0.join(name), text).unwrap();
     }
 
-    fn run(&self, arguments: &str) -> (i32, String, String) {
+    pub(super) fn run(&self, arguments: &str) -> (i32, String, String) {
         let Output {
             status,
             stdout,
@@ -68,7 +68,7 @@ impl Folder {
         (status.code().unwrap(), text(stdout), text(stderr))
     }
 
-    fn json(&self, arguments: &str) -> Value {
+    pub(super) fn json(&self, arguments: &str) -> Value {
         let (_, out, err) = self.run(arguments);
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}\n{out}\n{err}"))
     }

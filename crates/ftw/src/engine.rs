@@ -20,13 +20,22 @@ use waf::{RuleSet, Transaction};
 #[derive(Debug, Clone)]
 pub struct InProcess {
     rules: Arc<RuleSet>,
+    client: SocketAddr,
 }
 
 impl InProcess {
     /// Plays against these rules.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
-        Self { rules }
+        // The CRS makes exceptions for requests from the host itself, so the client has another address.
+        let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 40_000);
+        Self { rules, client }
+    }
+
+    /// The same with requests that come from this address.
+    #[must_use]
+    pub fn with_client(self, client: SocketAddr) -> Self {
+        Self { client, ..self }
     }
 
     /// Plays raw bytes; `name` becomes the transaction's `UNIQUE_ID`.
@@ -60,10 +69,8 @@ impl InProcess {
     /// A transaction that has received the head of `raw`; no phase has run.
     #[must_use]
     pub fn begin(&self, raw: &[u8], head: &Head, name: &str) -> Transaction {
-        // The CRS makes exceptions for requests from the host itself, so the client has another address.
-        let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 40_000);
         let server = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
-        let mut transaction = Transaction::new(Arc::clone(&self.rules), client, server, name);
+        let mut transaction = Transaction::new(Arc::clone(&self.rules), self.client, server, name);
         transaction.request_line(
             &raw[head.line.clone()],
             &raw[head.method.clone()],

@@ -1,10 +1,12 @@
-//! `drawbridge rules`: checks, lists, tests and explains rules.
+//! `drawbridge rules`: checks, lists, tests, explains and replays rules.
 
 mod check;
 mod escape;
 mod explain;
 mod list;
 mod progress;
+mod replay;
+mod request;
 mod source;
 mod test;
 mod tls_client;
@@ -13,9 +15,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use replay::Har;
 pub use tls_client::TlsClient;
 
-/// Check, list, test and explain rules
+/// Check, list, test, explain rules, and replay requests through them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -28,6 +31,7 @@ enum Verb {
     List(list::Args),
     Test(test::Args),
     Explain(explain::Args),
+    Replay(replay::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -36,5 +40,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Verb::List(args) => list::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Explain(args) => explain::run(args),
+        Verb::Replay(args) => replay::run(args),
     }
 }

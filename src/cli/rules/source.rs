@@ -7,7 +7,8 @@ use clap_complete::engine::ArgValueCompleter;
 
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
-use crate::config::{self, Config, baseline};
+use crate::cli::offline;
+use crate::config::{Config, Policy, baseline};
 use waf::{Problems, RuleSet, RuleSetBuilder};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -45,35 +46,49 @@ impl RuleSource {
     }
 
     fn load_policy(&self) -> Result<Arc<RuleSet>, CommandError> {
-        let path = self.config.find().map_err(CommandError::because)?;
-        let loaded = config::load(&path).map_err(CommandError::Diagnostics)?;
-        let policies = &loaded.config.policies;
-        let routed = match &self.route {
-            Some(route) => Some(policy_of(&loaded.config, route)?),
-            None => None,
-        };
-        let name = match routed.as_ref().or(self.policy.as_ref()) {
-            Some(name) => name,
-            // The only policy is used whatever its name, so that most users need no option.
-            None if policies.len() == 1 => policies.keys().next().map_or("default", String::as_str),
-            None => "default",
-        };
-        let Some(policy) = policies.get(name) else {
-            let known: Vec<&str> = policies.keys().map(String::as_str).collect();
-            return Err(CommandError::Problem(format!(
-                "{}: there is no policy {name:?}; there is {}",
-                path.display(),
-                if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                }
-            )));
-        };
-        policy.rules.live().cloned().ok_or_else(|| {
-            CommandError::Problem(format!("policy {name:?} has mode \"off\": it has no rules"))
-        })
+        let config = offline::load(&self.config)?;
+        let policy = find_policy(&config, self.policy.as_ref(), self.route.as_ref())?;
+        let rules = policy.rules.live().cloned();
+        rules.ok_or_else(|| has_no_rules(policy))
     }
+}
+
+/// The policy of this name, else that of the route, else the only one or that of the name "default".
+///
+/// # Errors
+/// There is no such policy or route.
+pub(super) fn find_policy<'c>(
+    config: &'c Config,
+    policy: Option<&String>,
+    route: Option<&String>,
+) -> Result<&'c Policy, CommandError> {
+    let policies = &config.policies;
+    let routed = route.map(|route| policy_of(config, route)).transpose()?;
+    let name = match routed.as_ref().or(policy) {
+        Some(name) => name,
+        // The only policy is used whatever its name, so that most users need no option.
+        None if policies.len() == 1 => policies.keys().next().map_or("default", String::as_str),
+        None => "default",
+    };
+    let found = policies.get(name).map(|policy| &**policy);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = policies.keys().map(String::as_str).collect();
+        CommandError::Problem(format!(
+            "{}: there is no policy {name:?}; there is {}",
+            config.source.display(),
+            if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            }
+        ))
+    })
+}
+
+/// A policy cannot be used, since it inspects nothing.
+pub(super) fn has_no_rules(policy: &Policy) -> CommandError {
+    let name = &policy.name;
+    CommandError::Problem(format!("policy {name:?} has mode \"off\": it has no rules"))
 }
 
 /// The name of the policy that a route has.

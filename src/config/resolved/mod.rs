@@ -11,7 +11,7 @@ mod listeners;
 mod log;
 mod materials;
 mod names;
-mod policies;
+pub(crate) mod policies;
 mod routes;
 pub(crate) mod service;
 mod upstreams;

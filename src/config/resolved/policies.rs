@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::context::Context;
 use super::names::Declared;
 use crate::config::baseline;
-use crate::config::last_good::LastGood;
 use crate::config::model::{
     CompiledRules, OnUninspected, Policy, PolicyMode, PolicyRules, Recipe, RuleSource, Unit,
 };
@@ -215,7 +214,8 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
         .partition(|(_, kept)| kept.is_some());
     let observer = files::observer();
     let built = parallel::map(&new, |(recipe, _)| {
-        let build = || builder_of(recipe, last_good).build_noted();
+        let builder = builder_of(recipe).store(Arc::clone(&last_good.collections));
+        let build = || builder.build_noted();
         files::observe(observer.clone(), build)
     });
     let mut known = Known::new();
@@ -249,14 +249,14 @@ fn report_warnings(rules: &RuleSet, context: &Context<'_>) {
     }
 }
 
-fn builder_of(recipe: &Recipe, last_good: &LastGood) -> RuleSetBuilder {
+/// A rule set of this recipe, with persistent collections of its own.
+pub(crate) fn builder_of(recipe: &Recipe) -> RuleSetBuilder {
     let mut builder = RuleSet::builder()
         .front_door()
         .block_uninspected(recipe.on_uninspected == OnUninspected::Block)
         .unparsed_bodies(recipe.unparsed_bodies)
         .budget(recipe.budget)
         .audited(recipe.audited)
-        .store(Arc::clone(&last_good.collections))
         .engine(match recipe.mode {
             PolicyMode::Block => EngineMode::On,
             PolicyMode::Detect => EngineMode::DetectionOnly,

@@ -2,6 +2,8 @@
 //!
 //! Unknown names are errors: the rules would silently ignore a misspelled threshold.
 
+use std::ops::RangeInclusive;
+
 use super::reader::{Item, Number};
 use crate::config::section_kind::SectionKind;
 use seclang::suggest::did_you_mean;
@@ -90,29 +92,68 @@ pub(crate) fn parse(policy: &str, item: &Item<'_, '_>) -> Option<Vec<(String, St
             None => whole = false,
         }
     }
-    let level = variables.iter().find(|(name, _)| name == PARANOIA_LEVEL);
-    if let Some((_, level)) = level.cloned() {
-        for name in PARANOIA_LEVELS {
-            if !variables.iter().any(|(known, _)| known == name) {
-                variables.push((name.to_owned(), level.clone()));
-            }
-        }
-    }
+    expand_levels(&mut variables);
     // Sorted, so that another order in the file is the same recipe and compiles no other rule set.
     variables.sort();
     whole.then_some(variables)
 }
 
-fn parse_value(name: &str, item: &Item<'_, '_>) -> Option<String> {
-    let range = match name {
+/// Adds the levels that `paranoia_level` sets.
+pub(crate) fn expand_levels(variables: &mut Vec<(String, String)>) {
+    let level = variables.iter().find(|(name, _)| name == PARANOIA_LEVEL);
+    let Some((_, level)) = level.cloned() else {
+        return;
+    };
+    for name in PARANOIA_LEVELS {
+        if !variables.iter().any(|(known, _)| known == name) {
+            variables.push((name.to_owned(), level.clone()));
+        }
+    }
+}
+
+/// A variable of the command line, like `paranoia_level=2`.
+///
+/// # Errors
+/// In words: the CRS documents no such variable, or it takes another value.
+pub(crate) fn parse_assignment(text: &str) -> Result<(String, String), String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("write NAME=VALUE, like paranoia_level=2".to_owned());
+    };
+    if !CRS_VARIABLES.contains(&name) {
+        let help = did_you_mean(name, CRS_VARIABLES.iter().copied());
+        let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+        return Err(format!("the CRS documents no variable \"{name}\"{help}"));
+    }
+    let range = range_of(name);
+    let fits = |value: &str| value.parse().is_ok_and(|number| range.contains(&number));
+    match range == ANY || fits(value) {
+        true => Ok((name.to_owned(), value.to_owned())),
+        false => Err(format!(
+            "\"{name}\" must be a whole number from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+/// The range of a variable without limits, whose value may also be a text.
+const ANY: RangeInclusive<i64> = 0..=i64::MAX;
+
+/// The numbers that a variable may have.
+fn range_of(name: &str) -> RangeInclusive<i64> {
+    match name {
         _ if name.ends_with("paranoia_level") => 1..=4,
         "sampling_percentage" => 0..=100,
         // A threshold of 0 would block every request.
         _ if name.ends_with("_score_threshold") => 1..=i64::MAX,
-        _ => 0..=i64::MAX,
-    };
+        _ => ANY,
+    }
+}
+
+fn parse_value(name: &str, item: &Item<'_, '_>) -> Option<String> {
+    let range = range_of(name);
     // A variable with limits must be a number, since the CRS compares it as one.
-    let bounded = range != (0..=i64::MAX);
+    let bounded = range != ANY;
     match item.raw_string() {
         Some(text) if !bounded => Some(text.to_owned()),
         None if item.number() == Number::NotOne && !bounded => {

@@ -1,7 +1,5 @@
 //! Runs a request through the phases and records what happened.
 //!
-//! The request is taken from the user's file byte by byte. Whatever is changed or left out is listed in the notes.
-//!
 //! The phases run as in the proxy, so that the verdict is the proxy's.
 
 #![allow(
@@ -14,79 +12,78 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::escape::show_short;
-use ftw::{Body, InProcess, read_body};
-use http_strict::Head;
+use super::super::request::{Request, with_crlf};
 use waf::{
     EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
 };
 
 /// Values with their names, which are like `COLLECTION:name`.
-pub(super) type NamedValues = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type NamedValues = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What the rules did with a request.
 #[derive(Debug)]
-pub(super) struct Explanation {
+pub(crate) struct Explanation {
     /// The request line as received.
-    pub(super) line: Vec<u8>,
+    pub(crate) line: Vec<u8>,
     /// What the rules may do: block, only detect, or nothing.
-    pub(super) engine: EngineMode,
+    pub(crate) engine: EngineMode,
     /// The rules that matched, in order.
-    pub(super) matches: Vec<RuleMatch>,
+    pub(crate) matches: Vec<RuleMatch>,
     /// The rules and targets that were excluded.
-    pub(super) exclusions: Vec<Exclusion>,
+    pub(crate) exclusions: Vec<Exclusion>,
     /// What the rules decided.
-    pub(super) verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// How the request's body was inspected; None if HTTP forbids the request, so that the rules did not see it.
-    pub(super) body: Option<Inspection>,
+    pub(crate) body: Option<Inspection>,
     /// The variables that the user asked for, each with its values.
-    pub(super) variables: Vec<(String, NamedValues)>,
+    pub(crate) variables: Vec<(String, NamedValues)>,
     /// Where the request was read differently from the file.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// A rule that matched.
 #[derive(Debug)]
-pub(super) struct RuleMatch {
-    pub(super) rule: MatchedRule,
+pub(crate) struct RuleMatch {
+    pub(crate) rule: MatchedRule,
     /// The bytes of the transformed value that the operator found; `None` if the operator does not report them.
-    pub(super) span: Option<std::ops::Range<usize>>,
-    pub(super) changes: Vec<VariableChange>,
+    pub(crate) span: Option<std::ops::Range<usize>>,
+    pub(crate) changes: Vec<VariableChange>,
 }
 
 /// A variable `tx.NAME` that a rule changed.
 #[derive(Debug)]
-pub(super) struct VariableChange {
-    pub(super) name: Vec<u8>,
-    pub(super) before: Option<Vec<u8>>,
-    pub(super) after: Option<Vec<u8>>,
+pub(crate) struct VariableChange {
+    pub(crate) name: Vec<u8>,
+    pub(crate) before: Option<Vec<u8>>,
+    pub(crate) after: Option<Vec<u8>>,
 }
 
 /// Rules that were removed or changed, or that do not look at a target.
 #[derive(Debug)]
-pub(super) struct Exclusion {
+pub(crate) struct Exclusion {
     /// `file:line` of what excluded them.
-    pub(super) by: String,
+    pub(crate) by: String,
     /// The rule whose `ctl` it was; 0 for a directive.
-    pub(super) by_rule: u64,
-    pub(super) rule_ids: Vec<u64>,
-    pub(super) target: Option<String>,
+    pub(crate) by_rule: u64,
+    pub(crate) rule_ids: Vec<u64>,
+    pub(crate) target: Option<String>,
     /// A directive changed the rules; otherwise it removed rules or targets.
-    pub(super) changes: bool,
+    pub(crate) changes: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// `pass`, `deny`, `drop`, `redirect`, or `refuse` for what HTTP forbids.
-    pub(super) action: &'static str,
-    pub(super) status: Option<u16>,
-    pub(super) rule_id: Option<u64>,
-    pub(super) phase: Option<u8>,
-    pub(super) reason: String,
+    pub(crate) action: &'static str,
+    pub(crate) status: Option<u16>,
+    pub(crate) rule_id: Option<u64>,
+    pub(crate) phase: Option<u8>,
+    pub(crate) reason: String,
 }
 
 /// Why a request cannot be explained. The user erred.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ExplainError {
+pub(crate) enum ExplainError {
     /// The response lacks this part.
     Response(&'static str),
     /// There is no variable of this name.
@@ -104,24 +101,22 @@ impl fmt::Display for ExplainError {
 
 impl std::error::Error for ExplainError {}
 
-/// Runs the request, and the response if there is one, through these rules. `names` are the variables to show.
+/// Runs the request, and the raw response if there is one, through these rules. `names` are the variables to show.
 ///
 /// # Errors
 /// The response cannot be read, or a variable does not exist.
-pub(super) fn explain(
+pub(crate) fn explain(
     rules: &Arc<RuleSet>,
-    request: Vec<u8>,
+    request: &Request,
     response: Option<Vec<u8>>,
     names: &[String],
 ) -> Result<Explanation, ExplainError> {
-    let mut notes = Vec::new();
-    let raw = with_crlf(request, "request", &mut notes);
+    let mut notes = request.notes().to_vec();
     let response = response
         .map(|raw| Response::parse(with_crlf(raw, "response", &mut notes)))
         .transpose()?;
-    let line_end = memchr::memchr(b'\r', &raw).unwrap_or(raw.len());
     let mut explanation = Explanation {
-        line: raw[..line_end].to_vec(),
+        line: request.line().to_vec(),
         engine: rules.engine(),
         matches: Vec::new(),
         exclusions: Vec::new(),
@@ -134,74 +129,24 @@ pub(super) fn explain(
         },
         body: None,
         variables: Vec::new(),
-        notes: Vec::new(),
+        notes,
     };
-    match Head::parse(&raw) {
-        Err(error) => {
-            explanation.verdict.status = Some(error.status);
-            explanation.verdict.reason = format!("before the rules: {error}");
-        }
-        Ok(head) => {
-            let body = body(&head, &raw, &mut notes);
-            let mut transaction = InProcess::new(Arc::clone(rules)).begin(&raw, &head, "explain");
-            transaction.record_trace();
-            // The user has the request, so masking its secrets would hide only what the user wants to see.
-            transaction.unmask();
-            run(&mut transaction, &body, response.as_ref());
-            explanation.matches = matches(&transaction);
-            explanation.exclusions = exclusions(rules, &transaction);
-            explanation.verdict = verdict(&transaction);
-            explanation.body = Some(transaction.request_inspection());
-            explanation.variables = variables(&mut transaction, names)?;
-        }
+    if let Some(error) = request.refusal() {
+        explanation.verdict.status = Some(error.status);
+        explanation.verdict.reason = format!("before the rules: {error}");
     }
-    explanation.notes = notes;
+    if let Some(mut transaction) = request.begin(rules, "explain") {
+        transaction.record_trace();
+        // The user has the request, so masking its secrets would hide only what the user wants to see.
+        transaction.unmask();
+        run(&mut transaction, request.body(), response.as_ref());
+        explanation.matches = matches(&transaction);
+        explanation.exclusions = exclusions(rules, &transaction);
+        explanation.verdict = verdict(&transaction);
+        explanation.body = Some(transaction.request_inspection());
+        explanation.variables = variables(&mut transaction, names)?;
+    }
     Ok(explanation)
-}
-
-/// Turns LF into CRLF in the head: editors write LF, but HTTP requires CRLF. A head that has any CR stays as it is,
-/// since it may test exactly that.
-fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
-    let head_end = memchr::memmem::find(&raw, b"\n\n");
-    let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
-    let Some(end) = head_end.filter(|&end| lines_end(end)) else {
-        return raw;
-    };
-    notes.push(format!(
-        "the lines of the {what}'s head end with LF; they were read as CRLF"
-    ));
-    let mut out = Vec::with_capacity(raw.len() + 64);
-    for &byte in &raw[..end + 2] {
-        if byte == b'\n' {
-            out.push(b'\r');
-        }
-        out.push(byte);
-    }
-    out.extend_from_slice(&raw[end + 2..]);
-    out
-}
-
-fn body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> Vec<u8> {
-    let rest = &raw[head.length..];
-    match read_body(head, rest) {
-        Body::Whole(body) => {
-            if body.is_empty() && !rest.is_empty() {
-                let bytes = rest.len();
-                notes.push(format!(
-                    "{bytes} bytes after the head are not read: there is no Content-Length"
-                ));
-            }
-            body
-        }
-        Body::Incomplete => {
-            notes.push("the body ends too early; the rules saw what there is of it".to_owned());
-            rest.to_vec()
-        }
-        Body::Malformed(why) => {
-            notes.push(format!("{why}: the body is left out"));
-            Vec::new()
-        }
-    }
 }
 
 fn run(transaction: &mut Transaction, body: &[u8], response: Option<&Response>) {
@@ -427,7 +372,7 @@ impl Response {
 }
 
 /// The number and name of a phase.
-pub(super) fn phase_name(phase: Phase) -> &'static str {
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::RequestHeaders => "phase 1: request headers",
         Phase::RequestBody => "phase 2: request body",

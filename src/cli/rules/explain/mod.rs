@@ -5,8 +5,8 @@
     reason = "indices were made with the list that they point into"
 )]
 
-mod explanation;
-mod show;
+pub(super) mod explanation;
+pub(super) mod show;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::explanation::Explanation;
+use super::request::Request;
 use super::source::RuleSource;
 use crate::cli::error::CommandError;
 use crate::cli::output::Output;
@@ -59,7 +60,8 @@ fn explain(args: &Args) -> Result<Explanation, CommandError> {
     let request = read(&args.request)?;
     let response = args.response.as_deref().map(read).transpose()?;
     let rules = args.source.load()?;
-    explanation::explain(&rules, request, response, &args.vars).map_err(CommandError::because)
+    let request = Request::from_file(request);
+    explanation::explain(&rules, &request, response, &args.vars).map_err(CommandError::because)
 }
 
 /// Reports a failure. The JSON has a verdict in any case, so that scripts need not test for one.

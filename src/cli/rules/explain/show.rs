@@ -100,7 +100,7 @@ fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> 
 }
 
 /// Whether a rule logs, ends the transaction or changes a score. Others only set variables for later rules.
-fn is_relevant(found: &RuleMatch) -> bool {
+pub(crate) fn is_relevant(found: &RuleMatch) -> bool {
     found.rule.logged || found.rule.interrupting || found.changes.iter().any(is_score)
 }
 
@@ -120,7 +120,7 @@ fn is_score(change: &VariableChange) -> bool {
         && change.before != change.after
 }
 
-fn rule(found: &RuleMatch, colour: bool) -> String {
+pub(crate) fn rule(found: &RuleMatch, colour: bool) -> String {
     let rule = &found.rule;
     let mut out = String::new();
     let severity = rule.severity.map_or("", severity_name);
@@ -268,7 +268,7 @@ pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     out.flush()
 }
 
-fn json_match(found: &RuleMatch) -> Value {
+pub(crate) fn json_match(found: &RuleMatch) -> Value {
     let rule = &found.rule;
     let tags: Vec<String> = rule.tags.iter().map(|tag| json_text(tag)).collect();
     let changes: Vec<Value> = found

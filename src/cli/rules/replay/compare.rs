@@ -1,0 +1,381 @@
+//! Runs every request through both rule sets, on all processors, and notes where they differ.
+//!
+//! What differs is noted as numbers only. The report reads such a request again, to explain it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::super::request::{Framing, Request};
+use super::sides::Sides;
+use super::source::{NotReplayed, Recorded, Requests};
+use crate::parallel;
+use waf::{Interruption, Phase, RuleSet};
+
+/// Requests that a thread takes at once.
+const CHUNK: usize = 32;
+/// Bytes that a thread holds of requests, if one request alone is not larger.
+const MOST_HELD: usize = 4 << 20;
+/// With fewer requests than this the CPU time is measured over several rounds, since one would be mostly noise.
+const ENOUGH: usize = 2000;
+const MOST_ROUNDS: usize = 100;
+
+/// What differs between two rule sets.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    /// How many requests there are.
+    pub(super) requests: usize,
+    /// How many the rules did not see, because HTTP forbids them; the same under any rules.
+    pub(super) refused: usize,
+    /// In the order of the requests.
+    pub(super) differences: Vec<Difference>,
+    /// Requests with the same verdict and other matches.
+    pub(super) other_matches: usize,
+    /// How many more times the candidate, and how many more times the live set, matched, by rule, in those requests.
+    pub(super) rules: BTreeMap<u64, (usize, usize)>,
+    pub(super) not_replayed: Vec<NotReplayed>,
+    /// Of the processor, by candidate and live set.
+    pub(super) cpu: Pair<Duration>,
+    /// How many requests it was spent on.
+    pub(super) measured: usize,
+    /// What `--allow` names in vain.
+    pub(super) allowed_in_vain: Vec<String>,
+}
+
+/// The same of both rule sets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pair<T> {
+    pub(super) candidate: T,
+    pub(super) live: T,
+}
+
+/// A request that would be answered differently.
+#[derive(Debug)]
+pub(super) struct Difference {
+    /// Its place among the requests.
+    pub(super) at: usize,
+    pub(super) id: String,
+    pub(super) kind: DifferenceKind,
+    /// The rules that make the difference; sorted.
+    pub(super) causes: Vec<u64>,
+    /// `--allow` names it.
+    pub(super) allowed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DifferenceKind {
+    NewlyBlocked,
+    NewlyAllowed,
+    /// Both block, with other answers.
+    AnsweredDifferently,
+}
+
+impl Comparison {
+    /// Compares all requests. `done` is told how many are done.
+    pub(super) fn of(
+        sides: &Sides,
+        requests: &dyn Requests,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> Self {
+        let total = requests.len();
+        let starts = (0..total).step_by(CHUNK);
+        let chunks: Vec<Range<usize>> = starts.map(|at| at..(at + CHUNK).min(total)).collect();
+        let rounds = (ENOUGH / total.max(1)).clamp(1, MOST_ROUNDS);
+        let finished = AtomicUsize::new(0);
+        let parts = parallel::map(&chunks, |chunk| {
+            let part = compare_chunk(sides, requests, chunk, rounds);
+            let count = chunk.len();
+            done(finished.fetch_add(count, Ordering::Relaxed) + count);
+            part
+        });
+        let mut whole = Self {
+            requests: total,
+            ..Self::default()
+        };
+        parts.into_iter().for_each(|part| whole.add(part));
+        whole
+    }
+
+    fn add(&mut self, part: Self) {
+        self.refused += part.refused;
+        self.differences.extend(part.differences);
+        self.other_matches += part.other_matches;
+        for (rule, (more, fewer)) in part.rules {
+            let count = self.rules.entry(rule).or_default();
+            *count = (count.0 + more, count.1 + fewer);
+        }
+        self.not_replayed.extend(part.not_replayed);
+        self.cpu.candidate += part.cpu.candidate;
+        self.cpu.live += part.cpu.live;
+        self.measured += part.measured;
+    }
+
+    /// Marks the differences that are meant: those of the requests that are named, and those of which every cause is.
+    pub(super) fn allow(&mut self, names: &[String]) {
+        let rules: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut used = vec![false; names.len()];
+        for difference in &mut self.differences {
+            let named = |name: &String| is_called(&difference.id, name);
+            let causes = &difference.causes;
+            let all_rules = !causes.is_empty() && causes.iter().all(|rule| rules.contains(rule));
+            for (used, name) in used.iter_mut().zip(names) {
+                let is_cause = name.parse().is_ok_and(|rule| causes.contains(&rule));
+                *used |= named(name) || is_cause;
+            }
+            difference.allowed = all_rules || names.iter().any(named);
+        }
+        let unused = names.iter().zip(used).filter(|(_, used)| !used);
+        self.allowed_in_vain = unused.map(|(name, _)| name.clone()).collect();
+    }
+
+    /// Whether nothing differs but what is allowed, and every request could be read.
+    pub(super) fn is_as_allowed(&self) -> bool {
+        let unreadable = |found: &NotReplayed| matches!(found, NotReplayed::Unreadable(_));
+        self.differences.iter().all(|difference| difference.allowed)
+            && !self.not_replayed.iter().any(unreadable)
+    }
+
+    pub(super) fn count(&self, kind: DifferenceKind) -> usize {
+        let of_kind = self.differences.iter().filter(|d| d.kind == kind);
+        of_kind.count()
+    }
+}
+
+/// Whether a request is called so: by its whole id or by the last part of the path.
+fn is_called(id: &str, name: &str) -> bool {
+    id == name || id.rsplit('/').next() == Some(name)
+}
+
+fn compare_chunk(
+    sides: &Sides,
+    requests: &dyn Requests,
+    chunk: &Range<usize>,
+    rounds: usize,
+) -> Comparison {
+    let mut part = Comparison::default();
+    let mut held: Vec<(usize, Recorded)> = Vec::with_capacity(CHUNK);
+    let mut bytes = 0;
+    // Which set runs first alternates: the second finds the requests in the processor's caches.
+    let candidate_first = (chunk.start / CHUNK).is_multiple_of(2);
+    for at in chunk.clone() {
+        match requests.read(at) {
+            Ok(recorded) if is_refused(&recorded.request) => part.refused += 1,
+            Ok(recorded) => {
+                bytes += recorded.request.bytes();
+                held.push((at, recorded));
+            }
+            Err(reason) => part.not_replayed.push(reason),
+        }
+        if bytes >= MOST_HELD {
+            compare_held(sides, &held, candidate_first, rounds, &mut part);
+            held.clear();
+            bytes = 0;
+        }
+    }
+    compare_held(sides, &held, candidate_first, rounds, &mut part);
+    part
+}
+
+/// Whether the front door answers 400 or the like before any rule.
+fn is_refused(request: &Request) -> bool {
+    request.refusal().is_some() || request.framing() == Framing::Malformed
+}
+
+fn compare_held(
+    sides: &Sides,
+    held: &[(usize, Recorded)],
+    candidate_first: bool,
+    rounds: usize,
+    part: &mut Comparison,
+) {
+    let mut candidate = Vec::new();
+    let mut live = Vec::new();
+    for round in 0..=rounds {
+        // The first of several rounds fills the caches and gives the verdicts.
+        if rounds == 1 && round == 1 {
+            break;
+        }
+        let measures = rounds == 1 || round > 0;
+        let cpu = judge_both(sides, held, candidate_first, |pair| {
+            if round == 0 {
+                candidate = pair.candidate;
+                live = pair.live;
+            }
+        });
+        if measures {
+            part.cpu.candidate += cpu.candidate;
+            part.cpu.live += cpu.live;
+            part.measured += held.len();
+        }
+    }
+    for (((at, recorded), candidate), live) in held.iter().zip(candidate).zip(live) {
+        part.note(*at, &recorded.id, &candidate, &live);
+    }
+}
+
+fn judge_both(
+    sides: &Sides,
+    held: &[(usize, Recorded)],
+    candidate_first: bool,
+    take: impl FnOnce(Pair<Vec<Judgement>>),
+) -> Pair<Duration> {
+    let run = |rules| judge_all(rules, held);
+    let (candidate, live) = match candidate_first {
+        true => {
+            let candidate = run(&sides.candidate);
+            (candidate, run(&sides.live))
+        }
+        false => {
+            let live = run(&sides.live);
+            (run(&sides.candidate), live)
+        }
+    };
+    take(Pair {
+        candidate: candidate.0,
+        live: live.0,
+    });
+    Pair {
+        candidate: candidate.1,
+        live: live.1,
+    }
+}
+
+/// What a rule set made of each request, and the processor's time for all of them.
+fn judge_all(rules: &Arc<RuleSet>, held: &[(usize, Recorded)]) -> (Vec<Judgement>, Duration) {
+    let begun = cpu_time();
+    let requests = held.iter().map(|(_, recorded)| &recorded.request);
+    let judgements = requests.map(|request| judge(rules, request)).collect();
+    (judgements, cpu_time().saturating_sub(begun))
+}
+
+/// What this thread has had of a processor, so that other programs and threads do not count.
+fn cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanoseconds)
+}
+
+/// What a rule set made of a request.
+#[derive(Debug, Default)]
+struct Judgement {
+    interruption: Option<Interruption>,
+    /// The rules that matched and log, with the variable.
+    matches: Vec<Match>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Match {
+    rule: u64,
+    variable: Vec<u8>,
+    /// Whether it can be why a score is higher: it does not end the transaction itself, and runs before the logging
+    /// phase, where the CRS only reports scores.
+    contributes: bool,
+}
+
+fn judge(rules: &Arc<RuleSet>, request: &Request) -> Judgement {
+    let Some(mut transaction) = request.begin(rules, "replay") else {
+        return Judgement::default();
+    };
+    // As in the proxy: after an interruption only the logging phase runs.
+    if transaction.request_headers_done().is_none() {
+        transaction.request_body(request.body());
+    }
+    transaction.finish();
+    let matched = transaction.matched_rules().iter();
+    let matches = matched.map(|found| Match {
+        rule: found.rule_id,
+        variable: found.variable.clone(),
+        contributes: !found.interrupting && found.phase != Phase::Logging,
+    });
+    Judgement {
+        matches: matches.collect(),
+        interruption: transaction.interruption().cloned(),
+    }
+}
+
+impl Comparison {
+    fn note(&mut self, at: usize, id: &str, candidate: &Judgement, live: &Judgement) {
+        let answer = |judgement: &Judgement| {
+            let interruption = judgement.interruption.as_ref();
+            interruption.map(|ended| (ended.kind.clone(), ended.status))
+        };
+        let kind = match (answer(candidate), answer(live)) {
+            (Some(_), None) => DifferenceKind::NewlyBlocked,
+            (None, Some(_)) => DifferenceKind::NewlyAllowed,
+            (Some(one), Some(other)) if one != other => DifferenceKind::AnsweredDifferently,
+            _ => return self.note_matches(candidate, live),
+        };
+        let causes = match kind {
+            DifferenceKind::NewlyAllowed => causes(live, candidate),
+            DifferenceKind::NewlyBlocked => causes(candidate, live),
+            DifferenceKind::AnsweredDifferently => both_causes(candidate, live),
+        };
+        self.differences.push(Difference {
+            at,
+            id: id.to_owned(),
+            kind,
+            causes,
+            allowed: false,
+        });
+    }
+
+    /// Notes rules that only one matched, of a request with the same verdict.
+    fn note_matches(&mut self, candidate: &Judgement, live: &Judgement) {
+        if candidate.matches == live.matches {
+            return;
+        }
+        let (more, fewer) = (only_in(candidate, live), only_in(live, candidate));
+        if more.is_empty() && fewer.is_empty() {
+            return;
+        }
+        self.other_matches += 1;
+        for found in more {
+            self.rules.entry(found.rule).or_default().0 += 1;
+        }
+        for found in fewer {
+            self.rules.entry(found.rule).or_default().1 += 1;
+        }
+    }
+}
+
+/// The matches of one that the other does not have.
+fn only_in<'j>(one: &'j Judgement, other: &Judgement) -> Vec<&'j Match> {
+    let mut left: Vec<&Match> = other.matches.iter().collect();
+    let mut only = Vec::new();
+    for found in &one.matches {
+        let same = |known: &&Match| known.rule == found.rule && known.variable == found.variable;
+        match left.iter().position(same) {
+            Some(at) => drop(left.swap_remove(at)),
+            None => only.push(found),
+        }
+    }
+    only
+}
+
+/// Why `blocking` stops what `passing` lets through: the rules that only it matched, or else the one that stops it.
+fn causes(blocking: &Judgement, passing: &Judgement) -> Vec<u64> {
+    let only = only_in(blocking, passing).into_iter();
+    let mut rules: Vec<u64> = only.filter(|m| m.contributes).map(|m| m.rule).collect();
+    if rules.is_empty() {
+        rules.extend(blocking.interruption.as_ref().map(|ended| ended.rule_id));
+    }
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
+/// The rules that answer.
+fn both_causes(candidate: &Judgement, live: &Judgement) -> Vec<u64> {
+    let both = [candidate, live].into_iter();
+    let mut rules: Vec<u64> = both
+        .filter_map(|judgement| Some(judgement.interruption.as_ref()?.rule_id))
+        .collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}

@@ -1,0 +1,89 @@
+//! `drawbridge rules replay`: what other rules would have done with requests that are there.
+
+mod compare;
+mod har;
+mod show;
+mod sides;
+mod source;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub use self::har::Har;
+
+use self::compare::Comparison;
+use self::sides::{Sides, SidesArgs, SidesError};
+use self::source::{Joined, Requests};
+use super::progress::Progress;
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::cli::output::Output;
+
+/// Run requests through a candidate rule set and through what is live, and say what would change
+///
+/// What is live is the policy of the configuration. The candidate is that policy with other rule files
+/// (--rules) or other variables of the CRS (--crs). With --against the policy is the candidate.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  drawbridge rules replay --rules 'crs-4.9/*.conf' --rules 'crs-4.9/rules/*.conf' --requests recorded/
+                                                     a new version of the CRS beside the policy
+  drawbridge rules replay --policy api --crs paranoia_level=2 --har shop.har
+                                                     the policy at another paranoia level
+  drawbridge rules replay --config new.toml --against-config drawbridge.toml --requests recorded/
+                                                     a policy before and after a change
+  drawbridge rules replay --rules 'new/*.conf' --against 'old/*.conf' --requests recorded/
+                                                     two sets of files, without a configuration
+  drawbridge rules replay --crs paranoia_level=2 --requests recorded/ --allow 942430 --allow 00042.http
+                                                     differences of that rule and that request are meant
+
+Exit codes:
+  0  nothing differs but what --allow names
+  1  something else differs, or a request cannot be read
+  2  wrong usage")]
+pub(super) struct Args {
+    #[command(flatten)]
+    sides: SidesArgs,
+    /// A folder whose *.http files are raw HTTP/1.1 requests, or one such file; may be given several times
+    #[arg(long, value_name = "DIR", required_unless_present = "har")]
+    requests: Vec<PathBuf>,
+    /// An HTTP archive (HAR 1.2), as browsers save it; may be given several times
+    #[arg(long, value_name = "FILE")]
+    har: Vec<PathBuf>,
+    /// A difference that is meant: the id of a rule, or a request as the report names it. A difference
+    /// is meant if its request is named, or all rules that make it
+    #[arg(long, value_name = "RULE-ID|REQUEST")]
+    allow: Vec<String>,
+    /// Explain every difference; otherwise the first 25
+    #[arg(long)]
+    all: bool,
+    /// How to show it; JSON explains every difference
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match replay(args) {
+        Ok(code) => code,
+        Err(SidesError::Usage(problem)) => {
+            CommandError::Problem(problem).report_as(args.output, exit::USAGE)
+        }
+        Err(SidesError::Failed(error)) => error.report(args.output),
+    }
+}
+
+fn replay(args: &Args) -> Result<ExitCode, SidesError> {
+    let requests = Joined::open(&args.requests, &args.har)?;
+    let sides = Sides::load(&args.sides)?;
+    let progress = Progress::new(requests.len());
+    let mut comparison = Comparison::of(&sides, &requests, &|done| progress.update(done));
+    progress.clear();
+    comparison.allow(&args.allow);
+    let shown = match args.output {
+        Output::Human => show::human(&comparison, &sides, &requests, args.all),
+        Output::Json => show::json(&comparison, &sides, &requests),
+    };
+    // A reader that hung up has seen what it wanted; the exit code still counts.
+    drop(shown);
+    Ok(exit::success_if(comparison.is_as_allowed()))
+}

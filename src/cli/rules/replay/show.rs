@@ -1,0 +1,385 @@
+//! Shows what a replay found, as text and as JSON.
+//!
+//! Each difference is read and run again, with a trace, so that its explanation is that of `rules explain`.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::escape::{json_text, show_short};
+use super::super::explain::explanation::{Explanation, RuleMatch, Verdict, explain};
+use super::super::explain::show::{is_relevant, json_match, rule};
+use super::compare::{Comparison, Difference, DifferenceKind};
+use super::sides::Sides;
+use super::source::{NotReplayed, Requests};
+use crate::cli::output::{print_diagnostics, print_json, problems_json};
+use seclang::diagnostic::Diagnostic;
+
+/// How many differences are explained where nobody asks for all.
+const EXPLAINED: usize = 25;
+/// How many rules, and requests that cannot be judged, are named.
+const NAMED: usize = 8;
+
+/// What both rule sets made of a request.
+struct Explained {
+    candidate: Explanation,
+    live: Explanation,
+}
+
+pub(super) fn human(
+    comparison: &Comparison,
+    sides: &Sides,
+    requests: &dyn Requests,
+    all: bool,
+) -> io::Result<()> {
+    let problems: Vec<Diagnostic> = unreadable(comparison).cloned().collect();
+    print_diagnostics(&problems)?;
+    let colour =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    writeln!(out, "{}", summary(comparison))?;
+    remarks(&mut out, comparison)?;
+    let shown = match all {
+        true => comparison.differences.len(),
+        false => EXPLAINED,
+    };
+    for difference in comparison.differences.iter().take(shown) {
+        explain_in_words(&mut out, difference, sides, requests, colour)?;
+    }
+    let left = comparison.differences.len().saturating_sub(shown);
+    if left > 0 {
+        writeln!(
+            out,
+            "\n{} more differences: --all explains them",
+            grouped(left)
+        )?;
+    }
+    out.flush()
+}
+
+/// `12,480 requests: 3 newly blocked, 0 newly allowed, CPU a request +4 %`
+fn summary(comparison: &Comparison) -> String {
+    let count = |kind| grouped(comparison.count(kind));
+    let mut parts = vec![
+        format!("{} newly blocked", count(DifferenceKind::NewlyBlocked)),
+        format!("{} newly allowed", count(DifferenceKind::NewlyAllowed)),
+    ];
+    if comparison.count(DifferenceKind::AnsweredDifferently) > 0 {
+        let count = count(DifferenceKind::AnsweredDifferently);
+        parts.push(format!("{count} blocked with another answer"));
+    }
+    if !comparison.not_replayed.is_empty() {
+        parts.push(format!(
+            "{} not judged",
+            grouped(comparison.not_replayed.len())
+        ));
+    }
+    parts.push(match change(comparison) {
+        Some(percent) => format!("CPU a request {percent:+.0} %"),
+        None => "CPU not measured".to_owned(),
+    });
+    let plural = if comparison.requests == 1 { "" } else { "s" };
+    format!(
+        "{} request{plural}: {}",
+        grouped(comparison.requests),
+        parts.join(", ")
+    )
+}
+
+/// What does not change the verdict on the candidate, and what could not be judged.
+fn remarks(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
+    let allowed = comparison.differences.iter().filter(|d| d.allowed).count();
+    if allowed > 0 {
+        writeln!(
+            out,
+            "--allow names {} of these differences",
+            grouped(allowed)
+        )?;
+    }
+    for name in &comparison.allowed_in_vain {
+        writeln!(
+            out,
+            "--allow {}: nothing differs there",
+            show_short(name.as_bytes(), 200)
+        )?;
+    }
+    if comparison.other_matches > 0 {
+        let mut rules: Vec<_> = comparison.rules.iter().collect();
+        rules.sort_by_key(|(_, (more, fewer))| std::cmp::Reverse(more + fewer));
+        let named = rules
+            .iter()
+            .take(NAMED)
+            .map(|(rule, (more, fewer))| match (more, fewer) {
+                (more, 0) => format!("{rule} {} times more", grouped(*more)),
+                (0, fewer) => format!("{rule} {} times less", grouped(*fewer)),
+                (more, fewer) => format!(
+                    "{rule} {} times more and {} less",
+                    grouped(*more),
+                    grouped(*fewer)
+                ),
+            });
+        let mut named: Vec<String> = named.collect();
+        if rules.len() > NAMED {
+            named.push(format!("{} more rules", rules.len() - NAMED));
+        }
+        let requests = grouped(comparison.other_matches);
+        writeln!(
+            out,
+            "the same verdict with other matches: {requests} (rule {})",
+            named.join(", ")
+        )?;
+    }
+    if comparison.refused > 0 {
+        let refused = grouped(comparison.refused);
+        writeln!(
+            out,
+            "refused before any rule, because HTTP forbids them: {refused}"
+        )?;
+    }
+    let not_judged: Vec<_> = not_judged(comparison).collect();
+    for (id, why) in not_judged.iter().take(NAMED) {
+        writeln!(
+            out,
+            "cannot be judged: {}: {}",
+            show_short(id.as_bytes(), 200),
+            show_short(why.as_bytes(), 300)
+        )?;
+    }
+    match not_judged.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => writeln!(out, "cannot be judged: {} more", grouped(more)),
+    }
+}
+
+fn explain_in_words(
+    out: &mut impl Write,
+    difference: &Difference,
+    sides: &Sides,
+    requests: &dyn Requests,
+    colour: bool,
+) -> io::Result<()> {
+    let allowed = if difference.allowed {
+        "  (allowed)"
+    } else {
+        ""
+    };
+    let id = show_short(difference.id.as_bytes(), 200);
+    writeln!(out, "\n{}: {id}{allowed}", kind_in_words(difference.kind))?;
+    let Some(found) = explain_both(difference, sides, requests) else {
+        return writeln!(out, "  it can no longer be read");
+    };
+    writeln!(out, "  {}", show_short(&found.live.line, 200))?;
+    for note in &found.live.notes {
+        writeln!(out, "  note: {}", show_short(note.as_bytes(), 300))?;
+    }
+    writeln!(
+        out,
+        "  live:      {}",
+        verdict_in_words(&found.live.verdict)
+    )?;
+    writeln!(
+        out,
+        "  candidate: {}",
+        verdict_in_words(&found.candidate.verdict)
+    )?;
+    for (side, matches) in [
+        ("the candidate", only_in(&found.candidate, &found.live)),
+        ("what is live", only_in(&found.live, &found.candidate)),
+    ] {
+        if !matches.is_empty() {
+            writeln!(out, "  only {side} matches")?;
+        }
+        for found in matches {
+            for line in rule(found, colour).lines() {
+                writeln!(out, "  {line}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn verdict_in_words(verdict: &Verdict) -> String {
+    let status = verdict.status.map(|s| format!(" {s}")).unwrap_or_default();
+    let reason = show_short(verdict.reason.as_bytes(), 400);
+    format!("{}{status}, {reason}", verdict.action)
+}
+
+pub(super) fn json(
+    comparison: &Comparison,
+    sides: &Sides,
+    requests: &dyn Requests,
+) -> io::Result<()> {
+    let differences = comparison.differences.iter();
+    let differences: Vec<Value> = differences
+        .map(|difference| json_difference(difference, sides, requests))
+        .collect();
+    let rules = comparison.rules.iter();
+    let rules: Vec<Value> = rules
+        .map(|(id, (more, fewer))| json!({"rule_id": id, "more": more, "fewer": fewer}))
+        .collect();
+    let not_judged: Vec<Value> = not_judged(comparison)
+        .map(|(id, why)| json!({"request": id, "reason": why}))
+        .collect();
+    let problems: Vec<Diagnostic> = unreadable(comparison).cloned().collect();
+    let count = |kind| comparison.count(kind);
+    print_json(&json!({
+        "ok": comparison.is_as_allowed(),
+        "requests": comparison.requests,
+        "newly_blocked": count(DifferenceKind::NewlyBlocked),
+        "newly_allowed": count(DifferenceKind::NewlyAllowed),
+        "answered_differently": count(DifferenceKind::AnsweredDifferently),
+        "refused_before_rules": comparison.refused,
+        "cpu": cpu_json(comparison),
+        "differences": differences,
+        "allowed_in_vain": comparison.allowed_in_vain,
+        "other_matches": {"requests": comparison.other_matches, "rules": rules},
+        "not_judged": not_judged,
+        "problems": problems_json(&problems),
+    }))
+}
+
+fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Requests) -> Value {
+    let mut value = json!({
+        "request": difference.id,
+        "kind": match difference.kind {
+            DifferenceKind::NewlyBlocked => "newly_blocked",
+            DifferenceKind::NewlyAllowed => "newly_allowed",
+            DifferenceKind::AnsweredDifferently => "answered_differently",
+        },
+        "rule_ids": difference.causes,
+        "allowed": difference.allowed,
+    });
+    if let Some(found) = explain_both(difference, sides, requests) {
+        let matches = |one, other| {
+            let only = only_in(one, other).into_iter();
+            only.map(json_match).collect::<Vec<_>>()
+        };
+        value["line"] = json!(json_text(&found.live.line));
+        value["notes"] = json!(found.live.notes);
+        value["candidate"] = verdict_json(&found.candidate.verdict);
+        value["live"] = verdict_json(&found.live.verdict);
+        value["only_candidate"] = json!(matches(&found.candidate, &found.live));
+        value["only_live"] = json!(matches(&found.live, &found.candidate));
+    }
+    value
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    json!({
+        "action": verdict.action,
+        "status": verdict.status,
+        "rule_id": verdict.rule_id,
+        "phase": verdict.phase,
+        "reason": verdict.reason,
+    })
+}
+
+/// Null if it was not measured.
+fn cpu_json(comparison: &Comparison) -> Value {
+    let microseconds = |time: Duration| {
+        let count = u32::try_from(comparison.measured).unwrap_or(u32::MAX);
+        (time / count.max(1)).as_secs_f64() * 1e6
+    };
+    change(comparison).map_or(Value::Null, |percent| {
+        json!({
+            "candidate_microseconds": microseconds(comparison.cpu.candidate),
+            "live_microseconds": microseconds(comparison.cpu.live),
+            "change_percent": percent,
+        })
+    })
+}
+
+/// How much more CPU the candidate takes, in per cent; None where the clock counted none.
+fn change(comparison: &Comparison) -> Option<f64> {
+    let (candidate, live) = (comparison.cpu.candidate, comparison.cpu.live);
+    (!live.is_zero()).then(|| (candidate.as_secs_f64() / live.as_secs_f64() - 1.0) * 100.0)
+}
+
+fn explain_both(
+    difference: &Difference,
+    sides: &Sides,
+    requests: &dyn Requests,
+) -> Option<Explained> {
+    let request = requests.read(difference.at).ok()?.request;
+    Some(Explained {
+        candidate: explain(&sides.candidate, &request, None, &[]).ok()?,
+        live: explain(&sides.live, &request, None, &[]).ok()?,
+    })
+}
+
+/// The matches of one that the other does not have.
+fn only_in<'e>(one: &'e Explanation, other: &Explanation) -> Vec<&'e RuleMatch> {
+    let mut left: Vec<&RuleMatch> = other.matches.iter().filter(|m| is_relevant(m)).collect();
+    let mut only = Vec::new();
+    for found in one.matches.iter().filter(|m| is_relevant(m)) {
+        let same = |known: &&RuleMatch| {
+            let (known, found) = (&known.rule, &found.rule);
+            (known.rule_id, &known.variable) == (found.rule_id, &found.variable)
+                && known.interrupting == found.interrupting
+        };
+        match left.iter().position(same) {
+            Some(at) => drop(left.swap_remove(at)),
+            None => only.push(found),
+        }
+    }
+    only
+}
+
+fn unreadable(comparison: &Comparison) -> impl Iterator<Item = &Diagnostic> {
+    comparison
+        .not_replayed
+        .iter()
+        .filter_map(|found| match found {
+            NotReplayed::Unreadable(problem) => Some(problem),
+            NotReplayed::CannotBeJudged { .. } => None,
+        })
+}
+
+fn not_judged(comparison: &Comparison) -> impl Iterator<Item = (&String, &String)> {
+    comparison
+        .not_replayed
+        .iter()
+        .filter_map(|found| match found {
+            NotReplayed::CannotBeJudged { id, why } => Some((id, why)),
+            NotReplayed::Unreadable(_) => None,
+        })
+}
+
+fn kind_in_words(kind: DifferenceKind) -> &'static str {
+    match kind {
+        DifferenceKind::NewlyBlocked => "newly blocked",
+        DifferenceKind::NewlyAllowed => "newly allowed",
+        DifferenceKind::AnsweredDifferently => "blocked with another answer",
+    }
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

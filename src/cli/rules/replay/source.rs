@@ -1,0 +1,202 @@
+//! Where the requests of a replay come from: folders of raw requests and HTTP archives.
+//!
+//! A source knows how many requests it has and reads one when it is its turn, so that a replay holds only a few at once.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::super::request::{Framing, Request};
+use super::har::Har;
+use crate::cli::error::CommandError;
+use seclang::diagnostic::{Diagnostic, Location};
+
+/// Requests in a fixed order. They are read from several threads.
+pub(super) trait Requests: Sync {
+    fn len(&self) -> usize;
+
+    /// The request at this place, from 0.
+    ///
+    /// # Errors
+    /// It cannot be replayed as it was.
+    fn read(&self, at: usize) -> Result<Recorded, NotReplayed>;
+}
+
+/// A request as it was received.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// What reports and `--allow` call it.
+    pub(super) id: String,
+    pub(super) request: Request,
+}
+
+/// A request that the rules cannot judge.
+#[derive(Debug)]
+pub(super) enum NotReplayed {
+    /// The file cannot be read, or is not what it should be.
+    Unreadable(Diagnostic),
+    /// What was recorded is not the whole request, so that a verdict would be a guess.
+    CannotBeJudged { id: String, why: String },
+}
+
+/// Bytes of one raw request: ten times the default limit of a body, as in `rules explain`.
+const MOST_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Several sources, one after the other.
+pub(super) struct Joined(Vec<Box<dyn Requests>>);
+
+impl Joined {
+    /// # Errors
+    /// All that cannot be listed or read; or there is no request.
+    pub(super) fn open(folders: &[PathBuf], archives: &[PathBuf]) -> Result<Self, CommandError> {
+        let mut sources: Vec<Box<dyn Requests>> = Vec::new();
+        let mut problems = Vec::new();
+        let mut add = |opened: Result<Box<dyn Requests>, Diagnostic>| match opened {
+            Ok(source) => sources.push(source),
+            Err(problem) => problems.push(problem),
+        };
+        for path in folders {
+            add(Files::list(path).map(|files| Box::new(files) as Box<dyn Requests>));
+        }
+        for path in archives {
+            add(Archive::open(path).map(|archive| Box::new(archive) as Box<dyn Requests>));
+        }
+        if !problems.is_empty() {
+            return Err(CommandError::Diagnostics(problems));
+        }
+        let joined = Self(sources);
+        // A mistyped path must not look like a success.
+        match joined.len() {
+            0 => Err(CommandError::Problem(
+                "there is no request to replay: the folders have no *.http files, the archives no entries".to_owned(),
+            )),
+            _ => Ok(joined),
+        }
+    }
+}
+
+impl Requests for Joined {
+    fn len(&self) -> usize {
+        self.0.iter().map(|source| source.len()).sum()
+    }
+
+    fn read(&self, mut at: usize) -> Result<Recorded, NotReplayed> {
+        for source in &self.0 {
+            match at.checked_sub(source.len()) {
+                None => return source.read(at),
+                Some(rest) => at = rest,
+            }
+        }
+        let id = at.to_string();
+        let why = "there is no such request".to_owned();
+        Err(NotReplayed::CannotBeJudged { id, why })
+    }
+}
+
+/// Raw requests, each in a file.
+struct Files(Vec<PathBuf>);
+
+impl Files {
+    /// The `*.http` files of a folder, sorted by name; or the one file that is named.
+    fn list(path: &Path) -> Result<Self, Diagnostic> {
+        if path.is_file() {
+            return Ok(Self(vec![path.to_owned()]));
+        }
+        let cannot = |error| problem(path, &format!("cannot list the folder: {error}"));
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(cannot)? {
+            let file = entry.map_err(cannot)?.path();
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "http")
+            {
+                files.push(file);
+            }
+        }
+        files.sort_unstable();
+        Ok(Self(files))
+    }
+}
+
+impl Requests for Files {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, at: usize) -> Result<Recorded, NotReplayed> {
+        let path = self.0.get(at).map_or(Path::new(""), PathBuf::as_path);
+        let bytes = read_bounded(path, MOST_BYTES).map_err(NotReplayed::Unreadable)?;
+        let id = path.display().to_string();
+        let request = Request::from_file(bytes);
+        match request.framing() {
+            Framing::Cut => Err(NotReplayed::CannotBeJudged {
+                id,
+                why: "its body ends before the length that its head announces".to_owned(),
+            }),
+            Framing::Whole | Framing::Malformed => Ok(Recorded { id, request }),
+        }
+    }
+}
+
+/// The entries of an HTTP archive.
+struct Archive {
+    path: PathBuf,
+    har: Har,
+}
+
+/// Bytes of an archive. Browsers write the responses into it too.
+const MOST_ARCHIVE: u64 = 512 * 1024 * 1024;
+
+impl Archive {
+    fn open(path: &Path) -> Result<Self, Diagnostic> {
+        let bytes = read_bounded(path, MOST_ARCHIVE)?;
+        let har = Har::parse(bytes).map_err(|error| {
+            let location = Location {
+                line: error.line,
+                column: error.column,
+                ..Location::file(path)
+            };
+            Diagnostic::error(location, error.message).with_help(
+                "save it again as HAR 1.2, for example from the network view of a browser",
+            )
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            har,
+        })
+    }
+}
+
+impl Requests for Archive {
+    fn len(&self) -> usize {
+        self.har.len()
+    }
+
+    fn read(&self, at: usize) -> Result<Recorded, NotReplayed> {
+        let id = format!("{}#{}", self.path.display(), at + 1);
+        match self.har.request(at) {
+            Ok(raw) => {
+                let request = Request::from_parts(raw.head, raw.body, None);
+                let request = raw.notes.into_iter().fold(request, Request::noting);
+                Ok(Recorded { id, request })
+            }
+            Err(why) => Err(NotReplayed::CannotBeJudged { id, why }),
+        }
+    }
+}
+
+fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, Diagnostic> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(problem(path, &format!("cannot read it: {error}"))),
+        Ok(length) if length as u64 > most => {
+            Err(problem(path, &format!("it is larger than {most} bytes")))
+        }
+        Ok(_) => Ok(bytes),
+    }
+}
+
+fn problem(path: &Path, message: &str) -> Diagnostic {
+    Diagnostic::error(Location::file(path), message)
+}

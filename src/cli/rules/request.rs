@@ -1,0 +1,225 @@
+//! A request that is given to the rules without a connection: from a file, or as a front door recorded it.
+//!
+//! The head goes to the rules byte by byte. What was changed or left out is listed in the notes.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "ranges were found in the same bytes"
+)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ftw::{Body, InProcess, read_body};
+use http_strict::{Head, HeadError};
+use waf::{RuleSet, Transaction};
+
+/// A request whose head may be one that HTTP forbids.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// The bytes of the head. The rules see the ranges of `head`.
+    raw: Vec<u8>,
+    head: Result<Head, HeadError>,
+    /// Without a transfer coding.
+    body: Vec<u8>,
+    /// How much of the body there is.
+    framing: Framing,
+    /// The address that the rules see; None for one that no rule makes an exception for.
+    client: Option<SocketAddr>,
+    /// Where the request was read differently from what was given.
+    notes: Vec<String>,
+}
+
+/// Whether the body that is there is the one that the head announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    Whole,
+    /// The rules see less than was sent.
+    Cut,
+    /// A server answers 400 before any rule.
+    Malformed,
+}
+
+impl Request {
+    /// A raw HTTP/1.1 request as a file holds it.
+    pub(super) fn from_file(bytes: Vec<u8>) -> Self {
+        let mut notes = Vec::new();
+        let mut raw = with_crlf(bytes, "request", &mut notes);
+        let head = Head::parse(&raw);
+        let (body, framing) = match &head {
+            Ok(head) => split_body(head, &raw, &mut notes),
+            Err(_) => (Vec::new(), Framing::Whole),
+        };
+        if let Ok(head) = &head {
+            raw.truncate(head.length);
+        }
+        Self {
+            raw,
+            head,
+            body,
+            framing,
+            client: None,
+            notes,
+        }
+    }
+
+    /// A head as it was received, or in the same form if it came over HTTP/2, and a body without a transfer coding.
+    pub(super) fn from_parts(head: Vec<u8>, body: Vec<u8>, client: Option<SocketAddr>) -> Self {
+        Self {
+            head: parse_any_version(&head),
+            raw: head,
+            body,
+            framing: Framing::Whole,
+            client,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The same with a note.
+    pub(super) fn noting(mut self, note: String) -> Self {
+        self.notes.push(note);
+        self
+    }
+
+    /// The first line as received.
+    pub(super) fn line(&self) -> &[u8] {
+        let end = memchr::memchr2(b'\r', b'\n', &self.raw).unwrap_or(self.raw.len());
+        &self.raw[..end]
+    }
+
+    /// Why no rule sees it.
+    pub(super) fn refusal(&self) -> Option<&HeadError> {
+        self.head.as_ref().err()
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.raw.len() + self.body.len()
+    }
+
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// A transaction that has received the head; no phase has run. None if HTTP forbids the request.
+    pub(super) fn begin(&self, rules: &Arc<RuleSet>, name: &str) -> Option<Transaction> {
+        let head = self.head.as_ref().ok()?;
+        let player = InProcess::new(Arc::clone(rules));
+        let player = match self.client {
+            Some(client) => player.with_client(client),
+            None => player,
+        };
+        Some(player.begin(&self.raw, head, name))
+    }
+}
+
+/// Parses a head of HTTP/1.x, or one of HTTP/2 that was written in the form of HTTP/1.1 as the front door does.
+fn parse_any_version(raw: &[u8]) -> Result<Head, HeadError> {
+    const HTTP2: &[u8] = b" HTTP/2.0\r\n";
+    const HTTP11: &[u8] = b" HTTP/1.1\r\n";
+    let line_end = memchr::memchr(b'\n', raw).map_or(0, |at| at + 1);
+    if !raw[..line_end].ends_with(HTTP2) {
+        return Head::parse(raw);
+    }
+    // Both are of the same length, so the ranges are those of `raw`.
+    let mut other = raw.to_vec();
+    other[line_end - HTTP2.len()..line_end].copy_from_slice(HTTP11);
+    Head::parse(&other)
+}
+
+/// Turns LF into CRLF in the head: editors write LF, but HTTP requires CRLF. A head that has any CR stays as it is,
+/// since it may test exactly that.
+pub(super) fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
+    let head_end = memchr::memmem::find(&raw, b"\n\n");
+    let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
+    let Some(end) = head_end.filter(|&end| lines_end(end)) else {
+        return raw;
+    };
+    notes.push(format!(
+        "the lines of the {what}'s head end with LF; they were read as CRLF"
+    ));
+    let mut out = Vec::with_capacity(raw.len() + 64);
+    for &byte in &raw[..end + 2] {
+        if byte == b'\n' {
+            out.push(b'\r');
+        }
+        out.push(byte);
+    }
+    out.extend_from_slice(&raw[end + 2..]);
+    out
+}
+
+fn split_body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> (Vec<u8>, Framing) {
+    let rest = &raw[head.length..];
+    match read_body(head, rest) {
+        Body::Whole(body) => {
+            if body.is_empty() && !rest.is_empty() {
+                let bytes = rest.len();
+                notes.push(format!(
+                    "{bytes} bytes after the head are not read: there is no Content-Length"
+                ));
+            }
+            (body, Framing::Whole)
+        }
+        Body::Incomplete => {
+            notes.push("the body ends too early; the rules saw what there is of it".to_owned());
+            (rest.to_vec(), Framing::Cut)
+        }
+        Body::Malformed(why) => {
+            notes.push(format!("{why}: the body is left out"));
+            (Vec::new(), Framing::Malformed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_of_http2_keeps_its_protocol() {
+        let head = b"GET /a HTTP/2.0\r\nhost: a\r\n\r\n".to_vec();
+        let request = Request::from_parts(head, Vec::new(), None);
+        let protocol = request.head.as_ref().unwrap().protocol.clone();
+        assert_eq!(&request.raw[protocol], b"HTTP/2.0");
+        assert_eq!(request.line(), b"GET /a HTTP/2.0");
+    }
+
+    #[test]
+    fn a_body_is_whole_cut_or_malformed() {
+        let post = |rest: &str| {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}");
+            Request::from_file(text.into_bytes())
+        };
+        for (rest, framing, body) in [
+            ("Content-Length: 2\r\n\r\nab", Framing::Whole, &b"ab"[..]),
+            ("Content-Length: 3\r\n\r\nab", Framing::Cut, b"ab"),
+            (
+                "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+                Framing::Whole,
+                b"a",
+            ),
+            (
+                "Transfer-Encoding: chunked\r\n\r\nx",
+                Framing::Malformed,
+                b"",
+            ),
+        ] {
+            let request = post(rest);
+            assert_eq!(
+                (request.framing(), request.body()),
+                (framing, body),
+                "{rest}"
+            );
+        }
+        assert!(post("Host: b\r\n\r\n").refusal().is_some());
+    }
+}
