@@ -82,7 +82,7 @@ enum Verb {
     Certs(certs::Args),
     /// Say which header fields are dropped from whom, and why.
     Headers(headers::Args),
-    /// Check, list, test and explain rules.
+    /// Check, list, test and explain rules; replay requests through them.
     Rules(rules::Args),
     /// Print a completion script for a shell.
     Completions {

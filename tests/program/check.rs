@@ -157,6 +157,29 @@ fn failures_are_json_where_json_is_asked_for() {
         (&["rules", "list", "--rules", "none.conf"], 1),
         (&["rules", "explain", "none.http"], 1),
         (&["rules", "test", "none"], 1),
+        (&["rules", "replay", "--requests", "."], 2),
+        (
+            &[
+                "rules",
+                "replay",
+                "--crs",
+                "paranoia_levl=2",
+                "--requests",
+                ".",
+            ],
+            2,
+        ),
+        (
+            &[
+                "rules",
+                "replay",
+                "--crs",
+                "paranoia_level=2",
+                "--requests",
+                ".",
+            ],
+            1,
+        ),
         (&["rules", "check", "none.conf"], 1),
         (&["rules", "list", "--nonsense"], 2),
         (&["doctor", "upstream"], 2),
@@ -499,4 +522,44 @@ fn the_core_rule_set_as_it_comes_gives_no_warning() {
         let folder = Folder::new(name);
         assert_eq!(reported(&folder, &with_rules(&rules)), [""; 0], "{name}");
     }
+}
+
+/// A policy of mode `detect` stops nothing, but the replay asks what it would stop.
+#[test]
+fn a_replay_compares_a_policy_with_other_rules_and_with_another_configuration() {
+    let folder = Folder::new("replay");
+    folder.write("drawbridge.toml", GOOD);
+    folder.write(
+        "own.conf",
+        "SecRule ARGS:a \"@streq b\" \"id:1,phase:1,deny,status:403,log,msg:'b'\"\n",
+    );
+    folder.write(
+        "b.http",
+        "GET /orders/?a=b HTTP/1.1\nHost: api.demo.test\n\n",
+    );
+    folder.write(
+        "attack.http",
+        "GET /orders/?a=1'+or+'1'='1 HTTP/1.1\nHost: api.demo.test\n\n",
+    );
+    let replay = |arguments: &[&str]| {
+        let fixed = ["rules", "replay", "--requests", ".", "--output", "json"];
+        let output = folder.run(&[&fixed[..], arguments].concat());
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{report}");
+        let count = |key: &str| report[key].as_u64().unwrap();
+        (count("newly_blocked"), count("newly_allowed"))
+    };
+    assert_eq!(replay(&["--rules", "own.conf"]), (1, 1));
+    assert_eq!(
+        replay(&["--rules", "@baseline", "--rules", "own.conf"]),
+        (1, 0)
+    );
+    assert_eq!(
+        replay(&["--policy", "default", "--against", "own.conf"]),
+        (1, 1)
+    );
+    let other = GOOD.replace("[\"@baseline\"]", "[\"@baseline\", \"own.conf\"]");
+    folder.write("new.toml", &other);
+    let configurations = ["-c", "new.toml", "--against-config", "drawbridge.toml"];
+    assert_eq!(replay(&configurations), (1, 0));
 }

@@ -18,7 +18,7 @@ use clap::Subcommand;
 pub use replay::Har;
 pub use tls_client::TlsClient;
 
-/// Check, list, test, explain rules, and replay requests through them
+/// Check, list, test and explain rules; replay requests through them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -269,7 +269,7 @@ impl Message {
                 }
                 text.clone().into_bytes()
             }
-            (_, None | Some("")) => return data.from_params(announced),
+            (_, None | Some("")) => return data.join_params(announced),
             (_, Some(encoding)) => {
                 return Err(format!("the encoding {encoding:?} of its body is unknown"));
             }
@@ -287,7 +287,7 @@ impl Message {
 impl PostData {
     /// A form of which the archive has only names and values. Whether they are still percent-encoded is not said, so only
     /// a form with one reading is taken: one that looks the same in both, or has the length of one of them.
-    fn from_params(&self, announced: Option<u64>) -> Result<Vec<u8>, String> {
+    fn join_params(&self, announced: Option<u64>) -> Result<Vec<u8>, String> {
         if !self
             .mime_type
             .starts_with("application/x-www-form-urlencoded")

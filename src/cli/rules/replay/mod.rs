@@ -12,7 +12,7 @@ use std::process::ExitCode;
 pub use self::har::Har;
 
 use self::compare::Comparison;
-use self::sides::{Sides, SidesArgs, SidesError};
+use self::sides::{ReplayError, Sides, SidesArgs};
 use self::source::{Joined, Requests};
 use super::progress::Progress;
 use crate::cli::error::CommandError;
@@ -65,14 +65,15 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> ExitCode {
     match replay(args) {
         Ok(code) => code,
-        Err(SidesError::Usage(problem)) => {
+        Err(ReplayError::Usage(problem)) => {
             CommandError::Problem(problem).report_as(args.output, exit::USAGE)
         }
-        Err(SidesError::Failed(error)) => error.report(args.output),
+        Err(ReplayError::Failed(error)) => error.report(args.output),
     }
 }
 
-fn replay(args: &Args) -> Result<ExitCode, SidesError> {
+fn replay(args: &Args) -> Result<ExitCode, ReplayError> {
+    args.sides.check()?;
     let requests = Joined::open(&args.requests, &args.har)?;
     let sides = Sides::load(&args.sides)?;
     let progress = Progress::new(requests.len());

@@ -240,29 +240,35 @@ pub(super) fn json(
 }
 
 fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Requests) -> Value {
-    let mut value = json!({
-        "request": difference.id,
-        "kind": match difference.kind {
-            DifferenceKind::NewlyBlocked => "newly_blocked",
-            DifferenceKind::NewlyAllowed => "newly_allowed",
-            DifferenceKind::AnsweredDifferently => "answered_differently",
-        },
-        "rule_ids": difference.causes,
-        "allowed": difference.allowed,
-    });
+    let kind = match difference.kind {
+        DifferenceKind::NewlyBlocked => "newly_blocked",
+        DifferenceKind::NewlyAllowed => "newly_allowed",
+        DifferenceKind::AnsweredDifferently => "answered_differently",
+    };
+    let mut explained = vec![
+        ("request", json!(difference.id)),
+        ("kind", json!(kind)),
+        ("rule_ids", json!(difference.causes)),
+        ("allowed", json!(difference.allowed)),
+    ];
     if let Some(found) = explain_both(difference, sides, requests) {
         let matches = |one, other| {
             let only = only_in(one, other).into_iter();
             only.map(json_match).collect::<Vec<_>>()
         };
-        value["line"] = json!(json_text(&found.live.line));
-        value["notes"] = json!(found.live.notes);
-        value["candidate"] = verdict_json(&found.candidate.verdict);
-        value["live"] = verdict_json(&found.live.verdict);
-        value["only_candidate"] = json!(matches(&found.candidate, &found.live));
-        value["only_live"] = json!(matches(&found.live, &found.candidate));
+        let (candidate, live) = (&found.candidate, &found.live);
+        explained.extend([
+            ("line", json!(json_text(&live.line))),
+            ("notes", json!(live.notes)),
+            ("candidate", verdict_json(&candidate.verdict)),
+            ("live", verdict_json(&live.verdict)),
+            ("only_candidate", json!(matches(candidate, live))),
+            ("only_live", json!(matches(live, candidate))),
+        ]);
     }
-    value
+    let explained = explained.into_iter();
+    let explained = explained.map(|(key, value)| (key.to_owned(), value));
+    Value::Object(explained.collect())
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {

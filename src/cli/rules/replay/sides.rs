@@ -45,14 +45,29 @@ pub(super) struct SidesArgs {
     against_config: Option<PathBuf>,
 }
 
-/// Why there is nothing to compare.
+impl SidesArgs {
+    /// # Errors
+    /// The options name only one rule set.
+    pub(super) fn check(&self) -> Result<(), ReplayError> {
+        let changes_candidate = !self.rules.is_empty() || !self.crs.is_empty();
+        let changes_live = !self.against.is_empty() || !self.against_crs.is_empty();
+        if changes_candidate || changes_live || self.against_config.is_some() {
+            return Ok(());
+        }
+        let problem = "there is nothing to compare the policy with: name a candidate with --rules or --crs, or what is \
+                       live with --against or --against-config";
+        Err(ReplayError::Usage(problem.to_owned()))
+    }
+}
+
+/// Why nothing was replayed.
 #[derive(Debug)]
-pub(super) enum SidesError {
+pub(super) enum ReplayError {
     Usage(String),
     Failed(CommandError),
 }
 
-impl From<CommandError> for SidesError {
+impl From<CommandError> for ReplayError {
     fn from(error: CommandError) -> Self {
         Self::Failed(error)
     }
@@ -66,17 +81,8 @@ pub(super) struct Sides {
 
 impl Sides {
     /// # Errors
-    /// The options name only one rule set, or one of them does not load.
-    pub(super) fn load(args: &SidesArgs) -> Result<Self, SidesError> {
-        let changes_candidate = !args.rules.is_empty() || !args.crs.is_empty();
-        let changes_live = !args.against.is_empty() || !args.against_crs.is_empty();
-        if !changes_candidate && !changes_live && args.against_config.is_none() {
-            return Err(SidesError::Usage(
-                "there is nothing to compare the policy with: name a candidate with --rules or --crs, or what is live \
-                 with --against or --against-config"
-                    .to_owned(),
-            ));
-        }
+    /// One of them does not load.
+    pub(super) fn load(args: &SidesArgs) -> Result<Self, CommandError> {
         let names_policy =
             args.config.config.is_some() || args.policy.is_some() || args.route.is_some();
         let by_files_alone = !args.rules.is_empty() && !args.against.is_empty() && !names_policy;
