@@ -56,6 +56,8 @@ const HAR: &[&[u8]] = &[
     br#"{"log":{"entries":[{"request":{"method":"POST","url":"http://a","httpVersion":"HTTP/1.1","headers":[
       {"name":"Content-Length","value":"3"}],"postData":{"mimeType":"application/x-www-form-urlencoded",
       "text":"YWJj","encoding":"base64","params":[{"name":"a","value":"b"}]},"bodySize":3}}]}}"#,
+    br#"{"log":{"entries":[{"request":{"method":"GET","url":"http://a/b","httpVersion":"HTTP/1.1","headers":[
+      {"name":"X","value":"y\r\n\r\nGET / HTTP/1.1"}]}}]}}"#,
 ];
 const JSON: &[&[u8]] = &[
     b"{\"a\":[1,2.5e3,null,true,\"\\ud83d\\ude00\\n\"],\"b\":{\"c\":{}}}",
