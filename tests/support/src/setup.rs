@@ -1,5 +1,6 @@
 //! The configuration of a front door under test, and the folder that it is in.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +67,7 @@ impl Setup {
 
     /// A folder of its own with everything that is needed to run it, `rules` as `rules.conf` among it.
     pub fn write(&self, rules: &str) -> PathBuf {
-        let folder = temporary();
+        let folder = new_folder();
         pki::write(&folder);
         std::fs::write(folder.join("rules.conf"), rules).unwrap();
         std::fs::write(folder.join("drawbridge.toml"), self.text()).unwrap();
@@ -136,11 +137,17 @@ policy = "default"
     }
 }
 
-/// A folder that no other test has. It is not made.
-#[must_use]
-pub fn temporary() -> PathBuf {
+/// A new folder. One that a killed test left under the same process number is passed over: it may hold a pipe in place
+/// of a file, and opening that never ends.
+fn new_folder() -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::SeqCst);
-    let name = format!("drawbridge-proxy-{}-{count}", std::process::id());
-    std::env::temp_dir().join(name)
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("drawbridge-proxy-{}-{count}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return folder,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
+        }
+    }
 }
