@@ -47,7 +47,7 @@ impl CommandError {
         match self {
             Self::Problem(problem) => writeln!(err, "drawbridge: {problem}"),
             Self::Diagnostics(found) => {
-                let colour = wants_colour();
+                let colour = wants_colour(&io::stderr());
                 // Warnings are left out: they did not cause the failure, and `check` shows them.
                 let errors = found.iter().filter(|found| found.is_error());
                 errors

@@ -18,15 +18,15 @@ pub(super) enum Output {
     Json,
 }
 
-/// Whether standard error is a terminal that wants colours (<https://no-color.org>).
-pub(super) fn wants_colour() -> bool {
+/// Whether a stream is a terminal that wants colours (<https://no-color.org>).
+pub(super) fn wants_colour(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !refused && io::stderr().is_terminal()
+    !refused && stream.is_terminal()
 }
 
 /// Writes each diagnostic to standard error.
 pub(super) fn print_diagnostics(found: &[Diagnostic]) -> io::Result<()> {
-    let colour = wants_colour();
+    let colour = wants_colour(&io::stderr());
     let mut err = io::stderr().lock();
     found
         .iter()

@@ -118,7 +118,7 @@ fn log_to_stderr() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Stderr)
-        .with_ansi(wants_colour())
+        .with_ansi(wants_colour(&io::stderr()))
         // The subscriber would write its own errors to stderr, and panic if stderr is closed.
         .log_internal_errors(false)
         .try_init();
@@ -129,7 +129,7 @@ fn log_to_stderr() {
 }
 
 fn show(found: &[Diagnostic]) {
-    let colour = wants_colour();
+    let colour = wants_colour(&io::stderr());
     for diagnostic in found {
         // Writing to this queue cannot fail.
         let _ = Stderr.write_all(diagnostic.render(colour).as_bytes());

@@ -14,6 +14,9 @@ use ftw::{Body, InProcess, read_body};
 use http_strict::{Head, HeadError};
 use waf::{RuleSet, Transaction};
 
+/// The most bytes that are read of a raw request or response: ten times the default limit of a body.
+pub(super) const MOST_BYTES: u64 = 128 * 1024 * 1024;
+
 /// A request whose head may be one that HTTP forbids.
 #[derive(Debug)]
 pub(super) struct Request {

@@ -277,6 +277,7 @@ struct Index {
     ends: ByByte,
 }
 
+/// Names in their one form, by a byte of them.
 type ByByte = Vec<Vec<(Box<[u8]>, &'static FieldRule)>>;
 
 impl Index {

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::explanation::Explanation;
-use super::request::Request;
+use super::request::{MOST_BYTES, Request};
 use super::source::RuleSource;
 use crate::cli::error::CommandError;
 use crate::cli::output::Output;
@@ -82,15 +82,13 @@ fn report(error: &CommandError, output: Output) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The most bytes that are read of a request or a response: ten times the default limit of a body.
-const MAX_MESSAGE: u64 = 128 * 1024 * 1024;
-
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     let read = match path.as_os_str() == "-" {
-        true => io::stdin().lock().take(MAX_MESSAGE).read_to_end(&mut bytes),
-        false => std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut bytes)),
+        true => io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes),
+        false => {
+            std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes))
+        }
     };
     match read {
         Ok(_) => Ok(bytes),

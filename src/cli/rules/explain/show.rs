@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
 use super::super::escape::{json_text, show as escaped, show_short};
 use super::super::list::severity_name;
+use crate::cli::output::wants_colour;
 use waf::Inspection;
 
-use super::explanation::{Exclusion, Explanation, RuleMatch, VariableChange, phase_name};
+use super::explanation::{Exclusion, Explanation, RuleMatch, VariableChange, Verdict, phase_name};
 
 /// How many bytes are shown before and after the bytes that the operator found.
 const AROUND: usize = 80;
@@ -18,8 +19,7 @@ const AROUND: usize = 80;
 const NAMED: usize = 8;
 
 pub(super) fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
-    let colour =
-        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let colour = wants_colour(&io::stdout());
     let mut out = io::BufWriter::new(io::stdout().lock());
     writeln!(out, "{}", show_short(&explanation.line, 200))?;
     for note in &explanation.notes {
@@ -240,17 +240,10 @@ pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
             (name.clone(), Value::Array(values))
         })
         .collect();
-    let verdict = &explanation.verdict;
     let whole = json!({
         "request": json_text(&explanation.line),
         "engine": format!("{:?}", explanation.engine),
-        "verdict": {
-            "action": verdict.action,
-            "status": verdict.status,
-            "rule_id": verdict.rule_id,
-            "phase": verdict.phase,
-            "reason": verdict.reason,
-        },
+        "verdict": json_verdict(&explanation.verdict),
         "body": explanation.body.as_ref().map(|body| json!({
             "received": body.received,
             "inspected": body.inspected,
@@ -266,6 +259,16 @@ pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut out, &whole)?;
     writeln!(out)?;
     out.flush()
+}
+
+pub(crate) fn json_verdict(verdict: &Verdict) -> Value {
+    json!({
+        "action": verdict.action,
+        "status": verdict.status,
+        "rule_id": verdict.rule_id,
+        "phase": verdict.phase,
+        "reason": verdict.reason,
+    })
 }
 
 pub(crate) fn json_match(found: &RuleMatch) -> Value {

@@ -192,28 +192,23 @@ fn compare_held(
     rounds: usize,
     part: &mut Comparison,
 ) {
-    let mut candidate = Vec::new();
-    let mut live = Vec::new();
-    for round in 0..=rounds {
-        // The first of several rounds fills the caches and gives the verdicts.
-        if rounds == 1 && round == 1 {
-            break;
+    // The first of several rounds fills the caches and is not measured.
+    let unmeasured = usize::from(rounds > 1);
+    let mut verdicts = Pair::default();
+    for round in 0..unmeasured + rounds {
+        let (judgements, cpu) = judge_both(sides, held, candidate_first);
+        if round == 0 {
+            verdicts = judgements;
         }
-        let measures = rounds == 1 || round > 0;
-        let cpu = judge_both(sides, held, candidate_first, |pair| {
-            if round == 0 {
-                candidate = pair.candidate;
-                live = pair.live;
-            }
-        });
-        if measures {
+        if round >= unmeasured {
             part.cpu.candidate += cpu.candidate;
             part.cpu.live += cpu.live;
             part.measured += held.len();
         }
     }
-    for (((at, recorded), candidate), live) in held.iter().zip(candidate).zip(live) {
-        part.note(*at, &recorded.id, &candidate, &live);
+    let verdicts = verdicts.candidate.iter().zip(&verdicts.live);
+    for ((at, recorded), (candidate, live)) in held.iter().zip(verdicts) {
+        part.note(*at, &recorded.id, candidate, live);
     }
 }
 
@@ -221,8 +216,7 @@ fn judge_both(
     sides: &Sides,
     held: &[(usize, Recorded)],
     candidate_first: bool,
-    take: impl FnOnce(Pair<Vec<Judgement>>),
-) -> Pair<Duration> {
+) -> (Pair<Vec<Judgement>>, Pair<Duration>) {
     let run = |rules| judge_all(rules, held);
     let (candidate, live) = match candidate_first {
         true => {
@@ -234,14 +228,15 @@ fn judge_both(
             (run(&sides.candidate), live)
         }
     };
-    take(Pair {
+    let judgements = Pair {
         candidate: candidate.0,
         live: live.0,
-    });
-    Pair {
+    };
+    let cpu = Pair {
         candidate: candidate.1,
         live: live.1,
-    }
+    };
+    (judgements, cpu)
 }
 
 /// What a rule set made of each request, and the processor's time for all of them.
@@ -329,7 +324,10 @@ impl Comparison {
         if candidate.matches == live.matches {
             return;
         }
-        let (more, fewer) = (only_in(candidate, live), only_in(live, candidate));
+        let (more, fewer) = (
+            matches_only_in(candidate, live),
+            matches_only_in(live, candidate),
+        );
         if more.is_empty() && fewer.is_empty() {
             return;
         }
@@ -343,23 +341,33 @@ impl Comparison {
     }
 }
 
-/// The matches of one that the other does not have.
-fn only_in<'j>(one: &'j Judgement, other: &Judgement) -> Vec<&'j Match> {
-    let mut left: Vec<&Match> = other.matches.iter().collect();
+/// What `one` has and `other` has not. Each item of `other` stands for one item that is the same.
+pub(super) fn only_in<'i, T>(
+    one: impl Iterator<Item = &'i T>,
+    other: impl Iterator<Item = &'i T>,
+    same: impl Fn(&T, &T) -> bool,
+) -> Vec<&'i T> {
+    let mut left: Vec<&T> = other.collect();
     let mut only = Vec::new();
-    for found in &one.matches {
-        let same = |known: &&Match| known.rule == found.rule && known.variable == found.variable;
-        match left.iter().position(same) {
+    for item in one {
+        match left.iter().position(|known| same(item, known)) {
             Some(at) => drop(left.swap_remove(at)),
-            None => only.push(found),
+            None => only.push(item),
         }
     }
     only
 }
 
+/// The matches of one that the other does not have.
+fn matches_only_in<'j>(one: &'j Judgement, other: &'j Judgement) -> Vec<&'j Match> {
+    only_in(one.matches.iter(), other.matches.iter(), |found, known| {
+        found.rule == known.rule && found.variable == known.variable
+    })
+}
+
 /// Why `blocking` stops what `passing` lets through: the rules that only it matched, or else the one that stops it.
 fn causes(blocking: &Judgement, passing: &Judgement) -> Vec<u64> {
-    let only = only_in(blocking, passing).into_iter();
+    let only = matches_only_in(blocking, passing).into_iter();
     let mut rules: Vec<u64> = only.filter(|m| m.contributes).map(|m| m.rule).collect();
     if rules.is_empty() {
         rules.extend(blocking.interruption.as_ref().map(|ended| ended.rule_id));

@@ -2,18 +2,18 @@
 //!
 //! Each difference is read and run again, with a trace, so that its explanation is that of `rules explain`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::super::escape::{json_text, show_short};
 use super::super::explain::explanation::{Explanation, RuleMatch, Verdict, explain};
-use super::super::explain::show::{is_relevant, json_match, rule};
-use super::compare::{Comparison, Difference, DifferenceKind};
+use super::super::explain::show::{is_relevant, json_match, json_verdict, rule};
+use super::compare::{Comparison, Difference, DifferenceKind, only_in};
 use super::sides::Sides;
 use super::source::{NotReplayed, Requests};
-use crate::cli::output::{print_diagnostics, print_json, problems_json};
+use crate::cli::output::{print_diagnostics, print_json, problems_json, wants_colour};
 use seclang::diagnostic::Diagnostic;
 
 /// How many differences are explained where nobody asks for all.
@@ -35,8 +35,7 @@ pub(super) fn human(
 ) -> io::Result<()> {
     let problems: Vec<Diagnostic> = unreadable(comparison).cloned().collect();
     print_diagnostics(&problems)?;
-    let colour =
-        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let colour = wants_colour(&io::stdout());
     let mut out = io::BufWriter::new(io::stdout().lock());
     writeln!(out, "{}", summary(comparison))?;
     remarks(&mut out, comparison)?;
@@ -111,13 +110,11 @@ fn remarks(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
             .iter()
             .take(NAMED)
             .map(|(rule, (more, fewer))| match (more, fewer) {
-                (more, 0) => format!("{rule} {} times more", grouped(*more)),
-                (0, fewer) => format!("{rule} {} times less", grouped(*fewer)),
-                (more, fewer) => format!(
-                    "{rule} {} times more and {} less",
-                    grouped(*more),
-                    grouped(*fewer)
-                ),
+                (more, 0) => format!("{rule} {} more", times(*more)),
+                (0, fewer) => format!("{rule} {} less", times(*fewer)),
+                (more, fewer) => {
+                    format!("{rule} {} more and {} less", times(*more), times(*fewer))
+                }
             });
         let mut named: Vec<String> = named.collect();
         if rules.len() > NAMED {
@@ -184,8 +181,14 @@ fn explain_in_words(
         verdict_in_words(&found.candidate.verdict)
     )?;
     for (side, matches) in [
-        ("the candidate", only_in(&found.candidate, &found.live)),
-        ("what is live", only_in(&found.live, &found.candidate)),
+        (
+            "the candidate",
+            matches_only_in(&found.candidate, &found.live),
+        ),
+        (
+            "what is live",
+            matches_only_in(&found.live, &found.candidate),
+        ),
     ] {
         if !matches.is_empty() {
             writeln!(out, "  only {side} matches")?;
@@ -253,15 +256,15 @@ fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Reques
     ];
     if let Some(found) = explain_both(difference, sides, requests) {
         let matches = |one, other| {
-            let only = only_in(one, other).into_iter();
+            let only = matches_only_in(one, other).into_iter();
             only.map(json_match).collect::<Vec<_>>()
         };
         let (candidate, live) = (&found.candidate, &found.live);
         explained.extend([
             ("line", json!(json_text(&live.line))),
             ("notes", json!(live.notes)),
-            ("candidate", verdict_json(&candidate.verdict)),
-            ("live", verdict_json(&live.verdict)),
+            ("candidate", json_verdict(&candidate.verdict)),
+            ("live", json_verdict(&live.verdict)),
             ("only_candidate", json!(matches(candidate, live))),
             ("only_live", json!(matches(live, candidate))),
         ]);
@@ -269,16 +272,6 @@ fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Reques
     let explained = explained.into_iter();
     let explained = explained.map(|(key, value)| (key.to_owned(), value));
     Value::Object(explained.collect())
-}
-
-fn verdict_json(verdict: &Verdict) -> Value {
-    json!({
-        "action": verdict.action,
-        "status": verdict.status,
-        "rule_id": verdict.rule_id,
-        "phase": verdict.phase,
-        "reason": verdict.reason,
-    })
 }
 
 /// Null if it was not measured.
@@ -314,22 +307,17 @@ fn explain_both(
     })
 }
 
-/// The matches of one that the other does not have.
-fn only_in<'e>(one: &'e Explanation, other: &Explanation) -> Vec<&'e RuleMatch> {
-    let mut left: Vec<&RuleMatch> = other.matches.iter().filter(|m| is_relevant(m)).collect();
-    let mut only = Vec::new();
-    for found in one.matches.iter().filter(|m| is_relevant(m)) {
-        let same = |known: &&RuleMatch| {
-            let (known, found) = (&known.rule, &found.rule);
-            (known.rule_id, &known.variable) == (found.rule_id, &found.variable)
-                && known.interrupting == found.interrupting
-        };
-        match left.iter().position(same) {
-            Some(at) => drop(left.swap_remove(at)),
-            None => only.push(found),
-        }
-    }
-    only
+/// The relevant matches of one that the other does not have.
+fn matches_only_in<'e>(one: &'e Explanation, other: &'e Explanation) -> Vec<&'e RuleMatch> {
+    let relevant = |explanation: &'e Explanation| {
+        let matches = explanation.matches.iter();
+        matches.filter(|found| is_relevant(found))
+    };
+    only_in(relevant(one), relevant(other), |found, known| {
+        let (found, known) = (&found.rule, &known.rule);
+        (found.rule_id, &found.variable) == (known.rule_id, &known.variable)
+            && found.interrupting == known.interrupting
+    })
 }
 
 fn unreadable(comparison: &Comparison) -> impl Iterator<Item = &Diagnostic> {
@@ -357,6 +345,13 @@ fn kind_in_words(kind: DifferenceKind) -> &'static str {
         DifferenceKind::NewlyBlocked => "newly blocked",
         DifferenceKind::NewlyAllowed => "newly allowed",
         DifferenceKind::AnsweredDifferently => "blocked with another answer",
+    }
+}
+
+fn times(count: usize) -> String {
+    match count {
+        1 => "once".to_owned(),
+        _ => format!("{} times", grouped(count)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::super::request::{Framing, Request};
+use super::super::request::{Framing, MOST_BYTES, Request};
 use super::har::Har;
 use crate::cli::error::CommandError;
 use seclang::diagnostic::{Diagnostic, Location};
@@ -38,9 +38,6 @@ pub(super) enum NotReplayed {
     /// What was recorded is not the whole request, so that a verdict would be a guess.
     CannotBeJudged { id: String, why: String },
 }
-
-/// Bytes of one raw request: ten times the default limit of a body, as in `rules explain`.
-const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Several sources, one after the other.
 pub(super) struct Joined(Vec<Box<dyn Requests>>);
