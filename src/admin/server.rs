@@ -74,6 +74,7 @@ pub async fn listen(admin: &Admin, router: Arc<Router>) -> io::Result<AdminSocke
 
 /// Answers requests on a socket that another process bound to this address and handed over.
 ///
+/// # Errors
 /// The descriptor is not such a socket.
 pub fn adopt(admin: &Admin, socket: OwnedFd, router: Arc<Router>) -> io::Result<AdminSocket> {
     let (listener, address) = match &admin.address {

@@ -116,7 +116,7 @@ mod tests {
             slots.spawn(move |slot| async move {
                 let _guard = guard;
                 slot.set_stage(stage);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             });
         };
         for number in 0..MAX_CONNECTIONS {

@@ -182,7 +182,7 @@ mod tests {
         for (what, change) in changes {
             point("one");
             fs::write(folder.join("rules/a.conf"), rule).unwrap();
-            let config = crate::config::load(&folder.join("drawbridge.toml"));
+            let config = config::load(&folder.join("drawbridge.toml"));
             let config = config.unwrap().config;
             change();
             let watched = watched_at_start(&config);

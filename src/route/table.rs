@@ -81,7 +81,7 @@ struct PathIndex<V> {
 #[derive(Debug)]
 struct Node<V> {
     value: Option<V>,
-    children: HashMap<Box<[u8]>, Node<V>>,
+    children: HashMap<Box<[u8]>, Self>,
 }
 
 impl<T> RouteTable<T> {

@@ -11,7 +11,7 @@
     reason = "indices were found in the same list"
 )]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -352,7 +352,7 @@ impl Writer {
             return;
         }
         let whole_before = || {
-            let metadata = self.file.metadata().ok().filter(|m| m.is_file())?;
+            let metadata = self.file.metadata().ok().filter(Metadata::is_file)?;
             let end = (&self.file).stream_position().ok()?;
             // If the file is longer, another process appended to it, and truncating would destroy its line.
             (metadata.len() == end).then(|| end.saturating_sub(torn))

@@ -14,6 +14,7 @@ use openssl::ssl::{
     SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
 };
 
+use openssl::x509::X509Ref;
 use openssl::x509::store::X509StoreBuilder;
 
 use super::verify::Verdict;
@@ -414,7 +415,7 @@ fn staple(builder: &mut SslContextBuilder, group: &[Arc<CertifiedKey>]) -> Resul
         return Ok(());
     }
     builder.set_status_callback(move |ssl| {
-        let chosen = ssl.certificate().map(|leaf| leaf.to_der()).transpose()?;
+        let chosen = ssl.certificate().map(X509Ref::to_der).transpose()?;
         let response = responses
             .iter()
             .find(|(leaf, _)| Some(leaf) == chosen.as_ref());

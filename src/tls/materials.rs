@@ -86,6 +86,7 @@ impl CertifiedKey {
 
     /// Like [`CertifiedKey::load`], from memory, without warnings.
     ///
+    /// # Errors
     /// Everything that is wrong.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Vec<Finding>> {
         let mut findings = Vec::new();

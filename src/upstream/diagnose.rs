@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslRef, SslVerifyMode, SslVersion};
+use openssl::ssl::{Ssl, SslCipherRef, SslContext, SslMethod, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509StoreContextRef};
 use tokio::io::AsyncReadExt;
@@ -247,7 +247,7 @@ fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {
     Presented {
         address,
         version: ssl.version_str(),
-        cipher: ssl.current_cipher().map(|c| c.name()),
+        cipher: ssl.current_cipher().map(SslCipherRef::name),
         group: group_text(ssl),
         chain: ssl
             .peer_cert_chain()

@@ -1,5 +1,7 @@
 //! Puts the refusal of a server's certificate into an operator's words.
 
+use std::cmp::Ordering;
+
 use openssl::x509::X509;
 
 use super::{Failure, Upstream};
@@ -79,7 +81,7 @@ impl Judge {
     /// Whether the bundle has a CA with the issuer's name, and none of that name signed the certificate.
     fn has_name_of_issuer(&self, certificate: &X509) -> bool {
         let issuer = certificate.issuer_name();
-        let named = |ca: &&X509| ca.subject_name().try_cmp(issuer).is_ok_and(|o| o.is_eq());
+        let named = |ca: &&X509| ca.subject_name().try_cmp(issuer).is_ok_and(Ordering::is_eq);
         let mut named = self.authorities.iter().filter(named).peekable();
         named.peek().is_some() && named.all(|ca| !signed(ca, certificate))
     }

@@ -75,13 +75,13 @@ impl Pool {
         if self.names.iter().any(|name| !name.literal) {
             // Weak: the tasks must not keep alive the pool whose drop ends them.
             let pool = Arc::downgrade(self);
-            let task = supervise("names of upstreams", move || refresh(pool.clone()));
+            let task = supervise("names of upstreams", move || refresh(Weak::clone(&pool)));
             let task = tokio::spawn(task);
             tasks.push(task.abort_handle());
         }
         if self.upstream.balancing.health.is_some() {
             let pool = Arc::downgrade(self);
-            let task = supervise("health checks", move || health::watch(pool.clone()));
+            let task = supervise("health checks", move || health::watch(Weak::clone(&pool)));
             let task = tokio::spawn(task);
             tasks.push(task.abort_handle());
         }

@@ -220,11 +220,8 @@ fn run(target: fn(&[u8]), seeds: &[&[u8]], rounds: usize) {
     let mut random = Random(match seconds {
         None => 0x9e37_79b9_7f4a_7c15,
         Some(_) => {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap()
-                .as_nanos() as u64
-                | 1
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            (since.as_secs() << 30 | u64::from(since.subsec_nanos())) | 1
         }
     });
     let mut corpus: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
@@ -283,7 +280,7 @@ fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
                 bytes.truncate(at);
                 bytes.extend_from_slice(&other[from..]);
             }
-            _ => bytes.insert(at, random.below(256) as u8),
+            _ => bytes.insert(at, random.byte()),
         }
     }
     bytes.truncate(LONGEST);
@@ -298,7 +295,11 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
+        usize::try_from(self.0 % end as u64).unwrap()
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).unwrap()
     }
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {

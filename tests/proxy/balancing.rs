@@ -312,7 +312,7 @@ async fn only_what_was_not_sent_goes_to_another_server() {
         "servers = [{{ address = \"{}\", weight = 2 }}, \"{}\"]\nattempts = 2",
         bad.address, good.address
     );
-    let front = self::front(&keys).await;
+    let front = front(&keys).await;
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(get(front.address, "/u/").await.status);

@@ -45,7 +45,11 @@ async fn send_all(front: &Front, request: Vec<u8>) -> (JoinSet<()>, Arc<AtomicUs
     let (sent, request) = (Arc::new(AtomicUsize::new(0)), Arc::new(request));
     for _ in 0..enough() {
         let address = front.address;
-        let (request, sent, answered) = (request.clone(), sent.clone(), answered.clone());
+        let (request, sent, answered) = (
+            Arc::clone(&request),
+            Arc::clone(&sent),
+            Arc::clone(&answered),
+        );
         clients.spawn(async move {
             let mut stream = connect(address, Some("api.test"), b"").await.unwrap();
             stream.write_all(&request).await.unwrap();

@@ -270,9 +270,9 @@ impl std::fmt::Debug for Target {
 
 /// Replaces digits by letters: a log that masks card numbers would take a long number for one.
 fn letters(text: &str) -> String {
-    let letter = |c: char| match c.to_digit(10) {
-        Some(digit) => char::from(b'a' + digit as u8),
-        None => c,
+    let letter = |c: char| match u8::try_from(c) {
+        Ok(digit @ b'0'..=b'9') => char::from(digit - b'0' + b'a'),
+        _ => c,
     };
     text.chars().map(letter).collect()
 }

@@ -3,6 +3,7 @@
 //! Nothing here is stable: it may change or go in every release.
 
 pub use crate::hash::fix_seed;
+pub use crate::steps::OutOfTime;
 
 /// The parsers of request bodies and content codings.
 pub mod body {

@@ -104,6 +104,8 @@ pub use ruleset::{Facts, RuleSet, RuleSummary};
 pub use seclang::diagnostic::{Diagnostic, Location, Severity};
 pub use settings::{AuditEngine, AuditFormat, EngineMode, UnparsedBodies};
 pub use steps::until_given_up;
+#[doc(hidden)]
+pub use transaction::Work;
 pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction};
 
 /// The examples of the README.

@@ -110,7 +110,7 @@ fn status(front: &FrontDoor, output: Output) -> Result<ExitCode, CommandError> {
     match output {
         Output::Json => print_json(&json!(all)),
         Output::Human if all.is_empty() => {
-            print_text("the configuration names no exposure: every route is reachable\n")
+            print_text("the configuration names no exposure: every route is reachable\n");
         }
         Output::Human => print_text(&all.iter().map(|s| line(s) + "\n").collect::<String>()),
     }

@@ -132,7 +132,7 @@ fn encoded(target: &[u8]) -> Vec<u8> {
         in_query |= byte == b'?';
         match byte {
             b'<' | b'>' | ..=b' ' | 0x7f => {
-                out.extend_from_slice(format!("%{byte:02X}").as_bytes())
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
             b'"' if in_query => out.extend_from_slice(b"%22"),
             b'`' if !in_query => out.extend_from_slice(b"%60"),

@@ -62,7 +62,7 @@ impl CloseAfterAnswer {
     pub(crate) async fn answered(&self) {
         if self.asked.load(Ordering::Relaxed) {
             self.reached.notify_one();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

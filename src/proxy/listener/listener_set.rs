@@ -63,7 +63,9 @@ pub(crate) struct SocketPlan(Vec<BoundSocket>);
 /// An address cannot be bound.
 #[derive(Debug)]
 pub struct BindError {
+    /// The address of the listener.
     pub address: SocketAddr,
+    /// What the system answered.
     pub source: io::Error,
 }
 

@@ -9,5 +9,6 @@ mod listener_set;
 mod redirect;
 mod workers;
 
-pub(super) use listener_set::{BindError, ListenerSet};
+pub use listener_set::BindError;
+pub(super) use listener_set::ListenerSet;
 pub(super) use workers::Workers;

@@ -152,7 +152,7 @@ mod tests {
             gone.push(released);
             workers.serve(|_| async move {
                 let _held = held;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             });
         }
         assert!(

@@ -10,7 +10,6 @@
 )]
 
 // As everybody else calls it.
-extern crate drawbridge_ftw as ftw;
 
 mod crs33;
 mod crs4;

@@ -169,7 +169,7 @@ mod tests {
         let header = format!("{}=1;{}", "a".repeat(30_000), "$b;".repeat(10_000));
         let mut bytes = 0;
         parse(header.as_bytes(), Version::V1, &mut |n, v| {
-            bytes += n.len() + v.len()
+            bytes += n.len() + v.len();
         });
         assert!(bytes < 30_000 + 10_000 * (OWNER_LENGTH + 4), "{bytes}");
     }

@@ -98,7 +98,7 @@ impl Reader<'_, '_, '_> {
             "capture" => into.capture = true,
             "skip" => into.skip = self.number(action, 1, u32::MAX).or(into.skip),
             "skipafter" => {
-                into.skip_after = self.argument(action).map(|a| a.node.trim().to_owned())
+                into.skip_after = self.argument(action).map(|a| a.node.trim().to_owned());
             }
             "msg" => into.message = self.template(action),
             "logdata" => into.data = self.template(action),

@@ -74,7 +74,7 @@ pub(super) fn control(name: &str) -> Option<String> {
 }
 
 pub(super) fn transformation(name: &str) -> Option<String> {
-    let known = Transformation::all().map(|step| step.name());
+    let known = Transformation::all().map(Transformation::name);
     asked(meant(name, TRANSFORMATION_WORDS, known.chain(["none"])))
 }
 

@@ -102,10 +102,10 @@ fn is_card(digits: impl Iterator<Item = u32>) -> bool {
 
 fn is_cpf(digits: &[u32; 11]) -> bool {
     let check = |length: usize| {
-        let weights = (2..=length as u32 + 1).rev();
         let sum: u32 = digits[..length]
             .iter()
-            .zip(weights)
+            .rev()
+            .zip(2..)
             .map(|(d, w)| d * w)
             .sum();
         match sum % 11 {

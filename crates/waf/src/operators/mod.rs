@@ -150,7 +150,7 @@ impl Operator {
     pub fn compile(
         name: &str,
         argument: &str,
-        context: &CompileContext,
+        context: &CompileContext<'_>,
     ) -> Result<Self, CompileError> {
         let Some(entry) = catalogue::entry(name) else {
             return Err(unknown(name));

@@ -43,7 +43,10 @@ impl AddressSet {
     }
 
     /// `@ipMatchFromFile`: an address or network a line; `#` begins a comment.
-    pub(super) fn of_files(argument: &str, context: &CompileContext) -> Result<Self, CompileError> {
+    pub(super) fn of_files(
+        argument: &str,
+        context: &CompileContext<'_>,
+    ) -> Result<Self, CompileError> {
         let mut set = Self::default();
         let mut empty = Vec::new();
         for (file, contents) in context.files(argument)? {

@@ -50,7 +50,7 @@ impl Phrases {
     /// is the warning: another program may fill the file later, so this is no reason to refuse the rules.
     pub(super) fn of_files(
         argument: &str,
-        context: &CompileContext,
+        context: &CompileContext<'_>,
     ) -> Result<FilePhrases, CompileError> {
         let mut phrases = Vec::new();
         let mut empty = Vec::new();

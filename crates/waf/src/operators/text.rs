@@ -42,11 +42,11 @@ fn commonness(byte: u8) -> u8 {
     const fn table() -> [u8; 256] {
         let order = b"zqxjkvbywgpfmucdlhrsnioate0123456789=.-,|/ ";
         let mut table = [0; 256];
-        let mut at = 0;
+        let (mut at, mut rank) = (0, 1);
         while at < order.len() {
-            table[order[at] as usize] = at as u8 + 1;
-            table[order[at].to_ascii_uppercase() as usize] = at as u8 + 1;
-            at += 1;
+            table[order[at] as usize] = rank;
+            table[order[at].to_ascii_uppercase() as usize] = rank;
+            (at, rank) = (at + 1, rank + 1);
         }
         table
     }

@@ -143,7 +143,7 @@ pub(super) fn class_bytes(class: &Class) -> ByteSet {
             for range in class.ranges() {
                 match (u8::try_from(range.start()), u8::try_from(range.end())) {
                     (Ok(first), Ok(last)) if last < 0x80 => {
-                        set = set.union(ByteSet::range(first, last))
+                        set = set.union(ByteSet::range(first, last));
                     }
                     // Encoded in several bytes: all high bytes stand for it.
                     _ => set = set.union(ByteSet::ALL),

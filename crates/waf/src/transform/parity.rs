@@ -5,7 +5,7 @@
     reason = "positions were found in the same bytes"
 )]
 
-use super::table::Table;
+use super::table::{IDENTITY, Table};
 
 /// The eighth bit is set if the received byte has an odd number of ones.
 pub(super) const EVEN: Table = eighth_bit(Parity::Even);
@@ -24,7 +24,7 @@ const fn eighth_bit(parity: Parity) -> Table {
     let mut table = [0; 256];
     let mut i = 0;
     while i < 256 {
-        let byte = (i & 0xff) as u8;
+        let byte = IDENTITY[i];
         let odd = byte.count_ones() % 2 == 1;
         let set = match parity {
             Parity::Even => odd,

@@ -40,10 +40,10 @@ pub(super) fn image(table: &Table, present: &ByteSet) -> ByteSet {
 /// The table in which every byte becomes itself.
 pub(super) const IDENTITY: Table = {
     let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte & 0xff) as u8;
-        byte += 1;
+    let mut byte = u8::MAX;
+    while byte > 0 {
+        table[byte as usize] = byte;
+        byte -= 1;
     }
     table
 };

@@ -233,7 +233,9 @@ impl Random {
     }
 
     fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.below(256) as u8).collect()
+        (0..length)
+            .map(|_| u8::try_from(self.below(256)).unwrap())
+            .collect()
     }
 }
 

@@ -9,7 +9,7 @@ mod source;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use self::har::Har;
+pub use self::har::{Har, HarError, RawRequest};
 
 use self::compare::Comparison;
 use self::sides::{ReplayError, Sides, SidesArgs};

@@ -197,7 +197,7 @@ fn cookies_keep_their_names() {
     let shown = |header: &[u8], find: Find| {
         let mut ranges = Vec::new();
         find(header, &mut |r| {
-            ranges.push(String::from_utf8_lossy(&header[r]).into_owned())
+            ranges.push(String::from_utf8_lossy(&header[r]).into_owned());
         });
         ranges
     };

@@ -213,7 +213,7 @@ fn names_are_bounded_each_and_in_total() {
     let body = format!("{{\"{}\":[{}1]}}", "k".repeat(16_000), "1,".repeat(100_000));
     let mut bytes = 0;
     let result = parse(body.as_bytes(), 10, usize::MAX, &mut |n, _| {
-        bytes += n.len()
+        bytes += n.len();
     });
     assert!(result.unwrap_err().message.contains("in total"));
     assert!(bytes <= body.len() * NAMES_PER_BODY + NAMES_FLOOR);

@@ -190,7 +190,7 @@ impl Reading {
 }
 
 /// Whether a value with a known fingerprint is ordinary text all the same.
-fn is_lookalike(state: &SqliState, value: &[u8]) -> bool {
+fn is_lookalike(state: &SqliState<'_>, value: &[u8]) -> bool {
     let length = state
         .fingerprint
         .iter()
@@ -214,7 +214,7 @@ fn is_lookalike(state: &SqliState, value: &[u8]) -> bool {
 }
 
 /// Two tokens are little evidence, so most such values are prose.
-fn is_short_prose(state: &SqliState, first: &Token, second: &Token, value: &[u8]) -> bool {
+fn is_short_prose(state: &SqliState<'_>, first: &Token, second: &Token, value: &[u8]) -> bool {
     let folded = state.stats_tokens > 2;
     let is_comment = second.token_type == TokenType::Comment;
     let begins = second.val[0];

@@ -81,16 +81,19 @@ pub(super) fn render(set: &ByteSet) -> String {
         return "[^\\x00-\\xff]".to_owned();
     }
     let mut out = String::from("[");
-    let mut next = 0u16;
-    while let Some(first) = (next..256).find(|&b| set.contains(b as u8)) {
-        let last = (first..256).take_while(|&b| set.contains(b as u8)).last();
-        let last = last.unwrap_or(first);
-        write_byte(&mut out, first as u8);
+    let mut members = (u8::MIN..=u8::MAX)
+        .filter(|&byte| set.contains(byte))
+        .peekable();
+    while let Some(first) = members.next() {
+        let mut last = first;
+        while let Some(next) = members.next_if(|&byte| Some(byte) == last.checked_add(1)) {
+            last = next;
+        }
+        write_byte(&mut out, first);
         if last > first {
             out.push('-');
-            write_byte(&mut out, last as u8);
+            write_byte(&mut out, last);
         }
-        next = last + 1;
     }
     out.push(']');
     out
