@@ -12,9 +12,9 @@ use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
 use crate::config::{Config, Listener, ListenerKind, Unit};
+use crate::tls::ClientCas;
 use crate::tls::acceptor::acceptor;
 use crate::tls::rehearsal::{self, RehearsalError};
-use crate::tls::{ClientCa, ClientCas};
 use crate::upstream::{Pool, Pools};
 
 /// A configuration, and the acceptors and pools made from it.
@@ -221,11 +221,8 @@ fn has_same_tls(running: &Listener, next: &Listener) -> bool {
             sni,
             settings,
         } => {
-            let identity = |ca: &Option<Arc<ClientCa>>| ca.as_ref().map(|ca| ca.identity());
             let certificates: Vec<_> = certificates.iter().map(|c| c.digest).collect();
-            let own = settings.certificate_client_ca.iter().map(identity);
-            let asked: Vec<_> = own.chain([identity(&settings.client_ca)]).collect();
-            Some((certificates, *sni, settings.policy, asked))
+            Some((certificates, *sni, settings.identity()))
         }
         ListenerKind::Redirect { .. } => None,
     };

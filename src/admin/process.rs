@@ -13,7 +13,7 @@ use crate::supervision::{panics, task_restarts};
 use crate::telemetry::{LogMetrics, Metrics, Stderr};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
-    // OpenSSL is compiled in, so updates of the machine's packages do not reach it: this tells which fixes are in use.
+    // OpenSSL is compiled in, so updates of the machine's packages do not reach it: this shows which fixes are in use.
     let openssl = openssl::version::version();
     let build = [("version", env!("CARGO_PKG_VERSION")), ("openssl", openssl)];
     text.family(

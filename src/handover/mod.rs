@@ -202,7 +202,7 @@ pub struct OfferedSockets {
 #[derive(Debug)]
 pub struct HandoverRequest {
     stream: UnixStream,
-    /// Its process id, if the system tells it.
+    /// Its process id, if the system knows it.
     pub pid: Option<i32>,
 }
 
@@ -210,7 +210,7 @@ pub struct HandoverRequest {
 #[derive(Debug)]
 pub struct Successor {
     stream: UnixStream,
-    /// Its process id, if the system tells it.
+    /// Its process id, if the system knows it.
     pub pid: Option<i32>,
     /// Whether it accepts on the admin socket too.
     pub admin: bool,

@@ -1,7 +1,7 @@
 //! Notifications from the system (inotify) that something in a folder changed.
 //!
 //! Folders are watched, not files: a watch on a file follows its inode and misses the file that a rename puts in its
-//! place. Notifications only tell when to look; [`super::watch`] finds changes without them too.
+//! place. Notifications only say when to look; [`super::watch`] finds changes without them too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -100,7 +100,7 @@ impl FolderNotifications {
                 Err(error) => {
                     self.is_complete = false;
                     if !std::mem::replace(&mut self.was_told, true) {
-                        tell(&folder, &error);
+                        log_failure(&folder, &error);
                     }
                 }
             }
@@ -109,7 +109,7 @@ impl FolderNotifications {
     }
 }
 
-fn tell(folder: &Path, error: &notify::Error) {
+fn log_failure(folder: &Path, error: &notify::Error) {
     tracing::warn!(
         target: "reload",
         "there are no notifications of changes in {}, so files are checked more often: {error}",

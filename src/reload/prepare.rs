@@ -59,18 +59,18 @@ fn finish(
     };
     let mut refused = loaded.refused;
     let source = loaded.config.source.clone();
-    let told = |why: &str| Diagnostic::error(Location::file(&source), why);
+    let at_source = |why: &str| Diagnostic::error(Location::file(&source), why);
     let fixed = keep_what_needs_a_restart(&running.config, &mut loaded.config);
     if !fixed.is_empty() {
         refused.push(Refused {
             unit: Unit::Restart,
-            reasons: fixed.into_iter().map(told).collect(),
+            reasons: fixed.into_iter().map(at_source).collect(),
         });
     }
     let (snapshot, errors) = Snapshot::next(loaded.config, running);
     refused.extend(errors.iter().map(|error| Refused {
         unit: error.unit(),
-        reasons: vec![told(&error.cause.to_string())],
+        reasons: vec![at_source(&error.cause.to_string())],
     }));
     PreparedReload {
         snapshot: Some(snapshot),

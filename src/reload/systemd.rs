@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The service is ready.
 pub fn ready() {
-    tell("READY=1");
+    notify("READY=1");
 }
 
 /// A reload began; [`ready`] reports its end.
@@ -21,25 +21,25 @@ pub fn reloading() {
     // `Type=notify-reload` needs the time beside RELOADING=1: systemd matches it with the reload that it asked for.
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
-    tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    notify(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
 /// Another process is the main process of the service from now on. This one must send nothing more.
 pub fn succeeded_by(pid: u32) {
-    tell(&format!("MAINPID={pid}"));
+    notify(&format!("MAINPID={pid}"));
 }
 
 /// The service is draining.
 pub fn stopping() {
-    tell("STOPPING=1");
+    notify("STOPPING=1");
 }
 
-fn tell(state: &str) {
+fn notify(state: &str) {
     let Some(to) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };
     if let Err(error) = send(to.as_encoded_bytes(), state) {
-        tracing::warn!("systemd is not told {state:?}: {error}");
+        tracing::warn!("cannot notify systemd of {state:?}: {error}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Notices that a file changed.
 //!
-//! Notifications of the folders tell when to look at the files. Regular looks find the changes that notifications miss
+//! Notifications of the folders say when to look at the files. Regular looks find the changes that notifications miss
 //! or report late: on network and overlay file systems, in folders that are mounted over, and behind links in the
 //! middle of a path. They cost a stat for each file. Very many files are looked at less often, so that a front door with
 //! nothing to do stays idle.

@@ -173,8 +173,8 @@ impl<K, T> Default for Table<K, T> {
 }
 
 impl<K: Ord, T: Default> Table<K, T> {
-    /// Calls `tell` with one row; adds the row if it is missing.
-    pub fn with<Q>(&self, first: &str, second: &Q, tell: impl Fn(&T))
+    /// Calls `update` with one row; adds the row if it is missing.
+    pub fn with<Q>(&self, first: &str, second: &Q, update: impl Fn(&T))
     where
         K: Borrow<Q>,
         Q: Ord + ToOwned<Owned = K> + ?Sized,
@@ -183,7 +183,7 @@ impl<K: Ord, T: Default> Table<K, T> {
         // the read lock comes first: requests do not wait for each other.
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(row) = rows.get(first).and_then(|rows| rows.get(second)) {
-            return tell(row);
+            return update(row);
         }
         drop(rows);
         let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +191,7 @@ impl<K: Ord, T: Default> Table<K, T> {
         let known: usize = rows.values().map(BTreeMap::len).sum();
         if known < MOST_ROWS {
             let rows = rows.entry(first.to_owned()).or_default();
-            tell(rows.entry(second.to_owned()).or_default());
+            update(rows.entry(second.to_owned()).or_default());
         }
     }
 

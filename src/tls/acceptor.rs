@@ -17,6 +17,7 @@ use openssl::ssl::{
 use openssl::x509::X509Ref;
 use openssl::x509::store::X509StoreBuilder;
 
+use super::settings::NameIdentity;
 use super::verify::Verdict;
 use super::{
     CertifiedKey, ClientCa, ClientCas, ClientHello, GROUPS, Resolver, SniPolicy, TlsPolicy,
@@ -196,10 +197,7 @@ struct MadeOf {
     listener: String,
     /// The digests of chains, keys and staples.
     certificates: Vec<[u8; 32]>,
-    client_ca: Option<([u8; 32], String)>,
-    policy: TlsPolicy,
-    /// Whether the listener asks for client certificates under any name. Then no session resumes.
-    asks_for_clients: bool,
+    settings: NameIdentity,
 }
 
 /// One [`Face`] for each server name of a listener.
@@ -306,9 +304,7 @@ impl MadeOf {
         Self {
             listener: listener.to_owned(),
             certificates: group.iter().map(|certified| certified.digest).collect(),
-            client_ca: client_ca.map(|ca| ca.identity()),
-            policy: settings.policy,
-            asks_for_clients: settings.asks_for_clients(),
+            settings: settings.identity_for(client_ca),
         }
     }
 }

@@ -51,6 +51,13 @@ pub struct ClientCa {
     pub digest: [u8; 32],
 }
 
+/// What distinguishes a [`ClientCa`] for a client, and the name of its bundle in messages.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ClientCaIdentity {
+    digest: [u8; 32],
+    bundle: String,
+}
+
 /// A verified client certificate, in the form in which the upstream gets it (RFC 9440).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
@@ -133,10 +140,12 @@ impl ClientCa {
         verdict.is_good()
     }
 
-    /// What distinguishes it for a client, and in words: two with the same can stand in for each other.
-    #[must_use]
-    pub fn identity(&self) -> ([u8; 32], String) {
-        (self.digest, self.trust.name.clone())
+    /// For comparison: two with the same identity can stand in for each other.
+    pub(crate) fn identity(&self) -> ClientCaIdentity {
+        ClientCaIdentity {
+            digest: self.digest,
+            bundle: self.trust.name.clone(),
+        }
     }
 
     /// Whether both ask for certificates of the same CAs, in the same mode and with lists of the same file names. The

@@ -7,7 +7,7 @@ use openssl::ssl::Error;
 
 use super::openssl_codes::{reasons, reasons_of_io};
 
-/// Why TLS to a server failed, as far as OpenSSL's codes tell.
+/// Why TLS to a server failed, as far as OpenSSL's codes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialFault {
     /// The server wants a client certificate and did not get one.

@@ -243,12 +243,12 @@ mod tests {
         let (late, soon) = (leaf(60, KeyKind::EcP256), leaf(20, KeyKind::EcP256));
         let rsa = leaf(50, KeyKind::Rsa2048);
         let entries = unique(vec![chain(late), chain(rsa), chain(soon)]);
-        let told: Vec<_> = entries
+        let shown: Vec<_> = entries
             .iter()
             .map(|e| (e.name.as_str(), e.certificate.days_left <= 20))
             .collect();
         assert_eq!(
-            told,
+            shown,
             [("orders/a.test", true), ("orders/a.test (RSA 2048)", false)]
         );
     }

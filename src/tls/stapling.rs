@@ -33,7 +33,7 @@ pub(super) enum Stapling {
 /// Reads the response in a DER file. Why it is not stapled is in `findings`.
 pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> Stapling {
     let shown = path.display();
-    let mut tell = |error: bool, message: String, help| {
+    let mut report = |error: bool, message: String, help| {
         findings.push(match error {
             true => Finding::error(Part::Ocsp, message, help),
             false => Finding::warning(Part::Ocsp, message, help),
@@ -42,7 +42,7 @@ pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> 
     let der = match seclang::files::read(path) {
         Ok(der) => der,
         Err(error) => {
-            tell(true, format!("cannot read {shown}: {error}"), None);
+            report(true, format!("cannot read {shown}: {error}"), None);
             return Stapling::Broken;
         }
     };
@@ -51,7 +51,7 @@ pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> 
         .filter(|response| response.status() == OcspResponseStatus::SUCCESSFUL)
         .and_then(|response| response.basic().ok());
     let Some(basic) = basic else {
-        tell(
+        report(
             true,
             format!("{shown} holds no OCSP response"),
             Some("DER, as written by: openssl ocsp -respout FILE"),
@@ -59,7 +59,7 @@ pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> 
         return Stapling::Broken;
     };
     let [leaf, issuer, ..] = chain else {
-        tell(
+        report(
             false,
             format!("{shown} cannot be checked: the chain has no issuer; it is not stapled"),
             Some("put the issuer's certificate into the chain"),
@@ -69,7 +69,7 @@ pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> 
     match judge(&basic, leaf, issuer) {
         Judged::Good => Stapling::Staple(der),
         Judged::Foreign => {
-            tell(
+            report(
                 true,
                 format!("{shown} is a response for another certificate"),
                 None,
@@ -79,7 +79,7 @@ pub(super) fn load(path: &Path, chain: &[X509], findings: &mut Vec<Finding>) -> 
         Judged::Bad(why) => {
             let help =
                 "fetch a new one: openssl ocsp -issuer ISSUER -cert LEAF -url URL -respout FILE";
-            tell(
+            report(
                 false,
                 format!("{shown} {why}; it is not stapled"),
                 Some(help),

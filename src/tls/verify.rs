@@ -109,10 +109,10 @@ impl Verifier {
     }
 
     fn try_all(&self, leaf: &X509Ref, presented: &[X509]) -> Verdict {
-        let mut told: Option<Verdict> = None;
+        let mut closest: Option<Verdict> = None;
         for attempt in &self.attempts {
             // The first attempt always runs, so that there is a verdict to report.
-            if told.is_some() && !attempt.concerns(leaf, presented) {
+            if closest.is_some() && !attempt.concerns(leaf, presented) {
                 continue;
             }
             let verdict = attempt.verify(leaf, presented);
@@ -120,9 +120,9 @@ impl Verifier {
                 return verdict;
             }
             // A later attempt replaces it: its CA signed one of the certificates, so its reason is closer.
-            told = Some(verdict);
+            closest = Some(verdict);
         }
-        told.unwrap_or_else(Verdict::unknown)
+        closest.unwrap_or_else(Verdict::unknown)
     }
 
     /// For the verify callback of a handshake whose own store is empty: OpenSSL has collected what was presented, and

@@ -184,5 +184,5 @@ async fn a_flood_of_them_is_counted_and_not_told_one_by_one() {
     }
     let counter = || front.metrics.handshake_failures.value(Reason::UnknownName);
     assert!(wait(|| (counter() == 60).then_some(())).await.is_some());
-    logged("further handshakes were refused and not told one by one").await;
+    logged("further handshakes were refused and not logged one by one").await;
 }

@@ -34,7 +34,7 @@ thread_local! {
     static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
 }
 
-/// Does `work`, and tells `observer` of each file that this thread reads meanwhile.
+/// Does `work`, and calls `observer` for each file that this thread reads meanwhile.
 pub fn observe<T>(observer: Option<Observer>, work: impl FnOnce() -> T) -> T {
     /// Ends it also if `work` panics.
     struct Before(Option<Observer>);

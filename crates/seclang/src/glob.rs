@@ -68,7 +68,7 @@ pub fn broken_link(path: &Path) -> Option<&Path> {
 /// What [`no_file`] says if nothing is there.
 pub const ABSENT: &str = "there is no such file";
 
-/// Why the path is no file that can be read, as far as its metadata tells.
+/// Why the path is no file that can be read, as far as its metadata says.
 #[must_use]
 pub fn no_file(path: &Path) -> Option<String> {
     match fs::metadata(path) {

@@ -92,11 +92,11 @@ impl Parser<'_> {
         // They were found in the order of checks; a reader wants the order of the file.
         faults.sort_by_key(|fault| fault.span.start);
         for fault in faults {
-            self.tell(fault);
+            self.report(fault);
         }
     }
 
-    fn tell(&mut self, fault: Fault) {
+    fn report(&mut self, fault: Fault) {
         if self.out.diagnostics.len() >= MAX_PROBLEMS {
             let (count, worst) = self.untold.unwrap_or((0, fault.severity));
             self.untold = Some((count + 1, worst.max(fault.severity)));

@@ -2,7 +2,7 @@
 //! the request. It knows no socket, no TLS and no asynchronous runtime.
 //!
 //! A [`RuleSet`] is compiled once from rule files and is then shared by all threads; a [`Transaction`] takes one request
-//! and its response through the five phases of ModSecurity. The embedding server tells it what was received, and it
+//! and its response through the five phases of ModSecurity. The embedding server gives it what was received, and it
 //! answers with an [`Interruption`] when a rule ends the transaction:
 //!
 //! ```

@@ -54,7 +54,7 @@ impl Tour {
             thread::sleep(RETRY);
         }
         let mut stdout = io::stdout().lock();
-        // Without a reader of standard output there is nobody to tell; the front door serves all the same.
+        // Without a reader of standard output nobody reads this; the front door serves all the same.
         let _ = stdout.write_all(self.text.as_bytes());
         let _ = stdout.flush();
     }

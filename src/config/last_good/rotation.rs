@@ -81,21 +81,30 @@ pub(crate) fn worse_of(
     old: &[Arc<CertifiedKey>],
 ) -> Option<String> {
     let leaf = |one: &Arc<CertifiedKey>| one.chain.first().and_then(|leaf| leaf.to_der().ok());
-    let leaves = |list: &[Arc<CertifiedKey>]| list.iter().map(leaf).collect::<HashSet<_>>();
+    let leaves = |list: &[Arc<CertifiedKey>]| list.iter().map(leaf).collect::<Vec<_>>();
     let (old_leaves, new_leaves) = (leaves(old), leaves(new));
     // A certificate that is in both lists replaces nothing.
-    let gone = old.iter().filter(|old| !new_leaves.contains(&leaf(old)));
-    let gone: Vec<_> = gone.collect();
-    let come = new.iter().zip(allowed);
-    let come = come.filter(|(new, _)| !old_leaves.contains(&leaf(new)));
-    let mut come = come.filter(|(_, allowed)| !**allowed);
-    come.find_map(|(new, _)| {
+    let gone = missing_from(old.iter().zip(&old_leaves), &new_leaves);
+    let come = missing_from(new.iter().zip(allowed).zip(&new_leaves), &old_leaves);
+    let mut judged = come.into_iter().filter(|(_, allowed)| !**allowed);
+    judged.find_map(|(new, _)| {
         let same = |old: &&&Arc<CertifiedKey>| {
             // A listener may have an RSA and an ECDSA certificate for one name; they do not replace each other.
             old.key.id() == new.key.id() && old.names.iter().any(|name| new.covers(name))
         };
         gone.iter().filter(same).find_map(|old| worse(new, old))
     })
+}
+
+/// What has a leaf that is not among `others`.
+fn missing_from<'l, T>(
+    list: impl Iterator<Item = (T, &'l Option<Vec<u8>>)>,
+    others: &[Option<Vec<u8>>],
+) -> Vec<T> {
+    let others: HashSet<_> = others.iter().collect();
+    list.filter(|(_, leaf)| !others.contains(leaf))
+        .map(|(one, _)| one)
+        .collect()
 }
 
 /// Why a bundle must not replace another: none of its CAs is valid now.

@@ -101,7 +101,7 @@ const fn key(
 const HEAD: &str = "\
 # Reference: every key of `drawbridge.toml`
 
-What each table of the configuration takes. The guides tell how to use it: [ingress.md](ingress.md) for listeners,
+What each table of the configuration takes. The guides show how to use it: [ingress.md](ingress.md) for listeners,
 routes and upstreams, [security.md](security.md) for policies, [certificates.md](certificates.md) for certificates and
 trust. An unknown key is an error with file, line and column.
 

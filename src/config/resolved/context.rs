@@ -66,9 +66,9 @@ impl<'a> Context<'a> {
             .partition(|problem| problem.diagnostic.is_error());
         self.report(others);
         // The parser guessed the value at such a place, so a problem with that value would mislead.
-        let told = errors.into_iter();
-        let told = told.filter(|problem| !self.diagnostics.is_broken(problem));
-        let reasons = told.map(|problem| problem.diagnostic).collect();
+        let reported = errors.into_iter();
+        let reported = reported.filter(|problem| !self.diagnostics.is_broken(problem));
+        let reasons = reported.map(|problem| problem.diagnostic).collect();
         self.refuse_for(unit, reasons);
     }
 

@@ -68,7 +68,7 @@ impl FrameWatch {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, kind: u8) {
+    fn report(&self, kind: u8) {
         // An error means that one was reported before, which is enough.
         let _ = self.flood.set(kind);
         self.found.notify_one();
@@ -179,9 +179,9 @@ impl WatchedFrames {
         Pin::new(&mut *self.connection)
     }
 
-    fn tell(&mut self, kind: u8) {
+    fn stop_at(&mut self, kind: u8) {
         self.place = FramePosition::End;
-        self.connection.watch.tell(kind);
+        self.connection.watch.report(kind);
     }
 
     /// Passes on what was read, as far as it is allowed.
@@ -228,7 +228,7 @@ impl WatchedFrames {
             self.ready.unsplit(self.block.split());
             self.place = FramePosition::Passing(whole);
         } else {
-            self.tell(head.kind);
+            self.stop_at(head.kind);
         }
         true
     }
@@ -239,7 +239,7 @@ impl WatchedFrames {
         self.block.unsplit(frame);
         // A block without an end is counted here too (CVE-2024-27316).
         if self.block.len() > self.most_block {
-            self.tell(head.kind);
+            self.stop_at(head.kind);
             return;
         }
         if head.flags & END_HEADERS == 0 {

@@ -52,12 +52,12 @@ impl Dropped {
 const HOP: &str = "is for the hop to us (RFC 9110, 7.6.1); we write our own where one is needed";
 const OURS: &str = "is ours to say";
 const HEARD: &str = "is ours to say; a trusted proxy's is taken over into it";
-const ADDRESS: &str = "tells the client's address";
-const PROXIED: &str = "tells what a proxy saw of the client's request";
+const ADDRESS: &str = "states the client's address";
+const PROXIED: &str = "states what a proxy saw of the client's request";
 const TARGET: &str = "names another target than the one that was routed and inspected";
-const CERTIFICATE: &str = "tells the client's certificate or its TLS";
-const LOGIN: &str = "tells who is logged in, as an authenticating proxy does";
-const VENDOR: &str = "tells what a vendor's front end knows of the client";
+const CERTIFICATE: &str = "states the client's certificate or its TLS";
+const LOGIN: &str = "states who is logged in, as an authenticating proxy does";
+const VENDOR: &str = "states what a vendor's front end knows of the client";
 const FRAMES: &str = "frames, types or identifies a request";
 
 const fn row(name: &'static str, dropped: Dropped, why: &'static str) -> FieldRule {

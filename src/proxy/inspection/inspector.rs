@@ -25,7 +25,7 @@ pub(crate) struct Inspector {
     policy: String,
     blocking: bool,
     /// How many of the transaction's matches have been logged.
-    told: usize,
+    logged: usize,
     /// The bytes that the rules have to look at so far; this decides on which thread a phase runs.
     bytes: usize,
     /// The part of the memory for bodies that the transaction takes.
@@ -44,7 +44,7 @@ impl Inspector {
             transaction,
             policy: policy.name.clone(),
             blocking: policy.mode == PolicyMode::Block,
-            told: 0,
+            logged: 0,
             bytes: 0,
             memory,
             counted: 0,
@@ -186,14 +186,14 @@ impl Inspector {
             .request_inspection()
             .reason
             .or_else(response)
-            .map(|reason| told(&reason))
+            .map(|reason| masked_reason(&reason))
     }
 
     /// Logs the matches of the phase at once, so that whoever has the answer finds the reason in the log.
     fn log_matches(&mut self) {
         // Only those since the last phase; the list grows over all phases.
         let matched = self.transaction.matched_rules();
-        let new = matched.get(self.told..).unwrap_or_default();
+        let new = matched.get(self.logged..).unwrap_or_default();
         if new.is_empty() {
             return;
         }
@@ -201,7 +201,7 @@ impl Inspector {
         for matched in new.iter().filter(|m| m.logged) {
             tracing::warn!(target: "waf", "{}", text(&matched.log_line));
         }
-        self.told = matched.len();
+        self.logged = matched.len();
     }
 
     /// Runs phase 5, and sums up all five.
@@ -236,7 +236,7 @@ impl Inspector {
             received: seen.received,
             inspected: seen.inspected,
             parser: seen.parser.unwrap_or("none"),
-            reason: seen.reason.map(|r| told(&r)),
+            reason: seen.reason.map(|r| masked_reason(&r)),
         })
     }
 
@@ -301,7 +301,7 @@ fn bytes_to_expect(length: usize, is_coded: bool) -> usize {
 }
 
 /// The reason for logs, with secrets masked: a parser's message may quote the body.
-fn told(reason: &str) -> String {
+fn masked_reason(reason: &str) -> String {
     const MOST: usize = 512;
     text(&mask_secrets(reason.as_bytes(), MOST)).into_owned()
 }

@@ -32,10 +32,10 @@ pub(super) async fn watch(front: Arc<Front>) -> Ended {
     let mut warned = Warned::default();
     for look in 0_u32.. {
         let snapshot = front.live.pin();
-        warned.tell(&snapshot.config.certificate_inventory());
+        warned.warn_of_new(&snapshot.config.certificate_inventory());
         if look % DIALS == 1 {
             let presented = dial(&snapshot).await;
-            warned.tell(&presented);
+            warned.warn_of_new(&presented);
             front.metrics.presented.store(Arc::new(presented));
         }
         drop(snapshot);
@@ -98,7 +98,7 @@ fn warn(entry: &Entry) {
 struct Warned(HashMap<(Kind, String, i64), i64>);
 
 impl Warned {
-    fn tell(&mut self, entries: &[Entry]) {
+    fn warn_of_new(&mut self, entries: &[Entry]) {
         for entry in self.news(entries) {
             warn(entry);
         }
@@ -147,7 +147,7 @@ mod tests {
     fn each_warning_is_given_once_and_again_when_it_is_more_urgent() {
         let mut warned = Warned::default();
         let known = entry(None);
-        for (warning, told) in [
+        for (warning, expected) in [
             (None, 0),
             (Some(30), 1),
             (Some(30), 0),
@@ -161,7 +161,7 @@ mod tests {
                 warning,
                 ..known.clone()
             }];
-            assert_eq!(warned.news(&entries).len(), told, "{warning:?}");
+            assert_eq!(warned.news(&entries).len(), expected, "{warning:?}");
             assert!(warned.news(&[]).is_empty(), "it is not seen for a while");
         }
         let mut other = entry(Some(30));

@@ -107,7 +107,7 @@ impl Reloader {
                 }
             };
             let outcome = self.take(built);
-            tell(ask.trigger, &outcome);
+            log_outcome(ask.trigger, &outcome);
             self.reloads.record(outcome.clone());
             systemd::ready();
             // An error means that whoever asked is gone.
@@ -190,10 +190,10 @@ impl Reloader {
             let built = building.await.map_err(io::Error::other);
             built.flatten().unwrap_or_else(|error| {
                 let words = format!("reading it and its files failed: {error}");
-                let told = Diagnostic::error(Location::file(&source), words);
+                let failure = Diagnostic::error(Location::file(&source), words);
                 PreparedReload {
                     snapshot: None,
-                    refused: vec![refuse_all(vec![told])],
+                    refused: vec![refuse_all(vec![failure])],
                     warnings: Vec::new(),
                     watched: before,
                 }
@@ -204,7 +204,7 @@ impl Reloader {
     /// Makes the snapshot that was built the live one.
     fn take(&mut self, mut built: PreparedReload) -> ReloadOutcome {
         let source = self.front.live.pin().config.source.clone();
-        let told = |why: String| Diagnostic::error(Location::file(&source), why);
+        let at_source = |why: String| Diagnostic::error(Location::file(&source), why);
         let running = self.front.live.pin();
         let mut changed = Vec::new();
         if let Some(next) = built.snapshot {
@@ -215,7 +215,7 @@ impl Reloader {
                 .refused
                 .extend(failed.into_iter().map(|(listener, error)| Refused {
                     unit: Unit::Listener(listener),
-                    reasons: vec![told(error.to_string())],
+                    reasons: vec![at_source(error.to_string())],
                 }));
             self.front.live.swap(next);
             let bound = self.listeners.follow(plan);
@@ -251,7 +251,7 @@ fn release(successor: Successor) -> io::Result<bool> {
     }
 }
 
-fn tell(trigger: Trigger, outcome: &ReloadOutcome) {
+fn log_outcome(trigger: Trigger, outcome: &ReloadOutcome) {
     let asked = trigger.words();
     for Refused { unit, reasons } in &outcome.refused {
         let unit = unit.to_string();

@@ -21,14 +21,14 @@ pub(crate) struct HandshakeLog(Mutex<Window>);
 struct Window {
     began: Option<Instant>,
     /// Lines in this window.
-    told: u32,
+    logged: u32,
     /// Handshakes that were not logged since their number was logged last.
     left_out: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum LogDecision {
-    Tell,
+    Log,
     LeaveOut,
     /// The first one that is left out: the caller must log their number later.
     BeginToLeaveOut,
@@ -47,7 +47,7 @@ impl HandshakeLog {
         metrics.tls_handshake_failures.count();
         metrics.handshake_failures.count(failed.reason as usize);
         let turn = self.turn(Instant::now());
-        if turn == LogDecision::Tell {
+        if turn == LogDecision::Log {
             let name: String = sni.unwrap_or("-").chars().take(LONGEST_NAME).collect();
             tracing::info!(
                 target: "tls",
@@ -67,7 +67,7 @@ impl HandshakeLog {
                 tracing::warn!(
                     target: "tls",
                     count,
-                    "further handshakes were refused and not told one by one"
+                    "further handshakes were refused and not logged one by one"
                 );
             });
         }
@@ -78,11 +78,11 @@ impl HandshakeLog {
         let over = |began: Instant| now.saturating_duration_since(began) >= WINDOW;
         if window.began.is_none_or(over) {
             window.began = Some(now);
-            window.told = 0;
+            window.logged = 0;
         }
-        if window.told < MOST_LINES {
-            window.told += 1;
-            return LogDecision::Tell;
+        if window.logged < MOST_LINES {
+            window.logged += 1;
+            return LogDecision::Log;
         }
         window.left_out += 1;
         match window.left_out {
@@ -110,11 +110,11 @@ mod tests {
         let handshakes = HandshakeLog::default();
         let now = Instant::now();
         for _ in 0..MOST_LINES {
-            assert_eq!(handshakes.turn(now), LogDecision::Tell);
+            assert_eq!(handshakes.turn(now), LogDecision::Log);
         }
         assert_eq!(handshakes.turn(now), LogDecision::BeginToLeaveOut);
         assert_eq!(handshakes.turn(now), LogDecision::LeaveOut);
-        assert_eq!(handshakes.turn(now + WINDOW), LogDecision::Tell);
+        assert_eq!(handshakes.turn(now + WINDOW), LogDecision::Log);
         assert_eq!(handshakes.take_left_out(), 2);
         assert_eq!(handshakes.take_left_out(), 0);
     }

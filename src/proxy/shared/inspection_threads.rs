@@ -55,7 +55,7 @@ pub(crate) struct ReservedThread {
     jobs: mpsc::Sender<Job>,
 }
 
-/// A job that was given to a thread. If this is dropped before the result is there, the job is told to give up.
+/// A job that was given to a thread. If this is dropped before the result is there, the job is asked to give up.
 #[derive(Debug)]
 pub(crate) struct PendingInspection<T> {
     result: oneshot::Receiver<T>,
@@ -235,15 +235,15 @@ mod tests {
         }
     }
 
-    /// A job that goes on until it is told to end.
+    /// A job that goes on until it is asked to end.
     async fn occupy(
         inspections: &InspectionThreads,
         bytes: usize,
     ) -> (mpsc::Sender<()>, PendingInspection<()>) {
-        let (end, told) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
         let place = inspections.place(bytes).await.unwrap();
         let away = place.begin(move || {
-            let _ = told.recv();
+            let _ = ended.recv();
         });
         (end, away)
     }
@@ -300,9 +300,9 @@ mod tests {
         let place = inspections.place(LONG).await.unwrap();
         let (begun, was_begun) = mpsc::channel::<()>();
         // The thread is kept from its job until that has been given up.
-        let (end, told) = mpsc::channel::<()>();
+        let (end, ended) = mpsc::channel::<()>();
         let blocker: Job = Box::new(move || {
-            let _ = told.recv();
+            let _ = ended.recv();
         });
         inspections.long.jobs.send(blocker).unwrap();
         drop(place.begin(move || begun.send(()).unwrap()));

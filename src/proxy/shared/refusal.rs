@@ -16,7 +16,7 @@ use crate::exposure::Setting;
 use crate::route::path;
 use waf::{Interruption, InterruptionKind};
 
-/// Why a request is not answered by its upstream, and what the client is told.
+/// Why a request is not answered by its upstream, and what the client receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub status: u16,

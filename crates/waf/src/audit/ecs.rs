@@ -119,7 +119,7 @@ struct Own<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<&'r [File]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Vec<Told<'r>>>,
+    messages: Option<Vec<Logged<'r>>>,
 }
 
 #[derive(Serialize)]
@@ -127,7 +127,7 @@ struct Own<'r> {
 struct Headers<'r>(#[serde(serialize_with = "super::headers")] &'r [(String, String)]);
 
 #[derive(Serialize)]
-struct Told<'r> {
+struct Logged<'r> {
     rule_id: u64,
     phase: u8,
     message: &'r str,
@@ -181,7 +181,7 @@ pub(super) fn document(record: &Record) -> Document<'_> {
             messages: record
                 .messages
                 .as_ref()
-                .map(|m| m.iter().map(told).collect()),
+                .map(|m| m.iter().map(logged).collect()),
         },
     }
 }
@@ -253,8 +253,8 @@ fn http(record: &Record) -> Http<'_> {
     }
 }
 
-fn told(message: &Message) -> Told<'_> {
-    Told {
+fn logged(message: &Message) -> Logged<'_> {
+    Logged {
         rule_id: message.rule_id,
         phase: message.phase,
         message: &message.message,

@@ -61,7 +61,7 @@ struct Headers<'r>(#[serde(serialize_with = "super::headers")] &'r [(String, Str
 #[derive(Serialize)]
 struct Trailer<'r> {
     producer: Producer<'r>,
-    messages: Vec<Told<'r>>,
+    messages: Vec<Logged<'r>>,
 }
 
 #[derive(Serialize)]
@@ -73,7 +73,7 @@ struct Producer<'r> {
 }
 
 #[derive(Serialize)]
-struct Told<'r> {
+struct Logged<'r> {
     message: &'r str,
     details: Details<'r>,
 }
@@ -144,12 +144,12 @@ fn trailer<'r>(record: &'r Record, messages: &'r [Message]) -> Trailer<'r> {
             },
             components: &record.components,
         },
-        messages: messages.iter().map(told).collect(),
+        messages: messages.iter().map(logged).collect(),
     }
 }
 
-fn told(message: &Message) -> Told<'_> {
-    Told {
+fn logged(message: &Message) -> Logged<'_> {
+    Logged {
         message: &message.message,
         details: Details {
             r#match: &message.matched,

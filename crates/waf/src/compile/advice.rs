@@ -80,10 +80,10 @@ pub(super) fn advise(
 ) {
     check_setup(program, variables, report);
     let filled = Filled::by(program, variables);
-    let mut told = 0;
+    let mut reported = 0;
     for draft in live(program).filter(|draft| !is_of_crs(draft.id)) {
         let before = report.diagnostics.len();
-        match told {
+        match reported {
             0..MOST => {
                 check_rule(draft, report);
                 filled.check(draft, report);
@@ -96,7 +96,7 @@ pub(super) fn advise(
             _ => return,
         }
         // Counts rules, not warnings: several about one rule belong together.
-        told += usize::from(report.diagnostics.len() > before);
+        reported += usize::from(report.diagnostics.len() > before);
     }
     check_response_body(program, settings, report);
 }

@@ -170,7 +170,13 @@ pub(super) fn remove(
         return false;
     }
     if arguments.is_empty() {
-        report.error(span, format!("{} needs to be told which rules", name.node));
+        report.error(
+            span,
+            format!(
+                "{} needs rules: write their ids, tags or messages",
+                name.node
+            ),
+        );
     }
     for argument in arguments {
         let covered = match covered(drafts, &kind, &argument.node) {

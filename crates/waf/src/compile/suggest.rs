@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_meant_is_said() {
-        for (told, expected) in [
+        for (suggested, expected) in [
             (variable("ARG"), "`ARGS`"),
             (variable("REQUEST_HEADER"), "`REQUEST_HEADERS`"),
             (variable("URI"), "`REQUEST_URI`"),
@@ -110,8 +110,8 @@ mod tests {
             (directive("SecRul"), "`SecRule`"),
             (control("ruleRemoveByIds"), "`ruleRemoveById`"),
         ] {
-            let told = told.unwrap_or_default();
-            assert_eq!(told, format!("did you mean {expected}?"));
+            let suggested = suggested.unwrap_or_default();
+            assert_eq!(suggested, format!("did you mean {expected}?"));
         }
     }
 }

@@ -54,8 +54,8 @@ impl Recorder<'_> {
             messages: self.asks_for('H').then(|| {
                 let records = self.matches.records().iter();
                 // `nolog` matches are recorded for a trace only. An interrupting match is shown even so.
-                let told = records.filter(|m| m.logged || m.interrupting);
-                told.map(message).collect()
+                let reported = records.filter(|m| m.logged || m.interrupting);
+                reported.map(message).collect()
             }),
             facts: self.facts(),
         }
@@ -204,14 +204,14 @@ impl Recorder<'_> {
     fn response(&mut self) -> Response {
         let response = self.context.inputs().response();
         let headers = self.asks_for('F').then(|| {
-            let mut told = self.headers(Variable::ResponseHeaders, response.headers());
-            if !told
+            let mut headers = self.headers(Variable::ResponseHeaders, response.headers());
+            if !headers
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("date"))
             {
-                told.push(("Date".to_owned(), http_date(SystemTime::now())));
+                headers.push(("Date".to_owned(), http_date(SystemTime::now())));
             }
-            told
+            headers
         });
         let body = response.body().filter(|_| self.asks_for('E'));
         Response {

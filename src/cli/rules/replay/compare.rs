@@ -75,7 +75,7 @@ pub(super) enum DifferenceKind {
 }
 
 impl Comparison {
-    /// Compares all requests. `done` is told how many are done.
+    /// Compares all requests. Calls `done` with how many are done.
     pub(super) fn of(
         sides: &Sides,
         requests: &dyn Requests,

@@ -41,7 +41,7 @@ pub struct HarError {
     pub message: String,
 }
 
-/// A request as an archive tells of it.
+/// A request as an archive describes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RawRequest {
     /// The head, like one of HTTP/1.1.

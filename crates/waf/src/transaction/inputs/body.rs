@@ -9,7 +9,7 @@ use crate::variables::{Slice, Text};
 /// More reasons than this are not kept: a client can cause one for each of its values.
 const MOST_REASONS: usize = 4;
 
-/// A request's body. Of several reasons why it is not inspected to its end the first is told first: later ones are
+/// A request's body. Of several reasons why it is not inspected to its end the first is reported first: later ones are
 /// often its consequences.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
