@@ -98,20 +98,15 @@ impl Drop for Front {
     }
 }
 
+/// What was logged by anything in this process so far.
+pub fn log() -> String {
+    String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned()
+}
+
 /// What was logged by anything in this process so far holds this text.
 pub async fn logged(text: &str) {
-    let has = || {
-        LOG.lock()
-            .unwrap()
-            .windows(text.len())
-            .any(|w| w == text.as_bytes())
-    };
-    let found = wait(|| has().then_some(())).await;
-    assert!(
-        found.is_some(),
-        "{text} is not in {}",
-        String::from_utf8_lossy(&LOG.lock().unwrap())
-    );
+    let found = wait(|| log().contains(text).then_some(())).await;
+    assert!(found.is_some(), "{text} is not in {}", log());
 }
 
 /// Is counted at least so often; what an answer counts may be so after it has come.
