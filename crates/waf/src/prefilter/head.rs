@@ -10,7 +10,7 @@ use super::clauses::Need;
 use super::literals;
 use crate::byteset::ByteSet;
 use crate::kept::Kept;
-use crate::operators::Operator;
+use crate::operators::{Operator, injection};
 use crate::rule::{ChainId, Chains, Rule, Test};
 use crate::transform::Transformation;
 
@@ -92,7 +92,8 @@ impl<'r> Head<'r> {
             Operator::ForbiddenBytes(forbidden) => Need::one_of(*forbidden),
             Operator::ValidateUrlEncoding => Need::one_of(ByteSet::of(b"%")),
             Operator::ValidateUtf8Encoding => Need::one_of(ByteSet::range(0x80, 0xff)),
-            Operator::DetectSqli | Operator::DetectXss => Need::NOTHING,
+            Operator::DetectSqli => Need::one_of(injection::SQLI_NEEDS),
+            Operator::DetectXss => Need::one_of(injection::XSS_NEEDS),
             _ => return None,
         };
         let steps: Vec<Transformation> = chains
@@ -183,7 +184,7 @@ impl PatternLiterals {
 }
 
 /// What [`before`] finds, remembered: each policy on the CRS asks for the same chains and clauses.
-fn before_known(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
+pub(super) fn before_known(steps: &[Transformation], clause: &ByteSet) -> Option<ByteSet> {
     type Known = HashMap<(Box<[Transformation]>, ByteSet), Option<ByteSet>>;
     static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     // The map is whole after every step, so a panic elsewhere does no harm.

@@ -7,6 +7,7 @@
 
 mod cache;
 mod clauses;
+mod decoded;
 mod head;
 mod literals;
 mod row;
@@ -18,4 +19,4 @@ pub(super) use head::LinkPlace;
 #[cfg(test)]
 pub(super) use literals::outlives_blanks;
 pub(super) use row::Row;
-pub(super) use table::{Chain, Class, Filter};
+pub(super) use table::{AtSteps, Chain, Class, Filter};

@@ -16,6 +16,7 @@ use aho_corasick::packed;
 use regex::bytes::Regex;
 
 use super::clauses::{MOST_CLAUSES, Need};
+use super::decoded::Decoded;
 use super::head::{Head, LinkPlace, PatternFacts, PatternLiterals, QUOTING};
 use super::literals;
 use super::row::{Row, WORDS};
@@ -48,7 +49,7 @@ pub(crate) struct Filter {
     start: Vec<u64>,
     /// For each length: the rules that can match so short a value.
     lengths: Vec<Row>,
-    /// Chains that can change a value.
+    /// Chains that can change a value, of the rules that test only what the whole chain leaves.
     chains: Vec<Chain>,
     /// For each byte: the chains that it triggers, by their place in `chains`. Those beyond [`LAST_CHAIN`] share its bit.
     triggered: Box<[u64; 256]>,
@@ -63,7 +64,9 @@ pub(crate) struct Filter {
     /// ... or, of these, if and only if none occurs (`!@pm`).
     pub negated: Row,
     /// The rules that test what each step of their chain leaves, with literals or not.
-    at_steps: Vec<AtSteps>,
+    pub at_steps: Vec<AtSteps>,
+    /// The same.
+    pub tests_steps: Row,
     /// Finds the literals of those rules. Few as they are, this is many times faster than `scanner`; None if there are
     /// too many for it.
     finds_at_steps: Option<packed::Searcher>,
@@ -85,11 +88,14 @@ pub(crate) struct Filter {
 /// A rule that tests what each step of its chain leaves (`multiMatch`).
 #[derive(Debug)]
 pub(crate) struct AtSteps {
-    bit: u16,
+    pub bit: u16,
+    pub link: LinkPlace,
     /// What it needs of a tested value.
     pub need: Need,
     /// The chain of each step.
     pub nodes: Box<[ChainId]>,
+    /// What it needs of a value that is decoded in one of the steps.
+    pub decoded: Option<Decoded>,
 }
 
 #[derive(Debug)]
@@ -162,6 +168,7 @@ impl Filter {
             literals_at_steps: Row::default(),
             scanned: Row::default(),
             at_steps: Vec::new(),
+            tests_steps: Row::default(),
             finds_at_steps: None,
             outlive_blanks: Row::default(),
             marks: Vec::new(),
@@ -181,13 +188,6 @@ impl Filter {
     }
 
     fn add(&mut self, bit: u16, head: &Head<'_>) {
-        if head.test.multi_match {
-            self.at_steps.push(AtSteps {
-                bit,
-                need: head.need_of_tested.clone(),
-                nodes: head.nodes.clone(),
-            });
-        }
         let (word, mask) = (usize::from(bit) / 64, 1u64 << (bit % 64));
         for rank in 0..MOST_CLAUSES {
             let column = rank * self.words + word;
@@ -206,6 +206,17 @@ impl Filter {
         // The last row is for all longer values, so every rule is in it, even one that needs a longer match.
         if let Some(last) = self.lengths.last_mut() {
             last.insert(bit);
+        }
+        if head.test.multi_match {
+            self.tests_steps.insert(bit);
+            self.at_steps.push(AtSteps {
+                bit,
+                link: head.place,
+                need: head.need_of_tested.clone(),
+                nodes: head.nodes.clone(),
+                decoded: Decoded::of(head),
+            });
+            return;
         }
         if head.triggers.is_empty() {
             return;
@@ -401,11 +412,6 @@ impl Filter {
             }
         }
         outliving
-    }
-
-    /// How a rule tests what each step leaves; None for every other rule.
-    pub(crate) fn at_steps(&self, bit: u16) -> Option<&AtSteps> {
-        self.at_steps.iter().find(|rule| rule.bit == bit)
     }
 
     /// Whether a literal of a rule that tests each step may occur in the value, which is in lower case.

@@ -6,7 +6,7 @@
 )]
 
 use crate::byteset::ByteSet;
-use crate::steps::{self, STEP};
+use crate::steps::{self, OutOfTime, STEP};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -53,6 +53,45 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let rest = &input[4 * whole..];
     put_bytes(rest.iter().map_while(|&b| value(b)), out);
     !input.is_empty()
+}
+
+/// The joined marks of the bytes that [`decode`] writes. Ends early once they are `all`.
+///
+/// # Errors
+/// There is no time left.
+pub(super) fn join_decoded(input: &[u8], marks: &[u8; 256], all: u8) -> Result<u8, OutOfTime> {
+    let mark = |byte: u8| marks[usize::from(byte)];
+    let (groups, _) = input.as_chunks::<4>();
+    let mut joined = 0;
+    let mut whole = 0;
+    for some in groups.chunks(STEP / 4) {
+        if whole > 0 {
+            steps::work(STEP)?;
+        }
+        let before = whole;
+        for group in some {
+            let [a, b, c, d] = group.map(|byte| VALUES[usize::from(byte)]);
+            if (a | b | c | d) & NOT_A_DIGIT != 0 {
+                break;
+            }
+            joined |= mark(a << 2 | b >> 4) | mark(b << 4 | c >> 2) | mark(c << 6 | d);
+            if joined == all {
+                return Ok(all);
+            }
+            whole += 1;
+        }
+        if whole - before < some.len() {
+            break;
+        }
+    }
+    let mut rest = input[4 * whole..].iter().map_while(|&b| value(b));
+    if let (Some(a), Some(b)) = (rest.next(), rest.next()) {
+        joined |= mark(a << 2 | b >> 4);
+        if let Some(c) = rest.next() {
+            joined |= mark(b << 4 | c >> 2);
+        }
+    }
+    Ok(joined)
 }
 
 /// All digits; every other byte is skipped (RFC 2045 section 6.8). Padding after the first digit of a group makes

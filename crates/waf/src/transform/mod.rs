@@ -30,7 +30,7 @@ mod work;
 pub use unicode::{UnicodeMap, UnicodeMapError};
 
 use super::byteset::ByteSet;
-use super::steps;
+use super::steps::{self, OutOfTime};
 
 /// Bytes of a long value that are transformed at once. A multiple of two and of three, so that no pair of hexadecimal
 /// digits and no group of base64 is split.
@@ -245,6 +245,20 @@ impl Transformation {
                 | Self::Uppercase
                 | Self::UrlEncode
         )
+    }
+
+    /// The joined marks of the bytes that [`Self::Base64Decode`] would write, without writing them. Ends early once the
+    /// marks are `all`.
+    ///
+    /// # Errors
+    /// There is no time left.
+    pub(crate) fn join_base64_decoded(
+        input: &[u8],
+        marks: &[u8; 256],
+        all: u8,
+    ) -> Result<u8, OutOfTime> {
+        work::look_at(input.len());
+        base64::join_decoded(input, marks, all)
     }
 
     fn apply_at_once(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use regex::bytes::Regex;
+use waf::internals::transform::Transformation;
 use waf::{EngineMode, MatchedRule, RuleSet, Transaction};
 
 use super::harness::{Exchange, ids, load, play};
@@ -200,6 +201,61 @@ SecRule ARGS "@rx <b" "id:4,phase:2,pass,chain"
     let evaluations = |rules| play(rules, &exchange).work().evaluations;
     let (with, without) = (evaluations(&both.with), evaluations(&both.without));
     assert!(with + 250 < without, "{with} of {without}");
+}
+
+/// Attacks behind base64 in every alignment, behind escapes and blanks before and after it, and noise that is none.
+#[test]
+fn what_base64_hides() {
+    let text = r#"
+SecRule ARGS "@rx process\.exit\(|eval\(|env\[" "id:1,phase:2,pass,capture,multiMatch,t:none,t:urlDecodeUni,t:jsDecode,t:removeWhitespace,t:base64Decode,t:urlDecodeUni,t:jsDecode,t:removeWhitespace,setvar:tx.first=+1,setvar:tx.found=%{tx.0}"
+SecRule ARGS "@rx while[\s]*\([\s\(]*.*\)" "id:2,phase:2,pass,multiMatch,t:none,t:jsDecode,t:base64Decode,t:urlDecodeUni,t:jsDecode,t:replaceComments,setvar:tx.second=+1"
+SecRule ARGS "@rx [{]" "id:3,phase:2,pass,multiMatch,t:none,t:base64Decode,t:base64Decode,setvar:tx.third=+1"
+"#;
+    let rules = || {
+        let rules = RuleSet::builder().engine(EngineMode::DetectionOnly);
+        rules.text("base64.conf", text)
+    };
+    let both = Both::new(
+        load(rules()),
+        load(rules().without_prefilter()),
+        text.as_bytes(),
+    );
+    let hidden: [&[u8]; 9] = [
+        b"process.exit(",
+        b"e val +(",
+        b"%65val(",
+        b"\\x65n\\166[",
+        b"while (/**/)",
+        b"whil\\u0065%28)",
+        b"ew==",
+        b"{",
+        b"plain words",
+    ];
+    let mut dice = Dice(3);
+    let mut matched = [0; 3];
+    for _ in 0..3000 {
+        let mut value = vec![b'x'; dice.roll(4)];
+        value.extend_from_slice(hidden[dice.roll(hidden.len())]);
+        value.extend((0..dice.roll(5)).map(|_| u8::try_from(dice.roll(256)).unwrap_or(0)));
+        if dice.roll(4) > 0 {
+            value = base64(&value);
+        }
+        let spice: [&[u8]; 5] = [b"", b"", b"-", b" ", b"\\"];
+        let at = dice.roll(value.len() + 1);
+        value.splice(at..at, spice[dice.roll(spice.len())].iter().copied());
+        let query: String = value.iter().map(|b| format!("%{b:02x}")).collect();
+        let found = ids(&both.compare(&Exchange::parse(&format!("GET /?a={query}"))));
+        for (id, count) in (1..).zip(&mut matched) {
+            *count += usize::from(found.contains(&id));
+        }
+    }
+    assert!(matched.iter().all(|&n| n > 100 && n < 2000), "{matched:?}");
+}
+
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    Transformation::Base64Encode.apply(bytes, &mut encoded, None);
+    encoded
 }
 
 /// The requests of the benchmark: those that are measured and those that are only checked.

@@ -23,20 +23,26 @@ mod sqli;
 mod xss;
 
 use super::Captures;
+use crate::byteset::ByteSet;
 use crate::steps::OutOfTime;
+
+/// A value without any of these is no SQL injection: it is at most numbers and then one word, which are no known
+/// fingerprint but `1U`; and that is prose unless something was folded into it.
+pub(crate) const SQLI_NEEDS: ByteSet = ByteSet::range(b'a', b'z')
+    .union(ByteSet::range(b'A', b'Z'))
+    .union(ByteSet::range(b'0', b'9'))
+    .with(b'_')
+    .complement();
+
+/// A value without any of these is no cross-site scripting: every dangerous token needs a tag, or an attribute with a value.
+pub(crate) const XSS_NEEDS: ByteSet = ByteSet::of(b"<=");
 
 /// Whether libinjection takes the value for SQL injection. Captures the fingerprint.
 ///
 /// # Errors
 /// There is no time left.
 pub fn detect_sqli(value: &[u8], captures: Option<&mut Captures>) -> Result<bool, OutOfTime> {
-    // At most numbers and then one word, which are no known fingerprint but `1U`; and that is prose unless
-    // something was folded into it.
-    let is_word = |value: &[u8]| {
-        value
-            .iter()
-            .all(|&b| b.is_ascii_alphanumeric() || b == b'_')
-    };
+    let is_word = |value: &[u8]| !value.iter().any(|&b| SQLI_NEEDS.contains(b));
     if plain::is_plain(value) || is_word(value) {
         return Ok(false);
     }

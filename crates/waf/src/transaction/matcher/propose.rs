@@ -10,7 +10,7 @@ use super::super::context::Context;
 use super::Matcher;
 use super::derived::DerivedValue;
 use crate::macros::Template;
-use crate::prefilter::{Cache, Chain, Class, Filter, Key, LONGEST_CACHED, Row};
+use crate::prefilter::{AtSteps, Cache, Chain, Class, Filter, Key, LONGEST_CACHED, Row};
 use crate::rule::{ChainId, Test};
 use crate::ruleset::RuleSet;
 use crate::steps;
@@ -120,8 +120,14 @@ impl Matcher {
             received: self.derived.begin(rules, text, value, &present),
             allowed,
         };
-        let mut unchanged = allowed;
         let mut found = Row::default();
+        let at_steps = filter.at_steps.iter();
+        for rule in at_steps.filter(|rule| allowed.contains(rule.bit)) {
+            if self.would_match_at_a_step(text, &tried, rule) {
+                found.insert(rule.bit);
+            }
+        }
+        let mut unchanged = allowed.without(&filter.tests_steps);
         // The rules of other chains see the value as received, below.
         for chain in filter.triggered(&present) {
             let its = allowed.and(&chain.rules);
@@ -198,14 +204,8 @@ impl Matcher {
             let Some(test) = place.and_then(|&place| value.rules.test(place)) else {
                 continue;
             };
-            let matches = match test.multi_match {
-                true => self.would_match_at_a_step(text, value, bit, test),
-                false => {
-                    let changed = self.derived(text, value, chain).text;
-                    self.would_match(text, test, changed)
-                }
-            };
-            if matches {
+            let changed = self.derived(text, value, chain).text;
+            if self.would_match(text, test, changed) {
                 found.insert(bit);
             }
         }
@@ -253,16 +253,15 @@ impl Matcher {
         &mut self,
         text: &mut Text,
         value: &Tried<'_>,
-        bit: u16,
-        test: &Test,
+        rule: &AtSteps,
     ) -> bool {
-        // The filter knows all rules with such a test.
-        let Some(at_steps) = value.filter.at_steps(bit) else {
+        let Some(test) = value.rules.test(rule.link) else {
             return true;
         };
+        let bit = rule.bit;
         let has_literals = value.filter.literals_at_steps.contains(bit);
         let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {
-            at_steps.need.is_met(&step.present, step.text.len())
+            rule.need.is_met(&step.present, step.text.len())
                 && (!has_literals || matcher.hits_at_a_step(text, value, step, bit))
                 && matcher.would_match(text, test, step.text)
         };
@@ -270,7 +269,13 @@ impl Matcher {
             return true;
         }
         let mut last = value.received;
-        for &node in &at_steps.nodes {
+        for &node in &rule.nodes {
+            if let Some(decoded) = rule.decoded.as_ref().filter(|d| d.node == node) {
+                self.work.bytes_scanned += last.text.len() as u64;
+                if !decoded.may_match(text.at(last.text)) {
+                    return false;
+                }
+            }
             let next = self
                 .derived
                 .after_step(value.rules, text, &last, node, &mut self.scratch);
