@@ -15,7 +15,7 @@ use seclang::{self, Files, Input};
 use super::compile::settings::record_relevant;
 use super::compile::{self, Report};
 use super::persistent::Store;
-use super::prefilter::Filter;
+use super::prefilter::PhaseFilter;
 use super::reads::{Noted, Reads};
 use super::ruleset::{Constants, RuleSet};
 use super::settings::{EngineMode, UnparsedBodies};
@@ -277,8 +277,8 @@ fn add_filters(rules: &mut Arc<RuleSet>) {
             .copied()
             .filter(|&i| reached.contains(i as usize));
         let heads = wanted.filter_map(|i| Some((i, rules.rules.get(i as usize)?)));
-        let filter = Filter::build(heads, &rules.chains);
-        for (bit, place) in (0u16..).zip(filter.iter().flat_map(|f| &f.links)) {
+        let filter = PhaseFilter::build(heads, &rules.chains);
+        for (bit, place) in (0u16..).zip(filter.iter().flat_map(PhaseFilter::links)) {
             rules.bits[place.rule as usize] = Some((place.link, bit));
         }
         rules.filters[phase] = filter;

@@ -19,7 +19,7 @@ use super::body::xml::path::Path as XmlPath;
 use super::names::Names;
 use super::persistent::Store;
 use super::plan::{self, Plan};
-use super::prefilter::{Filter, LinkPlace};
+use super::prefilter::{LinkPlace, PhaseFilter};
 use super::rule::{Chains, Processor, Rule, Test};
 use super::settings::{AuditEngine, EngineMode, Settings, UnparsedBodies};
 use super::variables::{Slice, Text, Variable};
@@ -57,7 +57,7 @@ pub struct RuleSet {
     pub(super) unmasked: bool,
     pub(super) constants: Constants,
     /// The prefilter of each phase; None if it has nothing to filter.
-    pub(super) filters: [Option<Filter>; 5],
+    pub(super) filters: [Option<PhaseFilter>; 5],
     /// For each rule: the link that is in its phase's filter, and its bit there.
     pub(super) bits: Vec<Option<(u16, u16)>>,
     /// The plan of each phase with every rule in its place.
@@ -270,7 +270,7 @@ impl RuleSet {
     /// Bytes that the prefilters hold, maps of literals included.
     #[must_use]
     pub fn prefilter_memory(&self) -> usize {
-        self.filters.iter().flatten().map(Filter::memory).sum()
+        self.filters.iter().flatten().map(PhaseFilter::memory).sum()
     }
 
     /// `0` or `1`

@@ -10,6 +10,7 @@ mod clauses;
 mod decoded;
 mod head;
 mod literals;
+mod phase;
 mod row;
 mod scan;
 mod table;
@@ -18,5 +19,6 @@ pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
 pub(super) use head::LinkPlace;
 #[cfg(test)]
 pub(super) use literals::outlives_blanks;
+pub(super) use phase::PhaseFilter;
 pub(super) use row::Row;
 pub(super) use table::{AtSteps, Chain, Class, Filter};

@@ -1,20 +1,37 @@
 //! Sets of rules of one filter, with a bit for each rule.
 //!
-//! Bits are below [`WORDS`] times 64: the filter holds no more rules. A fixed size keeps rows on the stack.
+//! Bits are below the number of words times 64: the filter holds no more rules. A fixed size keeps rows on the stack. Most of
+//! what is done to a value is done to rows, so a filter's rows are no wider than its rules need.
 
 #![allow(
     clippy::indexing_slicing,
     reason = "indices were made with the list that they point into"
 )]
 
-/// Words of a [`Row`].
-pub(super) const WORDS: usize = 8;
+/// Words of the widest [`Row`].
+pub(crate) const WORDS: usize = 8;
 
 /// Some rules of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Row(pub(super) [u64; WORDS]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row<const N: usize = WORDS>(pub(super) [u64; N]);
 
-impl Row {
+impl<const N: usize> Default for Row<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> Row<N> {
+    /// The same rules in a row of another width, which holds all of them.
+    #[inline]
+    pub(crate) fn resized<const M: usize>(&self) -> Row<M> {
+        let mut row = Row::default();
+        for (word, own) in row.0.iter_mut().zip(&self.0) {
+            *word = *own;
+        }
+        row
+    }
+
     pub(crate) fn insert(&mut self, bit: u16) {
         self.0[usize::from(bit) / 64] |= 1 << (bit % 64);
     }
@@ -32,7 +49,7 @@ impl Row {
     #[inline]
     pub(crate) fn first(&self) -> Option<u16> {
         let word = self.0.iter().position(|&w| w != 0)?;
-        // 8 words of 64 bits: below 512.
+        // At most 8 words of 64 bits: below 512.
         #[allow(clippy::cast_possible_truncation)]
         let bit = (word * 64) as u16 + self.0[word].trailing_zeros() as u16;
         Some(bit)
@@ -73,7 +90,7 @@ impl Row {
             let bits = &mut rest.0[word];
             let bit = bits.trailing_zeros();
             *bits &= bits.wrapping_sub(1);
-            // 8 words of 64 bits: below 512.
+            // At most 8 words of 64 bits: below 512.
             #[allow(clippy::cast_possible_truncation)]
             Some((word * 64) as u16 + bit as u16)
         })

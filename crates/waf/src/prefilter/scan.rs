@@ -18,27 +18,27 @@ const PLACE_BITS: u32 = 14;
 const PLACES: usize = 1 << PLACE_BITS;
 
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(super) struct Scanner<const N: usize> {
     /// For each hash of three bytes: which bytes may follow them in a literal.
     map: Box<[u8; PLACES]>,
     /// For each hash, where its literals begin; one more at the end.
     starts: Vec<u32>,
     /// Of three bytes or more, by their hash.
-    long: Vec<Literal>,
-    short: Vec<Literal>,
+    long: Vec<Literal<N>>,
+    short: Vec<Literal<N>>,
     /// Their first bytes, in both cases.
     begin_short: ByteSet,
 }
 
 #[derive(Debug)]
-struct Literal {
+struct Literal<const N: usize> {
     /// In lower case.
     bytes: Box<[u8]>,
     /// Where its [`Gram`] begins in it.
     at: usize,
     gram: Gram,
     /// Rules that have it.
-    rules: Row,
+    rules: Row<N>,
 }
 
 /// The bytes of a literal that the scan looks for: four, or three of a literal of three.
@@ -48,9 +48,9 @@ struct Gram {
     mask: u32,
 }
 
-impl Scanner {
+impl<const N: usize> Scanner<N> {
     /// For literals in lower case and the rules each is of.
-    pub(super) fn new(literals: impl IntoIterator<Item = (Vec<u8>, Row)>) -> Self {
+    pub(super) fn new(literals: impl IntoIterator<Item = (Vec<u8>, Row<N>)>) -> Self {
         let literals = literals
             .into_iter()
             .map(|(b, rules)| Literal::new(b, rules));
@@ -66,7 +66,7 @@ impl Scanner {
         }
         let end = u32::try_from(long.len()).unwrap_or(u32::MAX);
         starts.resize(PLACES + 1, end);
-        let first = |literal: &Literal| match literal.bytes.first() {
+        let first = |literal: &Literal<N>| match literal.bytes.first() {
             Some(&first) => ByteSet::either_case(first),
             None => ByteSet::ALL,
         };
@@ -81,7 +81,7 @@ impl Scanner {
 
     /// The rules of `wanted` of which a literal occurs in the value, which is in lower case. `present`: bytes that it may
     /// hold, in whatever case.
-    pub(super) fn find(&self, value: &[u8], present: &ByteSet, wanted: &Row) -> Row {
+    pub(super) fn find(&self, value: &[u8], present: &ByteSet, wanted: &Row<N>) -> Row<N> {
         let mut missing = *wanted;
         for start in (0..value.len()).step_by(STEP) {
             // Out of time. The caller checks for that and does not use this result.
@@ -110,7 +110,7 @@ impl Scanner {
             self.compare(value, value.len() - 3, bytes, &mut missing);
         }
         if value.is_empty() || self.begin_short.intersects(present) {
-            let may_occur = |literal: &&Literal| literal.may_occur_among(present);
+            let may_occur = |literal: &&Literal<N>| literal.may_occur_among(present);
             for literal in self.short.iter().filter(may_occur) {
                 if literal.rules.intersects(&missing) && literal.occurs_in(value) {
                     missing = missing.without(&literal.rules);
@@ -127,7 +127,7 @@ impl Scanner {
     }
 
     /// Removes the rules from `missing` that have a literal around the bytes at `at`. Whether there is such a literal.
-    fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row) -> bool {
+    fn compare(&self, value: &[u8], at: usize, bytes: u32, missing: &mut Row<N>) -> bool {
         let place = place(bytes);
         let (Some(&from), Some(&to)) = (self.starts.get(place), self.starts.get(place + 1)) else {
             return false;
@@ -150,8 +150,8 @@ impl Scanner {
     }
 }
 
-impl Literal {
-    fn new(bytes: Vec<u8>, rules: Row) -> Self {
+impl<const N: usize> Literal<N> {
+    fn new(bytes: Vec<u8>, rules: Row<N>) -> Self {
         let at = rarest(&bytes);
         Self {
             gram: Gram::of(&bytes[at..]),

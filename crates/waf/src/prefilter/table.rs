@@ -19,16 +19,14 @@ use super::clauses::{MOST_CLAUSES, Need};
 use super::decoded::Decoded;
 use super::head::{Head, LinkPlace, PatternFacts, PatternLiterals, QUOTING};
 use super::literals;
-use super::row::{Row, WORDS};
+use super::row::Row;
 use super::scan::Scanner;
 use crate::byteset::ByteSet;
 use crate::operators::Operator;
-use crate::rule::{ChainId, Chains, Rule};
+use crate::rule::ChainId;
 use crate::transform::{LiteralEffect, Transformation};
 use crate::variables::{Select, Shape, Variable};
 
-/// Rules that one filter can hold; the rest always run.
-const MOST_RULES: usize = WORDS * 64;
 /// The last chain with a bit in [`Filter::triggered`].
 const LAST_CHAIN: usize = 63;
 /// Lengths are distinguished up to here; longer values share the last row.
@@ -36,53 +34,69 @@ const LENGTHS: usize = 64;
 
 /// The prefilter of one phase.
 #[derive(Debug)]
-pub(crate) struct Filter {
+pub(crate) struct Filter<const N: usize> {
     /// Unlike that of any other filter in this process.
     pub id: u64,
     /// The link of each bit.
     pub links: Vec<LinkPlace>,
-    pub classes: Vec<Classes>,
-    words: usize,
-    /// For each byte: the clauses it satisfies, `MOST_CLAUSES` times `words`.
-    table: Vec<u64>,
-    /// Clauses that a rule lacks count as satisfied.
-    start: Vec<u64>,
+    pub classes: Vec<Classes<N>>,
+    /// What each byte says of a value that holds it.
+    bytes: Box<[ByteFacts<N>]>,
+    /// The same for every value: clauses that a rule lacks count as satisfied.
+    every_value: ByteFacts<N>,
     /// For each length: the rules that can match so short a value.
-    lengths: Vec<Row>,
+    lengths: Vec<Row<N>>,
     /// Chains that can change a value, of the rules that test only what the whole chain leaves.
-    chains: Vec<Chain>,
-    /// For each byte: the chains that it triggers, by their place in `chains`. Those beyond [`LAST_CHAIN`] share its bit.
-    triggered: Box<[u64; 256]>,
+    chains: Vec<Chain<N>>,
     /// Rules that match only if one of their literals occurs.
-    pub with_literals: Row,
+    pub with_literals: Row<N>,
     /// Rules with `multiMatch`: a literal must occur in one of the values that the steps of their chain leave.
-    pub literals_at_steps: Row,
+    pub literals_at_steps: Row<N>,
     /// Both: the rules with literals that the scan finds.
-    scanned: Row,
+    scanned: Row<N>,
     /// Of those with literals, the ones that match if and only if one of them occurs (`@pm`), ...
-    pub phrases: Row,
+    pub phrases: Row<N>,
     /// ... or, of these, if and only if none occurs (`!@pm`).
-    pub negated: Row,
+    pub negated: Row<N>,
     /// The rules that test what each step of their chain leaves, with literals or not.
     pub at_steps: Vec<AtSteps>,
     /// The same.
-    pub tests_steps: Row,
+    pub tests_steps: Row<N>,
     /// Finds the literals of those rules. Few as they are, this is many times faster than `scanner`; None if there are
     /// too many for it.
     finds_at_steps: Option<packed::Searcher>,
     /// Rules with literals for all of which [`literals::outlives_blanks`] is true.
-    outlive_blanks: Row,
+    outlive_blanks: Row<N>,
     /// For some of the other rules: bytes. Each of their literals for which that is false holds one of them.
     marks: Vec<(u16, ByteSet)>,
     /// Rules whose literals say nothing about a value with a byte of [`QUOTING`].
-    pub quotable: Row,
+    pub quotable: Row<N>,
     /// Of these, the rules that may match at the start of a value in which none of their literals occurs. The pattern
     /// for that is in `starts`, in the order of their bits.
-    pub anchored: Row,
+    pub anchored: Row<N>,
     starts: Vec<Regex>,
-    scanner: Option<Scanner>,
+    scanner: Option<Scanner<N>>,
     /// Held so that the next rule set with the same patterns finds them.
     _facts: Vec<Arc<PatternFacts>>,
+}
+
+/// What a byte says of a value that holds it.
+#[derive(Debug, Clone, Copy)]
+struct ByteFacts<const N: usize> {
+    /// For each rank: the rules whose clause of that rank is satisfied.
+    clauses: [[u64; N]; MOST_CLAUSES],
+    /// The chains that are triggered, by their place in [`Filter::chains`]. Those beyond [`LAST_CHAIN`] share its bit.
+    triggered: u64,
+}
+
+/// What is known of a value from its bytes and its length.
+pub(crate) struct Sight<const N: usize> {
+    /// Rules that can match.
+    pub allowed: Row<N>,
+    /// The bytes that it holds.
+    pub present: ByteSet,
+    /// The chains that can change it, as in [`ByteFacts`].
+    triggered: u64,
 }
 
 /// A rule that tests what each step of its chain leaves (`multiMatch`).
@@ -99,31 +113,31 @@ pub(crate) struct AtSteps {
 }
 
 #[derive(Debug)]
-pub(crate) struct Chain {
+pub(crate) struct Chain<const N: usize> {
     pub id: ChainId,
-    pub rules: Row,
+    pub rules: Row<N>,
     /// Each with its own triggers.
     steps: Box<[(Transformation, ByteSet)]>,
 }
 
 /// Which rules look at a variable's values.
 #[derive(Debug)]
-pub(crate) struct Classes {
+pub(crate) struct Classes<const N: usize> {
     pub variable: Variable,
     /// Rules for values of any name.
-    pub any: Class,
+    pub any: Class<N>,
     /// Rules for values of one name, those for any included.
-    pub named: Vec<(Box<[u8]>, Class)>,
+    pub named: Vec<(Box<[u8]>, Class<N>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Class {
+pub(crate) struct Class<const N: usize> {
     pub id: u32,
-    pub rules: Row,
+    pub rules: Row<N>,
 }
 
-impl Classes {
-    pub(crate) fn of(&self, key: &[u8]) -> &Class {
+impl<const N: usize> Classes<N> {
+    pub(crate) fn of(&self, key: &[u8]) -> &Class<N> {
         let named = self
             .named
             .iter()
@@ -134,36 +148,22 @@ impl Classes {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-impl Filter {
-    /// For these rules of one phase; None if there is nothing to filter.
-    pub(crate) fn build<'r>(
-        rules: impl Iterator<Item = (u32, &'r Rule)>,
-        chains: &Chains,
-    ) -> Option<Self> {
-        let heads: Vec<Head<'r>> = rules
-            .filter_map(|(index, rule)| Head::of(index, rule, chains))
-            .take(MOST_RULES)
-            .collect();
-        if heads.is_empty() {
-            return None;
-        }
-        // `satisfied` is compiled for these.
-        let words = match heads.len().div_ceil(64) {
-            few @ (0..=2) => few,
-            3 | 4 => 4,
-            _ => WORDS,
+impl<const N: usize> Filter<N> {
+    /// For these rules of one phase, at most 64 for each word of a row.
+    pub(super) fn of(heads: &[Head<'_>]) -> Self {
+        let no_facts = ByteFacts {
+            clauses: [[0; N]; MOST_CLAUSES],
+            triggered: 0,
         };
         let mut filter = Self {
             // Only uniqueness matters, so no ordering is needed.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             links: heads.iter().map(|h| h.place).collect(),
-            classes: classes(&heads),
-            words,
-            table: vec![0; 256 * MOST_CLAUSES * words],
-            start: vec![0; MOST_CLAUSES * words],
+            classes: classes(heads),
+            bytes: vec![no_facts; 256].into(),
+            every_value: no_facts,
             lengths: vec![Row::default(); LENGTHS],
             chains: Vec::new(),
-            triggered: Box::new([0; 256]),
             with_literals: Row::default(),
             literals_at_steps: Row::default(),
             scanned: Row::default(),
@@ -180,22 +180,21 @@ impl Filter {
             scanner: None,
             _facts: heads.iter().filter_map(|h| h.facts.clone()).collect(),
         };
-        for (bit, head) in (0u16..).zip(&heads) {
+        for (bit, head) in (0u16..).zip(heads) {
             filter.add(bit, head);
         }
-        filter.add_literals(&heads);
-        Some(filter)
+        filter.add_literals(heads);
+        filter
     }
 
     fn add(&mut self, bit: u16, head: &Head<'_>) {
         let (word, mask) = (usize::from(bit) / 64, 1u64 << (bit % 64));
         for rank in 0..MOST_CLAUSES {
-            let column = rank * self.words + word;
             match head.need.clauses.get(rank) {
-                None => self.start[column] |= mask,
+                None => self.every_value.clauses[rank][word] |= mask,
                 Some(clause) => {
                     for byte in clause.iter().map(usize::from) {
-                        self.table[byte * MOST_CLAUSES * self.words + column] |= mask;
+                        self.bytes[byte].clauses[rank][word] |= mask;
                     }
                 }
             }
@@ -227,7 +226,8 @@ impl Filter {
                 let mut rules = Row::default();
                 rules.insert(bit);
                 for byte in head.triggers.iter() {
-                    self.triggered[usize::from(byte)] |= 1 << self.chains.len().min(LAST_CHAIN);
+                    self.bytes[usize::from(byte)].triggered |=
+                        1 << self.chains.len().min(LAST_CHAIN);
                 }
                 self.chains.push(Chain {
                     id: head.test.chain,
@@ -239,7 +239,7 @@ impl Filter {
     }
 
     fn add_literals(&mut self, heads: &[Head<'_>]) {
-        let mut all: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
+        let mut all: BTreeMap<Vec<u8>, Row<N>> = BTreeMap::new();
         for (bit, head) in (0u16..).zip(heads) {
             let Some(literals) = self.literals_of(bit, head) else {
                 continue;
@@ -303,12 +303,9 @@ impl Filter {
         Some(literals.clone())
     }
 
-    /// The chains that can change a value of these bytes.
-    pub(crate) fn triggered(&self, present: &ByteSet) -> impl Iterator<Item = &Chain> {
-        let mut bits = 0;
-        present
-            .iter()
-            .for_each(|b| bits |= self.triggered[usize::from(b)]);
+    /// The chains that can change a value.
+    pub(crate) fn triggered(&self, value: &Sight<N>) -> impl Iterator<Item = &Chain<N>> {
+        let bits = value.triggered;
         let mut next = 0;
         std::iter::from_fn(move || {
             let rest = bits >> next.min(LAST_CHAIN);
@@ -323,45 +320,35 @@ impl Filter {
         })
     }
 
-    /// The rules of `among` that the bytes and the length of this value allow, and which bytes occur in it.
-    pub(crate) fn allowed(&self, among: &Row, value: &[u8]) -> (Row, ByteSet) {
+    /// What the bytes and the length of this value say; of the rules those of `among`.
+    pub(crate) fn look_at(&self, among: &Row<N>, value: &[u8]) -> Sight<N> {
         let present = ByteSet::all_of(value);
-        let clauses = match self.words {
-            1 => self.satisfied::<MOST_CLAUSES>(&present),
-            2 => self.satisfied::<{ 2 * MOST_CLAUSES }>(&present),
-            4 => self.satisfied::<{ 4 * MOST_CLAUSES }>(&present),
-            _ => self.satisfied::<{ WORDS * MOST_CLAUSES }>(&present),
-        };
-        let mut row = among.and(&self.lengths[value.len().min(LENGTHS - 1)]);
-        for (word, also) in row.0.iter_mut().zip(clauses.0) {
-            *word &= also;
-        }
-        (row, present)
-    }
-
-    /// The rules that have a byte of each of their clauses among these. `N` is the number of words in a line of the table.
-    /// It is a constant so that the compiler joins whole lines with few instructions.
-    fn satisfied<const N: usize>(&self, present: &ByteSet) -> Row {
-        let mut line = [0u64; N];
-        line.copy_from_slice(&self.start);
-        let (lines, _) = self.table.as_chunks::<N>();
+        let mut facts = self.every_value;
         // Not a `for` loop: that asks the iterator for one byte after the other, which is slower.
         present.iter().for_each(|byte| {
-            for (word, more) in line.iter_mut().zip(&lines[usize::from(byte)]) {
-                *word |= more;
+            let more = &self.bytes[usize::from(byte)];
+            facts.triggered |= more.triggered;
+            for (clause, more) in facts.clauses.iter_mut().zip(&more.clauses) {
+                for (word, more) in clause.iter_mut().zip(more) {
+                    *word |= more;
+                }
             }
         });
-        let mut row = Row([0; WORDS]);
-        for (at, word) in row.0.iter_mut().enumerate().take(self.words) {
-            let clauses = line.iter().skip(at).step_by(self.words);
-            *word = clauses.fold(u64::MAX, |all, clause| all & clause);
+        // A rule needs a byte of each of its clauses.
+        let mut allowed = among.and(&self.lengths[value.len().min(LENGTHS - 1)]);
+        for clause in facts.clauses {
+            allowed = allowed.and(&Row(clause));
         }
-        row
+        Sight {
+            allowed,
+            present,
+            triggered: facts.triggered,
+        }
     }
 
     /// The rules of `allowed` with a literal that occurs in the value or may be hidden in it by quotes. The value is in
     /// lower case. `present`: bytes that it may hold, in whatever case.
-    pub(crate) fn hits(&self, allowed: &Row, value: &[u8], present: &ByteSet) -> Row {
+    pub(crate) fn hits(&self, allowed: &Row<N>, value: &[u8], present: &ByteSet) -> Row<N> {
         let Some(scanner) = &self.scanner else {
             return Row::default();
         };
@@ -378,7 +365,12 @@ impl Filter {
 
     /// The rules of `its` for which the chain makes no new literal: a literal of theirs in the transformed value is in the
     /// value as received too, in whatever case. `present`: the bytes of the value as received.
-    pub(crate) fn like_received(&self, chain: &Chain, present: &ByteSet, its: &Row) -> Row {
+    pub(crate) fn like_received(
+        &self,
+        chain: &Chain<N>,
+        present: &ByteSet,
+        its: &Row<N>,
+    ) -> Row<N> {
         // These can match without any of their literals.
         let of_use = self
             .with_literals
@@ -404,7 +396,7 @@ impl Filter {
     }
 
     /// The rules of `among` for which a change of blanks makes no new literal. `present`: the bytes of the value.
-    fn outliving_blanks(&self, among: &Row, present: &ByteSet) -> Row {
+    fn outliving_blanks(&self, among: &Row<N>, present: &ByteSet) -> Row<N> {
         let mut outliving = among.and(&self.outlive_blanks);
         for (bit, marks) in &self.marks {
             if among.contains(*bit) && !marks.intersects(present) {
@@ -421,7 +413,7 @@ impl Filter {
     }
 
     /// Those of `among`, which are `anchored`, that match at the beginning of a value.
-    pub(crate) fn starting(&self, among: &Row, value: &[u8]) -> Row {
+    pub(crate) fn starting(&self, among: &Row<N>, value: &[u8]) -> Row<N> {
         let mut found = Row::default();
         for (bit, start) in self.anchored.iter().zip(&self.starts) {
             if among.contains(bit) && start.is_match(value) {
@@ -434,13 +426,13 @@ impl Filter {
     /// Bytes of memory it holds.
     pub(crate) fn memory(&self) -> usize {
         let scanner = self.scanner.as_ref().map_or(0, Scanner::memory);
-        self.table.len() * 8 + scanner + self.lengths.len() * size_of::<Row>()
+        size_of_val(&*self.bytes) + scanner + self.lengths.len() * size_of::<Row<N>>()
     }
 }
 
 /// For each variable of the rules' targets: which rules look at it.
-fn classes(heads: &[Head<'_>]) -> Vec<Classes> {
-    let mut all: Vec<Classes> = Vec::new();
+fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
+    let mut all: Vec<Classes<N>> = Vec::new();
     let mut id = 0;
     let mut next = || {
         id += 1;

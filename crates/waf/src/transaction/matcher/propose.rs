@@ -10,7 +10,9 @@ use super::super::context::Context;
 use super::Matcher;
 use super::derived::DerivedValue;
 use crate::macros::Template;
-use crate::prefilter::{AtSteps, Cache, Chain, Class, Filter, Key, LONGEST_CACHED, Row};
+use crate::prefilter::{
+    AtSteps, Cache, Chain, Class, Filter, Key, LONGEST_CACHED, PhaseFilter, Row,
+};
 use crate::rule::{ChainId, Test};
 use crate::ruleset::RuleSet;
 use crate::steps;
@@ -22,12 +24,12 @@ thread_local! {
 }
 
 /// A value that is looked at for proposals.
-struct Tried<'f> {
+struct Tried<'f, const N: usize> {
     rules: &'f RuleSet,
-    filter: &'f Filter,
+    filter: &'f Filter<N>,
     received: DerivedValue,
     /// Rules that its bytes allow.
-    allowed: Row,
+    allowed: Row<N>,
 }
 
 impl Matcher {
@@ -37,43 +39,53 @@ impl Matcher {
         rules: &RuleSet,
         context: &mut Context,
         budget: &mut Budget,
-        filter: Option<&Filter>,
+        filter: Option<&PhaseFilter>,
     ) {
-        let mut proposals = std::mem::take(&mut self.proposals);
-        proposals.begin_phase(filter.is_some());
+        self.proposals.begin_phase(filter.is_some());
+        match filter {
+            None => {}
+            Some(PhaseFilter::Narrow(filter)) => self.propose_by(rules, context, budget, filter),
+            Some(PhaseFilter::Medium(filter)) => self.propose_by(rules, context, budget, filter),
+            Some(PhaseFilter::Wide(filter)) => self.propose_by(rules, context, budget, filter),
+        }
+    }
+
+    fn propose_by<const N: usize>(
+        &mut self,
+        rules: &RuleSet,
+        context: &mut Context,
+        budget: &mut Budget,
+        filter: &Filter<N>,
+    ) {
         let mut values = std::mem::take(&mut self.values);
-        if let Some(filter) = filter {
-            for classes in &filter.classes {
-                values.clear();
-                context.select(rules, classes.variable, &Select::All, None, &mut values);
-                proposals.begin_variable(classes.variable);
-                for value in &values {
-                    // The rules will not run either.
-                    if budget.is_overdrawn(context) {
-                        break;
-                    }
-                    let class = match value.key {
-                        Some(key) if !classes.named.is_empty() => {
-                            classes.of(context.text().at(key))
-                        }
-                        _ => &classes.any,
-                    };
-                    proposals.push(self.row(rules, context.text_mut(), filter, class, value.text));
+        for classes in &filter.classes {
+            values.clear();
+            context.select(rules, classes.variable, &Select::All, None, &mut values);
+            self.proposals.begin_variable(classes.variable);
+            for value in &values {
+                // The rules will not run either.
+                if budget.is_overdrawn(context) {
+                    break;
                 }
+                let class = match value.key {
+                    Some(key) if !classes.named.is_empty() => classes.of(context.text().at(key)),
+                    _ => &classes.any,
+                };
+                let row = self.row(rules, context.text_mut(), filter, class, value.text);
+                self.proposals.push(row);
             }
         }
         values.clear();
         self.values = values;
-        self.proposals = proposals;
     }
 
     /// The rules of the class whose first link matches these bytes.
-    fn row(
+    fn row<const N: usize>(
         &mut self,
         rules: &RuleSet,
         text: &mut Text,
-        filter: &Filter,
-        class: &Class,
+        filter: &Filter<N>,
+        class: &Class<N>,
         value: Slice,
     ) -> Row {
         if class.rules.is_empty() {
@@ -81,7 +93,7 @@ impl Matcher {
         }
         // Long values rarely come again, and the cache would copy them.
         if value.len() > LONGEST_CACHED {
-            return self.find_row(rules, text, filter, class, value);
+            return self.find_row(rules, text, filter, class, value).resized();
         }
         let (place, known) = SEEN.with_borrow(|seen| {
             let key = key(filter, class, text, value);
@@ -91,7 +103,7 @@ impl Matcher {
         if let Some(row) = known {
             return row;
         }
-        let row = self.find_row(rules, text, filter, class, value);
+        let row = self.find_row(rules, text, filter, class, value).resized();
         // Out of time, the row may lack rules; the cache outlives this transaction and must not keep it.
         if steps::is_over() {
             return row;
@@ -100,15 +112,16 @@ impl Matcher {
         row
     }
 
-    fn find_row(
+    fn find_row<const N: usize>(
         &mut self,
         rules: &RuleSet,
         text: &mut Text,
-        filter: &Filter,
-        class: &Class,
+        filter: &Filter<N>,
+        class: &Class<N>,
         value: Slice,
-    ) -> Row {
-        let (allowed, present) = filter.allowed(&class.rules, text.at(value));
+    ) -> Row<N> {
+        let sight = filter.look_at(&class.rules, text.at(value));
+        let allowed = sight.allowed;
         self.work.bytes_scanned += value.len() as u64;
         if allowed.is_empty() {
             return allowed;
@@ -117,7 +130,7 @@ impl Matcher {
         let tried = Tried {
             rules,
             filter,
-            received: self.derived.begin(rules, text, value, &present),
+            received: self.derived.begin(rules, text, value, &sight.present),
             allowed,
         };
         let mut found = Row::default();
@@ -129,7 +142,7 @@ impl Matcher {
         }
         let mut unchanged = allowed.without(&filter.tests_steps);
         // The rules of other chains see the value as received, below.
-        for chain in filter.triggered(&present) {
+        for chain in filter.triggered(&sight) {
             let its = allowed.and(&chain.rules);
             if its.is_empty() {
                 continue;
@@ -145,13 +158,13 @@ impl Matcher {
     }
 
     /// Tries the rules `its` of a chain that may change the value.
-    fn try_chain(
+    fn try_chain<const N: usize>(
         &mut self,
         text: &mut Text,
-        value: &Tried<'_>,
-        chain: &Chain,
-        mut its: Row,
-        found: &mut Row,
+        value: &Tried<'_, N>,
+        chain: &Chain<N>,
+        mut its: Row<N>,
+        found: &mut Row<N>,
     ) {
         // Often the chain can make no literal that the value as received lacks, and mostly that has none: then nothing
         // is transformed.
@@ -169,13 +182,13 @@ impl Matcher {
     }
 
     /// Tries the rules `its`, which look at the value after the same chain.
-    fn try_rules(
+    fn try_rules<const N: usize>(
         &mut self,
         text: &mut Text,
-        value: &Tried<'_>,
+        value: &Tried<'_, N>,
         chain: ChainId,
-        its: &Row,
-        found: &mut Row,
+        its: &Row<N>,
+        found: &mut Row<N>,
     ) {
         let filter = value.filter;
         let mut left = *its;
@@ -211,27 +224,37 @@ impl Matcher {
         }
     }
 
-    fn derived(&mut self, text: &mut Text, value: &Tried<'_>, chain: ChainId) -> DerivedValue {
+    fn derived<const N: usize>(
+        &mut self,
+        text: &mut Text,
+        value: &Tried<'_, N>,
+        chain: ChainId,
+    ) -> DerivedValue {
         self.derived
             .after(value.rules, text, chain, &mut self.scratch)
     }
 
     /// Which of the allowed rules' literals occur in a value. Literals are compared in lower case, so texts that differ
     /// only in case share one scan.
-    fn hits(&mut self, text: &Text, value: &Tried<'_>, derived: &DerivedValue) -> Row {
+    fn hits<const N: usize>(
+        &mut self,
+        text: &Text,
+        value: &Tried<'_, N>,
+        derived: &DerivedValue,
+    ) -> Row<N> {
         let bytes = text.at(derived.text);
         let known = self.scans.iter().find(|(scanned, _)| {
             *scanned == derived.text || text.at(*scanned).eq_ignore_ascii_case(bytes)
         });
-        if let Some(&(_, hits)) = known {
-            return hits;
+        if let Some((_, hits)) = known {
+            return hits.resized();
         }
         self.lower_case(bytes);
         let hits = value
             .filter
             .hits(&value.allowed, &self.scratch, &derived.present);
         self.work.bytes_scanned += derived.text.len() as u64;
-        self.scans.push((derived.text, hits));
+        self.scans.push((derived.text, hits.resized()));
         hits
     }
 
@@ -249,10 +272,10 @@ impl Matcher {
     }
 
     /// The same for `multiMatch`, which tests the value after each step of its chain.
-    fn would_match_at_a_step(
+    fn would_match_at_a_step<const N: usize>(
         &mut self,
         text: &mut Text,
-        value: &Tried<'_>,
+        value: &Tried<'_, N>,
         rule: &AtSteps,
     ) -> bool {
         let Some(test) = value.rules.test(rule.link) else {
@@ -290,10 +313,10 @@ impl Matcher {
     }
 
     /// Whether a literal of a rule that tests each step occurs in the result of a step.
-    fn hits_at_a_step(
+    fn hits_at_a_step<const N: usize>(
         &mut self,
         text: &Text,
-        value: &Tried<'_>,
+        value: &Tried<'_, N>,
         step: &DerivedValue,
         bit: u16,
     ) -> bool {
@@ -315,7 +338,12 @@ impl Matcher {
 }
 
 /// What the cache knows a value's row by.
-fn key<'t>(filter: &Filter, class: &Class, text: &'t Text, value: Slice) -> Key<'t> {
+fn key<'t, const N: usize>(
+    filter: &Filter<N>,
+    class: &Class<N>,
+    text: &'t Text,
+    value: Slice,
+) -> Key<'t> {
     Key {
         filter: filter.id,
         class: class.id,
