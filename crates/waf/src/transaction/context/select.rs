@@ -1,6 +1,6 @@
 //! Targets and what they select: the values that a rule looks at.
 
-use super::super::inputs::{Collection, XmlPart};
+use super::super::inputs::{Collection, Item, XmlPart};
 use super::super::state::{Entry, Name};
 use super::Context;
 use crate::macros::Template;
@@ -130,16 +130,26 @@ impl Context {
         base: Option<u32>,
         out: &mut Vec<Value>,
     ) {
-        for (index, item) in (0u32..).zip(collection.items) {
-            if matches!(select, Select::All) || select.matches(self.text.at(item.key)) {
-                let text = if collection.of_names {
-                    item.key
-                } else {
-                    item.value
-                };
-                let value = Value::new(variable, Some(item.key), text);
-                out.push(value.with_item(base, index));
-            }
+        let mut take = |index: u32, item: &Item| {
+            let text = if collection.of_names {
+                item.key
+            } else {
+                item.value
+            };
+            let value = Value::new(variable, Some(item.key), text);
+            out.push(value.with_item(base, index));
+        };
+        let is_wanted = |item: &Item| match select {
+            // Most names differ in length.
+            Select::Key(key) if key.len() != item.key.len() => false,
+            _ => select.matches(self.text.at(item.key)),
+        };
+        let items = (0u32..).zip(collection.items);
+        if matches!(select, Select::All) {
+            items.for_each(|(index, item)| take(index, item));
+        } else {
+            let wanted = items.filter(|(_, item)| is_wanted(item));
+            wanted.for_each(|(index, item)| take(index, item));
         }
     }
 
