@@ -12,6 +12,7 @@
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`upstream`] pools of servers, and the choice of a server
 //! - [`route`] from host, path and method to a route; pure
+//! - [`events`] the format of the files that keep requests
 //! - [`telemetry`] access log, audit log, diagnostics, counters
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure
@@ -24,6 +25,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod exposure;
 pub mod handover;
 pub mod live;
