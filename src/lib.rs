@@ -12,7 +12,7 @@
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`upstream`] pools of servers, and the choice of a server
 //! - [`route`] from host, path and method to a route; pure
-//! - [`events`] the format of the files that keep requests
+//! - [`events`] requests that are kept: their segments, the writer, the search
 //! - [`telemetry`] access log, audit log, diagnostics, counters
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure

@@ -1,3 +1,19 @@
-//! Recorded requests. This room holds the format of their files.
+//! Requests that are kept because they matter: blocked ones, those that would have been blocked, those that were not
+//! wholly inspected, and a sample of the others.
+//!
+//! A front door appends them to segments in a folder of its own; the command line reads the segments of all. Invariants:
+//! a request never waits for the disk; what was written before a kill or a full disk is read afterwards; the folder
+//! grows no larger and its records no older than the settings say.
 
+pub mod event;
+mod folder;
+mod reader;
 pub mod segment;
+mod store;
+
+pub use event::{Details, Event, Hit, Match, Summary, Verdict};
+pub use folder::FOLDER;
+pub use reader::{Found, Place, find, find_by_id};
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The format of a segment: records that are only appended, each with its lengths and checksums.
 //!
-//! A process can be killed at any byte of a write. What was written before is still read, and [`good_end`] says where a
-//! file must be cut before anything is appended. A record has two parts, so that a list of a million records reads and
-//! checks their summaries alone.
+//! A process can be killed at any byte of a write. What was written before is still read, and [`good_end`] says where
+//! the last whole record ends. A record has two parts, so that a list of a million records reads and checks their
+//! summaries alone; damage in the second part of one record hides no other.
 
 /// What a segment begins with. The last byte is the version.
 pub const MAGIC: &[u8; 8] = b"DBEVENT\x01";
@@ -20,7 +20,9 @@ pub struct Frame<'s> {
     pub summary: &'s [u8],
     rest: &'s [u8],
     checksum: u32,
-    /// The place after it in the segment.
+    /// Its place in the segment.
+    pub start: usize,
+    /// The place after it.
     pub end: usize,
 }
 
@@ -60,7 +62,8 @@ pub fn frames(segment: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     })
 }
 
-/// How many bytes of a segment are whole records; 0 if not even its beginning is there.
+/// The end of the last whole record; 0 if not even the segment's beginning is there. A record before it may be damaged,
+/// for example because a disk lost a block when the power failed: [`Frame::rest`] says so.
 #[must_use]
 pub fn good_end(segment: &[u8]) -> usize {
     let begin = if segment.starts_with(MAGIC) {
@@ -68,11 +71,13 @@ pub fn good_end(segment: &[u8]) -> usize {
     } else {
         0
     };
-    let whole = frames(segment).take_while(|frame| frame.rest().is_some());
+    let whole = frames(segment).filter(|frame| frame.rest().is_some());
     whole.last().map_or(begin, |frame| frame.end)
 }
 
-fn frame(segment: &[u8], at: usize) -> Option<Frame<'_>> {
+/// The record that begins at this place.
+#[must_use]
+pub fn frame(segment: &[u8], at: usize) -> Option<Frame<'_>> {
     let head = segment.get(at..at.checked_add(HEAD)?)?;
     let number = |place: usize| {
         let bytes = head.get(place..)?.first_chunk::<4>()?;
@@ -93,6 +98,7 @@ fn frame(segment: &[u8], at: usize) -> Option<Frame<'_>> {
         summary,
         rest,
         checksum: number(8)?,
+        start: at,
         end: middle + rest_length,
     })
 }
@@ -127,12 +133,35 @@ mod tests {
     fn a_changed_byte_is_noticed() {
         let (segment, ends) = segment();
         for at in 0..segment.len() {
-            let mut bent = segment.clone();
-            bent[at] ^= 0x10;
-            let before = ends.iter().rposition(|&end| end <= at);
-            let expected = before.map_or(0, |index| ends[index]);
-            assert_eq!(good_end(&bent), expected, "{at}");
+            for bit in [0x01, 0x10, 0x80] {
+                let mut bent = segment.clone();
+                bent[at] ^= bit;
+                let before = ends.iter().rposition(|&end| end <= at).unwrap_or(0);
+                let whole = frames(&bent).map(|frame| frame.rest().is_some());
+                let whole: Vec<bool> = whole.collect();
+                assert!(whole.iter().filter(|whole| **whole).count() < 3, "{at}");
+                // What stands before it is found all the same.
+                assert!(
+                    whole.iter().take(before).all(|whole| *whole),
+                    "{at}: {whole:?}"
+                );
+                assert!(at < MAGIC.len() || whole.len() >= before, "{at}");
+            }
         }
+    }
+
+    /// A power failure can leave zeros where blocks were not written.
+    #[test]
+    fn zeros_are_no_record() {
+        let (mut segment, ends) = segment();
+        segment.resize(segment.len() + 4096, 0);
+        assert_eq!(good_end(&segment), ends[3]);
+        assert_eq!(frames(&segment).count(), 3);
+        segment[ends[0] + HEAD + 1] = 0;
+        segment[ends[0] + HEAD + 2] = 0;
+        let whole = frames(&segment).map(|frame| frame.rest().is_some());
+        assert_eq!(whole.collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(good_end(&segment), ends[3], "later records are kept");
     }
 
     #[test]

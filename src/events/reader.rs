@@ -1,0 +1,173 @@
+//! Finds events in the segments of all replicas, while front doors append to them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::event::{Event, Summary};
+use super::folder::{self, SegmentFile};
+use super::segment;
+use crate::parallel;
+
+/// The id of a request holds its time, but its record's time is measured a moment earlier or later.
+const SLACK: u64 = 1000;
+
+/// Events that were looked for.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order of their times.
+    pub events: Vec<Place>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// An event, and where it is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// What lists show of it.
+    pub summary: Summary,
+    /// Open, so that its front door may rename or drop it meanwhile.
+    file: Arc<File>,
+    at: (usize, usize),
+}
+
+impl Place {
+    /// The whole event; None if it is damaged.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self) -> io::Result<Option<Event>> {
+        let (start, end) = self.at;
+        let mut bytes = vec![0; end - start];
+        self.file.read_exact_at(&mut bytes, start as u64)?;
+        Ok(segment::frame(&bytes, 0).and_then(|frame| Event::decode(&frame)))
+    }
+}
+
+/// The events below this `state_dir` from `since` on, in milliseconds since 1970, that `wanted` is true of.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn find(
+    state_dir: &Path,
+    since: u64,
+    wanted: impl Fn(&Summary) -> bool + Sync,
+) -> io::Result<Found> {
+    let mut segments = folder::list(&state_dir.join(folder::FOLDER))?;
+    segments.retain(|segment| segment.reaches(since));
+    let wanted = |summary: &Summary| summary.time >= since && wanted(summary);
+    let mut found = search(&segments, &|bytes| {
+        let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
+        summary.filter(&wanted)
+    });
+    let key = |place: &Place| (place.summary.time, place.summary.request_id.clone());
+    found.events.sort_by_cached_key(key);
+    Ok(found)
+}
+
+/// The event of a request, if it was kept. Only the segments are read that can hold a request of the time in its id; the
+/// others if it is not there, since a clock may have been set.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn find_by_id(state_dir: &Path, id: &str) -> io::Result<Found> {
+    let segments = folder::list(&state_dir.join(folder::FOLDER))?;
+    let time = time_of(id);
+    let can_hold = |segment: &SegmentFile| {
+        let around =
+            |time: u64| segment.covers(time.saturating_sub(SLACK)) || segment.covers(time + SLACK);
+        time.is_none_or(|time| segment.covers(time) || around(time))
+    };
+    let (first, others): (Vec<_>, Vec<_>) = segments.into_iter().partition(can_hold);
+    let is_it = |bytes: &[u8]| {
+        // Parsing every summary would take far longer than this search.
+        memchr::memmem::find(bytes, id.as_bytes())?;
+        let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
+        summary.filter(|summary| summary.request_id == id)
+    };
+    let found = search(&first, &is_it);
+    match found.events.is_empty() {
+        true => Ok(search(&others, &is_it)),
+        false => Ok(found),
+    }
+}
+
+/// The time in a request's id, in milliseconds since 1970.
+fn time_of(id: &str) -> Option<u64> {
+    let (seconds, nanos) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
+    Some(seconds * 1000 + u64::from(nanos) / 1_000_000)
+}
+
+fn search(segments: &[SegmentFile], take: &(impl Fn(&[u8]) -> Option<Summary> + Sync)) -> Found {
+    let mut all = Found::default();
+    for found in parallel::map(segments, |segment| search_one(segment, take)) {
+        match found {
+            Ok((events, problem)) => {
+                all.events.extend(events);
+                all.problems.extend(problem);
+            }
+            Err(problem) => all.problems.extend(problem),
+        }
+    }
+    all
+}
+
+/// The events of one segment, and what is wrong with it. An error without words is a segment that is gone by now.
+fn search_one(
+    segment: &SegmentFile,
+    take: &impl Fn(&[u8]) -> Option<Summary>,
+) -> Result<(Vec<Place>, Option<String>), Option<String>> {
+    let told = |error: &io::Error| format!("{}: cannot read it: {error}", segment.path.display());
+    let file = match open(segment) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(None),
+        Err(error) => return Err(Some(told(&error))),
+    };
+    let bytes = folder::read(&file).map_err(|error| Some(told(&error)))?;
+    let file = Arc::new(file);
+    let mut end = 0;
+    let mut events = Vec::new();
+    for frame in segment::frames(&bytes) {
+        end = frame.end;
+        events.extend(take(frame.summary).map(|summary| Place {
+            summary,
+            file: Arc::clone(&file),
+            at: (frame.start, frame.end),
+        }));
+    }
+    // The end of one that is appended to may be half written at this moment.
+    let rest = bytes.len().saturating_sub(end.max(segment::MAGIC.len()));
+    let is_damaged = rest > 0 && segment.span.is_some();
+    let problem = is_damaged.then(|| {
+        format!(
+            "{}: {rest} bytes at its end are damaged; the events in them are not shown",
+            segment.path.display()
+        )
+    });
+    Ok((events, problem))
+}
+
+/// A segment that was just given its name is opened under that.
+fn open(segment: &SegmentFile) -> io::Result<File> {
+    match File::open(&segment.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && segment.span.is_none() => {
+            renamed(&segment.path).map_or(Err(error), File::open)
+        }
+        opened => opened,
+    }
+}
+
+fn renamed(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let ending = name.strip_prefix(folder::OPEN)?;
+    let now = folder::list(path.parent()?.parent()?).ok()?;
+    let is_it = |file: &SegmentFile| {
+        let name = file.path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.ends_with(ending))
+    };
+    now.into_iter().find(is_it).map(|file| file.path)
+}
