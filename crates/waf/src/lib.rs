@@ -94,9 +94,9 @@ mod transaction;
 mod variables;
 
 pub use audit::Record;
-pub use audit::mask::masked as mask_secrets;
+pub use audit::mask::{masked as mask_secrets, masked_field as mask_field};
 pub use builder::{Problems, RuleSetBuilder};
-pub use outcome::{Inspection, Interruption, InterruptionKind, Phase};
+pub use outcome::{Detection, Inspection, Interruption, InterruptionKind, Phase};
 pub use persistent::Store;
 pub use reads::{FilesNow, Reads};
 pub use rule::SEVERITIES;

@@ -41,6 +41,17 @@ pub enum InterruptionKind {
     Redirect(Vec<u8>),
 }
 
+/// A rule would have ended the transaction, but the rules only detect (`SecRuleEngine DetectionOnly`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detection {
+    /// The rule.
+    pub rule_id: u64,
+    /// The status that it asks for.
+    pub status: u16,
+    /// The phase that it matched in.
+    pub phase: Phase,
+}
+
 /// How much of a body the rules saw. This defines "inspected" wherever the word is used: a parser read the body to its
 /// end in the only possible way, or the rules had its bytes as `REQUEST_BODY` or `RESPONSE_BODY`. Any other outcome has
 /// a reason.

@@ -33,6 +33,20 @@ pub(crate) struct Rule {
     pub flow: Flow,
 }
 
+impl Rule {
+    /// The status of the answer if it ends the transaction.
+    pub(crate) fn ending_status(&self) -> u16 {
+        match self.disruptive {
+            // As in ModSecurity v2, a redirect with any other status answers 302.
+            Disruptive::Redirect(_) => {
+                let status = self.status.filter(|s| [301, 302, 303, 307].contains(s));
+                status.unwrap_or(302)
+            }
+            _ => self.status.unwrap_or(403),
+        }
+    }
+}
+
 /// The metadata of a rule.
 #[derive(Debug)]
 pub(crate) struct About {

@@ -92,6 +92,30 @@ pub fn masked(text: &[u8], most: usize) -> Vec<u8> {
     out
 }
 
+/// The value of a header field for a log, with `***` in place of every secret in it, as [`masked`] finds them. All of a
+/// field is secret whose name says so; of a cookie the names are shown, of credentials the scheme.
+#[must_use]
+pub fn masked_field(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut kept = 0;
+    let mut hide = |range: Range<usize>| {
+        if range.start < range.end {
+            out.extend_from_slice(&value[kept..range.start]);
+            out.extend_from_slice(MASK);
+            kept = range.end;
+        }
+    };
+    match header_secret(name) {
+        HeaderSecret::None => secrets(value, &mut hide),
+        HeaderSecret::Whole => hide(0..value.len()),
+        HeaderSecret::Credentials => hide(credentials(value)),
+        HeaderSecret::Cookies => cookie_values(value, &mut hide),
+        HeaderSecret::SetCookie => set_cookie_value(value, &mut hide),
+    }
+    out.extend_from_slice(&value[kept..]);
+    out
+}
+
 /// Where secrets lie in text: ascending, without overlap.
 pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     // Every secret has one of these at its beginning or right before it; all other bytes are skipped.

@@ -331,32 +331,24 @@ impl Transaction {
         }
         if ends {
             self.interrupt(rules, rule);
+        } else if rule.disruptive != Disruptive::Pass {
+            self.context.state_mut().detect(rule);
         }
     }
 
     /// Ends the transaction with the disruptive action of the rule.
     fn interrupt(&mut self, rules: &RuleSet, rule: &Rule) {
-        let (kind, default_status) = match &rule.disruptive {
+        let kind = match &rule.disruptive {
             Disruptive::Redirect(to) => {
                 let to = self.context.expand(rules, to);
-                let to = self.context.text().at(to).to_vec();
-                (InterruptionKind::Redirect(to), 302)
+                InterruptionKind::Redirect(self.context.text().at(to).to_vec())
             }
-            Disruptive::Drop => (InterruptionKind::Drop, 403),
-            Disruptive::Deny | Disruptive::Allow(_) | Disruptive::Pass => {
-                (InterruptionKind::Deny, 403)
-            }
-        };
-        let status = match &kind {
-            // As in ModSecurity v2, a redirect with any other status answers 302.
-            InterruptionKind::Redirect(_) => {
-                rule.status.filter(|s| [301, 302, 303, 307].contains(s))
-            }
-            InterruptionKind::Deny | InterruptionKind::Drop => rule.status,
+            Disruptive::Drop => InterruptionKind::Drop,
+            Disruptive::Deny | Disruptive::Allow(_) | Disruptive::Pass => InterruptionKind::Deny,
         };
         self.context.state_mut().interrupt(Interruption {
             kind,
-            status: status.unwrap_or(default_status),
+            status: rule.ending_status(),
             rule_id: rule.id,
             phase: rule.phase,
         });

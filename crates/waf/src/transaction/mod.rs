@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::audit::Record;
 use super::body::cookies;
-use super::outcome::{Interruption, InterruptionKind, Phase};
+use super::outcome::{Detection, Interruption, InterruptionKind, Phase};
 use super::rule::RuleSelection;
 use super::ruleset::RuleSet;
 use super::settings::EngineMode;
@@ -181,6 +181,22 @@ impl Transaction {
     #[must_use]
     pub fn interruption(&self) -> Option<&Interruption> {
         self.context.state().interruption()
+    }
+
+    /// The first rule that would have ended it, if the rules only detect.
+    #[must_use]
+    pub fn detection(&self) -> Option<Detection> {
+        self.context.state().detection()
+    }
+
+    /// The variables and names whose values rules called secret (`sanitise...`), such as `ARGS` and `note`.
+    #[must_use]
+    pub fn sanitised(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let masked = self.context.state().controls().masked().iter();
+        let text = self.context.text();
+        masked
+            .map(|(variable, name)| (variable.name(), text.at(*name).to_vec()))
+            .collect()
     }
 
     /// Rules that matched so far, in order.

@@ -212,6 +212,45 @@ fn modes() {
 }
 
 #[test]
+fn what_would_have_ended_it_is_noted_where_rules_only_detect() {
+    let deny =
+        |id: u32, phase: u8| format!("SecAction \"id:{id},phase:{phase},deny,nolog,status:410\"\n");
+    let allow = |phase: u8, scope: &str| format!("SecAction \"id:9,phase:{phase},allow{scope}\"\n");
+    let all = deny(1, 1) + &deny(2, 2) + &deny(3, 3) + &deny(4, 4) + &deny(5, 5);
+    for (rules, expected) in [
+        (all.clone(), Some((1, 410))),
+        (allow(1, ":phase") + &all, Some((2, 410))),
+        (allow(1, ":request") + &all, Some((3, 410))),
+        (
+            allow(3, ":request") + &deny(3, 3) + &deny(4, 4),
+            Some((4, 410)),
+        ),
+        (allow(1, "") + &all, None),
+        (allow(2, "") + &all, Some((1, 410))),
+        (deny(5, 5), None),
+        (
+            "SecAction \"id:1,phase:2,redirect:/x,status:410\"\n".to_owned(),
+            Some((1, 302)),
+        ),
+        ("SecAction \"id:1,phase:2,pass\"\n".to_owned(), None),
+    ] {
+        for mode in [EngineMode::DetectionOnly, EngineMode::On] {
+            let t = play(
+                &load(builder(&rules).engine(mode)),
+                &Exchange::parse("GET /"),
+            );
+            let noted = t.detection().map(|d| (d.rule_id, d.status));
+            let ended = t.interruption().map(|i| (i.rule_id, i.status));
+            // What ends it in one mode is what the other notes.
+            match mode {
+                EngineMode::On => assert_eq!((ended, noted), (expected, None), "{rules}"),
+                _ => assert_eq!((ended, noted), (None, expected), "{rules}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn switching_the_engine_off_in_a_phase() {
     check_all(&[
         (

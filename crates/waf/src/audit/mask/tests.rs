@@ -1,6 +1,26 @@
 use super::*;
 
 #[test]
+fn secrets_in_fields_are_masked() {
+    for (name, value, shown) in [
+        ("Cookie", "a=1; b=; theme=dark", "a=***; b=; theme=***"),
+        ("Authorization", "Bearer abc.def", "Bearer ***"),
+        ("Authorization", "abc", "***"),
+        ("X-Api-Key", "k", "***"),
+        ("X-Api-Key", "", ""),
+        (
+            "Referer",
+            "https://a.test/?token=h&b=1",
+            "https://a.test/?token=***&b=1",
+        ),
+        ("Accept", "text/html", "text/html"),
+    ] {
+        let masked = masked_field(name.as_bytes(), value.as_bytes());
+        assert_eq!(String::from_utf8(masked).unwrap(), shown, "{name}: {value}");
+    }
+}
+
+#[test]
 fn secrets_in_text_are_masked() {
     for (text, shown) in [
         ("a=1&password=hunter2&b=2", "a=1&password=***&b=2"),

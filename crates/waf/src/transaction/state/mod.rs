@@ -14,7 +14,7 @@ pub(crate) use exclusions::Exclusions;
 pub(crate) use matching::Matching;
 pub(crate) use tx::{Entry, Name, TxStore};
 
-use crate::outcome::{Interruption, Phase};
+use crate::outcome::{Detection, Interruption, Phase};
 use crate::rule::{AllowScope, Control, Disruptive, Rule};
 use crate::settings::{EngineMode, Settings};
 use crate::variables::{Slice, Value};
@@ -39,6 +39,9 @@ pub(crate) struct State {
     mode: EngineMode,
     allowed: Allowed,
     interruption: Option<Interruption>,
+    detection: Option<Detection>,
+    /// The last phase that an `allow` would have skipped if the rules did not only detect.
+    would_skip: Option<Phase>,
     highest_severity: u8,
     limits_hit: u32,
     tx: TxStore,
@@ -64,6 +67,8 @@ impl State {
             mode: settings.engine,
             allowed: Allowed::Nothing,
             interruption: None,
+            detection: None,
+            would_skip: None,
             highest_severity: NO_SEVERITY,
             limits_hit: 0,
             tx,
@@ -100,6 +105,42 @@ impl State {
     /// Ends the transaction. Gives back how.
     pub(crate) fn interrupt(&mut self, interruption: Interruption) -> Interruption {
         self.interruption.insert(interruption).clone()
+    }
+
+    /// The first rule that would have ended it, if the rules only detect.
+    pub(crate) fn detection(&self) -> Option<Detection> {
+        self.detection
+    }
+
+    /// A disruptive rule matched and ended nothing. If that is so because the rules only detect, the first one is noted
+    /// that would have ended the transaction; what an earlier `allow` would have skipped would not.
+    pub(crate) fn detect(&mut self, rule: &Rule) {
+        let phase = rule.phase;
+        let is_skipped = self.would_skip.is_some_and(|last| last >= phase);
+        if self.mode != EngineMode::DetectionOnly
+            || phase == Phase::Logging
+            || self.detection.is_some()
+            || is_skipped
+        {
+            return;
+        }
+        match &rule.disruptive {
+            Disruptive::Pass => {}
+            Disruptive::Allow(scope) => {
+                self.would_skip = Some(match scope {
+                    AllowScope::Request if phase <= Phase::RequestBody => Phase::RequestBody,
+                    AllowScope::Phase | AllowScope::Request => phase,
+                    AllowScope::Transaction => Phase::ResponseBody,
+                });
+            }
+            Disruptive::Deny | Disruptive::Drop | Disruptive::Redirect(_) => {
+                self.detection = Some(Detection {
+                    rule_id: rule.id,
+                    status: rule.ending_status(),
+                    phase,
+                });
+            }
+        }
     }
 
     pub(crate) fn highest_severity(&self) -> u8 {
