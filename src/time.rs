@@ -75,6 +75,13 @@ pub fn rfc3339(time: SystemTime) -> String {
     )
 }
 
+/// Milliseconds since 1970; 0 before.
+#[must_use]
+pub(crate) fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The time in a text such as `2026-11-21T20:59:03Z` or `2026-11-21T21:59+01:00` (RFC 3339; seconds may be left out).
 /// None if the text is malformed or the time is before 1970.
 #[must_use]

@@ -24,6 +24,7 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     .sample(&build, 1);
     collect_resources(text);
     collect_logs(metrics, text);
+    collect_events(metrics, text);
     text.family(
         "task_restarts_total",
         MetricKind::Counter,
@@ -38,6 +39,28 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
         "Panics in this process.",
     )
     .sample(&[], panics());
+}
+
+fn collect_events(metrics: &Metrics, text: &mut Exposition) {
+    let events = &metrics.events;
+    text.family(
+        "events_kept_total",
+        MetricKind::Counter,
+        "Requests that were kept as events.",
+    )
+    .sample(&[], events.kept.value());
+    text.family(
+        "events_dropped_total",
+        MetricKind::Counter,
+        "Events that were not kept, by reason: queue (too many waited), disk (it did not take them), internal.",
+    );
+    for (reason, counter) in [
+        ("queue", &events.dropped_queue),
+        ("disk", &events.dropped_disk),
+        ("internal", &events.dropped_internal),
+    ] {
+        text.sample(&[("reason", reason)], counter.value());
+    }
 }
 
 /// The families that Prometheus clients have in every language.

@@ -19,7 +19,7 @@ mod section_kind;
 mod sources;
 mod written;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use inputs::{Contents, Inputs, Stamps};
@@ -30,6 +30,7 @@ pub use resolved::service::installed_admin;
 pub use section_kind::SectionKind;
 pub(crate) use written::crs_variables::{expand_levels, parse_assignment};
 pub use written::malformed::Malformed;
+pub(crate) use written::values::parse_age;
 
 use last_good::LastGood;
 use resolved::context::Context;
@@ -166,6 +167,26 @@ pub fn admin_of(path: &Path) -> Result<Option<Admin>, Vec<Diagnostic>> {
         Given::Value(admin) => Ok(Some(admin)),
         Given::Absent => Ok(resolved::service::admin()),
         Given::Faulty => Err(diagnostics.into_sorted()),
+    }
+}
+
+/// Finds only the `state_dir` of the configuration at `path`, whatever else is wrong with it. If none is written, it is
+/// that of the service, if there is one.
+///
+/// # Errors
+/// The file cannot be read, or what it says of the `state_dir` is wrong.
+pub fn state_dir_of(path: &Path) -> Result<Option<PathBuf>, Vec<Diagnostic>> {
+    let diagnostics = Diagnostics::default();
+    let last_good = LastGood::default();
+    let mut inputs = Inputs::default();
+    let folder = with_document(path, &diagnostics, &mut inputs, |document, _| {
+        let context = Context::new(&diagnostics, &last_good, Inputs::default());
+        let written = written::settings::parse_state_dir(document);
+        resolved::resolve_state_dir(&written, &context)
+    })?;
+    match diagnostics.has_errors() {
+        true => Err(diagnostics.into_sorted()),
+        false => Ok(folder),
     }
 }
 

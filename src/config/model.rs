@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inputs::{Contents, Inputs};
+use crate::events::EventSettings;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
@@ -50,6 +51,8 @@ pub struct Config {
     pub exposures: Exposures<Exposure>,
     /// The folder of the exposures' switches and their audit. With None, switches are lost at a restart.
     pub state_dir: Option<PathBuf>,
+    /// Which requests are kept in the `state_dir`; with None, none are. With some, there is a `state_dir`.
+    pub events: Option<EventSettings>,
     /// Where the access log and audit records go.
     pub log: Log,
     /// Where the admin API answers; with None there is no API.
@@ -262,6 +265,8 @@ pub struct Policy {
     pub asks_for_identity: bool,
     /// The rules that inspect.
     pub rules: PolicyRules,
+    /// Names these rules: it changes with their files and their variables. Empty if there are none.
+    pub rules_digest: String,
 }
 
 impl Policy {
@@ -391,6 +396,28 @@ pub struct CompiledRules {
     pub(crate) recipe: Recipe,
     pub(crate) reads: Reads,
     pub(crate) rules: Arc<RuleSet>,
+}
+
+impl CompiledRules {
+    /// Names what the rules decide by: the bytes of their files in load order, and the variables. Not where the files
+    /// are, nor the mode.
+    pub(crate) fn digest(&self) -> String {
+        let mut hasher = openssl::sha::Sha256::new();
+        for (_, digest) in &self.reads.files {
+            hasher.update(digest.as_ref().map_or(&[], <[u8; 20]>::as_slice));
+        }
+        for source in &self.recipe.sources {
+            // The built-in rules are no files; they change with the program.
+            if *source == RuleSource::Baseline {
+                hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+            }
+        }
+        for (name, value) in &self.recipe.variables {
+            hasher.update(format!("{name}={value}\n").as_bytes());
+        }
+        let hex = hasher.finish().into_iter().take(8);
+        hex.map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Everything a rule set is made of. Equal recipes make equal rule sets while the files are the same.

@@ -11,6 +11,8 @@ pub enum SectionKind {
     Limits,
     /// `[log]`
     Log,
+    /// `[events]`
+    Events,
     /// `[dns]`
     Dns,
     /// `[listeners.NAME]`

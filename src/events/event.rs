@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::segment;
+use crate::telemetry::{Timing, UpstreamFacts};
 
 /// What lists show of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +199,26 @@ pub struct Milliseconds {
     pub waf: f64,
     /// At the upstream.
     pub upstream: f64,
+}
+
+impl From<Timing> for Milliseconds {
+    fn from(ms: Timing) -> Self {
+        Self {
+            total: ms.total,
+            waf: ms.waf,
+            upstream: ms.upstream,
+        }
+    }
+}
+
+impl From<UpstreamFacts<'_>> for Upstream {
+    fn from(facts: UpstreamFacts<'_>) -> Self {
+        Self {
+            name: facts.name.to_owned(),
+            server: facts.server,
+            attempts: facts.attempts,
+        }
+    }
 }
 
 /// What a record lacks of the request as received.

@@ -14,6 +14,7 @@ use rustix::fs::FlockOperation;
 
 use super::event::Summary;
 use super::segment;
+use crate::time::milliseconds;
 
 /// The folder in `state_dir`.
 pub const FOLDER: &str = "events";
@@ -28,27 +29,25 @@ const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// A file with records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentFile {
+pub(super) struct SegmentFile {
     /// Where it is.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// The times of its first and last request, in milliseconds; None while it is appended to.
-    pub span: Option<(u64, u64)>,
+    pub(super) span: Option<(u64, u64)>,
     /// Its size.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// When it was written to last.
     modified: SystemTime,
 }
 
 impl SegmentFile {
     /// Whether it can hold a request of this time or a later one.
-    #[must_use]
-    pub fn reaches(&self, time: u64) -> bool {
+    pub(super) fn reaches(&self, time: u64) -> bool {
         self.span.is_none_or(|(_, last)| last >= time)
     }
 
     /// Whether it can hold a request of this time.
-    #[must_use]
-    pub fn covers(&self, time: u64) -> bool {
+    pub(super) fn covers(&self, time: u64) -> bool {
         self.span
             .is_none_or(|(first, last)| (first..=last).contains(&time))
     }
@@ -272,10 +271,4 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

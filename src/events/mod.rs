@@ -5,15 +5,24 @@
 //! a request never waits for the disk; what was written before a kill or a full disk is read afterwards; the folder
 //! grows no larger and its records no older than the settings say.
 
+mod draft;
 pub mod event;
 mod folder;
 mod reader;
+mod recorder;
 pub mod segment;
+mod settings;
 mod store;
 
-pub use event::{Details, Event, Hit, Match, Summary, Verdict};
+pub use draft::{Draft, text};
+pub use event::{
+    Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, Summary, Upstream,
+    Verdict,
+};
 pub use folder::FOLDER;
 pub use reader::{Found, Place, find, find_by_id};
+pub use recorder::Recorder;
+pub use settings::{EventSettings, PayloadForm};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::event::tests::event;
-use super::folder::{self, milliseconds};
+use super::folder;
 use super::store::{Batch, Store};
 use super::{find, find_by_id};
+use crate::time::milliseconds;
 
 /// A folder that is removed at the end.
 struct State(PathBuf);

@@ -99,6 +99,10 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
         ),
         (same_log, "other log files need a restart"),
         (
+            running.events == next.events,
+            "other settings of [events] need a restart",
+        ),
+        (
             running.state_dir == next.state_dir,
             "another \"state_dir\" needs a restart: until then switches are kept in the old one",
         ),
@@ -106,6 +110,7 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
     // The next reload must compare with what really runs, and report the difference again.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
+    next.events.clone_from(&running.events);
     next.state_dir.clone_from(&running.state_dir);
     let changed = fixed.into_iter().filter(|(same, _)| !same);
     changed.map(|(_, words)| words).collect()

@@ -77,6 +77,19 @@ impl Gauge {
     }
 }
 
+/// The counters of the events that are kept.
+#[derive(Debug, Default)]
+pub struct EventMetrics {
+    /// Written.
+    pub kept: Counter,
+    /// Dropped because too many waited for the disk.
+    pub dropped_queue: Counter,
+    /// Dropped because the disk did not take them.
+    pub dropped_disk: Counter,
+    /// Dropped because of a fault of our own.
+    pub dropped_internal: Counter,
+}
+
 /// What one front door counted since it started.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -120,6 +133,8 @@ pub struct Metrics {
     pub access_log: Arc<LogMetrics>,
     /// Of the audit log.
     pub audit_log: Arc<LogMetrics>,
+    /// Of the events that are kept.
+    pub events: Arc<EventMetrics>,
     /// The certificates that upstreams presented at the last check. The certificates of the configuration are in
     /// `Config::certificate_inventory`.
     pub presented: ArcSwap<Vec<Entry>>,

@@ -15,7 +15,9 @@ pub use access::{
     AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts, masked_text, text,
 };
 pub use audit::AuditLog;
-pub use metrics::{Answers, Counter, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics};
+pub use metrics::{
+    Answers, Counter, EventMetrics, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics,
+};
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};
 pub use sink::{AccessLog, Format};

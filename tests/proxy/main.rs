@@ -20,6 +20,7 @@ mod crs_front;
 mod dns;
 mod doctor;
 mod encoding;
+mod events;
 mod exposure;
 mod frames;
 mod front;

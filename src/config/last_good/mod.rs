@@ -137,6 +137,7 @@ impl LastGood {
                 request_body_limit: 0,
                 asks_for_identity: false,
                 rules: PolicyRules::Refused,
+                rules_digest: String::new(),
             })
         })
     }

@@ -2,7 +2,7 @@
 
 use super::DefaultValue::{Is, Means, Required};
 use super::Value::{
-    Boolean, Choice, Duration, Integer, List, NamedTables, Size, Table, Tables, Text,
+    Age, Boolean, Choice, Duration, Fraction, Integer, List, NamedTables, Size, Table, Tables, Text,
 };
 use super::{Key, Section, key};
 use crate::config::section_kind::SectionKind;
@@ -25,6 +25,12 @@ pub(super) const SECTIONS: &[Section] = &[
         header: "[log]",
         about: "Where logs go. A change needs a restart.",
         keys: LOG,
+    },
+    Section {
+        kind: SectionKind::Events,
+        header: "[events]",
+        about: "Which requests are kept in `state_dir`, how much of them and how long. A change needs a restart.",
+        keys: EVENTS,
     },
     Section {
         kind: SectionKind::Dns,
@@ -123,6 +129,13 @@ const MAIN: &[Key] = &[
         r#"{ access = "stdout" }"#,
     ),
     key(
+        "events",
+        Table(SectionKind::Events),
+        Means("no request is kept"),
+        "Which requests are kept in the `state_dir`, for `drawbridge events`.",
+        r#"{ sample = 0.01 }"#,
+    ),
+    key(
         "dns",
         Table(SectionKind::Dns),
         Means("the servers of `/etc/resolv.conf`"),
@@ -181,6 +194,51 @@ const LOG: &[Key] = &[
         Is(r#""off""#),
         "Where audit records go, which the rules ask for by `SecAuditEngine`.",
         r#""log/audit.log""#,
+    ),
+];
+
+const EVENTS: &[Key] = &[
+    key(
+        "sample",
+        Fraction,
+        Is("0.01"),
+        "The part of the requests that is kept beside those that were blocked, would have been blocked, or were not wholly inspected.",
+        "0.1",
+    ),
+    key(
+        "max_bytes",
+        Size,
+        Is(r#""256MiB""#),
+        "The size of all events in `state_dir`, of every replica that writes there; the oldest are dropped first.",
+        r#""2GiB""#,
+    ),
+    key(
+        "max_age",
+        Age,
+        Is(r#""30d""#),
+        "How long an event is kept.",
+        r#""7d""#,
+    ),
+    key(
+        "body_bytes",
+        Size,
+        Is(r#""64KiB""#),
+        "How much of a request's body is kept, up to 8 MiB.",
+        r#""1MiB""#,
+    ),
+    key(
+        "payload",
+        Choice(&["masked", "plain"]),
+        Is(r#""masked""#),
+        "Whether secrets in heads and bodies are masked, as in the audit log. Masked ones cannot be judged again by rules.",
+        r#""plain""#,
+    ),
+    key(
+        "replica",
+        Text("name"),
+        Means("the name of the machine"),
+        "The folder of this front door among those that share a `state_dir`.",
+        r#""a""#,
     ),
 ];
 

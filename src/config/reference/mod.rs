@@ -52,10 +52,14 @@ pub enum Value {
     Boolean,
     /// A whole number of this unit, from and to these.
     Integer(&'static str, i64, i64),
+    /// A number from 0 to 1.
+    Fraction,
     /// An array of whole numbers, from and to these.
     Integers(i64, i64),
     /// A string with a unit.
     Duration,
+    /// A string with a unit, which may be days.
+    Age,
     /// Bytes: a number, or a string with a unit.
     Size,
     /// A table of this kind; its keys have a table of their own.
@@ -165,7 +169,8 @@ impl Value {
             Self::Boolean => "`true`, `false`".to_owned(),
             Self::Integer(..) => "whole number".to_owned(),
             Self::Integers(..) => "array: whole numbers".to_owned(),
-            Self::Duration => "duration".to_owned(),
+            Self::Fraction => "number".to_owned(),
+            Self::Duration | Self::Age => "duration".to_owned(),
             Self::Size => "size".to_owned(),
             Self::Table(kind) => format!("table: `{}`", header_of(kind)),
             Self::Tables(kind) => format!("array of tables: `{}`", header_of(kind)),
@@ -177,6 +182,8 @@ impl Value {
     fn unit(self) -> String {
         match self {
             Self::Duration => "ms, s, m, h".to_owned(),
+            Self::Age => "m, h, d; 1h to 3650d".to_owned(),
+            Self::Fraction => "0 to 1".to_owned(),
             Self::Size => "bytes, KiB, MiB, GiB".to_owned(),
             Self::Integer("", low, high) | Self::Integers(low, high) => format!("{low} to {high}"),
             Self::Integer(unit, low, high) => format!("{unit}, {low} to {high}"),

@@ -6,6 +6,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod context;
+mod events;
 mod exposures;
 mod listeners;
 mod log;
@@ -24,6 +25,7 @@ use super::model::{Admin, Config, LogSink, Policy};
 use super::written::WrittenConfig;
 use super::written::diagnostics::Diagnostics;
 use super::written::reader::Given;
+use super::written::source::Placed;
 use context::Context;
 use names::Declared;
 
@@ -48,11 +50,10 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         policies: &mut policies,
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
-    let state_dir = match &written.state_dir {
-        Given::Value(folder) => exposures::resolve_state_dir(folder, context),
-        Given::Faulty => None,
-        Given::Absent => service::state_dir(),
-    };
+    let state_dir = resolve_state_dir(&written.state_dir, context);
+    // A faulty one was reported, and is not missed as well.
+    let has_state_dir = state_dir.is_some() || matches!(written.state_dir, Given::Faulty);
+    let events = events::resolve(&written.events, has_state_dir, diagnostics);
     let has_state_dir = state_dir.is_some();
     let exposures = exposures::resolve(
         &written.exposures,
@@ -85,12 +86,25 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         routes: routes?,
         exposures: exposures?,
         state_dir,
+        events: events?,
         log,
         admin: admin.unless_faulty()?,
         body_memory: written.body_memory,
         collections: Arc::clone(&context.last_good.collections),
         shutdown_timeout: written.shutdown_timeout,
     })
+}
+
+/// The folder that is written, or the one that the service manager provides.
+pub(crate) fn resolve_state_dir(
+    written: &Given<Placed<'_, &str>>,
+    context: &Context<'_>,
+) -> Option<PathBuf> {
+    match written {
+        Given::Value(folder) => exposures::resolve_state_dir(folder, context),
+        Given::Faulty => None,
+        Given::Absent => service::state_dir(),
+    }
 }
 
 /// The admin address that is written, or the one that the service manager provides.

@@ -66,11 +66,12 @@ fn resolve_policy(
     context: &mut Context<'_>,
 ) -> Option<Arc<Policy>> {
     let name = written.name;
-    let rules = match wanted.and_then(|recipe| find_rules(written, recipe, known, context)) {
-        Ok(rules) => rules,
-        Err(NoRules::Reported) => return None,
-        Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
-    };
+    let (rules, rules_digest) =
+        match wanted.and_then(|recipe| find_rules(written, recipe, known, context)) {
+            Ok(rules) => rules,
+            Err(NoRules::Reported) => return None,
+            Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
+        };
     // With mode "off" nothing above has looked at these. Faulty ones are an error all the same.
     written.variables.as_ref()?;
     let asks_for_identity = written.asks_for_identity.unless_faulty()?;
@@ -91,6 +92,7 @@ fn resolve_policy(
         request_body_limit: limit.unwrap_or(REQUEST_BODY_LIMIT),
         asks_for_identity,
         rules,
+        rules_digest,
     }))
 }
 
@@ -132,9 +134,9 @@ fn find_rules(
     recipe: Option<Recipe>,
     known: &Known,
     context: &Context<'_>,
-) -> Result<PolicyRules, NoRules> {
+) -> Result<(PolicyRules, String), NoRules> {
     let Some(recipe) = recipe else {
-        return Ok(PolicyRules::Off);
+        return Ok((PolicyRules::Off, String::new()));
     };
     match known.get(&recipe).ok_or(NoRules::Reported)? {
         Ok(compiled) => {
@@ -142,7 +144,8 @@ fn find_rules(
             if compiled.rules.summaries().next().is_none() {
                 report_no_rule(written, context);
             }
-            Ok(PolicyRules::Live(Arc::clone(&compiled.rules)))
+            let rules = PolicyRules::Live(Arc::clone(&compiled.rules));
+            Ok((rules, compiled.digest()))
         }
         Err(problems) => Err(NoRules::Broken(problems.clone())),
     }

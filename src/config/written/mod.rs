@@ -11,6 +11,7 @@ pub(crate) mod balancing;
 pub(crate) mod crs_variables;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
+pub(crate) mod events;
 pub(crate) mod exposures;
 pub(crate) mod listeners;
 pub(crate) mod malformed;
@@ -42,6 +43,7 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) listeners: Vec<listeners::WrittenListener<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     pub(crate) state_dir: Given<Placed<'s, &'s str>>,
+    pub(crate) events: Given<events::WrittenEvents<'s>>,
     pub(crate) exposures: Vec<exposures::WrittenExposure<'s>>,
     pub(crate) admin: Given<admin::WrittenAdmin<'s>>,
     /// Bytes.
@@ -59,6 +61,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         listeners: listeners::parse(document),
         routes: routes::parse(document),
         state_dir: settings::parse_state_dir(document),
+        events: events::parse(document),
         exposures: exposures::parse(document),
         admin: admin::parse(document),
         body_memory: settings::parse_body_memory(document),

@@ -252,6 +252,19 @@ impl<'s, 'r> Item<'s, 'r> {
         number.map_or(Number::TooLarge, Number::Is)
     }
 
+    /// A number from 0 to 1.
+    pub(crate) fn fraction(&self) -> Option<f64> {
+        let number = match self.value {
+            DeValue::Float(digits) => digits.as_str().parse().ok(),
+            DeValue::Integer(digits) => digits.as_str().parse().ok(),
+            _ => return self.wrong("a number"),
+        };
+        match number {
+            Some(number) if (0.0..=1.0).contains(&number) => Some(number),
+            _ => self.fail(format!("{} must be 0 to 1", self.what)),
+        }
+    }
+
     pub(crate) fn boolean(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(value) => Some(*value),

@@ -1,6 +1,7 @@
 //! Durations, sizes, networks and servers, as people write them.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::malformed::Malformed;
@@ -9,6 +10,9 @@ use crate::config::model::{IpNetwork, Server};
 
 /// The longest duration: one day. A longer one is most likely a typing error.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The ages of what is kept.
+const AGES: RangeInclusive<Duration> =
+    Duration::from_secs(60 * 60)..=Duration::from_secs(3650 * 24 * 60 * 60);
 
 impl Item<'_, '_> {
     /// `"10s"`, `"500ms"`, `"2m"`, `"1h"`.
@@ -21,6 +25,17 @@ impl Item<'_, '_> {
             ));
         }
         self.parse(|text| parse_duration(text).map_err(|why| format!("{} {why}", self.what())))
+    }
+
+    /// How long something is kept: `"30d"`, `"12h"`.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.parse(|text| {
+            let age = parse_units(text, &["d", "h", "m"]);
+            match age.map_err(|why| format!("{} {why}", self.what()))? {
+                age if AGES.contains(&age) => Ok(age),
+                _ => Err(format!("{} must be 1h to 3650d", self.what())),
+            }
+        })
     }
 
     /// Bytes as a whole number, or `"64KiB"`, `"16MiB"`, `"1GiB"`.
@@ -43,27 +58,42 @@ impl Item<'_, '_> {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, Malformed> {
+    match parse_units(text, &["ms", "s", "m", "h"])? {
+        Duration::ZERO => Err("must be longer than 0".into()),
+        duration if duration > LONGEST => Err("must be at most 24h".into()),
+        duration => Ok(duration),
+    }
+}
+
+/// A number and one of these units.
+fn parse_units(text: &str, units: &[&str]) -> Result<Duration, Malformed> {
     let wrong = || {
         Malformed::from(format!(
-            "must be a number and a unit (ms, s, m, h), like \"10s\": \"{text}\""
+            "must be a number and a unit ({}), like \"10{}\": \"{text}\"",
+            units.join(", "),
+            units.get(1).unwrap_or(&"s"),
         ))
     };
     let (digits, unit) = split_unit(text);
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let milliseconds = match unit {
+        _ if !units.contains(&unit) => return Err(wrong()),
         "ms" => 1,
         "s" => 1000,
         "m" => 60 * 1000,
         "h" => 60 * 60 * 1000,
-        _ => return Err(wrong()),
+        _ => 24 * 60 * 60 * 1000,
     };
     // An overflow saturates and is then too long.
-    let duration = Duration::from_millis(number.saturating_mul(milliseconds));
-    match duration {
-        Duration::ZERO => Err("must be longer than 0".into()),
-        _ if duration > LONGEST => Err("must be at most 24h".into()),
-        _ => Ok(duration),
-    }
+    Ok(Duration::from_millis(number.saturating_mul(milliseconds)))
+}
+
+/// An age as it is typed on the command line, like `2h` or `7d`.
+///
+/// # Errors
+/// What is wrong with it, in words for the user.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, Malformed> {
+    parse_units(text, &["d", "h", "m", "s"])
 }
 
 fn parse_size(text: &str) -> Result<usize, Malformed> {
@@ -203,6 +233,19 @@ mod tests {
                 (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{text}: {why}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn ages_have_days() {
+        for (text, hours) in [
+            ("30d", Some(720)),
+            ("2 h", Some(2)),
+            ("10ms", None),
+            ("1w", None),
+        ] {
+            let age = parse_age(text).ok().map(|age| age.as_secs() / 3600);
+            assert_eq!(age, hours, "{text}");
         }
     }
 

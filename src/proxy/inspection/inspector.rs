@@ -230,7 +230,12 @@ impl Inspector {
         }
     }
 
-    fn body_facts(&self) -> Option<BodyFacts> {
+    /// What the rules found, for a record of the request.
+    pub(crate) fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    pub(crate) fn body_facts(&self) -> Option<BodyFacts> {
         let seen = self.transaction.request_inspection();
         (seen.received > 0 || seen.reason.is_some()).then(|| BodyFacts {
             received: seen.received,
@@ -255,9 +260,19 @@ impl Inspector {
         if nothing_matched {
             return 0;
         }
-        ["blocking_inbound_anomaly_score", "anomaly_score"]
-            .into_iter()
-            .find_map(|name| self.transaction.tx(name))
+        self.first_number(["blocking_inbound_anomaly_score", "anomaly_score"])
+    }
+
+    /// The same of the response.
+    pub(crate) fn outbound_score(&self) -> u64 {
+        self.first_number(["blocking_outbound_anomaly_score", "outbound_anomaly_score"])
+    }
+
+    /// The first of these variables `tx.NAME` that is set; 0 if none is.
+    fn first_number(&self, names: [&str; 2]) -> u64 {
+        let mut names = names.into_iter();
+        let value = names.find_map(|name| self.transaction.tx(name));
+        value
             .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
             .unwrap_or(0)
     }

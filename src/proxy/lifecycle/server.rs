@@ -24,6 +24,7 @@ use crate::admin::{
     AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, adopt, listen,
 };
 use crate::config::Config;
+use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::handover::{self, HandoverListener, InheritedSockets, PendingTakeover, TakeoverError};
 use crate::live::{Live, Snapshot};
@@ -117,6 +118,7 @@ impl Foundation {
             warnings: Vec::new(),
             changed: Vec::new(),
         };
+        let events = start_recorder(&snapshot.config, &metrics)?;
         let (reloads, asked) = Reloads::new(started);
         let inspection_threads = InspectionThreads::start().map_err(ServeError::Workers)?;
         let front = Arc::new(Front {
@@ -124,6 +126,7 @@ impl Foundation {
             metrics,
             access,
             audit,
+            events,
             body_memory: Arc::default(),
             inspection_threads: Arc::new(inspection_threads),
             exposures,
@@ -381,7 +384,19 @@ impl Running {
         let deadline = Instant::now() + LOGS;
         front.access.close(deadline);
         front.audit.close(deadline);
+        if let Some(events) = &front.events {
+            events.close(deadline);
+        }
     }
+}
+
+/// After the switches were read: that made the `state_dir`.
+fn start_recorder(config: &Config, metrics: &Metrics) -> Result<Option<Recorder>, ServeError> {
+    let (Some(settings), Some(state_dir)) = (&config.events, &config.state_dir) else {
+        return Ok(None);
+    };
+    let recorder = Recorder::start(state_dir, settings, Arc::clone(&metrics.events));
+    recorder.map(Some).map_err(ServeError::Workers)
 }
 
 async fn take_over(state_dir: Option<PathBuf>) -> Result<InheritedSockets, ServeError> {

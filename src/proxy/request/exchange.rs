@@ -5,6 +5,7 @@
 //! switched-off stream or the rules on responses can change the answer.
 
 mod account;
+mod event;
 mod forwarding;
 mod inspection;
 

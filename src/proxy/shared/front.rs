@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use super::body_memory::BodyMemory;
 use super::handshakes::HandshakeLog;
 use super::inspection_threads::InspectionThreads;
+use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::live::Live;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
@@ -19,6 +20,8 @@ pub(crate) struct Front {
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
     pub audit: AuditLog,
+    /// Keeps the requests that matter, if the configuration says so.
+    pub events: Option<Recorder>,
     pub body_memory: Arc<BodyMemory>,
     /// The threads where long inspections run.
     pub inspection_threads: Arc<InspectionThreads>,

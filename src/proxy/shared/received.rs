@@ -110,6 +110,12 @@ impl Received {
         self.raw.get(range.clone()).unwrap_or_default()
     }
 
+    /// The head as received, or that of HTTP/2 in the same form.
+    #[must_use]
+    pub(crate) fn raw_head(&self) -> &[u8] {
+        self.at(&(0..self.head.length))
+    }
+
     /// Bytes of the head.
     #[must_use]
     pub(crate) fn head_length(&self) -> usize {

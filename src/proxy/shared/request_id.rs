@@ -6,9 +6,11 @@
 )]
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use uuid::{Builder, Uuid};
+
+use crate::time::milliseconds;
 
 /// The random bytes of one id.
 const EACH: usize = 10;
@@ -22,8 +24,7 @@ thread_local! {
 
 /// A new id. A system call for each id would cost too much, so random bytes for many are drawn at once.
 pub(crate) fn request_id() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX));
+    let millis = milliseconds(SystemTime::now());
     let id = match random() {
         Some(random) => Builder::from_unix_timestamp_millis(millis, &random).into_uuid(),
         None => Uuid::now_v7(),

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::{Exchange, Outcome};
+use crate::events::Draft;
 use crate::proxy::forward::upstream_request::{UpstreamEnd, UpstreamRequest};
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::access_record::access_record;
@@ -11,6 +14,21 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
+
+/// What is known of a request that is over, beside what the client got.
+struct Ended {
+    waf: Option<WafFacts>,
+    seen: BodySeen,
+    event: Option<Draft>,
+}
+
+/// Whether the rules saw the request's body.
+#[derive(Clone, Copy)]
+struct BodySeen {
+    inspected: bool,
+    /// A code, if there was a body that they did not see.
+    why_not: Option<&'static str>,
+}
 
 impl Exchange {
     /// Runs phase 5, counts, and writes the access line. If an upstream failed and only a dial of our own can explain
@@ -24,15 +42,36 @@ impl Exchange {
             .upstream_request
             .as_ref()
             .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
+        let seen = self.body_seen(&outcome);
+        let event = self.event(&outcome, waf.as_ref(), seen.why_not);
+        let ended = Ended { waf, seen, event };
         // Given back first, because a diagnosis may take seconds.
+        self.body = Bytes::new();
         self.reservation = None;
         if has_failures {
             tokio::spawn(async move {
                 let failure = self.explain(outcome.upstream_request.as_deref()).await;
-                self.log(&outcome, waf, failure);
+                self.log(&outcome, ended, failure);
             });
         } else {
-            self.log(&outcome, waf, None);
+            self.log(&outcome, ended, None);
+        }
+    }
+
+    fn body_seen(&self, outcome: &Outcome) -> BodySeen {
+        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
+        let complete = self.inspector.as_ref().map(Inspector::saw_request_body);
+        let inspected = !streamed && complete == Some(true);
+        // A body also counts as uninspected if the rules were off: the metric must not look better than the protection
+        // is.
+        let uninspected = complete == Some(false) || !inspected && outcome.bytes_in > 0;
+        BodySeen {
+            inspected,
+            why_not: uninspected.then(|| match &self.inspector {
+                _ if streamed => "stream",
+                Some(inspector) => inspector.why_not_inspected(),
+                None => "policy_off",
+            }),
         }
     }
 
@@ -105,19 +144,10 @@ impl Exchange {
         last.filter(|_| failed)
     }
 
-    fn log(&self, outcome: &Outcome, waf: Option<WafFacts>, failure: Option<Failure>) {
-        let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
-        let complete = self.inspector.as_ref().map(Inspector::saw_request_body);
-        let body_inspected = !streamed && complete == Some(true);
-        // A body also counts as uninspected if the rules were off: the metric must not look better than the protection
-        // is.
-        if complete == Some(false) || !body_inspected && outcome.bytes_in > 0 {
+    fn log(&self, outcome: &Outcome, ended: Ended, failure: Option<Failure>) {
+        let Ended { waf, seen, event } = ended;
+        if let Some(why) = seen.why_not {
             self.front.metrics.waf_uninspected.count();
-            let why = match &self.inspector {
-                _ if streamed => "stream",
-                Some(inspector) => inspector.why_not_inspected(),
-                None => "policy_off",
-            };
             self.count_not_inspected("request", why);
         }
         if let Some(why) = self
@@ -127,24 +157,36 @@ impl Exchange {
         {
             self.count_not_inspected("response", why);
         }
-        if !self.front.access.is_on() {
+        if !self.front.access.is_on() && event.is_none() {
             return;
         }
-        let tls = self.connection.tls.as_ref();
+        let ms = Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time);
         let (error, reason) = self.why(outcome, failure);
+        if let (Some(recorder), Some(mut event)) = (&self.front.events, event) {
+            let details = &mut event.details;
+            details.error = error.as_deref().map(str::to_owned);
+            details.reason = reason.as_deref().map(str::to_owned);
+            details.ms = ms.into();
+            details.upstream = outcome
+                .upstream_request
+                .as_deref()
+                .map(|request| upstream_facts(request).into());
+            recorder.keep(event);
+        }
+        let tls = self.connection.tls.as_ref();
         let (id, listener) = (&self.id, &self.connection.listener.name);
         self.front.access.write(&AccessRecord {
             route: self.route.as_ref().map(|r| r.name.as_str()),
             status: outcome.status,
             bytes_in: outcome.bytes_in,
             bytes_out: outcome.bytes_out,
-            ms: Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time),
+            ms,
             tls: tls.map(TlsSession::facts),
             waf,
             upstream: outcome.upstream_request.as_deref().map(upstream_facts),
             error,
             reason,
-            body_inspected,
+            body_inspected: seen.inspected,
             ..access_record(
                 self.begun_at,
                 id,

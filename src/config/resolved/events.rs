@@ -1,0 +1,50 @@
+//! `[events]`: needs a folder, and a name for this front door in it.
+
+use crate::config::written::diagnostics::Diagnostics;
+use crate::config::written::events::WrittenEvents;
+use crate::config::written::reader::Given;
+use crate::events::EventSettings;
+
+/// The name of a machine that has none.
+const UNNAMED: &str = "drawbridge";
+
+/// Some(None) if nothing is kept; None if the section is faulty.
+#[expect(clippy::option_option, reason = "the outer one is for `?`")]
+pub(crate) fn resolve(
+    written: &Given<WrittenEvents<'_>>,
+    has_state_dir: bool,
+    diagnostics: &Diagnostics,
+) -> Option<Option<EventSettings>> {
+    let written = match written {
+        Given::Absent => return Some(None),
+        Given::Faulty => return None,
+        Given::Value(written) => written,
+    };
+    if !has_state_dir {
+        let message = "[events] keeps requests in the \"state_dir\", and there is none";
+        let help = Some("state_dir = \"FOLDER\" above the first table");
+        diagnostics.error_with_help(written.at, message, help);
+        return None;
+    }
+    let replica = written.replica.map(|name| name.value.to_owned());
+    Some(Some(EventSettings {
+        sample: written.sample,
+        max_bytes: written.max_bytes as u64,
+        max_age: written.max_age,
+        body_bytes: written.body_bytes,
+        payload: written.payload,
+        replica: replica.unwrap_or_else(machine),
+    }))
+}
+
+/// The name of this machine, or of the container, as a folder may have it.
+fn machine() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = name.chars().filter(|c| fits(*c)).take(64).collect();
+    match name.trim_start_matches('.') {
+        "" => UNNAMED.to_owned(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,259 @@
+//! An event as a request leaves it: with its head and body as received. The writer masks what the settings say.
+//!
+//! Where a mask cannot be sure to find a secret (a compressed body, an argument that a rule calls secret), the part is
+//! left out as a whole.
+
+use std::borrow::Cow;
+
+use super::event::{Details, Event, Summary};
+use super::settings::PayloadForm;
+use waf::{mask_field, mask_secrets};
+
+/// What stands in place of a secret.
+const MASK: &[u8] = b"***";
+/// Bytes of a path, or of a host, that a list shows.
+const MOST_SHOWN: usize = 1024;
+
+/// What was noted of a request that is kept.
+#[derive(Debug)]
+pub struct Draft {
+    /// Method and path are read from the head.
+    pub summary: Summary,
+    /// The writer completes [`Details::payload`].
+    pub details: Details,
+    /// As received, or an HTTP/2 head written in the same form.
+    pub head: Vec<u8>,
+    /// Its beginning, without a transfer coding.
+    pub body: Vec<u8>,
+    /// The variables and names that the rules called secret.
+    pub sanitised: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Draft {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |text: &String| text.len();
+        let matches = self.details.matches.iter();
+        let matches: usize = matches
+            .map(|found| of(&found.value) + of(&found.data) + of(&found.message) + 256)
+            .sum();
+        self.head.len() + self.body.len() + matches + 1024
+    }
+
+    /// The event that is written.
+    pub(super) fn into_event(mut self, form: PayloadForm) -> Event {
+        let line_end = memchr::memmem::find(&self.head, b"\r\n").unwrap_or(self.head.len());
+        let line = self.head.get(..line_end).unwrap_or_default();
+        let (method, target) = method_and_target(line);
+        let shown = mask_target(target, hides_arguments(&self.sanitised));
+        self.summary.method = text(method, 64);
+        self.summary.path = text(&shown, MOST_SHOWN);
+        let mut head = self.head;
+        let mut body = self.body;
+        if form == PayloadForm::Masked {
+            let masked = mask_head(&head, &self.sanitised);
+            let payload = &mut self.details.payload;
+            payload.masked = masked != head;
+            let cannot_mask = why_left_out(&head, &body, &self.sanitised);
+            if cannot_mask.is_some() {
+                body.clear();
+                payload.body_left_out = cannot_mask;
+            }
+            head = masked;
+            let masked = mask_secrets(&body, body.len());
+            payload.masked |= masked != body;
+            body = masked;
+        }
+        Event {
+            summary: self.summary,
+            details: self.details,
+            head,
+            body,
+        }
+    }
+}
+
+/// Why a body cannot be masked, in words.
+fn why_left_out(head: &[u8], body: &[u8], sanitised: &[(&str, Vec<u8>)]) -> Option<String> {
+    if body.is_empty() {
+        return None;
+    }
+    let is_coded = fields(head).any(|(name, value)| {
+        name.eq_ignore_ascii_case(b"content-encoding") && !value.eq_ignore_ascii_case(b"identity")
+    });
+    let why = match (is_coded, hides_arguments(sanitised)) {
+        (true, _) => "it is compressed, so that secrets in it cannot be masked",
+        (_, true) => "a rule calls an argument secret (sanitise...)",
+        _ => return None,
+    };
+    Some(why.to_owned())
+}
+
+/// Whether a rule called something secret that can stand anywhere in the target or the body.
+fn hides_arguments(sanitised: &[(&str, Vec<u8>)]) -> bool {
+    let mut variables = sanitised.iter().map(|(variable, _)| *variable);
+    variables.any(|variable| {
+        !variable.starts_with("REQUEST_HEADERS") && !variable.starts_with("RESPONSE_")
+    })
+}
+
+/// The head with its secrets masked.
+fn mask_head(head: &[u8], sanitised: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.len());
+    let (line, rest) = next_line(head);
+    let (method, target) = method_and_target(line);
+    out.extend_from_slice(method);
+    out.push(b' ');
+    out.extend_from_slice(&mask_target(target, hides_arguments(sanitised)));
+    out.extend_from_slice(
+        line.get(method.len() + 1 + target.len()..)
+            .unwrap_or_default(),
+    );
+    out.extend_from_slice(b"\r\n");
+    let is_secret = |name: &[u8]| {
+        let named = |(variable, own): &(&str, Vec<u8>)| {
+            variable.starts_with("REQUEST_HEADERS") && own.eq_ignore_ascii_case(name)
+        };
+        sanitised.iter().any(named)
+    };
+    let mut rest = rest;
+    while !rest.is_empty() {
+        let (line, after) = next_line(rest);
+        rest = after;
+        let (name, value) = field(line);
+        let before = line.len() - value.len();
+        out.extend_from_slice(line.get(..before).unwrap_or_default());
+        match is_secret(name) {
+            true => out.extend_from_slice(MASK),
+            false => out.extend_from_slice(&mask_field(name, value)),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+fn mask_target(target: &[u8], hides_arguments: bool) -> Cow<'_, [u8]> {
+    match memchr::memchr(b'?', target) {
+        Some(mark) if hides_arguments => {
+            let path = target.get(..=mark).unwrap_or_default();
+            [path, MASK].concat().into()
+        }
+        _ => mask_secrets(target, target.len()).into(),
+    }
+}
+
+/// Names and values of a head's fields.
+pub(super) fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let (_, mut rest) = next_line(head);
+    std::iter::from_fn(move || {
+        let (line, after) = next_line(rest);
+        rest = after;
+        (!line.is_empty()).then(|| field(line))
+    })
+}
+
+/// A line without its end, and what follows. The front door takes only heads whose lines end with CRLF.
+fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memmem::find(text, b"\r\n") {
+        Some(end) => {
+            let (line, rest) = text.split_at(end);
+            (line, rest.get(2..).unwrap_or_default())
+        }
+        None => (text, &[]),
+    }
+}
+
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+    let (name, value) = line.split_at(colon);
+    (name, value.get(1..).unwrap_or_default().trim_ascii_start())
+}
+
+/// The first and the second word of a request line.
+fn method_and_target(line: &[u8]) -> (&[u8], &[u8]) {
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    let mut word = || words.next().unwrap_or_default();
+    (word(), word())
+}
+
+/// At most so many bytes as text, with `\xNN` for bytes that are not UTF-8.
+#[must_use]
+pub fn text(bytes: &[u8], most: usize) -> String {
+    let cut = bytes.get(..most).unwrap_or(bytes);
+    let mut text = String::with_capacity(cut.len());
+    for chunk in cut.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let invalid = chunk.invalid().iter();
+        text.extend(invalid.map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::tests::event;
+    use super::*;
+
+    fn draft(head: &str, body: &[u8]) -> Draft {
+        let event = event(1);
+        Draft {
+            summary: event.summary,
+            details: event.details,
+            head: head.replace('\n', "\r\n").into_bytes(),
+            body: body.to_vec(),
+            sanitised: Vec::new(),
+        }
+    }
+
+    const HEAD: &str = "POST /a?q=1&token=abc HTTP/1.1\nHost: a\nCookie: s=1; t=2\nX-Own: mine\n\n";
+
+    #[test]
+    fn secrets_are_masked_and_everything_else_stays() {
+        let event = draft(HEAD, b"user=me&password=hunter2").into_event(PayloadForm::Masked);
+        let head = String::from_utf8(event.head).unwrap();
+        assert_eq!(
+            head.replace("\r\n", "\n"),
+            "POST /a?q=1&token=*** HTTP/1.1\nHost: a\nCookie: s=***; t=***\nX-Own: mine\n\n"
+        );
+        assert_eq!(event.body, b"user=me&password=***");
+        assert!(event.details.payload.masked);
+        assert_eq!(event.summary.method, "POST");
+        assert_eq!(event.summary.path, "/a?q=1&token=***");
+    }
+
+    #[test]
+    fn what_has_no_secret_is_as_received() {
+        for form in [PayloadForm::Masked, PayloadForm::Plain] {
+            let head = "GET /a HTTP/1.1\nHost:a\nX:  b \n\n";
+            let event = draft(head, b"a=1").into_event(form);
+            assert_eq!(event.head, head.replace('\n', "\r\n").as_bytes());
+            assert_eq!(event.details.payload.why_not_judged(), None);
+        }
+        let event = draft(HEAD, b"password=hunter2").into_event(PayloadForm::Plain);
+        assert_eq!(event.body, b"password=hunter2");
+        assert_eq!(event.head, HEAD.replace('\n', "\r\n").as_bytes());
+        assert_eq!(
+            event.summary.path, "/a?q=1&token=***",
+            "lists show no secret"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_masked_is_left_out() {
+        let coded = HEAD.replace("X-Own: mine", "Content-Encoding: gzip");
+        let event = draft(&coded, b"\x1f\x8b").into_event(PayloadForm::Masked);
+        assert_eq!(event.body, b"");
+        let why = event.details.payload.why_not_judged().unwrap();
+        assert!(why.contains("compressed"), "{why}");
+        let mut draft = draft(HEAD, b"note=mine");
+        draft.sanitised = vec![
+            ("ARGS", b"note".to_vec()),
+            ("REQUEST_HEADERS", b"x-own".to_vec()),
+        ];
+        let event = draft.into_event(PayloadForm::Masked);
+        let head = String::from_utf8(event.head).unwrap();
+        assert!(head.starts_with("POST /a?*** HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("X-Own: ***\r\n"), "{head}");
+        assert_eq!(event.body, b"");
+    }
+}

@@ -1,0 +1,164 @@
+//! Decides whether a request is kept, and only then copies what is kept of it.
+
+use super::{Exchange, Outcome};
+use crate::events::{Blocked, Details, Draft, Hit, Inspected, Match, Summary, Verdict, text};
+use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::connection::TlsSession;
+use crate::telemetry::{WafFacts, text as log_text};
+use crate::time::milliseconds;
+use http_strict::BodyFraming;
+use waf::{MatchedRule, Transaction};
+
+/// Bytes of a name, such as a host's, in a summary.
+const MOST_NAME: usize = 256;
+/// Bytes of a variable's name in a summary.
+const MOST_VARIABLE: usize = 128;
+/// Matches in a summary.
+const MOST_HITS: usize = 32;
+
+impl Exchange {
+    /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it.
+    pub(super) fn event(
+        &self,
+        outcome: &Outcome,
+        waf: Option<&WafFacts>,
+        uninspected: Option<&'static str>,
+    ) -> Option<Draft> {
+        let recorder = self.front.events.as_ref()?;
+        let transaction = self.inspector.as_ref().map(Inspector::transaction);
+        let blocked = self.inspector.as_ref().and_then(what_blocked);
+        let verdict = match (&self.inspector, uninspected) {
+            (Some(inspector), _) if inspector.blocked => Verdict::Block,
+            _ if blocked.is_some() => Verdict::Detect,
+            (_, Some(_)) => Verdict::Uninspected,
+            _ if !recorder.samples(&self.id) => return None,
+            _ if outcome.refusal.is_some() => Verdict::Refused,
+            _ => Verdict::Passed,
+        };
+        let kept = self.body.get(..recorder.body_bytes());
+        let body = kept.unwrap_or(&self.body).to_vec();
+        Some(Draft {
+            summary: self.summary(verdict, outcome, waf, blocked.as_ref()),
+            details: self.details(outcome, blocked, uninspected, body.len()),
+            head: self.received.raw_head().to_vec(),
+            body,
+            sanitised: transaction.map(Transaction::sanitised).unwrap_or_default(),
+        })
+    }
+
+    fn summary(
+        &self,
+        verdict: Verdict,
+        outcome: &Outcome,
+        waf: Option<&WafFacts>,
+        blocked: Option<&Blocked>,
+    ) -> Summary {
+        let tls = self.connection.tls.as_ref().map(TlsSession::facts);
+        let identity = tls.and_then(|facts| facts.client);
+        let policy = self.route.as_ref().map(|route| &route.policy);
+        let matched = self
+            .inspector
+            .as_ref()
+            .map(|i| i.transaction().matched_rules());
+        let logged = matched.into_iter().flatten().filter(|found| found.logged);
+        let hits = logged.take(MOST_HITS).map(|found| Hit {
+            rule_id: found.rule_id,
+            variable: text(&found.variable, MOST_VARIABLE),
+        });
+        Summary {
+            request_id: self.id.clone(),
+            time: milliseconds(self.begun_at),
+            client: self.client.ip(),
+            identity: identity.map(|subject| text(subject.as_bytes(), MOST_NAME)),
+            listener: self.connection.listener.name.clone(),
+            host: self.received.host().map(|host| text(host, MOST_NAME)),
+            // The writer reads both from the head.
+            method: String::new(),
+            path: String::new(),
+            route: self.route.as_ref().map(|route| route.name.clone()),
+            policy: policy.map(|policy| policy.name.clone()),
+            rules_digest: policy
+                .map(|policy| policy.rules_digest.clone())
+                .filter(|digest| !digest.is_empty()),
+            verdict,
+            status: outcome.status,
+            score: waf.map_or(0, |waf| waf.score),
+            matches: hits.collect(),
+            blocked_by: blocked.map(|blocked| blocked.rule_id),
+        }
+    }
+
+    fn details(
+        &self,
+        outcome: &Outcome,
+        blocked: Option<Blocked>,
+        uninspected: Option<&'static str>,
+        kept: usize,
+    ) -> Details {
+        let transaction = self.inspector.as_ref().map(Inspector::transaction);
+        let matched = transaction.map(Transaction::matched_rules);
+        let mut details = Details {
+            matches: matched.into_iter().flatten().map(matched_rule).collect(),
+            unrecorded_matches: transaction.map_or(0, Transaction::unrecorded_matches),
+            blocked,
+            outbound_score: self.inspector.as_ref().map_or(0, Inspector::outbound_score),
+            inspection: self
+                .inspector
+                .as_ref()
+                .and_then(Inspector::body_facts)
+                .map(|facts| Inspected {
+                    received: facts.received,
+                    inspected: facts.inspected,
+                    parser: facts.parser.to_owned(),
+                    reason: facts.reason,
+                }),
+            not_inspected: uninspected.map(str::to_owned),
+            ..Details::default()
+        };
+        let payload = &mut details.payload;
+        let received = (self.body.len() as u64).max(outcome.bytes_in);
+        // The reservation says that the body was held to its end.
+        let is_whole = self.reservation.is_some() || self.received.framing() == BodyFraming::None;
+        payload.body_bytes = match self.received.framing() {
+            BodyFraming::Length(length) if !is_whole => length,
+            _ if is_whole => self.body.len() as u64,
+            _ => received,
+        };
+        payload.body_cut = payload.body_bytes.saturating_sub(kept as u64);
+        payload.body_left_out = (!is_whole)
+            .then(|| "the request was answered or forwarded before all of it was there".to_owned());
+        details
+    }
+}
+
+/// What stopped the request, or would have.
+fn what_blocked(inspector: &Inspector) -> Option<Blocked> {
+    let transaction = inspector.transaction();
+    if let Some(interruption) = transaction.interruption().filter(|_| inspector.blocked) {
+        return Some(Blocked {
+            rule_id: interruption.rule_id,
+            phase: interruption.phase as u8,
+            status: interruption.status,
+        });
+    }
+    transaction.detection().map(|detection| Blocked {
+        rule_id: detection.rule_id,
+        phase: detection.phase as u8,
+        status: detection.status,
+    })
+}
+
+/// Its texts are bounded and masked by the engine.
+fn matched_rule(found: &MatchedRule) -> Match {
+    let owned = |bytes: &[u8]| log_text(bytes).into_owned();
+    Match {
+        rule_id: found.rule_id,
+        phase: found.phase as u8,
+        variable: owned(&found.variable),
+        value: owned(&found.value),
+        message: owned(&found.message),
+        data: owned(&found.data),
+        severity: found.severity,
+        at: format!("{}:{}", found.file.display(), found.line),
+    }
+}
