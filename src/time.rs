@@ -82,6 +82,12 @@ pub(crate) fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The time that is so long ago, in milliseconds since 1970; 0 for None.
+pub(crate) fn milliseconds_ago(age: Option<Duration>) -> u64 {
+    age.and_then(|age| SystemTime::now().checked_sub(age))
+        .map_or(0, milliseconds)
+}
+
 /// The time in a text such as `2026-11-21T20:59:03Z` or `2026-11-21T21:59+01:00` (RFC 3339; seconds may be left out).
 /// None if the text is malformed or the time is before 1970.
 #[must_use]

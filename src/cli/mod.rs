@@ -20,6 +20,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod error;
+mod events;
 mod exit;
 mod expose;
 mod front_door;
@@ -44,6 +45,7 @@ Examples:
   drawbridge doctor upstream orders                  why the proxy does not use it, and how to fix it
   drawbridge certs list                              every certificate, and how long it is valid
   drawbridge expose off public                       switch it off, without a reload
+  drawbridge events list --since 2h                  what was blocked, and what would have been
   drawbridge diff old.toml drawbridge.toml           what becomes reachable
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
 
@@ -82,6 +84,8 @@ enum Verb {
     Certs(certs::Args),
     /// Say which header fields are dropped from whom, and why.
     Headers(headers::Args),
+    /// Show the requests that were kept: blocked ones, those that would have been, and a sample.
+    Events(events::Args),
     /// Check, list, test and explain rules; replay requests through them.
     Rules(rules::Args),
     /// Print a completion script for a shell.
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),
         Verb::Headers(args) => headers::run(&args),
+        Verb::Events(args) => events::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => match completions(shell) {
             Ok(script) => print(&script),

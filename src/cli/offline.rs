@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 
 use super::config_file::ConfigFile;
 use super::error::CommandError;
@@ -16,6 +17,21 @@ pub(super) fn load(file: &ConfigFile) -> Result<Config, CommandError> {
         Ok(loaded) => Ok(loaded.config),
         Err(found) => Err(CommandError::Diagnostics(found)),
     }
+}
+
+/// The folder whose events the configuration means.
+///
+/// # Errors
+/// There is no configuration, or it has no `state_dir`.
+pub(super) fn state_dir(file: &ConfigFile) -> Result<PathBuf, CommandError> {
+    let path = file.find().map_err(CommandError::because)?;
+    let found = config::state_dir_of(&path).map_err(CommandError::Diagnostics)?;
+    found.ok_or_else(|| {
+        let path = path.display();
+        CommandError::Problem(format!(
+            "{path}: there is no \"state_dir\", so no request is kept"
+        ))
+    })
 }
 
 /// Runs a future that dials, on a runtime of its own.

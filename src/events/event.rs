@@ -16,6 +16,7 @@ pub struct Summary {
     /// The request's id, as the access line has it.
     pub request_id: String,
     /// When its head was there, in milliseconds since 1970.
+    #[serde(rename = "ms")]
     pub time: u64,
     /// The client, as a trusted proxy reports it, otherwise the peer.
     pub client: IpAddr,

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use drawbridge::events::{self, Event, Verdict};
 
+use serde_json::{Value, json};
+
+use crate::doctor::{self, drawbridge};
 use crate::front::{Front, RULES, Setup, counts, wait};
 use crate::requests::echo;
 use support::client::{Http2, h2_request, raw};
@@ -273,4 +276,145 @@ async fn a_stop_seals_the_segment() {
     assert_eq!(names.len(), 1);
     assert!(!names[0].starts_with("open-"), "{names:?}");
     assert_eq!(events(&front, 1).await.len(), 1);
+}
+
+/// What the command line shows of a front door that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_finds_shows_and_exports_events() {
+    let upstream = echo().await;
+    let front = Front::start(&setup(&upstream, "[events]\nsample = 1")).await;
+    for bytes in [
+        form("/orders/a", "", "q=attack"),
+        form("/orders/b", "", "q=1"),
+        form("/orders/c", "Cookie: a=1\r\n", "q=attack&a=\u{1b}[2J"),
+        request("GET /nowhere", "", ""),
+    ] {
+        raw(front.address, &bytes).await.unwrap();
+    }
+    let kept = events(&front, 4).await;
+    let run = async |args: &[&str]| {
+        let output = drawbridge(&front.folder, args).await;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let ids = async |args: &[&str]| {
+        let (out, _) = run(&[&["events", "list", "--output", "json"], args].concat()).await;
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["ok"], true);
+        let events = report["events"].as_array().unwrap().clone();
+        let paths = events
+            .iter()
+            .map(|event| event["path"].as_str().unwrap().to_owned());
+        paths.collect::<Vec<_>>()
+    };
+    let all = ["/orders/a", "/orders/b", "/orders/c", "/nowhere"];
+    assert_eq!(ids(&[]).await, all);
+    assert_eq!(ids(&["--since", "1h"]).await, all);
+    assert_eq!(
+        ids(&["--verdict", "block"]).await,
+        ["/orders/a", "/orders/c"]
+    );
+    assert_eq!(ids(&["--verdict", "refused"]).await, ["/nowhere"]);
+    assert_eq!(
+        ids(&["--rule", "1", "--route", "orders"]).await,
+        ["/orders/a", "/orders/c"]
+    );
+    assert_eq!(
+        ids(&["--client", "127.0.0.1", "--verdict", "passed"]).await,
+        ["/orders/b"]
+    );
+    assert_eq!(ids(&["--client", "127.0.0.2"]).await, [""; 0]);
+    let (out, _) = run(&["events", "list", "--verdict", "block"]).await;
+    let id = &kept["/orders/a"].summary.request_id;
+    let line = out.lines().next().unwrap();
+    assert!(line.ends_with(id), "{line}");
+    for part in [" block       403 127.0.0.1 POST api.test/orders/a orders by 1 (1 ARGS:q) "] {
+        assert!(line.contains(part), "{line}");
+    }
+    let (out, _) = run(&["events", "top", "--by", "argument"]).await;
+    assert!(out.lines().nth(1).unwrap().ends_with("ARGS:q"), "{out}");
+    let (out, _) = run(&["events", "top", "--by", "rule", "--output", "json"]).await;
+    let top: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&top["rows"][0]["key"], &top["rows"][0]["blocked"]),
+        (&json!("1"), &json!(2))
+    );
+
+    let (shown, _) = run(&["events", "show", id]).await;
+    for part in [
+        "verdict   block: rule 1 in phase 2, status 403",
+        "  POST /orders/a HTTP/1.1\n",
+        "  q=attack\n",
+        "variable  ARGS:q",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let (shown, _) = run(&["events", "show", id, "--now"]).await;
+    assert!(
+        shown.contains("value     »attack«")
+            && shown.contains("verdict: deny 403, by rule 1 in phase 2"),
+        "{shown}"
+    );
+    let masked = &kept["/orders/c"].summary.request_id;
+    let (shown, _) = run(&["events", "show", masked]).await;
+    assert!(
+        !shown.contains('\u{1b}') && shown.contains("Cookie: a=***"),
+        "{shown}"
+    );
+    assert!(shown.contains("secrets in it are masked"), "{shown}");
+
+    let (exported, told) = run(&["events", "export", id]).await;
+    assert_eq!(exported.into_bytes(), form("/orders/a", "", "q=attack"));
+    assert_eq!(told, "");
+    let path = front.folder.join("exported.http");
+    std::fs::write(&path, form("/orders/a", "", "q=attack")).unwrap();
+    let explained = drawbridge(
+        &front.folder,
+        &["rules", "explain", "exported.http", "--output", "json"],
+    )
+    .await;
+    assert_eq!(doctor::json(&explained)["verdict"]["rule_id"], 1);
+    let missing = drawbridge(
+        &front.folder,
+        &["events", "show", "01970c2e-0000-7000-8000-000000000000"],
+    )
+    .await;
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("no event of request"));
+
+    // A candidate that lets the attack pass, over what was recorded.
+    std::fs::write(
+        front.folder.join("none.conf"),
+        "SecAction \"id:9,phase:1,pass,nolog\"\n",
+    )
+    .unwrap();
+    let replay = [
+        "rules",
+        "replay",
+        "--events",
+        "--since",
+        "1h",
+        "--rules",
+        "none.conf",
+        "--output",
+        "json",
+    ];
+    let replayed = drawbridge(&front.folder, &replay).await;
+    let report = doctor::json(&replayed);
+    assert_eq!(replayed.status.code(), Some(1), "{report}");
+    assert_eq!(
+        (&report["newly_allowed"], &report["newly_blocked"]),
+        (&json!(1), &json!(0)),
+        "{report}"
+    );
+    assert!(report.to_string().contains(id), "{report}");
+    assert!(
+        report.to_string().contains("secrets in it are masked"),
+        "{report}"
+    );
 }

@@ -1,8 +1,8 @@
 //! `drawbridge rules`: checks, lists, tests, explains and replays rules.
 
 mod check;
-mod escape;
-mod explain;
+pub(super) mod escape;
+pub(super) mod explain;
 mod list;
 mod progress;
 mod replay;

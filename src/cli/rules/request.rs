@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::events::Event;
 use ftw::{Body, InProcess, read_body};
 use http_strict::{Head, HeadError};
 use waf::{RuleSet, Transaction};
@@ -76,6 +77,14 @@ impl Request {
             client,
             notes: Vec::new(),
         }
+    }
+
+    /// A request that a front door kept. The rules see it as they saw it then, as far as the record has it.
+    pub(super) fn from_event(event: Event) -> Self {
+        let client = SocketAddr::new(event.summary.client, 0);
+        let why = event.details.payload.why_not_judged();
+        let request = Self::from_parts(event.head, event.body, Some(client));
+        why.into_iter().fold(request, Self::noting)
     }
 
     /// The same with a note.

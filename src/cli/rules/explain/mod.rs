@@ -11,14 +11,17 @@ pub(super) mod show;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::explanation::Explanation;
 use super::request::{MOST_BYTES, Request};
 use super::source::RuleSource;
 use crate::cli::error::CommandError;
 use crate::cli::output::Output;
+use crate::events::Event;
+use waf::RuleSet;
 
 /// Explain what the rules do with a request: which rule matched where, the scores, the exclusions, the verdict
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,33 @@ pub(super) fn run(args: &Args) -> ExitCode {
     // A reader that hung up has seen what it wanted.
     drop(shown);
     ExitCode::SUCCESS
+}
+
+/// What these rules do with a request that a front door kept, in both forms.
+///
+/// # Errors
+/// Why that cannot be said.
+pub(in crate::cli) fn of_event(
+    rules: &Arc<RuleSet>,
+    event: Event,
+) -> Result<Explained, CommandError> {
+    let request = Request::from_event(event);
+    let explained = explanation::explain(rules, &request, None, &[]);
+    explained.map(Explained).map_err(CommandError::because)
+}
+
+/// What rules do with a request.
+#[derive(Debug)]
+pub(in crate::cli) struct Explained(Explanation);
+
+impl Explained {
+    pub(in crate::cli) fn write_human(&self, out: impl Write, colour: bool) -> io::Result<()> {
+        show::write_human(out, &self.0, false, colour)
+    }
+
+    pub(in crate::cli) fn to_json(&self) -> Value {
+        show::to_json(&self.0, false)
+    }
 }
 
 fn explain(args: &Args) -> Result<Explanation, CommandError> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::escape::{json_text, show as escaped, show_short};
 use super::super::list::severity_name;
-use crate::cli::output::wants_colour;
+use crate::cli::output::{print_json, wants_colour};
 use waf::Inspection;
 
 use super::explanation::{Exclusion, Explanation, RuleMatch, VariableChange, Verdict, phase_name};
@@ -21,6 +21,16 @@ const NAMED: usize = 8;
 pub(super) fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
     let colour = wants_colour(&io::stdout());
     let mut out = io::BufWriter::new(io::stdout().lock());
+    write_human(&mut out, explanation, all, colour)?;
+    out.flush()
+}
+
+pub(super) fn write_human(
+    mut out: impl Write,
+    explanation: &Explanation,
+    all: bool,
+    colour: bool,
+) -> io::Result<()> {
     writeln!(out, "{}", show_short(&explanation.line, 200))?;
     for note in &explanation.notes {
         writeln!(out, "note: {note}")?;
@@ -48,8 +58,7 @@ pub(super) fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
         out,
         "\nverdict: {}{status}, {}",
         verdict.action, verdict.reason
-    )?;
-    out.flush()
+    )
 }
 
 /// How much of the body the rules saw, and which parser read it.
@@ -218,6 +227,10 @@ fn describe_exclusion(exclusion: &Exclusion) -> String {
 }
 
 pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
+    print_json(&to_json(explanation, all))
+}
+
+pub(super) fn to_json(explanation: &Explanation, all: bool) -> Value {
     let matches: Vec<Value> = explanation
         .matches
         .iter()
@@ -240,7 +253,7 @@ pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
             (name.clone(), Value::Array(values))
         })
         .collect();
-    let whole = json!({
+    json!({
         "request": json_text(&explanation.line),
         "engine": format!("{:?}", explanation.engine),
         "verdict": json_verdict(&explanation.verdict),
@@ -254,11 +267,7 @@ pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
         "exclusions": exclusions,
         "variables": variables,
         "notes": explanation.notes,
-    });
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    serde_json::to_writer_pretty(&mut out, &whole)?;
-    writeln!(out)?;
-    out.flush()
+    })
 }
 
 pub(crate) fn json_verdict(verdict: &Verdict) -> Value {

@@ -8,16 +8,20 @@ mod source;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub use self::har::{Har, HarError, RawRequest};
 
 use self::compare::Comparison;
 use self::sides::{ReplayError, Sides, SidesArgs};
-use self::source::{Joined, Requests};
+use self::source::{Events, Joined, Requests};
 use super::progress::Progress;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
+use crate::cli::offline::state_dir;
 use crate::cli::output::Output;
+use crate::config::parse_age;
+use crate::time::milliseconds_ago;
 
 /// Run requests through a candidate rule set and through what is live, and say what would change
 ///
@@ -32,6 +36,8 @@ Examples:
                                                      the policy at another paranoia level
   drawbridge rules replay --config new.toml --against-config drawbridge.toml --requests recorded/
                                                      a policy before and after a change
+  drawbridge rules replay --policy api --crs paranoia_level=2 --events --since 7d
+                                                     the same with the requests of the last week
   drawbridge rules replay --rules 'new/*.conf' --against 'old/*.conf' --requests recorded/
                                                      two sets of files, without a configuration
   drawbridge rules replay --crs paranoia_level=2 --requests recorded/ --allow 942430 --allow 00042.http
@@ -45,11 +51,18 @@ pub(super) struct Args {
     #[command(flatten)]
     sides: SidesArgs,
     /// A folder whose *.http files are raw HTTP/1.1 requests, or one such file; may be given several times
-    #[arg(long, value_name = "DIR", required_unless_present = "har")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["har", "events"])]
     requests: Vec<PathBuf>,
     /// An HTTP archive (HAR 1.2), as browsers save it; may be given several times
     #[arg(long, value_name = "FILE")]
     har: Vec<PathBuf>,
+    /// The requests that were kept as events ([events] in the configuration); those whose record lacks something
+    /// are counted and not judged
+    #[arg(long)]
+    events: bool,
+    /// Only events of this time until now, such as 2h or 7d
+    #[arg(long, value_name = "TIME", requires = "events", value_parser = parse_age)]
+    since: Option<Duration>,
     /// A difference that is meant: the id of a rule, or a request as the report names it. A difference
     /// is meant if its request is named, or all rules that make it
     #[arg(long, value_name = "RULE-ID|REQUEST")]
@@ -74,7 +87,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn replay(args: &Args) -> Result<ExitCode, ReplayError> {
     args.sides.check()?;
-    let requests = Joined::open(&args.requests, &args.har)?;
+    let events = match args.events {
+        true => {
+            let state_dir = state_dir(args.sides.config_file())?;
+            Some(Events::find(&state_dir, milliseconds_ago(args.since))?)
+        }
+        false => None,
+    };
+    let requests = Joined::open(&args.requests, &args.har, events)?;
     let sides = Sides::load(&args.sides)?;
     let progress = Progress::new(requests.len());
     let mut comparison = Comparison::of(&sides, &requests, &|done| progress.update(done));

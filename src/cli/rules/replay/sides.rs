@@ -46,6 +46,11 @@ pub(super) struct SidesArgs {
 }
 
 impl SidesArgs {
+    /// The configuration of the candidate.
+    pub(super) fn config_file(&self) -> &ConfigFile {
+        &self.config
+    }
+
     /// # Errors
     /// The options name only one rule set.
     pub(super) fn check(&self) -> Result<(), ReplayError> {

@@ -1,4 +1,5 @@
-//! Where the requests of a replay come from: folders of raw requests and HTTP archives.
+//! Where the requests of a replay come from: folders of raw requests, HTTP archives, and the events
+//! that front doors kept.
 //!
 //! A source knows how many requests it has and reads one when it is its turn, so that a replay holds only a few at once.
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::request::{Framing, MOST_BYTES, Request};
 use super::har::Har;
 use crate::cli::error::CommandError;
+use crate::events::{self, Place};
 use seclang::diagnostic::{Diagnostic, Location};
 
 /// Requests in a fixed order. They are read from several threads.
@@ -45,7 +47,11 @@ pub(super) struct Joined(Vec<Box<dyn Requests>>);
 impl Joined {
     /// # Errors
     /// All that cannot be listed or read; or there is no request.
-    pub(super) fn open(folders: &[PathBuf], archives: &[PathBuf]) -> Result<Self, CommandError> {
+    pub(super) fn open(
+        folders: &[PathBuf],
+        archives: &[PathBuf],
+        events: Option<Events>,
+    ) -> Result<Self, CommandError> {
         let mut sources: Vec<Box<dyn Requests>> = Vec::new();
         let mut problems = Vec::new();
         let mut add = |opened: Result<Box<dyn Requests>, Diagnostic>| match opened {
@@ -61,11 +67,13 @@ impl Joined {
         if !problems.is_empty() {
             return Err(CommandError::Diagnostics(problems));
         }
+        sources.extend(events.map(|events| Box::new(events) as Box<dyn Requests>));
         let joined = Self(sources);
         // A mistyped path must not look like a success.
         match joined.len() {
             0 => Err(CommandError::Problem(
-                "there is no request to replay: the folders have no *.http files, the archives no entries".to_owned(),
+                "there is no request to replay: the folders have no *.http files, the archives no entries, and no event was kept in the time"
+                    .to_owned(),
             )),
             _ => Ok(joined),
         }
@@ -87,6 +95,57 @@ impl Requests for Joined {
         let id = at.to_string();
         let why = "there is no such request".to_owned();
         Err(NotReplayed::CannotBeJudged { id, why })
+    }
+}
+
+/// The requests that front doors kept.
+pub(super) struct Events(Vec<Place>);
+
+impl Events {
+    /// Those below this `state_dir`, from this time on in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or a part of it is damaged.
+    pub(super) fn find(state_dir: &Path, since: u64) -> Result<Self, CommandError> {
+        let found = events::find(state_dir, since, |_| true);
+        let found = found.map_err(|error| {
+            CommandError::Diagnostics(vec![problem(
+                state_dir,
+                &format!("cannot read the events: {error}"),
+            )])
+        })?;
+        // A part that cannot be read must not look like one in which nothing differs.
+        match found.problems.first() {
+            Some(problem) => Err(CommandError::Problem(problem.clone())),
+            None => Ok(Self(found.events)),
+        }
+    }
+}
+
+impl Requests for Events {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, at: usize) -> Result<Recorded, NotReplayed> {
+        let place = self.0.get(at);
+        let id = place.map_or_else(String::new, |place| place.summary.request_id.clone());
+        let cannot = |why: String| NotReplayed::CannotBeJudged {
+            id: id.clone(),
+            why,
+        };
+        let event = match place.map(Place::read) {
+            Some(Ok(Some(event))) => event,
+            Some(Err(error)) => return Err(cannot(format!("cannot read it: {error}"))),
+            Some(Ok(None)) | None => return Err(cannot("it is damaged on the disk".to_owned())),
+        };
+        match event.details.payload.why_not_judged() {
+            Some(why) => Err(cannot(why)),
+            None => Ok(Recorded {
+                id: id.clone(),
+                request: Request::from_event(event),
+            }),
+        }
     }
 }
 

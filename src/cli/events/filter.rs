@@ -1,0 +1,90 @@
+//! Which events a verb is about.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::cannot_read;
+use crate::cli::config_file;
+use crate::cli::error::CommandError;
+use crate::config::parse_age;
+use crate::events::{Found, Summary, Verdict, find};
+use crate::time::milliseconds_ago;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Filter {
+    /// Only those of this time until now, such as 30m, 2h or 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_age)]
+    since: Option<Duration>,
+    /// Only those of this route
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(config_file::routes))]
+    route: Option<String>,
+    /// Only those that this rule matched or blocked
+    #[arg(long, value_name = "ID")]
+    rule: Option<u64>,
+    /// Only those of this client
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// Only those that were kept for this reason
+    #[arg(long, value_enum)]
+    verdict: Option<WantedVerdict>,
+}
+
+/// Why a request was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WantedVerdict {
+    /// The rules stopped it
+    Block,
+    /// The rules would have stopped it, but the policy only detects
+    Detect,
+    /// The rules did not see all of it
+    Uninspected,
+    /// Of the sample: something else refused it
+    Refused,
+    /// Of the sample: it was let through
+    Passed,
+}
+
+impl From<WantedVerdict> for Verdict {
+    fn from(wanted: WantedVerdict) -> Self {
+        match wanted {
+            WantedVerdict::Block => Self::Block,
+            WantedVerdict::Detect => Self::Detect,
+            WantedVerdict::Uninspected => Self::Uninspected,
+            WantedVerdict::Refused => Self::Refused,
+            WantedVerdict::Passed => Self::Passed,
+        }
+    }
+}
+
+impl Filter {
+    /// # Errors
+    /// The folder cannot be read.
+    pub(super) fn find(&self, state_dir: &Path) -> Result<Found, CommandError> {
+        let found = find(state_dir, milliseconds_ago(self.since), |event| {
+            self.fits(event)
+        });
+        found.map_err(|error| cannot_read(state_dir, &error))
+    }
+
+    fn fits(&self, event: &Summary) -> bool {
+        let has_rule = |rule| {
+            event.blocked_by == Some(rule) || event.matches.iter().any(|hit| hit.rule_id == rule)
+        };
+        let client = event.client.to_canonical();
+        self.rule.is_none_or(has_rule)
+            && self
+                .client
+                .is_none_or(|wanted| wanted.to_canonical() == client)
+            && self
+                .verdict
+                .is_none_or(|verdict| event.verdict == verdict.into())
+            && self
+                .route
+                .as_ref()
+                .is_none_or(|route| event.route.as_ref() == Some(route))
+    }
+}

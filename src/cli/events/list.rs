@@ -1,0 +1,151 @@
+//! `drawbridge events list`: one line for each event.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::filter::Filter;
+use crate::cli::config_file::ConfigFile;
+use crate::cli::error::CommandError;
+use crate::cli::offline::state_dir;
+use crate::cli::output::Output;
+use crate::cli::rules::escape::show_short;
+use crate::events::{Found, Place, Summary};
+use crate::time::rfc3339;
+
+/// List events, the newest last: time, verdict, status, client, request, route, what blocked it, request id
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  drawbridge events list --since 2h
+  drawbridge events list --rule 942100 --route shop
+  drawbridge events list --client 203.0.113.9 --output json
+
+Exit codes:
+  0  done, also if no event fits
+  1  the events cannot be read
+  2  wrong usage")]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(flatten)]
+    filter: Filter,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let found = state_dir(&args.config).and_then(|folder| args.filter.find(&folder));
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return error.report(args.output),
+    };
+    let shown = match args.output {
+        Output::Human => human(&found),
+        Output::Json => json(&found),
+    };
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            CommandError::from(error).report(args.output)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn human(found: &Found) -> io::Result<()> {
+    tell(&found.problems);
+    if found.events.is_empty() {
+        eprintln!("no event fits");
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    for place in &found.events {
+        writeln!(out, "{}", line(&place.summary))?;
+    }
+    out.flush()
+}
+
+/// Tells of damage, beside the result.
+pub(super) fn tell(problems: &[String]) {
+    for problem in problems {
+        eprintln!("drawbridge: {problem}");
+    }
+}
+
+fn line(event: &Summary) -> String {
+    // Hosts, methods and paths are a client's: they must not steer the terminal.
+    let shown = |text: &str| show_short(text.as_bytes(), 120);
+    let mut line = format!(
+        "{} {:11} {:3} {} {} {}{} {}",
+        rfc3339(time(event)),
+        event.verdict.name(),
+        event.status,
+        event.client,
+        shown(&event.method),
+        shown(event.host.as_deref().unwrap_or("-")),
+        shown(&event.path),
+        event.route.as_deref().unwrap_or("-"),
+    );
+    if let Some(rule) = event.blocked_by {
+        line += &format!(" by {rule}");
+    }
+    if let Some(hit) = event.matches.first() {
+        let more = match event.matches.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        line += &format!(" ({} {}{more})", hit.rule_id, shown(&hit.variable));
+    }
+    format!("{line} {}", event.request_id)
+}
+
+pub(super) fn time(event: &Summary) -> std::time::SystemTime {
+    UNIX_EPOCH + Duration::from_millis(event.time)
+}
+
+/// An event as JSON shows it.
+#[derive(Serialize)]
+pub(super) struct Shown<'e> {
+    time: String,
+    #[serde(flatten)]
+    event: &'e Summary,
+}
+
+impl<'e> Shown<'e> {
+    pub(super) fn new(event: &'e Summary) -> Self {
+        Self {
+            time: rfc3339(time(event)),
+            event,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'e> {
+    ok: bool,
+    problems: &'e [String],
+    events: Events<'e>,
+}
+
+/// Serialized one by one: there may be a million.
+struct Events<'e>(&'e [Place]);
+
+impl Serialize for Events<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|place| Shown::new(&place.summary)))
+    }
+}
+
+fn json(found: &Found) -> io::Result<()> {
+    let report = Report {
+        ok: found.problems.is_empty(),
+        problems: &found.problems,
+        events: Events(&found.events),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, &report)?;
+    writeln!(out)?;
+    out.flush()
+}

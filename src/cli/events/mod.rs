@@ -1,0 +1,86 @@
+//! `drawbridge events`: finds and shows the requests that front doors kept.
+//!
+//! It reads the folder of the configuration, without the front door, and while front doors write to it.
+
+mod export;
+mod filter;
+mod list;
+mod show;
+mod top;
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::config_file::ConfigFile;
+use super::error::CommandError;
+use super::offline::state_dir;
+use crate::events::{Event, Found, find_by_id};
+
+const EXAMPLES: &str = "\
+Examples:
+  drawbridge events list --since 2h --verdict block  what was blocked in the last two hours
+  drawbridge events list --rule 942100 --route shop  where a rule matched
+  drawbridge events top --by argument --since 7d     which arguments rules match most
+  drawbridge events show 01970c2e-...                one request: what matched where, and what became of it
+  drawbridge events export 01970c2e-... | drawbridge rules explain -
+                                                     the same request under today's rules";
+
+/// Show the requests that were kept: blocked ones, those that would have been, and a sample
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(list::Args),
+    Show(show::Args),
+    Top(top::Args),
+    Export(export::Args),
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match &args.verb {
+        Verb::List(args) => list::run(args),
+        Verb::Show(args) => show::run(args),
+        Verb::Top(args) => top::run(args),
+        Verb::Export(args) => export::run(args),
+    }
+}
+
+/// The event of a request.
+///
+/// # Errors
+/// It was not kept, or cannot be read.
+fn event_of(file: &ConfigFile, id: &str) -> Result<Event, CommandError> {
+    let state_dir = state_dir(file)?;
+    let cannot = |error| cannot_read(&state_dir, &error);
+    let Found { events, problems } = find_by_id(&state_dir, id).map_err(cannot)?;
+    let Some(place) = events.first() else {
+        let problems: String = problems
+            .iter()
+            .map(|problem| format!("; {problem}"))
+            .collect();
+        return Err(CommandError::Problem(format!(
+            "no event of request {id:?} is kept below {}{problems}",
+            state_dir.display()
+        )));
+    };
+    place.read().map_err(cannot)?.ok_or_else(|| {
+        CommandError::Problem(format!(
+            "the event of request {id:?} is damaged on the disk"
+        ))
+    })
+}
+
+fn cannot_read(state_dir: &Path, error: &io::Error) -> CommandError {
+    CommandError::Problem(format!(
+        "cannot read the events below {}: {error}",
+        state_dir.display()
+    ))
+}

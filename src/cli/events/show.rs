@@ -1,0 +1,241 @@
+//! `drawbridge events show`: one request, what the rules found in it, and what became of it.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::list::{Shown, time};
+use crate::cli::config_file::ConfigFile;
+use crate::cli::error::CommandError;
+use crate::cli::offline;
+use crate::cli::output::{Output, print_json, wants_colour};
+use crate::cli::rules::escape::{json_text, show, show_short};
+use crate::cli::rules::explain::{Explained, of_event};
+use crate::events::{Event, Match};
+use crate::time::rfc3339;
+
+/// Bytes of a body that are shown.
+const MOST_BODY: usize = 2048;
+
+/// Show an event: the request, what matched where, the verdict, and what became of it
+///
+/// The matches are those of the rules that the request met, from the record. With --now they are those of the
+/// policy as it is configured now, as `rules explain` shows them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  drawbridge events show 01970c2e-...
+  drawbridge events show 01970c2e-... --now          is it still blocked?
+
+Exit codes:
+  0  shown
+  1  there is no such event, or it cannot be read
+  2  wrong usage")]
+pub(super) struct Args {
+    /// The id of the request, as the access log and `events list` show it
+    #[arg(value_name = "REQUEST-ID")]
+    id: String,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Run the request through the policy as it is configured now
+    #[arg(long)]
+    now: bool,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let found = super::event_of(&args.config, &args.id).and_then(|event| {
+        let explained = args.now.then(|| explain_now(&args.config, &event));
+        Ok((event, explained.transpose()?))
+    });
+    let (event, explained) = match found {
+        Ok(found) => found,
+        Err(error) => return error.report(args.output),
+    };
+    let shown = match args.output {
+        Output::Human => human(&event, explained.as_ref()),
+        Output::Json => print_json(&to_json(&event, explained.as_ref())),
+    };
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            CommandError::from(error).report(args.output)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// What the rules of its policy do with it now.
+fn explain_now(file: &ConfigFile, event: &Event) -> Result<Explained, CommandError> {
+    let problem = |words: String| CommandError::Problem(words);
+    let name = event.summary.policy.as_ref();
+    let name = name.ok_or_else(|| problem("no policy inspected this request".to_owned()))?;
+    let config = offline::load(file)?;
+    let policy = config.policies.get(name);
+    let policy = policy.ok_or_else(|| problem(format!("there is no policy {name:?} any more")))?;
+    let rules = policy.rules.live();
+    let rules = rules
+        .ok_or_else(|| problem(format!("policy {name:?} has mode \"off\": it has no rules")))?;
+    of_event(rules, event.clone())
+}
+
+fn to_json(event: &Event, explained: Option<&Explained>) -> Value {
+    json!({
+        "ok": true,
+        "event": Shown::new(&event.summary),
+        "details": event.details,
+        "not_judged": event.details.payload.why_not_judged(),
+        "head": json_text(&event.head),
+        "body": json_text(&event.body),
+        "now": explained.map(Explained::to_json),
+    })
+}
+
+fn human(event: &Event, explained: Option<&Explained>) -> io::Result<()> {
+    let colour = wants_colour(&io::stdout());
+    let mut out = BufWriter::new(io::stdout().lock());
+    write_facts(&mut out, event)?;
+    write_request(&mut out, event)?;
+    match explained {
+        Some(explained) => {
+            writeln!(out, "\nunder the rules of now")?;
+            explained.write_human(&mut out, colour)?;
+        }
+        None => write_matches(&mut out, event)?,
+    }
+    out.flush()
+}
+
+fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    let (summary, details) = (&event.summary, &event.details);
+    let shown = |text: &str| show_short(text.as_bytes(), 200);
+    writeln!(out, "request   {}", shown(&summary.request_id))?;
+    writeln!(out, "time      {}", rfc3339(time(summary)))?;
+    let identity = summary
+        .identity
+        .as_deref()
+        .map(|subject| format!(" ({})", shown(subject)));
+    writeln!(
+        out,
+        "client    {}{}",
+        summary.client,
+        identity.unwrap_or_default()
+    )?;
+    writeln!(out, "listener  {}", summary.listener)?;
+    if let Some(route) = &summary.route {
+        let policy = summary.policy.as_deref().unwrap_or("-");
+        let digest = summary
+            .rules_digest
+            .as_deref()
+            .map(|digest| format!(", rules {digest}"));
+        writeln!(
+            out,
+            "route     {route}, policy {policy}{}",
+            digest.unwrap_or_default()
+        )?;
+    }
+    let verdict = summary.verdict.name();
+    match &details.blocked {
+        Some(by) => writeln!(
+            out,
+            "verdict   {verdict}: rule {} in phase {}, status {}",
+            by.rule_id, by.phase, by.status
+        )?,
+        None => writeln!(out, "verdict   {verdict}")?,
+    }
+    if summary.score > 0 || details.outbound_score > 0 {
+        writeln!(
+            out,
+            "scores    inbound {}, outbound {}",
+            summary.score, details.outbound_score
+        )?;
+    }
+    if let Some(why) = &details.not_inspected {
+        writeln!(out, "body      not inspected: {}", shown(why))?;
+    }
+    if let Some(why) = details
+        .inspection
+        .as_ref()
+        .and_then(|body| body.reason.as_ref())
+    {
+        writeln!(out, "          {}", shown(why))?;
+    }
+    let why = details.reason.as_deref().or(details.error.as_deref());
+    let why = why
+        .map(|why| format!(" ({})", shown(why)))
+        .unwrap_or_default();
+    writeln!(out, "answer    {}{why}", summary.status)?;
+    if let Some(upstream) = &details.upstream {
+        let server = upstream.server.as_deref().unwrap_or("-");
+        writeln!(out, "upstream  {}, server {server}", upstream.name)?;
+    }
+    let ms = &details.ms;
+    writeln!(
+        out,
+        "took      {} ms, rules {} ms, upstream {} ms",
+        ms.total, ms.waf, ms.upstream
+    )?;
+    match details.payload.why_not_judged() {
+        Some(why) => writeln!(out, "note      {why}"),
+        None => Ok(()),
+    }
+}
+
+fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    writeln!(out)?;
+    let lines = event.head.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    for line in lines.take_while(|line| !line.is_empty()) {
+        writeln!(out, "  {}", show(line))?;
+    }
+    if !event.body.is_empty() {
+        writeln!(out, "\n  {}", show_short(&event.body, MOST_BODY))?;
+    }
+    Ok(())
+}
+
+fn write_matches(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    if event.details.matches.is_empty() {
+        return writeln!(out, "\nno rule matched");
+    }
+    writeln!(out, "\nmatched")?;
+    for found in &event.details.matches {
+        write_match(out, found)?;
+    }
+    match event.details.unrecorded_matches {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more"),
+    }
+}
+
+fn write_match(out: &mut impl Write, found: &Match) -> io::Result<()> {
+    let shown = |text: &str| show_short(text.as_bytes(), 300);
+    let severity = found
+        .severity
+        .and_then(|severity| waf::SEVERITIES.get(usize::from(severity)));
+    let severity = severity.copied().unwrap_or_default();
+    writeln!(
+        out,
+        "  {} {severity:9} {}",
+        found.rule_id,
+        shown(&found.message)
+    )?;
+    writeln!(
+        out,
+        "    at        {}, phase {}",
+        shown(&found.at),
+        found.phase
+    )?;
+    for (word, text) in [
+        ("variable", &found.variable),
+        ("value", &found.value),
+        ("data", &found.data),
+    ] {
+        if !text.is_empty() {
+            writeln!(out, "    {word:9} {}", shown(text))?;
+        }
+    }
+    Ok(())
+}
