@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::event::tests::event;
 use super::folder;
@@ -282,4 +282,72 @@ fn write_until_killed(folder: &Path) -> ! {
         }
     }
     std::process::exit(0)
+}
+
+/// So many events over 30 days; `EVENTS=1000000 cargo test --lib events::tests::many -- --nocapture` says how long the
+/// command line waits for a million.
+#[test]
+fn many_events_are_found_by_the_segments_that_can_hold_them() {
+    let count: u64 = std::env::var("EVENTS").map_or(20_000, |count| count.parse().unwrap());
+    let state = State::new();
+    let mut store = Store::new(&state.events(), "a", count * 700, 31 * DAY);
+    let month = 30 * u64::try_from(DAY.as_millis()).unwrap();
+    let first = now() - month;
+    let time_of = |at: u64| first + at * month / count;
+    let id_of = |at: u64| {
+        let random = [&[0, 0][..], &at.to_be_bytes()].concat();
+        let random = random.first_chunk().unwrap();
+        uuid::Builder::from_unix_timestamp_millis(time_of(at), random)
+            .into_uuid()
+            .to_string()
+    };
+    for begin in (0..count).step_by(1000) {
+        let mut batch = Batch::default();
+        for at in begin..(begin + 1000).min(count) {
+            let mut event = event(time_of(at));
+            event.summary.request_id = id_of(at);
+            let (summary, rest) = event.encode().unwrap();
+            assert!(batch.add(event.summary.time, &summary, &rest));
+        }
+        store.write(&batch).unwrap();
+    }
+    let segments = folder::list(&state.events()).unwrap();
+    let bytes: u64 = segments.iter().map(|file| file.bytes).sum();
+    println!(
+        "{count} events in {} segments, {bytes} bytes",
+        segments.len()
+    );
+    assert!(segments.len() > 8, "{}", segments.len());
+    let hour = now() - 3_600_000;
+    assert!(segments.iter().filter(|file| file.reaches(hour)).count() <= 2);
+    let timed = |what: &str, found: super::Found, expected: usize, begun: Instant| {
+        println!(
+            "{what}: {} events in {:?}",
+            found.events.len(),
+            begun.elapsed()
+        );
+        assert_eq!(found.events.len(), expected, "{what}");
+    };
+    let expected = (0..count).filter(|at| time_of(*at) >= hour).count();
+    let begun = Instant::now();
+    timed(
+        "list --since 1h",
+        find(&state.0, hour, |_| true).unwrap(),
+        expected,
+        begun,
+    );
+    for at in [0, count / 2, count - 1] {
+        let begun = Instant::now();
+        timed("show", find_by_id(&state.0, &id_of(at)).unwrap(), 1, begun);
+    }
+    let begun = Instant::now();
+    timed(
+        "show of none",
+        find_by_id(&state.0, &id_of(count + 1)).unwrap(),
+        0,
+        begun,
+    );
+    let begun = Instant::now();
+    let all = usize::try_from(count).unwrap();
+    timed("list", find(&state.0, 0, |_| true).unwrap(), all, begun);
 }

@@ -307,6 +307,8 @@ async fn the_command_line_finds_shows_and_exports_events() {
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(report["ok"], true);
         let events = report["events"].as_array().unwrap().clone();
+        let is_text = |event: &Value| event["time"].as_str().unwrap().ends_with('Z');
+        assert!(events.iter().all(is_text), "{out}");
         let paths = events
             .iter()
             .map(|event| event["path"].as_str().unwrap().to_owned());
