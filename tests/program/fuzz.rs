@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use drawbridge::cli::rules::Har;
+use drawbridge::events::{self, Event};
 use targets as t;
 
 /// Inputs of one target where no time is given.
@@ -173,6 +174,47 @@ fn parse_har(data: &[u8]) {
         let ends = request.head.windows(4).filter(|w| w == b"\r\n\r\n");
         assert_eq!(ends.count(), 1, "nothing in an entry ends the head early");
         assert!(request.body.len() <= 3 * data.len());
+    }
+}
+
+/// The bytes of a damaged disk, and those of another program in a record that is whole. No other runner: see above.
+#[test]
+fn event_segments() {
+    let summary = br#"{"request_id":"a","ms":1,"client":"::1","listener":"a","method":"GET","path":"/","verdict":"block","status":403,"score":5,"matches":[{"rule_id":1,"variable":"ARGS:q"}]}"#;
+    let mut segment = events::segment::MAGIC.to_vec();
+    let rest = b"\x02\0\0\0\x04\0\0\0{}GET a=1";
+    for _ in 0..2 {
+        assert!(events::segment::append(&mut segment, summary, rest));
+    }
+    let whole = events::segment::frames(&segment).filter_map(|frame| Event::decode(&frame));
+    assert_eq!(whole.count(), 2);
+    run(
+        read_segment,
+        &[&segment, &[&summary[..], rest].concat()],
+        ROUNDS,
+    );
+}
+
+fn read_segment(data: &[u8]) {
+    let mut end = 0;
+    for frame in events::segment::frames(data) {
+        assert!(frame.start >= end && frame.end > frame.start);
+        end = frame.end;
+        let _ = Event::decode(&frame);
+    }
+    assert!(events::segment::good_end(data) <= data.len());
+    let cut = data
+        .iter()
+        .position(|byte| *byte == b'}')
+        .map_or(0, |at| at + 1);
+    let (summary, rest) = data.split_at(cut);
+    let mut segment = events::segment::MAGIC.to_vec();
+    if events::segment::append(&mut segment, summary, rest) {
+        let frame = events::segment::frames(&segment).next().unwrap();
+        assert_eq!((frame.summary, frame.rest()), (summary, Some(rest)));
+        if let Some(event) = Event::decode(&frame) {
+            assert!(event.head.len() + event.body.len() <= rest.len());
+        }
     }
 }
 
