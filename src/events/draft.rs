@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use super::event::{Details, Event, Summary};
 use super::settings::PayloadForm;
-use waf::{mask_field, mask_secrets};
+use crate::telemetry;
+use waf::{mask_field, mask_known, mask_secrets};
 
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
@@ -27,6 +28,8 @@ pub struct Draft {
     pub body: Vec<u8>,
     /// The variables and names that the rules called secret.
     pub sanitised: Vec<(&'static str, Vec<u8>)>,
+    /// Values that are secret wherever they stand.
+    pub secrets: Vec<Vec<u8>>,
 }
 
 impl Draft {
@@ -37,7 +40,8 @@ impl Draft {
         let matches: usize = matches
             .map(|found| of(&found.value) + of(&found.data) + of(&found.message) + 256)
             .sum();
-        self.head.len() + self.body.len() + matches + 1024
+        let secrets: usize = self.secrets.iter().map(Vec::len).sum();
+        self.head.len() + self.body.len() + matches + secrets + 1024
     }
 
     /// The event that is written.
@@ -46,24 +50,32 @@ impl Draft {
         let line = self.head.get(..line_end).unwrap_or_default();
         let (method, target) = method_and_target(line);
         let shown = mask_target(target, hides_arguments(&self.sanitised));
+        let shown = mask_known(&shown, &self.secrets);
         self.summary.method = text(method, 64);
         self.summary.path = text(&shown, MOST_SHOWN);
-        let mut head = self.head;
-        let mut body = self.body;
-        if form == PayloadForm::Masked {
-            let masked = mask_head(&head, &self.sanitised);
-            let payload = &mut self.details.payload;
-            payload.masked = masked != head;
-            let cannot_mask = why_left_out(&head, &body, &self.sanitised);
-            if cannot_mask.is_some() {
-                body.clear();
-                payload.body_left_out = cannot_mask;
-            }
-            head = masked;
-            let masked = mask_secrets(&body, body.len());
-            payload.masked |= masked != body;
-            body = masked;
+        if form == PayloadForm::Plain {
+            return Event {
+                summary: self.summary,
+                details: self.details,
+                head: self.head,
+                body: self.body,
+            };
         }
+        let head = mask_known(&mask_head(&self.head, &self.sanitised), &self.secrets);
+        let payload = &mut self.details.payload;
+        let body = match why_left_out(&self.head, &self.body, &self.sanitised) {
+            Some(why) => {
+                payload.body_left_out = Some(why);
+                Vec::new()
+            }
+            None => {
+                let masked = mask_secrets(&self.body, self.body.len());
+                let masked = mask_known(&masked, &self.secrets);
+                payload.masked = masked != self.body;
+                masked
+            }
+        };
+        payload.masked |= head != self.head;
         Event {
             summary: self.summary,
             details: self.details,
@@ -176,17 +188,16 @@ fn method_and_target(line: &[u8]) -> (&[u8], &[u8]) {
     (word(), word())
 }
 
-/// At most so many bytes as text, with `\xNN` for bytes that are not UTF-8.
+/// At most so many bytes, as text.
 #[must_use]
 pub fn text(bytes: &[u8], most: usize) -> String {
     let cut = bytes.get(..most).unwrap_or(bytes);
-    let mut text = String::with_capacity(cut.len());
-    for chunk in cut.utf8_chunks() {
-        text.push_str(chunk.valid());
-        let invalid = chunk.invalid().iter();
-        text.extend(invalid.map(|byte| format!("\\x{byte:02x}")));
-    }
-    text
+    // A character that is cut in two must not make the rest look like no UTF-8.
+    let whole = match std::str::from_utf8(cut) {
+        Err(error) if error.error_len().is_none() => cut.get(..error.valid_up_to()),
+        _ => None,
+    };
+    telemetry::text(whole.unwrap_or(cut)).into_owned()
 }
 
 #[cfg(test)]
@@ -202,6 +213,7 @@ mod tests {
             head: head.replace('\n', "\r\n").into_bytes(),
             body: body.to_vec(),
             sanitised: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 
@@ -255,5 +267,22 @@ mod tests {
         assert!(head.starts_with("POST /a?*** HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("X-Own: ***\r\n"), "{head}");
         assert_eq!(event.body, b"");
+    }
+
+    #[test]
+    fn a_secret_is_masked_wherever_it_stands() {
+        let head = "GET /a/hunter2/b HTTP/1.1\nHost: a\n\n";
+        let mut draft = draft(head, b"note=HUNTER2+is+it");
+        draft.secrets = vec![b"hunter2".to_vec(), b"a".to_vec()];
+        let event = draft.into_event(PayloadForm::Masked);
+        assert_eq!(event.body, b"note=***+is+it");
+        assert_eq!(event.summary.path, "/a/***/b");
+        assert!(event.head.starts_with(b"GET /a/***/b HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(text("aéé".as_bytes(), 4), "aé");
+        assert_eq!(text(b"a\xffb", 9), "a\\xffb");
     }
 }

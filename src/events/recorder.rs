@@ -269,6 +269,7 @@ mod tests {
             head: event.head,
             body: vec![b'a'; body],
             sanitised: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 

@@ -106,7 +106,7 @@ pub use settings::{AuditEngine, AuditFormat, EngineMode, UnparsedBodies};
 pub use steps::until_given_up;
 #[doc(hidden)]
 pub use transaction::Work;
-pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction};
+pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction, mask_known};
 
 /// The examples of the README.
 #[cfg(doctest)]

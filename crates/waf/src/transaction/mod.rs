@@ -36,7 +36,7 @@ use inputs::Connection;
 use matcher::Matcher;
 pub use matcher::Work;
 use matches::Matches;
-pub use matches::{MatchedRule, TraceEvent, TraceKind};
+pub use matches::{MatchedRule, TraceEvent, TraceKind, mask_known};
 use pool::Buffers;
 pub(super) use probe::probe;
 use state::Allowed;
@@ -197,6 +197,13 @@ impl Transaction {
         masked
             .map(|(variable, name)| (variable.name(), text.at(*name).to_vec()))
             .collect()
+    }
+
+    /// The values that their names, or `sanitise...`, make secret, for [`mask_known`].
+    #[must_use]
+    pub fn secret_values(&self) -> Vec<Vec<u8>> {
+        let values = matches::secret_values(&self.context).into_iter();
+        values.map(<[u8]>::to_vec).collect()
     }
 
     /// Rules that matched so far, in order.

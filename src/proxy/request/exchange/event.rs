@@ -42,6 +42,9 @@ impl Exchange {
             details: self.details(outcome, blocked, uninspected, body.len()),
             head: self.received.raw_head().to_vec(),
             body,
+            secrets: transaction
+                .map(Transaction::secret_values)
+                .unwrap_or_default(),
             sanitised: transaction.map(Transaction::sanitised).unwrap_or_default(),
         })
     }

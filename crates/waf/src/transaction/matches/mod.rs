@@ -9,7 +9,8 @@ mod secrets;
 mod trace;
 
 pub use matched_rule::MatchedRule;
-pub(crate) use secrets::Secrets;
+pub use secrets::mask_known;
+pub(crate) use secrets::{Secrets, secret_values};
 pub use trace::{TraceEvent, TraceKind};
 
 use super::context::Context;

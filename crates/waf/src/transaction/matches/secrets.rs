@@ -347,8 +347,16 @@ fn secrecy(context: &Context, variable: Variable, key: Option<Slice>) -> HeaderS
     }
 }
 
+/// The text without these secrets, wherever they stand in it. Those that are too short to be told from other text are
+/// left.
+#[must_use]
+pub fn mask_known<S: AsRef<[u8]>>(text: &[u8], secrets: &[S]) -> Vec<u8> {
+    let secrets: Vec<&[u8]> = secrets.iter().map(AsRef::as_ref).collect();
+    KnownSecrets::new((0, 0, 0), &secrets, SHORTEST).masked(text)
+}
+
 /// Every value that its name makes secret.
-fn secret_values(context: &Context) -> Vec<&[u8]> {
+pub(crate) fn secret_values(context: &Context) -> Vec<&[u8]> {
     let text = context.text();
     let mut values = Vec::new();
     for (variable, items) in context.inputs().named_values() {
