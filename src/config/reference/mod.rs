@@ -109,7 +109,8 @@ What each table of the configuration takes. The guides show how to use it: [ingr
 routes and upstreams, [security.md](security.md) for policies, [certificates.md](certificates.md) for certificates and
 trust. An unknown key is an error with file, line and column.
 
-Paths start from the folder of the file that names them. Durations are strings with a unit, from `\"1ms\"` to `\"24h\"`.
+Paths start from the folder of the file that names them. Durations are strings with a unit, from `\"1ms\"` to `\"24h\"`
+unless the table names days.
 
 This file is generated from the tables that the tests compare with the parser:
 `UPDATE_DOCS=1 cargo test --lib config::reference`.
