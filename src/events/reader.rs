@@ -30,8 +30,8 @@ pub struct Found {
 pub struct Place {
     /// What lists show of it.
     pub summary: Summary,
-    /// Open, so that its front door may rename or drop it meanwhile.
-    file: Arc<File>,
+    /// Opened for each reading: a long list must not hold hundreds of files.
+    segment: Arc<SegmentFile>,
     at: (usize, usize),
 }
 
@@ -39,11 +39,12 @@ impl Place {
     /// The whole event; None if it is damaged.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read. It may have been dropped since it was found.
     pub fn read(&self) -> io::Result<Option<Event>> {
         let (start, end) = self.at;
         let mut bytes = vec![0; end - start];
-        self.file.read_exact_at(&mut bytes, start as u64)?;
+        let file = open(&self.segment)?;
+        file.read_exact_at(&mut bytes, start as u64)?;
         Ok(segment::frame(&bytes, 0).and_then(|frame| Event::decode(&frame)))
     }
 }
@@ -128,14 +129,14 @@ fn search_one(
         Err(error) => return Err(Some(told(&error))),
     };
     let bytes = folder::read(&file).map_err(|error| Some(told(&error)))?;
-    let file = Arc::new(file);
+    let own = Arc::new(segment.clone());
     let mut end = 0;
     let mut events = Vec::new();
     for frame in segment::frames(&bytes) {
         end = frame.end;
         events.extend(take(frame.summary).map(|summary| Place {
             summary,
-            file: Arc::clone(&file),
+            segment: Arc::clone(&own),
             at: (frame.start, frame.end),
         }));
     }

@@ -90,7 +90,9 @@ impl Recorder {
             .spawn(move || {
                 // Dropped at the end of the thread, whatever ends it.
                 let _alive: SyncSender<()> = alive;
-                writer.store.recover();
+                if catch_unwind(AssertUnwindSafe(|| writer.store.recover())).is_err() {
+                tracing::error!(target: "events", "what an earlier process left was not recovered");
+            }
                 // A panic must not end the recording of all other requests.
                 while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                     writer.metrics.dropped_internal.count();

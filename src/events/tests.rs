@@ -85,6 +85,7 @@ fn what_is_written_is_found_at_once_and_after_the_segment_has_its_name() {
     b.write(&batch([now + 1])).unwrap();
     assert_eq!(state.times(), [now, now + 1, now + 2]);
     assert!(state.files().iter().all(|name| name.starts_with("open-")));
+    let found_before = find(&state.0, 0, |_| true).unwrap().events;
     let modes = ["events", "events/a"].map(|folder| {
         fs::metadata(state.0.join(folder))
             .unwrap()
@@ -102,6 +103,12 @@ fn what_is_written_is_found_at_once_and_after_the_segment_has_its_name() {
     );
     let file = fs::metadata(state.events().join("a").join(sealed)).unwrap();
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    let event_before = found_before[0].read().unwrap();
+    assert_eq!(
+        event_before,
+        Some(event(now)),
+        "under the new name of its segment"
+    );
     let since = find(&state.0, now + 1, |summary| summary.time != now + 2);
     assert_eq!(since.unwrap().events.len(), 1);
     let places = find_by_id(&state.0, &format!("id-{}", now + 2))

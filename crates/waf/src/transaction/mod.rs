@@ -199,11 +199,18 @@ impl Transaction {
             .collect()
     }
 
-    /// The values that their names, or `sanitise...`, make secret, for [`mask_known`].
+    /// The values that their names, or `sanitise...`, make secret, for [`mask_known`]; so many bytes of them at most.
     #[must_use]
-    pub fn secret_values(&self) -> Vec<Vec<u8>> {
-        let values = matches::secret_values(&self.context).into_iter();
-        values.map(<[u8]>::to_vec).collect()
+    pub fn secret_values(&self, most: usize) -> Vec<Vec<u8>> {
+        let mut left = most;
+        let mut values = matches::secret_values(&self.context);
+        // A client chooses how many there are, and how long.
+        values.retain(|value| {
+            let fits = !value.is_empty() && value.len() <= left;
+            left -= if fits { value.len() } else { 0 };
+            fits
+        });
+        values.into_iter().map(<[u8]>::to_vec).collect()
     }
 
     /// Rules that matched so far, in order.

@@ -13,8 +13,12 @@ use waf::{MatchedRule, Transaction};
 const MOST_NAME: usize = 256;
 /// Bytes of a variable's name in a summary.
 const MOST_VARIABLE: usize = 128;
+/// Bytes of the secrets that are looked for in other places than their own.
+const MOST_SECRETS: usize = 64 * 1024;
 /// Matches in a summary.
 const MOST_HITS: usize = 32;
+/// Matches in a record. Each has a few kilobytes at most, and a client chooses how many there are.
+const MOST_MATCHES: usize = 128;
 
 impl Exchange {
     /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it.
@@ -43,7 +47,7 @@ impl Exchange {
             head: self.received.raw_head().to_vec(),
             body,
             secrets: transaction
-                .map(Transaction::secret_values)
+                .map(|transaction| transaction.secret_values(MOST_SECRETS))
                 .unwrap_or_default(),
             sanitised: transaction.map(Transaction::sanitised).unwrap_or_default(),
         })
@@ -99,10 +103,13 @@ impl Exchange {
         kept: usize,
     ) -> Details {
         let transaction = self.inspector.as_ref().map(Inspector::transaction);
-        let matched = transaction.map(Transaction::matched_rules);
+        let matched = transaction.map_or(&[][..], Transaction::matched_rules);
+        let unrecorded = transaction.map_or(0, Transaction::unrecorded_matches);
+        let left_out = matched.len().saturating_sub(MOST_MATCHES) as u64;
+        let matches = matched.iter().take(MOST_MATCHES).map(matched_rule);
         let mut details = Details {
-            matches: matched.into_iter().flatten().map(matched_rule).collect(),
-            unrecorded_matches: transaction.map_or(0, Transaction::unrecorded_matches),
+            matches: matches.collect(),
+            unrecorded_matches: unrecorded + left_out,
             blocked,
             outbound_score: self.inspector.as_ref().map_or(0, Inspector::outbound_score),
             inspection: self
