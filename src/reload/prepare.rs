@@ -99,12 +99,12 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
         ),
         (same_log, "other log files need a restart"),
         (
-            running.events == next.events,
-            "other settings of [events] need a restart",
-        ),
-        (
             running.state_dir == next.state_dir,
             "another \"state_dir\" needs a restart: until then switches are kept in the old one",
+        ),
+        (
+            running.events == next.events,
+            "other settings of [events] need a restart",
         ),
     ];
     // The next reload must compare with what really runs, and report the difference again.

@@ -144,6 +144,62 @@ fn exposures_name_what_exists_and_each_pair_once() {
 }
 
 #[test]
+fn events_need_a_folder_and_settings_that_make_sense() {
+    let folder = Folder::new();
+    let lines = SAMPLE.matches('\n').count();
+    let load = |top: &str, keys: &str| folder.load(&format!("{top}{SAMPLE}[events]\n{keys}"));
+    let Loaded { config, .. } = load("state_dir = \"state\"", "max_age = \"7d\"").unwrap();
+    let events = config.events.unwrap();
+    assert_eq!(events.max_age, Duration::from_secs(7 * 24 * 60 * 60));
+    assert!(!events.replica.is_empty());
+    let told =
+        |top: &str, keys: &str| folder.diagnostics(&format!("{top}{SAMPLE}[events]\n{keys}"));
+    assert_eq!(
+        told(
+            "",
+            "sample = 1.5\nmax_age = \"10s\"\nmax_bytes = \"1KiB\"\npayload = \"open\"\nreplica = \"..\"\nbody_bytes = \"9MiB\""
+        ),
+        [
+            format!("error {}:10: \"sample\" must be 0 to 1", lines + 2),
+            format!(
+                "error {}:11: \"max_age\" must be a number and a unit (d, h, m), like \"10h\": \"10s\"",
+                lines + 3
+            ),
+            format!(
+                "error {}:13: \"max_bytes\" must be at least 1048576 bytes",
+                lines + 4
+            ),
+            format!(
+                "error {}:11: \"payload\" must be \"masked\" or \"plain\"",
+                lines + 5
+            ),
+            format!(
+                "error {}:11: \"replica\" must not begin with \".\"",
+                lines + 6
+            ),
+            format!(
+                "error {}:14: \"body_bytes\" must be at most 8388608 bytes",
+                lines + 7
+            ),
+        ]
+    );
+    assert_eq!(
+        told("", "max_age = \"30m\""),
+        [format!(
+            "error {}:11: \"max_age\" must be 1h to 3650d",
+            lines + 2
+        )]
+    );
+    assert_eq!(
+        told("", "sample = 0"),
+        [format!(
+            "error {}:1: [events] keeps requests in the \"state_dir\", and there is none",
+            lines + 1
+        )]
+    );
+}
+
+#[test]
 fn the_sample_loads_as_it_stands() {
     let folder = Folder::new();
     let Loaded {

@@ -328,6 +328,7 @@ async fn a_new_listener_that_is_broken_fails_alone() {
 async fn what_needs_a_restart_is_told() {
     let mut world = World::start().await;
     world.setup.top += "\nstate_dir = \"state\"";
+    world.setup.more += "\n[events]\n";
     world.setup.route = "paths = [\"/bills/\"]".to_owned();
     world.write_setup();
     let (status, said) = world.reload().await;
@@ -340,6 +341,11 @@ async fn what_needs_a_restart_is_told() {
     assert!(
         reason.contains("another \"state_dir\" needs a restart"),
         "{reason}"
+    );
+    let events = said["refused"][0]["reasons"][1].as_str().unwrap();
+    assert!(
+        events.contains("other settings of [events] need a restart"),
+        "{events}"
     );
     assert_eq!(world.status_of("/bills/1").await, 200, "the rest is live");
     assert!(!world.path("state").exists());
