@@ -10,6 +10,7 @@
 //! - [`live`] the [`live::Snapshot`] that a request uses from its head to its end
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
 //! - [`config`] what the user wrote, and what is ready to run
+//! - [`exclusion`] from a blocked request to a proven exclusion
 //! - [`upstream`] pools of servers, and the choice of a server
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
@@ -26,6 +27,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod exclusion;
 pub mod exposure;
 pub mod handover;
 pub mod live;

@@ -230,6 +230,20 @@ pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
     names.unwrap_or_default()
 }
 
+/// Compiles the rules of `policy` in this mode, with this text in the place of its exclusions. What it changes in
+/// persistent collections concerns no other rule set.
+///
+/// # Errors
+/// The text or a file of the policy has problems; there are none if the policy is off.
+pub fn compile_with(
+    config: &Config,
+    policy: &Policy,
+    mode: PolicyMode,
+    text: &str,
+) -> Result<Arc<waf::RuleSet>, Vec<Diagnostic>> {
+    resolved::exclusions::compile_with(config, policy, mode, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

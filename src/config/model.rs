@@ -263,6 +263,8 @@ pub struct Policy {
     pub request_body_limit: usize,
     /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
+    /// The files of its exclusions, in load order. Some may not be there yet.
+    pub exclusions: Vec<PathBuf>,
     /// The rules that inspect.
     pub rules: PolicyRules,
     /// Names these rules: it changes with their files and their variables. Empty if there are none.
@@ -308,6 +310,15 @@ pub enum PolicyMode {
     Detect,
     /// Rules do not run.
     Off,
+}
+
+/// What becomes of an exclusion whose last day is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnExpiry {
+    /// It no longer holds.
+    Remove,
+    /// It goes on, and every load warns.
+    Warn,
 }
 
 /// What becomes of a request that was not inspected to its end.
@@ -433,6 +444,7 @@ pub(crate) struct Recipe {
     pub(crate) request_body_limit: Option<usize>,
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) sources: Vec<RuleSource>,
+    pub(crate) on_expiry: OnExpiry,
 }
 
 impl Default for Recipe {
@@ -447,6 +459,7 @@ impl Default for Recipe {
             request_body_limit: None,
             variables: Vec::new(),
             sources: Vec::new(),
+            on_expiry: OnExpiry::Remove,
         }
     }
 }
@@ -466,13 +479,17 @@ pub(crate) enum RuleSource {
     /// `@baseline`
     Baseline,
     File(PathBuf),
+    /// A file of exclusions, whose tests are run.
+    Exclusions(PathBuf),
+    /// Exclusions that are in no file, because they are only tried.
+    Tried(String),
 }
 
 impl RuleSource {
     pub(crate) fn file(self) -> Option<PathBuf> {
         match self {
-            Self::Baseline => None,
-            Self::File(path) => Some(path),
+            Self::Baseline | Self::Tried(_) => None,
+            Self::File(path) | Self::Exclusions(path) => Some(path),
         }
     }
 }

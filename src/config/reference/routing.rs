@@ -122,6 +122,20 @@ const POLICY: &[Key] = &[
         r#"["@baseline", "rules/*.conf"]"#,
     ),
     key(
+        "exclusions",
+        List("file"),
+        Is("[]"),
+        "Files of exclusions with owner, end and tests, loaded before the CRS's rules; `rules exclude` writes them.",
+        r#"["rules/exclusions.conf"]"#,
+    ),
+    key(
+        "on_expiry",
+        Choice(&["remove", "warn"]),
+        Is(r#""remove""#),
+        "Whether an exclusion whose last day is over no longer holds, or goes on with a warning.",
+        r#""warn""#,
+    ),
+    key(
         "crs",
         Variables,
         Is("{}"),

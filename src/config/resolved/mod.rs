@@ -7,6 +7,7 @@
 pub(crate) mod admin;
 pub(crate) mod context;
 mod events;
+pub(crate) mod exclusions;
 mod exposures;
 mod listeners;
 mod log;

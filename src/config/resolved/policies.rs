@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::exclusions;
 use super::names::Declared;
 use crate::config::baseline;
 use crate::config::model::{
@@ -91,6 +92,7 @@ fn resolve_policy(
         on_uninspected: written.on_uninspected?,
         request_body_limit: limit.unwrap_or(REQUEST_BODY_LIMIT),
         asks_for_identity,
+        exclusions: exclusions::files(written),
         rules,
         rules_digest,
     }))
@@ -103,6 +105,7 @@ fn find_recipe(written: &WrittenPolicy<'_>, audited: bool, context: &mut Context
         Some(rules) => find_sources(rules, context)?,
         None => None,
     };
+    let sources = sources.map(|sources| exclusions::add(sources, written, context));
     let Some(Settings { mode, recipe }) = settings_of(written, audited) else {
         return Err(NoRules::Reported);
     };
@@ -169,6 +172,7 @@ fn settings_of<'s>(written: &WrittenPolicy<'s>, audited: bool) -> Option<Setting
         request_body_limit: written.request_body_limit.unless_faulty()?,
         variables: Vec::new(),
         sources: Vec::new(),
+        on_expiry: written.on_expiry?,
     };
     Some(Settings { mode, recipe })
 }
@@ -224,7 +228,8 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
     let mut known = Known::new();
     for compiled in kept.into_iter().filter_map(|(_, kept)| kept) {
         context.inputs.reads(&compiled.reads);
-        known.insert(compiled.recipe.clone(), Ok(Arc::clone(compiled)));
+        let proven = exclusions::prove(Arc::clone(compiled), context);
+        known.insert(compiled.recipe.clone(), proven);
     }
     for ((recipe, _), (rules, reads)) in new.into_iter().zip(built) {
         // Also the files that could not be used: repairing one is a change.
@@ -237,7 +242,8 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
                 rules,
             })
         });
-        known.insert(recipe, compiled);
+        let proven = compiled.and_then(|compiled| exclusions::prove(compiled, context));
+        known.insert(recipe, proven);
     }
     // Those of kept rules are reported again, since `check` and each reload list all of them.
     for compiled in known.values().flatten() {
@@ -274,6 +280,11 @@ pub(crate) fn builder_of(recipe: &Recipe) -> RuleSetBuilder {
     for source in &recipe.sources {
         builder = match source {
             RuleSource::File(path) => builder.file(path),
+            RuleSource::Tried(text) => builder.text("exclusions that are tried", text),
+            RuleSource::Exclusions(path) => match exclusions::end_rules(recipe, path) {
+                Some(rules) => builder.text("ends of exclusions", rules).file(path),
+                None => builder.file(path),
+            },
             RuleSource::Baseline => {
                 let files = baseline::FILES.iter();
                 files.fold(builder, |builder, (path, text)| builder.text(*path, *text))

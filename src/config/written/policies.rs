@@ -7,8 +7,9 @@ use super::diagnostics::Problem;
 use super::document::{Document, Named};
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
-use crate::config::model::{OnUninspected, PolicyMode};
+use crate::config::model::{OnExpiry, OnUninspected, PolicyMode};
 use crate::config::section_kind::SectionKind;
+use seclang::glob::is_pattern;
 use seclang::suggest::did_you_mean;
 use waf::UnparsedBodies;
 
@@ -23,6 +24,9 @@ pub(crate) struct WrittenPolicy<'s> {
     pub(crate) mode: Option<Placed<'s, PolicyMode>>,
     /// `None` if there are none, which was reported unless the mode is off.
     pub(crate) rules: Option<WrittenRules<'s>>,
+    /// Files of exclusions.
+    pub(crate) exclusions: Vec<Placed<'s, &'s str>>,
+    pub(crate) on_expiry: Option<OnExpiry>,
     /// Names and values of `tx.*` variables, sorted.
     pub(crate) variables: Option<Vec<(String, String)>>,
     pub(crate) request_body_limit: Given<usize>,
@@ -64,6 +68,10 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
     let mode = section.required("mode", "mode = \"block\", \"detect\" or \"off\"");
     let mode = mode.and_then(|item| placed(&item, item.choice(&modes)));
     let rules = section.item("rules");
+    let exclusions = section.item("exclusions");
+    let on_expiry = section.optional("on_expiry", |item| {
+        item.choice(&[("remove", OnExpiry::Remove), ("warn", OnExpiry::Warn)])
+    });
     let variables = section.optional("crs", |item| crs_variables::parse(name, item));
     let limit = section.optional("request_body_limit", |item| item.size(1));
     let on_uninspected = section.optional("on_uninspected", |item| {
@@ -92,6 +100,10 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
         at: *at,
         mode,
         rules: rules.map(|item| parse_rules(&item)),
+        exclusions: exclusions
+            .map(|item| parse_exclusions(&item))
+            .unwrap_or_default(),
+        on_expiry: on_expiry.or(OnExpiry::Remove),
         variables: variables.or(Vec::new()),
         request_body_limit: limit,
         on_uninspected: on_uninspected.or(OnUninspected::Block),
@@ -126,6 +138,20 @@ fn parse_rules<'s>(item: &Item<'s, '_>) -> WrittenRules<'s> {
         sources: sources.into_iter().flatten().collect(),
         problems,
     }
+}
+
+/// Names of files. A pattern would not say which file a new exclusion belongs into.
+fn parse_exclusions<'s>(item: &Item<'s, '_>) -> Vec<Placed<'s, &'s str>> {
+    let mut files = item.strings();
+    files.retain(|file| {
+        let is_name = !is_pattern(file.value) && !file.value.starts_with('@');
+        if !is_name {
+            let message = format!("\"{}\" is not the name of a file", file.value);
+            item.diagnostics().error(file.at, message);
+        }
+        is_name
+    });
+    files
 }
 
 fn parse_pattern<'s>(

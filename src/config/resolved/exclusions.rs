@@ -1,0 +1,126 @@
+//! The exclusions of a policy: where they are loaded, when they end, and whether they do what their tests say.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::context::Context;
+use super::policies::builder_of;
+use crate::config::model::{
+    CompiledRules, Config, OnExpiry, Policy, PolicyMode, Recipe, RuleSource,
+};
+use crate::config::written::policies::WrittenPolicy;
+use crate::exclusion;
+use seclang::diagnostic::Diagnostic;
+use seclang::files as rule_files;
+use waf::{Problems, RuleSet};
+
+/// The files that a policy names.
+pub(super) fn files(written: &WrittenPolicy<'_>) -> Vec<PathBuf> {
+    let named = written.exclusions.iter();
+    named.map(|file| file.at.resolve(file.value)).collect()
+}
+
+/// The sources with the exclusions in the place where the CRS expects them.
+pub(super) fn add(
+    mut sources: Vec<RuleSource>,
+    written: &WrittenPolicy<'_>,
+    context: &mut Context<'_>,
+) -> Vec<RuleSource> {
+    let mut place = place(&sources);
+    for (file, path) in written.exclusions.iter().zip(files(written)) {
+        // Noted even if there is none: a file that appears later is a change.
+        context.inputs.file(&path);
+        if !path.exists() {
+            let message = format!(
+                "there are no exclusions in \"{}\" yet: there is no such file",
+                file.value
+            );
+            context.diagnostics.warning(file.at, message);
+            continue;
+        }
+        sources.insert(place, RuleSource::Exclusions(path));
+        place += 1;
+    }
+    sources
+}
+
+/// Before the first rules of the CRS or of `@baseline`, but after the CRS's set-up and its own file for exclusions; in
+/// front of all rules if there are neither.
+pub(super) fn place(sources: &[RuleSource]) -> usize {
+    let is_first = |source: &RuleSource| match source {
+        RuleSource::Baseline | RuleSource::Exclusions(_) | RuleSource::Tried(_) => true,
+        RuleSource::File(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("REQUEST-9") && !name.starts_with("REQUEST-900-")
+        }
+    };
+    sources.iter().position(is_first).unwrap_or(0)
+}
+
+/// The rules that end the exclusions of a file; None if they do not end by themselves.
+pub(super) fn end_rules(recipe: &Recipe, path: &Path) -> Option<String> {
+    if recipe.on_expiry == OnExpiry::Warn {
+        return None;
+    }
+    // If it cannot be read, the compiler says so.
+    let text = rule_files::read_text(path).ok()?;
+    let (entries, _) = exclusion::parse(path, &text);
+    Some(entries.iter().map(exclusion::Entry::end_rule).collect())
+}
+
+/// Runs the tests of all exclusions.
+///
+/// # Errors
+/// An exclusion does not do what it says.
+pub(super) fn prove(
+    compiled: Arc<CompiledRules>,
+    context: &mut Context<'_>,
+) -> Result<Arc<CompiledRules>, Vec<Diagnostic>> {
+    let ends = compiled.recipe.on_expiry == OnExpiry::Remove;
+    let mut errors = Vec::new();
+    for source in &compiled.recipe.sources {
+        let RuleSource::Exclusions(path) = source else {
+            continue;
+        };
+        let text = rule_files::read_text(path).unwrap_or_default();
+        let (entries, _) = exclusion::parse(path, &text);
+        context.note_files(
+            entries
+                .iter()
+                .map(|entry| exclusion::tests_of(path, entry.id)),
+        );
+        for problem in exclusion::check(path, &compiled.rules, ends, SystemTime::now()) {
+            match problem.is_error() {
+                true => errors.push(problem),
+                false => context.diagnostics.add_foreign(problem),
+            }
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(compiled),
+        false => Err(errors),
+    }
+}
+
+/// Compiles the rules of a policy in this mode, with this text before its exclusions.
+///
+/// # Errors
+/// The text or a file has problems. A policy without rules has none.
+pub(crate) fn compile_with(
+    config: &Config,
+    policy: &Policy,
+    mode: PolicyMode,
+    text: &str,
+) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
+    let mut recipe = config.recipe_of(policy).ok_or_else(Vec::new)?.clone();
+    recipe.mode = mode;
+    if !text.is_empty() {
+        let place = place(&recipe.sources);
+        recipe
+            .sources
+            .insert(place, RuleSource::Tried(text.to_owned()));
+    }
+    let built = builder_of(&recipe).build();
+    built.map_err(|Problems(problems)| problems)
+}

@@ -1,0 +1,63 @@
+//! The parts of a multipart body: their names, and the body with another content in one of them.
+
+/// The boundary that a `Content-Type` names.
+pub(super) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
+    let mut parameters = content_type.split(|&b| b == b';').skip(1);
+    parameters.find_map(|parameter| {
+        let parameter = parameter.trim_ascii();
+        let (name, value) = parameter.split_at_checked(b"boundary=".len())?;
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        let value = value.strip_suffix(b"\"").unwrap_or(value);
+        let is_it = name.eq_ignore_ascii_case(b"boundary=") && !value.is_empty();
+        is_it.then(|| value.to_vec())
+    })
+}
+
+/// The names of the parts that are not files.
+pub(super) fn names(body: &[u8], boundary: &[u8]) -> Vec<Vec<u8>> {
+    let parts = parts(body, boundary).into_iter();
+    parts.filter_map(|part| part.name).collect()
+}
+
+/// The body with this content in the first part of this name.
+pub(super) fn with(body: &[u8], boundary: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = parts(body, boundary).into_iter();
+    let part = parts.find(|part| part.name.as_deref() == Some(name))?;
+    let (before, after) = (body.get(..part.start)?, body.get(part.end..)?);
+    Some([before, value, after].concat())
+}
+
+struct Part {
+    /// None for a file.
+    name: Option<Vec<u8>>,
+    /// The content, from the byte after the empty line to the line end before the next delimiter.
+    start: usize,
+    end: usize,
+}
+
+fn parts(body: &[u8], boundary: &[u8]) -> Vec<Part> {
+    let delimiter = [b"--", boundary].concat();
+    let places: Vec<usize> = memchr::memmem::find_iter(body, &delimiter).collect();
+    let pairs = places.iter().zip(places.iter().skip(1));
+    let part = |(&from, &to): (&usize, &usize)| {
+        let from = from + delimiter.len();
+        let head = memchr::memmem::find(body.get(from..to)?, b"\r\n\r\n")?;
+        let start = from + head + 4;
+        let end = to.checked_sub(2).filter(|&end| end >= start)?;
+        let name = name_in(body.get(from..start)?);
+        Some(Part { name, start, end })
+    };
+    pairs.filter_map(part).collect()
+}
+
+/// The name in `Content-Disposition: form-data; name="..."`; None if it also has a file name.
+fn name_in(head: &[u8]) -> Option<Vec<u8>> {
+    let lower = head.to_ascii_lowercase();
+    if memchr::memmem::find(&lower, b"filename").is_some() {
+        return None;
+    }
+    let at = memchr::memmem::find(&lower, b"name=\"")? + b"name=\"".len();
+    let rest = head.get(at..)?;
+    let end = memchr::memchr(b'"', rest)?;
+    rest.get(..end).map(<[u8]>::to_vec)
+}

@@ -1,0 +1,182 @@
+//! From a blocked request to an exclusion that its own tests accept.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use waf::{EngineMode, Problems, RuleSet};
+
+use super::*;
+
+/// Scores like the CRS: two rules for SQL, one for scripts, and an evaluation.
+const RULES: &str = r#"
+SecRule ARGS "@rx (?i)'\s*or\b|union" "id:942100,phase:2,pass,log,t:none,tag:'attack-sqli',setvar:tx.score=+5"
+SecRule ARGS "@rx --" "id:942440,phase:2,pass,log,t:none,severity:WARNING,tag:'attack-sqli',setvar:tx.score=+3"
+SecRule ARGS "@rx (?i)<script" "id:941100,phase:2,pass,log,t:none,tag:'attack-xss',setvar:tx.score=+5"
+SecRule TX:score "@ge 5" "id:949110,phase:2,deny,status:403,log,tag:'anomaly-evaluation'"
+"#;
+
+fn compile(mode: EngineMode, text: &str) -> Result<Arc<RuleSet>, String> {
+    let rules = RuleSet::builder().engine(mode).front_door();
+    let rules = rules
+        .text("exclusions.conf", text)
+        .text("rules.conf", RULES);
+    rules
+        .build()
+        .map_err(|Problems(found)| format!("{found:?}"))
+}
+
+fn json(body: &str) -> Request {
+    let raw = format!(
+        "POST /notes HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Request::parse(raw.as_bytes()).unwrap()
+}
+
+fn get(target: &str) -> Request {
+    let raw = format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n\r\n");
+    Request::parse(raw.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_exclusion_covers_what_is_needed_and_no_more() {
+    let event = get("/notes?note=it's%20'%20or%20so%20--%20x&q=1");
+    let found = propose(&event, None, &[], &compile).unwrap();
+    assert_eq!(found.stopped_by, 949_110);
+    let (candidate, proof) = &found.candidates[0];
+    // Rule 942440 alone does not reach the threshold, so it stays.
+    assert_eq!(
+        candidate.controls,
+        ["ruleRemoveTargetById=942100;ARGS:note"]
+    );
+    assert!(candidate.is_portable);
+    assert!(proof.holds(), "{proof:?}");
+    assert!(
+        proof.beside.tried > 4 && proof.other_classes.tried > 0,
+        "{proof:?}"
+    );
+    assert!(!proof.own_classes.passing.is_empty(), "{proof:?}");
+    assert_eq!(found.classes(), [Class::Sqli]);
+    // The rule as a whole opens the arguments beside.
+    let (widest, proof) = found.candidates.last().unwrap();
+    assert_eq!((widest.kind, proof.holds()), (Kind::Rule, false));
+    assert_eq!(found.recommended(), Some(0));
+}
+
+#[test]
+fn numbered_names_become_patterns() {
+    let event = json(r#"{"items":[{"note":"a"},{"note":"' or b"}],"q":"x"}"#);
+    let found = propose(&event, None, &[], &compile).unwrap();
+    let kinds: Vec<(Kind, bool)> = found
+        .candidates
+        .iter()
+        .map(|(c, p)| (c.kind, p.holds()))
+        .collect();
+    assert_eq!(kinds[..2], [(Kind::Argument, true), (Kind::Numbered, true)]);
+    let (numbered, _) = &found.candidates[1];
+    let expected = r"ruleRemoveTargetById=942100;ARGS:/^json\.items\.\d+\.note$/";
+    assert_eq!(numbered.controls, [expected]);
+    assert_eq!(
+        (numbered.is_portable, found.recommended()),
+        (false, Some(1))
+    );
+}
+
+#[test]
+fn recorded_requests_tell_what_else_passes() {
+    let recorded = [
+        ("same".to_owned(), get("/notes?note='+or+2")),
+        ("beside".to_owned(), get("/notes?q='+or+2")),
+        ("harmless".to_owned(), get("/notes?q=1")),
+    ];
+    let found = propose(&get("/notes?note='+or+1"), None, &recorded, &compile).unwrap();
+    let judged = &found.candidates[0].1.recorded;
+    assert_eq!(
+        (judged.total, &judged.intended[..]),
+        (3, &["same".to_owned()][..])
+    );
+    assert!(judged.unintended.is_empty());
+}
+
+#[test]
+fn nothing_is_proposed_where_nothing_helps() {
+    let propose = |target: &str, only| propose(&get(target), only, &[], &compile).unwrap_err();
+    assert!(matches!(propose("/notes?q=1", None), ProposeError::Passes));
+    // Evaluation is never excluded, also if it is asked for.
+    for only in [949_110, 941_100] {
+        let error = propose("/notes?q='+or+1", Some(only));
+        assert!(
+            matches!(error, ProposeError::NoCandidate { .. }),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_written_passes_its_own_tests_until_it_does_not() {
+    let folder = std::env::temp_dir().join(format!("drawbridge-exclusion-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("exclusions.conf");
+    std::fs::write(&path, "# what was there").unwrap();
+    let found = propose(&get("/notes?note='+or+1"), None, &[], &compile).unwrap();
+    let purpose = Purpose {
+        owner: "notes team".to_owned(),
+        reason: "prose".to_owned(),
+        until: Day::parse("2999-01-01").unwrap(),
+    };
+    let written = found.written(0, 80_001, &purpose, "event.http").unwrap();
+    written.append_to(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.starts_with("# what was there\n\n# exclusion 80001\n"),
+        "{text}"
+    );
+
+    let problems = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let rules = RuleSet::builder()
+            .engine(EngineMode::DetectionOnly)
+            .front_door();
+        let rules = rules.file(&path).text("rules.conf", RULES).build().unwrap();
+        check(&path, &rules, true, SystemTime::now())
+    };
+    assert_eq!(problems(&text), []);
+    for (broken, expected) in [
+        (
+            text.replace("ARGS:note", "ARGS:other"),
+            "/notes?note='+or+1 passes",
+        ),
+        (
+            text.replace(";ARGS:note", ";ARGS"),
+            "an argument beside it is stopped",
+        ),
+        (
+            text.replace("TargetById=942100;ARGS:note", "ById=900000-999999"),
+            "is stopped",
+        ),
+        (
+            text.replace("/notes", "/notes/")
+                .replace("@streq /notes/", "@beginsWith /notes"),
+            "another path",
+        ),
+    ] {
+        let found = problems(&broken);
+        assert!(
+            found
+                .iter()
+                .any(|p| p.is_error() && p.message.contains(expected)),
+            "{found:?}"
+        );
+        assert_eq!(found[0].location.line, 3);
+    }
+    let ended = problems(
+        &text
+            .replace("2999", "2020")
+            .replace("ARGS:note", "ARGS:other"),
+    );
+    assert!(
+        ended.len() == 1 && ended[0].message.contains("no longer holds"),
+        "{ended:?}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
