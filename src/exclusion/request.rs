@@ -71,13 +71,21 @@ impl Request {
     /// HTTP forbids it, or its body is not whole.
     pub fn parse(raw: &[u8]) -> Result<Self, RequestError> {
         let head = Head::parse(raw).map_err(RequestError::Forbidden)?;
-        let part = |range: &std::ops::Range<usize>| raw.get(range.clone()).unwrap_or_default();
         let rest = raw.get(head.length..).unwrap_or_default();
-        let body = match ftw::read_body(&head, rest) {
-            Body::Whole(body) => body,
-            Body::Incomplete => return Err(RequestError::Incomplete),
-            Body::Malformed(why) => return Err(RequestError::Malformed(why)),
-        };
+        match ftw::read_body(&head, rest) {
+            Body::Whole(body) => Self::from_parts(raw, body),
+            Body::Incomplete => Err(RequestError::Incomplete),
+            Body::Malformed(why) => Err(RequestError::Malformed(why)),
+        }
+    }
+
+    /// Reads a raw head, to which a body without a transfer coding belongs.
+    ///
+    /// # Errors
+    /// HTTP forbids the head.
+    pub fn from_parts(raw: &[u8], body: Vec<u8>) -> Result<Self, RequestError> {
+        let head = Head::parse(raw).map_err(RequestError::Forbidden)?;
+        let part = |range: &std::ops::Range<usize>| raw.get(range.clone()).unwrap_or_default();
         let target = match &head.form {
             TargetForm::Absolute { path, .. } if path.is_empty() => b"/",
             TargetForm::Absolute { path, .. } => part(path),

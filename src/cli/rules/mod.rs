@@ -2,6 +2,7 @@
 
 mod check;
 pub(super) mod escape;
+mod exclude;
 pub(super) mod explain;
 mod list;
 mod progress;
@@ -32,6 +33,7 @@ enum Verb {
     Test(test::Args),
     Explain(explain::Args),
     Replay(replay::Args),
+    Exclude(exclude::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -41,5 +43,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Exclude(args) => exclude::run(args),
     }
 }

@@ -87,6 +87,11 @@ impl Request {
         why.into_iter().fold(request, Self::noting)
     }
 
+    /// The bytes of the head.
+    pub(super) fn head_bytes(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// The same with a note.
     pub(super) fn noting(mut self, note: String) -> Self {
         self.notes.push(note);

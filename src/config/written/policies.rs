@@ -142,7 +142,8 @@ fn parse_rules<'s>(item: &Item<'s, '_>) -> WrittenRules<'s> {
 
 /// Names of files. A pattern would not say which file a new exclusion belongs into.
 fn parse_exclusions<'s>(item: &Item<'s, '_>) -> Vec<Placed<'s, &'s str>> {
-    let mut files = item.strings();
+    let files = item.array().unwrap_or_default();
+    let mut files: Vec<_> = files.iter().filter_map(Item::string).collect();
     files.retain(|file| {
         let is_name = !is_pattern(file.value) && !file.value.starts_with('@');
         if !is_name {

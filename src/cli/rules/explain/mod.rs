@@ -112,7 +112,8 @@ fn report(error: &CommandError, output: Output) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+/// The bytes of a message in a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     let read = match path.as_os_str() == "-" {
         true => io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes),

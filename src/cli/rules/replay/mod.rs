@@ -4,7 +4,7 @@ mod compare;
 mod har;
 mod show;
 mod sides;
-mod source;
+pub(super) mod source;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use crate::events::{self, Place};
 use seclang::diagnostic::{Diagnostic, Location};
 
 /// Requests in a fixed order. They are read from several threads.
-pub(super) trait Requests: Sync {
+pub(in crate::cli::rules) trait Requests: Sync {
     fn len(&self) -> usize;
 
     /// The request at this place, from 0.
@@ -26,15 +26,15 @@ pub(super) trait Requests: Sync {
 
 /// A request as it was received.
 #[derive(Debug)]
-pub(super) struct Recorded {
+pub(in crate::cli::rules) struct Recorded {
     /// What reports and `--allow` call it.
-    pub(super) id: String,
-    pub(super) request: Request,
+    pub(in crate::cli::rules) id: String,
+    pub(in crate::cli::rules) request: Request,
 }
 
 /// A request that the rules cannot judge.
 #[derive(Debug)]
-pub(super) enum NotReplayed {
+pub(in crate::cli::rules) enum NotReplayed {
     /// The file cannot be read, or is not what it should be.
     Unreadable(Diagnostic),
     /// What was recorded is not the whole request, so that a verdict would be a guess.
@@ -42,12 +42,12 @@ pub(super) enum NotReplayed {
 }
 
 /// Several sources, one after the other.
-pub(super) struct Joined(Vec<Box<dyn Requests>>);
+pub(in crate::cli::rules) struct Joined(Vec<Box<dyn Requests>>);
 
 impl Joined {
     /// # Errors
     /// All that cannot be listed or read; or there is no request.
-    pub(super) fn open(
+    pub(in crate::cli::rules) fn open(
         folders: &[PathBuf],
         archives: &[PathBuf],
         events: Option<Events>,
