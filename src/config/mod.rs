@@ -241,7 +241,15 @@ pub fn compile_with(
     mode: PolicyMode,
     text: &str,
 ) -> Result<Arc<waf::RuleSet>, Vec<Diagnostic>> {
-    resolved::exclusions::compile_with(config, policy, mode, text)
+    let mut recipe = config.recipe_of(policy).ok_or_else(Vec::new)?.clone();
+    recipe.mode = mode;
+    if !text.is_empty() {
+        let place = resolved::exclusions::place(&recipe.sources);
+        let tried = RuleSource::Tried(text.to_owned());
+        recipe.sources.insert(place, tried);
+    }
+    let built = builder_of(&recipe).build();
+    built.map_err(|waf::Problems(problems)| problems)
 }
 
 #[cfg(test)]

@@ -5,15 +5,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::context::Context;
-use super::policies::builder_of;
-use crate::config::model::{
-    CompiledRules, Config, OnExpiry, Policy, PolicyMode, Recipe, RuleSource,
-};
+use crate::config::model::{CompiledRules, OnExpiry, Recipe, RuleSource};
 use crate::config::written::policies::WrittenPolicy;
 use crate::exclusion;
 use seclang::diagnostic::Diagnostic;
 use seclang::files as rule_files;
-use waf::{Problems, RuleSet};
 
 /// The files that a policy names.
 pub(super) fn files(written: &WrittenPolicy<'_>) -> Vec<PathBuf> {
@@ -47,7 +43,7 @@ pub(super) fn add(
 
 /// Before the first rules of the CRS or of `@baseline`, but after the CRS's set-up and its own file for exclusions; in
 /// front of all rules if there are neither.
-pub(super) fn place(sources: &[RuleSource]) -> usize {
+pub(crate) fn place(sources: &[RuleSource]) -> usize {
     let is_first = |source: &RuleSource| match source {
         RuleSource::Baseline | RuleSource::Exclusions(_) | RuleSource::Tried(_) => true,
         RuleSource::File(path) => {
@@ -101,26 +97,4 @@ pub(super) fn prove(
         true => Ok(compiled),
         false => Err(errors),
     }
-}
-
-/// Compiles the rules of a policy in this mode, with this text before its exclusions.
-///
-/// # Errors
-/// The text or a file has problems. A policy without rules has none.
-pub(crate) fn compile_with(
-    config: &Config,
-    policy: &Policy,
-    mode: PolicyMode,
-    text: &str,
-) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
-    let mut recipe = config.recipe_of(policy).ok_or_else(Vec::new)?.clone();
-    recipe.mode = mode;
-    if !text.is_empty() {
-        let place = place(&recipe.sources);
-        recipe
-            .sources
-            .insert(place, RuleSource::Tried(text.to_owned()));
-    }
-    let built = builder_of(&recipe).build();
-    built.map_err(|Problems(problems)| problems)
 }

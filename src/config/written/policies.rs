@@ -9,7 +9,6 @@ use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::model::{OnExpiry, OnUninspected, PolicyMode};
 use crate::config::section_kind::SectionKind;
-use seclang::glob::is_pattern;
 use seclang::suggest::did_you_mean;
 use waf::UnparsedBodies;
 
@@ -145,7 +144,7 @@ fn parse_exclusions<'s>(item: &Item<'s, '_>) -> Vec<Placed<'s, &'s str>> {
     let files = item.array().unwrap_or_default();
     let mut files: Vec<_> = files.iter().filter_map(Item::string).collect();
     files.retain(|file| {
-        let is_name = !is_pattern(file.value) && !file.value.starts_with('@');
+        let is_name = !file.value.contains(['*', '?']) && !file.value.starts_with('@');
         if !is_name {
             let message = format!("\"{}\" is not the name of a file", file.value);
             item.diagnostics().error(file.at, message);
