@@ -11,6 +11,7 @@
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`exclusion`] from a blocked request to a proven exclusion
+//! - [`recorded`] a request that is given to the rules without a connection
 //! - [`upstream`] pools of servers, and the choice of a server
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
@@ -33,6 +34,7 @@ pub mod handover;
 pub mod live;
 mod parallel;
 pub mod proxy;
+pub mod recorded;
 pub mod reload;
 pub mod route;
 pub mod supervision;

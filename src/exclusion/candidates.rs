@@ -3,10 +3,11 @@
 use waf::MatchedRule;
 
 use super::attacks::Class;
-use super::request::Request;
+use super::place::Place;
 use super::scope::{self, Scope};
 use super::target::Target;
 use super::trial::{Ran, Trial};
+use crate::recorded::Request;
 
 /// Matches that are looked at. The engine bounds them too, and a client chooses how many there are.
 const MOST_NEEDS: usize = 256;
@@ -166,7 +167,7 @@ fn needs_of(request: &Request, found: &MatchedRule, tags: &[String]) -> Vec<Need
 
 /// What the first link of a chain may have looked at.
 fn guesses(request: &Request) -> impl Iterator<Item = Target> {
-    let arguments = request.arguments();
+    let arguments = Place::arguments(request);
     let names = arguments
         .into_iter()
         .filter_map(|place| Some(place.name()?.to_vec()));
@@ -280,7 +281,8 @@ fn is_portable(control: &str) -> bool {
     };
     let name = target.split_once(':').map_or("", |(_, name)| name);
     let is_number = |piece: &str| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit());
-    !name.starts_with('/') && !(name.starts_with("json.") && name.split('.').any(is_number))
+    let is_in_array = name.starts_with("json.") && name.split('.').any(is_number);
+    !name.starts_with('/') && !is_in_array
 }
 
 fn lossy(bytes: &[u8]) -> String {

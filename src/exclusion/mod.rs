@@ -7,16 +7,18 @@
 mod attacks;
 mod candidates;
 mod check;
+mod credentials;
 mod multipart;
+mod place;
 mod proof;
 mod propose;
 mod record;
-mod request;
 mod scope;
 mod target;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod values;
 mod write;
 
 pub use attacks::Class;
@@ -25,6 +27,5 @@ pub use check::check;
 pub use proof::{Proof, Recorded, Tally};
 pub use propose::{Compile, Proposals, ProposeError, propose};
 pub use record::{Day, Entry, Purpose, parse, tests_of};
-pub use request::{Request, RequestError};
 pub use scope::Scope;
 pub use write::{Written, free_id};

@@ -27,9 +27,29 @@ pub(super) fn with(body: &[u8], boundary: &[u8], name: &[u8], value: &[u8]) -> O
     Some([before, value, after].concat())
 }
 
+/// The body with this name of the file in the first part of this name.
+pub(super) fn with_file_name(
+    body: &[u8],
+    boundary: &[u8],
+    name: &[u8],
+    value: &[u8],
+) -> Option<Vec<u8>> {
+    let mut parts = parts(body, boundary).into_iter();
+    let part = parts.find(|part| part.file_of.as_deref() == Some(name))?;
+    let head = body.get(part.head..part.start)?;
+    let (from, to) = parameter(head, b"filename=\"")?;
+    let (before, after) = (body.get(..part.head + from)?, body.get(part.head + to..)?);
+    // A quote or a line end would end the name.
+    let value = value.iter().copied().filter(|b| !b"\"\\\r\n\0".contains(b));
+    Some([before, &value.collect::<Vec<u8>>(), after].concat())
+}
+
 struct Part {
     /// None for a file.
     name: Option<Vec<u8>>,
+    /// The name, for a file.
+    file_of: Option<Vec<u8>>,
+    head: usize,
     /// The content, from the byte after the empty line to the line end before the next delimiter.
     start: usize,
     end: usize,
@@ -44,20 +64,28 @@ fn parts(body: &[u8], boundary: &[u8]) -> Vec<Part> {
         let head = memchr::memmem::find(body.get(from..to)?, b"\r\n\r\n")?;
         let start = from + head + 4;
         let end = to.checked_sub(2).filter(|&end| end >= start)?;
-        let name = name_in(body.get(from..start)?);
-        Some(Part { name, start, end })
+        let of_head = body.get(from..start)?;
+        let name = parameter(of_head, b"; name=\"");
+        let name = name.and_then(|(from, to)| of_head.get(from..to).map(<[u8]>::to_vec));
+        let is_file = memchr::memmem::find(&of_head.to_ascii_lowercase(), b"filename").is_some();
+        let (name, file_of) = match is_file {
+            true => (None, name),
+            false => (name, None),
+        };
+        Some(Part {
+            name,
+            file_of,
+            head: from,
+            start,
+            end,
+        })
     };
     pairs.filter_map(part).collect()
 }
 
-/// The name in `Content-Disposition: form-data; name="..."`; None if it also has a file name.
-fn name_in(head: &[u8]) -> Option<Vec<u8>> {
-    let lower = head.to_ascii_lowercase();
-    if memchr::memmem::find(&lower, b"filename").is_some() {
-        return None;
-    }
-    let at = memchr::memmem::find(&lower, b"name=\"")? + b"name=\"".len();
-    let rest = head.get(at..)?;
-    let end = memchr::memchr(b'"', rest)?;
-    rest.get(..end).map(<[u8]>::to_vec)
+/// Where the value of this parameter of `Content-Disposition` stands; `begin` ends with its quote.
+fn parameter(head: &[u8], begin: &[u8]) -> Option<(usize, usize)> {
+    let at = memchr::memmem::find(&head.to_ascii_lowercase(), begin)? + begin.len();
+    let length = memchr::memchr(b'"', head.get(at..)?)?;
+    Some((at, at + length))
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::attacks::{Class, corpus};
 use super::candidates::{Candidate, Need};
-use super::request::{Place, Request};
+use super::place::{Place, with_added_argument, with_another_host, with_another_path};
 use super::scope::Scope;
 use super::trial::Trial;
+use crate::recorded::Request;
 
 /// Other arguments of the request in which attacks are tried.
 const MOST_BESIDE: usize = 8;
@@ -106,7 +107,7 @@ impl Probes {
         own.dedup();
         let places = places(event, needs);
         let harmless = places.iter().fold(event.clone(), |request, place| {
-            request.with(place, HARMLESS).unwrap_or(request)
+            place.with(&request, HARMLESS).unwrap_or(request)
         });
         let mut finder = Finder {
             trial,
@@ -173,7 +174,7 @@ impl Probes {
 pub(super) fn places(event: &Request, needs: &[Need]) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for target in needs.iter().filter_map(|need| need.target.as_ref()) {
-        let place = event.place_of(&target.collection, target.key.as_deref());
+        let place = Place::of(event, &target.collection, target.key.as_deref());
         places.extend(place.filter(|place| !places.contains(place)));
     }
     places
@@ -203,14 +204,14 @@ impl Finder<'_> {
 
     /// The event on another path and for another host.
     fn find_elsewhere(&mut self) {
-        let path = self.event.with_another_path();
+        let path = with_another_path(self.event);
         self.add(
             Question::Elsewhere,
             path,
             "another path".to_owned(),
             b"the same request",
         );
-        if let Some(host) = self.event.with_another_host() {
+        if let Some(host) = with_another_host(self.event) {
             self.add(
                 Question::Elsewhere,
                 host,
@@ -227,7 +228,7 @@ impl Finder<'_> {
             let mut targets = needs.iter().filter_map(|need| need.target.as_ref());
             targets.any(|target| target.is_like(name))
         };
-        let others = self.event.arguments().into_iter();
+        let others = Place::arguments(self.event).into_iter();
         let others = others.filter(|place| !places.contains(place));
         let others: Vec<Place> = others.take(MOST_BESIDE).collect();
         let values = needs.iter().map(|need| need.value.as_slice());
@@ -237,26 +238,25 @@ impl Finder<'_> {
         all.dedup();
         for value in all {
             // Alone in a request it shows whether these rules are for it, and whether it is stopped by itself.
-            let alone = self
-                .trial
-                .run(&self.harmless.with_added_argument(value), &[]);
+            let alone = with_added_argument(self.harmless, value);
+            let alone = self.trial.run(&alone, &[]);
             if alone.passes() || !alone.fired(&self.rules) {
                 continue;
             }
-            let added = self.event.with_added_argument(value);
+            let added = with_added_argument(self.event, value);
             let question = Question::Beside { like: false };
             self.add(question, added, "an argument beside it".to_owned(), value);
             for place in &others {
-                let alone = self.harmless.with(place, value);
+                let alone = place.with(self.harmless, value);
                 let is_stopped = |r: &Request| !self.trial.run(r, &[]).passes();
-                let Some(request) = self.event.with(place, value) else {
+                let Some(request) = place.with(self.event, value) else {
                     continue;
                 };
                 if alone.as_ref().is_some_and(is_stopped) {
                     let question = Question::Beside {
                         like: is_like(place),
                     };
-                    self.add(question, request, words(place), value);
+                    self.add(question, request, place.words(), value);
                 }
             }
         }
@@ -266,24 +266,12 @@ impl Finder<'_> {
         for place in places {
             for attack in corpus() {
                 let value = attack.value.as_bytes();
-                if let Some(request) = self.harmless.with(place, value) {
-                    self.add(Question::Same(attack.class), request, words(place), value);
+                if let Some(request) = place.with(self.harmless, value) {
+                    self.add(Question::Same(attack.class), request, place.words(), value);
                 }
             }
         }
     }
-}
-
-/// A place, as a rule names it.
-pub(super) fn words(place: &Place) -> String {
-    let (collection, name) = match place {
-        Place::Cookie(name) => ("REQUEST_COOKIES:", name.as_slice()),
-        Place::Header(name) => ("REQUEST_HEADERS:", name.as_slice()),
-        Place::Xml => ("XML", &b""[..]),
-        Place::Body => ("REQUEST_BODY", &b""[..]),
-        other => ("ARGS:", other.name().unwrap_or_default()),
-    };
-    format!("{collection}{}", String::from_utf8_lossy(name))
 }
 
 fn judge_recorded(

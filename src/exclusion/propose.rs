@@ -7,10 +7,11 @@ use waf::{EngineMode, RuleSet};
 
 use super::attacks::Class;
 use super::candidates::{Candidate, Kind, Variants, needs};
+use super::credentials::without_credentials;
 use super::proof::{Probe, Probes, Proof, Question, places};
-use super::request::Request;
 use super::scope::Scope;
 use super::trial::Trial;
+use crate::recorded::Request;
 
 /// Compiles the rules of a policy in this mode, with this text in the place of its exclusions.
 pub type Compile<'c, E> = &'c dyn Fn(EngineMode, &str) -> Result<Arc<RuleSet>, E>;
@@ -124,7 +125,7 @@ pub fn propose<E>(
 
 /// The event without credentials if it is judged in the same way without them, else as it is.
 fn written_event(trial: &Trial, event: &Request, candidate: &Candidate) -> Request {
-    let bare = event.without_credentials(&places(event, &candidate.needs));
+    let bare = without_credentials(event, &places(event, &candidate.needs));
     let is_same = !trial.run(&bare, &[]).passes() && trial.run(&bare, &candidate.gates).passes();
     if is_same { bare } else { event.clone() }
 }
@@ -160,10 +161,9 @@ impl Proposals {
             };
             let is_new = match probe.question {
                 Question::Beside { like } => {
-                    !(like && kind > Some(Kind::Argument))
-                        && !shown
-                            .iter()
-                            .any(|s| matches!(s.question, Question::Beside { .. }))
+                    let is_same = like && kind > Some(Kind::Argument);
+                    let is_beside = |s: &&Probe| matches!(s.question, Question::Beside { .. });
+                    !is_same && !shown.iter().any(is_beside)
                 }
                 Question::Elsewhere => true,
                 Question::Same(own) => {

@@ -3,8 +3,10 @@
 //! The conditions are links of a chain in phase 1, and the last one has the `ctl`: this form has the same meaning in
 //! ModSecurity v2, v3 and here. A number or a UUID in the path stands for any other one.
 
-use super::request::{Request, percent_decoded};
+use super::place::split_target;
 use super::target::escaped;
+use super::values::percent_decoded;
+use crate::recorded::Request;
 
 /// Method, path and host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +39,8 @@ impl Scope {
     pub fn of(request: &Request) -> Self {
         Self {
             method: String::from_utf8_lossy(request.method()).into_owned(),
-            path: Path::of(request.path()),
-            host: request.host(),
+            path: Path::of(split_target(request).0),
+            host: host_of(request),
         }
     }
 
@@ -83,6 +85,18 @@ impl Scope {
             .flatten()
             .collect()
     }
+}
+
+/// The host in lower case, without its port.
+fn host_of(request: &Request) -> Option<String> {
+    let value = request.header(b"host")?.to_ascii_lowercase();
+    let value = String::from_utf8(value).ok()?;
+    let port = value.rfind(':').filter(|&at| {
+        let digits = value.get(at + 1..).unwrap_or_default();
+        digits.bytes().all(|b| b.is_ascii_digit())
+    });
+    let host = value.get(..port.unwrap_or(value.len()))?;
+    (!host.is_empty()).then(|| host.to_owned())
 }
 
 impl Path {
@@ -170,7 +184,7 @@ mod tests {
 
     fn scope(line: &str) -> Scope {
         let raw = format!("{line} HTTP/1.1\r\nHost: API.test:443\r\n\r\n");
-        Scope::of(&Request::parse(raw.as_bytes()).unwrap())
+        Scope::of(&Request::from_file(raw.into_bytes()))
     }
 
     #[test]

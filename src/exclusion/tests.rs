@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use waf::{EngineMode, Problems, RuleSet};
 
 use super::*;
+use crate::recorded::Request;
 
 /// Scores like the CRS: two rules for SQL, one for scripts, and an evaluation.
 const RULES: &str = r#"
@@ -30,12 +31,12 @@ fn json(body: &str) -> Request {
         "POST /notes HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    Request::parse(raw.as_bytes()).unwrap()
+    Request::from_file(raw.into_bytes())
 }
 
 fn get(target: &str) -> Request {
     let raw = format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n\r\n");
-    Request::parse(raw.as_bytes()).unwrap()
+    Request::from_file(raw.into_bytes())
 }
 
 #[test]

@@ -5,16 +5,14 @@
 
 use std::sync::Arc;
 
-use ftw::InProcess;
-use http_strict::Head;
 use waf::{MatchedRule, RuleSet};
 
-use super::request::Request;
+use crate::recorded::Request;
 
 /// A rule set and the exclusions in it.
 #[derive(Debug)]
 pub(super) struct Trial {
-    player: InProcess,
+    rules: Arc<RuleSet>,
 }
 
 /// What became of a request.
@@ -27,9 +25,7 @@ pub(super) struct Ran {
 
 impl Trial {
     pub(super) fn new(rules: Arc<RuleSet>) -> Self {
-        Self {
-            player: InProcess::new(rules),
-        }
+        Self { rules }
     }
 
     /// The text that is in the id of a transaction for which the exclusion with this number holds.
@@ -39,21 +35,18 @@ impl Trial {
 
     /// Phases 1, 2 and 5 of a request while these exclusions hold.
     pub(super) fn run(&self, request: &Request, gates: &[usize]) -> Ran {
-        let raw = request.to_bytes();
-        // A request that HTTP forbids is as little let through as one that a rule stops.
-        let Ok(head) = Head::parse(&raw) else {
+        let id: String = gates.iter().map(|&gate| Self::gate(gate)).collect();
+        let Some(mut transaction) = request.begin(&self.rules, &format!("exclusion{id}")) else {
+            // A request that HTTP forbids is as little let through as one that a rule stops.
             return Ran {
                 stopped_by: Some(0),
                 matches: Vec::new(),
             };
         };
-        let id: String = gates.iter().map(|&gate| Self::gate(gate)).collect();
-        let mut transaction = self.player.begin(&raw, &head, &format!("exclusion{id}"));
         // The values stay in this process; what is written is masked then.
         transaction.unmask();
-        let body = raw.get(head.length..).unwrap_or_default();
         if transaction.request_headers_done().is_none() {
-            transaction.request_body(body);
+            transaction.request_body(request.body());
         }
         transaction.finish();
         Ran {

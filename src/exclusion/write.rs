@@ -71,7 +71,8 @@ impl Proposals {
                 "- test_id: {number}\n  desc: {what}\n  stages:\n  - input: {{encoded_request: \"{encoded}\"}}\n    output: {{log: {{{log}}}}}\n"
             );
         };
-        let line = format!("{} passes", self.event.line());
+        let line = [self.event.method(), b" ", self.event.target()].concat();
+        let line = format!("{} passes", String::from_utf8_lossy(&line));
         add(
             1,
             &line,

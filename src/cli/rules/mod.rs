@@ -7,7 +7,6 @@ pub(super) mod explain;
 mod list;
 mod progress;
 mod replay;
-mod request;
 mod source;
 mod test;
 mod tls_client;

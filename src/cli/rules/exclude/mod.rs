@@ -11,14 +11,14 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::explain;
 use super::replay::source::{Joined, NotReplayed, Requests};
-use super::request;
 use super::source::find_policy;
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
 use crate::cli::offline;
 use crate::cli::output::Output;
 use crate::config::{self, Config, Policy, PolicyMode};
-use crate::exclusion::{Day, Proposals, Purpose, Request, Written, free_id, propose};
+use crate::exclusion::{Day, Proposals, Purpose, Written, free_id, propose};
+use crate::recorded::{Framing, Request};
 use seclang::diagnostic::Diagnostic;
 use waf::{EngineMode, RuleSet};
 
@@ -106,7 +106,8 @@ fn exclude(args: &Args) -> Result<Done, CommandError> {
         true => Some(find_file(policy, args.file.as_deref())?),
         false => None,
     };
-    let (recorded, notes) = read_recorded(&args.requests)?;
+    let mut notes = Vec::new();
+    let recorded = read_recorded(&args.requests, &mut notes)?;
     let compile = |mode, text: &str| compile(&config, policy, mode, text);
     let proposals =
         propose(&event, args.rule, &recorded, &compile).map_err(CommandError::because)?;
@@ -138,40 +139,36 @@ fn exclude(args: &Args) -> Result<Done, CommandError> {
     })
 }
 
-/// The request of the file, as the rules see it.
+/// The request of the file.
 fn read_event(path: &Path) -> Result<Request, CommandError> {
-    let request = request::Request::from_file(explain::read(path)?);
-    to_parts(&request).map_err(|why| CommandError::Problem(format!("{}: {why}", path.display())))
+    let request = Request::from_file(explain::read(path)?);
+    let why = match (request.refusal(), request.framing()) {
+        (Some(why), _) => format!("no rule sees this request: {why}"),
+        (None, Framing::Whole) => return Ok(request),
+        (None, _) => request.notes().join("; "),
+    };
+    let file = path.display();
+    Err(CommandError::Problem(format!("{file}: {why}")))
 }
 
-fn to_parts(request: &request::Request) -> Result<Request, String> {
-    if let Some(why) = request.refusal() {
-        return Err(format!("no rule sees this request: {why}"));
-    }
-    let (head, body) = (request.head_bytes(), request.body().to_vec());
-    Request::from_parts(head, body).map_err(|error| error.to_string())
-}
-
-/// The recorded requests with their names, and what of them cannot be used.
+/// The recorded requests with their names. Those that cannot be used are noted.
 fn read_recorded(
     folders: &[PathBuf],
-) -> Result<(Vec<(String, Request)>, Vec<String>), CommandError> {
-    let (mut requests, mut notes) = (Vec::new(), Vec::new());
+    notes: &mut Vec<String>,
+) -> Result<Vec<(String, Request)>, CommandError> {
+    let mut requests = Vec::new();
     if folders.is_empty() {
-        return Ok((requests, notes));
+        return Ok(requests);
     }
-    let source = Joined::open(folders, &[])?;
+    let source = Joined::open(folders, &[], None)?;
     for at in 0..source.len() {
         match source.read(at) {
-            Ok(recorded) => match to_parts(&recorded.request) {
-                Ok(request) => requests.push((recorded.id, request)),
-                Err(why) => notes.push(format!("{}: {why}", recorded.id)),
-            },
+            Ok(recorded) => requests.push((recorded.id, recorded.request)),
             Err(NotReplayed::Unreadable(why)) => notes.push(why.to_string()),
             Err(NotReplayed::CannotBeJudged { id, why }) => notes.push(format!("{id}: {why}")),
         }
     }
-    Ok((requests, notes))
+    Ok(requests)
 }
 
 fn compile(

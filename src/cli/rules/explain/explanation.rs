@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::escape::show_short;
-use super::super::request::{Request, with_crlf};
+use crate::recorded::{Request, with_crlf};
 use waf::{
     EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
 };

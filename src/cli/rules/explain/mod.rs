@@ -16,12 +16,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::explanation::Explanation;
-use super::request::{MOST_BYTES, Request};
 use super::source::RuleSource;
 use crate::cli::error::CommandError;
 use crate::cli::output::Output;
 use crate::events::Event;
 use waf::RuleSet;
+use crate::recorded::{MOST_BYTES, Request};
 
 /// Explain what the rules do with a request: which rule matched where, the scores, the exclusions, the verdict
 #[derive(Debug, clap::Args)]

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::request::{Framing, Request};
 use super::sides::Sides;
 use super::source::{NotReplayed, Recorded, Requests};
 use crate::parallel;
+use crate::recorded::{Framing, Request};
 use waf::{Interruption, Phase, RuleSet};
 
 /// Requests that a thread takes at once.

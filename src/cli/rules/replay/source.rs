@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::super::request::{Framing, MOST_BYTES, Request};
 use super::har::Har;
 use crate::cli::error::CommandError;
 use crate::events::{self, Place};
+use crate::recorded::{Framing, MOST_BYTES, Request};
 use seclang::diagnostic::{Diagnostic, Location};
 
 /// Requests in a fixed order. They are read from several threads.
@@ -99,7 +99,7 @@ impl Requests for Joined {
 }
 
 /// The requests that front doors kept.
-pub(super) struct Events(Vec<Place>);
+pub(in crate::cli::rules) struct Events(Vec<Place>);
 
 impl Events {
     /// Those below this `state_dir`, from this time on in milliseconds since 1970.

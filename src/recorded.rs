@@ -8,19 +8,20 @@
 )]
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::events::Event;
 use ftw::{Body, InProcess, read_body};
-use http_strict::{Head, HeadError};
+use http_strict::{Head, HeadError, TargetForm};
 use waf::{RuleSet, Transaction};
 
 /// The most bytes that are read of a raw request or response: ten times the default limit of a body.
-pub(super) const MOST_BYTES: u64 = 128 * 1024 * 1024;
+pub const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// A request whose head may be one that HTTP forbids.
-#[derive(Debug)]
-pub(super) struct Request {
+#[derive(Debug, Clone)]
+pub struct Request {
     /// The bytes of the head. The rules see the ranges of `head`.
     raw: Vec<u8>,
     head: Result<Head, HeadError>,
@@ -36,7 +37,8 @@ pub(super) struct Request {
 
 /// Whether the body that is there is the one that the head announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub enum Framing {
+    /// All of it is there.
     Whole,
     /// The rules see less than was sent.
     Cut,
@@ -46,7 +48,8 @@ pub(super) enum Framing {
 
 impl Request {
     /// A raw HTTP/1.1 request as a file holds it.
-    pub(super) fn from_file(bytes: Vec<u8>) -> Self {
+    #[must_use]
+    pub fn from_file(bytes: Vec<u8>) -> Self {
         let mut notes = Vec::new();
         let mut raw = with_crlf(bytes, "request", &mut notes);
         let head = Head::parse(&raw);
@@ -68,7 +71,8 @@ impl Request {
     }
 
     /// A head as it was received, or in the same form if it came over HTTP/2, and a body without a transfer coding.
-    pub(super) fn from_parts(head: Vec<u8>, body: Vec<u8>, client: Option<SocketAddr>) -> Self {
+    #[must_use]
+    pub fn from_parts(head: Vec<u8>, body: Vec<u8>, client: Option<SocketAddr>) -> Self {
         Self {
             head: parse_any_version(&head),
             raw: head,
@@ -80,54 +84,61 @@ impl Request {
     }
 
     /// A request that a front door kept. The rules see it as they saw it then, as far as the record has it.
-    pub(super) fn from_event(event: Event) -> Self {
+    #[must_use]
+    pub fn from_event(event: Event) -> Self {
         let client = SocketAddr::new(event.summary.client, 0);
         let why = event.details.payload.why_not_judged();
         let request = Self::from_parts(event.head, event.body, Some(client));
         why.into_iter().fold(request, Self::noting)
     }
 
-    /// The bytes of the head.
-    pub(super) fn head_bytes(&self) -> &[u8] {
-        &self.raw
-    }
-
     /// The same with a note.
-    pub(super) fn noting(mut self, note: String) -> Self {
+    #[must_use]
+    pub fn noting(mut self, note: String) -> Self {
         self.notes.push(note);
         self
     }
 
     /// The first line as received.
-    pub(super) fn line(&self) -> &[u8] {
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
         let end = memchr::memchr2(b'\r', b'\n', &self.raw).unwrap_or(self.raw.len());
         &self.raw[..end]
     }
 
     /// Why no rule sees it.
-    pub(super) fn refusal(&self) -> Option<&HeadError> {
+    #[must_use]
+    pub fn refusal(&self) -> Option<&HeadError> {
         self.head.as_ref().err()
     }
 
-    pub(super) fn framing(&self) -> Framing {
+    /// Whether its body is the announced one.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
         self.framing
     }
 
-    pub(super) fn body(&self) -> &[u8] {
+    /// The body without a transfer coding.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// About how much memory it takes.
-    pub(super) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.raw.len() + self.body.len()
     }
 
-    pub(super) fn notes(&self) -> &[String] {
+    /// Where it was read differently from what was given.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
     /// A transaction that has received the head; no phase has run. None if HTTP forbids the request.
-    pub(super) fn begin(&self, rules: &Arc<RuleSet>, name: &str) -> Option<Transaction> {
+    #[must_use]
+    pub fn begin(&self, rules: &Arc<RuleSet>, name: &str) -> Option<Transaction> {
         let head = self.head.as_ref().ok()?;
         let player = InProcess::new(Arc::clone(rules));
         let player = match self.client {
@@ -136,25 +147,99 @@ impl Request {
         };
         Some(player.begin(&self.raw, head, name))
     }
+
+    /// The request on HTTP/1.1 as a client can send it, with a body of announced length; only its line is left of one
+    /// that HTTP forbids.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let headers = self.headers();
+        let headers: Vec<_> = headers.map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+        let mut sent = self.with(self.target(), &headers, self.body.clone());
+        if let Some(head) = with_protocol(&sent.raw, HTTP2, HTTP11) {
+            sent.raw = head;
+        }
+        [sent.raw, sent.body].concat()
+    }
+
+    /// The method; empty if HTTP forbids the request.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.part(|head| &head.method)
+    }
+
+    /// Path and query as sent; empty if HTTP forbids the request.
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        match &self.head {
+            Ok(Head {
+                form: TargetForm::Absolute { path, .. },
+                ..
+            }) => match &self.raw[path.clone()] {
+                b"" => b"/",
+                path => path,
+            },
+            _ => self.part(|head| &head.target),
+        }
+    }
+
+    /// Names and values of the header fields; none if HTTP forbids the request.
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let headers = self.head.iter().flat_map(|head| &head.headers);
+        headers.map(|(name, value)| (&self.raw[name.clone()], &self.raw[value.clone()]))
+    }
+
+    /// The value of the first header field of this name.
+    #[must_use]
+    pub fn header(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut headers = self.headers();
+        let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value)
+    }
+
+    /// The same request with another path and query, other header fields and another body, whose length it announces.
+    #[must_use]
+    pub fn with(&self, target: &[u8], headers: &[(Vec<u8>, Vec<u8>)], body: Vec<u8>) -> Self {
+        let protocol = self.part(|head| &head.protocol);
+        let mut raw = [self.method(), b" ", target, b" ", protocol, b"\r\n"].concat();
+        let frames = |name: &[u8]| {
+            name.eq_ignore_ascii_case(b"content-length")
+                || name.eq_ignore_ascii_case(b"transfer-encoding")
+        };
+        for (name, value) in headers.iter().filter(|(name, _)| !frames(name)) {
+            raw.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
+        }
+        if !body.is_empty() || self.headers().any(|(name, _)| frames(name)) {
+            raw.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+        }
+        raw.extend_from_slice(b"\r\n");
+        Self::from_parts(raw, body, self.client)
+    }
+
+    fn part(&self, of: impl Fn(&Head) -> &Range<usize>) -> &[u8] {
+        let range = self.head.as_ref().map(|head| of(head).clone());
+        range.map_or(&[], |range| &self.raw[range])
+    }
 }
+
+const HTTP2: &[u8] = b" HTTP/2.0\r\n";
+const HTTP11: &[u8] = b" HTTP/1.1\r\n";
 
 /// Parses a head of HTTP/1.x, or one of HTTP/2 that was written in the form of HTTP/1.1 as the front door does.
 fn parse_any_version(raw: &[u8]) -> Result<Head, HeadError> {
-    const HTTP2: &[u8] = b" HTTP/2.0\r\n";
-    const HTTP11: &[u8] = b" HTTP/1.1\r\n";
-    let line_end = memchr::memchr(b'\n', raw).map_or(0, |at| at + 1);
-    if !raw[..line_end].ends_with(HTTP2) {
-        return Head::parse(raw);
-    }
     // Both are of the same length, so the ranges are those of `raw`.
-    let mut other = raw.to_vec();
-    other[line_end - HTTP2.len()..line_end].copy_from_slice(HTTP11);
-    Head::parse(&other)
+    with_protocol(raw, HTTP2, HTTP11).map_or_else(|| Head::parse(raw), |other| Head::parse(&other))
+}
+
+/// The head with the end of its first line replaced; None if the line ends otherwise.
+fn with_protocol(raw: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
+    let line_end = memchr::memchr(b'\n', raw).map_or(0, |at| at + 1);
+    let line = raw[..line_end].strip_suffix(from)?;
+    Some([line, to, &raw[line_end..]].concat())
 }
 
 /// Turns LF into CRLF in the head: editors write LF, but HTTP requires CRLF. A head that has any CR stays as it is,
 /// since it may test exactly that.
-pub(super) fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
+pub fn with_crlf(raw: Vec<u8>, what: &str, notes: &mut Vec<String>) -> Vec<u8> {
     let head_end = memchr::memmem::find(&raw, b"\n\n");
     let lines_end = |end| memchr::memchr(b'\r', &raw[..end]).is_none();
     let Some(end) = head_end.filter(|&end| lines_end(end)) else {

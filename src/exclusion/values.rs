@@ -1,0 +1,150 @@
+//! How values are written in queries, forms, cookies, JSON and XML: their names, and the same with another value.
+
+use serde_json::Value;
+
+/// Name and value of `a=1`.
+pub(super) fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'=', pair) {
+        Some(at) => {
+            let (name, value) = pair.split_at(at);
+            (name, value.get(1..).unwrap_or_default())
+        }
+        None => (pair, b""),
+    }
+}
+
+/// The decoded names of `a=1&b=2`, each once.
+pub(super) fn names(pairs: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    for pair in pairs.split(|&b| b == b'&').filter(|pair| !pair.is_empty()) {
+        let name = percent_decoded(split_pair(pair).0);
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen.into_iter()
+}
+
+/// The pairs with another value for each of this name.
+pub(super) fn with_pair(pairs: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let mut found = false;
+    let changed: Vec<Vec<u8>> = pairs
+        .split(|&b| b == b'&')
+        .map(|pair| {
+            let (key, _) = split_pair(pair);
+            if percent_decoded(key) != name {
+                return pair.to_vec();
+            }
+            found = true;
+            [key, b"=", &percent_encoded(value)].concat()
+        })
+        .collect();
+    found.then(|| changed.join(&b'&'))
+}
+
+/// The header field `Cookie` with another value for this cookie.
+pub(super) fn with_cookie(header: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let mut found = false;
+    let changed: Vec<Vec<u8>> = header
+        .split(|&b| b == b';')
+        .map(|pair| {
+            let (key, _) = split_pair(pair);
+            if !key.trim_ascii().eq_ignore_ascii_case(name) {
+                return pair.to_vec();
+            }
+            found = true;
+            // Rules decode a cookie's value, and `;` would end it.
+            [key, b"=", &percent_encoded(value)].concat()
+        })
+        .collect();
+    found.then(|| changed.join(&b';'))
+}
+
+/// The document with one more text before its last closing tag.
+pub(super) fn with_xml_text(body: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let at = memchr::memmem::rfind(body, b"</")?;
+    let mut text = Vec::new();
+    for &byte in value {
+        match byte {
+            b'<' => text.extend_from_slice(b"&lt;"),
+            b'&' => text.extend_from_slice(b"&amp;"),
+            // XML allows no other control characters.
+            0..=8 | 11 | 12 | 14..=31 => {}
+            byte => text.push(byte),
+        }
+    }
+    let (before, after) = body.split_at(at);
+    Some([before, &text, after].concat())
+}
+
+/// The names that the engine gives to the values of a JSON body.
+pub(super) fn json_names(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                json_names(member, &format!("{path}.{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                json_names(item, &format!("{path}.{index}"), found);
+            }
+        }
+        _ => found.push(path.to_owned()),
+    }
+}
+
+/// Puts a text in the place of the value of this name; false if there is none.
+pub(super) fn set_json(value: &mut Value, path: &str, wanted: &[u8], new: &str) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter_mut()
+            .any(|(key, member)| set_json(member, &format!("{path}.{key}"), wanted, new)),
+        Value::Array(items) => {
+            let mut items = items.iter_mut().enumerate();
+            items.any(|(index, item)| set_json(item, &format!("{path}.{index}"), wanted, new))
+        }
+        leaf if path.as_bytes().eq_ignore_ascii_case(wanted) => {
+            *leaf = Value::String(new.to_owned());
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Everything but letters, digits and `-._~` as `%HH`.
+pub(super) fn percent_encoded(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    for &byte in bytes {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' => out.push(byte),
+            _ if byte.is_ascii_alphanumeric() => out.push(byte),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    out
+}
+
+/// `%HH` and `+` decoded; what is malformed stays.
+pub(super) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digits = after.get(..2).and_then(|d| std::str::from_utf8(d).ok());
+                match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                    Some(decoded) => {
+                        out.push(decoded);
+                        rest = after.get(2..).unwrap_or_default();
+                    }
+                    None => out.push(byte),
+                }
+            }
+            byte => out.push(byte),
+        }
+    }
+    out
+}
