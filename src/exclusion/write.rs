@@ -79,9 +79,9 @@ impl Proposals {
             &self.event.to_bytes(),
             &format!("no_expect_ids: [{none}]"),
         );
-        for (number, probe) in (2..).zip(self.shown_stopped(at)) {
+        for (number, (probe, rule)) in (2..).zip(self.shown_stopped(at)) {
             let what = format!("{} in {} is stopped", probe.attack, probe.place);
-            let log = format!("expect_ids: [{}]", probe.stopped_by);
+            let log = format!("expect_ids: [{rule}]");
             add(number, &what, &probe.request.to_bytes(), &log);
         }
         text

@@ -111,6 +111,12 @@ fn exclude(args: &Args) -> Result<Done, CommandError> {
     let compile = |mode, text: &str| compile(&config, policy, mode, text);
     let proposals =
         propose(&event, args.rule, &recorded, &compile).map_err(CommandError::because)?;
+    if proposals.keeps_credentials() {
+        notes.push(
+            "the tests hold what may be credentials: without them the request is judged otherwise"
+                .to_owned(),
+        );
+    }
     let taken = take(&proposals, args.pick)?;
     let purpose = Purpose {
         owner: args.owner.clone(),
@@ -164,8 +170,10 @@ fn read_recorded(
     for at in 0..source.len() {
         match source.read(at) {
             Ok(recorded) => requests.push((recorded.id, recorded.request)),
-            Err(NotReplayed::Unreadable(why)) => notes.push(why.to_string()),
-            Err(NotReplayed::CannotBeJudged { id, why }) => notes.push(format!("{id}: {why}")),
+            Err(NotReplayed::Unreadable(why)) => notes.push(format!("left out: {why}")),
+            Err(NotReplayed::CannotBeJudged { id, why }) => {
+                notes.push(format!("left out: {id}: {why}"))
+            }
         }
     }
     Ok(requests)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::escape::show_short;
 use super::Done;
 use crate::cli::output::print_json;
-use crate::exclusion::{Candidate, Proof, Tally};
+use crate::exclusion::{Candidate, Extent, Proof, Tally};
 
 /// Attacks and requests that are named; the others are counted.
 const NAMED: usize = 5;
@@ -22,13 +22,8 @@ pub(super) fn human(done: &Done) -> io::Result<()> {
         proposals.scope.words()
     )?;
     for note in &done.notes {
-        writeln!(out, "note: left out: {note}")?;
+        writeln!(out, "note: {note}")?;
     }
-    let classes: Vec<&str> = proposals
-        .classes()
-        .iter()
-        .map(|class| class.name())
-        .collect();
     for (number, (candidate, proof)) in (1..).zip(&proposals.candidates) {
         let state = match proof.holds() {
             true if done.taken == Some(number - 1) => "  holds, taken",
@@ -36,7 +31,7 @@ pub(super) fn human(done: &Done) -> io::Result<()> {
             false => "  DOES NOT HOLD",
         };
         writeln!(out, "\n{number}  {}{state}", candidate.kind.words())?;
-        show_candidate(&mut out, candidate, proof, &classes.join(", "))?;
+        show_candidate(&mut out, candidate, proof)?;
     }
     match (&done.written, &done.files) {
         (Some(written), None) => {
@@ -59,12 +54,7 @@ pub(super) fn human(done: &Done) -> io::Result<()> {
     out.flush()
 }
 
-fn show_candidate(
-    out: &mut impl Write,
-    candidate: &Candidate,
-    proof: &Proof,
-    classes: &str,
-) -> io::Result<()> {
+fn show_candidate(out: &mut impl Write, candidate: &Candidate, proof: &Proof) -> io::Result<()> {
     for control in &candidate.controls {
         writeln!(out, "   {control}")?;
     }
@@ -74,26 +64,15 @@ fn show_candidate(
         "nothing: the request is still blocked"
     };
     writeln!(out, "   passes    {passes}")?;
-    stays(out, &proof.beside, "attacks beside it and elsewhere")?;
-    stays(
-        out,
-        &proof.other_classes,
-        "attacks of other classes in the same place",
-    )?;
-    let opened = &proof.own_classes;
-    let share = opened.passing.len() * 100 / opened.tried.max(1);
-    let classes = if classes.is_empty() {
-        "its own class"
-    } else {
-        classes
-    };
+    let beside = &proof.beside;
     writeln!(
         out,
-        "   opens     {} of {} attacks of {classes} in the same place ({share} %)",
-        opened.passing.len(),
-        opened.tried
+        "   blocked   {} of {} attacks beside it and elsewhere",
+        beside.tried - beside.passing.len(),
+        beside.tried
     )?;
-    list(out, &opened.passing)?;
+    list(out, &beside.passing)?;
+    show_opened(out, proof)?;
     let recorded = &proof.recorded;
     if recorded.total > 0 {
         writeln!(
@@ -103,8 +82,13 @@ fn show_candidate(
             recorded.intended.len(),
             recorded.unintended.len()
         )?;
-        for name in recorded.unintended.iter().take(NAMED) {
-            writeln!(out, "             otherwise: {name}")?;
+        for (what, names) in [
+            ("passes", &recorded.intended),
+            ("otherwise", &recorded.unintended),
+        ] {
+            for name in names.iter().take(NAMED) {
+                writeln!(out, "             {what}: {name}")?;
+            }
         }
     }
     let (before, after) = proof.time;
@@ -123,11 +107,40 @@ fn show_candidate(
     Ok(())
 }
 
-/// What is still blocked, and what is not.
-fn stays(out: &mut impl Write, tally: &Tally, what: &str) -> io::Result<()> {
-    let blocked = tally.tried - tally.passing.len();
-    writeln!(out, "   blocked   {blocked} of {} {what}", tally.tried)?;
-    list(out, &tally.passing)
+/// What attacks in the place of the false positive become, class by class.
+fn show_opened(out: &mut impl Write, proof: &Proof) -> io::Result<()> {
+    let (mut blocked, mut tried) = (0, 0);
+    for opened in &proof.in_place {
+        let (tally, class) = (&opened.tally, opened.class.name());
+        let word = match (opened.is_own, tally.extent()) {
+            (false, Extent::Nothing) => {
+                blocked += 1;
+                tried += tally.tried;
+                continue;
+            }
+            (true, _) => "opens     its own class, ",
+            (false, Extent::Part) => "OPENS     beyond its own class, ",
+            (false, Extent::All) => "OPENS ALL beyond its own class, ",
+        };
+        let passing = tally.passing.len();
+        let of = tally.tried;
+        writeln!(
+            out,
+            "   {word}{class}: {passing} of {of} attacks in the same place pass"
+        )?;
+        list(out, &tally.passing)?;
+    }
+    for place in &proof.untried {
+        writeln!(
+            out,
+            "   UNTRIED   no attack could be tried in {}",
+            show_short(place.as_bytes(), 80)
+        )?;
+    }
+    writeln!(
+        out,
+        "   blocked   {tried} of {tried} attacks of {blocked} other classes in the same place"
+    )
 }
 
 fn list(out: &mut impl Write, passing: &[(String, String)]) -> io::Result<()> {
@@ -153,30 +166,35 @@ pub(super) fn json(done: &Done) -> io::Result<()> {
             .collect();
         json!({"tried": tally.tried, "passing": passing})
     };
-    let proposals: Vec<Value> = done
-        .proposals
-        .candidates
-        .iter()
-        .map(|(candidate, proof)| {
-            json!({
-                "kind": candidate.kind.words(),
-                "rules": candidate.rules,
-                "controls": candidate.controls,
-                "portable": candidate.is_portable,
-                "holds": proof.holds(),
-                "passes": proof.passes,
-                "beside": tally(&proof.beside),
-                "other_classes": tally(&proof.other_classes),
-                "own_classes": tally(&proof.own_classes),
-                "recorded": {
-                    "total": proof.recorded.total,
-                    "intended": proof.recorded.intended,
-                    "unintended": proof.recorded.unintended,
-                },
-                "microseconds": {"without": proof.time.0.as_micros(), "with": proof.time.1.as_micros()},
+    let proposal = |(candidate, proof): &(Candidate, Proof)| {
+        let in_place = proof.in_place.iter();
+        let in_place: Vec<Value> = in_place
+            .map(|opened| {
+                let (class, own) = (opened.class.name(), opened.is_own);
+                json!({"class": class, "own": own, "attacks": tally(&opened.tally)})
             })
+            .collect();
+        json!({
+            "kind": candidate.kind.words(),
+            "rules": candidate.rules,
+            "controls": candidate.controls,
+            "portable": candidate.is_portable,
+            "holds": proof.holds(),
+            "passes": proof.passes,
+            "beside": tally(&proof.beside),
+            "in_place": in_place,
+            "opens_beyond_its_classes": proof.opens_beyond().name(),
+            "untried": proof.untried,
+            "recorded": {
+                "total": proof.recorded.total,
+                "intended": proof.recorded.intended,
+                "unintended": proof.recorded.unintended,
+            },
+            "microseconds": {"without": proof.time.0.as_micros(), "with": proof.time.1.as_micros()},
         })
-        .collect();
+    };
+    let proposals = done.proposals.candidates.iter().map(proposal);
+    let proposals: Vec<Value> = proposals.collect();
     print_json(&json!({
         "ok": done.taken.is_some(),
         "blocked_by": done.proposals.stopped_by,
