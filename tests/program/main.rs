@@ -14,6 +14,7 @@ mod check;
 mod config;
 mod demo;
 mod docs;
+mod false_positives;
 mod fuzz;
 mod get_crs;
 mod layers;
