@@ -1,4 +1,4 @@
-//! From an attack to an exclusion that is live: `rules exclude` writes it, a reload takes it, and its tests stay with it.
+//! From a false positive to an exclusion that is live: explained, excluded, reloaded. Its tests stay with it.
 
 use std::fs;
 use std::process::Command;
@@ -7,44 +7,74 @@ use serde_json::Value;
 
 use crate::world::World;
 
-const NOTE: &str = "/orders/1?note=attack";
-const BESIDE: &str = "/orders/1?note=attack&q=attack";
+/// An honest text that `@baseline` takes for SQL.
+const NOTE: &str = "/orders/1?note=the+union+select+committee";
+/// What must stay blocked with its exclusion.
+const ATTACKS: [&str; 5] = [
+    // The same attack in arguments beside it, without the false positive and with it.
+    "/orders/1?q=1+union+select+password",
+    "/orders/1?note=the+union+select+committee&q=1+union+select+password",
+    // Other attacks in the same argument.
+    "/orders/1?note=%3Cscript%3Ealert(1)%3C/script%3E",
+    "/orders/1?note=;cat%20/etc/passwd",
+    // The same text on another path.
+    "/orders/x?note=the+union+select+committee",
+];
 
 async fn world() -> World {
     let mut world = World::start().await;
+    world.setup.rules = "\"@baseline\"".to_owned();
     world.setup.policy = "exclusions = [\"exclusions.conf\"]".to_owned();
     world.write_setup();
+    let event =
+        format!("GET {NOTE} HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer s3cr3t\r\n\r\n");
+    world.write("event.http", event);
     let (status, said) = world.reload().await;
     assert_eq!(status, 200, "{said}");
     world
 }
 
-/// Runs `rules exclude` for the request in `event.http`. Its exit code and what it said.
-async fn exclude(world: &World, more: &[&str]) -> (i32, Value) {
-    let event =
-        format!("GET {NOTE} HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer s3cr3t\r\n\r\n");
-    world.write("event.http", event);
+/// Runs a verb in the world's folder. Its exit code and its standard output.
+async fn run(world: &World, args: &str, more: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
-    command.args(["rules", "exclude", "event.http", "--owner", "notes team"]);
-    command.args([
-        "--reason",
-        "prose",
-        "--until",
-        "2999-01-01",
-        "--output",
-        "json",
-    ]);
-    command.args(more).current_dir(&world.front.folder);
+    command.args(args.split(' ')).args(more);
+    command.current_dir(&world.front.folder);
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
     let ran = ran.await.unwrap();
-    let said = serde_json::from_slice(&ran.stdout);
-    (ran.status.code().unwrap(), said.unwrap())
+    let said = String::from_utf8(ran.stdout).unwrap() + &String::from_utf8_lossy(&ran.stderr);
+    (ran.status.code().unwrap(), said)
+}
+
+/// Runs `rules exclude` for the event.
+async fn exclude(world: &World, more: &[&str]) -> (i32, Value) {
+    let args = "rules exclude event.http --reason prose --until 2999-01-01 --output json --owner";
+    let more = [&["notes team"], more].concat();
+    let (code, said) = run(world, args, &more).await;
+    (code, serde_json::from_str(&said).expect(&said))
+}
+
+/// Why a reload refused the first unit.
+fn reasons(said: &Value) -> String {
+    let reasons = said["refused"][0]["reasons"].as_array().unwrap();
+    let reasons: Vec<&str> = reasons.iter().filter_map(Value::as_str).collect();
+    reasons.join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_excluded_request_passes_and_the_attack_beside_it_does_not() {
+async fn a_false_positive_passes_after_its_exclusion_and_the_attacks_beside_it_do_not() {
     let mut world = world().await;
     assert_eq!(world.status_of(NOTE).await, 403);
+    let (code, said) = run(
+        &world,
+        "rules explain event.http --config drawbridge.toml",
+        &[],
+    )
+    .await;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("100200") && said.contains("deny 403"),
+        "{said}"
+    );
 
     let (code, said) = exclude(&world, &[]).await;
     assert_eq!((code, &said["files"]), (0, &Value::Null), "{said}");
@@ -52,21 +82,35 @@ async fn an_excluded_request_passes_and_the_attack_beside_it_does_not() {
 
     let (code, said) = exclude(&world, &["--write"]).await;
     assert_eq!((code, said["taken"].as_u64()), (0, Some(1)), "{said}");
+    let proposal = &said["proposals"][0];
+    let controls = ["100200", "100210"].map(|id| format!("ruleRemoveTargetById={id};ARGS:note"));
+    assert_eq!(proposal["controls"], serde_json::json!(controls));
+    let in_place = proposal["in_place"].as_array().unwrap();
+    let of = |class: &str| {
+        in_place
+            .iter()
+            .find(|opened| opened["class"] == class)
+            .unwrap()
+    };
+    assert_eq!(
+        (&of("sqli")["own"], &of("xss")["own"]),
+        (&true.into(), &false.into())
+    );
+    assert!(of("xss")["attacks"]["tried"].as_u64() > Some(3), "{said}");
+    assert_eq!(proposal["opens_beyond_its_classes"], "nothing", "{said}");
     let tests = fs::read_to_string(world.path("exclusions.80001.yaml")).unwrap();
     assert!(!tests.contains("s3cr3t") && !said.to_string().contains("s3cr3t"));
+
     let (status, said) = world.reload().await;
     assert_eq!(status, 200, "{said}");
     assert_eq!(world.status_of(NOTE).await, 200);
-    for target in [BESIDE, "/orders/1?q=attack", "/orders/x?note=attack"] {
+    for target in ATTACKS {
         assert_eq!(world.status_of(target).await, 403, "{target}");
     }
-    // It is loaded now, so the next one gets another number, and there is nothing left to exclude.
+    // Now it is loaded, there is nothing left to exclude.
     let (code, said) = exclude(&world, &["--write"]).await;
-    assert_eq!(code, 1);
-    assert!(
-        said["error"].as_str().unwrap().contains("not blocked"),
-        "{said}"
-    );
+    let error = said["error"].as_str().unwrap();
+    assert!(code == 1 && error.contains("not blocked"), "{said}");
     world.front.stopped().await;
 }
 
@@ -83,6 +127,14 @@ async fn an_exclusion_that_fails_its_tests_is_refused_with_its_place() {
             "an argument beside it is stopped",
         ),
         (
+            text.replace("TargetById=100210;ARGS:note", "ById=100310"),
+            "passes",
+        ),
+        (
+            text.replace("TargetById=100210;ARGS:note", "ById=1-999999"),
+            "ARGS:note is stopped",
+        ),
+        (
             text.replace("# owner: notes team\n", ""),
             "has no \"owner\"",
         ),
@@ -91,19 +143,57 @@ async fn an_exclusion_that_fails_its_tests_is_refused_with_its_place() {
         let (status, said) = world.reload().await;
         assert_eq!(status, 422, "{said}");
         assert_eq!(said["refused"][0]["unit"], "policy default", "{said}");
-        let reason = said["refused"][0]["reasons"][0].as_str().unwrap();
+        let reason = reasons(&said);
         assert!(
             reason.contains("exclusions.conf:1:1") && reason.contains(why),
             "{reason}"
         );
         // The last good version stays.
         assert_eq!(world.status_of(NOTE).await, 200);
-        assert_eq!(world.status_of(BESIDE).await, 403);
+        assert_eq!(world.status_of(ATTACKS[0]).await, 403);
+        let (code, said) = run(&world, "check --config drawbridge.toml", &[]).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(
+            said.contains("exclusions.conf:1:1") && said.contains(why),
+            "{said}"
+        );
     }
-    // An exclusion whose day is over takes nothing out, and says so.
-    world.write("exclusions.conf", text.replace("2999-01-01", "2020-01-01"));
+    world.write("exclusions.conf", text);
+    fs::remove_file(world.path("exclusions.80001.yaml")).unwrap();
     let (status, said) = world.reload().await;
-    assert_eq!(status, 200, "{said}");
-    assert_eq!(world.status_of(NOTE).await, 403);
+    let reason = reasons(&said);
+    assert!(status == 422 && reason.contains("has no tests"), "{said}");
+    world.front.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_its_last_day_an_exclusion_ends_or_warns() {
+    let mut world = world().await;
+    let (code, said) = exclude(&world, &["--write"]).await;
+    assert_eq!(code, 0, "{said}");
+    let text = fs::read_to_string(world.path("exclusions.conf")).unwrap();
+    world.write("exclusions.conf", text.replace("2999-01-01", "2020-01-01"));
+    for (on_expiry, status, warning) in [
+        (
+            "remove",
+            403,
+            "ended on 2020-01-01 and no longer holds (owner: notes team)",
+        ),
+        (
+            "warn",
+            200,
+            "should have ended on 2020-01-01 (owner: notes team)",
+        ),
+    ] {
+        world.setup.policy =
+            format!("exclusions = [\"exclusions.conf\"]\non_expiry = \"{on_expiry}\"");
+        world.write_setup();
+        let (reloaded, said) = world.reload().await;
+        assert_eq!(reloaded, 200, "{said}");
+        assert_eq!(world.status_of(NOTE).await, status, "{on_expiry}");
+        assert_eq!(world.status_of(ATTACKS[0]).await, 403, "{on_expiry}");
+        let (code, said) = run(&world, "check --config drawbridge.toml", &[]).await;
+        assert!(code == 0 && said.contains(warning), "{said}");
+    }
     world.front.stopped().await;
 }
