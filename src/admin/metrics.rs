@@ -88,6 +88,7 @@ pub(super) fn collect(sources: &StatusSources, text: &mut Exposition) {
     traffic::collect(metrics, text);
     traffic::collect_upstreams(&sources.live.pin(), text);
     collect_certificates(sources, text);
+    collect_exclusions(sources, text);
     collect_reloads(sources, text);
 }
 
@@ -122,6 +123,26 @@ fn collect_certificates(sources: &StatusSources, text: &mut Exposition) {
     for entry in own.iter().chain(sources.metrics.presented.load().iter()) {
         let labels = [("kind", entry.kind.label()), ("name", entry.name.as_str())];
         text.sample(&labels, entry.certificate.not_after_timestamp);
+    }
+}
+
+/// The exclusions of the policies that are live.
+fn collect_exclusions(sources: &StatusSources, text: &mut Exposition) {
+    text.family(
+        "exclusion_end_timestamp_seconds",
+        MetricKind::Gauge,
+        "When the last day of an exclusion is over, in seconds since 1970.",
+    );
+    for policy in sources.live.pin().config.policies.values() {
+        for entry in policy.exclusions.iter().flat_map(|file| &file.entries) {
+            let id = entry.id.to_string();
+            let labels = [
+                ("policy", policy.name.as_str()),
+                ("id", &id),
+                ("owner", &entry.purpose.owner),
+            ];
+            text.sample(&labels, entry.purpose.until.end_timestamp());
+        }
     }
 }
 

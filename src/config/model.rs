@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::inputs::{Contents, Inputs};
 use crate::events::EventSettings;
+use crate::exclusion::Entry;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
@@ -263,12 +264,21 @@ pub struct Policy {
     pub request_body_limit: usize,
     /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
-    /// The files of its exclusions, in load order. Some may not be there yet.
-    pub exclusions: Vec<PathBuf>,
+    /// The files of its exclusions, in load order.
+    pub exclusions: Vec<ExclusionFile>,
     /// The rules that inspect.
     pub rules: PolicyRules,
     /// Names these rules: it changes with their files and their variables. Empty if there are none.
     pub rules_digest: String,
+}
+
+/// A file of exclusions, which may not be there yet.
+#[derive(Debug)]
+pub struct ExclusionFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it has.
+    pub entries: Vec<Entry>,
 }
 
 impl Policy {

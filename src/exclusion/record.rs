@@ -60,6 +60,13 @@ impl Day {
         })
     }
 
+    /// When it is over, in seconds since 1970.
+    #[must_use]
+    pub fn end_timestamp(&self) -> u64 {
+        let end = self.end().duration_since(UNIX_EPOCH);
+        end.unwrap_or_default().as_secs()
+    }
+
     /// When it is over.
     #[must_use]
     pub fn end(&self) -> SystemTime {
@@ -78,8 +85,7 @@ impl Entry {
     /// reload for that.
     #[must_use]
     pub fn end_rule(&self) -> String {
-        let end = self.purpose.until.end();
-        let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let end = self.purpose.until.end_timestamp();
         let (id, own) = (self.id + END, self.id);
         format!(
             "SecRule TIME_EPOCH \"@ge {end}\" \"id:{id},phase:1,pass,t:none,nolog,ctl:ruleRemoveById={own}\"\n"

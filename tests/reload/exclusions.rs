@@ -194,6 +194,10 @@ async fn after_its_last_day_an_exclusion_ends_or_warns() {
         assert_eq!(world.status_of(ATTACKS[0]).await, 403, "{on_expiry}");
         let (code, said) = run(&world, "check --config drawbridge.toml", &[]).await;
         assert!(code == 0 && said.contains(warning), "{said}");
+        // 2020-01-02, when the day is over.
+        let metric = "exclusion_end_timestamp_seconds{policy=\"default\",id=\"80001\",owner=\"notes team\"} 1577923200";
+        let metrics = world.ask("GET", "/metrics").await.text();
+        assert!(metrics.contains(metric), "{metrics}");
     }
     world.front.stopped().await;
 }

@@ -5,16 +5,30 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::context::Context;
-use crate::config::model::{CompiledRules, OnExpiry, Recipe, RuleSource};
+use crate::config::model::{CompiledRules, ExclusionFile, OnExpiry, Recipe, RuleSource};
 use crate::config::written::policies::WrittenPolicy;
-use crate::exclusion;
+use crate::exclusion::{self, Entry};
 use seclang::diagnostic::Diagnostic;
 use seclang::files as rule_files;
 
-/// The files that a policy names.
-pub(super) fn files(written: &WrittenPolicy<'_>) -> Vec<PathBuf> {
+/// The files that a policy names, with what they have. What is wrong with them is reported with the rules.
+pub(super) fn files(written: &WrittenPolicy<'_>) -> Vec<ExclusionFile> {
+    let read = |path: PathBuf| {
+        let entries = entries(&path);
+        ExclusionFile { path, entries }
+    };
+    paths(written).map(read).collect()
+}
+
+fn paths<'w>(written: &'w WrittenPolicy<'_>) -> impl Iterator<Item = PathBuf> + 'w {
     let named = written.exclusions.iter();
-    named.map(|file| file.at.resolve(file.value)).collect()
+    named.map(|file| file.at.resolve(file.value))
+}
+
+/// The exclusions of a file; none if it cannot be read, which the compiler of the rules reports.
+fn entries(path: &Path) -> Vec<Entry> {
+    let text = rule_files::read_text(path).unwrap_or_default();
+    exclusion::parse(path, &text).0
 }
 
 /// The sources with the exclusions in the place where the CRS expects them.
@@ -24,7 +38,7 @@ pub(super) fn add(
     context: &mut Context<'_>,
 ) -> Vec<RuleSource> {
     let mut place = place(&sources);
-    for (file, path) in written.exclusions.iter().zip(files(written)) {
+    for (file, path) in written.exclusions.iter().zip(paths(written)) {
         // Noted even if there is none: a file that appears later is a change.
         context.inputs.file(&path);
         if !path.exists() {
@@ -59,10 +73,7 @@ pub(super) fn end_rules(recipe: &Recipe, path: &Path) -> Option<String> {
     if recipe.on_expiry == OnExpiry::Warn {
         return None;
     }
-    // If it cannot be read, the compiler says so.
-    let text = rule_files::read_text(path).ok()?;
-    let (entries, _) = exclusion::parse(path, &text);
-    Some(entries.iter().map(exclusion::Entry::end_rule).collect())
+    Some(entries(path).iter().map(Entry::end_rule).collect())
 }
 
 /// Runs the tests of all exclusions.
@@ -79,13 +90,8 @@ pub(super) fn prove(
         let RuleSource::Exclusions(path) = source else {
             continue;
         };
-        let text = rule_files::read_text(path).unwrap_or_default();
-        let (entries, _) = exclusion::parse(path, &text);
-        context.note_files(
-            entries
-                .iter()
-                .map(|entry| exclusion::tests_of(path, entry.id)),
-        );
+        let tests = entries(path).into_iter();
+        context.note_files(tests.map(|entry| exclusion::tests_of(path, entry.id)));
         for problem in exclusion::check(path, &compiled.rules, ends, SystemTime::now()) {
             match problem.is_error() {
                 true => errors.push(problem),

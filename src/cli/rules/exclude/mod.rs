@@ -209,10 +209,10 @@ fn find_file<'p>(policy: &'p Policy, named: Option<&Path>) -> Result<&'p Path, C
         ));
     };
     let Some(named) = named else {
-        return Ok(first);
+        return Ok(&first.path);
     };
-    match files.iter().find(|file| file.ends_with(named)) {
-        Some(file) => Ok(file),
+    match files.iter().find(|file| file.path.ends_with(named)) {
+        Some(file) => Ok(&file.path),
         None => problem(format!(
             "{} is none of the exclusions of policy {name:?}",
             named.display()
