@@ -13,6 +13,8 @@ use crate::recorded::Request;
 const MOST_NEEDS: usize = 256;
 /// Other sets of needs that are proposed beside the first.
 const MOST_ALTERNATIVES: usize = 4;
+/// What rules look at in XML: all text, all attributes. A match does not tell in which of them it was.
+const XML_PATHS: [&str; 2] = ["/*", "//@*"];
 /// Ids of rules that exist only while exclusions are tried, above all that rule files use.
 const TRIAL_IDS: u64 = 4_000_000_000;
 
@@ -168,6 +170,12 @@ fn needs_of(request: &Request, found: &MatchedRule, tags: &[String]) -> Vec<Need
         severity: found.severity.unwrap_or(0),
         is_guess,
     };
+    if found.variable == b"XML" {
+        let paths = XML_PATHS.into_iter();
+        return paths
+            .map(|path| need(Some(Target::xml(path)), true))
+            .collect();
+    }
     if let Some(target) = Target::of(&found.variable) {
         return vec![need(Some(target), false)];
     }
@@ -193,13 +201,13 @@ fn guesses(request: &Request) -> impl Iterator<Item = Target> {
         ("REQUEST_COOKIES", None),
         ("REQUEST_FILENAME", None),
         ("REQUEST_BODY", None),
-        ("XML", None),
     ];
     let all = named.chain(headers).chain(others);
-    all.map(|(collection, key)| Target {
+    let all = all.map(|(collection, key)| Target {
         collection: collection.to_owned(),
         key,
-    })
+    });
+    all.chain(XML_PATHS.map(Target::xml))
 }
 
 impl Variants {
@@ -327,7 +335,8 @@ fn is_portable(control: &str) -> bool {
     let name = target.split_once(':').map_or("", |(_, name)| name);
     let is_number = |piece: &str| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit());
     let is_in_array = name.starts_with("json.") && name.split('.').any(is_number);
-    !name.starts_with('/') && !is_in_array
+    let is_pattern = name.starts_with('/') && !target.starts_with("XML:");
+    !is_pattern && !is_in_array
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -91,7 +91,7 @@ impl Place {
             ("QUERY_STRING" | "REQUEST_URI" | "REQUEST_URI_RAW" | "REQUEST_LINE", _) => {
                 Some(Self::AnyQuery)
             }
-            ("XML", _) => Some(Self::Xml),
+            ("XML", Some(b"/*")) => Some(Self::Xml),
             ("REQUEST_BODY", _) => Some(Self::Body),
             _ => None,
         }
@@ -138,7 +138,7 @@ impl Place {
             Self::Cookie(name) => ("REQUEST_COOKIES:", name.as_slice()),
             Self::Header(name) => ("REQUEST_HEADERS:", name.as_slice()),
             Self::AnyQuery => ("QUERY_STRING", &b""[..]),
-            Self::Xml => ("XML", &b""[..]),
+            Self::Xml => ("XML:/*", &b""[..]),
             Self::Body => ("REQUEST_BODY", &b""[..]),
         };
         format!("{collection}{}", String::from_utf8_lossy(name))

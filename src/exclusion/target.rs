@@ -32,12 +32,19 @@ impl Target {
         if collection.is_empty() || !collection.chars().all(is_name) || is_internal(collection) {
             return None;
         }
-        // XML has no names; `XML` means all of it, in each engine.
-        let key = key.filter(|key| collection != "XML" && !key.is_empty());
+        let key = key.filter(|key| !key.is_empty());
         Some(Self {
             collection: collection.to_owned(),
             key: key.map(<[u8]>::to_vec),
         })
+    }
+
+    /// A path in an XML body.
+    pub(super) fn xml(path: &str) -> Self {
+        Self {
+            collection: "XML".to_owned(),
+            key: Some(path.as_bytes().to_vec()),
+        }
     }
 
     /// Whether nothing else can stand there in the requests of the exclusion's scope: names, and what the scope says.
@@ -49,8 +56,12 @@ impl Target {
 
     /// This name and no other.
     pub(super) fn exact(&self) -> String {
-        match &self.key {
+        match self.key.as_deref() {
             None => self.collection.clone(),
+            // A path in place of a name, which engines know only as rules have it.
+            Some(path @ (b"/*" | b"//@*")) if self.collection == "XML" => {
+                format!("XML:{}", String::from_utf8_lossy(path))
+            }
             Some(key) if is_plain(key) => {
                 format!("{}:{}", self.collection, String::from_utf8_lossy(key))
             }
@@ -170,7 +181,7 @@ mod tests {
             ),
             ("ARGS:address2", Some("ARGS:address2"), None),
             ("ARGS:a,b'\"", Some(r"ARGS:/^a\x2cb\x27\x22$/"), None),
-            ("XML:/*", Some("XML"), None),
+            ("XML:/*", Some("XML:/*"), None),
             ("REQUEST_BODY", Some("REQUEST_BODY"), None),
             ("MATCHED_VARS:ARGS:q", Some("ARGS:q"), None),
             ("TX:1", None, None),

@@ -101,7 +101,7 @@ fn show_candidate(out: &mut impl Write, candidate: &Candidate, proof: &Proof) ->
     if !candidate.is_portable {
         writeln!(
             out,
-            "   note      ModSecurity reads these names otherwise; Drawbridge and Coraza do not"
+            "   note      ModSecurity reads these names otherwise or not at all; Drawbridge and Coraza read them"
         )?;
     }
     Ok(())
