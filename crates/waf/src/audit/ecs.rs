@@ -194,6 +194,7 @@ fn main_message(record: &Record) -> Option<&Message> {
 }
 
 fn event<'r>(record: &'r Record, main: Option<&Message>) -> Event<'r> {
+    // ECS allows only certain words in these fields, and these are among them.
     let (kind, r#type, action, outcome) = match record.facts.verdict {
         Verdict::Block => ("alert", "denied", "block", "failure"),
         Verdict::Match => ("alert", "info", "match", "success"),
@@ -226,6 +227,7 @@ fn rule<'r>(record: &'r Record, message: &'r Message) -> Rule<'r> {
 
 fn endpoint(address: std::net::SocketAddr) -> Endpoint {
     Endpoint {
+        // A socket for IPv6 shows an IPv4 client as `::ffff:192.0.2.1`, by which nobody searches.
         ip: address.ip().to_canonical().to_string(),
         port: address.port(),
     }
@@ -234,6 +236,7 @@ fn endpoint(address: std::net::SocketAddr) -> Endpoint {
 fn http(record: &Record) -> Http<'_> {
     let request = &record.request;
     Http {
+        // ECS has the bare number: `1.1` of `HTTP/1.1`.
         version: request.protocol.rsplit('/').next().unwrap_or_default(),
         request: HttpRequest {
             id: &record.unique_id,

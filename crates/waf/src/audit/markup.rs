@@ -105,6 +105,7 @@ pub(super) fn element(text: &[u8], at: usize, markup: &Markup) -> Option<Range<u
     }
     let tag = markup.tag(text, name, from, markup.near_end(&text[from..])?);
     let attributes = &text[tag.attributes.clone()];
+    // Most tags have no attribute, and this test is cheaper than the search.
     if attributes.contains(&b'=') && names_a_secret(attributes) {
         return match attribute(attributes, b"value") {
             Some(value) => Some(from + value.start..from + value.end),
@@ -112,6 +113,7 @@ pub(super) fn element(text: &[u8], at: usize, markup: &Markup) -> Option<Range<u
             None => Some(markup.content(text, &tag)),
         };
     }
+    // The prefix of a namespace says nothing about the content.
     let local = name.rsplit(|&b| b == b':').next().unwrap_or_default();
     match !tag.is_empty && NAMING.iter().any(|n| n.eq_ignore_ascii_case(local)) {
         true => element_beside(text, &tag, markup),

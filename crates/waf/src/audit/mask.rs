@@ -216,10 +216,12 @@ fn part_content(text: &[u8], start: usize) -> Option<Range<usize>> {
     if !is_secret_name(&name[..end]) {
         return None;
     }
+    // A client may end the lines of its part headers with a line feed alone.
     let blank = memchr::memmem::find(rest, b"\n\r\n")
         .map(|i| i + 3)
         .or_else(|| memchr::memmem::find(rest, b"\n\n").map(|i| i + 2))?;
     let content = start + blank;
+    // The boundary is not known here, but every one begins with two hyphens (RFC 2046, section 5.1.1).
     let length = memchr::memmem::find(&text[content..], b"\n--");
     Some(content..length.map_or(text.len(), |i| content + i))
 }
@@ -331,6 +333,7 @@ fn name_before(text: &[u8], at: usize) -> (&[u8], bool) {
     let length = head
         .iter()
         .rev()
+        // Also what nests names (`user[password]`, `user.password`) and what escapes them.
         .take_while(|&&b| b.is_ascii_alphanumeric() || b"_-.[]%$\\".contains(&b) || b >= 0x80)
         .count();
     (&head[head.len() - length..], quoted)
@@ -379,6 +382,7 @@ fn card(text: &[u8], start: usize) -> Option<Range<usize>> {
     if start > 0 && text[start - 1].is_ascii_digit() {
         return None;
     }
+    // No card has more digits (ISO/IEC 7812-1).
     let mut digits = [0_u8; 19];
     let mut count = 0;
     let mut end = start;
@@ -398,6 +402,7 @@ fn card(text: &[u8], start: usize) -> Option<Range<usize>> {
             }
             continue;
         }
+        // Numbers are written in groups; in a query `+` and `%20` stand for the blanks between them.
         let gap = match byte {
             b' ' | b'-' | b'+' | b'.' => 1,
             b'%' if text.get(end + 1..end + 3) == Some(b"20") => 3,
@@ -418,6 +423,7 @@ fn luhn(digits: &[u8]) -> bool {
         .enumerate()
         .map(|(place, &digit)| match (place % 2, u32::from(digit) * 2) {
             (0, _) => u32::from(digit),
+            // The sum of the two digits of the double.
             (_, double @ 10..) => double - 9,
             (_, double) => double,
         })

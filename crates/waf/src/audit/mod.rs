@@ -234,6 +234,7 @@ impl Record {
         self.response.status = status;
         if blocked {
             self.facts.verdict = Verdict::Block;
+        // The rules wanted to stop it, but a policy that only detects let it through.
         } else if self.facts.verdict == Verdict::Block {
             self.facts.verdict = Verdict::Match;
         }
@@ -304,6 +305,7 @@ struct Moment {
 
 impl Moment {
     fn at(time: SystemTime) -> Self {
+        // A clock before 1970 is one that nobody has set; the record is written all the same.
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             date: UtcTime::at(since.as_secs()),

@@ -120,6 +120,7 @@ pub(super) fn document(record: &Record) -> Document<'_> {
 
 fn request(record: &Record) -> Request<'_> {
     let request = &record.request;
+    // v3 writes a number and no text.
     let version = request.protocol.rsplit('/').next();
     Request {
         method: &request.method,
@@ -153,6 +154,7 @@ fn logged(message: &Message) -> Logged<'_> {
         message: &message.message,
         details: Details {
             r#match: &message.matched,
+            // v3 writes offsets into its own buffers here, which do not exist in this engine.
             reference: "",
             rule_id: message.rule_id.to_string(),
             file: &message.file,

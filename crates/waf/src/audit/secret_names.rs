@@ -123,6 +123,7 @@ pub(crate) fn is_secret_name(name: &[u8]) -> bool {
         let words = Beginning::of(words, word);
         words.iter().any(|w| w.eq_ignore_ascii_case(word))
     };
+    // With separators, since a short word is a secret only where it stands alone.
     let mut words = plain.split(|b| !b.is_ascii_alphanumeric());
     // `session.referer_check` is no session, but `json.code.0` is a code.
     let last = plain

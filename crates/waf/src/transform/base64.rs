@@ -37,10 +37,12 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
         let (triples, _) = out[start..].as_chunks_mut::<3>();
         let mut count = 0;
         for (group, triple) in some.iter().zip(triples) {
+            // Every digit is below 64, so this one bit tells in a single test whether any of the four is none.
             let [a, b, c, d] = group.map(|byte| VALUES[usize::from(byte)]);
             if (a | b | c | d) & NOT_A_DIGIT != 0 {
                 break;
             }
+            // A shift pushes out of the byte exactly the bits that the byte before has taken.
             *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
             count += 1;
         }
@@ -50,6 +52,8 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
             break;
         }
     }
+    // The group with the first byte that is no digit: what stands before that byte still counts, as in
+    // `apr_base64_decode`.
     let rest = &input[4 * whole..];
     put_bytes(rest.iter().map_while(|&b| value(b)), out);
     !input.is_empty()
@@ -134,6 +138,7 @@ fn put_bytes(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
 }
 
 pub(super) fn decode_image(present: &ByteSet) -> ByteSet {
+    // Which bytes four digits give depends on their order too, and a set does not know that.
     if present.intersects(&ByteSet::of(ALPHABET)) {
         ByteSet::ALL
     } else {
@@ -144,6 +149,7 @@ pub(super) fn decode_image(present: &ByteSet) -> ByteSet {
 pub(super) fn encode(input: &[u8], out: &mut Vec<u8>) -> bool {
     for group in input.chunks(3) {
         let mut bytes = [0; 4];
+        // The first byte stays zero, so that the group fills the lower 24 bits.
         for (to, &from) in bytes[1..].iter_mut().zip(group) {
             *to = from;
         }
@@ -151,6 +157,7 @@ pub(super) fn encode(input: &[u8], out: &mut Vec<u8>) -> bool {
         for place in 0..4 {
             // Six bits index 64 digits.
             let digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
+            // A group of n bytes needs n + 1 digits; padding fills it up to four (RFC 4648, section 4).
             out.push(if place <= group.len() { digit } else { b'=' });
         }
     }

@@ -40,6 +40,7 @@ fn compress(piece: &[u8], mut blank: bool, out: &mut Vec<u8>) -> bool {
     for &byte in piece {
         match ROLES[usize::from(byte)] {
             Role::Other => {}
+            // `blank` keeps its value: in `a ^ b` the two blanks are one run once the `^` is gone.
             Role::Deleted => continue,
             Role::Blank => {
                 if !blank {

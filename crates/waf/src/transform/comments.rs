@@ -18,6 +18,7 @@ pub(super) fn replace(input: &[u8], out: &mut Vec<u8>) -> bool {
         out,
         |rest| find_pair(rest, *b"/*"),
         |rest| {
+            // From behind the opening mark, because `/*/` does not close itself.
             let end = rest.get(2..).and_then(|inside| find_pair(inside, *b"*/"));
             Piece::Byte(b' ', end.map_or(rest.len(), |end| end + 4))
         },
@@ -105,6 +106,7 @@ fn comment_len(rest: &[u8], open: usize) -> Option<usize> {
 
 pub(super) fn remove_image(present: &ByteSet) -> ByteSet {
     let image = without(present, b"#");
+    // Without both bytes of `/*`, or those of `<!--`, no comment can begin, and nothing is written that was not there.
     let slash_star = present.contains(b'/') && present.contains(b'*');
     let html = present.contains(b'<') && present.contains(b'!') && present.contains(b'-');
     if slash_star || html {

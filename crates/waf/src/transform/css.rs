@@ -34,6 +34,7 @@ fn code_point(digits: &[u8]) -> Piece {
         .filter_map(|&b| digit(b))
         .fold(0u32, |value, digit| value << 4 | u32::from(digit));
     let [.., low] = value.to_be_bytes();
+    // Only a code point of 16 bits can be a full-width form; of a larger one v2 keeps the low byte as well.
     let byte = u16::try_from(value).map_or(low, narrow);
     let blank = digits.get(len).is_some_and(|&b| SPACES.contains(b));
     Piece::Byte(byte, 1 + len + usize::from(blank))

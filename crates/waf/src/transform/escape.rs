@@ -28,6 +28,7 @@ const LETTERS: [(u8, u8); 7] = [
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(input, out, find_backslash, |rest| match rest {
         [_, b'x' | b'X', digits @ ..] => {
+            // Without its two digits it is an escape that C does not know, and loses only the backslash.
             pair(digits).map_or(Piece::Byte(rest[1], 2), |byte| Piece::Byte(byte, 4))
         }
         [_, digits @ ..] if octal_len(digits) > 0 => {
@@ -69,6 +70,7 @@ pub(super) fn octal_len(bytes: &[u8]) -> usize {
 pub(super) fn octal(digits: &[u8]) -> u16 {
     digits
         .iter()
+        // The digits are 0x30 to 0x37, so their low three bits are their values.
         .fold(0, |value, digit| value << 3 | u16::from(digit & 7))
 }
 

@@ -99,6 +99,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
 /// [`digit`], and for any other byte the result of ModSecurity's arithmetic.
 fn unchecked_digit(byte: u8) -> u8 {
     match byte {
+        // As v2's `x2c`: the mask is meant to make letters upper case, but it is applied to every byte from `A` on.
         b'A'.. => (byte & 0xdf).wrapping_sub(b'A').wrapping_add(10),
         _ => byte.wrapping_sub(b'0'),
     }

@@ -86,6 +86,7 @@ pub(super) fn image(present: &ByteSet) -> ByteSet {
     if !present.contains(b'&') {
         return *present;
     }
+    // A superset: a few digits, repeated, spell numbers with nearly every low byte.
     if present.contains(b'#') && present.intersects(&DIGITS) {
         return ByteSet::ALL;
     }

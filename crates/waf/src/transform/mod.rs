@@ -192,6 +192,7 @@ impl Transformation {
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES
             .iter()
+            // Other spellings of the same transformation are not its canonical name, so each is given once.
             .filter(|&&(name, transformation)| transformation.name() == name)
             .map(|&(_, transformation)| transformation)
     }
@@ -208,6 +209,8 @@ impl Transformation {
     pub fn apply(self, input: &[u8], out: &mut Vec<u8>, unicode: Option<&UnicodeMap>) -> bool {
         out.clear();
         work::look_at(input.len());
+        // The others cannot be cut anywhere, since an escape or a run of blanks may span the cut. Those that take long
+        // count their work themselves.
         if input.len() <= steps::STEP || !self.is_done_by_pieces() {
             return self.apply_at_once(input, out, unicode);
         }
@@ -360,7 +363,7 @@ impl Transformation {
             Self::CmdLine => Self::Lowercase.may_leave(present).with(b' '),
             Self::UrlDecode | Self::UrlDecodeUni if !present.contains(b'%') => present.with(b' '),
             Self::NormalizePathWin if !present.contains(b'\\') => present,
-            // Each of these only writes bytes of its input, or a space.
+            // Each of these only writes bytes of its input, or a space. `removeComments` is missing: it may write a NUL.
             Self::CompressWhitespace
             | Self::NormalizePath
             | Self::RemoveCommentsChar

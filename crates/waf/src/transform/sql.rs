@@ -15,6 +15,7 @@ use crate::steps::{self, STEP};
 /// `0x` and at least one pair of digits become the bytes that they spell. The byte after them never begins another
 /// number. v2 stops at the first NUL of input or output; this does not.
 pub(super) fn hex_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    // Not `rewrite`: there a piece becomes one byte at most, here it becomes many.
     let mut changed = false;
     let mut kept = input;
     let mut looked_at = 0;

@@ -40,6 +40,7 @@ pub(super) fn image(table: &Table, present: &ByteSet) -> ByteSet {
 /// The table in which every byte becomes itself.
 pub(super) const IDENTITY: Table = {
     let mut table = [0; 256];
+    // Counts down, because a `u8` that counts up overflows after 255. Zero is in its place already.
     let mut byte = u8::MAX;
     while byte > 0 {
         table[byte as usize] = byte;

@@ -18,9 +18,9 @@ pub(super) const TRIGGERS: ByteSet = ByteSet::range(0xc0, 0xf7).with(0);
 /// Continuation bytes.
 const CONTINUATION: ByteSet = ByteSet::range(0x80, 0xbf);
 
-/// As v2 for what is not UTF-8: an overlong sequence or a surrogate is spelled, and its lead byte follows; a sequence
-/// above U+10FFFF is spelled after its lead byte; a lead byte (up to 0xF4) without its continuation is dropped, and so
-/// is NUL; every other invalid byte stays.
+/// As v2 for what is not UTF-8: an overlong sequence or a surrogate is spelled, and its lead byte follows; a lead byte
+/// from 0xF5 on stays, and its sequence is spelled after it; a smaller lead byte without its continuation is dropped,
+/// and so is NUL; every other invalid byte stays.
 pub(super) fn from_utf8(input: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = input.iter().position(|&b| TRIGGERS.contains(b)) else {
         return false;
@@ -75,6 +75,7 @@ fn sequence(lead: u8, after: &[u8]) -> Option<(u32, usize)> {
 /// `%u` and at least four digits.
 fn spell_unit(value: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b"%u");
+    // A code point has 21 bits at most, so of eight digits at least two are zeros, and at most four are left out.
     let digits = value.to_be_bytes().map(spell);
     let digits = digits.as_flattened();
     let zeros = digits.iter().take(4).take_while(|&&d| d == b'0').count();
@@ -151,6 +152,7 @@ impl UnicodeMap {
                 continue;
             };
             if !first.contains(':') {
+                // A line that begins with another word, such as a comment, ends the section as well.
                 section = first.parse().ok();
                 known.extend(section);
                 continue;

@@ -86,6 +86,7 @@ pub(super) fn trim_right(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 fn trimmed_left(input: &[u8]) -> &[u8] {
+    // Not `BLANKS`: v2 trims by `isspace`, which does not count 0xA0 in the C locale.
     let start = input.iter().position(|&b| !SPACES.contains(b));
     &input[start.unwrap_or(input.len())..]
 }

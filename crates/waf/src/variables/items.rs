@@ -139,6 +139,7 @@ impl Text {
         }
         let start = slice.start as usize;
         match start.checked_sub(self.shared.len()) {
+            // As in `at`, no slice spans both halves.
             Some(start) if start + slice.len() <= self.own.len() => {
                 self.own.extend_from_within(start..start + slice.len());
             }
@@ -158,8 +159,10 @@ pub(crate) struct Digits([u8; 20]);
 impl Digits {
     pub(crate) fn format(&mut self, number: i64) -> &[u8] {
         let mut at = self.0.len();
+        // Not `abs`: the smallest number has no positive counterpart.
         let mut rest = number.unsigned_abs();
         loop {
+            // Before the test for the end, so that zero has a digit too.
             at -= 1;
             self.0[at] = b'0' + (rest % 10) as u8;
             rest /= 10;
@@ -207,6 +210,7 @@ impl Value {
 
     /// Appends `COLLECTION:name`, or the variable's name if there is none.
     pub(crate) fn push_name(&self, text: &mut Text) -> Slice {
+        // Pushes stand side by side in the text, so together they are one slice.
         let mark = text.len();
         text.push(self.variable.name().as_bytes());
         if let Some(key) = self.key {
@@ -231,6 +235,7 @@ pub(crate) fn atoi(bytes: &[u8]) -> i64 {
         }
         _ => false,
     };
+    // C leaves an overflow undefined. Saturated, a huge number stays huge, and the negative of it exists.
     let mut number: i64 = 0;
     for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
         number = number

@@ -233,8 +233,10 @@ impl Variable {
                 | Self::MatchedVars
                 | Self::MatchedVarsNames
                 | Self::MscPcreLimitsExceeded
+                // `ctl:requestBodyProcessor` changes it.
                 | Self::ReqbodyProcessor
                 | Self::Resource
+                // Differs from rule to rule.
                 | Self::Rule
                 | Self::Session
                 | Self::SessionId

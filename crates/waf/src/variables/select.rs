@@ -36,6 +36,7 @@ impl Select {
             Self::All => true,
             Self::Key(k) => k.eq_ignore_ascii_case(key),
             Self::Regex(r) => r.matches(key),
+            // Their values are found by an index and never compared by name.
             Self::Slot(_) | Self::Path(_) => false,
         }
     }
@@ -172,8 +173,10 @@ impl Target {
         }
         match (&self.select, variable.shape(), key) {
             (Select::All, _, _) => true,
+            // A value of such a collection is a name itself and stands under no key.
             (select, Shape::Names, _) => select.surely_matches(text),
             (select, _, Some(key)) => select.surely_matches(key),
+            // A value without a name can only be excluded by its bare variable.
             (_, _, None) => false,
         }
     }
