@@ -110,12 +110,14 @@ fn parse_codings(value: &[u8]) -> Result<Vec<Coding>, CodingFault> {
                 .iter()
                 .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
         };
+        // `x-gzip` means the same (RFC 9110, 8.4.1.3).
         let coding = if is(&["gzip", "x-gzip"]) {
             Coding::Gzip
         } else if is(&["deflate"]) {
             Coding::Deflate
         } else if is(&["br"]) {
             Coding::Brotli
+        // A list may have empty elements (RFC 9110, 5.6.1.2).
         } else if is(&["identity", ""]) {
             continue;
         } else {

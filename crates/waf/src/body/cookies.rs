@@ -30,6 +30,7 @@ pub fn parse(value: &[u8], version: Version, sink: &mut Sink<'_>) {
 
 fn parse_netscape(value: &[u8], sink: &mut Sink<'_>) {
     for piece in value.split(|&b| b == b';') {
+        // As v2, which trims no blank at the end; v3 does.
         let (name, value) = split_once(trim_start(piece), b'=');
         if !name.is_empty() {
             sink(name, value);
@@ -43,6 +44,7 @@ const OWNER_LENGTH: usize = 64;
 
 fn parse_rfc2109(value: &[u8], sink: &mut Sink<'_>) {
     let ends_cookie = |b: &u8| matches!(b, b';' | b',');
+    // The cookie whose attributes follow. Attributes before the first cookie, such as `$Version`, have none.
     let mut owner: Option<&[u8]> = None;
     let mut qualified = Vec::new();
     let mut rest = value;

@@ -61,6 +61,8 @@ pub fn parse(
     if body.is_empty() {
         return Ok(Outcome::default());
     }
+    // RFC 8259 (8.1) demands UTF-8. Checked once for the whole body, so that no key and no value needs a check of its
+    // own.
     let valid = match std::str::from_utf8(body) {
         Ok(_) => body.len(),
         Err(error) => error.valid_up_to(),
@@ -368,6 +370,7 @@ impl Parser<'_, '_, '_> {
             self.at += word.len();
             return self.emit(Text::Input(start, if shown { self.at } else { start }));
         }
+        // Cut off, and not misspelled: the body may have lost its end on the way.
         if word.starts_with(rest) {
             self.at = self.input.len();
             return self.fail(JsonFault::End);
@@ -377,6 +380,7 @@ impl Parser<'_, '_, '_> {
 
     fn number(&mut self) -> Result<(), Failure> {
         self.skip_one(|b| b == b'-');
+        // After a zero at the start no other digit may follow (RFC 8259, section 6).
         if !self.skip_one(|b| b == b'0') {
             self.digits(JsonFault::MinusWithoutDigit)?;
         }
@@ -415,6 +419,7 @@ impl Parser<'_, '_, '_> {
             let rest = &self.input[self.at..];
             let Some(length) = rest
                 .iter()
+                // The characters that must not stand in a string as they are (RFC 8259, section 7).
                 .position(|&b| matches!(b, b'"' | b'\\' | 0..0x20))
             else {
                 self.at = self.input.len();

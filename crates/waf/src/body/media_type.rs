@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::{excerpt, is_space};
 
-/// The `charset` of a Content-Type, if it has one; an error if another reader may find a different one, or none.
+/// Why it is not certain which charset a Content-Type names, or why text in it cannot be inspected. The client erred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CharsetError {
     /// This Content-Type speaks of a charset, but its parameters break the grammar.
@@ -50,6 +50,8 @@ pub(crate) fn charset(content_type: &[u8]) -> Result<Option<&[u8]>, CharsetError
 
 /// Whether ASCII characters are the same bytes in this charset as in ASCII: rules match ASCII only.
 pub(crate) fn holds_ascii(charset: &[u8]) -> bool {
+    // UTF-16, UTF-32, UTF-7, EBCDIC and ISO 2022 are missing on purpose. In some of those in the list an ASCII byte may
+    // also end a character of two bytes; then rules see too much and never too little.
     const NAMES: [&str; 21] = [
         "utf-8",
         "utf8",
@@ -137,6 +139,7 @@ pub(super) fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, Fault> {
             Some(_) => return Err(Fault::Malformed),
         }
         at += blanks(&text[at..]);
+        // RFC 9110 (5.6.6) allows a semicolon without a parameter.
         if matches!(text.get(at), None | Some(b';')) {
             continue;
         }
@@ -190,6 +193,7 @@ fn quoted_length(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|&byte| {
         let closes = byte == b'"' && !escaped;
+        // A backslash that is escaped itself escapes nothing (RFC 9110, 5.6.4).
         escaped = byte == b'\\' && !escaped;
         closes
     })

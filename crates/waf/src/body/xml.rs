@@ -186,6 +186,7 @@ impl<'l, 'p> Parser<'l, 'p> {
     fn event(&mut self, event: &Event<'_>, start: usize, source: &str) -> Result<(), XmlFault> {
         match event {
             Event::Start(element) => {
+                // Before the check of the depth, so that rules see the attributes of the element that is too deep.
                 self.element(element)?;
                 if self.depth >= self.limits.depth {
                     return Err(XmlFault::TooDeep(self.limits.depth));
@@ -301,6 +302,7 @@ impl<'l, 'p> Parser<'l, 'p> {
     }
 
     fn doctype(&mut self, content: &str, source: &str) -> Result<(), XmlFault> {
+        // quick-xml also takes other cases of the word, which XML does not.
         if self.has_root || self.has_doctype || !source.starts_with("<!DOCTYPE") {
             return Err(XmlFault::MisplacedDoctype);
         }
@@ -353,6 +355,7 @@ fn push_lines(text: &str, line_end: u8, out: &mut Vec<u8>) {
 
 /// An attribute's value, normalised (XML 1.0 section 3.3.3).
 fn push_attribute(value: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<(), XmlFault> {
+    // XML 1.0, section 3.1. quick-xml lets it pass.
     if value.contains('<') {
         return Err(XmlFault::MarkupInAttribute);
     }
@@ -396,6 +399,8 @@ fn push_reference(name: &str, has_doctype: bool, out: &mut Vec<u8>) -> Result<()
         "apos" => out.push(b'\''),
         _ => {
             check_name(name)?;
+            // Without a declaration nothing can define it, so the document is not well-formed; with one the backend may
+            // know it.
             if !has_doctype {
                 return Err(XmlFault::UndefinedEntity(excerpt(name.as_bytes())));
             }
@@ -417,6 +422,7 @@ fn character(number: &str) -> Option<char> {
         return None;
     }
     let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
+    // The `Char` of XML 1.0, section 2.2. A `char` is no surrogate already.
     let legal = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
     legal.then_some(c)
 }

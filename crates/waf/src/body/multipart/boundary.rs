@@ -28,6 +28,7 @@ impl Boundary {
         if content_type.is_empty() {
             return Err(MultipartFault::NoContentType);
         }
+        // The same bound as in ModSecurity v2.
         if content_type.len() > LONGEST_CONTENT_TYPE {
             return Err(MultipartFault::ContentTypeTooLong);
         }
@@ -73,6 +74,7 @@ impl Boundary {
         }
         flags.boundary_quoted |= parameter.quoted;
         flags.boundary_whitespace |= parameter.blanks;
+        // v2 takes all that follows the name for the boundary, so that other parameters would be part of it.
         let alone = before.iter().filter(|&&b| b == b';').count() == 1 && after.is_empty();
         // v2 accepts `boundary` in lower case as the only parameter.
         flags.v2_refuses |= !alone || parameter.name != PARAMETER || found.len() > 1;

@@ -37,6 +37,7 @@ fn read(value: &[u8], found: &mut Disposition, flags: &mut Flags) -> Result<(), 
     if !kind.eq_ignore_ascii_case(FORM_DATA) {
         return Err(-1);
     }
+    // v2 compares with case.
     flags.v2_refuses |= kind != FORM_DATA;
     let rest = trim_blanks(rest);
     let mut rest = match rest {
@@ -77,6 +78,7 @@ struct Parameter<'v> {
 impl Parameter<'_> {
     fn store(self, found: &mut Disposition, flags: &mut Flags) -> Result<(), i8> {
         let is = |name: &[u8]| self.name.eq_ignore_ascii_case(name);
+        // v2 knows these two, in lower case.
         flags.v2_refuses |= !matches!(self.name, b"name" | b"filename");
         let (place, duplicate) = if is(b"name") {
             (&mut found.name, -14)

@@ -152,6 +152,7 @@ impl<'p, 'b> Parser<'p, 'b> {
     }
 
     fn look_at(&self, line: &[u8]) -> Line {
+        // As v2: two dashes and a line end alone look like no boundary.
         let Some(after_dashes) = line.strip_prefix(b"--").filter(|_| line.len() > 3) else {
             return match self.delimiter.find(line) {
                 Some(_) => Line::Lookalike,
@@ -386,6 +387,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             return Ok(());
         }
         let rest = &self.body[at..];
+        // From the start of the body: no part has taken any of it, and rules must see all of it.
         if self.boundaries == 0 {
             return Err((MultipartFault::NoBoundaryLine, 0));
         }

@@ -76,6 +76,7 @@ fn base64(bytes: &[u8]) -> (Vec<u8>, bool) {
     }
     let expected = match count {
         0 => 0,
+        // Six bits are no byte, so no padding makes a single digit right.
         1 => u8::MAX,
         rest => 4 - rest,
     };
@@ -85,6 +86,7 @@ fn base64(bytes: &[u8]) -> (Vec<u8>, bool) {
         3 => 2,
         _ => 0,
     };
+    // As if digits of value zero followed, so that the whole bytes stand where those of a full group would.
     bits <<= 6 * u32::from(4 - count.min(4));
     out.extend_from_slice(&bits.to_be_bytes()[1..=whole]);
     (out, clean)
@@ -102,6 +104,7 @@ fn quoted_printable(bytes: &[u8]) -> (Vec<u8>, bool) {
         let blanks = blanks.count();
         rest = match (rest, &rest[blanks..]) {
             (_, [b'\r', b'\n', after @ ..] | [b'\n', after @ ..]) => after,
+            // A `=` at the very end is a soft line break whose line end the boundary has taken.
             (_, []) => &[],
             ([high, low, after @ ..], _) if hex_value(*high).is_some() => match hex_value(*low) {
                 Some(value) => {
@@ -178,6 +181,7 @@ fn encoded_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         b"Q" | b"q" => {
             let blanks: Vec<u8> = word
                 .iter()
+                // RFC 2047, section 4.2: an underscore is a blank.
                 .map(|&b| if b == b'_' { b' ' } else { b })
                 .collect();
             quoted_printable(&blanks).0
@@ -194,6 +198,7 @@ fn in_utf8(charset: &[u8], text: Vec<u8>) -> Option<Vec<u8>> {
     }
     let latin1 = ["iso-8859-1", "latin1"].into_iter().any(is);
     latin1.then(|| {
+        // The first 256 code points of Unicode are the bytes of ISO 8859-1.
         let text: String = text.into_iter().map(char::from).collect();
         text.into_bytes()
     })

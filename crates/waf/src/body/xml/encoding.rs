@@ -91,6 +91,8 @@ fn by_its_bytes(body: &[u8]) -> Result<(Option<Encoding>, usize), XmlFault> {
         [0xff, 0xfe, ..] => (Some(Encoding::Utf16Le), 2),
         [0xfe, 0xff, ..] => (Some(Encoding::Utf16Be), 2),
         [0xef, 0xbb, 0xbf, ..] => (Some(Encoding::Utf8), 3),
+        // A document begins with `<` or a blank, so a zero byte beside it is half of a UTF-16 unit (XML 1.0, appendix
+        // F.1).
         [0, _, ..] => (Some(Encoding::Utf16Be), 0),
         [_, 0, ..] => (Some(Encoding::Utf16Le), 0),
         _ => (None, 0),
@@ -141,6 +143,7 @@ fn is_narrow(encoding: Encoding) -> bool {
 fn read(bytes: &[u8], mark: usize, encoding: Encoding) -> Source<'_> {
     let (text, invalid_at) = match encoding {
         Encoding::Utf8 => utf8(bytes),
+        // The first 256 code points of Unicode are the bytes of ISO 8859-1.
         Encoding::Latin1 => (bytes.iter().copied().map(char::from).collect(), None),
         Encoding::Windows1252 => (bytes.iter().copied().map(windows_1252).collect(), None),
         Encoding::Utf16Le => utf16(bytes, u16::from_le_bytes),

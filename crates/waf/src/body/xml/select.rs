@@ -158,6 +158,7 @@ impl<'p> Selection<'p> {
     fn end_own_text(&mut self) -> Result<(), XmlFault> {
         let mut ended = Vec::new();
         for gathering in self.gathering.iter_mut().rev() {
+            // The list goes from outer to inner elements.
             if gathering.depth < self.depth {
                 break;
             }
@@ -165,6 +166,7 @@ impl<'p> Selection<'p> {
                 ended.push((gathering.path, std::mem::take(&mut gathering.value)));
             }
         }
+        // Found from the end, given in the order of the rules' paths.
         for (path, value) in ended.into_iter().rev() {
             self.keep(path, value)?;
         }
@@ -179,6 +181,7 @@ impl<'p> Selection<'p> {
         if prefix == "xml" {
             return Ok("http://www.w3.org/XML/1998/namespace");
         }
+        // From the innermost on: a prefix may be declared again further down.
         let known = self.namespaces.iter().rev().find(|n| n.prefix == prefix);
         match known {
             Some(namespace) => Ok(&namespace.uri),
