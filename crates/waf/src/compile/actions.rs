@@ -103,6 +103,7 @@ impl Reader<'_, '_, '_> {
             "msg" => into.message = self.template(action),
             "logdata" => into.data = self.template(action),
             "severity" => into.severity = self.severity(action),
+            // Tags add up; of every other word the last one counts.
             "tag" => into.tags.extend(self.template(action)),
             "ver" => into.version = self.template(action),
             "rev" => into.revision = self.template(action),
@@ -178,6 +179,8 @@ impl Reader<'_, '_, '_> {
                 Variable::ResponseHeaders,
                 self.template(action)?,
             )),
+            // The whole value, also where the rule asks for the matched bytes only: too much is masked rather than too
+            // little.
             "sanitisematched"
             | "sanitizematched"
             | "sanitisematchedbytes"
@@ -228,6 +231,7 @@ impl Reader<'_, '_, '_> {
     fn severity(&mut self, action: &ActionSyntax) -> Option<u8> {
         let argument = self.argument(action)?;
         let word = argument.node.trim();
+        // The manual allows names and numbers; the CRS writes names.
         let level = SEVERITIES
             .iter()
             .position(|n| n.eq_ignore_ascii_case(word))

@@ -30,6 +30,7 @@ const CONTENT_TYPES: &str = "allowed_request_content_type";
 /// Whether a setting asks the CRS to look up countries or block lists.
 pub(super) fn asks_for_lookups(program: &Program, variables: &[(String, String)]) -> bool {
     let asks = |name: &str, value: &str| {
+        // These are settings of CRS 3.3; version 4 has no rules that look up anything.
         let lookup = matches!(
             name,
             "high_risk_country_codes"
@@ -42,6 +43,7 @@ pub(super) fn asks_for_lookups(program: &Program, variables: &[(String, String)]
     };
     let by_policy = variables.iter().any(|(name, value)| asks(name, value));
     let mut actions =
+        // Only a `SecAction` is a setting: what rules with a condition set are defaults of the CRS.
         live(program).filter(|draft| draft.links.iter().all(|l| l.operator.is_none()));
     by_policy || actions.any(|draft| assignments(draft).any(|(name, value)| asks(&name, value)))
 }
@@ -53,6 +55,7 @@ impl Facts {
                 && says(draft, &["skip", "skipafter"]).is_some()
                 && targets(draft).any(is_content_encoding)
         };
+        // The rule that compares a request's content type with the list.
         let checks_type = live(program).any(|draft| draft.id == 920_420);
         // The policy's own list is the only one, because no file may set another (`check_overrides`).
         let own = variables
@@ -147,6 +150,7 @@ fn check_block(draft: &Draft, report: &mut Report<'_>) {
                 "the SecDefaultAction for phase {phase} ({place}) says `pass`, so `block` only logs"
             )
         }
+        // Every other decision has an effect of its own.
         Some(_) => return,
     };
     if says(draft, EFFECTS).is_none() {
@@ -188,6 +192,7 @@ fn check_filled(draft: &Draft, target: &TargetSyntax, report: &mut Report<'_>) {
 fn filled_in(variable: Variable) -> u8 {
     use Variable as V;
     match variable {
+        // `ARGS` and its like are missing on purpose: arguments of the query are there in phase 1.
         V::ArgsPost
         | V::ArgsPostNames
         | V::Files
@@ -243,6 +248,7 @@ fn check_response_body(program: &Program, settings: &Settings, report: &mut Repo
     if settings.response_body_access || actions.any(turns_on) {
         return;
     }
+    // In an earlier phase the variable would be empty in any case, which `check_filled` reports.
     let in_vain =
         live(program).filter(|draft| !is_of_crs(draft.id) && draft.phase >= Phase::ResponseBody);
     let bodies = in_vain.flat_map(targets).filter(|target| {

@@ -114,6 +114,7 @@ impl Reader<'_, '_, '_> {
             Err(error) => return self.refuse(value, &error.to_string()),
         };
         let mut selection = RuleSelection::default();
+        // A rule that a directive removed has no index, and nothing is left to exclude.
         for index in covered.into_iter().filter_map(|place| self.indexes[place]) {
             selection.insert(index);
         }
@@ -175,6 +176,7 @@ fn split_targets(text: &str) -> Vec<&str> {
     let mut targets = Vec::new();
     let mut rest = text.trim();
     loop {
+        // A comma before the slash belongs to a target in front of this pattern.
         let regex = rest
             .find(":/")
             .or_else(|| rest.find(":'/"))
@@ -182,6 +184,7 @@ fn split_targets(text: &str) -> Vec<&str> {
         let from = regex
             .and_then(|at| {
                 rest[at..]
+                    // A pattern may hold slashes and commas. It ends at a slash that a comma follows.
                     .find("/,")
                     .or_else(|| rest[at..].find("/',"))
                     .map(|i| at + i)

@@ -293,6 +293,7 @@ pub(super) fn update_actions(
     };
     draft.changed_by.push(span);
     match draft.links.get_mut(link) {
+        // Behind the rule's own: where two words exclude each other, the later one counts.
         Some(link) => link.actions.extend(actions),
         None => report.error(id.span, format!("rule {number} has no link {link}")),
     }

@@ -220,6 +220,7 @@ impl Program {
     }
 
     fn set_default(&mut self, actions: Vec<ActionSyntax>, span: Span, report: &mut Report<'_>) {
+        // As in ModSecurity: these say something about one rule, and a default is for many.
         for action in &actions {
             let name = action.name.node.to_ascii_lowercase();
             if matches!(
@@ -288,6 +289,7 @@ fn read_phase(actions: &[ActionSyntax], report: &mut Report<'_>) -> Option<Phase
         .argument
         .as_ref()
         .map(|a| a.node.trim().to_ascii_lowercase());
+    // Phases 1 and 3 have no names in ModSecurity.
     let phase = match text.as_deref() {
         Some("1") => Phase::RequestHeaders,
         Some("2" | "request") => Phase::RequestBody,

@@ -329,6 +329,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
             self.reader
                 .shared
                 .target_list(&link.targets, &namespaces, self.reader.report);
+        // Targets, operator and argument are all read before the first `?`, so that each reports its problems.
         let compiled = self.operator(operator, link.span);
         let argument = self.argument(operator);
         let Some(chain) = self.reader.shared.chains.intern(&actions.transformations) else {
@@ -353,6 +354,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
     }
 
     fn operator(&mut self, syntax: &OperatorSyntax, at: Span) -> Option<Operator> {
+        // Data files (`@pmFromFile`) are named from the folder of the rule file.
         let directory = self
             .reader
             .report
@@ -393,6 +395,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
             return Some(Template::Literal(Slice::EMPTY));
         }
         let name = &syntax.name.node;
+        // A pattern without macros is compiled with its operator, and its text is not needed again.
         let is_pattern = ["rx", "rxGlobal"]
             .iter()
             .any(|rx| name.eq_ignore_ascii_case(rx));

@@ -217,6 +217,7 @@ pub(super) fn apply(
         "secargumentslimit" => args.set_number(&mut settings.arguments_limit),
         "secresponsebodyaccess" => args.set_on_off(&mut settings.response_body_access),
         "secresponsebodylimit" => args.set_number(&mut settings.response_body_limit),
+        // As in ModSecurity, each line adds to the list.
         "secresponsebodymimetype" => settings.response_body_types.extend(
             arguments
                 .iter()
@@ -276,6 +277,7 @@ pub(super) fn apply(
         "secauditlogformat" => {
             if let Some(format) = args.one_of(&[
                 ("json", AuditFormat::Json),
+                // Accepted so that files that name ModSecurity's own format load; the records are JSON all the same.
                 ("native", AuditFormat::Json),
                 ("ecs", AuditFormat::Ecs),
             ]) {

@@ -53,6 +53,7 @@ impl Filled {
             return;
         };
         let name = name.to_ascii_lowercase();
+        // The name is known only at run time; it may be any name with this beginning.
         match name.split_once("%{") {
             Some((prefix, _)) => self.prefixes.push(prefix.to_owned()),
             None => drop(self.names.insert(name)),

@@ -164,6 +164,8 @@ impl Size {
         let (states, slots) = (program.states().len(), program.group_info().slot_len());
         Some(Self {
             states,
+            // The `regex` crate searches forwards and backwards, each with an automaton of its own; `Stepped` has a
+            // third.
             bytes: 2 * program.memory_usage() + working_memory(states, slots) + 3 * LINEAR.cache,
         })
     }

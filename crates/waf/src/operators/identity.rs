@@ -102,6 +102,7 @@ fn is_card(digits: impl Iterator<Item = u32>) -> bool {
 
 fn is_cpf(digits: &[u32; 11]) -> bool {
     let check = |length: usize| {
+        // The weights count up from 2, beginning at the digit before the check digit.
         let sum: u32 = digits[..length]
             .iter()
             .rev()
@@ -137,6 +138,7 @@ fn is_ssn(digits: &[u32; 9]) -> bool {
 }
 
 fn is_svnr(digits: &[u32; 10]) -> bool {
+    // The fourth digit is the check digit, so it has no weight.
     const WEIGHTS: [u32; 10] = [3, 7, 9, 0, 5, 8, 4, 2, 1, 6];
     let sum: u32 = digits.iter().zip(WEIGHTS).map(|(d, w)| d * w).sum();
     !all_equal(digits) && (sum % 11) % 10 == digits[3]

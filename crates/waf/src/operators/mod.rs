@@ -157,6 +157,7 @@ impl Operator {
         };
         match entry.state {
             State::Done => {}
+            // Not an error: the rules of the CRS that hold it must load.
             State::Inert(why) => return Ok(Self::Inert(why)),
             State::Refused(why) => {
                 return Err(CompileError {

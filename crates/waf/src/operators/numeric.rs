@@ -63,6 +63,7 @@ pub fn number(text: &[u8]) -> i64 {
         .fold(0i64, |n, b| {
             let digit = i64::from(b - b'0');
             let n = n.saturating_mul(10);
+            // Downwards from zero, because the smallest number has no positive counterpart.
             if negative {
                 n.saturating_sub(digit)
             } else {

@@ -64,6 +64,7 @@ impl Pattern {
             cache: CACHE_LIMIT,
         };
         let mut compiled = Self::of_translation(translation, memory)?;
+        // Rules write it to capture a whole value.
         if pattern == b"^.*$"
             && options == PatternOptions::default()
             && let Kind::Linear { regex, .. } = compiled.kind

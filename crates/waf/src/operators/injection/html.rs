@@ -102,6 +102,7 @@ impl<'t> Tokens<'t> {
     fn end_tag(&mut self) -> Option<Token<'t>> {
         match self.rest {
             [] => self.finish(),
+            // `</>` is nothing (HTML standard, missing-end-tag-name).
             [b'>', ..] => {
                 self.state = State::Data;
                 None
@@ -215,6 +216,7 @@ impl<'t> Tokens<'t> {
     }
 
     fn unquoted(&mut self) -> Option<Token<'t>> {
+        // A slash does not end it: in `src=/x` it belongs to the value.
         let ends = |b: &u8| is_blank(*b) || *b == b'>';
         let Some(length) = self.rest.iter().position(ends) else {
             return self.finish_with(Token::AttributeValue(self.rest));

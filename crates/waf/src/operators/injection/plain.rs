@@ -173,6 +173,7 @@ impl Words {
         if self.bits[(bit / 64) as usize] & (1 << (bit % 64)) == 0 {
             return;
         }
+        // Two words of one hash only add types: then libinjection is asked without need.
         if let Ok(at) = self.types.binary_search_by_key(&hash, |(hash, _)| *hash) {
             *types = types.with(self.types[at].1);
         }

@@ -215,6 +215,7 @@ fn is_lookalike(state: &SqliState<'_>, value: &[u8]) -> bool {
 
 /// Two tokens are little evidence, so most such values are prose.
 fn is_short_prose(state: &SqliState<'_>, first: &Token, second: &Token, value: &[u8]) -> bool {
+    // This and `is_prose` decide as libinjection's `libinjection_sqli_not_whitelist` does.
     let folded = state.stats_tokens > 2;
     let is_comment = second.token_type == TokenType::Comment;
     let begins = second.val[0];

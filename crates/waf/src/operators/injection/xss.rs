@@ -162,6 +162,7 @@ const EVENTS: &[&str] = &[
 const SCHEMES: &[&str] = &["data", "java", "vbscript", "view-source"];
 
 fn is_dangerous_tag(name: &[u8]) -> bool {
+    // No tag of the lists is shorter.
     name.len() >= 3
         && (TAGS.iter().any(|tag| is_without_nul(name, tag))
             || begins(name, "svg")

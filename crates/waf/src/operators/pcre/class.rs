@@ -100,6 +100,7 @@ pub(super) fn render(set: &ByteSet) -> String {
 }
 
 fn write_byte(out: &mut String, byte: u8) {
+    // Everything else could be syntax within a class for one of the two engines.
     if byte.is_ascii_alphanumeric() {
         out.push(char::from(byte));
     } else {
@@ -130,6 +131,7 @@ fn member(pattern: &[u8], at: &mut usize, quoted: &mut bool) -> Result<Member, S
         *at += 1;
         return Ok(Member::Nothing);
     }
+    // After `\E` was looked for: it alone ends the quotation.
     if *quoted {
         return Ok(Member::Byte(byte));
     }
@@ -145,6 +147,7 @@ fn member(pattern: &[u8], at: &mut usize, quoted: &mut bool) -> Result<Member, S
             *at += 1;
             Ok(Member::Nothing)
         }
+        // Outside of a class `\b` is a word boundary, inside a backspace.
         Some(b'b') => {
             *at += 1;
             Ok(Member::Byte(0x08))

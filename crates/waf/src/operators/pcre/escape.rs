@@ -66,6 +66,7 @@ pub(super) fn parse(pattern: &[u8], at: &mut usize, groups: usize) -> Result<Esc
         b'K' => Escape::KeepOut,
         b'Q' => Escape::Quote,
         b'E' => Escape::Nothing,
+        // Never a newline, whatever `(?s)` says.
         b'N' => Escape::Set(ByteSet::of(b"\n").complement()),
         b'C' => Escape::Set(ByteSet::ALL),
         b'g' => group_reference(pattern, at, start)?,
@@ -85,6 +86,7 @@ pub(super) fn shorthand(byte: u8) -> Option<ByteSet> {
         b'd' => DIGIT,
         b'w' => WORD,
         b's' => SPACE,
+        // Without UTF mode PCRE counts 0xA0 as a blank and 0x85 as a line end all the same (`pcre2pattern(3)`).
         b'h' => BLANK,
         b'v' => VERTICAL,
         _ => return None,
@@ -124,6 +126,7 @@ pub(super) fn single_byte(pattern: &[u8], at: &mut usize) -> Result<u8, SyntaxEr
         b'c' => match pattern.get(*at) {
             Some(c @ b' '..=b'~') => {
                 *at += 1;
+                // `\ca` and `\cA` are the same control character.
                 c.to_ascii_uppercase() ^ 0x40
             }
             _ => {
@@ -171,6 +174,7 @@ fn braced(pattern: &[u8], at: &mut usize, start: usize, radix: u32) -> Result<u8
     let end = *at + length + 2;
     let number = std::str::from_utf8(&rest[..length])
         .ok()
+        // `from_str_radix` would accept a sign.
         .filter(|text| !text.starts_with('+'))
         .and_then(|text| u32::from_str_radix(text, radix).ok());
     *at = end;

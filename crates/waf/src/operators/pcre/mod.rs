@@ -123,6 +123,7 @@ struct Translator<'p> {
 
 impl<'p> Translator<'p> {
     fn new(pattern: &'p [u8], options: PatternOptions, engine: Engine) -> Self {
+        // A dot matches every byte, and nothing is Unicode; `rx` sets the latter for `fancy-regex` as an option.
         let prefix = match engine {
             Engine::Linear if options.ignore_case => "(?is-u)",
             Engine::Linear => "(?s-u)",
@@ -474,6 +475,7 @@ impl<'p> Translator<'p> {
             return Ok(None);
         }
         let text = format!("{{{inside}}}");
+        // Without an upper bound any lower one is in order; 65535 is the largest number that PCRE takes.
         let most_number = if most.is_empty() { "65535" } else { most };
         match (least.parse::<u16>(), most_number.parse::<u16>()) {
             (Ok(least), Ok(most)) if least > most => Err(error(
