@@ -215,6 +215,7 @@ impl RuleSetBuilder {
         if self.audited && !compiled.audit_said.engine {
             record_relevant(&mut settings.audit, compiled.audit_said);
         }
+        // Before the literals are frozen below, because these are literals too.
         let constants = Constants::new(&mut compiled.shared.literals, &compiled.shared.names);
         let mut rules = Arc::new(RuleSet {
             filters: Default::default(),

@@ -47,6 +47,7 @@ impl ByteSet {
         }
         let mut words = [0u64; 4];
         for (word, seen) in words.iter_mut().zip(seen.chunks_exact(64)) {
+            // From the end, because what comes later is shifted in below it.
             for eight in seen
                 .rchunks_exact(8)
                 .filter_map(|eight| eight.first_chunk())
@@ -63,6 +64,7 @@ impl ByteSet {
     #[must_use]
     pub const fn range(first: u8, last: u8) -> Self {
         let mut set = Self::EMPTY;
+        // Wider than a byte: a `u8` would begin again after 255, and the loop would not end.
         let mut b = first as u16;
         while b <= last as u16 {
             set = set.with((b & 0xff) as u8);
@@ -108,6 +110,7 @@ impl ByteSet {
         words.flat_map(|(first, mut word)| {
             std::iter::from_fn(move || {
                 let bit = word.trailing_zeros();
+                // Takes the lowest bit out. An empty word has 64 trailing zeros, which ends the walk.
                 word &= word.wrapping_sub(1);
                 // Below 64.
                 u8::try_from(bit)

@@ -21,6 +21,7 @@ pub(super) fn mix(hash: u64, word: u64) -> u64 {
 
 /// Hashes bytes a word at a time.
 pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
+    // With the length, since zeros at the start of the last word do not show in `rest`.
     let mut hash = mix(seed, bytes.len() as u64 ^ 0x2d35_8dcc_aa6c_78a5);
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {

@@ -58,6 +58,7 @@ impl<K: Hash + Eq, V> Parts<K, V> {
         }
         if self.by_key.len() >= self.most {
             self.by_key.retain(|_, part| part.strong_count() > 0);
+            // Twice what is left, so that the cost of looking through all keys is spread over as many insertions.
             self.most = FEWEST.max(2 * self.by_key.len());
         }
         self.by_key.insert(key, Arc::downgrade(&made));

@@ -85,6 +85,7 @@ impl Store {
         }
         collection.used = now;
         let bytes = collection.recount(length);
+        // Added before it is subtracted: a collection may have shrunk.
         held.bytes = held.bytes + bytes - collection.bytes;
         collection.bytes = bytes;
         held.shrink(now);
@@ -134,6 +135,7 @@ impl Store {
                         changed: now,
                     });
                 }
+                // A full collection keeps what it has.
                 (None, _) => {}
             }
         });

@@ -171,6 +171,7 @@ pub fn until_given_up<R>(given_up: Arc<AtomicBool>, work: impl FnOnce() -> R) ->
 }
 
 fn is_given_up() -> bool {
+    // Relaxed: it only says that nobody waits, and nothing else is read because of it.
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|f| f.load(Ordering::Relaxed)))
 }
 
