@@ -330,6 +330,7 @@ fn begin(
     starts: i64,
     ends_in_days: i64,
 ) -> Result<X509Builder, ErrorStack> {
+    // Versions count from 0 (RFC 5280, 4.1.2.1).
     const VERSION_3: i32 = 2;
     let mut builder = X509::builder()?;
     builder.set_version(VERSION_3)?;

@@ -36,6 +36,7 @@ pub fn reply(method: &[u8], path: &[u8], body: &[u8]) -> Reply {
 
 fn reflect(body: &[u8]) -> Reply {
     let refuse = |text: &str| Reply::new(400, Vec::new(), text.as_bytes().to_vec());
+    // Go's reader of JSON replaces bytes that are not UTF-8 as well.
     let text = String::from_utf8_lossy(body);
     let Ok(Value::Object(spec)) = serde_json::from_str(&text) else {
         return refuse("Invalid JSON in request body");
@@ -73,6 +74,7 @@ impl Reply {
         let has = |headers: &[(Vec<u8>, Vec<u8>)], name: &[u8]| {
             headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
+        // Without a body there is nothing to find a type from.
         if !body.is_empty() && !has(&headers, b"Content-Type") {
             headers.push((b"Content-Type".to_vec(), sniff(&body).into()));
         }
@@ -123,11 +125,13 @@ fn sniff(body: &[u8]) -> &'static str {
         (b"wOFF", "font/woff"),
         (b"wOF2", "font/woff2"),
     ];
+    // As many bytes as Go looks at.
     let body = &body[..body.len().min(512)];
     let blanks = body
         .iter()
         .take_while(|b| matches!(b, b'\t' | b'\n' | 0xc | b'\r' | b' '))
         .count();
+    // Tags may stand behind blanks; signatures stand at the very start.
     let text = &body[blanks..];
     let is_tag = |tag: &&[u8]| {
         text.get(..tag.len())

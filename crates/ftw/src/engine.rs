@@ -62,6 +62,7 @@ impl InProcess {
             (None, Body::Malformed(why)) => (Some((400, Vec::new())), Some(why)),
             (None, Body::Incomplete) => (None, Some("the body never ends".to_owned())),
         };
+        // Phase 5 runs in any case: rules of the CRS sum up there what others found, also after a refusal.
         transaction.finish();
         Outcome::of(&transaction, reply, note)
     }
@@ -101,6 +102,7 @@ fn exchange(transaction: &mut Transaction, raw: &[u8], head: &Head, body: &[u8])
     };
     let method = &raw[head.method.clone()];
     let mut reply = reply(method, &raw[path], body);
+    // RFC 9110, 9.3.2: the fields are those of a GET, and there is no body.
     if method == b"HEAD" {
         reply.body.clear();
     }

@@ -45,6 +45,7 @@ fn judge_ids(expected: &Output, outcome: &Outcome, failures: &mut Vec<String>) {
             failures.push(format!("expected rule {id} not to match"));
         }
     }
+    // That the one expected rule is among them was judged above.
     if expected.isolated && outcome.ids.len() > 1 {
         failures.push("expected no other rule to match".to_owned());
     }

@@ -116,6 +116,7 @@ impl Outcome {
             transaction
                 .matched_rules()
                 .iter()
+                // A test can only expect what a log shows.
                 .filter(|rule| rule.logged)
         };
         let ids: BTreeSet<u64> = logged()

@@ -187,6 +187,7 @@ impl Target {
         let log: Vec<Vec<u8>> = self
             .read_log(from, Some(to))?
             .split(|&b| b == b'\n')
+            // `mark` may have sent several. Those that come late belong to no request.
             .filter(|line| !line.is_empty() && !is_marker(line))
             .map(<[u8]>::to_vec)
             .collect();
@@ -340,6 +341,7 @@ fn ask(stream: &mut dyn Connection, request: &[u8]) -> io::Result<Vec<u8>> {
             Ok(0) => break,
             Ok(n) => answer.extend_from_slice(buffer.get(..n).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A server that closes on unread bytes resets the connection, often right after its answer (RFC 9112, 9.6).
             Err(_) if !answer.is_empty() => break,
             Err(error) => return Err(written.err().unwrap_or(error)),
         }

@@ -20,7 +20,7 @@ use seclang::diagnostic::{Diagnostic, Location};
 /// Reads test files; folders are searched for `*.yaml` and `*.yml`, in byte order of their names.
 ///
 /// # Errors
-/// Every problem of every file.
+/// The first problem of every file.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<TestFile>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut files = Vec::new();
@@ -60,6 +60,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Option<TestFile>, Diagnostic> {
 
 /// Reads YAML, with the reader's place for errors.
 pub(super) fn from_yaml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Diagnostic> {
+    // The diagnostic shows the line itself.
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map_or_else(
@@ -111,6 +112,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
 
 /// Where a test begins, for problems that are found after the YAML was read.
 fn find_test(path: &Path, text: &str, id: &TestId) -> Option<Location> {
+    // The reader gives no places for what it has read, so the text is searched.
     let wanted = id.title.clone().unwrap_or_else(|| id.test.to_string());
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -296,6 +298,7 @@ impl FileYaml {
     fn into_tests(self, path: &Path) -> Result<TestFile, FileFault> {
         let rule_id = self
             .rule_id
+            // Files of CRS 3.3 have no `rule_id`; their names are the ids.
             .or_else(|| digits(path.file_name()?.to_str()?))
             .ok_or(FileFault::NoRuleId)?;
         let tests = self.tests.unwrap_or_default();
@@ -403,6 +406,7 @@ impl InputYaml {
             data,
             autocomplete_headers: self
                 .autocomplete_headers
+                // The older name of the key, with the opposite meaning.
                 .or(self.stop_magic.map(|stop| !stop))
                 .unwrap_or(true),
             length_of_nothing: !older,

@@ -130,6 +130,7 @@ impl ChunkedFraming {
             State::DataCr => return Err("no CRLF after a chunk's data"),
             State::DataLf => {
                 line_feed(byte)?;
+                // The next chunk has a size, digits and a line length of its own.
                 *self = Self::default();
                 return Ok(State::Size);
             }
@@ -166,6 +167,7 @@ impl ChunkedFraming {
         }
         self.digits += 1;
         let digit = char::from(byte).to_digit(16).unwrap_or_default();
+        // Sixteen digits fill 64 bits, so that none is shifted out.
         self.left = self.left << 4 | u64::from(digit);
         Ok(State::Size)
     }

@@ -249,6 +249,7 @@ fn header(raw: &[u8], line: &Range<usize>) -> Result<(Range<usize>, Range<usize>
         ));
     }
     check_value(name, value)?;
+    // Blanks around a value are no part of it (RFC 9110, 5.5).
     let blank = |b: &u8| matches!(b, b' ' | b'\t');
     let before = value.iter().take_while(|b| blank(b)).count();
     let after = value[before..]
@@ -362,6 +363,7 @@ fn framing(
 /// Digits only (RFC 9110, section 8.6): no sign, no list, and no number beyond 64 bits.
 pub(super) fn content_length(value: &[u8]) -> Result<u64, HeadError> {
     let invalid = || HeadError::bad("content_length", "Content-Length is not a number");
+    // `parse` would accept a sign.
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(invalid());
     }

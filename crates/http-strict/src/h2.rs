@@ -87,6 +87,7 @@ impl<'a> Seen<'a> {
                 format!("the head is larger than {} bytes", limits.head),
             ));
         }
+        // Names are in lower case: `check_field` refuses others.
         match name {
             b"host" if self.host.replace(value).is_some() => Err(HeadError::bad(
                 "several_hosts",

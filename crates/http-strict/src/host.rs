@@ -51,6 +51,7 @@ fn valid_host(host: &[u8]) -> bool {
 }
 
 fn valid_port(port: &[u8]) -> bool {
+    // An empty port is allowed (RFC 3986, 3.2.3). With five digits the sum below cannot overflow.
     port.len() <= 5
         && port.iter().all(u8::is_ascii_digit)
         && port.iter().fold(0u32, |n, &b| n * 10 + u32::from(b - b'0')) <= 65_535

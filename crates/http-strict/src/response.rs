@@ -53,6 +53,7 @@ pub fn check_response<'f>(
                 shown(coding)
             ),
         )),
+        // A length of 0 is let through: it frames the same body.
         (None, Some(1..)) if bodyless => Err(bad(
             "content_length",
             format!("there is a Content-Length, which {status} must not have"),

@@ -59,6 +59,7 @@ pub fn expand(base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
 /// The link on this path, or at its end, that leads nowhere.
 #[must_use]
 pub fn broken_link(path: &Path) -> Option<&Path> {
+    // The link itself, not what it points to.
     let here = |path: &&Path| fs::symlink_metadata(path).is_ok();
     let last = path.ancestors().find(here)?;
     let leads_nowhere = fs::metadata(last).is_err_and(|error| is_absent(&error));
@@ -87,6 +88,7 @@ pub fn no_file(path: &Path) -> Option<String> {
 fn entries(folders: &[PathBuf], pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in folders {
+        // The empty path stands for the working directory, which the system calls otherwise.
         let listed = match folder.as_os_str().is_empty() {
             true => fs::read_dir("."),
             false => fs::read_dir(folder),

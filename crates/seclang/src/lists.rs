@@ -217,6 +217,7 @@ fn argument(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Option<Spanned<St
     }
     let value = cursor.until(ends_value);
     if value.is_empty() {
+        // Back, so that the place of the action ends with its colon.
         cursor.at = colon;
         return Ok(None);
     }

@@ -120,6 +120,7 @@ impl Loader<'_> {
             }
             Ok(found) => {
                 for path in found {
+                    // It was listed a moment ago, so it must be there.
                     self.file(&path, true, from);
                 }
             }

@@ -147,6 +147,7 @@ impl<'a> Reader<'a> {
         let name = cursor.until(is_blank);
         let start = name.start;
         let written = line.slice(name.clone());
+        // The canonical spelling from here on, so that the rest compares names as they are.
         let known = names::known(written);
         let name = Spanned {
             node: known.map_or(written, |known| known.name).to_owned(),
@@ -319,6 +320,7 @@ fn bare_word(cursor: &mut Cursor<'_>, file: SourceId) -> Word {
     let mut value = Pieced::empty(text.place(start));
     let mut from = start;
     while cursor.peek().is_some_and(|byte| !is_blank(byte)) {
+        // Apache undoes `\\` outside of quotes as well.
         if cursor.peek() == Some(b'\\') && cursor.peek_at(1) == Some(b'\\') {
             value.push_range(text, from..cursor.at);
             cursor.bump();
@@ -433,6 +435,7 @@ fn container(mut cursor: Cursor<'_>, file: SourceId) -> Vec<Fault> {
     let start = cursor.at;
     let tag = cursor.until(|byte| is_blank(byte) || byte == b'>');
     let tag = text.slice(tag);
+    // The opening tag was reported, and one message is enough.
     if tag.starts_with("</") {
         return Vec::new();
     }

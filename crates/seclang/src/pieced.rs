@@ -52,6 +52,7 @@ impl Pieced {
 
     /// Appends a range of another text, run by run.
     pub(super) fn push_range(&mut self, from: &Self, range: Range<usize>) {
+        // The run after the one in which the range begins.
         let first = from.runs.partition_point(|run| run.0 <= range.start);
         let mut start = range.start;
         for index in first..=from.runs.len() {

@@ -30,6 +30,7 @@ fn distance(a: &str, b: &str) -> usize {
         chars.map(|c| c.to_ascii_lowercase()).collect()
     };
     let (a, b) = (fold(a), fold(b));
+    // The row before the previous one, for two letters that changed places.
     let mut before = Vec::new();
     let mut previous: Vec<usize> = (0..=b.len()).collect();
     for i in 0..a.len() {
