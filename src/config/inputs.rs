@@ -119,6 +119,7 @@ impl Inputs {
         let mut folders = BTreeSet::new();
         let mut add = |folder: &Path| {
             let folder = match folder.as_os_str().is_empty() {
+                // The folder of a bare file name is the empty path, which the system does not know.
                 true => Path::new("."),
                 false => folder,
             };

@@ -99,6 +99,7 @@ fn resolve(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>
     let failed = diagnostics.has_errors();
     let found = diagnostics.into_sorted();
     let loaded = match config {
+        // A faulty section may have its default here, so that a value alone does not mean that all is well.
         Some(config) if !failed => Ok(Loaded {
             config: Config {
                 source: path.to_owned(),
@@ -120,6 +121,7 @@ fn resolve(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>
 
 /// The result of `work` for the file at `path` and all files that it includes.
 ///
+/// # Errors
 /// The file cannot be read. Problems in it go to `diagnostics`.
 fn with_document<T>(
     path: &Path,

@@ -29,6 +29,7 @@ impl Validity {
         let from = chain.iter().map(|c| unix_time(c.not_before()));
         let until = chain.iter().map(|c| unix_time(c.not_after()));
         Some(Self {
+            // One date that cannot be read makes the whole span unknown.
             from: from.collect::<Option<Vec<_>>>()?.into_iter().max()?,
             until: until.collect::<Option<Vec<_>>>()?.into_iter().min()?,
         })

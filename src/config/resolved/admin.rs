@@ -47,6 +47,7 @@ pub(crate) fn resolve(written: &WrittenAdmin<'_>, context: &Context<'_>) -> Opti
         Given::Faulty => None,
         Given::Value(file) => read_token(file, context).map(Some),
     };
+    // Only after the token was read, so that problems of both are reported.
     let address = address?;
     if let (AdminAddress::Unix(_), Given::Value(file)) = (&address, &written.token_file) {
         let message = "the file's mode guards a unix socket; \"admin_token_file\" has no effect";

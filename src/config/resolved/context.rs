@@ -86,6 +86,7 @@ impl<'a> Context<'a> {
 
     /// Reports the problems, or refuses the unit for them, as the choice demands.
     ///
+    /// # Errors
     /// The part has no value.
     pub(crate) fn settle<T>(
         &mut self,

@@ -146,6 +146,7 @@ fn resolve_tls<'s>(
             return without_new_files(listener, written.at, &asked, client_ca.clone(), context);
         }
     };
+    // The parser has reported an empty list.
     let first = certificates.first()?.at;
     let sni = written.sni?;
     check_names_and_sni(&certificates, sni, context.diagnostics);

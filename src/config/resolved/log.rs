@@ -27,6 +27,7 @@ fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSi
     // The file itself is created when the log is opened; `check` must not create it.
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
+        // A misspelled word looks like the name of a file.
         let help = did_you_mean(text, ["stdout", "off"]);
         let message = format!("there is no folder for the file \"{text}\"");
         context.diagnostics.error_with_help(at, message, help);

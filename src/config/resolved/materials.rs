@@ -117,6 +117,7 @@ pub(crate) fn resolve_client_ca(
             return Err(Broken::Closed);
         }
     };
+    // After the bundle was looked up: it is used, even if another key of the table is faulty.
     let mode = written.mode.ok_or(Broken::Faulty)?;
     let lists = &written.crl;
     let files: Vec<_> = lists.iter().map(|f| f.at.resolve(f.value)).collect();

@@ -109,6 +109,7 @@ impl<'s, T> Declared<'s, T> {
     /// All values but the closed ones; None if one is faulty.
     pub(crate) fn into_values(self) -> Option<BTreeMap<String, Arc<T>>> {
         let entries = self.entries.into_iter();
+        // Nobody needs a closed one any more: an upstream got a bundle that trusts nobody, a listener is closed as well.
         let open = entries.filter(|(_, entry)| !matches!(entry.value, Err(Broken::Closed)));
         open.map(|(name, entry)| Some((name.to_owned(), entry.value.ok()?)))
             .collect()

@@ -211,6 +211,7 @@ fn last_good(
 /// The rule sets of all recipes, each once.
 fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
     let recipes = wanted.iter().flatten().flatten();
+    // Policies with equal recipes share a rule set, so each is made once.
     let recipes: HashSet<&Recipe> = recipes.collect();
     // Rules whose files did not change keep their compiled form.
     let mut read = FilesNow::default();
@@ -219,6 +220,7 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
         .into_iter()
         .map(|recipe| (recipe, last_good.rules(recipe, &mut read)))
         .partition(|(_, kept)| kept.is_some());
+    // An observer belongs to a thread, and other threads read the files of the rules.
     let observer = files::observer();
     let built = parallel::map(&new, |(recipe, _)| {
         let builder = builder_of(recipe).store(Arc::clone(&last_good.collections));
@@ -335,6 +337,7 @@ fn find_files(
         }
         let message = match path.is_dir() {
             true => format!("\"{pattern}\" is a folder: write \"{pattern}/*.conf\""),
+            // A link to nothing is there and does not exist, and deserves another message than a missing file.
             false if path.exists() || glob::broken_link(&path).is_some() => {
                 let why = glob::no_file(&path).unwrap_or_default();
                 format!("cannot read the rule file \"{pattern}\": {why}")

@@ -72,6 +72,7 @@ fn parse_tcp(text: &str) -> Result<SocketAddr, Malformed> {
             "\"{text}\" is no \"admin\" address: write \"127.0.0.1:9900\" or \"unix:FILE.sock\""
         )
     })?;
+    // `::ffff:127.0.0.1` is the loopback address of IPv4, written for IPv6.
     match address.ip().to_canonical().is_loopback() {
         true => Ok(address),
         false => Err(format!(

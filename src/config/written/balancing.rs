@@ -74,6 +74,7 @@ pub(crate) fn parse_dns(document: &Document<'_, '_>) -> Option<Vec<SocketAddr>> 
 
 /// An address; the port is 53 if none is written.
 fn parse_name_server(text: &str) -> Result<SocketAddr, Malformed> {
+    // First as an address alone: the colons of an IPv6 address would be taken for that of a port.
     let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
     bare.or_else(|_| text.parse()).map_err(|_| {
         format!(
@@ -272,6 +273,7 @@ fn parse_caps(section: &Section<'_, '_>) -> Option<Caps> {
         None => Some(0),
     };
     let timeout = section.item("pending_timeout");
+    // Where nobody may wait, the key would have no effect.
     if let (Some(item), false) = (&timeout, waits) {
         item.fail::<()>("\"pending_timeout\" needs \"max_pending\" beside it");
     }

@@ -109,6 +109,7 @@ impl Diagnostics {
     pub(crate) fn capture<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Problem>) {
         let mark = self.found.borrow().len();
         let value = work();
+        // Borrowed only now, because `work` reports into the same list.
         let mut found = self.found.borrow_mut();
         let later = found.split_off(mark);
         let (errors, others): (Vec<_>, Vec<_>) = later.into_iter().partition(|(_, d)| d.is_error());

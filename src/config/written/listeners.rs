@@ -216,6 +216,8 @@ fn parse_address(text: &str) -> Result<SocketAddr, Malformed> {
 
 /// Whether both name the same port, and one address contains the other.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    // IPv6 listeners are bound with `IPV6_V6ONLY`, so `[::]` leaves `0.0.0.0` free. The system picks another port for
+    // each 0.
     let overlap = a.ip() == b.ip()
         || (a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified()));
     a.port() == b.port() && a.port() != 0 && overlap

@@ -248,6 +248,7 @@ impl<'s, 'r> Item<'s, 'r> {
         let DeValue::Integer(digits) = self.value else {
             return Number::NotOne;
         };
+        // TOML also has hexadecimal, octal and binary numbers, and the parser leaves the digits as text.
         let number = i64::from_str_radix(digits.as_str(), digits.radix());
         number.map_or(Number::TooLarge, Number::Is)
     }

@@ -199,6 +199,7 @@ pub(crate) fn parse_server(text: &str) -> Result<Server, Malformed> {
             format!("\"{text}\" is no server: \"{host}\" is no host name and no address").into(),
         );
     };
+    // The brackets belong to this notation; the resolver and the dial take the bare address.
     let host = normal.trim_matches(['[', ']']).to_owned();
     Ok(Server {
         host,
