@@ -165,9 +165,9 @@ fn find_missing_intermediates(servers: &mut [ServerReport]) {
         let ([leaf], Cause::Untrusted) = (presented.chain.as_slice(), failure.cause) else {
             continue;
         };
+        // Names may agree by chance; a signature cannot.
         let missing = sent.iter().find(|above| {
             above.issued(leaf) == X509VerifyResult::OK
-// Names may agree by chance. A signature cannot.
                 && above
                     .public_key()
                     .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))
@@ -261,6 +261,7 @@ fn describe(text: &mut String, found: &Examination) {
 /// One upstream's report, or an array of several.
 fn show_json(examined: &[UpstreamReport], all: bool) -> io::Result<()> {
     let report = match examined {
+        // Whoever names one upstream gets one object; `--all` always gives the list, however many there are.
         [one] if !all => report(&one.upstream, &one.servers),
         several => json!({
             "ok": several.iter().all(UpstreamReport::is_ok),

@@ -154,6 +154,7 @@ impl FrontDoor {
             let token_file = self.locate().ok().and_then(|(_, file)| file);
             return token_file.map_or(FrontDoorError::TokenMissing, FrontDoorError::TokenRejected);
         }
+        // Not every refusal is ours: something else may listen at that address, and answer with another body.
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         FrontDoorError::Refused {
             status: answer.status,

@@ -139,6 +139,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     let asks_json = words.iter().any(|word| word == "--output=json")
         || words.windows(2).any(|pair| pair == ["--output", "json"]);
+    // `--help` and `--version` come as errors as well; their text goes to standard output.
     if !(error.use_stderr() && asks_json) {
         error.exit()
     }

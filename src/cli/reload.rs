@@ -68,6 +68,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let ok = outcome.refused.is_empty();
     let shown = match args.output {
         Output::Human => show(&outcome),
+        // The answer as it came: a newer front door may say more than `Outcome` knows.
         Output::Json => show_json(answer, ok),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.

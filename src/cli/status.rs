@@ -88,6 +88,7 @@ fn front_door_lines(status: &Value, checks: &str) -> String {
     );
     for check in checks
         .lines()
+        // Of the checks those that failed, and those that keep it ready all the same (`src/admin/router.rs`).
         .filter(|line| line.starts_with("[-]") || line.starts_with("[!]"))
     {
         // Writing to a string cannot fail, here and below.

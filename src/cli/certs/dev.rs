@@ -80,6 +80,7 @@ impl Name {
 }
 
 fn parse_name(text: &str) -> Result<Name, NameError> {
+    // First, because the parser of host patterns would take an IPv4 address for a name.
     let address = text.parse().ok();
     if address.is_some() {
         let text = text.to_ascii_lowercase();
@@ -143,6 +144,8 @@ fn make(args: &Args) -> Result<(), CommandError> {
             ..LeafOptions::default()
         };
         let names: &[&str] = match name.address {
+            // An address is an entry of its own kind: clients do not look for it among the DNS names (RFC 5280,
+            // 4.2.1.6).
             Some(_) => &[],
             None => &[&name.text],
         };

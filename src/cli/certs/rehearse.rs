@@ -102,7 +102,7 @@ impl RehearsedServer {
     }
 }
 
-// These causes end a dial before its certificate is verified, or for another reason than trust.
+/// Whether the dial ended before the certificate was verified, or for another reason than trust.
 fn is_unreachable(failure: &Failure) -> bool {
     matches!(
         failure.cause,
@@ -165,6 +165,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn candidate(args: &Args) -> Result<TrustBundle, ExitCode> {
     let mut findings = Vec::new();
     let bundle = TrustBundle::load(&args.trust, &args.files, &mut findings);
+    // A script that asked for JSON gets the errors as JSON; warnings of a usable bundle go to standard error.
     if bundle.is_none() && args.output == Output::Json {
         let errors = findings.iter().map(|(_, finding)| &finding.message[..]);
         let problem = errors.collect::<Vec<_>>().join("; ");
@@ -187,6 +188,7 @@ async fn dial_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<
     let mut servers = Vec::new();
     let upstreams = config.upstreams.values();
     for upstream in upstreams.filter(|upstream| upstream.tls.trust.name == trust) {
+        // The pool of the proxy, so that the servers and their addresses are those that it would dial.
         let pool = Pool::new(upstream, Arc::default());
         for (server, address) in pool.locate().await {
             // The same address for both dials, because two lookups could lead to two different servers.
@@ -221,6 +223,7 @@ fn human(args: &Args, servers: &[RehearsedServer], counts: Counts) -> String {
             server.server
         );
         let failures = match verdict {
+            // One reason is enough, since it says nothing about either bundle.
             TrustedWith::Unreachable => [server.old.as_ref().or(server.new.as_ref()), None],
             _ => [server.old.as_ref(), server.new.as_ref()],
         };

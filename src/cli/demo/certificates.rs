@@ -8,7 +8,6 @@ use std::fs;
 use std::path::Path;
 
 use openssl::asn1::Asn1Time;
-use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::x509::{X509, X509VerifyResult};
 
@@ -124,9 +123,7 @@ impl Family {
 }
 
 fn read_certificate(path: &Path) -> Option<X509> {
-    let pem = fs::read(path).ok()?;
-    let parse = |pem: &[u8]| -> Result<X509, ErrorStack> { X509::from_pem(pem) };
-    parse(&pem).ok()
+    X509::from_pem(&fs::read(path).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ async fn read_chunks<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Body
             Ok(size) => body.read(stream, size).await?,
             Err(_) => return Err(invalid("a chunk is too large")),
         }
+        // Two bytes at most: what follows the CRLF belongs to the next chunk.
         if !read_line(&mut stream.take(2)).await?.is_empty() {
             return Err(invalid("a chunk ends in CRLF"));
         }
@@ -228,6 +229,7 @@ impl Head {
     }
 
     fn next(&self) -> Next {
+        // HTTP/1.0 closes after each answer unless both sides agree otherwise, and this server never does.
         if self.http_1_0 || self.has_token("connection", "close") {
             Next::Close
         } else {

@@ -1,7 +1,7 @@
 //! The demo's folder and configuration.
 //!
-//! Invariants: only its owner can enter the folder, since it holds private keys; a configuration that somebody edited
-//! is moved aside, not overwritten.
+//! Invariants: only its owner can enter a folder that the demo creates, since it holds private keys; a configuration
+//! that somebody edited is moved aside, not overwritten.
 
 use std::fs::{self, DirBuilder};
 use std::io;

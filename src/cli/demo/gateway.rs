@@ -38,6 +38,7 @@ impl Gateway {
         let key = folder.path(&format!("gateways/{name}.key"));
         acceptor.set_private_key_file(key, SslFiletype::PEM)?;
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        // tokio takes over only sockets that do not block.
         listener.set_nonblocking(true)?;
         Ok(Self {
             name,

@@ -166,6 +166,7 @@ fn switches(folder: &Folder) -> String {
 fn resolve(host: &str, at: SocketAddr) -> String {
     match at.ip() {
         IpAddr::V4(ip) => format!("{host}:{}:{ip}", at.port()),
+        // Quoted, because a shell takes brackets for a pattern.
         IpAddr::V6(ip) => format!("'{host}:{}:[{ip}]'", at.port()),
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! A real connection, because the admin API only knows what the switch says. The certificate is shown but does not
 //! decide: the question is whether the listener answers, and nothing secret is sent.
-//!
-//! The certificate is shown and does not decide: whether the listener answers is the question, and nothing secret is sent.
 
 #![allow(
     clippy::indexing_slicing,
@@ -174,6 +172,7 @@ fn send_request(
             // A connection that ends without close_notify is closed too: an abrupt end is what `off = "close"` may look
             // like.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+            // The answer takes too long: a read past its time is `WouldBlock` on Unix.
             Err(error) => return Err(error),
         }
     }

@@ -168,6 +168,7 @@ impl Inspector {
         match interruption {
             Some(interruption) if self.blocking => {
                 self.blocked = true;
+                // Rule 0 is the engine itself: it refuses what could not be inspected.
                 let by_rule = interruption.rule_id != 0;
                 let refusal = Refusal::from(interruption);
                 Err(match self.why_uninspected().filter(|_| !by_rule) {
