@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use openssl::error::ErrorStack;
+
 use super::event::{Details, Event, Summary};
 use super::settings::PayloadForm;
 use crate::telemetry;
@@ -45,7 +47,10 @@ impl Draft {
     }
 
     /// The event that is written.
-    pub(super) fn into_event(mut self, form: PayloadForm) -> Event {
+    ///
+    /// # Errors
+    /// It cannot be sealed.
+    pub(super) fn into_event(mut self, form: &PayloadForm) -> Result<Event, ErrorStack> {
         let line_end = memchr::memmem::find(&self.head, b"\r\n").unwrap_or(self.head.len());
         let line = self.head.get(..line_end).unwrap_or_default();
         let (method, target) = method_and_target(line);
@@ -53,14 +58,24 @@ impl Draft {
         let shown = mask_known(&shown, &self.secrets);
         self.summary.method = text(method, 64);
         self.summary.path = text(&shown, MOST_SHOWN);
-        if form == PayloadForm::Plain {
-            return Event {
-                summary: self.summary,
-                details: self.details,
-                head: self.head,
-                body: self.body,
-            };
+        if *form == PayloadForm::Masked {
+            self.mask();
         }
+        let mut event = Event {
+            summary: self.summary,
+            details: self.details,
+            head: self.head,
+            body: self.body,
+        };
+        if let PayloadForm::Sealed(recipient) = form {
+            event.body = recipient.seal(&event.raw_request().0)?;
+            event.head.clear();
+            event.details.payload.is_sealed = true;
+        }
+        Ok(event)
+    }
+
+    fn mask(&mut self) {
         let head = mask_known(&mask_head(&self.head, &self.sanitised), &self.secrets);
         let payload = &mut self.details.payload;
         let body = match why_left_out(&self.head, &self.body, &self.sanitised) {
@@ -76,12 +91,8 @@ impl Draft {
             }
         };
         payload.masked |= head != self.head;
-        Event {
-            summary: self.summary,
-            details: self.details,
-            head,
-            body,
-        }
+        self.head = head;
+        self.body = body;
     }
 }
 
@@ -202,6 +213,7 @@ pub fn text(bytes: &[u8], most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::age::tests as age;
     use super::super::event::tests::event;
     use super::*;
 
@@ -221,7 +233,9 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_and_everything_else_stays() {
-        let event = draft(HEAD, b"user=me&password=hunter2").into_event(PayloadForm::Masked);
+        let event = draft(HEAD, b"user=me&password=hunter2")
+            .into_event(&PayloadForm::Masked)
+            .unwrap();
         let head = String::from_utf8(event.head).unwrap();
         assert_eq!(
             head.replace("\r\n", "\n"),
@@ -237,11 +251,13 @@ mod tests {
     fn what_has_no_secret_is_as_received() {
         for form in [PayloadForm::Masked, PayloadForm::Plain] {
             let head = "GET /a HTTP/1.1\nHost:a\nX:  b \n\n";
-            let event = draft(head, b"a=1").into_event(form);
+            let event = draft(head, b"a=1").into_event(&form).unwrap();
             assert_eq!(event.head, head.replace('\n', "\r\n").as_bytes());
             assert_eq!(event.details.payload.why_not_judged(), None);
         }
-        let event = draft(HEAD, b"password=hunter2").into_event(PayloadForm::Plain);
+        let event = draft(HEAD, b"password=hunter2")
+            .into_event(&PayloadForm::Plain)
+            .unwrap();
         assert_eq!(event.body, b"password=hunter2");
         assert_eq!(event.head, HEAD.replace('\n', "\r\n").as_bytes());
         assert_eq!(
@@ -251,9 +267,31 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_request_is_seen_by_whoever_has_the_key() {
+        let form = PayloadForm::Sealed(age::recipient());
+        let head = HEAD.replace("Host: a", "Content-Length: 16");
+        let event = draft(&head, b"password=hunter2").into_event(&form).unwrap();
+        assert!(event.head.is_empty() && event.body.starts_with(b"age-encryption.org/v1\n"));
+        let all = [
+            serde_json::to_vec(&event.summary).unwrap(),
+            event.body.clone(),
+        ]
+        .concat();
+        for secret in [&b"hunter2"[..], b"token=abc"] {
+            assert_eq!(memchr::memmem::find(&all, secret), None);
+        }
+        let request = [head.replace('\n', "\r\n").as_bytes(), b"password=hunter2"].concat();
+        assert_eq!(age::opened(&event.body), request);
+        let why = event.details.payload.why_not_judged().unwrap();
+        assert!(why.contains("sealed"), "{why}");
+    }
+
+    #[test]
     fn what_cannot_be_masked_is_left_out() {
         let coded = HEAD.replace("X-Own: mine", "Content-Encoding: gzip");
-        let event = draft(&coded, b"\x1f\x8b").into_event(PayloadForm::Masked);
+        let event = draft(&coded, b"\x1f\x8b")
+            .into_event(&PayloadForm::Masked)
+            .unwrap();
         assert_eq!(event.body, b"");
         let why = event.details.payload.why_not_judged().unwrap();
         assert!(why.contains("compressed"), "{why}");
@@ -262,7 +300,7 @@ mod tests {
             ("ARGS", b"note".to_vec()),
             ("REQUEST_HEADERS", b"x-own".to_vec()),
         ];
-        let event = draft.into_event(PayloadForm::Masked);
+        let event = draft.into_event(&PayloadForm::Masked).unwrap();
         let head = String::from_utf8(event.head).unwrap();
         assert!(head.starts_with("POST /a?*** HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("X-Own: ***\r\n"), "{head}");
@@ -274,7 +312,7 @@ mod tests {
         let head = "GET /a/hunter2/b HTTP/1.1\nHost: a\n\n";
         let mut draft = draft(head, b"note=HUNTER2+is+it");
         draft.secrets = vec![b"hunter2".to_vec(), b"a".to_vec()];
-        let event = draft.into_event(PayloadForm::Masked);
+        let event = draft.into_event(&PayloadForm::Masked).unwrap();
         assert_eq!(event.body, b"note=***+is+it");
         assert_eq!(event.summary.path, "/a/***/b");
         assert!(event.head.starts_with(b"GET /a/***/b HTTP/1.1\r\n"));

@@ -227,6 +227,9 @@ impl From<UpstreamFacts<'_>> for Upstream {
 pub struct Payload {
     /// Something in the head or the body was masked.
     pub masked: bool,
+    /// In place of the body there is a file of age with the raw request, and there is no head.
+    #[serde(default)]
+    pub is_sealed: bool,
     /// Bytes of the body as received, without a transfer coding.
     pub body_bytes: u64,
     /// Bytes of it that are not kept.
@@ -240,6 +243,9 @@ impl Payload {
     /// Why rules cannot judge the recorded request as they would have judged the one that came; None if they can.
     #[must_use]
     pub fn why_not_judged(&self) -> Option<String> {
+        if self.is_sealed {
+            return Some("it is sealed: `events export` writes it for `age -d`".to_owned());
+        }
         if let Some(why) = &self.body_left_out {
             return Some(format!("its body is not kept: {why}"));
         }

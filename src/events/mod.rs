@@ -5,15 +5,18 @@
 //! a request never waits for the disk; what was written before a kill or a full disk is read afterwards; the folder
 //! grows no larger and its records no older than the settings say.
 
+mod age;
 mod draft;
 pub mod event;
 mod folder;
+mod raw;
 mod reader;
 mod recorder;
 pub mod segment;
 mod settings;
 mod store;
 
+pub use age::{NoRecipient, Recipient};
 pub use draft::{Draft, text};
 pub use event::{
     Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, Summary, Upstream,

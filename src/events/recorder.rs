@@ -82,7 +82,7 @@ impl Recorder {
             drafts,
             waiting: Arc::clone(&waiting),
             metrics: Arc::clone(&metrics),
-            form: settings.payload,
+            form: settings.payload.clone(),
             failed: None,
         };
         thread::Builder::new()
@@ -207,11 +207,10 @@ impl Writer {
     fn add(&self, batch: &mut Batch, draft: Box<Draft>) {
         // First, so that a panic below does not keep the room.
         self.waiting.fetch_sub(draft.bytes(), Ordering::Relaxed);
-        let event = draft.into_event(self.form);
-        let time = event.summary.time;
-        let added = event
-            .encode()
-            .is_ok_and(|(summary, rest)| batch.add(time, &summary, &rest));
+        let time = draft.summary.time;
+        let event = draft.into_event(&self.form).ok();
+        let record = event.and_then(|event| event.encode().ok());
+        let added = record.is_some_and(|(summary, rest)| batch.add(time, &summary, &rest));
         if !added {
             self.metrics.dropped_internal.count();
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::age::Recipient;
+
 /// Which requests are kept, how much of them and how long (`[events]`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventSettings {
@@ -20,10 +22,12 @@ pub struct EventSettings {
 }
 
 /// What is written of the secrets in a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PayloadForm {
     /// `***` in their place, as in the audit log.
     Masked,
     /// Everything as received.
     Plain,
+    /// Everything as received, for the eyes of whoever has the key.
+    Sealed(Recipient),
 }

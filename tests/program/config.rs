@@ -170,7 +170,7 @@ fn events_need_a_folder_and_settings_that_make_sense() {
                 lines + 4
             ),
             format!(
-                "error {}:11: \"payload\" must be \"masked\" or \"plain\"",
+                "error {}:11: \"payload\" must be \"masked\" or \"plain\" or \"sealed\"",
                 lines + 5
             ),
             format!(
@@ -188,6 +188,21 @@ fn events_need_a_folder_and_settings_that_make_sense() {
         [format!(
             "error {}:11: \"max_age\" must be 1h to 3650d",
             lines + 2
+        )]
+    );
+    let top = "state_dir = \"state\"";
+    assert_eq!(
+        told(top, "payload = \"sealed\""),
+        [format!(
+            "error {}:1: payload = \"sealed\" needs a \"recipient\"",
+            lines + 1
+        )]
+    );
+    assert_eq!(
+        told(top, "payload = \"sealed\"\nrecipient = \"age1abc\""),
+        [format!(
+            "error {}:13: \"recipient\" is no recipient of age: write the public key that age-keygen shows, \"age1...\"",
+            lines + 3
         )]
     );
     assert_eq!(

@@ -419,3 +419,42 @@ async fn the_command_line_finds_shows_and_exports_events() {
         "{report}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_request_is_exported_as_it_is() {
+    let upstream = echo().await;
+    let sealed = format!(
+        "{EVENTS}\npayload = \"sealed\"\nrecipient = \"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\""
+    );
+    let front = Front::start(&setup(&upstream, &sealed)).await;
+    let attack = form("/orders/a?token=abcdef", "", "q=attack&b=abcdef");
+    assert_eq!(raw(front.address, &attack).await.unwrap().status, 403);
+    let kept = events(&front, 1).await;
+    let event = &kept["/orders/a?token=***"];
+    assert!(!format!("{event:?}").contains("abcdef"));
+    let id = &event.summary.request_id;
+    let exported = drawbridge(&front.folder, &["events", "export", id]).await;
+    assert_eq!(exported.stdout, event.body);
+    assert!(
+        exported
+            .stdout
+            .starts_with(b"age-encryption.org/v1\n-> X25519 ")
+    );
+    let shown = drawbridge(&front.folder, &["events", "show", id]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.contains("variable  ARGS:q") && shown.contains("it is sealed"),
+        "{shown}"
+    );
+    let replay = [
+        "rules",
+        "replay",
+        "--events",
+        "--rules",
+        "rules.conf",
+        "--output",
+        "json",
+    ];
+    let report = doctor::json(&drawbridge(&front.folder, &replay).await);
+    assert_eq!(report["not_judged"][0]["request"], id.as_str(), "{report}");
+}

@@ -70,6 +70,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// What the rules of its policy do with it now.
 fn explain_now(file: &ConfigFile, event: &Event) -> Result<Explained, CommandError> {
     let problem = |words: String| CommandError::Problem(words);
+    let payload = &event.details.payload;
+    if let Some(why) = payload.why_not_judged().filter(|_| payload.is_sealed) {
+        return Err(problem(why));
+    }
     let name = event.summary.policy.as_ref();
     let name = name.ok_or_else(|| problem("no policy inspected this request".to_owned()))?;
     let config = offline::load(file)?;
@@ -88,7 +92,7 @@ fn to_json(event: &Event, explained: Option<&Explained>) -> Value {
         "details": event.details,
         "not_judged": event.details.payload.why_not_judged(),
         "head": json_text(&event.head),
-        "body": json_text(&event.body),
+        "body": (!event.details.payload.is_sealed).then(|| json_text(&event.body)),
         "now": explained.map(Explained::to_json),
     })
 }
@@ -184,6 +188,9 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
 }
 
 fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    if event.details.payload.is_sealed {
+        return Ok(());
+    }
     writeln!(out)?;
     let lines = event.head.split(|byte| *byte == b'\n');
     let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));

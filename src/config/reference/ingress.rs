@@ -228,10 +228,17 @@ const EVENTS: &[Key] = &[
     ),
     key(
         "payload",
-        Choice(&["masked", "plain"]),
+        Choice(&["masked", "plain", "sealed"]),
         Is(r#""masked""#),
-        "Whether secrets in heads and bodies are masked, as in the audit log. Masked ones cannot be judged again by rules.",
+        "Whether secrets in heads and bodies are masked, as in the audit log, or the whole request is sealed to `recipient`.",
         r#""plain""#,
+    ),
+    key(
+        "recipient",
+        Text("public key of age, `\"age1...\"`"),
+        Means("required for `payload = \"sealed\"`"),
+        "Who can open sealed requests, with `age -d`.",
+        r#""age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p""#,
     ),
     key(
         "replica",

@@ -6,7 +6,7 @@ use super::document::Document;
 use super::reader::{Given, Item};
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
-use crate::events::PayloadForm;
+use crate::events::Recipient;
 
 const SAMPLE: f64 = 0.01;
 const MAX_BYTES: usize = 256 << 20;
@@ -17,6 +17,14 @@ const LEAST_BYTES: usize = 1 << 20;
 /// A record must fit a segment.
 const MOST_BODY: usize = 8 << 20;
 
+/// What is written of secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrittenPayload {
+    Masked,
+    Plain,
+    Sealed,
+}
+
 /// Which requests are kept.
 #[derive(Debug)]
 pub(crate) struct WrittenEvents<'s> {
@@ -25,7 +33,8 @@ pub(crate) struct WrittenEvents<'s> {
     pub(crate) max_bytes: usize,
     pub(crate) max_age: Duration,
     pub(crate) body_bytes: usize,
-    pub(crate) payload: PayloadForm,
+    pub(crate) payload: WrittenPayload,
+    pub(crate) recipient: Option<Placed<'s, Recipient>>,
     pub(crate) replica: Option<Placed<'s, &'s str>>,
 }
 
@@ -47,9 +56,16 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenEvents<'s>>
     });
     let payload = section.optional("payload", |item| {
         item.choice(&[
-            ("masked", PayloadForm::Masked),
-            ("plain", PayloadForm::Plain),
+            ("masked", WrittenPayload::Masked),
+            ("plain", WrittenPayload::Plain),
+            ("sealed", WrittenPayload::Sealed),
         ])
+    });
+    let recipient = section.optional("recipient", |item| {
+        let parse =
+            |text: &str| Recipient::parse(text).map_err(|why| format!("{} {why}", item.what()));
+        let value = item.parse(parse)?;
+        Some(Placed { value, at: item.at })
     });
     let replica = section.optional("replica", parse_replica);
     section.finish();
@@ -60,7 +76,8 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenEvents<'s>>
             max_bytes: max_bytes.or(MAX_BYTES)?,
             max_age: max_age.or(MAX_AGE)?,
             body_bytes: body_bytes.or(BODY_BYTES)?,
-            payload: payload.or(PayloadForm::Masked)?,
+            payload: payload.or(WrittenPayload::Masked)?,
+            recipient: recipient.unless_faulty()?,
             replica: replica.unless_faulty()?,
         })
     };
