@@ -52,6 +52,11 @@ impl Class {
         }
     }
 
+    /// Whether what is for `other` is for this class too: scripts and markup fix sessions.
+    pub(super) fn is_part_of(self, other: Self) -> bool {
+        (self, other) == (Self::Session, Self::Xss)
+    }
+
     /// The class that a tag of a rule means. `attack-generic` means none.
     pub(super) fn of_tag(tag: &str) -> Option<Self> {
         Some(match tag {

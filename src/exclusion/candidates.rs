@@ -86,7 +86,7 @@ impl Candidate {
     /// Whether its rules are for this class of attack.
     pub(super) fn is_for(&self, class: Class) -> bool {
         let mut classes = self.needs.iter().flat_map(Need::classes);
-        classes.any(|own| own == class)
+        classes.any(|own| own == class || class.is_part_of(own))
     }
 }
 

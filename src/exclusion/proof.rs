@@ -192,12 +192,12 @@ fn judge_recorded(
         ..Recorded::default()
     };
     for (name, request) in recorded {
-        let before = trial.run(request, &[]).passes();
-        let after = trial.run(request, &candidate.gates).passes();
+        let passes = |gates| trial.run_beside_others(request, gates).passes();
+        let (before, after) = (passes(&[]), passes(&candidate.gates));
         if before == after {
             continue;
         }
-        let is_meant = after && (is_for_argument || trial.run(request, narrowest).passes());
+        let is_meant = after && (is_for_argument || passes(narrowest));
         let names = match is_meant {
             true => &mut judged.intended,
             false => &mut judged.unintended,

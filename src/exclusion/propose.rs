@@ -97,7 +97,7 @@ pub fn propose<E>(
     let scope = Scope::of(event);
     let variants = Variants::new(needs(event, &detected, only));
     let trial = compile(EngineMode::On, &variants.text(&scope))?;
-    let stopped_by = match trial.run(event, &[]).stopped_by {
+    let stopped_by = match trial.run_beside_others(event, &[]).stopped_by {
         None => return Err(ProposeError::Passes),
         Some(0) => return Err(ProposeError::NotByRules),
         Some(rule) => rule,

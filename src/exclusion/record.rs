@@ -6,14 +6,17 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ftw::TEST_NAME;
 use seclang::diagnostic::{Diagnostic, Location};
 
 use crate::time::parse_rfc3339;
 
 /// The ids of exclusions that the program writes.
-pub(super) const IDS: RangeInclusive<u64> = 80_001..=84_999;
+pub(super) const IDS: RangeInclusive<u64> = 80_001..=82_999;
 /// What is added to an exclusion's id for the rule that ends it.
-const END: u64 = 5_000;
+const END: u64 = 3_000;
+/// What is added to an exclusion's id for the rule that keeps it out of the tests of others.
+const ALONE: u64 = 6_000;
 const HEAD: &str = "# exclusion ";
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -89,6 +92,19 @@ impl Entry {
         let (id, own) = (self.id + END, self.id);
         format!(
             "SecRule TIME_EPOCH \"@ge {end}\" \"id:{id},phase:1,pass,t:none,nolog,ctl:ruleRemoveById={own}\"\n"
+        )
+    }
+}
+
+impl Entry {
+    /// The rule that takes the exclusion out of the tests of others. Each is tested alone: else a later exclusion would
+    /// spoil what an earlier one says is stopped, and pass because of it.
+    #[must_use]
+    pub fn alone_rule(&self) -> String {
+        let (id, own) = (self.id + ALONE, self.id);
+        format!(
+            "SecRule UNIQUE_ID \"@beginsWith {TEST_NAME}\" \"id:{id},phase:1,pass,t:none,nolog,chain\"\n\
+             SecRule UNIQUE_ID \"!@beginsWith {TEST_NAME}{own}-\" \"t:none,ctl:ruleRemoveById={own}\"\n"
         )
     }
 }
@@ -193,7 +209,7 @@ mod tests {
         assert_eq!(entry.purpose.owner, "orders team");
         assert_eq!(entry.purpose.reason, purpose.reason);
         assert!(
-            entry.end_rule().contains("\"@ge 1803945600\" \"id:85001,"),
+            entry.end_rule().contains("\"@ge 1803945600\" \"id:83001,"),
             "{}",
             entry.end_rule()
         );
@@ -214,7 +230,7 @@ mod tests {
                 "# exclusion 80001\n# owner: x\n# reason: x\n# until: 2027-02-30\n",
                 "not a day",
             ),
-            ("# exclusion 9\n", "80001 to 84999"),
+            ("# exclusion 9\n", "80001 to 82999"),
         ] {
             let (entries, problems) = parse(Path::new("x.conf"), text);
             assert!(entries.is_empty());

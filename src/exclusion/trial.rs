@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ftw::TEST_NAME;
 use waf::{MatchedRule, RuleSet};
 
 use crate::recorded::Request;
@@ -33,10 +34,20 @@ impl Trial {
         format!(".{number}.")
     }
 
-    /// Phases 1, 2 and 5 of a request while these exclusions hold.
+    /// Phases 1, 2 and 5 of a request while these exclusions hold and none of the policy's own: an exclusion must not
+    /// depend on others.
     pub(super) fn run(&self, request: &Request, gates: &[usize]) -> Ran {
+        self.run_as(TEST_NAME, request, gates)
+    }
+
+    /// The same while the policy's own exclusions hold too.
+    pub(super) fn run_beside_others(&self, request: &Request, gates: &[usize]) -> Ran {
+        self.run_as("exclusion", request, gates)
+    }
+
+    fn run_as(&self, name: &str, request: &Request, gates: &[usize]) -> Ran {
         let id: String = gates.iter().map(|&gate| Self::gate(gate)).collect();
-        let Some(mut transaction) = request.begin(&self.rules, &format!("exclusion{id}")) else {
+        let Some(mut transaction) = request.begin(&self.rules, &format!("{name}{id}")) else {
             // A request that HTTP forbids is as little let through as one that a rule stops.
             return Ran {
                 stopped_by: Some(0),

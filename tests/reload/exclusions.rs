@@ -26,12 +26,18 @@ async fn world() -> World {
     world.setup.rules = "\"@baseline\"".to_owned();
     world.setup.policy = "exclusions = [\"exclusions.conf\"]".to_owned();
     world.write_setup();
-    let event =
-        format!("GET {NOTE} HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer s3cr3t\r\n\r\n");
-    world.write("event.http", event);
+    write_event(&world, NOTE);
     let (status, said) = world.reload().await;
     assert_eq!(status, 200, "{said}");
     world
+}
+
+fn write_event(world: &World, target: &str) {
+    let head = format!("GET {target} HTTP/1.1\r\nHost: api.test");
+    world.write(
+        "event.http",
+        format!("{head}\r\nAuthorization: Bearer s3cr3t\r\n\r\n"),
+    );
 }
 
 /// Runs a verb in the world's folder. Its exit code and its standard output.
@@ -107,6 +113,33 @@ async fn a_false_positive_passes_after_its_exclusion_and_the_attacks_beside_it_d
     for target in ATTACKS {
         assert_eq!(world.status_of(target).await, 403, "{target}");
     }
+    // A second one for the same argument opens what the tests of the first say is stopped there.
+    let both = "/orders/1?note=%3Cscript%3E+for+the+union+select+committee";
+    write_event(&world, both);
+    assert_eq!(world.status_of(both).await, 403);
+    let (code, said) = exclude(&world, &["--write"]).await;
+    assert_eq!((code, said["taken"].as_u64()), (0, Some(1)), "{said}");
+    let (status, said) = world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    for (target, status) in [
+        (NOTE, 200),
+        (both, 200),
+        (ATTACKS[0], 403),
+        (ATTACKS[3], 403),
+    ] {
+        assert_eq!(world.status_of(target).await, status, "{target}");
+    }
+    // It does not depend on the first.
+    let text = fs::read_to_string(world.path("exclusions.conf")).unwrap();
+    world.write(
+        "exclusions.conf",
+        text.replacen("2999-01-01", "2020-01-01", 1),
+    );
+    let (status, said) = world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    for (target, status) in [(NOTE, 403), (both, 200)] {
+        assert_eq!(world.status_of(target).await, status, "{target}");
+    }
     // Now it is loaded, there is nothing left to exclude.
     let (code, said) = exclude(&world, &["--write"]).await;
     let error = said["error"].as_str().unwrap();
@@ -151,12 +184,13 @@ async fn an_exclusion_that_fails_its_tests_is_refused_with_its_place() {
         // The last good version stays.
         assert_eq!(world.status_of(NOTE).await, 200);
         assert_eq!(world.status_of(ATTACKS[0]).await, 403);
-        let (code, said) = run(&world, "check --config drawbridge.toml", &[]).await;
-        assert_eq!(code, 1, "{said}");
-        assert!(
-            said.contains("exclusions.conf:1:1") && said.contains(why),
-            "{said}"
-        );
+        // Neither does a new process start.
+        for verb in ["check", "run"] {
+            let (code, said) = run(&world, verb, &["--config", "drawbridge.toml"]).await;
+            assert_eq!(code, 1, "{verb}: {said}");
+            let names = said.contains("exclusions.conf:1:1") && said.contains(why);
+            assert!(names, "{verb}: {said}");
+        }
     }
     world.write("exclusions.conf", text);
     fs::remove_file(world.path("exclusions.80001.yaml")).unwrap();

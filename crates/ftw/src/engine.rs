@@ -16,6 +16,9 @@ use super::{Stage, TestId};
 use http_strict::{BodyFraming, Head, TargetForm, decode_chunked};
 use waf::{RuleSet, Transaction};
 
+/// What the `UNIQUE_ID` of a test's transaction begins with; the test's id follows.
+pub const TEST_NAME: &str = "test-";
+
 /// Sends the raw bytes through the front door's strictness and the engine, and plays the backend.
 #[derive(Debug, Clone)]
 pub struct InProcess {
@@ -87,7 +90,7 @@ impl InProcess {
 
 impl Play for InProcess {
     fn play(&self, id: &TestId, _number: usize, stage: &Stage) -> Outcome {
-        self.send(&stage.request(), &format!("test-{id}"))
+        self.send(&stage.request(), &format!("{TEST_NAME}{id}"))
     }
 }
 

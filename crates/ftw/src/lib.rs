@@ -47,7 +47,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use backend::{Reply, reply};
-pub use engine::{Body, InProcess, read_body};
+pub use engine::{Body, InProcess, TEST_NAME, read_body};
 pub use judge::failures;
 pub use overrides::{Override, Overrides};
 pub use run::{Outcome, Play, Report, StageResult, TestResult, run};

@@ -68,12 +68,12 @@ pub(crate) fn place(sources: &[RuleSource]) -> usize {
     sources.iter().position(is_first).unwrap_or(0)
 }
 
-/// The rules that end the exclusions of a file; None if they do not end by themselves.
-pub(super) fn end_rules(recipe: &Recipe, path: &Path) -> Option<String> {
-    if recipe.on_expiry == OnExpiry::Warn {
-        return None;
-    }
-    Some(entries(path).iter().map(Entry::end_rule).collect())
+/// The rules that say when the exclusions of a file do not hold: in the tests of others, and after their last day.
+pub(super) fn rules_before(recipe: &Recipe, path: &Path) -> String {
+    let entries = entries(path);
+    let ends = recipe.on_expiry == OnExpiry::Remove;
+    let ends = entries.iter().filter(|_| ends).map(Entry::end_rule);
+    entries.iter().map(Entry::alone_rule).chain(ends).collect()
 }
 
 /// Runs the tests of all exclusions.

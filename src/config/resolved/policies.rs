@@ -283,10 +283,10 @@ pub(crate) fn builder_of(recipe: &Recipe) -> RuleSetBuilder {
         builder = match source {
             RuleSource::File(path) => builder.file(path),
             RuleSource::Tried(text) => builder.text("exclusions that are tried", text),
-            RuleSource::Exclusions(path) => match exclusions::end_rules(recipe, path) {
-                Some(rules) => builder.text("ends of exclusions", rules).file(path),
-                None => builder.file(path),
-            },
+            RuleSource::Exclusions(path) => {
+                let rules = exclusions::rules_before(recipe, path);
+                builder.text("before exclusions", rules).file(path)
+            }
             RuleSource::Baseline => {
                 let files = baseline::FILES.iter();
                 files.fold(builder, |builder, (path, text)| builder.text(*path, *text))
