@@ -4,12 +4,13 @@
 
 mod derived;
 mod memo;
+mod pairs;
 mod proposals;
 mod propose;
 mod transform;
 
 use super::context::Context;
-use crate::operators::{Captures, Limit};
+use crate::operators::{Captures, Limit, Operator};
 use crate::prefilter::Row;
 use crate::rule::Test;
 use crate::ruleset::RuleSet;
@@ -17,6 +18,7 @@ use crate::steps;
 use crate::variables::{Slice, TargetList, Value};
 use derived::Derived;
 use memo::Memo;
+use pairs::Pairs;
 use proposals::Proposals;
 
 /// How much work a transaction took. Tests prove with it that work grows linearly with the input.
@@ -54,6 +56,8 @@ pub(crate) struct Matcher {
     scratch: Vec<u8>,
     /// Reused for an operator's argument.
     joined: Vec<u8>,
+    /// Of the list that `@within` was last asked about.
+    pairs: Pairs,
     work: Work,
 }
 
@@ -176,6 +180,11 @@ impl Matcher {
         let alone = context.join(rules, &test.argument, &mut self.joined);
         let text = context.text();
         let argument = alone.map_or(&self.joined[..], |slice| text.at(slice));
+        if let (Operator::Within, Some(at)) = (&test.operator, alone)
+            && !self.pairs.may_hold(at, argument, text.at(value))
+        {
+            return test.negated;
+        }
         self.captures.clear();
         // A negated operator that holds has found nothing to capture.
         let captures = test.capture && !test.negated;
@@ -221,6 +230,7 @@ impl Matcher {
         self.captures.clear();
         self.scratch.clear();
         self.joined.clear();
+        self.pairs.clear();
         self.work = Work::default();
     }
 }
