@@ -172,7 +172,7 @@ fn read_recorded(
             Ok(recorded) => requests.push((recorded.id, recorded.request)),
             Err(NotReplayed::Unreadable(why)) => notes.push(format!("left out: {why}")),
             Err(NotReplayed::CannotBeJudged { id, why }) => {
-                notes.push(format!("left out: {id}: {why}"))
+                notes.push(format!("left out: {id}: {why}"));
             }
         }
     }

@@ -20,8 +20,8 @@ use super::source::RuleSource;
 use crate::cli::error::CommandError;
 use crate::cli::output::Output;
 use crate::events::Event;
-use waf::RuleSet;
 use crate::recorded::{MOST_BYTES, Request};
+use waf::RuleSet;
 
 /// Explain what the rules do with a request: which rule matched where, the scores, the exclusions, the verdict
 #[derive(Debug, clap::Args)]

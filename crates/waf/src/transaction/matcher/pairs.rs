@@ -44,7 +44,7 @@ impl Pairs {
 
 /// A number below 512 for each pair of neighbours.
 fn pairs(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let of = |pair: &[u8]| usize::from(pair[0]) * 29 + usize::from(pair[1]) & 511;
+    let of = |pair: &[u8]| (usize::from(pair[0]) * 29 + usize::from(pair[1])) & 511;
     bytes.windows(2).map(of)
 }
 
