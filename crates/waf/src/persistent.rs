@@ -144,6 +144,7 @@ impl Store {
     /// Removes the variable after this many seconds.
     pub(super) fn expire(&self, kind: Variable, key: &[u8], name: &[u8], seconds: u64) {
         self.with(kind, key, |c| {
+            // A time that the clock cannot hold never comes.
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
             for entry in c
                 .variables
@@ -177,6 +178,7 @@ impl Store {
                 }
                 let steps = i64::try_from(steps).unwrap_or(i64::MAX);
                 let value = atoi(&entry.value).saturating_sub(amount.saturating_mul(steps));
+                // As in ModSecurity, not below 0.
                 entry.value = value.max(0).to_string().into_bytes();
                 entry.changed = now;
             }
@@ -248,6 +250,7 @@ impl Held {
         }
         let middle = ages.len() / 2;
         let (_, &mut median, _) = ages.select_nth_unstable(middle);
+        // The median goes too, so that at least one collection does.
         self.collections.retain(|_, c| c.used > median);
         self.recount();
     }

@@ -232,6 +232,7 @@ impl Source<'_> {
             if belief.found == varying {
                 break outcomes;
             }
+            // Each turn adds a variable at least, so the turns end.
             varying = belief.found;
         };
         let plan = |p: usize| Plan::new(&self.phases[p], &outcomes[p], self.rules, self.bits);
@@ -379,6 +380,7 @@ impl<'a> Belief<'a> {
         let argument = match &test.argument {
             Template::Literal(slice) => number(self.source.literals.at(*slice)),
             Template::Parts(parts) => match **parts {
+                // What is not set expands to nothing, which is the number 0.
                 [Part::Macro(Macro::Tx(slot))] => self
                     .fixed(slot)?
                     .map_or(0, |s| number(self.source.literals.at(s))),
@@ -388,6 +390,7 @@ impl<'a> Belief<'a> {
         let value = match (self.fixed(only.slot)?, only.count) {
             (value, true) => i64::from(value.is_some()),
             (Some(value), false) => number(self.source.literals.at(value)),
+            // There is no value to test, so not even a negated operator matches.
             (None, false) => return Some(false),
         };
         Some(comparison.holds_for(argument, value) != test.negated)

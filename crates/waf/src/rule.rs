@@ -337,6 +337,7 @@ impl Chains {
     /// The steps from the raw value to this node.
     pub(crate) fn steps(&self, mut id: ChainId) -> Vec<(ChainId, Transformation)> {
         let mut steps = Vec::new();
+        // The root is its own parent. Only it has no transformation, which ends the walk.
         while let ChainNode {
             parent,
             transformation: Some(t),

@@ -154,6 +154,7 @@ impl Flags {
             || self.invalid_part
             || self.invalid_header_folding
             || self.file_limit_exceeded
+            // The others are those that ModSecurity v2 sums up.
             || self.v2_refuses
     }
 
@@ -271,6 +272,7 @@ pub fn parse<'b>(content_type: &[u8], body: &'b [u8], limits: &Limits) -> Multip
         .and_then(|boundary| Parser::new(&boundary, body, limits, &mut found).run());
     match result {
         Ok(()) => {}
+        // No error of the body: the limit's action decides what becomes of the request.
         Err((MultipartFault::NoFilesLimit, offset)) => found.cut_at = Some(offset),
         Err((fault, offset)) => {
             found.flags.error = true;

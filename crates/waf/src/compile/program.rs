@@ -159,6 +159,7 @@ impl Program {
             phase,
             span: link.span,
             links: vec![link],
+            // The default of this moment: a later `SecDefaultAction` is for the rules after it.
             defaults: self.defaults[phase as usize - 1].clone(),
             removed_by: None,
             changed_by: Vec::new(),

@@ -219,6 +219,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                     .collect();
                 self.reader.read(&inherited, &mut actions);
             }
+            // Taken out, so that what the rule itself says can be told from it.
             let default_decision = actions.disruptive.take();
             self.reader.read(&link.actions, &mut actions);
             // `block`, and no decision at all, mean the decision of the default.
@@ -278,6 +279,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
             .files
             .entry(draft.span.file)
             .or_insert_with(|| sources.path(draft.span.file).into());
+        // As in ModSecurity (`re.c`), `skipAfter` wins over `skip`.
         let skip = match (actions.skip_after, actions.skip) {
             (Some(marker), _) => Skip::After(marker, draft.span),
             (None, Some(count)) => Skip::Rules(count),

@@ -218,6 +218,7 @@ pub(super) fn apply(
         "secresponsebodyaccess" => args.set_on_off(&mut settings.response_body_access),
         "secresponsebodylimit" => args.set_number(&mut settings.response_body_limit),
         // As in ModSecurity, each line adds to the list.
+        // In lower case, because media types have no case (RFC 9110, 8.3.1).
         "secresponsebodymimetype" => settings.response_body_types.extend(
             arguments
                 .iter()
@@ -345,6 +346,7 @@ fn unicode_map(
     let Ok(codepage) = codepage.parse() else {
         return args.fail("a code page is a number such as 20127");
     };
+    // The file stands relative to the one that names it, as in ModSecurity.
     let path = args
         .report
         .sources

@@ -190,9 +190,11 @@ fn canonical(targets: &[TargetSyntax], namespaces: &[(String, String)]) -> Strin
         match t.selector.as_ref().map(|s| &s.node) {
             None => {}
             Some(Selector::Name(n)) => {
+                // With its length, so that a name with a bar cannot look like two targets.
                 let _ = write!(key, ":{}:{}", n.len(), n.to_ascii_lowercase());
             }
             Some(Selector::Regex(r)) => {
+                // As written: in a pattern the case of a letter may matter (`\s` and `\S`).
                 let _ = write!(key, ":/{}/{r}", r.len());
             }
         }

@@ -245,6 +245,7 @@ impl Operator {
             Self::Rx(pattern) => return search(pattern, value, captures),
             Self::RxGlobal(pattern) => match captures {
                 Some(captures) => return pattern.captures_of_all(value, captures),
+                // Without captures the first occurrence says all.
                 None => return pattern.is_match(value),
             },
             Self::RxExpanded(patterns) => {

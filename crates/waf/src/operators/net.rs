@@ -96,6 +96,7 @@ impl AddressSet {
     }
 
     fn settle(&mut self) {
+        // Neighbours become one range. One that goes up to the last address holds all that follow it in the order.
         merge(&mut self.v4, |a, b| a.checked_add(1).is_none_or(|a| a >= b));
         merge(&mut self.v6, |a, b| a.checked_add(1).is_none_or(|a| a >= b));
     }

@@ -77,6 +77,7 @@ pub fn contains_word(argument: &[u8], value: &[u8]) -> Result<bool, OutOfTime> {
             matched += 1;
         }
         if matched == argument.len() {
+            // The occurrence ends at `i` and is `matched` bytes long.
             let before = (i + 1).checked_sub(matched + 1).and_then(|b| value.get(b));
             let after = value.get(i + 1);
             if !before.is_some_and(is_word) && !after.is_some_and(is_word) {

@@ -95,6 +95,7 @@ impl NameTest {
             None => (None, text),
         };
         let namespace = match prefix {
+            // No namespace, whatever default the document declares (XPath 1.0, 2.3).
             None => String::new(),
             Some(prefix) => {
                 let known = namespaces.iter().find(|(name, _)| name == prefix);
@@ -186,6 +187,7 @@ impl Path {
 
     /// Above the root element.
     pub(super) fn start() -> State {
+        // The empty beginning of the path leads to it.
         State(1)
     }
 

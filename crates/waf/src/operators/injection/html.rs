@@ -241,6 +241,7 @@ impl<'t> Tokens<'t> {
         if begins(b"DOCTYPE") {
             return self.until_gt(|_| Token::Doctype);
         }
+        // In capitals only, unlike `DOCTYPE` (HTML standard, markup declaration open state).
         if self.rest.starts_with(b"[CDATA[") {
             self.skip(7);
             return self.until(b"]]>", |_| Token::Other);

@@ -78,6 +78,7 @@ pub(super) fn parse(
 /// The class in the syntax of the `regex` crate.
 pub(super) fn render(set: &ByteSet) -> String {
     if *set == ByteSet::EMPTY {
+        // `[]` would be an error.
         return "[^\\x00-\\xff]".to_owned();
     }
     let mut out = String::from("[");
