@@ -182,11 +182,13 @@ impl Authority {
             options.ends_in_days,
         )?;
         builder.append_extension(BasicConstraints::new().critical().build()?)?;
+        // Enough for ECDHE, where the key of the certificate signs and encrypts nothing.
         builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
         builder.append_extension(options.usage.extension()?)?;
         if self.key_ids {
             add_key_identifiers(&mut builder, Some(&self.certificate))?;
         }
+        // A SAN without a name is invalid (RFC 5280, 4.2.1.6).
         if !names.is_empty() || !options.addresses.is_empty() {
             let mut san = SubjectAlternativeName::new();
             for name in names {
@@ -371,6 +373,7 @@ fn add_authority_extensions(
 fn add_key_identifiers(builder: &mut X509Builder, issuer: Option<&X509>) -> Result<(), ErrorStack> {
     let own = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
     builder.append_extension(own)?;
+    // A root would only name itself, and may leave it out (RFC 5280, 4.2.1.1).
     if let Some(issuer) = issuer {
         let above = AuthorityKeyIdentifier::new()
             .keyid(true)

@@ -176,6 +176,7 @@ impl Target {
     fn try_play(&self, id: &TestId, number: usize, stage: &Stage) -> io::Result<Outcome> {
         let marker = format!("drawbridge-{}-{}-{}-{number}", self.run, id.rule, id.test);
         let length = std::fs::metadata(&self.log)?.len();
+        // Relaxed is enough, because one test runs at a time (`concurrent`).
         let from = match self.marked.load(Ordering::Relaxed) == length {
             true => length,
             false => self.mark(length, &format!("{marker}-start"))?.1,
@@ -374,6 +375,7 @@ fn is_whole(answer: &[u8], head_only: bool) -> bool {
     };
     match parse_status(head) {
         None => return false,
+        // Neither has a body, whatever its fields say (RFC 9112, 6.3).
         Some(204 | 304) => return true,
         Some(_) if head_only => return true,
         Some(_) => {}

@@ -449,6 +449,7 @@ impl OutputYaml {
 
 fn regex(pattern: Option<String>) -> Result<Option<Regex>, StageFault> {
     pattern
+        // To Go an empty text is a key that is not there.
         .filter(|pattern| !pattern.is_empty())
         .map(|pattern| Regex::new(&pattern).map_err(|error| StageFault::Pattern { pattern, error }))
         .transpose()

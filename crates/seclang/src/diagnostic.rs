@@ -141,6 +141,7 @@ impl Diagnostic {
             let number = at.line.to_string();
             let gutter = " ".repeat(number.len());
             let pad: String = text.chars().take(column - 1).map(blank).collect();
+            // Not past the end of what is shown of a long line.
             let width = (at.width as usize)
                 .min(text.chars().count().saturating_sub(column - 1))
                 .max(1);
@@ -174,6 +175,7 @@ impl fmt::Display for Diagnostic {
 impl std::error::Error for Diagnostic {}
 
 fn count_lines(before: &str) -> u32 {
+    // One less than the most, so that the sum still fits.
     u32::try_from(before.bytes().filter(|&b| b == b'\n').count()).unwrap_or(u32::MAX - 1) + 1
 }
 

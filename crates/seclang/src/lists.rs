@@ -131,6 +131,7 @@ fn selector(
     let node = match cursor.peek() {
         Some(b'\'') => {
             let value = quoted(cursor, file)?;
+            // ModSecurity takes the quotes off first, so slashes within them make a pattern too.
             match pattern_of(value.text()) {
                 Some(pattern) if !xpath => Selector::Regex(undo_slashes(pattern)),
                 _ => Selector::Name(value.text().to_owned()),
@@ -208,6 +209,7 @@ fn argument(cursor: &mut Cursor<'_>, file: SourceId) -> Result<Option<Spanned<St
     let start = cursor.at;
     if cursor.peek() == Some(b'\'') {
         let node = quoted(cursor, file)?.text().to_owned();
+        // Nothing would be underlined between the quotes of an empty value, so they are included.
         let inner = match node.is_empty() {
             true => start..cursor.at,
             false => start + 1..cursor.at - 1,
@@ -278,6 +280,7 @@ fn more(cursor: &mut Cursor<'_>, file: SourceId, what: &str) -> Result<bool, Fau
 /// ModSecurity accepts blanks as a separator after an item with a value, and existing files rely on it.
 fn separator(cursor: &mut Cursor<'_>, cx: &mut Context<'_>, valued: bool) -> Result<(), Fault> {
     let blanks = cursor.skip_blanks();
+    // ModSecurity reads targets and actions with one parser (`msre_parse_generic`), so both lists know both separators.
     if cursor.peek().is_none() || cursor.eat(b',') || cursor.eat(b'|') {
         return Ok(());
     }
@@ -299,6 +302,7 @@ fn has_selector(target: &TargetSyntax) -> bool {
 /// The text between the slashes, if there are slashes.
 fn pattern_of(value: &str) -> Option<&str> {
     let pattern = value.strip_prefix('/')?.strip_suffix('/')?;
+    // As in ModSecurity, `//` alone is a name.
     (!pattern.is_empty()).then_some(pattern)
 }
 

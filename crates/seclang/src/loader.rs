@@ -162,6 +162,7 @@ impl Loader<'_> {
     }
 
     fn source(&mut self, path: PathBuf, mut text: String, from: &Location) {
+        // Some editors begin a file with a byte order mark, which would belong to the name of the first directive.
         if text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
         }
