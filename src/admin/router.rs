@@ -203,6 +203,7 @@ impl Router {
                     .iter()
                     .for_each(|collect| collect(&mut text));
                 Response {
+                    // The version is that of Prometheus's text format.
                     content_type: "text/plain; version=0.0.4; charset=utf-8",
                     ..Response::text(200, text.into_text())
                 }

@@ -93,6 +93,7 @@ pub(crate) fn read_included(
                 continue;
             }
             inputs.file(&path);
+            // 0 is the main file.
             match read(&path, sources.len() + 1) {
                 Ok(source) => sources.push(source),
                 Err(why) => {

@@ -159,6 +159,7 @@ impl ClientCa {
     #[must_use]
     pub fn verify_mode(&self) -> SslVerifyMode {
         match self.mode {
+            // On a server this asks for a certificate and goes on without one.
             ClientCertificateMode::Optional => SslVerifyMode::PEER,
             ClientCertificateMode::Required => {
                 SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT

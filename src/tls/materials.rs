@@ -42,6 +42,7 @@ impl CertifiedKey {
         let read = read.map(|(chain, key)| digest_of_files([chain, key]));
         let same = running.filter(|running| read.is_some() && running.read == read);
         if let Some(same) = same {
+            // The same content may have another mode now, and the certificate may have expired.
             findings.extend(readable_by_others(key));
             let chain = same.chain.iter();
             findings.extend(chain.filter_map(|c| check_validity(c, Part::Chain)));
@@ -114,6 +115,7 @@ impl CertifiedKey {
             findings.extend(check_validity(certificate, Part::Chain));
         }
         let names = dns_names(leaf);
+        // Only now, so that one attempt reports every problem.
         if !(fits && ordered) {
             return None;
         }

@@ -52,6 +52,7 @@ pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
 
 /// All blocks of a file. Text between them is ignored: many tools write the subject there.
 ///
+/// # Errors
 /// The first line that is damaged; nothing is skipped.
 pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
     let mut blocks = Vec::new();
@@ -59,6 +60,7 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, Damage> {
     let mut last = 0;
     for (index, line) in unmarked(bytes).split(|&b| b == b'\n').enumerate() {
         let number = index + 1;
+        // Lines may end in CRLF (RFC 7468, 3).
         let line = line.trim_ascii();
         if !line.is_empty() {
             last = number;
@@ -205,6 +207,7 @@ fn odd_line(body: &[(usize, &[u8])]) -> Option<Damage> {
 impl Block {
     #[must_use]
     pub(super) fn is_certificate(&self) -> bool {
+        // The second label is an older one of the same (RFC 7468, 5.1).
         matches!(self.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE")
     }
 
@@ -264,6 +267,7 @@ fn der_length(der: &[u8]) -> Option<usize> {
             let length = bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b));
             Some(2 + width + length)
         }
+        // 0x80 is the indefinite length, which DER does not have (X.690, 10.1).
         _ => None,
     }
 }
@@ -279,6 +283,7 @@ pub(super) struct Foreign {
 /// None if the format is unknown.
 #[must_use]
 pub(super) fn recognise(bytes: &[u8]) -> Option<Foreign> {
+    // signedData (RFC 5652, 5.1).
     const PKCS7_OID: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
     let found = |what, help| Some(Foreign { what, help });
     if bytes.trim_ascii().is_empty() {

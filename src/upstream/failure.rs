@@ -319,6 +319,7 @@ fn unescaped(text: &str) -> Option<Vec<u8>> {
                 let mut digit = || char::from(bytes.next()?).to_digit(16);
                 u8::try_from(digit()? << 4 | digit()?).ok()?
             }
+            // A backslash or a quote.
             quoted => quoted,
         });
     }

@@ -61,6 +61,7 @@ impl Pool {
             resolving: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
         };
+        // Servers that are named by address need no lookup.
         pool.list_servers();
         pool
     }

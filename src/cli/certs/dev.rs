@@ -137,6 +137,7 @@ fn make(args: &Args) -> Result<(), CommandError> {
     };
     for name in &args.names {
         let options = LeafOptions {
+            // By default it is the first DNS name, which an address does not have.
             common_name: Some(name.text.clone()),
             ends_in_days: i64::from(args.days),
             addresses: name.address.into_iter().collect(),

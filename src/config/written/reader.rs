@@ -289,6 +289,7 @@ impl<'s, 'r> Item<'s, 'r> {
             return false;
         };
         let is_table = |entry: &Spanned<DeValue<'_>>| matches!(entry.get_ref(), DeValue::Table(_));
+        // Nobody wrote `[[...]]` where the array is empty.
         !entries.is_empty() && entries.iter().all(is_table)
     }
 
