@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 /// Multiplies and folds the two halves of the product.
 pub(super) fn mix(hash: u64, word: u64) -> u64 {
+    // 2^64 divided by the golden ratio, as Fibonacci hashing multiplies.
     let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
     // The two halves.
     #[allow(clippy::cast_possible_truncation)]
