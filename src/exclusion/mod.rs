@@ -27,6 +27,6 @@ pub use candidates::{Candidate, Kind};
 pub use check::check;
 pub use proof::{Extent, Opened, Proof, Recorded, Tally};
 pub use propose::{Compile, Proposals, ProposeError, propose};
-pub use record::{Day, Entry, Purpose, parse, tests_of};
+pub use record::{Day, Entry, NoDay, Purpose, parse, tests_of};
 pub use scope::Scope;
 pub use write::{Written, free_id};

@@ -2,6 +2,7 @@
 //!
 //! The comments are read by the program, so that no exclusion is without an owner or without an end.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,6 +39,18 @@ pub struct Day {
     begin: SystemTime,
 }
 
+/// This text is not a day such as `2027-03-01`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoDay(String);
+
+impl fmt::Display for NoDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a day such as 2027-03-01", self.0)
+    }
+}
+
+impl std::error::Error for NoDay {}
+
 /// An exclusion in a file.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -53,10 +66,10 @@ impl Day {
     /// Reads `2027-03-01`.
     ///
     /// # Errors
-    /// It is no day, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// It is no day.
+    pub fn parse(text: &str) -> Result<Self, NoDay> {
         let begin = parse_rfc3339(&format!("{text}T00:00:00Z"));
-        let begin = begin.ok_or_else(|| format!("{text:?} is not a day such as 2027-03-01"))?;
+        let begin = begin.ok_or_else(|| NoDay(text.to_owned()))?;
         Ok(Self {
             text: text.to_owned(),
             begin,
@@ -77,8 +90,8 @@ impl Day {
     }
 }
 
-impl std::fmt::Display for Day {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
@@ -150,33 +163,36 @@ pub fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Diagnostic>) {
         }
         match read(id, &fields, &at) {
             Ok(entry) => entries.push(entry),
-            Err(message) => problems.push(Diagnostic::error(at, message)),
+            Err(problem) => problems.push(*problem),
         }
     }
     (entries, problems)
 }
 
-fn read(id: &str, fields: &[(&str, &str)], at: &Location) -> Result<Entry, String> {
+fn read(id: &str, fields: &[(&str, &str)], at: &Location) -> Result<Entry, Box<Diagnostic>> {
+    let problem = |message: String| Box::new(Diagnostic::error(at.clone(), message));
     let number = id.trim().parse().ok().filter(|id| IDS.contains(id));
     let number = number.ok_or_else(|| {
-        format!(
+        problem(format!(
             "exclusion {id:?}: ids of exclusions are {} to {}",
             IDS.start(),
             IDS.end()
-        )
+        ))
     })?;
     let field = |name: &str| {
         let mut fields = fields.iter();
         let found = fields.find(|(known, value)| *known == name && !value.trim().is_empty());
         found.map(|(_, value)| (*value).to_owned()).ok_or_else(|| {
-            format!("exclusion {number} has no \"{name}\": write `# {name}: ...` below this line")
+            problem(format!(
+                "exclusion {number} has no \"{name}\": write `# {name}: ...` below this line"
+            ))
         })
     };
     let purpose = Purpose {
         owner: field("owner")?,
         reason: field("reason")?,
         until: Day::parse(&field("until")?)
-            .map_err(|why| format!("exclusion {number}: until: {why}"))?,
+            .map_err(|why| problem(format!("exclusion {number}: until: {why}")))?,
     };
     Ok(Entry {
         id: number,

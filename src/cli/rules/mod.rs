@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub use replay::{Har, HarError, RawRequest};
+pub use replay::{EntryFault, Har, HarError, RawRequest};
 pub use tls_client::TlsClient;
 
 /// Check, list, test and explain rules; replay requests through them

@@ -12,6 +12,8 @@ use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::fault::EntryFault;
+
 /// Entries of one archive.
 const MOST_ENTRIES: usize = 1_000_000;
 
@@ -180,22 +182,22 @@ impl Har {
     /// The request of an entry, from 0.
     ///
     /// # Errors
-    /// In words: what the archive does not give.
-    pub fn request(&self, at: usize) -> Result<RawRequest, String> {
+    /// The archive does not have the request as it was sent.
+    pub fn request(&self, at: usize) -> Result<RawRequest, EntryFault> {
         let Some(place) = self.entries.get(at) else {
-            return Err("there is no such entry".to_owned());
+            return Err(EntryFault::Missing);
         };
         let text = self.text.get(place.bytes.clone()).unwrap_or_default();
-        let entry: Entry = serde_json::from_str(text).map_err(|error| {
-            let line = place.lines + error.line();
-            format!("line {line} of the archive: the entry is not as HAR 1.2 says: {error}")
+        let entry: Entry = serde_json::from_str(text).map_err(|error| EntryFault::Malformed {
+            line: place.lines + error.line(),
+            error: error.to_string(),
         })?;
         entry.request.into_raw()
     }
 }
 
 impl Message {
-    fn into_raw(self) -> Result<RawRequest, String> {
+    fn into_raw(self) -> Result<RawRequest, EntryFault> {
         let (authority, target) = split_url(&self.url)?;
         let mut notes = Vec::new();
         let is_pseudo = |field: &&Field| field.name.starts_with(':');
@@ -215,7 +217,7 @@ impl Message {
             found.map(|f| f.value.as_str())
         };
         if field("cookie").is_none() && !self.cookies.is_empty() {
-            return Err("the archive lists cookies and leaves out the Cookie field".to_owned());
+            return Err(EntryFault::CookieField);
         }
         let body = self.body(field("content-length"))?;
         let mut head = format!("{} {target} {protocol}\r\n", self.method);
@@ -236,9 +238,8 @@ impl Message {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
             notes.push("the archive has no Content-Length: it was added".to_owned());
         }
-        // Otherwise a value could add a field or end the head.
         if lines.iter().any(|text| text.contains(['\r', '\n', '\0'])) {
-            return Err("a line break or a NUL stands in its head".to_owned());
+            return Err(EntryFault::HeadBytes);
         }
         head.push_str("\r\n");
         Ok(RawRequest {
@@ -248,37 +249,36 @@ impl Message {
         })
     }
 
-    fn body(&self, announced: Option<&str>) -> Result<Vec<u8>, String> {
+    fn body(&self, announced: Option<&str>) -> Result<Vec<u8>, EntryFault> {
         let size = self.body_size.and_then(|size| u64::try_from(size).ok());
         let announced = announced.and_then(|digits| digits.trim().parse::<u64>().ok());
         let announced = announced.or(size.filter(|&size| size > 0));
         let Some(data) = &self.post_data else {
             return match announced.unwrap_or(0) {
                 0 => Ok(Vec::new()),
-                bytes => Err(format!("the archive leaves out its body of {bytes} bytes")),
+                bytes => Err(EntryFault::NoBody(bytes)),
             };
         };
         let body = match (&data.text, data.encoding.as_deref()) {
-            (Some(text), Some("base64")) => openssl::base64::decode_block(text)
-                .map_err(|_| "its body is not base64".to_owned())?,
+            (Some(text), Some("base64")) => {
+                openssl::base64::decode_block(text).map_err(|_| EntryFault::Base64)?
+            }
             (Some(text), None | Some("")) if !text.is_empty() || data.params.is_empty() => {
                 if text.contains('\u{fffd}') {
-                    return Err(
-                        "its body has bytes that are no text, which the archive lost".to_owned(),
-                    );
+                    return Err(EntryFault::LostBytes);
                 }
                 text.clone().into_bytes()
             }
             (_, None | Some("")) => return data.join_params(announced),
             (_, Some(encoding)) => {
-                return Err(format!("the encoding {encoding:?} of its body is unknown"));
+                return Err(EntryFault::Encoding(encoding.to_owned()));
             }
         };
         match announced {
-            Some(bytes) if bytes != body.len() as u64 => Err(format!(
-                "the archive has {} bytes of its body, but {bytes} were sent",
-                body.len()
-            )),
+            Some(sent) if sent != body.len() as u64 => Err(EntryFault::Length {
+                archived: body.len(),
+                sent,
+            }),
             _ => Ok(body),
         }
     }
@@ -287,15 +287,12 @@ impl Message {
 impl PostData {
     /// A form of which the archive has only names and values. Whether they are still percent-encoded is not said, so only
     /// a form with one reading is taken: one that looks the same in both, or has the length of one of them.
-    fn join_params(&self, announced: Option<u64>) -> Result<Vec<u8>, String> {
+    fn join_params(&self, announced: Option<u64>) -> Result<Vec<u8>, EntryFault> {
         if !self
             .mime_type
             .starts_with("application/x-www-form-urlencoded")
         {
-            return Err(format!(
-                "the archive has only the names and values of its body ({}), not its bytes",
-                self.mime_type
-            ));
+            return Err(EntryFault::ParametersOnly(self.mime_type.clone()));
         }
         let join = |encode: fn(&str) -> String| {
             let pairs = self.params.iter();
@@ -308,7 +305,7 @@ impl PostData {
             (true, true) if as_is == encoded => Ok(as_is),
             (true, false) => Ok(as_is),
             (false, true) => Ok(encoded),
-            _ => Err("the archive does not say how the values of its form were encoded".to_owned()),
+            _ => Err(EntryFault::AmbiguousForm),
         }
     }
 }
@@ -329,7 +326,7 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// Authority and target of a URL, without its fragment, which is never sent.
-fn split_url(url: &str) -> Result<(&str, String), String> {
+fn split_url(url: &str) -> Result<(&str, String), EntryFault> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
     if !["http", "https", "ws", "wss"].contains(&scheme) {
         let scheme: String = scheme
@@ -339,7 +336,7 @@ fn split_url(url: &str) -> Result<(&str, String), String> {
             .chars()
             .take(20)
             .collect();
-        return Err(format!("{scheme:?} is no URL of a request over HTTP"));
+        return Err(EntryFault::Scheme(scheme));
     }
     let rest = rest.split('#').next().unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -357,7 +354,7 @@ fn protocol(
     written: &str,
     has_pseudo: bool,
     notes: &mut Vec<String>,
-) -> Result<&'static str, String> {
+) -> Result<&'static str, EntryFault> {
     match written.to_ascii_lowercase().as_str() {
         "http/1.0" => Ok("HTTP/1.0"),
         "http/1.1" => Ok("HTTP/1.1"),
@@ -374,7 +371,7 @@ fn protocol(
             );
             Ok("HTTP/1.1")
         }
-        _ => Err(format!("{written:?} is no version of HTTP")),
+        _ => Err(EntryFault::Protocol(written.to_owned())),
     }
 }
 
@@ -384,7 +381,7 @@ mod tests {
     use serde_json::{Value, json};
 
     /// The request of an archive with this one entry.
-    fn request(request: &Value) -> Result<String, String> {
+    fn request(request: &Value) -> Result<String, EntryFault> {
         let text = json!({"log": {"version": "1.2", "entries": [{"request": request, "time": 1}]}});
         let har = Har::parse(text.to_string().into_bytes()).unwrap();
         assert_eq!(har.len(), 1);
@@ -407,7 +404,7 @@ mod tests {
         assert_eq!(request(&entry).unwrap(), expected);
     }
 
-    fn post(data: &Value, length: Option<usize>) -> Result<String, String> {
+    fn post(data: &Value, length: Option<usize>) -> Result<String, EntryFault> {
         let length = length.map(|n| json!({"name": "Content-Length", "value": n.to_string()}));
         let headers: Vec<Value> = length.into_iter().collect();
         let whole = request(&json!({
@@ -467,7 +464,7 @@ mod tests {
             (&json!({"text": "x", "encoding": "gzip"}), None, "unknown"),
             (&json!({"text": "!", "encoding": "base64"}), None, "base64"),
         ] {
-            let why = post(data, length).unwrap_err();
+            let why = post(data, length).unwrap_err().to_string();
             assert!(why.contains(word), "{why}");
         }
         let get = |changes: &[(&str, Value)]| {
@@ -491,7 +488,7 @@ mod tests {
             ),
             ("method", json!("GET / HTTP/1.1\r\nX: y"), "line break"),
         ] {
-            let why = get(&[(key, value)]).unwrap_err();
+            let why = get(&[(key, value)]).unwrap_err().to_string();
             assert!(why.contains(word), "{key}: {why}");
         }
     }

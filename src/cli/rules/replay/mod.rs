@@ -1,6 +1,7 @@
 //! `drawbridge rules replay`: what other rules would have done with requests that are there.
 
 mod compare;
+mod fault;
 mod har;
 mod show;
 mod sides;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+pub use self::fault::EntryFault;
 pub use self::har::{Har, HarError, RawRequest};
 
 use self::compare::Comparison;

@@ -236,7 +236,10 @@ impl Requests for Archive {
                 let request = raw.notes.into_iter().fold(request, Request::noting);
                 Ok(Recorded { id, request })
             }
-            Err(why) => Err(NotReplayed::CannotBeJudged { id, why }),
+            Err(fault) => Err(NotReplayed::CannotBeJudged {
+                id,
+                why: fault.to_string(),
+            }),
         }
     }
 }
