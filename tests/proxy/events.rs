@@ -351,7 +351,8 @@ async fn the_command_line_finds_shows_and_exports_events() {
         "verdict   block: rule 1 in phase 2, status 403",
         "  POST /orders/a HTTP/1.1\n",
         "  q=attack\n",
-        "variable  ARGS:q",
+        "under the rules that it met\n",
+        "value     »attack«",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -361,6 +362,23 @@ async fn the_command_line_finds_shows_and_exports_events() {
             && shown.contains("verdict: deny 403, by rule 1 in phase 2"),
         "{shown}"
     );
+    let rules = std::fs::read_to_string(front.folder.join("rules.conf")).unwrap();
+    std::fs::write(
+        front.folder.join("rules.conf"),
+        rules.replace("attack", "else"),
+    )
+    .unwrap();
+    let (shown, _) = run(&["events", "show", id]).await;
+    assert!(
+        shown.contains("\nmatched\n  1 ") && shown.contains("value     attack\n"),
+        "{shown}"
+    );
+    let (shown, _) = run(&["events", "show", id, "--now"]).await;
+    assert!(
+        shown.contains("verdict: pass, no rule stopped it"),
+        "{shown}"
+    );
+    std::fs::write(front.folder.join("rules.conf"), rules).unwrap();
     let masked = &kept["/orders/c"].summary.request_id;
     let (shown, _) = run(&["events", "show", masked]).await;
     assert!(

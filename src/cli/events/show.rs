@@ -20,8 +20,9 @@ const MOST_BODY: usize = 2048;
 
 /// Show an event: the request, what matched where, the verdict, and what became of it
 ///
-/// The matches are those of the rules that the request met, from the record. With --now they are those of the
-/// policy as it is configured now, as `rules explain` shows them.
+/// The matches are those of the rules that the request met: as `rules explain` shows them if its policy still has these
+/// rules and the record lacks nothing, otherwise as they were recorded. With --now the request is run through the
+/// policy as it is configured now.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,18 +47,43 @@ pub(super) struct Args {
     output: Output,
 }
 
+/// The rules that an explanation is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Under {
+    /// The policy's rules are still those that the request met.
+    Met,
+    Now,
+}
+
+impl Under {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Now => "now",
+        }
+    }
+}
+
+type Explanation = Option<(Under, Explained)>;
+
 pub(super) fn run(args: &Args) -> ExitCode {
     let found = super::event_of(&args.config, &args.id).and_then(|event| {
-        let explained = args.now.then(|| explain_now(&args.config, &event));
-        Ok((event, explained.transpose()?))
+        let explanation = match args.now {
+            true => Some((Under::Now, explain(&args.config, &event, Under::Now)?)),
+            // The record says enough where that cannot be.
+            false => explain(&args.config, &event, Under::Met)
+                .ok()
+                .map(|explained| (Under::Met, explained)),
+        };
+        Ok((event, explanation))
     });
-    let (event, explained) = match found {
+    let (event, explanation) = match found {
         Ok(found) => found,
         Err(error) => return error.report(args.output),
     };
     let shown = match args.output {
-        Output::Human => human(&event, explained.as_ref()),
-        Output::Json => print_json(&to_json(&event, explained.as_ref())),
+        Output::Human => human(&event, &explanation),
+        Output::Json => print_json(&to_json(&event, &explanation)),
     };
     match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -67,25 +93,34 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What the rules of its policy do with it now.
-fn explain_now(file: &ConfigFile, event: &Event) -> Result<Explained, CommandError> {
+/// What the rules of its policy do with it.
+///
+/// # Errors
+/// Why that cannot be said: the rules are others by now, or the record lacks something of the request.
+fn explain(file: &ConfigFile, event: &Event, under: Under) -> Result<Explained, CommandError> {
     let problem = |words: String| CommandError::Problem(words);
-    let payload = &event.details.payload;
-    if let Some(why) = payload.why_not_judged().filter(|_| payload.is_sealed) {
+    let (summary, payload) = (&event.summary, &event.details.payload);
+    let is_bound = payload.is_sealed || under == Under::Met;
+    if let Some(why) = payload.why_not_judged().filter(|_| is_bound) {
         return Err(problem(why));
     }
-    let name = event.summary.policy.as_ref();
+    let name = summary.policy.as_ref();
     let name = name.ok_or_else(|| problem("no policy inspected this request".to_owned()))?;
     let config = offline::load(file)?;
     let policy = config.policies.get(name);
     let policy = policy.ok_or_else(|| problem(format!("there is no policy {name:?} any more")))?;
+    if under == Under::Met && summary.rules_digest.as_ref() != Some(&policy.rules_digest) {
+        return Err(problem(format!(
+            "the rules of policy {name:?} have changed"
+        )));
+    }
     let rules = policy.rules.live();
     let rules = rules
         .ok_or_else(|| problem(format!("policy {name:?} has mode \"off\": it has no rules")))?;
     of_event(rules, event.clone())
 }
 
-fn to_json(event: &Event, explained: Option<&Explained>) -> Value {
+fn to_json(event: &Event, explanation: &Explanation) -> Value {
     json!({
         "ok": true,
         "event": Shown::new(&event.summary),
@@ -93,18 +128,23 @@ fn to_json(event: &Event, explained: Option<&Explained>) -> Value {
         "not_judged": event.details.payload.why_not_judged(),
         "head": json_text(&event.head),
         "body": (!event.details.payload.is_sealed).then(|| json_text(&event.body)),
-        "now": explained.map(Explained::to_json),
+        "explained_under": explanation.as_ref().map(|(under, _)| under.name()),
+        "explanation": explanation.as_ref().map(|(_, explained)| explained.to_json()),
     })
 }
 
-fn human(event: &Event, explained: Option<&Explained>) -> io::Result<()> {
+fn human(event: &Event, explanation: &Explanation) -> io::Result<()> {
     let colour = wants_colour(&io::stdout());
     let mut out = BufWriter::new(io::stdout().lock());
     write_facts(&mut out, event)?;
     write_request(&mut out, event)?;
-    match explained {
-        Some(explained) => {
-            writeln!(out, "\nunder the rules of now")?;
+    match explanation {
+        Some((under, explained)) => {
+            let which = match under {
+                Under::Met => "under the rules that it met",
+                Under::Now => "under the rules of now",
+            };
+            writeln!(out, "\n{which}")?;
             explained.write_human(&mut out, colour)?;
         }
         None => write_matches(&mut out, event)?,
