@@ -29,6 +29,9 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 const BATCH: usize = 1024 * 1024;
 /// How often the writer looks for what is too old.
 const TICK: Duration = Duration::from_secs(60);
+/// The writer's niceness, on a scale from -20 to 19 where the threads that serve have 0: a flood of events must not take
+/// their processor.
+const NICENESS: i32 = 10;
 /// How long the writer leaves a disk alone that has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -90,6 +93,10 @@ impl Recorder {
             .spawn(move || {
                 // Dropped at the end of the thread, whatever ends it.
                 let _alive: SyncSender<()> = alive;
+                // On Linux this is the priority of the thread that calls.
+                if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                    tracing::warn!(target: "events", "events are written at the priority of everything else: {error}");
+                }
                 if catch_unwind(AssertUnwindSafe(|| writer.store.recover())).is_err() {
                 tracing::error!(target: "events", "what an earlier process left was not recovered");
             }
