@@ -476,3 +476,31 @@ async fn a_sealed_request_is_exported_as_it_is() {
     let report = doctor::json(&drawbridge(&front.folder, &replay).await);
     assert_eq!(report["not_judged"][0]["request"], id.as_str(), "{report}");
 }
+
+/// The rules saw nothing wrong, but could not read the body.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_refuses_is_an_event_too() {
+    let upstream = echo().await;
+    let json =
+        |length: usize| format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+    for (on_uninspected, status, verdict) in [
+        ("block", 400, Verdict::Block),
+        ("detect", 200, Verdict::Uninspected),
+    ] {
+        let mut setup = setup(&upstream, EVENTS);
+        setup.policy = format!("on_uninspected = \"{on_uninspected}\"");
+        let rules = format!(
+            "{RULES}SecRule REQUEST_HEADERS:Content-Type \"@contains json\" \"id:200,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n"
+        );
+        let front = Front::start_with(&setup, &rules).await;
+        let bytes = request("POST /orders/a", &json(5), "{\"a\":");
+        assert_eq!(raw(front.address, &bytes).await.unwrap().status, status);
+        let kept = events(&front, 1).await;
+        let event = &kept["/orders/a"];
+        assert_eq!(event.summary.verdict, verdict);
+        assert!(event.details.not_inspected.is_some());
+        let shown = drawbridge(&front.folder, &["events", "list"]).await;
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert_eq!(shown.contains("by the engine"), status == 400, "{shown}");
+    }
+}

@@ -88,8 +88,10 @@ fn line(event: &Summary) -> String {
         shown(&event.path),
         event.route.as_deref().unwrap_or("-"),
     );
-    if let Some(rule) = event.blocked_by {
-        line += &format!(" by {rule}");
+    match event.blocked_by {
+        None => {}
+        Some(0) => line += " by the engine",
+        Some(rule) => line += &format!(" by {rule}"),
     }
     if let Some(hit) = event.matches.first() {
         let more = match event.matches.len() {

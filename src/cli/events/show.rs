@@ -181,14 +181,14 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
         )?;
     }
     let verdict = summary.verdict.name();
-    match &details.blocked {
-        Some(by) => writeln!(
-            out,
-            "verdict   {verdict}: rule {} in phase {}, status {}",
-            by.rule_id, by.phase, by.status
-        )?,
-        None => writeln!(out, "verdict   {verdict}")?,
-    }
+    let blocked = details.blocked.as_ref().map(|by| {
+        let who = match by.rule_id {
+            0 => "the engine".to_owned(),
+            id => format!("rule {id}"),
+        };
+        format!(": {who} in phase {}, status {}", by.phase, by.status)
+    });
+    writeln!(out, "verdict   {verdict}{}", blocked.unwrap_or_default())?;
     if summary.score > 0 || details.outbound_score > 0 {
         writeln!(
             out,
