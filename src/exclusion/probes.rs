@@ -14,14 +14,46 @@ use crate::recorded::Request;
 /// Other arguments of the request in which attacks are tried.
 const MOST_BESIDE: usize = 8;
 
-/// A request that is stopped without the exclusion.
+/// A request that is stopped without the exclusion. It is made each time it is needed: there are hundreds, and each
+/// is as large as the event.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) question: Question,
-    pub(super) request: Request,
-    /// Where the attack is, in words.
-    pub(super) place: String,
-    pub(super) attack: String,
+    at: Where,
+    attack: Vec<u8>,
+}
+
+/// What makes a probe out of a request.
+#[derive(Debug)]
+enum Where {
+    AnotherPath,
+    AnotherHost,
+    /// In one more argument of the event.
+    Added,
+    /// In this place of the event, whose false positive stays.
+    Event(Place),
+    /// In this place of the harmless form.
+    Harmless(Place),
+}
+
+impl Probe {
+    /// Where the attack is.
+    pub(super) fn place(&self) -> String {
+        match &self.at {
+            Where::AnotherPath => "another path".to_owned(),
+            Where::AnotherHost => "another host".to_owned(),
+            Where::Added => "an argument beside it".to_owned(),
+            Where::Event(place) | Where::Harmless(place) => place.words(),
+        }
+    }
+
+    /// What is tried there.
+    pub(super) fn attack(&self) -> String {
+        match self.question {
+            Question::Elsewhere => "the same request".to_owned(),
+            _ => String::from_utf8_lossy(&self.attack).into_owned(),
+        }
+    }
 }
 
 /// What a probe asks.
@@ -39,6 +71,8 @@ pub(super) enum Question {
 #[derive(Debug)]
 pub(super) struct Probes {
     pub(super) all: Vec<Probe>,
+    /// The event as it may be written to a file: without credentials, if it is judged in the same way.
+    pub(super) event: Request,
     /// The event without its false positive.
     pub(super) harmless: Request,
     /// Places of the false positive in which no attack could be tried.
@@ -47,13 +81,13 @@ pub(super) struct Probes {
 
 impl Probes {
     /// What `candidates` have in common is not asked twice.
-    pub(super) fn find(trial: &Trial, event: &Request, candidates: &[Candidate]) -> Self {
+    pub(super) fn find(trial: &Trial, event: Request, candidates: &[Candidate]) -> Self {
         // The wider forms of a candidate have the same needs.
         let narrowest = candidates.first().map(|candidate| candidate.kind);
         let candidates = candidates.iter().filter(|c| Some(c.kind) == narrowest);
         let needs = candidates.flat_map(|c| c.needs.iter().zip(&c.gates));
         let (needs, gates): (Vec<&Need>, Vec<usize>) = needs.unzip();
-        let places = places(event, needs.iter().copied());
+        let places = places(&event, needs.iter().copied());
         let harmless = places.iter().fold(event.clone(), |request, place| {
             place.harmless(&request).unwrap_or(request)
         });
@@ -61,14 +95,14 @@ impl Probes {
         let fixed = fixed.filter(|(_, need)| need.is_fixed());
         let mut finder = Finder {
             trial,
-            event,
+            event: &event,
             harmless: &harmless,
             fixed: fixed.map(|(gate, _)| *gate).collect(),
             needs: &needs,
             probes: Vec::new(),
         };
         finder.find_elsewhere();
-        let mut untried = unknown_places(event, &needs);
+        let mut untried = unknown_places(&event, &needs);
         match trial.run(&harmless, &finder.fixed).passes() {
             true => {
                 finder.find_beside(&places);
@@ -79,8 +113,22 @@ impl Probes {
         }
         Self {
             all: finder.probes,
+            event,
             harmless,
             untried,
+        }
+    }
+}
+
+impl Probes {
+    /// The request of a probe. None never comes: it could be made when it was found.
+    pub(super) fn request(&self, probe: &Probe) -> Option<Request> {
+        match &probe.at {
+            Where::AnotherPath => Some(with_another_path(&self.event)),
+            Where::AnotherHost => with_another_host(&self.event),
+            Where::Added => Some(with_added_argument(&self.event, &probe.attack)),
+            Where::Event(place) => place.with(&self.event, &probe.attack),
+            Where::Harmless(place) => place.with(&self.harmless, &probe.attack),
         }
     }
 }
@@ -118,12 +166,11 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn add(&mut self, question: Question, request: Request, place: String, attack: &str) {
+    fn add(&mut self, question: Question, at: Where, attack: &[u8]) {
         self.probes.push(Probe {
             question,
-            request,
-            place,
-            attack: attack.to_owned(),
+            at,
+            attack: attack.to_vec(),
         });
     }
 
@@ -134,12 +181,11 @@ impl Finder<'_> {
 
     /// The event on another path and for another host.
     fn find_elsewhere(&mut self) {
-        let path = Some((with_another_path(self.event), "another path"));
-        let host = with_another_host(self.event).map(|request| (request, "another host"));
-        for (request, place) in path.into_iter().chain(host) {
+        let path = Some((with_another_path(self.event), Where::AnotherPath));
+        let host = with_another_host(self.event).map(|request| (request, Where::AnotherHost));
+        for (request, at) in path.into_iter().chain(host) {
             if !self.trial.run(&request, &[]).passes() {
-                let attack = "the same request";
-                self.add(Question::Elsewhere, request, place.to_owned(), attack);
+                self.add(Question::Elsewhere, at, b"");
             }
         }
     }
@@ -155,16 +201,13 @@ impl Finder<'_> {
         let others = others.filter(|place| !places.contains(place));
         let others: Vec<Place> = others.take(MOST_BESIDE).collect();
         for value in self.own_attacks() {
-            let shown = String::from_utf8_lossy(&value);
-            let added = with_added_argument(self.event, &value);
-            let place = "an argument beside it".to_owned();
-            self.add(Question::Beside { like: false }, added, place, &shown);
+            self.add(Question::Beside { like: false }, Where::Added, &value);
             for place in &others {
                 let alone = place.with(self.harmless, &value);
-                let is_stopped = alone.is_some_and(|request| self.stops(&request));
-                if let Some(request) = place.with(self.event, &value).filter(|_| is_stopped) {
+                if alone.is_some_and(|request| self.stops(&request)) {
                     let like = is_like(place);
-                    self.add(Question::Beside { like }, request, place.words(), &shown);
+                    let at = Where::Event(place.clone());
+                    self.add(Question::Beside { like }, at, &value);
                 }
             }
         }
@@ -197,7 +240,8 @@ impl Finder<'_> {
                 };
                 is_tried = true;
                 if self.stops(&request) {
-                    self.add(Question::InPlace(class), request, place.words(), attack);
+                    let at = Where::Harmless(place.clone());
+                    self.add(Question::InPlace(class), at, attack.as_bytes());
                 }
             }
             if !is_tried {
@@ -214,10 +258,9 @@ impl Finder<'_> {
     fn find_in_body(&mut self) {
         for (class, attack) in corpus() {
             let argument = with_added_argument(self.harmless, attack.as_bytes());
-            let request = Place::Body.with(self.event, attack.as_bytes());
-            if let Some(request) = request.filter(|_| self.stops(&argument)) {
-                let place = Place::Body.words();
-                self.add(Question::InPlace(class), request, place, attack);
+            if self.stops(&argument) {
+                let at = Where::Event(Place::Body);
+                self.add(Question::InPlace(class), at, attack.as_bytes());
             }
         }
     }

@@ -97,13 +97,13 @@ impl Proof {
             stopped_by: Vec::new(),
         };
         for probe in &probes.all {
-            let stopped_by = trial.run(&probe.request, gates).stopped_by;
+            let request = probes.request(probe);
+            let stopped_by = request.map_or(Some(0), |r| trial.run(&r, gates).stopped_by);
             proof.stopped_by.push(stopped_by);
             if let Some(tally) = proof.tally(probe, candidate) {
                 tally.tried += 1;
                 if stopped_by.is_none() {
-                    let passing = (probe.place.clone(), probe.attack.clone());
-                    tally.passing.push(passing);
+                    tally.passing.push((probe.place(), probe.attack()));
                 }
             }
         }

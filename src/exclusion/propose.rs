@@ -26,8 +26,6 @@ pub struct Proposals {
     /// Each with what was found out of it: those that hold first, then those that open nothing beyond their own class,
     /// then the narrowest.
     pub candidates: Vec<(Candidate, Proof)>,
-    /// The request as it may be written to a file: without credentials, if it shows the same without them.
-    pub(super) event: Request,
     pub(super) probes: Probes,
 }
 
@@ -109,8 +107,8 @@ pub fn propose<E>(
         matched.dedup();
         return Err(ProposeError::NoCandidate { only, matched });
     }
-    let shown = written_event(&trial, event, &candidates);
-    let probes = Probes::find(&trial, &shown, &candidates);
+    let written = written_event(&trial, event, &candidates);
+    let probes = Probes::find(&trial, written, &candidates);
     let prove = |candidate: &Candidate| {
         let same_needs = |other: &&Candidate| other.needs == candidate.needs;
         let narrowest = candidates.iter().find(same_needs);
@@ -124,7 +122,6 @@ pub fn propose<E>(
         stopped_by,
         scope,
         candidates: proven,
-        event: shown,
         probes,
     })
 }
@@ -161,7 +158,8 @@ impl Proposals {
     /// Whether the tests will hold what may be credentials, because the request is judged otherwise without them.
     #[must_use]
     pub fn keeps_credentials(&self) -> bool {
-        without_credentials(&self.event, &[]).to_bytes() != self.event.to_bytes()
+        let event = &self.probes.event;
+        without_credentials(event, &[]).to_bytes() != event.to_bytes()
     }
 
     /// The requests that show what the exclusion does, each of another kind, and the rules that stop them with it too.

@@ -184,7 +184,7 @@ SecRule ARGS "@rx [|&$]" "id:932100,phase:2,pass,log,t:none,tag:'attack-rce',set
     assert!(
         shown
             .iter()
-            .all(|(probe, _)| probe.attack != "; cat /etc/passwd")
+            .all(|(probe, _)| probe.attack() != "; cat /etc/passwd")
     );
 }
 

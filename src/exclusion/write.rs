@@ -71,18 +71,21 @@ impl Proposals {
                 "- test_id: {number}\n  desc: {what}\n  stages:\n  - input: {{encoded_request: \"{encoded}\"}}\n    output: {{log: {{{log}}}}}\n"
             );
         };
-        let line = [self.event.method(), b" ", self.event.target()].concat();
+        let event = &self.probes.event;
+        let line = [event.method(), b" ", event.target()].concat();
         let line = format!("{} passes", String::from_utf8_lossy(&line));
         add(
             1,
             &line,
-            &self.event.to_bytes(),
+            &event.to_bytes(),
             &format!("no_expect_ids: [{none}]"),
         );
         for (number, (probe, rule)) in (2..).zip(self.shown_stopped(at)) {
-            let what = format!("{} in {} is stopped", probe.attack, probe.place);
+            let what = format!("{} in {} is stopped", probe.attack(), probe.place());
             let log = format!("expect_ids: [{rule}]");
-            add(number, &what, &probe.request.to_bytes(), &log);
+            if let Some(request) = self.probes.request(probe) {
+                add(number, &what, &request.to_bytes(), &log);
+            }
         }
         text
     }

@@ -204,8 +204,9 @@ fn most_false_positives_need_an_exclusion_for_one_argument() {
         cases.len(),
         solved.len()
     ));
-    assert!(solved.len() * 100 >= cases.len() * 95);
-    assert!(pure * 100 >= cases.len() * 90);
+    // docs/security.md has these figures.
+    assert!(solved.len() + 2 >= cases.len());
+    assert!(pure * 100 >= cases.len() * 95);
     keeps_what_the_crs_stops(&crs, &cases, &all);
 }
 

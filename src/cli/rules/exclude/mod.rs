@@ -22,6 +22,9 @@ use crate::recorded::{Framing, Request};
 use seclang::diagnostic::Diagnostic;
 use waf::{EngineMode, RuleSet};
 
+/// Of the request.
+const MOST_BYTES: usize = 1024 * 1024;
+
 const EXAMPLES: &str = "\
 Examples:
   drawbridge rules exclude blocked.http --owner 'orders team' --reason 'notes are prose' --until 2027-03-01
@@ -150,6 +153,10 @@ fn read_event(path: &Path) -> Result<Request, CommandError> {
     let request = Request::from_file(explain::read(path)?);
     let why = match (request.refusal(), request.framing()) {
         (Some(why), _) => format!("no rule sees this request: {why}"),
+        (None, Framing::Whole) if request.bytes() > MOST_BYTES => format!(
+            "the request has {} bytes; its exclusion's tests would hold it a dozen times, so at most {MOST_BYTES} are taken",
+            request.bytes()
+        ),
         (None, Framing::Whole) => return Ok(request),
         (None, _) => request.notes().join("; "),
     };
