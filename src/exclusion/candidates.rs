@@ -138,7 +138,7 @@ pub(super) fn is_evaluation(id: u64, tags: &[String]) -> bool {
 
 /// What matched in a request that nothing stopped on its way, without evaluation and without rules that keep silent.
 pub(super) fn needs(request: &Request, detected: &Ran, only: Option<u64>) -> Vec<Need> {
-    let mut needs: Vec<Need> = Vec::new();
+    let (mut needs, mut guesses): (Vec<Need>, Vec<Need>) = (Vec::new(), Vec::new());
     for found in &detected.matches {
         let tags: Vec<String> = found.tags.iter().map(|t| lossy(t)).collect();
         let counts = found.logged || found.interrupting;
@@ -150,12 +150,19 @@ pub(super) fn needs(request: &Request, detected: &Ran, only: Option<u64>) -> Vec
             continue;
         }
         for need in needs_of(request, found, &tags) {
+            let known = match need.is_guess {
+                true => &mut guesses,
+                false => &mut needs,
+            };
             let same = |n: &Need| n.rule == need.rule && n.target == need.target;
-            if !needs.iter().any(same) && needs.len() < MOST_NEEDS {
-                needs.push(need);
+            if !known.iter().any(same) && known.len() < MOST_NEEDS {
+                known.push(need);
             }
         }
     }
+    // A client chooses how many arguments may be guessed.
+    guesses.truncate(MOST_NEEDS - needs.len());
+    needs.extend(guesses);
     // In this order they are tried without: guesses first, then the least severe.
     needs.sort_by_key(|need| (!need.is_guess, std::cmp::Reverse(need.severity)));
     needs

@@ -119,6 +119,65 @@ fn recorded_requests_tell_what_else_passes() {
     );
 }
 
+#[test]
+fn names_that_a_client_chose_are_names_and_nothing_else() {
+    for name in [
+        "a,b",
+        "a'b",
+        "a\"b",
+        "a b",
+        "a%b",
+        "a\\b",
+        "a|b",
+        "a;b",
+        "a:b",
+        "a/b",
+        "/a/",
+        "/^.*$/",
+        "^a$",
+        "a.b",
+        "a\nb",
+        "ä",
+        "a[]",
+        "{a}",
+        "\u{1}",
+        "!a",
+        "&a",
+        "%{tx.score}",
+        "*",
+        "a,ctl:ruleRemoveById=1-999999",
+        "a\"\nSecRuleEngine Off",
+    ] {
+        let encoded: String = name.bytes().map(|b| format!("%{b:02X}")).collect();
+        let event = get(&format!("/notes?{encoded}='+or+1&q=1"));
+        let found = propose(&event, None, &[], &compile);
+        let found = found.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let (candidate, proof) = &found.candidates[0];
+        assert!(
+            proof.holds(),
+            "{name:?}: {:?} {proof:?}",
+            candidate.controls
+        );
+        assert!(proof.beside.tried > 4, "{name:?}");
+        // It is read again as it was written.
+        let purpose = Purpose {
+            owner: name.to_owned(),
+            reason: name.to_owned(),
+            until: Day::parse("2999-01-01").unwrap(),
+        };
+        let written = found.written(0, 80_001, &purpose, name).unwrap();
+        let rules = compile(EngineMode::On, &written.seclang).unwrap();
+        let entries = parse(std::path::Path::new("x.conf"), &written.seclang).0;
+        assert_eq!(
+            (entries.len(), rules.engine()),
+            (1, EngineMode::On),
+            "{name:?}"
+        );
+        let tests = ftw::parse(std::path::Path::new("x.yaml"), &written.tests).unwrap();
+        assert!(tests.unwrap().tests.len() > 3, "{name:?}");
+    }
+}
+
 /// What is opened of the classes that the rules are not for.
 fn beyond(proof: &Proof) -> Vec<(Class, Extent)> {
     let others = proof.in_place.iter().filter(|opened| !opened.is_own);
