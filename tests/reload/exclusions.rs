@@ -5,7 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::front::wait;
 use crate::world::World;
+use support::upstream::Behaviour;
 
 /// An honest text that `@baseline` takes for SQL.
 const NOTE: &str = "/orders/1?note=the+union+select+committee";
@@ -23,13 +25,18 @@ const ATTACKS: [&str; 5] = [
 
 async fn world() -> World {
     let mut world = World::start().await;
+    write_event(&world, NOTE);
+    prepare(&mut world).await;
+    world
+}
+
+/// Gives the policy the rules of the project and a file for exclusions.
+async fn prepare(world: &mut World) {
     world.setup.rules = "\"@baseline\"".to_owned();
     world.setup.policy = "exclusions = [\"exclusions.conf\"]".to_owned();
     world.write_setup();
-    write_event(&world, NOTE);
     let (status, said) = world.reload().await;
     assert_eq!(status, 200, "{said}");
-    world
 }
 
 fn write_event(world: &World, target: &str) {
@@ -163,6 +170,72 @@ async fn a_false_positive_passes_after_its_exclusion_and_the_attacks_beside_it_d
     let (code, said) = exclude(&world, &["--write"]).await;
     let error = said["error"].as_str().unwrap();
     assert!(code == 1 && error.contains("not blocked"), "{said}");
+    world.front.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_becomes_an_exclusion_that_the_other_events_hold() {
+    let events = "[events]\nsample = 0.0";
+    let mut world = World::start_in(Behaviour::Echo, "state_dir = \"state\"", events).await;
+    prepare(&mut world).await;
+    // The event, one that the exclusion is for too, and one that it is not for.
+    let others = ["/orders/2?note=union+select+a", ATTACKS[1]];
+    for target in [NOTE, others[0], others[1]] {
+        assert_eq!(world.status_of(target).await, 403, "{target}");
+    }
+    let state = world.path("state");
+    let found = wait(|| {
+        let found = drawbridge::events::find(&state, 0, |_| true).unwrap();
+        (found.events.len() == 3).then_some(found.events)
+    });
+    let found = found.await.unwrap();
+    let id_of = |path: &str| {
+        let mut summaries = found.iter().map(|place| &place.summary);
+        summaries
+            .find(|summary| summary.path == path)
+            .unwrap()
+            .request_id
+            .clone()
+    };
+    let args = format!(
+        "rules exclude {} --events --since 1h --output json --write",
+        id_of(NOTE)
+    );
+    let more = [
+        "--reason",
+        "prose",
+        "--until",
+        "2999-01-01",
+        "--owner",
+        "notes team",
+    ];
+    let (code, said) = run(&world, &args, &more).await;
+    assert_eq!(code, 0, "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let recorded = &said["proposals"][0]["recorded"];
+    let intended = recorded["intended"].as_array().unwrap();
+    assert_eq!(
+        (&recorded["total"], intended.len()),
+        (&3.into(), 2),
+        "{said}"
+    );
+    assert!(!intended.contains(&id_of(others[1]).into()), "{said}");
+    let text = fs::read_to_string(world.path("exclusions.conf")).unwrap();
+    assert!(
+        text.contains(&format!("# event: {}\n", id_of(NOTE))),
+        "{text}"
+    );
+    assert_eq!(world.reload().await.0, 200);
+    for (target, status) in [(NOTE, 200), (others[0], 200), (others[1], 403)] {
+        assert_eq!(world.status_of(target).await, status, "{target}");
+    }
+    let (code, said) = run(
+        &world,
+        TEXT.replace("event.http", &id_of(NOTE)).as_str(),
+        &["x"],
+    )
+    .await;
+    assert!(code == 1 && said.contains("not blocked"), "{said}");
     world.front.stopped().await;
 }
 

@@ -27,10 +27,15 @@ impl World {
 
     /// `more`: further tables.
     pub async fn start_with(behaviour: Behaviour, more: &str) -> Self {
+        Self::start_in(behaviour, "", more).await
+    }
+
+    /// `top`: further top-level keys; `more`: further tables.
+    pub async fn start_in(behaviour: Behaviour, top: &str, more: &str) -> Self {
         let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
         let upstream = Upstream::start(tls, behaviour).await;
         let setup = Setup {
-            top: "admin = \"admin.sock\"".to_owned(),
+            top: format!("admin = \"admin.sock\"\n{top}"),
             more: more.to_owned(),
             ..Setup::to(&upstream)
         };

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 ///
 /// # Errors
 /// It was not kept, or cannot be read.
-fn event_of(file: &ConfigFile, id: &str) -> Result<Event, CommandError> {
+pub(super) fn event_of(file: &ConfigFile, id: &str) -> Result<Event, CommandError> {
     let state_dir = state_dir(file)?;
     let cannot = |error| cannot_read(&state_dir, &error);
     let Found { events, problems } = find_by_id(&state_dir, id).map_err(cannot)?;

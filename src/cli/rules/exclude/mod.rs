@@ -1,34 +1,34 @@
 //! `drawbridge rules exclude`: from a blocked request to an exclusion that is proven.
 
+mod blocked;
 mod show;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap_complete::engine::ArgValueCompleter;
 
-use super::explain;
-use super::replay::source::{Joined, NotReplayed, Requests};
+use self::blocked::Blocked;
+use super::replay::source::{Events, Joined, NotReplayed, Requests};
 use super::source::find_policy;
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
 use crate::cli::offline;
 use crate::cli::output::Output;
-use crate::config::{self, Config, Policy, PolicyMode};
+use crate::config::{self, Config, Policy, PolicyMode, parse_age};
 use crate::exclusion::{Day, Proposals, Purpose, Written, free_id, propose};
-use crate::recorded::{Framing, Request};
+use crate::recorded::Request;
+use crate::time::milliseconds_ago;
 use seclang::diagnostic::Diagnostic;
 use waf::{EngineMode, RuleSet};
 
-/// Of the request.
-const MOST_BYTES: usize = 1024 * 1024;
-
 const EXAMPLES: &str = "\
 Examples:
-  drawbridge rules exclude blocked.http --owner 'orders team' --reason 'notes are prose' --until 2027-03-01
-  drawbridge rules exclude blocked.http --requests recorded/ --owner 'orders team' --reason 'notes are prose' --until 2027-03-01 --write";
+  drawbridge rules exclude 01970c2e-... --owner 'orders team' --reason 'notes are prose' --until 2027-03-01
+  drawbridge rules exclude 01970c2e-... --events --since 7d --owner 'orders team' --reason 'notes are prose' --until 2027-03-01 --write";
 
 /// Propose exclusions for a blocked request, narrowest first, and prove each
 ///
@@ -36,8 +36,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A raw HTTP request in a file, or - for standard input
-    #[arg(value_name = "REQUEST")]
+    /// The id of a request that was kept as an event, a raw HTTP request in a file, or - for standard input
+    #[arg(value_name = "REQUEST-ID|FILE")]
     request: PathBuf,
     #[command(flatten)]
     config: ConfigFile,
@@ -50,6 +50,12 @@ pub(super) struct Args {
     /// A folder of raw requests (*.http) whose verdicts must not change
     #[arg(long, value_name = "DIR")]
     requests: Vec<PathBuf>,
+    /// The requests that were kept as events, whose verdicts must not change
+    #[arg(long)]
+    events: bool,
+    /// Only events of this time until now, such as 2h or 7d
+    #[arg(long, value_name = "TIME", requires = "events", value_parser = parse_age)]
+    since: Option<Duration>,
     /// The team that answers for the exclusion
     #[arg(long, value_name = "NAME")]
     owner: String,
@@ -98,22 +104,22 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn exclude(args: &Args) -> Result<Done, CommandError> {
-    // A REQUEST-ID of an event would be another source of these two.
-    let (event, name) = (
-        read_event(&args.request)?,
-        args.request.display().to_string(),
-    );
+    let Blocked {
+        request,
+        name,
+        policy,
+        mut notes,
+    } = Blocked::read(&args.request, &args.config)?;
     let config = offline::load(&args.config)?;
-    let policy = find_policy(&config, args.policy.as_ref(), None)?;
+    let policy = find_policy(&config, args.policy.as_ref().or(policy.as_ref()), None)?;
     let file = match args.write {
         true => Some(find_file(policy, args.file.as_deref())?),
         false => None,
     };
-    let mut notes = Vec::new();
-    let recorded = read_recorded(&args.requests, &mut notes)?;
+    let recorded = read_recorded(args, &mut notes)?;
     let compile = |mode, text: &str| compile(&config, policy, mode, text);
     let proposals =
-        propose(&event, args.rule, &recorded, &compile).map_err(CommandError::because)?;
+        propose(&request, args.rule, &recorded, &compile).map_err(CommandError::because)?;
     if proposals.keeps_credentials() {
         notes.push(
             "the tests hold what may be credentials: without them the request is judged otherwise"
@@ -148,32 +154,23 @@ fn exclude(args: &Args) -> Result<Done, CommandError> {
     })
 }
 
-/// The request of the file.
-fn read_event(path: &Path) -> Result<Request, CommandError> {
-    let request = Request::from_file(explain::read(path)?);
-    let why = match (request.refusal(), request.framing()) {
-        (Some(why), _) => format!("no rule sees this request: {why}"),
-        (None, Framing::Whole) if request.bytes() > MOST_BYTES => format!(
-            "the request has {} bytes; its exclusion's tests would hold it a dozen times, so at most {MOST_BYTES} are taken",
-            request.bytes()
-        ),
-        (None, Framing::Whole) => return Ok(request),
-        (None, _) => request.notes().join("; "),
-    };
-    let file = path.display();
-    Err(CommandError::Problem(format!("{file}: {why}")))
-}
-
 /// The recorded requests with their names. Those that cannot be used are noted.
 fn read_recorded(
-    folders: &[PathBuf],
+    args: &Args,
     notes: &mut Vec<String>,
 ) -> Result<Vec<(String, Request)>, CommandError> {
     let mut requests = Vec::new();
-    if folders.is_empty() {
+    if args.requests.is_empty() && !args.events {
         return Ok(requests);
     }
-    let source = Joined::open(folders, &[], None)?;
+    let events = match args.events {
+        true => {
+            let state_dir = offline::state_dir(&args.config)?;
+            Some(Events::find(&state_dir, milliseconds_ago(args.since))?)
+        }
+        false => None,
+    };
+    let source = Joined::open(&args.requests, &[], events)?;
     for at in 0..source.len() {
         match source.read(at) {
             Ok(recorded) => requests.push((recorded.id, recorded.request)),

@@ -106,7 +106,7 @@ impl Events {
     ///
     /// # Errors
     /// The folder cannot be read, or a part of it is damaged.
-    pub(super) fn find(state_dir: &Path, since: u64) -> Result<Self, CommandError> {
+    pub(in crate::cli::rules) fn find(state_dir: &Path, since: u64) -> Result<Self, CommandError> {
         let found = events::find(state_dir, since, |_| true);
         let found = found.map_err(|error| {
             CommandError::Diagnostics(vec![problem(
