@@ -130,14 +130,14 @@ impl<'p> Selection<'p> {
 
     pub(super) fn text(&mut self, text: &[u8]) -> Result<(), XmlFault> {
         let depth = self.depth;
-        let mut bytes = 0;
-        for gathering in &mut self.gathering {
-            if !gathering.own_text || gathering.depth == depth {
-                gathering.value.extend_from_slice(text);
-                bytes += text.len();
-            }
+        let takes = |g: &Gathering| !g.own_text || g.depth == depth;
+        let copies = self.gathering.iter().filter(|g| takes(g)).count();
+        // Counted before anything is copied, so that one long text cannot be copied once for each open element.
+        self.take(copies.saturating_mul(text.len()))?;
+        for gathering in self.gathering.iter_mut().filter(|g| takes(g)) {
+            gathering.value.extend_from_slice(text);
         }
-        self.take(bytes)
+        Ok(())
     }
 
     pub(super) fn close(&mut self) -> Result<(), XmlFault> {
@@ -207,4 +207,23 @@ impl<'p> Selection<'p> {
 
 fn split(name: &str) -> (&str, &str) {
     name.split_once(':').unwrap_or(("", name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_exceeds_the_limit_is_not_copied() {
+        let text = vec![b'x'; 100_000];
+        let paths = [Arc::new(Path::parse("//a", &[]).unwrap())];
+        let mut selection = Selection::new(&paths, text.len());
+        for _ in 0..200 {
+            selection.open(&BytesStart::new("a")).unwrap();
+        }
+        let fault = selection.text(&text).unwrap_err();
+        assert!(matches!(fault, XmlFault::TooManyBytesSelected), "{fault}");
+        let copied: usize = selection.gathering.iter().map(|g| g.value.len()).sum();
+        assert_eq!(copied, 0);
+    }
 }
