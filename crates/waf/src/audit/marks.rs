@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::mask::MASK;
 use crate::variables::{Slice, Text};
 
-/// Ranges that are kept apart. Beyond that number, ranges merge with what lies between them: too much is masked, never
-/// too little.
+/// Ranges that are kept apart, and slices that are remembered as searched. Beyond that number, ranges merge with what
+/// lies between them, and slices are searched again: too much is masked, never too little.
 const MOST: usize = 65_536;
 
 /// Secret ranges of one transaction's text, disjoint.
@@ -27,7 +27,11 @@ impl Marks {
 
     /// Whether this slice was not searched before; notes that it is now.
     pub(crate) fn look_at(&mut self, slice: Slice) -> bool {
-        self.looked_at.len() < MOST && self.looked_at.insert(slice)
+        // Forgetting costs a second search at most; to refuse a new slice would show its secrets.
+        if self.looked_at.len() >= MOST {
+            self.looked_at.clear();
+        }
+        self.looked_at.insert(slice)
     }
 
     pub(crate) fn mark(&mut self, slice: Slice) {
@@ -43,10 +47,12 @@ impl Marks {
             end = end.max(e);
             self.ranges.remove(&s);
         }
-        if self.ranges.len() >= MOST
-            && let Some((&s, &e)) = self.ranges.range(..start).next_back()
-        {
-            (start, end) = (s, end.max(e));
+        if self.ranges.len() >= MOST {
+            if let Some((&s, &e)) = self.ranges.range(..start).next_back() {
+                (start, end) = (s, end.max(e));
+            } else if let Some((s, e)) = self.ranges.pop_first() {
+                (start, end) = (start.min(s), end.max(e));
+            }
         }
         self.ranges.insert(start, end);
     }
@@ -113,5 +119,32 @@ mod tests {
         assert!(!marks.touches(all.part(7, 10)) && !marks.covers(all.part(7, 7)));
         marks.mark(all);
         assert_eq!(shown(&marks, all), "***");
+    }
+    #[test]
+    fn every_slice_is_searched_however_many_there_are() {
+        let mut text = Text::default();
+        let all = text.push(&vec![b'x'; MOST + 2]);
+        let mut marks = Marks::default();
+        for at in 0..MOST + 2 {
+            assert!(marks.look_at(all.part(at, at + 1)), "{at}");
+        }
+        assert!(!marks.look_at(all.part(MOST + 1, MOST + 2)));
+        assert!(marks.looked_at.len() <= MOST);
+    }
+
+    #[test]
+    fn ranges_are_bounded_in_every_order() {
+        let mut text = Text::default();
+        let most = 2 * (MOST + 8);
+        let all = text.push(&vec![b'x'; most]);
+        let places: Vec<usize> = (0..most).step_by(2).collect();
+        for places in [places.clone(), places.iter().rev().copied().collect()] {
+            let mut marks = Marks::default();
+            for &at in &places {
+                marks.mark(all.part(at, at + 1));
+                assert!(marks.covers(all.part(at, at + 1)), "{at}");
+            }
+            assert!(marks.ranges.len() <= MOST);
+        }
     }
 }
