@@ -71,7 +71,7 @@ impl Store {
             held.forget(now);
         }
         let timeout = Duration::from_secs(timeout);
-        let key = (kind, key[..key.len().min(MOST_BYTES)].to_vec());
+        let key = (kind, kept(key).to_vec());
         let length = key.1.len();
         let collection = held.collections.entry(key).or_insert_with(|| Collection {
             bytes: 0,
@@ -110,6 +110,7 @@ impl Store {
         name: &[u8],
         change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
     ) {
+        let name = kept(name);
         self.with(kind, key, |c| {
             let now = Instant::now();
             let at = c
@@ -129,7 +130,7 @@ impl Store {
                 (None, Some(mut value)) if c.variables.len() < MOST_VARIABLES => {
                     value.truncate(MOST_BYTES);
                     c.variables.push(Entry {
-                        name: name[..name.len().min(MOST_BYTES)].to_vec(),
+                        name: name.to_vec(),
                         value,
                         expires: None,
                         changed: now,
@@ -143,6 +144,7 @@ impl Store {
 
     /// Removes the variable after this many seconds.
     pub(super) fn expire(&self, kind: Variable, key: &[u8], name: &[u8], seconds: u64) {
+        let name = kept(name);
         self.with(kind, key, |c| {
             // A time that the clock cannot hold never comes.
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
@@ -165,6 +167,7 @@ impl Store {
         amount: i64,
         seconds: u64,
     ) {
+        let name = kept(name);
         self.with(kind, key, |c| {
             let now = Instant::now();
             for entry in c
@@ -191,7 +194,7 @@ impl Store {
         key: &[u8],
         act: impl FnOnce(&mut Collection) -> R,
     ) -> Option<R> {
-        let key = key[..key.len().min(MOST_BYTES)].to_vec();
+        let key = kept(key).to_vec();
         let length = key.len();
         let mut held = self.lock();
         let held = &mut *held;
@@ -213,6 +216,11 @@ impl Store {
         // A panic under the lock leaves counters inexact at worst. To refuse every later request would be worse.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is stored of a key or name. One that is longer must be looked up by the same bytes, or it is never found.
+fn kept(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(MOST_BYTES)]
 }
 
 impl Collection {
@@ -321,5 +329,18 @@ mod tests {
         }
         let newest = store.variables(Variable::Ip, b"199");
         assert_eq!(newest.len(), MOST_VARIABLES, "the oldest go first");
+    }
+    #[test]
+    fn a_long_name_is_one_variable() {
+        let store = Store::default();
+        let long = vec![b'n'; MOST_BYTES + 1];
+        store.open(Variable::Ip, b"1.2.3.4", 60);
+        for value in [b"1", b"2", b"3"] {
+            store.update(Variable::Ip, b"1.2.3.4", &long, |_| Some(value.to_vec()));
+        }
+        let held = store.variables(Variable::Ip, b"1.2.3.4");
+        assert_eq!(held, [(vec![b'n'; MOST_BYTES], b"3".to_vec())]);
+        store.expire(Variable::Ip, b"1.2.3.4", &long, 0);
+        assert!(store.variables(Variable::Ip, b"1.2.3.4").is_empty());
     }
 }
