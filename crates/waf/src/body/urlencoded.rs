@@ -72,25 +72,29 @@ fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b
     }
     buffer.clear();
     let mut rest = raw;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
+    let mut next_look = STEP;
+    while !rest.is_empty() {
         // One argument may be as long as the body, so the time is checked within it too.
-        if buffer.len() % STEP == STEP - 1 && steps::work(STEP).is_err() {
-            break;
+        if buffer.len() >= next_look {
+            next_look = buffer.len() + STEP;
+            if steps::work(STEP).is_err() {
+                break;
+            }
         }
-        match first {
-            b'+' => buffer.push(b' '),
-            b'%' => match escaped(after) {
-                Some(byte) => {
-                    buffer.push(byte);
-                    rest = &after[2..];
-                }
-                None => {
-                    *invalid = true;
-                    buffer.push(b'%');
-                }
-            },
-            _ => buffer.push(first),
+        let near = &rest[..rest.len().min(STEP)];
+        let plain = memchr::memchr(b'%', near).unwrap_or(near.len());
+        // All at once: most bytes stand for themselves.
+        buffer.extend(
+            near[..plain]
+                .iter()
+                .map(|&b| if b == b'+' { b' ' } else { b }),
+        );
+        rest = &rest[plain..];
+        if let [b'%', after @ ..] = rest {
+            let byte = escaped(after);
+            *invalid |= byte.is_none();
+            buffer.push(byte.unwrap_or(b'%'));
+            rest = if byte.is_some() { &after[2..] } else { after };
         }
     }
     buffer

@@ -58,17 +58,3 @@ pub(super) fn rewrite(
     }
     changed
 }
-
-/// The first place of a mark. Marks are often close together, like blanks between words; for them a look at the next
-/// few bytes is cheaper than the start of a search.
-pub(super) fn find_near(
-    rest: &[u8],
-    is_mark: impl Fn(u8) -> bool,
-    search: impl Fn(&[u8]) -> Option<usize>,
-) -> Option<usize> {
-    const NEAR: usize = 16;
-    let (near, far) = rest.split_at(rest.len().min(NEAR));
-    near.iter()
-        .position(|&b| is_mark(b))
-        .or_else(|| search(far).map(|at| at + NEAR))
-}

@@ -1,12 +1,18 @@
 //! `urlDecode`, `urlDecodeUni` and `urlEncode`.
 
-use memchr::memchr2;
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
+use memchr::{memchr, memchr2};
 
 use super::hex::{narrow, pair, pair_image, quad, spell, spell_image};
-use super::rewrite::{Piece, find_near, rewrite};
 use super::unicode::UnicodeMap;
 use super::without;
+use super::work::look_at;
 use crate::byteset::ByteSet;
+use crate::steps::{self, STEP};
 
 /// What `urlEncode` leaves alone.
 pub(super) const KEPT: ByteSet = ByteSet::of(b"*")
@@ -15,37 +21,62 @@ pub(super) const KEPT: ByteSet = ByteSet::of(b"*")
     .union(ByteSet::range(b'a', b'z'));
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
-    rewrite(input, out, find_mark, plain)
+    replace(input, out, escaped)
 }
 
 /// An invalid `%u` stays, and what follows is not taken for its digits: `%u%41` is `%uA`, `%uu0041` stays.
 pub(super) fn decode_uni(input: &[u8], out: &mut Vec<u8>, map: Option<&UnicodeMap>) -> bool {
-    rewrite(input, out, find_mark, |rest| match rest {
-        [b'%', b'u' | b'U', digits @ ..] => match quad(digits) {
-            Some(unit) => {
-                let mapped = map.and_then(|map| map.byte(unit));
-                Piece::Byte(mapped.unwrap_or_else(|| narrow(unit)), 6)
-            }
-            None => Piece::Same(2),
-        },
-        _ => plain(rest),
+    replace(input, out, |rest| match rest {
+        [b'%', b'u' | b'U', digits @ ..] => {
+            let unit = quad(digits)?;
+            let mapped = map.and_then(|map| map.byte(unit));
+            Some((mapped.unwrap_or_else(|| narrow(unit)), 6))
+        }
+        _ => escaped(rest),
     })
 }
 
-fn find_mark(rest: &[u8]) -> Option<usize> {
-    find_near(
-        rest,
-        |b| b == b'%' || b == b'+',
-        |far| memchr2(b'%', b'+', far),
-    )
+/// The byte that an escape at the start of `rest` stands for, and the length of the escape.
+fn escaped(rest: &[u8]) -> Option<(u8, usize)> {
+    let byte = pair(rest.get(1..)?)?;
+    Some((byte, 3))
 }
 
-fn plain(rest: &[u8]) -> Piece {
-    match rest {
-        [b'+', ..] => Piece::Byte(b' ', 1),
-        [_, digits @ ..] => pair(digits).map_or(Piece::Same(1), |byte| Piece::Byte(byte, 3)),
-        [] => Piece::Same(0),
+/// Writes each `+` as a space, and for each `%` what `escape` says. Returns whether anything changed.
+fn replace(input: &[u8], out: &mut Vec<u8>, escape: impl Fn(&[u8]) -> Option<(u8, usize)>) -> bool {
+    let Some(first) = memchr2(b'%', b'+', input) else {
+        return false;
+    };
+    let mut changed = false;
+    let (same, mut rest) = input.split_at(first);
+    out.extend_from_slice(same);
+    look_at(first);
+    let mut next_look = out.len() + STEP;
+    while !rest.is_empty() {
+        // The engine discards an incomplete result.
+        if out.len() >= next_look {
+            next_look = out.len() + STEP;
+            if steps::work(STEP).is_err() {
+                return true;
+            }
+        }
+        let near = &rest[..rest.len().min(STEP)];
+        let plain = &near[..memchr(b'%', near).unwrap_or(near.len())];
+        look_at(plain.len() + 1);
+        // All at once: most bytes stand for themselves.
+        let spaced = plain.iter().map(|&b| if b == b'+' { b' ' } else { b });
+        out.extend(spaced);
+        changed = changed || memchr(b'+', plain).is_some();
+        rest = &rest[plain.len()..];
+        if rest.first() == Some(&b'%') {
+            let byte = escape(rest);
+            changed |= byte.is_some();
+            let (byte, length) = byte.unwrap_or((b'%', 1));
+            out.push(byte);
+            rest = &rest[length..];
+        }
     }
+    changed
 }
 
 pub(super) fn decode_image(present: &ByteSet) -> ByteSet {
