@@ -46,7 +46,20 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     let start = out.len();
     out.extend_from_slice(input);
     let mut end = start + first;
-    for &byte in &input[first..] {
+    let (groups, rest) = input[first..].as_chunks::<8>();
+    for group in groups {
+        // As many bytes are left to read as there is room, so the group fits. One check of that serves eight bytes.
+        let Some(place) = out[end..].first_chunk_mut::<8>() else {
+            break;
+        };
+        let mut kept = 0;
+        for &byte in group {
+            place[kept & 7] = byte;
+            kept += usize::from(IS_KEPT[usize::from(byte)]);
+        }
+        end += kept;
+    }
+    for &byte in rest {
         out[end] = byte;
         end += usize::from(IS_KEPT[usize::from(byte)]);
     }
