@@ -42,50 +42,59 @@ pub(super) async fn serve(
             Some(Ok(received)) => received,
             Some(Err(error)) => return refuse_head(front, connection, stream, &error).await,
         };
-        let chunked = received.framing() == BodyFraming::Chunked;
-        if chunked {
-            let reads = connection.reads.clone();
-            // What was read ahead must be checked too, so it goes through the checking stream.
-            stream = Box::new(CheckedChunks::new(stream, buffer.split(), reads));
-        }
-        let mut session = ServerSession::new_http1(stream);
-        session.set_pipelining_enabled(true);
-        // `BodyPace` and the idle time of a stream set their own deadlines.
-        session.set_read_timeout(None);
-        session.set_pipelined_prefix(framing_head(&received, &buffer));
-        let read = session.read_request().await;
-        if let Some(error) = misread(read) {
-            let ServerSession::H1(h1) = session else {
-                return;
-            };
-            return refuse_head(front, connection, h1.into_inner(), &error).await;
-        }
-        let Some(mut session) = exchange::run(front, proxy, connection, received, session).await
-        else {
-            return;
+        // In a box: a connection spends most of its life between requests, and needs a third of the memory there.
+        let answered = Box::pin(answer(front, proxy, connection, received, stream, buffer)).await;
+        (stream, buffer) = match answered {
+            Some(next) => next,
+            None => return,
         };
-        if !session.is_body_done() || session.get_keepalive().is_none() {
-            // The client may still be sending; a plain close could destroy the answer on its way.
-            let ServerSession::H1(h1) = session else {
-                return;
-            };
-            return linger(h1.into_inner()).await;
-        }
-        let Ok(Some(reusable)) = session.finish().await else {
-            return;
-        };
-        let (next, rest) = reusable.into_parts();
-        stream = next;
-        buffer = rest.unwrap_or_default();
-        if chunked {
-            let Some((next, unread)) = CheckedChunks::undo(stream) else {
-                return;
-            };
-            stream = next;
-            buffer.unsplit(unread);
-        }
         wait = limits.idle_timeout;
     }
+}
+
+/// Answers one request. Returns the stream and what was read of the next request; None if the connection has ended.
+async fn answer(
+    front: &Arc<Front>,
+    proxy: &Arc<Proxy>,
+    connection: &Arc<Connection>,
+    received: Received,
+    mut stream: Stream,
+    mut buffer: BytesMut,
+) -> Option<(Stream, BytesMut)> {
+    let chunked = received.framing() == BodyFraming::Chunked;
+    if chunked {
+        let reads = connection.reads.clone();
+        // What was read ahead must be checked too, so it goes through the checking stream.
+        stream = Box::new(CheckedChunks::new(stream, buffer.split(), reads));
+    }
+    let mut session = ServerSession::new_http1(stream);
+    session.set_pipelining_enabled(true);
+    // `BodyPace` and the idle time of a stream set their own deadlines.
+    session.set_read_timeout(None);
+    session.set_pipelined_prefix(framing_head(&received, &buffer));
+    let read = session.read_request().await;
+    if let Some(error) = misread(read) {
+        if let ServerSession::H1(h1) = session {
+            refuse_head(front, connection, h1.into_inner(), &error).await;
+        }
+        return None;
+    }
+    let mut session = exchange::run(front, proxy, connection, received, session).await?;
+    if !session.is_body_done() || session.get_keepalive().is_none() {
+        // The client may still be sending; a plain close could destroy the answer on its way.
+        if let ServerSession::H1(h1) = session {
+            linger(h1.into_inner()).await;
+        }
+        return None;
+    }
+    let (stream, rest) = session.finish().await.ok()??.into_parts();
+    let mut buffer = rest.unwrap_or_default();
+    if !chunked {
+        return Some((stream, buffer));
+    }
+    let (stream, unread) = CheckedChunks::undo(stream)?;
+    buffer.unsplit(unread);
+    Some((stream, buffer))
 }
 
 /// The error if pingora did not accept the head that we wrote for it, which only a fault of ours can cause.
