@@ -506,7 +506,9 @@ fn arrange(
                         let id = name.parse::<u64>().ok()?;
                         let draft = program.drafts.iter().position(|d| d.id == id)?;
                         let (of_phase, at) = after[draft];
-                        (of_phase == phase && at > position + 1).then_some(at)
+                        // A removed rule right behind has the same place after it as this rule.
+                        let is_ahead = at > position && id != rules[index as usize].id;
+                        (of_phase == phase && is_ahead).then_some(at)
                     };
                     let to = marker.or_else(by_id);
                     // Rules of the CRS are written for every server, and a team does not edit them: no warning.

@@ -86,6 +86,18 @@ fn skips_and_markers() {
             "1 4",
         ),
         (
+            "even right behind the rule that skips",
+            "SecAction \"id:1,phase:1,pass,skipAfter:2\"\nSecAction \"id:2,phase:1,pass\"\nSecAction \"id:3,phase:1,pass\"\nSecAction \"id:4,phase:1,pass\"\nSecRuleRemoveById 2",
+            "GET /",
+            "1 3 4",
+        ),
+        (
+            "but a rule is not ahead of itself, nor is one removed before it",
+            "SecAction \"id:1,phase:1,pass\"\nSecAction \"id:2,phase:1,pass,skipAfter:2\"\nSecAction \"id:3,phase:1,pass\"\nSecAction \"id:4,phase:2,pass\"\nSecAction \"id:5,phase:2,pass,skipAfter:1\"\nSecAction \"id:6,phase:3,pass,skipAfter:4\"\nSecAction \"id:7,phase:3,pass\"\nSecRuleRemoveById 1",
+            "GET /",
+            "2 4 5 6",
+        ),
+        (
             "a rule removed at run time neither matches nor skips",
             "SecAction \"id:1,phase:1,pass,ctl:ruleRemoveById=2\"\nSecAction \"id:2,phase:1,pass,skipAfter:M\"\nSecAction \"id:3,phase:1,pass\"\nSecMarker M",
             "GET /",
