@@ -9,7 +9,7 @@
     reason = "positions were found in the same bytes"
 )]
 
-use super::super::hex_value;
+use super::super::{hex_value, work};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
@@ -144,38 +144,43 @@ pub(super) fn extended(value: &[u8]) -> Option<Vec<u8>> {
             _ => plain.push(byte),
         }
     }
-    in_utf8(charset, plain)
+    Some(to_utf8(charset)?(plain))
 }
 
 /// RFC 2047's `=?charset?B?...?=`, which .NET and mail libraries write into names; None if there is none.
 pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
+    work::add(value.len());
+    let mut ends = Ends::new(value);
     let mut out = Vec::new();
-    let mut rest = value;
+    let mut from = 0;
     let mut found = false;
-    while let Some(at) = memchr::memmem::find(rest, b"=?") {
-        let Some((word, after)) = encoded_word(&rest[at + 2..]) else {
-            out.extend_from_slice(&rest[..at + 2]);
-            rest = &rest[at + 2..];
+    while let Some(at) = memchr::memmem::find(&value[from..], b"=?").map(|at| from + at) {
+        let Some((word, after)) = encoded_word(value, at + 2, &mut ends) else {
+            out.extend_from_slice(&value[from..at + 2]);
+            from = at + 2;
             continue;
         };
         // Blanks between two encoded words are not part of the text (RFC 2047, 6.2).
-        if !found || !rest[..at].iter().all(u8::is_ascii_whitespace) {
-            out.extend_from_slice(&rest[..at]);
+        if !found || !value[from..at].iter().all(u8::is_ascii_whitespace) {
+            out.extend_from_slice(&value[from..at]);
         }
         out.extend_from_slice(&word);
-        rest = after;
+        from = after;
         found = true;
     }
-    out.extend_from_slice(rest);
+    out.extend_from_slice(&value[from..]);
     found.then_some(out)
 }
 
-/// What follows `=?`, up to `?=`.
-fn encoded_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut pieces = text.splitn(3, |&b| b == b'?');
+/// The word whose `=?` ends at `start`, and where its `?=` ends.
+fn encoded_word(value: &[u8], start: usize, ends: &mut Ends<'_>) -> Option<(Vec<u8>, usize)> {
+    let mut pieces = value[start..].splitn(3, |&b| b == b'?');
     let (charset, coding, text) = (pieces.next()?, pieces.next()?, pieces.next()?);
-    let end = memchr::memmem::find(text, b"?=")?;
-    let (word, after) = (&text[..end], &text[end + 2..]);
+    // Looked at before the text, which would otherwise be decoded again for each `=?` in it.
+    let to_utf8 = to_utf8(charset)?;
+    let end = ends.next(value.len() - text.len())?;
+    let word = &value[value.len() - text.len()..end];
+    work::add(word.len());
     let plain = match coding {
         b"B" | b"b" => base64(word).0,
         b"Q" | b"q" => {
@@ -188,16 +193,43 @@ fn encoded_word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         }
         _ => return None,
     };
-    Some((in_utf8(charset, plain)?, after))
+    Some((to_utf8(plain), end + 2))
 }
 
-fn in_utf8(charset: &[u8], text: Vec<u8>) -> Option<Vec<u8>> {
+/// Where `?=` stands in a value. Positions are asked for from the beginning to the end, so that each byte is searched
+/// once.
+struct Ends<'v> {
+    value: &'v [u8],
+    next: Option<usize>,
+}
+
+impl<'v> Ends<'v> {
+    fn new(value: &'v [u8]) -> Self {
+        Self {
+            value,
+            next: memchr::memmem::find(value, b"?="),
+        }
+    }
+
+    /// The first one that does not stand before `from`.
+    fn next(&mut self, from: usize) -> Option<usize> {
+        if self.next.is_some_and(|at| at < from) {
+            let found = memchr::memmem::find(&self.value[from..], b"?=");
+            work::add(found.unwrap_or(self.value.len() - from));
+            self.next = found.map(|at| from + at);
+        }
+        self.next
+    }
+}
+
+/// How bytes of the charset become UTF-8; None if it is not known.
+fn to_utf8(charset: &[u8]) -> Option<fn(Vec<u8>) -> Vec<u8>> {
     let is = |name: &str| charset.eq_ignore_ascii_case(name.as_bytes());
     if ["utf-8", "utf8", "us-ascii"].into_iter().any(is) {
-        return Some(text);
+        return Some(|text| text);
     }
     let latin1 = ["iso-8859-1", "latin1"].into_iter().any(is);
-    latin1.then(|| {
+    latin1.then_some(|text| {
         // The first 256 code points of Unicode are the bytes of ISO 8859-1.
         let text: String = text.into_iter().map(char::from).collect();
         text.into_bytes()
@@ -270,6 +302,23 @@ mod tests {
         ] {
             let found = encoded_words(text.as_bytes());
             assert_eq!(found.as_deref(), plain.map(str::as_bytes), "{text}");
+        }
+    }
+    #[test]
+    fn encoded_words_take_linear_work() {
+        for start in ["", "?=", "=?utf-8?q?a?="] {
+            for unit in [
+                "=?x",
+                "=?utf-8?b?x",
+                "=?utf-8?z?x",
+                "=?x?q?y?",
+                "=?utf-8?q?a?=",
+                "?",
+                "=",
+                "a",
+            ] {
+                work::assert_linear(start, unit, 3, |text| drop(encoded_words(text)));
+            }
         }
     }
 }
