@@ -86,20 +86,19 @@ pub(super) fn advise(
     let mut reported = 0;
     for draft in live(program).filter(|draft| !is_of_crs(draft.id)) {
         let before = report.diagnostics.len();
-        match reported {
-            0..MOST => {
-                check_rule(draft, report);
-                filled.check(draft, report);
-            }
-            MOST => {
-                let message =
-                    "more rules do not do what they say; mend those above to see the next";
-                report.warning(draft.span, message);
-            }
-            _ => return,
+        check_rule(draft, report);
+        filled.check(draft, report);
+        if report.diagnostics.len() == before {
+            continue;
         }
         // Counts rules, not warnings: several about one rule belong together.
-        reported += usize::from(report.diagnostics.len() > before);
+        reported += 1;
+        if reported > MOST {
+            report.diagnostics.truncate(before);
+            let message = "more rules do not do what they say; mend those above to see the next";
+            report.warning(draft.span, message);
+            break;
+        }
     }
     check_response_body(program, settings, report);
 }
@@ -274,7 +273,9 @@ fn check_setup(program: &Program, variables: &[(String, String)], report: &mut R
     };
     let check = &program.drafts[place];
     // Only what stands before the check counts: it runs when it is reached.
-    let before = program.drafts[..place].iter().flat_map(assignments);
+    let before = program.drafts[..place].iter();
+    let before = before.filter(|draft| draft.removed_by.is_none());
+    let before = before.flat_map(assignments);
     let set = before.map(|(name, _)| name).any(|name| name == VERSION);
     let by_policy = variables
         .iter()

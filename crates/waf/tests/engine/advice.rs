@@ -125,6 +125,15 @@ fn warnings_of_one_kind_are_few() {
     let told = warnings(&many);
     assert_eq!(told.len(), 11, "{told:#?}");
     assert!(told[10].contains("more rules"), "{told:#?}");
+    let ten: String = (1..11).map(rule).collect();
+    let good = "SecRule ARGS \"@rx x\" \"id:90,phase:2,deny\"\n";
+    assert_eq!(warnings(&format!("{ten}{good}")).len(), 10);
+    let body = "SecRule RESPONSE_BODY \"@rx x\" \"id:91,phase:4,deny\"\n";
+    for rules in [format!("{ten}{body}"), format!("{many}{body}")] {
+        let told = warnings(&rules);
+        let last = told.last().unwrap();
+        assert!(last.contains("RESPONSE_BODY stays empty"), "{told:#?}");
+    }
 }
 
 #[test]
