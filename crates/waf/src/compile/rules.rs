@@ -246,6 +246,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
                 .iter()
                 .find(|a| a.name.node.eq_ignore_ascii_case(word))
         };
+        let report = &mut *self.reader.report;
         for word in [
             "skip",
             "skipafter",
@@ -253,12 +254,23 @@ impl RuleCompiler<'_, '_, '_, '_> {
             "drop",
             "allow",
             "block",
+            "pass",
             "redirect",
         ] {
             if let Some(action) = says(word) {
-                self.reader.report.error(
+                report.error(
                     action.span,
                     format!("`{word}` belongs to the first rule of a chain, not to a chained one"),
+                );
+            }
+        }
+        // ModSecurity loads these, and takes them of the first rule only. The CRS's exclusions write them out of habit.
+        for word in ["status", "log", "nolog", "auditlog", "noauditlog"] {
+            if let Some(action) = says(word).filter(|_| !is_of_crs(self.reader.id)) {
+                report.warning_with_help(
+                    action.span,
+                    format!("`{word}` has no effect in a chained rule"),
+                    "write it in the first rule of the chain",
                 );
             }
         }
@@ -267,6 +279,10 @@ impl RuleCompiler<'_, '_, '_, '_> {
         starter.message = starter.message.take().or(actions.message);
         starter.data = starter.data.take().or(actions.data);
         starter.severity = starter.severity.or(actions.severity);
+        starter.version = starter.version.take().or(actions.version);
+        starter.revision = starter.revision.take().or(actions.revision);
+        starter.maturity = starter.maturity.or(actions.maturity);
+        starter.accuracy = starter.accuracy.or(actions.accuracy);
     }
 
     fn finish(&mut self, draft: &Draft, links: Vec<Link>, actions: Actions) -> (Rule, Skip) {

@@ -75,6 +75,18 @@ fn a_rule_that_stops_nothing_is_told_of() {
             "1:9: RESPONSE_BODY stays empty, here and in one more place: SecResponseBodyAccess is off",
         ),
         (
+            "SecRule ARGS \"@rx x\" \"id:1,phase:2,deny,chain\"\nSecRule ARGS \"@rx y\" \"status:418\"",
+            "2:23: `status` has no effect in a chained rule",
+        ),
+        (
+            "SecRule ARGS \"@rx x\" \"id:1,phase:2,deny,chain\"\nSecRule ARGS \"@rx y\" \"t:none,nolog\"",
+            "2:30: `nolog` has no effect in a chained rule",
+        ),
+        (
+            "SecAction \"id:900990,phase:1,pass,setvar:tx.crs_setup_version=400\"\nSecRule &TX:crs_setup_version \"@eq 0\" \"id:901001,phase:1,deny,status:500\"\nSecRuleRemoveById 900990",
+            "2:1: the CRS's set-up file does not come before its rules: this rule will refuse every request",
+        ),
+        (
             "SecRule &TX:crs_setup_version \"@eq 0\" \"id:901001,phase:1,deny,status:500\"",
             "1:1: the CRS's set-up file does not come before its rules: this rule will refuse every request",
         ),

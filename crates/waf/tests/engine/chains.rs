@@ -87,6 +87,22 @@ fn a_chain_tells_once_and_late() {
     assert_eq!(text(&m.variable), "ARGS:b");
 }
 
+/// What only a later link says about the rule counts, too; what both say, the first one decides.
+#[test]
+fn a_link_may_describe_the_chain() {
+    let t = run(
+        "SecRule ARGS \"@rx 1\" \"id:1,phase:1,pass,rev:'1',chain\"\n\
+         SecRule ARGS \"@rx 1\" \"msg:'m',severity:CRITICAL,ver:'v',rev:'2',maturity:3,accuracy:4\"",
+        "GET /?a=1",
+    );
+    let [m] = t.matched_rules() else {
+        panic!("one match")
+    };
+    assert_eq!((&m.message[..], m.severity), (&b"m"[..], Some(2)));
+    assert_eq!((&m.version[..], &m.revision[..]), (&b"v"[..], &b"1"[..]));
+    assert_eq!((m.maturity, m.accuracy), (Some(3), Some(4)));
+}
+
 #[test]
 fn captures() {
     check_all(&[

@@ -80,6 +80,10 @@ fn errors() {
             "2:12: `deny` belongs to the first rule of a chain, not to a chained one",
         ),
         (
+            "SecAction \"id:1,deny,chain\"\nSecAction \"pass\"",
+            "2:12: `pass` belongs to the first rule of a chain, not to a chained one",
+        ),
+        (
             "SecAction \"id:1,phase:2,chain\"\nSecAction \"phase:1\"",
             "2:12: this part of a chain says phase 1, but the chain runs in the phase of its first rule, at line 1: 2",
         ),
