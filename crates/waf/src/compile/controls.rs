@@ -48,7 +48,7 @@ impl Reader<'_, '_, '_> {
                 "relevantonly" => AuditEngine::RelevantOnly,
                 _ => return self.refuse(&value, "On, Off or RelevantOnly"),
             }),
-            "auditlogparts" if !is_parts(word.trim_start_matches(['+', '-'])) => {
+            "auditlogparts" if !is_parts(word.strip_prefix(['+', '-']).unwrap_or(&word)) => {
                 return self.refuse(
                     &value,
                     "parts are letters A to K and Z, all or with + or - before them",
@@ -204,7 +204,8 @@ fn split_targets(text: &str) -> Vec<&str> {
 }
 
 /// Letters of `SecAuditLogParts`.
-fn is_parts(letters: &str) -> bool {
+/// Whether the letters name parts of an audit record.
+pub(super) fn is_parts(letters: &str) -> bool {
     !letters.is_empty() && letters.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b))
 }
 

@@ -3,7 +3,7 @@
 //! Source: ModSecurity v2 Reference Manual, "Configuration Directives". A directive either works, is known to need
 //! nothing here, or is an error; none is ignored in silence.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::operators::rx::Pattern;
@@ -12,6 +12,7 @@ use crate::settings::{AuditEngine, AuditFormat, AuditSettings, EngineMode, Limit
 use crate::transform::UnicodeMap;
 use seclang::{Span, Spanned};
 
+use super::controls::is_parts;
 use super::{Report, suggest};
 
 /// Where the files say what a policy may override, for the warning if both differ.
@@ -20,6 +21,14 @@ pub(super) struct Said {
     pub engine: Option<(EngineMode, Span)>,
     pub request_body_access: Option<(bool, Span)>,
     pub audit: AuditSaid,
+    unicode: UnicodeSaid,
+}
+
+/// The map and the code page; two directives say them, in either order.
+#[derive(Debug, Default)]
+struct UnicodeSaid {
+    map: Option<PathBuf>,
+    code_page: Option<u32>,
 }
 
 /// Which of the audit log's settings the rules contain.
@@ -243,7 +252,8 @@ pub(super) fn apply(
             }
         }
         "secuploadfilelimit" => args.set_number(&mut settings.upload_file_limit),
-        "secunicodemapfile" | "secunicodecodepage" => unicode_map(&mut args, settings, read),
+        "secunicodemapfile" => unicode_map(&mut args, settings, &mut said.unicode, read),
+        "secunicodecodepage" => code_page(&mut args, settings, &mut said.unicode, read),
         "seccomponentsignature" => settings
             .component_signatures
             .extend(args.text().map(str::to_owned)),
@@ -260,7 +270,7 @@ pub(super) fn apply(
             }
         }
         "secauditlogparts" => match args.text() {
-            Some(parts) if parts.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b)) => {
+            Some(parts) if is_parts(parts) => {
                 parts.clone_into(&mut settings.audit.parts);
                 said.audit.parts = true;
             }
@@ -328,39 +338,65 @@ pub(crate) fn record_relevant(audit: &mut AuditSettings, said: AuditSaid) {
     }
 }
 
-/// `SecUnicodeMapFile FILE CODEPAGE`
+/// `SecUnicodeMapFile FILE [CODEPAGE]`
 fn unicode_map(
     args: &mut Args<'_, '_, '_>,
     settings: &mut Settings,
+    said: &mut UnicodeSaid,
     read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
 ) {
     let mut words = args
         .arguments
         .iter()
         .flat_map(|a| a.node.split_whitespace());
-    // The code page of ModSecurity's recommended configuration: US-ASCII.
-    let (Some(file), codepage) = (words.next(), words.next().unwrap_or("20127")) else {
+    let (Some(file), code_page) = (words.next(), words.next()) else {
         return args
             .fail("a file and a code page are needed: SecUnicodeMapFile unicode.mapping 20127");
     };
-    let Ok(codepage) = codepage.parse() else {
-        return args.fail("a code page is a number such as 20127");
-    };
+    if let Some(text) = code_page {
+        let Some(code_page) = args.code_page(text) else {
+            return;
+        };
+        said.code_page = Some(code_page);
+    }
     // The file stands relative to the one that names it, as in ModSecurity.
-    let path = args
-        .report
-        .sources
-        .path(args.span.file)
-        .parent()
-        .unwrap_or(Path::new(""))
-        .join(file);
-    let map = read(&path)
+    let folder = args.report.sources.path(args.span.file).parent();
+    said.map = Some(folder.unwrap_or(Path::new("")).join(file));
+    read_unicode_map(args, settings, said, read);
+}
+
+/// `SecUnicodeCodePage CODEPAGE`
+fn code_page(
+    args: &mut Args<'_, '_, '_>,
+    settings: &mut Settings,
+    said: &mut UnicodeSaid,
+    read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+) {
+    let text = args.text().unwrap_or_default().to_owned();
+    if let Some(code_page) = args.code_page(&text) {
+        said.code_page = Some(code_page);
+        read_unicode_map(args, settings, said, read);
+    }
+}
+
+fn read_unicode_map(
+    args: &mut Args<'_, '_, '_>,
+    settings: &mut Settings,
+    said: &UnicodeSaid,
+    read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+) {
+    let Some(path) = &said.map else {
+        return;
+    };
+    // The code page of ModSecurity's recommended configuration: US-ASCII.
+    let code_page = said.code_page.unwrap_or(20127);
+    let map = read(path)
         .map_err(|e| format!("{}: {e}", path.display()))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|e| format!("{}: {e}", path.display())))
         .and_then(|text| {
             // Some editors begin a file with a byte order mark, which would hide the first line.
             let text = text.trim_start_matches('\u{feff}');
-            UnicodeMap::parse(text, codepage).map_err(|e| format!("{}: {e}", path.display()))
+            UnicodeMap::parse(text, code_page).map_err(|e| format!("{}: {e}", path.display()))
         });
     match map {
         Ok(map) => settings.unicode_map = Some(Arc::new(map)),
@@ -395,6 +431,14 @@ impl Args<'_, '_, '_> {
             self.fail(&format!("one of {} is needed", names.join(", ")));
         }
         found
+    }
+
+    fn code_page(&mut self, text: &str) -> Option<u32> {
+        let number = text.parse().ok();
+        if number.is_none() {
+            self.fail("a code page is a number such as 20127");
+        }
+        number
     }
 
     fn on_off(&mut self) -> Option<bool> {

@@ -91,6 +91,30 @@ fn status(code: u16) -> Exchange {
 }
 
 #[test]
+fn the_code_page_may_have_a_line_of_its_own() {
+    let map: &[u8] = b"1250 (Central Europe)\n00e9:61\n\n20127 (US-ASCII)\n00e9:65\n";
+    for (number, lines) in [
+        "SecUnicodeCodePage 1250\nSecUnicodeMapFile unicode.mapping",
+        "SecUnicodeMapFile unicode.mapping\nSecUnicodeCodePage 1250",
+        "SecUnicodeMapFile unicode.mapping 20127\nSecUnicodeCodePage 1250",
+        "SecUnicodeCodePage 20127\nSecUnicodeMapFile unicode.mapping 1250",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rule = "SecRule ARGS \"@streq a\" \"id:1,phase:1,pass,t:urlDecodeUni\"";
+        let rules = format!("{lines}\n{rule}\n");
+        let folder = Folder::new(
+            &format!("code-page-{number}"),
+            &[("rules.conf", rules.as_bytes()), ("unicode.mapping", map)],
+        );
+        let rules = load(folder.rules());
+        let t = play(&rules, &Exchange::parse("GET /?a=%25u00e9"));
+        assert_eq!(ids(&t), [1], "{lines}");
+    }
+}
+
+#[test]
 fn the_recommended_settings_load_and_mean_what_they_say() {
     let map: &[u8] = b"\xef\xbb\xbf20127 (US-ASCII)\n00e9:65\n";
     let rules = format!("\u{feff}{RECOMMENDED}");

@@ -128,6 +128,18 @@ fn errors() {
             "1:21: parts are letters A to K and Z, all or with + or - before them",
         ),
         (
+            "SecAction \"id:1,ctl:auditLogParts=++E\"",
+            "1:21: parts are letters A to K and Z, all or with + or - before them",
+        ),
+        (
+            "SecAuditLogParts \"\"",
+            "1:18: SecAuditLogParts: parts are letters A to K and Z",
+        ),
+        (
+            "SecUnicodeCodePage unicode.mapping",
+            "1:20: SecUnicodeCodePage: a code page is a number such as 20127",
+        ),
+        (
             "SecAction \"id:1,ctl:ruleRemoveTargetById=5\"",
             "1:21: RULES;TARGET is needed, for example 942100;ARGS:comment",
         ),
