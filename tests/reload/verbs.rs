@@ -148,6 +148,18 @@ async fn several_exposures_are_switched_at_once() {
     assert_eq!(states().await, ["on", "off"]);
 }
 
+/// In an emergency nobody may believe that everything is off while nothing is.
+#[tokio::test]
+async fn without_exposures_all_of_them_cannot_be_switched() {
+    let world = World::start_with(support::upstream::Behaviour::Echo, "").await;
+    for word in ["off", "on"] {
+        let arguments = ["expose", word, "--all"];
+        let (code, _, told) = verb(&world.front.folder, &arguments).await;
+        assert_eq!(code, Some(1), "{word}: {told}");
+        assert!(told.contains("names no exposure"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn doctor_examines_all_upstreams() {
     let world = world().await;

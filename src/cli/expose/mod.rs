@@ -139,10 +139,16 @@ impl Switched {
 
 /// Switches the exposures one after the other, even if one fails.
 fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, CommandError> {
-    let names = match args.all {
+    let names: Vec<String> = match args.all {
         true => list(&args.front)?.into_iter().map(|s| s.name).collect(),
         false => args.names.clone(),
     };
+    // Success would say that everything is off, where everything is reachable.
+    if names.is_empty() {
+        return Err(CommandError::because(
+            "the configuration names no exposure, so nothing was switched and every route is reachable",
+        ));
+    }
     // One exposure by name gives one JSON object; several give a list, also if only one exists.
     let alone = !args.all && names.len() == 1;
     let word = if on { "on" } else { "off" };
