@@ -150,7 +150,20 @@ pub(crate) fn parse_network(text: &str) -> Result<IpNetwork, Malformed> {
         )
         .into());
     }
-    Ok(network)
+    Ok(unmapped(network))
+}
+
+/// A network of IPv4-mapped addresses as the IPv4 network that it stands for, because clients are compared as IPv4.
+fn unmapped(network: IpNetwork) -> IpNetwork {
+    // The mapped addresses are `::ffff:0:0/96` (RFC 4291, 2.5.5.2).
+    let mapped = match network.address {
+        IpAddr::V6(address) => address.to_ipv4_mapped().zip(network.prefix.checked_sub(96)),
+        IpAddr::V4(_) => None,
+    };
+    mapped.map_or(network, |(address, prefix)| IpNetwork {
+        address: address.into(),
+        prefix,
+    })
 }
 
 fn first_address(network: IpNetwork) -> IpAddr {
@@ -275,6 +288,10 @@ mod tests {
             ("0.0.0.0/0", Ok(0)),
             ("fd00::/8", Ok(8)),
             ("::/0", Ok(0)),
+            ("::ffff:10.0.0.0/104", Ok(8)),
+            ("::ffff:10.1.2.3", Ok(32)),
+            ("::ffff:0:0/96", Ok(0)),
+            ("::ffff:10.0.0.1/104", Err("write \"::ffff:10.0.0.0/104\"")),
             ("10.0.0.1/8", Err("write \"10.0.0.0/8\"")),
             ("10.0.0.0/33", Err("32 bits at most")),
             ("10.0.0.0/x", Err("is no network")),
@@ -285,6 +302,24 @@ mod tests {
                 (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{text}: {why}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn mapped_networks_hold_ipv4_clients() {
+        let network = parse_network("::ffff:10.0.0.0/104").unwrap();
+        for (client, inside) in [
+            ("10.255.0.1", true),
+            ("::ffff:10.255.0.1", true),
+            ("11.0.0.1", false),
+            ("::ffff:11.0.0.1", false),
+            ("::10.0.0.1", false),
+        ] {
+            assert_eq!(
+                network.contains(client.parse().unwrap()),
+                inside,
+                "{client}"
+            );
         }
     }
 

@@ -90,6 +90,11 @@ impl AddressSet {
                 let mask = u128::MAX.checked_shl(host).unwrap_or(0);
                 let first = address.to_bits() & mask;
                 self.v6.push((first, first | !mask));
+                // A network of IPv4-mapped addresses means IPv4 clients, which are looked up as IPv4.
+                let (last, first) = (Ipv6Addr::from(first | !mask), Ipv6Addr::from(first));
+                if let Some((first, last)) = first.to_ipv4_mapped().zip(last.to_ipv4_mapped()) {
+                    self.v4.push((first.to_bits(), last.to_bits()));
+                }
             }
         }
         Ok(())
@@ -180,6 +185,16 @@ mod tests {
             ("10.0.0.01", false),
         ] {
             assert_eq!(set.contains(value.as_bytes()), inside, "{value}");
+        }
+        let mapped = AddressSet::of_argument("::ffff:10.0.0.0/104,::ffff:192.0.2.1").unwrap();
+        for (value, inside) in [
+            ("10.255.0.0", true),
+            ("::ffff:10.255.0.0", true),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("::10.0.0.1", false),
+        ] {
+            assert_eq!(mapped.contains(value.as_bytes()), inside, "{value}");
         }
         let all = AddressSet::of_argument("0.0.0.0/0,::/0").unwrap();
         assert!(all.contains(b"1.2.3.4") && all.contains(b"fe80::1"));
