@@ -55,6 +55,9 @@ pub struct Response {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFailure(pub String);
 
+/// What a POST to a path that only shows something is told.
+const ONLY_GET: &str = "this changes nothing: use GET";
+
 type Check = Box<dyn Fn() -> Result<(), CheckFailure> + Send + Sync>;
 type Section = Box<dyn Fn() -> Value + Send + Sync>;
 type Collector = Box<dyn Fn(&mut Exposition) + Send + Sync>;
@@ -161,10 +164,11 @@ impl Router {
     /// Answers a request: with a handler, or with 404 or 405.
     pub async fn answer(&self, mut request: Request) -> Response {
         // Built-in paths go first, so that no module can replace `/livez`.
-        if request.method == Method::Get
-            && let Some(response) = self.built_in(&request)
-        {
-            return response;
+        if let Some(response) = self.built_in(&request) {
+            return match request.method {
+                Method::Get => response,
+                Method::Post => Response::error(405, ONLY_GET),
+            };
         }
         let fitting = self
             .endpoints
@@ -180,7 +184,7 @@ impl Router {
         let Some(endpoint) = found else {
             let words = match request.method {
                 Method::Get => "this changes something: use POST",
-                Method::Post => "this changes nothing: use GET",
+                Method::Post => ONLY_GET,
             };
             return Response::error(405, words);
         };
@@ -332,6 +336,10 @@ mod tests {
             (Method::Post, "/a/off", 200, "switched"),
             (Method::Get, "/a/off", 405, ""),
             (Method::Post, "/a", 405, ""),
+            (Method::Get, "/livez", 200, "ok\n"),
+            (Method::Post, "/livez", 405, ""),
+            (Method::Post, "/metrics", 405, ""),
+            (Method::Post, "/b", 404, ""),
         ] {
             let answer = router.answer(request(method, path)).await;
             assert_eq!(answer.status, status, "{method:?} {path}");

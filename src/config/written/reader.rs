@@ -233,11 +233,12 @@ impl<'s, 'r> Item<'s, 'r> {
         match self.number() {
             Number::NotOne => self.wrong("a whole number"),
             Number::Is(number) if range.contains(&number) => Some(number),
-            _ => {
+            number => {
                 let (low, high) = (range.start(), range.end());
-                let limits = match *high {
-                    i64::MAX => format!("at least {low}"),
-                    high => format!("{low} to {high}"),
+                let limits = match (number, *high) {
+                    // Only a number that is too small can be below it.
+                    (Number::Is(_), i64::MAX) => format!("at least {low}"),
+                    (_, high) => format!("{low} to {high}"),
                 };
                 self.fail(format!("{} must be {limits}", self.what))
             }

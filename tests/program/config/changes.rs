@@ -178,6 +178,11 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             ],
         ),
         (
+            CRS,
+            "inbound_anomaly_score_threshold = 99999999999999999999",
+            &["error 23:43: \"inbound_anomaly_score_threshold\" must be 1 to 9223372036854775807"],
+        ),
+        (
             MODE,
             "mode = \"block\"\nrequest_body_limit = \"1GiB\"",
             &[
