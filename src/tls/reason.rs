@@ -89,9 +89,11 @@ impl CertificateFault {
             return Self::NameMismatch;
         }
         let mut names = alternative.iter().flatten();
-        match names.any(|n| n.ipaddress().is_some()) {
-            true => Self::AddressOnly,
-            false => Self::CommonNameOnly,
+        match (names.any(|n| n.ipaddress().is_some()), alternative) {
+            (true, _) => Self::AddressOnly,
+            // It names a workload or a mailbox, for example.
+            (false, Some(_)) => Self::NameMismatch,
+            (false, None) => Self::CommonNameOnly,
         }
     }
 }
@@ -217,6 +219,10 @@ pub fn names(certificate: &X509Ref) -> Vec<String> {
         .collect();
     let addresses = alternative.iter().flatten().filter_map(|n| n.ipaddress());
     names.extend(addresses.filter_map(address).map(|ip| format!("IP:{ip}")));
+    for name in alternative.iter().flatten() {
+        names.extend(name.uri().map(|uri| format!("URI:{uri}")));
+        names.extend(name.email().map(|email| format!("email:{email}")));
+    }
     if names.is_empty() {
         let subject = certificate.subject_name();
         let common = subject.entries_by_nid(Nid::COMMONNAME).next();
@@ -255,4 +261,46 @@ pub fn list(names: &[String]) -> String {
         let _ = write!(text, " and {} more", names.len() - SHOWN);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::PKey;
+    use openssl::x509::X509Name;
+    use openssl::x509::extension::SubjectAlternativeName;
+
+    use super::*;
+
+    #[test]
+    fn names_of_another_kind_are_shown() {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let mut subject = X509Name::builder().unwrap();
+        subject.append_entry_by_text("CN", "workload").unwrap();
+        let subject = subject.build();
+        let mut builder = X509::builder().unwrap();
+        builder.set_subject_name(&subject).unwrap();
+        builder.set_issuer_name(&subject).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        let (from, to) = (Asn1Time::days_from_now(0), Asn1Time::days_from_now(9));
+        builder.set_not_before(&from.unwrap()).unwrap();
+        builder.set_not_after(&to.unwrap()).unwrap();
+        let mut san = SubjectAlternativeName::new();
+        san.uri("spiffe://corp.test/orders").email("a@corp.test");
+        let san = san.build(&builder.x509v3_context(None, None)).unwrap();
+        builder.append_extension(san).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        let certificate = builder.build();
+        assert_eq!(
+            CertificateFault::of_names(&certificate),
+            CertificateFault::NameMismatch
+        );
+        assert_eq!(
+            name_words(&certificate, "orders.corp.test"),
+            "certificate does not name orders.corp.test (it names \"URI:spiffe://corp.test/orders\", \"email:a@corp.test\")"
+        );
+    }
 }
