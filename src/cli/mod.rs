@@ -136,7 +136,9 @@ pub fn main() -> ExitCode {
 /// Reports wrong usage in the form that was asked for; `--help` and `--version` are not errors.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
     // clap could not parse the command line, so the form of output is looked up by hand.
-    let words: Vec<String> = std::env::args().collect();
+    // `args` would panic where an argument is no UTF-8.
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.collect();
     let asks_json = words.iter().any(|word| word == "--output=json")
         || words.windows(2).any(|pair| pair == ["--output", "json"]);
     // `--help` and `--version` come as errors as well; their text goes to standard output.

@@ -132,6 +132,15 @@ fn the_configuration_is_found_without_being_named() {
     assert_eq!(said(&by_environment), "other.toml: ok\n");
 }
 
+#[test]
+fn arguments_that_are_no_text_are_wrong_usage() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new("bytes");
+    let strange = std::ffi::OsStr::from_bytes(b"--\xff");
+    let output = folder.command(&["check"]).arg(strange).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
 /// Each verb that shows JSON shows JSON where it fails, wrong usage included, and nothing else.
 #[test]
 fn failures_are_json_where_json_is_asked_for() {
