@@ -141,6 +141,20 @@ struct Logged<'r> {
     tags: &'r [String],
 }
 
+/// The host of a `Host` field. ECS keeps the brackets of an IPv6 address.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // An address without brackets has colons of its own.
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit())
+                && (name.ends_with(']') || !name.contains(':')) =>
+        {
+            name
+        }
+        _ => host,
+    }
+}
+
 pub(super) fn document(record: &Record) -> Document<'_> {
     let main = main_message(record);
     let request = &record.request;
@@ -148,7 +162,7 @@ pub(super) fn document(record: &Record) -> Document<'_> {
         Some((path, query)) => (path, Some(query)),
         None => (request.uri.as_str(), None),
     };
-    let domain = request.host.as_deref();
+    let domain = request.host.as_deref().map(without_port);
     Document {
         timestamp: Moment::at(record.time).rfc3339(),
         message: main.map_or("", |m| &m.message),
@@ -268,5 +282,26 @@ fn logged(message: &Message) -> Logged<'_> {
         file: &message.file,
         line: message.line,
         tags: &message.tags,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_has_no_port() {
+        for (host, domain) in [
+            ("a.example", "a.example"),
+            ("a.example:8443", "a.example"),
+            ("a.example:", "a.example"),
+            ("[2001:db8::1]:443", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("a:b", "a:b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(host), domain, "{host}");
+        }
     }
 }
