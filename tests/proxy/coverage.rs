@@ -201,6 +201,27 @@ async fn a_rule_that_asks_for_strictness_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_response_has_a_reason_of_its_own() {
+    let rules = format!(
+        "{}SecResponseBodyAccess On\nSecResponseBodyMimeType application/json\n\
+         SecResponseBodyLimit 10\nSecResponseBodyLimitAction Reject\n",
+        crate::front::RULES
+    );
+    let case = Case {
+        mode: "block",
+        policy: "on_uninspected = \"detect\"",
+        rules: &rules,
+    };
+    let (front, _upstream) = front(&case).await;
+    let (status, line) = post(&front, UNREADABLE[4]).await;
+    assert_eq!(status, 500, "{line}");
+    let reason = line["reason"].as_str().unwrap();
+    let of_request = line["waf"]["body"]["reason"].as_str().unwrap();
+    assert!(!reason.contains(of_request), "{line}");
+    assert!(reason.contains("SecResponseBodyLimit"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_with_responses() {
     let limited = "SecAction \"id:1,phase:1,pass,nolog\"\nSecResponseBodyAccess On\nSecResponseBodyMimeType application/json\n\
         SecResponseBodyLimit 10\n";

@@ -15,7 +15,7 @@ use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::Refusal;
 use crate::telemetry::{BodyFacts, Verdict, WafFacts, batch_lines, text};
 use waf::mask_secrets;
-use waf::{Record, Transaction};
+use waf::{Phase, Record, Transaction};
 
 /// A transaction and what it cost.
 #[derive(Debug)]
@@ -170,8 +170,9 @@ impl Inspector {
                 self.blocked = true;
                 // Rule 0 is the engine itself: it refuses what could not be inspected.
                 let by_rule = interruption.rule_id != 0;
+                let why = self.why_uninspected(interruption.phase);
                 let refusal = Refusal::from(interruption);
-                Err(match self.why_uninspected().filter(|_| !by_rule) {
+                Err(match why.filter(|_| !by_rule) {
                     Some(why) => refusal.because(format!("not inspected: {why}")),
                     None => refusal,
                 })
@@ -180,14 +181,15 @@ impl Inspector {
         }
     }
 
-    /// Why the rules could not see a body as the upstream or the client does.
-    fn why_uninspected(&self) -> Option<String> {
-        let response = || self.transaction.response_inspection().reason;
-        self.transaction
-            .request_inspection()
-            .reason
-            .or_else(response)
-            .map(|reason| masked_reason(&reason))
+    /// Why the rules could not see the body that was judged in this phase as the upstream or the client does.
+    fn why_uninspected(&self, phase: Phase) -> Option<String> {
+        let judged = match phase {
+            Phase::RequestHeaders | Phase::RequestBody => self.transaction.request_inspection(),
+            Phase::ResponseHeaders | Phase::ResponseBody | Phase::Logging => {
+                self.transaction.response_inspection()
+            }
+        };
+        judged.reason.map(|reason| masked_reason(&reason))
     }
 
     /// Logs the matches of the phase at once, so that whoever has the answer finds the reason in the log.

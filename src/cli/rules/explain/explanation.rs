@@ -286,7 +286,9 @@ fn verdict(transaction: &Transaction) -> Verdict {
         status: Some(interruption.status),
         rule_id: Some(interruption.rule_id),
         phase: Some(interruption.phase as u8),
-        reason: match why_uninspected(transaction).filter(|_| interruption.rule_id == 0) {
+        reason: match why_uninspected(transaction, interruption.phase)
+            .filter(|_| interruption.rule_id == 0)
+        {
             Some(why) => format!(
                 "by {by} in phase {}: not inspected: {why}",
                 interruption.phase as u8
@@ -296,14 +298,16 @@ fn verdict(transaction: &Transaction) -> Verdict {
     }
 }
 
-/// Why the rules did not see the request or the response completely.
-fn why_uninspected(transaction: &Transaction) -> Option<String> {
-    let of_response = || transaction.response_inspection().reason;
-    transaction
-        .request_inspection()
-        .reason
-        .or_else(of_response)
-        .map(|reason| show_short(reason.as_bytes(), 400))
+/// Why the rules did not see the body that was judged in this phase completely.
+fn why_uninspected(transaction: &Transaction, phase: Phase) -> Option<String> {
+    let judged = match phase {
+        Phase::RequestHeaders | Phase::RequestBody => transaction.request_inspection(),
+        Phase::ResponseHeaders | Phase::ResponseBody | Phase::Logging => {
+            transaction.response_inspection()
+        }
+    };
+    let reason = judged.reason;
+    reason.map(|reason| show_short(reason.as_bytes(), 400))
 }
 
 fn variables(
