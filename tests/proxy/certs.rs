@@ -188,6 +188,38 @@ async fn rehearse_does_not_pass_what_it_could_not_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rehearse_does_not_pass_where_trust_was_not_the_question() {
+    let leaf = || pki::leaf(&OLD, NAME);
+    let old_tls = ServerTls {
+        newest: Some(openssl::ssl::SslVersion::TLS1_1),
+        ..ServerTls::new(leaf())
+    };
+    let demanding = ServerTls {
+        client_ca: Some(dev_pki::Authority::new("Client CA", 10).unwrap()),
+        ..ServerTls::new(leaf())
+    };
+    for tls in [old_tls, demanding] {
+        let upstream = Upstream::start(tls, Behaviour::Echo).await;
+        let folder = Setup::servers(&[upstream.address]).write(RULES);
+        let args = ["certs", "rehearse", "--trust", "onprem", "old-ca.pem"];
+        let output = drawbridge(&folder, &args).await;
+        let human = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{human}");
+        assert!(human.starts_with("unreachable"), "{human}");
+    }
+    let unused = Setup {
+        more: "[trust.spare]\nca = [\"corp-ca.pem\"]".to_owned(),
+        ..Setup::servers(&["127.0.0.1:1".parse().unwrap()])
+    };
+    let folder = unused.write(RULES);
+    let args = ["certs", "rehearse", "--trust", "spare", "corp-ca.pem"];
+    let output = drawbridge(&folder, &args).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let human = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(human, "no upstream uses trust bundle \"spare\"\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dev_makes_a_ca_and_leaves_and_overwrites_nothing() {
     let folder = Setup::default().write(RULES);
     let dev = async |names: &[&str]| {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::super::config_file::{self, ConfigFile};
 use super::super::error::CommandError;
+use super::super::exit;
 use super::super::offline::{block_on, load};
 use super::super::output::Output;
 use crate::config::Config;
@@ -28,7 +29,8 @@ Examples:
 
 Exit codes:
   0  every backend was reached, and the new bundle breaks none
-  1  the new bundle breaks one (only the old bundle trusts it), or one could not be reached";
+  1  the new bundle breaks one (only the old bundle trusts it), one could not be reached, or no
+     upstream uses the bundle";
 
 /// Dial every backend of a trust bundle with the old and a new bundle
 ///
@@ -104,17 +106,30 @@ impl RehearsedServer {
 
 /// Whether the dial ended before the certificate was verified, or for another reason than trust.
 fn is_unreachable(failure: &Failure) -> bool {
-    matches!(
-        failure.cause,
+    // Every cause is named, so that a new one cannot count as a verdict about trust unnoticed.
+    match failure.cause {
+        Cause::Untrusted
+        | Cause::MissingIntermediate
+        | Cause::NameMismatch
+        | Cause::CommonNameOnly
+        | Cause::AddressOnly
+        | Cause::Expired
+        | Cause::NotYetValid
+        | Cause::WeakCertificate
+        | Cause::WrongUsage => false,
         Cause::Dns
-            | Cause::Refused
-            | Cause::Unreachable
-            | Cause::Timeout
-            | Cause::Protocol
-            | Cause::Handshake
-            | Cause::Closed
-            | Cause::Internal
-    )
+        | Cause::Refused
+        | Cause::Unreachable
+        | Cause::Timeout
+        | Cause::Handshake
+        | Cause::TlsVersion
+        | Cause::ClientCertificate
+        | Cause::Protocol
+        | Cause::Closed
+        | Cause::Status
+        | Cause::NoServer
+        | Cause::Internal => true,
+    }
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -155,10 +170,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = shown;
-    match counts.breaks > 0 || counts.unreachable > 0 {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    }
+    // A rehearsal without a backend shows nothing, and most likely names the wrong bundle.
+    exit::success_if(counts.breaks == 0 && counts.unreachable == 0 && !servers.is_empty())
 }
 
 /// The new bundle. If it cannot be used, reports why and returns the exit code.
