@@ -220,6 +220,21 @@ async fn rehearse_does_not_pass_where_trust_was_not_the_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dev_hides_only_keys_in_a_folder_of_the_user() {
+    let folder = Setup::default().write(RULES);
+    let args = ["certs", "dev", "--dir", ".", "api.test"];
+    let output = drawbridge(&folder, &args).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let ignored = std::fs::read_to_string(folder.join(".gitignore")).unwrap();
+    assert_eq!(ignored, "*.key\n");
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    let args = ["certs", "dev", "--dir", "empty", "api.test"];
+    drawbridge(&folder, &args).await;
+    let ignored = std::fs::read_to_string(folder.join("empty/.gitignore")).unwrap();
+    assert_eq!(ignored, "*\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dev_makes_a_ca_and_leaves_and_overwrites_nothing() {
     let folder = Setup::default().write(RULES);
     let dev = async |names: &[&str]| {

@@ -27,7 +27,7 @@ Examples:
 ///
 /// Writes ca.pem, ca.key, and NAME.pem with NAME.key for each name; only the owner can read the keys. If
 /// the folder has a CA, that signs the new leaves. Leaves are for servers and clients. A .gitignore
-/// keeps the files out of git.
+/// keeps the files of a new folder out of git, and the keys of one that holds other files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -116,10 +116,16 @@ fn make(args: &Args) -> Result<(), CommandError> {
         refuse_to_overwrite(args, has_ca)?;
     }
     fs::create_dir_all(dir).map_err(|e| cannot("write", dir, &e))?;
+    let is_empty = fs::read_dir(dir)
+        .map_err(|e| cannot("read", dir, &e))?
+        .next()
+        .is_none();
     let ignore = dir.join(".gitignore");
+    // In a folder that holds other files, git must go on to see those.
+    let ignored = if is_empty { "*\n" } else { "*.key\n" };
     // Before the keys, so that no commit can catch them in between.
     if !ignore.exists() {
-        fs::write(&ignore, "*\n").map_err(|e| cannot("write", &ignore, &e))?;
+        fs::write(&ignore, ignored).map_err(|e| cannot("write", &ignore, &e))?;
     }
     let authority = match has_ca {
         true => read_authority(&ca, &ca_key)?,
