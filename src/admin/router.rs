@@ -55,7 +55,7 @@ pub struct Response {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFailure(pub String);
 
-/// What a POST to a path that only shows something is told.
+/// The answer to a POST where there is only something to see.
 const ONLY_GET: &str = "this changes nothing: use GET";
 
 type Check = Box<dyn Fn() -> Result<(), CheckFailure> + Send + Sync>;
