@@ -7,6 +7,8 @@
 
 use std::cmp::Ordering;
 
+use crate::variables::atoi;
+
 /// How the value's number must compare to the argument's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
@@ -47,29 +49,7 @@ impl Comparison {
 /// here it gives the nearest number in range.
 #[must_use]
 pub fn number(text: &[u8]) -> i64 {
-    let blanks = text
-        .iter()
-        .take_while(|b| matches!(b, b' ' | b'\t'..=b'\r'))
-        .count();
-    let text = &text[blanks..];
-    let (negative, digits) = match text.first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    digits
-        .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .fold(0i64, |n, b| {
-            let digit = i64::from(b - b'0');
-            let n = n.saturating_mul(10);
-            // Downwards from zero, because the smallest number has no positive counterpart.
-            if negative {
-                n.saturating_sub(digit)
-            } else {
-                n.saturating_add(digit)
-            }
-        })
+    atoi(text)
 }
 
 #[cfg(test)]

@@ -222,27 +222,30 @@ impl Value {
 }
 
 /// C's `atoi` over bytes: leading blanks, a sign, digits; everything else is 0.
-pub(crate) fn atoi(bytes: &[u8]) -> i64 {
-    let mut rest = bytes.trim_ascii_start();
-    let negative = match rest.first() {
-        Some(b'-') => {
-            rest = &rest[1..];
-            true
-        }
-        Some(b'+') => {
-            rest = &rest[1..];
-            false
-        }
-        _ => false,
+pub(crate) fn atoi(text: &[u8]) -> i64 {
+    let blanks = text
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t'..=b'\r'))
+        .count();
+    let text = &text[blanks..];
+    let (negative, digits) = match text.first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
     };
-    // C leaves an overflow undefined. Saturated, a huge number stays huge, and the negative of it exists.
-    let mut number: i64 = 0;
-    for digit in rest.iter().take_while(|b| b.is_ascii_digit()) {
-        number = number
-            .saturating_mul(10)
-            .saturating_add(i64::from(digit - b'0'));
-    }
-    if negative { -number } else { number }
+    digits
+        .iter()
+        .take_while(|b| b.is_ascii_digit())
+        .fold(0i64, |n, b| {
+            let digit = i64::from(b - b'0');
+            let n = n.saturating_mul(10);
+            // Downwards from zero, because the smallest number has no positive counterpart.
+            if negative {
+                n.saturating_sub(digit)
+            } else {
+                n.saturating_add(digit)
+            }
+        })
 }
 
 #[cfg(test)]
@@ -255,6 +258,8 @@ mod tests {
             ("12", 12),
             (" -3x", -3),
             ("+4", 4),
+            ("\x0b5", 5),
+            ("-99999999999999999999", i64::MIN),
             ("x", 0),
             ("", 0),
             ("99999999999999999999", i64::MAX),
