@@ -16,7 +16,7 @@ use seclang::{ActionSyntax, Selector, Span, TargetSyntax};
 use super::Report;
 use super::program::{Program, live};
 use super::rule_draft::{Draft, actions, is, is_of_crs, targets};
-use super::unset::Filled;
+use super::unset::{Filled, assigned_tx};
 
 /// Warnings of one kind that are shown; one more says that there are others.
 const MOST: usize = 10;
@@ -300,15 +300,8 @@ fn says<'d>(draft: &'d Draft, names: &[&str]) -> Option<&'d ActionSyntax> {
 
 /// The `TX` variables that `setvar` sets, in lower case, and their values as written.
 fn assignments(draft: &Draft) -> impl Iterator<Item = (String, &str)> {
-    let set = actions(draft).filter(|action| is(action, "setvar"));
-    set.filter_map(|action| {
-        let (target, value) = action.argument.as_ref()?.node.split_once('=')?;
-        let target = target.trim().to_ascii_lowercase();
-        let name = target
-            .strip_prefix("tx.")
-            .or_else(|| target.strip_prefix("tx:"))?;
-        Some((name.to_owned(), value))
-    })
+    let written = actions(draft).filter_map(assigned_tx);
+    written.filter_map(|(name, value)| Some((name, value?)))
 }
 
 fn is_content_encoding(target: &TargetSyntax) -> bool {

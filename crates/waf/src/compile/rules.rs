@@ -25,6 +25,7 @@ use super::advice;
 use super::program::{Item, Program};
 use super::rule_draft::{Draft, DraftLink, is_of_crs};
 use super::settings::{AuditSaid, Said};
+use super::unset::assigned_tx;
 use super::{Report, Shared, suggest};
 
 /// Everything a [`crate::RuleSet`] holds.
@@ -150,30 +151,25 @@ fn check_overrides(program: &Program, variables: &[(String, String)], report: &m
         .flat_map(|d| &d.links)
         .filter(|l| l.operator.is_none())
         .flat_map(|l| &l.actions)
-        .filter(|a| a.name.node.eq_ignore_ascii_case("setvar"))
     {
-        let Some((target, value)) = action
-            .argument
-            .as_ref()
-            .and_then(|a| a.node.split_once('='))
-        else {
+        let Some((name, value)) = assigned_tx(action) else {
             continue;
         };
-        let target = target.trim().to_ascii_lowercase();
-        let Some(name) = target
-            .strip_prefix("tx.")
-            .or_else(|| target.strip_prefix("tx:"))
-        else {
+        let ours = variables
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(&name));
+        let Some((_, ours)) = ours.filter(|(_, ours)| Some(ours.trim()) != value) else {
             continue;
         };
-        let ours = variables.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
-        if let Some((_, ours)) = ours.filter(|(_, ours)| ours.trim() != value.trim()) {
-            report.error_with_help(
-                action.span,
-                format!("tx.{name} is set to `{value}` here, but the policy sets it to `{ours}`"),
-                "say it in one place: remove the key from the policy's `crs`, or this setvar",
-            );
-        }
+        let change = match value {
+            Some(value) => format!("set to `{value}`"),
+            None => "removed".to_owned(),
+        };
+        report.error_with_help(
+            action.span,
+            format!("tx.{name} is {change} here, but the policy sets it to `{ours}`"),
+            "say it in one place: remove the key from the policy's `crs`, or this setvar",
+        );
     }
 }
 

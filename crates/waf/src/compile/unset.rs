@@ -133,6 +133,21 @@ fn assigned(action: &ActionSyntax) -> Option<(Variable, &str)> {
     Some((Variable::from_name(collection.trim())?, name))
 }
 
+/// The `TX` variable that `setvar` writes, in lower case, and its new value; None as value if it is removed.
+pub(super) fn assigned_tx(action: &ActionSyntax) -> Option<(String, Option<&str>)> {
+    let (Variable::Tx, name) = assigned(action)? else {
+        return None;
+    };
+    let written = action.argument.as_ref()?.node.trim();
+    let value = match written.split_once('=') {
+        _ if written.starts_with('!') => None,
+        Some((_, value)) => Some(value.trim()),
+        // `setvar:tx.name` sets the variable to 1.
+        None => Some("1"),
+    };
+    Some((name.trim().to_ascii_lowercase(), value))
+}
+
 fn name_of(target: &TargetSyntax) -> Option<&str> {
     match target.selector.as_ref().map(|selector| &selector.node) {
         Some(Selector::Name(name)) => Some(name),

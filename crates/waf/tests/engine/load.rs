@@ -265,6 +265,24 @@ fn variables_of_the_policy() {
 }
 
 #[test]
+fn no_file_changes_a_variable_of_the_policy() {
+    for (change, what) in [
+        ("tx.Level", "set to `1`"),
+        ("tx.level=3", "set to `3`"),
+        ("!tx.level", "removed"),
+    ] {
+        let rules = format!("SecAction \"id:1,phase:1,pass,setvar:{change}\"");
+        let told = problems(builder(&rules).variable("level", "2"));
+        let [told] = &told[..] else {
+            panic!("{change}: {told:?}")
+        };
+        assert!(told.contains(&format!("tx.level is {what} here")), "{told}");
+    }
+    let same = "SecAction \"id:1,phase:1,pass,setvar:tx.level\"";
+    load(builder(same).variable("level", "1"));
+}
+
+#[test]
 fn the_mode_counts_whatever_the_files_say() {
     let rules = load(builder("SecRuleEngine Off"));
     assert_eq!(rules.engine(), waf::EngineMode::On);
