@@ -146,7 +146,14 @@ fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
                 continue;
             }
             ([], []) => return true,
-            ([wanted, rest @ ..], [byte, after @ ..]) if *wanted == b'?' || wanted == byte => {
+            ([b'?', rest @ ..], [_, after @ ..]) => {
+                // A character of several bytes in UTF-8 is one.
+                let more = after.iter().take_while(|&b| matches!(b, 0x80..=0xbf));
+                let after = after.get(more.count()..).unwrap_or_default();
+                (pattern, name) = (rest, after);
+                continue;
+            }
+            ([wanted, rest @ ..], [byte, after @ ..]) if wanted == byte => {
                 (pattern, name) = (rest, after);
                 continue;
             }
@@ -186,6 +193,9 @@ mod tests {
             ("[ab]*", "a", false),
             ("[ab]*", "[ab]x", true),
             ("*é", "caf\u{e9}", true),
+            ("caf?.conf", "caf\u{e9}.conf", true),
+            ("caf??.conf", "caf\u{e9}.conf", false),
+            ("?", "\u{1f512}", true),
         ] {
             let found = matches(pattern.as_bytes(), name.as_bytes());
             assert_eq!(found, expected, "{pattern} {name}");
