@@ -44,10 +44,8 @@ pub(super) async fn serve(
         };
         // In a box: a connection spends most of its life between requests, and needs a third of the memory there.
         let answered = Box::pin(answer(front, proxy, connection, received, stream, buffer)).await;
-        (stream, buffer) = match answered {
-            Some(next) => next,
-            None => return,
-        };
+        let Some(next) = answered else { return };
+        (stream, buffer) = next;
         wait = limits.idle_timeout;
     }
 }
