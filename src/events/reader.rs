@@ -122,13 +122,13 @@ fn search_one(
     segment: &SegmentFile,
     take: &impl Fn(&[u8]) -> Option<Summary>,
 ) -> Result<(Vec<Place>, Option<String>), Option<String>> {
-    let told = |error: &io::Error| format!("{}: cannot read it: {error}", segment.path.display());
+    let unread = |error: &io::Error| format!("{}: cannot read it: {error}", segment.path.display());
     let file = match open(segment) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(None),
-        Err(error) => return Err(Some(told(&error))),
+        Err(error) => return Err(Some(unread(&error))),
     };
-    let bytes = folder::read(&file).map_err(|error| Some(told(&error)))?;
+    let bytes = folder::read(&file).map_err(|error| Some(unread(&error)))?;
     let own = Arc::new(segment.clone());
     let mut end = 0;
     let mut events = Vec::new();

@@ -15,6 +15,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    /// Where its lines begin. Every listener, route and certificate asks for the line of its place.
+    line_starts: Vec<usize>,
     /// The order in which the files were read. Problems are sorted by it.
     pub(crate) index: usize,
 }
@@ -40,11 +42,19 @@ impl Source {
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len_utf8());
         }
+        let after_line_feeds = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
         Self {
             path: path.to_owned(),
+            line_starts: std::iter::once(0).chain(after_line_feeds).collect(),
             text,
             index,
         }
+    }
+
+    /// The number of the line that this byte is on, from 1.
+    fn line(&self, byte: usize) -> u32 {
+        let begun = self.line_starts.partition_point(|&start| start <= byte);
+        u32::try_from(begun).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn at(&self, start: usize, end: usize) -> At<'_> {
@@ -69,7 +79,9 @@ impl fmt::Debug for At<'_> {
 
 impl<'s> At<'s> {
     pub(crate) fn location(&self) -> Location {
-        Location::in_text(&self.source.path, &self.source.text, self.start, self.end)
+        let Source { path, text, .. } = self.source;
+        let line = self.source.line(self.start);
+        Location::on_line(path, text, self.start, self.end, line)
     }
 
     /// The index of the file and the byte in it: the order in which problems are reported.
@@ -98,6 +110,23 @@ impl<'s> At<'s> {
             start: span.start,
             end: span.end,
             ..*self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_on_the_line_that_counting_finds() {
+        for text in ["", "a", "\n", "a\nb", "a\n\nü = 1\r\n", "\u{feff}a\n"] {
+            let source = Source::new(Path::new("a.toml"), text.to_owned(), 0);
+            for start in 0..=source.text.len() + 2 {
+                let counted = Location::in_text(&source.path, &source.text, start, start + 1);
+                let found = source.at(start, start + 1).location();
+                assert_eq!(found, counted, "byte {start} of {text:?}");
+            }
         }
     }
 }
