@@ -19,6 +19,7 @@
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure
 //! - `parallel` spreads independent work over the processors
+//! - `replace_file` replaces a file in one step
 //! - [`time`] points in time as RFC 3339
 //! - `unix_socket` unix sockets to which only their owner can connect
 //!
@@ -36,6 +37,7 @@ mod parallel;
 pub mod proxy;
 pub mod recorded;
 pub mod reload;
+mod replace_file;
 pub mod route;
 pub mod supervision;
 pub mod telemetry;

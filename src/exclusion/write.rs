@@ -1,14 +1,15 @@
 //! Writes an exclusion and its tests. Each file is written aside and renamed, and the tests come first: whoever reads in
 //! between finds no exclusion without its tests.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::propose::Proposals;
 use super::record::{IDS, Purpose, comments, tests_of};
 use super::scope;
+use crate::replace_file::{Access, replace_file};
 use crate::time::rfc3339;
 
 /// What belongs into the two files.
@@ -114,30 +115,12 @@ impl Written {
     }
 }
 
-/// A crash leaves the old content or the new one.
+/// Replaces the file in one step.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     // A link stays a link: what it names is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Two processes must not write to one file.
     let aside = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&aside)?;
-        if let Ok(metadata) = fs::metadata(&path) {
-            file.set_permissions(metadata.permissions())?;
-        }
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().inspect_err(|_| {
-        // What failed is reported; a rest of it is only untidy.
-        let _ = fs::remove_file(&aside);
-    })
+    replace_file(&path, &aside, Access::AsBefore, content)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::setting::{Setting, Settings, position};
+use crate::replace_file::{Access, replace_file};
 use crate::time::{parse_rfc3339, rfc3339};
 
 const STATE: &str = "exposures.json";
@@ -199,27 +200,10 @@ impl StateStore {
             return Ok(());
         };
         let path = folder.join(STATE);
-        let write = || {
-            // Write aside, sync, rename: a crash leaves the old state or the new one, never a part.
-            let new = folder.join(format!("{STATE}.new"));
-            // An earlier attempt may have left the file. It is removed and created anew, so that we neither follow a
-            // link of that name nor keep another mode.
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(&serialize(settings)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            // The rename is in the folder: without this it might not survive a power failure.
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|source| StoreError::WriteState { path, source })
+        let aside = folder.join(format!("{STATE}.new"));
+        let replaced = serialize(settings)
+            .and_then(|state| replace_file(&path, &aside, Access::Private, &state));
+        replaced.map_err(|source| StoreError::WriteState { path, source })
     }
 
     /// Whether the state file has exactly these settings.
