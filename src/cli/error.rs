@@ -21,6 +21,17 @@ pub(super) enum CommandError {
     Diagnostics(Vec<Diagnostic>),
 }
 
+/// The end of a verb whose result was written: 0, or the report of why it could not be. A reader that hung up (`| head`)
+/// has seen what it wanted.
+pub(super) fn shown_or_reported(written: io::Result<()>, output: Output) -> ExitCode {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            CommandError::from(error).report(output)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 impl CommandError {
     /// The problem in the words of an error.
     pub(super) fn because(error: impl fmt::Display) -> Self {

@@ -32,7 +32,7 @@ pub mod rules;
 mod run;
 mod status;
 
-use self::error::CommandError;
+use self::error::{CommandError, shown_or_reported};
 use self::output::Output;
 
 const EXAMPLES: &str = "\
@@ -188,14 +188,8 @@ fn man(verb: &[String]) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Writes a result. A reader that hung up (`| head`) has seen what it wanted.
 fn print(bytes: &[u8]) -> ExitCode {
-    match io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            CommandError::from(error).report(Output::Human)
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    shown_or_reported(io::stdout().write_all(bytes), Output::Human)
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::cli::config_file::ConfigFile;
-use crate::cli::error::CommandError;
+use crate::cli::error::shown_or_reported;
 use crate::cli::output::Output;
 
 /// Write the raw request of an event to standard output, ready for rules explain and rules replay
 ///
-/// One that is sealed is written as it is, for age -d. A request that came over HTTP/2 or with a chunked body is written as HTTP/1.1 with a Content-Length. What the
-/// record lacks of the request, and what was changed, is said on standard error.
+/// A request that came over HTTP/2 or with a chunked body is written as HTTP/1.1 with a Content-Length. A sealed one is
+/// written as it is, for age -d. Standard error says what the record lacks of the request, and what was changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,10 +46,5 @@ pub(super) fn run(args: &Args) -> ExitCode {
     for note in notes {
         eprintln!("note: {note}");
     }
-    match io::stdout().write_all(&request) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            CommandError::from(error).report(Output::Human)
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    shown_or_reported(io::stdout().write_all(&request), Output::Human)
 }

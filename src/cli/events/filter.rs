@@ -1,15 +1,15 @@
 //! Which events a verb is about.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::cannot_read;
-use crate::cli::config_file;
+use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
+use crate::cli::offline::state_dir;
 use crate::config::parse_age;
 use crate::events::{Found, Summary, Verdict, find};
 use crate::time::milliseconds_ago;
@@ -61,13 +61,15 @@ impl From<WantedVerdict> for Verdict {
 }
 
 impl Filter {
+    /// The events that fit, in the folder of this configuration.
+    ///
     /// # Errors
-    /// The folder cannot be read.
-    pub(super) fn find(&self, state_dir: &Path) -> Result<Found, CommandError> {
-        let found = find(state_dir, milliseconds_ago(self.since), |event| {
-            self.fits(event)
-        });
-        found.map_err(|error| cannot_read(state_dir, &error))
+    /// There is no configuration, or the folder cannot be read.
+    pub(super) fn find(&self, config: &ConfigFile) -> Result<Found, CommandError> {
+        let state_dir = state_dir(config)?;
+        let since = milliseconds_ago(self.since);
+        let found = find(&state_dir, since, |event| self.fits(event));
+        found.map_err(|error| cannot_read(&state_dir, &error))
     }
 
     fn fits(&self, event: &Summary) -> bool {

@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use crate::cli::config_file::ConfigFile;
-use crate::cli::error::CommandError;
-use crate::cli::offline::state_dir;
+use crate::cli::error::shown_or_reported;
 use crate::cli::output::Output;
 use crate::cli::rules::escape::show_short;
 use crate::events::{Found, Place, Summary};
@@ -38,8 +37,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let found = state_dir(&args.config).and_then(|folder| args.filter.find(&folder));
-    let found = match found {
+    let found = match args.filter.find(&args.config) {
         Ok(found) => found,
         Err(error) => return error.report(args.output),
     };
@@ -47,16 +45,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => human(&found),
         Output::Json => json(&found),
     };
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            CommandError::from(error).report(args.output)
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    shown_or_reported(shown, args.output)
 }
 
 fn human(found: &Found) -> io::Result<()> {
-    tell(&found.problems);
+    print_problems(&found.problems);
     if found.events.is_empty() {
         eprintln!("no event fits");
     }
@@ -67,8 +60,8 @@ fn human(found: &Found) -> io::Result<()> {
     out.flush()
 }
 
-/// Tells of damage, beside the result.
-pub(super) fn tell(problems: &[String]) {
+/// Reports damage, beside the result.
+pub(super) fn print_problems(problems: &[String]) {
     for problem in problems {
         eprintln!("drawbridge: {problem}");
     }

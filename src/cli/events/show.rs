@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::list::{Shown, time};
 use crate::cli::config_file::ConfigFile;
-use crate::cli::error::CommandError;
+use crate::cli::error::{CommandError, shown_or_reported};
 use crate::cli::offline;
 use crate::cli::output::{Output, print_json, wants_colour};
 use crate::cli::rules::escape::{json_text, show, show_short};
@@ -85,12 +85,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => human(&event, &explanation),
         Output::Json => print_json(&to_json(&event, &explanation)),
     };
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            CommandError::from(error).report(args.output)
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    shown_or_reported(shown, args.output)
 }
 
 /// What the rules of its policy do with it.

@@ -8,10 +8,9 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::filter::Filter;
-use super::list::{tell, time};
+use super::list::{print_problems, time};
 use crate::cli::config_file::ConfigFile;
-use crate::cli::error::CommandError;
-use crate::cli::offline::state_dir;
+use crate::cli::error::shown_or_reported;
 use crate::cli::output::{Output, print_json};
 use crate::cli::rules::escape::show_short;
 use crate::events::{Found, Summary, Verdict};
@@ -68,8 +67,7 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let found = state_dir(&args.config).and_then(|folder| args.filter.find(&folder));
-    let found = match found {
+    let found = match args.filter.find(&args.config) {
         Ok(found) => found,
         Err(error) => return error.report(args.output),
     };
@@ -79,12 +77,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => human(&found, rows),
         Output::Json => json(&found, rows),
     };
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            CommandError::from(error).report(args.output)
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    shown_or_reported(shown, args.output)
 }
 
 fn count(found: &Found, by: By) -> Vec<(String, Row)> {
@@ -122,7 +115,7 @@ fn keys(event: &Summary, by: By) -> BTreeSet<String> {
 }
 
 fn human(found: &Found, rows: &[(String, Row)]) -> io::Result<()> {
-    tell(&found.problems);
+    print_problems(&found.problems);
     if rows.is_empty() {
         eprintln!("no event fits");
         return Ok(());
