@@ -7,6 +7,7 @@ use super::place::split_target;
 use super::target::escaped;
 use super::values::percent_decoded;
 use crate::recorded::Request;
+use http_strict::split_port;
 
 /// Method, path and host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,14 +90,13 @@ impl Scope {
 
 /// The host in lower case, without its port.
 fn host_of(request: &Request) -> Option<String> {
-    let value = request.header(b"host")?.to_ascii_lowercase();
-    let value = String::from_utf8(value).ok()?;
-    let port = value.rfind(':').filter(|&at| {
-        let digits = value.get(at + 1..).unwrap_or_default();
-        digits.bytes().all(|b| b.is_ascii_digit())
-    });
-    let host = value.get(..port.unwrap_or(value.len()))?;
-    (!host.is_empty()).then(|| host.to_owned())
+    let field = request.header(b"host")?;
+    let host = match split_port(field) {
+        Some((host, Some(port))) if port.iter().all(u8::is_ascii_digit) => host,
+        _ => field,
+    };
+    let host = String::from_utf8(host.to_ascii_lowercase()).ok()?;
+    (!host.is_empty()).then_some(host)
 }
 
 impl Path {

@@ -225,13 +225,13 @@ SecRule ARGS "@rx [|&$]" "id:932100,phase:2,pass,log,t:none,tag:'attack-rce',set
     let found = propose(&get("/notes?note=/etc/passwd"), None, &[], &compile).unwrap();
     let (_, proof) = &found.candidates[0];
     assert_eq!(beyond(proof), [(Class::Rce, Extent::Part)]);
-    let told = proof
+    let opened = proof
         .in_place
         .iter()
         .find(|o| o.class == Class::Rce)
         .unwrap();
     let attack = ("ARGS:note".to_owned(), "; cat /etc/passwd".to_owned());
-    assert_eq!(told.tally.passing, [attack]);
+    assert_eq!(opened.tally.passing, [attack]);
     assert!(proof.holds());
     // A test of what is stopped is none of what passes.
     let shown = found.shown_stopped(0);

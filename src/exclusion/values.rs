@@ -27,37 +27,35 @@ pub(super) fn names(pairs: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 
 /// The pairs with another value for each of this name.
 pub(super) fn with_pair(pairs: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let mut found = false;
-    let changed: Vec<Vec<u8>> = pairs
-        .split(|&b| b == b'&')
-        .map(|pair| {
-            let (key, _) = split_pair(pair);
-            if percent_decoded(key) != name {
-                return pair.to_vec();
-            }
-            found = true;
-            [key, b"=", &percent_encoded(value)].concat()
-        })
-        .collect();
-    found.then(|| changed.join(&b'&'))
+    with_values(pairs, b'&', value, |key| percent_decoded(key) == name)
 }
 
 /// The header field `Cookie` with another value for this cookie.
 pub(super) fn with_cookie(header: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    // Rules decode a cookie's value, and `;` would end it: it is encoded like that of an argument.
+    with_values(header, b';', value, |key| {
+        key.trim_ascii().eq_ignore_ascii_case(name)
+    })
+}
+
+/// The list with this value, encoded, for each key that `is_it`; None if there is none.
+fn with_values(
+    list: &[u8],
+    separator: u8,
+    value: &[u8],
+    is_it: impl Fn(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
     let mut found = false;
-    let changed: Vec<Vec<u8>> = header
-        .split(|&b| b == b';')
-        .map(|pair| {
-            let (key, _) = split_pair(pair);
-            if !key.trim_ascii().eq_ignore_ascii_case(name) {
-                return pair.to_vec();
-            }
-            found = true;
-            // Rules decode a cookie's value, and `;` would end it.
-            [key, b"=", &percent_encoded(value)].concat()
-        })
-        .collect();
-    found.then(|| changed.join(&b';'))
+    let pairs = list.split(|&b| b == separator).map(|pair| {
+        let (key, _) = split_pair(pair);
+        if !is_it(key) {
+            return pair.to_vec();
+        }
+        found = true;
+        [key, b"=", &percent_encoded(value)].concat()
+    });
+    let changed: Vec<Vec<u8>> = pairs.collect();
+    found.then(|| changed.join(&separator))
 }
 
 /// The document with this value as its only text: rules see all texts as one. None if it is more than elements and
