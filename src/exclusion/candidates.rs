@@ -141,6 +141,7 @@ pub(super) fn needs(request: &Request, detected: &Ran, only: Option<u64>) -> Vec
     let (mut needs, mut guesses): (Vec<Need>, Vec<Need>) = (Vec::new(), Vec::new());
     for found in &detected.matches {
         let tags: Vec<String> = found.tags.iter().map(|t| lossy(t)).collect();
+        // Rules that do not log only set variables for others.
         let counts = found.logged || found.interrupting;
         if !counts
             || found.rule_id == 0
@@ -177,6 +178,7 @@ fn needs_of(request: &Request, found: &MatchedRule, tags: &[String]) -> Vec<Need
         severity: found.severity.unwrap_or(0),
         is_guess,
     };
+    // The engine names the collection alone, so both paths are tried.
     if found.variable == b"XML" {
         let paths = XML_PATHS.into_iter();
         return paths
@@ -246,7 +248,8 @@ impl Variants {
     /// Sets of needs with which the request passes and of which none can be left out, in every way to write them. Empty
     /// if all needs together do not suffice.
     pub(super) fn candidates(&self, trial: &Trial, request: &Request) -> Vec<Candidate> {
-        // By target if that suffices, else the rules as a whole.
+        // By target if that suffices, else the rules as a whole. The kinds in between are wider ways to write the same
+        // needs, so they need no search of their own.
         for kind in [Kind::Argument, Kind::Rule] {
             let passes = |needs: &[usize]| {
                 let gates: Vec<usize> = needs.iter().map(|&at| Self::number(at, kind)).collect();
@@ -309,6 +312,7 @@ fn smallest_sets(all: usize, passes: &impl Fn(&[usize]) -> bool) -> Vec<Vec<usiz
         if !passes(&kept) {
             return None;
         }
+        // One pass is enough: an exclusion that a larger set needs, a smaller set needs too.
         for at in 0..all {
             let without: Vec<usize> = kept.iter().copied().filter(|&k| k != at).collect();
             if without.len() < kept.len() && passes(&without) {

@@ -38,6 +38,7 @@ pub fn check(path: &Path, rules: &Arc<RuleSet>, ends: bool, now: SystemTime) -> 
             problems.push(Diagnostic::error(at, message).with_help(help));
         }
     }
+    // The other way round too: a comment whose rule is gone would look like an exclusion that holds.
     for entry in &entries {
         if !own.iter().any(|rule| rule.id == entry.id) {
             let message = format!("exclusion {} has no rule of this id", entry.id);
@@ -46,6 +47,7 @@ pub fn check(path: &Path, rules: &Arc<RuleSet>, ends: bool, now: SystemTime) -> 
         }
         let end = entry.purpose.until.end();
         problems.extend(near_its_end(entry, ends, now));
+        // The tests of one that has ended would fail, and rightly so.
         if !(ends && end <= now) {
             problems.extend(run_tests(entry, path, rules));
         }

@@ -17,16 +17,19 @@ pub(super) fn without_credentials(request: &Request, kept: &[Place]) -> Request 
         }
     }
     let bare = request.with(request.target(), &headers, request.body().to_vec());
+    // The engine knows secrets by their names, in the form `name=value`.
     let secret = Place::arguments(&bare).into_iter().filter(|place| {
         let name = place.name().unwrap_or_default();
         !kept.contains(place) && has_secret(&[name, b"=12345"].concat())
     });
     secret.fold(bare.clone(), |request, place| {
+        // Masked, not removed: rules count arguments.
         place.with(&request, b"masked").unwrap_or(request)
     })
 }
 
 fn is_secret_header(name: &[u8]) -> bool {
+    // The engine masks these by their own rules, not by name.
     let is_known = CREDENTIALS.iter().any(|s| name.eq_ignore_ascii_case(s));
     is_known || has_secret(&[name, b": x=1"].concat())
 }

@@ -58,15 +58,19 @@ struct Part {
 fn parts(body: &[u8], boundary: &[u8]) -> Vec<Part> {
     let delimiter = [b"--", boundary].concat();
     let places: Vec<usize> = memchr::memmem::find_iter(body, &delimiter).collect();
+    // A part stands between two delimiters; behind the last one is none.
     let pairs = places.iter().zip(places.iter().skip(1));
     let part = |(&from, &to): (&usize, &usize)| {
         let from = from + delimiter.len();
         let head = memchr::memmem::find(body.get(from..to)?, b"\r\n\r\n")?;
         let start = from + head + 4;
+        // The line end before a delimiter belongs to it (RFC 2046, section 5.1.1).
         let end = to.checked_sub(2).filter(|&end| end >= start)?;
         let of_head = body.get(from..start)?;
+        // With the semicolon, so that `filename="` is not taken for it.
         let name = parameter(of_head, b"; name=\"");
         let name = name.and_then(|(from, to)| of_head.get(from..to).map(<[u8]>::to_vec));
+        // As the engine decides it: any kind of file name makes a part a file.
         let is_file = memchr::memmem::find(&of_head.to_ascii_lowercase(), b"filename").is_some();
         let (name, file_of) = match is_file {
             true => (None, name),

@@ -49,6 +49,7 @@ impl Kind {
             b"multipart/form-data" => {
                 multipart::boundary(value).map_or(Self::Other, Self::Multipart)
             }
+            // `application/problem+json` and its like too, as the CRS recognises JSON.
             media if media.ends_with(b"json") => Self::Json,
             _ => Self::Other,
         }
@@ -62,6 +63,7 @@ impl Place {
         let mut places: Vec<Self> = names(query).map(Self::Query).collect();
         match Kind::of(request) {
             Kind::Form => places.extend(names(request.body()).map(Self::Form)),
+            // A body that is no JSON has no names: rules see it as a whole.
             Kind::Json => {
                 let mut found = Vec::new();
                 if let Ok(json) = serde_json::from_slice(request.body()) {
@@ -88,6 +90,7 @@ impl Place {
             ("REQUEST_COOKIES", Some(key)) => Some(Self::Cookie(key.to_vec())),
             ("REQUEST_HEADERS", Some(key)) => Some(Self::Header(key.to_vec())),
             ("FILES" | "FILES_NAMES", Some(key)) => Some(Self::FileName(key.to_vec())),
+            // The path is what the exclusion is for, so it stays; only the query can hold another value.
             ("QUERY_STRING" | "REQUEST_URI" | "REQUEST_URI_RAW" | "REQUEST_LINE", _) => {
                 Some(Self::AnyQuery)
             }
@@ -121,6 +124,7 @@ impl Place {
                 // A body of another kind would be an attack as a form.
                 Some(request.with(request.target(), &headers(&request), Vec::new()))
             }
+            // Rules of the CRS check the form of this one.
             Self::Header(name) if name.eq_ignore_ascii_case(b"accept") => {
                 self.with(request, b"*/*")
             }
@@ -165,6 +169,7 @@ impl Place {
             Self::Form(name) => with_pair(request.body(), name, value)?,
             Self::Json(name) => {
                 let mut json = serde_json::from_slice(request.body()).ok()?;
+                // JSON is text: bytes that are none would make the whole body unreadable, which is another attack.
                 let value = String::from_utf8_lossy(value);
                 set_json(&mut json, "json", name, &value).then_some(())?;
                 serde_json::to_vec(&json).ok()?

@@ -61,12 +61,14 @@ fn with_values(
 /// The document with this value as its only text: rules see all texts as one. None if it is more than elements and
 /// their texts.
 pub(super) fn with_xml_text(body: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    // In comments and CDATA sections `<` begins no tag.
     if memchr::memmem::find(body, b"<!").is_some() {
         return None;
     }
     let last = memchr::memmem::rfind(body, b"</")?;
     let mut changed = Vec::new();
     let mut is_text = false;
+    // Markup is copied, text is left out, and the value stands before the last end tag.
     for (at, &byte) in body.iter().enumerate() {
         if at == last {
             changed.extend_from_slice(&xml_escaped(value));
@@ -122,6 +124,7 @@ pub(super) fn set_json(value: &mut Value, path: &str, wanted: &[u8], new: &str) 
             items.any(|(index, item)| set_json(item, &format!("{path}.{index}"), wanted, new))
         }
         leaf if path.as_bytes().eq_ignore_ascii_case(wanted) => {
+            // Also in the place of a number: rules see the text of both.
             *leaf = Value::String(new.to_owned());
             true
         }

@@ -25,6 +25,7 @@ pub struct Written {
 /// The lowest id that none of these rules has; None if all are taken.
 #[must_use]
 pub fn free_id(taken: impl Iterator<Item = u64>) -> Option<u64> {
+    // Gaps stay free: an old test or ticket may still name a removed exclusion by its id.
     let highest = taken.filter(|id| IDS.contains(id)).max();
     let free = highest.map_or(*IDS.start(), |id| id + 1);
     IDS.contains(&free).then_some(free)
@@ -61,11 +62,13 @@ impl Proposals {
             .unwrap_or_default();
         let none: Vec<String> = rules.iter().map(u64::to_string).collect();
         let mut stopped: Vec<u64> = vec![self.stopped_by];
+        // A rule that stops by itself is among those that are taken out; it is named once.
         stopped.retain(|rule| !rules.contains(rule));
         let none = none.into_iter().chain(stopped.iter().map(u64::to_string));
         let none = none.collect::<Vec<_>>().join(", ");
         let mut text = format!("rule_id: {id}\ntests:\n");
         let mut add = |number: usize, what: &str, request: &[u8], log: &str| {
+            // Encoded, so that no byte of a request can mean something in YAML.
             let encoded = openssl::base64::encode_block(request);
             let what = serde_json::Value::from(what);
             text += &format!(
