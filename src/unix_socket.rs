@@ -88,9 +88,8 @@ mod tests {
 
     #[test]
     fn a_process_that_accepts_nothing_is_not_waited_for() {
-        let folder = std::env::temp_dir().join(format!("drawbridge-full-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("full.sock");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
         assert_eq!(
             connect(&path, PROBE).unwrap_err().kind(),
             io::ErrorKind::NotFound
@@ -108,7 +107,6 @@ mod tests {
         assert!(is_in_use(&path), "it lives");
         drop((waiting, socket));
         assert!(!is_in_use(&path));
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
@@ -120,9 +118,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_owner_can_connect_and_no_other_name_is_left() {
-        let folder =
-            std::env::temp_dir().join(format!("drawbridge-unix-socket-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let made = tempfile::tempdir().unwrap();
+        let folder = made.path();
         let path = folder.join("admin.sock");
         let first = bind_private(&path).unwrap();
         let second = bind_private(&path).unwrap();
@@ -134,12 +131,11 @@ mod tests {
         // A folder that is not empty cannot be replaced.
         fs::create_dir_all(folder.join("taken/full")).unwrap();
         assert!(bind_private(&folder.join("taken")).is_err());
-        let mut names: Vec<_> = fs::read_dir(&folder)
+        let mut names: Vec<_> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
         names.sort();
         assert_eq!(names, ["admin.sock", "taken"]);
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

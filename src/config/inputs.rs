@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn contents_are_noted_as_they_are_read() {
-        let path = std::env::temp_dir().join(format!("drawbridge-inputs-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
         let read = |text: &str| {
             fs::write(&path, text).unwrap();
             files::read(&path).unwrap();

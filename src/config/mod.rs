@@ -261,8 +261,8 @@ mod tests {
     /// Else the watcher would hash the rules later than they were read, and miss a change in between.
     #[test]
     fn every_thread_that_compiles_rules_notes_what_it_reads() {
-        let folder = std::env::temp_dir().join(format!("drawbridge-config-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let made = tempfile::tempdir().unwrap();
+        let folder = made.path();
         let mut text = String::new();
         for name in ["a", "b", "c"] {
             let rule = format!("SecRule ARGS \"@rx {name}\" \"id:1,phase:2,deny\"");
@@ -272,7 +272,6 @@ mod tests {
         let path = folder.join("drawbridge.toml");
         std::fs::write(&path, text).unwrap();
         let (_, noted) = inputs::noting(|| resolve(&path, &LastGood::default()));
-        std::fs::remove_dir_all(&folder).unwrap();
         for name in ["a", "b", "c"] {
             assert!(noted[&folder.join(name)].is_some(), "{name}");
         }

@@ -251,7 +251,8 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use std::fs::{File, OpenOptions};
-    use std::path::PathBuf;
+
+    use tempfile::TempDir;
 
     use super::super::event::tests::event;
     use super::super::{find, store};
@@ -281,15 +282,16 @@ mod tests {
         }
     }
 
-    fn recorder(
-        name: &str,
-        opener: Option<store::Opener>,
-    ) -> (Recorder, PathBuf, Arc<EventMetrics>) {
-        let folder = format!("drawbridge-recorder-{}-{name}", std::process::id());
-        let state_dir = std::env::temp_dir().join(folder);
+    fn recorder(opener: Option<store::Opener>) -> (Recorder, TempDir, Arc<EventMetrics>) {
+        let state_dir = tempfile::tempdir().unwrap();
         let metrics = Arc::new(EventMetrics::default());
         let settings = settings(0.25);
-        let mut store = Store::new(&state_dir.join(FOLDER), "a", 1 << 24, settings.max_age);
+        let mut store = Store::new(
+            &state_dir.path().join(FOLDER),
+            "a",
+            1 << 24,
+            settings.max_age,
+        );
         if let Some(opener) = opener {
             store = store.with_opener(opener);
         }
@@ -303,13 +305,12 @@ mod tests {
 
     #[test]
     fn events_are_on_the_disk_after_the_close() {
-        let (recorder, state_dir, metrics) = recorder("close", None);
+        let (recorder, state_dir, metrics) = recorder(None);
         for _ in 0..100 {
             recorder.keep(draft(10));
         }
         recorder.close(soon());
-        let found = find(&state_dir, 0, |_| true).unwrap();
-        std::fs::remove_dir_all(state_dir).unwrap();
+        let found = find(state_dir.path(), 0, |_| true).unwrap();
         assert_eq!((found.events.len(), metrics.kept.value()), (100, 100));
         assert_eq!(recorder.waiting.load(Ordering::Relaxed), 0);
     }
@@ -317,12 +318,11 @@ mod tests {
     #[test]
     fn a_full_disk_drops_and_counts() {
         let full = |_: &Path| OpenOptions::new().read(true).write(true).open("/dev/full");
-        let (recorder, state_dir, metrics) = recorder("full", Some(Box::new(full)));
+        let (recorder, _state_dir, metrics) = recorder(Some(Box::new(full)));
         for _ in 0..100 {
             recorder.keep(draft(10));
         }
         recorder.close(soon());
-        std::fs::remove_dir_all(state_dir).unwrap();
         assert_eq!(
             (metrics.dropped_disk.value(), metrics.kept.value()),
             (100, 0)
@@ -343,7 +343,7 @@ mod tests {
                 .truncate(true)
                 .open(path)
         };
-        let (recorder, state_dir, metrics) = recorder("queue", Some(Box::new(opener)));
+        let (recorder, _state_dir, metrics) = recorder(Some(Box::new(opener)));
         let large = 1 << 20;
         for _ in 0..100 {
             recorder.keep(draft(large));
@@ -358,7 +358,6 @@ mod tests {
         let dropped = metrics.dropped_queue.value();
         drop(go);
         recorder.close(soon());
-        std::fs::remove_dir_all(state_dir).unwrap();
         assert_eq!(
             metrics.kept.value() + dropped,
             100 + 2 * MOST_WAITING as u64
@@ -367,7 +366,7 @@ mod tests {
 
     #[test]
     fn the_sample_is_as_large_as_the_settings_say() {
-        let (recorder, state_dir, _) = recorder("sample", None);
+        let (recorder, _state_dir, _) = recorder(None);
         let sampled = |recorder: &Recorder| {
             let ids = (0..4000).map(|_| Uuid::now_v7().to_string());
             ids.filter(|id| recorder.samples(id)).count()
@@ -378,11 +377,10 @@ mod tests {
         for (sample, expected) in [(0.0, 0), (1.0, 4000)] {
             let recorder = Recorder {
                 settings: settings(sample),
-                ..self::recorder("sample", None).0
+                ..self::recorder(None).0
             };
             assert_eq!(sampled(&recorder), expected);
             recorder.close(soon());
         }
-        let _ = std::fs::remove_dir_all(state_dir);
     }
 }

@@ -5,8 +5,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+
+use tempfile::TempDir;
 
 use super::event::tests::event;
 use super::folder;
@@ -15,20 +16,15 @@ use super::{find, find_by_id};
 use crate::time::milliseconds;
 
 /// A folder that is removed at the end.
-struct State(PathBuf);
+struct State(TempDir);
 
 impl State {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("drawbridge-events-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn events(&self) -> PathBuf {
-        self.0.join(folder::FOLDER)
+        self.0.path().join(folder::FOLDER)
     }
 
     fn store(&self, replica: &str) -> Store {
@@ -37,7 +33,7 @@ impl State {
 
     /// The times of all events, in order.
     fn times(&self) -> Vec<u64> {
-        let found = find(&self.0, 0, |_| true).unwrap();
+        let found = find(self.0.path(), 0, |_| true).unwrap();
         assert!(found.problems.is_empty(), "{:?}", found.problems);
         found
             .events
@@ -50,12 +46,6 @@ impl State {
         let files = folder::list(&self.events()).unwrap().into_iter();
         let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
         files.map(|file| name(file.path)).collect()
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -85,9 +75,9 @@ fn what_is_written_is_found_at_once_and_after_the_segment_has_its_name() {
     b.write(&batch([now + 1])).unwrap();
     assert_eq!(state.times(), [now, now + 1, now + 2]);
     assert!(state.files().iter().all(|name| name.starts_with("open-")));
-    let found_before = find(&state.0, 0, |_| true).unwrap().events;
+    let found_before = find(state.0.path(), 0, |_| true).unwrap().events;
     let modes = ["events", "events/a"].map(|folder| {
-        fs::metadata(state.0.join(folder))
+        fs::metadata(state.0.path().join(folder))
             .unwrap()
             .permissions()
             .mode()
@@ -109,13 +99,18 @@ fn what_is_written_is_found_at_once_and_after_the_segment_has_its_name() {
         Some(event(now)),
         "under the new name of its segment"
     );
-    let since = find(&state.0, now + 1, |summary| summary.time != now + 2);
+    let since = find(state.0.path(), now + 1, |summary| summary.time != now + 2);
     assert_eq!(since.unwrap().events.len(), 1);
-    let places = find_by_id(&state.0, &format!("id-{}", now + 2))
+    let places = find_by_id(state.0.path(), &format!("id-{}", now + 2))
         .unwrap()
         .events;
     assert_eq!(places[0].read().unwrap(), Some(event(now + 2)));
-    assert!(find_by_id(&state.0, "id-1").unwrap().events.is_empty());
+    assert!(
+        find_by_id(state.0.path(), "id-1")
+            .unwrap()
+            .events
+            .is_empty()
+    );
 }
 
 /// A kill can end a write at any byte.
@@ -158,7 +153,7 @@ fn a_segment_without_a_record_leaves_nothing() {
         assert_eq!(state.files(), [""; 0]);
     }
     fs::write(folder.join("1-2-x.events"), "DBEVENT\x01damaged").unwrap();
-    let found = find(&state.0, 0, |_| true).unwrap();
+    let found = find(state.0.path(), 0, |_| true).unwrap();
     assert!(found.problems[0].contains("7 bytes at its end are damaged"));
 }
 
@@ -209,7 +204,7 @@ fn a_full_disk_loses_what_does_not_fit_and_nothing_else() {
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(own)
-        .env(VICTIM, &limited.0)
+        .env(VICTIM, limited.0.path())
         .env(ROUNDS, "30")
         .output()
         .unwrap();
@@ -245,7 +240,7 @@ fn a_kill_at_any_moment_loses_only_what_was_not_written() {
                 "events::tests::a_kill_at_any_moment_loses_only_what_was_not_written",
                 "--nocapture",
             ])
-            .env(VICTIM, &state.0)
+            .env(VICTIM, state.0.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -339,22 +334,32 @@ fn many_events_are_found_by_the_segments_that_can_hold_them() {
     let begun = Instant::now();
     timed(
         "list --since 1h",
-        find(&state.0, hour, |_| true).unwrap(),
+        find(state.0.path(), hour, |_| true).unwrap(),
         expected,
         begun,
     );
     for at in [0, count / 2, count - 1] {
         let begun = Instant::now();
-        timed("show", find_by_id(&state.0, &id_of(at)).unwrap(), 1, begun);
+        timed(
+            "show",
+            find_by_id(state.0.path(), &id_of(at)).unwrap(),
+            1,
+            begun,
+        );
     }
     let begun = Instant::now();
     timed(
         "show of none",
-        find_by_id(&state.0, &id_of(count + 1)).unwrap(),
+        find_by_id(state.0.path(), &id_of(count + 1)).unwrap(),
         0,
         begun,
     );
     let begun = Instant::now();
     let all = usize::try_from(count).unwrap();
-    timed("list", find(&state.0, 0, |_| true).unwrap(), all, begun);
+    timed(
+        "list",
+        find(state.0.path(), 0, |_| true).unwrap(),
+        all,
+        begun,
+    );
 }

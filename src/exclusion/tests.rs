@@ -315,9 +315,8 @@ fn nothing_is_proposed_where_nothing_helps() {
 
 #[test]
 fn what_is_written_passes_its_own_tests_until_it_does_not() {
-    let folder = std::env::temp_dir().join(format!("drawbridge-exclusion-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("exclusions.conf");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exclusions.conf");
     std::fs::write(&path, "# what was there").unwrap();
     let found = propose(&get("/notes?note='+or+1"), None, &[], &compile).unwrap();
     let purpose = Purpose {
@@ -379,5 +378,4 @@ fn what_is_written_passes_its_own_tests_until_it_does_not() {
         ended.len() == 1 && ended[0].message.contains("no longer holds"),
         "{ended:?}"
     );
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::config;
 use crate::tls::CertifiedKey;
@@ -46,7 +48,7 @@ fn tickets_are_rotated_past_a_listener_that_fails() {
 
 /// A configuration in a folder of its own, with the files of two hosts.
 struct Site {
-    folder: PathBuf,
+    folder: TempDir,
     root: Authority,
 }
 
@@ -86,11 +88,7 @@ impl Site {
     "#;
 
     fn new(text: &str) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("drawbridge-live-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let root = Authority::new("Root", 90).unwrap();
         let site = Self { folder, root };
         site.write("drawbridge.toml", text);
@@ -107,7 +105,7 @@ impl Site {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.folder.path().join(name)
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -144,12 +142,6 @@ impl Site {
         let files = ["pem", "key"].map(|end| self.path(&format!("{host}.{end}")));
         let [chain, key] = files;
         Arc::clone(&snapshot.config.certificates[&(chain, key)])
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

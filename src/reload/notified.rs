@@ -170,8 +170,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_changes_a_folder_wakes() {
-        let name = format!("drawbridge-notified-{}", std::process::id());
-        let root = std::env::temp_dir().join(name);
+        let made = tempfile::tempdir().unwrap();
+        let root = made.path();
         let folder = root.join("certs");
         fs::create_dir_all(&folder).unwrap();
         let wake = Arc::new(Notify::new());
@@ -216,6 +216,5 @@ mod tests {
         fs::write(folder.join("b"), "1").unwrap();
         let woken = timeout(Duration::from_secs(30), wake.notified()).await;
         assert!(woken.is_ok(), "in the new folder");
-        fs::remove_dir_all(&root).unwrap();
     }
 }

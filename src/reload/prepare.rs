@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn a_change_during_the_start_is_one() {
-        let name = format!("drawbridge-prepare-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
+        let made = tempfile::tempdir().unwrap();
+        let folder = made.path();
         for inner in ["conf.d", "rules", "off", "one", "two"] {
             fs::create_dir_all(folder.join(inner)).unwrap();
         }
@@ -194,6 +194,5 @@ mod tests {
             let same = watched.contents == watched.inputs.contents();
             assert_eq!(same, what == "none", "{what}");
         }
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

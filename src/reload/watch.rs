@@ -255,8 +255,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn changes_are_seen_with_notifications_and_without() {
         for with in [true, false] {
-            let name = format!("drawbridge-watch-{}-{with}", std::process::id());
-            let root = std::env::temp_dir().join(name);
+            let made = tempfile::tempdir().unwrap();
+            let root = made.path();
             for folder in ["names", "secret/..1", "secret/..2", "links", "one", "two"] {
                 fs::create_dir_all(root.join(folder)).unwrap();
                 fs::write(root.join(folder).join("file"), folder).unwrap();
@@ -298,7 +298,6 @@ mod tests {
             let ended = timeout(Duration::from_secs(30), following).await;
             let ended = ended.expect("it ends with the reloader").unwrap();
             assert!(ended.is_ok());
-            fs::remove_dir_all(&root).unwrap();
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `drawbridge check` as a user runs it: what it says, where, and how it exits.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use dev_pki::{Authority, LeafOptions};
+use tempfile::TempDir;
+
 use support::materials;
 
 const GOOD: &str = r#"state_dir = "state"
@@ -237,20 +238,21 @@ fn names_of_the_configuration_are_completed() {
     }
 }
 
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let name = format!("drawbridge-check-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
+        let folder = Self(tempfile::Builder::new().prefix(name).tempdir().unwrap());
         let authority = Authority::new("CA", 30).unwrap();
         let leaf = authority.leaf(&["api.demo.test"], &LeafOptions::default());
         leaf.unwrap()
-            .write(&folder.0.join("api.pem"), &folder.0.join("api.key"))
+            .write(
+                &folder.0.path().join("api.pem"),
+                &folder.0.path().join("api.key"),
+            )
             .unwrap();
         fs::write(
-            folder.0.join("ca.pem"),
+            folder.0.path().join("ca.pem"),
             authority.certificate_pem().unwrap(),
         )
         .unwrap();
@@ -258,7 +260,7 @@ impl Folder {
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
+        fs::write(self.0.path().join(name), text).unwrap();
     }
 
     fn check(&self, arguments: &[&str]) -> Output {
@@ -288,12 +290,6 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// What `check` says of a configuration, warnings too, without the lines shown.
 fn reported(folder: &Folder, text: &str) -> Vec<String> {
     folder.write("drawbridge.toml", text);
@@ -314,12 +310,13 @@ fn with_rules(rules: &str) -> String {
 fn what_a_pattern_names_and_cannot_be_read_is_an_error() {
     let folder = Folder::new("globs");
     for name in ["r/sub.conf", "r[1]", "r1", "links", "conf.d/folder.toml"] {
-        fs::create_dir_all(folder.0.join(name)).unwrap();
+        fs::create_dir_all(folder.0.path().join(name)).unwrap();
     }
     folder.write("r/a.conf", "SecAction \"id:1,phase:1,pass,nolog\"\n");
     folder.write("r[1]/a.conf", "SecAction \"id:11,phase:1,pass,nolog\"\n");
     folder.write("r1/a.conf", "SecAction \"id:12,phase:1,pass,nolog\"\n");
-    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, folder.0.join(at)).unwrap();
+    let link =
+        |to: &str, at: &str| std::os::unix::fs::symlink(to, folder.0.path().join(at)).unwrap();
     link("nowhere.conf", "links/b.conf");
     link("nowhere.toml", "conf.d/link.toml");
     link("nowhere", "current");
@@ -463,7 +460,7 @@ fn collections_are_one_for_all_policies_and_go_on_over_reloads() {
     let two = "[policies.two]\nmode = \"block\"\nrules = [\"own.conf\"]\n[policies.default]";
     let text = with_rules("[\"own.conf\"]").replace("[policies.default]", two);
     folder.write("drawbridge.toml", &text);
-    let path = folder.0.join("drawbridge.toml");
+    let path = folder.0.path().join("drawbridge.toml");
     let store = |config: &drawbridge::config::Config, policy: &str| {
         config.policies[policy].rules.live().unwrap().store()
     };

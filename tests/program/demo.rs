@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// curl's exit code for a certificate that it does not trust.
 const CERTIFICATE_REFUSED: i32 = 60;
@@ -15,7 +16,7 @@ const CERTIFICATE_REFUSED: i32 = 60;
 #[test]
 fn printed_requests_do_what_they_say() {
     let dir = Scratch::new("drawbridge demo's test");
-    let demo = Demo::start(&dir.0);
+    let demo = Demo::start(dir.0.path());
     assert_eq!(demo.requests.len(), 5, "{:#?}", demo.requests);
 
     for (request, status) in demo.requests.iter().zip(["200", "403", "403", "404"]) {
@@ -37,7 +38,7 @@ fn printed_requests_do_what_they_say() {
     assert_eq!(echo["path"], "/orders/1");
 
     // The same gateway answers whoever trusts the private CA.
-    let bundle = dir.0.join("certs/onprem-ca.pem");
+    let bundle = dir.0.path().join("certs/onprem-ca.pem");
     let trusted = format!("{} -s --cacert '{}'", demo.requests[4], bundle.display());
     // The folder's name has an apostrophe in it.
     let trusted = trusted.replace("demo's", r"demo'\''s");
@@ -49,13 +50,13 @@ fn printed_requests_do_what_they_say() {
 #[test]
 fn folder_is_used_again() {
     let dir = Scratch::new("drawbridge-demo-again");
-    let demo = Demo::start(&dir.0);
+    let demo = Demo::start(dir.0.path());
     assert!(demo.said.contains("made now"), "{}", demo.said);
     demo.interrupt();
-    let read = |file: &str| fs::read(dir.0.join(file)).unwrap();
+    let read = |file: &str| fs::read(dir.0.path().join(file)).unwrap();
     let before = (read("certs/public-ca.pem"), read("certs/onprem-ca.pem"));
 
-    let demo = Demo::start(&dir.0);
+    let demo = Demo::start(dir.0.path());
     assert!(demo.said.contains("still valid"), "{}", demo.said);
     let answer = shell(&format!(
         "{} -s -o /dev/null -w '%{{http_code}}'",
@@ -72,10 +73,10 @@ fn folder_is_used_again() {
 #[test]
 fn written_configuration_passes_check() {
     let dir = Scratch::new("drawbridge-demo-check");
-    let demo = Demo::start(&dir.0);
+    let demo = Demo::start(dir.0.path());
     let check = Command::new(env!("CARGO_BIN_EXE_drawbridge"))
         .args(["check", "--config"])
-        .arg(dir.0.join("drawbridge.toml"))
+        .arg(dir.0.path().join("drawbridge.toml"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&check.stderr);
@@ -146,19 +147,11 @@ impl Drop for Demo {
 }
 
 /// A folder that is removed at the end.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("{name} {}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        Self(tempfile::Builder::new().prefix(name).tempdir().unwrap())
     }
 }
 

@@ -21,7 +21,8 @@ const DOCUMENTS: &[&str] = &[
 #[test]
 fn readme_shows_a_configuration_that_loads() {
     let readme = read("README.md");
-    let dir = std::env::temp_dir().join(format!("drawbridge-readme-{}", std::process::id()));
+    let made = tempfile::tempdir().unwrap();
+    let dir = made.path();
     fs::create_dir_all(dir.join("certs/public")).unwrap();
     let authority = Authority::new("CA", 90).unwrap();
     fs::write(
@@ -38,7 +39,6 @@ fn readme_shows_a_configuration_that_loads() {
     fs::write(&file, blocks(&readme, "toml")[0]).unwrap();
 
     let loaded = config::load(&file);
-    fs::remove_dir_all(&dir).unwrap();
     let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
 }

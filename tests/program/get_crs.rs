@@ -1,21 +1,23 @@
 //! `scripts/get-crs` against a repository on this machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+
+use tempfile::TempDir;
 
 use support::materials::project;
 
 /// A repository in the layout of the Core Rule Set's, and its commit.
 struct Repository {
-    folder: PathBuf,
+    folder: TempDir,
     commit: String,
 }
 
 #[test]
 fn the_content_is_checked_and_put_where_tests_look() {
-    let repository = Repository::make("good");
-    let to = repository.folder.join("crs");
+    let repository = Repository::make();
+    let to = repository.folder.path().join("crs");
     // A wrong digest is refused, and its message has the right one.
     let refused = repository.get(&to, "0000");
     assert_eq!(refused.status.code(), Some(1));
@@ -47,35 +49,29 @@ fn the_content_is_checked_and_put_where_tests_look() {
 
 #[test]
 fn changed_content_and_an_unknown_commit_are_refused() {
-    let repository = Repository::make("changed");
-    let to = repository.folder.join("crs");
+    let mut repository = Repository::make();
+    let to = repository.folder.path().join("crs");
     let message = String::from_utf8(repository.get(&to, "0000").stderr).unwrap();
     let digest = message.split("has the digest ").nth(1).unwrap();
     let digest = digest.split(',').next().unwrap().to_owned();
     fs::write(
-        repository.folder.join("upstream/rules/one.conf"),
+        repository.folder.path().join("upstream/rules/one.conf"),
         "SecRuleEngine Off\n",
     )
     .unwrap();
-    let changed = Repository {
-        folder: repository.folder.clone(),
-        commit: commit(&repository.folder.join("upstream"), "changed"),
-    };
-    assert_eq!(changed.get(&to, &digest).status.code(), Some(1));
-    let unknown = Repository {
-        folder: repository.folder.clone(),
-        commit: "0123456789012345678901234567890123456789".to_owned(),
-    };
-    assert_eq!(unknown.get(&to, &digest).status.code(), Some(1));
+    let changed = commit(&repository.folder.path().join("upstream"), "changed");
+    let unknown = "0123456789012345678901234567890123456789".to_owned();
+    for commit in [changed, unknown] {
+        repository.commit = commit;
+        assert_eq!(repository.get(&to, &digest).status.code(), Some(1));
+    }
     assert!(!to.exists());
 }
 
 impl Repository {
-    fn make(name: &str) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("drawbridge-get-crs-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        let upstream = folder.join("upstream");
+    fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = folder.path().join("upstream");
         for (file, text) in [
             ("rules/one.conf", "SecRuleEngine On\n"),
             ("tests/regression/tests/920/1.yaml", "rule_id: 1\n"),
@@ -98,7 +94,7 @@ impl Repository {
     }
 
     fn get(&self, to: &Path, digest: &str) -> Output {
-        let url = format!("file://{}", self.folder.join("upstream").display());
+        let url = format!("file://{}", self.folder.path().join("upstream").display());
         Command::new(project().join("scripts/get-crs"))
             .args(["--from", &url, "--to"])
             .arg(to)
@@ -106,12 +102,6 @@ impl Repository {
             .env("CRS_DIGEST", digest)
             .output()
             .unwrap()
-    }
-}
-
-impl Drop for Repository {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

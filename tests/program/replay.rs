@@ -1,7 +1,6 @@
 //! `drawbridge rules replay` as a user runs it.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use support::materials;
 /// A folder with rules and three requests, of which one is an attack.
 fn folder(name: &str) -> Folder {
     let folder = Folder::new(name);
-    fs::create_dir_all(folder.0.join("recorded")).unwrap();
+    fs::create_dir_all(folder.0.path().join("recorded")).unwrap();
     for (file, query) in [("a", "q=1"), ("b", "q=a+UNION+b"), ("c", "q=2")] {
         let request = format!("GET /?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         folder.write(&format!("recorded/{file}.http"), &request);
@@ -121,7 +120,7 @@ fn the_candidate_can_block_more_and_answer_differently() {
 fn all_that_cannot_be_read_is_named_at_once() {
     let folder = folder("replay-unread");
     for name in ["recorded/x.http", "recorded/y.http"] {
-        fs::create_dir_all(folder.0.join(name)).unwrap();
+        fs::create_dir_all(folder.0.path().join(name)).unwrap();
     }
     let cut = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab";
     folder.write("recorded/cut.http", cut);
@@ -146,7 +145,7 @@ fn all_that_cannot_be_read_is_named_at_once() {
         err.contains("no:1:1") && err.contains("none.har:1:1"),
         "{err}"
     );
-    fs::create_dir_all(folder.0.join("empty")).unwrap();
+    fs::create_dir_all(folder.0.path().join("empty")).unwrap();
     let empty = "replay --rules rules.conf --against rules.conf --requests empty";
     assert_eq!(folder.run(empty).0, 1, "no request is no success");
     let nothing = "replay --rules rules.conf --against rules.conf";
@@ -239,5 +238,5 @@ fn a_higher_paranoia_level_of_the_crs_names_its_differences() {
     assert_eq!(folder.run(&arguments).0, 1);
     let (code, out, _) = folder.run(&format!("{arguments}{allow}"));
     assert_eq!(code, 0, "{out}");
-    assert!(Path::new(&folder.0).exists());
+    assert!(folder.0.path().exists());
 }

@@ -1,10 +1,10 @@
 //! `drawbridge rules` as a user runs it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 const RULES: &str = r#"
 SecRuleEngine On
@@ -35,14 +35,11 @@ const OVERRIDES: &str = "test_overrides:
 ";
 
 /// A folder of its own, removed at the end.
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct Folder(pub(super) TempDir);
 
 impl Folder {
     pub(super) fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("drawbridge-rules-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        let folder = Self(path);
+        let folder = Self(tempfile::Builder::new().prefix(name).tempdir().unwrap());
         folder.write("rules.conf", RULES);
         folder.write("tests.yaml", TESTS);
         folder.write("overrides.yaml", OVERRIDES);
@@ -50,7 +47,7 @@ impl Folder {
     }
 
     pub(super) fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
+        fs::write(self.0.path().join(name), text).unwrap();
     }
 
     pub(super) fn run(&self, arguments: &str) -> (i32, String, String) {
@@ -71,13 +68,6 @@ impl Folder {
     pub(super) fn json(&self, arguments: &str) -> Value {
         let (_, out, err) = self.run(arguments);
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}\n{out}\n{err}"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        assert!(self.0.starts_with(std::env::temp_dir()) && self.0 != Path::new("/"));
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::front::{self, Front, Setup};
@@ -416,20 +415,15 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The folder of an admin socket and of the switches' state, for several front doors in turn.
-struct StateFolder(PathBuf);
+struct StateFolder(TempDir);
 
 impl StateFolder {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("drawbridge-exposure-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn admin(&self) -> String {
-        format!("unix:{}/admin.sock", self.0.display())
+        format!("unix:{}/admin.sock", self.0.path().display())
     }
 
     /// One route, outside and inside.
@@ -438,7 +432,7 @@ impl StateFolder {
             top: format!(
                 "admin = \"{}\"\nstate_dir = \"{}/state\"",
                 self.admin(),
-                self.0.display()
+                self.0.path().display()
             ),
             listeners: "\"public\", \"internal\"".to_owned(),
             more: format!(
@@ -482,17 +476,11 @@ owner = "platform"
     }
 
     fn audit(&self) -> Vec<Value> {
-        let file = self.0.join("state/exposure-audit.jsonl");
+        let file = self.0.path().join("state/exposure-audit.jsonl");
         let lines = fs::read_to_string(file).unwrap_or_default();
         lines
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
-    }
-}
-
-impl Drop for StateFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -14,8 +14,9 @@ use support::upstream::{Behaviour, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_reload_and_drain() {
-    let folder = std::env::temp_dir().join(format!("drawbridge-binary-{}", std::process::id()));
-    pki::write(&folder);
+    let made = tempfile::tempdir().unwrap();
+    let folder = made.path();
+    pki::write(folder);
     std::fs::write(folder.join("rules.conf"), RULES).unwrap();
     let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
     let upstream = Upstream::start(tls, Behaviour::Events(40)).await;
@@ -33,7 +34,7 @@ async fn signals_reload_and_drain() {
         let length = systemd.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
-    let process = Process::start(&folder, &[], Some(&folder.join("notify")));
+    let process = Process::start(folder, &[], Some(&folder.join("notify")));
     let address = process.address().await;
     assert_eq!(told(), "READY=1");
 
@@ -91,5 +92,4 @@ async fn signals_reload_and_drain() {
     let text = String::from_utf8_lossy(&received);
     assert!(text.contains("39"), "the last event came: {text}");
     assert_eq!(process.ended().await, Some(0));
-    let _ = std::fs::remove_dir_all(&folder);
 }

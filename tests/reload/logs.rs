@@ -260,9 +260,8 @@ async fn a_log_on_a_full_disk_is_counted() {
 /// A FIFO that nobody reads is told at the start, and not waited for.
 #[test]
 fn a_log_that_is_a_fifo_without_a_reader_is_no_log() {
-    let folder = std::env::temp_dir().join(format!("drawbridge-fifo-log-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let fifo = make_fifo(&folder, "log");
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = make_fifo(folder.path(), "log");
     let metrics = std::sync::Arc::default();
     let sink = drawbridge::config::LogSink::File(fifo.clone());
     let error = drawbridge::telemetry::AccessLog::open(&sink, metrics).unwrap_err();
@@ -273,7 +272,6 @@ fn a_log_that_is_a_fifo_without_a_reader_is_no_log() {
         .open(&fifo);
     let metrics = std::sync::Arc::default();
     drawbridge::telemetry::AccessLog::open(&sink, metrics).unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 fn make_fifo(folder: &Path, name: &str) -> PathBuf {

@@ -451,15 +451,13 @@ mod tests {
     #[test]
     fn keys_are_for_their_owner_only_even_where_a_file_was() {
         use std::os::unix::fs::PermissionsExt;
-        let dir = std::env::temp_dir().join(format!("drawbridge-issue-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("a.key");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         write_private(&path, b"new").unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -507,7 +507,8 @@ mod tests {
 
     #[test]
     fn urls_are_checked() {
-        let log = tempfile();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let log = file.path();
         for (url, good) in [
             ("https://localhost:8443", true),
             ("https://[::1]:8443/", true),
@@ -518,19 +519,12 @@ mod tests {
             ("https://", false),
         ] {
             assert_eq!(
-                Target::new(url, &log, Box::new(NoTls)).is_ok(),
+                Target::new(url, log, Box::new(NoTls)).is_ok(),
                 good,
                 "{url}"
             );
         }
         let nowhere = Path::new("/nowhere/log");
         assert!(Target::new("http://localhost", nowhere, Box::new(NoTls)).is_err());
-        std::fs::remove_file(log).unwrap();
-    }
-
-    fn tempfile() -> PathBuf {
-        let path = std::env::temp_dir().join(format!("drawbridge-target-{}", std::process::id()));
-        std::fs::write(&path, "").unwrap();
-        path
     }
 }

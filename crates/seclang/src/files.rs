@@ -284,8 +284,8 @@ mod tests {
 
     #[test]
     fn only_regular_files_are_read() {
-        let folder = std::env::temp_dir().join(format!("drawbridge-files-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let made = tempfile::tempdir().unwrap();
+        let folder = made.path();
         let path = |name: &str| folder.join(name);
         fs::write(path("file"), "text").unwrap();
         assert!(
@@ -313,14 +313,13 @@ mod tests {
         // The system does not open it.
         assert!(read(&path("socket")).is_err());
         assert_eq!(
-            read(&folder).unwrap_err().kind(),
+            read(folder).unwrap_err().kind(),
             io::ErrorKind::IsADirectory
         );
         assert_eq!(
             read(&path("absent")).unwrap_err().kind(),
             io::ErrorKind::NotFound
         );
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -171,6 +171,8 @@ fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use tempfile::TempDir;
+
     use super::*;
 
     #[test]
@@ -207,14 +209,13 @@ mod tests {
         assert!(!asks_for_plugins("plugins-*/x.conf"));
     }
 
-    struct Folder(PathBuf);
+    struct Folder(TempDir);
 
     impl Folder {
-        fn new(name: &str, files: &[&str]) -> Self {
-            let name = format!("drawbridge-glob-{name}-{}", std::process::id());
-            let folder = Self(std::env::temp_dir().join(name));
+        fn new(files: &[&str]) -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
             for name in files {
-                let path = folder.0.join(name);
+                let path = folder.0.path().join(name);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, "").unwrap();
             }
@@ -222,15 +223,9 @@ mod tests {
         }
 
         fn names(&self, pattern: &str) -> Vec<String> {
-            let found = expand(&self.0, pattern).unwrap();
-            let strip = |p: &PathBuf| p.strip_prefix(&self.0).unwrap().display().to_string();
+            let found = expand(self.0.path(), pattern).unwrap();
+            let strip = |p: &PathBuf| p.strip_prefix(self.0.path()).unwrap().display().to_string();
             found.iter().map(strip).collect()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -245,36 +240,36 @@ mod tests {
             "r1/a.conf",
             "r[1]/a.conf",
         ];
-        let dir = Folder::new("order", &files);
+        let dir = Folder::new(&files);
         assert_eq!(dir.names("?/*.conf"), ["a/1.conf", "b/10.conf", "b/2.conf"]);
         assert_eq!(dir.names("a/*"), ["a/1.conf", "a/1.txt"]);
         assert_eq!(dir.names("*/1.conf"), ["a/1.conf"]);
         assert_eq!(dir.names("r[1]/*.conf"), ["r[1]/a.conf"]);
         assert!(dir.names("c/*.conf").is_empty());
         assert!(dir.names("a/1.txt/*").is_empty());
-        let absolute = dir.0.join("b/1*").display().to_string();
+        let absolute = dir.0.path().join("b/1*").display().to_string();
         let found = expand(Path::new("elsewhere"), &absolute).unwrap();
-        assert_eq!(found, [dir.0.join("b/10.conf")]);
+        assert_eq!(found, [dir.0.path().join("b/10.conf")]);
     }
 
     #[test]
     fn what_cannot_be_read_is_named_all_the_same() {
-        let dir = Folder::new("broken", &["a/x.conf", "b/folder.conf/y"]);
-        symlink("nowhere", dir.0.join("b/link.conf")).unwrap();
+        let dir = Folder::new(&["a/x.conf", "b/folder.conf/y"]);
+        symlink("nowhere", dir.0.path().join("b/link.conf")).unwrap();
         assert_eq!(dir.names("b/*.conf"), ["b/folder.conf", "b/link.conf"]);
-        symlink("nowhere", dir.0.join("current")).unwrap();
+        symlink("nowhere", dir.0.path().join("current")).unwrap();
         for pattern in [
             "current/*.conf",
             "c*/x.conf",
             "c*/*.conf",
             "current/d/*.conf",
         ] {
-            let error = expand(&dir.0, pattern).unwrap_err().to_string();
+            let error = expand(dir.0.path(), pattern).unwrap_err().to_string();
             assert!(
                 error.ends_with("current is a link to nothing"),
                 "{pattern}: {error}"
             );
         }
-        assert_eq!(broken_link(&dir.0.join("a/none.conf")), None);
+        assert_eq!(broken_link(&dir.0.path().join("a/none.conf")), None);
     }
 }

@@ -1,30 +1,25 @@
 use std::fs;
-use std::path::PathBuf;
+
+use tempfile::TempDir;
 
 use super::*;
 
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("drawbridge-switches-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn board(&self) -> Switchboard {
-        Switchboard::open(Some(&self.0)).unwrap()
+        Switchboard::open(Some(self.0.path())).unwrap()
     }
 
     fn audit(&self) -> Vec<serde_json::Value> {
-        let text = fs::read_to_string(self.0.join("exposure-audit.jsonl")).unwrap_or_default();
+        let text =
+            fs::read_to_string(self.0.path().join("exposure-audit.jsonl")).unwrap_or_default();
         let lines = text.lines();
         lines.map(|l| serde_json::from_str(l).unwrap()).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -50,7 +45,7 @@ fn setting(on: bool, seconds: Option<i64>) -> Setting {
 
 #[test]
 fn a_switch_survives_a_restart() {
-    let folder = Folder::new("restart");
+    let folder = Folder::new();
     let board = folder.board();
     assert!(board.is_on("public"));
     let off = setting(false, Some(3600));
@@ -79,7 +74,7 @@ fn a_switch_survives_a_restart() {
 #[test]
 fn a_switch_reverts_if_its_time_ended_while_nothing_ran() {
     for on in [false, true] {
-        let folder = Folder::new(if on { "on-over" } else { "off-over" });
+        let folder = Folder::new();
         let board = folder.board();
         board.set("public", setting(on, Some(-5))).unwrap();
         assert_eq!(board.is_on("public"), !on, "also without a timer");
@@ -95,21 +90,23 @@ fn a_switch_reverts_if_its_time_ended_while_nothing_ran() {
 
 #[test]
 fn an_invalid_state_file_is_an_error() {
-    let folder = Folder::new("broken");
+    let folder = Folder::new();
     fs::create_dir_all(&folder.0).unwrap();
     for text in ["", "{", "{\"version\":9,\"exposures\":{}}", "[]"] {
-        fs::write(folder.0.join("exposures.json"), text).unwrap();
-        let error = Switchboard::open(Some(&folder.0)).unwrap_err().to_string();
+        fs::write(folder.0.path().join("exposures.json"), text).unwrap();
+        let error = Switchboard::open(Some(folder.0.path()))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("exposures.json"), "{text}: {error}");
     }
 }
 
 #[test]
 fn off_takes_effect_even_if_it_cannot_be_saved() {
-    let folder = Folder::new("unsaved");
+    let folder = Folder::new();
     let board = folder.board();
     // A folder in the place of the file cannot be replaced by a file.
-    fs::create_dir_all(folder.0.join("exposures.json/in-the-way")).unwrap();
+    fs::create_dir_all(folder.0.path().join("exposures.json/in-the-way")).unwrap();
     assert!(board.set("public", setting(false, None)).is_err());
     assert!(!board.is_on("public"));
     assert!(board.set("public", setting(true, None)).is_err());
@@ -119,11 +116,11 @@ fn off_takes_effect_even_if_it_cannot_be_saved() {
 /// The audit cannot be written: on stays off, here and after a restart; off takes effect, and is audited later.
 #[test]
 fn a_switch_that_cannot_be_audited_exposes_nothing() {
-    let folder = Folder::new("unaudited");
+    let folder = Folder::new();
     let board = folder.board();
     board.set("internal", setting(false, None)).unwrap();
-    let audit = folder.0.join("exposure-audit.jsonl");
-    let aside = folder.0.join("aside");
+    let audit = folder.0.path().join("exposure-audit.jsonl");
+    let aside = folder.0.path().join("aside");
     fs::rename(&audit, &aside).unwrap();
     fs::create_dir(&audit).unwrap();
     for until in [None, Some(3600)] {
@@ -163,14 +160,14 @@ fn a_switch_that_cannot_be_audited_exposes_nothing() {
 /// The state cannot be written: a switch to off is saved as soon as possible, and nobody takes over before that.
 #[test]
 fn an_unsaved_switch_is_saved_before_a_hand_over() {
-    let folder = Folder::new("saved-later");
+    let folder = Folder::new();
     let board = folder.board();
-    let in_the_way = folder.0.join("exposures.json/in-the-way");
+    let in_the_way = folder.0.path().join("exposures.json/in-the-way");
     fs::create_dir_all(&in_the_way).unwrap();
     assert!(board.set("public", setting(false, None)).is_err());
     assert!(board.unsaved_reason().is_some());
     assert!(board.pause().is_err());
-    fs::remove_dir_all(folder.0.join("exposures.json")).unwrap();
+    fs::remove_dir_all(folder.0.path().join("exposures.json")).unwrap();
     assert!(folder.board().is_on("public"));
     board.pause().unwrap();
     assert!(!folder.board().is_on("public"));
@@ -205,7 +202,7 @@ fn no_switch_is_lost_beside_a_hand_over() {
 
 #[tokio::test]
 async fn a_process_that_hands_over_switches_nothing_and_follows_its_successor() {
-    let folder = Folder::new("handing-over");
+    let folder = Folder::new();
     let old = Arc::new(folder.board());
     old.set("internal", setting(false, None)).unwrap();
     old.pause().unwrap();

@@ -80,8 +80,7 @@ fn a_ca_without_its_root_is_an_anchor() {
 
 #[test]
 fn lists_count_up_to_the_topmost_ca() {
-    let folder = std::env::temp_dir().join(format!("drawbridge-verify-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let made = || Authority::new("Root", 9).unwrap();
     let (root, rival) = (made(), made());
     let issuing = root.intermediate("Issuing", 9).unwrap();
@@ -90,7 +89,7 @@ fn lists_count_up_to_the_topmost_ca() {
         chain(&issuing, Usage::Client),
     );
     let list = |name: &str, by: &Authority, revoked: &[X509]| {
-        let path = folder.join(name);
+        let path = folder.path().join(name);
         std::fs::write(&path, by.revocation_list(revoked, 2).unwrap()).unwrap();
         path
     };
@@ -118,5 +117,4 @@ fn lists_count_up_to_the_topmost_ca() {
         assert_eq!(found, expected, "{lists:?}");
         assert_ne!(judged(&bundle, &bad, &lists).result.as_raw(), 0);
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }

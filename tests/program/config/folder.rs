@@ -2,21 +2,18 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use dev_pki::{Authority, LeafOptions};
 use drawbridge::config::{self, Loaded};
 use seclang::diagnostic::{Diagnostic, Severity};
+use tempfile::TempDir;
 
 /// A folder with the certificates that the sample names; removed at the end.
-pub struct Folder(PathBuf);
+pub struct Folder(TempDir);
 
 impl Folder {
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("drawbridge-config-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
+        let folder = Self(tempfile::tempdir().unwrap());
         fs::create_dir_all(folder.path("certs/public")).unwrap();
         let public = Authority::new("Demo Public CA", 30).unwrap();
         let api = public
@@ -33,7 +30,7 @@ impl Folder {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -76,7 +73,7 @@ impl Folder {
             Ok(loaded) => loaded.warnings,
             Err(diagnostics) => diagnostics,
         };
-        let prefix = format!("{}/", self.0.display());
+        let prefix = format!("{}/", self.0.path().display());
         let show = |d: &Diagnostic| {
             let word = match d.severity {
                 Severity::Error => "error",
@@ -90,11 +87,5 @@ impl Folder {
             format!("{word} {file}{line}:{column}: {}", d.message).replace(&prefix, "")
         };
         diagnostics.iter().map(show).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

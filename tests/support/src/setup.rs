@@ -1,9 +1,7 @@
 //! The configuration of a front door under test, and the folder that it is in.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::pki;
 use crate::upstream::Upstream;
@@ -67,7 +65,8 @@ impl Setup {
 
     /// A folder of its own with everything that is needed to run it, `rules` as `rules.conf` among it.
     pub fn write(&self, rules: &str) -> PathBuf {
-        let folder = new_folder();
+        // Whoever runs it removes it.
+        let folder = tempfile::tempdir().unwrap().keep();
         pki::write(&folder);
         std::fs::write(folder.join("rules.conf"), rules).unwrap();
         std::fs::write(folder.join("drawbridge.toml"), self.text()).unwrap();
@@ -134,20 +133,5 @@ policy = "default"
             ),
             more = self.more,
         )
-    }
-}
-
-/// A new folder. One that a killed test left under the same process number is passed over: it may hold a pipe in place
-/// of a file, and opening that never ends.
-fn new_folder() -> PathBuf {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    loop {
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("drawbridge-proxy-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        match std::fs::create_dir(&folder) {
-            Ok(()) => return folder,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
-        }
     }
 }

@@ -74,7 +74,8 @@ fn debians_crs_has_no_problem_and_all_its_directives() {
 
 #[test]
 fn globs_find_files_in_byte_order() {
-    let folder = std::env::temp_dir().join(format!("seclang-globs-{}", std::process::id()));
+    let made = tempfile::tempdir().unwrap();
+    let folder = made.path();
     for file in [
         "b/z.conf",
         "b/Z.conf",
@@ -96,8 +97,8 @@ fn globs_find_files_in_byte_order() {
     std::os::unix::fs::symlink("nowhere", folder.join("b/link.conf")).unwrap();
 
     let marked = |pattern: &str| -> Vec<String> {
-        let found = DiskFiles.glob(&folder, pattern).unwrap();
-        let names = found.iter().map(|path| path.strip_prefix(&folder).unwrap());
+        let found = DiskFiles.glob(folder, pattern).unwrap();
+        let names = found.iter().map(|path| path.strip_prefix(folder).unwrap());
         names
             .map(|name| name.to_str().unwrap().to_owned())
             .collect()
@@ -116,7 +117,6 @@ fn globs_find_files_in_byte_order() {
     assert_eq!(marked("no*/x.conf"), [""; 0]);
 
     let loaded = load_all(&[folder.join("a[1]/*.conf"), folder.join("b/note")]);
-    std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(count(&loaded), BTreeMap::from([owned(("SecMarker", 4))]));
     let told = told(&loaded.diagnostics);
     assert!(told.contains("b/note:1:9"), "{told}");
@@ -127,7 +127,8 @@ fn globs_find_files_in_byte_order() {
 
 #[test]
 fn a_path_means_the_file_of_that_name() {
-    let folder = std::env::temp_dir().join(format!("seclang-names-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     for name in ["r1", "r[1]"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
         std::fs::write(
@@ -146,7 +147,6 @@ fn a_path_means_the_file_of_that_name() {
         Input::File(folder.join("main.conf")),
     ];
     let loaded = load(inputs, &DiskFiles);
-    std::fs::remove_dir_all(&folder).unwrap();
     for directive in &loaded.directives {
         let Directive::Marker(name) = directive else {
             panic!("{directive:?}")

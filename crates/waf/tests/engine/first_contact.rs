@@ -1,8 +1,8 @@
 //! What people bring along loads as it is: ModSecurity's recommended settings, exclusions of plugins, lists of none.
 
 use std::fs;
-use std::path::PathBuf;
 
+use tempfile::TempDir;
 use waf::{AuditEngine, EngineMode, RuleSet};
 
 use super::harness::{Exchange, build, builder, check, check_all, ids, load, play, run, verdict};
@@ -59,28 +59,20 @@ SecParseXmlIntoArgs Off
 SecHashEngine Off
 "#;
 
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str, files: &[(&str, &[u8])]) -> Self {
-        let name = format!("drawbridge-contact-{name}-{}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
         for (name, bytes) in files {
-            fs::write(folder.0.join(name), bytes).unwrap();
+            fs::write(folder.0.path().join(name), bytes).unwrap();
         }
         folder
     }
 
     fn rules(&self) -> waf::RuleSetBuilder {
         let rules = RuleSet::builder().engine(EngineMode::On);
-        rules.file(self.0.join("rules.conf"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        rules.file(self.0.path().join("rules.conf"))
     }
 }
 
@@ -93,21 +85,15 @@ fn status(code: u16) -> Exchange {
 #[test]
 fn the_code_page_may_have_a_line_of_its_own() {
     let map: &[u8] = b"1250 (Central Europe)\n00e9:61\n\n20127 (US-ASCII)\n00e9:65\n";
-    for (number, lines) in [
+    for lines in [
         "SecUnicodeCodePage 1250\nSecUnicodeMapFile unicode.mapping",
         "SecUnicodeMapFile unicode.mapping\nSecUnicodeCodePage 1250",
         "SecUnicodeMapFile unicode.mapping 20127\nSecUnicodeCodePage 1250",
         "SecUnicodeCodePage 20127\nSecUnicodeMapFile unicode.mapping 1250",
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ] {
         let rule = "SecRule ARGS \"@streq a\" \"id:1,phase:1,pass,t:urlDecodeUni\"";
         let rules = format!("{lines}\n{rule}\n");
-        let folder = Folder::new(
-            &format!("code-page-{number}"),
-            &[("rules.conf", rules.as_bytes()), ("unicode.mapping", map)],
-        );
+        let folder = Folder::new(&[("rules.conf", rules.as_bytes()), ("unicode.mapping", map)]);
         let rules = load(folder.rules());
         let t = play(&rules, &Exchange::parse("GET /?a=%25u00e9"));
         assert_eq!(ids(&t), [1], "{lines}");
@@ -118,11 +104,10 @@ fn the_code_page_may_have_a_line_of_its_own() {
 fn the_recommended_settings_load_and_mean_what_they_say() {
     let map: &[u8] = b"\xef\xbb\xbf20127 (US-ASCII)\n00e9:65\n";
     let rules = format!("\u{feff}{RECOMMENDED}");
-    let folder = Folder::new(
-        "recommended",
-        &[("rules.conf", rules.as_bytes()), ("unicode.mapping", map)],
-    );
-    let rules = RuleSet::builder().file(folder.0.join("rules.conf")).build();
+    let folder = Folder::new(&[("rules.conf", rules.as_bytes()), ("unicode.mapping", map)]);
+    let rules = RuleSet::builder()
+        .file(folder.0.path().join("rules.conf"))
+        .build();
     let rules = rules.expect("loads");
     assert_eq!(rules.warnings(), []);
     let recorded = |code| play(&rules, &status(code)).audit_record().is_some();
@@ -268,19 +253,16 @@ fn a_list_without_an_entry_matches_nothing() {
                  SecRule REMOTE_ADDR \"!@ipMatchFromFile comments.data\" \"id:4,phase:1,pass\"\n\
                  SecRule REQUEST_HEADERS:User-Agent \"@pmf comments.data marked.data\" \"id:5,phase:1,pass\"\n\
                  SecRule REMOTE_ADDR \"@ipMatchF nets.data\" \"id:6,phase:1,pass\"\n";
-    let folder = Folder::new(
-        "lists",
-        &[
-            ("rules.conf", rules.as_bytes()),
-            ("empty.data", b""),
-            (
-                "comments.data",
-                b"\xef\xbb\xbf# filled at night\r\n\r\n  # by a job\n",
-            ),
-            ("marked.data", b"\xef\xbb\xbfcurl\nwget\n"),
-            ("nets.data", b"\xef\xbb\xbf192.0.2.0/24 # test\n"),
-        ],
-    );
+    let folder = Folder::new(&[
+        ("rules.conf", rules.as_bytes()),
+        ("empty.data", b""),
+        (
+            "comments.data",
+            b"\xef\xbb\xbf# filled at night\r\n\r\n  # by a job\n",
+        ),
+        ("marked.data", b"\xef\xbb\xbfcurl\nwget\n"),
+        ("nets.data", b"\xef\xbb\xbf192.0.2.0/24 # test\n"),
+    ]);
     let rules = load(folder.rules());
     let told: Vec<_> = rules
         .warnings()
@@ -303,7 +285,7 @@ fn a_list_without_an_entry_matches_nothing() {
         (vec![2, 4, 5, 6], "")
     );
 
-    fs::write(folder.0.join("marked.data"), b"\xff\xfec\0u\0r\0l\0").unwrap();
+    fs::write(folder.0.path().join("marked.data"), b"\xff\xfec\0u\0r\0l\0").unwrap();
     let problems = folder.rules().build().expect_err("UTF-16 must not load");
     let errors = problems.0.iter().filter(|d| d.is_error());
     let told: Vec<_> = errors

@@ -275,12 +275,10 @@ fn fresh(crs: &Path) -> Vec<Vec<u8>> {
 /// The requests that a script of the benchmark writes to these folders.
 fn written_by(crs: &Path, script: &str, folders: &[&str]) -> Vec<Vec<u8>> {
     let path = crs.with_file_name("bench").join(script);
-    let work = std::env::temp_dir().join(format!("drawbridge-{script}-{}", std::process::id()));
+    let made = tempfile::tempdir().expect("a folder");
+    let work = made.path();
     let mut python = Command::new("python3");
-    let python = python
-        .arg(&path)
-        .env("BENCH_WORK", &work)
-        .env("ROUNDS", "2");
+    let python = python.arg(&path).env("BENCH_WORK", work).env("ROUNDS", "2");
     if !python.output().is_ok_and(|w| w.status.success()) {
         assert!(std::env::var_os("CI").is_none(), "CI must have {script}");
         println!("skipped: needs python3 and {}", path.display());
@@ -295,7 +293,6 @@ fn written_by(crs: &Path, script: &str, folders: &[&str]) -> Vec<Vec<u8>> {
             }
         }
     }
-    std::fs::remove_dir_all(&work).expect("what was made goes");
     requests
 }
 
