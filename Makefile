@@ -34,10 +34,7 @@ install: build
 	  "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" \
 	  "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
 	install -m 755 "$(CARGO_TARGET_DIR)/release/drawbridge" "$(DESTDIR)$(PREFIX)/bin/drawbridge"
-	"$(CARGO_TARGET_DIR)/release/drawbridge" man > "$(DESTDIR)$(PREFIX)/share/man/man1/drawbridge.1"
-	for verb in run check status reload expose diff doctor certs rules headers demo; do \
-	  "$(CARGO_TARGET_DIR)/release/drawbridge" man $$verb > "$(DESTDIR)$(PREFIX)/share/man/man1/drawbridge-$$verb.1" || exit 1; \
-	done
+	"$(CARGO_TARGET_DIR)/release/drawbridge" man --to "$(DESTDIR)$(PREFIX)/share/man/man1"
 	"$(CARGO_TARGET_DIR)/release/drawbridge" completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/drawbridge"
 	"$(CARGO_TARGET_DIR)/release/drawbridge" completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_drawbridge"
 	"$(CARGO_TARGET_DIR)/release/drawbridge" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drawbridge.fish"

@@ -6,6 +6,7 @@
 //! The documentation comments of commands and their arguments are the text of `--help` and of the man pages.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -97,6 +98,9 @@ enum Verb {
     Man {
         /// The verb, like `run` or `rules test`.
         verb: Vec<String>,
+        /// Write the pages of all verbs to this folder instead.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "verb")]
+        to: Option<PathBuf>,
     },
 }
 
@@ -126,10 +130,14 @@ pub fn main() -> ExitCode {
             Ok(script) => print(&script),
             Err(error) => CommandError::from(error).report(Output::Human),
         },
-        Verb::Man { verb } => match man(&verb) {
+        Verb::Man { verb, to: None } => match man(&verb) {
             Ok(page) => print(&page),
             Err(error) => CommandError::from(error).report(Output::Human),
         },
+        Verb::Man { to: Some(to), .. } => {
+            let written = clap_mangen::generate_to(Cli::command(), to);
+            shown_or_reported(written, Output::Human)
+        }
     }
 }
 
@@ -217,5 +225,15 @@ mod tests {
             "{demo}"
         );
         assert!(man(&["dance".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn every_verb_gets_a_page() {
+        let folder = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(Cli::command(), &folder).unwrap();
+        for verb in ["", "-events-top", "-rules-exclude", "-man"] {
+            let page = folder.path().join(format!("drawbridge{verb}.1"));
+            assert!(page.is_file(), "{}", page.display());
+        }
     }
 }
