@@ -9,6 +9,7 @@
 //! - [`handover`] gives the listening sockets to the next process
 //! - [`live`] the [`live::Snapshot`] that a request uses from its head to its end
 //! - [`exposure`] the switches of what is reachable, and what a change makes reachable
+//! - [`review`] what the security team asks of recorded requests
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`exclusion`] from a blocked request to a proven exclusion
 //! - [`recorded`] a request that is given to the rules without a connection
@@ -38,6 +39,7 @@ pub mod proxy;
 pub mod recorded;
 pub mod reload;
 mod replace_file;
+pub mod review;
 pub mod route;
 pub mod supervision;
 pub mod telemetry;

@@ -3,14 +3,15 @@
 //! Other modules add to a [`Router`] what they show and switch; [`listen`] serves it on a loopback address or a unix
 //! socket.
 //!
-//! Invariants: only a POST changes something; over TCP a POST needs the token of `admin_token_file`; no answer holds a
-//! secret; every request is bounded in size and time.
+//! Invariants: only a POST changes something; over TCP a POST needs the token of `admin_token_file`, and so does a GET that
+//! shows what clients sent; no other answer holds a secret; every request is bounded in size and time.
 
 pub mod client;
 mod exposition;
 mod exposures;
 mod metrics;
 mod process;
+mod review;
 mod router;
 mod server;
 mod slots;
@@ -20,6 +21,7 @@ mod views;
 
 pub use exposition::{Exposition, MetricKind};
 pub use exposures::add_exposure_routes;
+pub use review::add_review_routes;
 pub use router::{CheckFailure, Method, Request, Response, Router};
 pub use server::{AdminSocket, adopt, listen};
 pub use sources::StatusSources;

@@ -38,6 +38,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Who sent it, for audits: `unix:uid=1000` or `127.0.0.1:50000`.
     pub caller: String,
+    /// Why the caller may neither change anything nor see what clients sent; None if it may.
+    pub denial: Option<Response>,
 }
 
 /// The answer to a request.
@@ -85,6 +87,8 @@ struct Endpoint {
     /// The pattern without its `/*`.
     path: &'static str,
     has_rest: bool,
+    /// The answer is for callers with the token only.
+    is_secret: bool,
     handler: Handler,
 }
 
@@ -95,7 +99,16 @@ impl Router {
         F: Fn(Request) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
-        self.add(Method::Get, pattern, handler);
+        self.add(Method::Get, pattern, false, handler);
+    }
+
+    /// Adds a handler that changes nothing and shows what clients sent, so that it needs the token over TCP.
+    pub fn get_secret<F, R>(&mut self, pattern: &'static str, handler: F)
+    where
+        F: Fn(Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        self.add(Method::Get, pattern, true, handler);
     }
 
     /// Adds a handler that changes something; otherwise like [`Router::get`].
@@ -104,7 +117,7 @@ impl Router {
         F: Fn(Request) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
-        self.add(Method::Post, pattern, handler);
+        self.add(Method::Post, pattern, true, handler);
     }
 
     /// Adds a check that must succeed for `/readyz` to answer 200.
@@ -147,7 +160,7 @@ impl Router {
         self.collectors.push(Box::new(collector));
     }
 
-    fn add<F, R>(&mut self, method: Method, pattern: &'static str, handler: F)
+    fn add<F, R>(&mut self, method: Method, pattern: &'static str, is_secret: bool, handler: F)
     where
         F: Fn(Request) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
@@ -157,6 +170,7 @@ impl Router {
             method,
             path: path.unwrap_or(pattern),
             has_rest: path.is_some(),
+            is_secret,
             handler: Box::new(move |request| Box::pin(handler(request))),
         });
     }
@@ -188,6 +202,9 @@ impl Router {
             };
             return Response::error(405, words);
         };
+        if let Some(denial) = request.denial.take().filter(|_| endpoint.is_secret) {
+            return denial;
+        }
         request.rest = endpoint.rest(&request.path).unwrap_or_default().to_owned();
         (endpoint.handler)(request).await
     }
@@ -316,6 +333,7 @@ mod tests {
             rest: String::new(),
             body: Vec::new(),
             caller: String::new(),
+            denial: None,
         }
     }
 

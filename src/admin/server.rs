@@ -347,8 +347,9 @@ fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Req
             .map(|(_, value)| &raw[value.clone()]);
         check_host(*own, hosts)?;
     }
-    if method == Method::Post {
-        authorize(access, bearer)?;
+    let denial = authorize(access, bearer).err();
+    if let (Method::Post, Some(denial)) = (method, &denial) {
+        return Err(denial.clone());
     }
     let target = std::str::from_utf8(&raw[head.target.clone()])
         .ok()
@@ -362,6 +363,7 @@ fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Req
         rest: String::new(),
         body: Vec::new(),
         caller,
+        denial,
     })
 }
 
@@ -410,7 +412,7 @@ fn authorize(access: &Access, bearer: Option<&[u8]>) -> Result<(), Response> {
             Err(Response::error(401, words))
         }
         (Access::Tcp { token: None, .. }, _) => {
-            let words = "over TCP, requests that change something need an admin_token_file in the configuration";
+            let words = "over TCP, requests that change something or show what clients sent need an admin_token_file in the configuration";
             Err(Response::error(403, words))
         }
     }

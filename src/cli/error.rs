@@ -6,10 +6,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::exit;
-use super::output::{Output, problems_json, wants_colour};
+use super::output::{Output, wants_colour};
+use crate::review::error::{ReviewError, failure_json};
 use seclang::diagnostic::Diagnostic;
 
 /// A verb could not do what was asked.
@@ -68,18 +69,10 @@ impl CommandError {
         }
     }
 
-    /// `ok`, `error` (the first problem in words) and `problems`, each with its place.
     pub(super) fn to_json(&self) -> Value {
         match self {
-            Self::Problem(problem) => json!({ "ok": false, "error": problem, "problems": [] }),
-            Self::Diagnostics(found) => {
-                let first = found.iter().find(|found| found.is_error());
-                json!({
-                    "ok": false,
-                    "error": first.map(ToString::to_string),
-                    "problems": problems_json(found),
-                })
-            }
+            Self::Problem(problem) => failure_json(problem, &[]),
+            Self::Diagnostics(found) => failure_json(&self.to_string(), found),
         }
     }
 }
@@ -107,5 +100,16 @@ impl From<String> for CommandError {
 impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
         Self::because(error)
+    }
+}
+
+impl From<ReviewError> for CommandError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::NotFound(problem) | ReviewError::Problem(problem) => {
+                Self::Problem(problem)
+            }
+            ReviewError::Diagnostics(found) => Self::Diagnostics(found),
+        }
     }
 }

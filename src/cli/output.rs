@@ -7,7 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use seclang::diagnostic::{Diagnostic, Severity};
+use crate::review::error::problems_json;
+use seclang::diagnostic::Diagnostic;
 
 /// The form of a verb's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,28 +69,6 @@ pub(super) fn print_json(value: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)
-}
-
-/// An array of the problems, each with its place.
-pub(super) fn problems_json(found: &[Diagnostic]) -> Value {
-    found.iter().map(problem_json).collect()
-}
-
-fn problem_json(diagnostic: &Diagnostic) -> Value {
-    let at = &diagnostic.location;
-    json!({
-        "severity": match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
-        "file": at.path.to_string_lossy(),
-        "line": at.line,
-        "column": at.column,
-        "width": at.width,
-        "text": at.text,
-        "message": diagnostic.message,
-        "help": diagnostic.help,
-    })
 }
 
 fn count(found: &[Diagnostic]) -> (usize, usize) {

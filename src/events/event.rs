@@ -81,6 +81,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them.
+    const ALL: [Self; 5] = [
+        Self::Block,
+        Self::Detect,
+        Self::Uninspected,
+        Self::Refused,
+        Self::Passed,
+    ];
+
+    /// The verdict of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+
     /// As the command line and JSON have it.
     #[must_use]
     pub fn name(self) -> &'static str {

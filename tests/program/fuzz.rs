@@ -9,8 +9,8 @@ mod targets;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use drawbridge::cli::rules::Har;
 use drawbridge::events::{self, Event};
+use drawbridge::review::Har;
 use targets as t;
 
 /// Inputs of one target where no time is given.

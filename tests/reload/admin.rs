@@ -65,6 +65,13 @@ async fn over_tcp_a_change_needs_the_token() {
         (with("Bearer Tok-3n.of-this_test2"), 401),
         (with("Basic Tok-3n.of-this_test"), 401),
         ("POST /exposures/public/off HTTP/1.1".to_owned(), 401),
+        // Nobody without a token sees what clients sent.
+        ("GET /events/list HTTP/1.1".to_owned(), 401),
+        ("GET /events/show/x HTTP/1.1".to_owned(), 401),
+        (
+            format!("GET /events/top?by=rule HTTP/1.1\nAuthorization: Bearer {TOKEN}"),
+            404,
+        ),
         // Nobody without a token learns what exists.
         ("POST /nothing HTTP/1.1".to_owned(), 401),
         (with(&format!("Bearer {TOKEN}")), 200),

@@ -10,9 +10,9 @@ use crate::world::World;
 use support::upstream::Behaviour;
 
 /// An honest text that `@baseline` takes for SQL.
-const NOTE: &str = "/orders/1?note=the+union+select+committee";
+pub(super) const NOTE: &str = "/orders/1?note=the+union+select+committee";
 /// What must stay blocked with its exclusion.
-const ATTACKS: [&str; 5] = [
+pub(super) const ATTACKS: [&str; 5] = [
     // The same attack in arguments beside it, without the false positive and with it.
     "/orders/1?q=1+union+select+password",
     "/orders/1?note=the+union+select+committee&q=1+union+select+password",
@@ -31,7 +31,7 @@ async fn world() -> World {
 }
 
 /// Gives the policy the rules of the project and a file for exclusions.
-async fn prepare(world: &mut World) {
+pub(super) async fn prepare(world: &mut World) {
     world.setup.rules = "\"@baseline\"".to_owned();
     world.setup.policy = "exclusions = [\"exclusions.conf\"]".to_owned();
     world.write_setup();
@@ -48,7 +48,7 @@ fn write_event(world: &World, target: &str) {
 }
 
 /// Runs a verb in the world's folder. Its exit code and its standard output.
-async fn run(world: &World, args: &str, more: &[&str]) -> (i32, String) {
+pub(super) async fn run(world: &World, args: &str, more: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
     command.args(args.split(' ')).args(more);
     command.current_dir(&world.front.folder);

@@ -25,6 +25,7 @@ mod irregular;
 mod load;
 mod logs;
 mod process;
+mod review;
 mod rotation;
 mod upgrade;
 mod verbs;

@@ -67,10 +67,14 @@ impl World {
     }
 
     pub async fn ask(&self, method: &'static str, path: &str) -> Answer {
+        self.ask_with(method, path, "").await
+    }
+
+    pub async fn ask_with(&self, method: &'static str, path: &str, body: &str) -> Answer {
         let address = AdminAddress::Unix(self.path("admin.sock"));
-        let path = path.to_owned();
-        let asked = tokio::task::spawn_blocking(move || call(&address, None, method, &path, b""));
-        asked.await.unwrap().unwrap()
+        let (path, body) = (path.to_owned(), body.to_owned());
+        let ask = move || call(&address, None, method, &path, body.as_bytes());
+        tokio::task::spawn_blocking(ask).await.unwrap().unwrap()
     }
 
     /// Its status, and what it says.

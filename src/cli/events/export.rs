@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::error::shown_or_reported;
 use crate::cli::output::Output;
+use crate::review::events::export;
 
 /// Write the raw request of an event to standard output, ready for rules explain and rules replay
 ///
@@ -31,18 +32,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let event = match super::event_of(&args.config, &args.id) {
+    let event = match super::read_event(&args.config, &args.id) {
         Ok(event) => event,
         Err(error) => return error.report(Output::Human),
     };
-    // A sealed one is a file of age, as its tools take it.
-    let (request, notes) = match event.details.payload.is_sealed {
-        true => {
-            let notes = event.details.payload.why_not_judged().into_iter().collect();
-            (event.body, notes)
-        }
-        false => event.raw_request(),
-    };
+    let (request, notes) = export(event);
     for note in notes {
         eprintln!("note: {note}");
     }

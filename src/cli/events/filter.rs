@@ -6,13 +6,12 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 
-use super::cannot_read;
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
 use crate::cli::offline::state_dir;
 use crate::config::parse_age;
-use crate::events::{Found, Summary, Verdict, find};
-use crate::time::milliseconds_ago;
+use crate::events::{Found, Verdict};
+use crate::review::events::EventFilter;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Filter {
@@ -66,27 +65,13 @@ impl Filter {
     /// # Errors
     /// There is no configuration, or the folder cannot be read.
     pub(super) fn find(&self, config: &ConfigFile) -> Result<Found, CommandError> {
-        let state_dir = state_dir(config)?;
-        let since = milliseconds_ago(self.since);
-        let found = find(&state_dir, since, |event| self.fits(event));
-        found.map_err(|error| cannot_read(&state_dir, &error))
-    }
-
-    fn fits(&self, event: &Summary) -> bool {
-        let has_rule = |rule| {
-            event.blocked_by == Some(rule) || event.matches.iter().any(|hit| hit.rule_id == rule)
+        let filter = EventFilter {
+            since: self.since,
+            route: self.route.clone(),
+            rule: self.rule,
+            client: self.client,
+            verdict: self.verdict.map(Verdict::from),
         };
-        let client = event.client.to_canonical();
-        self.rule.is_none_or(has_rule)
-            && self
-                .client
-                .is_none_or(|wanted| wanted.to_canonical() == client)
-            && self
-                .verdict
-                .is_none_or(|verdict| event.verdict == verdict.into())
-            && self
-                .route
-                .as_ref()
-                .is_none_or(|route| event.route.as_ref() == Some(route))
+        Ok(filter.find(&state_dir(config)?)?)
     }
 }

@@ -2,16 +2,14 @@
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
-
-use serde::Serialize;
 
 use super::filter::Filter;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::error::shown_or_reported;
 use crate::cli::output::Output;
-use crate::cli::rules::escape::show_short;
-use crate::events::{Found, Place, Summary};
+use crate::events::{Found, Summary};
+use crate::review::escape::show_short;
+use crate::review::events::{ListReport, time};
 use crate::time::rfc3339;
 
 /// List events, the newest last: time, verdict, status, client, request, route, what blocked it, request id
@@ -96,51 +94,9 @@ fn line(event: &Summary) -> String {
     format!("{line} {}", event.request_id)
 }
 
-pub(super) fn time(event: &Summary) -> std::time::SystemTime {
-    UNIX_EPOCH + Duration::from_millis(event.time)
-}
-
-/// An event as JSON shows it.
-#[derive(Serialize)]
-pub(super) struct Shown<'e> {
-    time: String,
-    #[serde(flatten)]
-    event: &'e Summary,
-}
-
-impl<'e> Shown<'e> {
-    pub(super) fn new(event: &'e Summary) -> Self {
-        Self {
-            time: rfc3339(time(event)),
-            event,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Report<'e> {
-    ok: bool,
-    problems: &'e [String],
-    events: Events<'e>,
-}
-
-/// Serialized one by one: there may be a million.
-struct Events<'e>(&'e [Place]);
-
-impl Serialize for Events<'_> {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(|place| Shown::new(&place.summary)))
-    }
-}
-
 fn json(found: &Found) -> io::Result<()> {
-    let report = Report {
-        ok: found.problems.is_empty(),
-        problems: &found.problems,
-        events: Events(&found.events),
-    };
     let mut out = BufWriter::new(io::stdout().lock());
-    serde_json::to_writer_pretty(&mut out, &report)?;
+    serde_json::to_writer_pretty(&mut out, &ListReport::new(found, usize::MAX))?;
     writeln!(out)?;
     out.flush()
 }

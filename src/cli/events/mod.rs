@@ -8,8 +8,6 @@ mod list;
 mod show;
 mod top;
 
-use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -17,7 +15,8 @@ use clap::Subcommand;
 use super::config_file::ConfigFile;
 use super::error::CommandError;
 use super::offline::state_dir;
-use crate::events::{Event, Found, find_by_id};
+use crate::events::Event;
+use crate::review::events::event_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,34 +52,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The event of a request.
-///
-/// # Errors
-/// It was not kept, or cannot be read.
-pub(super) fn event_of(file: &ConfigFile, id: &str) -> Result<Event, CommandError> {
-    let state_dir = state_dir(file)?;
-    let cannot = |error| cannot_read(&state_dir, &error);
-    let Found { events, problems } = find_by_id(&state_dir, id).map_err(cannot)?;
-    let Some(place) = events.first() else {
-        let problems: String = problems
-            .iter()
-            .map(|problem| format!("; {problem}"))
-            .collect();
-        return Err(CommandError::Problem(format!(
-            "no event of request {id:?} is kept below {}{problems}",
-            state_dir.display()
-        )));
-    };
-    place.read().map_err(cannot)?.ok_or_else(|| {
-        CommandError::Problem(format!(
-            "the event of request {id:?} is damaged on the disk"
-        ))
-    })
-}
-
-fn cannot_read(state_dir: &Path, error: &io::Error) -> CommandError {
-    CommandError::Problem(format!(
-        "cannot read the events below {}: {error}",
-        state_dir.display()
-    ))
+fn read_event(config: &ConfigFile, id: &str) -> Result<Event, CommandError> {
+    Ok(event_of(&state_dir(config)?, id)?)
 }

@@ -3,16 +3,14 @@
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
-
-use super::list::{Shown, time};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::error::{CommandError, shown_or_reported};
 use crate::cli::offline;
 use crate::cli::output::{Output, print_json, wants_colour};
-use crate::cli::rules::escape::{json_text, show, show_short};
-use crate::cli::rules::explain::{Explained, of_event};
+use crate::cli::rules::write_human;
 use crate::events::{Event, Match};
+use crate::review::escape::{show, show_short};
+use crate::review::events::{ShownEvent, Under, time};
 use crate::time::rfc3339;
 
 /// Bytes of a body that are shown.
@@ -47,100 +45,40 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// The rules that an explanation is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Under {
-    /// The policy's rules are still those that the request met.
-    Met,
-    Now,
-}
-
-impl Under {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Met => "met",
-            Self::Now => "now",
-        }
-    }
-}
-
-type Explanation = Option<(Under, Explained)>;
-
 pub(super) fn run(args: &Args) -> ExitCode {
-    let found = super::event_of(&args.config, &args.id).and_then(|event| {
-        let explanation = match args.now {
-            true => Some((Under::Now, explain(&args.config, &event, Under::Now)?)),
-            // The record says enough where that cannot be.
-            false => explain(&args.config, &event, Under::Met)
-                .ok()
-                .map(|explained| (Under::Met, explained)),
-        };
-        Ok((event, explanation))
-    });
-    let (event, explanation) = match found {
-        Ok(found) => found,
+    let shown = match find(args) {
+        Ok(shown) => shown,
         Err(error) => return error.report(args.output),
     };
-    let shown = match args.output {
-        Output::Human => human(&event, &explanation),
-        Output::Json => print_json(&to_json(&event, &explanation)),
+    let written = match args.output {
+        Output::Human => human(&shown),
+        Output::Json => print_json(&shown.to_json()),
     };
-    shown_or_reported(shown, args.output)
+    shown_or_reported(written, args.output)
 }
 
-/// What the rules of its policy do with it.
-///
-/// # Errors
-/// Why that cannot be said: the rules are others by now, or the record lacks something of the request.
-fn explain(file: &ConfigFile, event: &Event, under: Under) -> Result<Explained, CommandError> {
-    let problem = |words: String| CommandError::Problem(words);
-    let (summary, payload) = (&event.summary, &event.details.payload);
-    let is_bound = payload.is_sealed || under == Under::Met;
-    if let Some(why) = payload.why_not_judged().filter(|_| is_bound) {
-        return Err(problem(why));
+fn find(args: &Args) -> Result<ShownEvent, CommandError> {
+    let event = super::read_event(&args.config, &args.id)?;
+    if args.now {
+        return Ok(ShownEvent::now(event, &offline::load(&args.config)?)?);
     }
-    let name = summary.policy.as_ref();
-    let name = name.ok_or_else(|| problem("no policy inspected this request".to_owned()))?;
-    let config = offline::load(file)?;
-    let policy = config.policies.get(name);
-    let policy = policy.ok_or_else(|| problem(format!("there is no policy {name:?} any more")))?;
-    if under == Under::Met && summary.rules_digest.as_ref() != Some(&policy.rules_digest) {
-        return Err(problem(format!(
-            "the rules of policy {name:?} have changed"
-        )));
-    }
-    let rules = policy.rules.live();
-    let rules = rules
-        .ok_or_else(|| problem(format!("policy {name:?} has mode \"off\": it has no rules")))?;
-    of_event(rules, event.clone())
+    let config = offline::load(&args.config);
+    Ok(ShownEvent::met(event, config.as_ref().ok()))
 }
 
-fn to_json(event: &Event, explanation: &Explanation) -> Value {
-    json!({
-        "ok": true,
-        "event": Shown::new(&event.summary),
-        "details": event.details,
-        "not_judged": event.details.payload.why_not_judged(),
-        "head": json_text(&event.head),
-        "body": (!event.details.payload.is_sealed).then(|| json_text(&event.body)),
-        "explained_under": explanation.as_ref().map(|(under, _)| under.name()),
-        "explanation": explanation.as_ref().map(|(_, explained)| explained.to_json()),
-    })
-}
-
-fn human(event: &Event, explanation: &Explanation) -> io::Result<()> {
+fn human(ShownEvent { event, explained }: &ShownEvent) -> io::Result<()> {
     let colour = wants_colour(&io::stdout());
     let mut out = BufWriter::new(io::stdout().lock());
     write_facts(&mut out, event)?;
     write_request(&mut out, event)?;
-    match explanation {
-        Some((under, explained)) => {
+    match explained {
+        Some((under, explanation)) => {
             let which = match under {
                 Under::Met => "under the rules that it met",
                 Under::Now => "under the rules of now",
             };
             writeln!(out, "\n{which}")?;
-            explained.write_human(&mut out, colour)?;
+            write_human(&mut out, explanation, false, colour)?;
         }
         None => write_matches(&mut out, event)?,
     }

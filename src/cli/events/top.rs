@@ -1,20 +1,18 @@
 //! `drawbridge events top`: what occurs most in the events.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use serde_json::json;
-
 use super::filter::Filter;
-use super::list::{print_problems, time};
+use super::list::print_problems;
 use crate::cli::config_file::ConfigFile;
 use crate::cli::error::shown_or_reported;
 use crate::cli::output::{Output, print_json};
-use crate::cli::rules::escape::show_short;
-use crate::events::{Found, Summary, Verdict};
+use crate::events::Found;
+use crate::review::escape::show_short;
+use crate::review::events::{Count, CountBy, counts_json, time};
 use crate::time::rfc3339;
+use clap::ValueEnum;
 
 /// Count events by rule, route, argument or client, the most frequent first
 #[derive(Debug, clap::Args)]
@@ -56,14 +54,15 @@ enum By {
     Client,
 }
 
-/// The events of one rule, route, argument or client.
-#[derive(Debug, Default)]
-struct Row {
-    events: u64,
-    blocked: u64,
-    would_be_blocked: u64,
-    /// The newest.
-    last: Option<Summary>,
+impl From<By> for CountBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::Rule => Self::Rule,
+            By::Route => Self::Route,
+            By::Argument => Self::Argument,
+            By::Client => Self::Client,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -71,50 +70,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(found) => found,
         Err(error) => return error.report(args.output),
     };
-    let rows = count(&found, args.by);
+    let rows = CountBy::from(args.by).count(&found);
     let rows = rows.get(..args.most).unwrap_or(&rows);
     let shown = match args.output {
         Output::Human => human(&found, rows),
-        Output::Json => json(&found, rows),
+        Output::Json => print_json(&counts_json(&found, rows)),
     };
     shown_or_reported(shown, args.output)
 }
 
-fn count(found: &Found, by: By) -> Vec<(String, Row)> {
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    for event in found.events.iter().map(|place| &place.summary) {
-        for key in keys(event, by) {
-            let row = rows.entry(key).or_default();
-            row.events += 1;
-            row.blocked += u64::from(event.verdict == Verdict::Block);
-            row.would_be_blocked += u64::from(event.verdict == Verdict::Detect);
-            // They are in the order of their times.
-            row.last = Some(event.clone());
-        }
-    }
-    let mut rows: Vec<_> = rows.into_iter().collect();
-    rows.sort_by_key(|(key, row)| (std::cmp::Reverse(row.events), key.clone()));
-    rows
-}
-
-/// An event counts once for each, however often it occurs in it.
-fn keys(event: &Summary, by: By) -> BTreeSet<String> {
-    let hits = event.matches.iter();
-    match by {
-        By::Rule => {
-            let rules = hits.map(|hit| hit.rule_id).chain(event.blocked_by);
-            rules.map(|rule| rule.to_string()).collect()
-        }
-        By::Argument => hits
-            .map(|hit| hit.variable.clone())
-            .filter(|name| !name.is_empty())
-            .collect(),
-        By::Route => BTreeSet::from([event.route.clone().unwrap_or_else(|| "-".to_owned())]),
-        By::Client => BTreeSet::from([event.client.to_canonical().to_string()]),
-    }
-}
-
-fn human(found: &Found, rows: &[(String, Row)]) -> io::Result<()> {
+fn human(found: &Found, rows: &[(String, Count)]) -> io::Result<()> {
     print_problems(&found.problems);
     if rows.is_empty() {
         eprintln!("no event fits");
@@ -139,23 +104,4 @@ fn human(found: &Found, rows: &[(String, Row)]) -> io::Result<()> {
         )?;
     }
     out.flush()
-}
-
-fn json(found: &Found, rows: &[(String, Row)]) -> io::Result<()> {
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|(key, row)| {
-            json!({
-                "key": key,
-                "events": row.events,
-                "blocked": row.blocked,
-                "would_be_blocked": row.would_be_blocked,
-                "last": row.last.as_ref().map(|event| rfc3339(time(event))),
-                "last_request_id": row.last.as_ref().map(|event| &event.request_id),
-            })
-        })
-        .collect();
-    print_json(
-        &json!({ "ok": found.problems.is_empty(), "problems": found.problems, "rows": rows }),
-    )
 }

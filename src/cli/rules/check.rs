@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::source::add_rules;
 use crate::cli::exit;
 use crate::cli::output::{Output, check_report, print_diagnostics, print_json, summary};
+use crate::review::replay::add_rules;
 use seclang::diagnostic::Diagnostic;
 use waf::{Problems, RuleSet};
 

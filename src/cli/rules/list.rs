@@ -1,10 +1,5 @@
 //! `drawbridge rules list`: every rule that is loaded.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices were made with the list that they point into"
-)]
-
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -12,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::source::RuleSource;
 use crate::cli::output::Output;
-use waf::{RuleSummary, SEVERITIES};
+use crate::review::explanation::severity_name;
+use waf::RuleSummary;
 
 /// List the rules of a policy: id, phase, severity, paranoia level, file and line, message, and what changes them
 #[derive(Debug, clap::Args)]
@@ -46,10 +42,6 @@ pub(super) fn paranoia(rule: &RuleSummary) -> Option<u8> {
         .iter()
         .find_map(|tag| tag.strip_prefix("paranoia-level/"))
         .and_then(|level| level.parse().ok())
-}
-
-pub(super) fn severity_name(severity: u8) -> &'static str {
-    SEVERITIES[usize::from(severity.min(7))]
 }
 
 fn show_table(rules: &[RuleSummary]) -> io::Result<()> {

@@ -1,9 +1,8 @@
 //! `drawbridge rules`: checks, lists, tests, explains and replays rules.
 
 mod check;
-pub(super) mod escape;
 mod exclude;
-pub(super) mod explain;
+mod explain;
 mod list;
 mod progress;
 mod replay;
@@ -15,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub use replay::{EntryFault, Har, HarError, RawRequest};
+pub(super) use explain::show::write_human;
 pub use tls_client::TlsClient;
 
 /// Check, list, test and explain rules; replay requests through them

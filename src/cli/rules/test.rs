@@ -11,13 +11,13 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::escape::{json_text, show, show_short};
 use super::progress::Progress;
 use super::source::RuleSource;
 use super::tls_client::TlsClient;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::output::Output;
+use crate::review::escape::{json_text, show, show_short};
 use ftw::{self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult};
 
 /// Run rule tests: the FTW files of the OWASP CRS and your own

@@ -21,7 +21,8 @@ use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
-    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, adopt, listen,
+    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_review_routes,
+    adopt, listen,
 };
 use crate::config::Config;
 use crate::events::Recorder;
@@ -234,6 +235,7 @@ fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<b
         let front = Arc::clone(front);
         move |listener| front.bound.load().address(listener)
     });
+    add_review_routes(&mut router, &front.live);
     router
 }
 

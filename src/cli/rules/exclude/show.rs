@@ -1,18 +1,15 @@
-//! Shows proposals and their proofs as text and as JSON.
+//! Shows proposals and their proofs as text.
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
-
-use super::super::escape::show_short;
-use super::Done;
-use crate::cli::output::print_json;
-use crate::exclusion::{Candidate, Extent, Proof, Tally};
+use crate::exclusion::{Candidate, Extent, Proof};
+use crate::review::escape::show_short;
+use crate::review::exclude::Excluded;
 
 /// Attacks and requests that are named; the others are counted.
 const NAMED: usize = 5;
 
-pub(super) fn human(done: &Done) -> io::Result<()> {
+pub(super) fn human(done: &Excluded) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let proposals = &done.proposals;
     writeln!(
@@ -156,54 +153,4 @@ fn list(out: &mut impl Write, passing: &[(String, String)]) -> io::Result<()> {
         writeln!(out, "             and {more} more")?;
     }
     Ok(())
-}
-
-pub(super) fn json(done: &Done) -> io::Result<()> {
-    let tally = |tally: &Tally| {
-        let passing = tally.passing.iter();
-        let passing: Vec<Value> = passing
-            .map(|(place, attack)| json!({"place": place, "attack": attack}))
-            .collect();
-        json!({"tried": tally.tried, "passing": passing})
-    };
-    let proposal = |(candidate, proof): &(Candidate, Proof)| {
-        let in_place = proof.in_place.iter();
-        let in_place: Vec<Value> = in_place
-            .map(|opened| {
-                let (class, own) = (opened.class.name(), opened.is_own);
-                json!({"class": class, "own": own, "attacks": tally(&opened.tally)})
-            })
-            .collect();
-        json!({
-            "kind": candidate.kind.words(),
-            "rules": candidate.rules,
-            "controls": candidate.controls,
-            "portable": candidate.is_portable,
-            "holds": proof.holds(),
-            "passes": proof.passes,
-            "beside": tally(&proof.beside),
-            "in_place": in_place,
-            "opens_beyond_its_classes": proof.opens_beyond().name(),
-            "untried": proof.untried,
-            "recorded": {
-                "total": proof.recorded.total,
-                "intended": proof.recorded.intended,
-                "unintended": proof.recorded.unintended,
-            },
-            "microseconds": {"without": proof.time.0.as_micros(), "with": proof.time.1.as_micros()},
-        })
-    };
-    let proposals = done.proposals.candidates.iter().map(proposal);
-    let proposals: Vec<Value> = proposals.collect();
-    print_json(&json!({
-        "ok": done.taken.is_some(),
-        "blocked_by": done.proposals.stopped_by,
-        "scope": done.proposals.scope.words(),
-        "proposals": proposals,
-        "taken": done.taken.map(|at| at + 1),
-        "seclang": done.written.as_ref().map(|written| &written.seclang),
-        "tests": done.written.as_ref().map(|written| &written.tests),
-        "files": done.files.as_ref().map(|(file, tests)| [file, tests]),
-        "notes": done.notes,
-    }))
 }

@@ -1,27 +1,18 @@
 //! `drawbridge rules explain`: what the rules do with one request, and why.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices were made with the list that they point into"
-)]
-
-pub(super) mod explanation;
 pub(super) mod show;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use self::explanation::Explanation;
 use super::source::RuleSource;
 use crate::cli::error::CommandError;
-use crate::cli::output::Output;
-use crate::events::Event;
+use crate::cli::output::{Output, print_json};
 use crate::recorded::{MOST_BYTES, Request};
-use waf::RuleSet;
+use crate::review::explanation::{Explanation, explain};
 
 /// Explain what the rules do with a request: which rule matched where, the scores, the exclusions, the verdict
 #[derive(Debug, clap::Args)]
@@ -46,52 +37,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let explanation = match explain(args) {
+    let explanation = match run_explain(args) {
         Ok(explanation) => explanation,
         Err(error) => return report(&error, args.output),
     };
     let shown = match args.output {
         Output::Human => show::human(&explanation, args.all),
-        Output::Json => show::json(&explanation, args.all),
+        Output::Json => print_json(&explanation.to_json(args.all)),
     };
     // A reader that hung up has seen what it wanted.
     drop(shown);
     ExitCode::SUCCESS
 }
 
-/// What these rules do with a request that a front door kept, in both forms.
-///
-/// # Errors
-/// Why that cannot be said.
-pub(in crate::cli) fn of_event(
-    rules: &Arc<RuleSet>,
-    event: Event,
-) -> Result<Explained, CommandError> {
-    let request = Request::from_event(event);
-    let explained = explanation::explain(rules, &request, None, &[]);
-    explained.map(Explained).map_err(CommandError::because)
-}
-
-/// What rules do with a request.
-#[derive(Debug)]
-pub(in crate::cli) struct Explained(Explanation);
-
-impl Explained {
-    pub(in crate::cli) fn write_human(&self, out: impl Write, colour: bool) -> io::Result<()> {
-        show::write_human(out, &self.0, false, colour)
-    }
-
-    pub(in crate::cli) fn to_json(&self) -> Value {
-        show::to_json(&self.0, false)
-    }
-}
-
-fn explain(args: &Args) -> Result<Explanation, CommandError> {
+fn run_explain(args: &Args) -> Result<Explanation, CommandError> {
     let request = read(&args.request)?;
     let response = args.response.as_deref().map(read).transpose()?;
     let rules = args.source.load()?;
     let request = Request::from_file(request);
-    explanation::explain(&rules, &request, response, &args.vars).map_err(CommandError::because)
+    explain(&rules, &request, response, &args.vars).map_err(CommandError::because)
 }
 
 /// Reports a failure. The JSON has a verdict in any case, so that scripts need not test for one.

@@ -1,17 +1,15 @@
-//! Shows an explanation as text and as JSON.
+//! Shows an explanation as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use serde_json::{Map, Value, json};
-
-use super::super::escape::{json_text, show as escaped, show_short};
-use super::super::list::severity_name;
-use crate::cli::output::{print_json, wants_colour};
+use crate::cli::output::wants_colour;
+use crate::review::escape::{show as escaped, show_short};
+use crate::review::explanation::{
+    Exclusion, Explanation, RuleMatch, phase_name, severity_name,
+};
 use waf::Inspection;
-
-use super::explanation::{Exclusion, Explanation, RuleMatch, VariableChange, Verdict, phase_name};
 
 /// How many bytes are shown before and after the bytes that the operator found.
 const AROUND: usize = 80;
@@ -25,7 +23,7 @@ pub(super) fn human(explanation: &Explanation, all: bool) -> io::Result<()> {
     out.flush()
 }
 
-pub(super) fn write_human(
+pub(in crate::cli) fn write_human(
     mut out: impl Write,
     explanation: &Explanation,
     all: bool,
@@ -36,7 +34,11 @@ pub(super) fn write_human(
         writeln!(out, "note: {note}")?;
     }
     let mut phase = None;
-    for found in explanation.matches.iter().filter(|m| all || is_relevant(m)) {
+    for found in explanation
+        .matches
+        .iter()
+        .filter(|m| all || m.is_relevant())
+    {
         if phase.replace(found.rule.phase) != Some(found.rule.phase) {
             writeln!(out, "\n{}", phase_name(found.rule.phase))?;
         }
@@ -108,27 +110,6 @@ fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> 
     Ok(())
 }
 
-/// Whether a rule logs, ends the transaction or changes a score. Others only set variables for later rules.
-pub(crate) fn is_relevant(found: &RuleMatch) -> bool {
-    found.rule.logged || found.rule.interrupting || found.changes.iter().any(is_score)
-}
-
-/// Whether a score rose or fell. Setting it for the first time is no change.
-fn is_score(change: &VariableChange) -> bool {
-    let is_name =
-        |name: &[u8]| memchr::memmem::find(&name.to_ascii_lowercase(), b"score").is_some();
-    let number = |bytes: &Option<Vec<u8>>| {
-        std::str::from_utf8(bytes.as_deref()?)
-            .ok()?
-            .parse::<i64>()
-            .ok()
-    };
-    is_name(&change.name)
-        && number(&change.before).is_some()
-        && number(&change.after).is_some()
-        && change.before != change.after
-}
-
 pub(crate) fn rule(found: &RuleMatch, colour: bool) -> String {
     let rule = &found.rule;
     let mut out = String::new();
@@ -163,7 +144,7 @@ pub(crate) fn rule(found: &RuleMatch, colour: bool) -> String {
     if !rule.data.is_empty() {
         let _ = writeln!(out, "    data      {}", show_short(&rule.data, 300));
     }
-    for change in found.changes.iter().filter(|change| is_score(change)) {
+    for change in found.changes.iter().filter(|change| change.is_score()) {
         let text = |bytes: &Option<Vec<u8>>| escaped(bytes.as_deref().unwrap_or_default());
         let (before, after) = (text(&change.before), text(&change.after));
         let _ = writeln!(
@@ -224,89 +205,4 @@ fn describe_exclusion(exclusion: &Exclusion) -> String {
         0 => format!("{what}  by {}", exclusion.by),
         id => format!("{what}  by rule {id} at {}", exclusion.by),
     }
-}
-
-pub(super) fn json(explanation: &Explanation, all: bool) -> io::Result<()> {
-    print_json(&to_json(explanation, all))
-}
-
-pub(super) fn to_json(explanation: &Explanation, all: bool) -> Value {
-    let matches: Vec<Value> = explanation
-        .matches
-        .iter()
-        .filter(|m| all || is_relevant(m))
-        .map(json_match)
-        .collect();
-    let exclusions: Vec<Value> = explanation
-        .exclusions
-        .iter()
-        .map(|e| json!({"by": e.by, "by_rule_id": e.by_rule, "rule_ids": e.rule_ids, "target": e.target, "change": if e.changes { "changed" } else { "removed" }}))
-        .collect();
-    let variables: Map<String, Value> = explanation
-        .variables
-        .iter()
-        .map(|(name, values)| {
-            let values = values
-                .iter()
-                .map(|(name, value)| json!({"name": json_text(name), "value": json_text(value)}))
-                .collect();
-            (name.clone(), Value::Array(values))
-        })
-        .collect();
-    json!({
-        "request": json_text(&explanation.line),
-        "engine": format!("{:?}", explanation.engine),
-        "verdict": json_verdict(&explanation.verdict),
-        "body": explanation.body.as_ref().map(|body| json!({
-            "received": body.received,
-            "inspected": body.inspected,
-            "parser": body.parser.unwrap_or("none"),
-            "reason": body.reason.as_ref().map(|reason| json_text(reason.as_bytes())),
-        })),
-        "matches": matches,
-        "exclusions": exclusions,
-        "variables": variables,
-        "notes": explanation.notes,
-    })
-}
-
-pub(crate) fn json_verdict(verdict: &Verdict) -> Value {
-    json!({
-        "action": verdict.action,
-        "status": verdict.status,
-        "rule_id": verdict.rule_id,
-        "phase": verdict.phase,
-        "reason": verdict.reason,
-    })
-}
-
-pub(crate) fn json_match(found: &RuleMatch) -> Value {
-    let rule = &found.rule;
-    let tags: Vec<String> = rule.tags.iter().map(|tag| json_text(tag)).collect();
-    let changes: Vec<Value> = found
-        .changes
-        .iter()
-        .map(|change| {
-            let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(json_text);
-            json!({"name": json_text(&change.name), "before": text(&change.before), "after": text(&change.after)})
-        })
-        .collect();
-    json!({
-        "rule_id": rule.rule_id,
-        "phase": rule.phase as u8,
-        "variable": json_text(&rule.variable),
-        "value": json_text(&rule.value),
-        "transformed": json_text(&rule.transformed),
-        "span": found.span.as_ref().map(|span| [span.start, span.end]),
-        "message": json_text(&rule.message),
-        "data": json_text(&rule.data),
-        "severity": rule.severity.map(severity_name),
-        "tags": tags,
-        "operator": rule.operator,
-        "logged": rule.logged,
-        "interrupting": rule.interrupting,
-        "file": rule.file.to_string_lossy(),
-        "line": rule.line,
-        "changes": changes,
-    })
 }

@@ -1,28 +1,22 @@
 //! `drawbridge rules replay`: what other rules would have done with requests that are there.
 
-mod compare;
-mod fault;
-mod har;
 mod show;
 mod sides;
-pub(super) mod source;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-pub use self::fault::EntryFault;
-pub use self::har::{Har, HarError, RawRequest};
-
-use self::compare::Comparison;
-use self::sides::{ReplayError, Sides, SidesArgs};
-use self::source::{Events, Joined, Requests};
+use self::sides::{ReplayError, SidesArgs};
 use super::progress::Progress;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::offline::state_dir;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, print_json};
 use crate::config::parse_age;
+use crate::review::replay::compare::Comparison;
+use crate::review::replay::report;
+use crate::review::replay::source::{Events, Joined, Requests};
 use crate::time::milliseconds_ago;
 
 /// Run requests through a candidate rule set and through what is live, and say what would change
@@ -92,19 +86,20 @@ fn replay(args: &Args) -> Result<ExitCode, ReplayError> {
     let events = match args.events {
         true => {
             let state_dir = state_dir(args.sides.config_file())?;
-            Some(Events::find(&state_dir, milliseconds_ago(args.since))?)
+            let since = milliseconds_ago(args.since);
+            Some(Events::find(&state_dir, since).map_err(CommandError::from)?)
         }
         false => None,
     };
-    let requests = Joined::open(&args.requests, &args.har, events)?;
-    let sides = Sides::load(&args.sides)?;
+    let requests = Joined::open(&args.requests, &args.har, events).map_err(CommandError::from)?;
+    let sides = args.sides.load()?;
     let progress = Progress::new(requests.len());
     let mut comparison = Comparison::of(&sides, &requests, &|done| progress.update(done));
     progress.clear();
     comparison.allow(&args.allow);
     let shown = match args.output {
         Output::Human => show::human(&comparison, &sides, &requests, args.all),
-        Output::Json => show::json(&comparison, &sides, &requests),
+        Output::Json => print_json(&report::to_json(&comparison, &sides, &requests)),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     drop(shown);

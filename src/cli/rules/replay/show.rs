@@ -1,31 +1,23 @@
-//! Shows what a replay found, as text and as JSON.
-//!
-//! Each difference is read and run again, with a trace, so that its explanation is that of `rules explain`.
+//! Shows what a replay found, as text.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use super::super::escape::{json_text, show_short};
-use super::super::explain::explanation::{Explanation, RuleMatch, Verdict, explain};
-use super::super::explain::show::{is_relevant, json_match, json_verdict, rule};
-use super::compare::{Comparison, Difference, DifferenceKind, only_in};
-use super::sides::Sides;
-use super::source::{NotReplayed, Requests};
-use crate::cli::output::{print_diagnostics, print_json, problems_json, wants_colour};
+use super::super::explain::show::rule;
+use crate::cli::output::{print_diagnostics, wants_colour};
+use crate::review::escape::show_short;
+use crate::review::explanation::Verdict;
+use crate::review::replay::Sides;
+use crate::review::replay::compare::{Comparison, Difference, DifferenceKind};
+use crate::review::replay::report::{
+    change, explain_both, matches_only_in, not_judged, unreadable,
+};
+use crate::review::replay::source::Requests;
 use seclang::diagnostic::Diagnostic;
 
 /// How many differences are explained where nobody asks for all.
 const EXPLAINED: usize = 25;
 /// How many rules, and requests that cannot be judged, are named.
 const NAMED: usize = 8;
-
-/// What both rule sets made of a request.
-struct Explained {
-    candidate: Explanation,
-    live: Explanation,
-}
 
 pub(super) fn human(
     comparison: &Comparison,
@@ -206,138 +198,6 @@ fn verdict_in_words(verdict: &Verdict) -> String {
     let status = verdict.status.map(|s| format!(" {s}")).unwrap_or_default();
     let reason = show_short(verdict.reason.as_bytes(), 400);
     format!("{}{status}, {reason}", verdict.action)
-}
-
-pub(super) fn json(
-    comparison: &Comparison,
-    sides: &Sides,
-    requests: &dyn Requests,
-) -> io::Result<()> {
-    let differences = comparison.differences.iter();
-    let differences: Vec<Value> = differences
-        .map(|difference| json_difference(difference, sides, requests))
-        .collect();
-    let rules = comparison.rules.iter();
-    let rules: Vec<Value> = rules
-        .map(|(id, (more, fewer))| json!({"rule_id": id, "more": more, "fewer": fewer}))
-        .collect();
-    let not_judged: Vec<Value> = not_judged(comparison)
-        .map(|(id, why)| json!({"request": id, "reason": why}))
-        .collect();
-    let problems: Vec<Diagnostic> = unreadable(comparison).cloned().collect();
-    let count = |kind| comparison.count(kind);
-    print_json(&json!({
-        "ok": comparison.is_as_allowed(),
-        "requests": comparison.requests,
-        "newly_blocked": count(DifferenceKind::NewlyBlocked),
-        "newly_allowed": count(DifferenceKind::NewlyAllowed),
-        "answered_differently": count(DifferenceKind::AnsweredDifferently),
-        "refused_before_rules": comparison.refused,
-        "cpu": cpu_json(comparison),
-        "differences": differences,
-        "allowed_in_vain": comparison.allowed_in_vain,
-        "other_matches": {"requests": comparison.other_matches, "rules": rules},
-        "not_judged": not_judged,
-        "problems": problems_json(&problems),
-    }))
-}
-
-fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Requests) -> Value {
-    let kind = match difference.kind {
-        DifferenceKind::NewlyBlocked => "newly_blocked",
-        DifferenceKind::NewlyAllowed => "newly_allowed",
-        DifferenceKind::AnsweredDifferently => "answered_differently",
-    };
-    let mut explained = vec![
-        ("request", json!(difference.id)),
-        ("kind", json!(kind)),
-        ("rule_ids", json!(difference.causes)),
-        ("allowed", json!(difference.allowed)),
-    ];
-    if let Some(found) = explain_both(difference, sides, requests) {
-        let matches = |one, other| {
-            let only = matches_only_in(one, other).into_iter();
-            only.map(json_match).collect::<Vec<_>>()
-        };
-        let (candidate, live) = (&found.candidate, &found.live);
-        explained.extend([
-            ("line", json!(json_text(&live.line))),
-            ("notes", json!(live.notes)),
-            ("candidate", json_verdict(&candidate.verdict)),
-            ("live", json_verdict(&live.verdict)),
-            ("only_candidate", json!(matches(candidate, live))),
-            ("only_live", json!(matches(live, candidate))),
-        ]);
-    }
-    let explained = explained.into_iter();
-    let explained = explained.map(|(key, value)| (key.to_owned(), value));
-    Value::Object(explained.collect())
-}
-
-/// Null if it was not measured.
-fn cpu_json(comparison: &Comparison) -> Value {
-    let microseconds = |time: Duration| {
-        let count = u32::try_from(comparison.measured).unwrap_or(u32::MAX);
-        (time / count.max(1)).as_secs_f64() * 1e6
-    };
-    change(comparison).map_or(Value::Null, |percent| {
-        json!({
-            "candidate_microseconds": microseconds(comparison.cpu.candidate),
-            "live_microseconds": microseconds(comparison.cpu.live),
-            "change_percent": percent,
-        })
-    })
-}
-
-/// How much more CPU the candidate takes, in per cent; None where the clock counted none.
-fn change(comparison: &Comparison) -> Option<f64> {
-    let (candidate, live) = (comparison.cpu.candidate, comparison.cpu.live);
-    (!live.is_zero()).then(|| (candidate.as_secs_f64() / live.as_secs_f64() - 1.0) * 100.0)
-}
-
-fn explain_both(
-    difference: &Difference,
-    sides: &Sides,
-    requests: &dyn Requests,
-) -> Option<Explained> {
-    let request = requests.read(difference.at).ok()?.request;
-    Some(Explained {
-        candidate: explain(&sides.candidate, &request, None, &[]).ok()?,
-        live: explain(&sides.live, &request, None, &[]).ok()?,
-    })
-}
-
-/// The relevant matches of one that the other does not have.
-fn matches_only_in<'e>(one: &'e Explanation, other: &'e Explanation) -> Vec<&'e RuleMatch> {
-    let relevant = |explanation: &'e Explanation| {
-        let matches = explanation.matches.iter();
-        matches.filter(|found| is_relevant(found))
-    };
-    only_in(relevant(one), relevant(other), |found, known| {
-        let (found, known) = (&found.rule, &known.rule);
-        (found.rule_id, &found.variable) == (known.rule_id, &known.variable)
-            && found.interrupting == known.interrupting
-    })
-}
-
-fn unreadable(comparison: &Comparison) -> impl Iterator<Item = &Diagnostic> {
-    comparison
-        .not_replayed
-        .iter()
-        .filter_map(|found| match found {
-            NotReplayed::Unreadable(problem) => Some(problem),
-            NotReplayed::CannotBeJudged { .. } => None,
-        })
-}
-
-fn not_judged(comparison: &Comparison) -> impl Iterator<Item = (&String, &String)> {
-    comparison
-        .not_replayed
-        .iter()
-        .filter_map(|found| match found {
-            NotReplayed::CannotBeJudged { id, why } => Some((id, why)),
-            NotReplayed::Unreadable(_) => None,
-        })
 }
 
 fn kind_in_words(kind: DifferenceKind) -> &'static str {

@@ -1,19 +1,15 @@
-//! The two rule sets of a replay: what is live, and the candidate for it.
-//!
-//! Both block and have no time budget: the question is what they would stop, and the answer must not depend on the
-//! speed of this machine.
+//! Which two rule sets a replay compares, as options name them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap_complete::engine::ArgValueCompleter;
 
-use super::super::source::{add_rules, find_policy, has_no_rules};
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
 use crate::cli::offline;
-use crate::config::{self, PolicyMode, Recipe};
-use waf::{Problems, RuleSet};
+use crate::config::{self, Recipe};
+use crate::review::policy::{find_policy, has_no_rules};
+use crate::review::replay::{Sides, build};
 
 type Variable = (String, String);
 
@@ -78,65 +74,34 @@ impl From<CommandError> for ReplayError {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Sides {
-    pub(super) candidate: Arc<RuleSet>,
-    pub(super) live: Arc<RuleSet>,
-}
-
-impl Sides {
+impl SidesArgs {
     /// # Errors
-    /// One of them does not load.
-    pub(super) fn load(args: &SidesArgs) -> Result<Self, CommandError> {
+    /// One of the rule sets does not load.
+    pub(super) fn load(&self) -> Result<Sides, CommandError> {
         let names_policy =
-            args.config.config.is_some() || args.policy.is_some() || args.route.is_some();
-        let by_files_alone = !args.rules.is_empty() && !args.against.is_empty() && !names_policy;
+            self.config.config.is_some() || self.policy.is_some() || self.route.is_some();
+        let by_files_alone = !self.rules.is_empty() && !self.against.is_empty() && !names_policy;
         let policy = match by_files_alone {
             true => Recipe::default(),
-            false => recipe_of(&args.config, args)?,
+            false => self.recipe_in(&self.config)?,
         };
-        let other = match &args.against_config {
-            Some(path) => recipe_of(
-                &ConfigFile {
-                    config: Some(path.clone()),
-                },
-                args,
-            )?,
+        let other = match &self.against_config {
+            Some(path) => self.recipe_in(&ConfigFile {
+                config: Some(path.clone()),
+            })?,
             None => policy.clone(),
         };
-        Ok(Self {
-            candidate: build(policy, &args.rules, &args.crs)?,
-            live: build(other, &args.against, &args.against_crs)?,
+        Ok(Sides {
+            candidate: build(policy, &self.rules, &self.crs)?,
+            live: build(other, &self.against, &self.against_crs)?,
         })
     }
-}
 
-/// What the policy of a configuration is made of.
-fn recipe_of(file: &ConfigFile, args: &SidesArgs) -> Result<Recipe, CommandError> {
-    let config = offline::load(file)?;
-    let policy = find_policy(&config, args.policy.as_ref(), args.route.as_ref())?;
-    let recipe = config.recipe_of(policy);
-    recipe.cloned().ok_or_else(|| has_no_rules(policy))
-}
-
-/// The rule set of this recipe with other files, if there are any, and with these variables instead of its own.
-fn build(
-    mut recipe: Recipe,
-    files: &[String],
-    variables: &[Variable],
-) -> Result<Arc<RuleSet>, CommandError> {
-    recipe.mode = PolicyMode::Block;
-    recipe.budget = None;
-    recipe.audited = false;
-    let mut changed = variables.to_vec();
-    config::expand_levels(&mut changed);
-    let is_changed = |name: &String| changed.iter().any(|(other, _)| other == name);
-    recipe.variables.retain(|(name, _)| !is_changed(name));
-    recipe.variables.extend(changed);
-    if !files.is_empty() {
-        recipe.sources.clear();
+    /// What the policy of a configuration is made of.
+    fn recipe_in(&self, file: &ConfigFile) -> Result<Recipe, CommandError> {
+        let config = offline::load(file)?;
+        let policy = find_policy(&config, self.policy.as_ref(), self.route.as_ref())?;
+        let recipe = config.recipe_of(policy);
+        Ok(recipe.cloned().ok_or_else(|| has_no_rules(policy))?)
     }
-    let builder = config::builder_of(&recipe);
-    let built = files.iter().fold(builder, add_rules).build();
-    built.map_err(|Problems(problems)| CommandError::Diagnostics(problems))
 }

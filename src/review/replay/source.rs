@@ -8,13 +8,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::har::Har;
-use crate::cli::error::CommandError;
 use crate::events::{self, Place};
 use crate::recorded::{Framing, MOST_BYTES, Request};
+use crate::review::error::ReviewError;
 use seclang::diagnostic::{Diagnostic, Location};
 
 /// Requests in a fixed order. They are read from several threads.
-pub(in crate::cli::rules) trait Requests: Sync {
+pub(crate) trait Requests: Sync {
     fn len(&self) -> usize;
 
     /// The request at this place, from 0.
@@ -26,15 +26,15 @@ pub(in crate::cli::rules) trait Requests: Sync {
 
 /// A request as it was received.
 #[derive(Debug)]
-pub(in crate::cli::rules) struct Recorded {
+pub(crate) struct Recorded {
     /// What reports and `--allow` call it.
-    pub(in crate::cli::rules) id: String,
-    pub(in crate::cli::rules) request: Request,
+    pub(crate) id: String,
+    pub(crate) request: Request,
 }
 
 /// A request that the rules cannot judge.
 #[derive(Debug)]
-pub(in crate::cli::rules) enum NotReplayed {
+pub(crate) enum NotReplayed {
     /// The file cannot be read, or is not what it should be.
     Unreadable(Diagnostic),
     /// What was recorded is not the whole request, so that a verdict would be a guess.
@@ -42,16 +42,16 @@ pub(in crate::cli::rules) enum NotReplayed {
 }
 
 /// Several sources, one after the other.
-pub(in crate::cli::rules) struct Joined(Vec<Box<dyn Requests>>);
+pub(crate) struct Joined(Vec<Box<dyn Requests>>);
 
 impl Joined {
     /// # Errors
     /// All that cannot be listed or read; or there is no request.
-    pub(in crate::cli::rules) fn open(
+    pub(crate) fn open(
         folders: &[PathBuf],
         archives: &[PathBuf],
         events: Option<Events>,
-    ) -> Result<Self, CommandError> {
+    ) -> Result<Self, ReviewError> {
         let mut sources: Vec<Box<dyn Requests>> = Vec::new();
         let mut problems = Vec::new();
         let mut add = |opened: Result<Box<dyn Requests>, Diagnostic>| match opened {
@@ -65,13 +65,13 @@ impl Joined {
             add(Archive::open(path).map(|archive| Box::new(archive) as Box<dyn Requests>));
         }
         if !problems.is_empty() {
-            return Err(CommandError::Diagnostics(problems));
+            return Err(ReviewError::Diagnostics(problems));
         }
         sources.extend(events.map(|events| Box::new(events) as Box<dyn Requests>));
         let joined = Self(sources);
         // A mistyped path must not look like a success.
         match joined.len() {
-            0 => Err(CommandError::Problem(
+            0 => Err(ReviewError::Problem(
                 "there is no request to replay: the folders have no *.http files, the archives no entries, and no event was kept in the time"
                     .to_owned(),
             )),
@@ -99,24 +99,24 @@ impl Requests for Joined {
 }
 
 /// The requests that front doors kept.
-pub(in crate::cli::rules) struct Events(Vec<Place>);
+pub(crate) struct Events(Vec<Place>);
 
 impl Events {
     /// Those below this `state_dir`, from this time on in milliseconds since 1970.
     ///
     /// # Errors
     /// The folder cannot be read, or a part of it is damaged.
-    pub(in crate::cli::rules) fn find(state_dir: &Path, since: u64) -> Result<Self, CommandError> {
+    pub(crate) fn find(state_dir: &Path, since: u64) -> Result<Self, ReviewError> {
         let found = events::find(state_dir, since, |_| true);
         let found = found.map_err(|error| {
-            CommandError::Diagnostics(vec![problem(
+            ReviewError::Diagnostics(vec![problem(
                 state_dir,
                 &format!("cannot read the events: {error}"),
             )])
         })?;
         // A part that cannot be read must not look like one in which nothing differs.
         match found.problems.first() {
-            Some(problem) => Err(CommandError::Problem(problem.clone())),
+            Some(problem) => Err(ReviewError::Problem(problem.clone())),
             None => Ok(Self(found.events)),
         }
     }

@@ -10,7 +10,7 @@
 
 /// Bytes for a terminal: without control characters, and so that different bytes look different. A backslash is
 /// doubled, because it begins our own escapes.
-pub(in crate::cli) fn show(bytes: &[u8]) -> String {
+pub(crate) fn show(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -36,7 +36,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Like [`show`], cut after `most` characters.
-pub(in crate::cli) fn show_short(bytes: &[u8], most: usize) -> String {
+pub(crate) fn show_short(bytes: &[u8], most: usize) -> String {
     // A character has at most four bytes, so these bytes hold at least `most` characters. The rest of a long body is
     // not even looked at.
     let text = show(&bytes[..bytes.len().min(most * 4)]);
@@ -48,7 +48,7 @@ pub(in crate::cli) fn show_short(bytes: &[u8], most: usize) -> String {
 }
 
 /// Bytes for JSON: as text, with `\xNN` for each byte that is not UTF-8.
-pub(in crate::cli) fn json_text(bytes: &[u8]) -> String {
+pub(crate) fn json_text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes

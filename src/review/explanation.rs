@@ -7,14 +7,17 @@
     reason = "indices were made with the list that they point into"
 )]
 
+mod json;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::super::escape::show_short;
+use super::escape::show_short;
 use crate::recorded::{Request, with_crlf};
 use waf::{
-    EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, TraceKind, Transaction,
+    EngineMode, Inspection, InterruptionKind, MatchedRule, Phase, RuleSet, SEVERITIES, TraceKind,
+    Transaction,
 };
 
 /// Values with their names, which are like `COLLECTION:name`.
@@ -373,6 +376,11 @@ impl Response {
             body: raw[end + 4..].to_vec(),
         })
     }
+}
+
+/// The name of a severity of ModSecurity, from 0 (emergency) to 7 (debug).
+pub(crate) fn severity_name(severity: u8) -> &'static str {
+    SEVERITIES[usize::from(severity.min(7))]
 }
 
 /// The number and name of a phase.

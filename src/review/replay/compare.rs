@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::sides::Sides;
+use super::Sides;
 use super::source::{NotReplayed, Recorded, Requests};
 use crate::parallel;
 use crate::recorded::{Framing, Request};
@@ -26,48 +26,48 @@ const MOST_ROUNDS: usize = 100;
 
 /// What differs between two rule sets.
 #[derive(Debug, Default)]
-pub(super) struct Comparison {
+pub(crate) struct Comparison {
     /// How many requests there are.
-    pub(super) requests: usize,
+    pub(crate) requests: usize,
     /// How many the rules did not see, because HTTP forbids them; the same under any rules.
-    pub(super) refused: usize,
+    pub(crate) refused: usize,
     /// In the order of the requests.
-    pub(super) differences: Vec<Difference>,
+    pub(crate) differences: Vec<Difference>,
     /// Requests with the same verdict and other matches.
-    pub(super) other_matches: usize,
+    pub(crate) other_matches: usize,
     /// How many more times the candidate, and how many more times the live set, matched, by rule, in those requests.
-    pub(super) rules: BTreeMap<u64, (usize, usize)>,
-    pub(super) not_replayed: Vec<NotReplayed>,
+    pub(crate) rules: BTreeMap<u64, (usize, usize)>,
+    pub(crate) not_replayed: Vec<NotReplayed>,
     /// Of the processor, by candidate and live set.
-    pub(super) cpu: Pair<Duration>,
+    pub(crate) cpu: Pair<Duration>,
     /// How many requests it was spent on.
-    pub(super) measured: usize,
+    pub(crate) measured: usize,
     /// What `--allow` names in vain.
-    pub(super) allowed_in_vain: Vec<String>,
+    pub(crate) allowed_in_vain: Vec<String>,
 }
 
 /// The same of both rule sets.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Pair<T> {
-    pub(super) candidate: T,
-    pub(super) live: T,
+pub(crate) struct Pair<T> {
+    pub(crate) candidate: T,
+    pub(crate) live: T,
 }
 
 /// A request that would be answered differently.
 #[derive(Debug)]
-pub(super) struct Difference {
+pub(crate) struct Difference {
     /// Its place among the requests.
-    pub(super) at: usize,
-    pub(super) id: String,
-    pub(super) kind: DifferenceKind,
+    pub(crate) at: usize,
+    pub(crate) id: String,
+    pub(crate) kind: DifferenceKind,
     /// The rules that make the difference; sorted.
-    pub(super) causes: Vec<u64>,
+    pub(crate) causes: Vec<u64>,
     /// `--allow` names it.
-    pub(super) allowed: bool,
+    pub(crate) allowed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DifferenceKind {
+pub(crate) enum DifferenceKind {
     NewlyBlocked,
     NewlyAllowed,
     /// Both block, with other answers.
@@ -76,7 +76,7 @@ pub(super) enum DifferenceKind {
 
 impl Comparison {
     /// Compares all requests. Calls `done` with how many are done.
-    pub(super) fn of(
+    pub(crate) fn of(
         sides: &Sides,
         requests: &dyn Requests,
         done: &(dyn Fn(usize) + Sync),
@@ -115,7 +115,7 @@ impl Comparison {
     }
 
     /// Marks the differences that are meant: those of the requests that are named, and those of which every cause is.
-    pub(super) fn allow(&mut self, names: &[String]) {
+    pub(crate) fn allow(&mut self, names: &[String]) {
         let rules: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
         let mut used = vec![false; names.len()];
         for difference in &mut self.differences {
@@ -133,13 +133,13 @@ impl Comparison {
     }
 
     /// Whether nothing differs but what is allowed, and every request could be read.
-    pub(super) fn is_as_allowed(&self) -> bool {
+    pub(crate) fn is_as_allowed(&self) -> bool {
         let unreadable = |found: &NotReplayed| matches!(found, NotReplayed::Unreadable(_));
         self.differences.iter().all(|difference| difference.allowed)
             && !self.not_replayed.iter().any(unreadable)
     }
 
-    pub(super) fn count(&self, kind: DifferenceKind) -> usize {
+    pub(crate) fn count(&self, kind: DifferenceKind) -> usize {
         let of_kind = self.differences.iter().filter(|d| d.kind == kind);
         of_kind.count()
     }
@@ -342,7 +342,7 @@ impl Comparison {
 }
 
 /// What `one` has and `other` has not. Each item of `other` stands for one item that is the same.
-pub(super) fn only_in<'i, T>(
+pub(crate) fn only_in<'i, T>(
     one: impl Iterator<Item = &'i T>,
     other: impl Iterator<Item = &'i T>,
     same: impl Fn(&T, &T) -> bool,

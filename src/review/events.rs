@@ -1,0 +1,317 @@
+//! The events that were kept: which there are, one of them, what occurs most.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::error::ReviewError;
+use super::escape::json_text;
+use super::explanation::{Explanation, explain};
+use crate::config::Config;
+use crate::events::{Event, Found, Place, Summary, Verdict, find, find_by_id};
+use crate::recorded::Request;
+use crate::time::{milliseconds_ago, rfc3339};
+
+/// Which events are meant. What is None does not matter.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EventFilter {
+    /// Those of this time until now.
+    pub(crate) since: Option<Duration>,
+    pub(crate) route: Option<String>,
+    /// Those that this rule matched or blocked.
+    pub(crate) rule: Option<u64>,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// What events are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountBy {
+    Rule,
+    Route,
+    Argument,
+    Client,
+}
+
+/// The events of one rule, route, argument or client.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) events: u64,
+    pub(crate) blocked: u64,
+    pub(crate) would_be_blocked: u64,
+    /// The newest.
+    pub(crate) last: Option<Summary>,
+}
+
+/// The rules that an explanation is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Under {
+    /// The policy's rules are still those that the request met.
+    Met,
+    Now,
+}
+
+/// An event, and what rules do with it if that can be said.
+#[derive(Debug)]
+pub(crate) struct ShownEvent {
+    pub(crate) event: Event,
+    pub(crate) explained: Option<(Under, Explanation)>,
+}
+
+impl EventFilter {
+    /// The events below this `state_dir` that fit.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn find(&self, state_dir: &Path) -> Result<Found, ReviewError> {
+        let since = milliseconds_ago(self.since);
+        let found = find(state_dir, since, |event| self.fits(event));
+        found.map_err(|error| cannot_read(state_dir, &error))
+    }
+
+    fn fits(&self, event: &Summary) -> bool {
+        let has_rule = |rule| {
+            event.blocked_by == Some(rule) || event.matches.iter().any(|hit| hit.rule_id == rule)
+        };
+        let client = event.client.to_canonical();
+        self.rule.is_none_or(has_rule)
+            && self
+                .client
+                .is_none_or(|wanted| wanted.to_canonical() == client)
+            && self.verdict.is_none_or(|verdict| event.verdict == verdict)
+            && self
+                .route
+                .as_ref()
+                .is_none_or(|route| event.route.as_ref() == Some(route))
+    }
+}
+
+/// The event of a request.
+///
+/// # Errors
+/// It was not kept, or cannot be read.
+pub(crate) fn event_of(state_dir: &Path, id: &str) -> Result<Event, ReviewError> {
+    let cannot = |error| cannot_read(state_dir, &error);
+    let Found { events, problems } = find_by_id(state_dir, id).map_err(cannot)?;
+    let Some(place) = events.first() else {
+        let problems: String = problems
+            .iter()
+            .map(|problem| format!("; {problem}"))
+            .collect();
+        return Err(ReviewError::NotFound(format!(
+            "no event of request {id:?} is kept below {}{problems}",
+            state_dir.display()
+        )));
+    };
+    place.read().map_err(cannot)?.ok_or_else(|| {
+        ReviewError::Problem(format!(
+            "the event of request {id:?} is damaged on the disk"
+        ))
+    })
+}
+
+fn cannot_read(state_dir: &Path, error: &io::Error) -> ReviewError {
+    ReviewError::Problem(format!(
+        "cannot read the events below {}: {error}",
+        state_dir.display()
+    ))
+}
+
+/// When the request's head was there.
+pub(crate) fn time(event: &Summary) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(event.time)
+}
+
+/// A summary as JSON shows it.
+#[derive(Serialize)]
+struct Listed<'e> {
+    time: String,
+    #[serde(flatten)]
+    event: &'e Summary,
+}
+
+impl<'e> Listed<'e> {
+    fn new(event: &'e Summary) -> Self {
+        Self {
+            time: rfc3339(time(event)),
+            event,
+        }
+    }
+}
+
+/// A list of events as JSON.
+#[derive(Serialize)]
+pub(crate) struct ListReport<'e> {
+    ok: bool,
+    problems: &'e [String],
+    /// How many earlier events fit and are not shown.
+    earlier: usize,
+    events: ListedEvents<'e>,
+}
+
+impl<'e> ListReport<'e> {
+    /// The latest `most` of these events.
+    pub(crate) fn new(found: &'e Found, most: usize) -> Self {
+        let earlier = found.events.len().saturating_sub(most);
+        Self {
+            ok: found.problems.is_empty(),
+            problems: &found.problems,
+            earlier,
+            events: ListedEvents(found.events.get(earlier..).unwrap_or_default()),
+        }
+    }
+}
+
+/// Serialized one by one: there may be a million.
+struct ListedEvents<'e>(&'e [Place]);
+
+impl Serialize for ListedEvents<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|place| Listed::new(&place.summary)))
+    }
+}
+
+impl CountBy {
+    /// The most frequent first.
+    pub(crate) fn count(self, found: &Found) -> Vec<(String, Count)> {
+        let mut rows: BTreeMap<String, Count> = BTreeMap::new();
+        for event in found.events.iter().map(|place| &place.summary) {
+            for key in self.keys(event) {
+                let row = rows.entry(key).or_default();
+                row.events += 1;
+                row.blocked += u64::from(event.verdict == Verdict::Block);
+                row.would_be_blocked += u64::from(event.verdict == Verdict::Detect);
+                // They are in the order of their times.
+                row.last = Some(event.clone());
+            }
+        }
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by_key(|(key, row)| (std::cmp::Reverse(row.events), key.clone()));
+        rows
+    }
+
+    /// An event counts once for each, however often it occurs in it.
+    fn keys(self, event: &Summary) -> BTreeSet<String> {
+        let hits = event.matches.iter();
+        match self {
+            Self::Rule => {
+                let rules = hits.map(|hit| hit.rule_id).chain(event.blocked_by);
+                rules.map(|rule| rule.to_string()).collect()
+            }
+            Self::Argument => hits
+                .map(|hit| hit.variable.clone())
+                .filter(|name| !name.is_empty())
+                .collect(),
+            Self::Route => BTreeSet::from([event.route.clone().unwrap_or_else(|| "-".to_owned())]),
+            Self::Client => BTreeSet::from([event.client.to_canonical().to_string()]),
+        }
+    }
+}
+
+/// The counts as JSON.
+pub(crate) fn counts_json(found: &Found, rows: &[(String, Count)]) -> Value {
+    let rows = rows.iter().map(|(key, row)| {
+        json!({
+            "key": key,
+            "events": row.events,
+            "blocked": row.blocked,
+            "would_be_blocked": row.would_be_blocked,
+            "last": row.last.as_ref().map(|event| rfc3339(time(event))),
+            "last_request_id": row.last.as_ref().map(|event| &event.request_id),
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    json!({ "ok": found.problems.is_empty(), "problems": found.problems, "rows": rows })
+}
+
+impl Under {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Now => "now",
+        }
+    }
+}
+
+impl ShownEvent {
+    /// The event with what the rules that it met do with it, if they are still the policy's; otherwise as it was recorded.
+    pub(crate) fn met(event: Event, config: Option<&Config>) -> Self {
+        let explained = config.map(|config| explain_under(config, &event, Under::Met));
+        Self {
+            event,
+            // The record says enough where that cannot be.
+            explained: explained
+                .and_then(Result::ok)
+                .map(|explained| (Under::Met, explained)),
+        }
+    }
+
+    /// The event with what the rules of this configuration do with it.
+    ///
+    /// # Errors
+    /// Why that cannot be said.
+    pub(crate) fn now(event: Event, config: &Config) -> Result<Self, ReviewError> {
+        let explained = explain_under(config, &event, Under::Now)?;
+        Ok(Self {
+            event,
+            explained: Some((Under::Now, explained)),
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let Self { event, explained } = self;
+        json!({
+            "ok": true,
+            "event": Listed::new(&event.summary),
+            "details": event.details,
+            "not_judged": event.details.payload.why_not_judged(),
+            "head": json_text(&event.head),
+            "body": (!event.details.payload.is_sealed).then(|| json_text(&event.body)),
+            "explained_under": explained.as_ref().map(|(under, _)| under.name()),
+            "explanation": explained.as_ref().map(|(_, explained)| explained.to_json(false)),
+        })
+    }
+}
+
+/// What the rules of its policy do with it.
+///
+/// # Errors
+/// Why that cannot be said: the rules are others by now, or the record lacks something of the request.
+fn explain_under(config: &Config, event: &Event, under: Under) -> Result<Explanation, ReviewError> {
+    let problem = |words: String| ReviewError::Problem(words);
+    let (summary, payload) = (&event.summary, &event.details.payload);
+    let is_bound = payload.is_sealed || under == Under::Met;
+    if let Some(why) = payload.why_not_judged().filter(|_| is_bound) {
+        return Err(problem(why));
+    }
+    let name = summary.policy.as_ref();
+    let name = name.ok_or_else(|| problem("no policy inspected this request".to_owned()))?;
+    let policy = config.policies.get(name);
+    let policy = policy.ok_or_else(|| problem(format!("there is no policy {name:?} any more")))?;
+    if under == Under::Met && summary.rules_digest.as_ref() != Some(&policy.rules_digest) {
+        return Err(problem(format!(
+            "the rules of policy {name:?} have changed"
+        )));
+    }
+    let rules = policy.rules.live();
+    let rules = rules.ok_or_else(|| super::policy::has_no_rules(policy))?;
+    let request = Request::from_event(event.clone());
+    explain(rules, &request, None, &[]).map_err(ReviewError::because)
+}
+
+/// The raw request of an event, ready for `rules explain` and curl, and what differs from the one that came. A sealed one
+/// is a file of age, as its tools take it.
+pub(crate) fn export(event: Event) -> (Vec<u8>, Vec<String>) {
+    match event.details.payload.is_sealed {
+        true => {
+            let notes = event.details.payload.why_not_judged().into_iter().collect();
+            (event.body, notes)
+        }
+        false => event.raw_request(),
+    }
+}
