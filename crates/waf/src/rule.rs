@@ -194,7 +194,7 @@ pub(crate) enum Control {
     AuditEngine(AuditEngine),
     /// `+` adds, `-` removes, neither replaces.
     AuditLogParts(PartsChange),
-    RemoveRules(RuleSelection),
+    RemoveRules(Arc<Removal>),
     RemoveTargets(Arc<Removal>),
 }
 
@@ -228,11 +228,14 @@ pub(crate) enum PartsChange {
     Remove(String),
 }
 
-/// Targets that some rules no longer look at.
+/// Rules that no longer run, or targets that they no longer look at.
 #[derive(Debug)]
 pub(crate) struct Removal {
     pub rules: RuleSelection,
+    /// Empty if it means the rules as a whole.
     pub targets: Box<[Target]>,
+    /// Its place among the rule set's exclusions; None for one of the Core Rule Set.
+    pub place: Option<u32>,
 }
 
 /// Rules meant by an id, a tag or a message: bit N is rule N in load order.
@@ -253,10 +256,6 @@ impl RuleSelection {
         self.words
             .get(index / 64)
             .is_some_and(|w| w & (1 << (index % 64)) != 0)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.iter().all(|&w| w == 0)
     }
 
     pub(crate) fn extend(&mut self, other: &Self) {

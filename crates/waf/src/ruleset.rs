@@ -16,11 +16,12 @@ use seclang::diagnostic::Diagnostic;
 
 use super::body::multipart::Flags;
 use super::body::xml::path::Path as XmlPath;
+use super::exclusion::Exclusion;
 use super::names::Names;
 use super::persistent::Store;
 use super::plan::{self, Plan};
 use super::prefilter::{LinkPlace, PhaseFilter};
-use super::rule::{Chains, Processor, Rule, Test};
+use super::rule::{Chains, Processor, Removal, Rule, Test};
 use super::settings::{AuditEngine, EngineMode, Settings, UnparsedBodies};
 use super::variables::{Slice, Text, Variable};
 
@@ -33,6 +34,9 @@ pub struct RuleSet {
     pub(super) touched: Vec<Touched>,
     pub(super) removed: Vec<RuleSummary>,
     pub(super) facts: Facts,
+    pub(super) exclusions: Vec<Exclusion>,
+    /// What every transaction excludes from its beginning.
+    pub(super) standing: Vec<Arc<Removal>>,
     pub(super) phases: [Vec<u32>; 5],
     pub(super) literals: Text,
     pub(super) names: Names,
@@ -206,6 +210,12 @@ impl RuleSet {
     #[must_use]
     pub fn removed(&self) -> &[RuleSummary] {
         &self.removed
+    }
+
+    /// The exclusions of the teams' own files, in no order that means anything.
+    #[must_use]
+    pub fn exclusions(&self) -> &[Exclusion] {
+        &self.exclusions
     }
 
     /// Whether a rule looks at a body's bytes.

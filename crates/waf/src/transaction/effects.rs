@@ -201,8 +201,16 @@ impl Transaction {
     fn control(&mut self, rules: &RuleSet, control: &Control) {
         let (matches, context) = (&mut self.matches, &mut self.context);
         match control {
-            Control::RemoveRules(selection) => {
-                matches.trace_excluded(rules, context, selection, None);
+            Control::RemoveRules(removal) | Control::RemoveTargets(removal)
+                if self
+                    .watch
+                    .as_deref_mut()
+                    .is_some_and(|watch| watch.sets_aside(removal)) =>
+            {
+                return;
+            }
+            Control::RemoveRules(removal) => {
+                matches.trace_excluded(rules, context, &removal.rules, None);
             }
             Control::RemoveTargets(removal) => {
                 for target in &removal.targets {

@@ -4,6 +4,7 @@
 //! after that. Logging, disruptive action and flow are those of the first link and act when the last link has matched.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Transaction;
 use super::state::{Entry, Name};
@@ -50,7 +51,8 @@ impl Transaction {
         self.matcher
             .propose(&rules, &mut self.context, &mut self.budget, filter);
         // A trace and the probe report every rule, so they need the plan without rules that were decided at load.
-        let watched = self.matches.trace().is_on() || self.reached.is_some();
+        let watched =
+            self.matches.trace().is_on() || self.reached.is_some() || self.watch.is_some();
         let plan = rules.plans(watched).get(at)?;
         let mut walk = plan.walk(self.matcher.hot());
         while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
@@ -75,6 +77,7 @@ impl Transaction {
                 }
             };
             if self.context.state().exclusions().removes_rule(index) {
+                self.keep_back(&rules, index, None);
                 continue;
             }
             if let Some(reached) = &mut self.reached {
@@ -83,7 +86,11 @@ impl Transaction {
             let Some(rule) = rules.rules.get(index as usize) else {
                 continue;
             };
-            if !self.run_rule(&rules, index, rule) {
+            let matched = match self.watch {
+                None => self.run_rule(&rules, index, rule),
+                Some(_) => self.run_watched(&rules, index, rule),
+            };
+            if !matched {
                 continue;
             }
             let state = self.context.state_mut();
@@ -102,6 +109,34 @@ impl Transaction {
         let state = self.context.state_mut();
         state.matching_mut().end_phase();
         state.interruption().filter(|i| i.phase == phase).cloned()
+    }
+
+    fn run_watched(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
+        if let Some(watch) = &mut self.watch {
+            watch.begin_rule();
+        }
+        let begun = Instant::now();
+        let matched = self.run_rule(rules, index, rule);
+        if let Some(watch) = &mut self.watch {
+            watch.end_rule(index, begun.elapsed());
+        }
+        matched
+    }
+
+    /// An exclusion keeps a rule from running, or from looking at this value.
+    fn keep_back(&mut self, rules: &RuleSet, rule: u32, value: Option<&Value>) {
+        if let Some(watch) = &mut self.watch {
+            watch.keep_back(rules, &self.context, rule, value);
+        }
+    }
+
+    /// Whether an exclusion takes this value from this rule.
+    fn is_excluded(&mut self, rules: &RuleSet, rule: u32, value: &Value) -> bool {
+        let is_excluded = self.context.is_excluded(rule, value);
+        if is_excluded {
+            self.keep_back(rules, rule, Some(value));
+        }
+        is_excluded
     }
 
     /// Whether the whole chain matched.
@@ -167,7 +202,7 @@ impl Transaction {
             .current_values(rules, &mut self.context, &site.test.targets);
         let mut matched = false;
         for &value in &values {
-            if excludes && self.context.is_excluded(site.place.rule, &value) {
+            if excludes && self.is_excluded(rules, site.place.rule, &value) {
                 continue;
             }
             let hit = self.run_value(rules, site, value);
@@ -196,7 +231,7 @@ impl Transaction {
                 break;
             };
             if bit.is_some_and(|b| !self.matcher.allows(b, &value))
-                || excludes && self.context.is_excluded(site.place.rule, &value)
+                || excludes && self.is_excluded(rules, site.place.rule, &value)
             {
                 continue;
             }
@@ -307,6 +342,15 @@ impl Transaction {
     /// Handles a matching value: its effects, and what follows if the link is the last.
     fn hit(&mut self, rules: &RuleSet, site: &Site<'_>, value: Value, received: Slice) {
         self.context.note_match(value, received);
+        if site.is_first()
+            && let Some(watch) = &mut self.watch
+        {
+            let value = Value {
+                text: received,
+                ..value
+            };
+            watch.note_hit(&mut self.context, site.place.rule, value);
+        }
         if site.is_last {
             // Before the effects and the record, whose macros may read `HIGHEST_SEVERITY`.
             let severity = site.rule.about.severity;
@@ -324,6 +368,11 @@ impl Transaction {
         let ends =
             self.context.state().disrupts(rule) && !matches!(rule.disruptive, Disruptive::Allow(_));
         self.matches.note_relevance(rule);
+        if let (Some(watch), Some(index)) =
+            (&mut self.watch, self.context.state().matching().rule())
+        {
+            watch.conclude(rules, &self.context, index);
+        }
         // A match that ends the transaction is recorded even with `nolog`: otherwise nothing would explain the refusal.
         if rule.log || ends || self.matches.trace().is_on() {
             self.matches

@@ -18,6 +18,7 @@ mod probe;
 mod request_body;
 mod response_body;
 mod state;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub use matches::{MatchedRule, TraceEvent, TraceKind, mask_known};
 use pool::Buffers;
 pub(super) use probe::probe;
 use state::Allowed;
+use watch::Watch;
+pub use watch::{Use, Watched};
 
 /// One request's way through the phases. Feed it in order: request line, headers,
 /// [`Transaction::request_headers_done`], body, and so on; [`Transaction::finish`] is always last.
@@ -52,6 +55,8 @@ pub struct Transaction {
     budget: Budget,
     /// Rules that evaluation reached. Only the probe at load asks for them.
     reached: Option<RuleSelection>,
+    /// Only tools watch a transaction.
+    watch: Option<Box<Watch>>,
 }
 
 impl Transaction {
@@ -67,14 +72,17 @@ impl Transaction {
         let connection = Connection::new(client, server, unique_id);
         let mut matcher = buffers.matcher;
         matcher.make_lists(rules.list_count);
-        Self {
+        let mut transaction = Self {
             context: Context::new(&rules, connection, buffers.context),
             matcher,
             matches: Matches::new(&rules),
             budget: Budget::new(&rules),
             reached: None,
+            watch: None,
             rules,
-        }
+        };
+        transaction.exclude_standing();
+        transaction
     }
 
     /// The rule set that it runs under.
@@ -257,6 +265,26 @@ impl Transaction {
         self.matches.trace_mut().turn_on();
     }
 
+    /// Notes what the rules do, and lets these exclusions not hold, by their places in [`RuleSet::exclusions`]. Call it
+    /// before the first phase.
+    pub fn watch(&mut self, without: &[usize]) {
+        self.watch = Some(Box::new(Watch::new(without)));
+        self.context.state_mut().exclusions_mut().clear();
+        self.exclude_standing();
+    }
+
+    /// What was noted since [`Transaction::watch`].
+    #[must_use]
+    pub fn watched(&self) -> Option<&Watched> {
+        self.watch.as_deref().map(Watch::seen)
+    }
+
+    /// The exclusions that hold so far, by their places in [`RuleSet::exclusions`]: those whose rules matched.
+    pub fn exclusions(&self) -> impl Iterator<Item = usize> {
+        let places = self.context.state().exclusions().places();
+        places.iter().map(|&place| place as usize)
+    }
+
     /// What was recorded, in order.
     #[must_use]
     pub fn trace_events(&self) -> &[TraceEvent] {
@@ -283,6 +311,19 @@ impl Transaction {
     #[must_use]
     pub fn audit_record(&mut self) -> Option<Record> {
         audit::record(&self.rules, &self.context, &mut self.matches)
+    }
+
+    fn exclude_standing(&mut self) {
+        if self.rules.standing.is_empty() {
+            return;
+        }
+        let rules = Arc::clone(&self.rules);
+        for removal in &rules.standing {
+            let watch = self.watch.as_deref_mut();
+            if !watch.is_some_and(|watch| watch.sets_aside(removal)) {
+                self.context.state_mut().exclusions_mut().add(removal);
+            }
+        }
     }
 
     /// Splits the request's head into the variables.

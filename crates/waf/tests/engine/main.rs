@@ -35,3 +35,4 @@ mod seclang_operators;
 mod seclang_transformations;
 mod targets;
 mod variables;
+mod watch;

@@ -4,6 +4,7 @@ use super::super::inputs::{Collection, Item, XmlPart};
 use super::super::state::{Entry, Name};
 use super::Context;
 use crate::macros::Template;
+use crate::rule::Removal;
 use crate::ruleset::RuleSet;
 use crate::variables::{Select, Slice, Target, TargetList, Value, Variable};
 
@@ -65,7 +66,12 @@ impl Context {
     /// Whether a `ctl:ruleRemoveTarget...` took this value from this rule.
     pub(crate) fn is_excluded(&self, rule: u32, value: &Value) -> bool {
         let mut removals = self.state.exclusions().of_rule(rule);
-        removals.any(|r| r.targets.iter().any(|t| self.is_covered(t, value)))
+        removals.any(|removal| self.covers(removal, value))
+    }
+
+    /// Whether a removal of targets means this value.
+    pub(crate) fn covers(&self, removal: &Removal, value: &Value) -> bool {
+        removal.targets.iter().any(|t| self.is_covered(t, value))
     }
 
     /// Whether an exclusion means this value.
