@@ -1,8 +1,9 @@
-//! `drawbridge rules`: checks, lists, tests, explains and replays rules.
+//! `drawbridge rules`: checks, lints, lists, tests, explains and replays rules.
 
 mod check;
 mod exclude;
 mod explain;
+mod lint;
 mod list;
 mod progress;
 mod replay;
@@ -17,7 +18,7 @@ use clap::Subcommand;
 pub(super) use explain::show::write_human;
 pub use tls_client::TlsClient;
 
-/// Check, list, test and explain rules; replay requests through them
+/// Check, lint, list, test and explain rules; replay requests through them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -27,6 +28,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Args),
+    Lint(lint::Args),
     List(list::Args),
     Test(test::Args),
     Explain(explain::Args),
@@ -37,6 +39,7 @@ enum Verb {
 pub(super) fn run(args: &Args) -> ExitCode {
     match &args.verb {
         Verb::Check(args) => check::run(args),
+        Verb::Lint(args) => lint::run(args),
         Verb::List(args) => list::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Explain(args) => explain::run(args),

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::har::Har;
-use crate::events::{self, Place};
+use crate::events::{self, Place, Summary};
 use crate::recorded::{Framing, MOST_BYTES, Request};
 use crate::review::error::ReviewError;
 use seclang::diagnostic::{Diagnostic, Location};
@@ -107,7 +107,19 @@ impl Events {
     /// # Errors
     /// The folder cannot be read, or a part of it is damaged.
     pub(crate) fn find(state_dir: &Path, since: u64) -> Result<Self, ReviewError> {
-        let found = events::find(state_dir, since, |_| true);
+        Self::find_where(state_dir, since, |_| true)
+    }
+
+    /// The same for those that this is true of.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn find_where(
+        state_dir: &Path,
+        since: u64,
+        wanted: impl Fn(&Summary) -> bool + Sync,
+    ) -> Result<Self, ReviewError> {
+        let found = events::find(state_dir, since, wanted);
         let found = found.map_err(|error| {
             ReviewError::Diagnostics(vec![problem(
                 state_dir,
@@ -119,6 +131,11 @@ impl Events {
             Some(problem) => Err(ReviewError::Problem(problem.clone())),
             None => Ok(Self(found.events)),
         }
+    }
+
+    /// When the first one was received, in milliseconds since 1970.
+    pub(in crate::cli::rules) fn first(&self) -> Option<u64> {
+        self.0.first().map(|place| place.summary.time)
     }
 }
 
