@@ -129,6 +129,8 @@ pub struct Metrics {
     pub waf_requests: Table<String, Counter>,
     /// Requests that matched a logged rule, by policy and rule id.
     pub waf_rule_matches: Table<u64, Counter>,
+    /// Requests in which the rule of an exclusion matched, by policy and rule id.
+    pub exclusion_hits: Table<u64, Counter>,
     /// Of the access log.
     pub access_log: Arc<LogMetrics>,
     /// Of the audit log.

@@ -16,7 +16,7 @@ fn folder(name: &str, rules: &str) -> Folder {
     let text = GOOD.replace("@baseline", "rules.conf");
     folder.write("drawbridge.toml", &text);
     folder.write("rules.conf", rules);
-    fs::create_dir_all(folder.0.join("recorded")).unwrap();
+    fs::create_dir_all(folder.0.path().join("recorded")).unwrap();
     for number in 1..=4 {
         let request = format!("GET /a?note=union+{number} HTTP/1.1\r\nHost: api.demo.test\r\n\r\n");
         folder.write(&format!("recorded/{number}.http"), &request);

@@ -22,6 +22,7 @@ mod files;
 mod fresh;
 mod goaway;
 mod irregular;
+mod lint;
 mod load;
 mod logs;
 mod process;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pingora::http::ResponseHeader;
 
 use crate::config::{Policy, PolicyMode};
+use crate::exclusion::is_guard;
 use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::inspection_threads::LONG;
 use crate::proxy::shared::received::Received;
@@ -229,8 +230,24 @@ impl Inspector {
             verdict,
             score: self.score(rules.is_empty()),
             rules,
+            exclusions: self.exclusions(),
             body: self.body_facts(),
         }
+    }
+
+    /// The rules of the teams' exclusions that matched, each once.
+    fn exclusions(&self) -> Vec<u64> {
+        let known = self.transaction.rules().exclusions();
+        let matched = self.transaction.exclusions();
+        let matched = matched.filter_map(|place| known.get(place)?.by.as_ref());
+        let mut ids: Vec<u64> = matched
+            .map(|by| by.id)
+            .filter(|&id| !is_guard(id))
+            .collect();
+        // A rule can exclude several things.
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// What the rules found, for a record of the request.

@@ -88,6 +88,9 @@ impl Exchange {
             for rule in waf.iter().flat_map(|waf| &waf.rules) {
                 metrics.waf_rule_matches.with(policy, rule, Counter::count);
             }
+            for rule in waf.iter().flat_map(|waf| &waf.exclusions) {
+                metrics.exclusion_hits.with(policy, rule, Counter::count);
+            }
         }
         match waf.map(|waf| waf.verdict) {
             Some(Verdict::Block) => metrics.waf_blocked.count(),
