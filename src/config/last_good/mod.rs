@@ -139,6 +139,7 @@ impl LastGood {
                 exclusions: Vec::new(),
                 rules: PolicyRules::Refused,
                 rules_digest: String::new(),
+                shadow: None,
             })
         })
     }
