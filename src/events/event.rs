@@ -72,6 +72,8 @@ pub enum Verdict {
     Block,
     /// The rules would have stopped it, but the policy's mode is `detect`.
     Detect,
+    /// The shadow of the policy would have answered otherwise.
+    Shadow,
     /// The rules did not see all of it.
     Uninspected,
     /// Of the sample: something else than the rules refused it.
@@ -102,6 +104,7 @@ impl Verdict {
         match self {
             Self::Block => "block",
             Self::Detect => "detect",
+            Self::Shadow => "shadow",
             Self::Uninspected => "uninspected",
             Self::Refused => "refused",
             Self::Passed => "passed",
@@ -124,6 +127,9 @@ pub struct Details {
     /// The CRS's anomaly score of the answer.
     #[serde(default)]
     pub outbound_score: u64,
+    /// What the shadow of the policy would have changed; then the matches and the digest are those of its rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowDifference>,
     /// How much of its body the rules saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspected>,
@@ -178,6 +184,17 @@ pub struct Blocked {
     pub phase: u8,
     /// The status that the rule asks for.
     pub status: u16,
+}
+
+/// What the shadow of a policy would have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowDifference {
+    /// `newly_blocked`, `newly_allowed` or `answered_differently`.
+    pub difference: String,
+    /// The rules that make the difference: those of the shadow, or of the policy where the request is newly allowed.
+    pub rule_ids: Vec<u64>,
+    /// Names the rules of the policy that the request met.
+    pub live_rules_digest: String,
 }
 
 /// How much of a body the rules saw.

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use super::queue::LogMetrics;
+use super::shadow::ShadowMetrics;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
 
@@ -137,6 +138,8 @@ pub struct Metrics {
     pub audit_log: Arc<LogMetrics>,
     /// Of the events that are kept.
     pub events: Arc<EventMetrics>,
+    /// What the shadows of policies found.
+    pub shadow: ShadowMetrics,
     /// The certificates that upstreams presented at the last check. The certificates of the configuration are in
     /// `Config::certificate_inventory`.
     pub presented: ArcSwap<Vec<Entry>>,

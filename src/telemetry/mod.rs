@@ -8,6 +8,7 @@ mod audit;
 pub mod metrics;
 mod queue;
 mod settings;
+mod shadow;
 mod sink;
 mod stderr;
 
@@ -20,5 +21,9 @@ pub use metrics::{
 };
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};
+pub use shadow::{
+    RuleDifference, RuleFindings, ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome,
+    ShadowPair,
+};
 pub use sink::{AccessLog, Format};
 pub use stderr::{LineBatch, Stderr, batch_lines};

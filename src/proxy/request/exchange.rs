@@ -8,6 +8,7 @@ mod account;
 mod event;
 mod forwarding;
 mod inspection;
+mod shadow;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(crate) struct Exchange {
     trusted: bool,
     route: Option<Arc<Route>>,
     inspector: Option<Inspector>,
+    /// The shadow of the policy will see it.
+    shadowed: bool,
     body: Bytes,
     reservation: Option<Reservation>,
     begun: Instant,
@@ -114,6 +117,7 @@ impl Exchange {
             trusted,
             route: None,
             inspector: None,
+            shadowed: false,
             body: Bytes::new(),
             reservation: None,
             begun: Instant::now(),
@@ -284,6 +288,7 @@ impl Exchange {
             // Fail closed: a policy whose rules were refused must not pass requests uninspected.
             PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
         };
+        self.shadowed = self.is_for_shadow(policy);
         let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
         let memory = self
             .front
