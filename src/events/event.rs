@@ -84,12 +84,13 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them.
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Block,
         Self::Detect,
         Self::Uninspected,
         Self::Refused,
         Self::Passed,
+        Self::Shadow,
     ];
 
     /// The verdict of this name.

@@ -28,6 +28,7 @@ mod logs;
 mod process;
 mod review;
 mod rotation;
+mod shadow;
 mod upgrade;
 mod verbs;
 mod world;

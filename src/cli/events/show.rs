@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Run the request through the policy as it is configured now
     #[arg(long)]
     now: bool,
+    /// Show what the shadow of its policy found in it, if the request was also kept for another reason
+    #[arg(long)]
+    shadow: bool,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -58,7 +61,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn find(args: &Args) -> Result<ShownEvent, CommandError> {
-    let event = super::read_event(&args.config, &args.id)?;
+    let event = match args.shadow {
+        true => super::read_shadow_event(&args.config, &args.id)?,
+        false => super::read_event(&args.config, &args.id)?,
+    };
     if args.now {
         return Ok(ShownEvent::now(event, &offline::load(&args.config)?)?);
     }
@@ -111,6 +117,16 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
             out,
             "route     {route}, policy {policy}{}",
             digest.unwrap_or_default()
+        )?;
+    }
+    if let Some(found) = &details.shadow {
+        let rules: Vec<String> = found.rule_ids.iter().map(u64::to_string).collect();
+        writeln!(
+            out,
+            "shadow    {}, because of {}; the policy's rules are {}",
+            found.difference.replace('_', " "),
+            rules.join(", "),
+            shown(&found.live_rules_digest)
         )?;
     }
     let verdict = summary.verdict.name();

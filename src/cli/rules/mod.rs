@@ -7,6 +7,7 @@ mod lint;
 mod list;
 mod progress;
 mod replay;
+mod shadow;
 mod source;
 mod test;
 mod tls_client;
@@ -34,6 +35,7 @@ enum Verb {
     Explain(explain::Args),
     Replay(replay::Args),
     Exclude(exclude::Args),
+    Shadow(shadow::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -45,5 +47,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Verb::Explain(args) => explain::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Exclude(args) => exclude::run(args),
+        Verb::Shadow(args) => shadow::run(args),
     }
 }

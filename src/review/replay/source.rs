@@ -120,12 +120,15 @@ impl Events {
         wanted: impl Fn(&Summary) -> bool + Sync,
     ) -> Result<Self, ReviewError> {
         let found = events::find(state_dir, since, wanted);
-        let found = found.map_err(|error| {
+        let mut found = found.map_err(|error| {
             ReviewError::Diagnostics(vec![problem(
                 state_dir,
                 &format!("cannot read the events: {error}"),
             )])
         })?;
+        // The shadow of a policy may have kept a request a second time.
+        let events = &mut found.events;
+        events.dedup_by(|one, other| one.summary.request_id == other.summary.request_id);
         // A part that cannot be read must not look like one in which nothing differs.
         match found.problems.first() {
             Some(problem) => Err(ReviewError::Problem(problem.clone())),
