@@ -3,6 +3,8 @@
 //! Requests count here on every thread, so a counter is an atomic without a lock. All accesses are `Relaxed`: nobody
 //! derives the state of other memory from a counter.
 
+mod shadow;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +13,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use super::queue::LogMetrics;
-use super::shadow::ShadowMetrics;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
+
+pub use shadow::{
+    RuleDifference, RuleFindings, ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome,
+    ShadowPair,
+};
 
 /// Counts up; never resets.
 #[derive(Debug, Default)]

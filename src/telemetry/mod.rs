@@ -8,7 +8,6 @@ mod audit;
 pub mod metrics;
 mod queue;
 mod settings;
-mod shadow;
 mod sink;
 mod stderr;
 
@@ -17,13 +16,11 @@ pub use access::{
 };
 pub use audit::AuditLog;
 pub use metrics::{
-    Answers, Counter, EventMetrics, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics,
+    Answers, Counter, EventMetrics, InFlight, Metrics, NO_ROUTE, RuleDifference, RuleFindings,
+    ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome, ShadowPair, Table,
+    UpstreamMetrics,
 };
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};
-pub use shadow::{
-    RuleDifference, RuleFindings, ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome,
-    ShadowPair,
-};
 pub use sink::{AccessLog, Format};
 pub use stderr::{LineBatch, Stderr, batch_lines};

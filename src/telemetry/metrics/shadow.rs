@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::metrics::{Counter, Table};
+use super::{Counter, Table};
 
 /// Pairs of rule sets that are remembered: more than one configuration needs, and reloads without end must not fill the
 /// memory.
