@@ -108,7 +108,9 @@ pub use settings::{AuditEngine, AuditFormat, EngineMode, UnparsedBodies};
 pub use steps::until_given_up;
 #[doc(hidden)]
 pub use transaction::Work;
-pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction, Use, Watched, mask_known};
+pub use transaction::{
+    MatchedRule, RuleTime, RuleTimes, TraceEvent, TraceKind, Transaction, Use, Watched, mask_known,
+};
 
 /// The examples of the README.
 #[cfg(doctest)]

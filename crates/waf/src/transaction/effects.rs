@@ -5,6 +5,7 @@
 
 use super::Transaction;
 use super::state::{Entry, Name};
+use super::watch::Watch;
 use crate::macros::Template;
 use crate::rule::{Change, Control, Effect, Place};
 use crate::ruleset::RuleSet;
@@ -182,7 +183,7 @@ impl Transaction {
             return;
         }
         // The probe at load must not change the store, which outlives the rule set.
-        if self.reached.is_some() {
+        if self.watch.as_deref().is_some_and(Watch::is_probe) {
             return;
         }
         let key = self.context.text().at(key).to_vec();
@@ -205,6 +206,7 @@ impl Transaction {
                 if self
                     .watch
                     .as_deref_mut()
+                    .and_then(Watch::exclusions_mut)
                     .is_some_and(|watch| watch.sets_aside(removal)) =>
             {
                 return;

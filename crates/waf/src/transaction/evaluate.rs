@@ -4,10 +4,10 @@
 //! after that. Logging, disruptive action and flow are those of the first link and act when the last link has matched.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Transaction;
 use super::state::{Entry, Name};
+use super::watch::Watch;
 use crate::macros::{Macro, Part, Template};
 use crate::operators::Operator;
 use crate::operators::numeric::number;
@@ -38,22 +38,33 @@ impl Site<'_> {
 impl Transaction {
     /// Runs the rules of a phase.
     pub(super) fn run(&mut self, phase: Phase) -> Option<Interruption> {
+        match &self.watch {
+            None => self.run_phase::<false>(phase),
+            Some(_) => self.run_phase::<true>(phase),
+        }
+    }
+
+    /// Exists twice, so that nobody pays for a watch that is not there.
+    fn run_phase<const WATCHED: bool>(&mut self, phase: Phase) -> Option<Interruption> {
         if !self.context.state().may_run(phase) {
             return None;
         }
         let rules = Arc::clone(&self.rules);
         // Phases count from 1.
         let at = phase as usize - 1;
+        self.note::<WATCHED>(Watch::pass_over);
         self.matcher.begin_phase();
         // The prefilter looks at values before any rule runs: it knows only targets that rules cannot change within a
         // phase.
         let filter = rules.filters.get(at).and_then(Option::as_ref);
         self.matcher
             .propose(&rules, &mut self.context, &mut self.budget, filter);
-        // A trace and the probe report every rule, so they need the plan without rules that were decided at load.
-        let watched =
-            self.matches.trace().is_on() || self.reached.is_some() || self.watch.is_some();
-        let plan = rules.plans(watched).get(at)?;
+        self.note::<WATCHED>(Watch::end_prefilter);
+        // A trace and the probe report every rule, so they need the plan with the rules that were decided at load.
+        let sees_all = WATCHED && self.watch.as_deref().is_some_and(Watch::sees_all);
+        let plan = rules
+            .plans(sees_all || self.matches.trace().is_on())
+            .get(at)?;
         let mut walk = plan.walk(self.matcher.hot());
         while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
             // An effect of a link can turn the engine off even if a later link of its chain does not match.
@@ -69,6 +80,7 @@ impl Transaction {
                     for &(slot, value) in sets {
                         tx.set(Name::Slot(slot), Entry::Text(value));
                     }
+                    self.note::<WATCHED>(Watch::pass_over);
                     continue;
                 }
                 Step::Jump(to) => {
@@ -80,16 +92,12 @@ impl Transaction {
                 self.keep_back(&rules, index, None);
                 continue;
             }
-            if let Some(reached) = &mut self.reached {
-                reached.insert(index as usize);
-            }
+            self.note::<WATCHED>(|watch| watch.begin_rule(index));
             let Some(rule) = rules.rules.get(index as usize) else {
                 continue;
             };
-            let matched = match self.watch {
-                None => self.run_rule(&rules, index, rule),
-                Some(_) => self.run_watched(&rules, index, rule),
-            };
+            let matched = self.run_rule(&rules, index, rule);
+            self.note::<WATCHED>(|watch| watch.end_rule(index, rule.id));
             if !matched {
                 continue;
             }
@@ -111,21 +119,17 @@ impl Transaction {
         state.interruption().filter(|i| i.phase == phase).cloned()
     }
 
-    fn run_watched(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
-        if let Some(watch) = &mut self.watch {
-            watch.begin_rule();
+    #[inline]
+    fn note<const WATCHED: bool>(&mut self, note: impl FnOnce(&mut Watch)) {
+        if WATCHED && let Some(watch) = &mut self.watch {
+            note(watch);
         }
-        let begun = Instant::now();
-        let matched = self.run_rule(rules, index, rule);
-        if let Some(watch) = &mut self.watch {
-            watch.end_rule(index, begun.elapsed());
-        }
-        matched
     }
 
     /// An exclusion keeps a rule from running, or from looking at this value.
     fn keep_back(&mut self, rules: &RuleSet, rule: u32, value: Option<&Value>) {
-        if let Some(watch) = &mut self.watch {
+        let watch = self.watch.as_deref_mut().and_then(Watch::exclusions_mut);
+        if let Some(watch) = watch {
             watch.keep_back(rules, &self.context, rule, value);
         }
     }
@@ -343,7 +347,7 @@ impl Transaction {
     fn hit(&mut self, rules: &RuleSet, site: &Site<'_>, value: Value, received: Slice) {
         self.context.note_match(value, received);
         if site.is_first()
-            && let Some(watch) = &mut self.watch
+            && let Some(watch) = self.watch.as_deref_mut().and_then(Watch::exclusions_mut)
         {
             let value = Value {
                 text: received,
@@ -368,8 +372,8 @@ impl Transaction {
         let ends =
             self.context.state().disrupts(rule) && !matches!(rule.disruptive, Disruptive::Allow(_));
         self.matches.note_relevance(rule);
-        if let (Some(watch), Some(index)) =
-            (&mut self.watch, self.context.state().matching().rule())
+        if let Some(watch) = self.watch.as_deref_mut().and_then(Watch::exclusions_mut)
+            && let Some(index) = self.context.state().matching().rule()
         {
             watch.conclude(rules, &self.context, index);
         }

@@ -10,6 +10,7 @@ mod budget;
 mod context;
 mod effects;
 mod evaluate;
+mod exclusion_watch;
 mod inputs;
 mod matcher;
 mod matches;
@@ -26,13 +27,14 @@ use std::sync::Arc;
 use super::audit::Record;
 use super::body::cookies;
 use super::outcome::{Detection, Interruption, InterruptionKind, Phase};
-use super::rule::RuleSelection;
 use super::ruleset::RuleSet;
 use super::settings::EngineMode;
 use super::steps;
 use super::variables::{Select, Variable};
 use budget::Budget;
 use context::Context;
+use exclusion_watch::ExclusionWatch;
+pub use exclusion_watch::{Use, Watched};
 use inputs::Connection;
 use matcher::Matcher;
 pub use matcher::Work;
@@ -42,7 +44,7 @@ use pool::Buffers;
 pub(super) use probe::probe;
 use state::Allowed;
 use watch::Watch;
-pub use watch::{Use, Watched};
+pub use watch::{RuleTime, RuleTimes};
 
 /// One request's way through the phases. Feed it in order: request line, headers,
 /// [`Transaction::request_headers_done`], body, and so on; [`Transaction::finish`] is always last.
@@ -53,9 +55,7 @@ pub struct Transaction {
     matcher: Matcher,
     matches: Matches,
     budget: Budget,
-    /// Rules that evaluation reached. Only the probe at load asks for them.
-    reached: Option<RuleSelection>,
-    /// Only tools watch a transaction.
+    /// In a box, because almost no transaction has it.
     watch: Option<Box<Watch>>,
 }
 
@@ -77,7 +77,6 @@ impl Transaction {
             matcher,
             matches: Matches::new(&rules),
             budget: Budget::new(&rules),
-            reached: None,
             watch: None,
             rules,
         };
@@ -268,7 +267,7 @@ impl Transaction {
     /// Notes what the rules do, and lets these exclusions not hold, by their places in [`RuleSet::exclusions`]. Call it
     /// before the first phase.
     pub fn watch(&mut self, without: &[usize]) {
-        self.watch = Some(Box::new(Watch::new(without)));
+        self.watch = Some(Box::new(Watch::Exclusions(ExclusionWatch::new(without))));
         self.context.state_mut().exclusions_mut().clear();
         self.exclude_standing();
     }
@@ -276,13 +275,28 @@ impl Transaction {
     /// What was noted since [`Transaction::watch`].
     #[must_use]
     pub fn watched(&self) -> Option<&Watched> {
-        self.watch.as_deref().map(Watch::seen)
+        self.watch
+            .as_deref()?
+            .exclusions()
+            .map(ExclusionWatch::seen)
     }
 
     /// The exclusions that hold so far, by their places in [`RuleSet::exclusions`]: those whose rules matched.
     pub fn exclusions(&self) -> impl Iterator<Item = usize> {
         let places = self.context.state().exclusions().places();
         places.iter().map(|&place| place as usize)
+    }
+
+    /// Measures how long each rule takes. Each rule then costs a look at the clock, tens of nanoseconds, which its time
+    /// includes. Call it before the first phase.
+    pub fn time_rules(&mut self) {
+        self.watch = Some(Box::new(Watch::clock()));
+    }
+
+    /// How long the rules took so far; None without [`Transaction::time_rules`].
+    #[must_use]
+    pub fn rule_times(&self) -> Option<&RuleTimes> {
+        self.watch.as_deref()?.times()
     }
 
     /// What was recorded, in order.

@@ -1,172 +1,125 @@
-//! What a transaction would have done without some exclusions, and how long its rules ran: for tools that ask of what
-//! use an exclusion or a rule is. An ordinary transaction is not watched and pays for a look at an empty place only.
+//! What watches the rules while they run: the probe at load, a clock, or a tool that asks of what use exclusions are.
+//!
+//! The evaluation exists twice, and a transaction that nothing watches runs the copy without any of this.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::context::Context;
-use crate::rule::Removal;
-use crate::ruleset::RuleSet;
-use crate::variables::{Slice, Value};
+use super::exclusion_watch::ExclusionWatch;
+use crate::rule::RuleSelection;
 
-/// Uses of one exclusion that are noted; a client chooses how many arguments match.
-const MOST_USES: usize = 256;
-
-/// What was seen of the rules in one transaction.
-#[derive(Debug, Default)]
-pub struct Watched {
-    /// What the exclusions that did not hold would have kept from matching.
-    pub uses: Vec<Use>,
-    /// The exclusions that kept a rule from running, or a value from being looked at, by their places in
-    /// [`RuleSet::exclusions`]. Where it is sure without a look that nothing would match, nothing was kept.
-    pub kept_back: Vec<usize>,
-    /// The rules that matched, by their places in [`RuleSet::summaries`].
-    pub matched: Vec<usize>,
-    /// How long each rule ran, by the same places; shorter where the last ones did not run.
-    pub time: Vec<Duration>,
-}
-
-/// A match that an exclusion would have prevented.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
-    /// The exclusion, by its place in [`RuleSet::exclusions`].
-    pub exclusion: usize,
-    /// The rule.
+/// How long one rule took in a transaction, with all links of its chain and all values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleTime {
+    /// The rule's `id`; 0 for a rule without one.
     pub rule_id: u64,
-    /// Like `ARGS:note`: what the first link of its chain matched. None for a rule that looks at nothing.
-    pub variable: Option<Vec<u8>>,
+    /// As the clock shows it: time in which the thread did not run counts, too.
+    pub time: Duration,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    /// The exclusions that do not hold.
-    without: Vec<usize>,
-    /// Those among them that would hold by now, each once.
-    set_aside: Vec<(usize, Arc<Removal>)>,
-    /// What the first link of the running rule matched, and the exclusion that would have prevented it.
-    pending: Vec<(usize, Slice)>,
-    seen: Watched,
+/// How long the rules of a transaction took. What several rules share, such as a transformation of a value, counts for
+/// the first one that needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleTimes {
+    /// The search for the rules that can match, which comes before the first rule of a phase.
+    pub prefilter: Duration,
+    /// Every rule that ran, in order. Rules that the prefilter ruled out, or that are decided at load, did not run.
+    pub rules: Vec<RuleTime>,
+}
+
+#[derive(Debug)]
+pub(super) enum Watch {
+    /// Rules that evaluation reached.
+    Probe(RuleSelection),
+    Clock(Clock),
+    Exclusions(ExclusionWatch),
+}
+
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// When it was last looked at.
+    last: Instant,
+    times: RuleTimes,
 }
 
 impl Watch {
-    pub(super) fn new(without: &[usize]) -> Self {
-        Self {
-            without: without.to_vec(),
-            ..Self::default()
+    pub(super) fn clock() -> Self {
+        Self::Clock(Clock {
+            last: Instant::now(),
+            times: RuleTimes::default(),
+        })
+    }
+
+    pub(super) fn is_probe(&self) -> bool {
+        matches!(self, Self::Probe(_))
+    }
+
+    /// Whether it must see the rules too that were decided at load.
+    pub(super) fn sees_all(&self) -> bool {
+        matches!(self, Self::Probe(_) | Self::Exclusions(_))
+    }
+
+    pub(super) fn times(&self) -> Option<&RuleTimes> {
+        match self {
+            Self::Clock(clock) => Some(&clock.times),
+            Self::Probe(_) | Self::Exclusions(_) => None,
         }
     }
 
-    pub(super) fn seen(&self) -> &Watched {
-        &self.seen
-    }
-
-    /// Whether this exclusion is one of those that must not hold.
-    pub(super) fn sets_aside(&mut self, removal: &Arc<Removal>) -> bool {
-        let place = removal.place.map(|place| place as usize);
-        let Some(place) = place.filter(|place| self.without.contains(place)) else {
-            return false;
-        };
-        if !self.set_aside.iter().any(|(known, _)| *known == place) {
-            self.set_aside.push((place, Arc::clone(removal)));
-        }
-        true
-    }
-
-    pub(super) fn begin_rule(&mut self) {
-        self.pending.clear();
-    }
-
-    pub(super) fn end_rule(&mut self, rule: u32, took: Duration) {
-        let rule = rule as usize;
-        if rule >= self.seen.time.len() {
-            self.seen.time.resize(rule + 1, Duration::ZERO);
-        }
-        if let Some(time) = self.seen.time.get_mut(rule) {
-            *time += took;
+    pub(super) fn exclusions(&self) -> Option<&ExclusionWatch> {
+        match self {
+            Self::Exclusions(watch) => Some(watch),
+            Self::Probe(_) | Self::Clock(_) => None,
         }
     }
 
-    /// The rule did not run, or did not look at `value`.
-    pub(super) fn keep_back(
-        &mut self,
-        rules: &RuleSet,
-        context: &Context,
-        rule: u32,
-        value: Option<&Value>,
-    ) {
-        let exclusions = context.state().exclusions();
-        match value {
-            Some(value) => {
-                let of_rule = exclusions.of_rule(rule);
-                let covering = of_rule.filter(|removal| context.covers(removal, value));
-                covering.for_each(|removal| self.seen.keep_back(removal.place));
+    pub(super) fn exclusions_mut(&mut self) -> Option<&mut ExclusionWatch> {
+        match self {
+            Self::Exclusions(watch) => Some(watch),
+            Self::Probe(_) | Self::Clock(_) => None,
+        }
+    }
+
+    /// What took the time until now is neither a rule nor the prefilter.
+    pub(super) fn pass_over(&mut self) {
+        if let Self::Clock(clock) = self {
+            clock.lap();
+        }
+    }
+
+    pub(super) fn end_prefilter(&mut self) {
+        if let Self::Clock(clock) = self {
+            let time = clock.lap();
+            clock.times.prefilter += time;
+        }
+    }
+
+    pub(super) fn begin_rule(&mut self, index: u32) {
+        match self {
+            Self::Probe(reached) => reached.insert(index as usize),
+            Self::Exclusions(watch) => watch.begin_rule(),
+            Self::Clock(_) => {}
+        }
+    }
+
+    pub(super) fn end_rule(&mut self, index: u32, rule_id: u64) {
+        match self {
+            Self::Clock(clock) => {
+                let time = clock.lap();
+                // A rule runs at most once in a transaction, so there are no more entries than rules.
+                clock.times.rules.push(RuleTime { rule_id, time });
             }
-            None => {
-                let id = rules.rules.get(rule as usize).map(|rule| rule.id);
-                for &place in exclusions.places() {
-                    let exclusion = rules.exclusions.get(place as usize);
-                    let removes = exclusion.is_some_and(|exclusion| {
-                        exclusion.targets.is_empty()
-                            && id.is_some_and(|id| exclusion.rules.contains(&id))
-                    });
-                    if removes {
-                        self.seen.keep_back(Some(place));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The first link of a rule matched this value as received.
-    pub(super) fn note_hit(&mut self, context: &mut Context, rule: u32, value: Value) {
-        for (place, removal) in &self.set_aside {
-            let is_excluded = removal.rules.contains(rule as usize)
-                && (removal.targets.is_empty() || context.covers(removal, &value));
-            if is_excluded && self.pending.len() < MOST_USES {
-                self.pending.push((*place, context.push_name(value)));
-            }
-        }
-    }
-
-    /// The rule matched to its last link.
-    pub(super) fn conclude(&mut self, rules: &RuleSet, context: &Context, rule: u32) {
-        let index = rule as usize;
-        if self.seen.matched.last() != Some(&index) {
-            self.seen.matched.push(index);
-        }
-        let Some(rule) = rules.rules.get(index) else {
-            return;
-        };
-        let rule_id = rule.id;
-        // There is nothing in such a link that `note_hit` could have noted.
-        if rule.links.first().is_some_and(|link| link.test.is_none()) {
-            let of_rule = |(_, removal): &&(usize, Arc<Removal>)| removal.rules.contains(index);
-            for (place, _) in self.set_aside.iter().filter(of_rule) {
-                self.seen.note_use(*place, rule_id, None);
-            }
-        }
-        for (place, name) in self.pending.drain(..) {
-            let name = context.text().at(name).to_vec();
-            self.seen.note_use(place, rule_id, Some(name));
+            Self::Exclusions(watch) => watch.end_rule(index),
+            Self::Probe(_) => {}
         }
     }
 }
 
-impl Watched {
-    fn keep_back(&mut self, place: Option<u32>) {
-        let place = place.map(|place| place as usize);
-        let new = place.filter(|place| !self.kept_back.contains(place));
-        self.kept_back.extend(new);
-    }
-
-    fn note_use(&mut self, exclusion: usize, rule_id: u64, variable: Option<Vec<u8>>) {
-        let new = Use {
-            exclusion,
-            rule_id,
-            variable,
-        };
-        if self.uses.len() < MOST_USES && !self.uses.contains(&new) {
-            self.uses.push(new);
-        }
+impl Clock {
+    /// The time since the last look.
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        let time = now.duration_since(self.last);
+        self.last = now;
+        time
     }
 }

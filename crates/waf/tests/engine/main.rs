@@ -34,5 +34,6 @@ mod robust;
 mod seclang_operators;
 mod seclang_transformations;
 mod targets;
+mod times;
 mod variables;
 mod watch;
