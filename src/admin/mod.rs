@@ -13,6 +13,7 @@ mod metrics;
 mod process;
 mod review;
 mod router;
+mod rules;
 mod server;
 mod shadow;
 mod slots;

@@ -264,6 +264,8 @@ pub struct Policy {
     pub request_body_limit: usize,
     /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
+    /// The part of the requests whose rules are timed, from 0 to 1.
+    pub cost_sample: f64,
     /// The files of its exclusions, in load order.
     pub exclusions: Vec<ExclusionFile>,
     /// The rules that inspect.

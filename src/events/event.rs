@@ -76,9 +76,9 @@ pub enum Verdict {
     Shadow,
     /// The rules did not see all of it.
     Uninspected,
-    /// Of the sample: something else than the rules refused it.
+    /// Of the sample, or the dearest request of a rule: something else than the rules refused it.
     Refused,
-    /// Of the sample: it was let through.
+    /// Of the sample, or the dearest request of a rule: it was let through.
     Passed,
 }
 
@@ -149,6 +149,9 @@ pub struct Details {
     /// Milliseconds.
     #[serde(default)]
     pub ms: Milliseconds,
+    /// The rules that took longest in it, if it was timed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<RuleCost>,
     /// What the record lacks of the request as received.
     #[serde(default)]
     pub payload: Payload,
@@ -233,6 +236,18 @@ pub struct Milliseconds {
     pub waf: f64,
     /// At the upstream.
     pub upstream: f64,
+}
+
+/// How long a rule took in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RuleCost {
+    /// The rule's id.
+    pub rule_id: u64,
+    /// In microseconds.
+    pub us: f64,
+    /// It took longer than in any request before.
+    #[serde(default)]
+    pub is_worst: bool,
 }
 
 impl From<Timing> for Milliseconds {

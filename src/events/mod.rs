@@ -20,8 +20,8 @@ mod store;
 pub use age::{NoRecipient, Recipient};
 pub use draft::{Draft, text};
 pub use event::{
-    Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, ShadowDifference,
-    Summary, Upstream, Verdict,
+    Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, RuleCost,
+    ShadowDifference, Summary, Upstream, Verdict,
 };
 pub use folder::FOLDER;
 pub use found::{hits, inbound_score, matches, outbound_score};

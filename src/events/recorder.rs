@@ -114,8 +114,7 @@ impl Recorder {
         })
     }
 
-    /// Whether a request that nothing else keeps is one of the sample. Its id decides, so that the answer is the same
-    /// whoever asks.
+    /// Whether a request that nothing else keeps is one of the sample.
     #[must_use]
     pub fn samples(&self, request_id: &str) -> bool {
         is_sampled(request_id, self.settings.sample)
@@ -154,7 +153,8 @@ impl Recorder {
     }
 }
 
-/// Whether a request is one of this part of all, from 0 to 1.
+/// Whether a request is one of a sample of this part, from 0 to 1. Its id decides, so that the answer is the same whoever
+/// asks.
 #[must_use]
 pub fn is_sampled(request_id: &str, part: f64) -> bool {
     let Ok(id) = Uuid::parse_str(request_id) else {

@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use super::queue::LogMetrics;
+use super::rules::RuleTable;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
 
@@ -134,10 +135,10 @@ pub struct Metrics {
     pub requests: Table<String, Answers>,
     /// By policy and what became of the request: `pass`, `match` or `block`.
     pub waf_requests: Table<String, Counter>,
-    /// Requests that matched a logged rule, by policy and rule id.
-    pub waf_rule_matches: Table<u64, Counter>,
     /// Requests in which the rule of an exclusion matched, by policy and rule id.
     pub exclusion_hits: Table<u64, Counter>,
+    /// What rules matched and cost, by policy, and by policy and route.
+    pub waf_rules: RuleTable,
     /// Of the access log.
     pub access_log: Arc<LogMetrics>,
     /// Of the audit log.

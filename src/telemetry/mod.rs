@@ -7,6 +7,7 @@ mod access;
 mod audit;
 pub mod metrics;
 mod queue;
+mod rules;
 mod settings;
 mod sink;
 mod stderr;
@@ -21,6 +22,7 @@ pub use metrics::{
     UpstreamMetrics,
 };
 pub use queue::LogMetrics;
+pub use rules::{DEAREST, PolicyOnRoute, ReportedRule, RuleReport, RuleTable};
 pub use settings::{Log, LogSink};
 pub use sink::{AccessLog, Format};
 pub use stderr::{LineBatch, Stderr, batch_lines};

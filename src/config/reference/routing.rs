@@ -190,6 +190,13 @@ const POLICY: &[Key] = &[
         "Other rules that judge a sample of the requests; what they would change is counted.",
         r#"{ crs = { paranoia_level = 2 } }"#,
     ),
+    key(
+        "cost_sample",
+        Fraction,
+        Is("0"),
+        "The part of the requests whose rules are timed one by one, for `rules top` and `waf_rule_cpu_seconds_total`.",
+        "0.001",
+    ),
 ];
 
 const SHADOW: &[Key] = &[

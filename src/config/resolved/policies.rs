@@ -100,6 +100,7 @@ fn resolve_policy(
         on_uninspected: written.on_uninspected?,
         request_body_limit: limit.unwrap_or(REQUEST_BODY_LIMIT),
         asks_for_identity,
+        cost_sample: written.cost_sample?,
         exclusions: exclusions::files(written),
         rules,
         rules_digest,

@@ -42,6 +42,8 @@ pub(crate) struct WrittenPolicy<'s> {
     /// `response_encoding`: whether gateways are asked for answers without a content coding.
     pub(crate) shadow: Given<WrittenShadow<'s>>,
     pub(crate) asks_for_identity: Given<Placed<'s, bool>>,
+    /// The part of the requests whose rules are timed.
+    pub(crate) cost_sample: Option<f64>,
 }
 
 /// `rules = ["FILE", "FOLDER/*.conf", "@baseline"]`
@@ -101,6 +103,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
         placed(item, item.choice(&[("identity", true), ("client", false)]))
     });
     let shadow = section.optional("shadow", |item| shadow::parse(name, item));
+    let cost_sample = section.optional("cost_sample", Item::fraction);
     section.finish();
     if rules.is_none() && mode.map(|mode| mode.value) != Some(PolicyMode::Off) {
         report_no_rules(section);
@@ -121,6 +124,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
         waf_budget: waf_budget.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         shadow,
         asks_for_identity,
+        cost_sample: cost_sample.or(0.0),
     }
 }
 

@@ -5,6 +5,7 @@
 //! switched-off stream or the rules on responses can change the answer.
 
 mod account;
+mod cost;
 mod event;
 mod forwarding;
 mod inspection;
@@ -19,6 +20,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::body;
 use crate::config::{Exposure, ListenerLimits, PolicyRules, Route, SniPolicy};
+use crate::events::is_sampled;
 use crate::live::Snapshot;
 use crate::proxy::forward::Proxy;
 use crate::proxy::forward::upstream_request::UpstreamRequest;
@@ -289,7 +291,10 @@ impl Exchange {
             PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
         };
         self.shadowed = self.is_for_shadow(policy);
-        let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        let mut transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        if policy.cost_sample > 0.0 && is_sampled(&self.id, policy.cost_sample) {
+            transaction.time_rules();
+        }
         let memory = self
             .front
             .body_memory

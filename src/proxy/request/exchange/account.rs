@@ -45,7 +45,8 @@ impl Exchange {
             .as_ref()
             .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
         let seen = self.body_seen(&outcome);
-        let event = self.event(&outcome, waf.as_ref(), seen.why_not);
+        let costs = self.count_costs();
+        let event = self.event(&outcome, waf.as_ref(), seen.why_not, costs);
         let shadow = match has_failures {
             // A shadow's part of the memory is counted in its queue, and a diagnosis may take seconds.
             true => None,
@@ -97,12 +98,12 @@ impl Exchange {
         if let (Some(action), Some(route)) = (action, &self.route) {
             let policy = &route.policy.name;
             metrics.waf_requests.with(policy, action, Counter::count);
-            for rule in waf.iter().flat_map(|waf| &waf.rules) {
-                metrics.waf_rule_matches.with(policy, rule, Counter::count);
-            }
             for rule in waf.iter().flat_map(|waf| &waf.exclusions) {
                 metrics.exclusion_hits.with(policy, rule, Counter::count);
             }
+        }
+        if let Some(waf) = waf {
+            self.count_matches(waf);
         }
         match waf.map(|waf| waf.verdict) {
             Some(Verdict::Block) => metrics.waf_blocked.count(),

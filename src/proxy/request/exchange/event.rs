@@ -2,8 +2,8 @@
 
 use super::{Exchange, Outcome};
 use crate::events::{
-    Blocked, Details, Draft, Inspected, Payload, Summary, Verdict, hits, matches, outbound_score,
-    text,
+    Blocked, Details, Draft, Inspected, Payload, RuleCost, Summary, Verdict, hits, matches,
+    outbound_score, text,
 };
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::connection::TlsSession;
@@ -18,12 +18,14 @@ const MOST_NAME: usize = 256;
 pub(super) const MOST_SECRETS: usize = 64 * 1024;
 
 impl Exchange {
-    /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it.
+    /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it, `costs`
+    /// which rules took longest, if it was timed.
     pub(super) fn event(
         &self,
         outcome: &Outcome,
         waf: Option<&WafFacts>,
         uninspected: Option<&'static str>,
+        costs: Vec<RuleCost>,
     ) -> Option<Draft> {
         let recorder = self.front.events.as_ref()?;
         let transaction = self.inspector.as_ref().map(Inspector::transaction);
@@ -32,7 +34,9 @@ impl Exchange {
             (Some(inspector), _) if inspector.blocked => Verdict::Block,
             _ if blocked.is_some() => Verdict::Detect,
             (_, Some(_)) => Verdict::Uninspected,
-            _ if !recorder.samples(&self.id) => return None,
+            _ if !costs.iter().any(|rule| rule.is_worst) && !recorder.samples(&self.id) => {
+                return None;
+            }
             _ if outcome.refusal.is_some() => Verdict::Refused,
             _ => Verdict::Passed,
         };
@@ -45,7 +49,10 @@ impl Exchange {
                 blocked_by: blocked.as_ref().map(|blocked| blocked.rule_id),
                 ..self.summary(verdict, outcome)
             },
-            details: self.details(outcome, blocked, uninspected, body.len()),
+            details: Details {
+                costs,
+                ..self.details(outcome, blocked, uninspected, body.len())
+            },
             head: self.received.raw_head().to_vec(),
             body,
             secrets: transaction
