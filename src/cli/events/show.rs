@@ -8,7 +8,7 @@ use crate::cli::error::{CommandError, shown_or_reported};
 use crate::cli::offline;
 use crate::cli::output::{Output, print_json, wants_colour};
 use crate::cli::rules::write_human;
-use crate::events::{Event, Match};
+use crate::events::{Event, Match, RuleCost};
 use crate::review::escape::{show, show_short};
 use crate::review::events::{ShownEvent, Under, time};
 use crate::time::rfc3339;
@@ -170,10 +170,28 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
         "took      {} ms, rules {} ms, upstream {} ms",
         ms.total, ms.waf, ms.upstream
     )?;
+    write_costs(out, &details.costs)?;
     match details.payload.why_not_judged() {
         Some(why) => writeln!(out, "note      {why}"),
         None => Ok(()),
     }
+}
+
+/// The rules that took longest.
+fn write_costs(out: &mut impl Write, costs: &[RuleCost]) -> io::Result<()> {
+    for (place, cost) in costs.iter().enumerate() {
+        let word = if place == 0 { "dearest" } else { "" };
+        let worst = match cost.is_worst {
+            true => ", longer than in any request before",
+            false => "",
+        };
+        writeln!(
+            out,
+            "{word:9} rule {} {:.3} µs{worst}",
+            cost.rule_id, cost.us
+        )?;
+    }
+    Ok(())
 }
 
 fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {

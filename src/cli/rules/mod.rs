@@ -1,4 +1,4 @@
-//! `drawbridge rules`: checks, lints, lists, tests, explains and replays rules.
+//! `drawbridge rules`: checks, lints, lists, tests, explains and replays rules, and shows what they cost.
 
 mod check;
 mod exclude;
@@ -11,6 +11,7 @@ mod shadow;
 mod source;
 mod test;
 mod tls_client;
+mod top;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ use clap::Subcommand;
 pub(super) use explain::show::write_human;
 pub use tls_client::TlsClient;
 
-/// Check, lint, list, test and explain rules; replay requests through them
+/// Check, lint, list, test and explain rules; replay requests through them; see what they cost
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -36,6 +37,7 @@ enum Verb {
     Replay(replay::Args),
     Exclude(exclude::Args),
     Shadow(shadow::Args),
+    Top(top::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -48,5 +50,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Verb::Replay(args) => replay::run(args),
         Verb::Exclude(args) => exclude::run(args),
         Verb::Shadow(args) => shadow::run(args),
+        Verb::Top(args) => top::run(args),
     }
 }

@@ -353,7 +353,10 @@ fn what_never_applied_is_found() {
     let answers = "SecRule RESPONSE_STATUS \"@streq 500\" \"id:950100,phase:3,deny,tag:'leak'\"\n";
     for control in ["ruleRemoveById=950100", "ruleRemoveByTag=attack-sqli|leak"] {
         let found = used_codes(&on("/a", control), answers, &[sql]);
-        assert!(found.is_empty(), "there are no answers: {control}: {found:?}");
+        assert!(
+            found.is_empty(),
+            "there are no answers: {control}: {found:?}"
+        );
     }
     let both = on("/b", "ruleRemoveById=942100,ctl:ruleRemoveById=942440");
     let found = used_findings(&both, "", &[sql, sql]);

@@ -22,8 +22,7 @@ use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_review_routes,
-    add_shadow_routes,
-    adopt, listen,
+    add_shadow_routes, adopt, listen,
 };
 use crate::config::Config;
 use crate::events::Recorder;

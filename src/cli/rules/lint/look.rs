@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::progress::Progress;
-use crate::review::replay::source::{Events, Joined, NotReplayed, Requests};
 use super::Args;
 use crate::cli::error::CommandError;
 use crate::cli::offline;
 use crate::config;
 use crate::exclusion::lint::{Evidence, Observed};
 use crate::parallel;
+use crate::review::replay::source::{Events, Joined, NotReplayed, Requests};
 use crate::time::milliseconds_ago;
 use waf::RuleSet;
 

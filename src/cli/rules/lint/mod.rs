@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 use clap_complete::engine::ArgValueCompleter;
 
 use self::look::Looked;
-use crate::review::policy::{find_policy, has_no_rules};
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
 use crate::cli::exit;
@@ -20,6 +19,7 @@ use crate::cli::output::Output;
 use crate::config::{self, OnExpiry, PolicyMode, Recipe, parse_age};
 use crate::exclusion::Entry;
 use crate::exclusion::lint::{Finding, Known, count, fixed, used};
+use crate::review::policy::{find_policy, has_no_rules};
 use waf::{Problems, RuleSet};
 
 /// Find exclusions that are of no use, too wide, dangerous or written twice, and own rules that cost much in vain

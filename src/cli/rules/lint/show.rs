@@ -4,10 +4,10 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use crate::review::escape::show_short;
 use super::Report;
 use crate::cli::output::{print_diagnostics, print_json, problems_json};
 use crate::exclusion::lint::{Finding, Other};
+use crate::review::escape::show_short;
 use seclang::diagnostic::Diagnostic;
 
 pub(super) fn human(report: &Report) -> io::Result<()> {
