@@ -326,6 +326,18 @@ async fn a_secret_of_the_policy_is_one_in_its_shadow() {
     assert_eq!(event.body, b"");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_sees_bodies_also_where_no_event_is_kept() {
+    let mut world = World::start().await;
+    world.write("shadow.conf", SHADOW);
+    let keys = "shadow = { rules = [\"shadow.conf\"], sample = 1 }";
+    set_policy(&mut world, keys).await;
+    assert_eq!(post(&world, "/orders/body", "", "q=strange").await, 200);
+    let found = report(&world, 1).await;
+    assert_eq!(found["requests"]["newly_blocked"], 1, "{found}");
+    assert!(!world.path("state").exists());
+}
+
 /// They hold there, but a test that fails there does not keep the policy from its new version.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_exclusions_of_a_policy_are_tried_in_its_shadow() {
