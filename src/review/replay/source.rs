@@ -137,7 +137,7 @@ impl Events {
     }
 
     /// When the first one was received, in milliseconds since 1970.
-    pub(in crate::cli::rules) fn first(&self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         self.0.first().map(|place| place.summary.time)
     }
 }

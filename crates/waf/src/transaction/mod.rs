@@ -333,7 +333,7 @@ impl Transaction {
         }
         let rules = Arc::clone(&self.rules);
         for removal in &rules.standing {
-            let watch = self.watch.as_deref_mut();
+            let watch = self.watch.as_deref_mut().and_then(Watch::exclusions_mut);
             if !watch.is_some_and(|watch| watch.sets_aside(removal)) {
                 self.context.state_mut().exclusions_mut().add(removal);
             }

@@ -5,8 +5,9 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::cli::output::{print_diagnostics, print_json, problems_json};
+use crate::cli::output::{print_diagnostics, print_json};
 use crate::exclusion::lint::{Finding, Other};
+use crate::review::error::problems_json;
 use crate::review::escape::show_short;
 use seclang::diagnostic::Diagnostic;
 
