@@ -45,7 +45,7 @@ fn json(folder: &Folder, more: &str) -> (Option<i32>, Value) {
 fn nothing_wrong_is_exit_0() {
     let folder = folder("lint-clean", RULES);
     let (code, out, err) = lint(&folder, "");
-    let expected = "policy \"default\": 1 exclusions, no request was recorded, so nothing is known of their use: ok\n";
+    let expected = "policy \"default\": 1 exclusion, no request was recorded, so nothing is known of their use: ok\n";
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), expected, ""));
     let (code, report) = json(&folder, "");
     assert_eq!(
@@ -66,7 +66,7 @@ fn each_finding_has_its_place_and_what_to_do() {
         "rules.conf:4:19: error: touches-blocking: `SecRuleRemoveById 949110` takes out rule 949110, which blocks",
         "4 | SecRuleRemoveById 949110 100\n  |                   ^^^^^^\n  help: exclude the rule that is wrong about the request",
         "rules.conf:5:19: warning: fits-no-rule: `SecRuleRemoveById 7` names no rule: it does nothing",
-        "rules.conf:1:65: warning: written-twice: `ctl:ruleRemoveById=100` of rule 10 does no more than `SecRuleRemoveById 100` at",
+        "rules.conf:1:72: warning: written-twice: `ctl:ruleRemoveById=100` of rule 10 does no more than `SecRuleRemoveById 100` at",
         "wider-than-used: `SecRuleRemoveById 100` was used for less than it excludes: in 4 of 4 recorded requests only for ARGS:note, only on GET api.demo.test /a",
         "    SecRule REQUEST_METHOD \"@streq GET\" \\\n",
         "ctl:ruleRemoveTargetById=100;ARGS:note",
@@ -105,7 +105,7 @@ fn each_finding_has_its_place_and_what_to_do() {
         findings[4]["instead"][0]
             .as_str()
             .unwrap()
-            .contains("id:1000,phase:1")
+            .contains("id:101,phase:1")
     );
 }
 

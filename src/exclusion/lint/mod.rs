@@ -120,7 +120,8 @@ fn shortened(text: &str) -> String {
 }
 
 /// `1 rule`, `2 rules`
-fn counted(count: usize, what: &str) -> String {
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),

@@ -1,6 +1,6 @@
 //! What recorded requests show of exclusions and rules.
 //!
-//! Each request runs twice at most: as the rules are, and, if an exclusion kept anything back, without those that did.
+//! Each request runs as the rules are, and, if exclusions kept anything back, without those that did.
 //! The rules only detect then, so that nothing ends a request early and all rules have their say.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +71,7 @@ impl Observed {
         if watched.kept_back.is_empty() {
             return;
         }
-        let Some(without) = run(rules, request, &watched.kept_back) else {
+        let Some(without) = run_without(rules, request, watched.kept_back.clone()) else {
             return;
         };
         let is_saved = as_is.detection().is_none() && without.detection().is_some();
@@ -162,6 +162,25 @@ impl Seen {
         let uses = self.uses.keys();
         uses.map(|(rule, variable)| Some((*rule, Target::of(variable.as_deref()?)?)))
             .collect()
+    }
+}
+
+/// The request without these exclusions, and without those that hold back the same once these do not.
+fn run_without(
+    rules: &Arc<RuleSet>,
+    request: &Request,
+    mut without: Vec<usize>,
+) -> Option<Transaction> {
+    loop {
+        let transaction = run(rules, request, &without)?;
+        let kept_back = transaction.watched().map(|watched| &watched.kept_back);
+        let kept_back = kept_back.into_iter().flatten().copied();
+        let more: Vec<usize> = kept_back.filter(|place| !without.contains(place)).collect();
+        // Each turn leaves out one exclusion more at least, so the turns end.
+        match more.is_empty() {
+            true => return Some(transaction),
+            false => without.extend(more),
+        }
     }
 }
 

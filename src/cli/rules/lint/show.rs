@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Report;
 use crate::cli::output::{print_diagnostics, print_json};
-use crate::exclusion::lint::{Finding, Other};
+use crate::exclusion::lint::{Finding, Other, counted};
 use crate::review::error::problems_json;
 use crate::review::escape::show_short;
 use seclang::diagnostic::Diagnostic;
@@ -21,8 +21,8 @@ pub(super) fn human(report: &Report) -> io::Result<()> {
     if looked.not_judged > 0 {
         let why = looked.why.as_deref().unwrap_or_default();
         println!(
-            "not judged: {} recorded requests, the first because {}",
-            looked.not_judged,
+            "not judged: {}, the first because {}",
+            counted(looked.not_judged, "recorded request"),
             show_short(why.as_bytes(), 300)
         );
     }
@@ -31,13 +31,12 @@ pub(super) fn human(report: &Report) -> io::Result<()> {
         _ => looked.evidence.words(),
     };
     println!(
-        "policy {:?}: {} exclusions, {evidence}: {}",
+        "policy {:?}: {}, {evidence}: {}",
         report.policy,
-        report.exclusions,
+        counted(report.exclusions, "exclusion"),
         match report.findings.len() {
             0 => "ok".to_owned(),
-            1 => "1 finding".to_owned(),
-            count => format!("{count} findings"),
+            count => counted(count, "finding"),
         }
     );
     Ok(())
