@@ -47,8 +47,8 @@ async fn top(world: &World, query: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// Three requests: two that a rule blocks, and one that it lets through.
-async fn ask_three(world: &World) {
+/// Three requests: two that a rule blocks, and one that it lets through. `timed` says how many of them are timed.
+async fn ask_three(world: &World, timed: u64) {
     for (target, status) in [
         ("/orders/1?a=1", 200),
         ("/orders/1?a=attack", 403),
@@ -58,7 +58,8 @@ async fn ask_three(world: &World) {
     }
     until("all are counted", async || {
         let answer = top(world, "?by=hits").await;
-        answer["policies"][0]["rules"][0]["hits"] == json!(2)
+        let policy = &answer["policies"][0];
+        policy["rules"][0]["hits"] == json!(2) && policy["timed_requests"] == json!(timed)
     })
     .await;
 }
@@ -73,7 +74,7 @@ fn rule(answer: &Value, id: u64) -> &Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timed_request_says_what_each_rule_cost() {
     let world = world("cost_sample = 1").await;
-    ask_three(&world).await;
+    ask_three(&world, 3).await;
     let answer = top(&world, "?by=cpu").await;
     assert_eq!(answer["by"], "cpu");
     assert!(answer["clock_ns"].as_f64().unwrap() > 0.0);
@@ -88,10 +89,8 @@ async fn a_timed_request_says_what_each_rule_cost() {
         );
     }
     let first = rule(&answer, 1);
-    assert_eq!(
-        (&first["hits"], &first["blocks"], &first["runs"]),
-        (&json!(2), &json!(2), &json!(2))
-    );
+    assert_eq!((&first["hits"], &first["blocks"]), (&json!(2), &json!(2)));
+    assert!(first["runs"].as_u64().unwrap() >= 2, "{first}");
     assert!(first["worst_us"].as_f64().unwrap() > 0.0);
     assert!(first["file"].as_str().unwrap().ends_with("rules.conf"));
     assert_eq!(
@@ -142,7 +141,7 @@ async fn the_dearest_request_of_a_rule_is_an_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_sample_nothing_is_timed_and_hits_count() {
     let world = world("").await;
-    ask_three(&world).await;
+    ask_three(&world, 0).await;
     assert_eq!(
         top(&world, "?by=cpu").await["policies"][0]["rules"],
         json!([])
@@ -162,7 +161,7 @@ async fn without_a_sample_nothing_is_timed_and_hits_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verb_shows_policies_and_routes() {
     let world = world("cost_sample = 1").await;
-    ask_three(&world).await;
+    ask_three(&world, 3).await;
     let mut other = Http2::connect(world.front.address, "other.test").await;
     let get = h2_request("GET", "https://other.test/?a=attack");
     let answer = other.request(get.body(()).unwrap(), None).await;
@@ -217,7 +216,7 @@ async fn the_verb_shows_policies_and_routes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_turns_timing_on() {
     let mut world = world("").await;
-    ask_three(&world).await;
+    ask_three(&world, 0).await;
     world.setup.policy = "cost_sample = 1".to_owned();
     world.write_setup();
     let (status, outcome) = world.reload().await;
