@@ -22,7 +22,7 @@ const LEAST_WORD: usize = 5;
 
 /// One of these occurs in every value that matches, whatever the case of ASCII letters; None if nothing
 /// useful is known.
-pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
     let found = needed(&parse(source)?)?;
     good(&found).then_some(found)
 }

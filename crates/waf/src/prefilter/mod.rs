@@ -10,6 +10,7 @@ mod clauses;
 mod decoded;
 mod head;
 mod literals;
+mod marks;
 mod phase;
 mod row;
 mod scan;
@@ -19,6 +20,7 @@ pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
 pub(super) use head::LinkPlace;
 #[cfg(test)]
 pub(super) use literals::outlives_blanks;
+pub(super) use literals::required as required_literals;
 pub(super) use phase::PhaseFilter;
 pub(super) use row::Row;
 pub(super) use table::{AtSteps, Chain, Class, Filter};

@@ -19,6 +19,7 @@ use super::clauses::{MOST_CLAUSES, Need};
 use super::decoded::Decoded;
 use super::head::{Head, LinkPlace, PatternFacts, PatternLiterals, QUOTING};
 use super::literals;
+use super::marks::Marks;
 use super::row::Row;
 use super::scan::Scanner;
 use crate::byteset::ByteSet;
@@ -134,6 +135,8 @@ pub(crate) struct Classes<const N: usize> {
 pub(crate) struct Class<const N: usize> {
     pub id: u32,
     pub rules: Row<N>,
+    /// What each of them needs.
+    pub marks: Marks,
 }
 
 impl<const N: usize> Classes<N> {
@@ -439,6 +442,7 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
         Class {
             id,
             rules: Row::default(),
+            marks: Marks::Unknown,
         }
     };
     // First all names, so that a rule for any name can then be added to each of them.
@@ -489,6 +493,13 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
                         .for_each(|(_, class)| class.rules.insert(bit));
                 }
             }
+        }
+    }
+    for classes in &mut all {
+        let named = classes.named.iter_mut().map(|(_, class)| class);
+        for class in named.chain([&mut classes.any]) {
+            let its = class.rules.iter();
+            class.marks = Marks::of(its.filter_map(|bit| heads.get(usize::from(bit))));
         }
     }
     all

@@ -88,7 +88,7 @@ impl Matcher {
         class: &Class<N>,
         value: Slice,
     ) -> Row {
-        if class.rules.is_empty() {
+        if class.rules.is_empty() || class.marks.are_absent_in(text.at(value)) {
             return Row::default();
         }
         // Long values rarely come again, and the cache would copy them.
