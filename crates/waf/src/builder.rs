@@ -267,6 +267,7 @@ impl RuleSetBuilder {
             add_filters(&mut rules);
             // A plan that decides rules knows nothing of what transactions exclude from their beginning.
             RuleSet::add_plans(&mut rules, !self.exclusions_run);
+            RuleSet::add_listings(&mut rules);
         }
         Ok(rules)
     }

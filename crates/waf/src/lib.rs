@@ -74,6 +74,7 @@ mod calendar;
 mod compile;
 mod exclusion;
 mod kept;
+mod listing;
 mod macros;
 mod names;
 mod outcome;

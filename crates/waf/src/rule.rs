@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::byteset::ByteSet;
+use super::listing::Listing;
 use super::macros::Template;
 use super::operators::Operator;
 use super::outcome::Phase;
@@ -31,6 +32,8 @@ pub(crate) struct Rule {
     pub log: bool,
     pub audit_log: bool,
     pub flow: Flow,
+    /// It looks for values in a list, which a transaction can do first.
+    pub listing: Option<Listing>,
 }
 
 impl Rule {

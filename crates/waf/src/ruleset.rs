@@ -17,6 +17,7 @@ use seclang::diagnostic::Diagnostic;
 use super::body::multipart::Flags;
 use super::body::xml::path::Path as XmlPath;
 use super::exclusion::Exclusion;
+use super::listing::Listing;
 use super::names::Names;
 use super::persistent::Store;
 use super::plan::{self, Plan};
@@ -268,6 +269,17 @@ impl RuleSet {
         // The builder has the only reference yet.
         if let Some(rules) = Arc::get_mut(rules) {
             (rules.whole, rules.decided) = (whole, decided);
+        }
+    }
+
+    /// Notes which rules look for values in a list.
+    pub(super) fn add_listings(rules: &mut Arc<Self>) {
+        // The builder has the only reference yet.
+        let Some(rules) = Arc::get_mut(rules) else {
+            return;
+        };
+        for rule in &mut rules.rules {
+            rule.listing = Listing::of(rule, &rules.literals, &rules.names, &rules.chains);
         }
     }
 

@@ -370,6 +370,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
             log: actions.log.unwrap_or(true),
             audit_log: actions.audit_log.unwrap_or(true),
             flow: Flow::Next,
+            listing: None,
         };
         (rule, skip)
     }

@@ -146,6 +146,12 @@ impl Transaction {
     /// Whether the whole chain matched.
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.context.state_mut().matching_mut().begin_rule(index);
+        if let Some(listing) = &rule.listing
+            && let Some(test) = rule.links.first().and_then(|link| link.test.as_ref())
+            && self.is_unlisted(rules, index, listing, test)
+        {
+            return false;
+        }
         for (position, link) in (0u16..).zip(&rule.links) {
             let is_last = usize::from(position) + 1 == rule.links.len();
             let matched = match &link.test {

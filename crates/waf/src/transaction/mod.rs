@@ -12,6 +12,7 @@ mod effects;
 mod evaluate;
 mod exclusion_watch;
 mod inputs;
+mod listing;
 mod matcher;
 mod matches;
 mod pool;

@@ -26,6 +26,7 @@ mod flow;
 mod harness;
 mod inspected;
 mod linear;
+mod listing;
 mod load;
 mod mutate;
 mod prefilter;

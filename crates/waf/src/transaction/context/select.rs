@@ -188,6 +188,9 @@ impl Context {
             out.push(Value::new(variable, key, text));
             return;
         }
+        if self.selects_deferred(select) {
+            self.settle_tx(rules);
+        }
         let all: Vec<Name> = match select {
             Select::Regex(pattern) => {
                 let known = pattern
@@ -212,6 +215,16 @@ impl Context {
             };
             out.push(Value::new(variable, Some(key), text));
         }
+    }
+
+    /// Whether a variable that was deferred is among the selected ones.
+    fn selects_deferred(&self, select: &Select) -> bool {
+        let tx = self.state.tx();
+        let is_selected = |name: &[u8]| match select {
+            Select::Regex(pattern) => pattern.matches(name),
+            _ => true,
+        };
+        tx.any_deferred(&self.text, is_selected)
     }
 
     fn environment_values(&self, select: &Select, out: &mut Vec<Value>) {

@@ -12,7 +12,7 @@ pub(crate) use collections::Collections;
 pub(crate) use controls::Controls;
 pub(crate) use exclusions::Exclusions;
 pub(crate) use matching::Matching;
-pub(crate) use tx::{Entry, Name, TxStore};
+pub(crate) use tx::{Deferred, Entry, Name, TxStore};
 
 use crate::outcome::{Detection, Interruption, Phase};
 use crate::rule::{AllowScope, Control, Disruptive, Rule};
