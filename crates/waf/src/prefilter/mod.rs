@@ -5,6 +5,7 @@
 //! of which one must be present (for each of a few sets), the length of the shortest match, and literals of which one
 //! must occur. All are derived at load from the operator's pattern and the rule's transformations.
 
+mod at_steps;
 mod cache;
 mod clauses;
 mod decoded;
@@ -16,6 +17,7 @@ mod row;
 mod scan;
 mod table;
 
+pub(super) use at_steps::AtSteps;
 pub(super) use cache::{Cache, Key, LONGEST as LONGEST_CACHED};
 pub(super) use head::LinkPlace;
 #[cfg(test)]
@@ -23,4 +25,4 @@ pub(super) use literals::outlives_blanks;
 pub(super) use literals::required as required_literals;
 pub(super) use phase::PhaseFilter;
 pub(super) use row::Row;
-pub(super) use table::{AtSteps, Chain, Class, Filter};
+pub(super) use table::{Chain, Class, Filter};

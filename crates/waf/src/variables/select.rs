@@ -147,8 +147,12 @@ impl NamePattern {
     /// Whether the name holds what the pattern needs. Cheaper than the pattern for a short name.
     fn may_match(&self, name: &[u8]) -> bool {
         let holds = |literal: &[u8]| {
-            let mut places = name.windows(literal.len());
-            places.any(|place| place.eq_ignore_ascii_case(literal))
+            let first = literal.first().copied().unwrap_or_default();
+            let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+            memchr::memchr2_iter(lower, upper, name).any(|at| {
+                let place = name.get(at..at + literal.len());
+                place.is_some_and(|place| place.eq_ignore_ascii_case(literal))
+            })
         };
         let is_known = !self.needs.is_empty() && name.len() <= SHORT_NAME;
         !is_known || self.needs.iter().any(|literal| holds(literal))
@@ -237,6 +241,8 @@ mod tests {
             ("a_", ""),
             ("^a:b-1$", "a:b-1"),
             ("^a.c", "a"),
+            ("MULTI_NAMES_*", ""),
+            ("^a.*(?:[xX]first|second).", "a"),
         ] {
             let plain = Pattern::compile(text.as_bytes(), options).unwrap();
             let compiled = Pattern::compile(text.as_bytes(), options).unwrap();
@@ -263,6 +269,12 @@ mod tests {
                 "a:b-1",
                 "A:B-1x",
                 "a\nc",
+                "multi_name",
+                "x_Multi_namesmulti_names",
+                "mmulti_nameS__",
+                "a-xFIRST",
+                "AXfirsT_",
+                "a second!",
             ] {
                 let expected = plain.is_match(name.as_bytes()).unwrap();
                 assert_eq!(

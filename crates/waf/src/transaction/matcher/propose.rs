@@ -281,6 +281,10 @@ impl Matcher {
         let Some(test) = value.rules.test(rule.link) else {
             return true;
         };
+        let received = &value.received;
+        if rule.lacks_core(text.at(received.text), &received.present) {
+            return false;
+        }
         let bit = rule.bit;
         let has_literals = value.filter.literals_at_steps.contains(bit);
         let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {
