@@ -3,6 +3,7 @@
 //! Requests count here on every thread, so a counter is an atomic without a lock. All accesses are `Relaxed`: nobody
 //! derives the state of other memory from a counter.
 
+mod rules;
 mod shadow;
 
 use std::borrow::Borrow;
@@ -13,10 +14,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use super::queue::LogMetrics;
-use super::rules::RuleTable;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
 
+pub use rules::{DEAREST, PolicyOnRoute, ReportedRule, RuleReport, RuleTable};
 pub use shadow::{
     RuleDifference, RuleFindings, ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome,
     ShadowPair,

@@ -7,7 +7,6 @@ mod access;
 mod audit;
 pub mod metrics;
 mod queue;
-mod rules;
 mod settings;
 mod sink;
 mod stderr;
@@ -17,12 +16,11 @@ pub use access::{
 };
 pub use audit::AuditLog;
 pub use metrics::{
-    Answers, Counter, EventMetrics, InFlight, Metrics, NO_ROUTE, RuleDifference, RuleFindings,
-    ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome, ShadowPair, Table,
-    UpstreamMetrics,
+    Answers, Counter, DEAREST, EventMetrics, InFlight, Metrics, NO_ROUTE, PolicyOnRoute,
+    ReportedRule, RuleDifference, RuleFindings, RuleReport, RuleTable, ShadowFindings,
+    ShadowJudgement, ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
 };
 pub use queue::LogMetrics;
-pub use rules::{DEAREST, PolicyOnRoute, ReportedRule, RuleReport, RuleTable};
 pub use settings::{Log, LogSink};
 pub use sink::{AccessLog, Format};
 pub use stderr::{LineBatch, Stderr, batch_lines};

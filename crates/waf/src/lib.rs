@@ -74,7 +74,6 @@ mod calendar;
 mod compile;
 mod exclusion;
 mod kept;
-mod listing;
 mod macros;
 mod names;
 mod outcome;

@@ -447,7 +447,7 @@ impl<'a> Belief<'a> {
                     Place::Collection(..) => {}
                 },
                 Effect::Control(Control::RemoveRules(removal)) => {
-                    self.removable.push(&removal.rules)
+                    self.removable.push(&removal.rules);
                 }
                 Effect::Control(Control::RemoveTargets(removal)) => self.removals.push(removal),
                 _ => {}

@@ -7,11 +7,13 @@
     reason = "indices were made with the list that they point into"
 )]
 
+pub(crate) mod listing;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use self::listing::Listing;
 use super::byteset::ByteSet;
-use super::listing::Listing;
 use super::macros::Template;
 use super::operators::Operator;
 use super::outcome::Phase;

@@ -8,8 +8,7 @@ use waf::{RuleSet, RuleSummary};
 
 use super::super::record::is_guard;
 use super::finding::{Code, Finding};
-use super::observed::Observed;
-use super::used::Evidence;
+use super::observed::{Evidence, Observed};
 use super::{is_of_crs, is_written};
 
 /// With fewer requests than this, that a rule never matched says nothing.

@@ -23,8 +23,8 @@ use super::record::{Entry, is_guard};
 
 pub use finding::{Code, Finding, Other};
 pub use fixed::fixed;
-pub use observed::{Observed, Seen};
-pub use used::{Evidence, used};
+pub use observed::{Evidence, Observed, Seen};
+pub use used::used;
 
 /// What is known of a policy beside its rules.
 #[derive(Debug, Clone, Copy)]

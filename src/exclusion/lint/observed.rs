@@ -48,6 +48,30 @@ pub struct Seen {
     pub(super) has_more_scopes: bool,
 }
 
+/// The requests that a finding is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence {
+    /// How many.
+    pub requests: usize,
+    /// From the first one to now; None if their time is unknown.
+    pub time: Option<Duration>,
+}
+
+impl Evidence {
+    /// `12480 recorded requests of 7 days`
+    #[must_use]
+    pub fn words(&self) -> String {
+        let requests = super::counted(self.requests, "recorded request");
+        let seconds = self.time.map(|time| time.as_secs());
+        match seconds {
+            None => requests,
+            Some(seconds @ ..7200) => format!("{requests} of {} minutes", seconds / 60),
+            Some(seconds @ ..172_800) => format!("{requests} of {} hours", seconds / 3600),
+            Some(seconds) => format!("{requests} of {} days", seconds / 86_400),
+        }
+    }
+}
+
 impl Observed {
     /// Runs a request through these rules, which only detect. Without effect where HTTP forbids the request.
     pub fn see(&mut self, rules: &Arc<RuleSet>, request: &Request) {

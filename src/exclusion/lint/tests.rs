@@ -351,7 +351,10 @@ fn what_never_applied_is_found() {
         assert_eq!(found.is_empty(), !expected, "{before}{after}: {found:?}");
     }
     let answers = "SecRule RESPONSE_STATUS \"@streq 500\" \"id:950100,phase:3,deny,tag:'leak'\"\n";
-    for control in ["ruleRemoveById=950100", "ruleRemoveByTag=attack-sqli|leak"] {
+    for control in [
+        "ruleRemoveById=950100",
+        "ruleRemoveByTag=attack-sqli,ctl:ruleRemoveByTag=leak",
+    ] {
         let found = used_codes(&on("/a", control), answers, &[sql]);
         assert!(
             found.is_empty(),

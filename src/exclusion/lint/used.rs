@@ -1,40 +1,15 @@
 //! What recorded requests say: exclusions that were of no use, or wider than their use, and rules that cost much in vain.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use waf::{ExclusionKind, RuleSet};
 
 use super::dear::dear_and_never_matched;
 use super::finding::{Code, Finding};
 use super::fixed::Order;
-use super::observed::{Observed, Seen};
+use super::observed::{Evidence, Observed, Seen};
 use super::wider::wider_than_used;
 use super::{Known, Subject, subjects};
-
-/// The requests that a finding is about.
-#[derive(Debug, Clone, Copy)]
-pub struct Evidence {
-    /// How many.
-    pub requests: usize,
-    /// From the first one to now; None if their time is unknown.
-    pub time: Option<Duration>,
-}
-
-impl Evidence {
-    /// `12480 recorded requests of 7 days`
-    #[must_use]
-    pub fn words(&self) -> String {
-        let requests = super::counted(self.requests, "recorded request");
-        let seconds = self.time.map(|time| time.as_secs());
-        match seconds {
-            None => requests,
-            Some(seconds @ ..7200) => format!("{requests} of {} minutes", seconds / 60),
-            Some(seconds @ ..172_800) => format!("{requests} of {} hours", seconds / 3600),
-            Some(seconds) => format!("{requests} of {} days", seconds / 86_400),
-        }
-    }
-}
 
 /// The findings that these requests give; none if there were no requests. `rules`: those that they were run through.
 #[must_use]

@@ -8,8 +8,7 @@ use waf::{ExcludedTarget, Exclusion, ExclusionKind, RuleSet};
 use super::super::scope;
 use super::super::target::Target;
 use super::finding::{Code, Finding};
-use super::observed::Seen;
-use super::used::Evidence;
+use super::observed::{Evidence, Seen};
 use super::{Subject, counted, rules_in_words, shortened};
 
 /// With fewer uses than this, what they have in common may be an accident.

@@ -2,9 +2,10 @@
 
 use super::Transaction;
 use super::state::{Entry, Name};
-use crate::listing::Listing;
+use super::watch::Watch;
 use crate::prefilter::LinkPlace;
 use crate::rule::Test;
+use crate::rule::listing::Listing;
 use crate::ruleset::RuleSet;
 use crate::steps;
 use crate::variables::Value;
@@ -24,9 +25,10 @@ impl Transaction {
         test: &Test,
     ) -> bool {
         let state = self.context.state();
-        // A trace and the probe show what each link does.
-        let watched = self.matches.trace().is_on() || self.reached.is_some();
-        if watched
+        // A trace, and a watch that sees all rules, show what each link does.
+        let is_watched = self.watch.as_deref().is_some_and(Watch::sees_all);
+        if is_watched
+            || self.matches.trace().is_on()
             || steps::is_over()
             || state.exclusions().of_rule(index).next().is_some()
             || !state.tx().may_defer(self.context.text(), listing)

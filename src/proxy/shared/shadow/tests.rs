@@ -37,6 +37,7 @@ fn policy(mode: EngineMode) -> Arc<Policy> {
         on_uninspected: OnUninspected::Block,
         request_body_limit: 1000,
         asks_for_identity: false,
+        cost_sample: 0.0,
         exclusions: Vec::new(),
         rules: PolicyRules::Live(rules(LIVE, mode)),
         rules_digest: "live".to_owned(),

@@ -10,11 +10,11 @@ mod propose;
 mod transform;
 
 use super::context::Context;
-use crate::listing::Listing;
 use crate::operators::text::within;
 use crate::operators::{Captures, Limit, Operator};
 use crate::prefilter::Row;
 use crate::rule::Test;
+use crate::rule::listing::Listing;
 use crate::ruleset::RuleSet;
 use crate::steps;
 use crate::variables::{Slice, TargetList, Text, Value};

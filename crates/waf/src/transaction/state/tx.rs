@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::hash::{NameIndex, hash_name};
-use crate::listing::{Listing, begin_alike};
 use crate::names::{CAPTURE_SLOTS, Names};
+use crate::rule::listing::{Listing, begin_alike};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Text};
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use super::metrics::Counter;
+use super::Counter;
 use waf::RuleTimes;
 
 /// Rows of rules of all policies: far more than one configuration needs.

@@ -4,12 +4,12 @@
 //! variables afterwards. Such a rule is recognised at load, so that a transaction can look into the list first, and set
 //! the variables only when something reads them.
 
-use super::macros::{Macro, Part, Template};
-use super::names::{CAPTURE_SLOTS, Names};
-use super::operators::Operator;
-use super::rule::{Chains, Change, Effect, Place, Rule, Test};
-use super::transform::Transformation;
-use super::variables::{Select, Slice, Target, Text, Variable};
+use super::{Chains, Change, Effect, Place, Rule, Test};
+use crate::macros::{Macro, Part, Template};
+use crate::names::{CAPTURE_SLOTS, Names};
+use crate::operators::Operator;
+use crate::transform::Transformation;
+use crate::variables::{Select, Slice, Target, Text, Variable};
 
 /// What such a rule does with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
