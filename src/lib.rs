@@ -13,6 +13,7 @@
 //! - [`config`] what the user wrote, and what is ready to run
 //! - [`exclusion`] from a blocked request to a proven exclusion
 //! - [`recorded`] a request that is given to the rules without a connection
+//! - `judgement` what a rule set makes of a request, and how two differ
 //! - [`upstream`] pools of servers, and the choice of a server
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
@@ -33,6 +34,7 @@ pub mod events;
 pub mod exclusion;
 pub mod exposure;
 pub mod handover;
+mod judgement;
 pub mod live;
 mod parallel;
 pub mod proxy;

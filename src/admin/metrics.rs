@@ -3,12 +3,17 @@
 //! Metrics by listener, route, policy and upstream are in [`super::traffic`], those of the process in
 //! [`super::process`]. The names are an interface: dashboards and alerts depend on them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::exposition::{Exposition, MetricKind};
 use super::sources::StatusSources;
 use super::{process, traffic};
+use crate::config::Policy;
+use crate::exclusion::is_guard;
 use crate::telemetry::metrics::Gauge;
 use crate::telemetry::{Counter, Metrics};
 use crate::tls::handshake::Reason;
+use waf::ExclusionKind;
 
 /// Name and help of a counter without labels, and its place in [`Metrics`].
 type CounterFamily = (&'static str, &'static str, fn(&Metrics) -> &Counter);
@@ -89,6 +94,7 @@ pub(super) fn collect(sources: &StatusSources, text: &mut Exposition) {
     traffic::collect_upstreams(&sources.live.pin(), text);
     collect_certificates(sources, text);
     collect_exclusions(sources, text);
+    collect_exclusion_hits(sources, text);
     collect_reloads(sources, text);
 }
 
@@ -144,6 +150,47 @@ fn collect_exclusions(sources: &StatusSources, text: &mut Exposition) {
             text.sample(&labels, entry.purpose.until.end_timestamp());
         }
     }
+}
+
+/// How often the rules of exclusions matched, also those that a team wrote by hand and that have no owner.
+fn collect_exclusion_hits(sources: &StatusSources, text: &mut Exposition) {
+    text.family(
+        "exclusion_hits_total",
+        MetricKind::Counter,
+        "Requests in which the rule of an exclusion matched.",
+    );
+    let mut hits: BTreeMap<(String, u64), u64> = BTreeMap::new();
+    sources
+        .metrics
+        .exclusion_hits
+        .each(|policy, rule, counter| {
+            hits.insert((policy.to_owned(), *rule), counter.value());
+        });
+    for policy in sources.live.pin().config.policies.values() {
+        let entries = || policy.exclusions.iter().flat_map(|file| &file.entries);
+        for id in exclusion_ids(policy) {
+            let entry = entries().find(|entry| entry.id == id);
+            let owner = entry.map_or("", |entry| &entry.purpose.owner);
+            let count = hits.get(&(policy.name.clone(), id)).copied();
+            let shown = id.to_string();
+            let labels = [
+                ("policy", policy.name.as_str()),
+                ("id", &shown),
+                ("owner", owner),
+            ];
+            text.sample(&labels, count.unwrap_or(0));
+        }
+    }
+}
+
+/// The rules of the policy that exclude others, each once.
+fn exclusion_ids(policy: &Policy) -> BTreeSet<u64> {
+    let removes = [ExclusionKind::Rules, ExclusionKind::Targets];
+    let all = policy.rules.live().into_iter();
+    let all = all.flat_map(|rules| rules.exclusions());
+    let all = all.filter(|exclusion| removes.contains(&exclusion.kind));
+    let ids = all.filter_map(|exclusion| Some(exclusion.by.as_ref()?.id));
+    ids.filter(|&id| !is_guard(id)).collect()
 }
 
 fn collect_reloads(sources: &StatusSources, text: &mut Exposition) {

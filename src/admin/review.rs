@@ -22,7 +22,7 @@ use crate::exclusion::{Day, Purpose};
 use crate::live::Live;
 use crate::review::error::ReviewError;
 use crate::review::events::{
-    CountBy, EventFilter, ListReport, ShownEvent, counts_json, event_of, export,
+    CountBy, EventFilter, ListReport, ShownEvent, counts_json, event_of, export, shadow_event_of,
 };
 use crate::review::exclude::{Blocked, ExclusionRequest, WriteTo, exclude};
 use crate::review::explanation::explain;
@@ -148,8 +148,12 @@ fn top(config: &Config, request: &Request) -> Result<Response, Refused> {
 fn show(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
     let now = query.take("now").is_some();
+    let find = match query.take("shadow") {
+        Some(_) => shadow_event_of,
+        None => event_of,
+    };
     query.end()?;
-    let event = event_of(state_dir(config)?, &request.rest).map_err(refused)?;
+    let event = find(state_dir(config)?, &request.rest).map_err(refused)?;
     let shown = match now {
         true => ShownEvent::now(event, config).map_err(refused)?,
         false => ShownEvent::met(event, Some(config)),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::exposition::{Exposition, MetricKind};
 use crate::live::Snapshot;
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{DEAREST, Metrics, RuleReport, UpstreamMetrics};
 use crate::upstream::{AdmissionReason, Availability, Cause, Pool, ServerState};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
@@ -49,10 +49,49 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
         Counter,
         "Requests that matched a logged rule, by policy and rule.",
     );
-    metrics.waf_rule_matches.each(|policy, rule, counter| {
-        let rule = rule.to_string();
-        text.sample(&[("policy", policy), ("rule_id", &rule)], counter.value());
-    });
+    let reports = metrics.waf_rules.policies().into_iter();
+    let reports: Vec<(String, RuleReport)> = reports
+        .filter_map(|policy| {
+            let report = metrics.waf_rules.report(&policy, None)?;
+            Some((policy, report))
+        })
+        .collect();
+    for (policy, report) in &reports {
+        for rule in report.rules.iter().filter(|rule| rule.hits > 0) {
+            let labels = [
+                ("policy", policy.as_str()),
+                ("rule_id", &rule.rule_id.to_string()),
+            ];
+            text.sample(&labels, rule.hits);
+        }
+    }
+    collect_costs(&reports, text);
+}
+
+fn collect_costs(reports: &[(String, RuleReport)], text: &mut Exposition) {
+    text.family(
+        "waf_timed_requests_total",
+        MetricKind::Counter,
+        "Requests whose rules were timed (cost_sample), by policy.",
+    );
+    for (policy, report) in reports {
+        text.sample(&[("policy", policy)], report.timed);
+    }
+    text.family(
+        "waf_rule_cpu_seconds_total",
+        MetricKind::Counter,
+        "Time in the timed requests, by policy and rule: the dearest rules, the prefilter and all other work of the engine.",
+    );
+    for (policy, report) in reports.iter().filter(|(_, report)| report.timed > 0) {
+        let dearest = report.dearest(DEAREST).into_iter();
+        let rules = dearest.map(|rule| (rule.rule_id.to_string(), rule.time));
+        let parts = [("prefilter", report.prefilter), ("other", report.other())];
+        let parts = parts.map(|(name, time)| (name.to_owned(), time));
+        for (rule, time) in rules.chain(parts) {
+            let labels = [("policy", policy.as_str()), ("rule_id", &rule)];
+            text.sample(&labels, time.as_secs_f64());
+        }
+    }
 }
 
 pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {

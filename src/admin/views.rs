@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::metrics;
 use super::router::{CheckFailure, Request, Response, Router};
+use super::rules;
 use super::sources::StatusSources;
 use super::traffic;
 use crate::config::{ListenerKind, PolicyMode};
@@ -54,6 +55,11 @@ pub fn add_core_routes(router: &mut Router, sources: &StatusSources) {
     router.section("policies", move || policies_json(&from.live));
     let from = sources.clone();
     router.collect(move |text| metrics::collect(&from, text));
+    let from = sources.clone();
+    router.get("/rules/top", move |request: Request| {
+        let answer = rules::top(&from, &request);
+        async move { answer }
+    });
     let from = sources.clone();
     router.post("/reload", move |_: Request| {
         let reloads = Arc::clone(&from.reloads);

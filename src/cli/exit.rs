@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | the verb did what was asked, and found nothing wrong |
 //! | 1 | it found a problem, or could not do what was asked; running it again will not help |
-//! | 2 | wrong usage; for `diff` also a configuration that cannot be loaded, because 1 means a change without an owner |
+//! | 2 | wrong usage; for `diff` and `rules lint` also what cannot be loaded, because 1 means a finding there |
 //!
 //! Scripts depend on these codes, so a verb's `--help` says what 0 and 1 mean for it.
 

@@ -19,7 +19,7 @@ use super::output::Output;
 /// Show the state of the running front door
 ///
 /// Its version and process, whether it is ready, how its last reload went, and its listeners, upstreams
-/// with their servers, policies and exposures. The JSON is that of `GET /status`, with `ready` and
+/// with their servers, policies, shadows and exposures. The JSON is that of `GET /status`, with `ready` and
 /// `exposures`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -69,6 +69,7 @@ fn human(status: &Value, checks: &str) -> String {
         listener_lines(status),
         upstream_lines(status),
         policy_lines(status),
+        shadow_lines(status),
         exposure_lines(status),
     ]
     .concat()
@@ -140,6 +141,19 @@ fn policy_lines(status: &Value) -> String {
         let (name, mode) = (text(&policy["name"]), text(&policy["mode"]));
         let rules = &policy["rules"];
         let _ = writeln!(out, "policy     {name}  {mode}  {rules} rules{live}");
+    }
+    out
+}
+
+fn shadow_lines(status: &Value) -> String {
+    let mut out = String::new();
+    for shadow in items(&status["shadows"]) {
+        let (policy, requests) = (text(&shadow["policy"]), &shadow["requests"]);
+        let _ = writeln!(
+            out,
+            "shadow     {policy}  {} requests: {} newly blocked, {} newly allowed",
+            requests["compared"], requests["newly_blocked"], requests["newly_allowed"]
+        );
     }
     out
 }

@@ -30,6 +30,7 @@ pub use resolved::service::installed_admin;
 pub use section_kind::SectionKind;
 pub(crate) use written::crs_variables::{expand_levels, parse_assignment};
 pub use written::malformed::Malformed;
+pub use written::policies::{Promotion, PromotionError};
 pub(crate) use written::values::parse_age;
 
 use last_good::LastGood;
@@ -252,6 +253,21 @@ pub fn compile_with(
     }
     let built = builder_of(&recipe).build();
     built.map_err(|waf::Problems(problems)| problems)
+}
+
+/// The edit of the configuration's text that makes the rules of a policy's shadow its own. Nothing is written.
+///
+/// # Errors
+/// A file cannot be read; or, inside, why there is no such edit.
+pub fn promote_shadow(
+    path: &Path,
+    policy: &str,
+) -> Result<Result<Promotion, PromotionError>, Vec<Diagnostic>> {
+    let diagnostics = Diagnostics::default();
+    let mut inputs = Inputs::default();
+    with_document(path, &diagnostics, &mut inputs, |document, _| {
+        written::policies::promote(document, policy)
+    })
 }
 
 #[cfg(test)]

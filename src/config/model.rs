@@ -264,12 +264,27 @@ pub struct Policy {
     pub request_body_limit: usize,
     /// Whether gateways are asked for uncompressed answers, whatever the client takes.
     pub asks_for_identity: bool,
+    /// The part of the requests whose rules are timed, from 0 to 1.
+    pub cost_sample: f64,
     /// The files of its exclusions, in load order.
     pub exclusions: Vec<ExclusionFile>,
     /// The rules that inspect.
     pub rules: PolicyRules,
     /// Names these rules: it changes with their files and their variables. Empty if there are none.
     pub rules_digest: String,
+    /// Other rules that see a sample of its requests.
+    pub shadow: Option<Shadow>,
+}
+
+/// Rules that see a sample of a policy's requests after these were answered, and change nothing.
+#[derive(Debug)]
+pub struct Shadow {
+    /// They decide in the policy's mode, so that nothing but the rules makes a difference.
+    pub rules: Arc<RuleSet>,
+    /// Names these rules, as [`Policy::rules_digest`].
+    pub rules_digest: String,
+    /// The part of the requests that they see, from 0 to 1.
+    pub sample: f64,
 }
 
 /// A file of exclusions, which may not be there yet.
@@ -455,6 +470,8 @@ pub(crate) struct Recipe {
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) sources: Vec<RuleSource>,
     pub(crate) on_expiry: OnExpiry,
+    /// It is a shadow's: its persistent collections are its own, and a failed test of an exclusion is a warning.
+    pub(crate) is_shadow: bool,
 }
 
 impl Default for Recipe {
@@ -470,6 +487,7 @@ impl Default for Recipe {
             variables: Vec::new(),
             sources: Vec::new(),
             on_expiry: OnExpiry::Remove,
+            is_shadow: false,
         }
     }
 }

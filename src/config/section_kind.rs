@@ -41,6 +41,8 @@ pub enum SectionKind {
     Eject,
     /// `[policies.NAME]`
     Policy,
+    /// `shadow` of a policy
+    Shadow,
     /// `[[routes]]`
     Route,
     /// `[exposures.NAME]`

@@ -72,22 +72,25 @@ pub enum Verdict {
     Block,
     /// The rules would have stopped it, but the policy's mode is `detect`.
     Detect,
+    /// The shadow of the policy would have answered otherwise.
+    Shadow,
     /// The rules did not see all of it.
     Uninspected,
-    /// Of the sample: something else than the rules refused it.
+    /// Of the sample, or the dearest request of a rule: something else than the rules refused it.
     Refused,
-    /// Of the sample: it was let through.
+    /// Of the sample, or the dearest request of a rule: it was let through.
     Passed,
 }
 
 impl Verdict {
     /// All of them.
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Block,
         Self::Detect,
         Self::Uninspected,
         Self::Refused,
         Self::Passed,
+        Self::Shadow,
     ];
 
     /// The verdict of this name.
@@ -102,6 +105,7 @@ impl Verdict {
         match self {
             Self::Block => "block",
             Self::Detect => "detect",
+            Self::Shadow => "shadow",
             Self::Uninspected => "uninspected",
             Self::Refused => "refused",
             Self::Passed => "passed",
@@ -124,6 +128,9 @@ pub struct Details {
     /// The CRS's anomaly score of the answer.
     #[serde(default)]
     pub outbound_score: u64,
+    /// What the shadow of the policy would have changed; then the matches and the digest are those of its rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowDifference>,
     /// How much of its body the rules saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspected>,
@@ -142,6 +149,9 @@ pub struct Details {
     /// Milliseconds.
     #[serde(default)]
     pub ms: Milliseconds,
+    /// The rules that took longest in it, if it was timed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<RuleCost>,
     /// What the record lacks of the request as received.
     #[serde(default)]
     pub payload: Payload,
@@ -180,6 +190,17 @@ pub struct Blocked {
     pub status: u16,
 }
 
+/// What the shadow of a policy would have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowDifference {
+    /// `newly_blocked`, `newly_allowed` or `answered_differently`.
+    pub difference: String,
+    /// The rules that make the difference: those of the shadow, or of the policy where the request is newly allowed.
+    pub rule_ids: Vec<u64>,
+    /// Names the rules of the policy that the request met.
+    pub live_rules_digest: String,
+}
+
 /// How much of a body the rules saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspected {
@@ -215,6 +236,18 @@ pub struct Milliseconds {
     pub waf: f64,
     /// At the upstream.
     pub upstream: f64,
+}
+
+/// How long a rule took in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RuleCost {
+    /// The rule's id.
+    pub rule_id: u64,
+    /// In microseconds.
+    pub us: f64,
+    /// It took longer than in any request before.
+    #[serde(default)]
+    pub is_worst: bool,
 }
 
 impl From<Timing> for Milliseconds {

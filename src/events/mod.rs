@@ -9,6 +9,7 @@ mod age;
 mod draft;
 pub mod event;
 mod folder;
+mod found;
 mod raw;
 mod reader;
 mod recorder;
@@ -19,12 +20,13 @@ mod store;
 pub use age::{NoRecipient, Recipient};
 pub use draft::{Draft, text};
 pub use event::{
-    Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, Summary, Upstream,
-    Verdict,
+    Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, RuleCost,
+    ShadowDifference, Summary, Upstream, Verdict,
 };
 pub use folder::FOLDER;
+pub use found::{hits, inbound_score, matches, outbound_score};
 pub use reader::{Found, Place, find, find_by_id};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, is_sampled};
 pub use settings::{EventSettings, PayloadForm};
 
 #[cfg(test)]

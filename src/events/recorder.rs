@@ -114,17 +114,10 @@ impl Recorder {
         })
     }
 
-    /// Whether a request that nothing else keeps is one of the sample. Its id decides, so that the answer is the same
-    /// whoever asks.
+    /// Whether a request that nothing else keeps is one of the sample.
     #[must_use]
     pub fn samples(&self, request_id: &str) -> bool {
-        let Ok(id) = Uuid::parse_str(request_id) else {
-            return false;
-        };
-        // The last bits of a UUID of version 7 are random; before them there may be a counter.
-        let [.., a, b, c, d] = *id.as_bytes();
-        let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0);
-        drawn < self.settings.sample
+        is_sampled(request_id, self.settings.sample)
     }
 
     /// How many bytes of a body are kept.
@@ -158,6 +151,19 @@ impl Recorder {
         // Nothing is ever sent: an error says that the writer has ended, or that the time is over.
         let _ = ended.recv_timeout(left());
     }
+}
+
+/// Whether a request is one of a sample of this part, from 0 to 1. Its id decides, so that the answer is the same whoever
+/// asks.
+#[must_use]
+pub fn is_sampled(request_id: &str, part: f64) -> bool {
+    let Ok(id) = Uuid::parse_str(request_id) else {
+        return false;
+    };
+    // The last bits of a UUID of version 7 are random; before them there may be a counter.
+    let [.., a, b, c, d] = *id.as_bytes();
+    let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0);
+    drawn < part
 }
 
 struct Writer {

@@ -122,6 +122,15 @@ impl Entry {
     }
 }
 
+/// Whether this is the id of a rule that only says when an exclusion does not hold.
+#[must_use]
+pub fn is_guard(id: u64) -> bool {
+    [END, ALONE].iter().any(|added| {
+        let own = id.checked_sub(*added);
+        own.is_some_and(|own| IDS.contains(&own))
+    })
+}
+
 /// The file of an exclusion's tests, beside its own: `exclusions.80001.yaml`.
 #[must_use]
 pub fn tests_of(path: &Path, id: u64) -> PathBuf {
@@ -224,6 +233,14 @@ mod tests {
         assert_eq!((entry.id, entry.at.line), (80_001, 3));
         assert_eq!(entry.purpose.owner, "orders team");
         assert_eq!(entry.purpose.reason, purpose.reason);
+        for (id, guards) in [
+            (80_001, false),
+            (83_001, true),
+            (86_001, true),
+            (90_001, false),
+        ] {
+            assert_eq!(is_guard(id), guards, "{id}");
+        }
         assert!(
             entry.end_rule().contains("\"@ge 1803945600\" \"id:83001,"),
             "{}",

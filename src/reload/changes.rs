@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, Listener, ListenerKind, Policy, Route, Upstream};
 use crate::tls::reason::time_text;
 use crate::tls::{CertifiedKey, ClientCas};
+use waf::RuleSet;
 
 /// The most changes that a line names; the others are counted. A reload can change every route.
 const MOST_NAMED: usize = 20;
@@ -200,14 +201,21 @@ fn is_other_policy(old: &Policy, new: &Policy) -> bool {
         let limit = policy.request_body_limit;
         (policy.mode, policy.on_uninspected, limit, policy.is_live())
     };
-    let same_rules = match (old.rules.live(), new.rules.live()) {
+    let same = |old: Option<&Arc<RuleSet>>, new: Option<&Arc<RuleSet>>| match (old, new) {
         // A reload keeps the compiled rules whose recipe and files are unchanged, so the same pointer means the same
         // rules.
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
         (None, None) => true,
         _ => false,
     };
-    rest(old) != rest(new) || !same_rules
+    let shadow = |policy: &'_ Policy| policy.shadow.as_ref().map(|shadow| shadow.sample.to_bits());
+    rest(old) != rest(new)
+        || shadow(old) != shadow(new)
+        || !same(old.rules.live(), new.rules.live())
+        || !same(
+            old.shadow.as_ref().map(|shadow| &shadow.rules),
+            new.shadow.as_ref().map(|shadow| &shadow.rules),
+        )
 }
 
 fn is_other_route(old: &Route, new: &Route) -> bool {

@@ -270,7 +270,7 @@ mod tests {
             for file in ["names/file", "secret/file", "names/far"] {
                 inputs.file(&root.join(file));
             }
-            inputs.pattern(&root, "more/*.toml");
+            inputs.pattern(root, "more/*.toml");
 
             let (reloads, mut asked) = Reloads::new(outcome());
             let reloads = Arc::new(reloads);

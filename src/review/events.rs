@@ -91,14 +91,31 @@ impl EventFilter {
     }
 }
 
-/// The event of a request.
+/// The event of a request. If there are two, not the one that the shadow of its policy made.
 ///
 /// # Errors
 /// It was not kept, or cannot be read.
 pub(crate) fn event_of(state_dir: &Path, id: &str) -> Result<Event, ReviewError> {
+    find_event(state_dir, id, false)
+}
+
+/// The event that the shadow of its policy made of a request.
+///
+/// # Errors
+/// It was not kept, or cannot be read.
+pub(crate) fn shadow_event_of(state_dir: &Path, id: &str) -> Result<Event, ReviewError> {
+    find_event(state_dir, id, true)
+}
+
+fn find_event(state_dir: &Path, id: &str, of_shadow: bool) -> Result<Event, ReviewError> {
     let cannot = |error| cannot_read(state_dir, &error);
     let Found { events, problems } = find_by_id(state_dir, id).map_err(cannot)?;
-    let Some(place) = events.first() else {
+    let is_of_shadow = |place: &&Place| place.summary.verdict == Verdict::Shadow;
+    let place = match (events.iter().find(is_of_shadow), of_shadow) {
+        (found, true) => found,
+        (found, false) => events.iter().find(|place| !is_of_shadow(place)).or(found),
+    };
+    let Some(place) = place else {
         let problems: String = problems
             .iter()
             .map(|problem| format!("; {problem}"))
@@ -293,12 +310,16 @@ fn explain_under(config: &Config, event: &Event, under: Under) -> Result<Explana
     let name = name.ok_or_else(|| problem("no policy inspected this request".to_owned()))?;
     let policy = config.policies.get(name);
     let policy = policy.ok_or_else(|| problem(format!("there is no policy {name:?} any more")))?;
-    if under == Under::Met && summary.rules_digest.as_ref() != Some(&policy.rules_digest) {
+    let of_shadow = under == Under::Met && summary.verdict == Verdict::Shadow;
+    let (rules, digest) = match (&policy.shadow, of_shadow) {
+        (Some(shadow), true) => (Some(&shadow.rules), &shadow.rules_digest),
+        _ => (policy.rules.live(), &policy.rules_digest),
+    };
+    if under == Under::Met && summary.rules_digest.as_ref() != Some(digest) {
         return Err(problem(format!(
             "the rules of policy {name:?} have changed"
         )));
     }
-    let rules = policy.rules.live();
     let rules = rules.ok_or_else(|| super::policy::has_no_rules(policy))?;
     let request = Request::from_event(event.clone());
     explain(rules, &request, None, &[]).map_err(ReviewError::because)

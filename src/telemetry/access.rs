@@ -113,6 +113,9 @@ pub struct WafFacts {
     pub score: u64,
     /// The rules that matched and say `log`, in order, each once.
     pub rules: Vec<u64>,
+    /// The rules of the teams' exclusions that matched, each once.
+    #[serde(skip)]
+    pub exclusions: Vec<u64>,
     /// How much of the request's body was inspected. None if the rules were shown no body and nothing was stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyFacts>,

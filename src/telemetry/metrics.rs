@@ -3,6 +3,9 @@
 //! Requests count here on every thread, so a counter is an atomic without a lock. All accesses are `Relaxed`: nobody
 //! derives the state of other memory from a counter.
 
+mod rules;
+mod shadow;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +16,12 @@ use arc_swap::ArcSwap;
 use super::queue::LogMetrics;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
+
+pub use rules::{DEAREST, PolicyOnRoute, ReportedRule, RuleReport, RuleTable};
+pub use shadow::{
+    RuleDifference, RuleFindings, ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome,
+    ShadowPair,
+};
 
 /// Counts up; never resets.
 #[derive(Debug, Default)]
@@ -127,14 +136,18 @@ pub struct Metrics {
     pub requests: Table<String, Answers>,
     /// By policy and what became of the request: `pass`, `match` or `block`.
     pub waf_requests: Table<String, Counter>,
-    /// Requests that matched a logged rule, by policy and rule id.
-    pub waf_rule_matches: Table<u64, Counter>,
+    /// Requests in which the rule of an exclusion matched, by policy and rule id.
+    pub exclusion_hits: Table<u64, Counter>,
+    /// What rules matched and cost, by policy, and by policy and route.
+    pub waf_rules: RuleTable,
     /// Of the access log.
     pub access_log: Arc<LogMetrics>,
     /// Of the audit log.
     pub audit_log: Arc<LogMetrics>,
     /// Of the events that are kept.
     pub events: Arc<EventMetrics>,
+    /// What the shadows of policies found.
+    pub shadow: ShadowMetrics,
     /// The certificates that upstreams presented at the last check. The certificates of the configuration are in
     /// `Config::certificate_inventory`.
     pub presented: ArcSwap<Vec<Entry>>,

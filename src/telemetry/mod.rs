@@ -16,7 +16,9 @@ pub use access::{
 };
 pub use audit::AuditLog;
 pub use metrics::{
-    Answers, Counter, EventMetrics, InFlight, Metrics, NO_ROUTE, Table, UpstreamMetrics,
+    Answers, Counter, DEAREST, EventMetrics, InFlight, Metrics, NO_ROUTE, PolicyOnRoute,
+    ReportedRule, RuleDifference, RuleFindings, RuleReport, RuleTable, ShadowFindings,
+    ShadowJudgement, ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
 };
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};

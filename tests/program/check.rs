@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use support::materials;
 
-const GOOD: &str = r#"state_dir = "state"
+pub(super) const GOOD: &str = r#"state_dir = "state"
 [listeners.public]
 bind = ["127.0.0.1:8443"]
 certificates = [{ chain = "api.pem", key = "api.key" }]
@@ -238,10 +238,10 @@ fn names_of_the_configuration_are_completed() {
     }
 }
 
-struct Folder(TempDir);
+pub(super) struct Folder(pub(super) TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let folder = Self(tempfile::Builder::new().prefix(name).tempdir().unwrap());
         let authority = Authority::new("CA", 30).unwrap();
         let leaf = authority.leaf(&["api.demo.test"], &LeafOptions::default());
@@ -259,7 +259,7 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
@@ -267,7 +267,7 @@ impl Folder {
         self.run(&[&["check"], arguments].concat())
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 

@@ -3,6 +3,7 @@
 
 mod changes;
 mod folder;
+mod shadow;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -19,6 +19,7 @@ mod fuzz;
 mod get_crs;
 mod layers;
 mod licences;
+mod lint;
 mod replay;
 mod rules;
 mod seclang_docs;

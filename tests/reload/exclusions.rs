@@ -115,7 +115,7 @@ async fn a_false_positive_passes_after_its_exclusion_and_the_attacks_beside_it_d
     let (code, said) = exclude(&world, &["--write"]).await;
     assert_eq!((code, said["taken"].as_u64()), (0, Some(1)), "{said}");
     let proposal = &said["proposals"][0];
-    let controls = ["100200", "100210"].map(|id| format!("ruleRemoveTargetById={id};ARGS:note"));
+    let controls = ["100200"].map(|id| format!("ruleRemoveTargetById={id};ARGS:note"));
     assert_eq!(proposal["controls"], serde_json::json!(controls));
     let in_place = proposal["in_place"].as_array().unwrap();
     let of = |class: &str| {
@@ -179,7 +179,7 @@ async fn an_event_becomes_an_exclusion_that_the_other_events_hold() {
     let mut world = World::start_in(Behaviour::Echo, "state_dir = \"state\"", events).await;
     prepare(&mut world).await;
     // The event, one that the exclusion is for too, and one that it is not for.
-    let others = ["/orders/2?note=union+select+a", ATTACKS[1]];
+    let others = ["/orders/2?note=their+union+select+committee", ATTACKS[1]];
     for target in [NOTE, others[0], others[1]] {
         assert_eq!(world.status_of(target).await, 403, "{target}");
     }
@@ -252,11 +252,11 @@ async fn an_exclusion_that_fails_its_tests_is_refused_with_its_place() {
             "an argument beside it is stopped",
         ),
         (
-            text.replace("TargetById=100210;ARGS:note", "ById=100310"),
+            text.replace("TargetById=100200;ARGS:note", "ById=100310"),
             "passes",
         ),
         (
-            text.replace("TargetById=100210;ARGS:note", "ById=1-999999"),
+            text.replace("TargetById=100200;ARGS:note", "ById=1-999999"),
             "ARGS:note is stopped",
         ),
         (

@@ -47,10 +47,22 @@ async fn world(targets: &[&str]) -> (World, Vec<String>) {
 async fn the_api_answers_what_the_verbs_answer() {
     let (world, ids) = world(&[NOTE, ATTACKS[3], "/orders/7?q=1"]).await;
     for (path, verb) in [
-        ("/events/list?verdict=block&since=1h".to_owned(), "events list --verdict block --since 1h".to_owned()),
-        ("/events/top?by=rule&most=2".to_owned(), "events top --by rule --most 2".to_owned()),
-        (format!("/events/show/{}", ids[0]), format!("events show {}", ids[0])),
-        (format!("/events/show/{}?now", ids[0]), format!("events show --now {}", ids[0])),
+        (
+            "/events/list?verdict=block&since=1h".to_owned(),
+            "events list --verdict block --since 1h".to_owned(),
+        ),
+        (
+            "/events/top?by=rule&most=2".to_owned(),
+            "events top --by rule --most 2".to_owned(),
+        ),
+        (
+            format!("/events/show/{}", ids[0]),
+            format!("events show {}", ids[0]),
+        ),
+        (
+            format!("/events/show/{}?now", ids[0]),
+            format!("events show --now {}", ids[0]),
+        ),
     ] {
         let (code, said) = run(&world, &format!("{verb} --output json"), &[]).await;
         assert_eq!(code, 0, "{said}");
@@ -58,9 +70,18 @@ async fn the_api_answers_what_the_verbs_answer() {
         assert_eq!(world.json(&path).await, said, "{path}");
     }
     let listed = world.json("/events/list?most=1").await;
-    assert_eq!((&listed["earlier"], &listed["events"][0]["path"]), (&json!(2), &json!("/orders/7?q=1")));
-    let raw = world.ask("GET", &format!("/events/export/{}", ids[1])).await.text();
-    assert!(raw.starts_with(&format!("GET {} HTTP/1.1\r\n", ATTACKS[3])), "{raw}");
+    assert_eq!(
+        (&listed["earlier"], &listed["events"][0]["path"]),
+        (&json!(2), &json!("/orders/7?q=1"))
+    );
+    let raw = world
+        .ask("GET", &format!("/events/export/{}", ids[1]))
+        .await
+        .text();
+    assert!(
+        raw.starts_with(&format!("GET {} HTTP/1.1\r\n", ATTACKS[3])),
+        "{raw}"
+    );
     let explained = world.ask_with("POST", "/rules/explain", &raw).await;
     let explained: Value = serde_json::from_slice(&explained.body).unwrap();
     assert_eq!(explained["verdict"]["status"], 403, "{explained}");
@@ -83,14 +104,24 @@ async fn an_exclusion_is_written_and_rules_are_replayed_over_the_api() {
         "request_id": ids[0], "owner": "notes team", "reason": "prose", "until": "2999-01-01", "events": true,
     });
     let (status, said) = world.post("/rules/exclude", &wanted).await;
-    assert_eq!((status, &said["taken"], &said["files"]), (200, &json!(1), &Value::Null), "{said}");
+    assert_eq!(
+        (status, &said["taken"], &said["files"]),
+        (200, &json!(1), &Value::Null),
+        "{said}"
+    );
     assert_eq!(said["proposals"][0]["recorded"]["total"], 3);
     wanted["write"] = json!(true);
     let (status, said) = world.post("/rules/exclude", &wanted).await;
     assert!(status == 200 && said["files"].is_array(), "{said}");
     // Before the front door has read the first, a second one has another id.
     let (_, said) = world.post("/rules/exclude", &wanted).await;
-    assert!(said["seclang"].as_str().unwrap().contains("# exclusion 80002"), "{said}");
+    assert!(
+        said["seclang"]
+            .as_str()
+            .unwrap()
+            .contains("# exclusion 80002"),
+        "{said}"
+    );
     let (status, said) = world.reload().await;
     assert_eq!(status, 200, "{said}");
     assert_eq!(world.status_of(NOTE).await, 200);
@@ -98,15 +129,34 @@ async fn an_exclusion_is_written_and_rules_are_replayed_over_the_api() {
         assert_eq!(world.status_of(target).await, 403, "{target}");
     }
 
-    world.write("other.conf", "SecRule ARGS:q \"@streq 1\" \"id:1,phase:2,deny\"");
-    let (status, said) = world.post("/rules/replay", &json!({ "rules": ["other.conf"] })).await;
+    world.write(
+        "other.conf",
+        "SecRule ARGS:q \"@streq 1\" \"id:1,phase:2,deny\"",
+    );
+    let (status, said) = world
+        .post("/rules/replay", &json!({ "rules": ["other.conf"] }))
+        .await;
     assert_eq!(status, 200, "{said}");
-    let counted = [&said["requests"], &said["newly_blocked"], &said["newly_allowed"]];
+    let counted = [
+        &said["requests"],
+        &said["newly_blocked"],
+        &said["newly_allowed"],
+    ];
     let counted = counted.map(|count| count.as_u64().unwrap());
     // The front door goes on recording: the six requests after the reload are events too.
-    assert!(counted[0] >= 3 && counted[1] == 1 && counted[2] >= 1, "{said}");
-    for rules in ["../other.conf", "/etc/passwd", "front.key", "state/../front.key"] {
-        let (status, said) = world.post("/rules/replay", &json!({ "rules": [rules] })).await;
+    assert!(
+        counted[0] >= 3 && counted[1] == 1 && counted[2] >= 1,
+        "{said}"
+    );
+    for rules in [
+        "../other.conf",
+        "/etc/passwd",
+        "front.key",
+        "state/../front.key",
+    ] {
+        let (status, said) = world
+            .post("/rules/replay", &json!({ "rules": [rules] }))
+            .await;
         assert_eq!(status, 400, "{said}");
     }
     for (path, body, status) in [

@@ -35,7 +35,7 @@ async fn world() -> World {
 }
 
 /// Runs a verb in this folder, whose configuration nothing names.
-async fn verb(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub async fn verb(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
     command
         .args(arguments)

@@ -39,6 +39,7 @@ pub struct RuleSetBuilder {
     unparsed_bodies: Option<UnparsedBodies>,
     unmasked: bool,
     without_prefilter: bool,
+    exclusions_run: bool,
     budget: Option<Duration>,
     looks: Option<u64>,
     store: Option<Arc<Store>>,
@@ -161,6 +162,14 @@ impl RuleSetBuilder {
         self
     }
 
+    /// What `SecRuleRemove...` and `SecRuleUpdateTarget...` exclude is excluded by each transaction, so that
+    /// [`Transaction::watch`](crate::Transaction::watch) can do without one of them. For tools.
+    #[must_use]
+    pub fn exclusions_run(mut self) -> Self {
+        self.exclusions_run = true;
+        self
+    }
+
     /// Persistent collections that outlive this rule set.
     #[must_use]
     pub fn store(mut self, store: Arc<Store>) -> Self {
@@ -185,12 +194,15 @@ impl RuleSetBuilder {
 
     fn build_from(self, files: &Noted) -> Result<Arc<RuleSet>, Problems> {
         let loaded = seclang::load(self.inputs, files);
-        let mut report = Report {
-            sources: &loaded.sources,
-            diagnostics: loaded.diagnostics,
-        };
+        let mut report = Report::new(&loaded.sources, loaded.diagnostics);
         let read = |path: &Path| files.read(path);
-        let mut compiled = compile::compile(loaded.directives, &self.variables, &read, &mut report);
+        let mut compiled = compile::compile(
+            loaded.directives,
+            &self.variables,
+            &read,
+            self.exclusions_run,
+            &mut report,
+        );
         if let (Some(mode), Some((said, span))) = (self.engine, compiled.engine_said)
             && mode != said
         {
@@ -237,6 +249,8 @@ impl RuleSetBuilder {
             touched: compiled.touched,
             removed: compiled.removed,
             facts: compiled.facts,
+            exclusions: compiled.exclusions,
+            standing: compiled.standing,
             phases: compiled.phases,
             list_count: compiled.shared.list_count(),
             xml_paths: compiled.shared.xml_paths,
@@ -251,7 +265,9 @@ impl RuleSetBuilder {
         RuleSet::add_plans(&mut rules, false);
         if !self.without_prefilter {
             add_filters(&mut rules);
-            RuleSet::add_plans(&mut rules, true);
+            // A plan that decides rules knows nothing of what transactions exclude from their beginning.
+            RuleSet::add_plans(&mut rules, !self.exclusions_run);
+            RuleSet::add_listings(&mut rules);
         }
         Ok(rules)
     }

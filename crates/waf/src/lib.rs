@@ -72,6 +72,7 @@ mod transform;
 mod builder;
 mod calendar;
 mod compile;
+mod exclusion;
 mod kept;
 mod macros;
 mod names;
@@ -96,6 +97,7 @@ mod variables;
 pub use audit::Record;
 pub use audit::mask::{masked as mask_secrets, masked_field as mask_field};
 pub use builder::{Problems, RuleSetBuilder};
+pub use exclusion::{ByRule, Condition, ExcludedTarget, Exclusion, ExclusionKind, NamedBy};
 pub use outcome::{Detection, Inspection, Interruption, InterruptionKind, Phase};
 pub use persistent::Store;
 pub use reads::{FilesNow, Reads};
@@ -106,7 +108,9 @@ pub use settings::{AuditEngine, AuditFormat, EngineMode, UnparsedBodies};
 pub use steps::until_given_up;
 #[doc(hidden)]
 pub use transaction::Work;
-pub use transaction::{MatchedRule, TraceEvent, TraceKind, Transaction, mask_known};
+pub use transaction::{
+    MatchedRule, RuleTime, RuleTimes, TraceEvent, TraceKind, Transaction, Use, Watched, mask_known,
+};
 
 /// The examples of the README.
 #[cfg(doctest)]

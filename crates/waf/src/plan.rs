@@ -446,7 +446,9 @@ impl<'a> Belief<'a> {
                     Place::Named(name) => self.find_named(name),
                     Place::Collection(..) => {}
                 },
-                Effect::Control(Control::RemoveRules(selection)) => self.removable.push(selection),
+                Effect::Control(Control::RemoveRules(removal)) => {
+                    self.removable.push(&removal.rules);
+                }
                 Effect::Control(Control::RemoveTargets(removal)) => self.removals.push(removal),
                 _ => {}
             }

@@ -7,9 +7,12 @@
     reason = "indices were made with the list that they point into"
 )]
 
+pub(crate) mod listing;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use self::listing::Listing;
 use super::byteset::ByteSet;
 use super::macros::Template;
 use super::operators::Operator;
@@ -31,6 +34,8 @@ pub(crate) struct Rule {
     pub log: bool,
     pub audit_log: bool,
     pub flow: Flow,
+    /// It looks for values in a list, which a transaction can do first.
+    pub listing: Option<Listing>,
 }
 
 impl Rule {
@@ -194,7 +199,7 @@ pub(crate) enum Control {
     AuditEngine(AuditEngine),
     /// `+` adds, `-` removes, neither replaces.
     AuditLogParts(PartsChange),
-    RemoveRules(RuleSelection),
+    RemoveRules(Arc<Removal>),
     RemoveTargets(Arc<Removal>),
 }
 
@@ -228,11 +233,14 @@ pub(crate) enum PartsChange {
     Remove(String),
 }
 
-/// Targets that some rules no longer look at.
+/// Rules that no longer run, or targets that they no longer look at.
 #[derive(Debug)]
 pub(crate) struct Removal {
     pub rules: RuleSelection,
+    /// Empty if it means the rules as a whole.
     pub targets: Box<[Target]>,
+    /// Its place among the rule set's exclusions; None for one of the Core Rule Set.
+    pub place: Option<u32>,
 }
 
 /// Rules meant by an id, a tag or a message: bit N is rule N in load order.
@@ -253,10 +261,6 @@ impl RuleSelection {
         self.words
             .get(index / 64)
             .is_some_and(|w| w & (1 << (index % 64)) != 0)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.iter().all(|&w| w == 0)
     }
 
     pub(crate) fn extend(&mut self, other: &Self) {

@@ -16,11 +16,13 @@ use seclang::diagnostic::Diagnostic;
 
 use super::body::multipart::Flags;
 use super::body::xml::path::Path as XmlPath;
+use super::exclusion::Exclusion;
 use super::names::Names;
 use super::persistent::Store;
 use super::plan::{self, Plan};
 use super::prefilter::{LinkPlace, PhaseFilter};
-use super::rule::{Chains, Processor, Rule, Test};
+use super::rule::listing::Listing;
+use super::rule::{Chains, Processor, Removal, Rule, Test};
 use super::settings::{AuditEngine, EngineMode, Settings, UnparsedBodies};
 use super::variables::{Slice, Text, Variable};
 
@@ -33,6 +35,9 @@ pub struct RuleSet {
     pub(super) touched: Vec<Touched>,
     pub(super) removed: Vec<RuleSummary>,
     pub(super) facts: Facts,
+    pub(super) exclusions: Vec<Exclusion>,
+    /// What every transaction excludes from its beginning.
+    pub(super) standing: Vec<Arc<Removal>>,
     pub(super) phases: [Vec<u32>; 5],
     pub(super) literals: Text,
     pub(super) names: Names,
@@ -208,6 +213,12 @@ impl RuleSet {
         &self.removed
     }
 
+    /// The exclusions of the teams' own files, in no order that means anything.
+    #[must_use]
+    pub fn exclusions(&self) -> &[Exclusion] {
+        &self.exclusions
+    }
+
     /// Whether a rule looks at a body's bytes.
     pub(super) fn looks_at_bytes(&self) -> bool {
         self.has_target(|v| matches!(v, Variable::RequestBody | Variable::FullRequest))
@@ -258,6 +269,17 @@ impl RuleSet {
         // The builder has the only reference yet.
         if let Some(rules) = Arc::get_mut(rules) {
             (rules.whole, rules.decided) = (whole, decided);
+        }
+    }
+
+    /// Notes which rules look for values in a list.
+    pub(super) fn add_listings(rules: &mut Arc<Self>) {
+        // The builder has the only reference yet.
+        let Some(rules) = Arc::get_mut(rules) else {
+            return;
+        };
+        for rule in &mut rules.rules {
+            rule.listing = Listing::of(rule, &rules.literals, &rules.names, &rules.chains);
         }
     }
 

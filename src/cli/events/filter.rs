@@ -39,6 +39,8 @@ enum WantedVerdict {
     Block,
     /// The rules would have stopped it, but the policy only detects
     Detect,
+    /// The shadow of the policy would have answered otherwise
+    Shadow,
     /// The rules did not see all of it
     Uninspected,
     /// Of the sample: something else refused it
@@ -52,6 +54,7 @@ impl From<WantedVerdict> for Verdict {
         match wanted {
             WantedVerdict::Block => Self::Block,
             WantedVerdict::Detect => Self::Detect,
+            WantedVerdict::Shadow => Self::Shadow,
             WantedVerdict::Uninspected => Self::Uninspected,
             WantedVerdict::Refused => Self::Refused,
             WantedVerdict::Passed => Self::Passed,

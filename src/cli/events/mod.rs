@@ -16,7 +16,7 @@ use super::config_file::ConfigFile;
 use super::error::CommandError;
 use super::offline::state_dir;
 use crate::events::Event;
-use crate::review::events::event_of;
+use crate::review::events::{event_of, shadow_event_of};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,4 +54,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn read_event(config: &ConfigFile, id: &str) -> Result<Event, CommandError> {
     Ok(event_of(&state_dir(config)?, id)?)
+}
+
+/// The event that the shadow of its policy made of a request.
+fn read_shadow_event(config: &ConfigFile, id: &str) -> Result<Event, CommandError> {
+    Ok(shadow_event_of(&state_dir(config)?, id)?)
 }

@@ -8,7 +8,7 @@ use crate::cli::error::{CommandError, shown_or_reported};
 use crate::cli::offline;
 use crate::cli::output::{Output, print_json, wants_colour};
 use crate::cli::rules::write_human;
-use crate::events::{Event, Match};
+use crate::events::{Event, Match, RuleCost};
 use crate::review::escape::{show, show_short};
 use crate::review::events::{ShownEvent, Under, time};
 use crate::time::rfc3339;
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Run the request through the policy as it is configured now
     #[arg(long)]
     now: bool,
+    /// Show what the shadow of its policy found in it, if the request was also kept for another reason
+    #[arg(long)]
+    shadow: bool,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
@@ -58,7 +61,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn find(args: &Args) -> Result<ShownEvent, CommandError> {
-    let event = super::read_event(&args.config, &args.id)?;
+    let event = match args.shadow {
+        true => super::read_shadow_event(&args.config, &args.id)?,
+        false => super::read_event(&args.config, &args.id)?,
+    };
     if args.now {
         return Ok(ShownEvent::now(event, &offline::load(&args.config)?)?);
     }
@@ -113,6 +119,16 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
             digest.unwrap_or_default()
         )?;
     }
+    if let Some(found) = &details.shadow {
+        let rules: Vec<String> = found.rule_ids.iter().map(u64::to_string).collect();
+        writeln!(
+            out,
+            "shadow    {}, because of {}; the policy's rules are {}",
+            found.difference.replace('_', " "),
+            rules.join(", "),
+            shown(&found.live_rules_digest)
+        )?;
+    }
     let verdict = summary.verdict.name();
     let blocked = details.blocked.as_ref().map(|by| {
         let who = match by.rule_id {
@@ -154,10 +170,28 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
         "took      {} ms, rules {} ms, upstream {} ms",
         ms.total, ms.waf, ms.upstream
     )?;
+    write_costs(out, &details.costs)?;
     match details.payload.why_not_judged() {
         Some(why) => writeln!(out, "note      {why}"),
         None => Ok(()),
     }
+}
+
+/// The rules that took longest.
+fn write_costs(out: &mut impl Write, costs: &[RuleCost]) -> io::Result<()> {
+    for (place, cost) in costs.iter().enumerate() {
+        let word = if place == 0 { "dearest" } else { "" };
+        let worst = match cost.is_worst {
+            true => ", longer than in any request before",
+            false => "",
+        };
+        writeln!(
+            out,
+            "{word:9} rule {} {:.3} µs{worst}",
+            cost.rule_id, cost.us
+        )?;
+    }
+    Ok(())
 }
 
 fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {

@@ -136,9 +136,11 @@ impl LastGood {
                 on_uninspected: OnUninspected::Block,
                 request_body_limit: 0,
                 asks_for_identity: false,
+                cost_sample: 0.0,
                 exclusions: Vec::new(),
                 rules: PolicyRules::Refused,
                 rules_digest: String::new(),
+                shadow: None,
             })
         })
     }

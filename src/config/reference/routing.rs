@@ -1,7 +1,7 @@
 //! Routes, policies and exposures.
 
 use super::DefaultValue::{Is, Means, Required};
-use super::Value::{Choice, Integer, List, Size, Text, Variables};
+use super::Value::{Choice, Fraction, Integer, List, Size, Table, Text, Variables};
 use super::{Key, Section, key};
 use crate::config::section_kind::SectionKind;
 
@@ -17,6 +17,12 @@ pub(super) const SECTIONS: &[Section] = &[
         header: "[policies.NAME]",
         about: "Which rules inspect the requests of a route, in which mode and with which settings.",
         keys: POLICY,
+    },
+    Section {
+        kind: SectionKind::Shadow,
+        header: "[policies.NAME.shadow]",
+        about: "Other rules that see a sample of the policy's requests after they were answered, and change nothing.",
+        keys: SHADOW,
     },
     Section {
         kind: SectionKind::Exposure,
@@ -176,6 +182,44 @@ const POLICY: &[Key] = &[
         Means("`\"identity\"` where rules of the CRS look at answers, else `\"client\"`"),
         "Whether gateways are asked for uncompressed answers, or for what the client takes.",
         r#""identity""#,
+    ),
+    key(
+        "shadow",
+        Table(SectionKind::Shadow),
+        Means("none"),
+        "Other rules that judge a sample of the requests; what they would change is counted.",
+        r#"{ crs = { paranoia_level = 2 } }"#,
+    ),
+    key(
+        "cost_sample",
+        Fraction,
+        Is("0"),
+        "The part of the requests whose rules are timed one by one, for `rules top` and `waf_rule_cpu_seconds_total`.",
+        "0.001",
+    ),
+];
+
+const SHADOW: &[Key] = &[
+    key(
+        "rules",
+        List("file, pattern, or `@baseline`"),
+        Means("those of the policy"),
+        "The rules, in the order in which they are loaded; the policy's exclusions are added.",
+        r#"["crs-next/rules/*.conf"]"#,
+    ),
+    key(
+        "crs",
+        Variables,
+        Means("those of the policy"),
+        "Variables that the CRS documents, instead of the policy's.",
+        r#"{ paranoia_level = 2 }"#,
+    ),
+    key(
+        "sample",
+        Fraction,
+        Is("0.1"),
+        "The part of the requests that it sees.",
+        "0.5",
     ),
 ];
 

@@ -8,7 +8,7 @@ use super::context::Context;
 use crate::config::model::{CompiledRules, ExclusionFile, OnExpiry, Recipe, RuleSource};
 use crate::config::written::policies::WrittenPolicy;
 use crate::exclusion::{self, Entry};
-use seclang::diagnostic::Diagnostic;
+use seclang::diagnostic::{Diagnostic, Severity};
 use seclang::files as rule_files;
 
 /// The files that a policy names, with what they have. What is wrong with them is reported with the rules.
@@ -31,13 +31,12 @@ fn entries(path: &Path) -> Vec<Entry> {
     exclusion::parse(path, &text).0
 }
 
-/// The sources with the exclusions in the place where the CRS expects them.
+/// The sources with the exclusions in the place where the CRS expects them. Warns of files that are not there.
 pub(super) fn add(
-    mut sources: Vec<RuleSource>,
+    sources: Vec<RuleSource>,
     written: &WrittenPolicy<'_>,
     context: &mut Context<'_>,
 ) -> Vec<RuleSource> {
-    let mut place = place(&sources);
     for (file, path) in written.exclusions.iter().zip(paths(written)) {
         // Noted even if there is none: a file that appears later is a change.
         context.inputs.file(&path);
@@ -47,11 +46,16 @@ pub(super) fn add(
                 file.value
             );
             context.diagnostics.warning(file.at, message);
-            continue;
         }
-        sources.insert(place, RuleSource::Exclusions(path));
-        place += 1;
     }
+    insert(sources, written)
+}
+
+/// The same without a warning.
+pub(super) fn insert(mut sources: Vec<RuleSource>, written: &WrittenPolicy<'_>) -> Vec<RuleSource> {
+    let place = place(&sources);
+    let there = paths(written).filter(|path| path.exists());
+    sources.splice(place..place, there.map(RuleSource::Exclusions));
     sources
 }
 
@@ -93,14 +97,26 @@ pub(super) fn prove(
         let tests = entries(path).into_iter();
         context.note_files(tests.map(|entry| exclusion::tests_of(path, entry.id)));
         for problem in exclusion::check(path, &compiled.rules, ends, SystemTime::now()) {
-            match problem.is_error() {
-                true => errors.push(problem),
-                false => context.diagnostics.add_foreign(problem),
+            match (problem.is_error(), compiled.recipe.is_shadow) {
+                (true, false) => errors.push(problem),
+                (false, false) => context.diagnostics.add_foreign(problem),
+                (true, true) => context.diagnostics.add_foreign(in_shadow(problem)),
+                // The policy's own rules give the same warning.
+                (false, true) => {}
             }
         }
     }
     match errors.is_empty() {
         true => Ok(compiled),
         false => Err(errors),
+    }
+}
+
+/// A shadow stops nobody, so an exclusion that fails its tests there is worth a warning and no more.
+fn in_shadow(problem: Diagnostic) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        message: format!("in the shadow of the policy: {}", problem.message),
+        ..problem
     }
 }

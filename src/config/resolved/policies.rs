@@ -3,6 +3,8 @@
 //! Compiling is the slowest step of a load. So policies with equal recipes share a rule set, different ones are
 //! compiled at the same time, and a reload keeps those whose files are unchanged.
 
+mod shadow;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,8 +53,13 @@ pub(crate) fn resolve<'s>(
         .iter()
         .map(|policy| find_recipe(policy, audited, context));
     let wanted: Vec<Wanted> = wanted.collect();
-    let known = compile_all(&wanted, context);
-    for (policy, wanted) in written.iter().zip(wanted) {
+    let shadows: Vec<Wanted> = written
+        .iter()
+        .zip(&wanted)
+        .map(|(policy, live)| shadow::find_recipe(policy, live, context))
+        .collect();
+    let known = compile_all(wanted.iter().chain(&shadows), context);
+    for (policy, wanted) in written.iter().zip(wanted.into_iter().zip(shadows)) {
         let resolved = resolve_policy(policy, wanted, &known, context);
         policies.declare(policy.name, policy.at, resolved);
     }
@@ -62,17 +69,18 @@ pub(crate) fn resolve<'s>(
 
 fn resolve_policy(
     written: &WrittenPolicy<'_>,
-    wanted: Wanted,
+    (wanted, shadow): (Wanted, Wanted),
     known: &Known,
     context: &mut Context<'_>,
 ) -> Option<Arc<Policy>> {
     let name = written.name;
-    let (rules, rules_digest) =
-        match wanted.and_then(|recipe| find_rules(written, recipe, known, context)) {
-            Ok(rules) => rules,
-            Err(NoRules::Reported) => return None,
-            Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
-        };
+    let live = wanted.and_then(|recipe| find_rules(written, recipe, known, context));
+    let shadow = shadow.and_then(|recipe| shadow::find_rules(written, recipe, known, context));
+    let ((rules, rules_digest), shadow) = match both(live, shadow) {
+        Ok(found) => found,
+        Err(NoRules::Reported) => return None,
+        Err(NoRules::Broken(problems)) => return last_good(name, problems, context),
+    };
     // With mode "off" nothing above has looked at these. Faulty ones are an error all the same.
     written.variables.as_ref()?;
     let asks_for_identity = written.asks_for_identity.unless_faulty()?;
@@ -92,10 +100,32 @@ fn resolve_policy(
         on_uninspected: written.on_uninspected?,
         request_body_limit: limit.unwrap_or(REQUEST_BODY_LIMIT),
         asks_for_identity,
+        cost_sample: written.cost_sample?,
         exclusions: exclusions::files(written),
         rules,
         rules_digest,
+        shadow,
     }))
+}
+
+/// What the policy needs and what its shadow needs. A policy whose shadow is broken is broken: what its next version
+/// would change must be known while it runs.
+fn both<A, B>(live: Result<A, NoRules>, shadow: Result<B, NoRules>) -> Result<(A, B), NoRules> {
+    match (live, shadow) {
+        (Ok(live), Ok(shadow)) => Ok((live, shadow)),
+        (Err(NoRules::Broken(mut problems)), Err(NoRules::Broken(more))) => {
+            let more = more
+                .into_iter()
+                .filter(|problem| !problems.contains(problem));
+            let more: Vec<_> = more.collect();
+            problems.extend(more);
+            Err(NoRules::Broken(problems))
+        }
+        (Err(NoRules::Broken(problems)), _) | (_, Err(NoRules::Broken(problems))) => {
+            Err(NoRules::Broken(problems))
+        }
+        (Err(NoRules::Reported), _) | (_, Err(NoRules::Reported)) => Err(NoRules::Reported),
+    }
 }
 
 fn find_recipe(written: &WrittenPolicy<'_>, audited: bool, context: &mut Context<'_>) -> Wanted {
@@ -173,6 +203,7 @@ fn settings_of<'s>(written: &WrittenPolicy<'s>, audited: bool) -> Option<Setting
         variables: Vec::new(),
         sources: Vec::new(),
         on_expiry: written.on_expiry?,
+        is_shadow: false,
     };
     Some(Settings { mode, recipe })
 }
@@ -209,8 +240,8 @@ fn last_good(
 }
 
 /// The rule sets of all recipes, each once.
-fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
-    let recipes = wanted.iter().flatten().flatten();
+fn compile_all<'w>(wanted: impl Iterator<Item = &'w Wanted>, context: &mut Context<'_>) -> Known {
+    let recipes = wanted.flatten().flatten();
     // Policies with equal recipes share a rule set, so each is made once.
     let recipes: HashSet<&Recipe> = recipes.collect();
     // Rules whose files did not change keep their compiled form.
@@ -223,7 +254,10 @@ fn compile_all(wanted: &[Wanted], context: &mut Context<'_>) -> Known {
     // An observer belongs to a thread, and other threads read the files of the rules.
     let observer = files::observer();
     let built = parallel::map(&new, |(recipe, _)| {
-        let builder = builder_of(recipe).store(Arc::clone(&last_good.collections));
+        let builder = match recipe.is_shadow {
+            true => builder_of(recipe),
+            false => builder_of(recipe).store(Arc::clone(&last_good.collections)),
+        };
         let build = || builder.build_noted();
         files::observe(observer.clone(), build)
     });

@@ -71,12 +71,9 @@ const PARANOIA_LEVELS: [&str; 3] = [
     "executing_paranoia_level",
 ];
 
-/// The `tx.*` variables that `crs = { ... }` sets.
-pub(crate) fn parse(policy: &str, item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
-    let section = item.section(
-        SectionKind::Names,
-        format!("\"crs\" of policy \"{policy}\""),
-    )?;
+/// The `tx.*` variables that `crs = { ... }` of this owner sets.
+pub(crate) fn parse(owner: &str, item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
+    let section = item.section(SectionKind::Names, format!("\"crs\" of {owner}"))?;
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut whole = true;
     for (key, item) in section.entries() {

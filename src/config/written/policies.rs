@@ -1,5 +1,8 @@
 //! `[policies.*]`, as they are written: which rules, in which mode, with which settings.
 
+mod promotion;
+mod shadow;
+
 use std::time::Duration;
 
 use super::crs_variables;
@@ -11,6 +14,10 @@ use crate::config::model::{OnExpiry, OnUninspected, PolicyMode};
 use crate::config::section_kind::SectionKind;
 use seclang::suggest::did_you_mean;
 use waf::UnparsedBodies;
+
+pub(crate) use promotion::promote;
+pub use promotion::{Promotion, PromotionError};
+pub(crate) use shadow::WrittenShadow;
 
 /// The name of the compiled-in rules.
 const BASELINE: &str = "@baseline";
@@ -33,7 +40,10 @@ pub(crate) struct WrittenPolicy<'s> {
     pub(crate) unparsed_bodies: Option<UnparsedBodies>,
     pub(crate) waf_budget: Given<Duration>,
     /// `response_encoding`: whether gateways are asked for answers without a content coding.
+    pub(crate) shadow: Given<WrittenShadow<'s>>,
     pub(crate) asks_for_identity: Given<Placed<'s, bool>>,
+    /// The part of the requests whose rules are timed.
+    pub(crate) cost_sample: Option<f64>,
 }
 
 /// `rules = ["FILE", "FOLDER/*.conf", "@baseline"]`
@@ -71,7 +81,9 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
     let on_expiry = section.optional("on_expiry", |item| {
         item.choice(&[("remove", OnExpiry::Remove), ("warn", OnExpiry::Warn)])
     });
-    let variables = section.optional("crs", |item| crs_variables::parse(name, item));
+    let variables = section.optional("crs", |item| {
+        crs_variables::parse(&format!("policy \"{name}\""), item)
+    });
     let limit = section.optional("request_body_limit", |item| item.size(1));
     let on_uninspected = section.optional("on_uninspected", |item| {
         item.choice(&[
@@ -90,6 +102,8 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
     let asks_for_identity = section.optional("response_encoding", |item| {
         placed(item, item.choice(&[("identity", true), ("client", false)]))
     });
+    let shadow = section.optional("shadow", |item| shadow::parse(name, item));
+    let cost_sample = section.optional("cost_sample", Item::fraction);
     section.finish();
     if rules.is_none() && mode.map(|mode| mode.value) != Some(PolicyMode::Off) {
         report_no_rules(section);
@@ -108,7 +122,9 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
         on_uninspected: on_uninspected.or(OnUninspected::Block),
         unparsed_bodies: unparsed_bodies.or(UnparsedBodies::Inspect),
         waf_budget: waf_budget.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+        shadow,
         asks_for_identity,
+        cost_sample: cost_sample.or(0.0),
     }
 }
 

@@ -105,6 +105,16 @@ impl<'s> At<'s> {
     }
 
     /// Another place in the same file.
+    /// The text that it is in.
+    pub(crate) fn source(&self) -> &'s Source {
+        self.source
+    }
+
+    /// Its bytes in that text.
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+
     pub(crate) fn with_span(&self, span: std::ops::Range<usize>) -> Self {
         Self {
             start: span.start,

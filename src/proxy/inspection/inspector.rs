@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use pingora::http::ResponseHeader;
 
 use crate::config::{Policy, PolicyMode};
+use crate::events::inbound_score;
+use crate::exclusion::is_guard;
 use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::inspection_threads::LONG;
 use crate::proxy::shared::received::Received;
@@ -35,6 +37,8 @@ pub(crate) struct Inspector {
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
+    /// The rules saw the request to its end.
+    pub saw_request: bool,
 }
 
 impl Inspector {
@@ -50,22 +54,14 @@ impl Inspector {
             counted: 0,
             time: Duration::ZERO,
             blocked: false,
+            saw_request: false,
         }
     }
 
     /// Takes the head that the phases look at.
     pub(crate) fn read_head(&mut self, received: &Received) {
         self.bytes += received.head_length();
-        let transaction = &mut self.transaction;
-        transaction.request_line(
-            received.line(),
-            received.method(),
-            received.target(),
-            received.protocol(),
-        );
-        for (name, value) in received.headers() {
-            transaction.request_header(name, value);
-        }
+        received.feed(&mut self.transaction);
     }
 
     /// Notes a body that the next phase will look at. The size of a compressed one is not known before it is decoded
@@ -109,6 +105,7 @@ impl Inspector {
         let judged = self.run(|transaction| transaction.request_body(body));
         // Before the verdict: what does not fit must not be held on, whatever the rules decided.
         self.count_memory()?;
+        self.saw_request = true;
         judged
     }
 
@@ -227,10 +224,29 @@ impl Inspector {
         };
         WafFacts {
             verdict,
-            score: self.score(rules.is_empty()),
+            score: match rules.is_empty() {
+                true => 0,
+                false => inbound_score(&self.transaction),
+            },
             rules,
+            exclusions: self.exclusions(),
             body: self.body_facts(),
         }
+    }
+
+    /// The rules of the teams' exclusions that matched, each once.
+    fn exclusions(&self) -> Vec<u64> {
+        let known = self.transaction.rules().exclusions();
+        let matched = self.transaction.exclusions();
+        let matched = matched.filter_map(|place| known.get(place)?.by.as_ref());
+        let mut ids: Vec<u64> = matched
+            .map(|by| by.id)
+            .filter(|&id| !is_guard(id))
+            .collect();
+        // A rule can exclude several things.
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// What the rules found, for a record of the request.
@@ -256,28 +272,6 @@ impl Inspector {
                 .of_policy(&self.policy)
                 .answered(status, self.blocked),
         )
-    }
-
-    /// The CRS's inbound anomaly score, as version 4 and version 3 call it.
-    fn score(&self, nothing_matched: bool) -> u64 {
-        if nothing_matched {
-            return 0;
-        }
-        self.first_number(["blocking_inbound_anomaly_score", "anomaly_score"])
-    }
-
-    /// The same of the response.
-    pub(crate) fn outbound_score(&self) -> u64 {
-        self.first_number(["blocking_outbound_anomaly_score", "outbound_anomaly_score"])
-    }
-
-    /// The first of these variables `tx.NAME` that is set; 0 if none is.
-    fn first_number(&self, names: [&str; 2]) -> u64 {
-        let mut names = names.into_iter();
-        let value = names.find_map(|name| self.transaction.tx(name));
-        value
-            .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
-            .unwrap_or(0)
     }
 
     /// Why the rules did not see a request's body as a whole, as a code.

@@ -22,7 +22,7 @@ use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_review_routes,
-    adopt, listen,
+    add_shadow_routes, adopt, listen,
 };
 use crate::config::Config;
 use crate::events::Recorder;
@@ -32,6 +32,7 @@ use crate::live::{Live, Snapshot};
 use crate::proxy::listener::{ListenerSet, Workers};
 use crate::proxy::shared::front::{BoundAddresses, Front};
 use crate::proxy::shared::inspection_threads::InspectionThreads;
+use crate::proxy::shared::shadow::ShadowThread;
 use crate::reload::{
     ReloadOutcome, ReloadRequest, Reloads, systemd, watch::run as watch_files, watched_at_start,
 };
@@ -120,6 +121,7 @@ impl Foundation {
             changed: Vec::new(),
         };
         let events = start_recorder(&snapshot.config, &metrics)?;
+        let shadow = ShadowThread::start(&metrics, events.as_ref()).map_err(ServeError::Workers)?;
         let (reloads, asked) = Reloads::new(started);
         let inspection_threads = InspectionThreads::start().map_err(ServeError::Workers)?;
         let front = Arc::new(Front {
@@ -128,6 +130,7 @@ impl Foundation {
             access,
             audit,
             events,
+            shadow,
             body_memory: Arc::default(),
             inspection_threads: Arc::new(inspection_threads),
             exposures,
@@ -231,6 +234,7 @@ fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<b
         closing,
     };
     add_core_routes(&mut router, &health);
+    add_shadow_routes(&mut router, &front.live, &front.metrics);
     add_exposure_routes(&mut router, &front.live, &front.exposures, {
         let front = Arc::clone(front);
         move |listener| front.bound.load().address(listener)
@@ -386,6 +390,8 @@ impl Running {
         let deadline = Instant::now() + LOGS;
         front.access.close(deadline);
         front.audit.close(deadline);
+        // Before the events, which it adds to.
+        front.shadow.close(Instant::now() + LOGS / 4);
         if let Some(events) = &front.events {
             events.close(deadline);
         }
@@ -393,12 +399,13 @@ impl Running {
 }
 
 /// After the switches were read: that made the `state_dir`.
-fn start_recorder(config: &Config, metrics: &Metrics) -> Result<Option<Recorder>, ServeError> {
+fn start_recorder(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Recorder>>, ServeError> {
     let (Some(settings), Some(state_dir)) = (&config.events, &config.state_dir) else {
         return Ok(None);
     };
     let recorder = Recorder::start(state_dir, settings, Arc::clone(&metrics.events));
-    recorder.map(Some).map_err(ServeError::Workers)
+    let recorder = recorder.map_err(ServeError::Workers)?;
+    Ok(Some(Arc::new(recorder)))
 }
 
 async fn take_over(state_dir: Option<PathBuf>) -> Result<InheritedSockets, ServeError> {

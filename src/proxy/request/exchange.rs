@@ -5,9 +5,11 @@
 //! switched-off stream or the rules on responses can change the answer.
 
 mod account;
+mod cost;
 mod event;
 mod forwarding;
 mod inspection;
+mod shadow;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::body;
 use crate::config::{Exposure, ListenerLimits, PolicyRules, Route, SniPolicy};
+use crate::events::is_sampled;
 use crate::live::Snapshot;
 use crate::proxy::forward::Proxy;
 use crate::proxy::forward::upstream_request::UpstreamRequest;
@@ -48,6 +51,8 @@ pub(crate) struct Exchange {
     trusted: bool,
     route: Option<Arc<Route>>,
     inspector: Option<Inspector>,
+    /// The shadow of the policy will see it.
+    shadowed: bool,
     body: Bytes,
     reservation: Option<Reservation>,
     begun: Instant,
@@ -114,6 +119,7 @@ impl Exchange {
             trusted,
             route: None,
             inspector: None,
+            shadowed: false,
             body: Bytes::new(),
             reservation: None,
             begun: Instant::now(),
@@ -284,7 +290,11 @@ impl Exchange {
             // Fail closed: a policy whose rules were refused must not pass requests uninspected.
             PolicyRules::Refused => return Err(Refusal::policy_not_live(&policy.name)),
         };
-        let transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        self.shadowed = self.is_for_shadow(policy);
+        let mut transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        if policy.cost_sample > 0.0 && is_sampled(&self.id, policy.cost_sample) {
+            transaction.time_rules();
+        }
         let memory = self
             .front
             .body_memory

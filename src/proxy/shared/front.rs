@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use super::body_memory::BodyMemory;
 use super::handshakes::HandshakeLog;
 use super::inspection_threads::InspectionThreads;
+use super::shadow::ShadowThread;
 use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::live::Live;
@@ -21,7 +22,9 @@ pub(crate) struct Front {
     pub access: AccessLog,
     pub audit: AuditLog,
     /// Keeps the requests that matter, if the configuration says so.
-    pub events: Option<Recorder>,
+    pub events: Option<Arc<Recorder>>,
+    /// Shows requests to the shadows of policies.
+    pub shadow: ShadowThread,
     pub body_memory: Arc<BodyMemory>,
     /// The threads where long inspections run.
     pub inspection_threads: Arc<InspectionThreads>,

@@ -4,6 +4,7 @@
 //! - `received` is a request as it came, `refusal` what a client gets in place of an answer, `request_id` its name
 //! - `access_record` begins the access line
 //! - `admission` limits connections, `body_memory` the memory for bodies, `inspection_threads` long inspections
+//! - `shadow` shows requests that were answered to the shadows of policies
 //! - `handshakes` counts and logs failed handshakes
 //! - `logins` keeps a gateway connection to the client that logged in on it
 //! - `socket` sets what the kernel does for a client's connection; `ahead` notices a client that leaves; `coalesced`
@@ -25,5 +26,6 @@ pub(super) mod received;
 pub(super) mod refusal;
 pub(super) mod refusal_code;
 pub(super) mod request_id;
+pub(super) mod shadow;
 pub(super) mod socket;
 pub(super) mod wrapper;

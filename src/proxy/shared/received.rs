@@ -11,6 +11,7 @@ use pingora::http::RequestHeader;
 
 use crate::config::IpNetwork;
 use http_strict::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
+use waf::Transaction;
 
 /// A request head. [`Head::parse_within`] or [`check_h2`] has checked it.
 #[derive(Debug)]
@@ -114,6 +115,14 @@ impl Received {
     #[must_use]
     pub(crate) fn raw_head(&self) -> &[u8] {
         self.at(&(0..self.head.length))
+    }
+
+    /// Gives the head to the rules.
+    pub(crate) fn feed(&self, transaction: &mut Transaction) {
+        transaction.request_line(self.line(), self.method(), self.target(), self.protocol());
+        for (name, value) in self.headers() {
+            transaction.request_header(name, value);
+        }
     }
 
     /// Bytes of the head.

@@ -12,9 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Sides;
 use super::source::{NotReplayed, Recorded, Requests};
+use crate::judgement::{DifferenceKind, Judgement, judge_request};
 use crate::parallel;
 use crate::recorded::{Framing, Request};
-use waf::{Interruption, Phase, RuleSet};
+use waf::RuleSet;
 
 /// Requests that a thread takes at once.
 const CHUNK: usize = 32;
@@ -64,14 +65,6 @@ pub(crate) struct Difference {
     pub(crate) causes: Vec<u64>,
     /// `--allow` names it.
     pub(crate) allowed: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DifferenceKind {
-    NewlyBlocked,
-    NewlyAllowed,
-    /// Both block, with other answers.
-    AnsweredDifferently,
 }
 
 impl Comparison {
@@ -255,61 +248,20 @@ fn cpu_time() -> Duration {
     Duration::new(seconds, nanoseconds)
 }
 
-/// What a rule set made of a request.
-#[derive(Debug, Default)]
-struct Judgement {
-    interruption: Option<Interruption>,
-    /// The rules that matched and log, with the variable.
-    matches: Vec<Match>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Match {
-    rule: u64,
-    variable: Vec<u8>,
-    /// Whether it can be why a score is higher: it does not end the transaction itself, and runs before the logging
-    /// phase, where the CRS only reports scores.
-    contributes: bool,
-}
-
 fn judge(rules: &Arc<RuleSet>, request: &Request) -> Judgement {
     let Some(mut transaction) = request.begin(rules, "replay") else {
         return Judgement::default();
     };
-    // As in the proxy: after an interruption only the logging phase runs.
-    if transaction.request_headers_done().is_none() {
-        transaction.request_body(request.body());
-    }
-    transaction.finish();
-    let matched = transaction.matched_rules().iter();
-    let matches = matched.map(|found| Match {
-        rule: found.rule_id,
-        variable: found.variable.clone(),
-        contributes: !found.interrupting && found.phase != Phase::Logging,
-    });
-    Judgement {
-        matches: matches.collect(),
-        interruption: transaction.interruption().cloned(),
-    }
+    judge_request(&mut transaction, request.body());
+    Judgement::of(&transaction)
 }
 
 impl Comparison {
     fn note(&mut self, at: usize, id: &str, candidate: &Judgement, live: &Judgement) {
-        let answer = |judgement: &Judgement| {
-            let interruption = judgement.interruption.as_ref();
-            interruption.map(|ended| (ended.kind.clone(), ended.status))
+        let Some(kind) = DifferenceKind::between(candidate, live) else {
+            return self.note_matches(candidate, live);
         };
-        let kind = match (answer(candidate), answer(live)) {
-            (Some(_), None) => DifferenceKind::NewlyBlocked,
-            (None, Some(_)) => DifferenceKind::NewlyAllowed,
-            (Some(one), Some(other)) if one != other => DifferenceKind::AnsweredDifferently,
-            _ => return self.note_matches(candidate, live),
-        };
-        let causes = match kind {
-            DifferenceKind::NewlyAllowed => causes(live, candidate),
-            DifferenceKind::NewlyBlocked => causes(candidate, live),
-            DifferenceKind::AnsweredDifferently => both_causes(candidate, live),
-        };
+        let causes = kind.causes(candidate, live);
         self.differences.push(Difference {
             at,
             id: id.to_owned(),
@@ -325,8 +277,8 @@ impl Comparison {
             return;
         }
         let (more, fewer) = (
-            matches_only_in(candidate, live),
-            matches_only_in(live, candidate),
+            candidate.matches_not_in(live),
+            live.matches_not_in(candidate),
         );
         if more.is_empty() && fewer.is_empty() {
             return;
@@ -339,51 +291,4 @@ impl Comparison {
             self.rules.entry(found.rule).or_default().1 += 1;
         }
     }
-}
-
-/// What `one` has and `other` has not. Each item of `other` stands for one item that is the same.
-pub(crate) fn only_in<'i, T>(
-    one: impl Iterator<Item = &'i T>,
-    other: impl Iterator<Item = &'i T>,
-    same: impl Fn(&T, &T) -> bool,
-) -> Vec<&'i T> {
-    let mut left: Vec<&T> = other.collect();
-    let mut only = Vec::new();
-    for item in one {
-        match left.iter().position(|known| same(item, known)) {
-            Some(at) => drop(left.swap_remove(at)),
-            None => only.push(item),
-        }
-    }
-    only
-}
-
-/// The matches of one that the other does not have.
-fn matches_only_in<'j>(one: &'j Judgement, other: &'j Judgement) -> Vec<&'j Match> {
-    only_in(one.matches.iter(), other.matches.iter(), |found, known| {
-        found.rule == known.rule && found.variable == known.variable
-    })
-}
-
-/// Why `blocking` stops what `passing` lets through: the rules that only it matched, or else the one that stops it.
-fn causes(blocking: &Judgement, passing: &Judgement) -> Vec<u64> {
-    let only = matches_only_in(blocking, passing).into_iter();
-    let mut rules: Vec<u64> = only.filter(|m| m.contributes).map(|m| m.rule).collect();
-    if rules.is_empty() {
-        rules.extend(blocking.interruption.as_ref().map(|ended| ended.rule_id));
-    }
-    rules.sort_unstable();
-    rules.dedup();
-    rules
-}
-
-/// The rules that answer.
-fn both_causes(candidate: &Judgement, live: &Judgement) -> Vec<u64> {
-    let both = [candidate, live].into_iter();
-    let mut rules: Vec<u64> = both
-        .filter_map(|judgement| Some(judgement.interruption.as_ref()?.rule_id))
-        .collect();
-    rules.sort_unstable();
-    rules.dedup();
-    rules
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Sides;
-use super::compare::{Comparison, Difference, DifferenceKind, only_in};
+use super::compare::{Comparison, Difference};
 use super::source::{NotReplayed, Requests};
+use crate::judgement::{DifferenceKind, only_in};
 use crate::review::error::problems_json;
 use crate::review::escape::json_text;
 use crate::review::explanation::{Explanation, RuleMatch, explain};
@@ -51,14 +52,9 @@ pub(crate) fn to_json(comparison: &Comparison, sides: &Sides, requests: &dyn Req
 }
 
 fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Requests) -> Value {
-    let kind = match difference.kind {
-        DifferenceKind::NewlyBlocked => "newly_blocked",
-        DifferenceKind::NewlyAllowed => "newly_allowed",
-        DifferenceKind::AnsweredDifferently => "answered_differently",
-    };
     let mut explained = vec![
         ("request", json!(difference.id)),
-        ("kind", json!(kind)),
+        ("kind", json!(difference.kind.name())),
         ("rule_ids", json!(difference.causes)),
         ("allowed", json!(difference.allowed)),
     ];

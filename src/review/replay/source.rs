@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::har::Har;
-use crate::events::{self, Place};
+use crate::events::{self, Place, Summary};
 use crate::recorded::{Framing, MOST_BYTES, Request};
 use crate::review::error::ReviewError;
 use seclang::diagnostic::{Diagnostic, Location};
@@ -107,18 +107,38 @@ impl Events {
     /// # Errors
     /// The folder cannot be read, or a part of it is damaged.
     pub(crate) fn find(state_dir: &Path, since: u64) -> Result<Self, ReviewError> {
-        let found = events::find(state_dir, since, |_| true);
-        let found = found.map_err(|error| {
+        Self::find_where(state_dir, since, |_| true)
+    }
+
+    /// The same for those that this is true of.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn find_where(
+        state_dir: &Path,
+        since: u64,
+        wanted: impl Fn(&Summary) -> bool + Sync,
+    ) -> Result<Self, ReviewError> {
+        let found = events::find(state_dir, since, wanted);
+        let mut found = found.map_err(|error| {
             ReviewError::Diagnostics(vec![problem(
                 state_dir,
                 &format!("cannot read the events: {error}"),
             )])
         })?;
+        // The shadow of a policy may have kept a request a second time.
+        let events = &mut found.events;
+        events.dedup_by(|one, other| one.summary.request_id == other.summary.request_id);
         // A part that cannot be read must not look like one in which nothing differs.
         match found.problems.first() {
             Some(problem) => Err(ReviewError::Problem(problem.clone())),
             None => Ok(Self(found.events)),
         }
+    }
+
+    /// When the first one was received, in milliseconds since 1970.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.0.first().map(|place| place.summary.time)
     }
 }
 

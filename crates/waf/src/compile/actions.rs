@@ -57,6 +57,8 @@ pub(super) struct Reader<'a, 'r, 's> {
     pub drafts: &'a [Draft],
     /// The rule whose actions these are.
     pub id: u64,
+    /// The place of the link in its chain.
+    pub link: usize,
     /// Index in the rule set of each draft; None if it was removed.
     pub indexes: &'a [Option<usize>],
     pub report: &'r mut Report<'s>,

@@ -14,8 +14,10 @@ use seclang::{ActionSyntax, Selector, Spanned, TargetSyntax};
 use super::action_names::{CONTROLS, REFUSED_CONTROLS};
 use super::actions::{Reader, find};
 use super::exclusions::Meant;
+use super::noted::Noted;
 use super::rule_draft::is_of_crs;
 use super::suggest;
+use crate::exclusion::ExclusionKind;
 use crate::rule::{Control, PartsChange, Processor, Removal, RuleSelection};
 use crate::settings::{AuditEngine, EngineMode};
 
@@ -35,7 +37,14 @@ impl Reader<'_, '_, '_> {
             return None;
         }
         Some(match name.as_str() {
-            "ruleengine" => Control::RuleEngine(self.engine_mode(&value)?),
+            "ruleengine" => {
+                let mode = self.engine_mode(&value)?;
+                if mode != EngineMode::On {
+                    let written = format!("ctl:ruleEngine={mode:?}");
+                    self.note(ExclusionKind::Engine, "", written, &value, Vec::new(), &[]);
+                }
+                Control::RuleEngine(mode)
+            }
             "requestbodyaccess" => Control::RequestBodyAccess(self.on_off(&value)?),
             "responsebodyaccess" => Control::ResponseBodyAccess(self.on_off(&value)?),
             "forcerequestbodyvariable" => Control::ForceRequestBodyVariable(self.on_off(&value)?),
@@ -59,9 +68,9 @@ impl Reader<'_, '_, '_> {
                 Some(b'-') => PartsChange::Remove(word[1..].to_owned()),
                 _ => PartsChange::Replace(word),
             }),
-            "ruleremovebyid" => Control::RemoveRules(self.selection("byid", &value)?),
-            "ruleremovebytag" => Control::RemoveRules(self.selection("bytag", &value)?),
-            "ruleremovebymsg" => Control::RemoveRules(self.selection("bymsg", &value)?),
+            "ruleremovebyid" => self.remove_rules("byid", &value)?,
+            "ruleremovebytag" => self.remove_rules("bytag", &value)?,
+            "ruleremovebymsg" => self.remove_rules("bymsg", &value)?,
             "ruleremovetargetbyid" => self.remove_targets("byid", &value)?,
             "ruleremovetargetbytag" => self.remove_targets("bytag", &value)?,
             "ruleremovetargetbymsg" => self.remove_targets("bymsg", &value)?,
@@ -104,7 +113,8 @@ impl Reader<'_, '_, '_> {
         })
     }
 
-    fn selection(&mut self, kind: &str, value: &Spanned<String>) -> Option<RuleSelection> {
+    /// The drafts that an exclusion names, by their places.
+    fn covered(&mut self, kind: &str, value: &Spanned<String>) -> Option<Vec<usize>> {
         let meant = match Meant::parse(kind, value.node.trim()) {
             Ok(meant) => meant,
             Err(error) => return self.refuse(value, &error.to_string()),
@@ -113,19 +123,56 @@ impl Reader<'_, '_, '_> {
             Ok(covered) => covered,
             Err(error) => return self.refuse(value, &error.to_string()),
         };
-        let mut selection = RuleSelection::default();
         // A rule that a directive removed has no index, and nothing is left to exclude.
-        for index in covered.into_iter().filter_map(|place| self.indexes[place]) {
-            selection.insert(index);
-        }
+        let fits = covered.iter().any(|&place| self.indexes[place].is_some());
         // The exclusion packages of the CRS name rules that a team may not have loaded.
-        if selection.is_empty() && !is_of_crs(self.id) {
+        if !fits && !is_of_crs(self.id) {
             self.report.warning(
                 value.span,
                 format!("no rule fits `{}`: this exclusion does nothing", value.node),
             );
         }
-        Some(selection)
+        Some(covered)
+    }
+
+    fn selected(&self, covered: &[usize]) -> RuleSelection {
+        let mut selection = RuleSelection::default();
+        let indexes = covered.iter().filter_map(|&place| self.indexes[place]);
+        indexes.for_each(|index| selection.insert(index));
+        selection
+    }
+
+    /// Notes an exclusion of a team's own rule; its place among all.
+    fn note(
+        &mut self,
+        kind: ExclusionKind,
+        named_by: &str,
+        written: String,
+        value: &Spanned<String>,
+        covered: Vec<usize>,
+        targets: &[TargetSyntax],
+    ) -> Option<u32> {
+        if is_of_crs(self.id) {
+            return None;
+        }
+        let draft = self.drafts.iter().find(|draft| draft.id == self.id)?;
+        let noted = Noted::new(kind, named_by, written, value.span, self.report);
+        let noted = noted.by(draft, self.link).of(self.drafts, covered, targets);
+        let place = u32::try_from(self.report.exclusions.len()).ok()?;
+        self.report.exclusions.push(noted);
+        Some(place)
+    }
+
+    fn remove_rules(&mut self, kind: &str, value: &Spanned<String>) -> Option<Control> {
+        let covered = self.covered(kind, value)?;
+        let rules = self.selected(&covered);
+        let written = format!("ctl:ruleRemove{}={}", word_of(kind), value.node);
+        let place = self.note(ExclusionKind::Rules, kind, written, value, covered, &[]);
+        Some(Control::RemoveRules(Arc::new(Removal {
+            rules,
+            targets: Box::default(),
+            place,
+        })))
     }
 
     fn remove_targets(&mut self, kind: &str, value: &Spanned<String>) -> Option<Control> {
@@ -135,13 +182,14 @@ impl Reader<'_, '_, '_> {
                 "RULES;TARGET is needed, for example 942100;ARGS:comment",
             );
         };
-        let selection = self.selection(
+        let covered = self.covered(
             kind,
             &Spanned {
                 node: what.to_owned(),
                 span: value.span,
             },
         )?;
+        let mut written = Vec::new();
         let mut targets = Vec::new();
         for target in split_targets(target) {
             let (variable, selector) = match target.split_once(':') {
@@ -163,11 +211,25 @@ impl Reader<'_, '_, '_> {
             };
             // Exclusions of XML know only `/*` and `//@*`, which have no namespaces.
             targets.push(self.shared.target(&syntax, &[], self.report)?);
+            written.push(syntax);
         }
+        let rules = self.selected(&covered);
+        let text = format!("ctl:ruleRemoveTarget{}={}", word_of(kind), value.node);
+        let place = self.note(ExclusionKind::Targets, kind, text, value, covered, &written);
         Some(Control::RemoveTargets(Arc::new(Removal {
-            rules: selection,
+            rules,
             targets: targets.into(),
+            place,
         })))
+    }
+}
+
+/// As the name of a `ctl` has it.
+fn word_of(kind: &str) -> &'static str {
+    match kind {
+        "bytag" => "ByTag",
+        "bymsg" => "ByMsg",
+        _ => "ById",
     }
 }
 

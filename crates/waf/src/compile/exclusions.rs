@@ -13,7 +13,9 @@ use std::fmt;
 use seclang::{ActionSyntax, Selector, Span, Spanned, TargetSyntax};
 
 use super::Report;
+use super::noted::Noted;
 use super::rule_draft::Draft;
+use crate::exclusion::ExclusionKind;
 use crate::operators::rx::Pattern;
 use crate::operators::{CompileError, Limit, PatternOptions};
 
@@ -190,31 +192,58 @@ pub(super) fn remove(
             // Only marked: `rules list` shows it, and `skipAfter` may name it.
             drafts[place].removed_by.get_or_insert(span);
         }
-        if covered.is_empty() && !report.is_plugin(span) {
+        if report.is_plugin(span) {
+            continue;
+        }
+        if covered.is_empty() {
             report.warning(
                 argument.span,
                 format!("{} removes nothing: no rule before it fits", name.node),
             );
         }
+        let written = format!("{} {}", name.node, argument.node);
+        let noted = Noted::new(ExclusionKind::Rules, &kind, written, argument.span, report);
+        report.exclusions.push(noted.of(drafts, covered, &[]));
     }
     true
 }
 
+/// `SecRuleUpdateTargetBy... WHAT TARGETS [REPLACED]`
+pub(super) struct TargetChange {
+    pub name: Spanned<String>,
+    pub what: Spanned<String>,
+    pub targets: Vec<TargetSyntax>,
+    pub replaced: Vec<TargetSyntax>,
+    pub span: Span,
+}
+
+/// `exclusions_run`: targets that are only excluded are left to the transaction.
 pub(super) fn update_targets(
     drafts: &mut [Draft],
-    name: &Spanned<String>,
-    what: &Spanned<String>,
-    targets: &[TargetSyntax],
-    replaced: &[TargetSyntax],
-    span: Span,
+    change: &TargetChange,
+    exclusions_run: bool,
     report: &mut Report<'_>,
 ) {
+    let TargetChange {
+        name, what, span, ..
+    } = change;
     let kind = name.node.to_ascii_lowercase();
     let kind = kind.strip_prefix("secruleupdatetarget").unwrap_or_default();
     let covered = match covered(drafts, kind, &what.node) {
         Ok(covered) => covered,
         Err(error) => return report.error(what.span, error.to_string()),
     };
+    let is_plugin = report.is_plugin(*span);
+    let excluded = change.targets.iter().filter(|target| target.exclude);
+    let excluded: Vec<TargetSyntax> = excluded.cloned().collect();
+    // Before the change: what a rule looks at is what it looked at until here.
+    if !excluded.is_empty() && !is_plugin {
+        let written = written(*span, report);
+        let noted = Noted::new(ExclusionKind::Targets, kind, written, what.span, report);
+        let noted = noted.of(drafts, covered.clone(), &excluded);
+        report.exclusions.push(noted);
+    }
+    let is_left = exclusions_run && change.replaced.is_empty() && !is_plugin;
     let mut touched = false;
     for place in covered {
         let draft = &mut drafts[place];
@@ -223,12 +252,11 @@ pub(super) fn update_targets(
             continue;
         };
         touched = true;
-        if !replaced.is_empty() {
-            starter
-                .targets
-                .retain(|t| !replaced.iter().any(|r| same_target(t, r)));
-        }
-        for target in targets {
+        let replaced = &change.replaced;
+        starter
+            .targets
+            .retain(|t| !replaced.iter().any(|r| same_target(t, r)));
+        for target in change.targets.iter().filter(|t| !(is_left && t.exclude)) {
             if !starter
                 .targets
                 .iter()
@@ -238,14 +266,25 @@ pub(super) fn update_targets(
             }
         }
         // `rules list` shows which directives changed a rule.
-        draft.changed_by.push(span);
+        draft.changed_by.push(*span);
     }
-    if !touched && !report.is_plugin(span) {
+    if !touched && !is_plugin {
         report.warning(
             what.span,
             format!("{} changes nothing: no rule before it fits", name.node),
         );
     }
+}
+
+/// A directive in one line.
+fn written(span: Span, report: &Report<'_>) -> String {
+    let text = &report.sources.file(span.file).text;
+    let text = text.get(span.start as usize..span.end as usize);
+    let words = text.unwrap_or_default().split_whitespace();
+    words
+        .filter(|word| *word != "\\")
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn same_target(a: &TargetSyntax, b: &TargetSyntax) -> bool {
@@ -288,9 +327,15 @@ pub(super) fn update_actions(
             );
         }
     }
-    let Some(draft) = drafts.iter_mut().find(|d| d.id == number) else {
+    let Some(place) = drafts.iter().position(|d| d.id == number) else {
         return report.warning(id.span, format!("no rule before it has id {number}"));
     };
+    if !report.is_plugin(span) {
+        let written = format!("SecRuleUpdateActionById {}", id.node);
+        let noted = Noted::new(ExclusionKind::Actions, "byid", written, id.span, report);
+        report.exclusions.push(noted.of(drafts, vec![place], &[]));
+    }
+    let draft = &mut drafts[place];
     draft.changed_by.push(span);
     match draft.links.get_mut(link) {
         // Behind the rule's own: where two words exclude each other, the later one counts.

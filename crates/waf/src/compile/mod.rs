@@ -8,6 +8,7 @@ pub(super) mod actions;
 mod advice;
 mod controls;
 mod exclusions;
+mod noted;
 mod program;
 mod rule_draft;
 mod rules;
@@ -29,12 +30,25 @@ use super::names::Names;
 use super::rule::Chains;
 use super::settings::Settings;
 use super::variables::{TargetList, Text};
+use noted::Noted;
 use program::Program;
 
-/// Collects problems with their places. Compilation goes on after an error, so that one run shows all of them.
+/// Collects problems with their places, and the exclusions. Compilation goes on after an error, so that one run shows
+/// all of them.
 pub(super) struct Report<'s> {
     pub sources: &'s Sources,
     pub diagnostics: Vec<Diagnostic>,
+    exclusions: Vec<Noted>,
+}
+
+impl<'s> Report<'s> {
+    pub(super) fn new(sources: &'s Sources, diagnostics: Vec<Diagnostic>) -> Self {
+        Self {
+            sources,
+            diagnostics,
+            exclusions: Vec::new(),
+        }
+    }
 }
 
 impl Report<'_> {
@@ -114,16 +128,19 @@ impl Shared {
     }
 }
 
-/// Compiles directives; problems go to `report`.
+/// Compiles directives; problems go to `report`. `exclusions_run`: what directives exclude is excluded by each
+/// transaction.
 pub(super) fn compile(
     directives: Vec<seclang::Directive>,
     variables: &[(String, String)],
     read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    exclusions_run: bool,
     report: &mut Report<'_>,
 ) -> rules::Compiled {
     let mut settings = Settings::default();
     let mut said = settings::Said::default();
     let mut program = Program::default();
+    program.exclusions_run = exclusions_run;
     for directive in directives {
         program.take(directive, &mut settings, &mut said, read, report);
     }

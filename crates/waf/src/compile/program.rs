@@ -26,6 +26,8 @@ pub(super) struct Program {
     defaults: [Option<Arc<Vec<ActionSyntax>>>; 5],
     /// The last link ends with `chain`, so the next rule belongs to the same draft.
     open: bool,
+    /// What directives exclude is excluded by each transaction, so that it can be tried without.
+    pub exclusions_run: bool,
     ids: std::collections::HashMap<u64, Span>,
 }
 
@@ -85,15 +87,16 @@ impl Program {
                 targets,
                 replaced,
                 span,
-            } => exclusions::update_targets(
-                &mut self.drafts,
-                &name,
-                &what,
-                &targets,
-                &replaced,
-                span,
-                report,
-            ),
+            } => {
+                let change = exclusions::TargetChange {
+                    name,
+                    what,
+                    targets,
+                    replaced,
+                    span,
+                };
+                exclusions::update_targets(&mut self.drafts, &change, self.exclusions_run, report);
+            }
             Directive::Setting {
                 name,
                 arguments,

@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::exclusion::{Exclusion, ExclusionKind};
 use crate::macros::Template;
 use crate::operators::{CompileContext, Operator};
-use crate::rule::{About, Disruptive, Flow, Link, Rule, Test};
+use crate::rule::{About, Disruptive, Flow, Link, Removal, Rule, RuleSelection, Test};
 use crate::ruleset::{Facts, RuleSummary, Touched};
 use crate::settings::{EngineMode, Settings};
 use crate::variables::Slice;
@@ -22,6 +23,7 @@ use seclang::{ActionSyntax, OperatorSyntax, Span};
 
 use super::actions::{Actions, Decision, Reader};
 use super::advice;
+use super::noted::Noted;
 use super::program::{Item, Program};
 use super::rule_draft::{Draft, DraftLink, is_of_crs};
 use super::settings::{AuditSaid, Said};
@@ -36,6 +38,9 @@ pub(crate) struct Compiled {
     pub touched: Vec<Touched>,
     pub removed: Vec<RuleSummary>,
     pub facts: Facts,
+    pub exclusions: Vec<Exclusion>,
+    /// What every transaction excludes from its beginning.
+    pub standing: Vec<Arc<Removal>>,
     /// Indexes of rules, per phase, in load order.
     pub phases: [Vec<u32>; 5],
     /// `TX` variables set before the first rule.
@@ -61,16 +66,18 @@ pub(super) fn compile(
     check_overrides(&program, variables, report);
     let wanted = advice::asks_for_lookups(&program, variables);
     // Before any rule is compiled: `ctl:ruleRemove...` names rules by index, later ones too.
-    let indexes = number(&program);
+    let indexes = number(&program, report);
     let mut rules = Vec::new();
     let mut touched = Vec::new();
     let mut skips = Vec::new();
-    for draft in program.drafts.iter().filter(|d| d.removed_by.is_none()) {
+    let runs = indexes.iter().zip(&program.drafts);
+    for (_, draft) in runs.filter(|(index, _)| index.is_some()) {
         let mut compiler = RuleCompiler {
             reader: Reader {
                 shared: &mut shared,
                 drafts: &program.drafts,
                 id: draft.id,
+                link: 0,
                 indexes: &indexes,
                 report,
             },
@@ -89,6 +96,11 @@ pub(super) fn compile(
     }
     // Last, because a jump may go to any later rule or marker.
     let phases = arrange(&program, &indexes, &mut rules, &skips, report);
+    let noted = std::mem::take(&mut report.exclusions);
+    let standing = match program.exclusions_run {
+        true => standing(&noted, &indexes, &mut shared, report),
+        false => Vec::new(),
+    };
     advice::advise(&program, &settings, variables, report);
     Compiled {
         settings,
@@ -97,6 +109,8 @@ pub(super) fn compile(
         touched,
         facts: Facts::of(&program, variables),
         removed: removed(&program, report),
+        exclusions: noted.into_iter().map(|noted| noted.exclusion).collect(),
+        standing,
         phases,
         initial,
         engine_said: said.engine,
@@ -173,11 +187,40 @@ fn check_overrides(program: &Program, variables: &[(String, String)], report: &m
     }
 }
 
+/// The exclusions of directives, which each transaction makes.
+fn standing(
+    noted: &[Noted],
+    indexes: &[Option<usize>],
+    shared: &mut Shared,
+    report: &mut Report<'_>,
+) -> Vec<Arc<Removal>> {
+    let mut standing = Vec::new();
+    for (place, noted) in (0..).zip(noted) {
+        let excludes = [ExclusionKind::Rules, ExclusionKind::Targets];
+        if noted.exclusion.by.is_some() || !excludes.contains(&noted.exclusion.kind) {
+            continue;
+        }
+        let mut rules = RuleSelection::default();
+        let selected = noted.places.iter().filter_map(|&place| indexes[place]);
+        selected.for_each(|index| rules.insert(index));
+        let targets = noted.targets.iter();
+        let targets = targets.filter_map(|target| shared.target(target, &[], report));
+        standing.push(Arc::new(Removal {
+            rules,
+            targets: targets.collect(),
+            place: Some(place),
+        }));
+    }
+    standing
+}
+
 /// The index each draft's rule will have; None for removed ones.
-fn number(program: &Program) -> Vec<Option<usize>> {
+fn number(program: &Program, report: &Report<'_>) -> Vec<Option<usize>> {
     let mut next = 0;
+    // What a plugin removes is not tried, and stays away.
+    let is_tried = |by: Span| program.exclusions_run && !report.is_plugin(by);
     let number_one = |draft: &Draft| {
-        draft.removed_by.is_none().then(|| {
+        draft.removed_by.is_none_or(is_tried).then(|| {
             next += 1;
             next - 1
         })
@@ -205,6 +248,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
         let mut starter = Actions::default();
         for (position, link) in draft.links.iter().enumerate() {
             let mut actions = Actions::default();
+            self.reader.link = position;
             if let Some(defaults) = &draft.defaults {
                 let inherited: Vec<ActionSyntax> = defaults
                     .iter()
@@ -326,6 +370,7 @@ impl RuleCompiler<'_, '_, '_, '_> {
             log: actions.log.unwrap_or(true),
             audit_log: actions.audit_log.unwrap_or(true),
             flow: Flow::Next,
+            listing: None,
         };
         (rule, skip)
     }

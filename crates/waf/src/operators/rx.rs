@@ -119,6 +119,12 @@ impl Pattern {
         matches!(self.kind, Kind::Linear { .. } | Kind::Whole(_)).then_some(self.source.as_str())
     }
 
+    /// Whether it matches every value, and all of it.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.kind, Kind::Whole(_))
+    }
+
     /// Whether it occurs in the value.
     ///
     /// # Errors

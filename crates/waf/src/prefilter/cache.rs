@@ -32,6 +32,8 @@ pub(crate) struct Key<'v> {
 pub(crate) struct Cache {
     seed: u64,
     slots: Vec<Option<Entry>>,
+    /// For each set, which of its slots holds the oldest value.
+    oldest: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ struct Entry {
     tag: u32,
     filter: u64,
     class: u32,
-    value: Box<[u8]>,
+    value: Vec<u8>,
     row: Row,
 }
 
@@ -48,6 +50,7 @@ impl Default for Cache {
         Self {
             seed: seed(),
             slots: (0..SLOTS).map(|_| None).collect(),
+            oldest: vec![0; SLOTS / WAYS],
         }
     }
 }
@@ -74,24 +77,33 @@ impl Cache {
             entry.tag == place.tag
                 && entry.filter == key.filter
                 && entry.class == key.class
-                && *entry.value == *key.value
+                && entry.value == key.value
         };
         set.iter().flatten().find(same).map(|e| &e.row)
     }
 
-    /// The new value goes first in its set, and the last of the set is dropped.
+    /// The new value replaces the oldest of its set, in the same memory.
     pub(crate) fn keep(&mut self, place: Place, key: &Key<'_>, row: &Row) {
-        let Some(set) = self.slots.get_mut(place.set..place.set + WAYS) else {
+        let Some(oldest) = self.oldest.get_mut(place.set / WAYS) else {
             return;
         };
-        set.rotate_right(1);
-        set[0] = Some(Entry {
-            tag: place.tag,
-            filter: key.filter,
-            class: key.class,
-            value: key.value.into(),
-            row: *row,
+        let at = place.set + usize::from(*oldest);
+        let next = *oldest + 1;
+        *oldest = if usize::from(next) == WAYS { 0 } else { next };
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        let entry = slot.get_or_insert_with(|| Entry {
+            tag: 0,
+            filter: 0,
+            class: 0,
+            value: Vec::new(),
+            row: Row::default(),
         });
+        (entry.tag, entry.filter, entry.class) = (place.tag, key.filter, key.class);
+        entry.value.clear();
+        entry.value.extend_from_slice(key.value);
+        entry.row = *row;
     }
 }
 

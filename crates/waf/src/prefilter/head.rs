@@ -13,6 +13,7 @@ use crate::kept::Kept;
 use crate::operators::{Operator, injection};
 use crate::rule::{ChainId, Chains, Rule, Test};
 use crate::transform::Transformation;
+use crate::variables::Shape;
 
 /// What a shell removes from a word: quotes, and the first and last bytes of expansions.
 pub(super) const QUOTING: ByteSet = ByteSet::of(b"\"'\\$[)");
@@ -68,8 +69,13 @@ impl<'r> Head<'r> {
             let place = LinkPlace { rule, link };
             Self::of_test(place, its.test.as_ref()?, chains)
         });
-        // A later link runs only if the ones before match. Values are looked at for it in any case, so this must be cheap.
-        let is_cheap = |head: &Self| head.place.link == 0 || !head.need.clauses.is_empty();
+        // A later link runs only if the ones before match. Values are looked at for it in any case, so this must be cheap;
+        // and where there is only one value, running the link costs no more.
+        let is_cheap = |head: &Self| {
+            let mut targets = head.test.targets.targets.iter();
+            let may_be_many = targets.any(|t| t.variable.shape() != Shape::Scalar);
+            head.place.link == 0 || !head.need.clauses.is_empty() && may_be_many
+        };
         heads.find(is_cheap)
     }
 

@@ -22,7 +22,7 @@ const LEAST_WORD: usize = 5;
 
 /// One of these occurs in every value that matches, whatever the case of ASCII letters; None if nothing
 /// useful is known.
-pub(super) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
     let found = needed(&parse(source)?)?;
     good(&found).then_some(found)
 }
@@ -68,6 +68,21 @@ pub(super) fn required_but_at_start(
 pub(crate) fn outlives_blanks(literal: &[u8]) -> bool {
     let follows_blank = |rest: &[u8]| rest.iter().any(|b| b"/(".contains(b));
     !literal.contains(&b' ') && literal.get(1..).is_none_or(|rest| !follows_blank(rest))
+}
+
+/// A few bytes, no letters, that all of these literals hold and that no change of blanks makes.
+pub(super) fn core(literals: &[Vec<u8>]) -> Option<Box<[u8]>> {
+    let first = literals.first()?;
+    let is_core = |piece: &&[u8]| {
+        let held = |literal: &Vec<u8>| literal.windows(piece.len()).any(|other| other == *piece);
+        outlives_blanks(piece)
+            && !piece.iter().any(u8::is_ascii_alphabetic)
+            && literals.iter().all(held)
+    };
+    let mut pieces = (2..=first.len())
+        .rev()
+        .flat_map(|length| first.windows(length));
+    pieces.find(is_core).map(Into::into)
 }
 
 /// The last byte of the literal that is neither a blank nor a letter nor a digit. No change of blanks or of case makes such
@@ -344,5 +359,27 @@ mod tests {
         assert_eq!(of("(?:^|[a-z])id"), None, "any letter may begin it");
         assert_eq!(of("(?:when|;)id"), None, "nothing of it is anchored");
         assert_eq!(of("^id"), None);
+    }
+
+    #[test]
+    fn a_core_is_in_every_literal() {
+        for (literals, expected) in [
+            (&["../", "..;", "..\\"][..], Some("..")),
+            (&["${jndi:", "x${"], Some("${")),
+            (&["a/(b"], None),
+            (&["<a", "<b"], None),
+            (&["eval(", "exec("], None),
+            (&["..", "::"], None),
+            (&["= 1", "= 12"], None),
+            (&[], None),
+        ] {
+            let all: Vec<Vec<u8>> = literals.iter().map(|l| l.as_bytes().to_vec()).collect();
+            let found = core(&all);
+            assert_eq!(
+                found.as_deref(),
+                expected.map(str::as_bytes),
+                "{literals:?}"
+            );
+        }
     }
 }

@@ -89,19 +89,17 @@ impl<const N: usize> Scanner<N> {
                 return *wanted;
             }
             // Pieces overlap by three bytes: a group of four may begin in one and end in the next.
-            let piece = &value[start..value.len().min(start + STEP + 3)];
-            let Some((&[a, b, c], rest)) = piece.split_first_chunk() else {
-                break;
-            };
-            let mut bytes = u32::from_le_bytes([0, a, b, c]);
-            for (at, &byte) in rest.iter().enumerate() {
-                bytes = bytes >> 8 | u32::from(byte) << 24;
+            let end = value.len().min(start + STEP + 3);
+            let mut rest = &value[start..end];
+            while let Some(&four) = rest.first_chunk() {
+                let bytes = u32::from_le_bytes(four);
                 if self.may_stand(bytes)
-                    && self.compare(value, start + at, bytes, &mut missing)
+                    && self.compare(value, end - rest.len(), bytes, &mut missing)
                     && missing.is_empty()
                 {
                     return *wanted;
                 }
+                rest = &rest[1..];
             }
         }
         // The last three bytes begin no group of four, but a literal of three may stand there.
@@ -222,9 +220,9 @@ impl Gram {
 /// Where in the map the first three of these bytes are.
 #[inline]
 fn place(bytes: u32) -> usize {
-    // The shift drops the fourth byte, which is not part of the hash. The high bits of the product are the best mixed
-    // ones.
-    ((bytes << 8).wrapping_mul(0x9e37_79b1) >> (32 - PLACE_BITS)) as usize
+    // The factor ends with eight zero bits, so that the fourth byte is not part of the hash. The high bits of the product
+    // are the best mixed ones.
+    (bytes.wrapping_mul(0x9e37_79b1 << 8) >> (32 - PLACE_BITS)) as usize
 }
 
 /// Where the bytes of a literal stand that are rarest in ordinary text.

@@ -15,16 +15,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aho_corasick::packed;
 use regex::bytes::Regex;
 
-use super::clauses::{MOST_CLAUSES, Need};
-use super::decoded::Decoded;
+use super::at_steps::{AtSteps, Steps, steps_of};
+use super::clauses::MOST_CLAUSES;
 use super::head::{Head, LinkPlace, PatternFacts, PatternLiterals, QUOTING};
 use super::literals;
+use super::marks::Marks;
 use super::row::Row;
 use super::scan::Scanner;
 use crate::byteset::ByteSet;
 use crate::operators::Operator;
 use crate::rule::ChainId;
-use crate::transform::{LiteralEffect, Transformation};
+use crate::transform::LiteralEffect;
 use crate::variables::{Select, Shape, Variable};
 
 /// The last chain with a bit in [`Filter::triggered`].
@@ -99,25 +100,11 @@ pub(crate) struct Sight<const N: usize> {
     triggered: u64,
 }
 
-/// A rule that tests what each step of its chain leaves (`multiMatch`).
-#[derive(Debug)]
-pub(crate) struct AtSteps {
-    pub bit: u16,
-    pub link: LinkPlace,
-    /// What it needs of a tested value.
-    pub need: Need,
-    /// The chain of each step.
-    pub nodes: Box<[ChainId]>,
-    /// What it needs of a value that is decoded in one of the steps.
-    pub decoded: Option<Decoded>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Chain<const N: usize> {
     pub id: ChainId,
     pub rules: Row<N>,
-    /// Each with its own triggers.
-    steps: Box<[(Transformation, ByteSet)]>,
+    steps: Steps,
 }
 
 /// Which rules look at a variable's values.
@@ -134,6 +121,8 @@ pub(crate) struct Classes<const N: usize> {
 pub(crate) struct Class<const N: usize> {
     pub id: u32,
     pub rules: Row<N>,
+    /// What each of them needs.
+    pub marks: Marks,
 }
 
 impl<const N: usize> Classes<N> {
@@ -208,13 +197,7 @@ impl<const N: usize> Filter<N> {
         }
         if head.test.multi_match {
             self.tests_steps.insert(bit);
-            self.at_steps.push(AtSteps {
-                bit,
-                link: head.place,
-                need: head.need_of_tested.clone(),
-                nodes: head.nodes.clone(),
-                decoded: Decoded::of(head),
-            });
+            self.at_steps.push(AtSteps::of(bit, head));
             return;
         }
         if head.triggers.is_empty() {
@@ -232,7 +215,7 @@ impl<const N: usize> Filter<N> {
                 self.chains.push(Chain {
                     id: head.test.chain,
                     rules,
-                    steps: head.steps.iter().map(|s| (*s, s.triggers())).collect(),
+                    steps: steps_of(head),
                 });
             }
         }
@@ -439,6 +422,7 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
         Class {
             id,
             rules: Row::default(),
+            marks: Marks::Unknown,
         }
     };
     // First all names, so that a rule for any name can then be added to each of them.
@@ -489,6 +473,13 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
                         .for_each(|(_, class)| class.rules.insert(bit));
                 }
             }
+        }
+    }
+    for classes in &mut all {
+        let named = classes.named.iter_mut().map(|(_, class)| class);
+        for class in named.chain([&mut classes.any]) {
+            let its = class.rules.iter();
+            class.marks = Marks::of(its.filter_map(|bit| heads.get(usize::from(bit))));
         }
     }
     all

@@ -5,7 +5,8 @@
 
 use super::Transaction;
 use super::state::{Entry, Name};
-use crate::macros::Template;
+use super::watch::Watch;
+use crate::macros::{Macro, Part, Template};
 use crate::rule::{Change, Control, Effect, Place};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Variable, atoi};
@@ -125,15 +126,29 @@ impl Transaction {
     }
 
     fn shifted(&mut self, rules: &RuleSet, name: Name, by: &Template, sign: i64) -> Entry {
-        let by = self.context.expand(rules, by);
-        let by = atoi(self.context.text().at(by)).saturating_mul(sign);
-        let old = match self.context.state().tx().entry(name) {
+        let by = self.integer(rules, by).saturating_mul(sign);
+        // ModSecurity v2 clamps at 0.
+        Entry::Number(self.tx_integer(name).saturating_add(by).max(0))
+    }
+
+    /// The number that a template stands for.
+    fn integer(&mut self, rules: &RuleSet, template: &Template) -> i64 {
+        // Scores are sums of other scores: their digits need not be written and read again.
+        if let Template::Parts(parts) = template
+            && let [Part::Macro(Macro::Tx(slot))] = **parts
+        {
+            return self.tx_integer(Name::Slot(slot));
+        }
+        let text = self.context.expand(rules, template);
+        atoi(self.context.text().at(text))
+    }
+
+    fn tx_integer(&self, name: Name) -> i64 {
+        match self.context.state().tx().entry(name) {
             Entry::Unset => 0,
             Entry::Number(number) => number,
             Entry::Text(text) => atoi(self.context.text().at(text)),
-        };
-        // ModSecurity v2 clamps at 0.
-        Entry::Number(old.saturating_add(by).max(0))
+        }
     }
 
     fn set_persistent(
@@ -182,7 +197,7 @@ impl Transaction {
             return;
         }
         // The probe at load must not change the store, which outlives the rule set.
-        if self.reached.is_some() {
+        if self.watch.as_deref().is_some_and(Watch::is_probe) {
             return;
         }
         let key = self.context.text().at(key).to_vec();
@@ -201,8 +216,17 @@ impl Transaction {
     fn control(&mut self, rules: &RuleSet, control: &Control) {
         let (matches, context) = (&mut self.matches, &mut self.context);
         match control {
-            Control::RemoveRules(selection) => {
-                matches.trace_excluded(rules, context, selection, None);
+            Control::RemoveRules(removal) | Control::RemoveTargets(removal)
+                if self
+                    .watch
+                    .as_deref_mut()
+                    .and_then(Watch::exclusions_mut)
+                    .is_some_and(|watch| watch.sets_aside(removal)) =>
+            {
+                return;
+            }
+            Control::RemoveRules(removal) => {
+                matches.trace_excluded(rules, context, &removal.rules, None);
             }
             Control::RemoveTargets(removal) => {
                 for target in &removal.targets {

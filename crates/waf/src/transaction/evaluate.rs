@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Transaction;
 use super::state::{Entry, Name};
+use super::watch::Watch;
 use crate::macros::{Macro, Part, Template};
 use crate::operators::Operator;
 use crate::operators::numeric::number;
@@ -37,21 +38,33 @@ impl Site<'_> {
 impl Transaction {
     /// Runs the rules of a phase.
     pub(super) fn run(&mut self, phase: Phase) -> Option<Interruption> {
+        match &self.watch {
+            None => self.run_phase::<false>(phase),
+            Some(_) => self.run_phase::<true>(phase),
+        }
+    }
+
+    /// Exists twice, so that nobody pays for a watch that is not there.
+    fn run_phase<const WATCHED: bool>(&mut self, phase: Phase) -> Option<Interruption> {
         if !self.context.state().may_run(phase) {
             return None;
         }
         let rules = Arc::clone(&self.rules);
         // Phases count from 1.
         let at = phase as usize - 1;
+        self.note::<WATCHED>(Watch::pass_over);
         self.matcher.begin_phase();
         // The prefilter looks at values before any rule runs: it knows only targets that rules cannot change within a
         // phase.
         let filter = rules.filters.get(at).and_then(Option::as_ref);
         self.matcher
             .propose(&rules, &mut self.context, &mut self.budget, filter);
-        // A trace and the probe report every rule, so they need the plan without rules that were decided at load.
-        let watched = self.matches.trace().is_on() || self.reached.is_some();
-        let plan = rules.plans(watched).get(at)?;
+        self.note::<WATCHED>(Watch::end_prefilter);
+        // A trace and the probe report every rule, so they need the plan with the rules that were decided at load.
+        let sees_all = WATCHED && self.watch.as_deref().is_some_and(Watch::sees_all);
+        let plan = rules
+            .plans(sees_all || self.matches.trace().is_on())
+            .get(at)?;
         let mut walk = plan.walk(self.matcher.hot());
         while let Some(step) = walk.next().and_then(|at| plan.steps.get(at as usize)) {
             // An effect of a link can turn the engine off even if a later link of its chain does not match.
@@ -67,6 +80,7 @@ impl Transaction {
                     for &(slot, value) in sets {
                         tx.set(Name::Slot(slot), Entry::Text(value));
                     }
+                    self.note::<WATCHED>(Watch::pass_over);
                     continue;
                 }
                 Step::Jump(to) => {
@@ -75,15 +89,16 @@ impl Transaction {
                 }
             };
             if self.context.state().exclusions().removes_rule(index) {
+                self.keep_back(&rules, index, None);
                 continue;
             }
-            if let Some(reached) = &mut self.reached {
-                reached.insert(index as usize);
-            }
+            self.note::<WATCHED>(|watch| watch.begin_rule(index));
             let Some(rule) = rules.rules.get(index as usize) else {
                 continue;
             };
-            if !self.run_rule(&rules, index, rule) {
+            let matched = self.run_rule(&rules, index, rule);
+            self.note::<WATCHED>(|watch| watch.end_rule(index, rule.id));
+            if !matched {
                 continue;
             }
             let state = self.context.state_mut();
@@ -104,9 +119,39 @@ impl Transaction {
         state.interruption().filter(|i| i.phase == phase).cloned()
     }
 
+    #[inline]
+    fn note<const WATCHED: bool>(&mut self, note: impl FnOnce(&mut Watch)) {
+        if WATCHED && let Some(watch) = &mut self.watch {
+            note(watch);
+        }
+    }
+
+    /// An exclusion keeps a rule from running, or from looking at this value.
+    fn keep_back(&mut self, rules: &RuleSet, rule: u32, value: Option<&Value>) {
+        let watch = self.watch.as_deref_mut().and_then(Watch::exclusions_mut);
+        if let Some(watch) = watch {
+            watch.keep_back(rules, &self.context, rule, value);
+        }
+    }
+
+    /// Whether an exclusion takes this value from this rule.
+    fn is_excluded(&mut self, rules: &RuleSet, rule: u32, value: &Value) -> bool {
+        let is_excluded = self.context.is_excluded(rule, value);
+        if is_excluded {
+            self.keep_back(rules, rule, Some(value));
+        }
+        is_excluded
+    }
+
     /// Whether the whole chain matched.
     fn run_rule(&mut self, rules: &RuleSet, index: u32, rule: &Rule) -> bool {
         self.context.state_mut().matching_mut().begin_rule(index);
+        if let Some(listing) = &rule.listing
+            && let Some(test) = rule.links.first().and_then(|link| link.test.as_ref())
+            && self.is_unlisted(rules, index, listing, test)
+        {
+            return false;
+        }
         for (position, link) in (0u16..).zip(&rule.links) {
             let is_last = usize::from(position) + 1 == rule.links.len();
             let matched = match &link.test {
@@ -167,7 +212,7 @@ impl Transaction {
             .current_values(rules, &mut self.context, &site.test.targets);
         let mut matched = false;
         for &value in &values {
-            if excludes && self.context.is_excluded(site.place.rule, &value) {
+            if excludes && self.is_excluded(rules, site.place.rule, &value) {
                 continue;
             }
             let hit = self.run_value(rules, site, value);
@@ -196,7 +241,7 @@ impl Transaction {
                 break;
             };
             if bit.is_some_and(|b| !self.matcher.allows(b, &value))
-                || excludes && self.context.is_excluded(site.place.rule, &value)
+                || excludes && self.is_excluded(rules, site.place.rule, &value)
             {
                 continue;
             }
@@ -307,6 +352,15 @@ impl Transaction {
     /// Handles a matching value: its effects, and what follows if the link is the last.
     fn hit(&mut self, rules: &RuleSet, site: &Site<'_>, value: Value, received: Slice) {
         self.context.note_match(value, received);
+        if site.is_first()
+            && let Some(watch) = self.watch.as_deref_mut().and_then(Watch::exclusions_mut)
+        {
+            let value = Value {
+                text: received,
+                ..value
+            };
+            watch.note_hit(&mut self.context, site.place.rule, value);
+        }
         if site.is_last {
             // Before the effects and the record, whose macros may read `HIGHEST_SEVERITY`.
             let severity = site.rule.about.severity;
@@ -324,6 +378,11 @@ impl Transaction {
         let ends =
             self.context.state().disrupts(rule) && !matches!(rule.disruptive, Disruptive::Allow(_));
         self.matches.note_relevance(rule);
+        if let Some(watch) = self.watch.as_deref_mut().and_then(Watch::exclusions_mut)
+            && let Some(index) = self.context.state().matching().rule()
+        {
+            watch.conclude(rules, &self.context, index);
+        }
         // A match that ends the transaction is recorded even with `nolog`: otherwise nothing would explain the refusal.
         if rule.log || ends || self.matches.trace().is_on() {
             self.matches

@@ -10,7 +10,9 @@ mod budget;
 mod context;
 mod effects;
 mod evaluate;
+mod exclusion_watch;
 mod inputs;
+mod listing;
 mod matcher;
 mod matches;
 mod pool;
@@ -18,6 +20,7 @@ mod probe;
 mod request_body;
 mod response_body;
 mod state;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,13 +28,14 @@ use std::sync::Arc;
 use super::audit::Record;
 use super::body::cookies;
 use super::outcome::{Detection, Interruption, InterruptionKind, Phase};
-use super::rule::RuleSelection;
 use super::ruleset::RuleSet;
 use super::settings::EngineMode;
 use super::steps;
 use super::variables::{Select, Variable};
 use budget::Budget;
 use context::Context;
+use exclusion_watch::ExclusionWatch;
+pub use exclusion_watch::{Use, Watched};
 use inputs::Connection;
 use matcher::Matcher;
 pub use matcher::Work;
@@ -40,6 +44,8 @@ pub use matches::{MatchedRule, TraceEvent, TraceKind, mask_known};
 use pool::Buffers;
 pub(super) use probe::probe;
 use state::Allowed;
+use watch::Watch;
+pub use watch::{RuleTime, RuleTimes};
 
 /// One request's way through the phases. Feed it in order: request line, headers,
 /// [`Transaction::request_headers_done`], body, and so on; [`Transaction::finish`] is always last.
@@ -50,8 +56,8 @@ pub struct Transaction {
     matcher: Matcher,
     matches: Matches,
     budget: Budget,
-    /// Rules that evaluation reached. Only the probe at load asks for them.
-    reached: Option<RuleSelection>,
+    /// In a box, because almost no transaction has it.
+    watch: Option<Box<Watch>>,
 }
 
 impl Transaction {
@@ -67,14 +73,16 @@ impl Transaction {
         let connection = Connection::new(client, server, unique_id);
         let mut matcher = buffers.matcher;
         matcher.make_lists(rules.list_count);
-        Self {
+        let mut transaction = Self {
             context: Context::new(&rules, connection, buffers.context),
             matcher,
             matches: Matches::new(&rules),
             budget: Budget::new(&rules),
-            reached: None,
+            watch: None,
             rules,
-        }
+        };
+        transaction.exclude_standing();
+        transaction
     }
 
     /// The rule set that it runs under.
@@ -257,6 +265,41 @@ impl Transaction {
         self.matches.trace_mut().turn_on();
     }
 
+    /// Notes what the rules do, and lets these exclusions not hold, by their places in [`RuleSet::exclusions`]. Call it
+    /// before the first phase.
+    pub fn watch(&mut self, without: &[usize]) {
+        self.watch = Some(Box::new(Watch::Exclusions(ExclusionWatch::new(without))));
+        self.context.state_mut().exclusions_mut().clear();
+        self.exclude_standing();
+    }
+
+    /// What was noted since [`Transaction::watch`].
+    #[must_use]
+    pub fn watched(&self) -> Option<&Watched> {
+        self.watch
+            .as_deref()?
+            .exclusions()
+            .map(ExclusionWatch::seen)
+    }
+
+    /// The exclusions that hold so far, by their places in [`RuleSet::exclusions`]: those whose rules matched.
+    pub fn exclusions(&self) -> impl Iterator<Item = usize> {
+        let places = self.context.state().exclusions().places();
+        places.iter().map(|&place| place as usize)
+    }
+
+    /// Measures how long each rule takes. Each rule then costs a look at the clock, tens of nanoseconds, which its time
+    /// includes. Call it before the first phase.
+    pub fn time_rules(&mut self) {
+        self.watch = Some(Box::new(Watch::clock()));
+    }
+
+    /// How long the rules took so far; None without [`Transaction::time_rules`].
+    #[must_use]
+    pub fn rule_times(&self) -> Option<&RuleTimes> {
+        self.watch.as_deref()?.times()
+    }
+
     /// What was recorded, in order.
     #[must_use]
     pub fn trace_events(&self) -> &[TraceEvent] {
@@ -283,6 +326,19 @@ impl Transaction {
     #[must_use]
     pub fn audit_record(&mut self) -> Option<Record> {
         audit::record(&self.rules, &self.context, &mut self.matches)
+    }
+
+    fn exclude_standing(&mut self) {
+        if self.rules.standing.is_empty() {
+            return;
+        }
+        let rules = Arc::clone(&self.rules);
+        for removal in &rules.standing {
+            let watch = self.watch.as_deref_mut().and_then(Watch::exclusions_mut);
+            if !watch.is_some_and(|watch| watch.sets_aside(removal)) {
+                self.context.state_mut().exclusions_mut().add(removal);
+            }
+        }
     }
 
     /// Splits the request's head into the variables.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Transaction;
+use super::watch::Watch;
 use crate::rule::RuleSelection;
 use crate::ruleset::RuleSet;
 use crate::settings::EngineMode;
@@ -31,7 +32,7 @@ pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
         // No rule may end a probe before its last phase.
         let state = transaction.context.state_mut();
         state.set_mode(EngineMode::DetectionOnly);
-        transaction.reached = Some(RuleSelection::default());
+        transaction.watch = Some(Box::new(Watch::Probe(RuleSelection::default())));
         transaction.request_line(
             &[method, b" /a?b=c HTTP/1.1"].concat(),
             method,
@@ -60,7 +61,9 @@ pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
         );
         transaction.response_body(b"<p>a</p>", true);
         transaction.finish();
-        reached.extend(&transaction.reached.take().unwrap_or_default());
+        if let Some(Watch::Probe(its)) = transaction.watch.take().map(|watch| *watch) {
+            reached.extend(&its);
+        }
     }
     reached
 }

@@ -57,6 +57,11 @@ fn number(rest: &[u8], digits: &[u8], radix: u32) -> Piece {
 }
 
 fn named(rest: &[u8], name: &[u8]) -> Piece {
+    // In most values `&` stands between arguments.
+    let begins_name = |first: &u8| b"qalgn".contains(&first.to_ascii_lowercase());
+    if !name.first().is_some_and(begins_name) {
+        return Piece::Same(1);
+    }
     let count = count_while(name, |b| b.is_ascii_alphanumeric());
     let before = rest.len() - name.len();
     let (name, after) = name.split_at(count);

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::operators::Limit;
 use crate::operators::rx::Pattern;
+use crate::prefilter::required_literals;
 
 use super::{Shape, Variable};
 
@@ -89,6 +90,11 @@ impl OnlySlot {
     }
 }
 
+/// Bytes. Longer names are searched with the pattern.
+const SHORT_NAME: usize = 128;
+/// Literals of a pattern that are looked for first.
+const MOST_LITERALS: usize = 4;
+
 /// `/regex/` over names.
 #[derive(Debug)]
 pub(crate) struct NamePattern {
@@ -97,6 +103,8 @@ pub(crate) struct NamePattern {
     prefix: Box<[u8]>,
     /// The prefix is the whole pattern.
     plain: bool,
+    /// One of these occurs in every name that it matches, in whatever case; none if nothing is known.
+    needs: Box<[Box<[u8]>]>,
     pattern: Pattern,
     /// The `TX` names of the rule set that it matches, found once.
     slots: OnceLock<Box<[u32]>>,
@@ -109,6 +117,7 @@ impl NamePattern {
         Self {
             prefix: prefix.as_bytes().into(),
             plain: rest.is_empty(),
+            needs: literals_of(&pattern),
             pattern,
             slots: OnceLock::new(),
         }
@@ -129,9 +138,24 @@ impl NamePattern {
             .is_some_and(|start| start.eq_ignore_ascii_case(&self.prefix));
         match begins {
             true if self.plain => Ok(true),
+            true if !self.may_match(name) => Ok(false),
             true => self.pattern.is_match(name),
             false => Ok(false),
         }
+    }
+
+    /// Whether the name holds what the pattern needs. Cheaper than the pattern for a short name.
+    fn may_match(&self, name: &[u8]) -> bool {
+        let holds = |literal: &[u8]| {
+            let first = literal.first().copied().unwrap_or_default();
+            let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+            memchr::memchr2_iter(lower, upper, name).any(|at| {
+                let place = name.get(at..at + literal.len());
+                place.is_some_and(|place| place.eq_ignore_ascii_case(literal))
+            })
+        };
+        let is_known = !self.needs.is_empty() && name.len() <= SHORT_NAME;
+        !is_known || self.needs.iter().any(|literal| holds(literal))
     }
 
     /// Which of these names it matches; they must be the same at every call.
@@ -144,9 +168,22 @@ impl NamePattern {
         })
     }
 
+    /// Whether it matches the names that begin like this, and no others.
+    pub(crate) fn is_prefix(&self, start: &[u8]) -> bool {
+        self.plain && self.prefix.eq_ignore_ascii_case(start)
+    }
+
     pub(crate) fn source(&self) -> Option<&str> {
         self.pattern.source()
     }
+}
+
+/// The literals of which one occurs in every match, if they are few.
+fn literals_of(pattern: &Pattern) -> Box<[Box<[u8]>]> {
+    let found = pattern.source().and_then(required_literals);
+    let few = found.filter(|all| all.len() <= MOST_LITERALS && all.iter().all(|l| !l.is_empty()));
+    let all = few.unwrap_or_default();
+    all.into_iter().map(Vec::into_boxed_slice).collect()
 }
 
 /// The plain text with which an anchored pattern begins, and the rest; all of the pattern is rest if there is no such
@@ -204,6 +241,8 @@ mod tests {
             ("a_", ""),
             ("^a:b-1$", "a:b-1"),
             ("^a.c", "a"),
+            ("MULTI_NAMES_*", ""),
+            ("^a.*(?:[xX]first|second).", ""),
         ] {
             let plain = Pattern::compile(text.as_bytes(), options).unwrap();
             let compiled = Pattern::compile(text.as_bytes(), options).unwrap();
@@ -230,6 +269,12 @@ mod tests {
                 "a:b-1",
                 "A:B-1x",
                 "a\nc",
+                "multi_name",
+                "x_Multi_namesmulti_names",
+                "mmulti_nameS__",
+                "a-xFIRST",
+                "AXfirsT_",
+                "a second!",
             ] {
                 let expected = plain.is_match(name.as_bytes()).unwrap();
                 assert_eq!(

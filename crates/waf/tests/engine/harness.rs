@@ -79,9 +79,19 @@ pub fn load(builder: RuleSetBuilder) -> Arc<RuleSet> {
 
 /// The transaction after all phases, played as the proxy plays it.
 pub fn play(rules: &Arc<RuleSet>, exchange: &Exchange) -> Transaction {
+    play_with(rules, exchange, |_| ())
+}
+
+/// The same, with something done to it before the first phase.
+pub fn play_with(
+    rules: &Arc<RuleSet>,
+    exchange: &Exchange,
+    prepare: impl FnOnce(&mut Transaction),
+) -> Transaction {
     let client: SocketAddr = "192.0.2.7:40000".parse().expect("an address");
     let server: SocketAddr = "198.51.100.1:443".parse().expect("an address");
     let mut t = Transaction::new(Arc::clone(rules), client, server, "unique-1");
+    prepare(&mut t);
     let line = [&exchange.method[..], b" ", &exchange.target, b" HTTP/1.1"].concat();
     t.request_line(&line, &exchange.method, &exchange.target, b"HTTP/1.1");
     for (name, value) in &exchange.headers {

@@ -252,6 +252,41 @@ SecRule ARGS "@rx [{]" "id:3,phase:2,pass,multiMatch,t:none,t:base64Decode,t:bas
     assert!(matched.iter().all(|&n| n > 100 && n < 2000), "{matched:?}");
 }
 
+/// Dots that only some step of a chain brings together, or that none does.
+#[test]
+fn what_steps_bring_together() {
+    let text = r#"
+SecRule ARGS "@rx (?:^|[/;\x5c])\.{2,3}[/;\x5c]" "id:1,phase:2,pass,capture,multiMatch,t:none,t:utf8toUnicode,t:urlDecodeUni,t:removeNulls,t:cmdLine,setvar:tx.dots=+1,setvar:tx.found=%{tx.0}"
+SecRule ARGS "@pm :=: ::=" "id:2,phase:2,pass,multiMatch,t:none,t:compressWhitespace,t:replaceComments,t:lowercase,setvar:tx.signs=+1"
+"#;
+    let rules = || {
+        let rules = RuleSet::builder().engine(EngineMode::DetectionOnly);
+        rules.text("steps.conf", text)
+    };
+    let both = Both::new(
+        load(rules()),
+        load(rules().without_prefilter()),
+        text.as_bytes(),
+    );
+    let pieces = [
+        ".", ".", "..", "/", ";", "\\", " ", "+", "^", "\"", "%2e", "%252e", "%u002e", "%00", "é",
+        "a", "X", ",", "(", ":", ":=", "=", "::", "/*x*/", "\t",
+    ];
+    let mut dice = Dice(17);
+    let mut matched = [0; 2];
+    for _ in 0..6000 {
+        let value: String = (0..=dice.roll(8))
+            .map(|_| pieces[dice.roll(pieces.len())])
+            .collect();
+        let query: String = value.bytes().map(|b| format!("%{b:02x}")).collect();
+        let found = ids(&both.compare(&Exchange::parse(&format!("GET /?a={query}"))));
+        for (id, count) in (1..).zip(&mut matched) {
+            *count += usize::from(found.contains(&id));
+        }
+    }
+    assert!(matched.iter().all(|&n| n > 50 && n < 4000), "{matched:?}");
+}
+
 fn base64(bytes: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     Transformation::Base64Encode.apply(bytes, &mut encoded, None);

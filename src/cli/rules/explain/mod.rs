@@ -1,5 +1,10 @@
 //! `drawbridge rules explain`: what the rules do with one request, and why.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a report is an object, which takes any key"
+)]
+
 pub(super) mod show;
 
 use std::io::{self, Read, Write};

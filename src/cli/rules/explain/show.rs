@@ -6,9 +6,7 @@ use std::io::{self, Write};
 
 use crate::cli::output::wants_colour;
 use crate::review::escape::{show as escaped, show_short};
-use crate::review::explanation::{
-    Exclusion, Explanation, RuleMatch, phase_name, severity_name,
-};
+use crate::review::explanation::{Exclusion, Explanation, RuleMatch, phase_name, severity_name};
 use waf::Inspection;
 
 /// How many bytes are shown before and after the bytes that the operator found.

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use super::super::explain::show::rule;
 use crate::cli::output::{print_diagnostics, wants_colour};
+use crate::judgement::DifferenceKind;
 use crate::review::escape::show_short;
 use crate::review::explanation::Verdict;
 use crate::review::replay::Sides;
-use crate::review::replay::compare::{Comparison, Difference, DifferenceKind};
+use crate::review::replay::compare::{Comparison, Difference};
 use crate::review::replay::report::{
     change, explain_both, matches_only_in, not_judged, unreadable,
 };

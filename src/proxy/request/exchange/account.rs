@@ -11,6 +11,7 @@ use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::TlsSession;
 use crate::proxy::shared::refusal_code::RefusalCode;
+use crate::proxy::shared::shadow::ShadowTask;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts};
 use crate::telemetry::{Answers, Counter, NO_ROUTE};
 use crate::upstream::Failure;
@@ -20,6 +21,7 @@ struct Ended {
     waf: Option<WafFacts>,
     seen: BodySeen,
     event: Option<Draft>,
+    shadow: Option<ShadowTask>,
 }
 
 /// Whether the rules saw the request's body.
@@ -43,8 +45,19 @@ impl Exchange {
             .as_ref()
             .is_some_and(|upstream_request| !upstream_request.progress().failures.is_empty());
         let seen = self.body_seen(&outcome);
-        let event = self.event(&outcome, waf.as_ref(), seen.why_not);
-        let ended = Ended { waf, seen, event };
+        let costs = self.count_costs();
+        let event = self.event(&outcome, waf.as_ref(), seen.why_not, costs);
+        let shadow = match has_failures {
+            // A shadow's part of the memory is counted in its queue, and a diagnosis may take seconds.
+            true => None,
+            false => self.shadow_task(&outcome),
+        };
+        let ended = Ended {
+            waf,
+            seen,
+            event,
+            shadow,
+        };
         // Given back first, because a diagnosis may take seconds.
         self.body = Bytes::new();
         self.reservation = None;
@@ -85,9 +98,12 @@ impl Exchange {
         if let (Some(action), Some(route)) = (action, &self.route) {
             let policy = &route.policy.name;
             metrics.waf_requests.with(policy, action, Counter::count);
-            for rule in waf.iter().flat_map(|waf| &waf.rules) {
-                metrics.waf_rule_matches.with(policy, rule, Counter::count);
+            for rule in waf.iter().flat_map(|waf| &waf.exclusions) {
+                metrics.exclusion_hits.with(policy, rule, Counter::count);
             }
+        }
+        if let Some(waf) = waf {
+            self.count_matches(waf);
         }
         match waf.map(|waf| waf.verdict) {
             Some(Verdict::Block) => metrics.waf_blocked.count(),
@@ -144,8 +160,14 @@ impl Exchange {
         last.filter(|_| failed)
     }
 
-    fn log(&self, outcome: &Outcome, ended: Ended, failure: Option<Failure>) {
-        let Ended { waf, seen, event } = ended;
+    /// Last, because a shadow takes the request over.
+    fn log(self, outcome: &Outcome, ended: Ended, failure: Option<Failure>) {
+        let Ended {
+            waf,
+            seen,
+            mut event,
+            mut shadow,
+        } = ended;
         if let Some(why) = seen.why_not {
             self.front.metrics.waf_uninspected.count();
             self.count_not_inspected("request", why);
@@ -157,13 +179,14 @@ impl Exchange {
         {
             self.count_not_inspected("response", why);
         }
-        if !self.front.access.is_on() && event.is_none() {
+        if !self.front.access.is_on() && event.is_none() && shadow.is_none() {
             return;
         }
         let ms = Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time);
         let (error, reason) = self.why(outcome, failure);
-        if let (Some(recorder), Some(mut event)) = (&self.front.events, event) {
-            let details = &mut event.details;
+        let of_shadow = shadow.iter_mut().filter_map(|task| task.event.as_mut());
+        for draft in event.iter_mut().chain(of_shadow) {
+            let details = &mut draft.details;
             details.error = error.as_deref().map(str::to_owned);
             details.reason = reason.as_deref().map(str::to_owned);
             details.ms = ms.into();
@@ -171,6 +194,8 @@ impl Exchange {
                 .upstream_request
                 .as_deref()
                 .map(|request| upstream_facts(request).into());
+        }
+        if let (Some(recorder), Some(event)) = (&self.front.events, event) {
             recorder.keep(event);
         }
         let tls = self.connection.tls.as_ref();
@@ -195,6 +220,9 @@ impl Exchange {
                 Some(&self.received),
             )
         });
+        if let Some(task) = shadow {
+            self.front.shadow.offer(task, self.received, self.id);
+        }
     }
 
     fn count_not_inspected(&self, part: &str, why: &str) {

@@ -1,32 +1,31 @@
 //! Decides whether a request is kept, and only then copies what is kept of it.
 
 use super::{Exchange, Outcome};
-use crate::events::{Blocked, Details, Draft, Hit, Inspected, Match, Summary, Verdict, text};
+use crate::events::{
+    Blocked, Details, Draft, Inspected, Payload, RuleCost, Summary, Verdict, hits, matches,
+    outbound_score, text,
+};
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::connection::TlsSession;
-use crate::telemetry::{WafFacts, text as log_text};
+use crate::telemetry::WafFacts;
 use crate::time::milliseconds;
 use http_strict::BodyFraming;
-use waf::{MatchedRule, Transaction};
+use waf::Transaction;
 
 /// Bytes of a name, such as a host's, in a summary.
 const MOST_NAME: usize = 256;
-/// Bytes of a variable's name in a summary.
-const MOST_VARIABLE: usize = 128;
 /// Bytes of the secrets that are looked for in other places than their own.
-const MOST_SECRETS: usize = 64 * 1024;
-/// Matches in a summary.
-const MOST_HITS: usize = 32;
-/// Matches in a record. Each has a few kilobytes at most, and a client chooses how many there are.
-const MOST_MATCHES: usize = 128;
+pub(super) const MOST_SECRETS: usize = 64 * 1024;
 
 impl Exchange {
-    /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it.
+    /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it, `costs`
+    /// which rules took longest, if it was timed.
     pub(super) fn event(
         &self,
         outcome: &Outcome,
         waf: Option<&WafFacts>,
         uninspected: Option<&'static str>,
+        costs: Vec<RuleCost>,
     ) -> Option<Draft> {
         let recorder = self.front.events.as_ref()?;
         let transaction = self.inspector.as_ref().map(Inspector::transaction);
@@ -35,15 +34,25 @@ impl Exchange {
             (Some(inspector), _) if inspector.blocked => Verdict::Block,
             _ if blocked.is_some() => Verdict::Detect,
             (_, Some(_)) => Verdict::Uninspected,
-            _ if !recorder.samples(&self.id) => return None,
+            _ if !costs.iter().any(|rule| rule.is_worst) && !recorder.samples(&self.id) => {
+                return None;
+            }
             _ if outcome.refusal.is_some() => Verdict::Refused,
             _ => Verdict::Passed,
         };
         let kept = self.body.get(..recorder.body_bytes());
         let body = kept.unwrap_or(&self.body).to_vec();
         Some(Draft {
-            summary: self.summary(verdict, outcome, waf, blocked.as_ref()),
-            details: self.details(outcome, blocked, uninspected, body.len()),
+            summary: Summary {
+                score: waf.map_or(0, |waf| waf.score),
+                matches: transaction.map(hits).unwrap_or_default(),
+                blocked_by: blocked.as_ref().map(|blocked| blocked.rule_id),
+                ..self.summary(verdict, outcome)
+            },
+            details: Details {
+                costs,
+                ..self.details(outcome, blocked, uninspected, body.len())
+            },
             head: self.received.raw_head().to_vec(),
             body,
             secrets: transaction
@@ -53,25 +62,11 @@ impl Exchange {
         })
     }
 
-    fn summary(
-        &self,
-        verdict: Verdict,
-        outcome: &Outcome,
-        waf: Option<&WafFacts>,
-        blocked: Option<&Blocked>,
-    ) -> Summary {
+    /// Without what the rules found.
+    pub(super) fn summary(&self, verdict: Verdict, outcome: &Outcome) -> Summary {
         let tls = self.connection.tls.as_ref().map(TlsSession::facts);
         let identity = tls.and_then(|facts| facts.client);
         let policy = self.route.as_ref().map(|route| &route.policy);
-        let matched = self
-            .inspector
-            .as_ref()
-            .map(|i| i.transaction().matched_rules());
-        let logged = matched.into_iter().flatten().filter(|found| found.logged);
-        let hits = logged.take(MOST_HITS).map(|found| Hit {
-            rule_id: found.rule_id,
-            variable: text(&found.variable, MOST_VARIABLE),
-        });
         Summary {
             request_id: self.id.clone(),
             time: milliseconds(self.begun_at),
@@ -89,9 +84,9 @@ impl Exchange {
                 .filter(|digest| !digest.is_empty()),
             verdict,
             status: outcome.status,
-            score: waf.map_or(0, |waf| waf.score),
-            matches: hits.collect(),
-            blocked_by: blocked.map(|blocked| blocked.rule_id),
+            score: 0,
+            matches: Vec::new(),
+            blocked_by: None,
         }
     }
 
@@ -103,15 +98,12 @@ impl Exchange {
         kept: usize,
     ) -> Details {
         let transaction = self.inspector.as_ref().map(Inspector::transaction);
-        let matched = transaction.map_or(&[][..], Transaction::matched_rules);
-        let unrecorded = transaction.map_or(0, Transaction::unrecorded_matches);
-        let left_out = matched.len().saturating_sub(MOST_MATCHES) as u64;
-        let matches = matched.iter().take(MOST_MATCHES).map(matched_rule);
-        let mut details = Details {
-            matches: matches.collect(),
-            unrecorded_matches: unrecorded + left_out,
+        let (matches, unrecorded_matches) = transaction.map(matches).unwrap_or_default();
+        Details {
+            matches,
+            unrecorded_matches,
             blocked,
-            outbound_score: self.inspector.as_ref().map_or(0, Inspector::outbound_score),
+            outbound_score: transaction.map_or(0, outbound_score),
             inspection: self
                 .inspector
                 .as_ref()
@@ -123,21 +115,29 @@ impl Exchange {
                     reason: facts.reason,
                 }),
             not_inspected: uninspected.map(str::to_owned),
+            payload: self.payload(outcome, kept),
             ..Details::default()
-        };
-        let payload = &mut details.payload;
+        }
+    }
+
+    /// What a record lacks of the request if so many bytes of its body are kept.
+    pub(super) fn payload(&self, outcome: &Outcome, kept: usize) -> Payload {
         let received = (self.body.len() as u64).max(outcome.bytes_in);
         // The reservation says that the body was held to its end.
         let is_whole = self.reservation.is_some() || self.received.framing() == BodyFraming::None;
-        payload.body_bytes = match self.received.framing() {
+        let body_bytes = match self.received.framing() {
             BodyFraming::Length(length) if !is_whole => length,
             _ if is_whole => self.body.len() as u64,
             _ => received,
         };
-        payload.body_cut = payload.body_bytes.saturating_sub(kept as u64);
-        payload.body_left_out = (!is_whole)
-            .then(|| "the request was answered or forwarded before all of it was there".to_owned());
-        details
+        Payload {
+            body_bytes,
+            body_cut: body_bytes.saturating_sub(kept as u64),
+            body_left_out: (!is_whole).then(|| {
+                "the request was answered or forwarded before all of it was there".to_owned()
+            }),
+            ..Payload::default()
+        }
     }
 }
 
@@ -156,19 +156,4 @@ fn what_blocked(inspector: &Inspector) -> Option<Blocked> {
         phase: detection.phase as u8,
         status: detection.status,
     })
-}
-
-/// Its texts are bounded and masked by the engine.
-fn matched_rule(found: &MatchedRule) -> Match {
-    let owned = |bytes: &[u8]| log_text(bytes).into_owned();
-    Match {
-        rule_id: found.rule_id,
-        phase: found.phase as u8,
-        variable: owned(&found.variable),
-        value: owned(&found.value),
-        message: owned(&found.message),
-        data: owned(&found.data),
-        severity: found.severity,
-        at: format!("{}:{}", found.file.display(), found.line),
-    }
 }

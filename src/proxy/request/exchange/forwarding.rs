@@ -82,8 +82,8 @@ impl Exchange {
     ) -> (Outcome, Option<ServerSession>) {
         let held = match upstream_request.stream {
             Some(_) => None,
-            // Shared, since an event may be made of it.
-            None if self.front.events.is_some() => Some(self.body.clone()),
+            // Shared, since an event may be made of it, and a shadow may see it.
+            None if self.front.events.is_some() || self.shadowed => Some(self.body.clone()),
             None => Some(std::mem::take(&mut self.body)),
         };
         let request = match self.outgoing_head(&upstream_request, held.as_deref()) {

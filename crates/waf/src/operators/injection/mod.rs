@@ -18,6 +18,7 @@
 //! that begins with `on` for an event, and so `one=two` for an attack.
 
 mod html;
+mod openings;
 mod plain;
 mod sqli;
 mod xss;
@@ -43,10 +44,11 @@ pub(crate) const XSS_NEEDS: ByteSet = ByteSet::of(b"<=");
 /// There is no time left.
 pub fn detect_sqli(value: &[u8], captures: Option<&mut Captures>) -> Result<bool, OutOfTime> {
     let is_word = |value: &[u8]| !value.iter().any(|&b| SQLI_NEEDS.contains(b));
-    if plain::is_plain(value) || is_word(value) {
+    if plain::is_plain(value) || is_word(value) || openings::is_known(value) {
         return Ok(false);
     }
     let Some(fingerprint) = sqli::fingerprint(value)? else {
+        openings::learn(value);
         return Ok(false);
     };
     if let Some(captures) = captures {

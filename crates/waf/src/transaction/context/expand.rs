@@ -11,18 +11,33 @@ use crate::variables::{Select, Slice, Variable};
 
 impl Context {
     /// Expands a template; a macro without a value is empty.
+    #[inline]
     pub(crate) fn expand(&mut self, rules: &RuleSet, template: &Template) -> Slice {
         match template {
-            Template::Literal(slice) => return *slice,
-            Template::Parts(parts) => {
-                if let [Part::Macro(only)] = &**parts {
-                    return self.macro_value(rules, only);
-                }
-            }
+            Template::Literal(slice) => *slice,
+            Template::Parts(parts) => match &**parts {
+                [Part::Macro(only)] => self.macro_value(rules, only),
+                _ => self.expand_parts(rules, template),
+            },
         }
+    }
+
+    fn expand_parts(&mut self, rules: &RuleSet, template: &Template) -> Slice {
         // A macro may append to the text. All of them are resolved first, so that the result is one run of bytes.
         let from = self.origins.mark();
         self.push_pieces(rules, template);
+        self.join_since(from)
+    }
+
+    /// Puts pieces together.
+    pub(super) fn join_pieces(&mut self, pieces: &[Slice]) -> Slice {
+        let from = self.origins.mark();
+        pieces.iter().for_each(|&p| self.origins.push_piece(p));
+        self.join_since(from)
+    }
+
+    /// Puts the pieces together that were pushed since `from`.
+    fn join_since(&mut self, from: usize) -> Slice {
         let mark = self.text.len();
         for &piece in self.origins.pieces_since(from) {
             self.text.repeat(piece);

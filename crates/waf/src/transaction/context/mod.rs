@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::time::{Instant, SystemTime};
 
 use super::inputs::{Connection, InputBuffers, Inputs};
-use super::state::{Entry, Name, State, TxStore};
+use super::state::{Deferred, Entry, Name, State, TxStore};
 use crate::body::BodyError;
 use crate::operators::{Captures, Group, Limit};
 use crate::ruleset::RuleSet;
@@ -166,16 +166,43 @@ impl Context {
         tx.clear_captures(captures.len());
     }
 
+    /// Stores a whole value as the only capture.
+    pub(crate) fn keep_whole_capture(&mut self, text: Slice) {
+        let tx = self.state.tx_mut();
+        tx.set(Name::Slot(0), Entry::Text(text));
+        tx.clear_captures(1);
+    }
+
+    /// Sets the variables that were deferred. Names made at run time are complete and in their order after that.
+    pub(crate) fn settle_tx(&mut self, rules: &RuleSet) {
+        let Some((deferred, values)) = self.state.tx_mut().take_deferred() else {
+            return;
+        };
+        for Deferred { listing, range } in deferred {
+            for &value in values.get(range).unwrap_or_default() {
+                let name = self.join_pieces(&[listing.name, value]);
+                let whole = self.join_pieces(&[listing.before, value, listing.after]);
+                let tx = self.state.tx_mut();
+                if let Some(name) = tx.resolve(name, &self.text, &rules.names) {
+                    tx.set(name, Entry::Text(whole));
+                }
+            }
+        }
+    }
+
     /// Where the value of a `TX` name that was put together is or would be; None when too many names were made.
     pub(crate) fn resolve_tx(&mut self, rules: &RuleSet, name: Slice) -> Option<Name> {
+        self.settle_tx(rules);
         self.state.tx_mut().resolve(name, &self.text, &rules.names)
     }
 
     /// The value of `tx.NAME`.
     pub(crate) fn tx(&self, rules: &RuleSet, name: &str) -> Option<Vec<u8>> {
         let tx = self.state.tx();
-        let name = tx.find(name.as_bytes(), &self.text, &rules.names)?;
-        self.entry_bytes(tx.entry(name))
+        match tx.find(name.as_bytes(), &self.text, &rules.names) {
+            Some(name) => self.entry_bytes(tx.entry(name)),
+            None => tx.deferred_value(name.as_bytes(), &self.text),
+        }
     }
 
     /// An entry of `TX` as bytes.

@@ -2,6 +2,7 @@
 //!
 //! A variable without a value is None: then a rule does not run for it, not even with a negated operator.
 
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::inputs::{Item, fields};
@@ -104,13 +105,13 @@ impl Context {
         let connection = self.inputs.connection();
         match variable {
             Variable::RemoteAddr | Variable::RemoteHost | Variable::UserAgentIp => {
-                let address = connection.client_address().to_string();
-                Some(self.text.push(address.as_bytes()))
+                let address = connection.client_address();
+                Some(self.address(address))
             }
             Variable::RemotePort => Some(self.number(connection.client().port().into())),
             Variable::ServerAddr => {
-                let address = connection.server_address().to_string();
-                Some(self.text.push(address.as_bytes()))
+                let address = connection.server_address();
+                Some(self.address(address))
             }
             Variable::ServerPort => Some(self.number(connection.server().port().into())),
             Variable::UniqueId => Some(self.text.push(connection.unique_id().as_bytes())),
@@ -163,6 +164,21 @@ impl Context {
         };
         let users = joined(users);
         Some((joined(schemes)?, users))
+    }
+
+    fn address(&mut self, address: IpAddr) -> Slice {
+        let IpAddr::V4(address) = address else {
+            return self.text.push(address.to_string().as_bytes());
+        };
+        // Rules look at it in every request, and the standard library's way costs four times as much.
+        let mark = self.text.len();
+        let [first, rest @ ..] = address.octets();
+        self.text.push_number(first.into());
+        for octet in rest {
+            self.text.push(b".");
+            self.text.push_number(octet.into());
+        }
+        self.text.since(mark)
     }
 
     fn full_request(&mut self) -> Slice {

@@ -4,6 +4,7 @@ use super::super::inputs::{Collection, Item, XmlPart};
 use super::super::state::{Entry, Name};
 use super::Context;
 use crate::macros::Template;
+use crate::rule::Removal;
 use crate::ruleset::RuleSet;
 use crate::variables::{Select, Slice, Target, TargetList, Value, Variable};
 
@@ -65,7 +66,12 @@ impl Context {
     /// Whether a `ctl:ruleRemoveTarget...` took this value from this rule.
     pub(crate) fn is_excluded(&self, rule: u32, value: &Value) -> bool {
         let mut removals = self.state.exclusions().of_rule(rule);
-        removals.any(|r| r.targets.iter().any(|t| self.is_covered(t, value)))
+        removals.any(|removal| self.covers(removal, value))
+    }
+
+    /// Whether a removal of targets means this value.
+    pub(crate) fn covers(&self, removal: &Removal, value: &Value) -> bool {
+        removal.targets.iter().any(|t| self.is_covered(t, value))
     }
 
     /// Whether an exclusion means this value.
@@ -182,6 +188,9 @@ impl Context {
             out.push(Value::new(variable, key, text));
             return;
         }
+        if self.selects_deferred(select) {
+            self.settle_tx(rules);
+        }
         let all: Vec<Name> = match select {
             Select::Regex(pattern) => {
                 let known = pattern
@@ -206,6 +215,16 @@ impl Context {
             };
             out.push(Value::new(variable, Some(key), text));
         }
+    }
+
+    /// Whether a variable that was deferred is among the selected ones.
+    fn selects_deferred(&self, select: &Select) -> bool {
+        let tx = self.state.tx();
+        let is_selected = |name: &[u8]| match select {
+            Select::Regex(pattern) => pattern.matches(name),
+            _ => true,
+        };
+        tx.any_deferred(&self.text, is_selected)
     }
 
     fn environment_values(&self, select: &Select, out: &mut Vec<Value>) {

@@ -10,12 +10,14 @@ mod propose;
 mod transform;
 
 use super::context::Context;
+use crate::operators::text::within;
 use crate::operators::{Captures, Limit, Operator};
 use crate::prefilter::Row;
 use crate::rule::Test;
+use crate::rule::listing::Listing;
 use crate::ruleset::RuleSet;
 use crate::steps;
-use crate::variables::{Slice, TargetList, Value};
+use crate::variables::{Slice, TargetList, Text, Value};
 use derived::Derived;
 use memo::Memo;
 use pairs::Pairs;
@@ -202,6 +204,38 @@ impl Matcher {
             context.keep_captures(value, &self.captures);
         }
         matched
+    }
+
+    /// A value as the rule of a listing sees it; None if it is in the list.
+    pub(crate) fn unlisted(
+        &mut self,
+        text: &mut Text,
+        listing: &Listing,
+        list: Slice,
+        value: Slice,
+    ) -> Option<Slice> {
+        self.work.evaluations += 1;
+        self.work.bytes_tested += value.len() as u64;
+        let joined = &mut self.scratch;
+        joined.clear();
+        joined.extend_from_slice(text.at(listing.before));
+        let from = joined.len();
+        joined.extend_from_slice(text.at(value));
+        let to = joined.len();
+        joined.extend_from_slice(text.at(listing.after));
+        let own = joined.get_mut(from..to)?;
+        if listing.lower {
+            own.make_ascii_lowercase();
+        }
+        let changed = *own != *text.at(value);
+        let bytes = text.at(list);
+        if self.pairs.may_hold(list, bytes, joined) && within(bytes, joined) {
+            return None;
+        }
+        match changed {
+            true => Some(text.push(joined.get(from..to)?)),
+            false => Some(value),
+        }
     }
 
     /// Every value that was transformed, and the result.

@@ -18,34 +18,46 @@ pub(super) struct Pairs {
     /// Where the list is. A text only grows, so the list stays the same as long as the transaction.
     list: Slice,
     bits: [u64; 8],
-    /// The pairs are noted when a second value is looked for.
-    noted: bool,
+    /// The list whose pairs these are. It outlives the transaction: most have the same lists.
+    noted: Vec<u8>,
+    /// They are those of the list at `list`.
+    current: bool,
 }
 
 impl Pairs {
     /// Whether the value may be in the list. `at` is where the list is in the transaction's text.
     pub(super) fn may_hold(&mut self, at: Slice, list: &[u8], value: &[u8]) -> bool {
+        // The pairs are noted when a second value is looked for.
         if self.list != at {
             self.list = at;
-            self.noted = false;
+            self.current = false;
             return true;
         }
         if list.len() > LONGEST {
             return true;
         }
-        if !self.noted {
-            self.noted = true;
-            self.bits = [0; 8];
-            for pair in pairs(list) {
-                self.bits[pair / 64] |= 1 << (pair % 64);
-            }
+        if !self.current {
+            self.current = true;
+            self.note(list);
         }
         pairs(value).all(|pair| self.bits[pair / 64] & (1 << (pair % 64)) != 0)
     }
 
-    /// Forgets the list: slices of the next transaction mean other bytes.
+    fn note(&mut self, list: &[u8]) {
+        if self.noted == list {
+            return;
+        }
+        self.noted.clear();
+        self.noted.extend_from_slice(list);
+        self.bits = [0; 8];
+        for pair in pairs(list) {
+            self.bits[pair / 64] |= 1 << (pair % 64);
+        }
+    }
+
+    /// Forgets where the list is: slices of the next transaction mean other bytes.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        (self.list, self.current) = (Slice::default(), false);
     }
 }
 

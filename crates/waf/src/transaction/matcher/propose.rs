@@ -88,7 +88,7 @@ impl Matcher {
         class: &Class<N>,
         value: Slice,
     ) -> Row {
-        if class.rules.is_empty() {
+        if class.rules.is_empty() || class.marks.are_absent_in(text.at(value)) {
             return Row::default();
         }
         // Long values rarely come again, and the cache would copy them.
@@ -281,6 +281,10 @@ impl Matcher {
         let Some(test) = value.rules.test(rule.link) else {
             return true;
         };
+        let received = &value.received;
+        if rule.lacks_core(text.at(received.text), &received.present) {
+            return false;
+        }
         let bit = rule.bit;
         let has_literals = value.filter.literals_at_steps.contains(bit);
         let holds = |matcher: &mut Self, text: &Text, step: &DerivedValue| {

@@ -11,6 +11,8 @@ pub(crate) struct Exclusions {
     rules: RuleSelection,
     /// Targets that some rules do not look at any more.
     targets: Vec<Arc<Removal>>,
+    /// Which exclusions of the teams' own files these are, by their places in the rule set, each once.
+    places: Vec<u32>,
 }
 
 impl Exclusions {
@@ -29,14 +31,23 @@ impl Exclusions {
             .map(|removal| &**removal)
     }
 
-    pub(crate) fn remove_rules(&mut self, rules: &RuleSelection) {
-        self.rules.extend(rules);
+    /// The exclusions of the teams' own files that hold, by their places in the rule set.
+    pub(crate) fn places(&self) -> &[u32] {
+        &self.places
     }
 
-    pub(crate) fn remove_targets(&mut self, removal: &Arc<Removal>) {
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn add(&mut self, removal: &Arc<Removal>) {
+        let new = removal.place.filter(|place| !self.places.contains(place));
+        self.places.extend(new);
+        if removal.targets.is_empty() {
+            self.rules.extend(&removal.rules);
         // The effect runs at every match. Without this a client with many matching arguments would make every later
         // rule slower.
-        if !self.targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
+        } else if !self.targets.iter().any(|r| Arc::ptr_eq(r, removal)) {
             self.targets.push(Arc::clone(removal));
         }
     }

@@ -12,7 +12,7 @@ pub(crate) use collections::Collections;
 pub(crate) use controls::Controls;
 pub(crate) use exclusions::Exclusions;
 pub(crate) use matching::Matching;
-pub(crate) use tx::{Entry, Name, TxStore};
+pub(crate) use tx::{Deferred, Entry, Name, TxStore};
 
 use crate::outcome::{Detection, Interruption, Phase};
 use crate::rule::{AllowScope, Control, Disruptive, Rule};
@@ -188,6 +188,11 @@ impl State {
         &self.exclusions
     }
 
+    #[inline]
+    pub(crate) fn exclusions_mut(&mut self) -> &mut Exclusions {
+        &mut self.exclusions
+    }
+
     pub(crate) fn collections(&self) -> &Collections {
         &self.collections
     }
@@ -246,8 +251,9 @@ impl State {
     pub(crate) fn control(&mut self, control: &Control) {
         match control {
             Control::RuleEngine(mode) => self.mode = *mode,
-            Control::RemoveRules(selection) => self.exclusions.remove_rules(selection),
-            Control::RemoveTargets(removal) => self.exclusions.remove_targets(removal),
+            Control::RemoveRules(removal) | Control::RemoveTargets(removal) => {
+                self.exclusions.add(removal);
+            }
             setting => self.controls.apply(setting),
         }
     }

@@ -1,7 +1,10 @@
 //! The `TX` collection: slots for names known at load, a table for names made at run time.
 
+use std::ops::Range;
+
 use crate::hash::{NameIndex, hash_name};
 use crate::names::{CAPTURE_SLOTS, Names};
+use crate::rule::listing::{Listing, begin_alike};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Text};
 
@@ -29,6 +32,18 @@ pub(crate) struct TxStore {
     dynamic: Vec<(Slice, Entry)>,
     /// Index of `dynamic`.
     by_name: NameIndex,
+    /// Variables of rules that look for values in a list; nothing has read them yet.
+    deferred: Vec<Deferred>,
+    /// Their values, and those of a rule that has not been through all of them.
+    values: Vec<Slice>,
+}
+
+/// The variables of one rule that are to be set before a name made at run time is read or made.
+#[derive(Debug, Clone)]
+pub(crate) struct Deferred {
+    pub listing: Listing,
+    /// Where its values are.
+    pub range: Range<usize>,
 }
 
 impl TxStore {
@@ -42,6 +57,86 @@ impl TxStore {
         self.slots.clear();
         self.dynamic.clear();
         self.by_name.clear();
+        self.deferred.clear();
+        self.values.clear();
+    }
+
+    /// Whether the variables of a rule can be set later: no other variable has a name that begins like theirs.
+    pub(crate) fn may_defer(&self, text: &Text, listing: &Listing) -> bool {
+        let name = text.at(listing.name);
+        let alike = |other: &Deferred| begin_alike(text.at(other.listing.name), name);
+        self.dynamic.is_empty() && !self.deferred.iter().any(alike)
+    }
+
+    /// How many values there are.
+    pub(crate) fn deferred_values(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn add_value(&mut self, value: Slice) {
+        self.values.push(value);
+    }
+
+    /// Forgets the values from this place on.
+    pub(crate) fn drop_values(&mut self, from: usize) {
+        self.values.truncate(from);
+    }
+
+    pub(crate) fn deferred_value_at(&self, place: usize) -> Option<Slice> {
+        self.values.get(place).copied()
+    }
+
+    /// Defers the variables of the values from this place on. Where they are.
+    pub(crate) fn defer(&mut self, from: usize, listing: &Listing) -> Range<usize> {
+        let range = from..self.values.len();
+        self.deferred.push(Deferred {
+            listing: *listing,
+            range: range.clone(),
+        });
+        range
+    }
+
+    /// The variables that are still to be set, and their values; None if there are none.
+    pub(crate) fn take_deferred(&mut self) -> Option<(Vec<Deferred>, Vec<Slice>)> {
+        if self.deferred.is_empty() {
+            return None;
+        }
+        Some((
+            std::mem::take(&mut self.deferred),
+            std::mem::take(&mut self.values),
+        ))
+    }
+
+    /// Whether one of the deferred variables has such a name.
+    pub(crate) fn any_deferred(&self, text: &Text, is: impl Fn(&[u8]) -> bool) -> bool {
+        let mut name = Vec::new();
+        self.deferred.iter().any(|Deferred { listing, range }| {
+            let mut values = self.values.get(range.clone()).unwrap_or_default().iter();
+            values.any(|&value| {
+                name.clear();
+                name.extend_from_slice(text.at(listing.name));
+                name.extend_from_slice(text.at(value));
+                is(&name)
+            })
+        })
+    }
+
+    /// The value of a deferred variable.
+    pub(crate) fn deferred_value(&self, name: &[u8], text: &Text) -> Option<Vec<u8>> {
+        self.deferred
+            .iter()
+            .find_map(|Deferred { listing, range }| {
+                let start = text.at(listing.name);
+                let (own, rest) = name.split_at_checked(start.len())?;
+                let is = |&&value: &&Slice| text.at(value).eq_ignore_ascii_case(rest);
+                let mut values = self.values.get(range.clone())?.iter().rev();
+                // The last one counts: later variables replace earlier ones of the same name.
+                let value = values
+                    .find(is)
+                    .filter(|_| own.eq_ignore_ascii_case(start))?;
+                let pieces = [listing.before, *value, listing.after];
+                Some(pieces.map(|piece| text.at(piece)).concat())
+            })
     }
 
     #[inline]

@@ -1,0 +1,77 @@
+//! What a transaction found, as events have it: bounded, since a client chooses how much there is.
+
+use super::draft::text;
+use super::event::{Hit, Match};
+use crate::telemetry;
+use waf::{MatchedRule, Transaction};
+
+/// Bytes of a variable's name in a summary.
+const MOST_VARIABLE: usize = 128;
+/// Matches in a summary.
+const MOST_HITS: usize = 32;
+/// Matches in a record. Each has a few kilobytes at most.
+const MOST_MATCHES: usize = 128;
+
+/// The logged rules that matched, in order, for a summary.
+#[must_use]
+pub fn hits(transaction: &Transaction) -> Vec<Hit> {
+    let logged = transaction.matched_rules().iter();
+    let logged = logged.filter(|found| found.logged).take(MOST_HITS);
+    let hits = logged.map(|found| Hit {
+        rule_id: found.rule_id,
+        variable: text(&found.variable, MOST_VARIABLE),
+    });
+    hits.collect()
+}
+
+/// Everything that matched, in order, and how many matches are left out.
+#[must_use]
+pub fn matches(transaction: &Transaction) -> (Vec<Match>, u64) {
+    let matched = transaction.matched_rules();
+    let left_out = matched.len().saturating_sub(MOST_MATCHES) as u64;
+    let matches = matched.iter().take(MOST_MATCHES).map(matched_rule);
+    (
+        matches.collect(),
+        transaction.unrecorded_matches() + left_out,
+    )
+}
+
+/// Its texts are bounded and masked by the engine.
+fn matched_rule(found: &MatchedRule) -> Match {
+    let owned = |bytes: &[u8]| telemetry::text(bytes).into_owned();
+    Match {
+        rule_id: found.rule_id,
+        phase: found.phase as u8,
+        variable: owned(&found.variable),
+        value: owned(&found.value),
+        message: owned(&found.message),
+        data: owned(&found.data),
+        severity: found.severity,
+        at: format!("{}:{}", found.file.display(), found.line),
+    }
+}
+
+/// The CRS's inbound anomaly score, as version 4 and version 3 call it.
+#[must_use]
+pub fn inbound_score(transaction: &Transaction) -> u64 {
+    first_number(
+        transaction,
+        ["blocking_inbound_anomaly_score", "anomaly_score"],
+    )
+}
+
+/// The same of the response.
+#[must_use]
+pub fn outbound_score(transaction: &Transaction) -> u64 {
+    let names = ["blocking_outbound_anomaly_score", "outbound_anomaly_score"];
+    first_number(transaction, names)
+}
+
+/// The first of these variables `tx.NAME` that is set; 0 if none is.
+fn first_number(transaction: &Transaction, names: [&str; 2]) -> u64 {
+    let mut names = names.into_iter();
+    let value = names.find_map(|name| transaction.tx(name));
+    value
+        .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
+        .unwrap_or(0)
+}
