@@ -80,7 +80,7 @@ impl Recorder {
         let (queue, drafts) = sync_channel(MOST_WAITING);
         let (alive, ended) = sync_channel(0);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let mut writer = Writer {
+        let writer = Writer {
             store,
             drafts,
             waiting: Arc::clone(&waiting),
@@ -91,8 +91,10 @@ impl Recorder {
         thread::Builder::new()
             .name("events".to_owned())
             .spawn(move || {
-                // Dropped at the end of the thread, whatever ends it.
+                // Dropped at the end of the thread, whatever ends it, and after the queue: what is kept by a thread that
+                // has ended must be counted as dropped.
                 let _alive: SyncSender<()> = alive;
+                let mut writer = writer;
                 // On Linux this is the priority of the thread that calls.
                 if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
                     tracing::warn!(target: "events", "events are written at the priority of everything else: {error}");

@@ -101,8 +101,10 @@ impl ShadowThread {
         };
         let metrics = Arc::clone(metrics);
         let run = move || {
-            // Dropped at the end of the thread, whatever ends it.
+            // Dropped at the end of the thread, whatever ends it, and after the queue: what is offered to a thread that has
+            // ended must fail.
             let _alive: SyncSender<()> = alive;
+            let tasks = tasks;
             // On Linux this is the priority of the thread that calls.
             if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
                 tracing::warn!(target: "shadow", "shadows run at the priority of everything else: {error}");
