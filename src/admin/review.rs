@@ -26,14 +26,15 @@ use crate::review::events::{
 };
 use crate::review::exclude::{Blocked, ExclusionRequest, WriteTo, exclude};
 use crate::review::explanation::explain;
+use crate::review::lint::{RecordedRequests, lint};
 use crate::review::policy::{find_policy, has_no_rules};
 use crate::review::replay::compare::Comparison;
 use crate::review::replay::source::{Events, Requests};
 use crate::review::replay::{Sides, build, report};
 use crate::time::milliseconds_ago;
 
-/// Questions that are answered at once; others are refused.
-const MOST_AT_ONCE: usize = 4;
+/// Questions that are answered at once; others are refused. Each may hold the summaries of all events.
+const MOST_AT_ONCE: usize = 2;
 /// Events in a list, unless the query says otherwise.
 const LISTED: usize = 1000;
 /// Events in a list at most.
@@ -46,53 +47,53 @@ const NICENESS: i32 = 15;
 /// Why a question is not answered, with the status of the response.
 type Refused = Response;
 
+/// How a question is answered.
+type Answer = fn(&Config, &Request) -> Result<Response, Refused>;
+
+const GETS: [(&str, Answer); 5] = [
+    ("/events/list", list),
+    ("/events/top", top),
+    ("/events/show/*", show),
+    ("/events/export/*", export_event),
+    ("/rules/lint", lint_policy),
+];
+
+const POSTS: [(&str, Answer); 3] = [
+    ("/rules/explain", explain_request),
+    ("/rules/exclude", propose_exclusions),
+    ("/rules/replay", replay),
+];
+
 /// Adds the API of recorded requests.
 pub fn add_review_routes(router: &mut Router, live: &Arc<Live>) {
     let desk = Arc::new(Desk {
         live: Arc::clone(live),
-        free: Semaphore::new(MOST_AT_ONCE),
+        free: Arc::new(Semaphore::new(MOST_AT_ONCE)),
     });
-    type Answer = fn(&Config, &Request) -> Result<Response, Refused>;
-    let gets: [(&'static str, Answer); 4] = [
-        ("/events/list", list),
-        ("/events/top", top),
-        ("/events/show/*", show),
-        ("/events/export/*", export_event),
-    ];
-    for (pattern, answer) in gets {
+    let handler = |answer: Answer| {
         let desk = Arc::clone(&desk);
-        router.get_secret(pattern, move |request: Request| {
+        move |request: Request| {
             let desk = Arc::clone(&desk);
             async move { desk.answer(request, answer).await }
-        });
+        }
+    };
+    for (pattern, answer) in GETS {
+        router.get_secret(pattern, handler(answer));
     }
-    let posts: [(&'static str, Answer); 3] = [
-        ("/rules/explain", explain_request),
-        ("/rules/exclude", propose_exclusions),
-        ("/rules/replay", replay),
-    ];
-    for (pattern, answer) in posts {
-        let desk = Arc::clone(&desk);
-        router.post(pattern, move |request: Request| {
-            let desk = Arc::clone(&desk);
-            async move { desk.answer(request, answer).await }
-        });
+    for (pattern, answer) in POSTS {
+        router.post(pattern, handler(answer));
     }
 }
 
 /// Where questions are answered, some at a time.
 struct Desk {
     live: Arc<Live>,
-    free: Semaphore,
+    free: Arc<Semaphore>,
 }
 
 impl Desk {
-    async fn answer(
-        &self,
-        request: Request,
-        answer: fn(&Config, &Request) -> Result<Response, Refused>,
-    ) -> Response {
-        let Ok(_place) = self.free.try_acquire() else {
+    async fn answer(&self, request: Request, answer: Answer) -> Response {
+        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             let words = "too many such requests are being answered: ask again in a moment";
             return Response::error(503, words);
         };
@@ -104,6 +105,8 @@ impl Desk {
             // On Linux this is the priority of the thread that calls. Without it the answer is as right.
             let _ = setpriority_process(None, NICENESS);
             let response = answer(&snapshot.config, &request);
+            // Here, because the thread goes on if the caller leaves.
+            drop(place);
             let _ = done.send(response.unwrap_or_else(|refused| refused));
         });
         match started {
@@ -118,6 +121,7 @@ impl Desk {
 fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
     let filter = query.filter()?;
+    // The answer is held as a whole before it is sent.
     let most = query.number("most")?.unwrap_or(LISTED).min(MOST_LISTED);
     query.end()?;
     let found = filter.find(state_dir(config)?).map_err(refused)?;
@@ -186,6 +190,18 @@ fn explain_request(config: &Config, request: &Request) -> Result<Response, Refus
     let explained = explain(rules, &recorded, None, &[]);
     let explained = explained.map_err(|error| Response::error(400, &error.to_string()))?;
     Ok(Response::json(200, &explained.to_json(all)))
+}
+
+fn lint_policy(config: &Config, request: &Request) -> Result<Response, Refused> {
+    let mut query = Query::of(request);
+    let policy = query.take("policy");
+    let since = query.take("since").as_deref().map(parse_time).transpose()?;
+    query.end()?;
+    let policy = find_policy(config, policy.as_ref(), None).map_err(refused)?;
+    let folder = config.state_dir.as_deref();
+    let requests = RecordedRequests::open(folder, since, &[], &policy.name).map_err(refused)?;
+    let report = lint(config, policy, requests.as_ref(), &|_| {}).map_err(refused)?;
+    Ok(Response::json(200, &report.to_json()))
 }
 
 /// The options of `rules exclude`.
@@ -306,6 +322,7 @@ fn rule_files(folder: &Path, pattern: &str) -> Result<String, Refused> {
 }
 
 fn variable(name: &str, value: &Value) -> Result<(String, String), Refused> {
+    // As a person writes it in JSON: `2` and `"2"` are the same to the rules.
     let value = match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -1,4 +1,4 @@
-//! `/shadow`: what the shadows of the policies would change. A summary is a part of `/status`, and `/metrics` counts it.
+//! `/rules/shadow`: what the shadows of the policies would change. A summary is a part of `/status`, and `/metrics` counts it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::telemetry::{
 use crate::time::rfc3339;
 use waf::RuleSet;
 
-/// Adds `/shadow`, and the parts of `/status` and `/metrics` about shadows.
+/// Adds `/rules/shadow`, and the parts of `/status` and `/metrics` about shadows.
 pub fn add_shadow_routes(router: &mut Router, live: &Arc<Live>, metrics: &Arc<Metrics>) {
     let (seen, counted) = (Arc::clone(live), Arc::clone(metrics));
     router.section("shadows", move || {
@@ -29,7 +29,7 @@ pub fn add_shadow_routes(router: &mut Router, live: &Arc<Live>, metrics: &Arc<Me
         Value::Array(summaries.collect())
     });
     let (seen, counted) = (Arc::clone(live), Arc::clone(metrics));
-    router.get("/shadow", move |_: Request| {
+    router.get("/rules/shadow", move |_: Request| {
         let snapshot = seen.pin();
         let shadows = shadows(snapshot.config.policies.values());
         let reports = shadows.map(|(policy, shadow)| report(&counted.shadow, policy, shadow));

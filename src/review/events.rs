@@ -78,6 +78,7 @@ impl EventFilter {
         let has_rule = |rule| {
             event.blocked_by == Some(rule) || event.matches.iter().any(|hit| hit.rule_id == rule)
         };
+        // A dual-stack socket shows IPv4 clients as mapped IPv6 addresses.
         let client = event.client.to_canonical();
         self.rule.is_none_or(has_rule)
             && self
@@ -174,6 +175,7 @@ pub(crate) struct ListReport<'e> {
 impl<'e> ListReport<'e> {
     /// The latest `most` of these events.
     pub(crate) fn new(found: &'e Found, most: usize) -> Self {
+        // The latest are at the end, and they are what somebody asks for.
         let earlier = found.events.len().saturating_sub(most);
         Self {
             ok: found.problems.is_empty(),
@@ -302,6 +304,7 @@ impl ShownEvent {
 fn explain_under(config: &Config, event: &Event, under: Under) -> Result<Explanation, ReviewError> {
     let problem = |words: String| ReviewError::Problem(words);
     let (summary, payload) = (&event.summary, &event.details.payload);
+    // With `now` a guess is better than nothing, and the answer says what the record lacks. A sealed one has no request.
     let is_bound = payload.is_sealed || under == Under::Met;
     if let Some(why) = payload.why_not_judged().filter(|_| is_bound) {
         return Err(problem(why));

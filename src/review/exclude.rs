@@ -134,7 +134,9 @@ pub(crate) fn exclude(
         mut notes,
     } = wanted.blocked;
     let policy = find_policy(config, wanted.policy.or(policy.as_ref()), None)?;
+    // Before the proof, which takes seconds: a wrong name must not waste them.
     let file = wanted.write.map(|to| find_file(policy, to)).transpose()?;
+    // All at once: every proposal is tried with each of them.
     let recorded = wanted.recorded.map(|source| read_all(source, &mut notes));
     let compile = |mode, text: &str| compile(config, policy, mode, text);
     let recorded = recorded.unwrap_or_default();
@@ -244,6 +246,7 @@ fn compile(
     mode: EngineMode,
     text: &str,
 ) -> Result<Arc<RuleSet>, ReviewError> {
+    // The proof asks in its own modes, whatever the policy's is.
     let mode = match mode {
         EngineMode::On => PolicyMode::Block,
         EngineMode::DetectionOnly => PolicyMode::Detect,

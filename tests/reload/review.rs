@@ -69,6 +69,19 @@ async fn the_api_answers_what_the_verbs_answer() {
         let said: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(world.json(&path).await, said, "{path}");
     }
+    let (code, said) = run(&world, "rules lint --since 1h --output json", &[]).await;
+    let mut lints = [
+        serde_json::from_str(&said).unwrap(),
+        world.json("/rules/lint?since=1h").await,
+    ];
+    for lint in &mut lints {
+        // The time since the first event goes on.
+        lint["seconds"].take();
+    }
+    assert_eq!(
+        (code, &lints[0], &lints[0]["requests"]),
+        (0, &lints[1], &json!(3))
+    );
     let listed = world.json("/events/list?most=1").await;
     assert_eq!(
         (&listed["earlier"], &listed["events"][0]["path"]),

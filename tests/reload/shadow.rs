@@ -44,7 +44,7 @@ async fn ask(world: &World, path: &str) -> Value {
 /// What the shadow has found once it has seen so many requests.
 async fn report(world: &World, requests: u64) -> Value {
     for _ in 0..3000 {
-        let report = ask(world, "/shadow").await["shadows"][0].clone();
+        let report = ask(world, "/rules/shadow").await["shadows"][0].clone();
         let seen =
             ["compared", "not_compared"].map(|key| report["requests"][key].as_u64().unwrap());
         if seen.iter().sum::<u64>() >= requests {
@@ -52,7 +52,7 @@ async fn report(world: &World, requests: u64) -> Value {
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("never {requests}: {}", ask(world, "/shadow").await);
+    panic!("never {requests}: {}", ask(world, "/rules/shadow").await);
 }
 
 /// The events of the folder by their path and verdict, once there are so many.
@@ -278,7 +278,7 @@ async fn a_reload_changes_a_shadow_and_takes_none_that_is_broken() {
 
     set_policy(&mut world, "").await;
     assert_eq!(world.status_of("/orders/f?q=odd").await, 200);
-    assert_eq!(ask(&world, "/shadow").await["shadows"], json!([]));
+    assert_eq!(ask(&world, "/rules/shadow").await["shadows"], json!([]));
 }
 
 /// A request that was let through is judged by what mode `block` would do.

@@ -1,26 +1,22 @@
 //! `drawbridge rules lint`: exclusions that are of no use, too wide or dangerous, and rules that cost much in vain.
 
-mod look;
 mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap_complete::engine::ArgValueCompleter;
 
-use self::look::Looked;
+use super::progress::Progress;
 use crate::cli::config_file::{self, ConfigFile};
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::offline;
-use crate::cli::output::Output;
-use crate::config::{self, OnExpiry, PolicyMode, Recipe, parse_age};
-use crate::exclusion::Entry;
-use crate::exclusion::lint::{Finding, Known, count, fixed, used};
-use crate::review::policy::{find_policy, has_no_rules};
-use waf::{Problems, RuleSet};
+use crate::cli::output::{Output, print_json};
+use crate::config::parse_age;
+use crate::review::lint::{LintReport, RecordedRequests, lint};
+use crate::review::policy::find_policy;
 
 /// Find exclusions that are of no use, too wide, dangerous or written twice, and own rules that cost much in vain
 ///
@@ -65,87 +61,33 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// What was found in a policy.
-struct Report {
-    policy: String,
-    /// How many exclusions there are.
-    exclusions: usize,
-    findings: Vec<Finding>,
-    looked: Looked,
-    /// What could not be found out, and why.
-    notes: Vec<String>,
-}
-
 pub(super) fn run(args: &Args) -> ExitCode {
-    let report = match lint(args) {
+    let report = match run_lint(args) {
         Ok(report) => report,
         Err(error) => return error.report_as(args.output, exit::USAGE),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.
     let _ = match args.output {
         Output::Human => show::human(&report),
-        Output::Json => show::json(&report),
+        Output::Json => print_json(&report.to_json()),
     };
     exit::success_if(report.findings.is_empty())
 }
 
-fn lint(args: &Args) -> Result<Report, CommandError> {
+fn run_lint(args: &Args) -> Result<LintReport, CommandError> {
     let config = offline::load(&args.config)?;
     let policy = find_policy(&config, args.policy.as_ref(), None)?;
-    let live = policy.rules.live().ok_or_else(|| has_no_rules(policy))?;
-    let recipe = config.recipe_of(policy);
-    let recipe = recipe.ok_or_else(|| has_no_rules(policy))?;
-    let entries: Vec<&Entry> = policy
-        .exclusions
-        .iter()
-        .flat_map(|file| &file.entries)
-        .collect();
-    let known = Known {
-        entries: &entries,
-        ends: recipe.on_expiry == OnExpiry::Remove,
-        now: SystemTime::now(),
+    let state_dir = match (&config.state_dir, args.since) {
+        // The time is one of events, and nobody records any.
+        (None, Some(_)) => Some(offline::state_dir(&args.config)?),
+        (state_dir, _) => state_dir.clone(),
     };
-    let mut findings = fixed(live, &known);
-    let mut notes = Vec::new();
-    let requests = look::requests(args, &policy.name)?;
-    let looked = match &requests {
-        Some(requests) => {
-            let rules = trial(recipe, &mut notes)?;
-            let looked = Looked::at(&rules, requests);
-            findings.extend(used(&rules, &known, &looked.observed, &looked.evidence));
-            looked
-        }
-        None => Looked::default(),
-    };
-    let place = |finding: &Finding| {
-        let at = &finding.at;
-        (at.path.clone(), at.line, at.column, finding.code)
-    };
-    findings.sort_by_cached_key(place);
-    Ok(Report {
-        policy: policy.name.clone(),
-        exclusions: count(live, &known),
-        findings,
-        looked,
-        notes,
-    })
-}
-
-/// The rules of the policy, which only detect and can do without each exclusion.
-fn trial(recipe: &Recipe, notes: &mut Vec<String>) -> Result<Arc<RuleSet>, CommandError> {
-    let recipe = Recipe {
-        mode: PolicyMode::Detect,
-        budget: None,
-        audited: false,
-        ..recipe.clone()
-    };
-    if let Ok(rules) = config::builder_of(&recipe).exclusions_run().build() {
-        return Ok(rules);
-    }
-    notes.push(
-        "the rules do not load without the directives that exclude some, so nothing is known of the use of directives"
-            .to_owned(),
-    );
-    let built = config::builder_of(&recipe).build();
-    built.map_err(|Problems(problems)| CommandError::Diagnostics(problems))
+    let folder = state_dir.as_deref();
+    let requests = RecordedRequests::open(folder, args.since, &args.requests, &policy.name)?;
+    let progress = Progress::new(requests.as_ref().map_or(0, RecordedRequests::count));
+    let report = lint(&config, policy, requests.as_ref(), &|done| {
+        progress.update(done);
+    });
+    progress.clear();
+    Ok(report?)
 }

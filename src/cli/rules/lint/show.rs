@@ -1,17 +1,14 @@
-//! Shows findings as `check` shows problems, or as JSON.
+//! Shows findings as `check` shows problems.
 
 use std::io;
 
-use serde_json::{Value, json};
-
-use super::Report;
-use crate::cli::output::{print_diagnostics, print_json};
-use crate::exclusion::lint::{Finding, Other, counted};
-use crate::review::error::problems_json;
+use crate::cli::output::print_diagnostics;
+use crate::exclusion::lint::{Finding, counted};
 use crate::review::escape::show_short;
+use crate::review::lint::LintReport;
 use seclang::diagnostic::Diagnostic;
 
-pub(super) fn human(report: &Report) -> io::Result<()> {
+pub(super) fn human(report: &LintReport) -> io::Result<()> {
     let found: Vec<Diagnostic> = report.findings.iter().map(Finding::diagnostic).collect();
     print_diagnostics(&found)?;
     for note in &report.notes {
@@ -40,46 +37,4 @@ pub(super) fn human(report: &Report) -> io::Result<()> {
         }
     );
     Ok(())
-}
-
-pub(super) fn json(report: &Report) -> io::Result<()> {
-    let findings: Vec<Value> = report.findings.iter().map(json_finding).collect();
-    let looked = &report.looked;
-    print_json(&json!({
-        "ok": report.findings.is_empty(),
-        "policy": report.policy,
-        "exclusions": report.exclusions,
-        "requests": looked.evidence.requests,
-        "seconds": looked.evidence.time.map(|time| time.as_secs()),
-        "not_judged": looked.not_judged,
-        "notes": report.notes,
-        "findings": findings,
-    }))
-}
-
-fn json_finding(finding: &Finding) -> Value {
-    let mut shown = problems_json(&[finding.diagnostic()]);
-    let shown = shown.get_mut(0).map(Value::take);
-    let mut shown = shown.unwrap_or_default();
-    if let Some(fields) = shown.as_object_mut() {
-        let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-        set("code", json!(finding.code.name()));
-        set("message", json!(finding.message));
-        set("help", json!(finding.help));
-        set("owner", json!(finding.owner));
-        set(
-            "other",
-            finding.other.as_ref().map_or(Value::Null, json_other),
-        );
-        set("instead", json!(finding.instead));
-    }
-    shown
-}
-
-fn json_other(other: &Other) -> Value {
-    json!({
-        "file": other.at.path.to_string_lossy(),
-        "line": other.at.line,
-        "owner": other.owner,
-    })
 }

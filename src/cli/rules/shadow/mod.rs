@@ -72,9 +72,9 @@ fn report(args: &Args) -> ExitCode {
     shown_or_reported(shown, args.output)
 }
 
-/// The answer of `GET /shadow`, of the named policy alone if one is named.
+/// The answer of `GET /rules/shadow`, of the named policy alone if one is named.
 fn fetch(args: &Args) -> Result<Value, CommandError> {
-    let body = args.front.request("GET", "/shadow", &[])?;
+    let body = args.front.request("GET", "/rules/shadow", &[])?;
     let parsed = serde_json::from_slice(&body);
     let mut report: Value = parsed.map_err(FrontDoorError::InvalidAnswer)?;
     let Some(name) = &args.policy else {
