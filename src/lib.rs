@@ -20,6 +20,7 @@
 //! - [`telemetry`] access log, audit log, diagnostics, counters
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure
+//! - `bounded_queue` a queue to a background thread that never makes a sender wait
 //! - `parallel` spreads independent work over the processors
 //! - `replace_file` replaces a file in one step
 //! - [`time`] points in time as RFC 3339
@@ -28,6 +29,7 @@
 //! The crates in `crates/` lie below all of them: `waf` (the engine), `ftw`, `http-strict` and `seclang`.
 
 pub mod admin;
+mod bounded_queue;
 pub mod cli;
 pub mod config;
 pub mod events;

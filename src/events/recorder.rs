@@ -5,11 +5,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
-};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +15,7 @@ use super::draft::Draft;
 use super::folder::FOLDER;
 use super::settings::{EventSettings, PayloadForm};
 use super::store::{Batch, Store};
+use crate::bounded_queue::{BoundedQueue, Next, QueueReader, bounded_queue};
 use crate::telemetry::EventMetrics;
 
 /// Events that may wait, and their bytes.
@@ -38,19 +35,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Keeps events of one front door.
 #[derive(Debug)]
 pub struct Recorder {
-    queue: SyncSender<Message>,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
+    queue: BoundedQueue<Box<Draft>>,
     settings: EventSettings,
     metrics: Arc<EventMetrics>,
-    /// Ends when the writer has ended.
-    ended: Mutex<Receiver<()>>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Keep(Box<Draft>),
-    Close,
 }
 
 impl Recorder {
@@ -77,42 +64,21 @@ impl Recorder {
         settings: &EventSettings,
         metrics: Arc<EventMetrics>,
     ) -> io::Result<Self> {
-        let (queue, drafts) = sync_channel(MOST_WAITING);
-        let (alive, ended) = sync_channel(0);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let writer = Writer {
+        let (queue, drafts) = bounded_queue(MOST_WAITING, MOST_BYTES);
+        let mut writer = Writer {
             store,
             drafts,
-            waiting: Arc::clone(&waiting),
             metrics: Arc::clone(&metrics),
             form: settings.payload.clone(),
             failed: None,
         };
         thread::Builder::new()
             .name("events".to_owned())
-            .spawn(move || {
-                // Dropped at the end of the thread, whatever ends it, and after the queue: what is kept by a thread that
-                // has ended must be counted as dropped.
-                let _alive: SyncSender<()> = alive;
-                let mut writer = writer;
-                // On Linux this is the priority of the thread that calls.
-                if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-                    tracing::warn!(target: "events", "events are written at the priority of everything else: {error}");
-                }
-                if catch_unwind(AssertUnwindSafe(|| writer.store.recover())).is_err() {
-                tracing::error!(target: "events", "what an earlier process left was not recovered");
-            }
-                // A panic must not end the recording of all other requests.
-                while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-                    writer.metrics.dropped_internal.count();
-                }
-            })?;
+            .spawn(move || writer.run())?;
         Ok(Self {
             queue,
-            waiting,
             settings: settings.clone(),
             metrics,
-            ended: Mutex::new(ended),
         })
     }
 
@@ -131,27 +97,14 @@ impl Recorder {
     /// Queues an event; drops and counts it if too many wait. Never waits.
     pub fn keep(&self, draft: Draft) {
         let bytes = draft.bytes();
-        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        let queued = before + bytes <= MOST_BYTES
-            && self.queue.try_send(Message::Keep(Box::new(draft))).is_ok();
-        if !queued {
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.queue.offer(Box::new(draft), bytes) {
             self.metrics.dropped_queue.count();
         }
     }
 
     /// Writes what waits and seals the segment, until `deadline` at longest.
     pub fn close(&self, deadline: Instant) {
-        let left = || deadline.saturating_duration_since(Instant::now());
-        while let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Close) {
-            if left().is_zero() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nothing is ever sent: an error says that the writer has ended, or that the time is over.
-        let _ = ended.recv_timeout(left());
+        self.queue.close(deadline);
     }
 }
 
@@ -170,8 +123,7 @@ pub fn is_sampled(request_id: &str, part: f64) -> bool {
 
 struct Writer {
     store: Store,
-    drafts: Receiver<Message>,
-    waiting: Arc<AtomicUsize>,
+    drafts: QueueReader<Box<Draft>>,
     metrics: Arc<EventMetrics>,
     form: PayloadForm,
     /// When the last write failed.
@@ -181,13 +133,26 @@ struct Writer {
 impl Writer {
     /// Until the recorder closes.
     fn run(&mut self) {
+        // On Linux this is the priority of the thread that calls.
+        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+            tracing::warn!(target: "events", "events are written at the priority of everything else: {error}");
+        }
+        if catch_unwind(AssertUnwindSafe(|| self.store.recover())).is_err() {
+            tracing::error!(target: "events", "what an earlier process left was not recovered");
+        }
+        // A panic must not end the recording of all other requests.
+        while catch_unwind(AssertUnwindSafe(|| self.write_all())).is_err() {
+            self.metrics.dropped_internal.count();
+        }
+    }
+
+    fn write_all(&mut self) {
         let mut tick = Instant::now() + TICK;
         loop {
-            let wait = tick.saturating_duration_since(Instant::now());
-            let open = match self.drafts.recv_timeout(wait) {
-                Ok(Message::Keep(first)) => self.write_with(first),
-                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => false,
-                Err(RecvTimeoutError::Timeout) => true,
+            let open = match self.drafts.next_until(tick) {
+                Next::Item(first) => self.write_with(first),
+                Next::Nothing => true,
+                Next::End => false,
             };
             if !open {
                 self.store.seal();
@@ -206,13 +171,13 @@ impl Writer {
         self.add(&mut batch, first);
         let mut open = true;
         while batch.bytes() < BATCH {
-            match self.drafts.try_recv() {
-                Ok(Message::Keep(next)) => self.add(&mut batch, next),
-                Ok(Message::Close) | Err(TryRecvError::Disconnected) => {
+            match self.drafts.try_next() {
+                Next::Item(next) => self.add(&mut batch, next),
+                Next::Nothing => break,
+                Next::End => {
                     open = false;
                     break;
                 }
-                Err(TryRecvError::Empty) => break,
             }
         }
         self.write(&batch);
@@ -220,8 +185,6 @@ impl Writer {
     }
 
     fn add(&self, batch: &mut Batch, draft: Box<Draft>) {
-        // First, so that a panic below does not keep the room.
-        self.waiting.fetch_sub(draft.bytes(), Ordering::Relaxed);
         let time = draft.summary.time;
         let event = draft.into_event(&self.form).ok();
         let record = event.and_then(|event| event.encode().ok());
@@ -259,6 +222,8 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use std::fs::{File, OpenOptions};
+    use std::sync::Mutex;
+    use std::sync::mpsc::sync_channel;
 
     use tempfile::TempDir;
 
@@ -320,7 +285,7 @@ mod tests {
         recorder.close(soon());
         let found = find(state_dir.path(), 0, |_| true).unwrap();
         assert_eq!((found.events.len(), metrics.kept.value()), (100, 100));
-        assert_eq!(recorder.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(recorder.queue.bytes_waiting(), 0);
     }
 
     #[test]

@@ -6,15 +6,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::received::Received;
+use crate::bounded_queue::{BoundedQueue, bounded_queue};
 use crate::config::{Policy, Shadow};
 use crate::events::{
     Blocked, Draft, Match, Recorder, ShadowDifference, hits, inbound_score, matches,
@@ -52,14 +52,9 @@ pub(crate) struct ShadowTask {
 /// Takes requests for the shadows of all policies.
 #[derive(Debug)]
 pub(crate) struct ShadowThread {
-    /// None ends the thread.
-    queue: SyncSender<Option<Box<Work>>>,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
+    queue: BoundedQueue<Box<Work>>,
     closing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
-    /// Ends when the thread has ended.
-    ended: Mutex<Receiver<()>>,
 }
 
 /// A request that waits.
@@ -88,29 +83,20 @@ impl ShadowThread {
         metrics: &Arc<Metrics>,
         judge: impl Fn(Work) + Send + 'static,
     ) -> io::Result<Self> {
-        let (queue, tasks) = sync_channel::<Option<Box<Work>>>(MOST_WAITING);
-        let (alive, ended) = sync_channel(0);
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let (queue, tasks) = bounded_queue::<Box<Work>>(MOST_WAITING, MOST_BYTES);
         let closing = Arc::new(AtomicBool::new(false));
         let thread = Self {
             queue,
-            waiting: Arc::clone(&waiting),
             closing: Arc::clone(&closing),
             metrics: Arc::clone(metrics),
-            ended: Mutex::new(ended),
         };
         let metrics = Arc::clone(metrics);
         let run = move || {
-            // Dropped at the end of the thread, whatever ends it, and after the queue: what is offered to a thread that has
-            // ended must fail.
-            let _alive: SyncSender<()> = alive;
-            let tasks = tasks;
             // On Linux this is the priority of the thread that calls.
             if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
                 tracing::warn!(target: "shadow", "shadows run at the priority of everything else: {error}");
             }
-            while let Ok(Some(work)) = tasks.recv() {
-                waiting.fetch_sub(work.bytes(), Ordering::Relaxed);
+            while let Some(work) = tasks.next() {
                 if closing.load(Ordering::Relaxed) {
                     return;
                 }
@@ -130,10 +116,7 @@ impl ShadowThread {
     pub(crate) fn offer(&self, task: ShadowTask, received: Received, id: String) {
         let work = Box::new(Work { task, received, id });
         let bytes = work.bytes();
-        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        let queued = before + bytes <= MOST_BYTES && self.queue.try_send(Some(work)).is_ok();
-        if !queued {
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.queue.offer(work, bytes) {
             self.metrics.shadow.dropped_queue.count();
         }
     }
@@ -142,11 +125,7 @@ impl ShadowThread {
     /// counters end with the process.
     pub(crate) fn close(&self, deadline: Instant) {
         self.closing.store(true, Ordering::Relaxed);
-        // Wakes it if nothing waits; if the queue is full, it is awake.
-        let _ = self.queue.try_send(None);
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nothing is ever sent: an error says that the thread has ended, or that the time is over.
-        let _ = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        self.queue.close(deadline);
     }
 }
 
@@ -237,9 +216,7 @@ impl Judge {
         let body = task.body.unwrap_or_default();
         event.body = body.get(..recorder.body_bytes()).unwrap_or(&body).to_vec();
         event.sanitised.extend(transaction.sanitised());
-        event
-            .secrets
-            .extend(transaction.secret_values(MOST_SECRETS));
+        event.secrets.extend(transaction.secret_values(MOST_SECRETS));
         recorder.keep(event);
     }
 }

@@ -196,7 +196,7 @@ fn a_full_queue_drops_and_counts() {
     }
     offer(MOST_BYTES);
     assert_eq!(metrics.shadow.dropped_queue.value(), 4);
-    assert_eq!(thread.waiting.load(Ordering::Relaxed), 0);
+    assert_eq!(thread.queue.bytes_waiting(), 0);
     thread.close(soon());
 }
 
