@@ -1,9 +1,9 @@
 //! What a transaction found, as events have it: bounded, since a client chooses how much there is.
 
 use super::draft::text;
-use super::event::{Hit, Match};
+use super::event::{Blocked, Hit, Match};
 use crate::telemetry;
-use waf::{MatchedRule, Transaction};
+use waf::{Detection, Interruption, MatchedRule, Transaction};
 
 /// Bytes of a variable's name in a summary.
 const MOST_VARIABLE: usize = 128;
@@ -11,6 +11,35 @@ const MOST_VARIABLE: usize = 128;
 const MOST_HITS: usize = 32;
 /// Matches in a record. Each has a few kilobytes at most.
 const MOST_MATCHES: usize = 128;
+
+/// Bytes of the secrets that are looked for in other places than their own.
+const MOST_SECRETS: usize = 64 * 1024;
+
+impl From<&Interruption> for Blocked {
+    fn from(found: &Interruption) -> Self {
+        Self {
+            rule_id: found.rule_id,
+            phase: found.phase as u8,
+            status: found.status,
+        }
+    }
+}
+
+impl From<Detection> for Blocked {
+    fn from(found: Detection) -> Self {
+        Self {
+            rule_id: found.rule_id,
+            phase: found.phase as u8,
+            status: found.status,
+        }
+    }
+}
+
+/// The values that are secret wherever they stand.
+#[must_use]
+pub fn secrets(transaction: &Transaction) -> Vec<Vec<u8>> {
+    transaction.secret_values(MOST_SECRETS)
+}
 
 /// The logged rules that matched, in order, for a summary.
 #[must_use]

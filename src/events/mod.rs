@@ -24,7 +24,7 @@ pub use event::{
     ShadowDifference, Summary, Upstream, Verdict,
 };
 pub use folder::FOLDER;
-pub use found::{hits, inbound_score, matches, outbound_score};
+pub use found::{hits, inbound_score, matches, outbound_score, secrets};
 pub use reader::{Found, Place, find, find_by_id};
 pub use recorder::{Recorder, is_sampled};
 pub use settings::{EventSettings, PayloadForm};

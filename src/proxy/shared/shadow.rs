@@ -17,7 +17,7 @@ use super::received::Received;
 use crate::bounded_queue::{BoundedQueue, bounded_queue};
 use crate::config::{Policy, Shadow};
 use crate::events::{
-    Blocked, Draft, Match, Recorder, ShadowDifference, hits, inbound_score, matches,
+    Blocked, Draft, Match, Recorder, ShadowDifference, hits, inbound_score, matches, secrets,
 };
 use crate::judgement::{DifferenceKind, Judgement, judge_request};
 use crate::telemetry::{Metrics, RuleDifference, ShadowJudgement, ShadowOutcome, ShadowPair};
@@ -32,8 +32,6 @@ const MOST_DECODED: usize = 32 * 1024 * 1024;
 /// The lowest priority, on a scale where the threads that serve have 0: while they need every processor, the sample
 /// becomes smaller, and not the answers slower.
 const NICENESS: i32 = 19;
-/// Bytes of the secrets that are looked for in other places than their own.
-const MOST_SECRETS: usize = 64 * 1024;
 
 /// What a shadow sees of a request that was answered.
 #[derive(Debug)]
@@ -206,17 +204,13 @@ impl Judge {
         for found in &mut details.matches {
             mask(found, &event.secrets);
         }
-        details.blocked = stopped.map(|stopped| Blocked {
-            rule_id: stopped.rule_id,
-            phase: stopped.phase as u8,
-            status: stopped.status,
-        });
+        details.blocked = stopped.as_ref().map(Blocked::from);
         details.shadow = Some(difference);
         event.head = received.raw_head().to_vec();
         let body = task.body.unwrap_or_default();
         event.body = body.get(..recorder.body_bytes()).unwrap_or(&body).to_vec();
         event.sanitised.extend(transaction.sanitised());
-        event.secrets.extend(transaction.secret_values(MOST_SECRETS));
+        event.secrets.extend(secrets(transaction));
         recorder.keep(event);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Exchange, Outcome};
 use crate::events::{
     Blocked, Details, Draft, Inspected, Payload, RuleCost, Summary, Verdict, hits, matches,
-    outbound_score, text,
+    outbound_score, secrets, text,
 };
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::connection::TlsSession;
@@ -14,8 +14,6 @@ use waf::Transaction;
 
 /// Bytes of a name, such as a host's, in a summary.
 const MOST_NAME: usize = 256;
-/// Bytes of the secrets that are looked for in other places than their own.
-pub(super) const MOST_SECRETS: usize = 64 * 1024;
 
 impl Exchange {
     /// What is kept of this request; None if nothing is. `uninspected` says why the rules did not see all of it, `costs`
@@ -55,9 +53,7 @@ impl Exchange {
             },
             head: self.received.raw_head().to_vec(),
             body,
-            secrets: transaction
-                .map(|transaction| transaction.secret_values(MOST_SECRETS))
-                .unwrap_or_default(),
+            secrets: transaction.map(secrets).unwrap_or_default(),
             sanitised: transaction.map(Transaction::sanitised).unwrap_or_default(),
         })
     }
@@ -144,16 +140,8 @@ impl Exchange {
 /// What stopped the request, or would have.
 fn what_blocked(inspector: &Inspector) -> Option<Blocked> {
     let transaction = inspector.transaction();
-    if let Some(interruption) = transaction.interruption().filter(|_| inspector.blocked) {
-        return Some(Blocked {
-            rule_id: interruption.rule_id,
-            phase: interruption.phase as u8,
-            status: interruption.status,
-        });
+    match transaction.interruption().filter(|_| inspector.blocked) {
+        Some(interruption) => Some(interruption.into()),
+        None => transaction.detection().map(Blocked::from),
     }
-    transaction.detection().map(|detection| Blocked {
-        rule_id: detection.rule_id,
-        phase: detection.phase as u8,
-        status: detection.status,
-    })
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::event::MOST_SECRETS;
 use super::{Exchange, Outcome};
 use crate::config::Policy;
-use crate::events::{Details, Draft, Verdict, is_sampled};
+use crate::events::{Details, Draft, Verdict, is_sampled, secrets};
 use crate::judgement::Judgement;
 use crate::proxy::shared::shadow::ShadowTask;
 use http_strict::BodyFraming;
@@ -49,7 +48,7 @@ impl Exchange {
         let sanitised = transaction.sanitised();
         let secrets = match sanitised.is_empty() {
             true => Vec::new(),
-            false => transaction.secret_values(MOST_SECRETS),
+            false => secrets(transaction),
         };
         Some(Draft {
             summary: self.summary(Verdict::Shadow, outcome),
