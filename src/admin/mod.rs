@@ -11,6 +11,7 @@ mod exposition;
 mod exposures;
 mod metrics;
 mod process;
+mod query;
 mod review;
 mod router;
 mod rules;

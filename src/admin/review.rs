@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::query::Query;
 use super::router::{Request, Response, Router};
 use crate::config::{self, Config, parse_age};
 use crate::events::Verdict;
@@ -120,7 +121,7 @@ impl Desk {
 
 fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
-    let filter = query.filter()?;
+    let filter = event_filter(&mut query)?;
     // The answer is held as a whole before it is sent.
     let most = query.number("most")?.unwrap_or(LISTED).min(MOST_LISTED);
     query.end()?;
@@ -130,17 +131,11 @@ fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
 
 fn top(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
-    let by = match query.take("by").as_deref() {
-        Some("rule") => CountBy::Rule,
-        Some("route") => CountBy::Route,
-        Some("argument") => CountBy::Argument,
-        Some("client") => CountBy::Client,
-        _ => {
-            let words = "say what to count by: ?by=rule, route, argument or client";
-            return Err(Response::error(400, words));
-        }
-    };
-    let filter = query.filter()?;
+    let by = query.choice("by", CountBy::ALL)?.ok_or_else(|| {
+        let words = "say what to count by: ?by=rule, route, argument or client";
+        Response::error(400, words)
+    })?;
+    let filter = event_filter(&mut query)?;
     let most = query.number("most")?.unwrap_or(COUNTED);
     query.end()?;
     let found = filter.find(state_dir(config)?).map_err(refused)?;
@@ -151,10 +146,10 @@ fn top(config: &Config, request: &Request) -> Result<Response, Refused> {
 
 fn show(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
-    let now = query.take("now").is_some();
-    let find = match query.take("shadow") {
-        Some(_) => shadow_event_of,
-        None => event_of,
+    let now = query.flag("now");
+    let find = match query.flag("shadow") {
+        true => shadow_event_of,
+        false => event_of,
     };
     query.end()?;
     let event = find(state_dir(config)?, &request.rest).map_err(refused)?;
@@ -180,8 +175,8 @@ fn export_event(config: &Config, request: &Request) -> Result<Response, Refused>
 /// The body is the raw request.
 fn explain_request(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
-    let (policy, route) = (query.take("policy"), query.take("route"));
-    let all = query.take("all").is_some();
+    let (policy, route) = (query.text("policy"), query.text("route"));
+    let all = query.flag("all");
     query.end()?;
     let policy = find_policy(config, policy.as_ref(), route.as_ref()).map_err(refused)?;
     let rules = policy.rules.live();
@@ -194,8 +189,8 @@ fn explain_request(config: &Config, request: &Request) -> Result<Response, Refus
 
 fn lint_policy(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Query::of(request);
-    let policy = query.take("policy");
-    let since = query.take("since").as_deref().map(parse_time).transpose()?;
+    let policy = query.text("policy");
+    let since = query.age("since")?;
     query.end()?;
     let policy = find_policy(config, policy.as_ref(), None).map_err(refused)?;
     let folder = config.state_dir.as_deref();
@@ -358,52 +353,13 @@ fn refused(error: ReviewError) -> Refused {
     Response::json(status, &error.to_json())
 }
 
-/// The options in a query. Each is taken once, and what is left at the end is an error: a mistyped filter must not look
-/// like one that fits everything.
-struct Query(BTreeMap<String, String>);
-
-impl Query {
-    fn of(request: &Request) -> Self {
-        Self(
-            form_urlencoded::parse(request.query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
-    }
-
-    fn take(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
-    }
-
-    fn number<T: std::str::FromStr<Err: std::fmt::Display>>(
-        &mut self,
-        name: &str,
-    ) -> Result<Option<T>, Refused> {
-        let value = self.take(name).map(|text| text.parse());
-        value.transpose().map_err(|error| wrong(name, error))
-    }
-
-    fn filter(&mut self) -> Result<EventFilter, Refused> {
-        let verdict = self.take("verdict").map(|name| {
-            Verdict::parse(&name)
-                .ok_or_else(|| wrong("verdict", format!("there is no verdict \"{name}\"")))
-        });
-        Ok(EventFilter {
-            since: self.take("since").as_deref().map(parse_time).transpose()?,
-            route: self.take("route"),
-            rule: self.number("rule")?,
-            client: self.number("client")?,
-            verdict: verdict.transpose()?,
-        })
-    }
-
-    fn end(self) -> Result<(), Refused> {
-        match self.0.into_keys().next() {
-            None => Ok(()),
-            Some(name) => Err(Response::error(
-                400,
-                &format!("there is no option \"{name}\""),
-            )),
-        }
-    }
+fn event_filter(query: &mut Query) -> Result<EventFilter, Refused> {
+    let verdicts = Verdict::ALL.map(|verdict| (verdict.name(), verdict));
+    Ok(EventFilter {
+        since: query.age("since")?,
+        route: query.text("route"),
+        rule: query.number("rule")?,
+        client: query.parsed("client", "an IP address")?,
+        verdict: query.choice("verdict", verdicts)?,
+    })
 }

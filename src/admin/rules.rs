@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::query::{Query, WrongQuery};
 use super::router::{Request, Response};
 use super::sources::StatusSources;
 use crate::config::{Config, Policy};
@@ -16,9 +17,9 @@ use waf::RuleSummary;
 /// Rules of each policy, unless the query says how many.
 const MOST_SHOWN: usize = 20;
 
-/// What the query asks for.
+/// What is asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+struct Wanted {
     by: By,
     policy: Option<String>,
     route: Option<String>,
@@ -56,54 +57,41 @@ impl By {
     }
 }
 
-impl Query {
-    /// Names need no percent-encoding, so nothing is decoded.
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut query = Self::default();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (word, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match word {
-                "by" => {
-                    let mut known = By::ALL.into_iter();
-                    let found = known.find(|(name, _)| *name == value);
-                    let (_, by) = found.ok_or("\"by\" must be cpu, hits or blocks")?;
-                    query.by = by;
-                }
-                "policy" => query.policy = Some(value.to_owned()),
-                "route" => query.route = Some(value.to_owned()),
-                "most" => {
-                    let most = value.parse().map_err(|_| "\"most\" must be a number")?;
-                    query.most = Some(most);
-                }
-                _ => return Err(format!("the query has no word \"{word}\"")),
-            }
-        }
-        Ok(query)
+impl Wanted {
+    fn parse(mut query: Query) -> Result<Self, WrongQuery> {
+        let wanted = Self {
+            by: query.choice("by", By::ALL)?.unwrap_or_default(),
+            policy: query.text("policy"),
+            route: query.text("route"),
+            most: query.number("most")?,
+        };
+        query.end()?;
+        Ok(wanted)
     }
 }
 
 pub(super) fn top(sources: &StatusSources, request: &Request) -> Response {
-    let query = match Query::parse(&request.query) {
-        Ok(query) => query,
-        Err(why) => return Response::error(400, &why),
+    let wanted = match Wanted::parse(Query::of(request)) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return wrong.into(),
     };
     let snapshot = sources.live.pin();
     let rules = &sources.metrics.waf_rules;
     let counted = rules.policies();
-    if let Err(why) = check_names(&query, &snapshot.config, &counted) {
+    if let Err(why) = check_names(&wanted, &snapshot.config, &counted) {
         return Response::error(404, &why);
     }
-    let wanted = counted
+    let names = counted
         .iter()
-        .filter(|name| query.policy.as_ref().is_none_or(|wanted| wanted == *name));
-    let policies = wanted.filter_map(|name| {
-        let report = rules.report(name, query.route.as_deref())?;
+        .filter(|name| wanted.policy.as_ref().is_none_or(|policy| policy == *name));
+    let policies = names.filter_map(|name| {
+        let report = rules.report(name, wanted.route.as_deref())?;
         let policy = snapshot.config.policies.get(name).map(AsRef::as_ref);
-        Some(policy_json(name, policy, &report, &query))
+        Some(policy_json(name, policy, &report, &wanted))
     });
     let answer = json!({
-        "by": query.by.name(),
-        "route": query.route,
+        "by": wanted.by.name(),
+        "route": wanted.route,
         "clock_ns": rounded(clock_cost().as_nanos() as f64),
         "incomplete": rules.is_full(),
         "policies": policies.collect::<Vec<_>>(),
@@ -112,13 +100,13 @@ pub(super) fn top(sources: &StatusSources, request: &Request) -> Response {
 }
 
 /// A name that is neither configured nor counted is a mistake, and an empty answer would hide it.
-fn check_names(query: &Query, config: &Config, counted: &[String]) -> Result<(), String> {
+fn check_names(wanted: &Wanted, config: &Config, counted: &[String]) -> Result<(), String> {
     let no = |word: &str, name: &str, known: &BTreeSet<&str>| {
         let help = did_you_mean(name, known.iter().copied());
         let help = help.map(|help| format!("; {help}")).unwrap_or_default();
         format!("there is no {word} \"{name}\"{help}")
     };
-    if let Some(name) = query.policy.as_deref() {
+    if let Some(name) = wanted.policy.as_deref() {
         let configured = config.policies.keys().map(String::as_str);
         let known: BTreeSet<&str> = configured
             .chain(counted.iter().map(String::as_str))
@@ -127,7 +115,7 @@ fn check_names(query: &Query, config: &Config, counted: &[String]) -> Result<(),
             return Err(no("policy", name, &known));
         }
     }
-    if let Some(name) = query.route.as_deref() {
+    if let Some(name) = wanted.route.as_deref() {
         let routes = config.routes.iter().map(|(_, route)| route.name.as_str());
         let known: BTreeSet<&str> = routes.collect();
         if !known.contains(name) {
@@ -137,7 +125,7 @@ fn check_names(query: &Query, config: &Config, counted: &[String]) -> Result<(),
     Ok(())
 }
 
-fn policy_json(name: &str, policy: Option<&Policy>, report: &RuleReport, query: &Query) -> Value {
+fn policy_json(name: &str, policy: Option<&Policy>, report: &RuleReport, wanted: &Wanted) -> Value {
     let live = policy.and_then(|policy| policy.rules.live());
     // The place of a rule is that of the rules that run now.
     let summaries: HashMap<u64, RuleSummary> = live
@@ -148,10 +136,10 @@ fn policy_json(name: &str, policy: Option<&Policy>, report: &RuleReport, query: 
     let mut rules: Vec<_> = report
         .rules
         .iter()
-        .filter(|rule| query.by.key(rule) > 0)
+        .filter(|rule| wanted.by.key(rule) > 0)
         .collect();
-    rules.sort_by_key(|rule| (Reverse(query.by.key(rule)), rule.rule_id));
-    rules.truncate(query.most.unwrap_or(MOST_SHOWN));
+    rules.sort_by_key(|rule| (Reverse(wanted.by.key(rule)), rule.rule_id));
+    rules.truncate(wanted.most.unwrap_or(MOST_SHOWN));
     let rows = rules
         .iter()
         .map(|rule| rule_json(rule, summaries.get(&rule.rule_id), report));
@@ -227,15 +215,18 @@ mod tests {
 
     #[test]
     fn a_query_has_known_words_only() {
-        let parse = |text: &str| Query::parse(text);
-        assert_eq!(parse(""), Ok(Query::default()));
-        let query = Query {
+        let parse = |text: &str| {
+            let wanted = Wanted::parse(Query::parse(text));
+            wanted.map_err(|wrong| wrong.to_string())
+        };
+        assert_eq!(parse(""), Ok(Wanted::default()));
+        let wanted = Wanted {
             by: By::Blocks,
             policy: Some("a".to_owned()),
             route: Some("b".to_owned()),
             most: Some(3),
         };
-        assert_eq!(parse("by=blocks&policy=a&route=b&most=3"), Ok(query));
+        assert_eq!(parse("by=blocks&policy=a&route=b&most=3"), Ok(wanted));
         for (text, said) in [
             ("by=time", "\"by\" must be cpu, hits or blocks"),
             ("most=many", "\"most\" must be a number"),

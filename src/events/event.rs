@@ -84,7 +84,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them.
-    const ALL: [Self; 6] = [
+    pub const ALL: [Self; 6] = [
         Self::Block,
         Self::Detect,
         Self::Uninspected,
@@ -92,12 +92,6 @@ impl Verdict {
         Self::Passed,
         Self::Shadow,
     ];
-
-    /// The verdict of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
-    }
 
     /// As the command line and JSON have it.
     #[must_use]

@@ -196,6 +196,14 @@ impl Serialize for ListedEvents<'_> {
 }
 
 impl CountBy {
+    /// All of them, with their names.
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
+        ("rule", Self::Rule),
+        ("route", Self::Route),
+        ("argument", Self::Argument),
+        ("client", Self::Client),
+    ];
+
     /// The most frequent first.
     pub(crate) fn count(self, found: &Found) -> Vec<(String, Count)> {
         let mut rows: BTreeMap<String, Count> = BTreeMap::new();
