@@ -4,11 +4,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::chunks::map_chunks;
 use super::error::{ReviewError, problems_json};
 use super::policy::has_no_rules;
 use super::replay::source::{Events, Joined, NotReplayed, Requests};
@@ -16,12 +16,8 @@ use crate::config::{self, Config, OnExpiry, Policy, PolicyMode, Recipe};
 use crate::events::Summary;
 use crate::exclusion::Entry;
 use crate::exclusion::lint::{Evidence, Finding, Known, Observed, Other, count, fixed, used};
-use crate::parallel;
 use crate::time::milliseconds_ago;
 use waf::{Problems, RuleSet};
-
-/// Requests that a thread takes at once.
-const CHUNK: usize = 32;
 
 /// What was found in a policy.
 #[derive(Debug)]
@@ -172,15 +168,8 @@ impl Looked {
         done: &(dyn Fn(usize) + Sync),
     ) -> Self {
         let requests = &recorded.requests;
-        let total = requests.len();
-        let starts = (0..total).step_by(CHUNK);
-        let chunks: Vec<Range<usize>> = starts.map(|at| at..(at + CHUNK).min(total)).collect();
-        let finished = AtomicUsize::new(0);
-        let parts = parallel::map(&chunks, |chunk| {
-            let part = Self::at_chunk(rules, requests, chunk.clone());
-            let count = chunk.len();
-            done(finished.fetch_add(count, Ordering::Relaxed) + count);
-            part
+        let parts = map_chunks(requests.len(), done, |chunk| {
+            Self::at_chunk(rules, requests, chunk)
         });
         let mut whole = Self::default();
         for part in parts {

@@ -3,6 +3,7 @@
 //!
 //! The answers are data, and JSON. The command line and the admin API ask here, so that both say the same.
 
+mod chunks;
 pub(crate) mod error;
 pub(crate) mod escape;
 pub(crate) mod events;

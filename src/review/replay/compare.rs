@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -13,12 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 use super::Sides;
 use super::source::{NotReplayed, Recorded, Requests};
 use crate::judgement::{DifferenceKind, Judgement, judge_request};
-use crate::parallel;
 use crate::recorded::{Framing, Request};
+use crate::review::chunks::{CHUNK, map_chunks};
 use waf::RuleSet;
 
-/// Requests that a thread takes at once.
-const CHUNK: usize = 32;
 /// Bytes that a thread holds of requests, if one request alone is not larger.
 const MOST_HELD: usize = 4 << 20;
 /// With fewer requests than this the CPU time is measured over several rounds, since one would be mostly noise.
@@ -75,15 +72,9 @@ impl Comparison {
         done: &(dyn Fn(usize) + Sync),
     ) -> Self {
         let total = requests.len();
-        let starts = (0..total).step_by(CHUNK);
-        let chunks: Vec<Range<usize>> = starts.map(|at| at..(at + CHUNK).min(total)).collect();
         let rounds = (ENOUGH / total.max(1)).clamp(1, MOST_ROUNDS);
-        let finished = AtomicUsize::new(0);
-        let parts = parallel::map(&chunks, |chunk| {
-            let part = compare_chunk(sides, requests, chunk, rounds);
-            let count = chunk.len();
-            done(finished.fetch_add(count, Ordering::Relaxed) + count);
-            part
+        let parts = map_chunks(total, done, |chunk| {
+            compare_chunk(sides, requests, &chunk, rounds)
         });
         let mut whole = Self {
             requests: total,
