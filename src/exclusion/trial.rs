@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ftw::TEST_NAME;
 use waf::{MatchedRule, RuleSet};
 
+use crate::judgement::judge_request;
 use crate::recorded::Request;
 
 /// A rule set and the exclusions in it.
@@ -56,10 +57,7 @@ impl Trial {
         };
         // The values stay in this process; what is written is masked then.
         transaction.unmask();
-        if transaction.request_headers_done().is_none() {
-            transaction.request_body(request.body());
-        }
-        transaction.finish();
+        judge_request(&mut transaction, request.body());
         Ran {
             stopped_by: transaction.interruption().map(|i| i.rule_id),
             matches: transaction.matched_rules().to_vec(),

@@ -11,6 +11,7 @@ use waf::{RuleSet, Transaction, Use, Watched};
 
 use super::super::scope::Scope;
 use super::super::target::Target;
+use crate::judgement::judge_request;
 use crate::recorded::{Framing, Request};
 
 /// Different uses, and different scopes, of one exclusion that are told apart. A client chooses how many there are.
@@ -212,9 +213,6 @@ fn run_without(
 fn run(rules: &Arc<RuleSet>, request: &Request, without: &[usize]) -> Option<Transaction> {
     let mut transaction = request.begin(rules, "lint")?;
     transaction.watch(without);
-    if transaction.request_headers_done().is_none() {
-        transaction.request_body(request.body());
-    }
-    transaction.finish();
+    judge_request(&mut transaction, request.body());
     Some(transaction)
 }
