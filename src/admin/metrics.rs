@@ -3,7 +3,7 @@
 //! Metrics by listener, route, policy and upstream are in [`super::traffic`], those of the process in
 //! [`super::process`]. The names are an interface: dashboards and alerts depend on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::exposition::{Exposition, MetricKind};
 use super::sources::StatusSources;
@@ -159,19 +159,13 @@ fn collect_exclusion_hits(sources: &StatusSources, text: &mut Exposition) {
         MetricKind::Counter,
         "Requests in which the rule of an exclusion matched.",
     );
-    let mut hits: BTreeMap<(String, u64), u64> = BTreeMap::new();
-    sources
-        .metrics
-        .exclusion_hits
-        .each(|policy, rule, counter| {
-            hits.insert((policy.to_owned(), *rule), counter.value());
-        });
+    let hits = &sources.metrics.exclusion_hits;
     for policy in sources.live.pin().config.policies.values() {
         let entries = || policy.exclusions.iter().flat_map(|file| &file.entries);
         for id in exclusion_ids(policy) {
             let entry = entries().find(|entry| entry.id == id);
             let owner = entry.map_or("", |entry| &entry.purpose.owner);
-            let count = hits.get(&(policy.name.clone(), id)).copied();
+            let count = hits.see(&policy.name, &id, Counter::value);
             let shown = id.to_string();
             let labels = [
                 ("policy", policy.name.as_str()),

@@ -207,13 +207,10 @@ impl<K: Ord, T: Default> Table<K, T> {
         K: Borrow<Q>,
         Q: Ord + ToOwned<Owned = K> + ?Sized,
     {
-        // Rows are only inserted, so a poisoned lock protects nothing half done. Almost every request finds its row, so
-        // the read lock comes first: requests do not wait for each other.
-        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(row) = rows.get(first).and_then(|rows| rows.get(second)) {
-            return update(row);
+        // Almost every request finds its row, so the read lock comes first: requests do not wait for each other.
+        if self.see(first, second, &update).is_some() {
+            return;
         }
-        drop(rows);
         let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added the row since the read lock was dropped; `entry` then finds that row.
         let known: usize = rows.values().map(BTreeMap::len).sum();
@@ -221,6 +218,17 @@ impl<K: Ord, T: Default> Table<K, T> {
             let rows = rows.entry(first.to_owned()).or_default();
             update(rows.entry(second.to_owned()).or_default());
         }
+    }
+
+    /// What `see` makes of one row; None if it is missing.
+    pub fn see<Q, R>(&self, first: &str, second: &Q, see: impl FnOnce(&T) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        // Rows are only inserted, so a poisoned lock protects nothing half done, here and elsewhere.
+        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rows.get(first).and_then(|rows| rows.get(second)).map(see)
     }
 
     /// Shows every row, in order.
