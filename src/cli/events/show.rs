@@ -68,8 +68,12 @@ fn find(args: &Args) -> Result<ShownEvent, CommandError> {
     if args.now {
         return Ok(ShownEvent::now(event, &offline::load(&args.config)?)?);
     }
-    let config = offline::load(&args.config);
-    Ok(ShownEvent::met(event, config.as_ref().ok()))
+    // Compiling rules takes longer than all else, and such a record can only be shown as it is.
+    let config = match event.details.payload.why_not_judged() {
+        None => offline::load(&args.config).ok(),
+        Some(_) => None,
+    };
+    Ok(ShownEvent::met(event, config.as_ref()))
 }
 
 fn human(ShownEvent { event, explained }: &ShownEvent) -> io::Result<()> {
