@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use ftw::{self, InProcess, Overrides};
+use tempfile::TempDir;
+
 use support::materials;
 use waf::{EngineMode, RuleSet};
 
@@ -54,7 +56,7 @@ fn benchmark_requests_get_the_verdict_they_deserve() {
     let player = InProcess::new(rules(EngineMode::On));
     let mut seen = 0;
     for (folder, attacks) in [("mix", false), ("mix/check", true)] {
-        for path in files_in(&mix.join(folder), "http") {
+        for path in files_in(&mix.path().join(folder), "http") {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             let outcome = player.send(&fs::read(&path).unwrap(), &name);
             let refused = (attacks && name != LEAKS_IN_ITS_ANSWER) || name == MEASURED_ATTACK;
@@ -63,7 +65,6 @@ fn benchmark_requests_get_the_verdict_they_deserve() {
             seen += 1;
         }
     }
-    fs::remove_dir_all(&mix).unwrap();
     assert_eq!(seen, 17);
 }
 
@@ -140,13 +141,13 @@ fn rules(mode: EngineMode) -> Arc<RuleSet> {
 }
 
 /// The benchmark's requests, written anew where it and Python are there.
-fn benchmark_mix() -> Option<PathBuf> {
+fn benchmark_mix() -> Option<TempDir> {
     let script = materials::shared("bench")?.join("mix.py");
-    let folder = env::temp_dir().join(format!("drawbridge-mix-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
     let written = script.is_file()
         && Command::new("python3")
             .arg(&script)
-            .env("BENCH_WORK", &folder)
+            .env("BENCH_WORK", folder.path())
             .output()
             .is_ok_and(|output| output.status.success());
     if !written {

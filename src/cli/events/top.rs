@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+
 use super::filter::Filter;
 use super::list::print_problems;
 use crate::cli::config_file::ConfigFile;
@@ -12,7 +14,6 @@ use crate::events::Found;
 use crate::review::escape::show_short;
 use crate::review::events::{Count, CountBy, counts_json, time};
 use crate::time::rfc3339;
-use clap::ValueEnum;
 
 /// Count events by rule, route, argument or client, the most frequent first
 #[derive(Debug, clap::Args)]

@@ -162,8 +162,8 @@ mod tests {
  8
 ";
         assert!(shown.starts_with(expected), "{shown}");
-        let folder = std::env::temp_dir().join(format!("drawbridge-diff-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let made = tempfile::tempdir().unwrap();
+        let folder = made.path();
         for (before, after) in [
             (before.as_str(), after.as_str()),
             ("a\nb", "a\nc\n"),
@@ -175,7 +175,7 @@ mod tests {
             std::fs::write(folder.join("a.diff"), diff("a.toml", before, after)).unwrap();
             let patch = std::process::Command::new("patch")
                 .args(["-p0", "-E", "--posix", "-i", "a.diff"])
-                .current_dir(&folder)
+                .current_dir(folder)
                 .output();
             // Not every machine has it.
             let Ok(patch) = patch else { break };
@@ -183,7 +183,6 @@ mod tests {
             let patched = std::fs::read_to_string(folder.join("a.toml"));
             assert_eq!(patched.unwrap_or_default(), after);
         }
-        std::fs::remove_dir_all(folder).unwrap();
         assert_eq!(diff("a.toml", "a\n", "a\n"), "");
     }
 
