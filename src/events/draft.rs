@@ -40,7 +40,10 @@ impl Draft {
         let of = |text: &String| text.len();
         let matches = self.details.matches.iter();
         let matches: usize = matches
-            .map(|found| of(&found.value) + of(&found.data) + of(&found.message) + 256)
+            .map(|found| {
+                let values = of(&found.value) + found.transformed.as_ref().map_or(0, of);
+                values + of(&found.data) + of(&found.message) + 256
+            })
             .sum();
         let secrets: usize = self.secrets.iter().map(Vec::len).sum();
         self.head.len() + self.body.len() + matches + secrets + 1024

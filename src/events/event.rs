@@ -162,6 +162,13 @@ pub struct Match {
     pub variable: String,
     /// The value as received, secrets masked; cut where it is long.
     pub value: String,
+    /// The value after the rule's transformations, if they changed it; secrets masked, cut where it is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transformed: Option<String>,
+    /// The bytes that the rule's operator found: offsets in `transformed`, or in `value` if that is not there. Where
+    /// they are secret, it is the mask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<[usize; 2]>,
     /// The rule's `msg`.
     pub message: String,
     /// The rule's `logdata`.
@@ -242,6 +249,14 @@ pub struct RuleCost {
     /// It took longer than in any request before.
     #[serde(default)]
     pub is_worst: bool,
+}
+
+impl Match {
+    /// The value that the rule's operator saw.
+    #[must_use]
+    pub fn tested(&self) -> &str {
+        self.transformed.as_ref().unwrap_or(&self.value)
+    }
 }
 
 impl From<Timing> for Milliseconds {
@@ -400,6 +415,20 @@ pub(super) mod tests {
         assert!(segment::append(&mut bytes, &summary, &rest));
         let frame = segment::frames(&bytes).next().unwrap();
         assert_eq!(Event::decode(&frame), Some(event));
+    }
+
+    #[test]
+    fn a_match_without_a_span_is_read() {
+        let recorded = r#"{"rule_id":1,"phase":2,"variable":"ARGS:q","value":"a","message":"","data":"","at":"a:1"}"#;
+        let found: Match = serde_json::from_str(recorded).unwrap();
+        assert_eq!((found.tested(), found.span), ("a", None));
+        assert_eq!(serde_json::to_string(&found).unwrap(), recorded);
+        let spanned = recorded.replace(
+            "\"message",
+            "\"transformed\":\"A\",\"span\":[0,1],\"message",
+        );
+        let found: Match = serde_json::from_str(&spanned).unwrap();
+        assert_eq!((found.tested(), found.span), ("A", Some([0, 1])));
     }
 
     #[test]

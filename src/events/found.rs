@@ -1,5 +1,7 @@
 //! What a transaction found, as events have it: bounded, since a client chooses how much there is.
 
+use std::ops::Range;
+
 use super::draft::text;
 use super::event::{Blocked, Hit, Match};
 use crate::telemetry;
@@ -68,16 +70,32 @@ pub fn matches(transaction: &Transaction) -> (Vec<Match>, u64) {
 /// Its texts are bounded and masked by the engine.
 fn matched_rule(found: &MatchedRule) -> Match {
     let owned = |bytes: &[u8]| telemetry::text(bytes).into_owned();
+    let span = found.span.as_ref();
     Match {
         rule_id: found.rule_id,
         phase: found.phase as u8,
         variable: owned(&found.variable),
         value: owned(&found.value),
+        transformed: (found.transformed != found.value).then(|| owned(&found.transformed)),
+        span: span.and_then(|span| span_in_text(&found.transformed, span)),
         message: owned(&found.message),
         data: owned(&found.data),
         severity: found.severity,
         at: format!("{}:{}", found.file.display(), found.line),
     }
+}
+
+/// Where [`telemetry::text`] has these bytes, widened to whole characters.
+fn span_in_text(bytes: &[u8], span: &Range<usize>) -> Option<[usize; 2]> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let escaped = |end: usize| Some(bytes.get(..end)?.escape_ascii().count());
+        return Some([escaped(span.start)?, escaped(span.end)?]);
+    };
+    let start = (0..=span.start)
+        .rev()
+        .find(|&at| text.is_char_boundary(at))?;
+    let end = (span.end..=text.len()).find(|&at| text.is_char_boundary(at))?;
+    Some([start, end])
 }
 
 /// The CRS's inbound anomaly score, as version 4 and version 3 call it.
@@ -103,4 +121,23 @@ fn first_number(transaction: &Transaction, names: [&str; 2]) -> u64 {
     value
         .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_where_the_record_has_it() {
+        for (bytes, span, expected) in [
+            (&b"a union b"[..], 2..7, "union"),
+            ("aéb".as_bytes(), 2..2, "é"),
+            (b"\xff\nab", 1..3, "\\na"),
+            (b"a\xc3\xa9\xff", 1..3, "\\xc3\\xa9"),
+        ] {
+            let [start, end] = span_in_text(bytes, &span).unwrap();
+            assert_eq!(&telemetry::text(bytes)[start..end], expected, "{bytes:?}");
+        }
+        assert_eq!(span_in_text(b"a", &(0..2)), None);
+    }
 }

@@ -8,6 +8,11 @@
     reason = "indices were made with the list that they point into"
 )]
 
+use std::ops::Range;
+
+/// Bytes of `\xNN`.
+const ESCAPED: usize = 4;
+
 /// Bytes for a terminal: without control characters, and so that different bytes look different. A backslash is
 /// doubled, because it begins our own escapes.
 pub(crate) fn show(bytes: &[u8]) -> String {
@@ -65,6 +70,38 @@ pub(crate) fn json_text(bytes: &[u8]) -> String {
     }
 }
 
+/// Where [`json_text`] has a span of the bytes, as offsets in its UTF-8. It is widened to whole characters.
+pub(crate) fn json_span(bytes: &[u8], span: &Range<usize>) -> [usize; 2] {
+    [
+        json_offset(bytes, span.start, |text, at| {
+            (0..=at).rev().find(|&at| text.is_char_boundary(at))
+        }),
+        json_offset(bytes, span.end, |text, at| {
+            (at..=text.len()).find(|&at| text.is_char_boundary(at))
+        }),
+    ]
+}
+
+/// Where [`json_text`] has the byte `at`. Inside a character `boundary` chooses one of its ends.
+fn json_offset(bytes: &[u8], at: usize, boundary: impl Fn(&str, usize) -> Option<usize>) -> usize {
+    let (mut before, mut shown) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        let (text, invalid) = (chunk.valid(), chunk.invalid().len());
+        let inside = at - before;
+        if inside <= text.len() {
+            return shown + boundary(text, inside).unwrap_or(inside);
+        }
+        // Each byte that is not UTF-8 is shown as `\xNN`.
+        let escaped = (inside - text.len()).min(invalid);
+        shown += text.len() + ESCAPED * escaped;
+        before += text.len() + invalid;
+        if at < before {
+            break;
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +115,27 @@ mod tests {
         assert_eq!(show_short("é".repeat(50).as_bytes(), 3), "ééé...");
         assert_eq!(show_short(b"abc", 3), "abc");
         assert_eq!(json_text(b"a\xe9\n"), "a\\xe9\n");
+    }
+
+    #[test]
+    fn a_span_is_where_the_json_has_it() {
+        for (bytes, span, expected) in [
+            (&b"a union b"[..], 2..7, "union"),
+            ("aéb".as_bytes(), 2..2, "é"),
+            ("aéb".as_bytes(), 0..2, "aé"),
+            (b"\xff\xffab", 0..2, "\\xff\\xff"),
+            (b"\xff\xffab", 1..3, "\\xffa"),
+            (b"\xc3\xa9\xff\xc3\xa9b\xff", 3..5, "é"),
+            (b"\xc3\xa9\xff\xc3\xa9b\xff", 5..7, "b\\xff"),
+            (b"\xe2\x82a", 1..3, "\\x82a"),
+            (b"a", 1..1, ""),
+        ] {
+            let [start, end] = json_span(bytes, &span);
+            assert_eq!(
+                &json_text(bytes)[start..end],
+                expected,
+                "{bytes:?} {span:?}"
+            );
+        }
     }
 }

@@ -48,8 +48,6 @@ pub(crate) struct Explanation {
 #[derive(Debug)]
 pub(crate) struct RuleMatch {
     pub(crate) rule: MatchedRule,
-    /// The bytes of the transformed value that the operator found; `None` if the operator does not report them.
-    pub(crate) span: Option<std::ops::Range<usize>>,
     pub(crate) changes: Vec<VariableChange>,
 }
 
@@ -183,7 +181,6 @@ fn matches(transaction: &Transaction) -> Vec<RuleMatch> {
         .iter()
         .map(|rule| RuleMatch {
             rule: rule.clone(),
-            span: None,
             changes: Vec::new(),
         })
         .collect();
@@ -195,21 +192,17 @@ fn matches(transaction: &Transaction) -> Vec<RuleMatch> {
         else {
             continue;
         };
-        match &event.kind {
-            // A long value is recorded only up to a limit, which may lie before the place that was found.
-            TraceKind::Found { span } if span.end <= found.rule.transformed.len() => {
-                found.span = Some(span.clone());
-            }
-            TraceKind::Set {
-                name,
-                before,
-                after,
-            } => found.changes.push(VariableChange {
+        if let TraceKind::Set {
+            name,
+            before,
+            after,
+        } = &event.kind
+        {
+            found.changes.push(VariableChange {
                 name: name.clone(),
                 before: before.clone(),
                 after: after.clone(),
-            }),
-            TraceKind::Found { .. } | TraceKind::Excluded { .. } => {}
+            });
         }
     }
     matches
@@ -225,7 +218,7 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
         .trace_events()
         .iter()
         .filter_map(|event| match &event.kind {
-            TraceKind::Set { .. } | TraceKind::Found { .. } => None,
+            TraceKind::Set { .. } => None,
             TraceKind::Excluded { rule_ids, target } => Some(Exclusion {
                 by: places.get(&event.rule_id).cloned().unwrap_or_default(),
                 by_rule: event.rule_id,

@@ -107,8 +107,8 @@ async fn what_matters_is_kept_and_nothing_else() {
     assert!(attack.head.ends_with(b"\r\n\r\n"));
     let found = &attack.details.matches[0];
     assert_eq!(
-        (found.value.as_str(), found.message.as_str()),
-        ("attack", "an attack")
+        (found.value.as_str(), found.message.as_str(), found.span),
+        ("attack", "an attack", Some([0, 6]))
     );
     assert!(attack.details.ms.total > 0.0);
     assert_eq!(attack.details.payload.why_not_judged(), None);
@@ -370,7 +370,7 @@ async fn the_command_line_finds_shows_and_exports_events() {
     .unwrap();
     let (shown, _) = run(&["events", "show", id]).await;
     assert!(
-        shown.contains("\nmatched\n  1 ") && shown.contains("value     attack\n"),
+        shown.contains("\nmatched\n  1 ") && shown.contains("value     »attack«\n"),
         "{shown}"
     );
     let (shown, _) = run(&["events", "show", id, "--now"]).await;

@@ -7,7 +7,7 @@ use crate::cli::config_file::ConfigFile;
 use crate::cli::error::{CommandError, shown_or_reported};
 use crate::cli::offline;
 use crate::cli::output::{Output, print_json, wants_colour};
-use crate::cli::rules::write_human;
+use crate::cli::rules::{marked, write_human};
 use crate::events::{Event, Match, RuleCost};
 use crate::review::escape::{show, show_short};
 use crate::review::events::{ShownEvent, Under, time};
@@ -90,7 +90,7 @@ fn human(ShownEvent { event, explained }: &ShownEvent) -> io::Result<()> {
             writeln!(out, "\n{which}")?;
             write_human(&mut out, explanation, false, colour)?;
         }
-        None => write_matches(&mut out, event)?,
+        None => write_matches(&mut out, event, colour)?,
     }
     out.flush()
 }
@@ -214,13 +214,13 @@ fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {
     Ok(())
 }
 
-fn write_matches(out: &mut impl Write, event: &Event) -> io::Result<()> {
+fn write_matches(out: &mut impl Write, event: &Event, colour: bool) -> io::Result<()> {
     if event.details.matches.is_empty() {
         return writeln!(out, "\nno rule matched");
     }
     writeln!(out, "\nmatched")?;
     for found in &event.details.matches {
-        write_match(out, found)?;
+        write_match(out, found, colour)?;
     }
     match event.details.unrecorded_matches {
         0 => Ok(()),
@@ -228,7 +228,7 @@ fn write_matches(out: &mut impl Write, event: &Event) -> io::Result<()> {
     }
 }
 
-fn write_match(out: &mut impl Write, found: &Match) -> io::Result<()> {
+fn write_match(out: &mut impl Write, found: &Match, colour: bool) -> io::Result<()> {
     let shown = |text: &str| show_short(text.as_bytes(), 300);
     let severity = found
         .severity
@@ -246,14 +246,23 @@ fn write_match(out: &mut impl Write, found: &Match) -> io::Result<()> {
         shown(&found.at),
         found.phase
     )?;
-    for (word, text) in [
-        ("variable", &found.variable),
-        ("value", &found.value),
-        ("data", &found.data),
-    ] {
-        if !text.is_empty() {
-            writeln!(out, "    {word:9} {}", shown(text))?;
+    if !found.variable.is_empty() {
+        writeln!(out, "    variable  {}", shown(&found.variable))?;
+    }
+    let word = match &found.transformed {
+        Some(_) => {
+            writeln!(out, "    received  {}", shown(&found.value))?;
+            "became"
         }
+        None => "value",
+    };
+    if !found.tested().is_empty() {
+        let span = found.span.map(|[start, end]| start..end);
+        let value = marked(found.tested().as_bytes(), span, colour);
+        writeln!(out, "    {word:9} {value}")?;
+    }
+    if !found.data.is_empty() {
+        writeln!(out, "    data      {}", shown(&found.data))?;
     }
     Ok(())
 }

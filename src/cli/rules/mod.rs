@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub(super) use explain::show::write_human;
+pub(super) use explain::show::{marked, write_human};
 pub use tls_client::TlsClient;
 
 /// Check, lint, list, test and explain rules; replay requests through them; see what they cost

@@ -220,9 +220,20 @@ fn mask(found: &mut Match, secrets: &[Vec<u8>]) {
     if secrets.is_empty() {
         return;
     }
-    for text in [&mut found.value, &mut found.data, &mut found.message] {
+    let mask = |text: &str| {
         let masked = mask_known(text.as_bytes(), secrets);
-        *text = String::from_utf8_lossy(&masked).into_owned();
+        String::from_utf8_lossy(&masked).into_owned()
+    };
+    let tested = mask(found.tested());
+    // Its offsets are those of a text that is not kept.
+    if tested != found.tested() {
+        found.span = None;
+    }
+    if let Some(transformed) = &mut found.transformed {
+        *transformed = tested;
+    }
+    for text in [&mut found.value, &mut found.data, &mut found.message] {
+        *text = mask(text);
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Explanation, RuleMatch, VariableChange, Verdict, severity_name};
-use crate::review::escape::json_text;
+use crate::review::escape::{json_span, json_text};
 
 impl Explanation {
     /// `all`: also the silent rules that matched.
@@ -87,7 +87,7 @@ impl RuleMatch {
             "variable": json_text(&rule.variable),
             "value": json_text(&rule.value),
             "transformed": json_text(&rule.transformed),
-            "span": self.span.as_ref().map(|span| [span.start, span.end]),
+            "span": rule.span.as_ref().map(|span| json_span(&rule.transformed, span)),
             "message": json_text(&rule.message),
             "data": json_text(&rule.data),
             "severity": rule.severity.map(severity_name),

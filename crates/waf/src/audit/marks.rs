@@ -92,6 +92,24 @@ impl Marks {
         }
         out.extend_from_slice(bytes.get(kept..).unwrap_or_default());
     }
+
+    /// Where the text that [`Marks::write`] makes of the slice has these bytes of it. An end inside a secret becomes
+    /// the end of its mask, so that nobody learns how long the secret is and where in it something is.
+    pub(crate) fn shown_span(&self, slice: Slice, span: Range<usize>) -> Range<usize> {
+        let shown = |at: usize, within_mask: usize| {
+            let (mut shown, mut kept) = (0, 0);
+            for secret in self.within(slice).take_while(|secret| secret.start < at) {
+                shown += secret.start - kept;
+                if at < secret.end {
+                    return shown + within_mask;
+                }
+                shown += MASK.len();
+                kept = secret.end;
+            }
+            shown + (at - kept)
+        };
+        shown(span.start, 0)..shown(span.end, MASK.len())
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +137,32 @@ mod tests {
         assert!(!marks.touches(all.part(7, 10)) && !marks.covers(all.part(7, 7)));
         marks.mark(all);
         assert_eq!(shown(&marks, all), "***");
+    }
+
+    #[test]
+    fn a_span_covers_the_masks_that_it_touches() {
+        let mut text = Text::default();
+        let all = text.push(b"0123456789");
+        let mut marks = Marks::default();
+        marks.mark(all.part(2, 4));
+        marks.mark(all.part(6, 7));
+        let mut shown = Vec::new();
+        marks.write(&text, all, &mut shown);
+        for (span, expected) in [
+            (0..2, "01"),
+            (1..3, "1***"),
+            (3..4, "***"),
+            (3..3, "***"),
+            (4..6, "45"),
+            (3..7, "***45***"),
+            (6..10, "***789"),
+            (10..10, ""),
+        ] {
+            let found = marks.shown_span(all, span.clone());
+            assert_eq!(&shown[found], expected.as_bytes(), "{span:?}");
+        }
+        let part = marks.shown_span(all.part(3, 10), 1..2);
+        assert_eq!(part, 3..4, "the bytes before the slice do not count");
     }
     #[test]
     fn every_slice_is_searched_however_many_there_are() {

@@ -38,13 +38,21 @@ pub(super) fn byte_ranges(argument: &str) -> Result<ByteSet, CompileError> {
 /// # Errors
 /// There is no time left.
 pub fn has_any(forbidden: &ByteSet, value: &[u8]) -> Result<bool, OutOfTime> {
-    for piece in value.chunks(STEP) {
+    Ok(first_of(forbidden, value)?.is_some())
+}
+
+/// The place of the first byte of this set.
+///
+/// # Errors
+/// There is no time left.
+pub(super) fn first_of(set: &ByteSet, value: &[u8]) -> Result<Option<usize>, OutOfTime> {
+    for (number, piece) in value.chunks(STEP).enumerate() {
         steps::work(piece.len())?;
-        if piece.iter().any(|&b| forbidden.contains(b)) {
-            return Ok(true);
+        if let Some(at) = piece.iter().position(|&b| set.contains(b)) {
+            return Ok(Some(number * STEP + at));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// `@validateUrlEncoding`: whether a `%` is not followed by two hexadecimal digits.
@@ -52,15 +60,24 @@ pub fn has_any(forbidden: &ByteSet, value: &[u8]) -> Result<bool, OutOfTime> {
 /// # Errors
 /// There is no time left.
 pub fn is_invalid_url_encoding(value: &[u8]) -> Result<bool, OutOfTime> {
+    Ok(first_invalid_escape(value)?.is_some())
+}
+
+/// The place of the first such `%`.
+///
+/// # Errors
+/// There is no time left.
+pub(super) fn first_invalid_escape(value: &[u8]) -> Result<Option<usize>, OutOfTime> {
     let is_invalid = |i: usize| !matches!(value.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     for (number, piece) in value.chunks(STEP).enumerate() {
         steps::work(piece.len())?;
         // The digits are looked up in the whole value: an escape may straddle two pieces.
-        if memchr::memchr_iter(b'%', piece).any(|at| is_invalid(number * STEP + at)) {
-            return Ok(true);
+        let mut places = memchr::memchr_iter(b'%', piece).map(|at| number * STEP + at);
+        if let Some(at) = places.find(|&at| is_invalid(at)) {
+            return Ok(Some(at));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// `@validateUtf8Encoding`: whether the value is not UTF-8 (RFC 3629: overlong forms, surrogates and what is

@@ -17,6 +17,7 @@ pub mod text;
 
 mod captures;
 mod pcre;
+mod span;
 mod stepped;
 mod suggest;
 

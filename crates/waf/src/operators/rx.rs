@@ -186,6 +186,34 @@ impl Pattern {
         }
     }
 
+    /// The first occurrence, if it ends among the first `most` bytes.
+    ///
+    /// # Errors
+    /// A backtracking pattern reached its limit.
+    pub(super) fn find_among(
+        &self,
+        value: &[u8],
+        most: usize,
+    ) -> Result<Option<Range<usize>>, Limit> {
+        if value.len() > STEP {
+            // A search that cannot be interrupted runs only where it ends early: it must not use up the time of the
+            // rules behind.
+            let end = match &self.kind {
+                Kind::Linear { stepped, .. } => stepped.find(&self.source, value, End::OfMatch),
+                Kind::Whole(_) | Kind::Backtracking { .. } => return Ok(None),
+            };
+            return match (end, &self.kind) {
+                (Ok(Some(end)), Kind::Linear { regex, .. }) if end <= most => {
+                    Ok(regex.find(value).map(|found| found.range()))
+                }
+                (Err(Some(limit)), _) => Err(limit),
+                _ => Ok(None),
+            };
+        }
+        let found = self.find_at(value, 0)?;
+        Ok(found.filter(|found| found.end <= most))
+    }
+
     /// As [`Pattern::is_match`], and what its groups held.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
     reason = "positions were found in the same bytes"
 )]
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use super::{CompileError, pm};
@@ -60,8 +62,16 @@ fn commonness(byte: u8) -> u8 {
 /// # Errors
 /// There is no time left.
 pub fn contains_word(argument: &[u8], value: &[u8]) -> Result<bool, OutOfTime> {
+    Ok(find_word(argument, value)?.is_some())
+}
+
+/// The first such place.
+///
+/// # Errors
+/// There is no time left.
+pub(super) fn find_word(argument: &[u8], value: &[u8]) -> Result<Option<Range<usize>>, OutOfTime> {
     if argument.is_empty() {
-        return Ok(true);
+        return Ok(Some(0..0));
     }
     // Occurrences may overlap. This is the search of Knuth, Morris and Pratt, which is linear for every value.
     let borders = borders(argument);
@@ -81,11 +91,11 @@ pub fn contains_word(argument: &[u8], value: &[u8]) -> Result<bool, OutOfTime> {
             let before = (i + 1).checked_sub(matched + 1).and_then(|b| value.get(b));
             let after = value.get(i + 1);
             if !before.is_some_and(is_word) && !after.is_some_and(is_word) {
-                return Ok(true);
+                return Ok(Some(i + 1 - matched..i + 1));
             }
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// For each prefix the length of its longest proper prefix that is also its suffix.

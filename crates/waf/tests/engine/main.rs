@@ -34,6 +34,7 @@ mod responses;
 mod robust;
 mod seclang_operators;
 mod seclang_transformations;
+mod spans;
 mod targets;
 mod times;
 mod variables;

@@ -16,6 +16,8 @@ pub fn assert_bounded(t: &Transaction, exchange: &Exchange) {
                 && m.transformed.len() <= 4096
         );
         assert!(m.log_line.is_ascii(), "a log line is printable");
+        let span = m.span.clone();
+        assert!(span.is_none_or(|span| m.transformed.get(span).is_some()));
     }
     let size = exchange.target.len()
         + exchange.body.len()

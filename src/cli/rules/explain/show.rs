@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::ops::Range;
 
 use crate::cli::output::wants_colour;
 use crate::review::escape::{show as escaped, show_short};
@@ -137,7 +138,8 @@ pub(crate) fn rule(found: &RuleMatch, colour: bool) -> String {
         } else {
             "became"
         };
-        let _ = writeln!(out, "    {word:9} {}", marked(found, colour));
+        let shown = marked(&rule.transformed, rule.span.clone(), colour);
+        let _ = writeln!(out, "    {word:9} {shown}");
     }
     if !rule.data.is_empty() {
         let _ = writeln!(out, "    data      {}", show_short(&rule.data, 300));
@@ -154,10 +156,11 @@ pub(crate) fn rule(found: &RuleMatch, colour: bool) -> String {
     out
 }
 
-/// The transformed value around what the operator found, which is marked.
-fn marked(found: &RuleMatch, colour: bool) -> String {
-    let value = found.rule.transformed.as_slice();
-    let Some(span) = &found.span else {
+/// The value around the bytes that an operator found, which are marked.
+pub(in crate::cli) fn marked(value: &[u8], span: Option<Range<usize>>, colour: bool) -> String {
+    // A record on the disk may say anything.
+    let span = span.filter(|span| span.start <= span.end && span.end <= value.len());
+    let Some(span) = span else {
         return show_short(value, 2 * AROUND);
     };
     let (from, to) = (
@@ -169,7 +172,7 @@ fn marked(found: &RuleMatch, colour: bool) -> String {
     } else {
         ("»", "«")
     };
-    let part = |range: std::ops::Range<usize>| value.get(range).unwrap_or_default();
+    let part = |range: Range<usize>| value.get(range).unwrap_or_default();
     format!(
         "{}{}{open}{}{close}{}{}",
         if from > 0 { "..." } else { "" },

@@ -160,6 +160,33 @@ fn what_was_stopped_before_its_body_is_not_compared() {
     assert_eq!(seen, [("default".to_owned(), "not_compared".to_owned(), 1)]);
 }
 
+#[test]
+fn a_mask_of_the_policys_secrets_takes_the_span_of_what_it_changes() {
+    let secrets = [b"hunter2".to_vec()];
+    let masked = |value: &str, transformed: Option<&str>| {
+        let mut found = Match {
+            rule_id: 1,
+            phase: 2,
+            variable: "ARGS:q".to_owned(),
+            value: value.to_owned(),
+            transformed: transformed.map(str::to_owned),
+            span: Some([0, 1]),
+            message: String::new(),
+            data: "hunter2".to_owned(),
+            severity: None,
+            at: String::new(),
+        };
+        mask(&mut found, &secrets);
+        assert_eq!(found.data, "***");
+        (found.tested().to_owned(), found.span)
+    };
+    assert_eq!(masked("a1", None), ("a1".to_owned(), Some([0, 1])));
+    assert_eq!(masked("hunter2", None), ("***".to_owned(), None));
+    let changed = masked("hunter2", Some("a"));
+    assert_eq!(changed, ("a".to_owned(), Some([0, 1])));
+    assert_eq!(masked("a", Some("hunter2")), ("***".to_owned(), None));
+}
+
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }

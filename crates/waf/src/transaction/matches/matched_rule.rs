@@ -1,5 +1,7 @@
 //! The record of one match. Secrets are masked in it, and everything a client chose is bounded.
 
+use std::ops::Range;
+
 use crate::outcome::Phase;
 use crate::variables::Slice;
 
@@ -16,6 +18,11 @@ pub struct MatchedRule {
     pub value: Vec<u8>,
     /// Its value after the rule's transformations; bounded.
     pub transformed: Vec<u8>,
+    /// The bytes of `transformed` that the operator of the last link found. Where they are secret, it is the mask.
+    ///
+    /// An operator that judges a value as a whole found all of it. None for a negated one, which found nothing, and if
+    /// the place is not among the recorded bytes.
+    pub span: Option<Range<usize>>,
     /// `msg`, macros expanded; bounded.
     pub message: Vec<u8>,
     /// `logdata`, macros expanded; bounded.
@@ -54,6 +61,8 @@ pub(super) struct Source {
     pub variable: Option<Slice>,
     pub received: Slice,
     pub transformed: Slice,
+    /// Offsets in `transformed`.
+    pub found: Option<Range<usize>>,
     pub message: Vec<Slice>,
     pub data: Vec<Slice>,
     pub tags: Vec<Vec<Slice>>,

@@ -13,14 +13,17 @@ pub use secrets::mask_known;
 pub(crate) use secrets::{Secrets, secret_values};
 pub use trace::{TraceEvent, TraceKind};
 
+use std::ops::Range;
+
 use super::context::Context;
 use super::matcher::Matcher;
 use super::state::{Entry, Name};
 use crate::macros::Template;
-use crate::rule::{Disruptive, Rule, RuleSelection};
+use crate::rule::{Disruptive, Rule, RuleSelection, Test};
 use crate::ruleset::RuleSet;
 use crate::variables::{Slice, Target, Value};
 use matched_rule::Source;
+use secrets::MOST_BYTES;
 use trace::Trace;
 
 /// Matches of one rule that are recorded; the others are only counted. A client chooses how many arguments match.
@@ -114,10 +117,8 @@ impl Matches {
         }
         // Before any text is written: it finds the secrets among what matched so far.
         self.secrets.mark_matched(context);
-        if let Some((value, _)) = matched {
-            self.trace_found(rules, context, rule, value.text);
-        }
         let about = &rule.about;
+        let test = rule.links.last().and_then(|l| l.test.as_ref());
         let mut pieces = |template: Option<&Template>| {
             template.map_or_else(Vec::new, |t| context.pieces(rules, t))
         };
@@ -133,14 +134,15 @@ impl Matches {
         if let Some((value, received)) = matched {
             (source.received, source.transformed) = (received, value.text);
             source.variable = Some(context.push_name(value));
+            source.found = test.and_then(|test| found(rules, context, test, value.text));
         }
-        let test = rule.links.last().and_then(|l| l.test.as_ref());
         let mut record = MatchedRule {
             rule_id: rule.id,
             phase: rule.phase,
             variable: Vec::new(),
             value: Vec::new(),
             transformed: Vec::new(),
+            span: None,
             message: Vec::new(),
             data: Vec::new(),
             severity: about.severity,
@@ -198,19 +200,6 @@ impl Matches {
         }
     }
 
-    /// Traces what the last link's operator found.
-    fn trace_found(&mut self, rules: &RuleSet, context: &mut Context, rule: &Rule, value: Slice) {
-        let test = rule.links.last().and_then(|link| link.test.as_ref());
-        let Some(test) = test.filter(|test| self.trace.is_on() && !test.negated) else {
-            return;
-        };
-        let argument = context.expand(rules, &test.argument);
-        let text = context.text();
-        if let Some(span) = trace::found(&test.operator, text.at(argument), text.at(value)) {
-            self.push_event(rules, context, TraceKind::Found { span });
-        }
-    }
-
     fn push_event(&mut self, rules: &RuleSet, context: &Context, kind: TraceKind) {
         let rule = context.state().matching().rule();
         let rule = rule.and_then(|at| rules.rules.get(at as usize));
@@ -229,4 +218,20 @@ impl Matches {
             }
         }
     }
+}
+
+/// Where in the matching value the test found something. A negated one matches because there is nothing.
+fn found(
+    rules: &RuleSet,
+    context: &mut Context,
+    test: &Test,
+    value: Slice,
+) -> Option<Range<usize>> {
+    if test.negated {
+        return None;
+    }
+    let argument = context.expand(rules, &test.argument);
+    let text = context.text();
+    test.operator
+        .span(text.at(argument), text.at(value), MOST_BYTES)
 }

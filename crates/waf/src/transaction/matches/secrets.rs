@@ -290,6 +290,18 @@ impl Secrets {
         self.shown_bytes(context, bytes)
     }
 
+    /// Where the recorded text has what the operator found.
+    fn shown_span(&self, record: &MatchedRule) -> Option<Range<usize>> {
+        let found = record.source.found.clone()?;
+        match self.masks {
+            true => {
+                let shown = record.source.transformed.part(0, MOST_BYTES);
+                Some(self.marks.shown_span(shown, found))
+            }
+            false => Some(found),
+        }
+    }
+
     /// Writes the texts of a record that hold bytes of a client, with what is known to be secret now.
     pub(crate) fn write_record(&mut self, context: &Context, record: &mut MatchedRule) {
         let text = context.text();
@@ -297,6 +309,7 @@ impl Secrets {
         record.variable = variable.map_or_else(Vec::new, |v| self.shown_variable(context, v));
         record.value = self.shown(text, record.source.received, MOST_BYTES);
         record.transformed = self.shown(text, record.source.transformed, MOST_BYTES);
+        record.span = self.shown_span(record);
         record.message = self.put_together(context, &record.source.message);
         record.data = self.put_together(context, &record.source.data);
         let tags = record.source.tags.iter();

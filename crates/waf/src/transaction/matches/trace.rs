@@ -1,8 +1,5 @@
 //! What matches did, for a person who asks why a request was refused. Recorded only on demand.
 
-use std::ops::Range;
-
-use crate::operators::{Captures, Group, Operator};
 use crate::rule::RuleSelection;
 use crate::ruleset::RuleSet;
 use crate::variables::{Select, Target};
@@ -32,11 +29,6 @@ pub enum TraceKind {
         before: Option<Vec<u8>>,
         /// The value after.
         after: Option<Vec<u8>>,
-    },
-    /// The operator found these bytes of the transformed value.
-    Found {
-        /// Offsets in [`MatchedRule::transformed`](super::MatchedRule::transformed).
-        span: Range<usize>,
     },
     /// `ctl` excluded these rules for the rest of the transaction, or a target (`ARGS:name`) from them.
     Excluded {
@@ -73,32 +65,6 @@ impl Trace {
             self.events.push(event);
         }
     }
-}
-
-/// Where in a matching value the operator finds something. It runs once more for that: an ordinary run does not pay for
-/// spans that nobody reads.
-pub(super) fn found(operator: &Operator, argument: &[u8], value: &[u8]) -> Option<Range<usize>> {
-    let mut captures = Captures::default();
-    let found = operator.evaluate(argument, value, Some(&mut captures));
-    match (found, captures.groups().first()) {
-        (Ok(true), Some(Group::OfValue(span))) => Some(span.clone()),
-        (Ok(true), None) => span_of_text(operator, argument, value),
-        _ => None,
-    }
-}
-
-/// For operators that look for their argument and capture nothing.
-fn span_of_text(operator: &Operator, argument: &[u8], value: &[u8]) -> Option<Range<usize>> {
-    let start = match operator {
-        Operator::EndsWith => memchr::memmem::rfind(value, argument),
-        Operator::BeginsWith
-        | Operator::Contains
-        | Operator::ContainsWord
-        | Operator::StrEq
-        | Operator::StrMatch(_) => memchr::memmem::find(value, argument),
-        _ => None,
-    }?;
-    (!argument.is_empty()).then(|| start..start + argument.len())
 }
 
 /// What `ctl` excluded.
