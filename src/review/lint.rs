@@ -15,7 +15,9 @@ use super::replay::source::{Events, Joined, NotReplayed, Requests};
 use crate::config::{self, Config, OnExpiry, Policy, PolicyMode, Recipe};
 use crate::events::Summary;
 use crate::exclusion::Entry;
-use crate::exclusion::lint::{Evidence, Finding, Known, Observed, Other, count, fixed, used};
+use crate::exclusion::lint::{
+    Evidence, Finding, Known, Observed, Other, count, counted, fixed, unknown, used,
+};
 use crate::time::milliseconds_ago;
 use waf::{Problems, RuleSet};
 
@@ -123,6 +125,7 @@ pub(crate) fn lint(
             let rules = trial(recipe, &mut notes)?;
             let looked = Looked::at(&rules, requests, done);
             findings.extend(used(&rules, &known, &looked.observed, &looked.evidence));
+            notes.extend(of_answers(unknown(&rules, &known, &looked.observed)));
             looked
         }
         None => Looked::default(),
@@ -139,6 +142,15 @@ pub(crate) fn lint(
         looked,
         notes,
     })
+}
+
+/// Says of how many exclusions requests show nothing.
+fn of_answers(exclusions: usize) -> Option<String> {
+    let exclusions = (exclusions > 0).then(|| counted(exclusions, "exclusion"))?;
+    Some(format!(
+        "{exclusions} of rules on answers (phases 3 and 4): recorded requests have no answers, so nothing is said of the use; \
+         the metric exclusion_hits_total counts the requests in which the conditions held"
+    ))
 }
 
 /// The rules of the policy, which only detect and can do without each exclusion.

@@ -7,10 +7,14 @@ use crate::front::wait;
 use crate::world::World;
 use support::upstream::Behaviour;
 
-/// By hand: one that is used for less than it excludes, one whose requests never come, and one that does nothing.
+/// By hand: one that is used for less than it excludes, one whose requests never come, and one that does nothing; then one
+/// that only answers can judge, and one on answers whose requests never come.
 const OWN: &str = r#"SecRule REQUEST_FILENAME "@beginsWith /orders/x" "id:5,phase:1,pass,nolog,ctl:ruleRemoveByTag=attack-sqli"
 SecRule REQUEST_FILENAME "@streq /never" "id:6,phase:1,pass,nolog,ctl:ruleRemoveById=100200"
 SecRule REQUEST_FILENAME "@streq /orders/1" "id:7,phase:1,pass,nolog,ctl:ruleRemoveById=77"
+SecRule RESPONSE_STATUS "@streq 200" "id:8,phase:3,pass,nolog,ctl:ruleRemoveById=10"
+SecRule REQUEST_FILENAME "@streq /never" "id:9,phase:1,pass,nolog,ctl:ruleRemoveById=10"
+SecRule RESPONSE_HEADERS:X-Never "@rx ." "id:10,phase:4,pass,nolog"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +47,8 @@ async fn an_exclusion_is_counted_and_its_use_is_known_from_events() {
         "drawbridge_exclusion_hits_total{policy=\"default\",id=\"80001\",owner=\"notes team\"} 4",
         "drawbridge_exclusion_hits_total{policy=\"default\",id=\"5\",owner=\"\"} 3",
         "drawbridge_exclusion_hits_total{policy=\"default\",id=\"6\",owner=\"\"} 0",
+        "drawbridge_exclusion_hits_total{policy=\"default\",id=\"8\",owner=\"\"} 7",
+        "drawbridge_exclusion_hits_total{policy=\"default\",id=\"9\",owner=\"\"} 0",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
@@ -50,7 +56,7 @@ async fn an_exclusion_is_counted_and_its_use_is_known_from_events() {
     let hits = metrics
         .lines()
         .filter(|line| line.starts_with("drawbridge_exclusion_hits_total{"));
-    assert_eq!(hits.count(), 4, "{metrics}");
+    assert_eq!(hits.count(), 6, "{metrics}");
 
     let state = world.path("state");
     let kept = wait(|| {
@@ -63,7 +69,7 @@ async fn an_exclusion_is_counted_and_its_use_is_known_from_events() {
     let report: Value = serde_json::from_str(&said).expect(&said);
     assert_eq!(
         (code, &report["requests"], &report["exclusions"]),
-        (1, &8.into(), &4.into()),
+        (1, &8.into(), &6.into()),
         "{said}"
     );
     let findings = report["findings"].as_array().unwrap();
@@ -75,6 +81,13 @@ async fn an_exclusion_is_counted_and_its_use_is_known_from_events() {
     assert_eq!(of_line(1), ["wider-than-used"], "{report:#}");
     assert_eq!(of_line(2), ["never-applied"], "{report:#}");
     assert_eq!(of_line(3), ["fits-no-rule"], "{report:#}");
+    assert_eq!((of_line(4), of_line(5)), (vec![], vec!["never-applied"]));
+    let notes = report["notes"].as_array().unwrap();
+    let note = notes[0].as_str().unwrap();
+    assert!(
+        note.starts_with("1 exclusion of rules on answers"),
+        "{notes:?}"
+    );
     let wider = findings
         .iter()
         .find(|f| f["code"] == "wider-than-used")

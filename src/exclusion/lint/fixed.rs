@@ -54,10 +54,18 @@ impl Order {
     pub(super) fn is_for_requests(&self, subject: &Subject<'_>) -> bool {
         let own = subject.exclusion.by.as_ref().map(|by| by.id);
         let mut rules = subject.exclusion.concerned.iter().copied().chain(own);
-        rules.all(|rule| {
-            let place = self.places.get(&rule);
-            place.is_none_or(|(phase, _)| !matches!(phase, 3 | 4))
-        })
+        rules.all(|rule| !self.is_of_answers(rule))
+    }
+
+    /// Whether recorded requests can show that its conditions hold, whatever the phase of the rules that it concerns.
+    pub(super) fn is_decided_by_requests(&self, subject: &Subject<'_>) -> bool {
+        let own = subject.exclusion.by.as_ref();
+        own.is_some_and(|by| !self.is_of_answers(by.id))
+    }
+
+    fn is_of_answers(&self, rule: u64) -> bool {
+        let place = self.places.get(&rule);
+        place.is_some_and(|(phase, _)| matches!(phase, 3 | 4))
     }
 
     /// Whether all rules that it concerns have run before its own.

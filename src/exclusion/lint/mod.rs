@@ -24,7 +24,7 @@ use super::record::{Entry, is_guard};
 pub use finding::{Code, Finding, Other};
 pub use fixed::fixed;
 pub use observed::{Evidence, Observed, Seen};
-pub use used::used;
+pub use used::{unknown, used};
 
 /// What is known of a policy beside its rules.
 #[derive(Debug, Clone, Copy)]
@@ -77,9 +77,11 @@ fn subjects<'r>(rules: &'r Arc<RuleSet>, known: &Known<'r>) -> Vec<Subject<'r>> 
     written.map(subject).filter(holds).collect()
 }
 
-/// Whether a team wrote this file.
+/// Whether a team wrote this file. The exclusions of `@baseline` and of the Core Rule Set's own file of common
+/// exceptions are not the teams' to remove.
 fn is_written(path: &Path) -> bool {
-    !path.starts_with("@baseline")
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !path.starts_with("@baseline") && !name.contains("-COMMON-EXCEPTIONS")
 }
 
 /// Whether the id is one of the Core Rule Set or its plugins.

@@ -360,7 +360,15 @@ fn what_never_applied_is_found() {
             found.is_empty(),
             "there are no answers: {control}: {found:?}"
         );
+        // But whether its conditions hold is known from requests.
+        let found = used_codes(&on("/b", control), answers, &[sql]);
+        assert_eq!(found, ["never-applied"], "{control}");
     }
+    let common = builder("", "").text(
+        "crs/REQUEST-999-COMMON-EXCEPTIONS-AFTER.conf",
+        "SecRuleUpdateTargetById 942100 \"!ARGS:q\"",
+    );
+    assert_eq!(count(&built(common), &known(&[])), 0, "the CRS's own");
     let both = on("/b", "ruleRemoveById=942100,ctl:ruleRemoveById=942440");
     let found = used_findings(&both, "", &[sql, sql]);
     assert_eq!(
@@ -374,6 +382,23 @@ fn what_never_applied_is_found() {
             .contains("held for none of 2 recorded requests"),
         "{found:?}"
     );
+}
+
+#[test]
+fn what_only_answers_would_show_is_counted() {
+    let answers = "SecRule RESPONSE_STATUS \"@streq 500\" \"id:950100,phase:3,deny\"\n";
+    let after = format!(
+        "{answers}SecRule RESPONSE_STATUS \"@streq 404\" \"id:11,phase:3,pass,nolog,ctl:ruleRemoveById=980130\"\n\
+         SecRuleUpdateTargetById 950100 \"!RESPONSE_STATUS\"\n"
+    );
+    for (path, expected) in [("/a", 3), ("/b", 2)] {
+        let before = on(path, "ruleRemoveById=950100");
+        let rules = built(builder(&before, &after).exclusions_run());
+        let mut observed = Observed::default();
+        let raw = b"GET /a?note=1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
+        observed.see(&rules, &Request::from_file(raw.to_vec()));
+        assert_eq!(unknown(&rules, &known(&[]), &observed), expected, "{path}");
+    }
 }
 
 #[test]

@@ -25,17 +25,13 @@ pub fn used(
     let order = Order::of(rules);
     let mut findings: Vec<Finding> = Vec::new();
     for subject in subjects(rules, known) {
-        let removes = [ExclusionKind::Rules, ExclusionKind::Targets];
-        let is_of_any_use = removes.contains(&subject.exclusion.kind)
-            && !subject.exclusion.concerned.is_empty()
-            && !order.is_too_late(&subject)
-            && order.is_for_requests(&subject);
         let seen = observed.exclusions.get(subject.place);
-        // Why others are of no use is known without requests, or cannot be known from them.
-        let Some(seen) = seen.filter(|_| is_of_any_use) else {
+        // Why others are of no use is known without requests.
+        let Some(seen) = seen.filter(|_| is_of_any_use(&subject, &order)) else {
             continue;
         };
         let found = match seen.used {
+            _ if is_unknown(&subject, seen, &order) => None,
             0 => never_applied(&subject, seen, evidence),
             _ => wider_than_used(&subject, seen, rules, evidence),
         };
@@ -46,6 +42,33 @@ pub fn used(
     }
     findings.extend(dear_and_never_matched(rules, observed, evidence));
     findings
+}
+
+/// How many exclusions concern rules on answers, which recorded requests do not have, so that nothing can be said of
+/// their use.
+#[must_use]
+pub fn unknown(rules: &Arc<RuleSet>, known: &Known<'_>, observed: &Observed) -> usize {
+    let order = Order::of(rules);
+    let subjects = subjects(rules, known).into_iter();
+    let unknown = subjects.filter(|subject| {
+        let seen = observed.exclusions.get(subject.place);
+        is_of_any_use(subject, &order) && seen.is_some_and(|seen| is_unknown(subject, seen, &order))
+    });
+    unknown.count()
+}
+
+/// Whether nothing is known against it without requests.
+fn is_of_any_use(subject: &Subject<'_>, order: &Order) -> bool {
+    let removes = [ExclusionKind::Rules, ExclusionKind::Targets];
+    removes.contains(&subject.exclusion.kind)
+        && !subject.exclusion.concerned.is_empty()
+        && !order.is_too_late(subject)
+}
+
+/// Whether only answers would show of what use it is. Conditions that never held say enough without them.
+fn is_unknown(subject: &Subject<'_>, seen: &Seen, order: &Order) -> bool {
+    let never_held = seen.held == 0 && order.is_decided_by_requests(subject);
+    !order.is_for_requests(subject) && !never_held
 }
 
 fn never_applied(subject: &Subject<'_>, seen: &Seen, evidence: &Evidence) -> Option<Finding> {
