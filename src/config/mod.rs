@@ -233,18 +233,18 @@ pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
     names.unwrap_or_default()
 }
 
-/// Compiles the rules of `policy` in this mode, with this text in the place of its exclusions. What it changes in
-/// persistent collections concerns no other rule set.
+/// Compiles the rules of a policy or of a shadow again, in this mode and with this text in the place of the exclusions.
+/// What it changes in persistent collections concerns no other rule set.
 ///
 /// # Errors
-/// The text or a file of the policy has problems; there are none if the policy is off.
+/// The text or a file of the rules has problems; there are none if the rules are not of this configuration.
 pub fn compile_with(
     config: &Config,
-    policy: &Policy,
+    rules: &Arc<waf::RuleSet>,
     mode: PolicyMode,
     text: &str,
 ) -> Result<Arc<waf::RuleSet>, Vec<Diagnostic>> {
-    let mut recipe = config.recipe_of(policy).ok_or_else(Vec::new)?.clone();
+    let mut recipe = config.recipe_of_rules(rules).ok_or_else(Vec::new)?.clone();
     recipe.mode = mode;
     if !text.is_empty() {
         let place = resolved::exclusions::place(&recipe.sources);

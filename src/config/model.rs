@@ -495,7 +495,11 @@ impl Default for Recipe {
 impl Config {
     /// What the live rules of a policy were made of.
     pub(crate) fn recipe_of(&self, policy: &Policy) -> Option<&Recipe> {
-        let rules = policy.rules.live()?;
+        self.recipe_of_rules(policy.rules.live()?)
+    }
+
+    /// What the rules of a policy or of a shadow were made of.
+    pub(crate) fn recipe_of_rules(&self, rules: &Arc<RuleSet>) -> Option<&Recipe> {
         let mut sets = self.rule_sets.iter();
         let made = sets.find(|compiled| Arc::ptr_eq(&compiled.rules, rules))?;
         Some(&made.recipe)

@@ -12,7 +12,7 @@ use super::error::ReviewError;
 use super::policy::{find_policy, has_no_rules};
 use super::replay::source::{NotReplayed, Requests};
 use crate::config::{self, Config, Policy, PolicyMode};
-use crate::events::Event;
+use crate::events::{Event, Verdict};
 use crate::exclusion::{
     Candidate, Proof, Proposals, Purpose, Tally, Written, free_id, parse, propose,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Blocked {
     name: String,
     /// The policy that blocked it.
     policy: Option<String>,
+    /// Not the policy blocked it, but its shadow would have.
+    by_shadow: bool,
     /// What its record lacks.
     notes: Vec<String>,
 }
@@ -39,7 +41,7 @@ pub(crate) struct Blocked {
 /// What is wanted.
 pub(crate) struct ExclusionRequest<'q> {
     pub(crate) blocked: Blocked,
-    /// In place of the policy that blocked it.
+    /// In place of the policy, or the shadow, that blocked it.
     pub(crate) policy: Option<&'q String>,
     /// Exclude only this rule.
     pub(crate) rule: Option<u64>,
@@ -58,9 +60,18 @@ pub(crate) enum WriteTo<'q> {
     Named(&'q Path),
 }
 
+/// Whose rules judge the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JudgedBy {
+    Policy,
+    /// The shadow of the policy.
+    Shadow,
+}
+
 /// What was found, and what was done.
 #[derive(Debug)]
 pub(crate) struct Excluded {
+    pub(crate) judged_by: JudgedBy,
     pub(crate) proposals: Proposals,
     /// The place of the proposal that was taken; None if none holds.
     pub(crate) taken: Option<usize>,
@@ -85,6 +96,7 @@ impl Blocked {
         }
         Ok(Self {
             policy: event.summary.policy.clone(),
+            by_shadow: is_blocked_by_shadow(&event),
             request: checked(Request::from_event(event), &name)?,
             name,
             notes: why.into_iter().collect(),
@@ -100,9 +112,15 @@ impl Blocked {
             request: checked(Request::from_file(bytes), &name)?,
             name,
             policy: None,
+            by_shadow: false,
             notes: Vec::new(),
         })
     }
+}
+
+/// Whether the event says that the shadow stops the request. One that it would let pass was blocked by the policy.
+fn is_blocked_by_shadow(event: &Event) -> bool {
+    event.summary.verdict == Verdict::Shadow && event.details.blocked.is_some()
 }
 
 /// The request if rules can judge it.
@@ -131,14 +149,21 @@ pub(crate) fn exclude(
         request,
         name,
         policy,
+        by_shadow,
         mut notes,
     } = wanted.blocked;
+    // Whoever names a policy asks for its own rules.
+    let by_shadow = by_shadow && wanted.policy.is_none();
     let policy = find_policy(config, wanted.policy.or(policy.as_ref()), None)?;
+    let (judged_by, rules) = judging(policy, by_shadow, &mut notes)?;
+    if judged_by == JudgedBy::Shadow && wanted.write.is_some() {
+        return Err(not_for_the_shadow(policy));
+    }
     // Before the proof, which takes seconds: a wrong name must not waste them.
     let file = wanted.write.map(|to| find_file(policy, to)).transpose()?;
     // All at once: every proposal is tried with each of them.
     let recorded = wanted.recorded.map(|source| read_all(source, &mut notes));
-    let compile = |mode, text: &str| compile(config, policy, mode, text);
+    let compile = |mode, text: &str| compile(config, policy, rules, mode, text);
     let recorded = recorded.unwrap_or_default();
     let proposals =
         propose(&request, wanted.rule, &recorded, &compile).map_err(ReviewError::because)?;
@@ -165,12 +190,48 @@ pub(crate) fn exclude(
         _ => None,
     };
     Ok(Excluded {
+        judged_by,
         proposals,
         taken,
         written,
         files,
         notes,
     })
+}
+
+/// The rules that judge the request, and a note if they are not simply the policy's.
+///
+/// # Errors
+/// The policy is off.
+fn judging<'p>(
+    policy: &'p Policy,
+    by_shadow: bool,
+    notes: &mut Vec<String>,
+) -> Result<(JudgedBy, &'p Arc<RuleSet>), ReviewError> {
+    let name = &policy.name;
+    match (&policy.shadow, by_shadow) {
+        (Some(shadow), true) => {
+            notes.push(format!(
+                "the shadow of policy {name:?} blocks this request, so the shadow's rules judge it; --policy {name} judges it by the policy's own"
+            ));
+            return Ok((JudgedBy::Shadow, &shadow.rules));
+        }
+        (None, true) => notes.push(format!(
+            "a shadow blocked this request that policy {name:?} no longer has: the policy's own rules judge it"
+        )),
+        (_, false) => {}
+    }
+    let live = policy.rules.live().ok_or_else(|| has_no_rules(policy))?;
+    Ok((JudgedBy::Policy, live))
+}
+
+/// The files of `exclusions` are loaded with the policy's own rules too, and a test that only holds with the shadow's
+/// would refuse the policy at its next load.
+fn not_for_the_shadow(policy: &Policy) -> ReviewError {
+    ReviewError::Problem(format!(
+        "the shadow's rules block this request, and a test of an exclusion for them can fail with those of policy {:?}, which loads the same exclusions: without --write it is shown; take the shadow over (rules shadow --promote), then write it",
+        policy.name
+    ))
 }
 
 /// The requests with their names. Those that cannot be used are noted.
@@ -186,6 +247,15 @@ fn read_all(source: &dyn Requests, notes: &mut Vec<String>) -> Vec<(String, Requ
         }
     }
     requests
+}
+
+impl JudgedBy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 impl Excluded {
@@ -228,6 +298,7 @@ impl Excluded {
         let proposals: Vec<Value> = proposals.collect();
         json!({
             "ok": self.taken.is_some(),
+            "judged_by": self.judged_by.name(),
             "blocked_by": self.proposals.stopped_by,
             "scope": self.proposals.scope.words(),
             "proposals": proposals,
@@ -243,6 +314,7 @@ impl Excluded {
 fn compile(
     config: &Config,
     policy: &Policy,
+    rules: &Arc<RuleSet>,
     mode: EngineMode,
     text: &str,
 ) -> Result<Arc<RuleSet>, ReviewError> {
@@ -252,7 +324,7 @@ fn compile(
         EngineMode::DetectionOnly => PolicyMode::Detect,
         EngineMode::Off => PolicyMode::Off,
     };
-    config::compile_with(config, policy, mode, text).map_err(|problems: Vec<Diagnostic>| {
+    config::compile_with(config, rules, mode, text).map_err(|problems: Vec<Diagnostic>| {
         match problems.is_empty() {
             true => has_no_rules(policy),
             false => ReviewError::Diagnostics(problems),

@@ -202,6 +202,21 @@ async fn what_a_shadow_would_change_is_counted_and_kept_and_changes_nothing() {
     ] {
         assert!(out.contains(line), "{line}: {out}");
     }
+    let exclude =
+        format!("rules exclude {id} --owner team --reason prose --until 2999-01-01 --output json");
+    let (_, out, err) = run(&world, &exclude).await;
+    let judged: Value = serde_json::from_str(&out).expect(&err);
+    let by = json!(["shadow", 1001]);
+    assert_eq!(json!([judged["judged_by"], judged["blocked_by"]]), by);
+    let note = judged["notes"][0].as_str().unwrap();
+    assert!(note.contains("the shadow's rules judge it"), "{note}");
+    for (more, words) in [
+        (" --policy default", "this request is not blocked"),
+        (" --write", "take the shadow over"),
+    ] {
+        let (code, out, _) = run(&world, &format!("{exclude}{more}")).await;
+        assert!(code == 1 && out.contains(words), "{more}: {out}");
+    }
     let id = &attack.summary.request_id;
     let (_, out, _) = run(&world, &format!("events show {id}")).await;
     assert!(out.contains("verdict   block: rule 1 in phase 2"), "{out}");

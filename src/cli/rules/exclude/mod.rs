@@ -36,7 +36,7 @@ pub(super) struct Args {
     request: PathBuf,
     #[command(flatten)]
     config: ConfigFile,
-    /// The policy that blocks it [default: the only one, or "default"]
+    /// The policy that blocks it [default: that of the event, or its shadow; else the only one, or "default"]
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(config_file::policies))]
     policy: Option<String>,
     /// Exclude only this rule

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::exclusion::{Candidate, Extent, Proof};
 use crate::review::escape::show_short;
-use crate::review::exclude::Excluded;
+use crate::review::exclude::{Excluded, JudgedBy};
 
 /// Attacks and requests that are named; the others are counted.
 const NAMED: usize = 5;
@@ -14,8 +14,12 @@ pub(super) fn human(done: &Excluded) -> io::Result<()> {
     let proposals = &done.proposals;
     writeln!(
         out,
-        "blocked by rule {}; exclusions for {}",
+        "blocked by rule {}{}; exclusions for {}",
         proposals.stopped_by,
+        match done.judged_by {
+            JudgedBy::Policy => "",
+            JudgedBy::Shadow => " of the shadow",
+        },
         proposals.scope.words()
     )?;
     for note in &done.notes {
