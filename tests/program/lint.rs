@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::check::{Folder, GOOD};
@@ -77,6 +78,11 @@ fn each_finding_has_its_place_and_what_to_do() {
         out.ends_with("4 exclusions, 4 recorded requests: 6 findings\n"),
         "{out}"
     );
+    let shape =
+        Regex::new(r#"(?m)^policy "\w+": \d+ exclusions, \d+ recorded requests.*: \d+ findings$"#);
+    let shape = shape.unwrap();
+    let documented = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md"));
+    assert!(shape.is_match(&out) && shape.is_match(&documented.unwrap()));
     let (code, report) = json(&folder, "--requests recorded");
     assert_eq!((code, &report["ok"]), (Some(1), &false.into()));
     let findings = report["findings"].as_array().unwrap();

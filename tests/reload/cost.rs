@@ -64,6 +64,13 @@ async fn ask_three(world: &World, timed: u64) {
     .await;
 }
 
+/// Whether the guide of the security team shows this line.
+fn documented(line: &str) -> bool {
+    include_str!("../../docs/security.md")
+        .lines()
+        .any(|shown| shown == line)
+}
+
 /// The row of a rule in the first policy of an answer.
 fn rule(answer: &Value, id: u64) -> &Value {
     let rules = answer["policies"][0]["rules"].as_array().unwrap();
@@ -184,6 +191,8 @@ async fn the_verb_shows_policies_and_routes() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(told.contains("a look at the clock"), "{told}");
+    let heading = said.lines().find(|line| line.ends_with("  message"));
+    assert!(documented(heading.expect("a heading")), "{said}");
     let shown = async |args: &[&str]| {
         let args = [&["rules", "top", "--output", "json"], args].concat();
         let (code, said, told) = verb(folder, &args).await;

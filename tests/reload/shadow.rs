@@ -236,6 +236,12 @@ async fn what_a_shadow_would_change_is_counted_and_kept_and_changes_nothing() {
         out.contains("    1001            2            0            0            0  "),
         "{out}"
     );
+    let heading = out.lines().find(|line| line.contains("  RULE  "));
+    let documented = include_str!("../../docs/security.md");
+    assert!(
+        documented.contains(heading.expect("a heading").trim_end()),
+        "{out}"
+    );
     let (code, out, _) = run(&world, "rules shadow --policy default --output json").await;
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &shown["shadows"][0]), (0, &found));
