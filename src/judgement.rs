@@ -87,6 +87,7 @@ fn matches_in(transaction: &Transaction, wanted: impl Fn(Phase) -> bool) -> Vec<
     let matches = matched.map(|found| Match {
         rule: found.rule_id,
         variable: found.variable.clone(),
+        // The rule that compares scores stops nearly everything; why is said by those that scored.
         contributes: !found.interrupting && found.phase != Phase::Logging,
     });
     matches.collect()
@@ -106,6 +107,7 @@ impl DifferenceKind {
     pub(crate) fn between(candidate: &Judgement, live: &Judgement) -> Option<Self> {
         let answer = |judgement: &Judgement| {
             let interruption = judgement.interruption.as_ref();
+            // Not the rule: a client cannot tell which one stopped it.
             interruption.map(|ended| (ended.kind.clone(), ended.status))
         };
         match (answer(candidate), answer(live)) {
@@ -136,6 +138,7 @@ pub(crate) fn only_in<'i, T>(
     let mut only = Vec::new();
     for item in one {
         match left.iter().position(|known| same(item, known)) {
+            // Each stands for one: a rule that matched twice there and once here is a difference.
             Some(at) => drop(left.swap_remove(at)),
             None => only.push(item),
         }
@@ -147,6 +150,7 @@ pub(crate) fn only_in<'i, T>(
 fn causes(blocking: &Judgement, passing: &Judgement) -> Vec<u64> {
     let only = blocking.matches_not_in(passing).into_iter();
     let mut rules: Vec<u64> = only.filter(|m| m.contributes).map(|m| m.rule).collect();
+    // Both matched the same and weigh it differently: another threshold, or another mode of a rule.
     if rules.is_empty() {
         rules.extend(blocking.interruption.as_ref().map(|ended| ended.rule_id));
     }

@@ -86,6 +86,7 @@ impl Request {
     /// A request that a front door kept. The rules see it as they saw it then, as far as the record has it.
     #[must_use]
     pub fn from_event(event: Event) -> Self {
+        // The client's port is not kept. No rule of the CRS looks at it.
         let client = SocketAddr::new(event.summary.client, 0);
         let why = event.details.payload.why_not_judged();
         let request = Self::from_parts(event.head, event.body, Some(client));
@@ -141,6 +142,7 @@ impl Request {
     pub fn begin(&self, rules: &Arc<RuleSet>, name: &str) -> Option<Transaction> {
         let head = self.head.as_ref().ok()?;
         let player = InProcess::new(Arc::clone(rules));
+        // Without an address of its own a request has that of the test player, for which no rule makes an exception.
         let player = match self.client {
             Some(client) => player.with_client(client),
             None => player,
@@ -175,6 +177,7 @@ impl Request {
                 form: TargetForm::Absolute { path, .. },
                 ..
             }) => match &self.raw[path.clone()] {
+                // A proxy's form of the target may end with the host.
                 b"" => b"/",
                 path => path,
             },
@@ -205,6 +208,7 @@ impl Request {
             name.eq_ignore_ascii_case(b"content-length")
                 || name.eq_ignore_ascii_case(b"transfer-encoding")
         };
+        // The body is another one, and whole: the framing of the old one would cut it or wait for more.
         for (name, value) in headers.iter().filter(|(name, _)| !frames(name)) {
             raw.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
         }
@@ -275,6 +279,7 @@ fn split_body(head: &Head, raw: &[u8], notes: &mut Vec<String>) -> (Vec<u8>, Fra
             notes.push("the body ends too early; the rules saw what there is of it".to_owned());
             (rest.to_vec(), Framing::Cut)
         }
+        // The front door answers 400 before any rule sees the body.
         Body::Malformed(why) => {
             notes.push(format!("{why}: the body is left out"));
             (Vec::new(), Framing::Malformed)

@@ -57,6 +57,7 @@ impl Draft {
         let line_end = memchr::memmem::find(&self.head, b"\r\n").unwrap_or(self.head.len());
         let line = self.head.get(..line_end).unwrap_or_default();
         let (method, target) = method_and_target(line);
+        // Also where the payload is plain or sealed: lists are shown to people who may not see it.
         let shown = mask_target(target, hides_arguments(&self.sanitised));
         let shown = mask_known(&shown, &self.secrets);
         self.summary.method = text(method, 64);
@@ -71,6 +72,7 @@ impl Draft {
             body: self.body,
         };
         if let PayloadForm::Sealed(recipient) = form {
+            // After the summary was made of the head, which is gone from here on.
             event.body = recipient.seal(&event.raw_request().0)?;
             event.head.clear();
             event.details.payload.is_sealed = true;
@@ -88,6 +90,7 @@ impl Draft {
             }
             None => {
                 let masked = mask_secrets(&self.body, self.body.len());
+                // A secret of a header field may stand in the body again, under a harmless name.
                 let masked = mask_known(&masked, &self.secrets);
                 payload.masked = masked != self.body;
                 masked
@@ -149,6 +152,7 @@ fn mask_head(head: &[u8], sanitised: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let (name, value) = field(line);
         let before = line.len() - value.len();
         out.extend_from_slice(line.get(..before).unwrap_or_default());
+        // What a rule named is secret as a whole; of other fields the engine knows which part is.
         match is_secret(name) {
             true => out.extend_from_slice(MASK),
             false => out.extend_from_slice(&mask_field(name, value)),

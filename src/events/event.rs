@@ -360,6 +360,7 @@ impl Event {
             let bytes = bytes.first_chunk::<4>()?;
             usize::try_from(u32::from_le_bytes(*bytes)).ok()
         };
+        // The checksum was right, but a later version may have written something else: nothing is indexed.
         let (details, head) = (number(rest)?, number(rest.get(4..)?)?);
         let rest = rest.get(8..)?;
         let (details, rest) = rest.split_at_checked(details)?;

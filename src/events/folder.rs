@@ -67,6 +67,7 @@ pub(super) fn list(events: &Path) -> io::Result<Vec<SegmentFile>> {
     }
     found.sort_by_key(|file| {
         (
+            // A segment that is appended to has the newest requests.
             file.span.map_or(u64::MAX, |(_, last)| last),
             file.path.clone(),
         )
@@ -81,6 +82,7 @@ fn list_own(folder: &Path, found: &mut Vec<SegmentFile>) -> io::Result<()> {
             continue;
         };
         let span = span(name);
+        // Files of other programs stay untouched, whatever they are.
         if span.is_none() && !name.starts_with(OPEN) {
             continue;
         }
@@ -123,6 +125,7 @@ pub(super) fn open_path(folder: &Path, unique: &str) -> PathBuf {
 }
 
 pub(super) fn sealed_path(folder: &Path, (first, last): (u64, u64), unique: &str) -> PathBuf {
+    // Thirteen digits reach to the year 2286, so names sort by time.
     folder.join(format!("{first:013}-{last:013}-{unique}{ENDING}"))
 }
 
@@ -170,6 +173,7 @@ fn remove_unnamed(folder: &Path) -> io::Result<()> {
 
 fn recover_one(folder: &Path, path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
+    // Another front door of this replica's name may have started at the same time and be ahead of us.
     if !lock(&file)? || !is_still(path, &file) {
         return Ok(());
     }
@@ -185,6 +189,7 @@ fn recover_one(folder: &Path, path: &Path) -> io::Result<()> {
         file.set_len(end as u64)?;
     }
     match span_of(bytes.get(..end).unwrap_or_default()) {
+        // Killed before its first event: there is nothing to keep.
         None => fs::remove_file(path),
         Some(span) => {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -236,12 +241,14 @@ pub(super) struct Bounds {
 /// Drops what is too old, and the oldest segments until the folder is small enough, with room for those that are
 /// appended to.
 pub(super) fn drop_oldest(events: &Path, bounds: &Bounds, now: SystemTime) -> io::Result<()> {
+    // A clock near 1970 is wrong, and must not drop everything.
     let oldest = now.checked_sub(bounds.max_age).unwrap_or(UNIX_EPOCH);
     let (open, sealed): (Vec<_>, Vec<_>) = list(events)?
         .into_iter()
         .partition(|file| file.span.is_none());
     let open_bytes: u64 = open
         .iter()
+        // As large as it will be, or the folder would be too large until the next look.
         .map(|file| file.bytes.max(bounds.segment_bytes))
         .sum();
     let room = bounds

@@ -47,6 +47,7 @@ pub fn secrets(transaction: &Transaction) -> Vec<Vec<u8>> {
 #[must_use]
 pub fn hits(transaction: &Transaction) -> Vec<Hit> {
     let logged = transaction.matched_rules().iter();
+    // Silent rules only set variables, and would push what matters out of the list.
     let logged = logged.filter(|found| found.logged).take(MOST_HITS);
     let hits = logged.map(|found| Hit {
         rule_id: found.rule_id,
@@ -59,6 +60,7 @@ pub fn hits(transaction: &Transaction) -> Vec<Hit> {
 #[must_use]
 pub fn matches(transaction: &Transaction) -> (Vec<Match>, u64) {
     let matched = transaction.matched_rules();
+    // Counted with those that the engine did not record: a reader sees that there were more, whoever left them out.
     let left_out = matched.len().saturating_sub(MOST_MATCHES) as u64;
     let matches = matched.iter().take(MOST_MATCHES).map(matched_rule);
     (

@@ -9,6 +9,7 @@ impl Event {
     pub fn raw_request(&self) -> (Vec<u8>, Vec<String>) {
         let length = self.body_length();
         let mut notes: Vec<String> = self.details.payload.why_not_judged().into_iter().collect();
+        // A head of HTTP/2 was written by us with CRLF, and HTTP/1.x heads with other line ends are refused.
         let lines = self.head.split(|byte| *byte == b'\n');
         let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let mut out = Vec::with_capacity(self.head.len() + self.body.len() + 64);
@@ -32,6 +33,7 @@ impl Event {
             }
             if !is_coding && !name.eq_ignore_ascii_case(b"content-length") {
                 push_line(&mut out, line);
+            // In the place of the first one: rules that look at the order of fields see it as it was.
             } else if !std::mem::replace(&mut is_announced, true) {
                 push_line(&mut out, content_length.as_bytes());
             }

@@ -44,6 +44,7 @@ impl Place {
         let (start, end) = self.at;
         let mut bytes = vec![0; end - start];
         let file = open(&self.segment)?;
+        // The record alone, and not the whole segment as a list reads it.
         file.read_exact_at(&mut bytes, start as u64)?;
         Ok(segment::frame(&bytes, 0).and_then(|frame| Event::decode(&frame)))
     }
@@ -59,12 +60,15 @@ pub fn find(
     wanted: impl Fn(&Summary) -> bool + Sync,
 ) -> io::Result<Found> {
     let mut segments = folder::list(&state_dir.join(folder::FOLDER))?;
+    // By their names, so that a list of the last hour does not open a month of segments.
     segments.retain(|segment| segment.reaches(since));
+    // The first segment that reaches this far holds earlier requests too.
     let wanted = |summary: &Summary| summary.time >= since && wanted(summary);
     let mut found = search(&segments, &|bytes| {
         let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
         summary.filter(&wanted)
     });
+    // By id too: requests of one millisecond would change places from one run to the next.
     let key = |place: &Place| (place.summary.time, place.summary.request_id.clone());
     found.events.sort_by_cached_key(key);
     Ok(found)
@@ -88,6 +92,7 @@ pub fn find_by_id(state_dir: &Path, id: &str) -> io::Result<Found> {
         // Parsing every summary would take far longer than this search.
         memchr::memmem::find(bytes, id.as_bytes())?;
         let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
+        // The id may also stand in the path of another request.
         summary.filter(|summary| summary.request_id == id)
     };
     let found = search(&first, &is_it);

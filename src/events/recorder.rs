@@ -137,6 +137,7 @@ impl Writer {
         if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
             tracing::warn!(target: "events", "events are written at the priority of everything else: {error}");
         }
+        // On this thread: a folder with many segments must not hold up the start of the front door.
         if catch_unwind(AssertUnwindSafe(|| self.store.recover())).is_err() {
             tracing::error!(target: "events", "what an earlier process left was not recovered");
         }
@@ -170,6 +171,7 @@ impl Writer {
         let mut batch = Batch::default();
         self.add(&mut batch, first);
         let mut open = true;
+        // Under load one write takes many events; a single one is written at once.
         while batch.bytes() < BATCH {
             match self.drafts.try_next() {
                 Next::Item(next) => self.add(&mut batch, next),
@@ -188,6 +190,7 @@ impl Writer {
         let time = draft.summary.time;
         let event = draft.into_event(&self.form).ok();
         let record = event.and_then(|event| event.encode().ok());
+        // What was not sealed or encoded must not be written in another form.
         let added = record.is_some_and(|(summary, rest)| batch.add(time, &summary, &rest));
         if !added {
             self.metrics.dropped_internal.count();
@@ -195,6 +198,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Batch) {
+        // A broken disk can take seconds to fail, and the queue would fill meanwhile.
         let waits = self.failed.is_some_and(|at| at.elapsed() < RETRY);
         let written = match waits {
             true => Err(None),

@@ -71,6 +71,7 @@ pub fn good_end(segment: &[u8]) -> usize {
     } else {
         0
     };
+    // Of a record that was being written the summary may be there and the rest not.
     let whole = frames(segment).filter(|frame| frame.rest().is_some());
     whole.last().map_or(begin, |frame| frame.end)
 }
@@ -78,6 +79,7 @@ pub fn good_end(segment: &[u8]) -> usize {
 /// The record that begins at this place.
 #[must_use]
 pub fn frame(segment: &[u8], at: usize) -> Option<Frame<'_>> {
+    // Each length comes from the disk: it is checked before it is added to anything.
     let head = segment.get(at..at.checked_add(HEAD)?)?;
     let number = |place: usize| {
         let bytes = head.get(place..)?.first_chunk::<4>()?;
@@ -88,6 +90,7 @@ pub fn frame(segment: &[u8], at: usize) -> Option<Frame<'_>> {
     if summary_length > MOST_SUMMARY || rest_length > MOST_REST {
         return None;
     }
+    // Both lengths are bounded by now, so that the sums cannot overflow.
     let middle = at + HEAD + summary_length;
     let summary = segment.get(at + HEAD..middle)?;
     let rest = segment.get(middle..middle + rest_length)?;

@@ -110,6 +110,7 @@ impl Store {
                 .insert(OpenSegment::begin(&self.folder, &self.opener)?),
         };
         if let Err(error) = open.append(batch) {
+            // The next batch begins a new segment; the start after that finds the good end of this one.
             if open.cut_torn().is_err() {
                 self.open = None;
             }
@@ -123,6 +124,7 @@ impl Store {
 
     /// Seals a segment that is open for long, and drops what is too old or too much.
     pub(super) fn tick(&mut self) {
+        // A segment is dropped as a whole, so one that is open for long keeps events that are too old.
         let longest = LONGEST_OPEN.min(self.bounds.max_age / 4);
         if self
             .open
@@ -164,6 +166,7 @@ impl OpenSegment {
         let hidden = folder.join(format!(".{unique}"));
         let path = folder::open_path(folder, &unique);
         let begun = (opener)(&hidden).and_then(|mut file| {
+            // While the file has no name yet: once it has one, another process may want to recover it.
             folder::lock(&file)?;
             file.write_all(MAGIC)?;
             fs::rename(&hidden, &path)?;
@@ -218,6 +221,7 @@ fn join(a: Option<(u64, u64)>, b: Option<(u64, u64)>) -> Option<(u64, u64)> {
 
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
+    // A file that is there already is another's, whatever it is.
     options.read(true).write(true).create_new(true).mode(0o600);
     options.open(path)
 }

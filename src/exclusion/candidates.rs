@@ -104,6 +104,8 @@ impl Need {
     fn tag(&self) -> Option<&String> {
         let is_of_attack = |tag: &&String| Class::of_tag(tag).is_some();
         let mut tags = self.tags.iter().filter(is_of_attack);
+        // `language-...` says what a rule reads, and rules of several classes share it: an exclusion by it would be far
+        // too wide.
         tags.find(|tag| tag.starts_with("attack-"))
     }
 
@@ -121,6 +123,7 @@ impl Need {
                 let named = target.numbered().unwrap_or_else(|| target.exact());
                 format!("ruleRemoveTargetByTag={tag};{named}")
             }
+            // Nothing narrower can be written for a value that an exclusion cannot name.
             _ => format!("ruleRemoveById={rule}"),
         }
     }
@@ -271,6 +274,7 @@ impl Variants {
             .cloned()
             .collect();
         let mut candidates: Vec<Candidate> = Vec::new();
+        // With one rule that has no tag, the form by tag would name a rule after all and be no kind of its own.
         let have_tags = needs.iter().all(|need| need.tag().is_some());
         let kinds = Kind::ALL.into_iter().filter(|&kind| kind >= narrowest);
         for kind in kinds.filter(|&kind| kind != Kind::Tag || have_tags) {
@@ -285,6 +289,7 @@ impl Variants {
                     rules.push(need.rule);
                 }
             }
+            // Two proposals with the same controls in another order must be found equal.
             rules.sort_unstable();
             controls.sort_unstable();
             // A way that says the same as a narrower one is no other way.
@@ -324,6 +329,7 @@ fn smallest_sets(all: usize, passes: &impl Fn(&[usize]) -> bool) -> Vec<Vec<usiz
     let Some(first) = smallest_without(None) else {
         return Vec::new();
     };
+    // Which of several rules is wrong about the request only its owner knows, so each way is proposed.
     let others: Vec<Vec<usize>> = first
         .iter()
         .filter_map(|&at| smallest_without(Some(at)))

@@ -28,6 +28,7 @@ pub fn check(path: &Path, rules: &Arc<RuleSet>, ends: bool, now: SystemTime) -> 
     let (entries, mut problems) = record::parse(path, &text);
     let own: Vec<_> = rules.summaries().filter(|rule| rule.file == path).collect();
     for rule in &own {
+        // A rule without an owner and an end would hold for ever, and this file promises that none does.
         if !entries.iter().any(|entry| entry.id == rule.id) {
             let at = Location {
                 line: rule.line,
@@ -59,6 +60,7 @@ fn near_its_end(entry: &Entry, ends: bool, now: SystemTime) -> Option<Diagnostic
     let (id, until) = (entry.id, &entry.purpose.until);
     let owner = &entry.purpose.owner;
     let message = match until.end() {
+        // A warning and no error: what is over must not refuse the reload of everything else.
         end if end <= now && ends => {
             format!("exclusion {id} ended on {until} and no longer holds (owner: {owner})")
         }
@@ -83,6 +85,7 @@ fn run_tests(entry: &Entry, path: &Path, rules: &Arc<RuleSet>) -> Vec<Diagnostic
         ))
     });
     let file = match read.and_then(|text| ftw::parse(&tests, &text)) {
+        // A file without tests proves nothing, and must not pass for one whose tests hold.
         Ok(file) => file.filter(|file| !file.tests.is_empty()),
         Err(problem) => return vec![problem],
     };
@@ -92,6 +95,7 @@ fn run_tests(entry: &Entry, path: &Path, rules: &Arc<RuleSet>) -> Vec<Diagnostic
             tests.display()
         ))];
     };
+    // Under the rules as they were just compiled, which may not be those that run.
     let played = InProcess::new(Arc::clone(rules));
     let report = ftw::run(&played, &[file], &Overrides::default(), &|_| {});
     let failed = report.tests.iter().filter(|test| !test.passed());

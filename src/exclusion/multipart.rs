@@ -22,7 +22,9 @@ pub(super) fn names(body: &[u8], boundary: &[u8]) -> Vec<Vec<u8>> {
 /// The body with this content in the first part of this name.
 pub(super) fn with(body: &[u8], boundary: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     let mut parts = parts(body, boundary).into_iter();
+    // Rules see every part of a name, and a proof needs the attack in one of them.
     let part = parts.find(|part| part.name.as_deref() == Some(name))?;
+    // Only the bytes of the content are replaced, so that boundaries and part heads stay as the client wrote them.
     let (before, after) = (body.get(..part.start)?, body.get(part.end..)?);
     Some([before, value, after].concat())
 }

@@ -42,6 +42,7 @@ enum Kind {
 impl Kind {
     fn of(request: &Request) -> Self {
         let value = request.header(b"content-type").unwrap_or_default();
+        // The boundary is read from the value as sent, because its case counts.
         let lower = value.to_ascii_lowercase();
         let media = lower.split(|&b| b == b';').next().unwrap_or_default();
         match media.trim_ascii() {
@@ -84,6 +85,7 @@ impl Place {
     /// alone.
     pub(super) fn of(request: &Request, collection: &str, key: Option<&[u8]>) -> Option<Self> {
         match (collection, key) {
+            // Without regard to case, as rules find arguments.
             ("ARGS" | "ARGS_GET" | "ARGS_POST", Some(key)) => Self::arguments(request)
                 .into_iter()
                 .find(|place| place.name().is_some_and(|n| n.eq_ignore_ascii_case(key))),
@@ -212,6 +214,7 @@ pub(super) fn headers(request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
 pub(super) fn with_added_argument(request: &Request, value: &[u8]) -> Request {
     let (path, query) = split_target(request);
     let known: Vec<Vec<u8>> = names(query).collect();
+    // A second argument of a name would be joined with the first, or be counted as one too many.
     let mut free = (0..).map(|n| format!("beside{n}").into_bytes());
     let name = free.find(|name| !known.contains(name)).unwrap_or_default();
     let pair = [&name[..], b"=", &percent_encoded(value)].concat();
@@ -225,6 +228,7 @@ pub(super) fn with_added_argument(request: &Request, value: &[u8]) -> Request {
 /// The same request for a path below this one.
 pub(super) fn with_another_path(request: &Request) -> Request {
     let (path, query) = split_target(request);
+    // `//beside` would be judged for its empty segment.
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let mut target = [path, b"/beside"].concat();
     if !query.is_empty() {

@@ -199,6 +199,7 @@ impl Finder<'_> {
         };
         let others = Place::arguments(self.event).into_iter();
         let others = others.filter(|place| !places.contains(place));
+        // Each is tried with every attack, and a form can have a thousand fields.
         let others: Vec<Place> = others.take(MOST_BESIDE).collect();
         for value in self.own_attacks() {
             self.add(Question::Beside { like: false }, Where::Added, &value);
@@ -221,6 +222,7 @@ impl Finder<'_> {
         let mut all: Vec<&[u8]> = values.chain(attacks).filter(|v| !v.is_empty()).collect();
         all.sort_unstable();
         all.dedup();
+        // Stopped alone, and by one of these rules: else another rule would stand in for them in the proof.
         all.retain(|value| {
             let alone = with_added_argument(self.harmless, value);
             let alone = self.trial.run(&alone, &self.fixed);
@@ -257,6 +259,7 @@ impl Finder<'_> {
     /// Every attack that is stopped as an argument, in the body: what reads it depends on the content type.
     fn find_in_body(&mut self) {
         for (class, attack) in corpus() {
+            // Once the content type may be anything, no parser is sure to take the body apart.
             let argument = with_added_argument(self.harmless, attack.as_bytes());
             if self.stops(&argument) {
                 let at = Where::Event(Place::Body);

@@ -194,6 +194,7 @@ fn judge_recorded(
     for (name, request) in recorded {
         let passes = |gates| trial.run_beside_others(request, gates).passes();
         let (before, after) = (passes(&[]), passes(&candidate.gates));
+        // A request that is stopped by another rule is judged as before.
         if before == after {
             continue;
         }
@@ -219,6 +220,7 @@ fn time(trial: &Trial, request: &Request, gates: &[usize]) -> (Duration, Duratio
         times.0.push(measure(&[]));
         times.1.push(measure(gates));
     }
+    // The median and not the mean: one interruption by another process would decide the mean.
     let median = |mut times: Vec<Duration>| {
         times.sort_unstable();
         times.get(TIMED / 2).copied().unwrap_or_default()

@@ -129,6 +129,7 @@ pub fn propose<E>(
 /// The event without credentials if it is judged in the same way without them, else as it is.
 fn written_event(trial: &Trial, event: &Request, candidates: &[Candidate]) -> Request {
     let needs = candidates.iter().flat_map(|candidate| &candidate.needs);
+    // Tests go into version control, where a credential must not be.
     let bare = without_credentials(event, &places(event, needs));
     let passes = |request, gates: &[usize]| trial.run(request, gates).passes();
     let mut gates = candidates

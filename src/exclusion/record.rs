@@ -160,6 +160,7 @@ pub fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Diagnostic>) {
     while let Some(line) = lines.next() {
         let at = Location::in_text(path, text, start, start + line.trim_end().len());
         start += line.len();
+        // Comments of the team itself may stand anywhere in the file.
         let Some(id) = line.trim_end().strip_prefix(HEAD) else {
             continue;
         };
@@ -180,6 +181,7 @@ pub fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Diagnostic>) {
 
 fn read(id: &str, fields: &[(&str, &str)], at: &Location) -> Result<Entry, Box<Diagnostic>> {
     let problem = |message: String| Box::new(Diagnostic::error(at.clone(), message));
+    // Other numbers belong to the teams' own rules or to the guards that are made from these.
     let number = id.trim().parse().ok().filter(|id| IDS.contains(id));
     let number = number.ok_or_else(|| {
         problem(format!(

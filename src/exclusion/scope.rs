@@ -92,6 +92,7 @@ impl Scope {
 fn host_of(request: &Request) -> Option<String> {
     let field = request.header(b"host")?;
     let host = match split_port(field) {
+        // What follows the last colon may also be the end of an IPv6 address.
         Some((host, Some(port))) if port.iter().all(u8::is_ascii_digit) => host,
         _ => field,
     };
@@ -110,6 +111,7 @@ impl Path {
         let segments: Vec<&[u8]> = decoded.split(|&b| b == b'/').collect();
         let any = segments.iter().any(|segment| any_like(segment).is_some());
         match std::str::from_utf8(&decoded) {
+            // Everything else could mean something inside the quotes of a rule, so it is written as a pattern.
             Ok(text) if !decode && !any && decoded.iter().all(is_plain) => {
                 Self::Is(text.to_owned())
             }
@@ -166,6 +168,7 @@ pub(super) fn rule(
             _ => vec![link.transformations.to_owned()],
         };
         match at == last {
+            // In the last link alone: the controls of an earlier one would apply before all conditions hold.
             true => actions.extend(controls.iter().map(|control| format!("ctl:{control}"))),
             false => actions.push("chain".to_owned()),
         }

@@ -32,6 +32,7 @@ impl Target {
         if collection.is_empty() || !collection.chars().all(is_name) || is_internal(collection) {
             return None;
         }
+        // An argument without a name cannot be named; the collection is what is left.
         let key = key.filter(|key| !key.is_empty());
         Some(Self {
             collection: collection.to_owned(),
@@ -143,6 +144,7 @@ fn numbers_as_pattern(name: &[u8]) -> Option<String> {
     while let Some(&byte) = rest.first() {
         let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
         let after = rest.get(digits).copied().unwrap_or(b'.');
+        // `x2` and `sha256` are names, and `items.17` has an index.
         let stands_alone = !before.is_ascii_alphabetic() && !after.is_ascii_alphabetic();
         let length = match digits {
             0 => 1,

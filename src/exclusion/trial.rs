@@ -47,6 +47,7 @@ impl Trial {
     }
 
     fn run_as(&self, name: &str, request: &Request, gates: &[usize]) -> Ran {
+        // The gates are in the id because a rule can read it and no client can choose it.
         let id: String = gates.iter().map(|&gate| Self::gate(gate)).collect();
         let Some(mut transaction) = request.begin(&self.rules, &format!("{name}{id}")) else {
             // A request that HTTP forbids is as little let through as one that a rule stops.

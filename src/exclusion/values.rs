@@ -65,6 +65,7 @@ pub(super) fn with_xml_text(body: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     if memchr::memmem::find(body, b"<!").is_some() {
         return None;
     }
+    // Inside the root element: a text behind it would make the document malformed.
     let last = memchr::memmem::rfind(body, b"</")?;
     let mut changed = Vec::new();
     let mut is_text = false;
@@ -160,6 +161,7 @@ pub(super) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
                         out.push(decoded);
                         rest = after.get(2..).unwrap_or_default();
                     }
+                    // Rules see it as the engine decodes it, which leaves malformed escapes as they are too.
                     None => out.push(byte),
                 }
             }

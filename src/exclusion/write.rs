@@ -108,6 +108,7 @@ impl Written {
         };
         let tests = tests_of(path, self.id);
         replace(&tests, self.tests.as_bytes())?;
+        // An editor may have left the last line without its end.
         let gap: &[u8] = match before.as_slice() {
             [] => b"",
             [.., b'\n'] => b"\n",

@@ -16,6 +16,7 @@ pub(super) fn map_chunks<R: Send>(
 ) -> Vec<R> {
     let starts = (0..total).step_by(CHUNK);
     let chunks: Vec<Range<usize>> = starts.map(|at| at..(at + CHUNK).min(total)).collect();
+    // Threads finish chunks in any order, so the number of requests is counted and not the last place.
     let finished = AtomicUsize::new(0);
     parallel::map(&chunks, |chunk| {
         let made = work(chunk.clone());

@@ -114,6 +114,7 @@ fn find_event(state_dir: &Path, id: &str, of_shadow: bool) -> Result<Event, Revi
     let is_of_shadow = |place: &&Place| place.summary.verdict == Verdict::Shadow;
     let place = match (events.iter().find(is_of_shadow), of_shadow) {
         (found, true) => found,
+        // The shadow's event is better than none: the other one may be dropped already, or was never kept.
         (found, false) => events.iter().find(|place| !is_of_shadow(place)).or(found),
     };
     let Some(place) = place else {
@@ -322,10 +323,12 @@ fn explain_under(config: &Config, event: &Event, under: Under) -> Result<Explana
     let policy = config.policies.get(name);
     let policy = policy.ok_or_else(|| problem(format!("there is no policy {name:?} any more")))?;
     let of_shadow = under == Under::Met && summary.verdict == Verdict::Shadow;
+    // Its digest is that of the shadow's rules, which are the ones that it met.
     let (rules, digest) = match (&policy.shadow, of_shadow) {
         (Some(shadow), true) => (Some(&shadow.rules), &shadow.rules_digest),
         _ => (policy.rules.live(), &policy.rules_digest),
     };
+    // Other rules would explain another verdict than the one that was recorded.
     if under == Under::Met && summary.rules_digest.as_ref() != Some(digest) {
         return Err(problem(format!(
             "the rules of policy {name:?} have changed"

@@ -345,6 +345,7 @@ fn find_file<'p>(policy: &'p Policy, to: WriteTo<'_>) -> Result<&'p Path, Review
     let WriteTo::Named(named) = to else {
         return Ok(&first.path);
     };
+    // The configuration resolved its paths, so the name that a user knows is the end of one.
     match files.iter().find(|file| file.path.ends_with(named)) {
         Some(file) => Ok(&file.path),
         None => problem(format!(
@@ -383,6 +384,7 @@ fn ids(config: &Config) -> impl Iterator<Item = u64> {
     });
     let sets = policies.filter_map(|policy| policy.rules.live());
     let loaded = sets.flat_map(|rules| {
+        // A removed rule keeps its id: logs and tests of both would name the same number.
         let removed = rules.removed().iter().map(|rule| rule.id);
         rules.summaries().map(|rule| rule.id).chain(removed)
     });
@@ -396,6 +398,7 @@ fn lock_folder(path: &Path) -> Result<File, ReviewError> {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let lock = || {
+        // The folder and not the file, which each writer replaces and which is not there before the first.
         let file = File::open(folder)?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)

@@ -116,6 +116,7 @@ pub(crate) fn explain(
     let response = response
         .map(|raw| Response::parse(with_crlf(raw, "response", &mut notes)))
         .transpose()?;
+    // These are the values of a request that HTTP forbids, so that no rule sees it.
     let mut explanation = Explanation {
         line: request.line().to_vec(),
         engine: rules.engine(),
@@ -227,6 +228,7 @@ fn exclusions(rules: &RuleSet, transaction: &Transaction) -> Vec<Exclusion> {
                 changes: false,
             }),
         });
+    // One line can change hundreds of rules and is shown once, so rules are gathered by line.
     let mut at_load: BTreeMap<(String, bool), Vec<u64>> = BTreeMap::new();
     let mut record = |place: &String, changes, id| {
         at_load
@@ -312,6 +314,7 @@ fn variables(
 ) -> Result<Vec<(String, NamedValues)>, ExplainError> {
     names
         .iter()
+        // `--vars TX,` ends with an empty name.
         .filter(|name| !name.is_empty())
         .map(|name| {
             let (variable, key) = match name.split_once(':') {
@@ -322,6 +325,7 @@ fn variables(
                 .variable(variable)
                 .ok_or_else(|| ExplainError::NoVariable(variable.to_owned()))?;
             let wanted = |shown: &[u8]| {
+                // The name of an argument may have colons too; only the first one ends the collection.
                 let own = shown.splitn(2, |&b| b == b':').nth(1).unwrap_or_default();
                 key.is_none_or(|key| own.eq_ignore_ascii_case(key.as_bytes()))
             };

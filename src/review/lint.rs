@@ -134,6 +134,7 @@ pub(crate) fn lint(
         let at = &finding.at;
         (at.path.clone(), at.line, at.column, finding.code)
     };
+    // By place: whoever mends a file goes through it from its beginning.
     findings.sort_by_cached_key(place);
     Ok(LintReport {
         policy: policy.name.clone(),
@@ -157,6 +158,7 @@ fn of_answers(exclusions: usize) -> Option<String> {
 fn trial(recipe: &Recipe, notes: &mut Vec<String>) -> Result<Arc<RuleSet>, ReviewError> {
     let recipe = Recipe {
         mode: PolicyMode::Detect,
+        // On a slow machine a budget would leave rules out, and their exclusions would look unused.
         budget: None,
         audited: false,
         ..recipe.clone()
@@ -213,6 +215,7 @@ impl Looked {
                 Err(NotReplayed::CannotBeJudged { why, .. }) => why,
             };
             part.not_judged += 1;
+            // Most requests have the same reason: the settings of `[events]`.
             part.why.get_or_insert(why);
         }
         part

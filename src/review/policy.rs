@@ -16,6 +16,7 @@ pub(crate) fn find_policy<'c>(
     route: Option<&String>,
 ) -> Result<&'c Arc<Policy>, ReviewError> {
     let policies = &config.policies;
+    // First, so that a mistyped route is an error also where a policy is named.
     let routed = route.map(|route| policy_of(config, route)).transpose()?;
     let name = match routed.as_ref().or(policy) {
         Some(name) => name,

@@ -11,6 +11,7 @@ pub(super) fn decode(name: &str, text: &str) -> Option<Vec<u8>> {
     {
         return None;
     }
+    // The checksum is of the lower-case form, whichever was written.
     let text = text.to_ascii_lowercase();
     let letters = text.strip_prefix(name)?.strip_prefix('1')?;
     let values = letters.bytes().map(|letter| {
@@ -18,6 +19,7 @@ pub(super) fn decode(name: &str, text: &str) -> Option<Vec<u8>> {
         u8::try_from(place).ok()
     });
     let values: Vec<u8> = values.collect::<Option<_>>()?;
+    // A constant of 1 is Bech32; Bech32m has another one, and age does not use it.
     if values.len() < CHECKSUM || checksum(name, &values) != 1 {
         return None;
     }

@@ -26,6 +26,7 @@ pub(super) fn dear_and_never_matched(
     if observed.requests < ENOUGH_REQUESTS || whole.is_zero() {
         return Vec::new();
     }
+    // Whole per cents: finer figures would pretend that two runs give the same.
     let share = |time: Duration| time.as_nanos() * 100 / whole.as_nanos();
     let mut dear: Vec<(u128, RuleSummary)> = rules
         .summaries()

@@ -86,6 +86,7 @@ fn is_written(path: &Path) -> bool {
 
 /// Whether the id is one of the Core Rule Set or its plugins.
 fn is_of_crs(id: u64) -> bool {
+    // 900,000 to 999,999 are its own; 9,000,000 to 9,999,999 are those of its exclusion packages and plugins.
     matches!(id / 100_000, 9 | 90..=99)
 }
 

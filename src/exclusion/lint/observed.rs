@@ -99,6 +99,7 @@ impl Observed {
         let Some(without) = run_without(rules, request, watched.kept_back.clone()) else {
             return;
         };
+        // Used and saved differ: most matches only add to a score that stays below its threshold.
         let is_saved = as_is.detection().is_none() && without.detection().is_some();
         let uses = without.watched().map_or(&[][..], |watched| &watched.uses);
         self.add_uses(uses, request, is_saved);

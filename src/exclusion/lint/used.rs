@@ -31,6 +31,7 @@ pub fn used(
             continue;
         };
         let found = match seen.used {
+            // Also where it was of use: what else it was used for, in answers, is not known.
             _ if is_unknown(&subject, seen, &order) => None,
             0 => never_applied(&subject, seen, evidence),
             _ => wider_than_used(&subject, seen, rules, evidence),

@@ -180,6 +180,7 @@ fn named_targets(used: &[(u64, Target)]) -> BTreeMap<u64, Vec<String>> {
                 && other.key.as_deref().is_some_and(|key| target.is_like(key))
         };
         let has_like = others.into_iter().any(|(_, other)| is_alike(other));
+        // One name with a number is a name. Two that differ in it show that it counts something.
         let text = target.numbered().filter(|_| has_like);
         let text = text.unwrap_or_else(|| target.exact());
         if !own.contains(&text) {

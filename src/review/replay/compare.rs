@@ -105,8 +105,10 @@ impl Comparison {
         for difference in &mut self.differences {
             let named = |name: &String| is_called(&difference.id, name);
             let causes = &difference.causes;
+            // A cause that nobody named is a change that nobody meant, also beside one that is allowed.
             let all_rules = !causes.is_empty() && causes.iter().all(|rule| rules.contains(rule));
             for (used, name) in used.iter_mut().zip(names) {
+                // One cause of several was not named in vain, even where it alone allows nothing.
                 let is_cause = name.parse().is_ok_and(|rule| causes.contains(&rule));
                 *used |= named(name) || is_cause;
             }
@@ -119,6 +121,7 @@ impl Comparison {
     /// Whether nothing differs but what is allowed, and every request could be read.
     pub(crate) fn is_as_allowed(&self) -> bool {
         let unreadable = |found: &NotReplayed| matches!(found, NotReplayed::Unreadable(_));
+        // A request that cannot be judged says nothing either way. A file that cannot be read may hide a difference.
         self.differences.iter().all(|difference| difference.allowed)
             && !self.not_replayed.iter().any(unreadable)
     }
@@ -181,6 +184,7 @@ fn compare_held(
     let mut verdicts = Pair::default();
     for round in 0..unmeasured + rounds {
         let (judgements, cpu) = judge_both(sides, held, candidate_first);
+        // Every round has the same verdicts, because both sets run without a time budget.
         if round == 0 {
             verdicts = judgements;
         }
@@ -240,6 +244,7 @@ fn cpu_time() -> Duration {
 }
 
 fn judge(rules: &Arc<RuleSet>, request: &Request) -> Judgement {
+    // What HTTP forbids was left out before: both sets would say the same of it.
     let Some(mut transaction) = request.begin(rules, "replay") else {
         return Judgement::default();
     };
@@ -264,6 +269,7 @@ impl Comparison {
 
     /// Notes rules that only one matched, of a request with the same verdict.
     fn note_matches(&mut self, candidate: &Judgement, live: &Judgement) {
+        // Nearly all requests end here, before each match is compared with each.
         if candidate.matches == live.matches {
             return;
         }

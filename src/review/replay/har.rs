@@ -141,6 +141,7 @@ impl Har {
             column: 1,
             message: format!("the archive is not UTF-8: {}", error.utf8_error()),
         })?;
+        // Some tools begin the file with a byte order mark, which JSON forbids (RFC 8259, section 8.1).
         if text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
         }
@@ -155,6 +156,7 @@ impl Har {
             let entry = entry.get();
             // The entries are slices of the text, in its order.
             let start = entry.as_ptr() as usize - base;
+            // From entry to entry: counted from the beginning for each, a large archive would take quadratic time.
             let since = text.as_bytes().get(counted..start).unwrap_or_default();
             lines += memchr::memchr_iter(b'\n', since).count();
             counted = start;
@@ -210,12 +212,14 @@ impl Message {
             self.headers.iter().any(|f| is_pseudo(&f)),
             &mut notes,
         )?;
+        // What was sent, if the archive has it: tools write the URL in a normal form, and rules look at the spelling.
         let target = pseudo(":path").unwrap_or(&target);
         let fields: Vec<&Field> = self.headers.iter().filter(|f| !is_pseudo(f)).collect();
         let field = |name: &str| {
             let found = fields.iter().find(|f| f.name.eq_ignore_ascii_case(name));
             found.map(|f| f.value.as_str())
         };
+        // The list has lost the order and quoting of the field that rules look at.
         if field("cookie").is_none() && !self.cookies.is_empty() {
             return Err(EntryFault::CookieField);
         }
@@ -223,6 +227,7 @@ impl Message {
         let mut head = format!("{} {target} {protocol}\r\n", self.method);
         let mut lines = vec![self.method.as_str(), target];
         let host = pseudo(":authority").unwrap_or(authority);
+        // The front door gives rules a Host field for `:authority` too.
         if field("host").is_none() {
             head.push_str(&format!("Host: {host}\r\n"));
             lines.push(host);
@@ -238,6 +243,7 @@ impl Message {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
             notes.push("the archive has no Content-Length: it was added".to_owned());
         }
+        // A line end in a value would become a field that was never sent.
         if lines.iter().any(|text| text.contains(['\r', '\n', '\0'])) {
             return Err(EntryFault::HeadBytes);
         }
@@ -252,6 +258,7 @@ impl Message {
     fn body(&self, announced: Option<&str>) -> Result<Vec<u8>, EntryFault> {
         let size = self.body_size.and_then(|size| u64::try_from(size).ok());
         let announced = announced.and_then(|digits| digits.trim().parse::<u64>().ok());
+        // Tools write 0 or -1 as the size of a body that they did not see.
         let announced = announced.or(size.filter(|&size| size > 0));
         let Some(data) = &self.post_data else {
             return match announced.unwrap_or(0) {
@@ -263,7 +270,9 @@ impl Message {
             (Some(text), Some("base64")) => {
                 openssl::base64::decode_block(text).map_err(|_| EntryFault::Base64)?
             }
+            // Some tools write an empty text beside the parameters of a form.
             (Some(text), None | Some("")) if !text.is_empty() || data.params.is_empty() => {
+                // The browser put U+FFFD in the place of bytes that are no UTF-8, and which ones is lost.
                 if text.contains('\u{fffd}') {
                     return Err(EntryFault::LostBytes);
                 }
@@ -329,6 +338,7 @@ fn percent_encoded(text: &str) -> String {
 fn split_url(url: &str) -> Result<(&str, String), EntryFault> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
     if !["http", "https", "ws", "wss"].contains(&scheme) {
+        // A `data:` URL can have megabytes, and the message names its scheme alone.
         let scheme: String = scheme
             .split(':')
             .next()
@@ -363,6 +373,7 @@ fn protocol(
             notes.push("it came over HTTP/3; it was replayed as HTTP/2".to_owned());
             Ok("HTTP/2.0")
         }
+        // HTTP/1.x has no pseudo-header fields. Rules see the same of versions 2 and 3.
         "" | "unknown" if has_pseudo => Ok("HTTP/2.0"),
         "" | "unknown" => {
             notes.push(

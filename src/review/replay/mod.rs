@@ -33,6 +33,7 @@ pub(crate) fn build(
 ) -> Result<Arc<RuleSet>, ReviewError> {
     recipe.mode = PolicyMode::Block;
     recipe.budget = None;
+    // A replay repeats requests, and their records were written when they came.
     recipe.audited = false;
     let mut changed = variables.to_vec();
     config::expand_levels(&mut changed);
@@ -40,6 +41,7 @@ pub(crate) fn build(
     recipe.variables.retain(|(name, _)| !is_changed(name));
     recipe.variables.extend(changed);
     if !files.is_empty() {
+        // The exclusions go too: they were written for the rules that are replaced.
         recipe.sources.clear();
     }
     let builder = config::builder_of(&recipe);

@@ -58,6 +58,7 @@ fn json_difference(difference: &Difference, sides: &Sides, requests: &dyn Reques
         ("rule_ids", json!(difference.causes)),
         ("allowed", json!(difference.allowed)),
     ];
+    // The request may be gone since it was compared. Its difference still counts.
     if let Some(found) = explain_both(difference, sides, requests) {
         let matches = |one, other| {
             let only = matches_only_in(one, other).into_iter();
@@ -123,6 +124,7 @@ pub(crate) fn matches_only_in<'e>(
     only_in(relevant(one), relevant(other), |found, known| {
         let (found, known) = (&found.rule, &known.rule);
         (found.rule_id, &found.variable) == (known.rule_id, &known.variable)
+            // A rule that only scored before and ends the transaction now is a difference.
             && found.interrupting == known.interrupting
     })
 }

@@ -54,6 +54,7 @@ impl Joined {
     ) -> Result<Self, ReviewError> {
         let mut sources: Vec<Box<dyn Requests>> = Vec::new();
         let mut problems = Vec::new();
+        // All problems at once: one run shows every path that is mistyped.
         let mut add = |opened: Result<Box<dyn Requests>, Diagnostic>| match opened {
             Ok(source) => sources.push(source),
             Err(problem) => problems.push(problem),
@@ -175,6 +176,7 @@ struct Files(Vec<PathBuf>);
 impl Files {
     /// The `*.http` files of a folder, sorted by name; or the one file that is named.
     fn list(path: &Path) -> Result<Self, Diagnostic> {
+        // A shell makes files out of `recorded/*.http`, which mean the same as their folder.
         if path.is_file() {
             return Ok(Self(vec![path.to_owned()]));
         }
@@ -189,6 +191,7 @@ impl Files {
                 files.push(file);
             }
         }
+        // File systems list a folder in different orders, and two runs must give the same report.
         files.sort_unstable();
         Ok(Self(files))
     }
@@ -209,6 +212,7 @@ impl Requests for Files {
                 id,
                 why: "its body ends before the length that its head announces".to_owned(),
             }),
+            // A front door answers 400 to a malformed body under any rules. The comparison counts it as refused.
             Framing::Whole | Framing::Malformed => Ok(Recorded { id, request }),
         }
     }
@@ -249,6 +253,7 @@ impl Requests for Archive {
     }
 
     fn read(&self, at: usize) -> Result<Recorded, NotReplayed> {
+        // From 1, as browsers number the entries that a user looks for.
         let id = format!("{}#{}", self.path.display(), at + 1);
         match self.har.request(at) {
             Ok(raw) => {
@@ -266,6 +271,7 @@ impl Requests for Archive {
 
 fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, Diagnostic> {
     let mut bytes = Vec::new();
+    // One byte more tells a file that is too large from one that just fits.
     let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     match read {
         Err(error) => Err(problem(path, &format!("cannot read it: {error}"))),
