@@ -94,6 +94,7 @@ struct Desk {
 
 impl Desk {
     async fn answer(&self, request: Request, answer: Answer) -> Response {
+        // Refused and not queued: a queue would hold the questions of callers who have left.
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             let words = "too many such requests are being answered: ask again in a moment";
             return Response::error(503, words);
@@ -287,6 +288,7 @@ fn replay(config: &Config, request: &Request) -> Result<Response, Refused> {
     let recipe = recipe.ok_or_else(|| refused(has_no_rules(policy)))?;
     let sides = Sides {
         candidate: build(recipe.clone(), &files, &variables).map_err(refused)?,
+        // Built again, because a replay blocks and has no budget, whatever the policy says.
         live: build(recipe.clone(), &[], &[]).map_err(refused)?,
     };
     let events = Events::find(state_dir(config)?, milliseconds_ago(since)).map_err(refused)?;

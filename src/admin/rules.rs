@@ -107,6 +107,7 @@ fn check_names(wanted: &Wanted, config: &Config, counted: &[String]) -> Result<(
         format!("there is no {word} \"{name}\"{help}")
     };
     if let Some(name) = wanted.policy.as_deref() {
+        // A policy that is gone has counts until the process ends, and may be the one that somebody asks about.
         let configured = config.policies.keys().map(String::as_str);
         let known: BTreeSet<&str> = configured
             .chain(counted.iter().map(String::as_str))
@@ -138,6 +139,7 @@ fn policy_json(name: &str, policy: Option<&Policy>, report: &RuleReport, wanted:
         .iter()
         .filter(|rule| wanted.by.key(rule) > 0)
         .collect();
+    // By id too, so that rules of the same cost do not change places between two looks.
     rules.sort_by_key(|rule| (Reverse(wanted.by.key(rule)), rule.rule_id));
     rules.truncate(wanted.most.unwrap_or(MOST_SHOWN));
     let rows = rules
@@ -177,6 +179,7 @@ fn rule_json(rule: &ReportedRule, summary: Option<&RuleSummary>, report: &RuleRe
 fn part_json(time: Duration, report: &RuleReport) -> Value {
     let share = time.as_secs_f64() / report.time.as_secs_f64();
     json!({
+        // Nothing was timed: a share of nothing is no number, and JSON has no other word for it.
         "cpu_share": if share.is_finite() { (share * 1e4).round() / 1e4 } else { 0.0 },
         "mean_us": per_request(time, report),
     })
@@ -204,6 +207,7 @@ fn clock_cost() -> Duration {
     const LOOKS: u32 = 1000;
     let begun = Instant::now();
     for _ in 1..LOOKS {
+        // Otherwise the compiler leaves out a look that nobody uses.
         std::hint::black_box(Instant::now());
     }
     begun.elapsed() / LOOKS

@@ -54,6 +54,7 @@ fn shadows<'p>(
 
 /// None if it has seen no request.
 fn findings(metrics: &ShadowMetrics, policy: &Policy, shadow: &Shadow) -> Option<ShadowFindings> {
+    // By their digests: counts of other rules say nothing of the present ones.
     metrics.findings(&ShadowPair {
         policy: policy.name.clone(),
         live: policy.rules_digest.clone(),
@@ -64,6 +65,7 @@ fn findings(metrics: &ShadowMetrics, policy: &Policy, shadow: &Shadow) -> Option
 fn summary(policy: &Policy, shadow: &Shadow, found: Option<&ShadowFindings>) -> Map<String, Value> {
     let count = |outcome| found.map_or(0, |found| found.of(outcome));
     let outcomes = ShadowOutcome::ALL.into_iter();
+    // A request whose body the policy never saw says nothing of either set.
     let compared = outcomes.filter(|outcome| *outcome != ShadowOutcome::NotCompared);
     let compared: u64 = compared.map(count).sum();
     let mut requests = Map::from_iter([("compared".to_owned(), json!(compared))]);
@@ -104,8 +106,10 @@ fn report(metrics: &ShadowMetrics, policy: &Policy, shadow: &Shadow) -> Value {
             .map(|(_, count)| count)
             .sum();
         let all: u64 = counts.map(|(_, count)| count).sum();
+        // What changes a verdict is read first; other matches may be hundreds.
         (Reverse(verdicts), Reverse(all), *rule)
     });
+    // A rule that only one side has must have its message too.
     let messages = messages(policy.rules.live().into_iter().chain([&shadow.rules]));
     let rules = rules.iter().map(|(rule, found)| {
         let mut row = Map::from_iter([

@@ -134,6 +134,7 @@ fn with_document<T>(
         let message = format!("cannot read the configuration: {error}");
         vec![Diagnostic::error(Location::file(path), message)]
     })?;
+    // Also of a file with errors of syntax: what the parser understood is checked, and names its own problems.
     let main_table = reader::parse(&main, diagnostics);
     let included = sources::read_included(&main, &main_table, diagnostics, inputs);
     let tables = included.iter();
@@ -249,6 +250,7 @@ pub fn compile_with(
     if !text.is_empty() {
         let place = resolved::exclusions::place(&recipe.sources);
         let tried = RuleSource::Tried(text.to_owned());
+        // Where its file would be loaded, since an exclusion must run before the rules that it names.
         recipe.sources.insert(place, tried);
     }
     let built = builder_of(&recipe).build();

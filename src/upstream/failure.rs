@@ -246,6 +246,7 @@ pub fn classify(error: &Error) -> Failure {
             (Cause::Unreachable, "cannot connect")
         }
         ErrorType::TLSHandshakeTimedout => (Cause::Timeout, "no TLS handshake in time"),
+        // Why it is not trusted pingora does not report; a dial of our own finds it out.
         ErrorType::InvalidCert => (Cause::Untrusted, "certificate not trusted"),
         ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => {
             (Cause::Handshake, "TLS handshake failed")
@@ -316,6 +317,7 @@ fn unescaped(text: &str) -> Option<Vec<u8>> {
             b'r' => b'\r',
             b'n' => b'\n',
             b'x' => {
+                // Two digits follow, and nothing else: what is written otherwise did not come from `escape_ascii`.
                 let mut digit = || char::from(bytes.next()?).to_digit(16);
                 u8::try_from(digit()? << 4 | digit()?).ok()?
             }

@@ -76,6 +76,7 @@ impl Overrides {
     /// The override of a stage, if there is one. The last in the file wins.
     #[must_use]
     pub fn of(&self, id: &TestId, stage: usize) -> Option<&Override> {
+        // A team adds its own below those of the CRS, and they go before.
         self.list.iter().rev().find(|o| o.concerns(id, stage))
     }
 

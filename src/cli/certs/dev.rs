@@ -83,6 +83,7 @@ fn parse_name(text: &str) -> Result<Name, NameError> {
     // First, because the parser of host patterns would take an IPv4 address for a name.
     let address = text.parse().ok();
     if address.is_some() {
+        // IPv6 has letters, and two spellings of one address would give two leaves.
         let text = text.to_ascii_lowercase();
         return Ok(Name { text, address });
     }

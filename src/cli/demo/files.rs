@@ -71,6 +71,7 @@ impl Folder {
         let moved = match fs::read_to_string(&path) {
             // Ports differ at each start. Any other difference is an edit of the user, which must not be lost.
             Ok(old) if without_ports(&old) != without_ports(&text) => {
+                // Renamed and not copied: what the user edited stays the file that it was.
                 let old = self.name_for_edited();
                 fs::rename(&path, &old).map_err(with_path)?;
                 Some(old)

@@ -199,6 +199,7 @@ fn write_costs(out: &mut impl Write, costs: &[RuleCost]) -> io::Result<()> {
 }
 
 fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    // What is there instead of a body is a file of age, which says nothing on a terminal.
     if event.details.payload.is_sealed {
         return Ok(());
     }

@@ -164,6 +164,7 @@ fn switch_all(args: &SwitchArgs, on: bool) -> Result<ExitCode, CommandError> {
                 }
                 shown.push(switched);
             }
+            // Nothing else was asked for, so this is the answer as a whole.
             Err(error) if alone => return Err(error),
             Err(error) => problems.push(format!("{name}: {error}")),
         }

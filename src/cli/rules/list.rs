@@ -25,6 +25,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(rules) => rules,
         Err(failure) => return failure.report(args.output),
     };
+    // Whoever looks for a rule must see that it is gone, and by which line.
     let removed = rules.removed().iter().cloned();
     let summaries: Vec<RuleSummary> = rules.summaries().chain(removed).collect();
     let shown = match args.output {

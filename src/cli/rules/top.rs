@@ -124,6 +124,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => human(&known, args.by),
         Output::Json => {
             if let Value::Object(answer) = &mut answer {
+                // The admin API says it by its status; scripts find it in the output of every verb.
                 answer.insert("ok".to_owned(), json!(true));
             }
             print_json(&answer)

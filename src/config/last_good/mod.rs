@@ -73,6 +73,7 @@ impl LastGood {
     pub(crate) fn choose<T>(&self, new: Option<T>, running: Option<T>) -> Choice<T> {
         match new {
             Some(new) => Choice::New(new),
+            // At the start somebody watches, and a part that is silently missing would be found much later.
             None if !self.runs => Choice::Faulty,
             None => running.map_or(Choice::Closed, Choice::LastGood),
         }
@@ -152,6 +153,7 @@ impl LastGood {
             return new;
         }
         let running = self.route_policies.get(route);
+        // A policy that is off is no protection to fall back to.
         let running = running.filter(|running| running.rules.live().is_some());
         running.cloned().unwrap_or(new)
     }

@@ -122,6 +122,7 @@ pub fn markdown() -> String {
     let mut page = HEAD.to_owned();
     for section in SECTIONS.iter().copied().flatten() {
         let header = match section.kind {
+            // Its header is a sentence and no name of a table.
             SectionKind::Main => section.header.to_owned(),
             _ => code(section.header),
         };
@@ -140,6 +141,7 @@ pub fn markdown() -> String {
                 key.meaning.to_owned(),
                 code(key.example),
             ];
+            // A bar in a cell would begin the next column.
             let cells = cells.map(|cell| cell.replace('|', "\\|"));
             let _ = writeln!(page, "| {} |", cells.join(" | "));
         }

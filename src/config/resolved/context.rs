@@ -64,6 +64,7 @@ impl<'a> Context<'a> {
         let (errors, others): (Vec<_>, Vec<_>) = problems
             .into_iter()
             .partition(|problem| problem.diagnostic.is_error());
+        // Warnings are not why the unit is refused, and hold whichever version is used.
         self.report(others);
         // The parser guessed the value at such a place, so a problem with that value would mislead.
         let reported = errors.into_iter();
@@ -99,6 +100,7 @@ impl<'a> Context<'a> {
                 self.report(problems);
                 Ok(value)
             }
+            // A value, and refused all the same: it runs, and `status` says that its files are broken.
             Choice::LastGood(value) => {
                 self.refuse(unit, problems);
                 Ok(value)

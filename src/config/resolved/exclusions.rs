@@ -54,6 +54,7 @@ pub(super) fn add(
 /// The same without a warning.
 pub(super) fn insert(mut sources: Vec<RuleSource>, written: &WrittenPolicy<'_>) -> Vec<RuleSource> {
     let place = place(&sources);
+    // A team that has no exclusion yet names the file before the first one is written.
     let there = paths(written).filter(|path| path.exists());
     sources.splice(place..place, there.map(RuleSource::Exclusions));
     sources
@@ -66,6 +67,7 @@ pub(crate) fn place(sources: &[RuleSource]) -> usize {
         RuleSource::Baseline | RuleSource::Exclusions(_) | RuleSource::Tried(_) => true,
         RuleSource::File(path) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // The names of the CRS are its load order; its set-up and plugins come before 901.
             name.starts_with("REQUEST-9") && !name.starts_with("REQUEST-900-")
         }
     };
@@ -95,6 +97,7 @@ pub(super) fn prove(
             continue;
         };
         let tests = entries(path).into_iter();
+        // Also if they are missing: written later, they are a change that a reload must see.
         context.note_files(tests.map(|entry| exclusion::tests_of(path, entry.id)));
         for problem in exclusion::check(path, &compiled.rules, ends, SystemTime::now()) {
             match (problem.is_error(), compiled.recipe.is_shadow) {

@@ -93,6 +93,7 @@ fn resolve_policy(
     }
     let asks_for_identity = asks_for_identity.map_or(skip.is_some(), |asked| asked.value);
     let of_rules = rules.live().map(|rules| rules.request_body_limit());
+    // The key goes before a directive in the rules, and that before our default.
     let limit = written.request_body_limit.value().or(of_rules);
     Some(Arc::new(Policy {
         name: name.to_owned(),
@@ -116,6 +117,7 @@ fn both<A, B>(live: Result<A, NoRules>, shadow: Result<B, NoRules>) -> Result<(A
         (Err(NoRules::Broken(mut problems)), Err(NoRules::Broken(more))) => {
             let more = more
                 .into_iter()
+                // Both load mostly the same files, and one message for each problem is enough.
                 .filter(|problem| !problems.contains(problem));
             let more: Vec<_> = more.collect();
             problems.extend(more);
@@ -256,6 +258,7 @@ fn compile_all<'w>(wanted: impl Iterator<Item = &'w Wanted>, context: &mut Conte
     let built = parallel::map(&new, |(recipe, _)| {
         let builder = match recipe.is_shadow {
             true => builder_of(recipe),
+            // What was counted outlives a reload. A shadow counts for itself, or it would change what the policy sees.
             false => builder_of(recipe).store(Arc::clone(&last_good.collections)),
         };
         let build = || builder.build_noted();

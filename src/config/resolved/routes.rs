@@ -219,6 +219,7 @@ fn check_reachable(
             }
         }
     }
+    // None of the names is declared, which was reported.
     if listeners.is_empty() {
         return;
     }
@@ -301,6 +302,7 @@ fn covers(listener: &Listener, host: &HostPattern) -> bool {
     }
     let mut names = certificates.iter().flat_map(|c| c.names.iter());
     match host {
+        // Clients that name a host of any certificate get to this route.
         HostPattern::Any => names.next().is_some(),
         HostPattern::Exact(host) => names.any(|name| match name.strip_prefix("*.") {
             // A wildcard in a certificate covers one label (RFC 9525, 6.3).

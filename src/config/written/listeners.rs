@@ -207,6 +207,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, Malformed> {
         let help = match (text.rsplit_once(':'), text.parse::<IpAddr>()) {
             (_, Ok(IpAddr::V6(_))) => format!("write \"[{text}]:443\""),
             (_, Ok(IpAddr::V4(_))) => format!("write \"{text}:443\""),
+            // `:443` and `*:443`, as other servers have it, do not say of which version of IP.
             (Some(("" | "*", port)), _) => format!("write \"0.0.0.0:{port}\" or \"[::]:{port}\""),
             _ => "write an address of this machine and a port, like \"0.0.0.0:443\"".to_owned(),
         };

@@ -105,6 +105,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
     let shadow = section.optional("shadow", |item| shadow::parse(name, item));
     let cost_sample = section.optional("cost_sample", Item::fraction);
     section.finish();
+    // In mode `off` nothing inspects, so that nobody needs to name rules only to switch them off.
     if rules.is_none() && mode.map(|mode| mode.value) != Some(PolicyMode::Off) {
         report_no_rules(section);
     }

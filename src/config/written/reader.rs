@@ -140,6 +140,7 @@ impl<'s, 'r> Section<'s, 'r> {
     /// The value of this key, if it is present. The key is known from then on.
     pub(crate) fn item(&self, key: &'static str) -> Option<Item<'s, 'r>> {
         self.asked.borrow_mut().push(key);
+        // The test of the reference compares these with its tables.
         self.diagnostics.note_asked(self.kind, key);
         let (_, value) = self.table.get_key_value(key)?;
         Some(Item {
@@ -208,6 +209,7 @@ impl<'s, 'r> Section<'s, 'r> {
             if asked.contains(&name) {
                 continue;
             }
+            // A known key that is close helps more than the list of all.
             let help = did_you_mean(name, asked.iter().copied()).unwrap_or_else(|| {
                 let mut known = asked.clone();
                 known.sort_unstable();
@@ -310,6 +312,7 @@ impl<'s, 'r> Item<'s, 'r> {
     /// The entries of an array that must not be empty. Returns none if it is not an array.
     pub(crate) fn list(&self) -> Vec<Self> {
         let items = self.array();
+        // An empty list of servers or rules would mean that nothing is reachable, or nothing inspected.
         if let Some([]) = items.as_deref() {
             let message = format!("{} must not be empty", self.what);
             self.diagnostics.error(self.at, message);

@@ -82,6 +82,7 @@ fn parse_units(text: &str, units: &[&str]) -> Result<Duration, Malformed> {
         "s" => 1000,
         "m" => 60 * 1000,
         "h" => 60 * 60 * 1000,
+        // Days: the first arm let only known units through.
         _ => 24 * 60 * 60 * 1000,
     };
     // An overflow saturates and is then too long.

@@ -292,6 +292,7 @@ impl Index {
             let (Some(&first), Some(&last)) = (inner.first(), inner.last()) else {
                 continue;
             };
+            // Filed under the end of the name that the star leaves fixed.
             let (list, byte) = match (rule.name.strip_suffix('*'), rule.name.strip_prefix('*')) {
                 (Some(_), _) => (&mut index.beginnings, first),
                 (None, Some(_)) => (&mut index.ends, last),
@@ -315,6 +316,7 @@ impl Index {
             let start = name.len().checked_sub(inner.len());
             start.is_some_and(|start| start > 0 && has_form(&name[start..], inner))
         };
+        // Of two rules that fit, the exact one was written for this name.
         in_list(&self.exact, first, &is)
             .or_else(|| in_list(&self.beginnings, first, &begins))
             .or_else(|| in_list(&self.ends, last, &ends))

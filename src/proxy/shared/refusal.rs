@@ -109,10 +109,12 @@ impl Refusal {
                 let page = Self::page(503, RefusalCode::ExposureOff);
                 match setting.until.map(seconds_until) {
                     Some(seconds) => page.with(RefusalKind::RetryAfter(seconds)),
+                    // Nobody knows when it will be on again.
                     None => page,
                 }
             }
             OffAnswer::NotFound => Self {
+                // Only the log has another code: a client must not learn that there is something that is off.
                 code: RefusalCode::ExposureOff,
                 ..Self::no_route(path)
             },
@@ -231,6 +233,7 @@ pub(crate) fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -
     out.extend_from_slice(b"\r\n");
     if let Some(location) = location {
         out.extend_from_slice(b"Location: ");
+        // A line break would begin another field, and this text comes from the client.
         out.extend(location.iter().filter(|b| **b > 0x20 && **b < 0x7f));
         out.extend_from_slice(b"\r\n");
     }
@@ -248,6 +251,7 @@ struct Page {
 
 fn page(status: u16, style: PageStyle<'_>) -> Page {
     let (words, id) = (reason_phrase(status), style.request_id);
+    // Neither form names the product: a scanner learns no version from a refusal.
     if wants_html(style.accept) {
         return Page {
             media_type: "text/html; charset=utf-8",

@@ -95,6 +95,7 @@ impl ShadowThread {
                 tracing::warn!(target: "shadow", "shadows run at the priority of everything else: {error}");
             }
             while let Some(work) = tasks.next() {
+                // A drain must not wait for a thousand requests that change nothing.
                 if closing.load(Ordering::Relaxed) {
                     return;
                 }
@@ -159,6 +160,7 @@ impl Judge {
             }
         }
         let found = Judgement::of_request(&transaction);
+        // Without the body, "it passes" would be a guess; that its head alone stops it is certain.
         let is_judged = (task.body.is_some() || found.interruption.is_some())
             && !transaction.is_out_of_memory();
         let (outcome, rules) = match is_judged {
@@ -209,6 +211,7 @@ impl Judge {
         event.head = received.raw_head().to_vec();
         let body = task.body.unwrap_or_default();
         event.body = body.get(..recorder.body_bytes()).unwrap_or(&body).to_vec();
+        // What either set calls secret is masked: whoever reads events may know only one of them.
         event.sanitised.extend(transaction.sanitised());
         event.secrets.extend(secrets(transaction));
         recorder.keep(event);

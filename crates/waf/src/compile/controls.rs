@@ -39,6 +39,7 @@ impl Reader<'_, '_, '_> {
         Some(match name.as_str() {
             "ruleengine" => {
                 let mode = self.engine_mode(&value)?;
+                // Every rule behind it is excluded, whatever the rule calls it.
                 if mode != EngineMode::On {
                     let written = format!("ctl:ruleEngine={mode:?}");
                     self.note(ExclusionKind::Engine, "", written, &value, Vec::new(), &[]);
@@ -158,6 +159,7 @@ impl Reader<'_, '_, '_> {
         let draft = self.drafts.iter().find(|draft| draft.id == self.id)?;
         let noted = Noted::new(kind, named_by, written, value.span, self.report);
         let noted = noted.by(draft, self.link).of(self.drafts, covered, targets);
+        // The transaction notes which exclusions hold by these places, so none is removed from the list again.
         let place = u32::try_from(self.report.exclusions.len()).ok()?;
         self.report.exclusions.push(noted);
         Some(place)
@@ -196,6 +198,7 @@ impl Reader<'_, '_, '_> {
                 Some((variable, selector)) => (variable, Some(selector.trim_matches('\''))),
                 None => (target, None),
             };
+            // As a directive would have it, so that both find the same variables and selectors.
             let syntax = TargetSyntax {
                 exclude: true,
                 count: false,

@@ -93,6 +93,7 @@ impl Report<'_> {
         let folder = self.sources.path(span.file).parent();
         folder
             .and_then(Path::file_name)
+            // The CRS documents this folder, and no directive tells a plugin from other rules.
             .is_some_and(|name| name == "plugins")
     }
 
@@ -144,6 +145,7 @@ pub(super) fn compile(
     for directive in directives {
         program.take(directive, &mut settings, &mut said, read, report);
     }
+    // A file may end inside a chain, which only then is known to lack its last rule.
     program.close_chain(report);
     rules::compile(program, settings, said, variables, read, report)
 }

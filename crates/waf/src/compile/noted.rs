@@ -54,6 +54,7 @@ impl Noted {
 
     /// The same, made by the link at this place of a rule.
     pub(super) fn by(mut self, draft: &Draft, link: usize) -> Self {
+        // The conditions up to the `ctl` are those under which it holds.
         let (before, after) = draft.links.split_at((link + 1).min(draft.links.len()));
         let conditions = before.iter().filter_map(|link| condition(link, draft));
         self.exclusion.by = Some(ByRule {
@@ -135,6 +136,7 @@ fn condition(link: &DraftLink, draft: &Draft) -> Option<Condition> {
             .as_ref()
             .map(|a| a.node.to_ascii_lowercase());
         match name.as_deref() {
+            // As at run time: `t:none` takes back what the default action and earlier actions asked for.
             Some("none") | None => transformations.clear(),
             Some(name) => transformations.push(name.to_owned()),
         }

@@ -196,6 +196,7 @@ pub(super) fn apply(
                 ("detectiononly", EngineMode::DetectionOnly),
             ]) {
                 settings.engine = mode;
+                // The policy's mode goes before, and a warning says so at this place.
                 said.engine = Some((mode, span));
             }
         }
@@ -244,6 +245,7 @@ pub(super) fn apply(
             Some("1") => settings.cookie_version = 1,
             _ => args.fail("0 (Netscape) or 1 (RFC 2965)"),
         },
+        // Files that say what holds anyway load unmodified.
         "seccookiev0separator" if args.text() == Some(";") => {}
         "seccookiev0separator" => args.fail("only ; separates cookies"),
         "seccollectiontimeout" => {
@@ -303,6 +305,7 @@ pub(super) fn apply(
                 return;
             }
             match REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(other)) {
+                // Recommended files turn off what they do not use, and that is how it is here.
                 Some((n, _)) if MAY_BE_OFF.contains(n) && args.is_off() => {}
                 Some((n, why)) => args
                     .report
@@ -385,6 +388,7 @@ fn read_unicode_map(
     said: &UnicodeSaid,
     read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
 ) {
+    // The code page came first; the map will be read when its directive comes.
     let Some(path) = &said.map else {
         return;
     };

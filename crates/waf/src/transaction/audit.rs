@@ -125,6 +125,7 @@ impl Recorder<'_> {
             let value = request.first_field(context.text(), name);
             value.map(|value| self.text(value, MOST_VALUE))
         };
+        // Also where part B is not asked for: ECS has fields of its own for these two.
         let (host, user_agent) = (field("host"), field("user-agent"));
         Request {
             method,
@@ -159,6 +160,7 @@ impl Recorder<'_> {
             return None;
         }
         let processor = self.context.state().controls().processor();
+        // Part I exists to leave the contents of files out, which only a multipart body has.
         if !whole && processor == Some(Processor::Multipart) {
             return Some(self.form());
         }
@@ -209,6 +211,7 @@ impl Recorder<'_> {
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("date"))
             {
+                // The front door adds the field to an answer without one, after the rules have seen it.
                 headers.push(("Date".to_owned(), http_date(SystemTime::now())));
             }
             headers
@@ -226,6 +229,7 @@ impl Recorder<'_> {
         let inspected = |inspection: Inspection| {
             let mut inspected = Inspected::from(inspection);
             if let Some(reason) = inspected.reason.as_mut() {
+                // A parser quotes what it could not read, and that may be a secret.
                 *reason = text(&mask::masked(reason.as_bytes(), MOST_VALUE));
             }
             inspected

@@ -68,6 +68,7 @@ impl ExclusionWatch {
         let Some(place) = place.filter(|place| self.without.contains(place)) else {
             return false;
         };
+        // The effect runs at each match of the rule, and a client chooses how many there are.
         if !self.set_aside.iter().any(|(known, _)| *known == place) {
             self.set_aside.push((place, Arc::clone(removal)));
         }
@@ -108,6 +109,7 @@ impl ExclusionWatch {
             None => {
                 let id = rules.rules.get(rule as usize).map(|rule| rule.id);
                 for &place in exclusions.places() {
+                    // What holds is known by rule, not by exclusion: each one that names the rule has kept it back.
                     let exclusion = rules.exclusions.get(place as usize);
                     let removes = exclusion.is_some_and(|exclusion| {
                         exclusion.targets.is_empty()
@@ -135,6 +137,7 @@ impl ExclusionWatch {
     /// The rule matched to its last link.
     pub(super) fn conclude(&mut self, rules: &RuleSet, context: &Context, rule: u32) {
         let index = rule as usize;
+        // Matches of one rule follow each other.
         if self.seen.matched.last() != Some(&index) {
             self.seen.matched.push(index);
         }

@@ -117,6 +117,7 @@ impl Watch {
 impl Clock {
     /// The time since the last look.
     fn lap(&mut self) -> Duration {
+        // One look for the end of one rule and the begin of the next: the clock costs as much as a cheap rule.
         let now = Instant::now();
         let time = now.duration_since(self.last);
         self.last = now;

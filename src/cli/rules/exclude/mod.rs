@@ -89,6 +89,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn run_exclude(args: &Args) -> Result<Excluded, CommandError> {
     let blocked = read_blocked(&args.request, &args.config)?;
+    // After the request was found: compiling the rules takes longest, and a mistyped id should not wait for it.
     let config = offline::load(&args.config)?;
     let recorded = open_recorded(args)?;
     let wanted = ExclusionRequest {
@@ -113,6 +114,7 @@ fn run_exclude(args: &Args) -> Result<Excluded, CommandError> {
 /// The request that was blocked: an event that a front door kept, a file, or standard input.
 fn read_blocked(named: &Path, config: &ConfigFile) -> Result<Blocked, CommandError> {
     let name = named.display().to_string();
+    // A file may be named after the request that it holds.
     let is_id = Uuid::parse_str(&name).is_ok() && !named.exists();
     Ok(match is_id {
         true => Blocked::of_event(event_of(&offline::state_dir(config)?, &name)?)?,

@@ -26,6 +26,7 @@ pub(super) fn human(done: &Excluded) -> io::Result<()> {
         writeln!(out, "note: {note}")?;
     }
     for (number, (candidate, proof)) in (1..).zip(&proposals.candidates) {
+        // Also what does not hold is shown, with what it opens: it is what somebody would have written by hand.
         let state = match proof.holds() {
             true if done.taken == Some(number - 1) => "  holds, taken",
             true => "  holds",

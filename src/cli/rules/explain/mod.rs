@@ -56,6 +56,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn run_explain(args: &Args) -> Result<Explanation, CommandError> {
+    // Before the rules, which take a second to compile: a mistyped name must not wait for that.
     let request = read(&args.request)?;
     let response = args.response.as_deref().map(read).transpose()?;
     let rules = args.source.load()?;

@@ -87,6 +87,7 @@ fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> 
     for exclusion in exclusions.iter().filter(|e| !e.changes) {
         writeln!(out, "  {}", describe_exclusion(exclusion))?;
     }
+    // Updates of targets come by the hundred from one file of the CRS, removals one by one from a team's.
     let mut files: BTreeMap<&str, Vec<&Exclusion>> = BTreeMap::new();
     for exclusion in exclusions.iter().filter(|e| e.changes) {
         let file = exclusion.by.rsplit_once(':').map_or("", |(file, _)| file);
@@ -167,6 +168,7 @@ pub(in crate::cli) fn marked(value: &[u8], span: Option<Range<usize>>, colour: b
         span.start.saturating_sub(AROUND),
         (span.end + AROUND).min(value.len()),
     );
+    // Marks that a value rarely has, so that they are not taken for a part of it.
     let (open, close) = if colour {
         ("\x1b[7m", "\x1b[0m")
     } else {

@@ -127,6 +127,7 @@ fn remarks(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
             "refused before any rule, because HTTP forbids them: {refused}"
         )?;
     }
+    // Last and in every report: a replay of requests that it could not judge must not look like a clean one.
     let not_judged: Vec<_> = not_judged(comparison).collect();
     for (id, why) in not_judged.iter().take(NAMED) {
         writeln!(

@@ -78,6 +78,7 @@ impl SidesArgs {
     /// # Errors
     /// One of the rule sets does not load.
     pub(super) fn load(&self) -> Result<Sides, CommandError> {
+        // Whoever names both sets of files needs no configuration; whoever names a policy wants its settings for both.
         let names_policy =
             self.config.config.is_some() || self.policy.is_some() || self.route.is_some();
         let by_files_alone = !self.rules.is_empty() && !self.against.is_empty() && !names_policy;

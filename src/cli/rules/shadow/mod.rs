@@ -82,6 +82,7 @@ fn fetch(args: &Args) -> Result<Value, CommandError> {
     };
     if let Some(shadows) = report["shadows"].as_array_mut() {
         shadows.retain(|shadow| shadow["policy"] == json!(name));
+        // A mistyped name must not look like a shadow that changes nothing.
         if shadows.is_empty() {
             let problem = format!("the front door has no policy {name:?} with a shadow");
             return Err(CommandError::Problem(problem));

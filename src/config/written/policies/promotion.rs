@@ -51,6 +51,7 @@ pub(crate) fn promote(
     };
     let shadow = entry(&own.section, "shadow").ok_or(PromotionError::NoShadow)?;
     let wanted = Wanted::of(own, &shadow.1).ok_or(PromotionError::NoShadow)?;
+    // The file that has the policy, which may be one that another file includes.
     let source = own.at.source();
     let edits = edits(&source.text, own, &shadow, &wanted);
     let after = edits.and_then(|edits| apply(&source.text, edits));
@@ -126,6 +127,7 @@ impl Wanted {
         let document = Document::new(std::iter::once((&source, &table)), &diagnostics);
         let policies = super::parse(&document);
         let said = policies.iter().find(|said| said.name == policy);
+        // A shadow that stays would compare the new rules with themselves.
         let said = said.filter(|said| matches!(said.shadow, Given::Absent));
         said.and_then(meaning).as_ref() == Some(&self.meaning) && !diagnostics.has_errors()
     }

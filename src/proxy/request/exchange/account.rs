@@ -74,6 +74,7 @@ impl Exchange {
     fn body_seen(&self, outcome: &Outcome) -> BodySeen {
         let streamed = self.route.as_ref().is_some_and(|r| r.stream.is_some());
         let complete = self.inspector.as_ref().map(Inspector::saw_request_body);
+        // A stream is not held, so the rules saw at most its beginning.
         let inspected = !streamed && complete == Some(true);
         // A body also counts as uninspected if the rules were off: the metric must not look better than the protection
         // is.
@@ -179,6 +180,7 @@ impl Exchange {
         {
             self.count_not_inspected("response", why);
         }
+        // The rest only makes texts for these three.
         if !self.front.access.is_on() && event.is_none() && shadow.is_none() {
             return;
         }

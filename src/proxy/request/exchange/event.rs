@@ -29,9 +29,11 @@ impl Exchange {
         let transaction = self.inspector.as_ref().map(Inspector::transaction);
         let blocked = self.inspector.as_ref().and_then(what_blocked);
         let verdict = match (&self.inspector, uninspected) {
+            // First of all reasons: a request that was stopped is one, however little of it was seen.
             (Some(inspector), _) if inspector.blocked => Verdict::Block,
             _ if blocked.is_some() => Verdict::Detect,
             (_, Some(_)) => Verdict::Uninspected,
+            // Nearly every request ends here, before anything of it is copied.
             _ if !costs.iter().any(|rule| rule.is_worst) && !recorder.samples(&self.id) => {
                 return None;
             }

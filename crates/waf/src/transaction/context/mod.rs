@@ -134,6 +134,7 @@ impl Context {
     #[cold]
     pub(crate) fn note_limit(&mut self, reason: impl FnOnce() -> String) {
         self.state.count_limit();
+        // A rule that gave up could have matched, so the body must not count as inspected.
         self.inputs.body_mut().cut_short(reason);
     }
 
@@ -154,6 +155,7 @@ impl Context {
             return;
         }
         let tx = self.state.tx_mut();
+        // The first ten names of every rule set are `TX:0` to `TX:9`.
         for (slot, group) in (0..).zip(captures.groups()) {
             let slice = match group {
                 Group::OfValue(range) => text.part(range.start, range.end),
@@ -163,6 +165,7 @@ impl Context {
             };
             tx.set(Name::Slot(slot), Entry::Text(slice));
         }
+        // Groups of an earlier match would look like groups of this one.
         tx.clear_captures(captures.len());
     }
 
@@ -192,6 +195,7 @@ impl Context {
 
     /// Where the value of a `TX` name that was put together is or would be; None when too many names were made.
     pub(crate) fn resolve_tx(&mut self, rules: &RuleSet, name: Slice) -> Option<Name> {
+        // A deferred variable may have this very name.
         self.settle_tx(rules);
         self.state.tx_mut().resolve(name, &self.text, &rules.names)
     }

@@ -58,6 +58,7 @@ impl Context {
             }
             // ModSecurity 2.9.13: rules compare this number to learn which features they may use.
             Variable::ModsecBuild => Some(self.text.push(b"020913000")),
+            // No file of ours is behind a path, so nothing of it is left over.
             Variable::PathInfo => None,
             Variable::WebappId => Some(self.text.push(rules.settings().web_app_id.as_bytes())),
             Variable::SessionId => self.state.collections().identity(Variable::Session),
@@ -86,6 +87,7 @@ impl Context {
 
     /// Variables of the response. Before it arrives they have no value, which is not the same as an empty one.
     fn of_response(&mut self, variable: Variable) -> Option<Slice> {
+        // Every answer has these, so an empty one says that there is none yet.
         let answered = |slice: Slice| (!slice.is_empty()).then_some(slice);
         let response = self.inputs.response();
         match variable {

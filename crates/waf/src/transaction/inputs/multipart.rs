@@ -118,6 +118,7 @@ impl MultipartBody {
 
 /// Adds the field as an upstream reads it that decodes its name or its content. Rules see both readings.
 fn add_other_readings(text: &mut Text, arguments: &mut Arguments, part: &Part<'_>, item: Item) {
+    // A reading that is no other would count as one argument more.
     let content = part.decoded.as_ref().filter(|d| **d != text.at(item.value));
     let value = content.map(|content| text.push(content));
     if let Some(value) = value {

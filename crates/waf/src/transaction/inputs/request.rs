@@ -129,6 +129,7 @@ impl Request {
         let start = origin_start(bytes);
         let question = memchr::memchr(b'?', &bytes[start..]).map(|i| i + start);
         let end = question.unwrap_or(bytes.len());
+        // A backslash too, as in ModSecurity: a server on Windows takes it for a separator.
         let slash = memchr::memrchr2(b'/', b'\\', &bytes[start..end]);
         let basename = slash.map_or(start, |i| start + i + 1);
         let length = bytes.len();
@@ -160,6 +161,7 @@ impl Request {
     /// (httpd's `ap_process_request_internal` runs between ModSecurity's first two phases). `+` stays.
     pub(crate) fn decode_path(&mut self, text: &mut Text) {
         let raw = text.at(self.path);
+        // Most paths have no escape, and keep their bytes.
         if memchr::memchr(b'%', raw).is_none() {
             return;
         }

@@ -68,6 +68,7 @@ impl Response {
 
     /// All values of the fields of this name as one.
     pub(crate) fn whole_field(&self, text: &mut Text, name: &str) -> Option<Slice> {
+        // Nearly every field stands once, and then its bytes are there already.
         let (first, more) = {
             let mut values = fields::values(text, &self.headers, name);
             (values.next()?, values.next().is_some())
@@ -127,6 +128,7 @@ impl Response {
 
     /// Its body is not inspected to its end.
     pub(crate) fn cut_short(&mut self, reason: impl FnOnce() -> String) {
+        // The first reason is the cause; what follows from it would only hide it.
         self.inspection.reason.get_or_insert_with(reason);
     }
 

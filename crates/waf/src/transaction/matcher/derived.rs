@@ -52,6 +52,7 @@ impl Derived {
             present: *present,
         };
         self.round = self.round.wrapping_add(1);
+        // After an overflow, results of four thousand million rounds ago would look new.
         if self.round == 0 || self.results.len() != rules.chains.len() {
             self.round = 1;
             self.results.clear();
@@ -92,6 +93,7 @@ impl Derived {
             },
             false => self.take(rules, text, step, &input, scratch),
         };
+        // An unfinished result must not be taken for that of the chain by a later rule.
         if !steps::is_over() {
             self.results[usize::from(chain)] = (self.round, result);
         }
@@ -140,6 +142,7 @@ impl Derived {
             text: text.push(scratch),
             changed: true,
             present: match step.may_leave(input.present) {
+                // To look at the bytes costs less than to take steps that cannot change them.
                 ByteSet::ALL => ByteSet::all_of(scratch),
                 present => present,
             },

@@ -89,6 +89,7 @@ impl Matches {
     /// Notes whether the transaction is relevant to the audit log for this rule's match.
     #[inline]
     pub(crate) fn note_relevance(&mut self, rule: &Rule) {
+        // A rule that blocks makes its transaction relevant, also where it says `nolog`.
         let told = rule.log || rule.disruptive != Disruptive::Pass;
         self.audit_relevant |= rule.audit_log && told;
     }

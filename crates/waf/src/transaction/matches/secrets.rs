@@ -284,6 +284,7 @@ impl Secrets {
     pub(crate) fn put_together(&mut self, context: &Context, pieces: &[Slice]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for &piece in pieces {
+            // Each piece alone is bounded, and a message has as many of them as its author wrote.
             let room = MOST_BYTES.saturating_sub(bytes.len());
             bytes.extend_from_slice(&self.shown(context.text(), piece, room));
         }
@@ -318,6 +319,7 @@ impl Secrets {
         record.revision = self.put_together(context, &record.source.revision);
         let request = context.inputs().request();
         let host = request.first_field(text, "host");
+        // Host and path go into every line of the error log, so they are searched even if no rule matched them.
         let host = host.map(|host| self.shown_text(context, host, MOST_BYTES));
         let connection = context.inputs().connection();
         let head = RequestLine {

@@ -116,6 +116,7 @@ impl State {
     /// that would have ended the transaction; what an earlier `allow` would have skipped would not.
     pub(crate) fn detect(&mut self, rule: &Rule) {
         let phase = rule.phase;
+        // In mode `block` the rule would not have run, so it would not have ended the transaction.
         let is_skipped = self.would_skip.is_some_and(|last| last >= phase);
         if self.mode != EngineMode::DetectionOnly
             || phase == Phase::Logging
@@ -230,6 +231,7 @@ impl State {
 
     pub(crate) fn allow(&mut self, scope: AllowScope, phase: Phase) {
         match scope {
+            // The caller ends the phase; nothing is left to skip later.
             AllowScope::Phase => {}
             AllowScope::Request if phase <= Phase::RequestBody => self.allowed = Allowed::Request,
             // `allow:request` in a response phase has nothing left to skip.

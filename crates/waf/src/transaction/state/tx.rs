@@ -65,6 +65,7 @@ impl TxStore {
     pub(crate) fn may_defer(&self, text: &Text, listing: &Listing) -> bool {
         let name = text.at(listing.name);
         let alike = |other: &Deferred| begin_alike(text.at(other.listing.name), name);
+        // A name that is there already could be one of theirs, and the order of writes would matter.
         self.dynamic.is_empty() && !self.deferred.iter().any(alike)
     }
 
@@ -170,6 +171,7 @@ impl TxStore {
         if let Some(found) = self.find_hashed(hash, bytes, text, names) {
             return Some(found);
         }
+        // The variable is then not set. A name that is known is always found, so no score stands still.
         if self.dynamic.len() >= MOST_DYNAMIC {
             return None;
         }
