@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+pub mod families;
 pub mod metrics;
 mod queue;
 mod settings;
@@ -16,9 +17,10 @@ pub use access::{
 };
 pub use audit::AuditLog;
 pub use metrics::{
-    Answers, Counter, DEAREST, EventMetrics, InFlight, Metrics, NO_ROUTE, PolicyOnRoute,
-    ReportedRule, RuleDifference, RuleFindings, RuleReport, RuleTable, ShadowFindings,
-    ShadowJudgement, ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
+    Answers, Counter, DEAREST, EventMetrics, Histogram, HistogramReport, InFlight,
+    LatencyHistogram, Metrics, NO_ROUTE, PolicyOnRoute, ReportedRule, RouteHistograms,
+    RuleDifference, RuleFindings, RuleReport, RuleTable, ShadowFindings, ShadowJudgement,
+    ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
 };
 pub use queue::LogMetrics;
 pub use settings::{Log, LogSink};
