@@ -27,6 +27,7 @@ mod lint;
 mod load;
 mod logs;
 mod process;
+mod prometheus;
 mod review;
 mod rotation;
 mod shadow;
