@@ -28,6 +28,7 @@ mod load;
 mod logs;
 mod process;
 mod prometheus;
+mod questions;
 mod review;
 mod rotation;
 mod shadow;
