@@ -7,10 +7,12 @@ mod access;
 mod audit;
 pub mod families;
 pub mod metrics;
+mod output;
 mod queue;
 mod settings;
 mod sink;
 mod stderr;
+mod syslog;
 
 pub use access::{
     AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts, masked_text, text,
@@ -23,6 +25,6 @@ pub use metrics::{
     ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
 };
 pub use queue::LogMetrics;
-pub use settings::{Log, LogSink};
-pub use sink::{AccessLog, Format};
+pub use settings::{AccessFormat, Log, LogSink, Syslog};
+pub use sink::AccessLog;
 pub use stderr::{LineBatch, Stderr, batch_lines};

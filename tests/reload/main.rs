@@ -32,6 +32,7 @@ mod questions;
 mod review;
 mod rotation;
 mod shadow;
+mod syslog;
 mod upgrade;
 mod verbs;
 mod world;

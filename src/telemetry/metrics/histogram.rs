@@ -23,7 +23,7 @@ const MOST_PAIRS: usize = 2000;
 const EXEMPLAR_AGE: Duration = Duration::from_secs(1);
 
 /// A bound with its text in both formats, in nanoseconds or bytes.
-pub type Bound = (u64, &'static str);
+type Bound = (u64, &'static str);
 
 /// For whole requests and for upstreams.
 const LATENCY: &[Bound] = &[
