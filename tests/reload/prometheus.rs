@@ -190,6 +190,10 @@ async fn prometheus_evaluates_every_expression() {
     let prometheus = Prometheus::start(admin);
     let expressions = panels();
     assert!(expressions.len() > 60, "{}", expressions.len());
+    until("it scrapes", async || {
+        !prometheus.values("drawbridge_build_info").await.is_empty()
+    })
+    .await;
     let mut without = Vec::new();
     until("every expression has a value", async || {
         traffic(&front).await;

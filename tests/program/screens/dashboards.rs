@@ -48,7 +48,7 @@ impl Panel {
     }
 
     /// Only the values of now, one a row.
-    fn as_table(self) -> Self {
+    fn into_table(self) -> Self {
         Self {
             kind: "table",
             ..self
@@ -148,7 +148,7 @@ fn questions() -> Dashboard {
                     "{{kind}} {{name}}",
                 )],
             )
-            .as_table()
+            .into_table()
             .described("The time that is left. The same with the files: drawbridge certs list"),
         ],
     }
@@ -296,7 +296,7 @@ fn traffic() -> Dashboard {
                     ),
                 ],
             )
-            .as_table(),
+            .into_table(),
         ],
     }
 }
@@ -455,7 +455,7 @@ fn waf() -> Dashboard {
                     "{{policy}} {{id}} {{owner}}",
                 )],
             )
-            .as_table(),
+            .into_table(),
             panel(
                 "Events",
                 "reqps",
@@ -541,7 +541,7 @@ fn upstreams() -> Dashboard {
                     ),
                 ],
             )
-            .as_table(),
+            .into_table(),
             panel(
                 "Retries, ejections, failed health checks",
                 "cps",
@@ -568,13 +568,13 @@ fn upstreams() -> Dashboard {
                     "{{kind}} {{name}}",
                 )],
             )
-            .as_table(),
+            .into_table(),
             panel(
                 "Exposures",
                 "short",
                 [(value(&f::EXPOSURE_ENABLED, ""), "{{exposure}}")],
             )
-            .as_table(),
+            .into_table(),
             panel(
                 "Reloads",
                 "short",
@@ -587,7 +587,7 @@ fn upstreams() -> Dashboard {
                     (value(&f::CONFIG_REFUSED, ""), "refused: {{unit}}"),
                 ],
             )
-            .as_table(),
+            .into_table(),
             panel(
                 "Reloads a second",
                 "cps",
