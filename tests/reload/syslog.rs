@@ -191,6 +191,59 @@ async fn a_receiver_of_another_name_or_authority_gets_nothing() {
     }
 }
 
+/// Reads one message of each connection and closes it.
+fn impatient_receiver(tls: Option<&ServerTls>) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    fn read_one(mut from: impl Read) -> Vec<u8> {
+        let mut got = Vec::new();
+        let mut part = [0; 4096];
+        while contents(&got).is_empty() {
+            match from.read(&mut part) {
+                Ok(count @ 1..) => got.extend_from_slice(&part[..count]),
+                _ => break,
+            }
+        }
+        got
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let got: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (acceptor, sink) = (tls.map(ServerTls::acceptor), Arc::clone(&got));
+    std::thread::spawn(move || {
+        for tcp in listener.incoming() {
+            let tcp = tcp.unwrap();
+            // The connection is closed when this returns, and only then the test can see the message.
+            let read = match &acceptor {
+                None => read_one(tcp),
+                Some(acceptor) => acceptor.accept(tcp).map_or(Vec::new(), read_one),
+            };
+            sink.lock().unwrap().extend(read);
+        }
+    });
+    (address, got)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_after_the_receiver_closed_is_not_lost() {
+    let tls = ServerTls::new(leaf(&CORP, "localhost"));
+    for (scheme, tls, trust) in [
+        ("tcp", None, ""),
+        ("tls", Some(&tls), "\nsyslog_trust = \"onprem\""),
+    ] {
+        let (address, got) = impatient_receiver(tls);
+        let target = format!("syslog+{scheme}://localhost:{}", address.port());
+        let (front, _upstream) = start(&format!("access = \"{target}\"{trust}")).await;
+        for number in 1..=3 {
+            let path = format!("/orders/{number}");
+            assert_eq!(client::get(front.address, &path).await.status, 200);
+            until("the line is there", async || {
+                contents(&got.lock().unwrap()).len() == number
+            })
+            .await;
+        }
+        assert_eq!(front.metrics.access_log.dropped.value(), 0);
+    }
+}
+
 /// Asks until lines are dropped; each has more than 6,000 bytes. Returns how many requests were answered.
 async fn ask_until_lines_are_dropped(front: &Front, most: usize) -> usize {
     let mut connection = client::Http2::connect(front.address, "api.test").await;
