@@ -35,12 +35,12 @@ pub struct AccessRecord<'r> {
     pub method: Cow<'r, str>,
     /// Path and query as received, secrets masked.
     pub path: Cow<'r, str>,
-    /// The Referer field, secrets masked.
+    /// The Referer field as received. Only the formats that show it mask it, because the others should not pay for that.
     #[serde(skip)]
-    pub referer: Option<Cow<'r, str>>,
-    /// The User-Agent field, secrets masked.
+    pub referer: Option<&'r [u8]>,
+    /// The same of the User-Agent field.
     #[serde(skip)]
-    pub user_agent: Option<Cow<'r, str>>,
+    pub user_agent: Option<&'r [u8]>,
     /// Like `HTTP/1.1`.
     pub protocol: &'r str,
     /// The route's name.

@@ -2,17 +2,16 @@
 //!
 //! Invariant: a line is printable ASCII, and a quote or a backslash of a value never ends a field.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::AccessRecord;
+use super::{AccessRecord, masked_text};
 use crate::time::rfc3339;
 
 /// `CLIENT - - [TIME] "METHOD PATH PROTOCOL" STATUS BYTES "REFERER" "USER-AGENT"`, without a line feed.
 pub(super) fn line(record: &AccessRecord<'_>) -> String {
     let request = format!("{} {} {}", record.method, record.path, record.protocol);
-    let field = |value: &Option<Cow<'_, str>>| match value {
-        Some(value) => escaped(value),
+    let field = |value: Option<&[u8]>| match value {
+        Some(value) => escaped(&masked_text(value)),
         None => "-".to_owned(),
     };
     format!(
@@ -22,8 +21,8 @@ pub(super) fn line(record: &AccessRecord<'_>) -> String {
         escaped(&request),
         record.status,
         record.bytes_out,
-        field(&record.referer),
-        field(&record.user_agent),
+        field(record.referer),
+        field(record.user_agent),
     )
 }
 

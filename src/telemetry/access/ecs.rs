@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{AccessRecord, TlsFacts, Verdict};
+use super::{AccessRecord, TlsFacts, Verdict, masked_text};
 use crate::time::rfc3339;
 use http_strict::split_port;
 
@@ -44,12 +44,12 @@ fn document(record: &AccessRecord<'_>) -> Value {
             "request": {
                 "id": record.request_id,
                 "method": record.method,
-                "referrer": record.referer,
+                "referrer": record.referer.map(masked_text),
                 "body": { "bytes": record.bytes_in },
             },
             "response": { "status_code": record.status, "body": { "bytes": record.bytes_out } },
         },
-        "user_agent": { "original": record.user_agent },
+        "user_agent": { "original": record.user_agent.map(masked_text) },
         "tls": record.tls.as_ref().map(tls),
         "rule": { "id": rules },
         "observer": {

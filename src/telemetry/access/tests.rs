@@ -16,8 +16,8 @@ fn record<'r>() -> AccessRecord<'r> {
         host: Some(HOSTILE.into()),
         method: HOSTILE.into(),
         path: format!("/{HOSTILE}?{HOSTILE}").into(),
-        referer: Some(HOSTILE.into()),
-        user_agent: Some(HOSTILE.into()),
+        referer: Some(HOSTILE.as_bytes()),
+        user_agent: Some(HOSTILE.as_bytes()),
         protocol: "HTTP/1.1",
         route: Some("orders"),
         status: 403,
@@ -90,7 +90,7 @@ fn a_combined_line_has_the_fields_of_apache() {
     plain.method = "GET".into();
     plain.path = "/a\"b?c=1".into();
     plain.referer = None;
-    plain.user_agent = Some("curl/8 \\ \u{e9}".into());
+    plain.user_agent = Some("curl/8 \\ \u{e9}".as_bytes());
     let line = plain.line(Format::Written(AccessFormat::Combined));
     assert_eq!(
         String::from_utf8(line).unwrap(),
@@ -130,4 +130,15 @@ fn an_ecs_document_has_the_fields_of_ecs() {
     assert_eq!(parsed["tls"]["version"], "1.3");
     assert_eq!(parsed["drawbridge"]["route"], "orders");
     assert!(parsed.get("user_agent").is_none(), "{parsed}");
+}
+
+#[test]
+fn secrets_of_header_fields_are_masked() {
+    let mut plain = record();
+    plain.referer = Some(b"https://a.test/?token=abcdef123");
+    for format in [AccessFormat::Combined, AccessFormat::Ecs] {
+        let line = String::from_utf8(plain.line(Format::Written(format))).unwrap();
+        assert!(!line.contains("abcdef123"), "{line}");
+        assert!(line.contains("https://a.test/?token="), "{line}");
+    }
 }
