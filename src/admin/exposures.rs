@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::exposition::MetricKind;
 use super::router::{CheckFailure, Request, Response, Router};
 use crate::exposure::api::{self, ExposureStatus, SwitchError, SwitchRequest};
 use crate::exposure::{Surface, Switchboard};
 use crate::live::Live;
+use crate::telemetry::families;
 
 /// Adds the API of exposures. `bound` returns the real address of a listener to which the configuration gives port 0.
 pub fn add_exposure_routes(
@@ -35,14 +35,10 @@ pub fn add_exposure_routes(
     });
     let shown = list.clone();
     router.collect(move |text| {
-        text.family(
-            "exposure_enabled",
-            MetricKind::Gauge,
-            "1 where an exposure is on.",
-        );
+        text.family(&families::EXPOSURE_ENABLED);
         for exposure in shown() {
             let enabled = u8::from(exposure.state == "on");
-            text.sample(&[("exposure", &exposure.name)], enabled);
+            text.sample(&[&exposure.name], enabled);
         }
     });
     let seen = Arc::clone(live);

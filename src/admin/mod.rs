@@ -22,7 +22,7 @@ mod sources;
 mod traffic;
 mod views;
 
-pub use exposition::{Exposition, MetricKind};
+pub use exposition::{Exposition, ExpositionFormat};
 pub use exposures::add_exposure_routes;
 pub use review::add_review_routes;
 pub use router::{CheckFailure, Method, Request, Response, Router};

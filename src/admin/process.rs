@@ -8,58 +8,56 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::exposition::{Exposition, MetricKind};
+use super::exposition::Exposition;
 use crate::supervision::{panics, task_restarts};
+use crate::telemetry::families::{self, Family};
 use crate::telemetry::{LogMetrics, Metrics, Stderr};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     // OpenSSL is compiled in, so updates of the machine's packages do not reach it: this shows which fixes are in use.
     let openssl = openssl::version::version();
-    let build = [("version", env!("CARGO_PKG_VERSION")), ("openssl", openssl)];
-    text.family(
-        "build_info",
-        MetricKind::Gauge,
-        "1; what was built, as labels.",
-    )
-    .sample(&build, 1);
+    text.family(&families::BUILD_INFO)
+        .sample(&[env!("CARGO_PKG_VERSION"), openssl], 1);
     collect_resources(text);
     collect_logs(metrics, text);
-    collect_events(metrics, text);
-    text.family(
-        "task_restarts_total",
-        MetricKind::Counter,
-        "Times that a long-lived task panicked or failed and began again.",
-    );
+    let events = &metrics.events;
+    text.family(&families::EVENTS_KEPT)
+        .sample(&[], events.kept.value())
+        .family(&families::EVENTS_DROPPED)
+        .sample(&["queue"], events.dropped_queue.value())
+        .sample(&["disk"], events.dropped_disk.value())
+        .sample(&["internal"], events.dropped_internal.value());
+    text.family(&families::TASK_RESTARTS);
     for (task, count) in task_restarts() {
-        text.sample(&[("task", task)], count);
+        text.sample(&[task], count);
     }
-    text.family(
-        "panics_total",
-        MetricKind::Counter,
-        "Panics in this process.",
-    )
-    .sample(&[], panics());
+    text.family(&families::PANICS).sample(&[], panics());
+    collect_uncounted(metrics, text);
 }
 
-fn collect_events(metrics: &Metrics, text: &mut Exposition) {
-    let events = &metrics.events;
-    text.family(
-        "events_kept_total",
-        MetricKind::Counter,
-        "Requests that were kept as events.",
-    )
-    .sample(&[], events.kept.value());
-    text.family(
-        "events_dropped_total",
-        MetricKind::Counter,
-        "Events that were not kept, by reason: queue (too many waited), disk (it did not take them), internal.",
-    );
-    for (reason, counter) in [
-        ("queue", &events.dropped_queue),
-        ("disk", &events.dropped_disk),
-        ("internal", &events.dropped_internal),
+fn collect_uncounted(metrics: &Metrics, text: &mut Exposition) {
+    text.family(&families::METRICS_UNCOUNTED);
+    for (family, count) in [
+        (families::LISTENER_REQUESTS, metrics.requests.uncounted()),
+        (families::REQUEST_DURATION, metrics.histograms.uncounted()),
+        (families::TLS_HANDSHAKES, metrics.handshakes.uncounted()),
+        (families::WAF_REQUESTS, metrics.waf_requests.uncounted()),
+        (families::WAF_RULE_MATCHES, metrics.waf_rules.uncounted()),
+        (
+            families::WAF_NOT_INSPECTED,
+            metrics.waf_not_inspected.uncounted(),
+        ),
+        (families::EXCLUSION_HITS, metrics.exclusion_hits.uncounted()),
+        (
+            families::SHADOW_REQUESTS,
+            metrics.shadow.requests.uncounted(),
+        ),
+        (
+            families::SHADOW_RULE_DIFFERENCES,
+            metrics.shadow.rules.uncounted(),
+        ),
     ] {
-        text.sample(&[("reason", reason)], counter.value());
+        text.sample(&[family.name], count);
     }
 }
 
@@ -72,71 +70,52 @@ fn collect_resources(text: &mut Exposition) {
     let cpu = cpu.map(|(seconds, nanos)| Duration::new(seconds, nanos).as_secs_f64());
     let started = started().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let whole = |number: Option<u64>| number.map(|n| n.to_string());
-    for (name, kind, help, value) in [
+    for (family, value) in [
         (
-            "process_cpu_seconds_total",
-            MetricKind::Counter,
-            "CPU time in user and system mode, in seconds.",
+            &families::PROCESS_CPU,
             cpu.map(|seconds| seconds.to_string()),
         ),
         (
-            "process_start_time_seconds",
-            MetricKind::Gauge,
-            "When the process started, in seconds since 1970.",
+            &families::PROCESS_START,
             started.map(|since| since.as_secs_f64().to_string()),
         ),
+        (&families::PROCESS_MEMORY, whole(resident())),
+        (&families::PROCESS_FDS, whole(open_descriptors())),
         (
-            "process_resident_memory_bytes",
-            MetricKind::Gauge,
-            "Memory that is in RAM.",
-            whole(resident()),
-        ),
-        (
-            "process_open_fds",
-            MetricKind::Gauge,
-            "Descriptors that are open.",
-            whole(open_descriptors()),
-        ),
-        (
-            "process_max_fds",
-            MetricKind::Gauge,
-            "Descriptors that may be open.",
+            &families::PROCESS_MAX_FDS,
             whole(getrlimit(Resource::Nofile).current),
         ),
     ] {
         if let Some(value) = value {
-            text.standard_family(name, kind, help).sample(&[], value);
+            text.family(family).sample(&[], value);
         }
     }
 }
 
 fn collect_logs(metrics: &Metrics, text: &mut Exposition) {
-    type Log = (&'static str, &'static str, &'static str, &'static str);
-    const LOGS: [Log; 3] = [
+    use families as f;
+    type Log<'l> = (&'l LogMetrics, &'static Family, &'static Family);
+    let logs: [Log<'_>; 3] = [
         (
-            "access_lines_dropped_total",
-            "Access lines that their target did not take in time.",
-            "access_write_failures_total",
-            "Tries to write the access log that failed.",
+            &metrics.access_log,
+            &f::ACCESS_DROPPED,
+            &f::ACCESS_WRITE_FAILURES,
         ),
         (
-            "audit_lines_dropped_total",
-            "Audit records that their target did not take in time.",
-            "audit_write_failures_total",
-            "Tries to write the audit log that failed.",
+            &metrics.audit_log,
+            &f::AUDIT_DROPPED,
+            &f::AUDIT_WRITE_FAILURES,
         ),
         (
-            "diagnostics_lines_dropped_total",
-            "Lines that stderr did not take in time.",
-            "diagnostics_write_failures_total",
-            "Tries to write to stderr that failed.",
+            Stderr::metrics(),
+            &f::DIAGNOSTICS_DROPPED,
+            &f::DIAGNOSTICS_WRITE_FAILURES,
         ),
     ];
-    let counted: [&LogMetrics; 3] = [&metrics.access_log, &metrics.audit_log, Stderr::metrics()];
-    for ((dropped, dropped_help, failures, failures_help), log) in LOGS.into_iter().zip(counted) {
-        text.family(dropped, MetricKind::Counter, dropped_help)
+    for (log, dropped, failures) in logs {
+        text.family(dropped)
             .sample(&[], log.dropped.value())
-            .family(failures, MetricKind::Counter, failures_help)
+            .family(failures)
             .sample(&[], log.write_failures.value());
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::exposition::Exposition;
+use super::exposition::{Exposition, ExpositionFormat};
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 type Handler = Box<dyn Fn(Request) -> ResponseFuture + Send + Sync>;
@@ -32,6 +32,8 @@ pub struct Request {
     pub path: String,
     /// The text after `?`; empty if there is none.
     pub query: String,
+    /// The value of the Accept field; empty if there is none.
+    pub accept: String,
     /// What `/*` at the end of the handler's pattern matched; empty if the pattern has none.
     pub rest: String,
     /// The body; empty if there is none.
@@ -219,13 +221,13 @@ impl Router {
                 Response::json(200, &Value::Object(sections.collect::<Map<_, _>>()))
             }
             "/metrics" => {
-                let mut text = Exposition::default();
+                let format = ExpositionFormat::accepted(&request.accept);
+                let mut text = Exposition::new(format);
                 self.collectors
                     .iter()
                     .for_each(|collect| collect(&mut text));
                 Response {
-                    // The version is that of Prometheus's text format.
-                    content_type: "text/plain; version=0.0.4; charset=utf-8",
+                    content_type: format.content_type(),
                     ..Response::text(200, text.into_text())
                 }
             }
@@ -330,6 +332,7 @@ mod tests {
             method,
             path: path.to_owned(),
             query: String::new(),
+            accept: String::new(),
             rest: String::new(),
             body: Vec::new(),
             caller: String::new(),

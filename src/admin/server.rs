@@ -360,11 +360,20 @@ fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Req
         method,
         path: path.to_owned(),
         query: query.to_owned(),
+        accept: accepted(raw, head),
         rest: String::new(),
         body: Vec::new(),
         caller,
         denial,
     })
+}
+
+/// The values of the Accept fields, as a list.
+fn accepted(raw: &[u8], head: &Head) -> String {
+    let fields = head.headers.iter();
+    let fields = fields.filter(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"accept"));
+    let values = fields.map(|(_, value)| String::from_utf8_lossy(&raw[value.clone()]));
+    values.collect::<Vec<_>>().join(",")
 }
 
 fn check_host<'h>(own: IpAddr, hosts: impl Iterator<Item = &'h [u8]>) -> Result<(), Response> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::exposition::{Exposition, MetricKind};
+use super::exposition::Exposition;
 use super::router::{Request, Response, Router};
 use crate::config::{Policy, Shadow};
 use crate::live::Live;
+use crate::telemetry::families;
 use crate::telemetry::{
     Metrics, RuleDifference, RuleFindings, ShadowFindings, ShadowMetrics, ShadowOutcome, ShadowPair,
 };
@@ -137,38 +138,16 @@ fn messages<'r>(sets: impl Iterator<Item = &'r Arc<RuleSet>>) -> BTreeMap<u64, S
 }
 
 fn collect(shadow: &ShadowMetrics, text: &mut Exposition) {
-    text.family(
-        "shadow_requests_total",
-        MetricKind::Counter,
-        "Requests that the shadow of a policy saw, by what it would change.",
-    );
+    text.family(&families::SHADOW_REQUESTS);
     shadow.requests.each(|policy, outcome, counter| {
-        let labels = [("policy", policy), ("outcome", outcome.as_str())];
-        text.sample(&labels, counter.value());
+        text.sample(&[policy, outcome], counter.value());
     });
-    text.family(
-        "shadow_rule_differences_total",
-        MetricKind::Counter,
-        "Requests in which a rule makes a difference between a policy and its shadow.",
-    );
+    text.family(&families::SHADOW_RULE_DIFFERENCES);
     shadow.rules.each(|policy, (rule, difference), counter| {
         let rule = rule.to_string();
-        let labels = [
-            ("policy", policy),
-            ("rule_id", &rule),
-            ("difference", difference.name()),
-        ];
-        text.sample(&labels, counter.value());
+        text.sample(&[policy, &rule, difference.name()], counter.value());
     });
-    text.family(
-        "shadow_dropped_total",
-        MetricKind::Counter,
-        "Requests of the sample that no shadow saw, by reason.",
-    );
-    for (reason, counter) in [
-        ("queue", &shadow.dropped_queue),
-        ("internal", &shadow.dropped_internal),
-    ] {
-        text.sample(&[("reason", reason)], counter.value());
-    }
+    text.family(&families::SHADOW_DROPPED)
+        .sample(&["queue"], shadow.dropped_queue.value())
+        .sample(&["internal"], shadow.dropped_internal.value());
 }

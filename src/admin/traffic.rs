@@ -4,51 +4,31 @@
 
 use serde_json::{Map, Value, json};
 
-use super::exposition::{Exposition, MetricKind};
+use super::exposition::Exposition;
 use crate::live::Snapshot;
-use crate::telemetry::{DEAREST, Metrics, RuleReport, UpstreamMetrics};
+use crate::telemetry::families::{self, Family};
+use crate::telemetry::{
+    DEAREST, HistogramReport, Metrics, ReportedRule, RouteHistograms, RuleReport, RuleTable,
+    UpstreamMetrics,
+};
 use crate::upstream::{AdmissionReason, Availability, Cause, Pool, ServerState};
 
 pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
-    use MetricKind::Counter;
-    text.family(
-        "listener_requests_total",
-        Counter,
-        "Requests by listener, route (- is none) and the class of their answer.",
-    );
+    text.family(&families::LISTENER_REQUESTS);
     metrics.requests.each(|listener, route, answers| {
         for (class, count) in answers.each() {
-            let labels = [
-                ("listener", listener),
-                ("route", route.as_str()),
-                ("code_class", class),
-            ];
-            text.sample(&labels, count);
+            text.sample(&[listener, route, class], count);
         }
     });
-    text.family(
-        "waf_requests_total",
-        Counter,
-        "Inspected requests by policy and what the rules said: pass, match or block.",
-    );
+    collect_histograms(metrics, text);
+    text.family(&families::WAF_REQUESTS);
     metrics.waf_requests.each(|policy, action, counter| {
-        let labels = [("policy", policy), ("action", action.as_str())];
-        text.sample(&labels, counter.value());
+        text.sample(&[policy, action], counter.value());
     });
-    text.family(
-        "waf_not_inspected_total",
-        Counter,
-        "Requests and responses whose body the rules did not see completely, by reason.",
-    );
+    text.family(&families::WAF_NOT_INSPECTED);
     metrics.waf_not_inspected.each(|part, reason, counter| {
-        let labels = [("part", part), ("reason", reason.as_str())];
-        text.sample(&labels, counter.value());
+        text.sample(&[part, reason], counter.value());
     });
-    text.family(
-        "waf_rule_matches_total",
-        Counter,
-        "Requests that matched a logged rule, by policy and rule.",
-    );
     let reports = metrics.waf_rules.policies().into_iter();
     let reports: Vec<(String, RuleReport)> = reports
         .filter_map(|policy| {
@@ -56,172 +36,148 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
             Some((policy, report))
         })
         .collect();
-    for (policy, report) in &reports {
-        for rule in report.rules.iter().filter(|rule| rule.hits > 0) {
-            let labels = [
-                ("policy", policy.as_str()),
-                ("rule_id", &rule.rule_id.to_string()),
-            ];
-            text.sample(&labels, rule.hits);
-        }
-    }
+    collect_rules(&metrics.waf_rules, &reports, text);
     collect_costs(&reports, text);
 }
 
-fn collect_costs(reports: &[(String, RuleReport)], text: &mut Exposition) {
-    text.family(
-        "waf_timed_requests_total",
-        MetricKind::Counter,
-        "Requests whose rules were timed (cost_sample), by policy.",
-    );
-    for (policy, report) in reports {
-        text.sample(&[("policy", policy)], report.timed);
+fn collect_histograms(metrics: &Metrics, text: &mut Exposition) {
+    type Pick = fn(&RouteHistograms) -> Option<HistogramReport>;
+    const FAMILIES: [(&Family, Pick); 5] = [
+        (&families::REQUEST_DURATION, |h| h.total.report()),
+        (&families::WAF_DURATION, |h| h.waf.report()),
+        (&families::UPSTREAM_DURATION, |h| h.upstream.report()),
+        (&families::REQUEST_BODY, |h| h.bytes_in.report()),
+        (&families::RESPONSE_BODY, |h| h.bytes_out.report()),
+    ];
+    for (family, pick) in FAMILIES {
+        text.family(family);
+        metrics.histograms.each(|listener, route, histograms| {
+            if let Some(report) = pick(histograms) {
+                text.histogram(&[listener, route], &report);
+            }
+        });
     }
-    text.family(
-        "waf_rule_cpu_seconds_total",
-        MetricKind::Counter,
-        "Time in the timed requests, by policy and rule: the dearest rules, the prefilter and all other work of the engine.",
-    );
+}
+
+fn collect_rules(table: &RuleTable, reports: &[(String, RuleReport)], text: &mut Exposition) {
+    type Pick = fn(&ReportedRule) -> u64;
+    const BY_RULE: [(&Family, Pick); 2] = [
+        (&families::WAF_RULE_MATCHES, |rule| rule.hits),
+        (&families::WAF_RULE_BLOCKS, |rule| rule.blocks),
+    ];
+    for (family, pick) in BY_RULE {
+        text.family(family);
+        for (policy, report) in reports {
+            for rule in report.rules.iter().filter(|rule| rule.hits > 0) {
+                text.sample(&[policy, &rule.rule_id.to_string()], pick(rule));
+            }
+        }
+    }
+    type PickCount = fn((u64, u64)) -> u64;
+    const BY_ROUTE: [(&Family, PickCount); 2] = [
+        (&families::WAF_ROUTE_RULE_MATCHES, |(matches, _)| matches),
+        (&families::WAF_ROUTE_RULE_BLOCKS, |(_, blocks)| blocks),
+    ];
+    for (family, pick) in BY_ROUTE {
+        text.family(family);
+        table.each_on_routes(|policy, route, rule, counts| {
+            text.sample(&[policy, route, &rule.to_string()], pick(counts));
+        });
+    }
+}
+
+fn collect_costs(reports: &[(String, RuleReport)], text: &mut Exposition) {
+    text.family(&families::WAF_TIMED_REQUESTS);
+    for (policy, report) in reports {
+        text.sample(&[policy], report.timed);
+    }
+    text.family(&families::WAF_RULE_CPU);
     for (policy, report) in reports.iter().filter(|(_, report)| report.timed > 0) {
         let dearest = report.dearest(DEAREST).into_iter();
         let rules = dearest.map(|rule| (rule.rule_id.to_string(), rule.time));
         let parts = [("prefilter", report.prefilter), ("other", report.other())];
         let parts = parts.map(|(name, time)| (name.to_owned(), time));
         for (rule, time) in rules.chain(parts) {
-            let labels = [("policy", policy.as_str()), ("rule_id", &rule)];
-            text.sample(&labels, time.as_secs_f64());
+            text.sample(&[policy, &rule], time.as_secs_f64());
         }
     }
 }
 
 pub(super) fn collect_upstreams(snapshot: &Snapshot, text: &mut Exposition) {
-    use MetricKind::{Counter, Gauge};
     let pools: Vec<&Pool> = snapshot.pools.iter().map(AsRef::as_ref).collect();
-    text.family(
-        "upstream_requests_total",
-        Counter,
-        "Answers of upstreams by the class of their status.",
-    );
-    for pool in &pools {
-        for (class, count) in pool
-            .metrics
-            .answers
-            .each()
-            // An upstream that did not answer counts as a failure below, by its cause.
-            .filter(|(class, _)| *class != "none")
-        {
-            let labels = [
-                ("upstream", pool.upstream.name.as_str()),
-                ("code_class", class),
-            ];
-            text.sample(&labels, count);
-        }
-    }
-    text.family(
-        "upstream_failures_total",
-        Counter,
-        "Failed tries to reach an upstream, by cause.",
-    );
-    for pool in &pools {
-        for cause in Cause::ALL {
-            let labels = [
-                ("upstream", pool.upstream.name.as_str()),
-                ("reason", cause.code()),
-            ];
-            text.sample(&labels, pool.metrics.failures.value(cause as usize));
-        }
-    }
-    text.family(
-        "upstream_refused_total",
-        Counter,
-        "503 because an upstream takes no more requests now, by code.",
-    );
-    for pool in &pools {
-        for (code, count) in refusals(&pool.metrics) {
-            let labels = [("upstream", pool.upstream.name.as_str()), ("reason", code)];
-            text.sample(&labels, count);
-        }
-    }
-    for (name, kind, help, value) in UPSTREAM_FAMILIES {
-        text.family(name, kind, help);
+    let each = |family, text: &mut Exposition, sample: fn(&Pool, &str, &mut Exposition)| {
+        text.family(family);
         for pool in &pools {
-            text.sample(&[("upstream", &pool.upstream.name)], value(&pool.metrics));
+            sample(pool, &pool.upstream.name, text);
+        }
+    };
+    each(&families::UPSTREAM_REQUESTS, text, |pool, name, text| {
+        let classes = pool.metrics.answers.each();
+        // An upstream that did not answer counts as a failure below, by its cause.
+        for (class, count) in classes.filter(|(class, _)| *class != "none") {
+            text.sample(&[name, class], count);
+        }
+    });
+    each(
+        &families::UPSTREAM_REQUEST_DURATION,
+        text,
+        |pool, name, text| {
+            if let Some(report) = pool.metrics.duration.report() {
+                text.histogram(&[name], &report);
+            }
+        },
+    );
+    each(&families::UPSTREAM_FAILURES, text, |pool, name, text| {
+        for cause in Cause::ALL {
+            let count = pool.metrics.failures.value(cause as usize);
+            text.sample(&[name, cause.code()], count);
+        }
+    });
+    each(&families::UPSTREAM_REFUSED, text, |pool, name, text| {
+        for (code, count) in refusals(&pool.metrics) {
+            text.sample(&[name, code], count);
+        }
+    });
+    for (family, value) in UPSTREAM_FAMILIES {
+        text.family(family);
+        for pool in &pools {
+            text.sample(&[&pool.upstream.name], value(&pool.metrics));
         }
     }
-    for (name, help, value) in SERVER_FAMILIES {
-        text.family(name, Gauge, help);
+    for (family, value) in SERVER_FAMILIES {
+        text.family(family);
         for pool in &pools {
             for server in pool.servers().iter() {
-                let labels = [
-                    ("upstream", pool.upstream.name.as_str()),
-                    ("server", server.name.as_str()),
-                ];
-                text.sample(&labels, value(server));
+                text.sample(&[&pool.upstream.name, &server.name], value(server));
             }
         }
     }
 }
 
-/// Name, type, help and value of a family by upstream.
-type UpstreamFamily = (
-    &'static str,
-    MetricKind,
-    &'static str,
-    fn(&UpstreamMetrics) -> u64,
-);
+/// A family by upstream, and its value.
+type UpstreamFamily = (&'static Family, fn(&UpstreamMetrics) -> u64);
 
 const UPSTREAM_FAMILIES: [UpstreamFamily; 5] = [
-    (
-        "upstream_requests_in_flight",
-        MetricKind::Gauge,
-        "Requests under way to an upstream, streams included.",
-        |m| m.in_flight.value(),
-    ),
-    (
-        "upstream_requests_pending",
-        MetricKind::Gauge,
-        "Requests that wait for one of max_connections.",
-        |m| m.pending.value(),
-    ),
-    (
-        "upstream_retries_total",
-        MetricKind::Counter,
-        "Attempts after the first one of a request.",
-        |m| m.retries.value(),
-    ),
-    (
-        "upstream_ejections_total",
-        MetricKind::Counter,
-        "Servers that were ejected because requests to them failed.",
-        |m| m.ejections.value(),
-    ),
-    (
-        "upstream_health_check_failures_total",
-        MetricKind::Counter,
-        "Health checks that failed.",
-        |m| m.health_failures.value(),
-    ),
+    (&families::UPSTREAM_IN_FLIGHT, |m| m.in_flight.value()),
+    (&families::UPSTREAM_PENDING, |m| m.pending.value()),
+    (&families::UPSTREAM_RETRIES, |m| m.retries.value()),
+    (&families::UPSTREAM_EJECTIONS, |m| m.ejections.value()),
+    (&families::UPSTREAM_HEALTH_FAILURES, |m| {
+        m.health_failures.value()
+    }),
 ];
 
-/// Name, help and value of a gauge by upstream and server.
-type ServerFamily = (&'static str, &'static str, fn(&ServerState) -> usize);
+/// A gauge by upstream and server, and its value.
+type ServerFamily = (&'static Family, fn(&ServerState) -> usize);
 
 const SERVER_FAMILIES: [ServerFamily; 3] = [
-    (
-        "upstream_server_up",
-        "1 unless a server's health checks failed.",
-        |server| usize::from(server.availability() != Availability::Down),
-    ),
-    (
-        "upstream_server_ejected",
-        "1 while a server is ejected because requests to it failed.",
-        |server| usize::from(server.availability() == Availability::Ejected),
-    ),
-    (
-        "upstream_server_requests_in_flight",
-        "Requests that a server has now.",
-        ServerState::in_flight,
-    ),
+    (&families::SERVER_UP, |server| {
+        usize::from(server.availability() != Availability::Down)
+    }),
+    (&families::SERVER_EJECTED, |server| {
+        usize::from(server.availability() == Availability::Ejected)
+    }),
+    (&families::SERVER_IN_FLIGHT, ServerState::in_flight),
 ];
 
 /// How many requests an upstream refused, by the code of the answer.

@@ -18,7 +18,7 @@ use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
 pub use crate::route::Stream;
-pub use crate::telemetry::{Log, LogSink};
+pub use crate::telemetry::{AccessFormat, Log, LogSink, Syslog};
 pub use crate::tls::{SniPolicy, TlsPolicy, TlsSettings};
 pub use crate::upstream::{
     Affinity, AffinityKey, Balance, Balancing, Caps, ConnectionAuth, Ejection, HealthCheck, Server,

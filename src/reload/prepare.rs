@@ -91,13 +91,15 @@ pub fn refuse_all(reasons: Vec<Diagnostic>) -> Refused {
 /// Keeps the settings that only a restart can change, because their files and sockets are opened once, at the start.
 /// Returns a message for each that was changed.
 fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'static str> {
-    let same_log = running.log.access == next.log.access && running.log.audit == next.log.audit;
     let fixed = [
         (
             running.admin == next.admin,
             "another \"admin\" address or token needs a restart",
         ),
-        (same_log, "other log files need a restart"),
+        (
+            running.log == next.log,
+            "other settings of [log], or other certificates of its \"syslog_trust\", need a restart",
+        ),
         (
             running.state_dir == next.state_dir,
             "another \"state_dir\" needs a restart: until then switches are kept in the old one",

@@ -1,7 +1,10 @@
-//! The access log: one line for each request, as JSON or for a terminal.
+//! The access log: one line for each request, in the format of the configuration or for a terminal.
 //!
 //! The JSON keys are an interface: operators' tools depend on them. The line holds no secret of a query, because `path`
 //! is masked before it is stored here.
+
+mod combined;
+mod ecs;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -9,7 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::Format;
+use super::AccessFormat;
+use super::sink::Format;
 use crate::time::rfc3339;
 use waf::mask_secrets;
 
@@ -31,6 +35,12 @@ pub struct AccessRecord<'r> {
     pub method: Cow<'r, str>,
     /// Path and query as received, secrets masked.
     pub path: Cow<'r, str>,
+    /// The Referer field as received. Only the formats that show it mask it, because the others should not pay for that.
+    #[serde(skip)]
+    pub referer: Option<&'r [u8]>,
+    /// The same of the User-Agent field.
+    #[serde(skip)]
+    pub user_agent: Option<&'r [u8]>,
     /// Like `HTTP/1.1`.
     pub protocol: &'r str,
     /// The route's name.
@@ -173,10 +183,14 @@ pub struct UpstreamFacts<'r> {
 impl AccessRecord<'_> {
     /// The line with its line feed.
     #[must_use]
-    pub fn line(&self, format: Format) -> Vec<u8> {
+    pub(super) fn line(&self, format: Format) -> Vec<u8> {
         let mut line = match format {
             // A record is strings and numbers, which always serialize.
-            Format::Json => serde_json::to_vec(self).unwrap_or_default(),
+            Format::Written(AccessFormat::Json) => {
+                one_line(serde_json::to_vec(self).unwrap_or_default())
+            }
+            Format::Written(AccessFormat::Ecs) => one_line(ecs::line(self)),
+            Format::Written(AccessFormat::Combined) => combined::line(self).into_bytes(),
             Format::Human => self.human().into_bytes(),
         };
         line.push(b'\n');
@@ -210,8 +224,36 @@ impl AccessRecord<'_> {
         line += " ";
         line += self.request_id;
         // A client controls the host, the path and the method: an escape sequence in them must not reach the terminal.
-        line.replace(char::is_control, ".")
+        line.replace(
+            |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'),
+            ".",
+        )
     }
+}
+
+/// JSON text with the characters escaped that JSON leaves as they are and some readers of lines take for the end of one,
+/// or a terminal for a command: DEL, the C1 controls, U+2028 and U+2029.
+pub(super) fn one_line(json: Vec<u8>) -> Vec<u8> {
+    // The first bytes of these characters in UTF-8. Few lines have them.
+    if memchr::memchr3(0x7f, 0xc2, 0xe2, &json).is_none() {
+        return json;
+    }
+    let Ok(text) = String::from_utf8(json) else {
+        // JSON is UTF-8.
+        return Vec::new();
+    };
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            // Outside of strings JSON has only ASCII, without DEL.
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                escaped += &format!("\\u{:04x}", u32::from(c));
+            }
+            c => escaped.push(c),
+        }
+    }
+    // A record of audit ends with its line feed, which stays.
+    escaped.into_bytes()
 }
 
 /// Bytes for a text log: unchanged if they are UTF-8, otherwise with `\xNN` for every byte that is not ASCII.
@@ -236,3 +278,6 @@ pub fn masked_text(bytes: &[u8]) -> Cow<'_, str> {
 fn as_rfc3339<S: serde::Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&rfc3339(*time))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::access::one_line;
 use super::queue::LogMetrics;
-use super::{AccessLog, LogSink};
+use super::{AccessFormat, AccessLog, LogSink};
 use waf::Record;
 
 /// The audit log of one front door.
@@ -20,7 +21,8 @@ impl AuditLog {
     /// # Errors
     /// The file cannot be opened for appending, or the writer cannot be started.
     pub fn open(sink: &LogSink, metrics: Arc<LogMetrics>) -> io::Result<Self> {
-        AccessLog::open_as(sink, metrics, ("audit log", 0o600)).map(Self)
+        let format = AccessFormat::Json;
+        AccessLog::open_as(sink, format, metrics, ("audit log", 0o600)).map(Self)
     }
 
     /// Whether anybody reads the records.
@@ -41,6 +43,6 @@ impl AuditLog {
 
     /// Queues a record; drops and counts it if the queue is full.
     pub fn write(&self, record: &Record) {
-        self.0.append(&record.line());
+        self.0.append(&one_line(record.line()));
     }
 }

@@ -3,6 +3,7 @@
 //! Requests count here on every thread, so a counter is an atomic without a lock. All accesses are `Relaxed`: nobody
 //! derives the state of other memory from a counter.
 
+mod histogram;
 mod rules;
 mod shadow;
 
@@ -17,6 +18,9 @@ use super::queue::LogMetrics;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
 
+pub use histogram::{
+    Exemplar, Histogram, HistogramReport, HistogramTable, LatencyHistogram, RouteHistograms,
+};
 pub use rules::{DEAREST, PolicyOnRoute, ReportedRule, RuleReport, RuleTable};
 pub use shadow::{
     RuleDifference, RuleFindings, ShadowFindings, ShadowJudgement, ShadowMetrics, ShadowOutcome,
@@ -134,6 +138,10 @@ pub struct Metrics {
     pub inspection_refusals: Counter,
     /// By listener and route, or [`NO_ROUTE`].
     pub requests: Table<String, Answers>,
+    /// By listener and route, or [`NO_ROUTE`].
+    pub histograms: HistogramTable,
+    /// Handshakes that succeeded, by listener, TLS version and group of the key exchange.
+    pub handshakes: Table<(&'static str, String), Counter>,
     /// By policy and what became of the request: `pass`, `match` or `block`.
     pub waf_requests: Table<String, Counter>,
     /// Requests in which the rule of an exclusion matched, by policy and rule id.
@@ -188,15 +196,23 @@ impl Answers {
 /// Values by two names, which come from the configurations that ran. The number of rows is bounded, because the names
 /// of removed routes and rules stay: reloads without end must not fill the memory.
 #[derive(Debug)]
-pub struct Table<K, T>(RwLock<BTreeMap<String, BTreeMap<K, T>>>);
+pub struct Table<K, T> {
+    rows: RwLock<Rows<K, T>>,
+    uncounted: Counter,
+}
 
-/// The limit of a table's rows: far more than one configuration and its rules need. Beyond it, new rows are not
-/// counted.
+type Rows<K, T> = BTreeMap<String, BTreeMap<K, T>>;
+
+/// The limit of a table's rows: far more than one configuration and its rules need. Beyond it, [`Table::uncounted`]
+/// says how much is missing.
 const MOST_ROWS: usize = 20_000;
 
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
-        Self(RwLock::default())
+        Self {
+            rows: RwLock::default(),
+            uncounted: Counter::default(),
+        }
     }
 }
 
@@ -211,13 +227,20 @@ impl<K: Ord, T: Default> Table<K, T> {
         if self.see(first, second, &update).is_some() {
             return;
         }
-        let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added the row since the read lock was dropped; `entry` then finds that row.
         let known: usize = rows.values().map(BTreeMap::len).sum();
-        if known < MOST_ROWS {
-            let rows = rows.entry(first.to_owned()).or_default();
-            update(rows.entry(second.to_owned()).or_default());
+        if known >= MOST_ROWS {
+            return self.uncounted.count();
         }
+        let rows = rows.entry(first.to_owned()).or_default();
+        update(rows.entry(second.to_owned()).or_default());
+    }
+
+    /// Calls that found no row and no room.
+    #[must_use]
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted.value()
     }
 
     /// What `see` makes of one row; None if it is missing.
@@ -227,13 +250,13 @@ impl<K: Ord, T: Default> Table<K, T> {
         Q: Ord + ?Sized,
     {
         // Rows are only inserted, so a poisoned lock protects nothing half done, here and elsewhere.
-        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         rows.get(first).and_then(|rows| rows.get(second)).map(see)
     }
 
     /// Shows every row, in order.
     pub fn each(&self, mut see: impl FnMut(&str, &K, &T)) {
-        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         for (first, rows) in rows.iter() {
             rows.iter()
                 .for_each(|(second, row)| see(first, second, row));
@@ -258,6 +281,8 @@ pub struct UpstreamMetrics {
     pub refused_not_live: Counter,
     /// By the class of their status.
     pub answers: Answers,
+    /// Time of requests, with all their attempts.
+    pub duration: LatencyHistogram,
     /// Failed tries, by cause.
     pub failures: UpstreamFailures,
     /// Servers taken out because requests to them failed.
@@ -327,6 +352,7 @@ mod tests {
             }
         });
         assert_eq!((rows, third), (MOST_ROWS, 2));
+        assert_eq!(table.uncounted(), 10);
     }
 
     #[test]

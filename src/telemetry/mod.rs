@@ -5,22 +5,26 @@
 
 mod access;
 mod audit;
+pub mod families;
 pub mod metrics;
+mod output;
 mod queue;
 mod settings;
 mod sink;
 mod stderr;
+mod syslog;
 
 pub use access::{
     AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts, masked_text, text,
 };
 pub use audit::AuditLog;
 pub use metrics::{
-    Answers, Counter, DEAREST, EventMetrics, InFlight, Metrics, NO_ROUTE, PolicyOnRoute,
-    ReportedRule, RuleDifference, RuleFindings, RuleReport, RuleTable, ShadowFindings,
-    ShadowJudgement, ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
+    Answers, Counter, DEAREST, EventMetrics, Histogram, HistogramReport, InFlight,
+    LatencyHistogram, Metrics, NO_ROUTE, PolicyOnRoute, ReportedRule, RouteHistograms,
+    RuleDifference, RuleFindings, RuleReport, RuleTable, ShadowFindings, ShadowJudgement,
+    ShadowMetrics, ShadowOutcome, ShadowPair, Table, UpstreamMetrics,
 };
 pub use queue::LogMetrics;
-pub use settings::{Log, LogSink};
-pub use sink::{AccessLog, Format};
+pub use settings::{AccessFormat, Log, LogSink, Syslog};
+pub use sink::AccessLog;
 pub use stderr::{LineBatch, Stderr, batch_lines};

@@ -1,4 +1,4 @@
-//! The queue of lines for one log target: a file, a pipe or a terminal.
+//! The queue of lines for one log target: a file, a pipe, a terminal or a syslog receiver.
 //!
 //! A thread that adds a line never waits for the target, since a stalled reader of stderr would otherwise stop every
 //! request. One writer thread for each target does all writes. The queue is bounded: a line that does not fit is
@@ -11,22 +11,18 @@
     reason = "indices were found in the same list"
 )]
 
-use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Counter;
+use super::output::Output;
 
 /// The most bytes that may wait, including the writer's current batch.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
-/// POSIX writes up to `PIPE_BUF` bytes to a pipe at once, so lines of several processes do not mix. Linux has 4096.
-const PIPE_CHUNK: usize = 4096;
-/// Bytes of one write to a file or a terminal, so that `done` advances and waiters wake during a long batch.
-const CHUNK: usize = 256 * 1024;
 /// The pause between two attempts after a failed write, such as on a full disk.
 const RETRY: Duration = Duration::from_millis(250);
 /// The pause while the target is not ready. Only an inherited descriptor can be non-blocking: our own files are not.
@@ -50,7 +46,7 @@ pub struct LogMetrics {
 pub(super) struct Target {
     /// The name in messages.
     pub name: &'static str,
-    pub file: File,
+    pub output: Output,
     /// How long lines may gather before they are written.
     pub gather: Duration,
 }
@@ -119,9 +115,9 @@ impl LineQueue {
         });
         let mut writer = Writer {
             shared: Arc::clone(&shared),
-            chunk: chunk(&target.file),
+            chunk: target.output.chunk(),
             gather: target.gather,
-            file: target.file,
+            output: target.output,
             reopen,
             batch: Vec::new(),
             at: 0,
@@ -243,7 +239,7 @@ impl Shared {
 
 struct Writer {
     shared: Arc<Shared>,
-    file: File,
+    output: Output,
     reopen: Option<Reopen>,
     chunk: usize,
     gather: Duration,
@@ -306,7 +302,7 @@ impl Writer {
         while self.at < self.batch.len() {
             let end = piece_end(&self.batch, self.at, self.chunk);
             while self.at < end {
-                match self.file.write(&self.batch[self.at..end]) {
+                match self.output.write(&self.batch[self.at..end]) {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
                     Ok(count) => {
                         self.at += count;
@@ -352,20 +348,20 @@ impl Writer {
             return;
         }
         let whole_before = || {
-            let metadata = self.file.metadata().ok().filter(Metadata::is_file)?;
-            let end = (&self.file).stream_position().ok()?;
+            let (mut file, length) = self.output.regular_file()?;
+            let end = file.stream_position().ok()?;
             // If the file is longer, another process appended to it, and truncating would destroy its line.
-            (metadata.len() == end).then(|| end.saturating_sub(torn))
-        };
-        // If it cannot be removed, the next write continues the line where it was cut.
-        if let Some(length) = whole_before()
-            && self.file.set_len(length).is_ok()
-        {
-            self.begin_line_again(begin);
+            let before = (length == end).then(|| end.saturating_sub(torn))?;
+            file.set_len(before).ok()?;
             // Without O_APPEND, as with a stdout that a shell redirected, the next write would leave a gap.
-            if let Err(error) = self.file.seek(SeekFrom::Start(length)) {
+            if let Err(error) = file.seek(SeekFrom::Start(before)) {
                 tracing::error!("{}: {error}", self.shared.name);
             }
+            Some(())
+        };
+        // If it cannot be removed, the next write continues the line where it was cut.
+        if whole_before().is_some() {
+            self.begin_line_again(begin);
         }
     }
 
@@ -420,8 +416,8 @@ impl Writer {
         let Some(reopen) = &self.reopen else { return };
         match reopen() {
             Ok(file) => {
-                self.chunk = chunk(&file);
-                self.file = file;
+                self.output = Output::File(file);
+                self.chunk = self.output.chunk();
                 // The old file ends with a part of this line. The new file gets the whole line.
                 self.begin_line_again(line_begin(&self.batch, self.at));
             }
@@ -450,14 +446,6 @@ impl Drop for Ended {
         state.ended = true;
         drop(state);
         self.0.progress.notify_all();
-    }
-}
-
-fn chunk(file: &File) -> usize {
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => CHUNK,
-        Ok(metadata) if metadata.file_type().is_char_device() => CHUNK,
-        _ => PIPE_CHUNK,
     }
 }
 

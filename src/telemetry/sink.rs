@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
+use super::output::Output;
 use super::queue::{LineQueue, LogMetrics, Reopen, Target};
-use super::{AccessRecord, LogSink};
+use super::syslog::SyslogWriter;
+use super::{AccessFormat, AccessRecord, LogSink};
 
 /// How long the writer lets lines gather, so that a busy front door does one write for many lines.
 const GATHER: Duration = Duration::from_millis(5);
@@ -20,9 +22,9 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line.
-    Json,
+pub(super) enum Format {
+    /// As the configuration says.
+    Written(AccessFormat),
     /// A readable line, for a terminal.
     Human,
 }
@@ -42,42 +44,52 @@ impl AccessLog {
     ///
     /// # Errors
     /// The file cannot be opened for appending, or the writer cannot be started.
-    pub fn open(sink: &LogSink, metrics: Arc<LogMetrics>) -> io::Result<Self> {
-        Self::open_as(sink, metrics, ("access log", 0o644))
+    pub fn open(
+        sink: &LogSink,
+        format: AccessFormat,
+        metrics: Arc<LogMetrics>,
+    ) -> io::Result<Self> {
+        Self::open_as(sink, format, metrics, ("access log", 0o644))
     }
 
     pub(super) fn open_as(
         sink: &LogSink,
+        written: AccessFormat,
         metrics: Arc<LogMetrics>,
         (name, mode): Kind,
     ) -> io::Result<Self> {
-        let (file, format, reopen): (_, _, Option<Reopen>) = match sink {
+        let mut format = Format::Written(written);
+        let (output, reopen): (_, Option<Reopen>) = match sink {
             LogSink::Off => {
                 return Ok(Self {
                     queue: None,
-                    format: Format::Json,
+                    format,
                 });
             }
             LogSink::Stdout => {
-                let format = match io::stdout().is_terminal() {
-                    true => Format::Human,
-                    false => Format::Json,
-                };
+                if io::stdout().is_terminal() && written == AccessFormat::Json {
+                    format = Format::Human;
+                }
                 // A duplicate, because the queue closes its file at the end. If descriptor 1 itself were closed, the
                 // next socket or file would get its number and receive everything that is printed.
                 let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-                (file, format, None)
+                (Output::File(file), None)
             }
             LogSink::File(path) => {
                 let file = open_file(path, mode)?;
                 let path = path.clone();
                 let reopen = Box::new(move || open_file(&path, mode));
-                (file, Format::Json, Some(reopen))
+                (Output::File(file), Some(reopen))
+            }
+            LogSink::Syslog(target) => {
+                let kind = name.strip_suffix(" log").unwrap_or(name);
+                let writer = SyslogWriter::new(target, kind)?;
+                (Output::Syslog(Box::new(writer)), None)
             }
         };
         let target = Target {
             name,
-            file,
+            output,
             gather: GATHER,
         };
         Ok(Self {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::output::Output;
 use super::queue::{LineQueue, LogMetrics, Target};
 
 /// The most bytes that a batch holds; beyond it they go to the queue early.
@@ -54,7 +55,7 @@ impl Stderr {
         let started = io::stderr().as_fd().try_clone_to_owned().and_then(|fd| {
             let target = Target {
                 name: "stderr",
-                file: File::from(fd),
+                output: Output::File(File::from(fd)),
                 gather: Duration::ZERO,
             };
             LineQueue::start(target, None, Arc::clone(&METRICS))

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use dev_pki::{Authority, LeafOptions};
 use drawbridge::config::{
-    self, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode, SniPolicy, Stream,
+    self, AccessFormat, ListenerKind, Loaded, LogSink, OffAnswer, OnUninspected, PolicyMode,
+    SniPolicy, Stream,
 };
 use drawbridge::route::Lookup;
 use support::materials;
@@ -58,6 +59,31 @@ routes = ["orders"]
 listeners = ['public']
 owner = "orders team"
 "#;
+
+#[test]
+fn logs_go_to_syslog_over_tls_if_the_receiver_is_verified() {
+    let folder = Folder::new();
+    let log = "access = \"syslog+tls://[::1]:6514\"\naudit = \"syslog+tcp://Logs.test:601\"\nsyslog_trust = \"onprem\"\nformat = \"ecs\"";
+    let Loaded { config, .. } = folder
+        .load(&SAMPLE.replace("access = \"stdout\"", log))
+        .unwrap();
+    assert_eq!(config.log.format, AccessFormat::Ecs);
+    let LogSink::Syslog(access) = &config.log.access else {
+        panic!("{:?}", config.log.access);
+    };
+    let trust = access.trust.as_ref().unwrap();
+    assert_eq!(
+        (&*access.host, access.port, &*trust.name),
+        ("::1", 6514, "onprem")
+    );
+    let LogSink::Syslog(audit) = &config.log.audit else {
+        panic!("{:?}", config.log.audit);
+    };
+    assert_eq!(
+        (&*audit.host, audit.port, &audit.trust),
+        ("logs.test", 601, &None)
+    );
+}
 
 #[test]
 fn exposures_name_what_exists_and_each_pair_once() {

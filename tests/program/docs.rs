@@ -14,6 +14,8 @@ const DOCUMENTS: &[&str] = &[
     "certs/README.md",
     "docs/certificates.md",
     "docs/ingress.md",
+    "docs/metrics.md",
+    "docs/questions.md",
     "docs/security.md",
     "rules/README.md",
 ];

@@ -22,4 +22,5 @@ mod licences;
 mod lint;
 mod replay;
 mod rules;
+mod screens;
 mod seclang_docs;

@@ -90,7 +90,17 @@ async fn events_come_as_they_are_sent() {
         begun.elapsed()
     );
     let line = front.line(|_| true).await;
-    assert_eq!(line["body_inspected"], false);
+    assert_eq!(line["body_inspected"], false); // How long a client stays connected is no latency.
+    let mut shown = Vec::new();
+    front.metrics.histograms.each(|_, route, histograms| {
+        let (latency, size) = (&histograms.total, &histograms.bytes_out);
+        shown.push((
+            route.to_owned(),
+            latency.report().is_some(),
+            size.report().is_some(),
+        ));
+    });
+    assert_eq!(shown, [("orders".to_owned(), false, true)]);
 }
 
 /// Echoes every message and ends with trailers, as gRPC servers do.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use drawbridge::admin::client::{Answer, call};
-use drawbridge::config::AdminAddress;
+use drawbridge::config::{AccessFormat, AdminAddress};
 
 use crate::front::{RULES, Setup};
 use crate::process::signal;
@@ -264,14 +264,15 @@ fn a_log_that_is_a_fifo_without_a_reader_is_no_log() {
     let fifo = make_fifo(folder.path(), "log");
     let metrics = std::sync::Arc::default();
     let sink = drawbridge::config::LogSink::File(fifo.clone());
-    let error = drawbridge::telemetry::AccessLog::open(&sink, metrics).unwrap_err();
+    let error =
+        drawbridge::telemetry::AccessLog::open(&sink, AccessFormat::Json, metrics).unwrap_err();
     assert!(error.to_string().contains("nobody reads"), "{error}");
     let _reader = OpenOptions::new()
         .read(true)
         .custom_flags(0o4000)
         .open(&fifo);
     let metrics = std::sync::Arc::default();
-    drawbridge::telemetry::AccessLog::open(&sink, metrics).unwrap();
+    drawbridge::telemetry::AccessLog::open(&sink, AccessFormat::Json, metrics).unwrap();
 }
 
 fn make_fifo(folder: &Path, name: &str) -> PathBuf {

@@ -183,17 +183,35 @@ const LIMITS: &[Key] = &[key(
 const LOG: &[Key] = &[
     key(
         "access",
-        Text("`\"stdout\"`, `\"off\"`, or a file"),
+        Text(
+            "`\"stdout\"`, `\"off\"`, a file, `\"syslog+tcp://HOST:PORT\"` or `\"syslog+tls://HOST:PORT\"`",
+        ),
         Is(r#""stdout""#),
         "Where the access log goes, one line for each request.",
         r#""log/access.log""#,
     ),
     key(
+        "format",
+        Choice(&["json", "combined", "ecs"]),
+        Is(r#""json""#),
+        "How access lines look: JSON with all that is known, the combined format of Apache and nginx, or JSON of the Elastic Common Schema. On a terminal, `json` is a readable line.",
+        r#""ecs""#,
+    ),
+    key(
         "audit",
-        Text("`\"stdout\"`, `\"off\"`, or a file"),
+        Text(
+            "`\"stdout\"`, `\"off\"`, a file, `\"syslog+tcp://HOST:PORT\"` or `\"syslog+tls://HOST:PORT\"`",
+        ),
         Is(r#""off""#),
         "Where audit records go, which the rules ask for by `SecAuditEngine`.",
-        r#""log/audit.log""#,
+        r#""syslog+tls://logs.corp.example:6514""#,
+    ),
+    key(
+        "syslog_trust",
+        Text("name of a trust bundle"),
+        Means("required for `syslog+tls`"),
+        "The trust bundle that the certificates of receivers must come from; they must also have the name of the target.",
+        r#""onprem""#,
     ),
 ];
 

@@ -1,26 +1,58 @@
 //! `[log]`: where lines go, and whether the audit records that rules demand are written.
 
-use super::context::Context;
+use std::sync::Arc;
+
+use super::context::{Broken, Context};
 use super::names::Declared;
-use crate::config::model::{Log, LogSink, Policy};
+use crate::config::model::{Log, LogSink, Policy, Syslog};
 use crate::config::written::diagnostics::Diagnostics;
-use crate::config::written::settings::{WrittenLog, WrittenSink};
+use crate::config::written::settings::{WrittenLog, WrittenSink, WrittenSyslog};
 use crate::config::written::source::Placed;
+use crate::tls::TrustBundle;
 use seclang::suggest::did_you_mean;
 use waf::AuditEngine;
 
 /// A faulty sink gets its default: the error was reported, so this configuration is not used.
-pub(crate) fn resolve(written: &WrittenLog<'_>, context: &Context<'_>) -> Log {
+pub(crate) fn resolve(
+    written: &WrittenLog<'_>,
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &Context<'_>,
+) -> Log {
+    let sinks = [&written.access, &written.audit];
+    let has_tls = sinks.iter().any(|sink| match sink {
+        WrittenSink::Syslog(syslog) => syslog.tls,
+        _ => false,
+    });
+    let named = written.syslog_trust.as_ref();
+    if let Some(named) = named.filter(|_| !has_tls) {
+        let message =
+            "\"syslog_trust\" is for a target \"syslog+tls://HOST:PORT\", and there is none";
+        context.diagnostics.error(named.at, message.to_owned());
+    }
+    let bundle = named.and_then(|named| match trust.lookup(named, context.diagnostics) {
+        Ok(bundle) => Some(bundle),
+        Err(Broken::Faulty) => None,
+        // It trusts nobody, so lines wait and are counted until the bundle is repaired and the process restarted.
+        Err(Broken::Closed) => Some(Arc::new(TrustBundle::of_nobody(named.value))),
+    });
+    let sink = |sink| resolve_sink(sink, named.map(|_| bundle.as_ref()), context);
     Log {
-        access: resolve_sink(written.access, context).unwrap_or(LogSink::Stdout),
-        audit: resolve_sink(written.audit, context).unwrap_or(LogSink::Off),
+        access: sink(&written.access).unwrap_or(LogSink::Stdout),
+        format: written.format,
+        audit: sink(&written.audit).unwrap_or(LogSink::Off),
     }
 }
 
-fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSink> {
+/// `trust` is None where none is named, and holds None where what is named was reported.
+fn resolve_sink(
+    written: &WrittenSink<'_>,
+    trust: Option<Option<&Arc<TrustBundle>>>,
+    context: &Context<'_>,
+) -> Option<LogSink> {
     let Placed { value: text, at } = match written {
         WrittenSink::Stdout => return Some(LogSink::Stdout),
         WrittenSink::Off => return Some(LogSink::Off),
+        WrittenSink::Syslog(syslog) => return resolve_syslog(syslog, trust, context),
         WrittenSink::File(file) => file,
     };
     let path = at.resolve(text);
@@ -30,10 +62,31 @@ fn resolve_sink(written: WrittenSink<'_>, context: &Context<'_>) -> Option<LogSi
         // A misspelled word looks like the name of a file.
         let help = did_you_mean(text, ["stdout", "off"]);
         let message = format!("there is no folder for the file \"{text}\"");
-        context.diagnostics.error_with_help(at, message, help);
+        context.diagnostics.error_with_help(*at, message, help);
         return None;
     }
     Some(LogSink::File(path))
+}
+
+fn resolve_syslog(
+    written: &WrittenSyslog<'_>,
+    trust: Option<Option<&Arc<TrustBundle>>>,
+    context: &Context<'_>,
+) -> Option<LogSink> {
+    let trust = match (written.tls, trust) {
+        (false, _) => None,
+        (true, Some(bundle)) => Some(Arc::clone(bundle?)),
+        (true, None) => {
+            let message = "a target with TLS needs \"syslog_trust\": the trust bundle that the receiver's certificate must come from";
+            context.diagnostics.error(written.at, message.to_owned());
+            return None;
+        }
+    };
+    Some(LogSink::Syslog(Syslog {
+        host: written.host.clone(),
+        port: written.port,
+        trust,
+    }))
 }
 
 /// Warns of audit records that the rules demand and nobody writes.

@@ -41,7 +41,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         &mut trust,
         context,
     );
-    let log = log::resolve(&written.log, context);
+    let log = log::resolve(&written.log, &mut trust, context);
     let audited = log.audit != LogSink::Off;
     let (mut policies, rule_sets) = policies::resolve(&written.policies, audited, context);
     let mut listeners = listeners::resolve(&written.listeners, &mut trust, context);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::document::Document;
 use super::reader::{Given, Item};
-use super::source::Placed;
+use super::source::{At, Placed};
+use super::values::parse_server;
 use crate::config::section_kind::SectionKind;
+use crate::telemetry::AccessFormat;
 
 const BODY_MEMORY: usize = 256 << 20;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -14,22 +16,38 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct WrittenLog<'s> {
     pub(crate) access: WrittenSink<'s>,
+    pub(crate) format: AccessFormat,
     pub(crate) audit: WrittenSink<'s>,
+    /// The trust bundle of receivers with TLS.
+    pub(crate) syslog_trust: Option<Placed<'s, &'s str>>,
 }
 
 /// The target of a log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum WrittenSink<'s> {
     Stdout,
     Off,
     File(Placed<'s, &'s str>),
+    Syslog(WrittenSyslog<'s>),
+}
+
+/// A syslog receiver.
+#[derive(Debug, Clone)]
+pub(crate) struct WrittenSyslog<'s> {
+    /// Where it is written.
+    pub(crate) at: At<'s>,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
 }
 
 /// A faulty part gets its default, like an absent one: the error was reported, so this configuration is not used.
 pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> WrittenLog<'s> {
     let mut log = WrittenLog {
         access: WrittenSink::Stdout,
+        format: AccessFormat::Json,
         audit: WrittenSink::Off,
+        syslog_trust: None,
     };
     let section = document.item("log");
     let Some(section) = section.and_then(|item| item.section(SectionKind::Log, "[log]")) else {
@@ -41,6 +59,19 @@ pub(crate) fn parse_log<'s>(document: &Document<'s, '_>) -> WrittenLog<'s> {
     if let Given::Value(sink) = section.optional("audit", parse_sink) {
         log.audit = sink;
     }
+    let format = section.optional("format", |item| {
+        item.choice(&[
+            ("json", AccessFormat::Json),
+            ("combined", AccessFormat::Combined),
+            ("ecs", AccessFormat::Ecs),
+        ])
+    });
+    if let Given::Value(format) = format {
+        log.format = format;
+    }
+    if let Given::Value(trust) = section.optional("syslog_trust", Item::string) {
+        log.syslog_trust = Some(trust);
+    }
     section.finish();
     log
 }
@@ -51,10 +82,36 @@ fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<WrittenSink<'s>> {
         "stdout" => Some(WrittenSink::Stdout),
         "off" => Some(WrittenSink::Off),
         "" => item.fail(format!(
-            "{} must be \"stdout\", \"off\" or a file",
+            "{} must be \"stdout\", \"off\", a file or a syslog receiver",
             item.what()
         )),
+        address if address.contains("://") => parse_syslog(item, text),
         _ => Some(WrittenSink::File(text)),
+    }
+}
+
+fn parse_syslog<'s>(
+    item: &Item<'s, '_>,
+    Placed { value: text, at }: Placed<'s, &'s str>,
+) -> Option<WrittenSink<'s>> {
+    let (scheme, address) = text.split_once("://")?;
+    let tls = match scheme {
+        "syslog+tcp" => false,
+        "syslog+tls" => true,
+        _ => {
+            return item.fail(format!(
+                "\"{text}\" is no target: write \"syslog+tcp://HOST:PORT\" or \"syslog+tls://HOST:PORT\""
+            ));
+        }
+    };
+    match parse_server(address) {
+        Ok(server) => Some(WrittenSink::Syslog(WrittenSyslog {
+            at,
+            host: server.host,
+            port: server.port,
+            tls,
+        })),
+        Err(malformed) => item.fail(malformed.to_string()),
     }
 }
 

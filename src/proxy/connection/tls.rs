@@ -21,6 +21,7 @@ use crate::proxy::shared::ahead::{ReadAhead, ReadMode};
 use crate::proxy::shared::coalesced::{CoalescedWrites, WriteMode};
 use crate::proxy::shared::connection::{Connection, ConnectionGuard, TlsSession};
 use crate::proxy::shared::front::Front;
+use crate::telemetry::Counter;
 use crate::tls::handshake::{Failed, Reason};
 use crate::tls::{ClientHello, ClientIdentity, acceptor, group_text};
 
@@ -82,6 +83,10 @@ pub(crate) async fn serve(
         client_ca: asked.map(|asked| Arc::clone(&asked.ca)),
         client: asked.and_then(|asked| ClientIdentity::of(ssl, asked.verdict.get()?)),
     };
+    let group = session.group.as_deref().unwrap_or("none").to_owned();
+    let counts = &front.metrics.handshakes;
+    let kind = (session.version, group);
+    counts.with(&listener.name, &kind, Counter::count);
     let http2 = matches!(tls.selected_alpn_proto(), Some(ALPN::H2));
     let connection = Arc::new(Connection {
         listener,

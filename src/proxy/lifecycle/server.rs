@@ -98,9 +98,10 @@ struct Foundation {
 impl Foundation {
     async fn lay(config: Config, upgrade: bool) -> Result<Self, ServeError> {
         let metrics = Arc::new(Metrics::default());
-        let access = AccessLog::open(&config.log.access, Arc::clone(&metrics.access_log));
+        let log = &config.log;
+        let access = AccessLog::open(&log.access, log.format, Arc::clone(&metrics.access_log));
         let access = access.map_err(ServeError::AccessLog)?;
-        let audit = AuditLog::open(&config.log.audit, Arc::clone(&metrics.audit_log));
+        let audit = AuditLog::open(&log.audit, Arc::clone(&metrics.audit_log));
         let audit = audit.map_err(ServeError::AuditLog)?;
         let state_dir = config.state_dir.clone();
         let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;

@@ -24,6 +24,8 @@ pub(crate) fn access_record<'r>(
         method: received.map_or("-".into(), |r| text(r.method())),
         // Masked, because a query can hold a password or a token.
         path: received.map_or("-".into(), |r| masked_text(r.target())),
+        referer: received.and_then(|r| r.header(b"referer")),
+        user_agent: received.and_then(|r| r.header(b"user-agent")),
         protocol: received
             .and_then(|r| std::str::from_utf8(r.protocol()).ok())
             .unwrap_or("HTTP"),

@@ -20,7 +20,10 @@ pub const DEAREST: usize = 50;
 
 /// The rules of all policies.
 #[derive(Debug, Default)]
-pub struct RuleTable(RwLock<Rows>);
+pub struct RuleTable {
+    rows: RwLock<Rows>,
+    uncounted: Counter,
+}
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -137,17 +140,48 @@ impl RuleTable {
         {
             let rows = self.read();
             if rows.are_settled(at, rules) {
-                rows.scopes(at)
+                let counted = rows
+                    .scopes(at)
                     .flat_map(|scope| rules.iter().filter_map(move |rule| scope.rules.get(rule)))
-                    .for_each(count);
-                return;
+                    .inspect(|row| count(row))
+                    .count();
+                return self.miss((rules.len() * 2).saturating_sub(counted));
             }
         }
         // Another thread may have added them since the read lock was dropped; then these are the same rows.
-        let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = 0;
         for &rule in rules {
-            rows.with_row(at, Part::All, rule, |row| count(row));
-            rows.with_row(at, Part::Route, rule, |row| count(row));
+            for part in [Part::All, Part::Route] {
+                let counted = rows.with_row(at, part, rule, |row| count(row));
+                missing += usize::from(counted.is_none());
+            }
+        }
+        self.miss(missing);
+    }
+
+    fn miss(&self, rows: usize) {
+        self.uncounted.add(rows as u64);
+    }
+
+    /// Matches that found no row and no room, those of all routes and those of one.
+    #[must_use]
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted.value()
+    }
+
+    /// Shows the rules that matched on a route: policy, route, rule, matches and how many of them were blocked.
+    pub fn each_on_routes(&self, mut see: impl FnMut(&str, &str, u64, (u64, u64))) {
+        let rows = self.read();
+        for (policy, rows) in &rows.policies {
+            for (route, scope) in &rows.routes {
+                for (&rule, row) in &scope.rules {
+                    let counts = (row.hits.value(), row.blocks.value());
+                    if counts.0 > 0 {
+                        see(policy, route, rule, counts);
+                    }
+                }
+            }
         }
     }
 
@@ -161,7 +195,7 @@ impl RuleTable {
         times: &RuleTimes,
     ) -> Vec<u64> {
         // Rows are only inserted and counted up, so a poisoned lock protects nothing half done.
-        let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         for part in [Part::All, Part::Route] {
             if let Some(scope) = rows.scope(at, part) {
                 scope.timed += 1;
@@ -226,7 +260,7 @@ impl RuleTable {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rows> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

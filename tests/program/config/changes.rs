@@ -262,6 +262,42 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             &["error 11:10: there is no folder for the file \"logs/a.log\""],
         ),
         (
+            "access = \"stdout\"",
+            "access = \"syslog://logs.test:514\"",
+            &[
+                "error 11:10: \"syslog://logs.test:514\" is no target: write \"syslog+tcp://HOST:PORT\" or \"syslog+tls://HOST:PORT\"",
+            ],
+        ),
+        (
+            "access = \"stdout\"",
+            "access = \"syslog+tcp://logs.test\"",
+            &["error 11:10: \"logs.test\" is no server: write \"host:port\""],
+        ),
+        (
+            "access = \"stdout\"",
+            "access = \"syslog+tls://logs.test:6514\"",
+            &[
+                "error 11:10: a target with TLS needs \"syslog_trust\": the trust bundle that the receiver's certificate must come from",
+            ],
+        ),
+        (
+            "access = \"stdout\"",
+            "access = \"syslog+tls://logs.test:6514\"\nsyslog_trust = \"onprom\"",
+            &["error 12:16: there is no trust \"onprom\""],
+        ),
+        (
+            "access = \"stdout\"",
+            "access = \"syslog+tcp://logs.test:601\"\nsyslog_trust = \"onprem\"",
+            &[
+                "error 12:16: \"syslog_trust\" is for a target \"syslog+tls://HOST:PORT\", and there is none",
+            ],
+        ),
+        (
+            "access = \"stdout\"",
+            "format = \"common\"",
+            &["error 11:10: \"format\" must be \"json\" or \"combined\" or \"ecs\""],
+        ),
+        (
             "[log]",
             "[telemetry]\n[log]",
             &["error 10:2: unknown key \"telemetry\" in the configuration"],

@@ -40,6 +40,21 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}: {text}", test.name().unwrap_or("a test"));
 }
 
+/// Whether this program is installed. If not, the test that asks is skipped, and fails in CI.
+#[must_use]
+pub fn tool(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // A user's path may lack the folders of the system's daemons.
+    let mut places = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = places.any(|folder| folder.join(name).is_file());
+    if !found {
+        let how = format!("there is no {name}: scripts/install-deps {name} installs it");
+        assert!(env::var_os("CI").is_none(), "CI must have it: {how}");
+        skip(&how);
+    }
+    found
+}
+
 fn find(variable: Option<&str>, folder: &str) -> Option<PathBuf> {
     let named = variable.and_then(env::var_os).map(PathBuf::from);
     let shared = env::var_os("SHARED_DIR").map(|dir| Path::new(&dir).join(folder));

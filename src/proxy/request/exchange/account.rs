@@ -1,6 +1,7 @@
 //! Writes what is known about a request when it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -12,8 +13,9 @@ use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::TlsSession;
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::shadow::ShadowTask;
+use crate::route::Stream;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts};
-use crate::telemetry::{Answers, Counter, NO_ROUTE};
+use crate::telemetry::{Answers, Counter, LatencyHistogram, NO_ROUTE};
 use crate::upstream::Failure;
 
 /// What is known of a request that is over, beside what the client got.
@@ -40,6 +42,7 @@ impl Exchange {
         let waf = self.finish_inspection(outcome.status).await;
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
         self.count_verdict(waf.as_ref(), refused);
+        self.count_times_and_sizes(&outcome);
         let has_failures = outcome
             .upstream_request
             .as_ref()
@@ -125,6 +128,36 @@ impl Exchange {
         let listener = &self.connection.listener.name;
         let count = |answers: &Answers| answers.count(status);
         metrics.requests.with(listener, route, count);
+    }
+
+    /// Before a failure is diagnosed, because the client does not wait for that.
+    fn count_times_and_sizes(&self, outcome: &Outcome) {
+        let route = self.route.as_ref();
+        // How long a client stays connected is no latency.
+        let has_latency = !route
+            .is_some_and(|route| matches!(route.stream, Some(Stream::WebSocket | Stream::Sse)));
+        let name = route.map_or(NO_ROUTE, |route| &route.name);
+        let (total, now) = (self.begun.elapsed(), SystemTime::now());
+        let count = |histogram: &LatencyHistogram, time| histogram.observe(time, &self.id, now);
+        let listener = &self.connection.listener.name;
+        let histograms = &self.front.metrics.histograms;
+        histograms.with(listener, name, |histograms| {
+            histograms.bytes_in.observe(outcome.bytes_in);
+            histograms.bytes_out.observe(outcome.bytes_out);
+            if !has_latency {
+                return;
+            }
+            count(&histograms.total, total);
+            if self.inspector.is_some() {
+                count(&histograms.waf, self.waf_time());
+            }
+            if outcome.upstream_request.is_some() {
+                count(&histograms.upstream, outcome.upstream_time);
+            }
+        });
+        if let Some(request) = outcome.upstream_request.as_ref().filter(|_| has_latency) {
+            count(&request.pool.metrics.duration, outcome.upstream_time);
+        }
     }
 
     /// Logs every failure in words; returns the one that the client's answer came from.
