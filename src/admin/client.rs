@@ -54,7 +54,7 @@ pub fn call(
         None => String::new(),
     };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n{authorization}\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{authorization}\r\n",
         body.len()
     );
     let request = [head.as_bytes(), body].concat();
@@ -77,7 +77,7 @@ pub fn call(
 fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
     stream.write_all(request).map_err(unix_socket::in_time)?;
     let mut raw = Vec::new();
-    // The server closes the connection after each answer, so its end is the end of the stream.
+    // We asked the server to close the connection, so the end of its answer is the end of the stream.
     let mut answer = stream.take(MAX_ANSWER);
     answer.read_to_end(&mut raw).map_err(unix_socket::in_time)?;
     parse(&raw).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))

@@ -6,7 +6,9 @@
 //! Invariants: only a POST changes something; over TCP a POST needs the token of `admin_token_file`, and so does a GET that
 //! shows what clients sent; no other answer holds a secret; every request is bounded in size and time.
 
+mod access;
 pub mod client;
+mod connection;
 mod exposition;
 mod exposures;
 mod metrics;

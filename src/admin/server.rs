@@ -1,42 +1,28 @@
-//! HTTP/1.1 for the admin API: one request for each connection, everything bounded.
-//!
-//! The head is parsed with the same strict parser as the heads of clients. A browser must not reach this API, not even
-//! through a page that makes it connect to loopback: see [`Access`] and [`parse`].
+//! The sockets of the admin API, and who connects to them.
 //!
 //! Nothing here depends on the listeners or the routes, so the API answers while clients get nothing.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "indices were found in the same list"
-)]
-
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::timeout;
 
-use super::router::{Method, Request, Response, Router};
-use super::slots::{ConnectionSlots, Slot, Stage};
+use super::access::Access;
+use super::connection::{AnswerBody, read_body, serve, whole_body};
+use super::router::{Response, Router};
+use super::slots::{ConnectionSlots, Slot};
 use crate::config::{Admin, AdminAddress, Token};
 use crate::supervision::{Ended, supervise};
 use crate::unix_socket;
-use http_strict::{BodyFraming, Head, HeadLimits, split_port};
-
-/// Bytes. Our own requests are far smaller; the limits keep a local process from filling the memory.
-const MAX_HEAD: usize = 16 * 1024;
-const MAX_BODY: usize = 64 * 1024;
-/// How long a client may take to send its request, and again to read the answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take to send the head alone.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A bound address. It answers requests until this is dropped.
 #[derive(Debug)]
@@ -198,7 +184,7 @@ async fn accept_tcp(
         own: stream.local_addr()?.ip().to_canonical(),
     };
     let (router, caller) = (Arc::clone(router), peer.to_string());
-    slots.spawn(move |slot| async move { serve(stream, &router, &access, caller, slot).await });
+    slots.spawn(move |slot| async move { serve_api(stream, router, access, caller, slot).await });
     Ok(())
 }
 
@@ -215,234 +201,52 @@ async fn accept_unix(
     };
     let router = Arc::clone(router);
     slots.spawn(move |slot| async move {
-        serve(stream, &router, &Access::Owner, caller, slot).await;
+        serve_api(stream, router, Access::Owner, caller, slot).await;
     });
     Ok(())
 }
 
-/// Who may send a request.
-enum Access {
-    /// The owner of the unix socket: its mode lets nobody else connect.
-    Owner,
-    /// Over TCP, the Host field must name our address or localhost. Otherwise a web page could make its own name
-    /// resolve to loopback (DNS rebinding) and read our answers. A POST needs the token; without a configured token
-    /// every POST is refused.
-    Tcp { token: Option<Token>, own: IpAddr },
+async fn serve_api<S>(stream: S, router: Arc<Router>, access: Access, caller: String, slot: Slot)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let who = Arc::new((access, caller));
+    let handler = |request| {
+        let (router, who) = (Arc::clone(&router), Arc::clone(&who));
+        async move {
+            let (access, caller) = who.as_ref();
+            let answered = answer(&router, access, caller, request).await;
+            answered.unwrap_or_else(|refused| refused).into()
+        }
+    };
+    serve(stream, slot, handler).await;
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+async fn answer(
     router: &Router,
     access: &Access,
-    caller: String,
-    slot: Slot,
-) {
-    let response = match timeout(TIMEOUT, read_request(&mut stream, access, caller)).await {
-        Ok(Ok(Some(request))) => {
-            slot.set_stage(Stage::Answering);
-            // No deadline: a reload may take longer than `TIMEOUT` and has a deadline of its own.
-            router.answer(request).await
-        }
-        Ok(Ok(None)) => return,
-        Ok(Err(response)) => response,
-        Err(_) => Response::error(408, "the request took too long"),
-    };
-    slot.set_stage(Stage::WritingAnswer);
-    // A client that is gone needs no answer.
-    let _ = timeout(TIMEOUT, write_response(&mut stream, &response)).await;
+    caller: &str,
+    request: http::Request<Incoming>,
+) -> Result<Response, Response> {
+    let (head, body) = request.into_parts();
+    let mut request = access.admit(&head, caller)?;
+    request.body = read_body(body).await?;
+    Ok(router.answer(request).await)
 }
 
-/// None if the client closed the connection before its request was complete.
-async fn read_request<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    access: &Access,
-    caller: String,
-) -> Result<Option<Request>, Response> {
-    let late = |_| Response::error(408, "the head took too long");
-    let read = timeout(HEAD_TIMEOUT, read_head(stream)).await;
-    let Some((mut raw, end)) = read.map_err(late)?? else {
-        return Ok(None);
-    };
-    let limits = HeadLimits {
-        head: MAX_HEAD,
-        line: MAX_HEAD,
-        headers: 64,
-    };
-    // The body, or a part of it, may have arrived with the head.
-    let mut body = raw.split_off(end);
-    let head = Head::parse_within(&raw, &limits)
-        .map_err(|error| Response::error(error.status, &error.reason))?;
-    // The caller is authorized before its body is read, so a stranger cannot make us hold 64 KiB for it.
-    let mut request = parse(&raw, &head, access, caller)?;
-    let length = match head.body {
-        BodyFraming::None => 0,
-        BodyFraming::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-        // No client of ours sends chunks, and a decoder is one more thing to attack.
-        BodyFraming::Chunked => return Err(Response::error(411, "send a Content-Length")),
-    };
-    if length > MAX_BODY {
-        return Err(Response::error(413, "the body is too large"));
-    }
-    while body.len() < length {
-        match stream.read_buf(&mut body).await {
-            Ok(1..) => {}
-            _ => return Ok(None),
-        }
-    }
-    // More bytes would be a second request, and a connection has one.
-    body.truncate(length);
-    request.body = body;
-    Ok(Some(request))
-}
-
-/// The received bytes, and the length of the head in them. None if the client closed the connection first.
-async fn read_head<S: AsyncRead + Unpin>(
-    stream: &mut S,
-) -> Result<Option<(Vec<u8>, usize)>, Response> {
-    let mut raw = Vec::new();
-    let mut scanned = 0;
-    loop {
-        // The blank line may be split between two reads, so the last three bytes are searched again. The others are
-        // not: a client that sends single bytes would otherwise cost quadratic time.
-        let from = scanned.min(raw.len());
-        if let Some(at) = memchr::memmem::find(&raw[from..], b"\r\n\r\n") {
-            return Ok(Some((raw, from + at + 4)));
-        }
-        scanned = raw.len().saturating_sub(3);
-        if raw.len() > MAX_HEAD {
-            return Err(Response::error(431, "the head is too large"));
-        }
-        match stream.read_buf(&mut raw).await {
-            Ok(1..) => {}
-            _ => return Ok(None),
-        }
-    }
-}
-
-fn parse(raw: &[u8], head: &Head, access: &Access, caller: String) -> Result<Request, Response> {
-    let method = match &raw[head.method.clone()] {
-        b"GET" => Method::Get,
-        b"POST" => Method::Post,
-        _ => return Err(Response::error(405, "use GET or POST")),
-    };
-    let bearer = head
-        .headers
-        .iter()
-        .find(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"authorization"))
-        .and_then(|(_, value)| raw[value.clone()].strip_prefix(b"Bearer "));
-    // A browser adds one of these if a page makes it connect here, and the page cannot remove it. Our tools send none.
-    let from_page = head.headers.iter().any(|(name, _)| {
-        let name = &raw[name.clone()];
-        name.eq_ignore_ascii_case(b"origin") || name.eq_ignore_ascii_case(b"sec-fetch-site")
-    });
-    if from_page {
-        return Err(Response::error(403, "this API does not answer browsers"));
-    }
-    // No host name leads to a unix socket, so only TCP needs this.
-    if let Access::Tcp { own, .. } = access {
-        let hosts = head
-            .headers
-            .iter()
-            .filter(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"host"))
-            .map(|(_, value)| &raw[value.clone()]);
-        check_host(*own, hosts)?;
-    }
-    let denial = authorize(access, bearer).err();
-    if let (Method::Post, Some(denial)) = (method, &denial) {
-        return Err(denial.clone());
-    }
-    let target = std::str::from_utf8(&raw[head.target.clone()])
-        .ok()
-        .filter(|target| target.starts_with('/'))
-        .ok_or_else(|| Response::error(400, "the target is not a path"))?;
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Ok(Request {
-        method,
-        path: path.to_owned(),
-        query: query.to_owned(),
-        accept: accepted(raw, head),
-        rest: String::new(),
-        body: Vec::new(),
-        caller,
-        denial,
-    })
-}
-
-/// The values of the Accept fields, as a list.
-fn accepted(raw: &[u8], head: &Head) -> String {
-    let fields = head.headers.iter();
-    let fields = fields.filter(|(name, _)| raw[name.clone()].eq_ignore_ascii_case(b"accept"));
-    let values = fields.map(|(_, value)| String::from_utf8_lossy(&raw[value.clone()]));
-    values.collect::<Vec<_>>().join(",")
-}
-
-fn check_host<'h>(own: IpAddr, hosts: impl Iterator<Item = &'h [u8]>) -> Result<(), Response> {
-    let mut count = 0;
-    for host in hosts {
-        count += 1;
-        if !names_us(own, host) {
-            let words = format!("this API answers only for the host localhost or {own}");
-            return Err(Response::error(421, &words));
-        }
-    }
-    match count {
-        // RFC 9112, 3.2: a request without a Host field, or with several, is answered 400.
-        1 => Ok(()),
-        _ => Err(Response::error(400, "send one Host field")),
-    }
-}
-
-/// Whether the Host field names this machine. The port does not matter: it differs if a tunnel forwards to us.
-fn names_us(own: IpAddr, host: &[u8]) -> bool {
-    let Some((name, _)) = split_port(host) else {
-        return false;
-    };
-    if name.eq_ignore_ascii_case(b"localhost") {
-        return true;
-    }
-    let text = std::str::from_utf8(name).unwrap_or_default();
-    let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    let address = literal.unwrap_or(text).parse::<IpAddr>();
-    address.is_ok_and(|address| address.to_canonical() == own)
-}
-
-fn authorize(access: &Access, bearer: Option<&[u8]>) -> Result<(), Response> {
-    match (access, bearer) {
-        (Access::Owner, _) => Ok(()),
-        (
-            Access::Tcp {
-                token: Some(token), ..
-            },
-            Some(given),
-        ) if token.is(given) => Ok(()),
-        // `Token::is` above compares in constant time, so the answers do not reveal how much of a guess is right.
-        (Access::Tcp { token: Some(_), .. }, _) => {
-            let words = "send the token of admin_token_file: Authorization: Bearer TOKEN";
-            Err(Response::error(401, words))
-        }
-        (Access::Tcp { token: None, .. }, _) => {
-            let words = "over TCP, requests that change something or show what clients sent need an admin_token_file in the configuration";
-            Err(Response::error(403, words))
-        }
-    }
-}
-
-async fn write_response<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    response: &Response,
-) -> io::Result<()> {
-    let reason = http::StatusCode::from_u16(response.status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("");
-    let head = format!(
+impl From<Response> for http::Response<AnswerBody> {
+    fn from(response: Response) -> Self {
+        let mut answer = Self::new(whole_body(response.body));
+        // Our own status codes are valid.
+        let status = StatusCode::from_u16(response.status);
+        *answer.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // A browser that gets this all the same must neither store it nor guess another type.
-        "HTTP/1.1 {} {reason}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
-        response.status,
-        response.content_type,
-        response.body.len(),
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&response.body).await?;
-    stream.shutdown().await
+        let headers = answer.headers_mut();
+        let content_type = HeaderValue::from_static(response.content_type);
+        headers.insert(CONTENT_TYPE, content_type);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        answer
+    }
 }

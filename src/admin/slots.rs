@@ -15,7 +15,7 @@ const MAX_CONNECTIONS: usize = 32;
 
 /// The progress of a connection, from the least to the most. The derived order decides who loses its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Its request has not arrived yet.
     ReadingRequest,
     /// The client reads the answer.
@@ -26,7 +26,7 @@ pub(super) enum Stage {
 
 /// All slots.
 #[derive(Debug, Default)]
-pub(super) struct ConnectionSlots {
+pub(crate) struct ConnectionSlots {
     used: Mutex<UsedSlots>,
 }
 
@@ -39,14 +39,14 @@ struct UsedSlots {
 
 /// One connection's slot; freed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     number: u64,
     slots: Arc<ConnectionSlots>,
 }
 
 impl ConnectionSlots {
     /// Runs a connection on a task of its own.
-    pub(super) fn spawn<F>(self: &Arc<Self>, connection: impl FnOnce(Slot) -> F)
+    pub(crate) fn spawn<F>(self: &Arc<Self>, connection: impl FnOnce(Slot) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
