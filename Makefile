@@ -1,6 +1,6 @@
 # make demo   a front door, two gateways and curl lines to try
 # make test   the whole test suite
-# Both first install what is missing to build, with the system's package manager.
+# Both first install what is missing to build, with the system's package manager; `make test` also a browser, for the console.
 
 CARGO_TARGET_DIR ?= target
 PREFIX ?= /usr/local
@@ -14,6 +14,7 @@ demo: install-deps
 	@exec "$(CARGO_TARGET_DIR)/demo/drawbridge" demo $(ARGS)
 
 test: install-deps
+	@scripts/install-browser
 	@scripts/test
 
 check:

@@ -4,6 +4,7 @@
 //!
 //! - [`cli`] one file for each verb
 //! - [`proxy`] the only module that knows pingora's `ProxyHttp`
+//! - [`console`] the web console for the three teams
 //! - [`admin`] the loopback API: health, metrics, switches
 //! - [`reload`] notices changed files and takes them live
 //! - [`handover`] gives the listening sockets to the next process
@@ -32,6 +33,7 @@ pub mod admin;
 mod bounded_queue;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod events;
 pub mod exclusion;
 pub mod exposure;

@@ -117,7 +117,7 @@ fn switch(live: &Live, board: &Switchboard, request: &Request) -> Result<String,
 
 /// Adds the user's name on this machine to `unix:uid=1000`, for the audit; returns other callers unchanged. A user who
 /// is not in /etc/passwd stays a number.
-fn with_user_name(caller: &str) -> String {
+pub(crate) fn with_user_name(caller: &str) -> String {
     let name = caller.strip_prefix("unix:uid=").and_then(|uid| {
         let users = fs::read_to_string("/etc/passwd").ok()?;
         let mut users = users.lines().map(|line| line.split(':'));

@@ -17,6 +17,7 @@ use serde_json::json;
 mod certs;
 mod check;
 mod config_file;
+mod console;
 mod demo;
 mod diff;
 mod doctor;
@@ -87,6 +88,8 @@ enum Verb {
     Headers(headers::Args),
     /// Show the requests that were kept: blocked ones, those that would have been, and a sample.
     Events(events::Args),
+    /// Log in to the web console of the running front door.
+    Console(console::Args),
     /// Check, list, test and explain rules; replay requests through them.
     Rules(rules::Args),
     /// Print a completion script for a shell.
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Verb::Certs(args) => certs::run(&args),
         Verb::Headers(args) => headers::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Console(args) => console::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Completions { shell } => match completions(shell) {
             Ok(script) => print(&script),

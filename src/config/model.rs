@@ -58,6 +58,8 @@ pub struct Config {
     pub log: Log,
     /// Where the admin API answers; with None there is no API.
     pub admin: Option<Admin>,
+    /// The web console; with None there is none.
+    pub console: Option<ConsoleSettings>,
     /// How many bytes of bodies may be held at once, over all requests. Beyond it a request is answered 503.
     pub body_memory: usize,
     /// The persistent collections of all policies' rules. They outlive a reload.
@@ -73,6 +75,21 @@ pub struct Admin {
     pub address: AdminAddress,
     /// What callers must send. It is always there if `address` is a TCP address.
     pub token: Option<Token>,
+}
+
+/// The web console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsoleSettings {
+    /// The loopback address where it answers.
+    pub bind: SocketAddr,
+    /// The host names of its links besides `localhost` and the address, in lower case.
+    pub hosts: Vec<String>,
+    /// Whether it may change files. If not, it shows what to change.
+    pub writes_files: bool,
+    /// A login ends after this time without a request.
+    pub session_idle: Duration,
+    /// A login ends after this time, whatever happens.
+    pub session_max: Duration,
 }
 
 /// Where the admin API answers.

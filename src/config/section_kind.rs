@@ -13,6 +13,8 @@ pub enum SectionKind {
     Log,
     /// `[events]`
     Events,
+    /// `[console]`
+    Console,
     /// `[dns]`
     Dns,
     /// `[listeners.NAME]`

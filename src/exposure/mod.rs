@@ -15,6 +15,6 @@ mod switchboard;
 pub use diff::{ChangeKind, SurfaceChange, diff};
 pub use setting::Setting;
 pub use shadowed::{ShadowedPath, shadowed_paths};
-pub use store::{StateError, StoreError};
+pub use store::{StateError, StoreError, recent_audit};
 pub use surface::{Surface, SurfaceError, SurfaceExposure, SurfaceRoute};
 pub use switchboard::{SetError, Switchboard};

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -261,6 +261,29 @@ impl StateStore {
         self.deferred.clear();
         Ok(())
     }
+}
+
+/// The most bytes of the audit that are read for a look at it.
+const RECENT: u64 = 64 * 1024;
+
+/// The last lines of the audit, the newest first; none if nobody has switched anything. Blocks on the disk.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn recent_audit(state_dir: &Path, most: usize) -> io::Result<Vec<serde_json::Value>> {
+    let mut file = match File::open(state_dir.join(AUDIT)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(RECENT)))?;
+    let mut bytes = Vec::new();
+    file.take(RECENT).read_to_end(&mut bytes)?;
+    let lines = bytes.split(|&byte| byte == b'\n').rev();
+    // The first line may be cut off, and then it is no JSON.
+    let lines = lines.filter_map(|line| serde_json::from_slice(line).ok());
+    Ok(lines.take(most).collect())
 }
 
 /// The content of the state file for these settings.

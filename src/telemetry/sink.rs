@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use tokio::sync::broadcast;
 
 use super::output::Output;
 use super::queue::{LineQueue, LogMetrics, Reopen, Target};
@@ -19,6 +20,13 @@ use super::{AccessFormat, AccessRecord, LogSink};
 const GATHER: Duration = Duration::from_millis(5);
 /// How long a log that is dropped without `close` waits for its target.
 const LAST: Duration = Duration::from_secs(1);
+
+/// Lines that a slow onlooker may be behind.
+const FEED: usize = 1024;
+
+fn feed() -> broadcast::Sender<Arc<[u8]>> {
+    broadcast::channel(FEED).0
+}
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +42,7 @@ pub(super) enum Format {
 pub struct AccessLog {
     queue: Option<LineQueue>,
     format: Format,
+    feed: broadcast::Sender<Arc<[u8]>>,
 }
 
 /// The name of a log in messages, and the mode of a new file.
@@ -64,6 +73,7 @@ impl AccessLog {
                 return Ok(Self {
                     queue: None,
                     format,
+                    feed: feed(),
                 });
             }
             LogSink::Stdout => {
@@ -95,19 +105,32 @@ impl AccessLog {
         Ok(Self {
             queue: Some(LineQueue::start(target, reopen, metrics)?),
             format,
+            feed: feed(),
         })
     }
 
     /// Whether lines are written. If not, callers need not build them.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.queue.is_some()
+        self.queue.is_some() || self.feed.receiver_count() > 0
+    }
+
+    /// The same lines as JSON, for those who look at them as they come. Whoever reads too slowly misses some.
+    #[must_use]
+    pub fn feed(&self) -> &broadcast::Sender<Arc<[u8]>> {
+        &self.feed
     }
 
     /// Queues a line; drops and counts it if the queue is full.
     pub fn write(&self, record: &AccessRecord<'_>) {
-        if self.is_on() {
+        if self.queue.is_some() {
             self.append(&record.line(self.format));
+        }
+        if self.feed.receiver_count() > 0 {
+            // An error means that the last of them has just left.
+            let _ = self
+                .feed
+                .send(record.line(Format::Written(AccessFormat::Json)).into());
         }
     }
 

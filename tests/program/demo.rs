@@ -85,18 +85,18 @@ fn written_configuration_passes_check() {
     demo.interrupt();
 }
 
-struct Demo {
+pub(crate) struct Demo {
     process: Child,
     /// What it printed, its last request included.
-    said: String,
+    pub(crate) said: String,
     /// The curl lines.
-    requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
     /// Kept, so that the reader goes on and the pipe never fills.
     _lines: Receiver<String>,
 }
 
 impl Demo {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_drawbridge"))
             .args(["demo", "--bind", "127.0.0.1:0", "--dir"])
             .arg(dir)
@@ -131,7 +131,7 @@ impl Demo {
     }
 
     /// Ctrl-C; it must end well.
-    fn interrupt(mut self) {
+    pub(crate) fn interrupt(mut self) {
         shell(&format!("kill -INT {}", self.process.id()));
         let status = self.process.wait().unwrap();
         assert_eq!(status.code(), Some(0), "{status}");
@@ -147,16 +147,16 @@ impl Drop for Demo {
 }
 
 /// A folder that is removed at the end.
-struct Scratch(TempDir);
+pub(crate) struct Scratch(pub(crate) TempDir);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self(tempfile::Builder::new().prefix(name).tempdir().unwrap())
     }
 }
 
 /// Runs a line as a person's shell would, without the proxy they may have set.
-fn shell(line: &str) -> Output {
+pub(crate) fn shell(line: &str) -> Output {
     Command::new("sh")
         .args(["-c", line])
         .env("NO_PROXY", "*")

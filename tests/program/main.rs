@@ -12,6 +12,7 @@
 mod baseline;
 mod check;
 mod config;
+mod console;
 mod demo;
 mod docs;
 mod false_positives;

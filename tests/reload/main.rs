@@ -17,6 +17,7 @@ mod front;
 mod admin;
 mod binary;
 mod client_ca;
+mod console;
 mod cost;
 mod exclusions;
 mod files;

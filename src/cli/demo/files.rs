@@ -23,6 +23,8 @@ const LOCAL_RULES: &str = r#"# The security team's own rules. To load them, writ
 # SecRuleUpdateTargetById 100200 "!ARGS:note"
 "#;
 
+const EXCLUSIONS: &str = "# `drawbridge rules exclude` and the console write exclusions here, with their tests beside.\n";
+
 /// The folder of the demo's files. A temporary folder is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -47,9 +49,14 @@ impl Folder {
         for dir in ["certs/public", "gateways", "rules"] {
             make(&folder.path(dir)).map_err(with_path)?;
         }
-        let rules = folder.path("rules/local.conf");
-        if !rules.exists() {
-            fs::write(rules, LOCAL_RULES).map_err(with_path)?;
+        for (file, text) in [
+            ("rules/local.conf", LOCAL_RULES),
+            ("rules/exclusions.conf", EXCLUSIONS),
+        ] {
+            let file = folder.path(file);
+            if !file.exists() {
+                fs::write(file, text).map_err(with_path)?;
+            }
         }
         Ok(folder)
     }
@@ -141,6 +148,7 @@ fn configuration(at: &Addresses) -> String {
         plain,
         orders,
         billing,
+        console,
     } = at;
     let (orders_name, orders_host) = ORDERS;
     let (billing_name, billing_host) = BILLING;
@@ -161,6 +169,13 @@ redirect_to_https = "public"
 [log]
 access = "stdout"
 
+[events]
+sample = 1.0
+
+[console]
+bind = "{console}"
+files = "write"
+
 [trust.onprem]
 ca = ["certs/onprem-ca.pem"]
 
@@ -175,6 +190,8 @@ tls = {{ server_name = "{billing_host}", trust = "onprem" }}
 [policies.default]
 mode = "block"
 rules = ["@baseline"]
+exclusions = ["rules/exclusions.conf"]
+cost_sample = 1.0
 crs = {{ paranoia_level = 1, inbound_anomaly_score_threshold = 5 }}
 
 [[routes]]
@@ -214,6 +231,7 @@ mod tests {
             plain: at(1),
             orders: at(2),
             billing: at(3),
+            console: at(4),
         }
     }
 

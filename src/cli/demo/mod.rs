@@ -69,6 +69,7 @@ impl Demo {
             plain: free_port()?,
             orders: orders.address(),
             billing: billing.address(),
+            console: free_port()?,
         };
         if addresses.public.port() == 0 {
             addresses.public.set_port(free_port()?.port());

@@ -17,6 +17,7 @@ pub(super) struct Addresses {
     pub(super) plain: SocketAddr,
     pub(super) orders: SocketAddr,
     pub(super) billing: SocketAddr,
+    pub(super) console: SocketAddr,
 }
 
 /// A loopback port that was free a moment ago.

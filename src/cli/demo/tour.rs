@@ -10,19 +10,28 @@ use std::time::Duration;
 
 use openssl::ssl::{SslConnector, SslMethod};
 
+use serde_json::Value;
+
 use super::certificates::Certificates;
 use super::files::Folder;
 use super::network::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
+use crate::admin::client::call;
+use crate::config::AdminAddress;
 
 /// The pause between two attempts to reach the front door.
 const RETRY: Duration = Duration::from_millis(50);
 /// How long one attempt may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
+const CONSOLE: &str = "The console, in a browser: what was blocked and why, and an exclusion with its proof. The link works once;
+`drawbridge console login --role ingress` makes another, which may also switch exposures";
+
 pub(super) struct Tour {
     public_ca: PathBuf,
     /// Where a client on this machine reaches the front door.
     front: SocketAddr,
+    /// The front door's admin API, which makes links to the console.
+    admin: AdminAddress,
     text: String,
 }
 
@@ -44,6 +53,7 @@ impl Tour {
         Self {
             public_ca,
             front,
+            admin: AdminAddress::Unix(folder.path("admin.sock")),
             text,
         }
     }
@@ -56,7 +66,17 @@ impl Tour {
         let mut stdout = io::stdout().lock();
         // Without a reader of standard output nobody reads this; the front door serves all the same.
         let _ = stdout.write_all(self.text.as_bytes());
+        if let Some(link) = self.console_link() {
+            let _ = writeln!(stdout, "{CONSOLE}\n  {link}\n");
+        }
         let _ = stdout.flush();
+    }
+
+    fn console_link(&self) -> Option<String> {
+        let body = b"{\"role\":\"security\"}";
+        let answer = call(&self.admin, None, "POST", "/console/login", body).ok()?;
+        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+        answer.get("url")?.as_str().map(str::to_owned)
     }
 
     fn is_open(&self) -> bool {
@@ -84,6 +104,7 @@ fn situation(
         plain,
         orders,
         billing,
+        console: _,
     } = at;
     let lifetime = match folder.is_temporary() {
         true => "removed at the end; --dir keeps one",

@@ -33,6 +33,12 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: EVENTS,
     },
     Section {
+        kind: SectionKind::Console,
+        header: "[console]",
+        about: "The web console for the three teams. A change needs a restart.",
+        keys: CONSOLE,
+    },
+    Section {
         kind: SectionKind::Dns,
         header: "[dns]",
         about: "Who is asked for the addresses of upstream servers.",
@@ -136,6 +142,13 @@ const MAIN: &[Key] = &[
         r#"{ sample = 0.01 }"#,
     ),
     key(
+        "console",
+        Table(SectionKind::Console),
+        Means("no console"),
+        "The web console for the three teams; `drawbridge console login` prints a link to it.",
+        r#"{ bind = "127.0.0.1:9901" }"#,
+    ),
+    key(
         "dns",
         Table(SectionKind::Dns),
         Means("the servers of `/etc/resolv.conf`"),
@@ -212,6 +225,44 @@ const LOG: &[Key] = &[
         Means("required for `syslog+tls`"),
         "The trust bundle that the certificates of receivers must come from; they must also have the name of the target.",
         r#""onprem""#,
+    ),
+];
+
+const CONSOLE: &[Key] = &[
+    key(
+        "bind",
+        Text("loopback address with a port"),
+        Required,
+        "Where the console answers. It has no TLS: reach it from elsewhere through an SSH tunnel.",
+        r#""127.0.0.1:9901""#,
+    ),
+    key(
+        "hosts",
+        List("host name"),
+        Means("only `localhost` and the address itself"),
+        "Further names under which browsers may ask for it; any other `Host` is refused.",
+        r#"["console.example.com"]"#,
+    ),
+    key(
+        "files",
+        Choice(&["read-only", "write"]),
+        Is(r#""read-only""#),
+        "Whether the console may write exclusions; with `\"read-only\"` it shows the text for you to commit.",
+        r#""write""#,
+    ),
+    key(
+        "session_idle",
+        Duration,
+        Is(r#""30m""#),
+        "A login ends after this time without a request.",
+        r#""10m""#,
+    ),
+    key(
+        "session_max",
+        Duration,
+        Is(r#""12h""#),
+        "A login ends after this time, whatever happens.",
+        r#""8h""#,
     ),
 ];
 

@@ -90,6 +90,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         events: events?,
         log,
         admin: admin.unless_faulty()?,
+        console: written.console.as_ref().map(Clone::clone).unless_faulty()?,
         body_memory: written.body_memory,
         collections: Arc::clone(&context.last_good.collections),
         shutdown_timeout: written.shutdown_timeout,

@@ -8,6 +8,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod balancing;
+pub(crate) mod console;
 pub(crate) mod crs_variables;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
@@ -31,6 +32,8 @@ use document::Document;
 use reader::Given;
 use source::Placed;
 
+use super::model::ConsoleSettings;
+
 /// Everything that is written, section by section.
 #[derive(Debug)]
 pub(crate) struct WrittenConfig<'s> {
@@ -46,6 +49,7 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) events: Given<events::WrittenEvents<'s>>,
     pub(crate) exposures: Vec<exposures::WrittenExposure<'s>>,
     pub(crate) admin: Given<admin::WrittenAdmin<'s>>,
+    pub(crate) console: Given<ConsoleSettings>,
     /// Bytes.
     pub(crate) body_memory: usize,
     pub(crate) shutdown_timeout: Duration,
@@ -64,6 +68,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         events: events::parse(document),
         exposures: exposures::parse(document),
         admin: admin::parse(document),
+        console: console::parse(document),
         body_memory: settings::parse_body_memory(document),
         shutdown_timeout: settings::parse_shutdown_timeout(document),
     };

@@ -21,10 +21,11 @@ use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
-    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_review_routes,
-    add_shadow_routes, adopt, listen,
+    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_record_routes,
+    add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
 };
 use crate::config::Config;
+use crate::console::{Console, ConsoleSources, Sessions, add_console_routes};
 use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::handover::{self, HandoverListener, InheritedSockets, PendingTakeover, TakeoverError};
@@ -89,7 +90,9 @@ struct Foundation {
     front: Arc<Front>,
     reloads: Arc<Reloads>,
     asked: mpsc::Receiver<ReloadRequest>,
-    router: Router,
+    router: Arc<Router>,
+    /// The logins of the console, if there is one.
+    sessions: Option<Arc<Sessions>>,
     /// True once the front door closes.
     close: watch::Sender<bool>,
     inheritance: Option<InheritedSockets>,
@@ -140,8 +143,13 @@ impl Foundation {
         });
         let reloads = Arc::new(reloads);
         let (close, closing) = watch::channel(false);
+        let console = front.live.pin().config.console.clone();
+        let sessions = console
+            .map(|console| Arc::new(Sessions::new(console.session_idle, console.session_max)));
+        let router = routes(&front, &reloads, sessions.as_ref(), closing);
         Ok(Self {
-            router: routes(&front, &reloads, closing),
+            router: Arc::new(router),
+            sessions,
             front,
             reloads,
             asked,
@@ -164,7 +172,8 @@ impl Foundation {
         let (alive, all_gone) = mpsc::channel::<()>(1);
         let workers = Workers::start().map_err(ServeError::Workers)?;
         let listeners = ListenerSet::new(Arc::clone(&front), workers.clone(), alive);
-        let sockets = Sockets::open(&front, listeners, self.inheritance, self.router).await?;
+        let router = Arc::clone(&self.router);
+        let sockets = Sockets::open(&front, listeners, self.inheritance, router).await?;
         let Sockets {
             listeners,
             admin,
@@ -185,6 +194,7 @@ impl Foundation {
         let waiting = wait_for_successor(state_dir, opening.upgrade, successor);
         // Only now: before the confirmation, both processes would send health checks.
         snapshot.pools.start();
+        let console = start_console(&front, self.router, self.sessions);
         let (watched, watching) = watch::channel(watched_at_start(&snapshot.config));
         drop(snapshot);
         let expiry = tokio::spawn({
@@ -215,6 +225,7 @@ impl Foundation {
             timer,
             expiry,
             watcher,
+            console,
             _workers: workers,
         };
         let requests = Requests {
@@ -226,7 +237,12 @@ impl Foundation {
 }
 
 /// The admin API, with the routes of all modules.
-fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<bool>) -> Router {
+fn routes(
+    front: &Arc<Front>,
+    reloads: &Arc<Reloads>,
+    sessions: Option<&Arc<Sessions>>,
+    closing: watch::Receiver<bool>,
+) -> Router {
     let mut router = Router::default();
     let health = StatusSources {
         live: Arc::clone(&front.live),
@@ -241,7 +257,29 @@ fn routes(front: &Arc<Front>, reloads: &Arc<Reloads>, closing: watch::Receiver<b
         move |listener| front.bound.load().address(listener)
     });
     add_review_routes(&mut router, &front.live);
+    add_record_routes(&mut router, &health);
+    add_traffic_routes(&mut router, &health);
+    let console = front.live.pin().config.console.clone();
+    if let (Some(sessions), Some(console)) = (sessions, console) {
+        add_console_routes(&mut router, sessions, console.bind);
+    }
     router
+}
+
+fn start_console(
+    front: &Front,
+    router: Arc<Router>,
+    sessions: Option<Arc<Sessions>>,
+) -> Option<Console> {
+    let snapshot = front.live.pin();
+    let settings = snapshot.config.console.as_ref()?;
+    let sources = ConsoleSources {
+        router,
+        sessions: sessions?,
+        metrics: Arc::clone(&front.metrics),
+        state_dir: snapshot.config.state_dir.clone(),
+    };
+    Some(Console::start(settings, sources, &front.access))
 }
 
 /// The open sockets of a front door.
@@ -260,7 +298,7 @@ impl Sockets {
         front: &Front,
         mut listeners: ListenerSet,
         inheritance: Option<InheritedSockets>,
-        router: Router,
+        router: Arc<Router>,
     ) -> Result<Self, ServeError> {
         let (admin_before, promise) = match inheritance {
             Some(inheritance) => {
@@ -321,6 +359,7 @@ struct Running {
     timer: JoinHandle<()>,
     expiry: JoinHandle<()>,
     watcher: JoinHandle<()>,
+    console: Option<Console>,
     /// Dropped last: by then all connections have ended or are cut off.
     _workers: Workers,
 }
@@ -328,6 +367,8 @@ struct Running {
 impl Running {
     async fn end(mut self, end: End, shutdown: Pin<&mut impl Future<Output = ()>>) {
         self.watcher.abort();
+        // A successor has a console of its own, at this address.
+        drop(self.console.take());
         self.expiry.abort();
         // An error means that there is no admin API, which alone listens.
         let _ = self.close.send(true);
@@ -425,12 +466,11 @@ async fn promise_accepting(promise: PendingTakeover, admin: bool) -> Result<(), 
 async fn open_admin(
     config: &Config,
     before: Option<(String, OwnedFd)>,
-    router: Router,
+    router: Arc<Router>,
 ) -> Result<(Option<AdminSocket>, bool), ServeError> {
     let Some(admin) = &config.admin else {
         return Ok((None, false));
     };
-    let router = Arc::new(router);
     let same = before.filter(|(address, _)| *address == admin.address.to_string());
     let adopted = same.is_some();
     let socket = match same {

@@ -1,0 +1,108 @@
+//! The answers of the console and their header fields.
+
+use askama::Template;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Response, StatusCode};
+
+use crate::admin::{AnswerBody, whole_body};
+
+/// Fields of every answer. Nothing is loaded from elsewhere, no markup carries a script or a style, and no other site can
+/// frame a page or read it. The Referrer-Policy keeps the Origin of our own forms.
+const FIELDS: [(HeaderName, &str); 6] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "same-origin"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+pub(super) type Answer = Response<AnswerBody>;
+
+/// An answer with a body of this type.
+pub(super) fn answer(status: StatusCode, content_type: &'static str, body: AnswerBody) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in FIELDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// A page.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Answer {
+    match template.render() {
+        Ok(html) => answer(status, "text/html; charset=utf-8", whole_body(html)),
+        Err(error) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("a fault of our own: {error}"),
+        ),
+    }
+}
+
+/// A text, for what is no page.
+pub(super) fn text(status: StatusCode, words: &str) -> Answer {
+    let body = whole_body(format!("{words}\n"));
+    answer(status, "text/plain; charset=utf-8", body)
+}
+
+/// Sends the browser to another page with a GET. `to` is a path of ours, or has only characters that a path may have.
+pub(super) fn redirect(to: &str) -> Answer {
+    let mut answer = answer(
+        StatusCode::SEE_OTHER,
+        "text/plain; charset=utf-8",
+        whole_body(""),
+    );
+    if let Ok(to) = HeaderValue::from_str(to) {
+        answer.headers_mut().insert(LOCATION, to);
+    }
+    answer
+}
+
+/// The name of the cookie with the session's id.
+const COOKIE: &str = "drawbridge_console";
+
+/// Gives the browser its session.
+pub(super) fn set_session(answer: &mut Answer, id: &str) {
+    set_cookie(
+        answer,
+        &format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict"),
+    );
+}
+
+/// Takes it away.
+pub(super) fn clear_session(answer: &mut Answer) {
+    set_cookie(
+        answer,
+        &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"),
+    );
+}
+
+fn set_cookie(answer: &mut Answer, cookie: &str) {
+    // Our ids are hexadecimal digits.
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+}
+
+/// The session's id in a request.
+pub(super) fn session_of(headers: &HeaderMap) -> Option<&str> {
+    let fields = headers.get_all(http::header::COOKIE).iter();
+    let fields = fields.filter_map(|field| field.to_str().ok());
+    let mut cookies = fields.flat_map(|field| field.split(';')).map(str::trim);
+    cookies.find_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='))
+}

@@ -1,0 +1,55 @@
+//! Who did what in the console: a line of the log, and of a file in the `state_dir`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::sessions::Identity;
+use crate::time::rfc3339;
+
+const FILE: &str = "console-audit.jsonl";
+
+/// The audit of one front door.
+#[derive(Debug)]
+pub(super) struct Audit {
+    file: Option<PathBuf>,
+}
+
+impl Audit {
+    /// Without a folder only the log has it.
+    pub(super) fn new(state_dir: Option<PathBuf>) -> Self {
+        Self {
+            file: state_dir.map(|folder| folder.join(FILE)),
+        }
+    }
+
+    /// Records an action and how it ended. Blocks on the disk.
+    pub(super) fn record(&self, identity: &Identity, action: &str, outcome: &str) {
+        let Identity { role, who } = identity;
+        tracing::info!(target: "console", %role, who, action, outcome, "somebody used the console");
+        let line = json!({
+            "time": rfc3339(SystemTime::now()),
+            "role": role.name(),
+            "who": who,
+            "action": action,
+            "outcome": outcome,
+        });
+        if let Some(file) = &self.file
+            && let Err(error) = append(file, &format!("{line}\n"))
+        {
+            let file = file.display();
+            tracing::warn!(target: "console", "cannot write {file}: {error}");
+        }
+    }
+}
+
+fn append(path: &PathBuf, line: &str) -> io::Result<()> {
+    // Opened each time, so that it can be rotated. One write, so that lines do not mix.
+    let mut options = OpenOptions::new();
+    let options = options.create(true).append(true).mode(0o600);
+    options.open(path)?.write_all(line.as_bytes())
+}

@@ -1,0 +1,49 @@
+//! What the console has at hand, and a request of somebody who is logged in.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::api::Api;
+use super::audit::Audit;
+use super::feed::Feed;
+use super::form::Form;
+use super::history::History;
+use super::sessions::{Identity, Sessions};
+use crate::admin::Router;
+use crate::config::ConsoleSettings;
+use crate::telemetry::Metrics;
+
+/// What each request has at hand.
+pub(super) struct Desk {
+    pub(super) settings: ConsoleSettings,
+    pub(super) router: Arc<Router>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) history: History,
+    pub(super) audit: Arc<Audit>,
+    pub(super) feed: Feed,
+}
+
+/// A request of somebody who is logged in.
+pub(super) struct Asked<'r> {
+    pub(super) desk: &'r Desk,
+    pub(super) api: Api,
+    pub(super) identity: &'r Identity,
+    /// What the `*` of the path stand for.
+    pub(super) segments: Vec<&'r str>,
+    pub(super) query: Form<'r>,
+    pub(super) form: Form<'r>,
+}
+
+impl Desk {
+    /// Records an action in the audit, on a thread that may wait for the disk.
+    pub(super) fn record(&self, identity: &Identity, action: &str, outcome: &str) {
+        let (audit, identity) = (Arc::clone(&self.audit), identity.clone());
+        let (action, outcome) = (action.to_owned(), outcome.to_owned());
+        // Nobody waits for it: what was done is done.
+        drop(spawn_blocking(move || {
+            audit.record(&identity, &action, &outcome)
+        }));
+    }
+}

@@ -1,0 +1,55 @@
+//! `POST /console/login` of the admin API: makes the one-time links.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::role::Role;
+use super::sessions::{CODE_LIFE, Identity, Sessions};
+use crate::admin::{Request, Response, Router, with_user_name};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginBody {
+    role: String,
+}
+
+/// Adds the route. `address` is where the console answers.
+pub fn add_console_routes(router: &mut Router, sessions: &Arc<Sessions>, address: SocketAddr) {
+    let sessions = Arc::clone(sessions);
+    router.post("/console/login", move |request: Request| {
+        let answer = invite(&sessions, address, &request);
+        async move { answer.unwrap_or_else(|refused| refused) }
+    });
+}
+
+fn invite(
+    sessions: &Sessions,
+    address: SocketAddr,
+    request: &Request,
+) -> Result<Response, Response> {
+    let body: LoginBody = serde_json::from_slice(&request.body)
+        .map_err(|error| Response::error(400, &format!("the body: {error}")))?;
+    let role = Role::parse(&body.role).ok_or_else(|| {
+        let roles: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
+        let words = format!(
+            "there is no role {:?}; there are: {}",
+            body.role,
+            roles.join(", ")
+        );
+        Response::error(400, &words)
+    })?;
+    let who = with_user_name(&request.caller);
+    let code = sessions.invite(Identity { role, who });
+    let code = code.map_err(|error| Response::error(500, &error.to_string()))?;
+    Ok(Response::json(
+        200,
+        &json!({
+            "url": format!("http://{address}/login?code={code}"),
+            "role": role.name(),
+            "minutes": CODE_LIFE.as_secs() / 60,
+        }),
+    ))
+}

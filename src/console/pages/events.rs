@@ -1,0 +1,115 @@
+//! The requests that were kept.
+
+use askama::Template;
+use serde::Deserialize;
+
+use super::super::desk::Asked;
+use super::{Answered, Frame, shown};
+use crate::events::Verdict;
+
+/// More than anybody reads; the list says how many earlier ones there are.
+const MOST: usize = 100;
+
+/// A kept request in a list, as the API has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventSummary {
+    pub(super) time: String,
+    pub(super) request_id: String,
+    pub(super) client: String,
+    pub(super) listener: String,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) route: Option<String>,
+    pub(super) policy: Option<String>,
+    pub(super) verdict: String,
+    pub(super) status: u16,
+    #[serde(default)]
+    pub(super) score: i64,
+    #[serde(default)]
+    pub(super) matches: Vec<Hit>,
+}
+
+/// A rule that matched, and where.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hit {
+    pub(super) rule_id: u64,
+    pub(super) variable: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct List {
+    problems: Vec<String>,
+    earlier: usize,
+    events: Vec<EventSummary>,
+}
+
+struct Filter<'q> {
+    since: &'q str,
+    route: &'q str,
+    rule: &'q str,
+    client: &'q str,
+    verdict: &'q str,
+}
+
+impl Filter<'_> {
+    /// The query of the API.
+    fn to_api(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("most", &MOST.to_string());
+        for (name, value) in [
+            ("since", self.since),
+            ("route", self.route),
+            ("rule", self.rule),
+            ("client", self.client),
+            ("verdict", self.verdict),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "events.html")]
+struct Events<'q> {
+    frame: Frame,
+    filter: Filter<'q>,
+    verdicts: Vec<&'static str>,
+    list: List,
+    /// The filter is wrong, or nothing can be read.
+    problem: Option<String>,
+}
+
+pub(in super::super) async fn list(asked: &Asked<'_>) -> Answered {
+    let query = &asked.query;
+    let filter = Filter {
+        since: query.given("since").unwrap_or("24h"),
+        route: query.value("route"),
+        rule: query.value("rule"),
+        client: query.value("client"),
+        verdict: query.value("verdict"),
+    };
+    let (mut list, problem) = match asked
+        .api
+        .get::<List>("/events/list", &filter.to_api())
+        .await
+    {
+        Ok(list) => (list, None),
+        Err(error) => (List::default(), Some(error.words)),
+    };
+    list.events.reverse();
+    Ok(shown(&Events {
+        frame: Frame::of(
+            "Events",
+            asked.identity.role,
+            "/events",
+            "drawbridge events list",
+        ),
+        filter,
+        verdicts: Verdict::ALL.map(Verdict::name).to_vec(),
+        list,
+        problem,
+    }))
+}

@@ -1,0 +1,204 @@
+//! How it goes: what was counted over a time, the gateways, what ends soon.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use askama::Template;
+use serde::Deserialize;
+
+use super::super::desk::Asked;
+use super::super::history::{Step, Totals};
+use super::certificates::CertificateList;
+use super::rules::{ExclusionList, Kept};
+use super::status::{Reload, Status, Upstream};
+use super::{Answered, Frame, shown};
+use crate::time::rfc3339;
+
+/// Name in the query, words, and seconds.
+const SPANS: [(&str, &str, u64); 4] = [
+    ("5m", "5 minutes", 300),
+    ("1h", "an hour", 3600),
+    ("24h", "a day", 86_400),
+    ("7d", "7 days", 7 * 86_400),
+];
+/// What ends within this time is shown.
+const SOON: u64 = 30 * 86_400;
+/// The size of the chart in its own units.
+const WIDTH: f64 = 600.0;
+const HEIGHT: f64 = 100.0;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    frame: Frame,
+    spans: Vec<(&'static str, &'static str)>,
+    here: &'static str,
+    words: &'static str,
+    rate: String,
+    sum: Totals,
+    chart: Chart,
+    reload: Reload,
+    routes: Vec<RouteRow>,
+    upstreams: Vec<Upstream>,
+    ending: Vec<Ending>,
+}
+
+/// As the API has it.
+#[derive(Debug, Deserialize)]
+struct Traffic {
+    routes: Vec<RouteTraffic>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RouteTraffic {
+    listener: String,
+    route: String,
+    requests: u64,
+    answers: BTreeMap<String, u64>,
+    total_ms: Option<Quantiles>,
+    waf_ms: Option<Quantiles>,
+    upstream_ms: Option<Quantiles>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Quantiles {
+    p50: f64,
+    p99: f64,
+}
+
+struct RouteRow {
+    listener: String,
+    route: String,
+    requests: u64,
+    errors: u64,
+    total: String,
+    waf: String,
+    upstream: String,
+}
+
+struct Chart {
+    width: f64,
+    height: f64,
+    most: String,
+    requests: String,
+    blocked: String,
+}
+
+struct Ending {
+    timestamp: u64,
+    at: String,
+    what: &'static str,
+    name: String,
+}
+
+pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
+    let wanted = asked.query.value("span");
+    let [first, ..] = SPANS;
+    let span = SPANS.into_iter().find(|(name, ..)| *name == wanted);
+    let (here, words, seconds) = span.unwrap_or(first);
+    let desk = asked.desk;
+    let steps = desk
+        .history
+        .steps(Duration::from_secs(seconds), &desk.metrics);
+    let sum = steps.iter().map(|step| step.counts);
+    let sum = sum.fold(Totals::default(), Totals::plus);
+    let time: f64 = steps.iter().map(|step| step.seconds).sum();
+    let status: Status = asked.api.get("/status", "").await?;
+    let traffic: Traffic = asked.api.get("/traffic", "").await?;
+    Ok(shown(&Overview {
+        frame: Frame::of("Overview", asked.identity.role, "/", "drawbridge status"),
+        spans: SPANS
+            .iter()
+            .map(|(name, words, _)| (*name, *words))
+            .collect(),
+        here,
+        words,
+        rate: format!("{:.1}", sum.requests as f64 / time.max(1.0)),
+        sum,
+        chart: Chart::of(&steps),
+        reload: status.reload,
+        routes: traffic.routes.into_iter().map(RouteRow::from).collect(),
+        upstreams: status.upstreams,
+        ending: ending(asked).await?,
+    }))
+}
+
+impl From<RouteTraffic> for RouteRow {
+    fn from(traffic: RouteTraffic) -> Self {
+        let text = |quantiles: Option<Quantiles>| {
+            quantiles.map_or_else(String::new, |Quantiles { p50, p99 }| {
+                format!("{p50} / {p99}")
+            })
+        };
+        Self {
+            listener: traffic.listener,
+            route: traffic.route,
+            requests: traffic.requests,
+            errors: traffic.answers.get("5xx").copied().unwrap_or(0),
+            total: text(traffic.total_ms),
+            waf: text(traffic.waf_ms),
+            upstream: text(traffic.upstream_ms),
+        }
+    }
+}
+
+impl Chart {
+    fn of(steps: &[Step]) -> Self {
+        let rate = |count: u64, step: &Step| count as f64 / step.seconds.max(1.0);
+        let requests = steps.iter().map(|step| rate(step.counts.requests, step));
+        let most = requests.clone().fold(0.0, f64::max);
+        let blocked = steps.iter().map(|step| rate(step.counts.blocked, step));
+        let line = |values: &mut dyn Iterator<Item = f64>, command: char| {
+            let mut path = String::new();
+            for (at, value) in values.enumerate() {
+                let x = WIDTH * at as f64 / (steps.len().max(2) - 1) as f64;
+                let y = HEIGHT - HEIGHT * value / most.max(0.1) * 0.95;
+                let command = if at == 0 { command } else { 'L' };
+                // Writing to a string cannot fail.
+                let _ = write!(path, "{command}{x:.1} {y:.1}");
+            }
+            path
+        };
+        let top = line(&mut requests.into_iter(), 'M');
+        let filled = line(&mut blocked.into_iter(), 'L');
+        Self {
+            width: WIDTH,
+            height: HEIGHT,
+            most: format!("{most:.1}"),
+            requests: top,
+            blocked: format!("M0 {HEIGHT}{filled}L{WIDTH} {HEIGHT}Z"),
+        }
+    }
+}
+
+/// Certificates and exclusions that end soon or have ended, and switches that revert.
+async fn ending(asked: &Asked<'_>) -> Result<Vec<Ending>, super::ApiError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let soon = now.unwrap_or_default().as_secs() + SOON;
+    let text = |timestamp: u64| rfc3339(UNIX_EPOCH + Duration::from_secs(timestamp));
+    let list: CertificateList = asked.api.get("/certificates", "").await?;
+    let certificates = list.certificates.into_iter().map(|entry| {
+        let timestamp = entry.not_after_timestamp.try_into().unwrap_or(0);
+        let name = format!("{} of {}", entry.name, entry.owner);
+        (timestamp, "certificate", name)
+    });
+    let list: ExclusionList = asked.api.get("/exclusions", "").await?;
+    let exclusions = list.exclusions.into_iter().map(|kept: Kept| {
+        let timestamp = kept.until_timestamp.try_into().unwrap_or(0);
+        let name = format!("{} of {} in policy {}", kept.id, kept.owner, kept.policy);
+        (timestamp, "exclusion", name)
+    });
+    let ends = certificates
+        .chain(exclusions)
+        .filter(|(timestamp, ..)| *timestamp <= soon);
+    let ends = ends.map(|(timestamp, what, name)| Ending {
+        timestamp,
+        at: text(timestamp),
+        what,
+        name,
+    });
+    let mut ends: Vec<Ending> = ends.collect();
+    ends.sort_by_key(|end| end.timestamp);
+    Ok(ends)
+}
