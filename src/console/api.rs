@@ -10,6 +10,8 @@ use crate::review::escape::show;
 
 /// Texts of several lines, which are shown as such.
 const TEXTS: [&str; 4] = ["head", "body", "seclang", "tests"];
+/// Those of them that people copy into files, so that a backslash must stay one.
+const FILES: [&str; 2] = ["seclang", "tests"];
 
 /// The API, as one caller asks it.
 pub(super) struct Api {
@@ -81,7 +83,7 @@ fn read<T: DeserializeOwned>(response: Response) -> Result<T, ApiError> {
         });
     }
     cut_at_spans(&mut value);
-    serde_json::from_value(made_visible(value, false)).map_err(|error| ApiError {
+    serde_json::from_value(made_visible(value)).map_err(|error| ApiError {
         status: 500,
         words: format!("a fault of our own: the page does not understand the API: {error}"),
     })
@@ -115,29 +117,36 @@ fn parts(fields: &Map<String, Value>) -> Option<[&str; 3]> {
 
 /// The value with every control character made visible: texts come from clients, and a page shows them. Templates escape
 /// them for HTML besides.
-fn made_visible(value: Value, has_lines: bool) -> Value {
+fn made_visible(value: Value) -> Value {
     match value {
-        Value::String(text) if has_lines => {
-            let lines = text.split('\n').map(|line| {
-                let line = line.strip_suffix('\r').unwrap_or(line);
-                show(line.as_bytes())
-            });
-            Value::String(lines.collect::<Vec<_>>().join("\n"))
-        }
         Value::String(text) => Value::String(show(text.as_bytes())),
-        Value::Array(values) => {
-            let values = values.into_iter();
-            values.map(|value| made_visible(value, has_lines)).collect()
-        }
-        Value::Object(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| {
-                let has_lines = has_lines || TEXTS.contains(&key.as_str());
-                (show(key.as_bytes()), made_visible(value, has_lines))
+        Value::Array(values) => values.into_iter().map(made_visible).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| {
+                let value = match value {
+                    Value::String(text) if TEXTS.contains(&name.as_str()) => {
+                        Value::String(visible_lines(&text, FILES.contains(&name.as_str())))
+                    }
+                    other => made_visible(other),
+                };
+                (show(name.as_bytes()), value)
             });
-            Value::Object(entries.collect())
+            Value::Object(fields.collect())
         }
         other => other,
     }
+}
+
+fn visible_lines(text: &str, is_file: bool) -> String {
+    let lines = text.split('\n').map(|line| {
+        let line = show(line.strip_suffix('\r').unwrap_or(line).as_bytes());
+        match is_file {
+            // `show` doubles backslashes.
+            true => line.replace("\\\\", "\\"),
+            false => line,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -151,7 +160,7 @@ mod tests {
         let cut = |given: Value| {
             let mut value = given;
             cut_at_spans(&mut value);
-            made_visible(value, false)["parts"].clone()
+            made_visible(value)["parts"].clone()
         };
         assert_eq!(
             cut(json!({"value": "ab\ncd", "span": [1, 3]})),
@@ -172,11 +181,18 @@ mod tests {
 
     #[test]
     fn control_characters_are_visible_and_texts_keep_their_lines() {
-        let shown = made_visible(
-            json!({"path": "/a\n\u{202e}", "head": "GET /\u{1b} HTTP/1.1\r\nhost: x\r\n", "n": [1, "\t"]}),
-            false,
-        );
-        let expected = json!({"path": "/a\\n\\u{202e}", "head": "GET /\\u{1b} HTTP/1.1\nhost: x\n", "n": [1, "\\t"]});
+        let shown = made_visible(json!({
+            "path": "/a\n\u{202e}",
+            "head": "GET /\u{1b}\\ HTTP/1.1\r\nhost: x\r\n",
+            "seclang": "SecRule A \"@rx \\d\" \\\n    \"id:1\u{1b}\"",
+            "n": [1, "\t"],
+        }));
+        let expected = json!({
+            "path": "/a\\n\\u{202e}",
+            "head": "GET /\\u{1b}\\\\ HTTP/1.1\nhost: x\n",
+            "seclang": "SecRule A \"@rx \\d\" \\\n    \"id:1\\u{1b}\"",
+            "n": [1, "\\t"],
+        });
         assert_eq!(shown, expected);
     }
 }
