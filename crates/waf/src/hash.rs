@@ -32,10 +32,11 @@ pub(super) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
             u64::from_le_bytes(word.try_into().unwrap_or_default()) ^ seed.rotate_left(17),
         ) ^ seed;
     }
-    let rest = words
-        .remainder()
-        .iter()
-        .fold(0, |rest, &b| rest << 8 | u64::from(b));
+    // Some bytes twice in place of one after the other.
+    let rest = match bytes.last_chunk() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => bytes.iter().fold(0, |rest, &b| rest << 8 | u64::from(b)),
+    };
     mix(hash, rest ^ seed.rotate_left(31))
 }
 

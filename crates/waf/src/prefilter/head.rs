@@ -37,6 +37,8 @@ pub(super) enum PatternLiterals {
     UnlessQuoted(Vec<Vec<u8>>),
     /// The same, except for values that the pattern matches at their start.
     ButAtStart(Vec<Vec<u8>>, Regex),
+    /// As `All`, but short or many. They save little where many values are searched.
+    Uncommon(Vec<Vec<u8>>),
 }
 
 /// The first link of a rule that the filter understands.
@@ -185,7 +187,10 @@ impl PatternLiterals {
         }
         let at_start = literals::required_but_at_start(source, &QUOTING);
         let at_start = at_start.and_then(|(found, start)| Some((found, Regex::new(&start).ok()?)));
-        at_start.map_or(Self::None, |(found, start)| Self::ButAtStart(found, start))
+        if let Some((found, start)) = at_start {
+            return Self::ButAtStart(found, start);
+        }
+        literals::required_uncommon(source).map_or(Self::None, Self::Uncommon)
     }
 }
 

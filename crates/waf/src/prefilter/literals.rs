@@ -23,15 +23,18 @@ const LEAST_WORD: usize = 5;
 /// One of these occurs in every value that matches, whatever the case of ASCII letters; None if nothing
 /// useful is known.
 pub(crate) fn required(source: &str) -> Option<Vec<Vec<u8>>> {
-    let found = needed(&parse(source)?)?;
-    good(&found).then_some(found)
+    Search::RARE.required(&parse(source)?)
+}
+
+/// The same for a pattern of which that knows nothing. These may be more, and shorter.
+pub(super) fn required_uncommon(source: &str) -> Option<Vec<Vec<u8>>> {
+    Search::UNCOMMON.required(&parse(source)?)
 }
 
 /// The same for values that hold none of the bytes `absent`. Patterns for shell commands allow quotes and expansions
 /// between the letters of a word; without these bytes the word is a literal.
 pub(super) fn required_without(source: &str, absent: &ByteSet) -> Option<Vec<Vec<u8>>> {
-    let found = needed(&without(&parse(source)?, absent)?)?;
-    good(&found).then_some(found)
+    Search::RARE.required(&without(&parse(source)?, absent)?)
 }
 
 /// For a pattern that begins either at the start of the value or with one of some words, and for values that hold none
@@ -52,9 +55,10 @@ pub(super) fn required_but_at_start(
         .iter()
         .partition(|b| b.properties().look_set_prefix().contains(Look::Start));
     // A branch without literals makes the words useless: any value might match through it.
-    let words: Option<Vec<_>> = free.into_iter().map(needed).collect();
+    let search = Search::RARE;
+    let words: Option<Vec<_>> = free.into_iter().map(|hir| search.needed(hir)).collect();
     let words = tidy(words?.concat());
-    if anchored.is_empty() || !good(&words) {
+    if anchored.is_empty() || !search.is_good(&words) {
         return None;
     }
     let anchored = Hir::alternation(anchored.into_iter().cloned().collect());
@@ -138,75 +142,118 @@ fn without(hir: &Hir, absent: &ByteSet) -> Option<Hir> {
     }
 }
 
-fn good(set: &[Vec<u8>]) -> bool {
-    !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| tells(l))
-}
-
 /// Whether it is rare in ordinary text: long enough, or punctuation only.
-fn tells(literal: &[u8]) -> bool {
+fn is_rare(literal: &[u8]) -> bool {
     let is_mark = |b: &u8| !(b.is_ascii_alphanumeric() || b" _-.,/+%".contains(b));
     literal.len() >= SHORTEST || !literal.is_empty() && literal.iter().all(is_mark)
 }
 
-/// Strings of which one must occur, however frequent they are.
-fn needed(hir: &Hir) -> Option<Vec<Vec<u8>>> {
-    if let Some(strings) = exact(hir) {
-        // An empty string occurs in every value.
-        return strings.iter().all(|s| !s.is_empty()).then_some(strings);
+/// Whether ordinary text often lacks it: rare, or punctuation or a byte above ASCII that does not stand in most values.
+fn is_uncommon(literal: &[u8]) -> bool {
+    match literal {
+        [b'%' | b'+'] => true,
+        [one, other] => {
+            let both = [one, other];
+            both.iter().all(|b| b.is_ascii_punctuation()) || both.iter().any(|b| !b.is_ascii())
+        }
+        _ => is_rare(literal),
     }
-    match hir.kind() {
-        HirKind::Capture(capture) => needed(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => needed(&repetition.sub),
-        HirKind::Alternation(branches) => {
-            let mut all = Vec::new();
-            for branch in branches {
-                all.extend(needed(branch)?);
-                if all.len() > MOST_LITERALS {
-                    return None;
+}
+
+/// A search for strings of which one must occur.
+#[derive(Clone, Copy)]
+struct Search {
+    is_useful: fn(&[u8]) -> bool,
+    /// How many strings one piece may stand for that are useful without the pieces around it.
+    most_of_piece: usize,
+}
+
+impl Search {
+    const RARE: Self = Self {
+        is_useful: is_rare,
+        most_of_piece: MOST_STRINGS,
+    };
+    const UNCOMMON: Self = Self {
+        is_useful: is_uncommon,
+        most_of_piece: MOST_LITERALS,
+    };
+
+    /// None if nothing useful is known.
+    fn required(self, hir: &Hir) -> Option<Vec<Vec<u8>>> {
+        let found = self.needed(hir)?;
+        self.is_good(&found).then_some(found)
+    }
+
+    fn is_good(self, set: &[Vec<u8>]) -> bool {
+        !set.is_empty() && set.len() <= MOST_LITERALS && set.iter().all(|l| (self.is_useful)(l))
+    }
+
+    /// Strings of which one must occur, however frequent they are.
+    fn needed(self, hir: &Hir) -> Option<Vec<Vec<u8>>> {
+        if let Some(strings) = exact(hir) {
+            // An empty string occurs in every value.
+            return strings.iter().all(|s| !s.is_empty()).then_some(strings);
+        }
+        match hir.kind() {
+            HirKind::Capture(capture) => self.needed(&capture.sub),
+            HirKind::Repetition(repetition) if repetition.min > 0 => self.needed(&repetition.sub),
+            HirKind::Alternation(branches) => {
+                let mut all = Vec::new();
+                for branch in branches {
+                    all.extend(self.needed(branch)?);
+                    if all.len() > MOST_LITERALS {
+                        return None;
+                    }
+                }
+                Some(tidy(all))
+            }
+            HirKind::Concat(parts) => self.best_part(parts),
+            _ => None,
+        }
+    }
+
+    /// The best set that a sequence needs. Candidates are its runs of fixed strings and what each part needs alone.
+    fn best_part(self, parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+        let mut best: Option<Vec<Vec<u8>>> = None;
+        let mut offer = |set: Vec<Vec<u8>>| {
+            let is_better = |b: &Vec<Vec<u8>>| self.worth(&set) > self.worth(b);
+            if !set.is_empty() && best.as_ref().is_none_or(is_better) {
+                best = Some(set);
+            }
+        };
+        let mut run: Vec<Vec<u8>> = vec![Vec::new()];
+        for part in parts {
+            let strings = exact(part);
+            if strings.is_none()
+                && let Some(set) = self.needed(part)
+            {
+                offer(set);
+            }
+            let longer = strings.as_ref().and_then(|strings| product(&run, strings));
+            match (longer, strings) {
+                (Some(longer), _) => run = longer,
+                (None, strings) => {
+                    offer(tidy(std::mem::take(&mut run)));
+                    let strings = strings.unwrap_or_default();
+                    if strings.len() > MOST_STRINGS && strings.len() <= self.most_of_piece {
+                        offer(strings.clone());
+                    }
+                    run = match strings.len() {
+                        1..=MOST_STRINGS => strings,
+                        _ => vec![Vec::new()],
+                    };
                 }
             }
-            Some(tidy(all))
         }
-        HirKind::Concat(parts) => best_part(parts),
-        _ => None,
+        offer(tidy(run));
+        best.filter(|set| set.iter().all(|s| !s.is_empty()))
     }
-}
 
-/// The best set that a sequence needs. Candidates are its runs of fixed strings and what each part needs alone.
-fn best_part(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
-    let mut best: Option<Vec<Vec<u8>>> = None;
-    let mut offer = |set: Vec<Vec<u8>>| {
-        if !set.is_empty() && best.as_ref().is_none_or(|b| worth(&set) > worth(b)) {
-            best = Some(set);
-        }
-    };
-    let mut run: Vec<Vec<u8>> = vec![Vec::new()];
-    for part in parts {
-        let strings = exact(part);
-        if strings.is_none()
-            && let Some(set) = needed(part)
-        {
-            offer(set);
-        }
-        let longer = strings.and_then(|strings| product(&run, &strings));
-        match longer {
-            Some(longer) => run = longer,
-            None => {
-                offer(tidy(std::mem::take(&mut run)));
-                run = exact(part)
-                    .filter(|s| s.len() <= MOST_STRINGS)
-                    .unwrap_or_else(|| vec![Vec::new()]);
-            }
-        }
+    /// A longer shortest literal rules out more values; fewer literals cost less. Above six bytes length adds little.
+    fn worth(self, set: &[Vec<u8>]) -> (bool, usize, Reverse<usize>) {
+        let shortest = set.iter().map(Vec::len).min().unwrap_or(0);
+        (self.is_good(set), shortest.min(6), Reverse(set.len()))
     }
-    offer(tidy(run));
-    best.filter(|set| set.iter().all(|s| !s.is_empty()))
-}
-
-/// A longer shortest literal rules out more values; fewer literals cost less. Above six bytes length adds little.
-fn worth(set: &[Vec<u8>]) -> (bool, usize, Reverse<usize>) {
-    let shortest = set.iter().map(Vec::len).min().unwrap_or(0);
-    (good(set), shortest.min(6), Reverse(set.len()))
 }
 
 /// All strings that a piece stands for, in lower case, if they are few and short.
@@ -316,6 +363,29 @@ mod tests {
             let expected = expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
             assert_eq!(literals(pattern), expected, "{pattern}");
         }
+    }
+
+    #[test]
+    fn finds_what_is_uncommon_where_nothing_is_rare() {
+        let found = |pattern: &str| {
+            let found = required_uncommon(&format!("(?s-u){pattern}"))?;
+            let text = |l: &Vec<u8>| String::from_utf8_lossy(l).into_owned();
+            Some(found.iter().map(text).collect::<Vec<_>>())
+        };
+        for (pattern, expected) in [
+            (r"%[0-9a-f]{2}/", Some(&["%"][..])),
+            (r"\.\.[0-9]+|%\{[a-z]", Some(&["%{", ".."])),
+            (r"[a-z]\.[0-9]", None),
+            (r"a/[0-9]", None),
+        ] {
+            assert_eq!(literals(pattern), None, "{pattern}");
+            let expected = expected.map(|all| all.iter().map(|&l| l.to_owned()).collect());
+            assert_eq!(found(pattern), expected, "{pattern}");
+        }
+        let many: Vec<String> = (0..100).map(|n| format!("k{n:02}")).collect();
+        let any = format!(r"^\s*(?:{})[a-z]+$", many.join("|"));
+        assert_eq!(literals(&any), None);
+        assert_eq!(found(&any), Some(many));
     }
 
     #[test]

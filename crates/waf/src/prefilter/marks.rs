@@ -14,6 +14,8 @@ pub(crate) enum Marks {
     One([u8; 1]),
     Two([u8; 2]),
     Three([u8; 3]),
+    /// Up to six, the last one perhaps more than once.
+    Six([u8; 6]),
 }
 
 impl Marks {
@@ -27,11 +29,14 @@ impl Marks {
                 None => return Self::Unknown,
             }
         }
-        let mut bytes = all.iter();
-        match [bytes.next(), bytes.next(), bytes.next(), bytes.next()] {
-            [Some(a), None, ..] => Self::One([a]),
-            [Some(a), Some(b), None, _] => Self::Two([a, b]),
-            [Some(a), Some(b), Some(c), None] => Self::Three([a, b, c]),
+        let bytes: Vec<u8> = all.iter().take(7).collect();
+        match *bytes {
+            [a] => Self::One([a]),
+            [a, b] => Self::Two([a, b]),
+            [a, b, c] => Self::Three([a, b, c]),
+            [a, b, c, d] => Self::Six([a, b, c, d, d, d]),
+            [a, b, c, d, e] => Self::Six([a, b, c, d, e, e]),
+            [a, b, c, d, e, f] => Self::Six([a, b, c, d, e, f]),
             _ => Self::Unknown,
         }
     }
@@ -44,6 +49,9 @@ impl Marks {
             Self::One([a]) => memchr::memchr(a, value),
             Self::Two([a, b]) => memchr::memchr2(a, b, value),
             Self::Three([a, b, c]) => memchr::memchr3(a, b, c, value),
+            Self::Six([a, b, c, d, e, f]) => {
+                memchr::memchr3(a, b, c, value).or_else(|| memchr::memchr3(d, e, f, value))
+            }
         };
         first.is_none()
     }
@@ -59,11 +67,13 @@ mod tests {
             Marks::One(*b"{"),
             Marks::Two(*b"{\n"),
             Marks::Three(*b"{\n\r"),
+            Marks::Six(*b"{\n\r$$$"),
         ];
         for (count, marks) in (1..).zip(marks) {
             for (value, with) in [
-                (&b""[..], 4),
-                (b"plain, long enough for a vector; and more of it", 4),
+                (&b""[..], 5),
+                (b"plain, long enough for a vector; and more of it", 5),
+                (b"a$", 4),
                 (b"a{", 1),
                 (b"a\nb", 2),
                 (b"\r", 3),

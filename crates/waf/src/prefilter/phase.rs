@@ -5,12 +5,14 @@ use super::row::WORDS;
 use super::table::Filter;
 use crate::rule::{Chains, Rule};
 
+const SINGLE: usize = 1;
 const NARROW: usize = 2;
 const MEDIUM: usize = 4;
 
 /// The prefilter of one phase.
 #[derive(Debug)]
 pub(crate) enum PhaseFilter {
+    Single(Box<Filter<SINGLE>>),
     Narrow(Box<Filter<NARROW>>),
     Medium(Box<Filter<MEDIUM>>),
     Wide(Box<Filter<WORDS>>),
@@ -28,7 +30,8 @@ impl PhaseFilter {
             .collect();
         match heads.len().div_ceil(64) {
             0 => None,
-            1..=NARROW => Some(Self::Narrow(Box::new(Filter::of(&heads)))),
+            SINGLE => Some(Self::Single(Box::new(Filter::of(&heads)))),
+            NARROW => Some(Self::Narrow(Box::new(Filter::of(&heads)))),
             3..=MEDIUM => Some(Self::Medium(Box::new(Filter::of(&heads)))),
             _ => Some(Self::Wide(Box::new(Filter::of(&heads)))),
         }
@@ -37,6 +40,7 @@ impl PhaseFilter {
     /// The link of each bit.
     pub(crate) fn links(&self) -> &[LinkPlace] {
         match self {
+            Self::Single(filter) => &filter.links,
             Self::Narrow(filter) => &filter.links,
             Self::Medium(filter) => &filter.links,
             Self::Wide(filter) => &filter.links,
@@ -46,6 +50,7 @@ impl PhaseFilter {
     /// Bytes of memory it holds.
     pub(crate) fn memory(&self) -> usize {
         match self {
+            Self::Single(filter) => filter.memory(),
             Self::Narrow(filter) => filter.memory(),
             Self::Medium(filter) => filter.memory(),
             Self::Wide(filter) => filter.memory(),

@@ -1,7 +1,7 @@
 //! Finds which of some thousand literals occur in a value, in one pass.
 //!
 //! Of each literal the four neighbouring bytes that are rarest (or all three of a shorter one) are in a map that fits
-//! the first-level cache of a core: one byte for each hash of the first three, one bit in it for the fourth. At most
+//! the first-level cache of a core: one word for each hash of the first three, one bit in it for the fourth. At most
 //! places of most values the map says that no literal can stand there; only at the others are literals compared.
 
 #![allow(
@@ -13,21 +13,28 @@ use super::row::Row;
 use crate::byteset::ByteSet;
 use crate::steps::{self, STEP};
 
-const PLACE_BITS: u32 = 14;
-/// Bytes of the map.
+const PLACE_BITS: u32 = 12;
+/// Words of the map.
 const PLACES: usize = 1 << PLACE_BITS;
+/// Places of a value that are looked at together.
+const GROUP: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Scanner<const N: usize> {
     /// For each hash of three bytes: which bytes may follow them in a literal.
-    map: Box<[u8; PLACES]>,
+    map: Box<[u32; PLACES]>,
     /// For each hash, where its literals begin; one more at the end.
     starts: Vec<u32>,
     /// Of three bytes or more, by their hash.
     long: Vec<Literal<N>>,
+    /// Of one or two bytes, by the first.
     short: Vec<Literal<N>>,
+    /// For each first byte, where its literals begin in `short`; one more at the end.
+    short_starts: Vec<u32>,
     /// Their first bytes, in both cases.
     begin_short: ByteSet,
+    /// Rules with a literal of no bytes.
+    always: Row<N>,
 }
 
 #[derive(Debug)]
@@ -51,10 +58,16 @@ struct Gram {
 impl<const N: usize> Scanner<N> {
     /// For literals in lower case and the rules each is of.
     pub(super) fn new(literals: impl IntoIterator<Item = (Vec<u8>, Row<N>)>) -> Self {
-        let literals = literals
-            .into_iter()
-            .map(|(b, rules)| Literal::new(b, rules));
-        let (mut long, short): (Vec<_>, Vec<_>) = literals.partition(|l| l.bytes.len() >= 3);
+        let mut always = Row::default();
+        let literals = literals.into_iter().filter_map(|(bytes, rules)| {
+            if bytes.is_empty() {
+                always.union(&rules);
+                return None;
+            }
+            Some(Literal::new(bytes, rules))
+        });
+        let (mut long, mut short): (Vec<_>, Vec<_>) = literals.partition(|l| l.bytes.len() >= 3);
+        short.sort_by_key(Literal::first);
         // Literals of one hash stand side by side, so that `starts` alone finds them.
         long.sort_by_key(|literal| place(literal.gram.bytes));
         let mut map = Box::new([0; PLACES]);
@@ -66,16 +79,18 @@ impl<const N: usize> Scanner<N> {
         }
         let end = u32::try_from(long.len()).unwrap_or(u32::MAX);
         starts.resize(PLACES + 1, end);
-        let first = |literal: &Literal<N>| match literal.bytes.first() {
-            Some(&first) => ByteSet::either_case(first),
-            None => ByteSet::ALL,
-        };
+        let begin_short = short.iter().map(|l| ByteSet::either_case(l.first()));
+        let before = |first| short.partition_point(|l| usize::from(l.first()) < first);
         Self {
-            begin_short: short.iter().map(first).fold(ByteSet::EMPTY, ByteSet::union),
+            begin_short: begin_short.fold(ByteSet::EMPTY, ByteSet::union),
+            short_starts: (0..=256)
+                .map(|first| u32::try_from(before(first)).unwrap_or(u32::MAX))
+                .collect(),
             map,
             starts,
             long,
             short,
+            always,
         }
     }
 
@@ -90,16 +105,14 @@ impl<const N: usize> Scanner<N> {
             }
             // Pieces overlap by three bytes: a group of four may begin in one and end in the next.
             let end = value.len().min(start + STEP + 3);
-            let mut rest = &value[start..end];
-            while let Some(&four) = rest.first_chunk() {
-                let bytes = u32::from_le_bytes(four);
-                if self.may_stand(bytes)
-                    && self.compare(value, end - rest.len(), bytes, &mut missing)
-                    && missing.is_empty()
-                {
+            let mut at = start;
+            while let Some(next) = self.next_place(&value[at..end]) {
+                at += next;
+                let bytes = four(value, at);
+                if self.compare(value, at, bytes, &mut missing) && missing.is_empty() {
                     return *wanted;
                 }
-                rest = &rest[1..];
+                at += 1;
             }
         }
         // The last three bytes begin no group of four, but a literal of three may stand there.
@@ -107,21 +120,55 @@ impl<const N: usize> Scanner<N> {
             let bytes = u32::from_le_bytes([a, b, c, 0]);
             self.compare(value, value.len() - 3, bytes, &mut missing);
         }
-        if value.is_empty() || self.begin_short.intersects(present) {
-            let may_occur = |literal: &&Literal<N>| literal.may_occur_among(present);
-            for literal in self.short.iter().filter(may_occur) {
-                if literal.rules.intersects(&missing) && literal.occurs_in(value) {
-                    missing = missing.without(&literal.rules);
+        missing = missing.without(&self.always);
+        self.find_short(value, present, &mut missing);
+        wanted.without(&missing)
+    }
+
+    /// The first place of these bytes where four begin that may be a literal's.
+    #[inline]
+    fn next_place(&self, bytes: &[u8]) -> Option<usize> {
+        let mut rest = bytes;
+        while let Some(group) = rest.first_chunk::<{ GROUP + 3 }>() {
+            let stands = |at| self.may_stand(four(group, at));
+            // Written out, so that nothing is counted between two places. The compiler does not unroll a search.
+            let at = match () {
+                () if stands(0) => 0,
+                () if stands(1) => 1,
+                () if stands(2) => 2,
+                () if stands(3) => 3,
+                () => {
+                    rest = &rest[GROUP..];
+                    continue;
+                }
+            };
+            return Some(bytes.len() - rest.len() + at);
+        }
+        let mut places = rest.windows(4);
+        let at = places.position(|place| self.may_stand(four(place, 0)))?;
+        Some(bytes.len() - rest.len() + at)
+    }
+
+    /// Removes the rules from `missing` of which a literal of one or two bytes occurs.
+    fn find_short(&self, value: &[u8], present: &ByteSet, missing: &mut Row<N>) {
+        for first in present.intersection(self.begin_short).iter() {
+            let first = usize::from(first.to_ascii_lowercase());
+            let its = self.short_starts[first] as usize..self.short_starts[first + 1] as usize;
+            for literal in &self.short[its] {
+                if literal.rules.intersects(missing)
+                    && literal.may_occur_among(present)
+                    && literal.occurs_in(value)
+                {
+                    *missing = missing.without(&literal.rules);
                 }
             }
         }
-        wanted.without(&missing)
     }
 
     /// Whether some literal's bytes may be these.
     #[inline]
     fn may_stand(&self, bytes: u32) -> bool {
-        self.map[place(bytes)] & (1 << (bytes >> 24 & 7)) != 0
+        self.map[place(bytes)] & (1 << (bytes >> 24 & 31)) != 0
     }
 
     /// Removes the rules from `missing` that have a literal around the bytes at `at`. Whether there is such a literal.
@@ -144,7 +191,8 @@ impl<const N: usize> Scanner<N> {
     /// Bytes of memory it holds.
     pub(super) fn memory(&self) -> usize {
         let literals = self.long.iter().chain(&self.short);
-        PLACES + self.starts.len() * size_of::<u32>() + literals.map(Literal::memory).sum::<usize>()
+        let words = PLACES + self.starts.len();
+        words * size_of::<u32>() + literals.map(Literal::memory).sum::<usize>()
     }
 }
 
@@ -157,6 +205,11 @@ impl<const N: usize> Literal<N> {
             at,
             rules,
         }
+    }
+
+    /// No literal is empty.
+    fn first(&self) -> u8 {
+        self.bytes.first().copied().unwrap_or_default()
     }
 
     /// Whether it occurs so that the bytes that are looked for stand at `at`.
@@ -207,14 +260,22 @@ impl Gram {
         }
     }
 
-    /// The fourth bytes that it allows, as bits of their last three.
-    fn follower(self) -> u8 {
+    /// The fourth bytes that it allows, as bits of their last five.
+    fn follower(self) -> u32 {
         if self.mask == u32::MAX {
-            1 << (self.bytes >> 24 & 7)
+            1 << (self.bytes >> 24 & 31)
         } else {
-            u8::MAX
+            u32::MAX
         }
     }
+}
+
+/// The four bytes that begin at `at`, which are all there.
+#[inline]
+fn four(bytes: &[u8], at: usize) -> u32 {
+    // Not byte by byte: this is one load.
+    let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    chunk.map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 
 /// Where in the map the first three of these bytes are.

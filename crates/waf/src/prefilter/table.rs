@@ -26,7 +26,7 @@ use crate::byteset::ByteSet;
 use crate::operators::Operator;
 use crate::rule::ChainId;
 use crate::transform::LiteralEffect;
-use crate::variables::{Select, Shape, Variable};
+use crate::variables::{Select, Shape, Target, Variable};
 
 /// The last chain with a bit in [`Filter::triggered`].
 const LAST_CHAIN: usize = 63;
@@ -261,7 +261,11 @@ impl<const N: usize> Filter<N> {
         }
         let literals = head
             .literals()
-            .or_else(|| self.literals_unless_quoted(bit, head))?;
+            .or_else(|| self.literals_unless_quoted(bit, head))
+            .or_else(|| match head.pattern_literals()? {
+                PatternLiterals::Uncommon(literals) => Some(literals.clone()),
+                _ => None,
+            })?;
         self.with_literals.insert(bit);
         if matches!(head.test.operator, Operator::Phrases(_)) {
             self.phrases.insert(bit);
@@ -280,7 +284,7 @@ impl<const N: usize> Filter<N> {
                 self.starts.push(start.clone());
                 literals
             }
-            PatternLiterals::None | PatternLiterals::All(_) => return None,
+            _ => return None,
         };
         self.quotable.insert(bit);
         Some(literals.clone())
@@ -413,6 +417,10 @@ impl<const N: usize> Filter<N> {
     }
 }
 
+/// Names that only exclusions name and that get a class of their own, for each variable. Each one is compared with the
+/// name of every value.
+const MOST_EXCLUDED: usize = 8;
+
 /// For each variable of the rules' targets: which rules look at it.
 fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
     let mut all: Vec<Classes<N>> = Vec::new();
@@ -449,8 +457,20 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
             }
         }
     }
+    for (variable, key) in heads.iter().flat_map(|h| excluded(&h.test.targets.targets)) {
+        let classes = all.iter_mut().find(|c| c.variable == variable);
+        let Some(Classes { named, .. }) = classes else {
+            continue;
+        };
+        if named.len() < MOST_EXCLUDED
+            && !named.iter().any(|(name, _)| name.eq_ignore_ascii_case(key))
+        {
+            named.push((key.clone(), next()));
+        }
+    }
     for (bit, head) in (0u16..).zip(heads) {
-        for target in head.test.targets.targets.iter().filter(|t| !t.exclude) {
+        let targets = &head.test.targets.targets;
+        for target in targets.iter().filter(|t| !t.exclude) {
             let Some(classes) = all.iter_mut().find(|c| c.variable == target.variable) else {
                 continue;
             };
@@ -467,9 +487,15 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
                 // A regular expression over names may match any name.
                 _ => {
                     classes.any.rules.insert(bit);
+                    let is_excluded = |name: &[u8]| {
+                        excluded(targets).any(|(variable, key)| {
+                            variable == target.variable && key.eq_ignore_ascii_case(name)
+                        })
+                    };
                     classes
                         .named
                         .iter_mut()
+                        .filter(|(name, _)| !is_excluded(name))
                         .for_each(|(_, class)| class.rules.insert(bit));
                 }
             }
@@ -483,6 +509,19 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
         }
     }
     all
+}
+
+/// Names of which the targets exclude every value of a variable. An exclusion removes only what stands before it.
+fn excluded(targets: &[Target]) -> impl Iterator<Item = (Variable, &Box<[u8]>)> {
+    targets.iter().enumerate().filter_map(|(at, target)| {
+        let Select::Key(key) = &target.select else {
+            return None;
+        };
+        let mut later = targets[at..].iter();
+        let is_last = !later.any(|t| !t.exclude && t.variable == target.variable);
+        (target.exclude && is_last && has_named_values(target.variable))
+            .then_some((target.variable, key))
+    })
 }
 
 /// `XML:/*` selects by path, not by name.

@@ -19,6 +19,8 @@ use libinjectionrs::sqli::{
 
 /// Bytes that are kept of the beginning and of the end of a very long word. No keyword is longer than 31.
 const WORD_END: usize = 256;
+/// The longest word that is read as it is.
+const LONGEST_WORD: usize = 2 * WORD_END;
 
 /// Bytes of a long value that are read first.
 const FIRST_READ: usize = 4 * 1024;
@@ -79,8 +81,8 @@ fn prepared(value: &[u8]) -> Cow<'_, [u8]> {
     }
     // The crate takes quadratic time for one word. Only the beginning and the end of a word decide what it means, so
     // the middle of a very long one is left out.
-    let is_long = |word: &&[u8]| word.len() > 2 * WORD_END;
-    if value.split(ends_word).any(|word| is_long(&word)) {
+    let is_long = |word: &&[u8]| word.len() > LONGEST_WORD;
+    if has_longer_word(&value, LONGEST_WORD) {
         let mut shortened = Vec::with_capacity(value.len());
         for word in value.split_inclusive(ends_word) {
             if is_long(&word) {
@@ -93,6 +95,22 @@ fn prepared(value: &[u8]) -> Cow<'_, [u8]> {
         value = Cow::Owned(shortened);
     }
     value
+}
+
+/// Whether a word of the value is longer than `most`. Such a word stands at some place that is a multiple of `most`, so
+/// only the words at these places are measured.
+fn has_longer_word(value: &[u8], most: usize) -> bool {
+    (0..value.len()).step_by(most).any(|at| {
+        let (before, after) = value.split_at(at);
+        let left = before.iter().rev().take(most).take_while(is_in_word);
+        let right = after.iter().take(most + 1).take_while(is_in_word);
+        let right = right.count();
+        right > 0 && left.count() + right > most
+    })
+}
+
+fn is_in_word(byte: &&u8) -> bool {
+    !ends_word(byte)
 }
 
 fn ends_word(byte: &u8) -> bool {

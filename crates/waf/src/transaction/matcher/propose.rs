@@ -44,6 +44,7 @@ impl Matcher {
         self.proposals.begin_phase(filter.is_some());
         match filter {
             None => {}
+            Some(PhaseFilter::Single(filter)) => self.propose_by(rules, context, budget, filter),
             Some(PhaseFilter::Narrow(filter)) => self.propose_by(rules, context, budget, filter),
             Some(PhaseFilter::Medium(filter)) => self.propose_by(rules, context, budget, filter),
             Some(PhaseFilter::Wide(filter)) => self.propose_by(rules, context, budget, filter),
