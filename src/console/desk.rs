@@ -43,7 +43,7 @@ impl Desk {
         let (action, outcome) = (action.to_owned(), outcome.to_owned());
         // Nobody waits for it: what was done is done.
         drop(spawn_blocking(move || {
-            audit.record(&identity, &action, &outcome)
+            audit.record(&identity, &action, &outcome);
         }));
     }
 }

@@ -15,6 +15,8 @@ use crate::telemetry::Metrics;
 pub(super) const STEP: Duration = Duration::from_secs(10);
 /// An hour of them.
 const FINE: usize = 360;
+/// How long the fine steps reach back.
+const FINE_SPAN: Duration = Duration::from_secs(STEP.as_secs() * FINE as u64);
 /// Each 30th sample is kept for a week.
 const COARSE_EVERY: u64 = 30;
 const COARSE: usize = 2016;
@@ -76,7 +78,7 @@ impl History {
 
     fn steps_until(&self, span: Duration, now: SystemTime, totals: Totals) -> Vec<Step> {
         let rings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ring = match span <= STEP * FINE as u32 {
+        let ring = match span <= FINE_SPAN {
             true => &rings.fine,
             false => &rings.coarse,
         };
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn steps_are_differences_and_the_rings_are_bounded() {
         let history = History::default();
-        let at = |step: u64| SystemTime::UNIX_EPOCH + STEP * step as u32;
+        let at = |step: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(10 * step);
         let totals = |step: u64| Totals {
             requests: step * 7,
             blocked: step,

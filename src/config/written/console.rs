@@ -22,7 +22,7 @@ pub(crate) fn parse(document: &Document<'_, '_>) -> Given<ConsoleSettings> {
     let help = "bind = \"127.0.0.1:9901\"";
     let bind = section.required("bind", help);
     let bind = bind.and_then(|item| item.parse(parse_bind));
-    let hosts = section.optional("hosts", |item| parse_hosts(&item));
+    let hosts = section.optional("hosts", |item| parse_hosts(item));
     let files = section.optional("files", |item| {
         item.choice(&[("read-only", false), ("write", true)])
     });
