@@ -1,5 +1,5 @@
-//! One connection of the admin API or of the console: HTTP/1.1 with any number of requests, one
-//! after the other.
+//! One connection of the admin API or of the console: HTTP/1.1 with any number of requests, one after the
+//! other.
 //!
 //! Invariants: a head and a body are bounded in size and time; so is every write, because a client that reads nothing
 //! would hold its answer in our memory for ever. A handler has no deadline: a reload may take longer than all of these and
@@ -8,7 +8,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -99,12 +98,12 @@ pub(crate) fn whole_body(bytes: impl Into<Bytes>) -> AnswerBody {
     Full::new(bytes.into()).boxed_unsync()
 }
 
-/// Whether a connection has a request, and since when it has none. hyper's own deadline begins with the first byte of a
-/// head, so it does not end a connection that keeps silent after an answer.
+/// Since when a connection has no request. hyper's own deadline begins with the first byte of a head, so it does not end a
+/// connection that keeps silent after an answer.
 struct Activity {
     slot: Slot,
-    requests: AtomicUsize,
-    idle_since: Mutex<Instant>,
+    /// None while there is a request.
+    idle_since: Mutex<Option<Instant>>,
 }
 
 /// A request, until its answer is written.
@@ -114,23 +113,21 @@ impl Activity {
     fn new(slot: Slot) -> Self {
         Self {
             slot,
-            requests: AtomicUsize::new(0),
-            idle_since: Mutex::new(Instant::now()),
+            idle_since: Mutex::new(Some(Instant::now())),
         }
     }
 
     fn begin(self: &Arc<Self>) -> RequestActivity {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        *self.idle_since() = None;
         self.slot.set_stage(Stage::Answering);
         RequestActivity(Arc::clone(self))
     }
 
     async fn idle_too_long(&self) {
         loop {
-            let idle = match self.requests.load(Ordering::Relaxed) {
-                0 => self.idle_since().elapsed(),
-                _ => Duration::ZERO,
-            };
+            let idle = self
+                .idle_since()
+                .map_or(Duration::ZERO, |since| since.elapsed());
             match TIMEOUT.checked_sub(idle) {
                 None | Some(Duration::ZERO) => return,
                 Some(left) => sleep(left).await,
@@ -138,7 +135,7 @@ impl Activity {
         }
     }
 
-    fn idle_since(&self) -> MutexGuard<'_, Instant> {
+    fn idle_since(&self) -> MutexGuard<'_, Option<Instant>> {
         // A time is stored whole.
         self.idle_since
             .lock()
@@ -148,10 +145,9 @@ impl Activity {
 
 impl Drop for RequestActivity {
     fn drop(&mut self) {
-        *self.0.idle_since() = Instant::now();
+        *self.0.idle_since() = Some(Instant::now());
         // From now on the connection is among the first to lose its slot.
         self.0.slot.set_stage(Stage::ReadingRequest);
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -78,8 +78,7 @@ fn collect_by_reason(metrics: &Metrics, text: &mut Exposition) {
 /// Our own certificates, and those that upstreams presented.
 fn collect_certificates(sources: &StatusSources, text: &mut Exposition) {
     text.family(&families::CERTIFICATE_NOT_AFTER);
-    let own = sources.live.pin().config.certificate_inventory();
-    for entry in own.iter().chain(sources.metrics.presented.load().iter()) {
+    for entry in sources.certificates() {
         let labels = [entry.kind.label(), entry.name.as_str()];
         text.sample(&labels, entry.certificate.not_after_timestamp);
     }
@@ -89,7 +88,7 @@ fn collect_certificates(sources: &StatusSources, text: &mut Exposition) {
 fn collect_exclusions(sources: &StatusSources, text: &mut Exposition) {
     text.family(&families::EXCLUSION_END);
     for policy in sources.live.pin().config.policies.values() {
-        for entry in policy.exclusions.iter().flat_map(|file| &file.entries) {
+        for entry in policy.exclusion_entries() {
             let id = entry.id.to_string();
             let labels = [policy.name.as_str(), &id, &entry.purpose.owner];
             text.sample(&labels, entry.purpose.until.end_timestamp());
@@ -102,9 +101,8 @@ fn collect_exclusion_hits(sources: &StatusSources, text: &mut Exposition) {
     text.family(&families::EXCLUSION_HITS);
     let hits = &sources.metrics.exclusion_hits;
     for policy in sources.live.pin().config.policies.values() {
-        let entries = || policy.exclusions.iter().flat_map(|file| &file.entries);
         for id in exclusion_ids(policy) {
-            let entry = entries().find(|entry| entry.id == id);
+            let entry = policy.exclusion_entries().find(|entry| entry.id == id);
             let owner = entry.map_or("", |entry| &entry.purpose.owner);
             let count = hits.see(&policy.name, &id, Counter::value);
             let shown = id.to_string();

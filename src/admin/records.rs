@@ -45,8 +45,7 @@ pub fn add_record_routes(router: &mut Router, sources: &StatusSources) {
 
 /// Our own certificates and those that gateways presented, the one that ends first at the top.
 fn certificates(sources: &StatusSources) -> Value {
-    let mut entries = sources.live.pin().config.certificate_inventory();
-    entries.extend(sources.metrics.presented.load().iter().cloned());
+    let mut entries = sources.certificates();
     entries.sort_by_key(|entry| entry.certificate.not_after_timestamp);
     json!({ "certificates": entries })
 }
@@ -57,8 +56,7 @@ fn exclusions(sources: &StatusSources) -> Value {
     let hits = &sources.metrics.exclusion_hits;
     let policies = snapshot.config.policies.values();
     let entries = policies.flat_map(|policy| {
-        let entries = policy.exclusions.iter().flat_map(|file| &file.entries);
-        entries.map(|entry| {
+        policy.exclusion_entries().map(|entry| {
             json!({
                 "policy": policy.name,
                 "id": entry.id,

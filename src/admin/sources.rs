@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::live::Live;
 use crate::reload::Reloads;
 use crate::telemetry::Metrics;
+use crate::tls::Entry;
 
 /// The sources of the status and the metrics.
 #[derive(Clone)]
@@ -19,4 +20,13 @@ pub struct StatusSources {
     pub reloads: Arc<Reloads>,
     /// True once the front door is closing.
     pub closing: tokio::sync::watch::Receiver<bool>,
+}
+
+impl StatusSources {
+    /// The certificates of the configuration, and those that gateways presented at the last check.
+    pub(super) fn certificates(&self) -> Vec<Entry> {
+        let mut entries = self.live.pin().config.certificate_inventory();
+        entries.extend(self.metrics.presented.load().iter().cloned());
+        entries
+    }
 }

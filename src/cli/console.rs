@@ -42,18 +42,11 @@ struct LoginArgs {
     #[command(flatten)]
     front: FrontDoor,
     /// What the login may do: ingress, security, certificates or viewer
-    #[arg(long, default_value = "viewer", value_parser = parse_role)]
+    #[arg(long, default_value = "viewer")]
     role: Role,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
-}
-
-fn parse_role(text: &str) -> Result<Role, String> {
-    Role::parse(text).ok_or_else(|| {
-        let roles: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
-        format!("the roles are {}", roles.join(", "))
-    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,20 +56,18 @@ struct Link {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let Verb::Login(args) = &args.verb;
-    let shown = match log_in(args) {
+    let shown = match log_in(&args.front, args.role) {
         Ok((_, answer)) if args.output == Output::Json => print_json(&answer),
-        Ok((link, _)) => writeln!(io::stdout(), "{}", link.url),
+        Ok((link, _)) => writeln!(io::stdout(), "{link}"),
         Err(error) => return CommandError::from(error).report(args.output),
     };
     shown_or_reported(shown, args.output)
 }
 
 /// The link, and the whole answer: a newer front door may say more than [`Link`] knows.
-fn log_in(args: &LoginArgs) -> Result<(Link, Value), FrontDoorError> {
-    let body = json!({ "role": args.role.name() }).to_string();
-    let answer = args
-        .front
-        .request("POST", "/console/login", body.as_bytes());
+pub(super) fn log_in(front: &FrontDoor, role: Role) -> Result<(String, Value), FrontDoorError> {
+    let body = json!({ "role": role.name() }).to_string();
+    let answer = front.request("POST", "/console/login", body.as_bytes());
     let answer = answer.map_err(|error| match error {
         FrontDoorError::Refused { status: 404, .. } => FrontDoorError::Refused {
             status: 404,
@@ -86,9 +77,9 @@ fn log_in(args: &LoginArgs) -> Result<(Link, Value), FrontDoorError> {
     })?;
     let mut answer: Value =
         serde_json::from_slice(&answer).map_err(FrontDoorError::InvalidAnswer)?;
-    let link = Link::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
+    let Link { url } = Link::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("ok".to_owned(), json!(true));
     }
-    Ok((link, answer))
+    Ok((url, answer))
 }

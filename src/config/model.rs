@@ -314,6 +314,11 @@ pub struct ExclusionFile {
 }
 
 impl Policy {
+    /// Its exclusions that the program keeps, in load order.
+    pub fn exclusion_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.exclusions.iter().flat_map(|file| &file.entries)
+    }
+
     /// False for a new policy that was refused: its requests are answered 503.
     #[must_use]
     pub fn is_live(&self) -> bool {

@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-
 use crate::telemetry::Metrics;
 
 /// The time between two samples.
@@ -29,7 +27,7 @@ struct Sample {
 }
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) requests: u64,
     pub(super) blocked: u64,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::role::Role;
+use super::role::{NoRole, Role};
 use super::sessions::{CODE_LIFE, Identity, Sessions};
 use crate::admin::{Request, Response, Router, with_user_name};
 
@@ -32,15 +32,10 @@ fn invite(
 ) -> Result<Response, Response> {
     let body: LoginBody = serde_json::from_slice(&request.body)
         .map_err(|error| Response::error(400, &format!("the body: {error}")))?;
-    let role = Role::parse(&body.role).ok_or_else(|| {
-        let roles: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
-        let words = format!(
-            "there is no role {:?}; there are: {}",
-            body.role,
-            roles.join(", ")
-        );
-        Response::error(400, &words)
-    })?;
+    let role: Role = body
+        .role
+        .parse()
+        .map_err(|error: NoRole| Response::error(400, &error.to_string()))?;
     let who = with_user_name(&request.caller);
     let code = sessions.invite(Identity { role, who });
     let code = code.map_err(|error| Response::error(500, &error.to_string()))?;

@@ -8,7 +8,6 @@
 mod answer;
 mod api;
 mod audit;
-mod desk;
 mod feed;
 mod form;
 mod guard;
@@ -19,8 +18,9 @@ mod role;
 mod routes;
 mod server;
 mod sessions;
+mod state;
 
 pub use login::add_console_routes;
-pub use role::Role;
+pub use role::{NoRole, Role};
 pub use server::{Console, ConsoleSources};
 pub use sessions::Sessions;

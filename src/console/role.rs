@@ -1,6 +1,7 @@
 //! Who may do what in the console: the three teams, each with the actions on what it owns, and viewers.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The role of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub enum Role {
     /// Sees everything and changes nothing.
     Viewer,
 }
+
+/// No role has this name. The caller erred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoRole(String);
 
 /// Something that changes the front door or costs it more than a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +53,6 @@ impl Role {
         }
     }
 
-    /// The role of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-
     pub(super) fn may(self, action: Action) -> bool {
         match action {
             Action::Switch => self == Self::Ingress,
@@ -63,6 +62,24 @@ impl Role {
         }
     }
 }
+
+impl FromStr for Role {
+    type Err = NoRole;
+
+    fn from_str(name: &str) -> Result<Self, NoRole> {
+        let role = Self::ALL.into_iter().find(|role| role.name() == name);
+        role.ok_or_else(|| NoRole(name.to_owned()))
+    }
+}
+
+impl fmt::Display for NoRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Role::ALL.map(Role::name).join(", ");
+        write!(f, "there is no role {:?}; there are: {known}", self.0)
+    }
+}
+
+impl std::error::Error for NoRole {}
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,12 +8,12 @@ use hyper::body::Incoming;
 
 use super::answer::{self, Answer, page, redirect, text};
 use super::api::Api;
-use super::desk::{Asked, Desk};
 use super::form::Form;
 use super::guard;
 use super::pages::{self, Frame, Message};
 use super::role::Action;
 use super::sessions::Identity;
+use super::state::{Asked, ConsoleState};
 use crate::admin::{read_body, whole_body};
 
 /// What a request asks for.
@@ -95,13 +95,13 @@ const ROUTES: [(Method, &str, Page, Needs); 21] = {
 
 /// Answers a request.
 pub(super) async fn answer(
-    desk: &Desk,
+    console: &ConsoleState,
     request: http::Request<Incoming>,
     own: IpAddr,
     peer: SocketAddr,
 ) -> Answer {
     let (head, body) = request.into_parts();
-    match admit(desk, &head, own) {
+    match admit(console, &head, own) {
         Err(refused) => *refused,
         Ok(admitted) => {
             // Only who may ask can make us hold a body.
@@ -110,7 +110,7 @@ pub(super) async fn answer(
                 _ => Ok(Vec::new()),
             };
             match body {
-                Ok(body) => admitted.answer(desk, &head, &body, peer).await,
+                Ok(body) => admitted.answer(console, &head, &body, peer).await,
                 Err(refused) => refused.into(),
             }
         }
@@ -124,10 +124,14 @@ struct Admitted<'r> {
     identity: Option<Identity>,
 }
 
-fn admit<'r>(desk: &Desk, head: &'r Parts, own: IpAddr) -> Result<Admitted<'r>, Box<Answer>> {
-    guard::check(head, own, &desk.settings.hosts)
+fn admit<'r>(
+    console: &ConsoleState,
+    head: &'r Parts,
+    own: IpAddr,
+) -> Result<Admitted<'r>, Box<Answer>> {
+    guard::check(head, own, &console.settings.hosts)
         .map_err(|refusal| Box::new(text(refusal.status(), refusal.words())))?;
-    let identity = answer::session_of(&head.headers).and_then(|id| desk.sessions.identify(id));
+    let identity = answer::session_of(&head.headers).and_then(|id| console.sessions.identify(id));
     let path = head.uri.path();
     let fitting = ROUTES.iter().find_map(|(method, pattern, page, needs)| {
         let segments = fit(pattern, path)?;
@@ -175,12 +179,18 @@ fn fit<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
 }
 
 impl Admitted<'_> {
-    async fn answer(self, desk: &Desk, head: &Parts, body: &[u8], peer: SocketAddr) -> Answer {
+    async fn answer(
+        self,
+        console: &ConsoleState,
+        head: &Parts,
+        body: &[u8],
+        peer: SocketAddr,
+    ) -> Answer {
         let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
         let form = Form::parse(body);
         match self.page {
-            Page::LoginForm => return pages::login::show(desk, query.value("code")),
-            Page::Login => return pages::login::log_in(desk, form.value("code")),
+            Page::LoginForm => return pages::login::show(console, query.value("code")),
+            Page::Login => return pages::login::log_in(console, form.value("code")),
             Page::Style => return asset("text/css; charset=utf-8", STYLE),
             Page::Script => return asset("text/javascript; charset=utf-8", SCRIPT),
             _ => {}
@@ -192,8 +202,8 @@ impl Admitted<'_> {
         };
         let caller = format!("console:{} by {} from {peer}", identity.role, identity.who);
         let asked = Asked {
-            desk,
-            api: Api::new(&desk.router, caller),
+            console,
+            api: Api::new(&console.router, caller),
             identity,
             segments: self.segments,
             query,
@@ -202,7 +212,7 @@ impl Admitted<'_> {
         let answered = match self.page {
             Page::Overview => pages::overview::show(&asked).await,
             Page::Live => Ok(pages::live::show(&asked)),
-            Page::Stream => Ok(desk.feed.open(&desk.sessions, session)),
+            Page::Stream => Ok(console.feed.open(&console.sessions, session)),
             Page::Events => pages::events::list(&asked).await,
             Page::Event => pages::event::show(&asked).await,
             Page::Propose => pages::exclusions::propose(&asked).await,
@@ -216,7 +226,7 @@ impl Admitted<'_> {
             Page::Upstreams => pages::upstreams::show(&asked).await,
             Page::Configuration => pages::configuration::show(&asked).await,
             Page::Reload => pages::configuration::reload(&asked).await,
-            Page::Logout => Ok(pages::login::log_out(desk, session)),
+            Page::Logout => Ok(pages::login::log_out(console, session)),
             Page::LoginForm | Page::Login | Page::Style | Page::Script => Ok(redirect("/")),
         };
         answered.unwrap_or_else(|error| {

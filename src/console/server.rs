@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep};
 
 use super::audit::Audit;
-use super::desk::Desk;
 use super::feed::Feed;
 use super::history::{History, STEP};
 use super::routes;
 use super::sessions::Sessions;
+use super::state::ConsoleState;
 use crate::admin::{ConnectionSlots, Router, serve};
 use crate::config::ConsoleSettings;
 use crate::supervision::{Ended, supervise};
@@ -47,7 +47,7 @@ impl Console {
     /// the front door serves without its console, and the log says so.
     #[must_use]
     pub fn start(settings: &ConsoleSettings, sources: ConsoleSources, access: &AccessLog) -> Self {
-        let desk = Arc::new(Desk {
+        let console = Arc::new(ConsoleState {
             settings: settings.clone(),
             router: sources.router,
             sessions: sources.sessions,
@@ -56,11 +56,11 @@ impl Console {
             audit: Arc::new(Audit::new(sources.state_dir)),
             feed: Feed::new(access.feed().clone()),
         });
-        let sampled = Arc::clone(&desk);
+        let sampled = Arc::clone(&console);
         let sampler = supervise("history of the console", move || {
             sample(Arc::clone(&sampled))
         });
-        let server = supervise("console", move || listen(Arc::clone(&desk)));
+        let server = supervise("console", move || listen(Arc::clone(&console)));
         Self {
             tasks: [tokio::spawn(sampler), tokio::spawn(server)],
         }
@@ -75,20 +75,20 @@ impl Drop for Console {
     }
 }
 
-async fn sample(desk: Arc<Desk>) -> Ended {
+async fn sample(console: Arc<ConsoleState>) -> Ended {
     let mut step = interval(STEP);
     loop {
         step.tick().await;
-        desk.history.take(&desk.metrics);
+        console.history.take(&console.metrics);
     }
 }
 
-async fn listen(desk: Arc<Desk>) -> Ended {
-    let listener = bind(desk.settings.bind).await;
+async fn listen(console: Arc<ConsoleState>) -> Ended {
+    let listener = bind(console.settings.bind).await;
     let slots = Arc::new(ConnectionSlots::default());
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => accept(&desk, stream, peer, &slots),
+            Ok((stream, peer)) => accept(&console, stream, peer, &slots),
             // Without free descriptors, accepting fails at once; the pause keeps this loop from spinning.
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
@@ -114,16 +114,21 @@ fn warn_unbound(address: SocketAddr, error: &io::Error) {
     tracing::warn!(target: "console", "there is no console yet: cannot bind {address}: {error}");
 }
 
-fn accept(desk: &Arc<Desk>, stream: TcpStream, peer: SocketAddr, slots: &Arc<ConnectionSlots>) {
+fn accept(
+    console: &Arc<ConsoleState>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slots: &Arc<ConnectionSlots>,
+) {
     let own = stream
         .local_addr()
-        .map_or(desk.settings.bind.ip(), |own| own.ip());
+        .map_or(console.settings.bind.ip(), |own| own.ip());
     let own: IpAddr = own.to_canonical();
-    let desk = Arc::clone(desk);
+    let console = Arc::clone(console);
     slots.spawn(move |slot| {
         let handler = move |request: http::Request<Incoming>| {
-            let desk = Arc::clone(&desk);
-            async move { routes::answer(&desk, request, own, peer).await }
+            let console = Arc::clone(&console);
+            async move { routes::answer(&console, request, own, peer).await }
         };
         serve(stream, slot, handler)
     });

@@ -1,4 +1,4 @@
-//! Shows bytes of requests and rules.
+//! Shows bytes of requests and rules, and words for a shell.
 //!
 //! Requests come from attackers, so nothing in them may control the terminal that shows it, or look like something
 //! else.
@@ -49,6 +49,15 @@ pub(crate) fn show_short(bytes: &[u8], most: usize) -> String {
         None if bytes.len() <= most * 4 => text,
         None => format!("{text}..."),
         Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
+/// One word for a POSIX shell.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -105,6 +114,13 @@ fn json_offset(bytes: &[u8], at: usize, boundary: impl Fn(&str, usize) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_reads_a_quoted_word_as_it_was() {
+        assert_eq!(shell_word("/tmp/a-b_1.pem"), "/tmp/a-b_1.pem");
+        assert_eq!(shell_word("/tmp/a b's"), r"'/tmp/a b'\''s'");
+        assert_eq!(shell_word("O'Reilly; rm -rf"), "'O'\\''Reilly; rm -rf'");
+    }
 
     #[test]
     fn nothing_shown_can_steer_a_terminal() {

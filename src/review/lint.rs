@@ -110,8 +110,7 @@ pub(crate) fn lint(
     let live = policy.rules.live().ok_or_else(|| has_no_rules(policy))?;
     let recipe = config.recipe_of(policy);
     let recipe = recipe.ok_or_else(|| has_no_rules(policy))?;
-    let entries = policy.exclusions.iter().flat_map(|file| &file.entries);
-    let entries: Vec<&Entry> = entries.collect();
+    let entries: Vec<&Entry> = policy.exclusion_entries().collect();
     let known = Known {
         entries: &entries,
         ends: recipe.on_expiry == OnExpiry::Remove,

@@ -49,7 +49,7 @@ fn three_teams_use_it_in_a_browser() {
     let settings = json!({
         "browser": browser,
         "links": {
-            "security": link(&config, "security"),
+            "security": demo.line_with("/login?code="),
             "ingress": link(&config, "ingress"),
             "viewer": link(&config, "viewer"),
             "foreign": link(&config, "ingress"),

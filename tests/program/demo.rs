@@ -92,7 +92,7 @@ pub(crate) struct Demo {
     /// The curl lines.
     pub(crate) requests: Vec<String>,
     /// Kept, so that the reader goes on and the pipe never fills.
-    _lines: Receiver<String>,
+    lines: Receiver<String>,
 }
 
 impl Demo {
@@ -126,8 +126,14 @@ impl Demo {
             process,
             said,
             requests,
-            _lines: lines,
+            lines,
         }
+    }
+
+    /// The next line that has this text, without the blanks around it.
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        let line = self.lines.iter().find(|line| line.contains(text));
+        line.expect(text).trim().to_owned()
     }
 
     /// Ctrl-C; it must end well.

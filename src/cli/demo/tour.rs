@@ -10,29 +10,28 @@ use std::time::Duration;
 
 use openssl::ssl::{SslConnector, SslMethod};
 
-use serde_json::Value;
-
 use super::certificates::Certificates;
 use super::files::Folder;
 use super::network::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
-use crate::admin::client::call;
-use crate::config::AdminAddress;
+use crate::cli::console::log_in;
+use crate::cli::front_door::{FrontDoor, Location};
+use crate::console::Role;
+use crate::review::escape::shell_word;
 
 /// The pause between two attempts to reach the front door.
 const RETRY: Duration = Duration::from_millis(50);
 /// How long one attempt may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-const CONSOLE: &str = "The console, in a browser: what was blocked and why, and an exclusion with its proof. The link works once;
-`drawbridge console login --role ingress` makes another, which may also switch exposures";
-
 pub(super) struct Tour {
     public_ca: PathBuf,
     /// Where a client on this machine reaches the front door.
     front: SocketAddr,
-    /// The front door's admin API, which makes links to the console.
-    admin: AdminAddress,
+    /// The front door as the command line finds it, which makes the link to the console.
+    front_door: FrontDoor,
     text: String,
+    /// What stands above the link.
+    console: String,
 }
 
 impl Tour {
@@ -53,8 +52,15 @@ impl Tour {
         Self {
             public_ca,
             front,
-            admin: AdminAddress::Unix(folder.path("admin.sock")),
+            front_door: FrontDoor {
+                at: Location {
+                    config: Some(folder.path("drawbridge.toml")),
+                    admin: None,
+                },
+                admin_token_file: None,
+            },
             text,
+            console: console(folder),
         }
     }
 
@@ -66,17 +72,10 @@ impl Tour {
         let mut stdout = io::stdout().lock();
         // Without a reader of standard output nobody reads this; the front door serves all the same.
         let _ = stdout.write_all(self.text.as_bytes());
-        if let Some(link) = self.console_link() {
-            let _ = writeln!(stdout, "{CONSOLE}\n  {link}\n");
+        if let Ok((link, _)) = log_in(&self.front_door, Role::Security) {
+            let _ = writeln!(stdout, "{}\n  {link}\n", self.console);
         }
         let _ = stdout.flush();
-    }
-
-    fn console_link(&self) -> Option<String> {
-        let body = b"{\"role\":\"security\"}";
-        let answer = call(&self.admin, None, "POST", "/console/login", body).ok()?;
-        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
-        answer.get("url")?.as_str().map(str::to_owned)
     }
 
     fn is_open(&self) -> bool {
@@ -142,7 +141,7 @@ Drawbridge demo
 fn requests(public_ca: &Path, front: SocketAddr, orders: SocketAddr) -> String {
     let curl = format!(
         "curl -i --cacert {} --resolve {}",
-        quote(&public_ca.display().to_string()),
+        shell_word(&public_ca.display().to_string()),
         resolve(PUBLIC_HOST, front)
     );
     let url = format!("https://{PUBLIC_HOST}:{}", front.port());
@@ -173,13 +172,21 @@ Past the front door, straight to the gateway, without the private CA: curl refus
 }
 
 fn switches(folder: &Folder) -> String {
-    let config = quote(&folder.path("drawbridge.toml").display().to_string());
+    let config = shell_word(&folder.path("drawbridge.toml").display().to_string());
     format!(
         "The switch: everything off (503) until somebody switches it on, with a proof
   drawbridge expose off public --config {config} --reason 'to see it' --prove
   drawbridge expose on public --config {config}
 
 "
+    )
+}
+
+fn console(folder: &Folder) -> String {
+    let config = shell_word(&folder.path("drawbridge.toml").display().to_string());
+    format!(
+        "The console, in a browser: what was blocked and why, and an exclusion with its proof. The link works once.
+Another, which may switch exposures: drawbridge console login --role ingress --config {config}"
     )
 }
 
@@ -202,24 +209,9 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bind.port())
 }
 
-/// One word for a POSIX shell.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_shell_reads_a_quoted_word_as_it_was() {
-        assert_eq!(quote("/tmp/a-b_1.pem"), "/tmp/a-b_1.pem");
-        assert_eq!(quote("/tmp/a b's"), r"'/tmp/a b'\''s'");
-    }
 
     #[test]
     fn a_listener_on_all_addresses_is_reached_on_loopback() {

@@ -3,8 +3,8 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::desk::Asked;
 use super::super::role::Action;
+use super::super::state::Asked;
 use super::{Answered, Frame, shown};
 
 /// Days before the end at which a row is marked.

@@ -5,8 +5,8 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::super::answer::page;
-use super::super::desk::Asked;
 use super::super::role::Action;
+use super::super::state::Asked;
 use super::status::{Listener, Policy, Process, Reload, Status};
 use super::{Answered, Frame, Message, shown};
 
@@ -41,7 +41,7 @@ pub(in super::super) async fn reload(asked: &Asked<'_>) -> Answered {
         Ok(_) => "partly refused",
         Err(error) => &error.words,
     };
-    asked.desk.record(asked.identity, "reload", outcome);
+    asked.console.record(asked.identity, "reload", outcome);
     let reload = reload?;
     let lines = reload
         .refused

@@ -3,8 +3,8 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::desk::Asked;
 use super::super::role::Action;
+use super::super::state::Asked;
 use super::events::EventSummary;
 use super::{Answered, Frame, shown};
 
@@ -107,7 +107,7 @@ struct EventPage {
 }
 
 pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
-    let id = asked.segments.first().copied().unwrap_or_default();
+    let id = asked.segment();
     // One request may have two events: the policy's, and that of its shadow.
     let query = match asked.query.value("of") {
         "shadow" => "shadow",

@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::desk::Asked;
+use super::super::state::Asked;
 use super::{Answered, Frame, shown};
 use crate::events::Verdict;
 

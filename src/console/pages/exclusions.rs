@@ -4,8 +4,9 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::desk::Asked;
+use super::super::state::Asked;
 use super::{Answered, Frame, shown};
+use crate::review::escape::shell_word;
 
 #[derive(Debug, Deserialize)]
 struct Excluded {
@@ -98,19 +99,19 @@ pub(in super::super) async fn propose(asked: &Asked<'_>) -> Answered {
 }
 
 pub(in super::super) async fn write(asked: &Asked<'_>) -> Answered {
-    if !asked.desk.settings.writes_files {
+    if !asked.console.settings.writes_files {
         return Err(super::ApiError {
             status: 403,
             words: "The configuration says files = \"read-only\": the console writes none."
                 .to_owned(),
         });
     }
-    let id = asked.segments.first().copied().unwrap_or_default();
+    let id = asked.segment();
     let action = format!("write an exclusion for request {id}");
     let excluded = match ask(asked, true).await {
         Ok(excluded) => excluded,
         Err(error) => {
-            asked.desk.record(asked.identity, &action, &error.words);
+            asked.console.record(asked.identity, &action, &error.words);
             return Err(error);
         }
     };
@@ -120,7 +121,7 @@ pub(in super::super) async fn write(asked: &Asked<'_>) -> Answered {
     } else {
         "not written: no proposal holds"
     };
-    asked.desk.record(asked.identity, &action, said);
+    asked.console.record(asked.identity, &action, said);
     let outcome = match asked.api.post::<Reloaded>("/reload", &json!({})).await {
         Ok(Reloaded { successful: true }) => "it was applied",
         Ok(_) => "something was refused, see Configuration",
@@ -130,7 +131,7 @@ pub(in super::super) async fn write(asked: &Asked<'_>) -> Answered {
 }
 
 async fn ask(asked: &Asked<'_>, write: bool) -> Result<Excluded, super::ApiError> {
-    let id = asked.segments.first().copied().unwrap_or_default();
+    let id = asked.segment();
     let form = &asked.form;
     let mut body = json!({
         "request_id": id,
@@ -150,7 +151,7 @@ async fn ask(asked: &Asked<'_>, write: bool) -> Result<Excluded, super::ApiError
 }
 
 fn page<'q>(asked: &'q Asked<'_>, excluded: Excluded, outcome: &'static str) -> Exclusions<'q> {
-    let id = asked.segments.first().copied().unwrap_or_default();
+    let id = asked.segment();
     let form = &asked.form;
     let (owner, reason, until) = (
         form.value("owner"),
@@ -172,12 +173,12 @@ fn page<'q>(asked: &'q Asked<'_>, excluded: Excluded, outcome: &'static str) -> 
         written: excluded.files.is_some(),
         files: excluded.files.unwrap_or_default(),
         outcome,
-        writes_files: asked.desk.settings.writes_files,
+        writes_files: asked.console.settings.writes_files,
         command: format!(
             "drawbridge rules exclude {id} --owner {} --reason {} --until {} --write",
-            quoted(owner),
-            quoted(reason),
-            quoted(until)
+            shell_word(owner),
+            shell_word(reason),
+            shell_word(until)
         ),
         owner,
         reason,
@@ -232,20 +233,5 @@ impl Row {
             ),
             holds: proposal.holds,
         }
-    }
-}
-
-/// One word for a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_a_quoted_text_as_one_word() {
-        assert_eq!(quoted("O'Reilly; rm -rf"), "'O'\\''Reilly; rm -rf'");
     }
 }

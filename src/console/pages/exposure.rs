@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::answer::redirect;
-use super::super::desk::Asked;
 use super::super::role::Action;
+use super::super::state::Asked;
 use super::{Answered, ApiError, Frame, shown};
 use crate::exposure::api::ExposureStatus;
 
@@ -138,7 +138,7 @@ pub(in super::super) async fn switch(asked: &Asked<'_>) -> Answered {
         .post::<Value>(&format!("/exposures/{name}/{position}"), &body)
         .await;
     let outcome = switched.as_ref().err().map_or("done", |error| &error.words);
-    asked.desk.record(asked.identity, &action, outcome);
+    asked.console.record(asked.identity, &action, outcome);
     switched.map(|_| redirect("/exposure"))
 }
 

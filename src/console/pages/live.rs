@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::super::answer::Answer;
-use super::super::desk::Asked;
+use super::super::state::Asked;
 use super::{Frame, shown};
 use crate::review::escape::show as visible;
 

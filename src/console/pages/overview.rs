@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::desk::Asked;
 use super::super::history::{Step, Totals};
+use super::super::state::Asked;
 use super::certificates::CertificateList;
 use super::rules::{ExclusionList, Kept};
 use super::status::{Reload, Status, Upstream};
@@ -97,10 +97,10 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
     let [first, ..] = SPANS;
     let span = SPANS.into_iter().find(|(name, ..)| *name == wanted);
     let (here, words, seconds) = span.unwrap_or(first);
-    let desk = asked.desk;
-    let steps = desk
+    let console = asked.console;
+    let steps = console
         .history
-        .steps(Duration::from_secs(seconds), &desk.metrics);
+        .steps(Duration::from_secs(seconds), &console.metrics);
     let sum = steps.iter().map(|step| step.counts);
     let sum = sum.fold(Totals::default(), Totals::plus);
     let time: f64 = steps.iter().map(|step| step.seconds).sum();

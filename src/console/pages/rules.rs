@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::desk::Asked;
+use super::super::state::Asked;
 use super::{Answered, Frame, shown};
 
 /// Name in the query and words.

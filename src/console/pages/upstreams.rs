@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::super::desk::Asked;
+use super::super::state::Asked;
 use super::status::{Status, Upstream};
 use super::{Answered, Frame, shown};
 

@@ -15,7 +15,7 @@ use crate::config::ConsoleSettings;
 use crate::telemetry::Metrics;
 
 /// What each request has at hand.
-pub(super) struct Desk {
+pub(super) struct ConsoleState {
     pub(super) settings: ConsoleSettings,
     pub(super) router: Arc<Router>,
     pub(super) sessions: Arc<Sessions>,
@@ -27,7 +27,7 @@ pub(super) struct Desk {
 
 /// A request of somebody who is logged in.
 pub(super) struct Asked<'r> {
-    pub(super) desk: &'r Desk,
+    pub(super) console: &'r ConsoleState,
     pub(super) api: Api,
     pub(super) identity: &'r Identity,
     /// What the `*` of the path stand for.
@@ -36,7 +36,14 @@ pub(super) struct Asked<'r> {
     pub(super) form: Form<'r>,
 }
 
-impl Desk {
+impl<'r> Asked<'r> {
+    /// What the only `*` of the path stands for.
+    pub(super) fn segment(&self) -> &'r str {
+        self.segments.first().copied().unwrap_or_default()
+    }
+}
+
+impl ConsoleState {
     /// Records an action in the audit, on a thread that may wait for the disk.
     pub(super) fn record(&self, identity: &Identity, action: &str, outcome: &str) {
         let (audit, identity) = (Arc::clone(&self.audit), identity.clone());
