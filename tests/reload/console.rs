@@ -247,6 +247,36 @@ async fn every_role_gets_the_pages_and_only_its_own_actions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_names_a_command_that_there_is() {
+    let console = Console::start("read-only").await;
+    let cookie = console.log_in("viewer").await;
+    let mut named = 0;
+    for path in [
+        "/",
+        "/live",
+        "/events",
+        "/rules",
+        "/rules/lint?policy=default",
+        "/exposure",
+        "/certificates",
+        "/upstreams",
+        "/configuration",
+    ] {
+        let page = console.get(path, &cookie).await;
+        let Some((_, footer)) = page.body.split_once("<footer>") else {
+            continue;
+        };
+        let command = footer.split("<code>drawbridge ").nth(1).unwrap();
+        let command = command.split('<').next().unwrap();
+        let (code, said) = crate::exclusions::run(&console.world, command, &["--help"]).await;
+        // A verb that does not exist is wrong usage.
+        assert_eq!(code, 0, "{path}: {command}: {said}");
+        named += 1;
+    }
+    assert_eq!(named, 8, "all but Live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_other_site_changes_anything() {
     let console = Console::start("write").await;
     let cookie = console.log_in("ingress").await;

@@ -104,7 +104,7 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
     });
     let role = asked.identity.role;
     Ok(shown(&ExposurePage {
-        frame: Frame::of("Exposure", role, "/exposure", "drawbridge expose list"),
+        frame: Frame::of("Exposure", role, "/exposure", "drawbridge expose status"),
         exposures: exposures.into_iter().map(Exposure).collect(),
         routes: surface.routes,
         audit: audit.collect(),
