@@ -34,6 +34,11 @@ impl Marks {
         self.looked_at.insert(slice)
     }
 
+    /// Lets all slices be searched again, because more is known to be secret.
+    pub(crate) fn look_again(&mut self) {
+        self.looked_at.clear();
+    }
+
     pub(crate) fn mark(&mut self, slice: Slice) {
         let Range { mut start, mut end } = slice.range();
         if start >= end {

@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::markup;
 pub(crate) use super::secret_names::is_secret_name;
 use super::secret_names::{NAME, NAMING};
+use crate::body::urlencoded;
 use crate::byteset::ByteSet;
 
 /// What a record shows instead of a secret.
@@ -154,6 +155,31 @@ pub(crate) fn secrets(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
                 found(range);
             }
             _ => from = at + 1,
+        }
+    }
+}
+
+/// The values of a query's or a form's fields whose names are secret, as they stand in its text: ascending, without
+/// overlap. A name is given as an argument's is, decoded.
+pub(crate) fn fields(
+    text: &[u8],
+    is_secret: &dyn Fn(&[u8]) -> bool,
+    found: &mut dyn FnMut(Range<usize>),
+) {
+    // Every byte of a name can take three.
+    const ENCODED: usize = 3 * NAME;
+    let mut decoded = Vec::new();
+    let mut from = 0;
+    for sign in memchr::memchr_iter(b'=', text) {
+        let head = &text[from.max(sign.saturating_sub(ENCODED))..sign.max(from)];
+        let name = head.rsplit(|b| b"&?\r\n".contains(b)).next();
+        let name = urlencoded::decode(name.unwrap_or_default(), &mut decoded, &mut false);
+        if sign >= from && is_secret(name) {
+            let end = pair_end(text, sign + 1, false);
+            if end > sign + 1 {
+                found(sign + 1..end);
+            }
+            from = end;
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn split_once(piece: &[u8], mark: u8) -> (&[u8], &[u8]) {
 }
 
 /// `raw` itself if nothing is encoded, otherwise its decoded form in `buffer`.
-fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b [u8] {
+pub(crate) fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut bool) -> &'b [u8] {
     if memchr::memchr2(b'%', b'+', raw).is_none() {
         return raw;
     }

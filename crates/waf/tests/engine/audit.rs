@@ -241,6 +241,41 @@ SecAction "id:22,phase:5,pass,nolog,sanitiseArg:note,sanitiseRequestHeader:x-min
     assert!(!told.contains("zq7"), "{told}");
 }
 
+/// The text of a query or a form has the same bytes as an argument, perhaps percent-encoded.
+#[test]
+fn an_argument_that_rules_name_is_masked_in_the_text_it_was_read_from() {
+    const WHOLE: &str = r#"
+SecRule REQUEST_LINE|REQUEST_URI|REQUEST_URI_RAW|QUERY_STRING|FULL_REQUEST "@rx (?s)(.+)" "id:30,phase:1,pass,log,auditlog,capture,logdata:'%{TX.1} %{MATCHED_VAR}'"
+SecRule REQUEST_BODY|FULL_REQUEST "@rx (?s)(.+)" "id:31,phase:2,pass,log,auditlog,t:lowercase,capture,logdata:'%{TX.1}'"
+"#;
+    for phase in [1, 5] {
+        let action = format!("SecAction \"id:29,phase:{phase},pass,nolog,sanitiseArg:note\"");
+        for value in ["Zq7one", "Zq7+%6F%6Ee", "Zq7%zz;one", "a&note=Zq7one"] {
+            for name in ["note", "n%6fte", "NOTE"] {
+                let pair = format!("{name}={value}");
+                let rules = rules(&[BASE, &action, WHOLE]);
+                let mut t = run(
+                    &rules,
+                    &Exchange {
+                        target: &format!("/?plain=shown1&{pair}&after=shown2"),
+                        headers: &[
+                            ("Host", "a"),
+                            ("Content-Type", "application/x-www-form-urlencoded"),
+                        ],
+                        body: format!("plain=shown3&{pair}&after=shown4").as_bytes(),
+                        ..Exchange::default()
+                    },
+                );
+                let told = told(&mut t);
+                for shown in ["shown1", "shown2", "shown3", "shown4"] {
+                    assert!(told.contains(shown), "{phase} {pair}: {shown}: {told}");
+                }
+                assert!(!told.contains("zq7"), "{phase} {pair}: {told}");
+            }
+        }
+    }
+}
+
 #[test]
 fn masking_can_be_turned_off() {
     let rules = RuleSet::builder()

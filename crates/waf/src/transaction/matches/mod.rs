@@ -215,6 +215,7 @@ impl Matches {
     pub(crate) fn mask_late(&mut self, rules: &RuleSet, context: &mut Context, matcher: &Matcher) {
         if self.secrets.mark_late(rules, context, matcher) {
             for record in &mut self.records {
+                self.secrets.mark_source(context, record);
                 self.secrets.write_record(context, record);
             }
         }

@@ -118,6 +118,12 @@ impl Secrets {
         let (bytes, marks) = (context.text().at(value), &mut self.marks);
         let mut mark = |range: Range<usize>| marks.mark(value.part(range.start, range.end));
         mask::secrets(bytes, &mut mark);
+        if context.state().controls().masks_arguments() {
+            let arguments = [Variable::ArgsGet, Variable::ArgsPost];
+            let is_secret =
+                |name: &[u8]| arguments.into_iter().any(|of| is_masked(context, of, name));
+            mask::fields(bytes, &is_secret, &mut mark);
+        }
         if let Some(known) = &self.known {
             known.find(bytes, &mut mark);
         }
@@ -192,8 +198,14 @@ impl Secrets {
                 self.marks.mark(result);
             }
         }
-        self.learn(context);
+        self.marks.look_again();
         true
+    }
+
+    /// Searches what a record was made from, as far as that has not been done.
+    pub(super) fn mark_source(&mut self, context: &Context, record: &MatchedRule) {
+        self.mark_by_text(context, record.source.received);
+        self.mark_by_text(context, record.source.transformed);
     }
 
     /// A slice for a record: bounded, secrets masked.
@@ -334,16 +346,8 @@ impl Secrets {
 
 /// How much of a value its name makes secret.
 fn secrecy(context: &Context, variable: Variable, key: Option<Slice>) -> HeaderSecret {
-    let text = context.text();
-    let name = key.map(|k| text.at(k)).unwrap_or_default();
-    let masked = |(of, wanted): &(Variable, Slice)| {
-        // `sanitiseArg` names `ARGS`; the same arguments are in `ARGS_GET` and `ARGS_POST`.
-        let same = *of == variable
-            || (*of == Variable::Args
-                && matches!(variable, Variable::ArgsGet | Variable::ArgsPost));
-        same && text.at(*wanted).eq_ignore_ascii_case(name)
-    };
-    if context.state().controls().masked().iter().any(masked) {
+    let name = key.map(|k| context.text().at(k)).unwrap_or_default();
+    if is_masked(context, variable, name) {
         return HeaderSecret::Whole;
     }
     match variable {
@@ -360,6 +364,18 @@ fn secrecy(context: &Context, variable: Variable, key: Option<Slice>) -> HeaderS
         }
         _ => HeaderSecret::None,
     }
+}
+
+/// Whether a `sanitise...` action named it.
+fn is_masked(context: &Context, variable: Variable, name: &[u8]) -> bool {
+    let masked = |(of, wanted): &(Variable, Slice)| {
+        // `sanitiseArg` names `ARGS`; the same arguments are in `ARGS_GET` and `ARGS_POST`.
+        let same = *of == variable
+            || (*of == Variable::Args
+                && matches!(variable, Variable::ArgsGet | Variable::ArgsPost));
+        same && context.text().at(*wanted).eq_ignore_ascii_case(name)
+    };
+    context.state().controls().masked().iter().any(masked)
 }
 
 /// The text without these secrets, wherever they stand in it. Those that are too short to be told from other text are

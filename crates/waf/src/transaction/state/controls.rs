@@ -79,6 +79,19 @@ impl Controls {
         &self.masked
     }
 
+    /// Whether an argument is among them.
+    pub(crate) fn masks_arguments(&self) -> bool {
+        let is_argument = |variable: &Variable| {
+            matches!(
+                variable,
+                Variable::Args | Variable::ArgsGet | Variable::ArgsPost
+            )
+        };
+        self.masked
+            .iter()
+            .any(|(variable, _)| is_argument(variable))
+    }
+
     pub(crate) fn mask(&mut self, variable: Variable, name: Slice) {
         self.masked.push((variable, name));
     }
