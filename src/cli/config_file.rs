@@ -53,6 +53,7 @@ impl std::error::Error for NoConfiguration {}
 /// # Errors
 /// There is none.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, NoConfiguration> {
+    // Nobody looks whether a named file exists: if it is missing, no other may stand in for it.
     if let Some(path) = named {
         return Ok(path.to_owned());
     }

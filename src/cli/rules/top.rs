@@ -158,6 +158,7 @@ fn human(answer: &Answer, by: By) -> io::Result<()> {
         is_timed |= policy.timed_requests > 0;
         write_policy(&mut out, policy, by)?;
     }
+    // Before the notes on standard error, so that they stand below the table on a terminal.
     out.flush()?;
     if answer.policies.is_empty() {
         eprintln!("nothing was counted yet");
