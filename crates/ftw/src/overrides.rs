@@ -105,6 +105,7 @@ impl Override {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileYaml {
+    // Keys of the format without a meaning here are named, because any other key is an error.
     #[serde(default, rename = "version")]
     _version: Option<String>,
     #[serde(default, rename = "meta")]
