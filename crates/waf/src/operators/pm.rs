@@ -134,6 +134,7 @@ impl List {
         if value.len() <= STEP {
             return Ok(self.automaton.find(value));
         }
+        // Piece by piece in order, so the first match is the one that ends first.
         for start in (0..value.len()).step_by(STEP) {
             let end = value.len().min(start + STEP);
             // A phrase that ends in this piece may begin before it.
