@@ -195,6 +195,7 @@ fn write_policy(out: &mut impl Write, policy: &Policy, by: By) -> io::Result<()>
     )?;
     // In the place that their time gives them, as if they were rules.
     let mut parts = vec![("prefilter", policy.prefilter), ("other", policy.other)];
+    // Only rules have hits and blocks, and without a timed request there is no time to show.
     parts.retain(|_| by == By::Cpu && policy.timed_requests > 0);
     parts.sort_by(|(_, a), (_, b)| b.mean_us.total_cmp(&a.mean_us));
     let mut parts = parts.into_iter().peekable();
