@@ -37,6 +37,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<TestFile>, Vec<Diagnostic>> {
             Err(error) => problems.push(unreadable(&path, &error)),
         }
     }
+    // A run without the broken files would look like one of all tests.
     match problems.is_empty() {
         true => Ok(tests),
         false => Err(problems),
