@@ -163,6 +163,7 @@ fn check_overrides(program: &Program, variables: &[(String, String)], report: &m
     let live = program.drafts.iter().filter(|d| d.removed_by.is_none());
     for action in live
         .flat_map(|d| &d.links)
+        // Only a `SecAction` has no condition; a rule may set another value on purpose.
         .filter(|l| l.operator.is_none())
         .flat_map(|l| &l.actions)
     {
@@ -549,6 +550,7 @@ fn arrange(
                     position
                         .saturating_add(1)
                         .saturating_add(*count)
+                        // Beyond the last rule the phase is over.
                         .min(length(list)),
                 ),
                 Skip::After(name, span) => {

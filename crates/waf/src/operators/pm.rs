@@ -229,6 +229,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
                 .and_then(|d| u8::try_from(d).ok())
         })
         .collect();
+    // Half a byte is none: the phrase is then text, as it stands.
     let digits = digits.filter(|d| !d.is_empty() && d.len() % 2 == 0)?;
     Some(digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect())
 }
