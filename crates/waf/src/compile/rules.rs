@@ -132,6 +132,7 @@ fn removed(program: &Program, report: &Report<'_>) -> Vec<RuleSummary> {
             id: draft.id,
             phase: draft.phase as u8,
             severity: None,
+            // Of several the last one counts, as for a rule that runs.
             message: draft.arguments("msg").last().unwrap_or_default().to_owned(),
             tags: draft.arguments("tag").map(str::to_owned).collect(),
             file,
@@ -198,6 +199,7 @@ fn standing(
     let mut standing = Vec::new();
     for (place, noted) in (0..).zip(noted) {
         let excludes = [ExclusionKind::Rules, ExclusionKind::Targets];
+        // What a rule excludes with `ctl` holds only once that rule has matched.
         if noted.exclusion.by.is_some() || !excludes.contains(&noted.exclusion.kind) {
             continue;
         }

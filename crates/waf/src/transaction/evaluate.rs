@@ -80,6 +80,7 @@ impl Transaction {
                     for &(slot, value) in sets {
                         tx.set(Name::Slot(slot), Entry::Text(value));
                     }
+                    // The clock must not count this for the rule that runs next.
                     self.note::<WATCHED>(Watch::pass_over);
                     continue;
                 }
