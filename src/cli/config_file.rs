@@ -53,9 +53,11 @@ impl std::error::Error for NoConfiguration {}
 /// # Errors
 /// There is none.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, NoConfiguration> {
+    // Nobody looks whether a named file exists: if it is missing, no other may stand in for it.
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
+    // A variable that is set to nothing names no file.
     if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
@@ -94,6 +96,7 @@ pub(super) fn routes(typed: &OsStr) -> Vec<CompletionCandidate> {
 /// Names of this kind that begin with `typed`. A shell shows no message during completion, so any failure means no
 /// names.
 fn candidates(kind: NamedKind, typed: &OsStr) -> Vec<CompletionCandidate> {
+    // While a shell completes a word, nobody could read an error.
     let Ok(path) = find(named_on_the_command_line().as_deref()) else {
         return Vec::new();
     };

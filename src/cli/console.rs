@@ -69,6 +69,7 @@ pub(super) fn log_in(front: &FrontDoor, role: Role) -> Result<(String, Value), F
     let body = json!({ "role": role.name() }).to_string();
     let answer = front.request("POST", "/console/login", body.as_bytes());
     let answer = answer.map_err(|error| match error {
+        // Without [console] the admin API has no such path.
         FrontDoorError::Refused { status: 404, .. } => FrontDoorError::Refused {
             status: 404,
             message: Some(NO_CONSOLE.to_owned()),
@@ -78,6 +79,7 @@ pub(super) fn log_in(front: &FrontDoor, role: Role) -> Result<(String, Value), F
     let mut answer: Value =
         serde_json::from_slice(&answer).map_err(FrontDoorError::InvalidAnswer)?;
     let Link { url } = Link::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
+    // A failure has this key too, so that a script tests one key in either case.
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("ok".to_owned(), json!(true));
     }

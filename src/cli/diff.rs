@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         ([old, new], false) => load(old).and_then(|old| Ok((old, load(new)?))),
         // One file, with or without the location of the front door: compare it with the running configuration.
         ([new], _) => running_surface(args).and_then(|old| Ok((old, load(new)?))),
+        // A comparison of two files has no place for a third configuration.
         _ => Err(problem("with --config or --admin, name only NEW")),
     };
     let changes = surfaces.and_then(|(old, new)| diff(&old, &new).map_err(problem));
@@ -61,6 +62,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             let _ = show(&changes, args.output);
             exit::success_if(!changes.iter().any(|change| change.unowned))
         }
+        // 1 would say that something becomes reachable.
         Err(error) => error.report_as(args.output, exit::USAGE),
     }
 }

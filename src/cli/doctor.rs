@@ -107,6 +107,7 @@ fn examine(args: &UpstreamArgs) -> Result<Vec<UpstreamReport>, CommandError> {
         let known = known.join(", ");
         CommandError::Problem(format!("there is no upstream {name:?}; there are: {known}"))
     };
+    // All names are looked up before the first dial: a mistyped one must not wait for timeouts.
     let upstreams: Result<Vec<_>, CommandError> = named
         .into_iter()
         .map(|name| config.upstreams.get(name).ok_or_else(|| unknown(name)))
@@ -152,6 +153,7 @@ fn find_missing_intermediates(servers: &mut [ServerReport]) {
     let sent: Vec<X509> = servers
         .iter()
         .filter_map(|server| server.found.presented.as_ref())
+        // The first one is the server's own leaf.
         .flat_map(|presented| presented.chain.iter().skip(1).cloned())
         // A certificate that signed itself is a root, which servers need not send.
         .filter(|above| above.issued(above) != X509VerifyResult::OK)
@@ -227,6 +229,7 @@ fn describe(text: &mut String, found: &Examination) {
     };
     let _ = writeln!(text, "  tcp      {tcp}, port {}", address.port());
     let Some(presented) = &found.presented else {
+        // Without a connection there was no handshake that could fail.
         if found.connected {
             *text += "  tls      failed\n";
         }
@@ -244,6 +247,7 @@ fn describe(text: &mut String, found: &Examination) {
         let names = facts.names.join(", ");
         let _ = writeln!(text, "  chain {depth}  {}", facts.subject);
         let _ = writeln!(text, "           issuer {}", facts.issuer);
+        // Only the names of the leaf count; an authority stands for no server.
         if depth == 0 {
             let _ = writeln!(text, "           names  {names}");
         }

@@ -81,6 +81,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Problem(problem) => f.write_str(problem),
+            // A message has room for one problem; the reports list them all.
             Self::Diagnostics(found) => match found.iter().find(|found| found.is_error()) {
                 Some(first) => first.fmt(f),
                 None => Ok(()),

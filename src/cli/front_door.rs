@@ -73,6 +73,7 @@ impl fmt::Display for FrontDoorError {
         match self {
             Self::NoConfiguration(error) => error.fmt(f),
             Self::Configuration(found) => {
+                // Without colours, because the text may become a string in JSON.
                 let texts = found.iter().map(|diagnostic| diagnostic.render(false));
                 f.write_str(&texts.collect::<String>())
             }
@@ -167,6 +168,7 @@ impl FrontDoor {
         let token_file = self.admin_token_file.clone();
         let token = token_file.as_deref().map(config::token_from).transpose();
         let token = token.map_err(FrontDoorError::TokenFile)?;
+        // The machine of whoever names the address may have no configuration.
         if let Some(address) = self.at.admin.clone() {
             return Ok((Admin { address, token }, token_file));
         }

@@ -61,6 +61,7 @@ fn show(rows: &[(&str, Option<&FieldRule>)], output: Output) -> io::Result<()> {
                     Some(rule) => (rule.dropped.words(), rule.why),
                     None => ("nobody", "goes to the gateway as it came"),
                 };
+                // The longest of the words, so that the last column begins at one place.
                 let column = Dropped::OtherSpellings.words().len();
                 writeln!(out, "{name:width$}  dropped from {from:column$}  {why}")?;
             }

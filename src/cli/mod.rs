@@ -158,6 +158,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
         error.exit()
     }
     let problem = error.to_string();
+    // The key of the JSON says already that this is an error.
     let problem = problem.trim_start_matches("error: ").trim();
     print(
         format!(

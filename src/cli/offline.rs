@@ -25,6 +25,7 @@ pub(super) fn load(file: &ConfigFile) -> Result<Config, CommandError> {
 /// There is no configuration, or it has no `state_dir`.
 pub(super) fn state_dir(file: &ConfigFile) -> Result<PathBuf, CommandError> {
     let path = file.find().map_err(CommandError::because)?;
+    // Nothing else is loaded: events must be found while rules or certificates are broken.
     let found = config::state_dir_of(&path).map_err(CommandError::Diagnostics)?;
     found.ok_or_else(|| {
         let path = path.display();

@@ -21,12 +21,14 @@ pub(super) enum Output {
 
 /// Whether a stream is a terminal that wants colours (<https://no-color.org>).
 pub(super) fn wants_colour(stream: &impl IsTerminal) -> bool {
+    // The convention counts an empty variable as unset.
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !refused && stream.is_terminal()
 }
 
 /// Writes each diagnostic to standard error.
 pub(super) fn print_diagnostics(found: &[Diagnostic]) -> io::Result<()> {
+    // Standard output may be a pipe while somebody reads the problems on a terminal.
     let colour = wants_colour(&io::stderr());
     let mut err = io::stderr().lock();
     found
@@ -57,6 +59,7 @@ pub(super) fn summary(found: &[Diagnostic]) -> String {
 pub(super) fn check_report(found: &[Diagnostic]) -> Value {
     let (errors, warnings) = count(found);
     json!({
+        // Warnings do not keep a front door from starting.
         "ok": errors == 0,
         "errors": errors,
         "warnings": warnings,

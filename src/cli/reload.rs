@@ -106,6 +106,7 @@ fn show(outcome: &Outcome) -> io::Result<()> {
 }
 
 fn show_json(mut answer: Value, ok: bool) -> io::Result<()> {
+    // The admin API says it by its status, which the output does not show.
     answer["ok"] = json!(ok);
     writeln!(io::stdout(), "{answer:#}")
 }

@@ -40,6 +40,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
+    // First, because the problems of the configuration go through the same queue.
     log_to_stderr();
     let path = match args.config.find() {
         Ok(path) => path,
@@ -48,6 +49,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let loaded = match config::load(&path) {
         Ok(loaded) => loaded,
         Err(found) => {
+            // The lines are only queued, and the queue's thread ends with the process.
             show(&found);
             Stderr::flush(STDERR_TIMEOUT);
             return ExitCode::FAILURE;
@@ -123,6 +125,7 @@ fn log_to_stderr() {
         .log_internal_errors(false)
         .try_init();
     log_panics();
+    // Only now there is a subscriber that shows it.
     if let Some(error) = faulty {
         tracing::warn!("RUST_LOG is invalid and ignored: {error}");
     }

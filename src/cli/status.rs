@@ -54,6 +54,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// The status, and the text of `/readyz?verbose`. Three requests, so they may show slightly different moments.
 fn fetch(front: &FrontDoor) -> Result<(Value, String), FrontDoorError> {
+    // No type of its own: the JSON shows all that a newer front door says.
     let parse = |body: &[u8]| serde_json::from_slice(body).map_err(FrontDoorError::InvalidAnswer);
     let mut status: Value = parse(&front.request("GET", "/status", &[])?)?;
     status["exposures"] = parse(&front.request("GET", "/exposures", &[])?)?;

@@ -66,6 +66,7 @@ impl Recipient {
         let mut file = VERSION.to_vec();
         file.extend_from_slice(&self.stanza(&file_key)?);
         file.extend_from_slice(b"---");
+        // The MAC covers the header with these dashes, and not the blank behind them.
         let mac_key = hkdf(&file_key, &[], b"header")?;
         let mac = hmac(&mac_key, &file)?;
         file.extend_from_slice(format!(" {}\n", base64(&mac)).as_bytes());
@@ -100,6 +101,7 @@ impl Recipient {
 
 /// Each chunk has its number and whether it is the last as its nonce, so that none can be cut off or moved.
 fn seal_chunks(key: &[u8], plain: &[u8], file: &mut Vec<u8>) -> Result<(), ErrorStack> {
+    // An empty text has a chunk too: only the last one says that nothing was cut off.
     let count = plain.len().div_ceil(CHUNK).max(1);
     for number in 0..count {
         let from = number * CHUNK;

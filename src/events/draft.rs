@@ -37,6 +37,7 @@ pub struct Draft {
 impl Draft {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
+        // A client decides how long these texts are; the constants stand for everything else.
         let of = |text: &String| text.len();
         let matches = self.details.matches.iter();
         let matches: usize = matches
@@ -60,6 +61,7 @@ impl Draft {
         // Also where the payload is plain or sealed: lists are shown to people who may not see it.
         let shown = mask_target(target, hides_arguments(&self.sanitised));
         let shown = mask_known(&shown, &self.secrets);
+        // A method can be as long as a client makes it.
         self.summary.method = text(method, 64);
         self.summary.path = text(&shown, MOST_SHOWN);
         if *form == PayloadForm::Masked {
@@ -122,6 +124,7 @@ fn why_left_out(head: &[u8], body: &[u8], sanitised: &[(&str, Vec<u8>)]) -> Opti
 fn hides_arguments(sanitised: &[(&str, Vec<u8>)]) -> bool {
     let mut variables = sanitised.iter().map(|(variable, _)| *variable);
     variables.any(|variable| {
+        // Fields of the request are masked by their names, and the response is not recorded.
         !variable.starts_with("REQUEST_HEADERS") && !variable.starts_with("RESPONSE_")
     })
 }

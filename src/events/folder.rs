@@ -207,6 +207,7 @@ fn span_of(bytes: &[u8]) -> Option<(u64, u64)> {
         .filter_map(|frame| serde_json::from_slice::<Summary>(frame.summary).ok());
     summaries
         .map(|summary| (summary.time, summary.time))
+        // Requests are written when they end, which is another order than that of their times.
         .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 

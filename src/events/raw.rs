@@ -38,6 +38,7 @@ impl Event {
                 push_line(&mut out, content_length.as_bytes());
             }
         }
+        // HTTP/2 frames a body itself, so its head may announce no length.
         if !is_announced && length > 0 {
             push_line(&mut out, content_length.as_bytes());
         }

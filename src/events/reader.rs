@@ -85,6 +85,7 @@ pub fn find_by_id(state_dir: &Path, id: &str) -> io::Result<Found> {
     let can_hold = |segment: &SegmentFile| {
         let around =
             |time: u64| segment.covers(time.saturating_sub(SLACK)) || segment.covers(time + SLACK);
+        // An id without a time in it can be anywhere.
         time.is_none_or(|time| segment.covers(time) || around(time))
     };
     let (first, others): (Vec<_>, Vec<_>) = segments.into_iter().partition(can_hold);
@@ -173,6 +174,7 @@ fn renamed(path: &Path) -> Option<PathBuf> {
     let now = folder::list(path.parent()?.parent()?).ok()?;
     let is_it = |file: &SegmentFile| {
         let name = file.path.file_name().and_then(|name| name.to_str());
+        // The unique part is the same before and after.
         name.is_some_and(|name| name.ends_with(ending))
     };
     now.into_iter().find(is_it).map(|file| file.path)

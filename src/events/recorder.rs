@@ -156,6 +156,7 @@ impl Writer {
                 Next::End => false,
             };
             if !open {
+                // A sealed segment needs no recovery at the next start.
                 self.store.seal();
                 return;
             }

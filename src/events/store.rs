@@ -203,6 +203,7 @@ impl OpenSegment {
     }
 
     fn seal(self, folder: &Path) -> io::Result<()> {
+        // Without a record there is nothing to keep, and no time for the name.
         let Some(span) = self.span else {
             return fs::remove_file(&self.path);
         };

@@ -178,6 +178,7 @@ fn needs_of(request: &Request, found: &MatchedRule, tags: &[String]) -> Vec<Need
         target,
         tags: tags.to_vec(),
         value: found.value.clone(),
+        // A rule that names no severity counts as severe, so it is tried without as the last.
         severity: found.severity.unwrap_or(0),
         is_guess,
     };

@@ -207,6 +207,7 @@ impl Finder<'_> {
                 let alone = place.with(self.harmless, &value);
                 if alone.is_some_and(|request| self.stops(&request)) {
                     let like = is_like(place);
+                    // Asked in the event, whose false positive the exclusion lets pass.
                     let at = Where::Event(place.clone());
                     self.add(Question::Beside { like }, at, &value);
                 }

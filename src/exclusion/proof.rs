@@ -98,6 +98,7 @@ impl Proof {
         };
         for probe in &probes.all {
             let request = probes.request(probe);
+            // A request that cannot be made lets nothing pass.
             let stopped_by = request.map_or(Some(0), |r| trial.run(&r, gates).stopped_by);
             proof.stopped_by.push(stopped_by);
             if let Some(tally) = proof.tally(probe, candidate) {

@@ -95,6 +95,7 @@ pub fn propose<E>(
     let scope = Scope::of(event);
     let variants = Variants::new(needs(event, &detected, only));
     let trial = compile(EngineMode::On, &variants.text(&scope))?;
+    // Beside the policy's own exclusions, since the request was blocked while they held.
     let stopped_by = match trial.run_beside_others(event, &[]).stopped_by {
         None => return Err(ProposeError::Passes),
         Some(0) => return Err(ProposeError::NotByRules),
@@ -135,6 +136,7 @@ fn written_event(trial: &Trial, event: &Request, candidates: &[Candidate]) -> Re
     let mut gates = candidates
         .iter()
         .map(|c| c.gates.as_slice())
+        // And without any exclusion, where both must be stopped.
         .chain([&[][..]]);
     let is_same = gates.all(|gates| passes(&bare, gates) == passes(event, gates));
     if is_same { bare } else { event.clone() }
@@ -176,6 +178,7 @@ impl Proposals {
                 Question::Elsewhere => false,
                 Question::InPlace(class) => candidate.is_for(class),
             };
+            // The tests run at every load, so one of each kind has to do.
             let is_known = probe.question != Question::Elsewhere && asked.contains(&probe.question);
             if let Some(rule) = proof.stopped_by(at).filter(|_| !is_meant && !is_known) {
                 asked.push(probe.question);

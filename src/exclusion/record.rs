@@ -86,6 +86,7 @@ impl Day {
     /// When it is over.
     #[must_use]
     pub fn end(&self) -> SystemTime {
+        // The last day belongs to its time.
         self.begin + DAY
     }
 }

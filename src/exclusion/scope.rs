@@ -57,6 +57,7 @@ impl Scope {
     }
 
     fn links(&self) -> Vec<Link> {
+        // `t:none` everywhere: a `SecDefaultAction` of the policy may add transformations.
         let method = Link {
             condition: format!("REQUEST_METHOD \"@streq {}\"", self.method),
             transformations: "t:none",
@@ -74,6 +75,7 @@ impl Scope {
                 },
             },
         };
+        // Clients write the port or leave it out, and a host has no case.
         let host = self.host.as_ref().map(|host| Link {
             condition: format!(
                 "REQUEST_HEADERS:Host \"@rx ^{}(?::[0-9]+)?$\"",

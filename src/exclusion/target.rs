@@ -139,6 +139,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
 fn numbers_as_pattern(name: &[u8]) -> Option<String> {
     let mut out = String::new();
     let mut found = false;
+    // A name begins and ends as if a separator stood there.
     let mut before = b'.';
     let mut rest = name;
     while let Some(&byte) = rest.first() {

@@ -124,6 +124,7 @@ pub(super) fn set_json(value: &mut Value, path: &str, wanted: &[u8], new: &str) 
             let mut items = items.iter_mut().enumerate();
             items.any(|(index, item)| set_json(item, &format!("{path}.{index}"), wanted, new))
         }
+        // Without regard to case, as rules find arguments.
         leaf if path.as_bytes().eq_ignore_ascii_case(wanted) => {
             // Also in the place of a number: rules see the text of both.
             *leaf = Value::String(new.to_owned());

@@ -76,6 +76,7 @@ impl EventFilter {
 
     fn fits(&self, event: &Summary) -> bool {
         let has_rule = |rule| {
+            // A rule that blocked may be a silent one, which the list of matches does not have.
             event.blocked_by == Some(rule) || event.matches.iter().any(|hit| hit.rule_id == rule)
         };
         // A dual-stack socket shows IPv4 clients as mapped IPv6 addresses.
@@ -233,6 +234,7 @@ impl CountBy {
             }
             Self::Argument => hits
                 .map(|hit| hit.variable.clone())
+                // A rule that looks at no variable says nothing about an argument.
                 .filter(|name| !name.is_empty())
                 .collect(),
             Self::Route => BTreeSet::from([event.route.clone().unwrap_or_else(|| "-".to_owned())]),

@@ -302,6 +302,7 @@ impl Excluded {
             "blocked_by": self.proposals.stopped_by,
             "scope": self.proposals.scope.words(),
             "proposals": proposals,
+            // As `--pick` and the text for people number them.
             "taken": self.taken.map(|at| at + 1),
             "seclang": self.written.as_ref().map(|written| &written.seclang),
             "tests": self.written.as_ref().map(|written| &written.tests),
@@ -326,6 +327,7 @@ fn compile(
     };
     config::compile_with(config, rules, mode, text).map_err(|problems: Vec<Diagnostic>| {
         match problems.is_empty() {
+            // No problem is named if the policy has no rules to compile.
             true => has_no_rules(policy),
             false => ReviewError::Diagnostics(problems),
         }
@@ -379,6 +381,7 @@ fn ids(config: &Config) -> impl Iterator<Item = u64> {
     let policies = config.policies.values();
     let files = policies.clone().flat_map(|policy| &policy.exclusions);
     let written = files.flat_map(|file| {
+        // Before the first exclusion the file need not be there.
         let text = files::read_text(&file.path).unwrap_or_default();
         parse(&file.path, &text).0
     });

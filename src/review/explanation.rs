@@ -285,6 +285,7 @@ fn verdict(transaction: &Transaction) -> Verdict {
         rule_id: Some(interruption.rule_id),
         phase: Some(interruption.phase as u8),
         reason: match why_uninspected(transaction, interruption.phase)
+            // The engine refuses what was not inspected; a rule has a reason of its own.
             .filter(|_| interruption.rule_id == 0)
         {
             Some(why) => format!(

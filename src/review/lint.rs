@@ -156,9 +156,11 @@ fn of_answers(exclusions: usize) -> Option<String> {
 /// The rules of the policy, which only detect and can do without each exclusion.
 fn trial(recipe: &Recipe, notes: &mut Vec<String>) -> Result<Arc<RuleSet>, ReviewError> {
     let recipe = Recipe {
+        // An interruption would keep later rules, and what excludes them, from being seen.
         mode: PolicyMode::Detect,
         // On a slow machine a budget would leave rules out, and their exclusions would look unused.
         budget: None,
+        // The requests are repeated; their records were written when they came.
         audited: false,
         ..recipe.clone()
     };
@@ -245,6 +247,7 @@ fn json_finding(finding: &Finding) -> Value {
     if let Some(fields) = shown.as_object_mut() {
         let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
         set("code", json!(finding.code.name()));
+        // The diagnostic has the code in its message, and the rules to write instead in its help.
         set("message", json!(finding.message));
         set("help", json!(finding.help));
         set("owner", json!(finding.owner));

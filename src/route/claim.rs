@@ -71,6 +71,7 @@ impl PathPattern {
 }
 
 impl MethodSet {
+    // CONNECT asks for a tunnel, and TRACE for an echo of the request with its credentials.
     const NEVER_BY_DEFAULT: [&'static str; 2] = ["CONNECT", "TRACE"];
     /// The methods in an Allow header for [`MethodSet::Default`].
     const COMMON: [&'static str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -98,6 +99,7 @@ impl MethodSet {
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
+            // Both name GET, if nothing else.
             (Self::Default, Self::Default) => true,
             (Self::Only(methods) | Self::Exactly(methods), set)
             | (set, Self::Only(methods) | Self::Exactly(methods)) => {

@@ -48,6 +48,7 @@ impl<T> Exposures<T> {
                         route,
                         listener,
                     }),
+                    // An exposure that names a pair twice still decides it alone.
                     Some(_) => {}
                     None => known.push((listener, index)),
                 }

@@ -25,6 +25,7 @@ pub(super) fn ascii_like(char: char) -> Option<&'static [u8]> {
 /// Letters in lower case and of one width, blanks as spaces, without invisible characters. Bytes that are not UTF-8
 /// stay.
 pub(super) fn folded(bytes: Vec<u8>) -> Vec<u8> {
+    // Nearly all paths end here: of ASCII only the case is folded.
     if bytes.is_ascii() {
         return bytes.to_ascii_lowercase();
     }

@@ -122,6 +122,7 @@ impl FromStr for HostPattern {
                 Err(_) => PatternFault::HostWithPort,
             });
         }
+        // In the form that the host of a request gets, because the table compares bytes.
         let Some(name) = normalize(name.as_bytes()) else {
             return invalid(PatternFault::HostInvalid);
         };

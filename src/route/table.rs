@@ -134,6 +134,7 @@ impl<T> RouteTable<T> {
                             claimed,
                         });
                     }
+                    // A table with duplicates is thrown away, so what it lists does not matter.
                     _ => routes.push(index),
                 }
             }
@@ -259,6 +260,7 @@ impl<T> RouteTable<T> {
         let mut buffer = [0; 253];
         let name = host.and_then(|raw| host::normalize_into(raw, &mut buffer));
         if let Some(name) = name {
+            // A host without a route for this path decides nothing: the next pattern is asked.
             if let Some(found) = hosts.exact.get(name).and_then(&ask) {
                 return Some(found);
             }
@@ -299,6 +301,7 @@ impl HostPaths {
         let readings = path::lenient_readings(&canonical);
         let only_one = readings.is_empty().then(|| canonical.to_vec());
         for reading in readings.into_iter().chain(only_one) {
+            // A lenient server may ignore that slash; `find_all` looks without it too.
             let key = without_last_slash(&reading);
             self.loose
                 .entry(pattern, key)
@@ -327,6 +330,7 @@ impl<V> PathIndex<V> {
     /// An exact path goes before the longest prefix. A prefix matches what is below it, and itself without its last
     /// slash.
     fn find(&self, path: &[u8]) -> Option<&V> {
+        // The target of `OPTIONS *` is no path: it must not reach a route for `/`.
         if !path.starts_with(b"/") {
             return None;
         }

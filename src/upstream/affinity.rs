@@ -57,6 +57,7 @@ pub(super) fn find<'h>(
         let rest = pair.trim_ascii().strip_prefix(affinity.cookie.as_bytes())?;
         rest.strip_prefix(b"=")
     })?;
+    // A client may write anything here; only what can be an id is copied.
     let is_token = value.len() == TOKEN && value.iter().all(u8::is_ascii_hexdigit);
     is_token.then(|| value.iter().map(|b| char::from(*b)).collect())
 }

@@ -92,12 +92,14 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, LookupError> {
         [] => TokioResolver::builder(provider).map_err(LookupError::Settings)?,
         _ => {
             let servers = servers.iter().map(name_server).collect();
+            // Without search domains: a name of the configuration is complete.
             let config = ResolverConfig::from_parts(None, Vec::new(), servers);
             TokioResolver::builder_with_config(config, provider)
                 .with_options(ResolverOpts::default())
         }
     };
     let options = builder.options_mut();
+    // Every address becomes a server, whichever its family.
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     // A shorter timeout in /etc/resolv.conf holds.
     options.timeout = options.timeout.min(SERVER_TIMEOUT);

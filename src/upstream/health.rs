@@ -122,6 +122,7 @@ async fn ask(
     let tls = diagnose::handshake(upstream, server.address, ALPN).await?;
     let status = match tls.ssl().selected_alpn_protocol() {
         Some(b"h2") => ask_h2(tls, health).await?,
+        // A server that chooses no protocol speaks HTTP/1.1.
         _ => ask_h1(tls, health).await?,
     };
     if health.statuses.contains(&status) {
@@ -181,6 +182,7 @@ async fn ask_h2(tls: SslStream<TcpStream>, health: &HealthCheck) -> Result<u16, 
     };
     // The h2 crate sends and receives only while its connection is polled.
     let answer = tokio::select! {
+        // An answer counts even if the server closes the connection right behind it.
         biased;
         answer = exchange => answer,
         ended = connection => Err(ended.err().unwrap_or_else(|| h2::Reason::NO_ERROR.into())),

@@ -174,6 +174,7 @@ impl OwnPath {
             Failure::new(Cause::Internal, words)
         };
         Some(Self {
+            // Kept, so that a dial fails with the reason and other upstreams go on.
             verifier: verifier.map_err(failed),
             judge: Judge::new(upstream, &tls.trust),
         })

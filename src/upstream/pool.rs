@@ -326,6 +326,7 @@ impl Pool {
             let host = &name.server;
             for address in name.addresses() {
                 let text = name.label(address);
+                // The text holds the address too: a name that moved is another server.
                 let known = old.iter().find(|server| server.name == text);
                 let server = known.cloned().unwrap_or_else(|| {
                     let token = self.token(&text);

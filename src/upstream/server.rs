@@ -217,6 +217,7 @@ impl ServerState {
 
     /// It failed too often and stays, because there is no other.
     pub(super) fn spare(&self, eject: &Ejection, last: &Failure) {
+        // From the start again: otherwise each further failure would log this.
         lock(&self.standing).failures = 0;
         tracing::warn!(
             target: "upstream",

@@ -49,6 +49,7 @@ fn reflect(body: &[u8]) -> Reply {
     };
     let string = |name| field(name).and_then(Value::as_str).unwrap_or_default();
     let status = match field("status").and_then(Value::as_u64).unwrap_or(0) {
+        // Go cannot tell 0 from a key that is not there.
         0 => 200,
         status @ 100..600 => u16::try_from(status).unwrap_or(200),
         status => return refuse(&format!("Invalid status code: {status}")),

@@ -83,6 +83,7 @@ impl Overrides {
     /// How many tests are named; all tests of a rule count as one.
     #[must_use]
     pub fn tests(&self) -> usize {
+        // An override that names no test is for all tests of its rule.
         let named = self.list.iter().map(|o| o.test_ids.len().max(1));
         named.sum()
     }
@@ -105,6 +106,7 @@ impl Override {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileYaml {
+    // Keys of the format without a meaning here are named, because any other key is an error.
     #[serde(default, rename = "version")]
     _version: Option<String>,
     #[serde(default, rename = "meta")]

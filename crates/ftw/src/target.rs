@@ -215,6 +215,7 @@ impl Play for Target {
         }
         self.try_play(id, number, stage).unwrap_or_else(|error| {
             self.lost.store(true, Ordering::Relaxed);
+            // At once, because the report comes after all tests.
             eprintln!("drawbridge: {id}: {error}");
             failed(error.to_string())
         })
@@ -311,6 +312,7 @@ fn rule_ids(log: &[Vec<u8>]) -> Vec<u64> {
     let mut ids: Vec<u64> = log
         .iter()
         .flat_map(|line| {
+            // A line of the text form comes first: it may quote a client's JSON.
             let regex = if text.is_match(line) { text } else { json };
             let found = regex.captures_iter(line);
             found
@@ -344,6 +346,7 @@ fn ask(stream: &mut dyn Connection, request: &[u8]) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A server that closes on unread bytes resets the connection, often right after its answer (RFC 9112, 9.6).
             Err(_) if !answer.is_empty() => break,
+            // If the write failed as well, it failed first.
             Err(error) => return Err(written.err().unwrap_or(error)),
         }
     }
@@ -414,6 +417,7 @@ fn skip_interim(mut answer: &[u8]) -> Option<&[u8]> {
 
 fn split_head(answer: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memmem::find(answer, b"\r\n\r\n")?;
+    // With the end of its last line, so that every line of the head has one.
     Some((answer.get(..end + 2)?, answer.get(end + 4..)?))
 }
 

@@ -37,6 +37,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<TestFile>, Vec<Diagnostic>> {
             Err(error) => problems.push(unreadable(&path, &error)),
         }
     }
+    // A run without the broken files would look like one of all tests.
     match problems.is_empty() {
         true => Ok(tests),
         false => Err(problems),
@@ -233,6 +234,7 @@ struct InnerStageYaml {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InputYaml {
+    // Whoever runs the tests says where.
     #[serde(default, rename = "dest_addr")]
     _dest_addr: Option<String>,
     #[serde(default, rename = "port")]
@@ -363,6 +365,7 @@ impl InputYaml {
             (self.save_cookie, "save_cookie"),
             (self.follow_redirect, "follow_redirect"),
         ] {
+            // Without what these ask for, another request would be judged.
             if set == Some(true) {
                 return Err(StageFault::Unsupported(key));
             }
@@ -440,6 +443,7 @@ impl OutputYaml {
             expect_error: self.expect_error.unwrap_or(false),
             isolated: self.isolated.unwrap_or(false),
         };
+        // Otherwise nothing says which rule may match.
         if output.isolated && output.expect_ids.len() != 1 {
             return Err(StageFault::Isolated);
         }

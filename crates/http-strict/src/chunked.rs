@@ -98,6 +98,7 @@ impl ChunkedFraming {
         let mut rest = bytes;
         while self.state != State::Done {
             if self.state == State::Data {
+                // A size beyond the address space takes all that is here.
                 let here = usize::try_from(self.left).map_or(rest.len(), |l| l.min(rest.len()));
                 let (chunk, after) = rest.split_at(here);
                 data(chunk);
@@ -208,6 +209,7 @@ fn extension(state: State, byte: u8) -> Result<State, &'static str> {
     let blank = matches!(byte, b' ' | b'\t');
     let token = is_token_byte(byte);
     Ok(match (state, byte) {
+        // Quotes come first: between them a separator is a byte like any other.
         (State::Quoted, b'"') => State::AfterQuoted,
         (State::Quoted, b'\\') => State::Escaped,
         (State::Quoted | State::Escaped, byte) if is_value_byte(byte) => State::Quoted,

@@ -73,6 +73,7 @@ fn split_lines(raw: &[u8], limits: &HeadLimits) -> Result<(Vec<Range<usize>>, us
                 start = at + 1;
             }
             // RFC 9112, 2.2: some recipients take a bare CR for a line end.
+            // In `raw` and not in the window, whose end may stand between the two bytes.
             b'\r' if raw.get(at + 1).is_some_and(|&next| next != b'\n') => {
                 return Err(HeadError::bad(
                     "bare_cr",
@@ -202,6 +203,7 @@ fn target_form(
 
 /// `text` as an absolute http or https URI that begins at `offset`.
 fn absolute(text: &[u8], offset: usize) -> Option<TargetForm> {
+    // Schemes have no case (RFC 3986, 3.1).
     let scheme = [&b"http://"[..], b"https://"]
         .into_iter()
         .find(|s| {
@@ -334,6 +336,7 @@ fn framing(
                 "there are both a Content-Length and a Transfer-Encoding",
             ));
         }
+        // A server that goes by the version ignores the field and finds another end.
         if http10 {
             return Err(HeadError::bad(
                 "transfer_encoding_in_http10",

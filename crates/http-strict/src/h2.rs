@@ -126,6 +126,7 @@ fn check_pseudo(head: &H2Head<'_>, limits: &HeadLimits) -> Result<(), HeadError>
             ":authority is not a host with an optional port",
         ));
     }
+    // A missing path is refused below, as one that is no path.
     let path = head.path.unwrap_or_default();
     if path.len() > limits.line {
         return Err(HeadError::with_status(

@@ -46,6 +46,7 @@ fn valid_host(host: &[u8]) -> bool {
         && host
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
+        // Only the root of DNS is an empty label, and it comes last.
         && !host.starts_with(b".")
         && !host.windows(2).any(|pair| pair == b"..")
 }

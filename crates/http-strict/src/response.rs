@@ -21,6 +21,7 @@ pub fn check_response<'f>(
     let mut length = None;
     for (name, value) in fields {
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // Some readers join such fields, others take one of them.
             if coding.replace(value).is_some() {
                 return Err(bad(
                     "transfer_encoding",
@@ -93,6 +94,7 @@ pub fn switches_to_websocket<'f>(fields: impl IntoIterator<Item = (&'f [u8], &'f
         .into_iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(b"upgrade"));
     let mut values = upgrades.map(|(_, value)| value);
+    // With several fields two readers could switch to two protocols.
     let only = values.next().filter(|_| values.next().is_none());
     only.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }

@@ -61,6 +61,7 @@ impl Location {
             line,
             column: count(&text[line_start..start]) + 1,
             width: count(&text[start..end]).max(1),
+            // With Windows line ends the CR belongs to the end of the line.
             text: text[line_start..line_end].trim_end_matches('\r').to_owned(),
         }
     }

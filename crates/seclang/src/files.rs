@@ -60,6 +60,7 @@ pub fn observer() -> Option<Observer> {
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let owned = path.to_owned();
     let read = in_time(path, TIME, move || read_now(&owned)).flatten();
+    // On this thread, which has the observer; the one that reads has none.
     if let Some(observer) = observer() {
         observer(path, read.as_deref().ok());
     }
@@ -171,6 +172,7 @@ impl Helpers {
             Some(helper) => helper,
             None => start()?,
         };
+        // With room for the result, so that an abandoned thread does not wait for its receiver.
         let (done, outcome) = mpsc::sync_channel(1);
         let left = Left {
             helpers: self,
@@ -186,6 +188,7 @@ impl Helpers {
             // The receiver may have given up.
             let _ = done.send(result);
         });
+        // An idle thread ends only with its sender, so this does not happen.
         if helper.send(job).is_err() {
             return Err(io::Error::other("the thread that was to do it is gone"));
         }
@@ -194,6 +197,7 @@ impl Helpers {
                 lock(&self.idle).push(helper);
                 Ok(result)
             }
+            // Its thread is gone too, so `helper` does not go back to the idle ones.
             Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("it panicked")),
             // `helper` is the only sender, so that the thread ends when its work does.
             Err(RecvTimeoutError::Timeout) => {

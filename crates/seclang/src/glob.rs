@@ -127,6 +127,7 @@ fn told_of(folder: &Path, error: &io::Error) -> io::Error {
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
+        // A file in the place of a folder holds nothing either.
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
 }

@@ -63,6 +63,7 @@ pub(super) fn operator(word: &Word, cx: &mut Context<'_>) -> Result<OperatorSynt
         }
         false => Spanned {
             node: "rx".to_owned(),
+            // No name is written, so the whole argument stands for it.
             span: whole(word, cx.file, start),
         },
     };
@@ -95,6 +96,7 @@ fn target(cursor: &mut Cursor<'_>, file: SourceId) -> Result<TargetSyntax, Fault
     let exclude = cursor.eat(b'!');
     let count = cursor.eat(b'&');
     if count && (exclude || cursor.peek() == Some(b'!')) {
+        // Of `&!` the second byte is not read yet, and belongs to what is underlined.
         let span = text.span(file, start..cursor.at.max(start + 2));
         return Err(Fault::new(span, "`!` and `&` cannot stand together")
             .with_help("an exclusion removes a variable, a count replaces it by a number"));

@@ -135,6 +135,7 @@ impl Loader<'_> {
         }
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
+            // Only an absent file can be optional: one that cannot be read is a mistake.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let message = format!("cannot read {}: {error}", path.display());
                 return self.miss(required, &path.to_string_lossy(), from, message);

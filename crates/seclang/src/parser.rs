@@ -68,6 +68,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     /// Parses a logical line that was made from these bytes of the file.
     fn line(&mut self, line: &Pieced, lines: Range<usize>, blanks: &[Range<usize>]) {
+        // To join the lines each of their bytes was looked at once.
         self.steps.set(self.steps.get() + lines.len());
         let mut cursor = Cursor::new(line, &self.steps);
         cursor.skip_blanks();
@@ -190,6 +191,7 @@ impl<'a> Reader<'a> {
                 "SecRuleUpdateTargetById" | "SecRuleUpdateTargetByTag" | "SecRuleUpdateTargetByMsg",
                 [what, targets, replaced @ ..],
             ) => {
+                // Both lists are read before one fails, so that each reports its problem.
                 let targets = self.list(targets, lists::targets);
                 let replaced = match replaced.first() {
                     Some(replaced) => self.list(replaced, lists::targets),
@@ -350,6 +352,7 @@ fn quoted_word(cursor: &mut Cursor<'_>, file: SourceId, quote: u8) -> Result<Wor
             value.push_range(text, from..cursor.at);
             cursor.bump();
             check_after_quote(cursor, file, quote)?;
+            // Between the quotes of an empty value there is nothing to underline.
             let inner = match value.text().is_empty() {
                 true => start..cursor.at,
                 false => start + 1..cursor.at - 1,

@@ -55,6 +55,7 @@ impl Pieced {
         // The run after the one in which the range begins.
         let first = from.runs.partition_point(|run| run.0 <= range.start);
         let mut start = range.start;
+        // One turn more than there are runs: the last one goes to the end of the range.
         for index in first..=from.runs.len() {
             let next = from.runs.get(index).map_or(range.end, |run| run.0);
             let end = next.min(range.end);

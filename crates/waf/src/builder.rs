@@ -120,6 +120,7 @@ impl RuleSetBuilder {
     #[must_use]
     pub fn block_uninspected(mut self, block: bool) -> Self {
         self.block_uninspected = block;
+        // Not merely the opposite: both are false if nobody has chosen.
         self.passes_uninspected = !block;
         self
     }

@@ -107,13 +107,16 @@ impl Exclusion {
         let has_rules = self.rules.iter().all(|rule| other.rules.contains(rule));
         let has_target = |target| other.targets.iter().any(|own| own.covers(target));
         let has_targets = match (self.targets.is_empty(), other.targets.is_empty()) {
+            // The other one takes out its rules as a whole.
             (_, true) => true,
             (true, false) => false,
             (false, false) => self.targets.iter().all(has_target),
         };
         let has_scope = match (&self.by, &other.by) {
+            // A directive holds for every transaction.
             (_, None) => true,
             (None, Some(_)) => false,
+            // The other one must hold as early, or this one keeps rules back before it.
             (Some(one), Some(other)) => one.phase >= other.phase && one.implies(other),
         };
         removes(self) && removes(other) && has_rules && has_targets && has_scope
@@ -126,6 +129,7 @@ impl ByRule {
         if self.conditions == other.conditions {
             return true;
         }
+        // The same words about other links can mean different values in two chains.
         let is_free = |by: &Self| !by.conditions.iter().any(Condition::depends_on_others);
         let held = |wanted| self.conditions.iter().any(|own| own.implies(wanted));
         is_free(self) && is_free(other) && other.conditions.iter().all(held)
@@ -136,6 +140,7 @@ impl Condition {
     /// Whether what it looks at depends on other links or rules.
     fn depends_on_others(&self) -> bool {
         let targets = self.targets.to_ascii_uppercase();
+        // A name that merely holds these letters counts too: then less is said, and nothing wrong.
         targets.contains("MATCHED_") || targets.contains("TX")
     }
 
@@ -144,6 +149,7 @@ impl Condition {
         let begins = |operator: &str| matches!(operator, "streq" | "beginswith");
         let looks_at_the_same =
             self.targets == other.targets && self.transformations == other.transformations;
+        // What a macro stands for is known only when it is expanded.
         let has_macro = self.argument.contains("%{") || other.argument.contains("%{");
         self == other
             || is_plain
@@ -151,6 +157,7 @@ impl Condition {
                 && looks_at_the_same
                 && begins(&self.operator)
                 && other.operator == "beginswith"
+                // What is or begins with `/a/b` begins with `/a` as well.
                 && self.argument.starts_with(&other.argument)
     }
 }
@@ -164,6 +171,7 @@ impl ExcludedTarget {
                 (None, _) => true,
                 (Some(_), None) => false,
                 (Some(own), Some(Selector::Name(name))) => selector_fits(own, name),
+                // Of two patterns only equal ones are known to mean the same.
                 (Some(own), Some(pattern)) => own == pattern,
             }
     }

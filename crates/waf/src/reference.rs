@@ -80,6 +80,7 @@ impl Kind {
             Self::Operator => operators().collect(),
             Self::Transformation => Transformation::all()
                 .map(|t| (t.name(), State::Done))
+                // `t:none` is no step, so the table of steps does not have it.
                 .chain([("none", State::Done)])
                 .collect(),
             Self::Action => done_and_refused(action_names::HANDLED, action_names::REFUSED),

@@ -258,6 +258,7 @@ impl RuleSelection {
     }
 
     pub(crate) fn contains(&self, index: usize) -> bool {
+        // The words end with the last rule that is meant.
         self.words
             .get(index / 64)
             .is_some_and(|w| w & (1 << (index % 64)) != 0)

@@ -226,6 +226,7 @@ impl RuleSet {
 
     /// Whether a rule looks at these flags of a multipart body, and so decides about it.
     pub(super) fn judges_multipart(&self, flags: &Flags) -> bool {
+        // The flag first, because the search goes through all rules.
         let asks = |flag: bool, variable| flag && self.has_target(|v| v == variable);
         asks(flags.strict_error(), Variable::MultipartStrictError)
             || asks(
@@ -337,6 +338,7 @@ impl Constants {
     pub(super) fn new(literals: &mut Text, names: &Names) -> Self {
         Self {
             digits: [b"0", b"1"].map(|d| literals.push(d)),
+            // In the order of `Processor`, whose values are the indices.
             processors: ["URLENCODED", "MULTIPART", "JSON", "XML", "RAW"]
                 .map(|p| literals.push(p.as_bytes())),
             slot_names: names.iter().map(|n| literals.push(n.as_bytes())).collect(),

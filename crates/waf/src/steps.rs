@@ -106,6 +106,7 @@ pub(super) fn is_limited() -> bool {
 /// Whether work that is expected to take `cost` would take longer than is left.
 pub(super) fn exceeds(cost: Duration) -> bool {
     match CLOCK.get() {
+        // None of these knows how much time is left.
         Clock::Unlimited | Clock::Watched | Clock::Looks(_) => false,
         Clock::Until(end) => end.saturating_duration_since(Instant::now()) < cost,
         Clock::Over => true,

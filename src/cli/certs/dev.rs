@@ -111,6 +111,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn make(args: &Args) -> Result<(), CommandError> {
     let dir = &args.dir;
     let (ca, ca_key) = (dir.join("ca.pem"), dir.join("ca.key"));
+    // Without its key a CA signs nothing.
     let has_ca = ca.exists() && ca_key.exists() && !args.force;
     if !args.force {
         // All files are checked before the first is written, so that a refusal leaves nothing half done.

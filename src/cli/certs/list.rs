@@ -87,6 +87,7 @@ async fn dial(config: &Config) -> (Vec<Entry>, Vec<RefusedServer>) {
         // The pool of the proxy, so that addresses and verdicts are those of the proxy.
         let pool = Pool::new(upstream, Arc::default());
         for (server, found) in examine_all(&pool).await {
+            // Also that of a refused server: the certificate may be the reason.
             if let Some(presented) = found.presented {
                 let owner = format!("{}/{server}", upstream.name);
                 entries.extend(inventory::presented(&owner, &presented.chain));

@@ -210,6 +210,7 @@ async fn dial_all(config: &Config, trust: &str, candidate: &TrustBundle) -> Vec<
                     dial(upstream, address).await.err(),
                     dial_trusting(upstream, address, candidate).await.err(),
                 ),
+                // Without an address neither bundle could be tried.
                 Err(failure) => (Some(failure.clone()), Some(failure)),
             };
             servers.push(RehearsedServer {

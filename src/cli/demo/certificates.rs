@@ -103,6 +103,7 @@ impl Family {
             && self
                 .leaves
                 .iter()
+                // A file that is missing or damaged is as bad as one that does not fit.
                 .all(|leaf| leaf_is_valid(leaf).unwrap_or(false))
     }
 

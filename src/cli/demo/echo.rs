@@ -32,6 +32,7 @@ where
             Ok(Next::Request) => {}
             Ok(Next::Close) => break,
             Err(error) => {
+                // After any other error the connection is gone, and nobody would read an answer.
                 if error.kind() == io::ErrorKind::InvalidData {
                     let body = json!({ "gateway": gateway, "error": error.to_string() });
                     respond(&mut stream, "400 Bad Request", &body, true, Next::Close).await?;
@@ -117,6 +118,7 @@ where
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{connection}\r\n",
         text.len()
     );
+    // HEAD gets the length of the body that GET would get (RFC 9110, 9.3.2).
     if with_body {
         response += &text;
     }
@@ -151,6 +153,7 @@ async fn read_head<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Option
         let (name, value) = line
             .split_once(':')
             .ok_or_else(|| invalid("a header has a colon"))?;
+        // HTTP knows only these two around a value; `trim` would hide others that arrived.
         headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
     }
     Ok(Some(Head {
@@ -166,6 +169,7 @@ async fn read_chunks<S: AsyncBufRead + Unpin>(stream: &mut S) -> io::Result<Body
     loop {
         let line = read_line(&mut stream.take(CHUNK_LINE_LIMIT)).await?;
         let size = line.split(';').next().unwrap_or_default().trim_end();
+        // `from_str_radix` alone would also take a plus sign.
         if size.is_empty() || !size.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(invalid("a chunk begins with its size"));
         }
@@ -218,6 +222,7 @@ impl Head {
         let codings: Vec<&str> = self.values("transfer-encoding").collect();
         match (lengths.as_slice(), codings.as_slice()) {
             ([], []) => Ok(Framing::Length(0)),
+            // `parse` alone would also take a plus sign.
             ([length], []) if length.bytes().all(|b| b.is_ascii_digit()) => length
                 .parse()
                 .map(Framing::Length)
@@ -267,6 +272,7 @@ impl Body {
         stream: &mut S,
         length: u64,
     ) -> io::Result<()> {
+        // Nothing is reserved for the length, which is only a claim.
         let mut left = length;
         while left > 0 {
             let buffer = stream.fill_buf().await?;

@@ -54,6 +54,7 @@ impl Folder {
             ("rules/exclusions.conf", EXCLUSIONS),
         ] {
             let file = folder.path(file);
+            // In the folder of an earlier demo the user may have edited it.
             if !file.exists() {
                 fs::write(file, text).map_err(with_path)?;
             }
@@ -83,6 +84,7 @@ impl Folder {
                 fs::rename(&path, &old).map_err(with_path)?;
                 Some(old)
             }
+            // What cannot be read may be the user's, so it is not overwritten.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(with_path(error)),
             _ => None,
         };

@@ -71,6 +71,7 @@ impl Demo {
             billing: billing.address(),
             console: free_port()?,
         };
+        // The commands of the tour name the port, so it must be known before the bind.
         if addresses.public.port() == 0 {
             addresses.public.set_port(free_port()?.port());
         }

@@ -72,6 +72,7 @@ impl Tour {
         let mut stdout = io::stdout().lock();
         // Without a reader of standard output nobody reads this; the front door serves all the same.
         let _ = stdout.write_all(self.text.as_bytes());
+        // The role that may write the exclusion which the tour proposes.
         if let Ok((link, _)) = log_in(&self.front_door, Role::Security) {
             let _ = writeln!(stdout, "{}\n  {link}\n", self.console);
         }

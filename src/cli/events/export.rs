@@ -37,6 +37,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(error) => return error.report(Output::Human),
     };
     let (request, notes) = export(event);
+    // Standard output has the request alone, because another program reads it.
     for note in notes {
         eprintln!("note: {note}");
     }

@@ -49,12 +49,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn human(found: &Found) -> io::Result<()> {
     print_problems(&found.problems);
     if found.events.is_empty() {
+        // Not on standard output, where each line is an event.
         eprintln!("no event fits");
     }
     let mut out = BufWriter::new(io::stdout().lock());
     for place in &found.events {
         writeln!(out, "{}", line(&place.summary))?;
     }
+    // Dropping the writer would hide the error of its last write.
     out.flush()
 }
 

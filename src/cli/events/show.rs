@@ -70,6 +70,7 @@ fn find(args: &Args) -> Result<ShownEvent, CommandError> {
     }
     // Compiling rules takes longer than all else, and such a record can only be shown as it is.
     let config = match event.details.payload.why_not_judged() {
+        // A configuration that is broken today must not hide what was recorded.
         None => offline::load(&args.config).ok(),
         Some(_) => None,
     };
@@ -233,6 +234,7 @@ fn write_match(out: &mut impl Write, found: &Match, colour: bool) -> io::Result<
     let shown = |text: &str| show_short(text.as_bytes(), 300);
     let severity = found
         .severity
+        // A record on the disk may have any number here.
         .and_then(|severity| waf::SEVERITIES.get(usize::from(severity)));
     let severity = severity.copied().unwrap_or_default();
     writeln!(

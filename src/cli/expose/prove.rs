@@ -80,6 +80,7 @@ pub(super) fn prove(pair: &ExposedRoute, off: &str, on: bool) -> Proof {
     let refused = match &seen {
         Seen::Answer(lines) => status(lines) == Some(off),
         Seen::Closed => off == "close",
+        // A listener that nobody reaches proves nothing about the switch.
         Seen::Failed(_) => false,
     };
     // If off means 404, it cannot be told from a 404 of the gateway, so any answer counts as reached.

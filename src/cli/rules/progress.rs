@@ -22,6 +22,7 @@ impl Progress {
             usize::MAX
         };
         Self {
+            // `update` divides by it.
             total: total.max(1),
             drawn: AtomicUsize::new(drawn),
         }
@@ -30,6 +31,7 @@ impl Progress {
     /// Records how many are done, and draws when that fills another cell.
     pub(super) fn update(&self, done: usize) {
         let cells = done * WIDTH / self.total;
+        // Of several threads at one cell, one sees the smaller number, and only that one draws.
         if self.drawn.fetch_max(cells, Ordering::Relaxed) < cells {
             let (full, empty) = ("#".repeat(cells), " ".repeat(WIDTH.saturating_sub(cells)));
             // Nobody depends on the bar, so the tests go on without it.

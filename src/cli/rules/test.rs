@@ -106,6 +106,7 @@ fn player(args: &Args) -> Result<Box<dyn Play>, ExitCode> {
 
 fn show_report(report: &Report, files: &[TestFile]) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    // Of those that pass the count is enough.
     for test in &report.tests {
         if !test.passed() {
             show_failure(&mut out, test, &files[test.file])?;

@@ -158,6 +158,7 @@ fn human(answer: &Answer, by: By) -> io::Result<()> {
         is_timed |= policy.timed_requests > 0;
         write_policy(&mut out, policy, by)?;
     }
+    // Before the notes on standard error, so that they stand below the table on a terminal.
     out.flush()?;
     if answer.policies.is_empty() {
         eprintln!("nothing was counted yet");
@@ -194,6 +195,7 @@ fn write_policy(out: &mut impl Write, policy: &Policy, by: By) -> io::Result<()>
     )?;
     // In the place that their time gives them, as if they were rules.
     let mut parts = vec![("prefilter", policy.prefilter), ("other", policy.other)];
+    // Only rules have hits and blocks, and without a timed request there is no time to show.
     parts.retain(|_| by == By::Cpu && policy.timed_requests > 0);
     parts.sort_by(|(_, a), (_, b)| b.mean_us.total_cmp(&a.mean_us));
     let mut parts = parts.into_iter().peekable();

@@ -40,6 +40,7 @@ pub(super) struct Order {
 impl Order {
     pub(super) fn of(rules: &RuleSet) -> Self {
         let summaries = || rules.summaries().enumerate();
+        // Removed ones too: the exclusion that removed one is what must be reported.
         let all = rules.summaries().chain(rules.removed().iter().cloned());
         let evaluation = all.filter(|rule| is_evaluation(rule.id, &rule.tags));
         Self {
@@ -78,6 +79,7 @@ impl Order {
         let mut places = concerned
             .filter_map(|rule| self.places.get(rule))
             .peekable();
+        // Its own rule counts: it has begun already. `all` alone would hold of no rule.
         places.peek().is_some() && places.all(|place| place <= own)
     }
 }
@@ -213,6 +215,7 @@ fn written_twice(subjects: &[Subject<'_>]) -> Vec<Finding> {
             // Of two that are equal the later one is needless.
             *other_at != at && within(subject, other) && (*other_at < at || !within(other, subject))
         };
+        // One that concerns no rule is of no use already, without another beside it.
         if subject.exclusion.concerned.is_empty() {
             continue;
         }

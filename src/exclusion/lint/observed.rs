@@ -76,6 +76,7 @@ impl Evidence {
 impl Observed {
     /// Runs a request through these rules, which only detect. Without effect where HTTP forbids the request.
     pub fn see(&mut self, rules: &Arc<RuleSet>, request: &Request) {
+        // A request that was cut may match otherwise, and show a use that there never was.
         let is_whole = request.framing() == Framing::Whole;
         let Some(as_is) = is_whole.then(|| run(rules, request, &[])).flatten() else {
             return;

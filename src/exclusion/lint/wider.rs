@@ -35,6 +35,7 @@ pub(super) fn wider_than_used(
     rules: &Arc<RuleSet>,
     evidence: &Evidence,
 ) -> Option<Finding> {
+    // Uses that were not told apart cannot be named in a narrower form.
     if seen.used < ENOUGH_USES || seen.has_more_uses {
         return None;
     }

@@ -105,6 +105,7 @@ impl RuleMatch {
 impl VariableChange {
     /// Whether a score rose or fell. Setting it for the first time is no self.
     pub(crate) fn is_score(&self) -> bool {
+        // Names of TX have no case, and the CRS has this word in the name of each score.
         let is_name =
             |name: &[u8]| memchr::memmem::find(&name.to_ascii_lowercase(), b"score").is_some();
         let number = |bytes: &Option<Vec<u8>>| {

@@ -239,6 +239,7 @@ impl Message {
         let has_framing = field("content-length")
             .or(field("transfer-encoding"))
             .is_some();
+        // HTTP/2 has its own frames for a body, so that nothing is missing there.
         if !body.is_empty() && !has_framing && protocol != "HTTP/2.0" {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
             notes.push("the archive has no Content-Length: it was added".to_owned());
@@ -337,6 +338,7 @@ fn percent_encoded(text: &str) -> String {
 /// Authority and target of a URL, without its fragment, which is never sent.
 fn split_url(url: &str) -> Result<(&str, String), EntryFault> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+    // A WebSocket begins with a request over HTTP.
     if !["http", "https", "ws", "wss"].contains(&scheme) {
         // A `data:` URL can have megabytes, and the message names its scheme alone.
         let scheme: String = scheme
@@ -349,6 +351,7 @@ fn split_url(url: &str) -> Result<(&str, String), EntryFault> {
         return Err(EntryFault::Scheme(scheme));
     }
     let rest = rest.split('#').next().unwrap_or_default();
+    // A query may follow the host without a slash between them.
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // A client sends no user and password here.

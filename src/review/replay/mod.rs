@@ -36,6 +36,7 @@ pub(crate) fn build(
     // A replay repeats requests, and their records were written when they came.
     recipe.audited = false;
     let mut changed = variables.to_vec();
+    // Before the recipe's own variables go: one name here can stand for several of them.
     config::expand_levels(&mut changed);
     let is_changed = |name: &String| changed.iter().any(|(other, _)| other == name);
     recipe.variables.retain(|(name, _)| !is_changed(name));

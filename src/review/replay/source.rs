@@ -128,6 +128,7 @@ impl Events {
             )])
         })?;
         // The shadow of a policy may have kept a request a second time.
+        // Both records have one time and one id, so they follow each other in the sorted list.
         let events = &mut found.events;
         events.dedup_by(|one, other| one.summary.request_id == other.summary.request_id);
         // A part that cannot be read must not look like one in which nothing differs.

@@ -54,6 +54,7 @@ pub(crate) fn cookie_values(header: &[u8], found: &mut dyn FnMut(Range<usize>)) 
     let mut start = 0;
     for piece in header.split(|&b| b == b';') {
         let end = start + piece.len();
+        // Without a name all of it may be the secret.
         let value = memchr::memchr(b'=', piece).map_or(start, |i| start + i + 1);
         if value < end {
             found(value..end);

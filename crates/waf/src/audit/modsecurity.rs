@@ -98,6 +98,7 @@ struct Details<'r> {
 pub(super) fn document(record: &Record) -> Document<'_> {
     Document {
         transaction: Transaction {
+            // As people know it, not as `::ffff:192.0.2.1`.
             client_ip: record.client.ip().to_canonical().to_string(),
             time_stamp: Moment::at(record.time).asctime(),
             server_id: record.request.host.as_deref().unwrap_or("-"),

@@ -85,6 +85,7 @@ pub fn decode<'b>(
         let mut decoded = Vec::new();
         if let Err(fault) = decode_one(*coding, &body, limits, &mut decoded) {
             let offset = decoded.len();
+            // A bomb that the ratio stops has not reached this limit.
             let too_large = offset >= limits.output;
             // The output of an inner coding is still coded: rules could not read it.
             if index > 0 {

@@ -83,6 +83,7 @@ fn parse_rfc2109(value: &[u8], sink: &mut Sink<'_>) {
                 qualified.extend_from_slice(attribute);
                 sink(&qualified, value);
             }
+            // An attribute before the first cookie keeps its name, and owns no other.
             (attribute, _) => {
                 sink(name, value);
                 if attribute.is_none() {

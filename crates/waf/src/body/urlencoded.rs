@@ -81,6 +81,7 @@ pub(crate) fn decode<'b>(raw: &'b [u8], buffer: &'b mut Vec<u8>, invalid: &mut b
                 break;
             }
         }
+        // No further than a step, so that text without escapes asks for the time too.
         let near = &rest[..rest.len().min(STEP)];
         let plain = memchr::memchr(b'%', near).unwrap_or(near.len());
         // All at once: most bytes stand for themselves.

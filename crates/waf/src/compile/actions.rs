@@ -84,6 +84,7 @@ impl Reader<'_, '_, '_> {
             "block" => into.disruptive = Some(Decision::Block),
             "deny" => into.disruptive = Some(Decision::Deny),
             "drop" => into.disruptive = Some(Decision::Drop),
+            // A faulty argument is reported and changes nothing, here and below.
             "allow" => into.disruptive = self.allow(action).or(into.disruptive.take()),
             "redirect" => {
                 if let Some(to) = self.template(action) {

@@ -94,6 +94,7 @@ pub(super) fn advise(
         // Counts rules, not warnings: several about one rule belong together.
         reported += 1;
         if reported > MOST {
+            // One line in their place says that there are more.
             report.diagnostics.truncate(before);
             let message = "more rules do not do what they say; mend those above to see the next";
             report.warning(draft.span, message);

@@ -153,6 +153,7 @@ impl Reader<'_, '_, '_> {
         covered: Vec<usize>,
         targets: &[TargetSyntax],
     ) -> Option<u32> {
+        // Those of the CRS are written for every server: one without a use says nothing.
         if is_of_crs(self.id) {
             return None;
         }

@@ -192,6 +192,7 @@ pub(super) fn remove(
             // Only marked: `rules list` shows it, and `skipAfter` may name it.
             drafts[place].removed_by.get_or_insert(span);
         }
+        // Those of a plugin may well fit nothing, and are not the team's to answer for.
         if report.is_plugin(span) {
             continue;
         }
@@ -282,6 +283,7 @@ fn written(span: Span, report: &Report<'_>) -> String {
     let text = text.get(span.start as usize..span.end as usize);
     let words = text.unwrap_or_default().split_whitespace();
     words
+        // It only joins the lines of a file.
         .filter(|word| *word != "\\")
         .collect::<Vec<_>>()
         .join(" ")

@@ -287,6 +287,7 @@ fn check_phase(link: &DraftLink, draft: &Draft, report: &mut Report<'_>) {
 fn read_phase(actions: &[ActionSyntax], report: &mut Report<'_>) -> Option<Phase> {
     let action = actions
         .iter()
+        // Of several words the last one counts, as for other actions.
         .rev()
         .find(|a| a.name.node.eq_ignore_ascii_case("phase"))?;
     let text = action

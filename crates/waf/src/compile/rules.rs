@@ -132,6 +132,7 @@ fn removed(program: &Program, report: &Report<'_>) -> Vec<RuleSummary> {
             id: draft.id,
             phase: draft.phase as u8,
             severity: None,
+            // Of several the last one counts, as for a rule that runs.
             message: draft.arguments("msg").last().unwrap_or_default().to_owned(),
             tags: draft.arguments("tag").map(str::to_owned).collect(),
             file,
@@ -163,6 +164,7 @@ fn check_overrides(program: &Program, variables: &[(String, String)], report: &m
     let live = program.drafts.iter().filter(|d| d.removed_by.is_none());
     for action in live
         .flat_map(|d| &d.links)
+        // Only a `SecAction` has no condition; a rule may set another value on purpose.
         .filter(|l| l.operator.is_none())
         .flat_map(|l| &l.actions)
     {
@@ -197,6 +199,7 @@ fn standing(
     let mut standing = Vec::new();
     for (place, noted) in (0..).zip(noted) {
         let excludes = [ExclusionKind::Rules, ExclusionKind::Targets];
+        // What a rule excludes with `ctl` holds only once that rule has matched.
         if noted.exclusion.by.is_some() || !excludes.contains(&noted.exclusion.kind) {
             continue;
         }
@@ -549,6 +552,7 @@ fn arrange(
                     position
                         .saturating_add(1)
                         .saturating_add(*count)
+                        // Beyond the last rule the phase is over.
                         .min(length(list)),
                 ),
                 Skip::After(name, span) => {

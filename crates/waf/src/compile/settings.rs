@@ -450,6 +450,7 @@ impl Args<'_, '_, '_> {
     }
 
     fn set_on_off(&mut self, setting: &mut bool) {
+        // A faulty value is reported and changes nothing.
         *setting = self.on_off().unwrap_or(*setting);
     }
 

@@ -386,6 +386,7 @@ impl CompileContext<'_> {
                 let help = "its entries would match nothing; save the file as UTF-8";
                 return Err(refused(format!("{name} is UTF-16"), help));
             }
+            // It would be part of the first entry, which then matches nothing.
             if contents.starts_with(BYTE_ORDER_MARK) {
                 contents.drain(..BYTE_ORDER_MARK.len());
             }

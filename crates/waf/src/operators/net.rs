@@ -53,6 +53,7 @@ impl AddressSet {
             let before = set.v4.len() + set.v6.len();
             for line in pm::lines(&contents) {
                 let line = line.split(|&b| b == b'#').next().unwrap_or_default();
+                // What is not UTF-8 is no address either, and the error shows it.
                 let text = String::from_utf8_lossy(line);
                 set.add(text.trim())
                     .map_err(|error| CompileError::new(format!("{file}: {error}")))?;
@@ -82,6 +83,7 @@ impl AddressSet {
                 let host = 32u32.checked_sub(bits.unwrap_or(32)).ok_or_else(wrong)?;
                 // A shift by the whole width (`/0`) gives None: no bit is fixed.
                 let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+                // `192.0.2.7/24` means the whole network, although it names a host in it.
                 let first = address.to_bits() & mask;
                 self.v4.push((first, first | !mask));
             }

@@ -134,6 +134,7 @@ impl List {
         if value.len() <= STEP {
             return Ok(self.automaton.find(value));
         }
+        // Piece by piece in order, so the first match is the one that ends first.
         for start in (0..value.len()).step_by(STEP) {
             let end = value.len().min(start + STEP);
             // A phrase that ends in this piece may begin before it.
@@ -228,6 +229,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
                 .and_then(|d| u8::try_from(d).ok())
         })
         .collect();
+    // Half a byte is none: the phrase is then text, as it stands.
     let digits = digits.filter(|d| !d.is_empty() && d.len() % 2 == 0)?;
     Some(digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect())
 }

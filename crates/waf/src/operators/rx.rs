@@ -94,6 +94,7 @@ impl Pattern {
                 let (steps, length) = if translation.unbounded {
                     (UNBOUNDED_LIMIT, UNBOUNDED_LENGTH)
                 } else {
+                    // The steps alone bound the work, however long the value.
                     (BACKTRACK_LIMIT, usize::MAX)
                 };
                 let regex = fancy_regex::RegexBuilder::new(&source)
@@ -288,6 +289,7 @@ impl Pattern {
         let (mut start, mut matched) = (0, false);
         let mut groups = Vec::new();
         // Rules cannot see further groups, so the search ends with them.
+        // An empty match may stand behind the last byte.
         while start <= value.len() && groups.len() < GROUPS {
             let before = groups.len();
             may_search(value.len() - start)?;

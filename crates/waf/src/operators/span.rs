@@ -49,10 +49,12 @@ impl Operator {
             }
             Self::ValidateUrlEncoding => {
                 let at = bytes::first_invalid_escape(value).ok()??;
+                // The end of the value may cut the escape.
                 Some(at..value.len().min(at + 3))
             }
             Self::ValidateUtf8Encoding => {
                 let error = std::str::from_utf8(value).err()?;
+                // Without a length the value ends within a character.
                 let (start, length) = (error.valid_up_to(), error.error_len());
                 Some(start..length.map_or(value.len(), |length| start + length))
             }

@@ -55,6 +55,7 @@ impl AtSteps {
             if !triggers.intersects(&present) {
                 continue;
             }
+            // The step may make these bytes, so nothing is known.
             if step.effect_on_literals(&present) == LiteralEffect::Any {
                 return false;
             }

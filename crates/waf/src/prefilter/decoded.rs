@@ -37,6 +37,7 @@ impl Decoded {
         let mut all = 0;
         let literals = head.literals().unwrap_or_default();
         let clauses = [head.need_of_tested.clauses.clone(), hit_all(&literals)].concat();
+        // Clauses beyond the bits are left out, which only dismisses fewer values.
         for (bit, clause) in (0..u8::BITS).zip(clauses.iter().filter_map(decoded)) {
             all |= 1 << bit;
             clause

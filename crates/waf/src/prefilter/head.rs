@@ -109,6 +109,7 @@ impl<'r> Head<'r> {
             .into_iter()
             .map(|(_, t)| t)
             .collect();
+        // An empty value has no byte that could say that a step changes it.
         if steps.iter().any(|t| t.alters_empty()) {
             return None;
         }
@@ -179,6 +180,7 @@ impl PatternFacts {
 
 impl PatternLiterals {
     fn of(source: &str) -> Self {
+        // The facts that hold for most values come first.
         if let Some(found) = literals::required(source) {
             return Self::All(found.into_iter().map(literals::trimmed).collect());
         }
@@ -206,6 +208,7 @@ pub(super) fn before_known(steps: &[Transformation], clause: &ByteSet) -> Option
         let found = before(steps, clause);
         let mut known = lock();
         if known.len() >= MOST_KNOWN {
+            // To forget costs time and no verdict.
             known.clear();
         }
         known.insert(key, found);

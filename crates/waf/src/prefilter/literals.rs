@@ -83,6 +83,7 @@ pub(super) fn core(literals: &[Vec<u8>]) -> Option<Box<[u8]>> {
             && !piece.iter().any(u8::is_ascii_alphabetic)
             && literals.iter().all(held)
     };
+    // The longest first, because it dismisses most values.
     let mut pieces = (2..=first.len())
         .rev()
         .flat_map(|length| first.windows(length));
@@ -238,6 +239,7 @@ impl Search {
                     if strings.len() > MOST_STRINGS && strings.len() <= self.most_of_piece {
                         offer(strings.clone());
                     }
+                    // A piece with too many strings ends the run; the next one begins behind it.
                     run = match strings.len() {
                         1..=MOST_STRINGS => strings,
                         _ => vec![Vec::new()],

@@ -29,6 +29,7 @@ impl Marks {
                 None => return Self::Unknown,
             }
         }
+        // One more than fits, which shows that there are too many.
         let bytes: Vec<u8> = all.iter().take(7).collect();
         match *bytes {
             [a] => Self::One([a]),

@@ -195,11 +195,13 @@ impl<const N: usize> Filter<N> {
         if let Some(last) = self.lengths.last_mut() {
             last.insert(bit);
         }
+        // Each step of its chain is tested, so the chain as a whole says nothing of it.
         if head.test.multi_match {
             self.tests_steps.insert(bit);
             self.at_steps.push(AtSteps::of(bit, head));
             return;
         }
+        // No byte makes its chain change a value, so the value is tested as received.
         if head.triggers.is_empty() {
             return;
         }
@@ -238,6 +240,7 @@ impl<const N: usize> Filter<N> {
             }
             self.scanned.insert(bit);
             for literal in literals {
+                // The scan sees values in lower case.
                 all.entry(literal.to_ascii_lowercase())
                     .or_default()
                     .insert(bit);
@@ -259,6 +262,7 @@ impl<const N: usize> Filter<N> {
             self.literals_at_steps.insert(bit);
             return Some(literals);
         }
+        // Rare literals first; others are taken only where nothing better is known.
         let literals = head
             .literals()
             .or_else(|| self.literals_unless_quoted(bit, head))
@@ -462,6 +466,7 @@ fn classes<const N: usize>(heads: &[Head<'_>]) -> Vec<Classes<N>> {
         let Some(Classes { named, .. }) = classes else {
             continue;
         };
+        // Beyond that the rule is proposed for such a name too, which only costs time.
         if named.len() < MOST_EXCLUDED
             && !named.iter().any(|(name, _)| name.eq_ignore_ascii_case(key))
         {

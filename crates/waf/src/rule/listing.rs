@@ -41,6 +41,7 @@ impl Listing {
         else {
             return None;
         };
+        // `TX:0` is the whole value, as the first link captures it.
         let [Part::Literal(name), Part::Macro(Macro::Tx(0))] = &**name else {
             return None;
         };
@@ -109,7 +110,9 @@ fn looks_up(test: &Test, name: &[u8]) -> Option<u32> {
     };
     let looks = matches!(test.operator, Operator::Within)
         && is_plain
+        // It must select all of these variables and no other.
         && pattern.is_prefix(name)
+        // The first slots are captures, which change with each value.
         && list as usize >= CAPTURE_SLOTS;
     looks.then_some(list)
 }

@@ -192,6 +192,7 @@ impl Recorder<'_> {
     fn files(&mut self) -> Vec<File> {
         let context = self.context;
         let multipart = context.inputs().body().multipart();
+        // Other names of the same files stand behind all files and have no size: they are left out.
         let files = multipart.files().iter().zip(multipart.file_sizes());
         files
             .take(MOST_ITEMS)

@@ -186,6 +186,7 @@ impl Transaction {
     /// Users, sessions and resources are those of an application (`SecWebAppId`), as in ModSecurity.
     fn open_for_application(&mut self, rules: &RuleSet, collection: Variable, key: Slice) {
         let application = rules.settings().web_app_id.as_bytes();
+        // A separator, so that no two pairs of application and key have the same bytes.
         let whole = [application, b"\0", self.context.text().at(key)].concat();
         let key = self.context.text_mut().push(&whole);
         self.open(rules, collection, key);
@@ -216,6 +217,7 @@ impl Transaction {
     fn control(&mut self, rules: &RuleSet, control: &Control) {
         let (matches, context) = (&mut self.matches, &mut self.context);
         match control {
+            // The watch asks what the rules would do without it.
             Control::RemoveRules(removal) | Control::RemoveTargets(removal)
                 if self
                     .watch

@@ -80,6 +80,7 @@ impl Transaction {
                     for &(slot, value) in sets {
                         tx.set(Name::Slot(slot), Entry::Text(value));
                     }
+                    // The clock must not count this for the rule that runs next.
                     self.note::<WATCHED>(Watch::pass_over);
                     continue;
                 }
@@ -116,6 +117,7 @@ impl Transaction {
         }
         let state = self.context.state_mut();
         state.matching_mut().end_phase();
+        // In phase 5 it is that of an earlier phase, which was reported then.
         state.interruption().filter(|i| i.phase == phase).cloned()
     }
 
@@ -403,6 +405,7 @@ impl Transaction {
                 InterruptionKind::Redirect(self.context.text().at(to).to_vec())
             }
             Disruptive::Drop => InterruptionKind::Drop,
+            // Of these only `deny` ends a transaction; `conclude` has asked.
             Disruptive::Deny | Disruptive::Allow(_) | Disruptive::Pass => InterruptionKind::Deny,
         };
         self.context.state_mut().interrupt(Interruption {

@@ -53,6 +53,7 @@ impl Transaction {
             else {
                 break;
             };
+            // What the run of the link would have left: later rules may read it.
             self.context.note_match(Value { text, ..value }, value.text);
             self.context.keep_whole_capture(text);
             self.matcher.count_evaluation();

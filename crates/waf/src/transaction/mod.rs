@@ -72,6 +72,7 @@ impl Transaction {
         let buffers = Buffers::take();
         let connection = Connection::new(client, server, unique_id);
         let mut matcher = buffers.matcher;
+        // The buffers may come from a transaction under another rule set.
         matcher.make_lists(rules.list_count);
         let mut transaction = Self {
             context: Context::new(&rules, connection, buffers.context),
@@ -269,6 +270,7 @@ impl Transaction {
     /// before the first phase.
     pub fn watch(&mut self, without: &[usize]) {
         self.watch = Some(Box::new(Watch::Exclusions(ExclusionWatch::new(without))));
+        // `new` has added all of them; this time the ones that must not hold are left out.
         self.context.state_mut().exclusions_mut().clear();
         self.exclude_standing();
     }
@@ -397,6 +399,7 @@ impl Transaction {
         }
         Some(state.interrupt(Interruption {
             kind: InterruptionKind::Deny,
+            // Not 403: no rule found anything against the request.
             status: 503,
             rule_id: 0,
             phase,

@@ -48,6 +48,7 @@ pub(crate) fn probe(rules: &Arc<RuleSet>) -> RuleSelection {
             (b"Content-Type", media),
             (b"Content-Length", length.as_bytes()),
         ];
+        // A request without a body has neither a type nor a length.
         let count = if media.is_empty() { 4 } else { 6 };
         for (name, value) in headers.iter().take(count) {
             transaction.request_header(name, value);

@@ -85,6 +85,7 @@ impl Transaction {
             Err(_) if steps::is_over() => {
                 self.context.inputs_mut().body_mut().set_inspected(0);
             }
+            // Rules cannot read coded bytes, so none of them counts as inspected.
             Err(error) => {
                 self.context.inputs_mut().body_mut().set_inspected(0);
                 if error.too_large {
@@ -192,10 +193,12 @@ impl Transaction {
         let kind = self.request_type().value;
         let processor = self.context.state().controls().processor();
         let charset = match processor {
+            // Its parser reads the parameters itself, and reports what is wrong with them.
             Some(Processor::Multipart) => media_type::charset(&kind).unwrap_or(None),
             Some(Processor::Raw) | None => None,
             Some(_) => media_type::charset(&kind)?,
         };
+        // The parser of XML is told the charset, and decodes it or reports it.
         let is_xml = processor == Some(Processor::Xml);
         match charset.filter(|charset| !is_xml && !media_type::holds_ascii(charset)) {
             None => Ok(()),

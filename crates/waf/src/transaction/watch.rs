@@ -97,6 +97,7 @@ impl Watch {
         match self {
             Self::Probe(reached) => reached.insert(index as usize),
             Self::Exclusions(watch) => watch.begin_rule(),
+            // Its lap began where the one before ended.
             Self::Clock(_) => {}
         }
     }

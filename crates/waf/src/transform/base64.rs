@@ -69,6 +69,7 @@ pub(super) fn join_decoded(input: &[u8], marks: &[u8; 256], all: u8) -> Result<u
     let mut joined = 0;
     let mut whole = 0;
     for some in groups.chunks(STEP / 4) {
+        // The first step is free, so that short values do not ask for the time.
         if whole > 0 {
             steps::work(STEP)?;
         }

@@ -106,6 +106,7 @@ fn first_change(input: &[u8]) -> Option<usize> {
 }
 
 pub(super) fn image(present: &ByteSet) -> ByteSet {
+    // Of all blanks only the space is ever written.
     let kept = without(&present.intersection(DELETED.complement()), b",;\t\r\n");
     let image = table::image(&LOWER, &kept);
     if present.intersects(&BLANKS) {

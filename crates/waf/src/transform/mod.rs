@@ -360,6 +360,7 @@ impl Transformation {
                 }
                 present
             }
+            // It lowers case, and writes one space for a run of blanks and marks.
             Self::CmdLine => Self::Lowercase.may_leave(present).with(b' '),
             Self::UrlDecode | Self::UrlDecodeUni if !present.contains(b'%') => present.with(b' '),
             Self::NormalizePathWin if !present.contains(b'\\') => present,

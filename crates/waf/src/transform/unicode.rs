@@ -28,6 +28,7 @@ pub(super) fn from_utf8(input: &[u8], out: &mut Vec<u8>) -> bool {
     let (same, mut rest) = input.split_at(first);
     out.extend_from_slice(same);
     let mut changed = false;
+    // One look at the clock for each step, whatever the sequences in it.
     let mut next_look = rest.len().saturating_sub(STEP);
     while let Some((&lead, after)) = rest.split_first() {
         if rest.len() < next_look {

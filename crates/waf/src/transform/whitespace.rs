@@ -54,6 +54,7 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
         };
         let mut kept = 0;
         for &byte in group {
+            // `kept` is below eight here; the mask only spares the check of it.
             place[kept & 7] = byte;
             kept += usize::from(IS_KEPT[usize::from(byte)]);
         }

@@ -84,6 +84,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => show::human(&done),
         Output::Json => print_json(&done.to_json()),
     };
+    // If no proposal holds, the request stays blocked, which is not what was asked for.
     crate::cli::exit::success_if(done.taken.is_some())
 }
 

@@ -115,6 +115,7 @@ fn show_opened(out: &mut impl Write, proof: &Proof) -> io::Result<()> {
     for opened in &proof.in_place {
         let (tally, class) = (&opened.tally, opened.class.name());
         let word = match (opened.is_own, tally.extent()) {
+            // The last line sums these up: among a dozen classes, those that open must stand out.
             (false, Extent::Nothing) => {
                 blocked += 1;
                 tried += tally.tried;

@@ -38,6 +38,7 @@ pub(in crate::cli) fn write_human(
         .iter()
         .filter(|m| all || m.is_relevant())
     {
+        // Matches are in the order of the phases, so each phase gets one heading.
         if phase.replace(found.rule.phase) != Some(found.rule.phase) {
             writeln!(out, "\n{}", phase_name(found.rule.phase))?;
         }
@@ -139,6 +140,7 @@ pub(crate) fn rule(found: &RuleMatch, colour: bool) -> String {
         } else {
             "became"
         };
+        // The operator saw the transformed value, so its span is one of that.
         let shown = marked(&rule.transformed, rule.span.clone(), colour);
         let _ = writeln!(out, "    {word:9} {shown}");
     }

@@ -64,6 +64,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> ExitCode {
     let report = match run_lint(args) {
         Ok(report) => report,
+        // 1 would say that something was found.
         Err(error) => return error.report_as(args.output, exit::USAGE),
     };
     // A reader that hung up has seen what it wanted; the exit code still counts.

@@ -91,6 +91,7 @@ fn replay(args: &Args) -> Result<ExitCode, ReplayError> {
         }
         false => None,
     };
+    // Before the rules, which take longest: a mistyped path should not wait for them.
     let requests = Joined::open(&args.requests, &args.har, events).map_err(CommandError::from)?;
     let sides = args.sides.load()?;
     let progress = Progress::new(requests.len());

@@ -98,6 +98,7 @@ fn remarks(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
     }
     if comparison.other_matches > 0 {
         let mut rules: Vec<_> = comparison.rules.iter().collect();
+        // Only the first are named, so those with the most changes come first.
         rules.sort_by_key(|(_, (more, fewer))| std::cmp::Reverse(more + fewer));
         let named = rules
             .iter()

@@ -90,6 +90,7 @@ impl SidesArgs {
             Some(path) => self.recipe_in(&ConfigFile {
                 config: Some(path.clone()),
             })?,
+            // Both sides have the same settings, so that only what the options name can differ.
             None => policy.clone(),
         };
         Ok(Sides {

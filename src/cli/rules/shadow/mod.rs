@@ -102,6 +102,7 @@ fn promote(args: &Args) -> ExitCode {
         Output::Human => io::stdout().write_all(diff.as_bytes()),
         Output::Json => print_json(&json!({ "ok": true, "file": path, "diff": diff })),
     };
+    // On standard error, because `patch` reads standard output.
     if args.output == Output::Human {
         eprintln!(
             "nothing was written; after the edit, `drawbridge check` runs the exclusions' tests under these rules"
@@ -132,6 +133,7 @@ fn find_promotion(args: &Args) -> Result<Promotion, CommandError> {
 
 fn only_policy(file: &Path) -> Result<String, CommandError> {
     let mut names = config::names_in(file, NamedKind::Policy);
+    // `pop` comes first, so an empty list means that there was exactly one.
     match (names.pop(), names.is_empty()) {
         (Some(only), true) => Ok(only),
         _ => Err(CommandError::Problem(

@@ -29,6 +29,7 @@ pub(super) fn diff(path: &str, before: &str, after: &str) -> String {
     let mut begun = *first;
     let mut ended = *first;
     for &at in &changes {
+        // With fewer lines between, the contexts of two hunks would overlap.
         if at > ended + 2 * CONTEXT {
             write_hunk(&mut out, &lines, begun, ended);
             begun = at;
@@ -80,8 +81,10 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 fn compare<'t>(before: &[&'t str], after: &[&'t str]) -> Vec<Line<'t>> {
+    // Equal lines at both ends go first: the table below grows with the square of the rest.
     let same = |pair: &(&&str, &&str)| pair.0 == pair.1;
     let head = before.iter().zip(after).take_while(same).count();
+    // No line may belong to both ends.
     let most = before.len().min(after.len()) - head;
     let tail = before.iter().rev().zip(after.iter().rev());
     let tail = tail.take(most).take_while(same).count();
@@ -109,6 +112,7 @@ fn compare<'t>(before: &[&'t str], after: &[&'t str]) -> Vec<Line<'t>> {
 fn compare_middle<'t>(old: &[&'t str], new: &[&'t str], lines: &mut Vec<Line<'t>>) {
     let width = new.len() + 1;
     // How many lines the rests from both places have in common.
+    // `MOST_COMPARED` fits 16 bits, and keeps this table below 10 MB.
     let mut common = vec![0_u16; (old.len() + 1) * width];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

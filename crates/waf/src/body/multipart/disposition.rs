@@ -103,6 +103,7 @@ impl Parameter<'_> {
             }
             return Ok(());
         };
+        // Readers differ in which of two they use.
         if place.is_some() {
             return Err(duplicate);
         }

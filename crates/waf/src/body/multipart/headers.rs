@@ -85,6 +85,7 @@ impl<'b> Headers<'b> {
     fn keep_refused(&mut self, line: &'b [u8]) {
         self.fields.push(Field {
             line: Cow::Borrowed(line),
+            // Empty, so that no search for a header finds the line.
             name: 0,
             value: line.len(),
         });

@@ -237,6 +237,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         if part.content_start.is_some() {
             // Content is kept as positions in the body, so its lines need no copy.
             part.has_data = true;
+            // `SecRequestBodyNoFilesLimit` does not count what is in files.
             if part.filename.is_some() {
                 return Ok(());
             }
@@ -324,6 +325,7 @@ impl<'p, 'b> Parser<'p, 'b> {
         let kind = part.headers.value(b"Content-Type").unwrap_or_default();
         let reads = |charset: Option<&[u8]>| charset.is_none_or(media_type::holds_ascii);
         self.found.flags.part_coding |=
+            // No rule reads what a file contains, so its charset hides nothing.
             said.filename.is_none() && !media_type::charset(kind).is_ok_and(reads);
         part.other_name = said.name.as_deref().and_then(transfer::encoded_words);
         let words = said.filename.as_deref().and_then(transfer::encoded_words);
@@ -383,6 +385,7 @@ impl<'p, 'b> Parser<'p, 'b> {
 
     /// The rest without a line end: the final boundary, or an incomplete body.
     fn end_of_body(&mut self, at: usize) -> Result<(), Failure> {
+        // An empty body has no parts to miss, whatever its type says.
         if self.body.is_empty() {
             return Ok(());
         }
@@ -395,6 +398,7 @@ impl<'p, 'b> Parser<'p, 'b> {
             .strip_prefix(b"--")
             .and_then(|rest| rest.strip_prefix(self.boundary))
             .is_some_and(|rest| rest == b"--");
+        // RFC 2046 (5.1.1) asks for no line end after the last boundary.
         if !is_final {
             return Err((MultipartFault::NoFinalBoundary, at));
         }

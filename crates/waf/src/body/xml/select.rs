@@ -57,6 +57,7 @@ impl<'p> Selection<'p> {
             namespaces: Vec::new(),
             gathering: Vec::new(),
             depth: 0,
+            // Nested selections copy text a few times; a short document gets a floor.
             bytes_left: document.saturating_mul(4).saturating_add(64 * 1024),
             found: Vec::new(),
         }
@@ -143,6 +144,7 @@ impl<'p> Selection<'p> {
     pub(super) fn close(&mut self) -> Result<(), XmlFault> {
         self.end_own_text()?;
         while let Some(gathering) = self.gathering.pop_if(|g| g.depth == self.depth) {
+            // `end_own_text` has given the others already.
             if !gathering.own_text {
                 self.keep(gathering.path, gathering.value)?;
             }

@@ -169,6 +169,7 @@ impl<'t> Tokens<'t> {
             Some(b'/') => State::BeforeAttributeName,
             _ => State::AfterAttributeName,
         };
+        // `tag_end` takes the `>` itself.
         if self.state != State::TagEnd {
             self.skip(1);
         }

@@ -256,6 +256,7 @@ fn character(text: &[u8]) -> Option<(u32, usize)> {
     if length == prefix {
         return Some((first, 1));
     }
+    // Browsers read a reference without its semicolon too.
     length += usize::from(text.get(length) == Some(&b';'));
     Some((value, length))
 }

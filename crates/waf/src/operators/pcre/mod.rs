@@ -270,6 +270,7 @@ impl<'p> Translator<'p> {
         for &byte in &rest[..length] {
             self.literal(byte);
         }
+        // Without `\E` the quote goes to the end.
         self.at = (self.at + length + 2).min(self.pattern.len());
     }
 
@@ -316,6 +317,7 @@ impl<'p> Translator<'p> {
             self.at = end + 1;
             return Ok(());
         }
+        // Before the names of groups: `(?<=` begins like `(?<name>`.
         for (syntax, hard) in [
             (":", false),
             ("=", true),
@@ -371,6 +373,7 @@ impl<'p> Translator<'p> {
     fn inline_flags(&mut self, start: usize) -> Result<(), SyntaxError> {
         let before = self.flags;
         let mut on = true;
+        // `(?^` takes back every flag but `U`.
         if self.eat(b"^") {
             self.flags = Flags {
                 ignore_case: false,

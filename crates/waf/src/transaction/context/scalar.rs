@@ -156,6 +156,7 @@ impl Context {
             if scheme.eq_ignore_ascii_case(b"basic")
                 && decode.apply(coded.trim_ascii(), &mut plain, None)
             {
+                // A user's name has no colon (RFC 7617, 2).
                 plain.truncate(memchr::memchr(b':', &plain).unwrap_or(plain.len()));
                 users.push(plain);
             }
@@ -203,6 +204,7 @@ impl Context {
     fn full_request_length(&mut self) -> Slice {
         let request = self.inputs.request();
         let headers = request.headers().iter();
+        // As `full_request` writes them, with `: ` and CRLF.
         let headers: usize = headers.map(|h| h.key.len() + h.value.len() + 4).sum();
         let length = request.line().len() + 4 + headers;
         self.number(length as u64 + self.inputs.body().received())

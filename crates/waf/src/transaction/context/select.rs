@@ -204,6 +204,7 @@ impl Context {
         };
         for name in all {
             let key = self.state.tx().name_text(name, rules);
+            // The pattern has chosen these slots by their names already.
             let fits = matches!(name, Name::Slot(_)) && matches!(select, Select::Regex(_));
             if !fits && !select.matches(self.text.at(key)) {
                 continue;
@@ -263,6 +264,7 @@ impl Context {
     }
 
     fn matched_values(&mut self, select: &Select, out: &mut Vec<Value>) {
+        // By place, because to name a value may add to the text.
         let mut places = 0..;
         while let Some((value, name)) = places.next().and_then(|at| self.matched(at)) {
             if select.matches(self.text.at(name)) {

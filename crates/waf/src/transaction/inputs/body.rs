@@ -140,6 +140,7 @@ impl Body {
         if self.reasons.len() == MOST_REASONS {
             return;
         }
+        // Not before: a client could make us write a text for each of its values.
         let reason = reason();
         if !self.reasons.contains(&reason) {
             self.reasons.push(reason);

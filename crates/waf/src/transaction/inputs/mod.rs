@@ -172,6 +172,7 @@ impl Inputs {
 impl InputBuffers {
     /// Bytes that the longest list has room for.
     pub(crate) fn capacity(&self) -> usize {
+        // The listener bounds fields and cookies; of arguments there can be far more.
         self.arguments.capacity() * size_of::<Item>()
     }
 

@@ -218,6 +218,7 @@ fn hex_pair(digits: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(digits).ok()?;
     digits
         .iter()
+        // `from_str_radix` alone would take a sign too, as in `%+1`.
         .all(u8::is_ascii_hexdigit)
         .then(|| u8::from_str_radix(text, 16).ok())
         .flatten()
@@ -237,5 +238,6 @@ fn origin_start(target: &[u8]) -> usize {
     } else {
         return 0;
     };
+    // `http://host?query` has a query and no path.
     memchr::memchr2(b'/', b'?', &target[authority..]).map_or(target.len(), |i| authority + i)
 }

@@ -225,6 +225,7 @@ impl Matcher {
         joined.extend_from_slice(text.at(listing.after));
         let own = joined.get_mut(from..to)?;
         if listing.lower {
+            // Only the value, as the rule's transformation does: the rest is written in the rule.
             own.make_ascii_lowercase();
         }
         let changed = *own != *text.at(value);
@@ -256,6 +257,7 @@ impl Matcher {
 
     /// Forgets a transaction; keeps its buffers.
     pub(crate) fn clear(&mut self) {
+        // `proposals` and `derived` forget by themselves, with the next phase and value.
         self.memo.clear();
         self.scans.clear();
         self.values.clear();

@@ -40,6 +40,7 @@ impl Pairs {
             self.current = true;
             self.note(list);
         }
+        // A value of one byte has no pair, so it may always be there.
         pairs(value).all(|pair| self.bits[pair / 64] & (1 << (pair % 64)) != 0)
     }
 

@@ -214,6 +214,7 @@ impl Matches {
     /// Masks what a `sanitise...` action named after a rule had matched it.
     pub(crate) fn mask_late(&mut self, rules: &RuleSet, context: &mut Context, matcher: &Matcher) {
         if self.secrets.mark_late(rules, context, matcher) {
+            // Each is written again from its source: its text may show what is secret only now.
             for record in &mut self.records {
                 self.secrets.mark_source(context, record);
                 self.secrets.write_record(context, record);

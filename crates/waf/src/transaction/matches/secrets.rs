@@ -111,6 +111,7 @@ impl Secrets {
     }
 
     fn mark_by_text(&mut self, context: &Context, value: Slice) {
+        // A name, a sign and a value take three bytes; each text is searched once.
         if value.len() < 3 || !self.marks.look_at(value) {
             return;
         }
@@ -141,6 +142,7 @@ impl Secrets {
         if secrets.is_empty() {
             return;
         }
+        // It is used here alone, so it needs no version.
         let known = KnownSecrets::new((0, 0, 0), &secrets, 1);
         for &value in values {
             let (bytes, marks) = (text.at(value), &mut self.marks);

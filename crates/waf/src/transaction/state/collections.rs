@@ -50,6 +50,7 @@ impl Collections {
     pub(crate) fn set_environment(&mut self, text: &Text, name: Slice, value: Option<Slice>) {
         self.environment
             .retain(|(n, _)| !text.at(*n).eq_ignore_ascii_case(text.at(name)));
+        // The old value is out by now, so that a change needs no room.
         if let Some(value) = value.filter(|_| self.environment.len() < MOST_ENVIRONMENT) {
             self.environment.push((name, value));
         }

@@ -23,6 +23,7 @@ impl Controls {
         Self {
             request_body_access: settings.request_body_access,
             response_body_access: settings.response_body_access,
+            // Known when the head was read.
             processor: None,
             force_request_body: false,
             request_body_limit: settings.request_body_limit,
