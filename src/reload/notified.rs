@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::event::{AccessKind, AccessMode, RemoveKind};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RemoveKind};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
@@ -18,6 +18,15 @@ type Identity = (u64, u64);
 /// Folders that were removed. A new folder of the same name may even have the same inode, so [`Identity`] alone does
 /// not tell them apart.
 type Removed = Arc<Mutex<Vec<PathBuf>>>;
+
+/// What notifications wake.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    /// Files, links or folders may have come, gone or changed places.
+    pub(super) names: Notify,
+    /// Something was written to a file, perhaps to one that nobody watches, such as a log in the same folder.
+    pub(super) content: Notify,
+}
 
 pub(super) struct FolderNotifications {
     watcher: RecommendedWatcher,
@@ -32,7 +41,7 @@ pub(super) struct FolderNotifications {
 impl FolderNotifications {
     /// # Errors
     /// The system has no notifications, or no more of them to give.
-    pub(super) fn new(wake: &Arc<Notify>) -> notify::Result<Self> {
+    pub(super) fn new(wake: &Arc<Wake>) -> notify::Result<Self> {
         let wake = Arc::clone(wake);
         let removed = Removed::default();
         let note = Arc::clone(&removed);
@@ -40,13 +49,17 @@ impl FolderNotifications {
             // An event that could not be reported may have been a change.
             match event {
                 Ok(event) if !is_change(event.kind) => return,
+                Ok(event) if is_content(event.kind) => {
+                    wake.content.notify_one();
+                    return;
+                }
                 Ok(event) if matches!(event.kind, EventKind::Remove(kind) if kind != RemoveKind::File) =>
                 {
                     lock(&note).extend(event.paths);
                 }
                 _ => {}
             }
-            wake.notify_one();
+            wake.names.notify_one();
         })?;
         Ok(Self {
             watcher,
@@ -135,12 +148,21 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
+/// Whether an event says that bytes were written, and nothing of names.
+fn is_content(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_))
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::fs::symlink;
     use std::time::Duration;
 
-    use notify::event::{CreateKind, ModifyKind, RenameMode};
+    use notify::event::{CreateKind, DataChange, RenameMode};
     use tokio::time::timeout;
 
     use super::*;
@@ -160,6 +182,7 @@ mod tests {
             ),
             (EventKind::Create(CreateKind::File), true),
             (EventKind::Modify(ModifyKind::Name(RenameMode::To)), true),
+            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), true),
             (EventKind::Remove(RemoveKind::Folder), true),
             // The queue has overflown.
             (EventKind::Other, true),
@@ -174,7 +197,7 @@ mod tests {
         let root = made.path();
         let folder = root.join("certs");
         fs::create_dir_all(&folder).unwrap();
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let mut notified = FolderNotifications::new(&wake).unwrap();
         let follow = |notified: &mut FolderNotifications| {
             notified.follow(BTreeSet::from([folder.clone(), root.join("absent")]));
@@ -189,9 +212,8 @@ mod tests {
             fs::remove_dir_all(&folder).unwrap();
             fs::create_dir(&folder).unwrap();
         };
-        let steps: [(&str, &dyn Fn()); 5] = [
+        let steps: [(&str, &dyn Fn()); 4] = [
             ("a file", &|| fs::write(folder.join("a"), "1").unwrap()),
-            ("its content", &|| fs::write(folder.join("a"), "2").unwrap()),
             ("renamed into place", &|| {
                 fs::write(&aside, "3").unwrap();
                 fs::rename(&aside, folder.join("a")).unwrap();
@@ -204,17 +226,32 @@ mod tests {
         ];
         for (what, step) in steps {
             step();
-            let woken = timeout(Duration::from_secs(30), wake.notified()).await;
+            let woken = timeout(Duration::from_secs(30), wake.names.notified()).await;
             assert!(woken.is_ok(), "{what}");
         }
         // One of the same name is another folder.
         follow(&mut notified);
-        while timeout(Duration::from_millis(1), wake.notified())
+        while timeout(Duration::from_millis(1), wake.names.notified())
             .await
             .is_ok()
         {}
         fs::write(folder.join("b"), "1").unwrap();
-        let woken = timeout(Duration::from_secs(30), wake.notified()).await;
+        let woken = timeout(Duration::from_secs(30), wake.names.notified()).await;
         assert!(woken.is_ok(), "in the new folder");
+    }
+
+    #[tokio::test]
+    async fn what_is_only_written_to_wakes_for_content() {
+        let made = tempfile::tempdir().unwrap();
+        let path = made.path().join("a");
+        let mut file = fs::File::create(&path).unwrap();
+        let wake = Arc::new(Wake::default());
+        let mut notified = FolderNotifications::new(&wake).unwrap();
+        notified.follow(BTreeSet::from([made.path().to_owned()]));
+        file.write_all(b"1").unwrap();
+        let woken = timeout(Duration::from_secs(30), wake.content.notified()).await;
+        assert!(woken.is_ok());
+        let names = timeout(Duration::from_millis(1), wake.names.notified()).await;
+        assert!(names.is_err(), "a write was taken for a change of names");
     }
 }

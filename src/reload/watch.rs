@@ -12,11 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::notified::FolderNotifications;
+use super::notified::{FolderNotifications, Wake};
 use super::requests::{Reloads, Trigger};
 use crate::config::{Contents, Inputs, Stamps};
 use crate::supervision::Ended;
@@ -50,7 +50,7 @@ pub struct Watched {
 /// Asks for a reload when the content of a watched file changed and no file changes any more. Ends when the reloader
 /// does.
 pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) -> Ended {
-    let wake = Arc::new(Notify::new());
+    let wake = Arc::new(Wake::default());
     let notified = FolderNotifications::new(&wake)
         .inspect_err(|error| {
             tracing::warn!(
@@ -69,7 +69,7 @@ pub async fn run(reloads: Arc<Reloads>, watched: watch::Receiver<Arc<Watched>>) 
 /// Looks at files, woken by notifications if there are any.
 struct Watcher {
     notified: Option<FolderNotifications>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     /// How long the last look took.
     took: Duration,
 }
@@ -139,7 +139,7 @@ async fn follow(
 }
 
 impl Watcher {
-    fn new(notified: Option<FolderNotifications>, wake: Arc<Notify>) -> Self {
+    fn new(notified: Option<FolderNotifications>, wake: Arc<Wake>) -> Self {
         Self {
             notified,
             wake,
@@ -182,10 +182,18 @@ impl Watcher {
         // A burst of notifications must cause one look, not many.
         sleep(PAUSE).await;
         tokio::select! {
-            () = self.wake.notified() => Some(Folders::Follow),
+            () = self.wake.names.notified() => Some(Folders::Follow),
+            // A log in a watched folder is written to without end: looks because of it keep their pauses too.
+            () = self.content_after(rest) => Some(Folders::AsBefore),
             changed = watched.changed() => changed.ok().map(|()| Folders::Follow),
             () = sleep(rest.max(PAUSE_NOTIFIED) - PAUSE) => Some(Folders::AsBefore),
         }
+    }
+
+    /// Waits until something was written to a file and this pause has passed, of which [`PAUSE`] is over.
+    async fn content_after(&self, rest: Duration) {
+        sleep(rest.saturating_sub(PAUSE)).await;
+        self.wake.content.notified().await;
     }
 }
 
@@ -278,7 +286,7 @@ mod tests {
                 inputs: inputs.clone(),
                 contents: inputs.contents(),
             }));
-            let wake = Arc::new(Notify::new());
+            let wake = Arc::new(Wake::default());
             let notified = with.then(|| FolderNotifications::new(&wake).unwrap());
             let watcher = Watcher::new(notified, wake);
             let following = tokio::spawn(follow(Arc::clone(&reloads), watching, watcher));
