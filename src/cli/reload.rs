@@ -2,7 +2,7 @@
 
 #![allow(
     clippy::indexing_slicing,
-    reason = "indices were found in the same list"
+    reason = "a member that JSON lacks is null, and one that is set is added"
 )]
 
 use std::io::{self, Write};

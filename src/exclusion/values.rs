@@ -156,8 +156,9 @@ pub(super) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
         match byte {
             b'+' => out.push(b' '),
             b'%' => {
-                let digits = after.get(..2).and_then(|d| std::str::from_utf8(d).ok());
-                match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+                let code = digit(0).zip(digit(1)).map(|(high, low)| high * 16 + low);
+                match code.and_then(|code| u8::try_from(code).ok()) {
                     Some(decoded) => {
                         out.push(decoded);
                         rest = after.get(2..).unwrap_or_default();
@@ -170,4 +171,22 @@ pub(super) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_hexadecimal_digits_are_an_escape() {
+        for (encoded, decoded) in [
+            ("a%20b+c", "a b c"),
+            ("%C3%a9", "é"),
+            ("%+1", "% 1"),
+            ("%-1%g1%1", "%-1%g1%1"),
+            ("%", "%"),
+        ] {
+            assert_eq!(percent_decoded(encoded.as_bytes()), decoded.as_bytes());
+        }
+    }
 }

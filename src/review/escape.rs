@@ -55,7 +55,7 @@ pub(crate) fn show_short(bytes: &[u8], most: usize) -> String {
 /// One word for a POSIX shell.
 pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    match word.chars().all(plain) {
+    match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
     }
@@ -118,6 +118,11 @@ mod tests {
     #[test]
     fn a_shell_reads_a_quoted_word_as_it_was() {
         assert_eq!(shell_word("/tmp/a-b_1.pem"), "/tmp/a-b_1.pem");
+        assert_eq!(
+            shell_word(""),
+            "''",
+            "no word at all would shift the next one"
+        );
         assert_eq!(shell_word("/tmp/a b's"), r"'/tmp/a b'\''s'");
         assert_eq!(shell_word("O'Reilly; rm -rf"), "'O'\\''Reilly; rm -rf'");
     }

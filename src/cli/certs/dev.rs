@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -139,7 +139,7 @@ fn make(args: &Args) -> Result<(), CommandError> {
             let key = made.key_pem().map_err(CommandError::because)?;
             write_private(&ca_key, &key).map_err(|e| cannot("write", &ca_key, &e))?;
             fs::write(&ca, pem).map_err(|e| cannot("write", &ca, &e))?;
-            println!("{}\n{}", ca.display(), ca_key.display());
+            print_paths(&ca, &ca_key);
             made
         }
     };
@@ -165,9 +165,14 @@ fn make(args: &Args) -> Result<(), CommandError> {
         issued
             .write(&chain, &key)
             .map_err(|e| cannot("write", &chain, &e))?;
-        println!("{}\n{}", chain.display(), key.display());
+        print_paths(&chain, &key);
     }
     Ok(())
+}
+
+/// Says which files were made. A reader that hung up has seen what it wanted.
+fn print_paths(certificate: &Path, key: &Path) {
+    let _ = writeln!(io::stdout(), "{}\n{}", certificate.display(), key.display());
 }
 
 /// Each CA gets a name of its own, so that two CAs differ where only the name is shown.

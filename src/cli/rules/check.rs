@@ -1,5 +1,6 @@
 //! `drawbridge rules check`: everything that is wrong with rule files, at once.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::cli::exit;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             // A reader that hung up has seen what it wanted.
             let _ = print_diagnostics(&found);
             let rules = count.map(|n| format!("{n} rules: ")).unwrap_or_default();
-            println!("{rules}{}", summary(&found));
+            let _ = writeln!(io::stdout(), "{rules}{}", summary(&found));
         }
         // A reader that hung up has seen what it wanted; the exit code still counts.
         Output::Json => drop(print_json(&check_report(&found))),

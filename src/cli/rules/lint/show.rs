@@ -1,6 +1,6 @@
 //! Shows findings as `check` shows problems.
 
-use std::io;
+use std::io::{self, Write};
 
 use crate::cli::output::print_diagnostics;
 use crate::exclusion::lint::{Finding, counted};
@@ -11,23 +11,26 @@ use seclang::diagnostic::Diagnostic;
 pub(super) fn human(report: &LintReport) -> io::Result<()> {
     let found: Vec<Diagnostic> = report.findings.iter().map(Finding::diagnostic).collect();
     print_diagnostics(&found)?;
+    let mut out = io::stdout().lock();
     for note in &report.notes {
-        println!("note: {note}");
+        writeln!(out, "note: {note}")?;
     }
     let looked = &report.looked;
     if looked.not_judged > 0 {
         let why = looked.why.as_deref().unwrap_or_default();
-        println!(
+        writeln!(
+            out,
             "not judged: {}, the first because {}",
             counted(looked.not_judged, "recorded request"),
             show_short(why.as_bytes(), 300)
-        );
+        )?;
     }
     let evidence = match looked.evidence.requests {
         0 => "no request was recorded, so nothing is known of their use".to_owned(),
         _ => looked.evidence.words(),
     };
-    println!(
+    writeln!(
+        out,
         "policy {:?}: {}, {evidence}: {}",
         report.policy,
         counted(report.exclusions, "exclusion"),
@@ -35,6 +38,5 @@ pub(super) fn human(report: &LintReport) -> io::Result<()> {
             0 => "ok".to_owned(),
             count => counted(count, "finding"),
         }
-    );
-    Ok(())
+    )
 }
