@@ -103,7 +103,7 @@ impl RuleMatch {
 }
 
 impl VariableChange {
-    /// Whether a score rose or fell. Setting it for the first time is no self.
+    /// Whether a score rose or fell. Setting it for the first time is no change of it.
     pub(crate) fn is_score(&self) -> bool {
         // Names of TX have no case, and the CRS has this word in the name of each score.
         let is_name =

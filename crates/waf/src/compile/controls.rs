@@ -269,7 +269,6 @@ fn split_targets(text: &str) -> Vec<&str> {
     }
 }
 
-/// Letters of `SecAuditLogParts`.
 /// Whether the letters name parts of an audit record.
 pub(super) fn is_parts(letters: &str) -> bool {
     !letters.is_empty() && letters.bytes().all(|b| b"ABCDEFGHIJKZ".contains(&b))
