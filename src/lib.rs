@@ -19,6 +19,8 @@
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
 //! - [`telemetry`] access log, audit log, diagnostics, counters
+//! - [`outbound`] the HTTPS client for what the front door itself sends and fetches
+//! - `dns` the addresses of a name
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure
 //! - `bounded_queue` a queue to a background thread that never makes a sender wait
@@ -37,12 +39,14 @@ mod bounded_queue;
 pub mod cli;
 pub mod config;
 pub mod console;
+mod dns;
 pub mod events;
 pub mod exclusion;
 pub mod exposure;
 pub mod handover;
 mod judgement;
 pub mod live;
+pub mod outbound;
 mod parallel;
 pub mod proxy;
 pub mod recorded;

@@ -47,6 +47,20 @@ impl DialFault {
         matches!(self, Self::CertificateRequired | Self::CertificateRefused)
     }
 
+    /// In words for an operator, about the server.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::CertificateRequired | Self::CertificateRefused => {
+                "it does not take our client certificate, or wants one"
+            }
+            Self::Weak => "certificate is too weak",
+            Self::Version => "no TLS version in common; TLS 1.2 is the least",
+            Self::NotTls => "it does not speak TLS",
+            Self::HandshakeRefused | Self::Other => "TLS handshake failed",
+        }
+    }
+
     /// The codes are those of include/openssl/sslerr.h. An error can have several of them, so the most specific one is
     /// looked for first.
     fn of_reasons(reasons: &[i32]) -> Self {

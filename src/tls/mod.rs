@@ -5,6 +5,7 @@
 pub mod acceptor;
 mod client_ca;
 mod client_cas;
+pub(crate) mod dial;
 mod dial_fault;
 mod facts;
 mod finding;
@@ -16,10 +17,12 @@ mod materials;
 mod openssl_codes;
 mod pem;
 pub mod reason;
+pub(crate) mod refusal;
 pub mod rehearsal;
 mod resolver;
 mod settings;
 mod stapling;
+mod system_roots;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -36,8 +39,10 @@ pub use group::group_text;
 pub use hello::ClientHello;
 pub use inventory::Entry;
 pub use materials::readable_by_others;
+pub use refusal::Refusal;
 pub use resolver::Resolver;
 pub use settings::{SniPolicy, TlsPolicy, TlsSettings};
+pub use system_roots::NoSystemRoots;
 
 /// Key exchange groups on both sides, ours first in this order: the post-quantum hybrid, then those
 /// of Mozilla's intermediate profile.
@@ -67,6 +72,12 @@ pub struct CertifiedKey {
 }
 
 impl CertifiedKey {
+    /// What it shows after its leaf.
+    #[must_use]
+    pub fn intermediates(&self) -> Vec<X509> {
+        self.chain.iter().skip(1).cloned().collect()
+    }
+
     /// Whether it is valid for this name, which may itself be a wildcard.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
@@ -94,10 +105,10 @@ impl PartialEq for TrustBundle {
 
 impl Eq for TrustBundle {}
 
-/// The CAs that an upstream may be signed by, and no others.
+/// The CAs that a server may be signed by, and no others.
 #[derive(Debug)]
 pub struct TrustBundle {
-    /// Its name in the configuration.
+    /// Its name in the configuration, or [`TrustBundle::SYSTEM`].
     pub name: String,
     /// Each is a trust anchor.
     pub certificates: Vec<X509>,

@@ -3,21 +3,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslCipherRef, SslContext, SslMethod, SslRef, SslVerifyMode, SslVersion};
-use openssl::x509::store::X509StoreBuilder;
+use openssl::ssl::{Ssl, SslCipherRef, SslContext, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::{X509, X509StoreContextRef};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
-use super::judge::Judge;
 use super::{Cause, Failure, Pool, Upstream, lock};
-use crate::tls::verify::{Role, Verdict, Verifier};
+use crate::tls::dial::{ExpectedServer, ShakeError, shake};
 use crate::tls::{DialFault, GROUPS, TrustBundle, group_text};
 
 /// How long we wait for a server to refuse our client certificate after the handshake, as servers of TLS 1.3 do.
@@ -133,16 +131,8 @@ pub async fn examine_all(pool: &Pool) -> Vec<(String, Examination)> {
     all
 }
 
-/// What the verify callback noted.
-#[derive(Debug, Default)]
-struct Notes {
-    /// Why we refuse the certificate.
-    complaint: Option<Failure>,
-    /// The chain as far as OpenSSL could build it.
-    chain: Vec<X509>,
-}
-
-type Shared = Arc<Mutex<Notes>>;
+/// The chain as far as OpenSSL could build it, from the verify callback.
+type Shared = Arc<Mutex<Vec<X509>>>;
 
 async fn strict(
     upstream: &Upstream,
@@ -160,20 +150,17 @@ async fn verified(
     alpn: &[u8],
     tcp: TcpStream,
 ) -> Result<SslStream<TcpStream>, Failure> {
-    let notes = Shared::default();
-    let client = strict_client(upstream, trust, alpn, &notes).map_err(|e| unready(&e))?;
-    let mut tls = SslStream::new(client, tcp).map_err(|e| unready(&e))?;
-    let handshake = timeout(upstream.connect_timeout, Pin::new(&mut tls).connect()).await;
-    let (complaint, verified) = {
-        let mut notes = lock(&notes);
-        (notes.complaint.take(), !notes.chain.is_empty())
-    };
-    match (complaint, handshake) {
-        // Our own reason says more than the handshake error that follows from it.
-        (Some(complaint), _) => Err(complaint),
-        (None, Err(_)) => Err(Failure::new(Cause::Timeout, "no TLS handshake in time")),
-        (None, Ok(Err(error))) => Err(handshake_failure(&error, verified)),
-        (None, Ok(Ok(()))) => Ok(tls),
+    let tls = &upstream.tls;
+    let server = ExpectedServer::new(&tls.server_name, trust, upstream.at_hand());
+    let server = Arc::new(server.map_err(|e| unready(&e))?);
+    let certificate = tls.client_certificate.as_deref();
+    let shaken = shake(tcp, &server, certificate, alpn);
+    match timeout(upstream.connect_timeout, shaken).await {
+        Err(_) => Err(Failure::new(Cause::Timeout, "no TLS handshake in time")),
+        Ok(Ok(tls)) => Ok(tls),
+        Ok(Err(ShakeError::Setup(error))) => Err(unready(&error)),
+        Ok(Err(ShakeError::Refused(refusal))) => Err(refusal.into()),
+        Ok(Err(ShakeError::Failed(error, fault))) => Err(handshake_failure(&error, fault)),
     }
 }
 
@@ -187,7 +174,7 @@ async fn look(upstream: &Upstream, address: SocketAddr) -> Option<Presented> {
     let mut presented = facts(tls.ssl(), address);
     // A handshake that failed has no peer chain; the callback saw it.
     if presented.chain.is_empty() {
-        presented.chain = std::mem::take(&mut lock(&notes).chain);
+        presented.chain = std::mem::take(&mut lock(&notes));
     }
     (matches!(shaken, Ok(Ok(()))) || !presented.chain.is_empty()).then_some(presented)
 }
@@ -256,78 +243,15 @@ fn facts(ssl: &SslRef, address: SocketAddr) -> Presented {
     }
 }
 
-/// `verified`: we had accepted the server's certificate before the handshake failed.
-fn handshake_failure(error: &openssl::ssl::Error, verified: bool) -> Failure {
-    let (cause, words) = match DialFault::of(error) {
-        fault if fault.is_about_our_certificate() => (
-            Cause::ClientCertificate,
-            "it does not take our client certificate, or wants one",
-        ),
-        // TLS 1.2 has no alert for a missing client certificate. We had accepted the server's, so little else is left
-        // to refuse.
-        DialFault::HandshakeRefused if verified => (
-            Cause::ClientCertificate,
-            "it does not take our client certificate, or wants one",
-        ),
-        DialFault::Weak => (Cause::WeakCertificate, "certificate is too weak"),
-        DialFault::Version => (
-            Cause::TlsVersion,
-            "no TLS version in common; TLS 1.2 is the least",
-        ),
-        DialFault::NotTls => (Cause::Protocol, "it does not speak TLS"),
-        _ => (Cause::Handshake, "TLS handshake failed"),
+fn handshake_failure(error: &openssl::ssl::Error, fault: DialFault) -> Failure {
+    let cause = match fault {
+        fault if fault.is_about_our_certificate() => Cause::ClientCertificate,
+        DialFault::Weak => Cause::WeakCertificate,
+        DialFault::Version => Cause::TlsVersion,
+        DialFault::NotTls => Cause::Protocol,
+        _ => Cause::Handshake,
     };
-    Failure::new(cause, format!("{words}: {error}"))
-}
-
-fn strict_client(
-    upstream: &Upstream,
-    trust: &TrustBundle,
-    alpn: &[u8],
-    notes: &Shared,
-) -> Result<Ssl, ErrorStack> {
-    let tls = &upstream.tls;
-    let mut context = SslContext::builder(SslMethod::tls_client())?;
-    context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-    context.set_groups_list(GROUPS)?;
-    // The callback is the judge. The store is empty, so without the callback OpenSSL would accept no certificate.
-    context.set_cert_store(X509StoreBuilder::new()?.build());
-    if let Some(certified) = &tls.client_certificate {
-        let mut chain = certified.chain.iter();
-        if let Some(leaf) = chain.next() {
-            context.set_certificate(leaf)?;
-            context.set_private_key(&certified.key)?;
-        }
-        for intermediate in chain {
-            context.add_extra_chain_cert(intermediate.clone())?;
-        }
-    }
-    let judge = Judge::new(upstream, trust);
-    let verifier = Verifier::new(trust, Role::Server(&tls.server_name), &[])?;
-    let verdict = OnceLock::<Verdict>::new();
-    let notes = Arc::clone(notes);
-    context.set_verify_callback(SslVerifyMode::PEER, move |_, store| {
-        let mut notes = lock(&notes);
-        note_chain(&mut notes, store);
-        // OpenSSL may call back several times; the first call judges the whole chain for all of them.
-        let verdict = verdict.get_or_init(|| verifier.verify_presented(store));
-        store.set_error(verdict.result);
-        if !verdict.is_good() {
-            notes
-                .complaint
-                .get_or_insert_with(|| judge.refused(verdict));
-        }
-        verdict.is_good()
-    });
-    let mut ssl = Ssl::new(&context.build())?;
-    if !alpn.is_empty() {
-        ssl.set_alpn_protos(alpn)?;
-    }
-    // SNI never holds an address (RFC 6066, 3).
-    if tls.server_name.parse::<IpAddr>().is_err() {
-        ssl.set_hostname(&tls.server_name)?;
-    }
-    Ok(ssl)
+    Failure::new(cause, format!("{}: {error}", fault.words()))
 }
 
 fn lenient_client(upstream: &Upstream, notes: &Shared) -> Result<Ssl, ErrorStack> {
@@ -348,11 +272,11 @@ fn lenient_client(upstream: &Upstream, notes: &Shared) -> Result<Ssl, ErrorStack
     Ok(ssl)
 }
 
-fn note_chain(notes: &mut Notes, store: &X509StoreContextRef) {
+fn note_chain(notes: &mut Vec<X509>, store: &X509StoreContextRef) {
     if let Some(chain) = store.chain()
         // OpenSSL calls back while the chain grows; the longest one is the most complete.
-        && chain.len() > notes.chain.len()
+        && chain.len() > notes.len()
     {
-        notes.chain = chain.iter().map(ToOwned::to_owned).collect();
+        *notes = chain.iter().map(ToOwned::to_owned).collect();
     }
 }

@@ -5,8 +5,8 @@ use std::{fmt, io};
 use pingora::{Error, ErrorType};
 
 use super::Upstream;
-use crate::tls::DialFault;
 use crate::tls::reason::CertificateFault;
+use crate::tls::{DialFault, Refusal};
 use http_strict::explain_response_head;
 
 /// The most fields that pingora accepts in an answer (its `MAX_HEADERS`); more are one of its parse errors.
@@ -226,6 +226,12 @@ impl Failure {
             Cause::ClientCertificate,
             "it asks for a client certificate and did not get one that it takes",
         )
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.fault.into(), refusal.words)
     }
 }
 

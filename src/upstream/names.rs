@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::health::jittered;
-use super::{Balancing, Cause, Failure, Server, dns, lock};
+use super::{Balancing, Cause, Failure, Server, lock};
+use crate::dns;
 
 /// The most addresses of one name; more are left out, since each becomes a server.
 const MOST_ADDRESSES: usize = 64;

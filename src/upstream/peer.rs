@@ -17,12 +17,12 @@ use pingora::utils::tls::CertKey;
 use pingora::{ErrorType, OrErr};
 use tokio::net::TcpSocket;
 
-use super::judge::Judge;
 use super::own::{OwnConnections, Tether};
 use super::{Cause, Failure, Upstream, lock};
 use crate::route::Stream;
 use crate::tls::GROUPS;
 use crate::tls::reason::{self, CertificateFault};
+use crate::tls::refusal::Judge;
 use crate::tls::verify::{Role, Verifier};
 
 /// The peer of an upstream without an address.
@@ -176,7 +176,7 @@ impl OwnPath {
         Some(Self {
             // Kept, so that a dial fails with the reason and other upstreams go on.
             verifier: verifier.map_err(failed),
-            judge: Judge::new(upstream, &tls.trust),
+            judge: Judge::new(&tls.server_name, &tls.trust, upstream.at_hand()),
         })
     }
 
@@ -187,7 +187,7 @@ impl OwnPath {
         let verdict = verifier.verify(leaf, &presented);
         match verdict.is_good() {
             true => Ok(()),
-            false => Err(self.judge.refused(&verdict)),
+            false => Err(self.judge.refused(&verdict).into()),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openssl::x509::X509;
+
 use crate::tls::{CertifiedKey, TrustBundle};
 
 /// One upstream, as the configuration has it.
@@ -33,6 +35,14 @@ pub struct Upstream {
     /// False if its files were refused at a reload and it did not run before: its requests are answered 503, and it
     /// trusts nobody.
     pub live: bool,
+}
+
+impl Upstream {
+    /// The intermediates of our client certificate: the same private CA often signed the gateways' certificates.
+    pub(super) fn at_hand(&self) -> Vec<X509> {
+        let certified = self.tls.client_certificate.as_ref();
+        certified.map_or_else(Vec::new, |certified| certified.intermediates())
+    }
 }
 
 /// What is done about a login that a gateway binds to the connection (NTLM, Negotiate).

@@ -9,6 +9,8 @@ pub mod client;
 #[cfg(feature = "corpus")]
 pub mod corpus;
 #[cfg(feature = "front")]
+pub mod forward_proxy;
+#[cfg(feature = "front")]
 pub mod gateway;
 pub mod materials;
 #[cfg(feature = "front")]

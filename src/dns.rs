@@ -20,7 +20,7 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a name has no addresses.
 #[derive(Debug)]
-pub(super) enum LookupError {
+pub(crate) enum LookupError {
     /// Nobody answered within [`LOOKUP_TIMEOUT`].
     TimedOut,
     /// The system's resolver files cannot be read or hold nothing usable.
@@ -48,7 +48,7 @@ impl std::error::Error for LookupError {}
 
 /// The addresses of a name.
 #[derive(Debug)]
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     pub addresses: Vec<IpAddr>,
     /// The shortest of the answer; None if the system's resolver answered, which reports no TTL.
     pub ttl: Option<Duration>,
@@ -59,7 +59,7 @@ pub(super) struct Lookup {
 ///
 /// # Errors
 /// Nobody has an answer.
-pub(super) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Lookup, LookupError> {
+pub(crate) async fn look_up(host: &str, servers: &[SocketAddr]) -> Result<Lookup, LookupError> {
     let asked = match timeout(LOOKUP_TIMEOUT, ask(host, servers)).await {
         Ok(asked) => asked,
         Err(_) => Err(LookupError::TimedOut),
@@ -103,7 +103,7 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, LookupError> {
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     // A shorter timeout in /etc/resolv.conf holds.
     options.timeout = options.timeout.min(SERVER_TIMEOUT);
-    // `Name` keeps an answer until its TTL ends; a second cache here would add its own delay.
+    // Upstreams keep an answer until its TTL ends; a second cache here would add its own delay.
     options.cache_size = 0;
     builder.build().map_err(LookupError::Settings)
 }

@@ -4,54 +4,65 @@ use std::cmp::Ordering;
 
 use openssl::x509::X509;
 
-use super::{Failure, Upstream};
-use crate::tls::reason::{self, CertificateFault};
-use crate::tls::verify::{Verdict, signed};
-use crate::tls::{CertifiedKey, TrustBundle};
+use super::TrustBundle;
+use super::reason::{self, CertificateFault};
+use super::verify::{Verdict, signed};
+
+/// Why the certificate of a server was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind.
+    pub fault: CertificateFault,
+    /// The reason in words, without the server's name.
+    pub words: String,
+}
 
 /// What is needed to explain why a certificate was refused.
-pub(super) struct Judge {
+pub(crate) struct Judge {
     name: String,
+    /// In words.
     bundle: String,
+    is_system: bool,
     authorities: Vec<X509>,
     /// Other certificates that we know, which may be the missing intermediate.
     at_hand: Vec<X509>,
 }
 
 impl Judge {
-    pub(super) fn new(upstream: &Upstream, trust: &TrustBundle) -> Self {
-        let tls = &upstream.tls;
+    /// For a server of this name under this bundle. The certificates in `at_hand` are known beside those of the bundle.
+    pub(crate) fn new(name: &str, trust: &TrustBundle, at_hand: Vec<X509>) -> Self {
         Self {
-            name: tls.server_name.clone(),
-            bundle: trust.name.clone(),
+            name: name.to_owned(),
+            bundle: trust.words(),
+            is_system: trust.is_system(),
             authorities: trust.certificates.clone(),
-            at_hand: at_hand(tls.client_certificate.as_deref()),
+            at_hand,
         }
     }
 
-    pub(super) fn refused(&self, verdict: &Verdict) -> Failure {
+    pub(crate) fn refused(&self, verdict: &Verdict) -> Refusal {
         let result = verdict.result;
         let Some(certificate) = &verdict.refused else {
-            let words = format!("certificate not trusted: {}", result.error_string());
-            return Failure::new(CertificateFault::of(result).into(), words);
+            return Refusal {
+                fault: CertificateFault::of(result),
+                words: format!("certificate not trusted: {}", result.error_string()),
+            };
         };
         let fault = CertificateFault::judge(result, certificate, &self.authorities, &self.at_hand);
         let issuer = reason::name_text(certificate.issuer_name());
         let subject = reason::name_text(certificate.subject_name());
         let words = match fault {
             CertificateFault::Untrusted if self.has_name_of_issuer(certificate) => format!(
-                "certificate not trusted: another key than that of \"{issuer}\" in trust bundle \"{}\" signed it (subject \"{subject}\")",
+                "certificate not trusted: another key than that of \"{issuer}\" in {} signed it (subject \"{subject}\")",
                 self.bundle
             ),
             CertificateFault::Untrusted => format!(
-                "certificate not trusted: {} (issuer \"{issuer}\"; trust bundle \"{}\" has {})",
+                "certificate not trusted: {} (issuer \"{issuer}\"; {})",
                 result.error_string(),
-                self.bundle,
                 self.trusted()
             ),
             CertificateFault::MissingIntermediate => format!(
-                "chain is incomplete: the intermediate \"{issuer}\" that signed \"{subject}\" is missing (trust bundle \"{}\" has {})",
-                self.bundle,
+                "chain is incomplete: the intermediate \"{issuer}\" that signed \"{subject}\" is missing ({})",
                 self.trusted()
             ),
             CertificateFault::NameMismatch
@@ -75,7 +86,7 @@ impl Judge {
                 reason::usage_text(certificate)
             ),
         };
-        Failure::new(fault.into(), words)
+        Refusal { fault, words }
     }
 
     /// Whether the bundle has a CA with the issuer's name, and none of that name signed the certificate.
@@ -86,18 +97,16 @@ impl Judge {
         named.peek().is_some() && named.all(|ca| !signed(ca, certificate))
     }
 
+    /// Who is trusted, in words.
     fn trusted(&self) -> String {
+        if self.is_system {
+            return format!("{} are {}", self.bundle, self.authorities.len());
+        }
         let names: Vec<String> = self
             .authorities
             .iter()
             .map(|ca| reason::name_text(ca.subject_name()))
             .collect();
-        reason::list(&names)
+        format!("{} has {}", self.bundle, reason::list(&names))
     }
-}
-
-/// The intermediates of our client certificate: the same private CA often signed the gateways' certificates.
-fn at_hand(certified: Option<&CertifiedKey>) -> Vec<X509> {
-    let chain = certified.map_or(&[][..], |certified| &certified.chain);
-    chain.iter().skip(1).cloned().collect()
 }
