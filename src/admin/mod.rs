@@ -27,7 +27,7 @@ mod traffic;
 mod views;
 
 pub(crate) use access::names_us;
-pub(crate) use connection::{AnswerBody, read_body, serve, whole_body};
+pub(crate) use connection::{AnswerBody, Protocol, read_body, serve, whole_body};
 pub use exposition::{Exposition, ExpositionFormat};
 pub use exposures::add_exposure_routes;
 pub(crate) use exposures::with_user_name;
@@ -37,6 +37,6 @@ pub use review::add_review_routes;
 pub use router::{CheckFailure, Method, Request, Response, Router};
 pub use server::{AdminSocket, adopt, listen};
 pub use shadow::add_shadow_routes;
-pub(crate) use slots::ConnectionSlots;
+pub(crate) use slots::{ConnectionSlots, Slot};
 pub use sources::StatusSources;
 pub use views::add_core_routes;

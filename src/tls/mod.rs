@@ -5,6 +5,7 @@
 pub mod acceptor;
 mod client_ca;
 mod client_cas;
+mod client_name;
 mod dial_fault;
 mod facts;
 mod finding;
@@ -29,6 +30,7 @@ use openssl::x509::X509;
 
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
 pub use client_cas::ClientCas;
+pub use client_name::{ClientName, NoClientName, fingerprint};
 pub use dial_fault::DialFault;
 pub use facts::{CertificateFacts, now};
 pub use finding::{Finding, Part};

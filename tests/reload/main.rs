@@ -18,6 +18,8 @@ mod admin;
 mod binary;
 mod client_ca;
 mod console;
+mod console_tls;
+mod console_tokens;
 mod cost;
 mod exclusions;
 mod files;

@@ -3,9 +3,9 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::role::Action;
 use super::super::state::Asked;
 use super::{Answered, Frame, shown};
+use crate::role::Action;
 
 /// Days before the end at which a row is marked.
 const URGENT: i64 = 14;

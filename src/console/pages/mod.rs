@@ -18,8 +18,8 @@ use http::StatusCode;
 
 use super::answer::{Answer, page};
 use super::api::ApiError;
-use super::role::Role;
 use super::sessions::Identity;
+use crate::role::Role;
 
 /// How a page is answered.
 type Answered = Result<Answer, ApiError>;
