@@ -125,8 +125,15 @@ fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
     let filter = event_filter(&mut query)?;
     // The answer is held as a whole before it is sent.
     let most = query.number("most")?.unwrap_or(LISTED).min(MOST_LISTED);
+    // A count of the earlier ones would read all of them.
+    let uncounted = query.flag("uncounted");
     query.end()?;
-    let found = filter.find(state_dir(config)?).map_err(refused)?;
+    let folder = state_dir(config)?;
+    if uncounted {
+        let (found, more) = filter.find_newest(folder, most).map_err(refused)?;
+        return Ok(Response::json(200, &ListReport::of_newest(&found, more)));
+    }
+    let found = filter.find(folder).map_err(refused)?;
     Ok(Response::json(200, &ListReport::new(&found, most)))
 }
 
