@@ -56,6 +56,7 @@ pub struct ConsoleSources {
 #[derive(Debug)]
 pub struct Console {
     tasks: [JoinHandle<()>; 2],
+    history: Arc<History>,
 }
 
 impl Console {
@@ -71,10 +72,11 @@ impl Console {
             tokens: sources.tokens,
             attempts: Attempts::default(),
             metrics: sources.metrics,
-            history: History::default(),
+            history: Arc::new(History::open(sources.state_dir.as_deref())),
             audit: Arc::new(Audit::new(sources.state_dir)),
             feed: Feed::new(access.feed().clone()),
         });
+        let history = Arc::clone(&console.history);
         let sampled = Arc::clone(&console);
         let sampler = supervise("history of the console", move || {
             sample(Arc::clone(&sampled))
@@ -82,6 +84,7 @@ impl Console {
         let server = supervise("console", move || listen(Arc::clone(&console)));
         Self {
             tasks: [tokio::spawn(sampler), tokio::spawn(server)],
+            history,
         }
     }
 }
@@ -91,6 +94,8 @@ impl Drop for Console {
         for task in &self.tasks {
             task.abort();
         }
+        // The process ends, so nothing waits for the disk but that end.
+        self.history.save();
     }
 }
 
@@ -98,7 +103,11 @@ async fn sample(console: Arc<ConsoleState>) -> Ended {
     let mut step = interval(STEP);
     loop {
         step.tick().await;
-        console.history.take(&console.metrics);
+        if console.history.take(&console.metrics) {
+            let history = Arc::clone(&console.history);
+            // Nobody waits for it; the next one comes in 5 minutes.
+            let _ = spawn_blocking(move || history.save()).await;
+        }
         save_uses(&console).await;
     }
 }

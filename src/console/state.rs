@@ -29,7 +29,7 @@ pub(super) struct ConsoleState {
     pub(super) tokens: Arc<Tokens>,
     pub(super) attempts: Attempts,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) history: History,
+    pub(super) history: Arc<History>,
     pub(super) audit: Arc<Audit>,
     pub(super) feed: Feed,
 }
