@@ -36,6 +36,10 @@ pub(crate) enum Action {
     WriteExclusion,
     /// Read the files now.
     Reload,
+    /// Dial the servers of an upstream and say why one would not be used.
+    Diagnose,
+    /// Try a trust bundle or a certificate in the place of the present one.
+    Rehearse,
 }
 
 impl Role {
@@ -62,6 +66,8 @@ impl Role {
         match action {
             Action::Switch => self == Self::Ingress,
             Action::Propose | Action::Try | Action::WriteExclusion => self == Self::Security,
+            Action::Diagnose => matches!(self, Self::Ingress | Self::Certificates),
+            Action::Rehearse => self == Self::Certificates,
             // Each team replaces files of its own and wants to see them taken.
             Action::Reload => self != Self::Viewer,
         }
@@ -100,6 +106,8 @@ impl Action {
             Self::Try => "run requests through the rules",
             Self::WriteExclusion => "write exclusions",
             Self::Reload => "reload",
+            Self::Diagnose => "dial gateways",
+            Self::Rehearse => "rehearse certificates",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The API of recorded requests and of exclusions: what `drawbridge events` and `drawbridge rules` answer, with the same
+//! The API of recorded requests, of exclusions and of what the files would change: what `drawbridge events` and `drawbridge rules` answer, with the same
 //! words. The path is the verb, such as `/events/list`; its options are the query, or the keys of a JSON body.
 //!
 //! These requests are what clients sent, so each question needs the token, a GET too. Answers are computed on threads
@@ -51,7 +51,8 @@ type Refused = Response;
 /// How a question is answered.
 type Answer = fn(&Config, &Request) -> Result<Response, Refused>;
 
-const GETS: [(&str, Answer); 5] = [
+const GETS: [(&str, Answer); 6] = [
+    ("/diff", super::files::differences),
     ("/events/list", list),
     ("/events/top", top),
     ("/events/show/*", show),

@@ -131,6 +131,8 @@ fn action_of(path: &str) -> Option<Action> {
         "/reload" => Some(Action::Reload),
         "/rules/exclude" => Some(Action::Propose),
         "/rules/explain" | "/rules/replay" => Some(Action::Try),
+        "/certs/rehearse" => Some(Action::Rehearse),
+        _ if path.starts_with("/doctor/") => Some(Action::Diagnose),
         _ if path.starts_with("/exposures/") => Some(Action::Switch),
         _ => None,
     }

@@ -32,8 +32,12 @@ enum Page {
     AskSwitch,
     Switch,
     Certificates,
+    AskRehearsal,
+    Rehearsal,
     Upstreams,
+    Doctor,
     Configuration,
+    Differences,
     Reload,
     LoginForm,
     Login,
@@ -51,12 +55,12 @@ enum Needs {
 }
 
 /// Method, path with `*` for any segment, page, and who may ask.
-const ROUTES: [(Method, &str, Page, Needs); 21] = {
+const ROUTES: [(Method, &str, Page, Needs); 25] = {
     use Needs::{Login as AnyRole, May, Nothing};
     use Page::{
-        AskSwitch, Certificates, Configuration, Event, Events, Exposure, Lint, Live, Login,
-        LoginForm, Logout, Overview, Propose, Reload, Rules, Script, Stream, Style, Switch,
-        Upstreams, WriteExclusion,
+        AskRehearsal, AskSwitch, Certificates, Configuration, Differences, Doctor, Event, Events,
+        Exposure, Lint, Live, Login, LoginForm, Logout, Overview, Propose, Rehearsal, Reload,
+        Rules, Script, Stream, Style, Switch, Upstreams, WriteExclusion,
     };
     [
         (Method::GET, "/", Overview, AnyRole),
@@ -82,8 +86,27 @@ const ROUTES: [(Method, &str, Page, Needs); 21] = {
         (Method::GET, "/exposure/*/*", AskSwitch, May(Action::Switch)),
         (Method::POST, "/exposure/*/*", Switch, May(Action::Switch)),
         (Method::GET, "/certificates", Certificates, AnyRole),
+        (
+            Method::GET,
+            "/certificates/rehearsal",
+            AskRehearsal,
+            May(Action::Rehearse),
+        ),
+        (
+            Method::POST,
+            "/certificates/rehearsal",
+            Rehearsal,
+            May(Action::Rehearse),
+        ),
         (Method::GET, "/upstreams", Upstreams, AnyRole),
+        (
+            Method::POST,
+            "/upstreams/*/doctor",
+            Doctor,
+            May(Action::Diagnose),
+        ),
         (Method::GET, "/configuration", Configuration, AnyRole),
+        (Method::GET, "/configuration/diff", Differences, AnyRole),
         (Method::POST, "/reload", Reload, May(Action::Reload)),
         (Method::GET, "/login", LoginForm, Nothing),
         (Method::POST, "/login", Login, Nothing),
@@ -228,8 +251,12 @@ impl Admitted<'_> {
             Page::AskSwitch => pages::exposure::ask(&asked).await,
             Page::Switch => pages::exposure::switch(&asked).await,
             Page::Certificates => pages::certificates::show(&asked).await,
+            Page::AskRehearsal => pages::rehearsal::ask(&asked).await,
+            Page::Rehearsal => pages::rehearsal::rehearse(&asked).await,
             Page::Upstreams => pages::upstreams::show(&asked).await,
+            Page::Doctor => pages::doctor::examine(&asked).await,
             Page::Configuration => pages::configuration::show(&asked).await,
+            Page::Differences => pages::differences::show(&asked).await,
             Page::Reload => pages::configuration::reload(&asked).await,
             Page::Logout => Ok(pages::login::log_out(console, session)),
             Page::LoginForm | Page::Login | Page::Style | Page::Script => Ok(redirect("/")),

@@ -3,6 +3,7 @@
 //! Nothing here knows the configuration: settings come in as the types of `settings`.
 
 pub mod acceptor;
+mod candidate;
 mod client_ca;
 mod client_cas;
 mod client_name;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
+pub use candidate::CandidateChain;
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
 pub use client_cas::ClientCas;
 pub use client_name::{ClientName, NoClientName, fingerprint};

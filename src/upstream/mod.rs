@@ -6,6 +6,7 @@ mod balance;
 mod caps;
 pub mod diagnose;
 mod dns;
+pub mod examined;
 mod failure;
 mod health;
 mod judge;
@@ -14,6 +15,7 @@ mod own;
 mod peer;
 mod pool;
 mod pools;
+pub mod rehearsed;
 mod server;
 mod settings;
 

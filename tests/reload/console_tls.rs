@@ -167,11 +167,10 @@ async fn a_client_certificate_lets_in_and_logs_in_by_its_role() {
     assert!(page.unwrap().text().contains("Switch off"));
 
     // A role that is taken away ends the session with the next connection.
-    let text = console
-        .world
-        .setup
-        .text()
-        .replace("ingress = [\"cn:bob.test\"]", "ingress = [\"cn:dave.test\"]");
+    let text = console.world.setup.text().replace(
+        "ingress = [\"cn:bob.test\"]",
+        "ingress = [\"cn:dave.test\"]",
+    );
     console.world.write("drawbridge.toml", text);
     let (status, said) = console.world.reload().await;
     assert_eq!(status, 200, "{said}");

@@ -18,6 +18,7 @@ mod admin;
 mod binary;
 mod client_ca;
 mod console;
+mod console_gateways;
 mod console_tls;
 mod console_tokens;
 mod cost;

@@ -21,8 +21,8 @@ use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
-    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_record_routes,
-    add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
+    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_gateway_routes,
+    add_record_routes, add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
 };
 use crate::config::Config;
 use crate::console::{
@@ -276,6 +276,7 @@ fn routes(
     });
     add_review_routes(&mut router, &front.live);
     add_record_routes(&mut router, &health);
+    add_gateway_routes(&mut router, &front.live);
     add_traffic_routes(&mut router, &health);
     let console = front.live.pin().config.console.clone();
     if let (Some(logins), Some(console)) = (logins, console) {
