@@ -26,6 +26,7 @@
 //! - `bounded_queue` a queue to a background thread that never makes a sender wait
 //! - `parallel` spreads independent work over the processors
 //! - `replace_file` replaces a file in one step
+//! - [`role`] the roles of the three teams, and what each may do
 //! - [`time`] points in time as RFC 3339
 //! - `unix_socket` unix sockets to which only their owner can connect
 //!
@@ -53,6 +54,7 @@ pub mod recorded;
 pub mod reload;
 mod replace_file;
 pub mod review;
+pub mod role;
 pub mod route;
 pub mod supervision;
 pub mod telemetry;

@@ -11,10 +11,10 @@ use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
 
-use crate::config::{Config, Listener, ListenerKind, Unit};
-use crate::tls::ClientCas;
-use crate::tls::acceptor::acceptor;
+use crate::config::{Config, ConsoleTls, Listener, ListenerKind, SniPolicy, Unit};
+use crate::tls::acceptor::{NewAcceptor, acceptor};
 use crate::tls::rehearsal::{self, RehearsalError};
+use crate::tls::{CertifiedKey, ClientCas};
 use crate::upstream::{Pool, Pools};
 
 /// A configuration, and the acceptors and pools made from it.
@@ -26,17 +26,19 @@ pub struct Snapshot {
     /// By the name of the listener, for those with TLS. Swapped in place to renew ticket keys. Two snapshots in which
     /// all TLS of a listener is the same share its slot, so that both have the new keys.
     acceptors: Acceptors,
+    /// The console's, if it has TLS. No session resumes with it, so it has no ticket keys.
+    console_acceptor: Option<Arc<SslAcceptor>>,
     /// The servers of each upstream.
     pub pools: Pools,
 }
 
 type Acceptors = BTreeMap<String, Arc<ArcSwap<SslAcceptor>>>;
 
-/// Why a listener cannot run although its configuration is valid.
+/// Why a listener or the console cannot run although its configuration is valid.
 #[derive(Debug)]
 pub struct SnapshotError {
-    /// The name of the listener.
-    pub listener: String,
+    /// The listener, or the console.
+    pub unit: Unit,
     /// What went wrong with it.
     pub cause: SnapshotCause,
 }
@@ -59,17 +61,9 @@ impl std::fmt::Display for SnapshotCause {
     }
 }
 
-impl SnapshotError {
-    /// The listener, as what a reload refuses.
-    #[must_use]
-    pub fn unit(&self) -> Unit {
-        Unit::Listener(self.listener.clone())
-    }
-}
-
 impl std::fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.unit(), self.cause)
+        write!(f, "{}: {}", self.unit, self.cause)
     }
 }
 
@@ -95,7 +89,14 @@ impl Snapshot {
                 acceptors.insert(listener.name.clone(), slot);
             }
         }
-        Ok(Self::assemble(config, acceptors, &Pools::default()))
+        let console = config.console_tls.as_ref().map(console_acceptor_of);
+        let console = console.transpose()?.map(Arc::new);
+        Ok(Self::assemble(
+            config,
+            acceptors,
+            console,
+            &Pools::default(),
+        ))
     }
 
     /// The snapshot that follows `previous`. A listener that cannot run as configured goes on as it was. It is left out
@@ -138,16 +139,24 @@ impl Snapshot {
             matches!(listener.kind, ListenerKind::Redirect { .. })
                 || acceptors.contains_key(&listener.name)
         });
-        (Self::assemble(config, acceptors, &previous.pools), refused)
+        let console = next_console(&mut config, previous, &mut refused);
+        let next = Self::assemble(config, acceptors, console, &previous.pools);
+        (next, refused)
     }
 
-    fn assemble(config: Config, acceptors: Acceptors, running: &Pools) -> Self {
+    fn assemble(
+        config: Config,
+        acceptors: Acceptors,
+        console_acceptor: Option<Arc<SslAcceptor>>,
+        running: &Pools,
+    ) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         let pools = Pools::new(&config.upstreams, running);
         Self {
             config,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             acceptors,
+            console_acceptor,
             pools,
         }
     }
@@ -162,6 +171,12 @@ impl Snapshot {
     #[must_use]
     pub fn acceptor(&self, listener: &str) -> Option<Arc<SslAcceptor>> {
         Some(self.acceptors.get(listener)?.load_full())
+    }
+
+    /// The acceptor of the console; None if it has no TLS, or cannot run.
+    #[must_use]
+    pub fn console_acceptor(&self) -> Option<&Arc<SslAcceptor>> {
+        self.console_acceptor.as_ref()
     }
 
     /// Makes new acceptors, and with them new keys of session tickets, so that a key that is stolen later does not
@@ -242,17 +257,62 @@ fn acceptor_of(
     else {
         return Ok(None);
     };
-    let fail = |cause| SnapshotError {
-        listener: listener.name.clone(),
+    let made = acceptor(&listener.name, certificates, *sni, settings, running);
+    let tried = try_out(made, certificates);
+    tried.map(Some).map_err(|cause| SnapshotError {
+        unit: Unit::Listener(listener.name.clone()),
         cause,
-    };
-    let made = acceptor(&listener.name, certificates, *sni, settings, running)
-        .map_err(|error| fail(SnapshotCause::Acceptor(error)))?;
+    })
+}
+
+fn console_acceptor_of(tls: &ConsoleTls) -> Result<SslAcceptor, SnapshotError> {
+    let ConsoleTls {
+        certificates,
+        settings,
+        ..
+    } = tls;
+    // Whoever asks for it by its address gets a certificate too; the Host field is checked against a list.
+    let made = acceptor(CONSOLE, certificates, SniPolicy::Any, settings, None);
+    try_out(made, certificates).map_err(|cause| SnapshotError {
+        unit: Unit::Console,
+        cause,
+    })
+}
+
+fn try_out(
+    made: Result<NewAcceptor, ErrorStack>,
+    certificates: &[Arc<CertifiedKey>],
+) -> Result<SslAcceptor, SnapshotCause> {
+    let made = made.map_err(SnapshotCause::Acceptor)?;
     // OpenSSL accepts some settings with which no client can make a handshake.
     rehearsal::handshakes(&made.acceptor, &made.untried, certificates)
-        .map_err(|error| fail(SnapshotCause::Handshake(error)))?;
-    Ok(Some(made.acceptor))
+        .map_err(SnapshotCause::Handshake)?;
+    Ok(made.acceptor)
 }
+
+/// The acceptor of the console that follows `previous`. If it cannot run as configured, it goes on as it was, unless it
+/// would let in clients that the new configuration refuses.
+fn next_console(
+    config: &mut Config,
+    previous: &Snapshot,
+    refused: &mut Vec<SnapshotError>,
+) -> Option<Arc<SslAcceptor>> {
+    let tls = config.console_tls.as_mut()?;
+    match console_acceptor_of(tls) {
+        Ok(made) => Some(Arc::new(made)),
+        Err(error) => {
+            refused.push(error);
+            let running = previous.config.console_tls.as_ref()?;
+            let clients = |tls: &ConsoleTls| tls.settings.client_ca.as_ref().map(|ca| ca.digest);
+            let stays = clients(running) == clients(tls);
+            tls.certificates.clone_from(&running.certificates);
+            previous.console_acceptor.clone().filter(|_| stays)
+        }
+    }
+}
+
+/// The name of the console's sessions. No listener can have it.
+const CONSOLE: &str = "[console]";
 
 /// The current snapshot.
 pub struct Live(ArcSwap<Snapshot>);

@@ -1,5 +1,5 @@
-//! One connection of the admin API or of the console: HTTP/1.1 with any number of requests, one after the
-//! other.
+//! One connection of the admin API or of the console: HTTP/1.1 with any number of requests, one after the other, or
+//! HTTP/2 with some at once.
 //!
 //! Invariants: a head and a body are bounded in size and time; so is every write, because a client that reads nothing
 //! would hold its answer in our memory for ever. A handler has no deadline: a reload may take longer than all of these and
@@ -16,9 +16,9 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
@@ -34,11 +34,27 @@ const MAX_HEADERS: usize = 64;
 /// take; how long the client may take to read what we wrote.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Streams of an HTTP/2 connection at once: more than a browser wants of a page. Each may hold an answer.
+const MAX_STREAMS: u32 = 16;
+/// Streams that the client resets before they are answered, before the connection ends (CVE-2023-44487), and those that it
+/// makes us reset (CVE-2025-8671).
+const MAX_RESETS: usize = 32;
+/// Bytes of an HTTP/2 stream, and of all of a connection, that the client may send before we have read them.
+const STREAM_WINDOW: u32 = MAX_BODY as u32;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// Which HTTP a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
 /// The body of an answer: known at once, or a stream of events.
 pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Answers the requests of a connection until it ends.
-pub(crate) async fn serve<S, H, F>(stream: S, slot: Slot, handler: H)
+pub(crate) async fn serve<S, H, F>(stream: S, protocol: Protocol, slot: Slot, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(http::Request<Incoming>) -> F,
@@ -59,18 +75,41 @@ where
             }))
         }
     });
+    // An error is the client's: it is gone, too slow, or does not speak HTTP, and hyper has answered what can be answered.
+    match protocol {
+        Protocol::Http1 => tokio::select! {
+            _ = http1().serve_connection(stream, service) => {}
+            () = activity.idle_too_long() => {}
+        },
+        Protocol::Http2 => tokio::select! {
+            _ = http2().serve_connection(stream, service) => {}
+            () = activity.idle_too_long() => {}
+        },
+    }
+}
+
+fn http1() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS);
-    let connection = http.serve_connection(stream, service);
-    tokio::select! {
-        // An error is the client's: it is gone, too slow, or does not speak HTTP, and hyper has answered what can be
-        // answered.
-        _ = connection => {}
-        () = activity.idle_too_long() => {}
-    }
+    http
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_BODY)
+        .keep_alive_interval(TIMEOUT)
+        .keep_alive_timeout(TIMEOUT);
+    http
 }
 
 /// Reads a body.
@@ -102,8 +141,13 @@ pub(crate) fn whole_body(bytes: impl Into<Bytes>) -> AnswerBody {
 /// connection that keeps silent after an answer.
 struct Activity {
     slot: Slot,
-    /// None while there is a request.
-    idle_since: Mutex<Option<Instant>>,
+    requests: Mutex<Requests>,
+}
+
+struct Requests {
+    at_once: usize,
+    /// When the last one ended.
+    since: Instant,
 }
 
 /// A request, until its answer is written.
@@ -113,41 +157,51 @@ impl Activity {
     fn new(slot: Slot) -> Self {
         Self {
             slot,
-            idle_since: Mutex::new(Some(Instant::now())),
+            requests: Mutex::new(Requests {
+                at_once: 0,
+                since: Instant::now(),
+            }),
         }
     }
 
     fn begin(self: &Arc<Self>) -> RequestActivity {
-        *self.idle_since() = None;
+        self.requests().at_once += 1;
         self.slot.set_stage(Stage::Answering);
         RequestActivity(Arc::clone(self))
     }
 
     async fn idle_too_long(&self) {
         loop {
-            let idle = self
-                .idle_since()
-                .map_or(Duration::ZERO, |since| since.elapsed());
-            match TIMEOUT.checked_sub(idle) {
+            match TIMEOUT.checked_sub(self.idle()) {
                 None | Some(Duration::ZERO) => return,
                 Some(left) => sleep(left).await,
             }
         }
     }
 
-    fn idle_since(&self) -> MutexGuard<'_, Option<Instant>> {
-        // A time is stored whole.
-        self.idle_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> Duration {
+        let requests = self.requests();
+        match requests.at_once {
+            0 => requests.since.elapsed(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        // Both fields are valid at any time.
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for RequestActivity {
     fn drop(&mut self) {
-        *self.0.idle_since() = Some(Instant::now());
-        // From now on the connection is among the first to lose its slot.
-        self.0.slot.set_stage(Stage::ReadingRequest);
+        let mut requests = self.0.requests();
+        requests.at_once = requests.at_once.saturating_sub(1);
+        requests.since = Instant::now();
+        if requests.at_once == 0 {
+            // From now on the connection is among the first to lose its slot.
+            self.0.slot.set_stage(Stage::ReadingRequest);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The API of recorded requests and of exclusions: what `drawbridge events` and `drawbridge rules` answer, with the same
+//! The API of recorded requests, of exclusions and of what the files would change: what `drawbridge events` and `drawbridge rules` answer, with the same
 //! words. The path is the verb, such as `/events/list`; its options are the query, or the keys of a JSON body.
 //!
 //! These requests are what clients sent, so each question needs the token, a GET too. Answers are computed on threads
@@ -51,7 +51,8 @@ type Refused = Response;
 /// How a question is answered.
 type Answer = fn(&Config, &Request) -> Result<Response, Refused>;
 
-const GETS: [(&str, Answer); 5] = [
+const GETS: [(&str, Answer); 6] = [
+    ("/diff", super::files::differences),
     ("/events/list", list),
     ("/events/top", top),
     ("/events/show/*", show),
@@ -125,8 +126,15 @@ fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
     let filter = event_filter(&mut query)?;
     // The answer is held as a whole before it is sent.
     let most = query.number("most")?.unwrap_or(LISTED).min(MOST_LISTED);
+    // A count of the earlier ones would read all of them.
+    let uncounted = query.flag("uncounted");
     query.end()?;
-    let found = filter.find(state_dir(config)?).map_err(refused)?;
+    let folder = state_dir(config)?;
+    if uncounted {
+        let (found, more) = filter.find_newest(folder, most).map_err(refused)?;
+        return Ok(Response::json(200, &ListReport::of_newest(&found, more)));
+    }
+    let found = filter.find(folder).map_err(refused)?;
     Ok(Response::json(200, &ListReport::new(&found, most)))
 }
 

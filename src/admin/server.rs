@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::access::Access;
-use super::connection::{AnswerBody, read_body, serve, whole_body};
+use super::connection::{AnswerBody, Protocol, read_body, serve, whole_body};
 use super::router::{Response, Router};
 use super::slots::{ConnectionSlots, Slot};
 use crate::config::{Admin, AdminAddress, Token};
@@ -219,7 +219,7 @@ where
             answered.unwrap_or_else(|refused| refused).into()
         }
     };
-    serve(stream, slot, handler).await;
+    serve(stream, Protocol::Http1, slot, handler).await;
 }
 
 async fn answer(

@@ -5,12 +5,10 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCompleter;
-use openssl::x509::{X509, X509VerifyResult};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::config_file::{self, ConfigFile};
 use super::error::CommandError;
@@ -18,8 +16,8 @@ use super::offline::{block_on, load};
 use super::output::Output;
 use crate::config::Upstream;
 use crate::tls::CertificateFacts;
-use crate::upstream::diagnose::{Examination, examine_all};
-use crate::upstream::{Cause, Failure, Pool};
+use crate::upstream::diagnose::Examination;
+use crate::upstream::examined::{ServerReport, UpstreamReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,18 +82,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// An upstream and what was found at each of its servers.
-struct UpstreamReport {
-    upstream: Arc<Upstream>,
-    servers: Vec<ServerReport>,
-}
-
-impl UpstreamReport {
-    fn is_ok(&self) -> bool {
-        all_usable(&self.servers)
-    }
-}
-
 fn examine(args: &UpstreamArgs) -> Result<Vec<UpstreamReport>, CommandError> {
     let config = load(&args.config)?;
     let named: Vec<&String> = match args.all {
@@ -107,17 +93,13 @@ fn examine(args: &UpstreamArgs) -> Result<Vec<UpstreamReport>, CommandError> {
         let known = known.join(", ");
         CommandError::Problem(format!("there is no upstream {name:?}; there are: {known}"))
     };
-    // All names are looked up before the first dial: a mistyped one must not wait for timeouts.
     let upstreams: Result<Vec<_>, CommandError> = named
         .into_iter()
         .map(|name| config.upstreams.get(name).ok_or_else(|| unknown(name)))
         .collect();
     let mut examined = Vec::new();
     for upstream in upstreams? {
-        examined.push(UpstreamReport {
-            upstream: Arc::clone(upstream),
-            servers: block_on(examine_servers(&Pool::new(upstream, Arc::default())))?,
-        });
+        examined.push(block_on(UpstreamReport::of(upstream))?);
     }
     Ok(examined)
 }
@@ -126,64 +108,6 @@ fn show_human(examined: &[UpstreamReport]) -> io::Result<()> {
     let texts = examined.iter().map(|e| human(&e.upstream, &e.servers));
     let text = texts.collect::<Vec<_>>().join("\n");
     io::stdout().write_all(text.as_bytes())
-}
-
-/// Whether every server is usable; false if there is none, since then nobody answers a request.
-fn all_usable(servers: &[ServerReport]) -> bool {
-    !servers.is_empty() && servers.iter().all(|server| server.found.failure.is_none())
-}
-
-/// A server and what was found.
-struct ServerReport {
-    server: String,
-    found: Examination,
-}
-
-async fn examine_servers(pool: &Pool) -> Vec<ServerReport> {
-    let found = examine_all(pool).await.into_iter();
-    let mut servers = found
-        .map(|(server, found)| ServerReport { server, found })
-        .collect::<Vec<_>>();
-    find_missing_intermediates(&mut servers);
-    servers
-}
-
-/// If a chain is incomplete, another server of the upstream may send the missing intermediate.
-fn find_missing_intermediates(servers: &mut [ServerReport]) {
-    let sent: Vec<X509> = servers
-        .iter()
-        .filter_map(|server| server.found.presented.as_ref())
-        // The first one is the server's own leaf.
-        .flat_map(|presented| presented.chain.iter().skip(1).cloned())
-        // A certificate that signed itself is a root, which servers need not send.
-        .filter(|above| above.issued(above) != X509VerifyResult::OK)
-        .collect();
-    for server in servers {
-        let found = &mut server.found;
-        let (Some(failure), Some(presented)) = (&mut found.failure, &found.presented) else {
-            continue;
-        };
-        // A server that sends more than its leaf has sent an intermediate.
-        let ([leaf], Cause::Untrusted) = (presented.chain.as_slice(), failure.cause) else {
-            continue;
-        };
-        // Names may agree by chance; a signature cannot.
-        let missing = sent.iter().find(|above| {
-            above.issued(leaf) == X509VerifyResult::OK
-                && above
-                    .public_key()
-                    .is_ok_and(|key| leaf.verify(&key).unwrap_or(false))
-        });
-        if let Some(missing) = missing {
-            *failure = Failure::new(
-                Cause::MissingIntermediate,
-                format!(
-                    "chain is incomplete: the intermediate \"{}\" is missing, which another server of this upstream sends",
-                    CertificateFacts::of(missing).subject
-                ),
-            );
-        }
-    }
 }
 
 fn human(upstream: &Upstream, servers: &[ServerReport]) -> String {
@@ -229,7 +153,6 @@ fn describe(text: &mut String, found: &Examination) {
     };
     let _ = writeln!(text, "  tcp      {tcp}, port {}", address.port());
     let Some(presented) = &found.presented else {
-        // Without a connection there was no handshake that could fail.
         if found.connected {
             *text += "  tls      failed\n";
         }
@@ -247,7 +170,6 @@ fn describe(text: &mut String, found: &Examination) {
         let names = facts.names.join(", ");
         let _ = writeln!(text, "  chain {depth}  {}", facts.subject);
         let _ = writeln!(text, "           issuer {}", facts.issuer);
-        // Only the names of the leaf count; an authority stands for no server.
         if depth == 0 {
             let _ = writeln!(text, "           names  {names}");
         }
@@ -266,50 +188,13 @@ fn describe(text: &mut String, found: &Examination) {
 fn show_json(examined: &[UpstreamReport], all: bool) -> io::Result<()> {
     let report = match examined {
         // Whoever names one upstream gets one object; `--all` always gives the list, however many there are.
-        [one] if !all => report(&one.upstream, &one.servers),
+        [one] if !all => one.to_json(),
         several => json!({
             "ok": several.iter().all(UpstreamReport::is_ok),
-            "upstreams": several.iter().map(|e| report(&e.upstream, &e.servers)).collect::<Vec<_>>(),
+            "upstreams": several.iter().map(UpstreamReport::to_json).collect::<Vec<_>>(),
         }),
     };
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report)?;
     writeln!(out)
-}
-
-fn report(upstream: &Upstream, servers: &[ServerReport]) -> Value {
-    json!({
-        "upstream": upstream.name,
-        "server_name": upstream.tls.server_name,
-        "trust": upstream.tls.trust.name,
-        "client_certificate": upstream.tls.client_certificate.is_some(),
-        "ok": all_usable(servers),
-        "servers": servers.iter().map(|v| to_json(upstream, v)).collect::<Vec<_>>(),
-    })
-}
-
-fn to_json(upstream: &Upstream, server: &ServerReport) -> Value {
-    let found = &server.found;
-    let presented = found.presented.as_ref();
-    let chain: Vec<CertificateFacts> = presented
-        .iter()
-        .flat_map(|p| p.chain.iter().map(|c| CertificateFacts::of(c)))
-        .collect();
-    json!({
-        "server": server.server,
-        "ok": found.failure.is_none(),
-        "address": found.address.map(|a| a.to_string()),
-        "connected": found.connected,
-        "tls": presented.map(|p| json!({
-            "version": p.version,
-            "cipher": p.cipher,
-            "group": p.group,
-        })),
-        "chain": chain,
-        "failure": found.failure.as_ref().map(|failure| json!({
-            "code": failure.cause.code(),
-            "reason": failure.words,
-            "fix": failure.cause.fix(upstream),
-        })),
-    })
 }

@@ -4,6 +4,9 @@ use super::model::{Config, ListenerKind};
 use crate::tls::Entry;
 use crate::tls::inventory::Inventory;
 
+/// As what the console is listed. No listener can have this name.
+const CONSOLE: &str = "[console]";
+
 impl Config {
     /// Every certificate in the files of the configuration. What upstreams present is known only by dialling them: see
     /// [`crate::upstream::diagnose`].
@@ -16,6 +19,9 @@ impl Config {
                     inventory.add_listener(&listener.name, certified);
                 }
             }
+        }
+        for certified in self.console_tls.iter().flat_map(|tls| &tls.certificates) {
+            inventory.add_listener(CONSOLE, certified);
         }
         for bundle in self.trust.values() {
             inventory.add_trust(bundle);

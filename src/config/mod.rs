@@ -14,6 +14,7 @@ mod inventory;
 mod last_good;
 mod model;
 pub mod reference;
+mod rehearsal;
 mod resolved;
 mod section_kind;
 mod sources;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use inputs::{Contents, Inputs, Stamps};
 pub use model::*;
+pub use rehearsal::RehearsedChain;
 pub use resolved::admin::{TokenError, token_from};
 pub(crate) use resolved::policies::builder_of;
 pub use resolved::service::installed_admin;

@@ -9,11 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openssl::x509::X509Ref;
+
 use super::inputs::{Contents, Inputs};
 use crate::events::EventSettings;
 use crate::exclusion::Entry;
+use crate::role::Role;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
-use crate::tls::{CertifiedKey, TrustBundle};
+use crate::tls::{CertifiedKey, ClientName, TrustBundle};
 use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
@@ -60,6 +63,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// The web console; with None there is none.
     pub console: Option<ConsoleSettings>,
+    /// What the console needs for TLS. With None a console that [has TLS](ConsoleSettings::has_tls) answers nobody.
+    pub console_tls: Option<ConsoleTls>,
     /// How many bytes of bodies may be held at once, over all requests. Beyond it a request is answered 503.
     pub body_memory: usize,
     /// The persistent collections of all policies' rules. They outlive a reload.
@@ -80,8 +85,10 @@ pub struct Admin {
 /// The web console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsoleSettings {
-    /// The loopback address where it answers.
+    /// Where it answers; a loopback address if it has no TLS.
     pub bind: SocketAddr,
+    /// Whether it answers over TLS only.
+    pub has_tls: bool,
     /// The host names of its links besides `localhost` and the address, in lower case.
     pub hosts: Vec<String>,
     /// Whether it may change files. If not, it shows what to change.
@@ -90,6 +97,37 @@ pub struct ConsoleSettings {
     pub session_idle: Duration,
     /// A login ends after this time, whatever happens.
     pub session_max: Duration,
+}
+
+/// What the console needs for TLS. Unlike its other settings, a reload replaces it.
+#[derive(Debug, Clone)]
+pub struct ConsoleTls {
+    /// At least one.
+    pub certificates: Vec<Arc<CertifiedKey>>,
+    /// Which clients it asks for certificates.
+    pub settings: TlsSettings,
+    /// Who logs in by certificate.
+    pub client_roles: ClientRoles,
+}
+
+/// Which client certificates log in to the console, and as what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientRoles(Vec<(ClientName, Role)>);
+
+impl ClientRoles {
+    /// No name stands there twice.
+    pub(super) fn new(roles: Vec<(ClientName, Role)>) -> Self {
+        Self(roles)
+    }
+
+    /// The role of a certificate that was verified. A certificate whose names have different roles has none.
+    #[must_use]
+    pub fn role_of(&self, certificate: &X509Ref) -> Option<Role> {
+        let named = self.0.iter().filter(|(name, _)| name.is_of(certificate));
+        let mut roles = named.map(|(_, role)| *role);
+        let first = roles.next()?;
+        roles.all(|role| role == first).then_some(first)
+    }
 }
 
 /// Where the admin API answers.
@@ -428,6 +466,8 @@ pub enum Unit {
     Policy(String),
     /// A trust bundle, by its name.
     Trust(String),
+    /// The TLS of the console.
+    Console,
     /// The whole configuration.
     Configuration,
     /// The settings that only a restart can change.
@@ -442,6 +482,7 @@ impl std::fmt::Display for Unit {
             Self::Upstream(name) => write!(f, "upstream {name}"),
             Self::Policy(name) => write!(f, "policy {name}"),
             Self::Trust(name) => write!(f, "trust {name}"),
+            Self::Console => f.write_str("console"),
             Self::Configuration => f.write_str("configuration"),
             Self::Restart => f.write_str("restart"),
         }

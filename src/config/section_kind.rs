@@ -15,6 +15,12 @@ pub enum SectionKind {
     Events,
     /// `[console]`
     Console,
+    /// `certificates` of the console
+    ConsoleCertificate,
+    /// `client_ca` of the console
+    ConsoleClientCa,
+    /// `client_roles` of the console
+    ClientRoles,
     /// `[dns]`
     Dns,
     /// `[listeners.NAME]`

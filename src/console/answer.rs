@@ -73,23 +73,51 @@ pub(super) fn redirect(to: &str) -> Answer {
     answer
 }
 
-/// The name of the cookie with the session's id.
-const COOKIE: &str = "drawbridge_console";
-
-/// Gives the browser its session.
-pub(super) fn set_session(answer: &mut Answer, id: &str) {
-    set_cookie(
-        answer,
-        &format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict"),
-    );
+/// The cookie with the session's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cookie {
+    /// Of a console without TLS.
+    Plain,
+    /// Of one with TLS. By the prefix of its name, a browser takes it from nobody but this very host, over TLS.
+    Secure,
 }
 
-/// Takes it away.
-pub(super) fn clear_session(answer: &mut Answer) {
-    set_cookie(
-        answer,
-        &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"),
-    );
+impl Cookie {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "drawbridge_console",
+            Self::Secure => "__Host-drawbridge_console",
+        }
+    }
+
+    fn attributes(self) -> &'static str {
+        match self {
+            Self::Plain => "Path=/; HttpOnly; SameSite=Strict",
+            Self::Secure => "Path=/; HttpOnly; SameSite=Strict; Secure",
+        }
+    }
+
+    /// Gives the browser its session.
+    pub(super) fn set(self, answer: &mut Answer, id: &str) {
+        set_cookie(
+            answer,
+            &format!("{}={id}; {}", self.name(), self.attributes()),
+        );
+    }
+
+    /// Takes it away.
+    pub(super) fn clear(self, answer: &mut Answer) {
+        let (name, attributes) = (self.name(), self.attributes());
+        set_cookie(answer, &format!("{name}=; {attributes}; Max-Age=0"));
+    }
+
+    /// The session's id in a request.
+    pub(super) fn find(self, headers: &HeaderMap) -> Option<&str> {
+        let fields = headers.get_all(http::header::COOKIE).iter();
+        let fields = fields.filter_map(|field| field.to_str().ok());
+        let mut cookies = fields.flat_map(|field| field.split(';')).map(str::trim);
+        cookies.find_map(|cookie| cookie.strip_prefix(self.name())?.strip_prefix('='))
+    }
 }
 
 fn set_cookie(answer: &mut Answer, cookie: &str) {
@@ -97,12 +125,4 @@ fn set_cookie(answer: &mut Answer, cookie: &str) {
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
         answer.headers_mut().insert(SET_COOKIE, cookie);
     }
-}
-
-/// The session's id in a request.
-pub(super) fn session_of(headers: &HeaderMap) -> Option<&str> {
-    let fields = headers.get_all(http::header::COOKIE).iter();
-    let fields = fields.filter_map(|field| field.to_str().ok());
-    let mut cookies = fields.flat_map(|field| field.split(';')).map(str::trim);
-    cookies.find_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='))
 }

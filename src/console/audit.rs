@@ -2,11 +2,12 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::sessions::Identity;
 use crate::time::rfc3339;
@@ -29,15 +30,30 @@ impl Audit {
 
     /// Records an action and how it ended. Blocks on the disk.
     pub(super) fn record(&self, identity: &Identity, action: &str, outcome: &str) {
-        let Identity { role, who } = identity;
+        let Identity { role, who, .. } = identity;
         tracing::info!(target: "console", %role, who, action, outcome, "somebody used the console");
-        let line = json!({
+        self.write(&json!({
             "time": rfc3339(SystemTime::now()),
             "role": role.name(),
             "who": who,
             "action": action,
             "outcome": outcome,
-        });
+        }));
+    }
+
+    /// Records what somebody tried who is not logged in. Blocks on the disk.
+    pub(super) fn record_failure(&self, peer: SocketAddr, action: &str, outcome: &str) {
+        tracing::warn!(target: "console", %peer, action, outcome, "somebody was refused by the console");
+        self.write(&json!({
+            "time": rfc3339(SystemTime::now()),
+            "role": null,
+            "who": peer.to_string(),
+            "action": action,
+            "outcome": outcome,
+        }));
+    }
+
+    fn write(&self, line: &Value) {
         if let Some(file) = &self.file
             && let Err(error) = append(file, &format!("{line}\n"))
         {

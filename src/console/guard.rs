@@ -57,7 +57,12 @@ pub(super) fn check(head: &Parts, own: IpAddr, hosts: &[String]) -> Result<(), R
     }
 }
 
-fn check_host<'h>(head: &'h Parts, own: IpAddr, hosts: &[String]) -> Result<&'h [u8], Refusal> {
+/// The host, if it is ours.
+pub(super) fn check_host<'h>(
+    head: &'h Parts,
+    own: IpAddr,
+    hosts: &[String],
+) -> Result<&'h [u8], Refusal> {
     let mut given = head.headers.get_all(HOST).iter();
     let (Some(host), None) = (given.next(), given.next()) else {
         return Err(Refusal::Host);

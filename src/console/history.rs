@@ -1,13 +1,21 @@
-//! What was counted over time: fine steps for the last hour, coarse ones for a week.
+//! What was counted over time, in all and by route: fine steps for the last hour, coarse ones for a week.
 //!
 //! The metrics only know totals since the start. Whoever has Prometheus has all of this already; the console is also for
-//! those who have not. The memory is bounded: two rings of fixed length.
+//! those who have not. Invariants: the memory and the file are bounded (two rings of fixed length, a fixed number of routes);
+//! a sample counts from the start of the first process whose samples are still here, so that a restart is no step back.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
+use crate::replace_file::{Access, replace_file};
 use crate::telemetry::Metrics;
+use crate::time::milliseconds;
 
 /// The time between two samples.
 pub(super) const STEP: Duration = Duration::from_secs(10);
@@ -18,22 +26,52 @@ const FINE_SPAN: Duration = Duration::from_secs(STEP.as_secs() * FINE as u64);
 /// Each 30th sample is kept for a week.
 const COARSE_EVERY: u64 = 30;
 const COARSE: usize = 2016;
+/// Routes with counts of their own, of each listener. The others are counted together.
+const MOST_ROUTES: usize = 64;
+const OTHERS: &str = "others";
 
-/// Counts since the start of the process, at one time.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    at: SystemTime,
-    totals: Totals,
-}
+const FILE: &str = "console-history.json";
+const ASIDE: &str = "console-history.json.new";
+/// Far more than full rings take.
+const MOST_BYTES: u64 = 32 << 20;
+/// Raised when the format changes; a file of another one is left out.
+const VERSION: u8 = 1;
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
     pub(super) requests: u64,
     pub(super) blocked: u64,
     pub(super) matched: u64,
     pub(super) uninspected: u64,
     pub(super) errors: u64,
+}
+
+/// What is counted of a route.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RouteTotals {
+    pub(super) requests: u64,
+    pub(super) errors: u64,
+}
+
+/// Listener and route.
+type RouteKey = (String, String);
+
+/// What the metrics have now.
+#[derive(Debug, Clone, Default)]
+struct Now {
+    totals: Totals,
+    routes: BTreeMap<RouteKey, RouteTotals>,
+}
+
+/// Counts at one time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Sample {
+    /// Milliseconds since 1970.
+    at: u64,
+    totals: Totals,
+    /// In the order of the names. Earlier samples may lack the last ones.
+    routes: Vec<RouteTotals>,
 }
 
 /// What happened from one sample to the next.
@@ -43,56 +81,213 @@ pub(super) struct Step {
     pub(super) counts: Totals,
 }
 
+/// What happened on a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RouteSpan {
+    pub(super) listener: String,
+    pub(super) route: String,
+    pub(super) counts: RouteTotals,
+}
+
+/// What happened over some time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Span {
+    /// The oldest first.
+    pub(super) steps: Vec<Step>,
+    /// Those that had a request.
+    pub(super) routes: Vec<RouteSpan>,
+}
+
 /// The samples.
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<Rings>);
+pub(super) struct History {
+    /// With None they end with the process.
+    file: Option<PathBuf>,
+    rings: Mutex<Rings>,
+}
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Rings {
-    taken: u64,
+    version: u8,
+    names: Vec<RouteKey>,
     fine: VecDeque<Sample>,
     coarse: VecDeque<Sample>,
+    #[serde(skip)]
+    taken: u64,
+    /// What the processes before this one counted.
+    #[serde(skip)]
+    base: Option<Sample>,
 }
 
 impl History {
-    pub(super) fn take(&self, metrics: &Metrics) {
-        self.add(SystemTime::now(), Totals::of(metrics));
+    /// Goes on with the file in the `state_dir`.
+    pub(super) fn open(state_dir: Option<&Path>) -> Self {
+        let file = state_dir.map(|folder| folder.join(FILE));
+        let read = file.as_deref().map_or(Ok(None), Rings::read);
+        let rings = read.unwrap_or_else(|why| {
+            tracing::warn!(target: "console", "the history begins anew: {why}");
+            None
+        });
+        Self {
+            file,
+            rings: Mutex::new(rings.unwrap_or_default()),
+        }
     }
 
-    fn add(&self, at: SystemTime, totals: Totals) {
-        let mut rings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sample = Sample { at, totals };
-        if rings.taken.is_multiple_of(COARSE_EVERY) {
-            push(&mut rings.coarse, sample, COARSE);
+    /// Takes a sample. Whether the file should follow.
+    pub(super) fn take(&self, metrics: &Metrics) -> bool {
+        self.add(SystemTime::now(), &Now::of(metrics))
+    }
+
+    fn add(&self, at: SystemTime, now: &Now) -> bool {
+        let mut rings = self.rings();
+        let sample = rings.sample(at, now);
+        let is_coarse = rings.taken.is_multiple_of(COARSE_EVERY);
+        if is_coarse {
+            push(&mut rings.coarse, sample.clone(), COARSE);
         }
         push(&mut rings.fine, sample, FINE);
         rings.taken += 1;
+        is_coarse && rings.taken > 1
     }
 
-    /// The steps of this long until now, the present one included, the oldest first.
-    pub(super) fn steps(&self, span: Duration, metrics: &Metrics) -> Vec<Step> {
-        self.steps_until(span, SystemTime::now(), Totals::of(metrics))
+    /// What happened from so long ago until now.
+    pub(super) fn span(&self, span: Duration, metrics: &Metrics) -> Span {
+        self.span_until(span, SystemTime::now(), &Now::of(metrics))
     }
 
-    fn steps_until(&self, span: Duration, now: SystemTime, totals: Totals) -> Vec<Step> {
-        let rings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn span_until(&self, span: Duration, at: SystemTime, now: &Now) -> Span {
+        let mut rings = self.rings();
+        let last = rings.sample(at, now);
         let ring = match span <= FINE_SPAN {
             true => &rings.fine,
             false => &rings.coarse,
         };
-        let begin = now.checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH);
-        let shown = ring.iter().filter(|sample| sample.at >= begin).copied();
-        let shown: Vec<Sample> = shown.chain([Sample { at: now, totals }]).collect();
+        let begin = at.checked_sub(span).map_or(0, milliseconds);
+        let shown: Vec<&Sample> = ring.iter().filter(|sample| sample.at >= begin).collect();
+        let routes = match shown.first() {
+            Some(first) => rings.routes_between(first, &last),
+            None => Vec::new(),
+        };
+        let shown: Vec<&Sample> = shown.into_iter().chain([&last]).collect();
         let pairs = shown.iter().zip(shown.iter().skip(1));
-        pairs
-            .map(|(before, after)| {
-                let time = after.at.duration_since(before.at).unwrap_or_default();
-                Step {
-                    seconds: time.as_secs_f64(),
-                    counts: after.totals.since(&before.totals),
-                }
+        let steps = pairs.map(|(before, after)| Step {
+            seconds: Duration::from_millis(after.at.saturating_sub(before.at)).as_secs_f64(),
+            counts: after.totals.since(&before.totals),
+        });
+        Span {
+            steps: steps.collect(),
+            routes,
+        }
+    }
+
+    /// Writes the file. Blocks on the disk.
+    pub(super) fn save(&self) {
+        let Some(file) = &self.file else { return };
+        let content = serde_json::to_vec(&*self.rings());
+        let saved = content.map_err(io::Error::from).and_then(|content| {
+            replace_file(file, &file.with_file_name(ASIDE), Access::Private, &content)
+        });
+        if let Err(error) = saved {
+            let file = file.display();
+            tracing::warn!(target: "console", "cannot write {file}: {error}");
+        }
+    }
+
+    fn rings(&self) -> MutexGuard<'_, Rings> {
+        // Samples are added and removed whole.
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rings {
+    /// None if there is no file.
+    fn read(file: &Path) -> Result<Option<Self>, String> {
+        let shown = file.display();
+        let opened = match File::open(file) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("cannot read {shown}: {error}")),
+        };
+        let mut content = Vec::new();
+        opened
+            .take(MOST_BYTES)
+            .read_to_end(&mut content)
+            .map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let mut rings: Self = serde_json::from_slice(&content)
+            .map_err(|error| format!("{shown} is damaged: {error}"))?;
+        if rings.version != VERSION || !rings.is_bounded() {
+            return Err(format!("{shown} is of another version"));
+        }
+        rings.base = rings.fine.back().cloned();
+        Ok(Some(rings))
+    }
+
+    fn is_bounded(&self) -> bool {
+        let mut samples = self.fine.iter().chain(&self.coarse);
+        self.fine.len() <= FINE
+            && self.coarse.len() <= COARSE
+            // The last one is of all others.
+            && self.names.len() <= MOST_ROUTES + 1
+            && samples.all(|sample| sample.routes.len() <= self.names.len())
+    }
+
+    fn sample(&mut self, at: SystemTime, now: &Now) -> Sample {
+        self.version = VERSION;
+        let base = self.base.clone();
+        let (totals, mut routes) = base.map_or_else(Default::default, |b| (b.totals, b.routes));
+        for (key, counts) in &now.routes {
+            let place = self.place(key);
+            routes.resize(routes.len().max(place + 1), RouteTotals::default());
+            if let Some(known) = routes.get_mut(place) {
+                known.requests += counts.requests;
+                known.errors += counts.errors;
+            }
+        }
+        Sample {
+            at: milliseconds(at),
+            totals: totals.plus(now.totals),
+            routes,
+        }
+    }
+
+    /// Where the counts of a route stand.
+    fn place(&mut self, key: &RouteKey) -> usize {
+        if let Some(known) = self.names.iter().position(|known| known == key) {
+            return known;
+        }
+        match self.names.len() {
+            count if count < MOST_ROUTES => {
+                self.names.push(key.clone());
+                count
+            }
+            MOST_ROUTES => {
+                self.names.push((OTHERS.to_owned(), OTHERS.to_owned()));
+                MOST_ROUTES
+            }
+            _ => MOST_ROUTES,
+        }
+    }
+
+    fn routes_between(&self, first: &Sample, last: &Sample) -> Vec<RouteSpan> {
+        let rows = self.names.iter().enumerate().filter_map(|(at, key)| {
+            let after = last.routes.get(at)?;
+            let before = first.routes.get(at).copied().unwrap_or_default();
+            let (listener, route) = key.clone();
+            let counts = RouteTotals {
+                requests: after.requests.saturating_sub(before.requests),
+                errors: after.errors.saturating_sub(before.errors),
+            };
+            (counts.requests > 0).then_some(RouteSpan {
+                listener,
+                route,
+                counts,
             })
-            .collect()
+        });
+        let mut rows: Vec<RouteSpan> = rows.collect();
+        rows.sort_by(|a, b| (&a.listener, &a.route).cmp(&(&b.listener, &b.route)));
+        rows
     }
 }
 
@@ -103,6 +298,28 @@ fn push(ring: &mut VecDeque<Sample>, sample: Sample, most: usize) {
     ring.push_back(sample);
 }
 
+impl Now {
+    fn of(metrics: &Metrics) -> Self {
+        let mut routes: BTreeMap<RouteKey, RouteTotals> = BTreeMap::new();
+        metrics.requests.each(|listener, route, answers| {
+            let counts = RouteTotals {
+                requests: answers.each().map(|(_, count)| count).sum(),
+                errors: errors(answers.each()),
+            };
+            routes.insert((listener.to_owned(), route.clone()), counts);
+        });
+        Self {
+            totals: Totals::of(metrics),
+            routes,
+        }
+    }
+}
+
+fn errors(mut answers: impl Iterator<Item = (&'static str, u64)>) -> u64 {
+    let found = answers.find(|(class, _)| *class == "5xx");
+    found.map_or(0, |(_, count)| count)
+}
+
 impl Totals {
     fn of(metrics: &Metrics) -> Self {
         let answers = || metrics.answers.each();
@@ -111,9 +328,7 @@ impl Totals {
             blocked: metrics.waf_blocked.value(),
             matched: metrics.waf_matched.value(),
             uninspected: metrics.waf_uninspected.value(),
-            errors: answers()
-                .find(|(class, _)| *class == "5xx")
-                .map_or(0, |(_, count)| count),
+            errors: errors(answers()),
         }
     }
 
@@ -141,36 +356,111 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+
+    fn at(step: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(10 * step)
+    }
+
+    fn now(step: u64) -> Now {
+        let route = RouteTotals {
+            requests: step * 5,
+            errors: step,
+        };
+        Now {
+            totals: Totals {
+                requests: step * 7,
+                blocked: step,
+                ..Totals::default()
+            },
+            routes: [(("public".to_owned(), "orders".to_owned()), route)].into(),
+        }
+    }
+
+    fn sum(span: &Span) -> Totals {
+        let counts = span.steps.iter().map(|step| step.counts);
+        counts.fold(Totals::default(), Totals::plus)
+    }
 
     #[test]
     fn steps_are_differences_and_the_rings_are_bounded() {
         let history = History::default();
-        let at = |step: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(10 * step);
-        let totals = |step: u64| Totals {
-            requests: step * 7,
-            blocked: step,
-            ..Totals::default()
-        };
         let last = 100_000;
         for step in 0..last {
-            history.add(at(step), totals(step));
+            history.add(at(step), &now(step));
         }
-        let five_minutes = history.steps_until(Duration::from_secs(300), at(last), totals(last));
-        assert_eq!(five_minutes.len(), 30);
-        assert!(
-            five_minutes
-                .iter()
-                .all(|step| step.counts.requests == 7 && step.seconds == 10.0)
-        );
-        let week = history.steps_until(Duration::from_secs(7 * 86_400), at(last), totals(last));
-        assert_eq!(week.len(), COARSE);
-        let sum = week
-            .iter()
-            .map(|step| step.counts)
-            .fold(Totals::default(), Totals::plus);
+        let five_minutes = history.span_until(Duration::from_secs(300), at(last), &now(last));
+        assert_eq!(five_minutes.steps.len(), 30);
+        let mut steps = five_minutes.steps.iter();
+        assert!(steps.all(|step| step.counts.requests == 7 && step.seconds == 10.0));
+        let [orders] = &five_minutes.routes[..] else {
+            panic!("{:?}", five_minutes.routes);
+        };
+        assert_eq!((orders.counts.requests, orders.counts.errors), (150, 30));
+        let week = history.span_until(Duration::from_secs(7 * 86_400), at(last), &now(last));
+        assert_eq!(week.steps.len(), COARSE);
         // The ring's oldest sample is at most one coarse step younger than a week.
-        assert!((60_479 - 30..=60_480).contains(&sum.blocked), "{sum:?}");
-        assert_eq!(history.0.lock().unwrap().fine.len(), FINE);
+        let blocked = sum(&week).blocked;
+        assert!((60_479 - 30..=60_480).contains(&blocked), "{blocked}");
+        assert_eq!(history.rings().fine.len(), FINE);
+    }
+
+    #[test]
+    fn a_restart_is_no_step_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(Some(folder.path()));
+        (0..10).for_each(|step| {
+            history.add(at(step), &now(step));
+        });
+        history.save();
+        let history = History::open(Some(folder.path()));
+        // The counters of the new process begin at 0.
+        (0..5).for_each(|step| {
+            history.add(at(20 + step), &now(step));
+        });
+        let span = history.span_until(Duration::from_secs(3000), at(25), &now(5));
+        assert_eq!(sum(&span).requests, 7 * (9 + 5));
+        assert_eq!(span.routes[0].counts.requests, 5 * (9 + 5));
+        assert!(span.steps.iter().all(|step| step.counts.requests <= 7));
+    }
+
+    #[test]
+    fn a_file_that_is_no_history_is_left_out() {
+        for content in [
+            "",
+            "{}",
+            "[1",
+            "{\"version\":9,\"names\":[],\"fine\":[],\"coarse\":[]}",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(FILE), content).unwrap();
+            let history = History::open(Some(folder.path()));
+            history.add(at(1), &now(1));
+            let span = history.span_until(Duration::from_secs(60), at(2), &now(2));
+            assert_eq!(sum(&span).requests, 7, "{content}");
+        }
+    }
+
+    #[test]
+    fn many_routes_are_counted_together() {
+        let mut many = now(1);
+        let one = RouteTotals {
+            requests: 1,
+            errors: 0,
+        };
+        for route in 0..200 {
+            many.routes
+                .insert(("z".to_owned(), format!("r{route}")), one);
+        }
+        let history = History::default();
+        history.add(at(0), &Now::default());
+        let span = history.span_until(Duration::from_secs(60), at(1), &many);
+        assert_eq!(span.routes.len(), MOST_ROUTES + 1);
+        let all: u64 = span.routes.iter().map(|row| row.counts.requests).sum();
+        assert_eq!(all, 205);
+        assert!(history.rings().is_bounded());
     }
 }

@@ -7,20 +7,25 @@
 
 mod answer;
 mod api;
+mod attempts;
 mod audit;
+mod bearer;
+mod client;
 mod feed;
 mod form;
 mod guard;
 mod history;
 mod login;
 mod pages;
-mod role;
 mod routes;
 mod server;
 mod sessions;
 mod state;
+mod token_routes;
+mod tokens;
 
 pub use login::add_console_routes;
-pub use role::{NoRole, Role};
 pub use server::{Console, ConsoleSources};
 pub use sessions::Sessions;
+pub use token_routes::add_token_routes;
+pub use tokens::Tokens;

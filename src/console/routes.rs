@@ -1,20 +1,20 @@
 //! Which page answers a path, and who may ask for it.
 
-use std::net::{IpAddr, SocketAddr};
-
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer, page, redirect, text};
 use super::api::Api;
+use super::bearer;
+use super::client::Client;
 use super::form::Form;
 use super::guard;
 use super::pages::{self, Frame, Message};
-use super::role::Action;
 use super::sessions::Identity;
 use super::state::{Asked, ConsoleState};
 use crate::admin::{read_body, whole_body};
+use crate::role::Action;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,12 @@ enum Page {
     AskSwitch,
     Switch,
     Certificates,
+    AskRehearsal,
+    Rehearsal,
     Upstreams,
+    Doctor,
     Configuration,
+    Differences,
     Reload,
     LoginForm,
     Login,
@@ -51,12 +55,12 @@ enum Needs {
 }
 
 /// Method, path with `*` for any segment, page, and who may ask.
-const ROUTES: [(Method, &str, Page, Needs); 21] = {
+const ROUTES: [(Method, &str, Page, Needs); 25] = {
     use Needs::{Login as AnyRole, May, Nothing};
     use Page::{
-        AskSwitch, Certificates, Configuration, Event, Events, Exposure, Lint, Live, Login,
-        LoginForm, Logout, Overview, Propose, Reload, Rules, Script, Stream, Style, Switch,
-        Upstreams, WriteExclusion,
+        AskRehearsal, AskSwitch, Certificates, Configuration, Differences, Doctor, Event, Events,
+        Exposure, Lint, Live, Login, LoginForm, Logout, Overview, Propose, Rehearsal, Reload,
+        Rules, Script, Stream, Style, Switch, Upstreams, WriteExclusion,
     };
     [
         (Method::GET, "/", Overview, AnyRole),
@@ -82,8 +86,27 @@ const ROUTES: [(Method, &str, Page, Needs); 21] = {
         (Method::GET, "/exposure/*/*", AskSwitch, May(Action::Switch)),
         (Method::POST, "/exposure/*/*", Switch, May(Action::Switch)),
         (Method::GET, "/certificates", Certificates, AnyRole),
+        (
+            Method::GET,
+            "/certificates/rehearsal",
+            AskRehearsal,
+            May(Action::Rehearse),
+        ),
+        (
+            Method::POST,
+            "/certificates/rehearsal",
+            Rehearsal,
+            May(Action::Rehearse),
+        ),
         (Method::GET, "/upstreams", Upstreams, AnyRole),
+        (
+            Method::POST,
+            "/upstreams/*/doctor",
+            Doctor,
+            May(Action::Diagnose),
+        ),
         (Method::GET, "/configuration", Configuration, AnyRole),
+        (Method::GET, "/configuration/diff", Differences, AnyRole),
         (Method::POST, "/reload", Reload, May(Action::Reload)),
         (Method::GET, "/login", LoginForm, Nothing),
         (Method::POST, "/login", Login, Nothing),
@@ -97,11 +120,13 @@ const ROUTES: [(Method, &str, Page, Needs); 21] = {
 pub(super) async fn answer(
     console: &ConsoleState,
     request: http::Request<Incoming>,
-    own: IpAddr,
-    peer: SocketAddr,
+    client: &Client,
 ) -> Answer {
     let (head, body) = request.into_parts();
-    match admit(console, &head, own) {
+    if bearer::api_path(head.uri.path()).is_some() {
+        return bearer::respond(console, &head, body, client).await;
+    }
+    match admit(console, &head, client) {
         Err(refused) => *refused,
         Ok(admitted) => {
             // Only who may ask can make us hold a body.
@@ -110,7 +135,7 @@ pub(super) async fn answer(
                 _ => Ok(Vec::new()),
             };
             match body {
-                Ok(body) => admitted.answer(console, &head, &body, peer).await,
+                Ok(body) => admitted.answer(console, &head, &body, client).await,
                 Err(refused) => refused.into(),
             }
         }
@@ -127,11 +152,13 @@ struct Admitted<'r> {
 fn admit<'r>(
     console: &ConsoleState,
     head: &'r Parts,
-    own: IpAddr,
+    client: &Client,
 ) -> Result<Admitted<'r>, Box<Answer>> {
-    guard::check(head, own, &console.settings.hosts)
+    guard::check(head, client.own, &console.settings.hosts)
         .map_err(|refusal| Box::new(text(refusal.status(), refusal.words())))?;
-    let identity = answer::session_of(&head.headers).and_then(|id| console.sessions.identify(id));
+    let session = console.cookie().find(&head.headers);
+    let identity = session.and_then(|id| console.sessions.identify(id));
+    let identity = identity.filter(|identity| client.may_use(identity));
     let path = head.uri.path();
     let fitting = ROUTES.iter().find_map(|(method, pattern, page, needs)| {
         let segments = fit(pattern, path)?;
@@ -184,23 +211,24 @@ impl Admitted<'_> {
         console: &ConsoleState,
         head: &Parts,
         body: &[u8],
-        peer: SocketAddr,
+        client: &Client,
     ) -> Answer {
         let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
         let form = Form::parse(body);
         match self.page {
-            Page::LoginForm => return pages::login::show(console, query.value("code")),
-            Page::Login => return pages::login::log_in(console, form.value("code")),
+            Page::LoginForm => return pages::login::show(console, query.value("code"), client),
+            Page::Login => return pages::login::log_in(console, &form, client),
             Page::Style => return asset("text/css; charset=utf-8", STYLE),
             Page::Script => return asset("text/javascript; charset=utf-8", SCRIPT),
             _ => {}
         }
-        let session = answer::session_of(&head.headers).unwrap_or_default();
+        let session = console.cookie().find(&head.headers).unwrap_or_default();
         // `admit` lets nobody else get here.
         let Some(identity) = &self.identity else {
             return redirect("/login");
         };
-        let caller = format!("console:{} by {} from {peer}", identity.role, identity.who);
+        let Identity { role, who, .. } = identity;
+        let caller = format!("console:{role} by {who} from {}", client.peer);
         let asked = Asked {
             console,
             api: Api::new(&console.router, caller),
@@ -223,8 +251,12 @@ impl Admitted<'_> {
             Page::AskSwitch => pages::exposure::ask(&asked).await,
             Page::Switch => pages::exposure::switch(&asked).await,
             Page::Certificates => pages::certificates::show(&asked).await,
+            Page::AskRehearsal => pages::rehearsal::ask(&asked).await,
+            Page::Rehearsal => pages::rehearsal::rehearse(&asked).await,
             Page::Upstreams => pages::upstreams::show(&asked).await,
+            Page::Doctor => pages::doctor::examine(&asked).await,
             Page::Configuration => pages::configuration::show(&asked).await,
+            Page::Differences => pages::differences::show(&asked).await,
             Page::Reload => pages::configuration::reload(&asked).await,
             Page::Logout => Ok(pages::login::log_out(console, session)),
             Page::LoginForm | Page::Login | Page::Style | Page::Script => Ok(redirect("/")),

@@ -1,35 +1,51 @@
 //! The socket of the console, and what each request has at hand.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::HOST;
+use http::{HeaderValue, Version};
 use hyper::body::Incoming;
+use openssl::ssl::Ssl;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{interval, sleep, timeout};
+use tokio_openssl::SslStream;
 
+use super::attempts::Attempts;
 use super::audit::Audit;
+use super::client::{Client, identity_of};
 use super::feed::Feed;
 use super::history::{History, STEP};
 use super::routes;
 use super::sessions::Sessions;
 use super::state::ConsoleState;
-use crate::admin::{ConnectionSlots, Router, serve};
+use super::tokens::Tokens;
+use crate::admin::{ConnectionSlots, Protocol, Router, Slot, serve};
 use crate::config::ConsoleSettings;
+use crate::live::Live;
 use crate::supervision::{Ended, supervise};
 use crate::telemetry::{AccessLog, Metrics};
 
 /// How long the console waits before it tries again to bind its address.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What the console shows comes from these.
 pub struct ConsoleSources {
     /// The admin API, with all of its routes.
     pub router: Arc<Router>,
+    /// The snapshots, for the certificates.
+    pub live: Arc<Live>,
     /// The logins.
     pub sessions: Arc<Sessions>,
+    /// The logins that last.
+    pub tokens: Arc<Tokens>,
     /// The counters, for what was counted over time.
     pub metrics: Arc<Metrics>,
     /// The folder for the audit.
@@ -40,6 +56,7 @@ pub struct ConsoleSources {
 #[derive(Debug)]
 pub struct Console {
     tasks: [JoinHandle<()>; 2],
+    history: Arc<History>,
 }
 
 impl Console {
@@ -50,12 +67,16 @@ impl Console {
         let console = Arc::new(ConsoleState {
             settings: settings.clone(),
             router: sources.router,
+            live: sources.live,
             sessions: sources.sessions,
+            tokens: sources.tokens,
+            attempts: Attempts::default(),
             metrics: sources.metrics,
-            history: History::default(),
+            history: Arc::new(History::open(sources.state_dir.as_deref())),
             audit: Arc::new(Audit::new(sources.state_dir)),
             feed: Feed::new(access.feed().clone()),
         });
+        let history = Arc::clone(&console.history);
         let sampled = Arc::clone(&console);
         let sampler = supervise("history of the console", move || {
             sample(Arc::clone(&sampled))
@@ -63,6 +84,7 @@ impl Console {
         let server = supervise("console", move || listen(Arc::clone(&console)));
         Self {
             tasks: [tokio::spawn(sampler), tokio::spawn(server)],
+            history,
         }
     }
 }
@@ -72,6 +94,8 @@ impl Drop for Console {
         for task in &self.tasks {
             task.abort();
         }
+        // The process ends, so nothing waits for the disk but that end.
+        self.history.save();
     }
 }
 
@@ -79,12 +103,25 @@ async fn sample(console: Arc<ConsoleState>) -> Ended {
     let mut step = interval(STEP);
     loop {
         step.tick().await;
-        console.history.take(&console.metrics);
+        if console.history.take(&console.metrics) {
+            let history = Arc::clone(&console.history);
+            // Nobody waits for it; the next one comes in 5 minutes.
+            let _ = spawn_blocking(move || history.save()).await;
+        }
+        save_uses(&console).await;
+    }
+}
+
+/// The file then says when a token was last used, to a minute. Without it the token is as good.
+async fn save_uses(console: &ConsoleState) {
+    let tokens = Arc::clone(&console.tokens);
+    if let Ok(Err(error)) = spawn_blocking(move || tokens.save_uses()).await {
+        tracing::warn!(target: "console", "the last uses of tokens are not saved: {error}");
     }
 }
 
 async fn listen(console: Arc<ConsoleState>) -> Ended {
-    let listener = bind(console.settings.bind).await;
+    let listener = bind(&console.settings).await;
     let slots = Arc::new(ConnectionSlots::default());
     loop {
         match listener.accept().await {
@@ -95,12 +132,14 @@ async fn listen(console: Arc<ConsoleState>) -> Ended {
     }
 }
 
-async fn bind(address: SocketAddr) -> TcpListener {
+async fn bind(settings: &ConsoleSettings) -> TcpListener {
+    let address = settings.bind;
+    let scheme = if settings.has_tls { "https" } else { "http" };
     let mut failed = false;
     loop {
         match TcpListener::bind(address).await {
             Ok(listener) => {
-                tracing::info!(target: "console", "the console answers at http://{address}/");
+                tracing::info!(target: "console", "the console answers at {scheme}://{address}/");
                 return listener;
             }
             Err(error) if !std::mem::replace(&mut failed, true) => warn_unbound(address, &error),
@@ -120,16 +159,69 @@ fn accept(
     peer: SocketAddr,
     slots: &Arc<ConnectionSlots>,
 ) {
-    let own = stream
-        .local_addr()
-        .map_or(console.settings.bind.ip(), |own| own.ip());
-    let own: IpAddr = own.to_canonical();
+    let own = stream.local_addr().map(|own| own.ip());
+    let client = Client {
+        own: own.unwrap_or(console.settings.bind.ip()).to_canonical(),
+        peer,
+        certificate: None,
+    };
     let console = Arc::clone(console);
-    slots.spawn(move |slot| {
-        let handler = move |request: http::Request<Incoming>| {
-            let console = Arc::clone(&console);
-            async move { routes::answer(&console, request, own, peer).await }
-        };
-        serve(stream, slot, handler)
+    slots.spawn(move |slot| async move {
+        match console.settings.has_tls {
+            false => serve_client(console, stream, Protocol::Http1, client, slot).await,
+            true => serve_tls(console, stream, client, slot).await,
+        }
     });
+}
+
+/// Makes the handshake and serves. A client that does not succeed learns why from its own TLS.
+async fn serve_tls(console: Arc<ConsoleState>, stream: TcpStream, mut client: Client, slot: Slot) {
+    let snapshot = console.live.pin();
+    // A reload that cannot run its TLS leaves none, rather than one that lets in others.
+    let (Some(acceptor), Some(tls)) = (
+        snapshot.console_acceptor(),
+        snapshot.config.console_tls.as_ref(),
+    ) else {
+        return;
+    };
+    let stream = Ssl::new(acceptor.context()).and_then(|ssl| SslStream::new(ssl, stream));
+    let Ok(mut stream) = stream else { return };
+    let shaken = timeout(HANDSHAKE, Pin::new(&mut stream).accept()).await;
+    let Ok(Ok(())) = shaken else { return };
+    client.certificate = identity_of(stream.ssl(), &tls.client_roles);
+    let protocol = match stream.ssl().selected_alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    // A connection may live for hours and must not keep an old snapshot.
+    drop(snapshot);
+    serve_client(console, stream, protocol, client, slot).await;
+}
+
+async fn serve_client<S>(
+    console: Arc<ConsoleState>,
+    stream: S,
+    protocol: Protocol,
+    client: Client,
+    slot: Slot,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = Arc::new(client);
+    let handler = move |request: http::Request<Incoming>| {
+        let (console, client) = (Arc::clone(&console), Arc::clone(&client));
+        async move { routes::answer(&console, with_host(request), &client).await }
+    };
+    serve(stream, protocol, slot, handler).await;
+}
+
+/// HTTP/2 has the host in `:authority`, which decides there (RFC 9113, 8.3.1).
+fn with_host(mut request: http::Request<Incoming>) -> http::Request<Incoming> {
+    if request.version() == Version::HTTP_2
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    request
 }

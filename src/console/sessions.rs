@@ -11,10 +11,12 @@ use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 
-use super::role::Role;
+use crate::role::Role;
 
 /// Far more logins than three teams have at once. The one that was idle longest makes room for a new one.
 const MOST: usize = 64;
+/// Logins of one person or token, so that one that logs in over and over ends only its own.
+const MOST_OF_ONE: usize = 8;
 /// How long a link may be used.
 pub(super) const CODE_LIFE: Duration = Duration::from_secs(5 * 60);
 
@@ -22,8 +24,10 @@ pub(super) const CODE_LIFE: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) role: Role,
-    /// Who asked for the link, such as `unix:uid=1000 (alice)`.
+    /// Who asked for the link, such as `unix:uid=1000 (alice)`, `token NAME` or `certificate SUBJECT`.
     pub(super) who: String,
+    /// The certificate that the login began with, by its fingerprint.
+    pub(super) certificate: Option<[u8; 32]>,
 }
 
 /// All logins of a front door. They end with its process.
@@ -51,8 +55,9 @@ struct Code {
 #[derive(Debug)]
 struct Session {
     identity: Identity,
-    began: Instant,
     last: Instant,
+    /// When it ends in any case.
+    ends: Instant,
 }
 
 impl Sessions {
@@ -87,21 +92,29 @@ impl Sessions {
     pub(super) fn redeem(&self, code: &str) -> Result<Option<(String, Identity)>, ErrorStack> {
         let code = self.state().codes.remove(&sha256(code.as_bytes()));
         match code.filter(|code| code.made.elapsed() < CODE_LIFE) {
-            Some(Code { identity, .. }) => Ok(Some((self.begin(identity.clone())?, identity))),
+            Some(Code { identity, .. }) => {
+                Ok(Some((self.begin(identity.clone(), None)?, identity)))
+            }
             None => Ok(None),
         }
     }
 
-    /// The id of a new session.
-    fn begin(&self, identity: Identity) -> Result<String, ErrorStack> {
+    /// The id of a new session, which lasts no longer than `most`.
+    pub(super) fn begin(
+        &self,
+        identity: Identity,
+        most: Option<Duration>,
+    ) -> Result<String, ErrorStack> {
         let (secret, hash) = new_secret()?;
-        let mut state = self.state();
-        make_room(&mut state.sessions, |session| session.last);
         let now = Instant::now();
+        let mut state = self.state();
+        state.sessions.retain(|_, session| !self.is_over(session));
+        make_room_beside(&mut state.sessions, &identity.who);
+        make_room(&mut state.sessions, |session| session.last);
         let session = Session {
             identity,
-            began: now,
             last: now,
+            ends: now + most.map_or(self.max, |most| most.min(self.max)),
         };
         state.sessions.insert(hash, session);
         Ok(secret)
@@ -110,10 +123,7 @@ impl Sessions {
     /// Whose session it is. A request with it starts its idle time anew.
     pub(super) fn identify(&self, id: &str) -> Option<Identity> {
         let mut state = self.state();
-        let (idle, max) = (self.idle, self.max);
-        let is_over =
-            |session: &Session| session.last.elapsed() >= idle || session.began.elapsed() >= max;
-        state.sessions.retain(|_, session| !is_over(session));
+        state.sessions.retain(|_, session| !self.is_over(session));
         let session = state.sessions.get_mut(&sha256(id.as_bytes()))?;
         session.last = Instant::now();
         Some(session.identity.clone())
@@ -123,9 +133,19 @@ impl Sessions {
     pub(super) fn is_alive(&self, id: &str) -> bool {
         let state = self.state();
         let session = state.sessions.get(&sha256(id.as_bytes()));
-        session.is_some_and(|session| {
-            session.last.elapsed() < self.idle && session.began.elapsed() < self.max
-        })
+        session.is_some_and(|session| !self.is_over(session))
+    }
+
+    fn is_over(&self, session: &Session) -> bool {
+        session.last.elapsed() >= self.idle || Instant::now() >= session.ends
+    }
+
+    /// Ends the sessions of somebody.
+    pub(super) fn end_all_of(&self, who: &str) {
+        let mut state = self.state();
+        state
+            .sessions
+            .retain(|_, session| session.identity.who != who);
     }
 
     /// Ends a session.
@@ -149,8 +169,19 @@ fn make_room<T>(entries: &mut HashMap<Hash, T>, age: impl Fn(&T) -> Instant) {
     }
 }
 
+fn make_room_beside(sessions: &mut HashMap<Hash, Session>, who: &str) {
+    let own = sessions.iter();
+    let own = own.filter(|(_, session)| session.identity.who == who);
+    let mut own: Vec<(Instant, Hash)> = own.map(|(hash, session)| (session.last, *hash)).collect();
+    own.sort_unstable();
+    let excess = (own.len() + 1).saturating_sub(MOST_OF_ONE);
+    for (_, hash) in own.into_iter().take(excess) {
+        sessions.remove(&hash);
+    }
+}
+
 /// 256 random bits as text, and their hash.
-fn new_secret() -> Result<(String, Hash), ErrorStack> {
+pub(super) fn new_secret() -> Result<(String, Hash), ErrorStack> {
     let mut bytes = [0; 32];
     rand_bytes(&mut bytes)?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -166,6 +197,7 @@ mod tests {
         Identity {
             role: Role::Security,
             who: "alice".to_owned(),
+            certificate: None,
         }
     }
 
@@ -194,6 +226,27 @@ mod tests {
             assert!(!sessions.is_alive(&id));
             assert_eq!(sessions.identify(&id), None);
         }
+    }
+
+    #[test]
+    fn whoever_logs_in_over_and_over_ends_only_own_sessions() {
+        let sessions = Sessions::new(HOUR, HOUR);
+        let bob = Identity {
+            role: Role::Viewer,
+            who: "token bob".to_owned(),
+            certificate: None,
+        };
+        let id = sessions.begin(alice(), None).unwrap();
+        let of_bob = (0..2 * MOST).map(|_| sessions.begin(bob.clone(), None).unwrap());
+        let of_bob: Vec<String> = of_bob.collect();
+        assert_eq!(sessions.identify(&id), Some(alice()));
+        let alive = of_bob.iter().filter(|id| sessions.is_alive(id)).count();
+        assert_eq!(alive, MOST_OF_ONE);
+        sessions.end_all_of("token bob");
+        assert!(of_bob.iter().all(|id| !sessions.is_alive(id)));
+        assert!(sessions.is_alive(&id));
+        let over = sessions.begin(bob, Some(Duration::ZERO)).unwrap();
+        assert!(!sessions.is_alive(&over));
     }
 
     #[test]

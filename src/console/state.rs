@@ -1,26 +1,35 @@
 //! What the console has at hand, and a request of somebody who is logged in.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use super::answer::Cookie;
 use super::api::Api;
+use super::attempts::Attempts;
 use super::audit::Audit;
 use super::feed::Feed;
 use super::form::Form;
 use super::history::History;
 use super::sessions::{Identity, Sessions};
+use super::tokens::Tokens;
 use crate::admin::Router;
 use crate::config::ConsoleSettings;
+use crate::live::Live;
 use crate::telemetry::Metrics;
 
 /// What each request has at hand.
 pub(super) struct ConsoleState {
     pub(super) settings: ConsoleSettings,
     pub(super) router: Arc<Router>,
+    /// For the certificates, which a reload replaces.
+    pub(super) live: Arc<Live>,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) attempts: Attempts,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) history: History,
+    pub(super) history: Arc<History>,
     pub(super) audit: Arc<Audit>,
     pub(super) feed: Feed,
 }
@@ -44,6 +53,14 @@ impl<'r> Asked<'r> {
 }
 
 impl ConsoleState {
+    /// The cookie of its sessions.
+    pub(super) fn cookie(&self) -> Cookie {
+        match self.settings.has_tls {
+            true => Cookie::Secure,
+            false => Cookie::Plain,
+        }
+    }
+
     /// Records an action in the audit, on a thread that may wait for the disk.
     pub(super) fn record(&self, identity: &Identity, action: &str, outcome: &str) {
         let (audit, identity) = (Arc::clone(&self.audit), identity.clone());
@@ -51,6 +68,17 @@ impl ConsoleState {
         // Nobody waits for it: what was done is done.
         drop(spawn_blocking(move || {
             audit.record(&identity, &action, &outcome);
+        }));
+    }
+
+    /// Counts a login that failed, and records it unless there were too many from there.
+    pub(super) fn record_failure(&self, peer: SocketAddr, action: &'static str, outcome: &str) {
+        if !self.attempts.failed(peer.ip()) {
+            return;
+        }
+        let (audit, outcome) = (Arc::clone(&self.audit), outcome.to_owned());
+        drop(spawn_blocking(move || {
+            audit.record_failure(peer, action, &outcome);
         }));
     }
 }

@@ -25,7 +25,7 @@ pub use event::{
 };
 pub use folder::FOLDER;
 pub use found::{hits, inbound_score, matches, outbound_score, secrets};
-pub use reader::{Found, Place, find, find_by_id};
+pub use reader::{Found, NewestQuery, Place, find, find_by_id, find_newest};
 pub use recorder::{Recorder, is_sampled};
 pub use settings::{EventSettings, PayloadForm};
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use uuid::Uuid;
 
 use super::event::{Event, Summary};
@@ -15,6 +16,8 @@ use crate::parallel;
 
 /// The id of a request holds its time, but its record's time is measured a moment earlier or later.
 const SLACK: u64 = 1000;
+/// Segments that are read at once for the newest events: one for each of a few processors.
+const AT_ONCE: usize = 4;
 
 /// Events that were looked for.
 #[derive(Debug, Default)]
@@ -68,10 +71,66 @@ pub fn find(
         let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
         summary.filter(&wanted)
     });
-    // By id too: requests of one millisecond would change places from one run to the next.
-    let key = |place: &Place| (place.summary.time, place.summary.request_id.clone());
-    found.events.sort_by_cached_key(key);
+    sort(&mut found.events);
     Ok(found)
+}
+
+/// What is asked of [`find_newest`].
+#[derive(Debug, Clone)]
+pub struct NewestQuery {
+    /// In milliseconds since 1970.
+    pub since: u64,
+    /// How many.
+    pub most: usize,
+    /// What the JSON of each summary must hold, so that most summaries need not be parsed. What holds them all may still be
+    /// another.
+    pub needles: Vec<Vec<u8>>,
+}
+
+/// The newest events that `wanted` is true of, the oldest of them first, and whether there are more. Segments are read from
+/// the newest on, and only until the answer is certain: a page must not wait for a month of events.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn find_newest(
+    state_dir: &Path,
+    query: &NewestQuery,
+    wanted: impl Fn(&Summary) -> bool + Sync,
+) -> io::Result<(Found, bool)> {
+    let needles: Vec<Finder<'_>> = query.needles.iter().map(|n| Finder::new(n)).collect();
+    let take = |bytes: &[u8]| {
+        if needles.iter().any(|needle| needle.find(bytes).is_none()) {
+            return None;
+        }
+        let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
+        summary.filter(|summary| summary.time >= query.since && wanted(summary))
+    };
+    let mut segments = folder::list(&state_dir.join(folder::FOLDER))?;
+    segments.retain(|segment| segment.reaches(query.since));
+    let mut all = Found::default();
+    let mut has_more = false;
+    while !segments.is_empty() {
+        let newest = segments.split_off(segments.len().saturating_sub(AT_ONCE));
+        let found = search(&newest, &take);
+        all.problems.extend(found.problems);
+        all.events.extend(found.events);
+        sort(&mut all.events);
+        let excess = all.events.len().saturating_sub(query.most);
+        has_more |= excess > 0;
+        all.events.drain(..excess);
+        // They are sorted by their last request, so no other segment reaches farther.
+        let rest = segments.last().and_then(|segment| segment.span);
+        let oldest = all.events.first().map(|place| place.summary.time);
+        if has_more && rest.is_some_and(|(_, last)| oldest.is_some_and(|oldest| last < oldest)) {
+            break;
+        }
+    }
+    Ok((all, has_more))
+}
+
+fn sort(events: &mut [Place]) {
+    // By id too: requests of one millisecond would change places from one run to the next.
+    events.sort_by_cached_key(|place| (place.summary.time, place.summary.request_id.clone()));
 }
 
 /// The event of a request, if it was kept. Only the segments are read that can hold a request of the time in its id; the

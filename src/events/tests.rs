@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::event::tests::event;
 use super::folder;
 use super::store::{Batch, Store};
-use super::{find, find_by_id};
+use super::{NewestQuery, find, find_by_id, find_newest};
 use crate::time::milliseconds;
 
 /// A folder that is removed at the end.
@@ -286,6 +286,41 @@ fn write_until_killed(folder: &Path) -> ! {
     std::process::exit(0)
 }
 
+#[test]
+fn the_newest_are_the_end_of_all_whichever_segment_has_them() {
+    let state = State::new();
+    let begin = now() - 1_000_000;
+    // Segments overlap: a long request is written after shorter ones that came later.
+    for (replica, step) in [("a", 7), ("b", 5), ("c", 3)] {
+        let mut store = Store::new(&state.events(), replica, 16 * 2000, DAY);
+        for at in 0..60 {
+            let time = begin + at * step * 100 + (at % 4) * 900;
+            store.write(&batch([time])).unwrap();
+        }
+    }
+    assert!(state.files().len() > 10, "{:?}", state.files());
+    let all = state.times();
+    for most in [0, 1, 2, 17, 100, all.len(), 1000] {
+        for since in [0, begin + 9_000, begin + 50_000] {
+            let query = NewestQuery {
+                since,
+                most,
+                needles: Vec::new(),
+            };
+            let (found, more) = find_newest(state.0.path(), &query, |_| true).unwrap();
+            let fitting: Vec<u64> = all.iter().copied().filter(|time| *time >= since).collect();
+            let times: Vec<u64> = found
+                .events
+                .iter()
+                .map(|place| place.summary.time)
+                .collect();
+            let earlier = fitting.len().saturating_sub(most);
+            assert_eq!(times, fitting[earlier..], "{most} since {since}");
+            assert_eq!(more, earlier > 0, "{most} since {since}");
+        }
+    }
+}
+
 /// So many events over 30 days; `EVENTS=1000000 cargo test --lib events::tests::many -- --nocapture` says how long the
 /// command line waits for a million.
 #[test]
@@ -354,6 +389,21 @@ fn many_events_are_found_by_the_segments_that_can_hold_them() {
         0,
         begun,
     );
+    let query = |needle: &str| NewestQuery {
+        since: 0,
+        most: 100,
+        needles: vec![needle.as_bytes().to_vec()],
+    };
+    let begun = Instant::now();
+    let (found, more) = find_newest(state.0.path(), &query(""), |_| true).unwrap();
+    assert!(more);
+    timed("the newest 100", found, 100, begun);
+    let begun = Instant::now();
+    let rare = id_of(7);
+    let is_rare = |summary: &super::Summary| summary.request_id == rare;
+    let (found, more) = find_newest(state.0.path(), &query(&rare), is_rare).unwrap();
+    assert!(!more);
+    timed("the newest that are rare", found, 1, begun);
     let begun = Instant::now();
     let all = usize::try_from(count).unwrap();
     timed(

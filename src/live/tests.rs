@@ -39,7 +39,7 @@ fn tickets_are_rotated_past_a_listener_that_fails() {
     *certificates = vec![Arc::new(weak)];
     let failed = snapshot.rotate_tickets();
     assert_eq!(failed.len(), 1);
-    assert_eq!(failed[0].listener, "a");
+    assert_eq!(failed[0].unit, Unit::Listener("a".to_owned()));
     let last = acceptors(&snapshot);
     assert!(Arc::ptr_eq(&after[0], &last[0]));
     assert!(!Arc::ptr_eq(&after[1], &last[1]));

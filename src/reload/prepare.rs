@@ -69,7 +69,7 @@ fn finish(
     }
     let (snapshot, errors) = Snapshot::next(loaded.config, running);
     refused.extend(errors.iter().map(|error| Refused {
-        unit: error.unit(),
+        unit: error.unit.clone(),
         reasons: vec![at_source(&error.cause.to_string())],
     }));
     PreparedReload {
@@ -108,11 +108,21 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
             running.events == next.events,
             "other settings of [events] need a restart",
         ),
+        (
+            running.console == next.console,
+            "other settings of [console] than its certificates and clients need a restart",
+        ),
     ];
     // The next reload must compare with what really runs, and report the difference again.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
     next.events.clone_from(&running.events);
+    // Certificates that are no longer there, or not needed yet, must not be looked for by the one that runs.
+    let has_tls = |config: &Config| config.console.as_ref().is_some_and(|c| c.has_tls);
+    if has_tls(running) != has_tls(next) {
+        next.console_tls.clone_from(&running.console_tls);
+    }
+    next.console.clone_from(&running.console);
     next.state_dir.clone_from(&running.state_dir);
     let changed = fixed.into_iter().filter(|(same, _)| !same);
     changed.map(|(_, words)| words).collect()

@@ -13,7 +13,9 @@ use super::error::ReviewError;
 use super::escape::json_text;
 use super::explanation::{Explanation, explain};
 use crate::config::Config;
-use crate::events::{Event, Found, Place, Summary, Verdict, find, find_by_id};
+use crate::events::{
+    Event, Found, NewestQuery, Place, Summary, Verdict, find, find_by_id, find_newest,
+};
 use crate::recorded::Request;
 use crate::time::{milliseconds_ago, rfc3339};
 
@@ -72,6 +74,36 @@ impl EventFilter {
         let since = milliseconds_ago(self.since);
         let found = find(state_dir, since, |event| self.fits(event));
         found.map_err(|error| cannot_read(state_dir, &error))
+    }
+
+    /// The newest `most` of them, and whether there are more.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn find_newest(
+        &self,
+        state_dir: &Path,
+        most: usize,
+    ) -> Result<(Found, bool), ReviewError> {
+        let query = NewestQuery {
+            since: milliseconds_ago(self.since),
+            most,
+            needles: self.needles(),
+        };
+        let found = find_newest(state_dir, &query, |event| self.fits(event));
+        found.map_err(|error| cannot_read(state_dir, &error))
+    }
+
+    /// What stands in the JSON of each summary that fits.
+    fn needles(&self) -> Vec<Vec<u8>> {
+        let rule = self.rule.map(|rule| rule.to_string());
+        let client = self.client.map(|client| client.to_canonical().to_string());
+        let verdict = self
+            .verdict
+            .map(|verdict| format!("\"{}\"", verdict.name()));
+        let route = self.route.as_ref().map(|route| json!(route).to_string());
+        let needles = [rule, client, verdict, route].into_iter().flatten();
+        needles.map(String::into_bytes).collect()
     }
 
     fn fits(&self, event: &Summary) -> bool {
@@ -169,8 +201,10 @@ impl<'e> Listed<'e> {
 pub(crate) struct ListReport<'e> {
     ok: bool,
     problems: &'e [String],
-    /// How many earlier events fit and are not shown.
-    earlier: usize,
+    /// How many earlier events fit and are not shown; None if they were not counted.
+    earlier: Option<usize>,
+    /// Whether there are earlier ones.
+    more: bool,
     events: ListedEvents<'e>,
 }
 
@@ -182,8 +216,20 @@ impl<'e> ListReport<'e> {
         Self {
             ok: found.problems.is_empty(),
             problems: &found.problems,
-            earlier,
+            earlier: Some(earlier),
+            more: earlier > 0,
             events: ListedEvents(found.events.get(earlier..).unwrap_or_default()),
+        }
+    }
+
+    /// All of these events, which are the latest. `more`: whether there are earlier ones.
+    pub(crate) fn of_newest(found: &'e Found, more: bool) -> Self {
+        Self {
+            ok: found.problems.is_empty(),
+            problems: &found.problems,
+            earlier: None,
+            more,
+            events: ListedEvents(&found.events),
         }
     }
 }

@@ -230,7 +230,11 @@ fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>>
     None
 }
 
-fn parse_chain(bytes: &[u8], path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
+pub(super) fn parse_chain(
+    bytes: &[u8],
+    path: &Path,
+    findings: &mut Vec<Finding>,
+) -> Option<Vec<X509>> {
     let shown = path.display();
     let read = pem::blocks(bytes).and_then(|blocks| {
         let certificates = blocks.iter().filter(|block| block.is_certificate());
@@ -331,7 +335,7 @@ fn parse_key(bytes: &[u8], path: &Path) -> Result<PKey<Private>, Finding> {
 }
 
 /// Checks that each certificate is signed by the next. Some clients do not reorder a chain.
-fn check_order(chain: &[X509]) -> Result<(), Finding> {
+pub(super) fn check_order(chain: &[X509]) -> Result<(), Finding> {
     for pair in chain.windows(2) {
         let [below, above] = pair else { continue };
         // `issued` compares only names and key identifiers; a reissued CA can have the same, with another key.
@@ -355,7 +359,7 @@ fn check_order(chain: &[X509]) -> Result<(), Finding> {
     Ok(())
 }
 
-fn check_validity(certificate: &X509Ref, part: Part) -> Option<Finding> {
+pub(super) fn check_validity(certificate: &X509Ref, part: Part) -> Option<Finding> {
     let now = Asn1Time::days_from_now(0).ok()?;
     let (from, until) = (certificate.not_before(), certificate.not_after());
     let state = if *until < *now {
@@ -371,7 +375,16 @@ fn check_validity(certificate: &X509Ref, part: Part) -> Option<Finding> {
 
 fn load_authorities(path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
     let pem = read(path, Part::Chain, findings)?;
-    let certificates = parse_chain(&pem, path, findings)?;
+    authorities(&pem, path, findings)
+}
+
+/// The CA certificates in a PEM text; `path` is what messages call it.
+pub(super) fn authorities(
+    pem: &[u8],
+    path: &Path,
+    findings: &mut Vec<Finding>,
+) -> Option<Vec<X509>> {
+    let certificates = parse_chain(pem, path, findings)?;
     let mut authorities = Vec::new();
     for certificate in certificates {
         if is_authority(&certificate) {
@@ -416,7 +429,7 @@ fn subject(certificate: &X509Ref) -> String {
     }
 }
 
-fn dns_names(certificate: &X509Ref) -> Vec<String> {
+pub(super) fn dns_names(certificate: &X509Ref) -> Vec<String> {
     let Some(names) = certificate.subject_alt_names() else {
         let common = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
         return common
@@ -428,7 +441,10 @@ fn dns_names(certificate: &X509Ref) -> Vec<String> {
     dns.map(str::to_ascii_lowercase).collect()
 }
 
-fn digest(certificates: &[X509], key: Option<&PKey<Private>>) -> Result<[u8; 32], Finding> {
+pub(super) fn digest(
+    certificates: &[X509],
+    key: Option<&PKey<Private>>,
+) -> Result<[u8; 32], Finding> {
     let failed = |error: openssl::error::ErrorStack| {
         Finding::error(Part::Chain, format!("cannot be encoded: {error}"), None)
     };
@@ -481,7 +497,7 @@ pub fn readable_by_others(path: &Path) -> Option<Finding> {
     Some(Finding::warning(Part::Key, message, help))
 }
 
-fn keep<T>(result: Result<T, Finding>, findings: &mut Vec<Finding>) -> Option<T> {
+pub(super) fn keep<T>(result: Result<T, Finding>, findings: &mut Vec<Finding>) -> Option<T> {
     result.map_err(|finding| findings.push(finding)).ok()
 }
 

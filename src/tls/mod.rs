@@ -3,8 +3,10 @@
 //! Nothing here knows the configuration: settings come in as the types of `settings`.
 
 pub mod acceptor;
+mod candidate;
 mod client_ca;
 mod client_cas;
+mod client_name;
 pub(crate) mod dial;
 mod dial_fault;
 mod facts;
@@ -30,8 +32,10 @@ use std::path::PathBuf;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
+pub use candidate::CandidateChain;
 pub use client_ca::{ClientCa, ClientCertificateMode, ClientIdentity};
 pub use client_cas::ClientCas;
+pub use client_name::{ClientName, NoClientName, fingerprint};
 pub use dial_fault::DialFault;
 pub use facts::{CertificateFacts, now};
 pub use finding::{Finding, Part};

@@ -5,6 +5,7 @@ mod affinity;
 mod balance;
 mod caps;
 pub mod diagnose;
+pub mod examined;
 mod failure;
 mod health;
 mod names;
@@ -12,6 +13,7 @@ mod own;
 mod peer;
 mod pool;
 mod pools;
+pub mod rehearsed;
 mod server;
 mod settings;
 

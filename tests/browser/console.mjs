@@ -1,7 +1,8 @@
 // The console in a real browser: node console.mjs SETTINGS.json
 // SETTINGS: links (by role), attack and honest (shell commands that print the status of a request), falsePositive (the
 // same, of a request that the rules block by mistake), upload (a command that sends an attack in every field),
-// rotate (a command that replaces a certificate), screenshots (a folder, or null).
+// rotate (a command that replaces a certificate), token (of the role ingress), bundle (the file of the trusted CA),
+// screenshots (a folder, or null).
 import assert from "node:assert/strict";
 import { execSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -11,7 +12,8 @@ import { chromium } from "playwright-core";
 const settings = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const origin = new URL(settings.links.security).origin;
-const pages = ["/", "/live", "/events", "/rules", "/exposure", "/certificates", "/upstreams", "/configuration"];
+const pages = ["/", "/live", "/events", "/rules", "/exposure", "/certificates", "/upstreams", "/configuration",
+  "/configuration/diff"];
 const send = (command) => execSync(command, { encoding: "utf8" }).trim();
 
 const browser = await chromium.launch({
@@ -72,7 +74,7 @@ await step("pages in light and dark", async () => {
       assert.equal(await page.locator("nav [aria-current=page]").count(), 1, path);
       await finds(page, `${path}, ${scheme}`);
       if (settings.screenshots) {
-        const name = path === "/" ? "overview" : path.slice(1);
+        const name = path === "/" ? "overview" : path.slice(1).replaceAll("/", "-");
         await page.screenshot({ path: `${settings.screenshots}/${name}-${scheme}.png`, fullPage: true });
       }
     }
@@ -155,6 +157,51 @@ await step("the switch of an exposure", async () => {
   assert.equal(send(settings.honest), "200");
   assert.deepEqual(problems, []);
   await close();
+});
+
+await step("a rehearsal of a bundle from a file", async () => {
+  const { page, problems, close } = await enter(settings.links.certificates);
+  await page.goto(origin + "/certificates");
+  await page.getByRole("link", { name: "Rehearse" }).focus();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(origin + "/certificates/rehearsal");
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await finds(page, `the rehearsal, ${colorScheme}`);
+  }
+  await page.getByLabel("In the place of").selectOption("trust onprem");
+  await page.getByLabel("Or a file").setInputFiles(settings.bundle);
+  await page.waitForFunction(() => document.querySelector("textarea").value.includes("BEGIN CERTIFICATE"));
+  await page.getByRole("button", { name: "Rehearse" }).press("Enter");
+  await page.getByText("No gateway would break").waitFor();
+  await finds(page, "what a rehearsal found");
+  await page.getByLabel("PEM").fill("nothing");
+  await page.getByRole("button", { name: "Rehearse" }).click();
+  await page.getByText("It cannot be used").waitFor();
+  assert.equal(send(settings.honest), "200");
+  assert.deepEqual(problems, []);
+  await close();
+});
+
+await step("a token logs in, and doctor dials", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(origin + "/login");
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await finds(page, `the login, ${colorScheme}`);
+  }
+  await page.getByLabel("Token").fill("wrong");
+  await page.getByRole("button", { name: "Log in with a token" }).click();
+  await page.getByText("This token is unknown").waitFor();
+  await page.getByLabel("Token").fill(settings.token);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(origin + "/");
+  await page.goto(origin + "/upstreams");
+  await page.getByRole("button", { name: "Dial the servers" }).first().click();
+  await page.getByText("The proxy would use it").first().waitFor();
+  await finds(page, "what doctor found");
+  await context.close();
 });
 
 await step("a viewer without JavaScript", async () => {

@@ -53,7 +53,10 @@ fn three_teams_use_it_in_a_browser() {
             "ingress": link(&config, "ingress"),
             "viewer": link(&config, "viewer"),
             "foreign": link(&config, "ingress"),
+            "certificates": link(&config, "certificates"),
         },
+        "token": token(&config),
+        "bundle": root.join("certs/onprem-ca.pem"),
         "honest": status(honest),
         "attack": status(&demo.requests[1]),
         "falsePositive": other("?note=the+union+select+committee"),
@@ -74,8 +77,19 @@ fn three_teams_use_it_in_a_browser() {
 }
 
 fn link(config: &Path, role: &str) -> String {
+    printed(config, &["console", "login", "--role", role])
+}
+
+fn token(config: &Path) -> String {
+    let verb = ["console", "token", "create", "--name", "browser"];
+    printed(config, &[&verb[..], &["--role", "ingress"]].concat())
+}
+
+/// What a verb prints about this front door.
+fn printed(config: &Path, verb: &[&str]) -> String {
     let made = Command::new(env!("CARGO_BIN_EXE_drawbridge"))
-        .args(["console", "login", "--role", role, "--config"])
+        .args(verb)
+        .arg("--config")
         .arg(config)
         .output()
         .unwrap();

@@ -13,29 +13,34 @@ use crate::world::{World, until};
 use support::client;
 use support::upstream::Behaviour;
 
-struct Console {
-    world: World,
-    address: SocketAddr,
+pub(crate) struct Console {
+    pub(crate) world: World,
+    pub(crate) address: SocketAddr,
 }
 
 /// An answer of the console.
-struct Page {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 /// A session of this role, as the value of the Cookie field.
-type Cookie = String;
+pub(crate) type Cookie = String;
 
 impl Console {
-    async fn start(files: &str) -> Self {
+    pub(crate) async fn start(files: &str) -> Self {
+        Self::start_with(&format!("files = \"{files}\"")).await
+    }
+
+    /// `keys`: further keys of `[console]`, and tables after it.
+    pub(crate) async fn start_with(keys: &str) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let more = format!(
             "[events]\nsample = 1.0\npayload = \"plain\"\n\
-             [console]\nbind = \"{address}\"\nfiles = \"{files}\"\n\
+             [console]\nbind = \"{address}\"\n{keys}\n\
              [exposures.public]\nroutes = [\"orders\"]\nlisteners = [\"public\"]\nowner = \"ingress\""
         );
         let mut world = World::start_in(Behaviour::Echo, "state_dir = \"state\"", &more).await;
@@ -49,7 +54,7 @@ impl Console {
     }
 
     /// `fields`: of the head, each with its line end.
-    async fn send(&self, method: &str, path: &str, fields: &str, body: &str) -> Page {
+    pub(crate) async fn send(&self, method: &str, path: &str, fields: &str, body: &str) -> Page {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
         let request = format!(
@@ -66,30 +71,35 @@ impl Console {
         }
     }
 
-    fn fields(&self, cookie: &str) -> String {
+    pub(crate) fn fields(&self, cookie: &str) -> String {
         let address = self.address;
         format!("Host: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\n")
     }
 
-    async fn get(&self, path: &str, cookie: &str) -> Page {
+    pub(crate) async fn get(&self, path: &str, cookie: &str) -> Page {
         self.send("GET", path, &self.fields(cookie), "").await
     }
 
-    async fn post(&self, path: &str, cookie: &str, body: &str) -> Page {
+    pub(crate) async fn post(&self, path: &str, cookie: &str, body: &str) -> Page {
         self.send("POST", path, &self.fields(cookie), body).await
     }
 
     async fn link(&self, role: &str) -> String {
-        let body = format!("{{\"role\":\"{role}\"}}");
-        let answer = self.world.ask_with("POST", "/console/login", &body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-        let url = answer["url"].as_str().unwrap();
+        let url = self.url(role).await;
         let prefix = format!("http://{}", self.address);
         url.strip_prefix(&prefix).unwrap().to_owned()
     }
 
-    async fn log_in(&self, role: &str) -> Cookie {
+    /// A whole link.
+    pub(crate) async fn url(&self, role: &str) -> String {
+        let body = format!("{{\"role\":\"{role}\"}}");
+        let answer = self.world.ask_with("POST", "/console/login", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        answer["url"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn log_in(&self, role: &str) -> Cookie {
         let link = self.link(role).await;
         let code = link.split_once('=').unwrap().1;
         let page = self.post("/login", "", &format!("code={code}")).await;
@@ -98,7 +108,7 @@ impl Console {
     }
 
     /// The id of the newest kept request with this target.
-    async fn event(&self, target: &str) -> String {
+    pub(crate) async fn event(&self, target: &str) -> String {
         let state = self.world.path("state");
         let found = wait(|| {
             let found = drawbridge::events::find(&state, 0, |event| event.path == target).unwrap();
@@ -112,7 +122,7 @@ impl Console {
 }
 
 impl Page {
-    fn cookie(&self) -> Cookie {
+    pub(crate) fn cookie(&self) -> Cookie {
         let field = self.head.split("set-cookie: ").nth(1).expect("a cookie");
         field.split(';').next().unwrap().to_owned()
     }

@@ -15,8 +15,8 @@ use super::files::Folder;
 use super::network::{Addresses, BILLING, ORDERS, PUBLIC_HOST};
 use crate::cli::console::log_in;
 use crate::cli::front_door::{FrontDoor, Location};
-use crate::console::Role;
 use crate::review::escape::shell_word;
+use crate::role::Role;
 
 /// The pause between two attempts to reach the front door.
 const RETRY: Duration = Duration::from_millis(50);

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::model::{
-    Certificates, CompiledRules, Config, Listener, OnUninspected, Policy, PolicyMode, PolicyRules,
-    Recipe, Upstream,
+    Certificates, CompiledRules, Config, ConsoleTls, Listener, OnUninspected, Policy, PolicyMode,
+    PolicyRules, Recipe, Upstream,
 };
-use crate::tls::{CertifiedKey, TrustBundle};
+use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use waf::{FilesNow, Store};
 
 pub(crate) use rotation::HELP as ROTATION_HELP;
@@ -27,6 +27,7 @@ pub(crate) struct LastGood {
     pub(crate) runs: bool,
     certificates: Certificates,
     listeners: Vec<Arc<Listener>>,
+    console_tls: Option<ConsoleTls>,
     upstreams: BTreeMap<String, Arc<Upstream>>,
     trust: BTreeMap<String, Arc<TrustBundle>>,
     policies: BTreeMap<String, Arc<Policy>>,
@@ -56,6 +57,7 @@ impl LastGood {
             runs: true,
             certificates: config.certificates.clone(),
             listeners: config.listeners.clone(),
+            console_tls: config.console_tls.clone(),
             upstreams: config.upstreams.clone(),
             trust: config.trust.clone(),
             policies: config.policies.clone(),
@@ -167,6 +169,11 @@ impl LastGood {
     ) -> Option<&Arc<CompiledRules>> {
         let mut known = self.rule_sets.iter();
         known.find(|known| known.recipe == *recipe && known.reads.unchanged(files))
+    }
+
+    /// The client CA of the console that runs.
+    pub(crate) fn console_client_ca(&self) -> Option<&Arc<ClientCa>> {
+        self.console_tls.as_ref()?.settings.client_ca.as_ref()
     }
 
     pub(crate) fn listener(&self, name: &str) -> Option<&Arc<Listener>> {

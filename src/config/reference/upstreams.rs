@@ -229,7 +229,7 @@ const UPSTREAM_TLS: &[Key] = &[
     ),
 ];
 
-const CLIENT_CERTIFICATE: &[Key] = &[
+pub(super) const CLIENT_CERTIFICATE: &[Key] = &[
     key(
         "chain",
         Text("file"),

@@ -5,6 +5,7 @@
 //! replacement.
 
 pub(crate) mod admin;
+mod console;
 pub(crate) mod context;
 mod events;
 pub(crate) mod exclusions;
@@ -64,6 +65,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         diagnostics,
     );
     let admin = resolve_admin(written, context);
+    let console_tls = console::resolve_tls(&written.console, &mut trust, context);
     warn_unholdable(&policies, written.body_memory, diagnostics);
     log::warn_unaudited(&policies, &log, diagnostics);
 
@@ -90,7 +92,12 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         events: events?,
         log,
         admin: admin.unless_faulty()?,
-        console: written.console.as_ref().map(Clone::clone).unless_faulty()?,
+        console: written
+            .console
+            .as_ref()
+            .map(|console| console.settings.clone())
+            .unless_faulty()?,
+        console_tls: console_tls.ok()?,
         body_memory: written.body_memory,
         collections: Arc::clone(&context.last_good.collections),
         shutdown_timeout: written.shutdown_timeout,

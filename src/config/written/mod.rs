@@ -32,8 +32,6 @@ use document::Document;
 use reader::Given;
 use source::Placed;
 
-use super::model::ConsoleSettings;
-
 /// Everything that is written, section by section.
 #[derive(Debug)]
 pub(crate) struct WrittenConfig<'s> {
@@ -49,7 +47,7 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) events: Given<events::WrittenEvents<'s>>,
     pub(crate) exposures: Vec<exposures::WrittenExposure<'s>>,
     pub(crate) admin: Given<admin::WrittenAdmin<'s>>,
-    pub(crate) console: Given<ConsoleSettings>,
+    pub(crate) console: Given<console::WrittenConsole<'s>>,
     /// Bytes.
     pub(crate) body_memory: usize,
     pub(crate) shutdown_timeout: Duration,

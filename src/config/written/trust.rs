@@ -63,8 +63,11 @@ pub(crate) fn parse_flag(section: &Section<'_, '_>, key: &'static str) -> bool {
 }
 
 /// `{ chain = "FILE", key = "FILE" }`
-pub(crate) fn parse_certificate<'s>(item: &Item<'s, '_>) -> Option<CertificateFiles<'s>> {
-    let section = item.section(SectionKind::ClientCertificate, "a certificate")?;
+pub(crate) fn parse_certificate<'s>(
+    item: &Item<'s, '_>,
+    kind: SectionKind,
+) -> Option<CertificateFiles<'s>> {
+    let section = item.section(kind, "a certificate")?;
     let files = parse_certificate_files(&section);
     section.finish();
     files
@@ -86,7 +89,14 @@ pub(crate) fn parse_certificate_files<'s>(
 }
 
 pub(crate) fn parse_client_ca<'s>(item: &Item<'s, '_>) -> Option<WrittenClientCa<'s>> {
-    let section = item.section(SectionKind::ClientCa, "\"client_ca\"")?;
+    parse_client_ca_of(item, SectionKind::ClientCa)
+}
+
+pub(crate) fn parse_client_ca_of<'s>(
+    item: &Item<'s, '_>,
+    kind: SectionKind,
+) -> Option<WrittenClientCa<'s>> {
+    let section = item.section(kind, "\"client_ca\"")?;
     let trust = section.required("trust", "trust = the name of a [trust.NAME] table");
     let mode = section.optional("mode", |item| {
         item.choice(&[

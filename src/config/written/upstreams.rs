@@ -95,7 +95,9 @@ fn parse_tls<'s>(upstream: &str, item: &Item<'s, '_>) -> Option<WrittenUpstreamT
     let tls = WrittenUpstreamTls {
         server_name,
         trust: trust.and_then(|item| item.string()),
-        client_certificate: section.optional("client_certificate", parse_certificate),
+        client_certificate: section.optional("client_certificate", |item| {
+            parse_certificate(item, SectionKind::ClientCertificate)
+        }),
     };
     section.finish();
     Some(tls)

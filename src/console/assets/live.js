@@ -46,3 +46,14 @@
     state.textContent = "Connected; " + lost + " requests came too fast to show";
   });
 })();
+
+// A file can be chosen in place of pasting its text.
+(() => {
+  for (const input of document.querySelectorAll("input[data-into]")) {
+    input.closest("label").hidden = false;
+    input.addEventListener("change", async () => {
+      const [file] = input.files;
+      if (file) input.form.elements[input.dataset.into].value = await file.text();
+    });
+  }
+})();

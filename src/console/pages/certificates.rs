@@ -3,9 +3,9 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::role::Action;
 use super::super::state::Asked;
 use super::{Answered, Frame, shown};
+use crate::role::Action;
 
 /// Days before the end at which a row is marked.
 const URGENT: i64 = 14;
@@ -18,7 +18,7 @@ pub(super) struct CertificateList {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Certificate {
-    kind: String,
+    pub(super) kind: String,
     pub(super) owner: String,
     pub(super) name: String,
     file: Option<String>,
@@ -37,6 +37,7 @@ struct Certificates {
     frame: Frame,
     entries: Vec<Certificate>,
     may_reload: bool,
+    may_rehearse: bool,
 }
 
 impl Certificate {
@@ -62,5 +63,6 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
         ),
         entries: list.certificates,
         may_reload: role.may(Action::Reload),
+        may_rehearse: role.may(Action::Rehearse),
     }))
 }

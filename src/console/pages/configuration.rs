@@ -5,10 +5,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::super::answer::page;
-use super::super::role::Action;
 use super::super::state::Asked;
 use super::status::{Listener, Policy, Process, Reload, Status};
 use super::{Answered, Frame, Message, shown};
+use crate::role::Action;
 
 #[derive(Template)]
 #[template(path = "configuration.html")]

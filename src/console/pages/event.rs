@@ -3,10 +3,10 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::role::Action;
 use super::super::state::Asked;
 use super::events::EventSummary;
 use super::{Answered, Frame, shown};
+use crate::role::Action;
 
 #[derive(Debug, Deserialize)]
 struct Shown {

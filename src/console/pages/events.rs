@@ -7,7 +7,7 @@ use super::super::state::Asked;
 use super::{Answered, Frame, shown};
 use crate::events::Verdict;
 
-/// More than anybody reads; the list says how many earlier ones there are.
+/// More than anybody reads; the list says whether there are earlier ones.
 const MOST: usize = 100;
 
 /// A kept request in a list, as the API has it.
@@ -39,7 +39,7 @@ pub(super) struct Hit {
 #[derive(Debug, Default, Deserialize)]
 struct List {
     problems: Vec<String>,
-    earlier: usize,
+    more: bool,
     events: Vec<EventSummary>,
 }
 
@@ -56,6 +56,7 @@ impl Filter<'_> {
     fn to_api(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("most", &MOST.to_string());
+        query.append_pair("uncounted", "");
         for (name, value) in [
             ("since", self.since),
             ("route", self.route),

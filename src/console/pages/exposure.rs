@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::answer::redirect;
-use super::super::role::Action;
 use super::super::state::Asked;
 use super::{Answered, ApiError, Frame, shown};
 use crate::exposure::api::ExposureStatus;
+use crate::role::Action;
 
 #[derive(Debug, Deserialize)]
 struct Surface {

@@ -1,54 +1,131 @@
-//! Logging in with a one-time link, and out.
+//! Logging in with a one-time link or a token, and out.
+
+use std::time::SystemTime;
 
 use askama::Template;
 use http::StatusCode;
+use openssl::error::ErrorStack;
 
-use super::super::answer::{Answer, clear_session, page, redirect, set_session, text};
+use super::super::answer::{Answer, page, redirect, text};
+use super::super::client::Client;
+use super::super::form::Form;
+use super::super::sessions::Identity;
 use super::super::state::ConsoleState;
 use super::{Frame, shown};
+use crate::review::escape::show as visible;
+use crate::role::Role;
+
+/// What a link or a token that does not log in is answered.
+const STALE_LINK: &str = "This link was used before, or its time is over.";
+const WRONG_TOKEN: &str = "This token is unknown, revoked or has expired.";
+const NO_CERTIFICATE: &str = "Your certificate has no role here.";
+const TOO_MANY: &str = "Too many logins failed from there: wait a minute.";
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'q> {
     frame: Frame,
     code: &'q str,
+    /// What the code would log in as.
     role: Option<&'static str>,
+    /// Who the certificate of the connection logs in, and as what.
+    certificate: Option<(String, Role)>,
+    problem: &'static str,
 }
 
 impl<'q> LoginPage<'q> {
-    fn new(console: &ConsoleState, code: &'q str) -> Self {
+    fn new(
+        client: &Client,
+        code: &'q str,
+        role: Option<&'static str>,
+        problem: &'static str,
+    ) -> Self {
+        let certificate = client.certificate.as_ref();
         Self {
             frame: Frame::new("Log in", &None),
-            role: console.sessions.invited(code).map(super::Role::name),
             code,
+            role,
+            certificate: certificate.map(|known| (visible(known.who.as_bytes()), known.role)),
+            problem,
         }
     }
 }
 
 /// Looking uses nothing up: mail programs and chats look at links before people do.
-pub(in super::super) fn show(console: &ConsoleState, code: &str) -> Answer {
-    shown(&LoginPage::new(console, code))
+pub(in super::super) fn show(console: &ConsoleState, code: &str, client: &Client) -> Answer {
+    let role = console.sessions.invited(code).map(Role::name);
+    let problem = match (role, code) {
+        (None, code) if !code.is_empty() => STALE_LINK,
+        _ => "",
+    };
+    shown(&LoginPage::new(client, code, role, problem))
 }
 
-pub(in super::super) fn log_in(console: &ConsoleState, code: &str) -> Answer {
-    match console.sessions.redeem(code) {
+/// Logs in with the `token` of the form or its `code`, or with the certificate of the connection, if the form says so.
+pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: &Client) -> Answer {
+    if !console.attempts.may_try(client.peer.ip()) {
+        return refused(client, StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
+    }
+    let (entered, words) = match form.given("token") {
+        Some(token) => (with_token(console, token), WRONG_TOKEN),
+        None if form.given("certificate").is_some() => {
+            (with_certificate(console, client), NO_CERTIFICATE)
+        }
+        None => (console.sessions.redeem(form.value("code")), STALE_LINK),
+    };
+    match entered {
         Ok(Some((id, identity))) => {
             console.record(&identity, "log in", "done");
             let mut answer = redirect("/");
-            set_session(&mut answer, &id);
+            console.cookie().set(&mut answer, &id);
             answer
         }
         Ok(None) => {
-            let form = LoginPage::new(console, if code.is_empty() { "-" } else { code });
-            page(StatusCode::FORBIDDEN, &form)
+            console.record_failure(client.peer, "log in", words);
+            refused(client, StatusCode::FORBIDDEN, words)
         }
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
+fn refused(client: &Client, status: StatusCode, problem: &'static str) -> Answer {
+    page(status, &LoginPage::new(client, "", None, problem))
+}
+
+fn with_certificate(
+    console: &ConsoleState,
+    client: &Client,
+) -> Result<Option<(String, Identity)>, ErrorStack> {
+    let Some(identity) = client.certificate.clone() else {
+        return Ok(None);
+    };
+    let id = console.sessions.begin(identity.clone(), None)?;
+    Ok(Some((id, identity)))
+}
+
+fn with_token(
+    console: &ConsoleState,
+    token: &str,
+) -> Result<Option<(String, Identity)>, ErrorStack> {
+    let Some(known) = console.tokens.check(token) else {
+        return Ok(None);
+    };
+    let identity = Identity {
+        role: known.role,
+        who: known.who(),
+        certificate: None,
+    };
+    // A session ends with its token.
+    let now = SystemTime::now();
+    let left = known.expires.map(|end| end.0.duration_since(now));
+    let left = left.map(Result::unwrap_or_default);
+    let id = console.sessions.begin(identity.clone(), left)?;
+    Ok(Some((id, identity)))
+}
+
 pub(in super::super) fn log_out(console: &ConsoleState, session: &str) -> Answer {
     console.sessions.end(session);
     let mut answer = redirect("/login");
-    clear_session(&mut answer);
+    console.cookie().clear(&mut answer);
     answer
 }

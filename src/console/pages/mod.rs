@@ -2,6 +2,8 @@
 
 pub(super) mod certificates;
 pub(super) mod configuration;
+pub(super) mod differences;
+pub(super) mod doctor;
 pub(super) mod event;
 pub(super) mod events;
 pub(super) mod exclusions;
@@ -9,6 +11,7 @@ pub(super) mod exposure;
 pub(super) mod live;
 pub(super) mod login;
 pub(super) mod overview;
+pub(super) mod rehearsal;
 pub(super) mod rules;
 mod status;
 pub(super) mod upstreams;
@@ -18,8 +21,8 @@ use http::StatusCode;
 
 use super::answer::{Answer, page};
 use super::api::ApiError;
-use super::role::Role;
 use super::sessions::Identity;
+use crate::role::Role;
 
 /// How a page is answered.
 type Answered = Result<Answer, ApiError>;

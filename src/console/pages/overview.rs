@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use askama::Template;
 use serde::Deserialize;
 
-use super::super::history::{Step, Totals};
+use super::super::history::{RouteSpan, RouteTotals, Span, Step, Totals};
 use super::super::state::Asked;
 use super::certificates::CertificateList;
 use super::rules::{ExclusionList, Kept};
@@ -39,6 +39,7 @@ struct Overview {
     sum: Totals,
     chart: Chart,
     reload: Reload,
+    listeners: Vec<(String, RouteTotals)>,
     routes: Vec<RouteRow>,
     upstreams: Vec<Upstream>,
     ending: Vec<Ending>,
@@ -54,8 +55,6 @@ struct Traffic {
 struct RouteTraffic {
     listener: String,
     route: String,
-    requests: u64,
-    answers: BTreeMap<String, u64>,
     total_ms: Option<Quantiles>,
     waf_ms: Option<Quantiles>,
     upstream_ms: Option<Quantiles>,
@@ -71,6 +70,7 @@ struct RouteRow {
     listener: String,
     route: String,
     requests: u64,
+    rate: String,
     errors: u64,
     total: String,
     waf: String,
@@ -98,9 +98,8 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
     let span = SPANS.into_iter().find(|(name, ..)| *name == wanted);
     let (here, words, seconds) = span.unwrap_or(first);
     let console = asked.console;
-    let steps = console
-        .history
-        .steps(Duration::from_secs(seconds), &console.metrics);
+    let span = Duration::from_secs(seconds);
+    let Span { steps, routes } = console.history.span(span, &console.metrics);
     let sum = steps.iter().map(|step| step.counts);
     let sum = sum.fold(Totals::default(), Totals::plus);
     let time: f64 = steps.iter().map(|step| step.seconds).sum();
@@ -118,29 +117,57 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
         sum,
         chart: Chart::of(&steps),
         reload: status.reload,
-        routes: traffic.routes.into_iter().map(RouteRow::from).collect(),
+        listeners: listener_rows(&routes),
+        routes: rows(routes, traffic, time),
         upstreams: status.upstreams,
         ending: ending(asked).await?,
     }))
 }
 
-impl From<RouteTraffic> for RouteRow {
-    fn from(traffic: RouteTraffic) -> Self {
-        let text = |quantiles: Option<Quantiles>| {
-            quantiles.map_or_else(String::new, |Quantiles { p50, p99 }| {
-                format!("{p50} / {p99}")
-            })
-        };
-        Self {
-            listener: traffic.listener,
-            route: traffic.route,
-            requests: traffic.requests,
-            errors: traffic.answers.get("5xx").copied().unwrap_or(0),
-            total: text(traffic.total_ms),
-            waf: text(traffic.waf_ms),
-            upstream: text(traffic.upstream_ms),
+/// The counts of the time that is shown, with the quantiles since the start, which have no history.
+fn rows(routes: Vec<RouteSpan>, traffic: Traffic, seconds: f64) -> Vec<RouteRow> {
+    let key = |traffic: RouteTraffic| ((traffic.listener.clone(), traffic.route.clone()), traffic);
+    let mut traffic: BTreeMap<(String, String), RouteTraffic> =
+        traffic.routes.into_iter().map(key).collect();
+    let text = |quantiles: Option<Quantiles>| {
+        quantiles.map_or_else(String::new, |Quantiles { p50, p99 }| {
+            format!("{p50} / {p99}")
+        })
+    };
+    let rows = routes.into_iter().map(|row| {
+        let RouteSpan {
+            listener,
+            route,
+            counts,
+        } = row;
+        let since_start = traffic.remove(&(listener.clone(), route.clone()));
+        let (total, waf, upstream) = since_start.map_or_else(Default::default, |traffic| {
+            (traffic.total_ms, traffic.waf_ms, traffic.upstream_ms)
+        });
+        RouteRow {
+            listener,
+            route,
+            requests: counts.requests,
+            rate: format!("{:.1}", counts.requests as f64 / seconds.max(1.0)),
+            errors: counts.errors,
+            total: text(total),
+            waf: text(waf),
+            upstream: text(upstream),
         }
+    });
+    rows.collect()
+}
+
+fn listener_rows(routes: &[RouteSpan]) -> Vec<(String, RouteTotals)> {
+    let mut listeners: BTreeMap<&str, RouteTotals> = BTreeMap::new();
+    for row in routes {
+        let counts = listeners.entry(&row.listener).or_default();
+        counts.requests += row.counts.requests;
+        counts.errors += row.counts.errors;
     }
+    let rows = listeners.into_iter();
+    rows.map(|(listener, counts)| (listener.to_owned(), counts))
+        .collect()
 }
 
 impl Chart {

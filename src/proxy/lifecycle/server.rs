@@ -21,11 +21,13 @@ use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
-    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_record_routes,
-    add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
+    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_gateway_routes,
+    add_record_routes, add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
 };
 use crate::config::Config;
-use crate::console::{Console, ConsoleSources, Sessions, add_console_routes};
+use crate::console::{
+    Console, ConsoleSources, Sessions, Tokens, add_console_routes, add_token_routes,
+};
 use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::handover::{self, HandoverListener, InheritedSockets, PendingTakeover, TakeoverError};
@@ -92,7 +94,7 @@ struct Foundation {
     asked: mpsc::Receiver<ReloadRequest>,
     router: Arc<Router>,
     /// The logins of the console, if there is one.
-    sessions: Option<Arc<Sessions>>,
+    logins: Option<Logins>,
     /// True once the front door closes.
     close: watch::Sender<bool>,
     inheritance: Option<InheritedSockets>,
@@ -143,13 +145,11 @@ impl Foundation {
         });
         let reloads = Arc::new(reloads);
         let (close, closing) = watch::channel(false);
-        let console = front.live.pin().config.console.clone();
-        let sessions = console
-            .map(|console| Arc::new(Sessions::new(console.session_idle, console.session_max)));
-        let router = routes(&front, &reloads, sessions.as_ref(), closing);
+        let logins = Logins::of(&front.live.pin().config);
+        let router = routes(&front, &reloads, logins.as_ref(), closing);
         Ok(Self {
             router: Arc::new(router),
-            sessions,
+            logins,
             front,
             reloads,
             asked,
@@ -194,7 +194,7 @@ impl Foundation {
         let waiting = wait_for_successor(state_dir, opening.upgrade, successor);
         // Only now: before the confirmation, both processes would send health checks.
         snapshot.pools.start();
-        let console = start_console(&front, self.router, self.sessions);
+        let console = start_console(&front, self.router, self.logins);
         let (watched, watching) = watch::channel(watched_at_start(&snapshot.config));
         drop(snapshot);
         let expiry = tokio::spawn({
@@ -236,11 +236,29 @@ impl Foundation {
     }
 }
 
+/// Who may use the console.
+struct Logins {
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+}
+
+impl Logins {
+    /// None without a console.
+    fn of(config: &Config) -> Option<Self> {
+        let console = config.console.as_ref()?;
+        let sessions = Sessions::new(console.session_idle, console.session_max);
+        Some(Self {
+            sessions: Arc::new(sessions),
+            tokens: Arc::new(Tokens::open(config.state_dir.as_deref())),
+        })
+    }
+}
+
 /// The admin API, with the routes of all modules.
 fn routes(
     front: &Arc<Front>,
     reloads: &Arc<Reloads>,
-    sessions: Option<&Arc<Sessions>>,
+    logins: Option<&Logins>,
     closing: watch::Receiver<bool>,
 ) -> Router {
     let mut router = Router::default();
@@ -258,24 +276,25 @@ fn routes(
     });
     add_review_routes(&mut router, &front.live);
     add_record_routes(&mut router, &health);
+    add_gateway_routes(&mut router, &front.live);
     add_traffic_routes(&mut router, &health);
     let console = front.live.pin().config.console.clone();
-    if let (Some(sessions), Some(console)) = (sessions, console) {
-        add_console_routes(&mut router, sessions, console.bind);
+    if let (Some(logins), Some(console)) = (logins, console) {
+        add_console_routes(&mut router, &logins.sessions, &console);
+        add_token_routes(&mut router, &logins.tokens, &logins.sessions);
     }
     router
 }
 
-fn start_console(
-    front: &Front,
-    router: Arc<Router>,
-    sessions: Option<Arc<Sessions>>,
-) -> Option<Console> {
+fn start_console(front: &Front, router: Arc<Router>, logins: Option<Logins>) -> Option<Console> {
     let snapshot = front.live.pin();
     let settings = snapshot.config.console.as_ref()?;
+    let Logins { sessions, tokens } = logins?;
     let sources = ConsoleSources {
         router,
-        sessions: sessions?,
+        live: Arc::clone(&front.live),
+        sessions,
+        tokens,
         metrics: Arc::clone(&front.metrics),
         state_dir: snapshot.config.state_dir.clone(),
     };

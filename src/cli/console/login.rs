@@ -6,24 +6,10 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::{CommandError, shown_or_reported};
-use super::front_door::{FrontDoor, FrontDoorError};
-use super::output::{Output, print_json};
-use crate::console::Role;
-
-const NO_CONSOLE: &str = "the front door has no console: write [console] with bind = \"127.0.0.1:9901\" into its configuration and restart it";
-
-/// Log in to the web console of the running front door
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    Login(LoginArgs),
-}
+use super::super::error::{CommandError, shown_or_reported};
+use super::super::front_door::{FrontDoor, FrontDoorError};
+use super::super::output::{Output, print_json};
+use crate::role::Role;
 
 /// Print a link that logs in once, within 5 minutes
 ///
@@ -38,7 +24,7 @@ Examples:
 Exit codes:
   0  the link was printed
   1  no front door answers, or it has no console")]
-struct LoginArgs {
+pub(super) struct Args {
     #[command(flatten)]
     front: FrontDoor,
     /// What the login may do: ingress, security, certificates or viewer
@@ -55,7 +41,6 @@ struct Link {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Verb::Login(args) = &args.verb;
     let shown = match log_in(&args.front, args.role) {
         Ok((_, answer)) if args.output == Output::Json => print_json(&answer),
         Ok((link, _)) => writeln!(io::stdout(), "{link}"),
@@ -65,21 +50,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 /// The link, and the whole answer: a newer front door may say more than [`Link`] knows.
-pub(super) fn log_in(front: &FrontDoor, role: Role) -> Result<(String, Value), FrontDoorError> {
+pub(in super::super) fn log_in(
+    front: &FrontDoor,
+    role: Role,
+) -> Result<(String, Value), FrontDoorError> {
     let body = json!({ "role": role.name() }).to_string();
-    let answer = front.request("POST", "/console/login", body.as_bytes());
-    let answer = answer.map_err(|error| match error {
-        // Without [console] the admin API has no such path.
-        FrontDoorError::Refused { status: 404, .. } => FrontDoorError::Refused {
-            status: 404,
-            message: Some(NO_CONSOLE.to_owned()),
-        },
-        error => error,
-    })?;
-    let mut answer: Value =
-        serde_json::from_slice(&answer).map_err(FrontDoorError::InvalidAnswer)?;
+    let mut answer = super::ask(front, "POST", "/console/login", &body)?;
     let Link { url } = Link::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
-    // A failure has this key too, so that a script tests one key in either case.
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("ok".to_owned(), json!(true));
     }

@@ -1,10 +1,13 @@
-//! Who may do what in the console: the three teams, each with the actions on what it owns, and viewers.
+//! Who may do what in the console and with its tokens: the three teams, each with the actions on what it owns, and viewers.
 
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The role of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Owns listeners, routes and exposures.
     Ingress,
@@ -22,15 +25,21 @@ pub struct NoRole(String);
 
 /// Something that changes the front door or costs it more than a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Turn an exposure off or on.
     Switch,
     /// Search exclusions for an event and prove them.
     Propose,
+    /// Run a request through the rules, or kept requests through others.
+    Try,
     /// Write an exclusion into a rule file.
     WriteExclusion,
     /// Read the files now.
     Reload,
+    /// Dial the servers of an upstream and say why one would not be used.
+    Diagnose,
+    /// Try a trust bundle or a certificate in the place of the present one.
+    Rehearse,
 }
 
 impl Role {
@@ -53,10 +62,12 @@ impl Role {
         }
     }
 
-    pub(super) fn may(self, action: Action) -> bool {
+    pub(crate) fn may(self, action: Action) -> bool {
         match action {
             Action::Switch => self == Self::Ingress,
-            Action::Propose | Action::WriteExclusion => self == Self::Security,
+            Action::Propose | Action::Try | Action::WriteExclusion => self == Self::Security,
+            Action::Diagnose => matches!(self, Self::Ingress | Self::Certificates),
+            Action::Rehearse => self == Self::Certificates,
             // Each team replaces files of its own and wants to see them taken.
             Action::Reload => self != Self::Viewer,
         }
@@ -88,12 +99,15 @@ impl fmt::Display for Role {
 }
 
 impl Action {
-    pub(super) fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Switch => "switch exposures",
             Self::Propose => "search exclusions",
+            Self::Try => "run requests through the rules",
             Self::WriteExclusion => "write exclusions",
             Self::Reload => "reload",
+            Self::Diagnose => "dial gateways",
+            Self::Rehearse => "rehearse certificates",
         }
     }
 }
