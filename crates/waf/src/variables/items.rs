@@ -116,6 +116,11 @@ impl Text {
         .unwrap_or_default()
     }
 
+    /// Whether the bytes stand in the rules, and not in what a client sent or what was made of it.
+    pub(crate) fn is_literal(&self, slice: Slice) -> bool {
+        slice.range().end as usize <= self.shared.len()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.shared.len() + self.own.len()
     }

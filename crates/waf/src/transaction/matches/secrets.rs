@@ -297,12 +297,18 @@ impl Secrets {
     /// Pieces as one text, bounded, secrets masked.
     pub(crate) fn put_together(&mut self, context: &Context, pieces: &[Slice]) -> Vec<u8> {
         let mut bytes = Vec::new();
+        let text = context.text();
+        // Most messages and nearly all tags are the words of the rule.
+        let is_of_rule = pieces.iter().all(|piece| text.is_literal(*piece));
         for &piece in pieces {
             // Each piece alone is bounded, and a message has as many of them as its author wrote.
             let room = MOST_BYTES.saturating_sub(bytes.len());
-            bytes.extend_from_slice(&self.shown(context.text(), piece, room));
+            bytes.extend_from_slice(&self.shown(text, piece, room));
         }
-        self.shown_bytes(context, bytes)
+        match is_of_rule {
+            true => bytes,
+            false => self.shown_bytes(context, bytes),
+        }
     }
 
     /// Where the recorded text has what the operator found.
