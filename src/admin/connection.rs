@@ -30,6 +30,8 @@ use super::slots::{Slot, Stage};
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_BODY: usize = 64 * 1024;
 const MAX_HEADERS: usize = 64;
+/// [`MAX_HEAD`], as HTTP/2 counts it.
+const MAX_HEADER_LIST: u32 = 16 * 1024;
 /// How long a connection may stay without a complete head, the time between two requests included; how long a body may
 /// take; how long the client may take to read what we wrote.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,7 +42,7 @@ const MAX_STREAMS: u32 = 16;
 /// makes us reset (CVE-2025-8671).
 const MAX_RESETS: usize = 32;
 /// Bytes of an HTTP/2 stream, and of all of a connection, that the client may send before we have read them.
-const STREAM_WINDOW: u32 = MAX_BODY as u32;
+const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
 /// Which HTTP a connection speaks.
@@ -101,7 +103,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD as u32)
+        .max_header_list_size(MAX_HEADER_LIST)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::router::{Request, Response, Router};
@@ -83,9 +83,7 @@ async fn rehearse_bundle(live: &Live, trust: &str, pem: &str) -> Result<Response
     let candidate = TrustBundle::from_pem(trust, pem.as_bytes(), &mut findings);
     let candidate = candidate.ok_or_else(|| unusable(&findings))?;
     let rehearsed = RehearsedBundle::of(config.upstreams.values(), trust, &candidate).await;
-    let mut report = rehearsed.to_json();
-    report["notes"] = json!(texts(&findings));
-    Ok(Response::json(200, &report))
+    Ok(Response::json(200, &noted(rehearsed.to_json(), &findings)))
 }
 
 fn rehearse_chain(live: &Live, listener: &str, pem: &str) -> Result<Response, Response> {
@@ -97,11 +95,7 @@ fn rehearse_chain(live: &Live, listener: &str, pem: &str) -> Result<Response, Re
     match rehearsed {
         None => Err(unknown("listener with certificates", listener)),
         Some(None) => Err(unusable(&findings)),
-        Some(Some(rehearsed)) => {
-            let mut report = json!(rehearsed);
-            report["notes"] = json!(texts(&findings));
-            Ok(Response::json(200, &report))
-        }
+        Some(Some(rehearsed)) => Ok(Response::json(200, &noted(json!(rehearsed), &findings))),
     }
 }
 
@@ -116,7 +110,11 @@ fn unusable(findings: &[Finding]) -> Response {
     Response::error(422, &errors.join("; "))
 }
 
-fn texts(findings: &[Finding]) -> Vec<&str> {
-    let texts = findings.iter();
-    texts.map(|finding| finding.message.as_str()).collect()
+/// The report, with what is worth a warning.
+fn noted(mut report: Value, findings: &[Finding]) -> Value {
+    let notes = findings.iter().map(|finding| finding.message.as_str());
+    if let Some(fields) = report.as_object_mut() {
+        fields.insert("notes".to_owned(), notes.collect());
+    }
+    report
 }

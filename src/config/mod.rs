@@ -9,6 +9,7 @@
 //! [`load`] either makes a [`Config`] or names everything that is wrong, each problem with its place.
 
 pub mod baseline;
+mod console_settings;
 mod inputs;
 mod inventory;
 mod last_good;

@@ -28,7 +28,6 @@ pub struct RehearsedChain {
 impl Config {
     /// Judges a chain in the place of the certificate of this listener that has most of its names. None if the listener
     /// has no certificates; `Some(None)` if the chain cannot be used, for what is in `findings`.
-    #[expect(clippy::option_option, reason = "two kinds of nothing")]
     pub fn rehearse_chain(
         &self,
         listener: &str,

@@ -1,7 +1,8 @@
 //! How often an address may fail to log in.
 //!
-//! Nobody guesses 256 bits; the bound keeps strangers from filling the audit, and shows it if somebody tries. Invariant:
-//! the memory is bounded, and so are the lines of the audit.
+//! Nobody guesses 256 bits, so a good secret is never refused: a bound on it would only let one client behind an address keep
+//! out all others. The bound keeps strangers from filling the audit. Invariant: the memory and the lines of the audit are
+//! bounded.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,6 +15,17 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MOST: u32 = 10;
 /// Addresses that are counted. Those beyond it are not, and their failures are not recorded.
 const ADDRESSES: usize = 256;
+
+/// What a failure is in the last minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// One of a few, which the audit has.
+    Counted,
+    /// One of too many from there.
+    TooMany,
+    /// Failures come from too many addresses to know.
+    Uncounted,
+}
 
 /// The failures of the last minute.
 #[derive(Debug)]
@@ -35,25 +47,19 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Whether this address may try.
-    pub(super) fn may_try(&self, address: IpAddr) -> bool {
-        self.with(|failures| {
-            failures
-                .get(&network(address))
-                .is_none_or(|count| *count < MOST)
-        })
-    }
-
-    /// Counts a failure. Whether it should be recorded.
-    pub(super) fn failed(&self, address: IpAddr) -> bool {
+    /// Counts a failure.
+    pub(super) fn failed(&self, address: IpAddr) -> Failure {
         self.with(|failures| {
             let address = network(address);
             if failures.len() >= ADDRESSES && !failures.contains_key(&address) {
-                return false;
+                return Failure::Uncounted;
             }
             let count = failures.entry(address).or_default();
-            *count += 1;
-            *count <= MOST
+            *count = count.saturating_add(1);
+            match *count <= MOST {
+                true => Failure::Counted,
+                false => Failure::TooMany,
+            }
         })
     }
 
@@ -90,21 +96,24 @@ mod tests {
         let same: IpAddr = "2001:db8::2".parse().unwrap();
         let other: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         for _ in 0..MOST {
-            assert!(attempts.may_try(same));
-            assert!(attempts.failed(one));
+            assert_eq!(attempts.failed(one), Failure::Counted);
         }
-        assert!(!attempts.may_try(same) && !attempts.failed(one));
-        assert!(attempts.may_try(other) && attempts.failed(other));
-        assert!(attempts.failed("192.0.2.1".parse().unwrap()));
+        assert_eq!(attempts.failed(same), Failure::TooMany);
+        assert_eq!(attempts.failed(other), Failure::Counted);
     }
 
     #[test]
     fn the_number_of_addresses_is_bounded() {
         let attempts = Attempts::default();
-        for address in 0..2 * ADDRESSES as u32 {
-            let recorded = attempts.failed(IpAddr::V4(address.into()));
-            assert_eq!(recorded, (address as usize) < ADDRESSES);
+        for at in 0..2 * ADDRESSES {
+            let address = u32::try_from(at).unwrap();
+            let expected = match at < ADDRESSES {
+                true => Failure::Counted,
+                false => Failure::Uncounted,
+            };
+            let failed = attempts.failed(IpAddr::V4(address.into()));
+            assert_eq!(failed, expected);
         }
-        assert!(attempts.may_try(IpAddr::V4(u32::MAX.into())));
+        assert_eq!(attempts.0.lock().unwrap().by_address.len(), ADDRESSES);
     }
 }

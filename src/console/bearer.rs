@@ -106,22 +106,21 @@ fn identify(
     let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
         return Err(unauthorized("send a token: Authorization: Bearer TOKEN"));
     };
-    if !console.attempts.may_try(client.peer.ip()) {
-        let words = "too many wrong tokens came from there: wait a minute";
-        return Err(Box::new(refusal(StatusCode::TOO_MANY_REQUESTS, words)));
-    }
     match console.tokens.check(given) {
         Some(known) => Ok(Identity {
             role: known.role,
             who: known.who(),
             certificate: None,
         }),
-        None => {
-            console.record_failure(client.peer, ACTION, "refused");
-            Err(unauthorized(
+        None => match console.record_failure(client.peer, ACTION, "refused") {
+            true => {
+                let words = "too many wrong tokens come from there: wait a minute";
+                Err(Box::new(refusal(StatusCode::TOO_MANY_REQUESTS, words)))
+            }
+            false => Err(unauthorized(
                 "this token is unknown, revoked or has expired",
-            ))
-        }
+            )),
+        },
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::logins::Logins;
 use super::sessions::{CODE_LIFE, Identity, Sessions};
+use super::token_routes::add_token_routes;
 use crate::admin::{Request, Response, Router, with_user_name};
 use crate::config::ConsoleSettings;
 use crate::role::{NoRole, Role};
@@ -16,12 +18,10 @@ struct LoginBody {
     role: String,
 }
 
-/// Adds the route.
-pub fn add_console_routes(
-    router: &mut Router,
-    sessions: &Arc<Sessions>,
-    settings: &ConsoleSettings,
-) {
+/// Adds the routes of links and tokens.
+pub fn add_console_routes(router: &mut Router, logins: &Logins, settings: &ConsoleSettings) {
+    let Logins { sessions, tokens } = logins;
+    add_token_routes(router, tokens, sessions);
     let address = address(settings);
     let sessions = Arc::clone(sessions);
     router.post("/console/login", move |request: Request| {

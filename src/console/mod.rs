@@ -16,6 +16,7 @@ mod form;
 mod guard;
 mod history;
 mod login;
+mod logins;
 mod pages;
 mod routes;
 mod server;
@@ -25,7 +26,5 @@ mod token_routes;
 mod tokens;
 
 pub use login::add_console_routes;
+pub use logins::Logins;
 pub use server::{Console, ConsoleSources};
-pub use sessions::Sessions;
-pub use token_routes::add_token_routes;
-pub use tokens::Tokens;

@@ -21,10 +21,9 @@ use super::audit::Audit;
 use super::client::{Client, identity_of};
 use super::feed::Feed;
 use super::history::{History, STEP};
+use super::logins::Logins;
 use super::routes;
-use super::sessions::Sessions;
 use super::state::ConsoleState;
-use super::tokens::Tokens;
 use crate::admin::{ConnectionSlots, Protocol, Router, Slot, serve};
 use crate::config::ConsoleSettings;
 use crate::live::Live;
@@ -42,10 +41,8 @@ pub struct ConsoleSources {
     pub router: Arc<Router>,
     /// The snapshots, for the certificates.
     pub live: Arc<Live>,
-    /// The logins.
-    pub sessions: Arc<Sessions>,
-    /// The logins that last.
-    pub tokens: Arc<Tokens>,
+    /// Who may use it.
+    pub logins: Logins,
     /// The counters, for what was counted over time.
     pub metrics: Arc<Metrics>,
     /// The folder for the audit.
@@ -68,8 +65,8 @@ impl Console {
             settings: settings.clone(),
             router: sources.router,
             live: sources.live,
-            sessions: sources.sessions,
-            tokens: sources.tokens,
+            sessions: sources.logins.sessions,
+            tokens: sources.logins.tokens,
             attempts: Attempts::default(),
             metrics: sources.metrics,
             history: Arc::new(History::open(sources.state_dir.as_deref())),

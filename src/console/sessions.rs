@@ -32,7 +32,7 @@ pub(super) struct Identity {
 
 /// All logins of a front door. They end with its process.
 #[derive(Debug)]
-pub struct Sessions {
+pub(super) struct Sessions {
     state: Mutex<State>,
     idle: Duration,
     max: Duration,
@@ -62,8 +62,7 @@ struct Session {
 
 impl Sessions {
     /// `idle`: a session ends after this time without a request; `max`: after this time in any case.
-    #[must_use]
-    pub fn new(idle: Duration, max: Duration) -> Self {
+    pub(super) fn new(idle: Duration, max: Duration) -> Self {
         Self {
             state: Mutex::default(),
             idle,

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 
 use super::answer::Cookie;
 use super::api::Api;
-use super::attempts::Attempts;
+use super::attempts::{Attempts, Failure};
 use super::audit::Audit;
 use super::feed::Feed;
 use super::form::Form;
@@ -71,14 +71,21 @@ impl ConsoleState {
         }));
     }
 
-    /// Counts a login that failed, and records it unless there were too many from there.
-    pub(super) fn record_failure(&self, peer: SocketAddr, action: &'static str, outcome: &str) {
-        if !self.attempts.failed(peer.ip()) {
-            return;
+    /// Counts a login that failed, and records it unless there were too many. Whether there were too many from there.
+    pub(super) fn record_failure(
+        &self,
+        peer: SocketAddr,
+        action: &'static str,
+        outcome: &str,
+    ) -> bool {
+        let failure = self.attempts.failed(peer.ip());
+        if failure != Failure::Counted {
+            return failure == Failure::TooMany;
         }
         let (audit, outcome) = (Arc::clone(&self.audit), outcome.to_owned());
         drop(spawn_blocking(move || {
             audit.record_failure(peer, action, &outcome);
         }));
+        false
     }
 }

@@ -23,7 +23,11 @@ struct TokenBody {
 }
 
 /// Adds the routes.
-pub fn add_token_routes(router: &mut Router, tokens: &Arc<Tokens>, sessions: &Arc<Sessions>) {
+pub(super) fn add_token_routes(
+    router: &mut Router,
+    tokens: &Arc<Tokens>,
+    sessions: &Arc<Sessions>,
+) {
     let known = Arc::clone(tokens);
     // Names of users stand in it.
     router.get_secret("/console/tokens", move |_: Request| {
@@ -76,17 +80,22 @@ fn make(tokens: &Tokens, request: &Request) -> Result<Response, Response> {
     let expires = expires.transpose()?;
     let made_by = with_user_name(&request.caller);
     tracing::info!(target: "console", %role, %name, by = made_by, "a token is made");
-    let answer = json!({ "name": name, "role": role, "expires": expires.map(When) });
     let new = NewToken {
-        name,
+        name: name.clone(),
         role,
         expires,
         made_by,
     };
     let secret = tokens.make(new).map_err(|error| refused(&error))?;
-    let mut answer = answer;
-    answer["token"] = secret.into();
-    Ok(Response::json(200, &answer))
+    Ok(Response::json(
+        200,
+        &json!({
+            "name": name,
+            "role": role,
+            "expires": expires.map(When),
+            "token": secret,
+        }),
+    ))
 }
 
 fn revoke(tokens: &Tokens, sessions: &Sessions, request: &Request) -> Result<Response, Response> {

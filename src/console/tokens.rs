@@ -35,7 +35,7 @@ const SAVE_USES: Duration = Duration::from_secs(60);
 
 /// The tokens of a front door.
 #[derive(Debug)]
-pub struct Tokens {
+pub(super) struct Tokens {
     /// With None there is no folder for them.
     file: Option<PathBuf>,
     /// Held by whoever writes the file, which takes a while; nobody who checks a token waits for it.
@@ -112,8 +112,7 @@ pub(super) enum TokenError {
 
 impl Tokens {
     /// Reads the file in the `state_dir`.
-    #[must_use]
-    pub fn open(state_dir: Option<&Path>) -> Self {
+    pub(super) fn open(state_dir: Option<&Path>) -> Self {
         let file = state_dir.map(|folder| folder.join(FILE));
         let mut state = State::default();
         match file.as_deref().map_or_else(|| Ok(HashMap::new()), read) {

@@ -16,7 +16,7 @@ use crate::parallel;
 
 /// The id of a request holds its time, but its record's time is measured a moment earlier or later.
 const SLACK: u64 = 1000;
-/// Segments that are read at once for the newest events: one for each of a few processors.
+/// Segments that are read at once for events that the newest segment has not: one for each of a few processors.
 const AT_ONCE: usize = 4;
 
 /// Events that were looked for.
@@ -82,9 +82,9 @@ pub struct NewestQuery {
     pub since: u64,
     /// How many.
     pub most: usize,
-    /// What the JSON of each summary must hold, so that most summaries need not be parsed. What holds them all may still be
-    /// another.
-    pub needles: Vec<Vec<u8>>,
+    /// The JSON of each summary must hold one text of each of these groups, so that most summaries need not be parsed. What
+    /// holds them may still be another.
+    pub needles: Vec<Vec<String>>,
 }
 
 /// The newest events that `wanted` is true of, the oldest of them first, and whether there are more. Segments are read from
@@ -97,9 +97,17 @@ pub fn find_newest(
     query: &NewestQuery,
     wanted: impl Fn(&Summary) -> bool + Sync,
 ) -> io::Result<(Found, bool)> {
-    let needles: Vec<Finder<'_>> = query.needles.iter().map(|n| Finder::new(n)).collect();
+    let group = |group: &'_ Vec<String>| -> Vec<Finder<'static>> {
+        let finders = group.iter().map(|needle| Finder::new(needle.as_bytes()));
+        finders.map(Finder::into_owned).collect()
+    };
+    let groups: Vec<Vec<Finder<'_>>> = query.needles.iter().map(group).collect();
+    let holds = |group: &Vec<Finder<'_>>, bytes: &[u8]| {
+        let mut needles = group.iter();
+        needles.any(|needle| needle.find(bytes).is_some())
+    };
     let take = |bytes: &[u8]| {
-        if needles.iter().any(|needle| needle.find(bytes).is_none()) {
+        if !groups.iter().all(|group| holds(group, bytes)) {
             return None;
         }
         let summary: Option<Summary> = serde_json::from_slice(bytes).ok();
@@ -109,8 +117,11 @@ pub fn find_newest(
     segments.retain(|segment| segment.reaches(query.since));
     let mut all = Found::default();
     let mut has_more = false;
+    let mut at_once = 1;
     while !segments.is_empty() {
-        let newest = segments.split_off(segments.len().saturating_sub(AT_ONCE));
+        // Mostly the first is enough; if it is not, more are read at once.
+        let newest = segments.split_off(segments.len().saturating_sub(at_once));
+        at_once = AT_ONCE;
         let found = search(&newest, &take);
         all.problems.extend(found.problems);
         all.events.extend(found.events);

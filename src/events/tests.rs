@@ -392,7 +392,7 @@ fn many_events_are_found_by_the_segments_that_can_hold_them() {
     let query = |needle: &str| NewestQuery {
         since: 0,
         most: 100,
-        needles: vec![needle.as_bytes().to_vec()],
+        needles: vec![vec![needle.to_owned()]],
     };
     let begun = Instant::now();
     let (found, more) = find_newest(state.0.path(), &query(""), |_| true).unwrap();

@@ -94,16 +94,23 @@ impl EventFilter {
         found.map_err(|error| cannot_read(state_dir, &error))
     }
 
-    /// What stands in the JSON of each summary that fits.
-    fn needles(&self) -> Vec<Vec<u8>> {
-        let rule = self.rule.map(|rule| rule.to_string());
-        let client = self.client.map(|client| client.to_canonical().to_string());
+    /// What stands in the JSON of each summary that fits, one text of each group.
+    fn needles(&self) -> Vec<Vec<String>> {
+        let rule = self.rule.map(|rule| {
+            let keys = ["rule_id", "blocked_by"].into_iter();
+            keys.map(|key| format!("\"{key}\":{rule}")).collect()
+        });
+        let client = self.client.map(|client| {
+            let client = client.to_canonical();
+            vec![format!("\"{client}\""), format!("\"::ffff:{client}\"")]
+        });
         let verdict = self
             .verdict
-            .map(|verdict| format!("\"{}\"", verdict.name()));
-        let route = self.route.as_ref().map(|route| json!(route).to_string());
-        let needles = [rule, client, verdict, route].into_iter().flatten();
-        needles.map(String::into_bytes).collect()
+            .map(|verdict| vec![format!("\"{}\"", verdict.name())]);
+        let route = self.route.as_ref();
+        let route = route.map(|route| vec![json!(route).to_string()]);
+        let groups = [rule, client, verdict, route].into_iter();
+        groups.flatten().collect()
     }
 
     fn fits(&self, event: &Summary) -> bool {

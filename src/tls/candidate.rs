@@ -1,18 +1,15 @@
 //! Certificates that somebody wants to put in the place of those that serve, before they are in a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use openssl::x509::X509;
 
 use super::finding::Finding;
-use super::materials::{
-    authorities, check_order, check_validity, digest, dns_names, keep, parse_chain,
-};
-use super::verify::is_plain;
-use super::{CertifiedKey, Part, TrustBundle};
+use super::materials::{check_order, check_validity, dns_names, keep, parse_chain};
+use super::{CertifiedKey, Part};
 
 /// What messages call it.
-const PASTED: &str = "this text";
+pub(super) const PASTED: &str = "this text";
 
 /// A chain whose key is elsewhere.
 #[derive(Debug)]
@@ -53,21 +50,5 @@ impl CandidateChain {
             file: None,
             read: None,
         }
-    }
-}
-
-impl TrustBundle {
-    /// Like [`TrustBundle::load`], from memory.
-    #[must_use]
-    pub fn from_pem(name: &str, pem: &[u8], findings: &mut Vec<Finding>) -> Option<Self> {
-        let certificates = authorities(pem, Path::new(PASTED), findings)?;
-        let digest = keep(digest(&certificates, None), findings)?;
-        Some(Self {
-            name: name.to_owned(),
-            plain: is_plain(&certificates),
-            files: vec![PathBuf::from(PASTED); certificates.len()],
-            certificates,
-            digest,
-        })
     }
 }

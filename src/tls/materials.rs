@@ -1,10 +1,9 @@
-//! Reads certificates, keys and CA bundles from their files, and reports problems in operators' words.
+//! Reads certificates and keys from their files, and reports problems in operators' words.
 //!
-//! A file is used completely or not at all: a bundle with one bad certificate is refused, so that no CA is lost
-//! silently.
+//! A file is used completely or not at all.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
@@ -13,13 +12,11 @@ use openssl::pkey::{PKey, Private};
 use openssl::sha::Sha256;
 use openssl::x509::{X509, X509NameRef, X509Ref, X509VerifyResult};
 
+use super::CertifiedKey;
 use super::finding::{Finding, Part};
 use super::pem::{self, Block};
 use super::stapling::Stapling;
-use super::verify::is_plain;
-use super::{CertifiedKey, TrustBundle};
 use crate::time::Utc;
-use seclang::diagnostic::Severity;
 
 impl CertifiedKey {
     /// Reads a PEM chain, leaf first, and its PEM key (PKCS#8, SEC1 or PKCS#1; not encrypted).
@@ -132,55 +129,6 @@ impl CertifiedKey {
     }
 }
 
-impl TrustBundle {
-    /// A bundle without a certificate: nothing can be verified under it.
-    #[must_use]
-    pub fn of_nobody(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            certificates: Vec::new(),
-            files: Vec::new(),
-            plain: true,
-            digest: [0; 32],
-        }
-    }
-
-    /// Reads PEM files of CA certificates. Each finding has the index of its file.
-    #[must_use]
-    pub fn load<P: AsRef<Path>>(
-        name: &str,
-        files: &[P],
-        findings: &mut Vec<(usize, Finding)>,
-    ) -> Option<Self> {
-        let mut certificates = Vec::new();
-        let mut origins: Vec<PathBuf> = Vec::new();
-        let mut whole = true;
-        for (index, path) in files.iter().enumerate() {
-            let mut found = Vec::new();
-            let authorities = load_authorities(path.as_ref(), &mut found);
-            whole &= authorities.is_some();
-            certificates.extend(authorities.unwrap_or_default());
-            // One path for each certificate, so that both lists have the same indexes.
-            origins.resize(certificates.len(), path.as_ref().to_owned());
-            findings.extend(found.into_iter().map(|finding| (index, finding)));
-        }
-        if !whole || certificates.is_empty() {
-            return None;
-        }
-        let mut found = Vec::new();
-        let digest = keep(digest(&certificates, None), &mut found);
-        findings.extend(found.into_iter().map(|finding| (0, finding)));
-        let digest = digest?;
-        Some(Self {
-            name: name.to_owned(),
-            plain: is_plain(&certificates),
-            certificates,
-            files: origins,
-            digest,
-        })
-    }
-}
-
 /// `CN=api.example.com, O=Example`, as people name a certificate.
 #[must_use]
 pub fn name_text(name: &X509NameRef) -> String {
@@ -214,7 +162,7 @@ pub fn unix_time(time: &Asn1TimeRef) -> Option<i64> {
     Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
 }
 
-fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
+pub(super) fn read(path: &Path, part: Part, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
     let error = match seclang::files::read(path) {
         Ok(content) => return Some(content),
         Err(error) => error,
@@ -373,54 +321,8 @@ pub(super) fn check_validity(certificate: &X509Ref, part: Part) -> Option<Findin
     Some(Finding::warning(part, message, None))
 }
 
-fn load_authorities(path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<X509>> {
-    let pem = read(path, Part::Chain, findings)?;
-    authorities(&pem, path, findings)
-}
-
-/// The CA certificates in a PEM text; `path` is what messages call it.
-pub(super) fn authorities(
-    pem: &[u8],
-    path: &Path,
-    findings: &mut Vec<Finding>,
-) -> Option<Vec<X509>> {
-    let certificates = parse_chain(pem, path, findings)?;
-    let mut authorities = Vec::new();
-    for certificate in certificates {
-        if is_authority(&certificate) {
-            findings.extend(check_validity(&certificate, Part::Chain));
-            authorities.push(certificate);
-            continue;
-        }
-        findings.push(Finding::error(
-            Part::Chain,
-            format!(
-                "{}: the certificate of {} is no CA certificate",
-                path.display(),
-                subject(&certificate)
-            ),
-            Some("a trust bundle holds the CAs that sign the servers' certificates, not those certificates"),
-        ));
-    }
-    let none_refused = findings.iter().all(|f| f.severity == Severity::Warning);
-    none_refused.then_some(authorities)
-}
-
-/// Whether basicConstraints says `CA:TRUE` (RFC 5280, 4.2.1.9); the openssl crate cannot tell.
-fn is_authority(certificate: &X509Ref) -> bool {
-    use x509_parser::prelude::{FromDer, X509Certificate};
-    let Ok(der) = certificate.to_der() else {
-        return false;
-    };
-    X509Certificate::from_der(&der).is_ok_and(|(_, parsed)| {
-        parsed
-            .basic_constraints()
-            .is_ok_and(|found| found.is_some_and(|constraints| constraints.value.ca))
-    })
-}
-
 /// The subject in quotes, or the first DNS name if the subject is empty.
-fn subject(certificate: &X509Ref) -> String {
+pub(super) fn subject(certificate: &X509Ref) -> String {
     let text = name_text(certificate.subject_name());
     match (text.is_empty(), dns_names(certificate).first()) {
         (false, _) => format!("\"{text}\""),

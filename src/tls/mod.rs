@@ -3,6 +3,7 @@
 //! Nothing here knows the configuration: settings come in as the types of `settings`.
 
 pub mod acceptor;
+mod bundle;
 mod candidate;
 mod client_ca;
 mod client_cas;

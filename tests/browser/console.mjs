@@ -174,6 +174,8 @@ await step("a rehearsal of a bundle from a file", async () => {
   await page.waitForFunction(() => document.querySelector("textarea").value.includes("BEGIN CERTIFICATE"));
   await page.getByRole("button", { name: "Rehearse" }).press("Enter");
   await page.getByText("No gateway would break").waitFor();
+  await page.emulateMedia({ colorScheme: "light" });
+  if (settings.screenshots) await page.screenshot({ path: `${settings.screenshots}/rehearsal-light.png`, fullPage: true });
   await finds(page, "what a rehearsal found");
   await page.getByLabel("PEM").fill("nothing");
   await page.getByRole("button", { name: "Rehearse" }).click();

@@ -19,6 +19,7 @@ mod binary;
 mod client_ca;
 mod console;
 mod console_gateways;
+mod console_hostile;
 mod console_tls;
 mod console_tokens;
 mod cost;

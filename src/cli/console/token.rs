@@ -131,10 +131,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
 type Answered = Result<(String, Value), FrontDoorError>;
 
 fn create(args: &CreateArgs) -> Answered {
-    let mut body = json!({ "name": args.name, "role": args.role.name() });
-    if let Some(expires) = &args.expires {
-        body["expires"] = json!(expires);
-    }
+    let body = json!({
+        "name": args.name,
+        "role": args.role.name(),
+        "expires": args.expires,
+    });
     let answer = super::ask(&args.front, "POST", "/console/tokens", &body.to_string())?;
     let made = Made::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
     Ok((format!("{}\n", made.token), with_ok(answer)))

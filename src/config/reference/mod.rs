@@ -3,6 +3,7 @@
 //! `docs/reference.md` is made from these tables. The tests compare them with the keys that the parser looks
 //! for, parse every example and compare every default, so that the tables cannot go stale.
 
+mod console;
 mod ingress;
 mod routing;
 mod upstreams;
@@ -84,7 +85,12 @@ pub enum DefaultValue {
 }
 
 /// All kinds of tables, in the order of the guide.
-pub const SECTIONS: &[&[Section]] = &[ingress::SECTIONS, routing::SECTIONS, upstreams::SECTIONS];
+pub const SECTIONS: &[&[Section]] = &[
+    ingress::SECTIONS,
+    console::SECTIONS,
+    routing::SECTIONS,
+    upstreams::SECTIONS,
+];
 
 const fn key(
     name: &'static str,

@@ -63,9 +63,6 @@ pub(in super::super) fn show(console: &ConsoleState, code: &str, client: &Client
 
 /// Logs in with the `token` of the form or its `code`, or with the certificate of the connection, if the form says so.
 pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: &Client) -> Answer {
-    if !console.attempts.may_try(client.peer.ip()) {
-        return refused(client, StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
-    }
     let (entered, words) = match form.given("token") {
         Some(token) => (with_token(console, token), WRONG_TOKEN),
         None if form.given("certificate").is_some() => {
@@ -80,10 +77,10 @@ pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: 
             console.cookie().set(&mut answer, &id);
             answer
         }
-        Ok(None) => {
-            console.record_failure(client.peer, "log in", words);
-            refused(client, StatusCode::FORBIDDEN, words)
-        }
+        Ok(None) => match console.record_failure(client.peer, "log in", words) {
+            true => refused(client, StatusCode::TOO_MANY_REQUESTS, TOO_MANY),
+            false => refused(client, StatusCode::FORBIDDEN, words),
+        },
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }

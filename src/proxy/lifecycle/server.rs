@@ -25,9 +25,7 @@ use crate::admin::{
     add_record_routes, add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
 };
 use crate::config::Config;
-use crate::console::{
-    Console, ConsoleSources, Sessions, Tokens, add_console_routes, add_token_routes,
-};
+use crate::console::{Console, ConsoleSources, Logins, add_console_routes};
 use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::handover::{self, HandoverListener, InheritedSockets, PendingTakeover, TakeoverError};
@@ -236,24 +234,6 @@ impl Foundation {
     }
 }
 
-/// Who may use the console.
-struct Logins {
-    sessions: Arc<Sessions>,
-    tokens: Arc<Tokens>,
-}
-
-impl Logins {
-    /// None without a console.
-    fn of(config: &Config) -> Option<Self> {
-        let console = config.console.as_ref()?;
-        let sessions = Sessions::new(console.session_idle, console.session_max);
-        Some(Self {
-            sessions: Arc::new(sessions),
-            tokens: Arc::new(Tokens::open(config.state_dir.as_deref())),
-        })
-    }
-}
-
 /// The admin API, with the routes of all modules.
 fn routes(
     front: &Arc<Front>,
@@ -280,8 +260,7 @@ fn routes(
     add_traffic_routes(&mut router, &health);
     let console = front.live.pin().config.console.clone();
     if let (Some(logins), Some(console)) = (logins, console) {
-        add_console_routes(&mut router, &logins.sessions, &console);
-        add_token_routes(&mut router, &logins.tokens, &logins.sessions);
+        add_console_routes(&mut router, logins, &console);
     }
     router
 }
@@ -289,12 +268,10 @@ fn routes(
 fn start_console(front: &Front, router: Arc<Router>, logins: Option<Logins>) -> Option<Console> {
     let snapshot = front.live.pin();
     let settings = snapshot.config.console.as_ref()?;
-    let Logins { sessions, tokens } = logins?;
     let sources = ConsoleSources {
         router,
         live: Arc::clone(&front.live),
-        sessions,
-        tokens,
+        logins: logins?,
         metrics: Arc::clone(&front.metrics),
         state_dir: snapshot.config.state_dir.clone(),
     };
