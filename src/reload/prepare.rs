@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::watch::Watched;
-use crate::config::{self, Config, Refused, Unit};
+use crate::config::{self, Config, LogSink, Refused, Unit};
 use crate::live::Snapshot;
 use seclang::diagnostic::{Diagnostic, Location};
 
@@ -112,6 +112,11 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
     // The next reload must compare with what really runs, and report the difference again.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
+    let goes_on = [&next.log.access, &next.log.audit].contains(&&LogSink::Otlp);
+    if goes_on && next.otlp.is_none() {
+        // The logs that run go there until the restart.
+        next.otlp.clone_from(&running.otlp);
+    }
     next.events.clone_from(&running.events);
     next.state_dir.clone_from(&running.state_dir);
     let changed = fixed.into_iter().filter(|(same, _)| !same);
