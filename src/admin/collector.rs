@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::exposition::Exposition;
 use super::router::{CheckFailure, Router};
 use super::sources::StatusSources;
+use crate::outbound::Fault;
 use crate::telemetry::otlp::{OtlpMetrics, Signal, SignalHealth};
 use crate::telemetry::{Counter, families};
 use crate::time::rfc3339;
@@ -32,10 +33,7 @@ fn status(sources: &StatusSources) -> Value {
     let signals = Signal::ALL.map(|signal| {
         let counts = metrics.of(signal);
         let SignalHealth { sent_at, trouble } = counts.health();
-        let url = match signal {
-            Signal::Traces => settings.traces.as_ref(),
-            Signal::Logs => Some(&settings.logs),
-        };
+        let url = settings.destination(signal);
         json!({
             "signal": signal.name(),
             "url": url.map(|to| to.url().to_string()),
@@ -92,7 +90,10 @@ fn collect(metrics: &OtlpMetrics, text: &mut Exposition) {
         }
     }
     text.family(&families::OTLP_FAILURES);
-    metrics.failures.each(|signal, reason, counter: &Counter| {
-        text.sample(&[signal, reason], counter.value());
-    });
+    for signal in Signal::ALL.map(Signal::name) {
+        for reason in Fault::CODES {
+            let count = metrics.failures.see(signal, &reason, Counter::value);
+            text.sample(&[signal, reason], count.unwrap_or(0));
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub(super) fn broken(error: &hyper::Error, limits: &Limits) -> Fault {
     }
     let words = error
         .source()
-        .map_or_else(|| error.to_string(), |why| why.to_string());
+        .map_or_else(|| error.to_string(), ToString::to_string);
     if error.is_parse() {
         return Fault::Malformed(words);
     }

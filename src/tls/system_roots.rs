@@ -64,7 +64,7 @@ impl TrustBundle {
         let bytes = seclang::files::read(file).ok()?;
         let blocks = pem::blocks(&bytes).ok()?;
         let roots = blocks.iter().filter(|block| block.is_certificate());
-        let certificates: Vec<X509> = roots.map(Block::certificate).flatten().collect();
+        let certificates: Vec<X509> = roots.flat_map(Block::certificate).collect();
         let mut sha = Sha256::new();
         for root in &certificates {
             sha.update(&root.to_der().ok()?);

@@ -26,6 +26,7 @@ use drawbridge::admin::client::call;
 use drawbridge::config::AdminAddress;
 use drawbridge::telemetry::otlp::Signal;
 
+use crate::doctor::drawbridge;
 use crate::front::{Front, RULES, Setup, counts, log, wait};
 use support::client::{Answer, raw};
 use support::pki::{self, CORP, ServerTls};
@@ -632,6 +633,32 @@ async fn lines_of_logs_go_to_the_collector_with_their_trace() {
         "{heads:?}"
     );
     counts(&front.metrics.otlp.of(Signal::Logs).sent, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_sends_an_empty_batch_and_says_what_is_wrong() {
+    let (upstream, collector) = (echo().await, Collector::start().await);
+    let setup = Setup {
+        more: collector.section(""),
+        ..Setup::to(&upstream)
+    };
+    let folder = setup.write(RULES);
+    let taken = drawbridge(&folder, &["doctor", "collector"]).await;
+    assert!(taken.status.success(), "{taken:?}");
+    let shown = String::from_utf8_lossy(&taken.stdout).into_owned();
+    assert_eq!(shown.matches("  ok       ").count(), 2, "{shown}");
+    collector.answer_next("HTTP/1.1 404 What\r\nContent-Length: 0\r\n\r\n");
+    let json = ["doctor", "collector", "--output", "json"];
+    let refused = drawbridge(&folder, &json).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let report = crate::doctor::json(&refused);
+    assert_eq!(report["ok"], false);
+    assert_eq!(
+        report["signals"][0]["failure"]["code"], "status",
+        "{report}"
+    );
+    assert_eq!(report["signals"][1]["ok"], true, "{report}");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use tokio::runtime::Handle;
 
 use super::context::{Incoming, TraceContext};
@@ -17,7 +17,7 @@ use super::health::{OtlpMetrics, Signal};
 use super::record::{LogRecord, SpanRecord};
 use super::settings::OtlpSettings;
 use crate::bounded_queue::{BoundedQueue, Next, QueueReader, bounded_queue};
-use crate::outbound::{Client, Destination, Fault, FetchError, Request, Response};
+use crate::outbound::{Client, Fault};
 
 /// The most requests or lines that wait, and the most bytes of them.
 const MOST_WAITING: usize = 8192;
@@ -61,7 +61,6 @@ struct Shared {
 trait Kind: Send + 'static {
     type Item: Send + 'static;
     const SIGNAL: Signal;
-    fn destination(settings: &OtlpSettings) -> Option<&Arc<Destination>>;
     fn encode(batch: Vec<Self::Item>, settings: &OtlpSettings) -> Vec<u8>;
     /// How many spans or lines.
     fn count(batch: &[Self::Item]) -> u64;
@@ -75,10 +74,6 @@ struct Logs;
 impl Kind for Traces {
     type Item = Vec<SpanRecord>;
     const SIGNAL: Signal = Signal::Traces;
-
-    fn destination(settings: &OtlpSettings) -> Option<&Arc<Destination>> {
-        settings.traces.as_ref()
-    }
 
     fn encode(batch: Vec<Self::Item>, settings: &OtlpSettings) -> Vec<u8> {
         encode::spans(batch, settings)
@@ -96,10 +91,6 @@ impl Kind for Traces {
 impl Kind for Logs {
     type Item = LogRecord;
     const SIGNAL: Signal = Signal::Logs;
-
-    fn destination(settings: &OtlpSettings) -> Option<&Arc<Destination>> {
-        Some(&settings.logs)
-    }
 
     fn encode(batch: Vec<Self::Item>, settings: &OtlpSettings) -> Vec<u8> {
         encode::logs(batch, settings)
@@ -253,14 +244,15 @@ impl<K: Kind> Worker<K> {
         let settings = self.shared.settings.load_full();
         let there = settings
             .as_deref()
-            .and_then(|settings| Some((settings, K::destination(settings)?)));
+            .and_then(|settings| Some((settings, settings.destination(K::SIGNAL)?)));
         // Switched off by a reload since.
         let Some((settings, to)) = there else {
             return metrics.dropped_unsent.add(count);
         };
         let body = bytes::Bytes::from(K::encode(batch, settings));
         for tries in 1.. {
-            let error = match self.send(settings, to, body.clone()) {
+            let request = settings.request(body.clone());
+            let error = match self.client.send_blocking(to, request) {
                 Ok(answer) => {
                     let rejected = K::rejected(&answer.body).min(count);
                     metrics.sent.add(count - rejected);
@@ -275,21 +267,6 @@ impl<K: Kind> Worker<K> {
                 return metrics.dropped_unsent.add(count);
             }
         }
-    }
-
-    fn send(
-        &self,
-        settings: &OtlpSettings,
-        to: &Arc<Destination>,
-        body: bytes::Bytes,
-    ) -> Result<Response, FetchError> {
-        let mut request = Request::post("application/x-protobuf", body);
-        if let Some(authorization) = &settings.authorization {
-            // The configuration checked that it may be a field's value.
-            let with = request.clone().with_field(AUTHORIZATION, &authorization.0);
-            request = with.unwrap_or(request);
-        }
-        self.client.send_blocking(to, request)
     }
 }
 
@@ -331,4 +308,57 @@ impl Shared {
 fn lock(closing: &Mutex<bool>) -> std::sync::MutexGuard<'_, bool> {
     // A flag is whole at every moment.
     closing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::*;
+    use crate::outbound::Response;
+
+    fn status(status: u16, retry_after: Option<&'static str>) -> Fault {
+        let mut fields = HeaderMap::new();
+        if let Some(text) = retry_after {
+            fields.insert(RETRY_AFTER, HeaderValue::from_static(text));
+        }
+        Fault::Status(Box::new(Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            fields,
+            body: bytes::Bytes::new(),
+        }))
+    }
+
+    #[test]
+    fn what_may_be_sent_again_is_sent_again_after_a_bounded_pause() {
+        for (tries, fault, expected) in [
+            (1, status(503, None), Some(1)),
+            (3, status(429, None), Some(4)),
+            (1, status(503, Some("7")), Some(7)),
+            (1, status(503, Some("0")), Some(0)),
+            (1, status(503, Some("86400")), Some(30)),
+            (
+                1,
+                status(503, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+                Some(1),
+            ),
+            (1, Fault::Closed(String::new()), Some(1)),
+            (MOST_TRIES, status(503, None), None),
+            (1, status(400, None), None),
+            (1, status(500, None), None),
+            (1, Fault::Malformed(String::new()), None),
+        ] {
+            let pause = pause(tries, &fault);
+            let seconds = pause.map(|pause| pause.as_secs_f64());
+            let fits = match (seconds, expected) {
+                (Some(seconds), Some(expected)) => {
+                    let expected = f64::from(expected);
+                    (0.8 * expected..=1.2 * expected).contains(&seconds)
+                }
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(fits, "{tries} {fault}: {seconds:?} {expected:?}");
+        }
+    }
 }

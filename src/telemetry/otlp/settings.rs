@@ -3,8 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+
 use super::context::{Incoming, TraceContext};
-use crate::outbound::Destination;
+use super::health::Signal;
+use crate::outbound::{Client, Destination, FetchError, Request};
 
 /// What is sent to a collector, and where to.
 #[derive(Debug, PartialEq)]
@@ -47,6 +51,33 @@ impl fmt::Debug for Authorization {
 }
 
 impl OtlpSettings {
+    /// Where a signal goes, if it goes anywhere.
+    #[must_use]
+    pub fn destination(&self, signal: Signal) -> Option<&Arc<Destination>> {
+        match signal {
+            Signal::Traces => self.traces.as_ref(),
+            Signal::Logs => Some(&self.logs),
+        }
+    }
+
+    /// Sends a batch with nothing in it, to see whether the collector takes it. None if the signal goes nowhere.
+    pub async fn probe(&self, client: &Client, signal: Signal) -> Option<Result<(), FetchError>> {
+        let to = self.destination(signal)?;
+        let answer = client.send(to, self.request(Bytes::new())).await;
+        Some(answer.map(|_| ()))
+    }
+
+    /// A request with this batch.
+    pub(super) fn request(&self, batch: Bytes) -> Request {
+        let request = Request::post("application/x-protobuf", batch);
+        let Some(authorization) = &self.authorization else {
+            return request;
+        };
+        // The configuration checked that it may be a field's value.
+        let with = request.clone().with_field(AUTHORIZATION, &authorization.0);
+        with.unwrap_or(request)
+    }
+
     /// The context of a request; None if no traces are made. `incoming` is asked only if it counts.
     pub fn context(
         &self,

@@ -123,7 +123,7 @@ fn each_mistake_has_its_place_and_what_to_do() {
         let found = faulty(old, new);
         assert!(found.contains(expected), "{new}: {found}");
         assert!(
-            !found.contains("hidden") && !found.contains("pw"),
+            !found.contains("hidden") && !found.contains(":pw@"),
             "{found}"
         );
     }
