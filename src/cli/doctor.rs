@@ -1,6 +1,8 @@
-//! `drawbridge doctor`: why the proxy would not use an upstream, and how to fix it.
+//! `drawbridge doctor`: why the proxy would not use an upstream, or could not send to a collector, and how to fix it.
 //!
 //! It dials with the code and the settings of the proxy, so that its verdict is the proxy's.
+
+mod collector;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -29,7 +31,7 @@ Exit codes:
   0  the proxy would use every server of the upstreams
   1  it would not use one; the cause has the same code as in logs and metrics";
 
-/// Find out why the proxy does not use an upstream, and how to fix it
+/// Find out why the proxy does not use an upstream or a collector, and how to fix it
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Args {
@@ -41,6 +43,8 @@ pub(super) struct Args {
 enum Verb {
     /// Dial each server of an upstream as the proxy would
     Upstream(UpstreamArgs),
+    /// Send an empty batch to the collector of `[otlp]`
+    Collector(collector::Args),
 }
 
 /// Dial each server of an upstream as the proxy would
@@ -65,7 +69,10 @@ struct UpstreamArgs {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Verb::Upstream(args) = &args.verb;
+    let args = match &args.verb {
+        Verb::Upstream(args) => args,
+        Verb::Collector(args) => return collector::run(args),
+    };
     let examined = match examine(args) {
         Ok(examined) => examined,
         Err(failure) => return failure.report(args.output),

@@ -19,6 +19,7 @@ use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
 pub use super::console_settings::{ClientRoles, ConsoleSettings, ConsoleTls};
 pub use crate::route::Stream;
+pub use crate::telemetry::otlp::OtlpSettings;
 pub use crate::telemetry::{AccessFormat, Log, LogSink, Syslog};
 pub use crate::tls::{SniPolicy, TlsPolicy, TlsSettings};
 pub use crate::upstream::{
@@ -57,6 +58,8 @@ pub struct Config {
     pub events: Option<EventSettings>,
     /// Where the access log and audit records go.
     pub log: Log,
+    /// The collector of traces and logs; with None there is none.
+    pub otlp: Option<Arc<OtlpSettings>>,
     /// Where the admin API answers; with None there is no API.
     pub admin: Option<Admin>,
     /// The web console; with None there is none.

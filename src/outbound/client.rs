@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, HOST, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, LOCATION,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
@@ -145,6 +146,10 @@ fn assemble(to: &Destination, request: Request) -> Result<http::Request<Full<Byt
     let agent = concat!("drawbridge/", env!("CARGO_PKG_VERSION"));
     fields.insert(USER_AGENT, HeaderValue::from_static(agent));
     fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if !request.method.is_safe() {
+        // hyper leaves it out where there is no body, and some servers then refuse a POST (RFC 9110, 8.6).
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
+    }
     let target = match (&to.settings.proxy, to.url.scheme) {
         // A proxy gets the whole URL (RFC 9112, 3.2.2).
         (Some(proxy), Scheme::Http) => {

@@ -130,6 +130,22 @@ pub enum Culprit {
 }
 
 impl Fault {
+    /// All codes.
+    pub const CODES: [&'static str; 12] = [
+        "dns",
+        "connect",
+        "proxy",
+        "certificate",
+        "tls",
+        "timeout",
+        "redirect",
+        "status",
+        "too_large",
+        "malformed",
+        "closed",
+        "internal",
+    ];
+
     /// The stable code, for metrics and machines.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use drawbridge::events::{self, Event};
 use drawbridge::review::Har;
+use drawbridge::telemetry::otlp::{Incoming, TraceContext};
 use targets as t;
 
 /// Inputs of one target where no time is given.
@@ -175,6 +176,36 @@ fn parse_har(data: &[u8]) {
         assert_eq!(ends.count(), 1, "nothing in an entry ends the head early");
         assert!(request.body.len() <= 3 * data.len());
     }
+}
+
+/// What a client says of its trace, a line for each field: the first is its `traceparent`. No other runner: see above.
+#[test]
+fn trace_context() {
+    let seeds: [&[u8]; 3] = [
+        b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\na=1,b@c=2\nd= x y",
+        b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more\n,,\na=1,a=2",
+        b"00-00000000000000000000000000000000-0000000000000000-ff",
+    ];
+    run(read_trace_context, &seeds, ROUNDS);
+}
+
+fn read_trace_context(data: &[u8]) {
+    let mut fields = data.split(|byte| *byte == b'\n');
+    let parent = fields.next();
+    let Some(incoming) = Incoming::parse(parent.into_iter(), fields) else {
+        return;
+    };
+    let printable = |byte: u8| matches!(byte, b' '..=b'~');
+    assert!(incoming.state.len() <= 512 && incoming.state.bytes().all(printable));
+    let context = TraceContext::go_on(incoming, true, 0.0);
+    let sent = context.traceparent(context.span);
+    let state = context.state.as_bytes();
+    let again = Incoming::parse([sent.as_bytes()].into_iter(), [state].into_iter()).unwrap();
+    assert_eq!((again.trace, again.parent), (context.trace, context.span));
+    assert_eq!(
+        (again.sampled, again.state),
+        (context.sampled, context.state)
+    );
 }
 
 /// The bytes of a damaged disk, and those of another program in a record that is whole. No other runner: see above.

@@ -89,6 +89,7 @@ async fn failing(server: &Upstream, settings: Settings) -> FetchError {
     assert!(!shown.contains("hidden"), "{shown}");
     assert!(shown.contains("https://localhost:"), "{shown}");
     assert!(!error.fault.fix().is_empty());
+    assert!(Fault::CODES.contains(&error.fault.code()));
     error
 }
 

@@ -5,6 +5,7 @@
 
 mod console;
 mod ingress;
+mod otlp;
 mod routing;
 mod upstreams;
 
