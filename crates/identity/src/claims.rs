@@ -176,6 +176,12 @@ impl Claims {
     }
 }
 
+/// The SHA-256 of a certificate as `x5t#S256` has it (RFC 8705, 3.1).
+#[must_use]
+pub fn thumbprint_text(sha256: &[u8; 32]) -> String {
+    base64url::encode(sha256)
+}
+
 fn time(all: &Map<String, Value>, name: &str) -> Result<Option<f64>, Reason> {
     let Some(value) = all.get(name) else {
         return Ok(None);

@@ -39,7 +39,7 @@ mod tests;
 
 pub use algorithm::{Algorithm, SigningAlgorithm};
 pub use cache::{CacheKey, TokenCache};
-pub use claims::Claims;
+pub use claims::{Claims, thumbprint_text};
 pub use key::{Key, KeyFault};
 pub use key_set::{KeySet, KeySetError, ParsedKeySet, Skipped};
 pub use reason::Reason;

@@ -15,6 +15,7 @@ use super::model::{
     Certificates, CompiledRules, Config, Listener, OnUninspected, Policy, PolicyMode, PolicyRules,
     Recipe, Upstream,
 };
+use crate::identity::{Provider, Signing};
 use crate::tls::{CertifiedKey, TrustBundle};
 use waf::{FilesNow, Store};
 
@@ -29,6 +30,8 @@ pub(crate) struct LastGood {
     listeners: Vec<Arc<Listener>>,
     upstreams: BTreeMap<String, Arc<Upstream>>,
     trust: BTreeMap<String, Arc<TrustBundle>>,
+    pub(crate) identity: BTreeMap<String, Arc<Provider>>,
+    pub(crate) signing: Option<Arc<Signing>>,
     policies: BTreeMap<String, Arc<Policy>>,
     /// The policy of each route.
     route_policies: BTreeMap<String, Arc<Policy>>,
@@ -58,6 +61,8 @@ impl LastGood {
             listeners: config.listeners.clone(),
             upstreams: config.upstreams.clone(),
             trust: config.trust.clone(),
+            identity: config.identity.clone(),
+            signing: config.signing.clone(),
             policies: config.policies.clone(),
             route_policies: config
                 .routes

@@ -3,6 +3,7 @@
 //! `docs/reference.md` is made from these tables. The tests compare them with the keys that the parser looks
 //! for, parse every example and compare every default, so that the tables cannot go stale.
 
+mod identity;
 mod ingress;
 mod routing;
 mod upstreams;
@@ -70,6 +71,10 @@ pub enum Value {
     NamedTables(SectionKind),
     /// A table whose keys are variables that the CRS documents.
     Variables,
+    /// A table of such strings, by names that the user chooses.
+    ByName(&'static str),
+    /// A table of arrays of such strings, by names that the user chooses.
+    ListsByName(&'static str),
 }
 
 /// What holds where a key is not written.
@@ -84,7 +89,12 @@ pub enum DefaultValue {
 }
 
 /// All kinds of tables, in the order of the guide.
-pub const SECTIONS: &[&[Section]] = &[ingress::SECTIONS, routing::SECTIONS, upstreams::SECTIONS];
+pub const SECTIONS: &[&[Section]] = &[
+    ingress::SECTIONS,
+    routing::SECTIONS,
+    identity::SECTIONS,
+    upstreams::SECTIONS,
+];
 
 const fn key(
     name: &'static str,
@@ -179,6 +189,8 @@ impl Value {
             Self::Tables(kind) => format!("array of tables: `{}`", header_of(kind)),
             Self::NamedTables(kind) => format!("tables with names: `{}`", header_of(kind)),
             Self::Variables => "table of CRS variables".to_owned(),
+            Self::ByName(what) => format!("table of names: {what}"),
+            Self::ListsByName(what) => format!("table of names, each an array: {what}"),
         }
     }
 
