@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
-use identity::{LONGEST_TOKEN, Reason};
+use identity::{KeySet, LONGEST_TOKEN, Reason};
 use serde_json::{Map, Value, json};
 
 use super::config_file::ConfigFile;
@@ -178,13 +178,10 @@ fn show(
     let mut out = io::stdout().lock();
     writeln!(out, "issuer     {}", provider.expected.issuer)?;
     writeln!(out, "audiences  {}", provider.expected.audiences.join(", "))?;
-    for key in keys(provider) {
-        writeln!(
-            out,
-            "key        {}  {}",
-            key["kid"].as_str().unwrap_or("without a kid"),
-            key["algorithms"]
-        )?;
+    for key in provider.keys.iter().flat_map(KeySet::keys) {
+        let algorithms: Vec<_> = key.algorithms().iter().map(|a| a.name()).collect();
+        let id = key.id().unwrap_or("without a kid");
+        writeln!(out, "key        {id}  {}", algorithms.join(" "))?;
     }
     match verdict {
         None => Ok(()),
@@ -207,7 +204,7 @@ fn report(provider: &Provider, verdict: Option<&Result<Map<String, Value>, Reaso
 }
 
 fn keys(provider: &Provider) -> Vec<Value> {
-    let keys = provider.keys.iter().flat_map(|set| set.keys());
+    let keys = provider.keys.iter().flat_map(KeySet::keys);
     let keys = keys.map(|key| {
         let algorithms: Vec<_> = key.algorithms().iter().map(|a| a.name()).collect();
         json!({ "kid": key.id(), "algorithms": algorithms, "thumbprint": key.thumbprint() })
@@ -245,25 +242,25 @@ fn headers(args: &HeadersArgs) -> Result<ExitCode, CommandError> {
     let rows = fields(&config);
     let mut out = io::stdout().lock();
     let shown = match args.output {
-        Output::Json => writeln!(out, "{:#}", json!({ "fields": rows })),
-        Output::Human => rows.iter().try_for_each(|row| {
-            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-            writeln!(
-                out,
-                "{}  from {} of {}",
-                text("name"),
-                text("claim"),
-                text("identity")
-            )
+        Output::Json => {
+            let rows = rows.iter().map(|(name, claim, identity)| {
+                json!({ "name": name, "claim": claim, "identity": identity })
+            });
+            let rows: Vec<_> = rows.collect();
+            writeln!(out, "{:#}", json!({ "fields": rows }))
+        }
+        Output::Human => rows.iter().try_for_each(|(name, claim, identity)| {
+            writeln!(out, "{name}  from {claim} of {identity}")
         }),
     };
     Ok(shown_or_reported(shown, args.output))
 }
 
-fn fields(config: &Config) -> Vec<Value> {
+/// Each field, its claim, and the name of the issuer's table.
+fn fields(config: &Config) -> Vec<(&str, &str, &str)> {
     let rows = config.identity.values().flat_map(|provider| {
         let rows = provider.fields.iter();
-        rows.map(|(name, claim)| json!({ "name": name, "claim": claim, "identity": provider.name }))
+        rows.map(|(name, claim)| (name.as_str(), claim.as_str(), provider.name.as_str()))
     });
     rows.collect()
 }

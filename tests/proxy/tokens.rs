@@ -651,7 +651,7 @@ fn mistakes_are_reported_together() {
         servers: vec!["127.0.0.1:1".parse().unwrap()],
         route: "paths = [\"/\"]\nidentity = \"corpo\"\nidentity_mode = \"optional\"\nrequire = { scope = [\"a b\"] }\nforward_identity = \"signed\"\n".to_owned(),
         more: "[identity.corp]\nissuer = \"\"\naudiences = []\nalgorithms = [\"none\"]\njwks = \"idp.json\"\ntoken = \"header:X-User\"\nclock_skew = \"1h\"\nheaders = { Host = \"sub\" }\n\
-            [identity.other]\nissuer = \"https://a\"\naudiences = [\"b\"]\nalgorithms = [\"HS256\"]\njwks = \"file:missing.json\"\n".to_owned(),
+            [identity.other]\nissuer = \"https://a\"\naudiences = [\"b\"]\nalgorithms = [\"HS256\"]\njwks = \"file:missing.json\"\ntoken = \"header:X-Token\"\nheaders = { x_token = \"sub\" }\n".to_owned(),
         ..Setup::default()
     };
     let folder = setup.write(RULES);
@@ -671,6 +671,7 @@ fn mistakes_are_reported_together() {
         "must not stand in the header field \"Host\"",
         "need a \"secret\"",
         "cannot read",
+        "is read from the header field \"x-token\"",
     ] {
         assert!(found.contains(part), "{part}\n{found}");
     }

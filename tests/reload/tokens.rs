@@ -41,7 +41,7 @@ async fn keys_rotate_and_a_broken_set_changes_nothing() {
     let generate = || Signer::generate(SigningAlgorithm::Es256).unwrap();
     let (old, new) = (generate(), generate());
     world.write("idp.json", set(&[&old]));
-    world.write("denied.txt", "# nobody\n".to_owned());
+    world.write("denied.txt", "# nobody\n");
     let text = world.setup.text().replace(
         "name = \"orders\"",
         "name = \"orders\"\nidentity = \"corp\"",
@@ -66,7 +66,7 @@ async fn keys_rotate_and_a_broken_set_changes_nothing() {
         (200, 200)
     );
 
-    world.write("idp.json", "{\"keys\":[]}".to_owned());
+    world.write("idp.json", "{\"keys\":[]}");
     let (_, said) = world.reload().await;
     assert!(said.to_string().contains("no usable key set"), "{said}");
     assert_eq!(
@@ -82,11 +82,11 @@ async fn keys_rotate_and_a_broken_set_changes_nothing() {
         (401, 200)
     );
 
-    world.write("denied.txt", "2\n".to_owned());
+    world.write("denied.txt", "2\n");
     world.reload().await;
     assert_eq!(status(&world, &by_new).await, 401);
     assert_eq!(status(&world, &token(&new, "3")).await, 200);
-    world.write("denied.txt", "anna\n".to_owned());
+    world.write("denied.txt", "anna\n");
     world.reload().await;
     assert_eq!(status(&world, &token(&new, "3")).await, 401);
 }

@@ -36,10 +36,10 @@ fn main() {
         };
         measure("new and good", &good, |text| assert!(check(text).is_ok()));
         measure("new and expired", &old, |text| {
-            assert_eq!(check(text), Err(Reason::Expired))
+            assert_eq!(check(text), Err(Reason::Expired));
         });
         measure("new and forged", &forged, |text| {
-            assert!(check(text).is_err())
+            assert!(check(text).is_err());
         });
 
         let cache = TokenCache::new(16 * 1024);

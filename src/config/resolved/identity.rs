@@ -17,7 +17,9 @@ use crate::config::written::diagnostics::Problem;
 use crate::config::written::identity::{WrittenProvider, WrittenRouteIdentity, WrittenSigning};
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
-use crate::identity::{ForwardIdentity, Provider, ProviderSettings, RouteIdentity, Signing};
+use crate::identity::{
+    ForwardIdentity, Provider, ProviderSettings, RouteIdentity, Signing, TokenPlace, one_form,
+};
 use crate::tls::readable_by_others;
 
 /// Lines of a file of denied tokens and subjects.
@@ -42,10 +44,30 @@ pub(crate) fn resolve<'s>(
                 .diagnostics
                 .error_with_help(provider.at, message, Some(help));
         }
+        check_place(provider, written, context);
         let resolved = resolve_provider(provider, context);
         providers.declare(provider.name, provider.at, resolved);
     }
     providers
+}
+
+/// Reports a token in a header field that is dropped from every request, because it says to gateways who is calling.
+fn check_place(provider: &WrittenProvider<'_>, all: &[WrittenProvider<'_>], context: &Context<'_>) {
+    let Some(TokenPlace::Field(name)) = &provider.place else {
+        return;
+    };
+    let form = one_form(name.as_bytes());
+    let holds = |other: &&WrittenProvider<'_>| {
+        let mut fields = other.fields.iter().flatten();
+        fields.any(|(field, _)| one_form(field.as_bytes()) == form)
+    };
+    if let Some(other) = all.iter().find(holds) {
+        let message = format!(
+            "\"token\" is read from the header field \"{name}\", but \"headers\" of identity \"{}\" has it, so it is dropped from every request",
+            other.name
+        );
+        context.diagnostics.error(provider.at, message);
+    }
 }
 
 fn resolve_provider(

@@ -102,12 +102,9 @@ impl Issuer {
     }
 
     pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
-        let digest = match algorithm.digest() {
-            Some(digest) => digest,
-            None => {
-                let mut signer = OpensslSigner::new_without_digest(&self.ed25519).unwrap();
-                return signer.sign_oneshot_to_vec(message).unwrap();
-            }
+        let Some(digest) = algorithm.digest() else {
+            let mut signer = OpensslSigner::new_without_digest(&self.ed25519).unwrap();
+            return signer.sign_oneshot_to_vec(message).unwrap();
         };
         if let Some((_, _, key)) = self.ec.iter().find(|(a, _, _)| *a == algorithm) {
             return sign_ec(key, digest, message);
