@@ -16,6 +16,7 @@
 //! - [`recorded`] a request that is given to the rules without a connection
 //! - `judgement` what a rule set makes of a request, and how two differ
 //! - [`upstream`] pools of servers, and the choice of a server
+//! - [`identity`] who is calling: issuers, callers, what gateways learn of them
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
 //! - [`telemetry`] access log, audit log, diagnostics, counters
@@ -45,6 +46,7 @@ pub mod events;
 pub mod exclusion;
 pub mod exposure;
 pub mod handover;
+pub mod identity;
 mod judgement;
 pub mod live;
 pub mod outbound;

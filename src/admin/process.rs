@@ -47,6 +47,10 @@ fn collect_uncounted(metrics: &Metrics, text: &mut Exposition) {
             families::WAF_NOT_INSPECTED,
             metrics.waf_not_inspected.uncounted(),
         ),
+        (
+            families::IDENTITY_CHECKS,
+            metrics.identity_checks.uncounted(),
+        ),
         (families::EXCLUSION_HITS, metrics.exclusion_hits.uncounted()),
         (
             families::SHADOW_REQUESTS,

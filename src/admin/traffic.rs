@@ -29,6 +29,10 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     metrics.waf_not_inspected.each(|part, reason, counter| {
         text.sample(&[part, reason], counter.value());
     });
+    text.family(&families::IDENTITY_CHECKS);
+    metrics.identity_checks.each(|route, outcome, counter| {
+        text.sample(&[route, outcome], counter.value());
+    });
     let reports = metrics.waf_rules.policies().into_iter();
     let reports: Vec<(String, RuleReport)> = reports
         .filter_map(|policy| {

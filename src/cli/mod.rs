@@ -27,6 +27,7 @@ mod exit;
 mod expose;
 mod front_door;
 mod headers;
+mod identity;
 mod offline;
 mod output;
 mod reload;
@@ -86,6 +87,8 @@ enum Verb {
     Certs(certs::Args),
     /// Say which header fields are dropped from whom, and why.
     Headers(headers::Args),
+    /// Show what tokens must be and why one is refused; make tokens to try gateways with.
+    Identity(identity::Args),
     /// Show the requests that were kept: blocked ones, those that would have been, and a sample.
     Events(events::Args),
     /// Log in to the web console of the running front door.
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),
         Verb::Headers(args) => headers::run(&args),
+        Verb::Identity(args) => identity::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Console(args) => console::run(&args),
         Verb::Rules(args) => rules::run(&args),

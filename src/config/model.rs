@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::inputs::{Contents, Inputs};
 use crate::events::EventSettings;
 use crate::exclusion::Entry;
+use crate::identity::{OwnFields, Provider, RouteIdentity, Signing};
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
@@ -48,6 +49,12 @@ pub struct Config {
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
     /// By name.
     pub policies: BTreeMap<String, Arc<Policy>>,
+    /// The issuers whose tokens are taken, by name.
+    pub identity: BTreeMap<String, Arc<Provider>>,
+    /// The header fields of these issuers that no client may send.
+    pub identity_fields: OwnFields,
+    /// How tokens for gateways are signed; None if none are.
+    pub signing: Option<Arc<Signing>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
     /// They name routes and listeners that exist here.
@@ -231,6 +238,8 @@ pub struct Route {
     /// `client_certificate = "required"`: requests without a verified one are refused, even if the listener
     /// lets the client in.
     pub client_certificate: bool,
+    /// Who may call; None if no token is asked for.
+    pub identity: Option<RouteIdentity>,
     /// `encoded_slashes = "pass"`: `%2f` in a path is let through unchanged.
     pub pass_encoded_slashes: bool,
 }
@@ -421,6 +430,10 @@ pub enum Unit {
     Trust(String),
     /// The TLS of the console.
     Console,
+    /// An issuer of tokens, by its name.
+    Identity(String),
+    /// The keys that sign tokens for gateways.
+    Signing,
     /// The whole configuration.
     Configuration,
     /// The settings that only a restart can change.
@@ -436,6 +449,8 @@ impl std::fmt::Display for Unit {
             Self::Policy(name) => write!(f, "policy {name}"),
             Self::Trust(name) => write!(f, "trust {name}"),
             Self::Console => f.write_str("console"),
+            Self::Identity(name) => write!(f, "identity {name}"),
+            Self::Signing => f.write_str("signing"),
             Self::Configuration => f.write_str("configuration"),
             Self::Restart => f.write_str("restart"),
         }

@@ -55,6 +55,10 @@ pub enum SectionKind {
     Shadow,
     /// `[[routes]]`
     Route,
+    /// `[identity.NAME]`
+    Identity,
+    /// `[signing]`
+    Signing,
     /// `[exposures.NAME]`
     Exposure,
     /// The user chooses the keys, like the names in `[upstreams]`.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Listener, ListenerKind, Policy, Route, Upstream};
+use crate::identity::RouteIdentity;
 use crate::tls::reason::time_text;
 use crate::tls::{CertifiedKey, ClientCas};
 use waf::RuleSet;
@@ -61,6 +62,21 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
             });
         },
     );
+    compare(
+        "identity",
+        &old.identity,
+        &new.identity,
+        &mut changes,
+        |old, new, changes| {
+            push_if(changes, old.describe() != new.describe(), || {
+                format!("identity {}", new.name)
+            });
+        },
+    );
+    let signing = |config: &Config| format!("{:?}", config.signing);
+    push_if(&mut changes, signing(old) != signing(new), || {
+        "signing".to_owned()
+    });
     compare(
         "route",
         &routes(old),
@@ -222,7 +238,14 @@ fn is_other_route(old: &Route, new: &Route) -> bool {
     let rest = |route: &Route| {
         let names = (route.upstream.name.clone(), route.policy.name.clone());
         let slashes = route.pass_encoded_slashes;
-        (names, route.stream, route.client_certificate, slashes)
+        let identity = route.identity.as_ref().map(RouteIdentity::describe);
+        (
+            names,
+            route.stream,
+            route.client_certificate,
+            slashes,
+            identity,
+        )
     };
     rest(old) != rest(new) || old.claim != new.claim
 }

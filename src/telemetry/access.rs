@@ -60,6 +60,9 @@ pub struct AccessRecord<'r> {
     /// The connection's TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts<'r>>,
+    /// Who is calling; None if the route asks for no token, or there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityFacts<'r>>,
     /// What the rules said; None if they did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waf: Option<WafFacts>,
@@ -116,6 +119,26 @@ pub struct TlsFacts<'r> {
     /// The subject of the client's verified certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<&'r str>,
+}
+
+/// Who is calling, as a verified token says, and why it was refused. Never the token.
+#[derive(Debug, Clone, Serialize)]
+pub struct IdentityFacts<'r> {
+    /// The name of the issuer's table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'r str>,
+    /// `iss`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<&'r str>,
+    /// `sub`, or a hash of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `jti`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<&'r str>,
+    /// A stable code that says why the caller was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
 }
 
 /// What the rules said.

@@ -162,6 +162,8 @@ families! {
             "Requests whose body the rules did not see completely.";
         WAF_NOT_INSPECTED = "drawbridge_waf_not_inspected_total", Counter, None, ["part", "reason"],
             "Bodies that the rules did not see completely, by part (request, response) and reason: stream (a streaming route), policy_off, no_body_access (the rules do not ask for bodies), partly (a limit cut the body), not_understood (a parser or a rule gave up).";
+        IDENTITY_CHECKS = "drawbridge_identity_checks_total", Counter, None, ["route", "outcome"],
+            "Requests of routes that ask who is calling, by route and outcome: taken, anonymous (no token, and none is required), or the reason of the refusal.";
         WAF_TIMED_REQUESTS = "drawbridge_waf_timed_requests_total", Counter, None, ["policy"],
             "Requests whose rules were timed (cost_sample), by policy.";
         WAF_RULE_CPU = "drawbridge_waf_rule_cpu_seconds_total", Counter, Seconds, ["policy", "rule_id"],

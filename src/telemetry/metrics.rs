@@ -133,6 +133,8 @@ pub struct Metrics {
     pub waf_uninspected: Counter,
     /// Bodies that were not inspected, by part (request or response) and reason.
     pub waf_not_inspected: Table<String, Counter>,
+    /// Requests whose caller was checked, by route and outcome.
+    pub identity_checks: Table<String, Counter>,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
     /// 503 because too many long inspections waited for a thread.

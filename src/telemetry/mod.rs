@@ -16,7 +16,8 @@ mod stderr;
 mod syslog;
 
 pub use access::{
-    AccessRecord, BodyFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts, masked_text, text,
+    AccessRecord, BodyFacts, IdentityFacts, Timing, TlsFacts, UpstreamFacts, Verdict, WafFacts,
+    masked_text, text,
 };
 pub use audit::AuditLog;
 pub use metrics::{

@@ -67,6 +67,8 @@ pub struct ClientIdentity {
     pub certificate: Bytes,
     /// The value of `Client-Cert-Chain`: the issuers, without the root.
     pub chain: Option<Bytes>,
+    /// SHA-256 of the certificate, to which tokens are bound (RFC 8705).
+    pub sha256: [u8; 32],
 }
 
 impl ClientCa {
@@ -191,6 +193,7 @@ impl ClientIdentity {
             subject: subject(&certificate),
             certificate: byte_sequence(&certificate)?.into(),
             chain: chain.map(Into::into),
+            sha256: openssl::sha::sha256(&certificate.to_der().ok()?),
         })
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use drawbridge::events::{self, Event};
 use drawbridge::review::Har;
 use drawbridge::telemetry::otlp::{Incoming, TraceContext};
+use identity::{Expectations, KeySet, Token, verify};
 use targets as t;
 
 /// Inputs of one target where no time is given.
@@ -206,6 +207,37 @@ fn read_trace_context(data: &[u8]) {
         (again.sampled, again.state),
         (context.sampled, context.state)
     );
+}
+
+/// Tokens and key sets of strangers. No other runner: the crate needs OpenSSL.
+#[test]
+fn tokens() {
+    let encode = |text: &str| {
+        let text = openssl::base64::encode_block(text.as_bytes());
+        text.trim_end_matches('=')
+            .replace('+', "-")
+            .replace('/', "_")
+    };
+    let header = encode(r#"{"alg":"ES256","kid":"a","typ":"JWT"}"#);
+    let payload = encode(r#"{"iss":"a","aud":["b"],"exp":9e9,"nbf":0,"cnf":{"x5t#S256":"c"}}"#);
+    let token = format!("{header}.{payload}.{}", encode(&"s".repeat(64)));
+    let set = br#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},{"kty":"RSA","n":"AQ","e":"AQAB"}]}"#;
+    run(read_token, &[token.as_bytes(), set], ROUNDS);
+}
+
+fn read_token(data: &[u8]) {
+    let known = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let known = KeySet::parse(known).unwrap().keys;
+    if let Ok(parsed) = KeySet::parse(data) {
+        assert!(!parsed.keys.keys().is_empty());
+    }
+    let Ok(token) = Token::parse(data) else {
+        return;
+    };
+    assert_eq!(data.iter().filter(|byte| **byte == b'.').count(), 2);
+    let expected = Expectations::new(token.claimed_issuer().unwrap_or_default(), ["b"]);
+    let found = verify(&token, &known, &expected, 0);
+    assert!(found.is_err(), "no stranger has the key");
 }
 
 /// The bytes of a damaged disk, and those of another program in a record that is whole. No other runner: see above.

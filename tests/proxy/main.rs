@@ -48,3 +48,4 @@ mod streams;
 mod tls_in;
 mod tls_out;
 mod tls_policy;
+mod tokens;

@@ -38,6 +38,7 @@ mod review;
 mod rotation;
 mod shadow;
 mod syslog;
+mod tokens;
 mod upgrade;
 mod verbs;
 mod world;

@@ -32,6 +32,13 @@ paths = ["/"]
 listeners = ["public"]
 upstream = "gone"
 policy = "default"
+identity = "corp"
+identity_mode = "optional"
+[identity.corp]
+issuer = "https://idp.test"
+audiences = ["gone"]
+algorithms = ["HS256"]
+secret = "idp.secret"
 [exposures.orders]
 routes = ["orders"]
 listeners = ["public"]
@@ -138,6 +145,7 @@ async fn start_front(servers: &Upstream) -> (Front, SocketAddr) {
     };
     let folder = setup.write(RULES);
     fs::write(folder.join("token"), "a-token-of-enough-characters").unwrap();
+    fs::write(folder.join("idp.secret"), [b'a'; 32]).unwrap();
     (Front::start_in(folder).await, admin)
 }
 

@@ -95,7 +95,7 @@ mod transaction;
 mod variables;
 
 pub use audit::Record;
-pub use audit::mask::{masked as mask_secrets, masked_field as mask_field};
+pub use audit::mask::{is_secret_field, masked as mask_secrets, masked_field as mask_field};
 pub use builder::{Problems, RuleSetBuilder};
 pub use exclusion::{ByRule, Condition, ExcludedTarget, Exclusion, ExclusionKind, NamedBy};
 pub use outcome::{Detection, Inspection, Interruption, InterruptionKind, Phase};

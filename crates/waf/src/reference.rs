@@ -212,6 +212,11 @@ pub const DIFFERENCES: &[(Kind, &str, &str)] = {
             "JSON: names begin with `json.`, a list's items are numbered",
         ),
         (Variable, "DURATION", "microseconds"),
+        (
+            Variable,
+            "IDENTITY",
+            "not in ModSecurity: the claims of the caller's verified token by name, such as `IDENTITY:sub`; a list has a value for each element",
+        ),
         (Variable, "MODSEC_BUILD", "that of ModSecurity 2.9.13"),
         (
             Variable,

@@ -15,6 +15,7 @@ use super::model::{
     Certificates, CompiledRules, Config, ConsoleTls, Listener, OnUninspected, Policy, PolicyMode,
     PolicyRules, Recipe, Upstream,
 };
+use crate::identity::{Provider, Signing};
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use waf::{FilesNow, Store};
 
@@ -30,6 +31,8 @@ pub(crate) struct LastGood {
     console_tls: Option<ConsoleTls>,
     upstreams: BTreeMap<String, Arc<Upstream>>,
     trust: BTreeMap<String, Arc<TrustBundle>>,
+    pub(crate) identity: BTreeMap<String, Arc<Provider>>,
+    pub(crate) signing: Option<Arc<Signing>>,
     policies: BTreeMap<String, Arc<Policy>>,
     /// The policy of each route.
     route_policies: BTreeMap<String, Arc<Policy>>,
@@ -60,6 +63,8 @@ impl LastGood {
             console_tls: config.console_tls.clone(),
             upstreams: config.upstreams.clone(),
             trust: config.trust.clone(),
+            identity: config.identity.clone(),
+            signing: config.signing.clone(),
             policies: config.policies.clone(),
             route_policies: config
                 .routes

@@ -114,6 +114,20 @@ const MAIN: &[Key] = &[
         r#"{ default = { mode = "block", rules = ["@baseline"] } }"#,
     ),
     key(
+        "identity",
+        NamedTables(SectionKind::Identity),
+        Means("none"),
+        "The issuers whose tokens routes take.",
+        r#"{ corp = { ... } }"#,
+    ),
+    key(
+        "signing",
+        Table(SectionKind::Signing),
+        Means("none"),
+        "How tokens for gateways are signed.",
+        r#"{ issuer = "https://door.example.com" }"#,
+    ),
+    key(
         "exposures",
         NamedTables(SectionKind::Exposure),
         Means("none"),

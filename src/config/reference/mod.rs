@@ -4,6 +4,7 @@
 //! for, parse every example and compare every default, so that the tables cannot go stale.
 
 mod console;
+mod identity;
 mod ingress;
 mod otlp;
 mod routing;
@@ -72,6 +73,10 @@ pub enum Value {
     NamedTables(SectionKind),
     /// A table whose keys are variables that the CRS documents.
     Variables,
+    /// A table of such strings, by names that the user chooses.
+    ByName(&'static str),
+    /// A table of arrays of such strings, by names that the user chooses.
+    ListsByName(&'static str),
 }
 
 /// What holds where a key is not written.
@@ -90,6 +95,7 @@ pub const SECTIONS: &[&[Section]] = &[
     ingress::SECTIONS,
     console::SECTIONS,
     routing::SECTIONS,
+    identity::SECTIONS,
     upstreams::SECTIONS,
 ];
 
@@ -186,6 +192,8 @@ impl Value {
             Self::Tables(kind) => format!("array of tables: `{}`", header_of(kind)),
             Self::NamedTables(kind) => format!("tables with names: `{}`", header_of(kind)),
             Self::Variables => "table of CRS variables".to_owned(),
+            Self::ByName(what) => format!("table of names: {what}"),
+            Self::ListsByName(what) => format!("table of names, each an array: {what}"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Routes, policies and exposures.
 
 use super::DefaultValue::{Is, Means, Required};
-use super::Value::{Choice, Fraction, Integer, List, Size, Table, Text, Variables};
+use super::Value::{Choice, Fraction, Integer, List, ListsByName, Size, Table, Text, Variables};
 use super::{Key, Section, key};
 use crate::config::section_kind::SectionKind;
 
@@ -109,6 +109,34 @@ const ROUTE: &[Key] = &[
         Means("as the listener has it"),
         "Refuses requests without a verified client certificate; for listeners with a `client_ca`.",
         r#""required""#,
+    ),
+    key(
+        "identity",
+        List("name of an `[identity.NAME]` table, or one such name"),
+        Means("no token is asked for"),
+        "The issuers whose tokens are taken; the `iss` of a token selects among them.",
+        r#"["corp", "partner"]"#,
+    ),
+    key(
+        "identity_mode",
+        Choice(&["required", "optional"]),
+        Is(r#""required""#),
+        "Whether a request without a token is refused (401). One with a bad token always is.",
+        r#""required""#,
+    ),
+    key(
+        "require",
+        ListsByName("word"),
+        Means("nothing"),
+        "What a token must have, else 403: all words of `scope`, and one of the words of any other claim.",
+        r#"{ scope = ["orders.read"], role = ["clerk", "admin"] }"#,
+    ),
+    key(
+        "forward_identity",
+        Choice(&["original", "claims", "signed", "none"]),
+        Is(r#""original""#),
+        "What the gateway gets: the client's token, header fields with claims, a token of our own, or nothing.",
+        r#""claims""#,
     ),
 ];
 

@@ -11,6 +11,7 @@ mod destination;
 mod events;
 pub(crate) mod exclusions;
 mod exposures;
+pub(crate) mod identity;
 mod listeners;
 mod log;
 mod materials;
@@ -30,6 +31,7 @@ use super::written::WrittenConfig;
 use super::written::diagnostics::Diagnostics;
 use super::written::reader::Given;
 use super::written::source::Placed;
+use crate::identity::OwnFields;
 use context::Context;
 use names::Declared;
 
@@ -50,13 +52,18 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     let audited = log.audit != LogSink::Off;
     let (mut policies, rule_sets) = policies::resolve(&written.policies, audited, context);
     let mut listeners = listeners::resolve(&written.listeners, &mut trust, context);
+    let state_dir = resolve_state_dir(&written.state_dir, context);
+    let mut providers = identity::resolve(&written.identity, context);
+    let signing = identity::resolve_signing(&written.signing, state_dir.as_deref(), context);
     let targets = routes::Targets {
         listeners: &mut listeners,
         upstreams: &mut upstreams,
         policies: &mut policies,
+        providers: &mut providers,
+        // A faulty one was reported, and is not missed as well.
+        has_signing: !matches!(signing, Given::Absent),
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
-    let state_dir = resolve_state_dir(&written.state_dir, context);
     // A faulty one was reported, and is not missed as well.
     let has_state_dir = state_dir.is_some() || matches!(written.state_dir, Given::Faulty);
     let events = events::resolve(&written.events, has_state_dir, diagnostics);
@@ -78,8 +85,10 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     upstreams.warn_unused(diagnostics);
     policies.warn_unused(diagnostics);
     listeners.warn_unused(diagnostics);
+    providers.warn_unused(diagnostics);
 
     // No `?` before this point: every section is resolved, so that one run reports every problem.
+    let identity = providers.into_values();
     Some(Config {
         source: PathBuf::new(),
         inputs: Inputs::default(),
@@ -90,6 +99,9 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         upstreams: upstreams.into_values()?,
         trust: trust.into_values()?,
         policies: policies.into_values()?,
+        identity_fields: OwnFields::of(identity.iter().flat_map(|found| found.values())),
+        identity: identity?,
+        signing: signing.unless_faulty()?,
         routes: routes?,
         exposures: exposures?,
         state_dir,

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::identity;
 use super::names::Declared;
 use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::reader::Given;
 use crate::config::written::routes::WrittenRoute;
 use crate::config::written::source::{At, Placed};
+use crate::identity::{Provider, RouteIdentity};
 use crate::route::{Claim, HostPattern, RouteTable};
 
 /// A route, as far as it is sound.
@@ -26,6 +28,9 @@ pub(crate) struct Targets<'d, 's> {
     pub(crate) listeners: &'d mut Declared<'s, Listener>,
     pub(crate) upstreams: &'d mut Declared<'s, Upstream>,
     pub(crate) policies: &'d mut Declared<'s, Policy>,
+    pub(crate) providers: &'d mut Declared<'s, Provider>,
+    /// Whether there is a `[signing]` table.
+    pub(crate) has_signing: bool,
 }
 
 /// A listener that a route names.
@@ -91,6 +96,12 @@ fn resolve_route<'s>(
     let upstream = upstream.and_then(|name| targets.upstreams.lookup(name, diagnostics).ok());
     let policy = written.policy.as_ref();
     let policy = policy.and_then(|name| targets.policies.lookup(name, diagnostics).ok());
+    let identity = identity::resolve_route(
+        &written.identity,
+        targets.providers,
+        targets.has_signing,
+        context,
+    );
     // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
@@ -109,7 +120,14 @@ fn resolve_route<'s>(
     Some(ResolvedRoute {
         name: name.value,
         at: name.at,
-        route: assemble(written, name.value, claim.as_ref(), upstream, policy),
+        route: assemble(
+            written,
+            name.value,
+            claim.as_ref(),
+            upstream,
+            policy,
+            identity,
+        ),
         claim,
     })
 }
@@ -120,6 +138,7 @@ fn assemble(
     claim: Option<&Claim>,
     upstream: Option<Arc<Upstream>>,
     policy: Option<Arc<Policy>>,
+    identity: Given<RouteIdentity>,
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
     Some(Arc::new(Route {
@@ -129,6 +148,7 @@ fn assemble(
         policy: policy?,
         stream: stream.map(|stream| stream.value),
         client_certificate: written.client_certificate.unless_faulty()?.is_some(),
+        identity: identity.unless_faulty()?,
         pass_encoded_slashes: written.pass_encoded_slashes?,
     }))
 }

@@ -15,6 +15,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod document;
 pub(crate) mod events;
 pub(crate) mod exposures;
+pub(crate) mod identity;
 pub(crate) mod listeners;
 pub(crate) mod malformed;
 pub(crate) mod otlp;
@@ -45,6 +46,8 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) otlp: Given<otlp::WrittenOtlp<'s>>,
     pub(crate) policies: Vec<policies::WrittenPolicy<'s>>,
     pub(crate) listeners: Vec<listeners::WrittenListener<'s>>,
+    pub(crate) identity: Vec<identity::WrittenProvider<'s>>,
+    pub(crate) signing: Given<identity::WrittenSigning<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     pub(crate) state_dir: Given<Placed<'s, &'s str>>,
     pub(crate) events: Given<events::WrittenEvents<'s>>,
@@ -65,6 +68,8 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         otlp: otlp::parse(document),
         policies: policies::parse(document),
         listeners: listeners::parse(document),
+        identity: identity::parse(document),
+        signing: identity::parse_signing(document),
         routes: routes::parse(document),
         state_dir: settings::parse_state_dir(document),
         events: events::parse(document),

@@ -58,8 +58,13 @@ pub(crate) struct Section<'s, 'r> {
 impl<T> Given<T> {
     /// The value, or `default` if none is written; `None` if it is faulty.
     pub(crate) fn or(self, default: T) -> Option<T> {
+        self.or_else(|| default)
+    }
+
+    /// Like [`Given::or`], for a default that is made.
+    pub(crate) fn or_else(self, default: impl FnOnce() -> T) -> Option<T> {
         match self {
-            Self::Absent => Some(default),
+            Self::Absent => Some(default()),
             Self::Faulty => None,
             Self::Value(value) => Some(value),
         }

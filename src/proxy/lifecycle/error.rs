@@ -23,6 +23,8 @@ pub enum ServeError {
     Admin(io::Error),
     /// The threads that serve cannot be started.
     Workers(io::Error),
+    /// The key that signs tokens for gateways cannot be made.
+    SigningKey(io::Error),
     /// It is not known which exposures are off, so nothing is opened.
     Exposures(StoreError),
     /// The running process did not hand over.
@@ -39,6 +41,7 @@ impl fmt::Display for ServeError {
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
             Self::AuditLog(error) => write!(f, "cannot open the audit log: {error}"),
             Self::Admin(error) => write!(f, "cannot open the admin address: {error}"),
+            Self::SigningKey(error) => write!(f, "cannot make the key of [signing]: {error}"),
             Self::Workers(error) => write!(f, "cannot start the threads that serve: {error}"),
         }
     }
@@ -54,6 +57,7 @@ impl std::error::Error for ServeError {
             Self::AccessLog(source)
             | Self::AuditLog(source)
             | Self::Admin(source)
+            | Self::SigningKey(source)
             | Self::Workers(source) => Some(source),
         }
     }

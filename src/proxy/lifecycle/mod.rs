@@ -2,6 +2,7 @@
 //!
 //! - `server` starts it and ends it; `error` says why it does not start
 //! - `reloader` takes the next snapshot live, and hands over to the next process; `program` is that process
+//! - `signing` makes the key of tokens for gateways and writes the public ones
 //! - `expiry` watches certificates and renews ticket keys
 
 mod error;
@@ -9,6 +10,7 @@ mod expiry;
 mod program;
 mod reloader;
 mod server;
+mod signing;
 
 pub use error::ServeError;
 pub use program::Program;

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::program::Program;
+use super::signing;
 use crate::admin::AdminSocket;
 use crate::handover::{self, OfferedSockets, Successor};
 use crate::proxy::listener::ListenerSet;
@@ -217,6 +218,8 @@ impl Reloader {
                     unit: Unit::Listener(listener),
                     reasons: vec![at_source(error.to_string())],
                 }));
+            // Before the swap: a gateway should know a new key before it sees a token of it.
+            signing::publish(&next.config);
             self.front.live.swap(next);
             let otlp = self.front.live.pin().config.otlp.clone();
             if let Err(error) = self.front.otlp.follow(otlp) {

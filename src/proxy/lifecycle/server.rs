@@ -21,6 +21,7 @@ use super::error::ServeError;
 use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
+use super::signing;
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_collector, add_core_routes, add_exposure_routes,
     add_gateway_routes, add_record_routes, add_review_routes, add_shadow_routes,
@@ -102,7 +103,9 @@ struct Foundation {
 }
 
 impl Foundation {
-    async fn lay(config: Config, upgrade: bool) -> Result<Self, ServeError> {
+    async fn lay(mut config: Config, upgrade: bool) -> Result<Self, ServeError> {
+        signing::make_key(&mut config).map_err(ServeError::SigningKey)?;
+        signing::publish(&config);
         let metrics = Arc::new(Metrics::default());
         let log = &config.log;
         let access = AccessLog::open(&log.access, log.format, Arc::clone(&metrics.access_log));

@@ -1,5 +1,5 @@
-//! Decides about one request with a valid head: authority, client certificate, route, exposure, rules, body, path,
-//! upstream; then forwards it and writes the access line.
+//! Decides about one request with a valid head: authority, client certificate, route, exposure, caller, rules, body,
+//! path, upstream; then forwards it and writes the access line.
 //!
 //! No gateway is dialled before [`Exchange::decide`] has let the request pass; after it nothing but the upstream, a
 //! switched-off stream or the rules on responses can change the answer.
@@ -8,6 +8,7 @@ mod account;
 mod cost;
 mod event;
 mod forwarding;
+mod identity;
 mod inspection;
 mod shadow;
 mod spans;
@@ -56,6 +57,7 @@ pub(crate) struct Exchange {
     /// From when to when its body was held.
     held: Option<(Instant, Instant)>,
     route: Option<Arc<Route>>,
+    identity: identity::Identity,
     inspector: Option<Inspector>,
     /// The shadow of the policy will see it.
     shadowed: bool,
@@ -100,9 +102,14 @@ impl Exchange {
         front: &Arc<Front>,
         proxy: &Arc<Proxy>,
         connection: &Arc<Connection>,
-        received: Received,
+        mut received: Received,
     ) -> Self {
         let snapshot = front.live.pin();
+        // Before anything reads the head: what says who is calling is ours to say, whoever sent it.
+        let own = &snapshot.config.identity_fields;
+        if !own.is_empty() {
+            received.drop_fields(|name| own.drops(name));
+        }
         let listener = snapshot
             .listener(&connection.listener.name)
             .unwrap_or(&connection.listener);
@@ -128,6 +135,7 @@ impl Exchange {
             trace,
             held: None,
             route: None,
+            identity: identity::Identity::default(),
             inspector: None,
             shadowed: false,
             body: Bytes::new(),
@@ -155,6 +163,7 @@ impl Exchange {
             return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the route requires a client certificate"));
         }
+        self.check_identity(&route)?;
         self.begin_inspection(&route)?;
         self.inspect_head().await?;
         if route.stream.is_none() {
@@ -166,6 +175,7 @@ impl Exchange {
         let upstream_request = self.upstream_request(&route).await?;
         // The body and the wait for a place take time. A route that was switched off meanwhile must not be reached.
         self.check_exposure(&route)?;
+        self.sign_identity(&route)?;
         Ok(upstream_request)
     }
 
@@ -302,6 +312,9 @@ impl Exchange {
         };
         self.shadowed = self.is_for_shadow(policy);
         let mut transaction = Transaction::new(rules, self.client, self.connection.local, &self.id);
+        if let Some(caller) = &self.identity.caller {
+            caller.tell(&mut transaction);
+        }
         if policy.cost_sample > 0.0 && is_sampled(&self.id, policy.cost_sample) {
             transaction.time_rules();
         }

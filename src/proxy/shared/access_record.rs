@@ -36,6 +36,7 @@ pub(crate) fn access_record<'r>(
         bytes_out: 0,
         ms: Timing::default(),
         tls: None,
+        identity: None,
         waf: None,
         upstream: None,
         error: None,

@@ -106,6 +106,15 @@ impl Received {
         Ok(Self::from_h1(writer.raw.freeze(), head))
     }
 
+    /// Removes the fields whose names these are: from here on nobody sees them but a record of the head as it came.
+    pub(crate) fn drop_fields(&mut self, is_dropped: impl Fn(&[u8]) -> bool) {
+        let raw = &self.raw;
+        let name = |range: &Range<usize>| raw.get(range.clone()).unwrap_or_default();
+        self.head
+            .headers
+            .retain(|(range, _)| !is_dropped(name(range)));
+    }
+
     fn at(&self, range: &Range<usize>) -> &[u8] {
         // All ranges were made for this head, so the default is never used.
         self.raw.get(range.clone()).unwrap_or_default()

@@ -33,6 +33,8 @@ pub(crate) enum RefusalKind {
     MethodNotAllowed(String),
     /// With this value of Retry-After, in seconds.
     RetryAfter(u32),
+    /// With this value of WWW-Authenticate.
+    Challenge(String),
     /// With this value of Location.
     Redirect(Vec<u8>),
     /// Closes the connection without an answer.
@@ -193,6 +195,9 @@ pub(crate) async fn answer(
         RefusalKind::MethodNotAllowed(allow) => header.insert_header("Allow", allow.as_str())?,
         RefusalKind::RetryAfter(seconds) => {
             header.insert_header("Retry-After", seconds.to_string())?;
+        }
+        RefusalKind::Challenge(challenge) => {
+            header.insert_header("WWW-Authenticate", challenge.as_str())?;
         }
         RefusalKind::Redirect(location) => {
             let location: Vec<u8> = location

@@ -19,6 +19,8 @@ pub(crate) enum RefusalCode {
     ExposureOff,
     /// What HTTP forbids, by the code of [`http_strict::HeadError`].
     Http(&'static str),
+    /// The token is good, and lacks what the route requires.
+    InsufficientScope,
     /// Too many inspections wait for a thread.
     InspectionBusy,
     /// We failed.
@@ -33,6 +35,8 @@ pub(crate) enum RefusalCode {
     PolicyNotLive,
     /// Nothing went either way on a stream for too long.
     StreamIdle,
+    /// There is no token that the route takes.
+    Unauthenticated,
     /// The request cannot be written as the gateway must get it.
     Unforwardable,
     /// The upstream failed.
@@ -55,6 +59,7 @@ impl RefusalCode {
             Self::ClientCertificate => "client_certificate",
             Self::ConnectionAuth => "connection_auth",
             Self::ExposureOff => "exposure_off",
+            Self::InsufficientScope => "insufficient_scope",
             Self::InspectionBusy => "inspection_busy",
             Self::Internal => "internal",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -62,6 +67,7 @@ impl RefusalCode {
             Self::NoRoute => "no_route",
             Self::PolicyNotLive => "policy_not_live",
             Self::StreamIdle => "stream_idle",
+            Self::Unauthenticated => "unauthenticated",
             Self::Unforwardable => "unforwardable",
             Self::Upstream => "upstream",
             Self::Waf => "waf",

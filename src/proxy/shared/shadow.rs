@@ -19,6 +19,7 @@ use crate::config::{Policy, Shadow};
 use crate::events::{
     Blocked, Draft, Match, Recorder, ShadowDifference, hits, inbound_score, matches, secrets,
 };
+use crate::identity::Caller;
 use crate::judgement::{DifferenceKind, Judgement, judge_request};
 use crate::telemetry::{Metrics, RuleDifference, ShadowJudgement, ShadowOutcome, ShadowPair};
 use waf::{Transaction, mask_known};
@@ -40,6 +41,8 @@ const NICENESS: i32 = 19;
 #[derive(Debug)]
 pub(crate) struct ShadowTask {
     pub policy: Arc<Policy>,
+    /// Who called, for rules that ask.
+    pub caller: Option<Caller>,
     pub client: SocketAddr,
     pub server: SocketAddr,
     /// The body that the policy's rules saw; None if they stopped the request before it was there.
@@ -168,6 +171,9 @@ impl Judge {
         let mut transaction = Transaction::new(rules, task.client, task.server, &id);
         transaction.limit_memory(MOST_DECODED);
         received.feed(&mut transaction);
+        if let Some(caller) = &task.caller {
+            caller.tell(&mut transaction);
+        }
         match &task.body {
             Some(body) => judge_request(&mut transaction, body),
             None => {

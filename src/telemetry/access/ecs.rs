@@ -52,6 +52,7 @@ fn document(record: &AccessRecord<'_>) -> Value {
         "user_agent": { "original": record.user_agent.map(masked_text) },
         "trace": { "id": record.trace },
         "tls": record.tls.as_ref().map(tls),
+        "user": { "id": record.identity.as_ref().and_then(|identity| identity.subject.as_deref()) },
         "rule": { "id": rules },
         "observer": {
             "type": "waf",
@@ -104,6 +105,7 @@ fn own(record: &AccessRecord<'_>) -> Value {
         "listener": record.listener,
         "route": record.route,
         "ms": record.ms,
+        "identity": record.identity,
         "waf": record.waf,
         "upstream": record.upstream,
         "error": record.error,

@@ -34,6 +34,7 @@ fn record<'r>() -> AccessRecord<'r> {
             Duration::from_millis(2),
             Duration::ZERO,
         ),
+        identity: None,
         tls: Some(TlsFacts {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",

@@ -49,6 +49,12 @@ pub(crate) fn header_secret(name: &[u8]) -> HeaderSecret {
     }
 }
 
+/// Whether logs and records mask a header field of this name.
+#[must_use]
+pub fn is_secret_field(name: &[u8]) -> bool {
+    header_secret(name) != HeaderSecret::None
+}
+
 /// The values of a `Cookie` header.
 pub(crate) fn cookie_values(header: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut start = 0;

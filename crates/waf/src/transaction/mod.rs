@@ -122,6 +122,12 @@ impl Transaction {
         inputs.request_mut().add_header(text, name, value);
     }
 
+    /// A claim about the caller that was verified, such as `sub` of a token. Before phase 1.
+    pub fn identity(&mut self, name: &[u8], value: &[u8]) {
+        let (inputs, text) = self.context.inputs_and_text_mut();
+        inputs.add_identity(text, name, value);
+    }
+
     /// Phase 1.
     pub fn request_headers_done(&mut self) -> Option<Interruption> {
         self.within_budget(Phase::RequestHeaders, |t| {

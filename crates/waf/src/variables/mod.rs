@@ -67,6 +67,7 @@ variables! {
     Geo "GEO" Collection,
     Global "GLOBAL" Collection,
     HighestSeverity "HIGHEST_SEVERITY" Scalar,
+    Identity "IDENTITY" Collection,
     InboundDataError "INBOUND_DATA_ERROR" Scalar,
     Ip "IP" Collection,
     MatchedVar "MATCHED_VAR" Scalar,

@@ -251,6 +251,7 @@ impl Exchange {
             bytes_out: outcome.bytes_out,
             ms,
             tls: tls.map(TlsSession::facts),
+            identity: self.identity_facts(),
             waf,
             upstream: outcome.upstream_request.as_deref().map(upstream_facts),
             error,

@@ -175,6 +175,7 @@ impl Exchange {
         };
         let own_name = &upstream_request.pool.upstream.tls.server_name;
         let mut request = outgoing::head(&self.received, own_name, origin, body)?;
+        self.introduce_caller(&mut request)?;
         let policy = self.route.as_ref().map(|route| &route.policy);
         if upstream_request.stream.is_none() && policy.is_some_and(|p| p.asks_for_identity) {
             outgoing::ask_for_identity(&mut request)?;

@@ -32,6 +32,7 @@ impl Exchange {
         let is_whole = inspector.saw_request || self.received.framing() == BodyFraming::None;
         Some(ShadowTask {
             policy: Arc::clone(policy),
+            caller: self.identity.caller.clone(),
             client: self.client,
             server: self.connection.local,
             body: is_whole.then(|| self.body.clone()),

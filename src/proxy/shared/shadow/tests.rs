@@ -69,6 +69,7 @@ fn work(policy: &Arc<Policy>, received: Received, body: Option<&'static [u8]>) -
     transaction.finish();
     let task = ShadowTask {
         policy: Arc::clone(policy),
+        caller: None,
         client: address,
         server: address,
         body: body.map(Bytes::from_static),

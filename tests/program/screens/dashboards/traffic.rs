@@ -114,6 +114,14 @@ fn connections() -> Vec<Panel> {
             )],
         ),
         panel(
+            "Callers",
+            "reqps",
+            [(
+                rate(&f::IDENTITY_CHECKS, "", &["route", "outcome"], PANEL),
+                "{{route}}: {{outcome}}",
+            )],
+        ),
+        panel(
             "What HTTP forbids",
             "reqps",
             [

@@ -20,7 +20,7 @@ pub(crate) use request::Request;
 pub(crate) use response::Response;
 pub(crate) use xml::XmlPart;
 
-use crate::variables::Variable;
+use crate::variables::{Text, Variable};
 
 /// All inputs of one transaction.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Inputs {
     arguments: Arguments,
     body: Body,
     response: Response,
+    /// Claims about the caller that somebody has verified.
+    identity: Vec<Item>,
 }
 
 /// Empty lists with room, for the next transaction.
@@ -56,6 +58,7 @@ impl Inputs {
             arguments: Arguments::in_buffer(buffers.arguments),
             body: Body::default(),
             response: Response::in_buffer(buffers.response_headers),
+            identity: Vec::new(),
         }
     }
 
@@ -79,6 +82,12 @@ impl Inputs {
 
     pub(crate) fn request_mut(&mut self) -> &mut Request {
         &mut self.request
+    }
+
+    pub(crate) fn add_identity(&mut self, text: &mut Text, name: &[u8], value: &[u8]) {
+        let key = text.push(name);
+        let value = text.push(value);
+        self.identity.push(Item { key, value });
     }
 
     pub(crate) fn arguments(&self) -> &Arguments {
@@ -134,6 +143,7 @@ impl Inputs {
             Variable::RequestCookiesNames => names(self.request.cookies()),
             Variable::ResponseHeaders => values(self.response.headers()),
             Variable::ResponseHeadersNames => names(self.response.headers()),
+            Variable::Identity => values(&self.identity),
             Variable::Files => values(multipart.files()),
             Variable::FilesNames => names(multipart.files()),
             Variable::FilesSizes => values(multipart.file_sizes()),
@@ -163,6 +173,7 @@ impl Inputs {
             multipart.files(),
             multipart.file_sizes(),
             multipart.part_headers(),
+            &self.identity,
         ];
         let items: usize = lists.iter().map(|list| list.len()).sum();
         (items + self.body.xml().items()) * size_of::<Item>()

@@ -1,0 +1,146 @@
+//! Issuers of tokens, and tokens for gateways.
+
+use super::DefaultValue::{Is, Means, Required};
+use super::Value::{Boolean, ByName, Choice, Duration, List, Text};
+use super::{Key, Section, key};
+use crate::config::section_kind::SectionKind;
+
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        kind: SectionKind::Identity,
+        header: "[identity.NAME]",
+        about: "An issuer whose tokens are taken; [identity.md](identity.md) shows how.",
+        keys: IDENTITY,
+    },
+    Section {
+        kind: SectionKind::Signing,
+        header: "[signing]",
+        about: "How tokens for gateways are signed, for routes with `forward_identity = \"signed\"`.",
+        keys: SIGNING,
+    },
+];
+
+const IDENTITY: &[Key] = &[
+    key(
+        "issuer",
+        Text("issuer"),
+        Required,
+        "What `iss` of a token must be, compared exactly.",
+        r#""https://idp.example.com/realms/prod""#,
+    ),
+    key(
+        "audiences",
+        List("name"),
+        Required,
+        "One of these must be in `aud` of a token.",
+        r#"["orders"]"#,
+    ),
+    key(
+        "jwks",
+        Text("`file:` and a path"),
+        Means("none; then there is a `secret`"),
+        "The issuer's keys as a JWK set. A changed file is taken live.",
+        r#""file:idp-keys.json""#,
+    ),
+    key(
+        "secret",
+        Text("file"),
+        Means("none"),
+        "The secret of HS256, HS384 and HS512, of 32 bytes at least; whoever has it can make tokens.",
+        r#""idp.secret""#,
+    ),
+    key(
+        "algorithms",
+        List("algorithm"),
+        Means("RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA"),
+        "What `alg` of a token may be.",
+        r#"["ES256", "HS256"]"#,
+    ),
+    key(
+        "types",
+        List("type"),
+        Means("`JWT`, `at+jwt` or none"),
+        "What `typ` of a token must be.",
+        r#"["at+jwt"]"#,
+    ),
+    key(
+        "clock_skew",
+        Duration,
+        Is(r#""30s""#),
+        "What the issuer's clock and ours may differ by; 5m at most.",
+        r#""1m""#,
+    ),
+    key(
+        "token",
+        Text("`authorization`, `header:NAME` or `cookie:NAME`"),
+        Is(r#""authorization""#),
+        "Where clients put the token. Logs must mask a header field of this name.",
+        r#""header:X-Access-Token""#,
+    ),
+    key(
+        "certificate_bound",
+        Boolean,
+        Is("false"),
+        "Whether a token must be bound to the client's certificate (RFC 8705); a binding is always checked.",
+        "true",
+    ),
+    key(
+        "claims",
+        ByName("claim"),
+        Means("each name is that of a claim; `scope` is also `scp`"),
+        "The claims behind the names in `require` and `headers`; dots lead into objects.",
+        r#"{ role = "realm_access.roles" }"#,
+    ),
+    key(
+        "headers",
+        ByName("claim"),
+        Means("`X-Identity-Issuer`, `X-Identity-Subject` and `X-Identity-Scope`"),
+        "The header fields that gateways get under `forward_identity = \"claims\"`; no client may send them.",
+        r#"{ X-User = "sub", X-Roles = "role" }"#,
+    ),
+    key(
+        "denied",
+        Text("file"),
+        Means("none"),
+        "A `jti` or `sub` on each line, whose tokens are refused. A changed file is taken live.",
+        r#""denied.txt""#,
+    ),
+    key(
+        "log_subject",
+        Choice(&["plain", "hashed"]),
+        Is(r#""plain""#),
+        "How access lines show the subject.",
+        r#""hashed""#,
+    ),
+];
+
+const SIGNING: &[Key] = &[
+    key(
+        "issuer",
+        Text("issuer"),
+        Required,
+        "`iss` of our tokens.",
+        r#""https://door.example.com""#,
+    ),
+    key(
+        "keys",
+        List("file"),
+        Means("`identity-key.pem` in the `state_dir`, made at the first start"),
+        "Private keys of P-256 or Ed25519 in PEM. The first signs; gateways are shown all of them.",
+        r#"["signing.pem", "signing-old.pem"]"#,
+    ),
+    key(
+        "claims",
+        List("claim"),
+        Means("none"),
+        "Claims that are taken over from the client's token, besides `sub`.",
+        r#"["scope", "email"]"#,
+    ),
+    key(
+        "jwks_file",
+        Text("file"),
+        Means("none"),
+        "Where the public keys are written as a JWK set, for gateways.",
+        r#""door-keys.json""#,
+    ),
+];

@@ -1,0 +1,361 @@
+//! `[identity.*]` and `[signing]`: reads the key sets, secrets, lists of the denied and signing keys that they name.
+//!
+//! A provider whose files are broken stays as it runs, settings included: its keys belong to them. One that never ran takes
+//! no token.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use identity::{Expectations, Key, KeySet, Signer};
+
+use super::context::{Context, problem_of};
+use super::names::Declared;
+use crate::config::last_good::Choice;
+use crate::config::model::Unit;
+use crate::config::written::diagnostics::Problem;
+use crate::config::written::identity::{WrittenProvider, WrittenRouteIdentity, WrittenSigning};
+use crate::config::written::reader::Given;
+use crate::config::written::source::{At, Placed};
+use crate::identity::{
+    ForwardIdentity, Provider, ProviderSettings, RouteIdentity, Signing, TokenPlace, one_form,
+};
+use crate::tls::readable_by_others;
+
+/// Lines of a file of denied tokens and subjects.
+const MOST_DENIED: usize = 100_000;
+
+/// The key that is made at the first start, in the `state_dir`.
+pub(crate) const OWN_KEY: &str = "identity-key.pem";
+
+pub(crate) fn resolve<'s>(
+    written: &[WrittenProvider<'s>],
+    context: &mut Context<'_>,
+) -> Declared<'s, Provider> {
+    let mut providers = Declared::new("identity");
+    let mut issuers: BTreeMap<&str, &str> = BTreeMap::new();
+    for provider in written {
+        if let Some(issuer) = &provider.issuer
+            && let Some(first) = issuers.insert(issuer, provider.name)
+        {
+            let message = format!("identity \"{first}\" has the same issuer");
+            let help = "one table for each issuer: its tokens must be checked in one way";
+            context
+                .diagnostics
+                .error_with_help(provider.at, message, Some(help));
+        }
+        check_place(provider, written, context);
+        let resolved = resolve_provider(provider, context);
+        providers.declare(provider.name, provider.at, resolved);
+    }
+    providers
+}
+
+/// Reports a token in a header field that is dropped from every request, because it says to gateways who is calling.
+fn check_place(provider: &WrittenProvider<'_>, all: &[WrittenProvider<'_>], context: &Context<'_>) {
+    let Some(TokenPlace::Field(name)) = &provider.place else {
+        return;
+    };
+    let form = one_form(name.as_bytes());
+    let holds = |other: &&WrittenProvider<'_>| {
+        let mut fields = other.fields.iter().flatten();
+        fields.any(|(field, _)| one_form(field.as_bytes()) == form)
+    };
+    if let Some(other) = all.iter().find(holds) {
+        let message = format!(
+            "\"token\" is read from the header field \"{name}\", but \"headers\" of identity \"{}\" has it, so it is dropped from every request",
+            other.name
+        );
+        context.diagnostics.error(provider.at, message);
+    }
+}
+
+fn resolve_provider(
+    written: &WrittenProvider<'_>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Provider>> {
+    let mut problems = Vec::new();
+    let keys = read_keys(written, context, &mut problems);
+    let denied = read_denied(&written.denied, context, &mut problems);
+    let is_faulty =
+        matches!(written.jwks, Given::Faulty) || matches!(written.secret, Given::Faulty);
+    let settings = |keys, denied| settings_of(written, keys, denied);
+    let closed = settings(None, BTreeSet::new()).filter(|_| !is_faulty);
+    let Some(closed) = closed else {
+        context.report(problems);
+        return None;
+    };
+    let unit = Unit::Identity(written.name.to_owned());
+    let new = match (keys, denied) {
+        (Some(keys), Some(denied)) => settings(Some(keys), denied),
+        _ => None,
+    };
+    let running = context.last_good.identity.get(written.name).cloned();
+    match context.last_good.choose(new, running) {
+        // Its routes refuse every caller rather than none.
+        Choice::Closed => {
+            context.refuse(&unit, problems);
+            Some(closed)
+        }
+        choice => context.settle(&unit, choice, problems).ok(),
+    }
+}
+
+/// None if a key of the table is missing or faulty.
+fn settings_of(
+    written: &WrittenProvider<'_>,
+    keys: Option<KeySet>,
+    denied: BTreeSet<String>,
+) -> Option<Arc<Provider>> {
+    Some(Arc::new(Provider::new(ProviderSettings {
+        name: written.name.to_owned(),
+        expected: Expectations {
+            issuer: written.issuer.clone()?,
+            audiences: written.audiences.clone()?,
+            algorithms: written.algorithms.clone()?,
+            types: written.types.clone()?,
+            clock_skew: written.clock_skew?.as_secs(),
+        },
+        place: written.place.clone()?,
+        bound: written.certificate_bound?,
+        claims: written.claims.clone()?.into_iter().collect(),
+        fields: written.fields.clone()?,
+        hides_subject: written.hides_subject?,
+        denied,
+        keys,
+    })))
+}
+
+/// The keys of the set and the secret; None if a file cannot be used.
+fn read_keys(
+    written: &WrittenProvider<'_>,
+    context: &mut Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<KeySet> {
+    let mut keys = Vec::new();
+    let mut whole = true;
+    if let Given::Value(file) = &written.jwks {
+        let bytes = read(file, context, problems);
+        whole &= bytes.is_some();
+        let parsed = bytes.map(|bytes| KeySet::parse(&bytes));
+        match parsed {
+            None => {}
+            Some(Ok(parsed)) => {
+                for skipped in parsed.skipped {
+                    let message = format!("{} is left out: {skipped}", file.value);
+                    problems.push(Problem::warning(file.at, message));
+                }
+                keys.extend(parsed.keys.keys().iter().cloned());
+            }
+            Some(Err(error)) => {
+                let message = format!("{} is no usable key set: {error}", file.value);
+                problems.push(Problem::error(file.at, message));
+                whole = false;
+            }
+        }
+    }
+    if let Given::Value(file) = &written.secret {
+        let bytes = read(file, context, problems);
+        // Editors and `echo` add a line feed.
+        let key = bytes.map(|bytes| Key::from_secret(bytes.trim_ascii()));
+        match key {
+            None => whole = false,
+            Some(Ok(key)) => keys.push(key),
+            Some(Err(_)) => {
+                let message = format!("{} holds fewer than 32 bytes", file.value);
+                let problem = Problem::error(file.at, message);
+                problems.push(problem.with_help("create one with: openssl rand -hex 32"));
+                whole = false;
+            }
+        }
+        let path = file.at.resolve(file.value);
+        let open = readable_by_others(&path).filter(|_| path.exists());
+        problems.extend(open.map(|finding| problem_of(file.at, finding)));
+    }
+    whole.then(|| KeySet::of(keys))
+}
+
+/// A line each: a `jti` or a `sub`. None if the file cannot be used.
+fn read_denied(
+    written: &Given<Placed<'_, &str>>,
+    context: &mut Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<BTreeSet<String>> {
+    let file = match written {
+        Given::Absent => return Some(BTreeSet::new()),
+        Given::Faulty => return None,
+        Given::Value(file) => file,
+    };
+    let bytes = read(file, context, problems)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        problems.push(Problem::error(
+            file.at,
+            format!("{} is not UTF-8", file.value),
+        ));
+        return None;
+    };
+    let lines = text.lines().map(str::trim);
+    let denied: BTreeSet<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
+    if denied.len() > MOST_DENIED {
+        let message = format!("{} has more than {MOST_DENIED} lines", file.value);
+        problems.push(Problem::error(file.at, message));
+        return None;
+    }
+    Some(denied)
+}
+
+fn read(
+    file: &Placed<'_, &str>,
+    context: &mut Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<u8>> {
+    let path = file.at.resolve(file.value);
+    context.note_files([path.clone()]);
+    match seclang::files::read(&path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", path.display());
+            problems.push(Problem::error(file.at, message));
+            None
+        }
+    }
+}
+
+/// How tokens for gateways are signed. Without `keys` the key is in the `state_dir`; before the first start it is not there
+/// yet, and there is no signer.
+pub(crate) fn resolve_signing(
+    written: &Given<WrittenSigning<'_>>,
+    state_dir: Option<&Path>,
+    context: &mut Context<'_>,
+) -> Given<Arc<Signing>> {
+    let written = match written {
+        Given::Absent => return Given::Absent,
+        Given::Faulty => return Given::Faulty,
+        Given::Value(written) => written,
+    };
+    let files = match &written.keys {
+        Given::Faulty => return Given::Faulty,
+        Given::Value(files) => files
+            .iter()
+            .map(|f| (f.at, f.at.resolve(f.value)))
+            .collect(),
+        Given::Absent => match state_dir {
+            Some(folder) => vec![(written.at, folder.join(OWN_KEY))],
+            None => {
+                let message = "there is no key to sign with";
+                let help =
+                    "keys = [\"FILE\"], or a state_dir, where a key is made at the first start";
+                context
+                    .diagnostics
+                    .error_with_help(written.at, message, Some(help));
+                return Given::Faulty;
+            }
+        },
+    };
+    let is_own = matches!(written.keys, Given::Absent);
+    let mut problems = Vec::new();
+    let signers = read_signers(&files, is_own, context, &mut problems);
+    let signing = || {
+        Some(Arc::new(Signing {
+            issuer: written.issuer.clone()?,
+            claims: written.claims.clone()?,
+            signers: signers?,
+            jwks_file: match &written.jwks_file {
+                Given::Absent => None,
+                Given::Faulty => return None,
+                Given::Value(file) => Some(file.at.resolve(file.value)),
+            },
+        }))
+    };
+    let faulty = written.issuer.is_none() || written.claims.is_none();
+    let (new, running) = (signing(), context.last_good.signing.clone());
+    if faulty {
+        context.report(problems);
+        return Given::Faulty;
+    }
+    match context.last_good.choose(new, running) {
+        // Nothing was signed so far, so nobody loses anything; but a route must not go without its token.
+        Choice::Closed => {
+            context.report(problems);
+            Given::Faulty
+        }
+        choice => context.settle(&Unit::Signing, choice, problems).ok().into(),
+    }
+}
+
+fn read_signers(
+    files: &[(At<'_>, PathBuf)],
+    is_own: bool,
+    context: &mut Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<Arc<Signer>>> {
+    context.note_files(files.iter().map(|(_, path)| path.clone()));
+    let mut signers = Vec::new();
+    for (at, path) in files {
+        // Made at the start. While a front door runs, a key that is gone is a mistake.
+        if is_own && !context.last_good.runs && !path.exists() {
+            continue;
+        }
+        let shown = path.display();
+        problems.extend(readable_by_others(path).map(|finding| problem_of(*at, finding)));
+        let read =
+            seclang::files::read(path).map_err(|error| format!("cannot read {shown}: {error}"));
+        let signer = read.and_then(|pem| match Signer::from_pem(&pem) {
+            Ok(Some(signer)) => Ok(signer),
+            Ok(None) => Err(format!("{shown} is no key of P-256 or Ed25519")),
+            Err(_) => Err(format!(
+                "{shown} is no private key in PEM without a passphrase"
+            )),
+        });
+        match signer {
+            Ok(signer) => signers.push(Arc::new(signer)),
+            Err(message) => {
+                let help =
+                    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out FILE";
+                problems.push(Problem::error(*at, message).with_help(help));
+            }
+        }
+    }
+    let missing = problems.iter().any(|problem| problem.diagnostic.is_error());
+    (!missing).then_some(signers)
+}
+
+/// What a route demands of its callers. `Faulty` was reported.
+pub(crate) fn resolve_route(
+    written: &WrittenRouteIdentity<'_>,
+    providers: &mut Declared<'_, Provider>,
+    has_signing: bool,
+    context: &Context<'_>,
+) -> Given<RouteIdentity> {
+    let names = match &written.providers {
+        Given::Absent => return Given::Absent,
+        Given::Faulty => return Given::Faulty,
+        Given::Value(names) => names,
+    };
+    let found: Vec<_> = names
+        .iter()
+        .map(|name| providers.lookup(name, context.diagnostics).ok())
+        .collect();
+    if written.forward == Some(ForwardIdentity::Signed) && !has_signing {
+        let help = "[signing] with issuer = \"https://door.example.com\"";
+        let message = "forward_identity = \"signed\" needs a [signing] table";
+        if let Some(first) = names.first() {
+            context
+                .diagnostics
+                .error_with_help(first.at, message, Some(help));
+        }
+        return Given::Faulty;
+    }
+    let resolved = || {
+        Some(RouteIdentity {
+            providers: found.into_iter().collect::<Option<_>>()?,
+            required: written.required?,
+            require: written.require.clone()?,
+            forward: written.forward?,
+        })
+    };
+    resolved().into()
+}

@@ -1,0 +1,410 @@
+//! `[identity.*]`, `[signing]`, and what routes say of callers, as they are written.
+
+use std::time::Duration;
+
+use identity::Algorithm;
+
+use super::diagnostics::Diagnostics;
+use super::document::{Document, Named};
+use super::malformed::Malformed;
+use super::reader::{Given, Item, Section};
+use super::source::{At, Placed};
+use crate::config::section_kind::SectionKind;
+use crate::identity::{ForwardIdentity, TokenPlace, one_form};
+
+const CLOCK_SKEW: Duration = Duration::from_secs(30);
+/// Clocks that differ by more are broken, and every token would live longer for it.
+const MOST_SKEW: Duration = Duration::from_secs(300);
+/// Claims that gateways get where no others are chosen.
+const FIELDS: [(&str, &str); 3] = [
+    ("X-Identity-Issuer", "iss"),
+    ("X-Identity-Subject", "sub"),
+    ("X-Identity-Scope", "scope"),
+];
+/// What the front door itself says in its tokens.
+const OWN_CLAIMS: [&str; 9] = [
+    "iss", "aud", "sub", "idp", "iat", "nbf", "exp", "jti", "cnf",
+];
+
+/// `[identity.NAME]`. A part that is `None` is missing or faulty, which was reported.
+#[derive(Debug)]
+pub(crate) struct WrittenProvider<'s> {
+    pub(crate) name: &'s str,
+    pub(crate) at: At<'s>,
+    pub(crate) issuer: Option<String>,
+    /// The path after `file:`.
+    pub(crate) jwks: Given<Placed<'s, &'s str>>,
+    pub(crate) secret: Given<Placed<'s, &'s str>>,
+    pub(crate) audiences: Option<Vec<String>>,
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    pub(crate) types: Option<Vec<String>>,
+    pub(crate) clock_skew: Option<Duration>,
+    pub(crate) place: Option<TokenPlace>,
+    pub(crate) certificate_bound: Option<bool>,
+    pub(crate) claims: Option<Vec<(String, String)>>,
+    pub(crate) fields: Option<Vec<(String, String)>>,
+    pub(crate) denied: Given<Placed<'s, &'s str>>,
+    pub(crate) hides_subject: Option<bool>,
+}
+
+/// `[signing]`
+#[derive(Debug)]
+pub(crate) struct WrittenSigning<'s> {
+    pub(crate) at: At<'s>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) keys: Given<Vec<Placed<'s, &'s str>>>,
+    pub(crate) claims: Option<Vec<String>>,
+    pub(crate) jwks_file: Given<Placed<'s, &'s str>>,
+}
+
+/// What a route says of its callers.
+#[derive(Debug)]
+pub(crate) struct WrittenRouteIdentity<'s> {
+    pub(crate) providers: Given<Vec<Placed<'s, &'s str>>>,
+    pub(crate) required: Option<bool>,
+    pub(crate) require: Option<Vec<(String, Vec<String>)>>,
+    pub(crate) forward: Option<ForwardIdentity>,
+}
+
+pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenProvider<'s>> {
+    let named = document.named("identity", SectionKind::Identity, "identity");
+    named.iter().map(parse_provider).collect()
+}
+
+fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenProvider<'s> {
+    let help = "issuer = \"https://idp.example.com/realms/prod\", exactly as the tokens have it in \"iss\"";
+    let issuer = section.required("issuer", help);
+    let help = "audiences = [\"orders\"], the names that the issuer writes into \"aud\" for us";
+    let audiences = section.required("audiences", help);
+    let jwks = section.optional("jwks", parse_jwks);
+    let secret = section.optional("secret", Item::string);
+    if let (Given::Absent, Given::Absent) = (&jwks, &secret) {
+        let message = format!("identity \"{name}\" has no \"jwks\"");
+        let help = "jwks = \"file:idp-keys.json\", the issuer's keys as a JWK set";
+        section
+            .diagnostics
+            .error_with_help(*at, message, Some(help));
+    }
+    let algorithms = section.optional("algorithms", |item| all_of(item, parse_algorithm));
+    let algorithms = algorithms.or_else(Algorithm::asymmetric);
+    check_symmetric(section, algorithms.as_deref(), &secret);
+    let provider = WrittenProvider {
+        name,
+        at: *at,
+        issuer: issuer.and_then(|item| item.parse(not_empty)),
+        jwks,
+        secret,
+        audiences: audiences.and_then(|item| all_of(&item, not_empty)),
+        algorithms,
+        types: section
+            .optional("types", |item| all_of(item, not_empty))
+            .or(Vec::new()),
+        clock_skew: section.optional("clock_skew", parse_skew).or(CLOCK_SKEW),
+        place: section
+            .optional("token", |item| item.parse(parse_place))
+            .or(TokenPlace::Authorization),
+        certificate_bound: section
+            .optional("certificate_bound", Item::boolean)
+            .or(false),
+        claims: section.optional("claims", parse_claims).or(Vec::new()),
+        fields: section
+            .optional("headers", parse_fields)
+            .or_else(default_fields),
+        denied: section.optional("denied", Item::string),
+        hides_subject: section
+            .optional("log_subject", |item| {
+                item.choice(&[("plain", false), ("hashed", true)])
+            })
+            .or(false),
+    };
+    section.finish();
+    provider
+}
+
+fn default_fields() -> Vec<(String, String)> {
+    FIELDS
+        .map(|(field, claim)| (field.to_owned(), claim.to_owned()))
+        .into()
+}
+
+fn parse_jwks<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, &'s str>> {
+    let text = item.string()?;
+    match text.value.strip_prefix("file:") {
+        Some(path) if !path.is_empty() => Some(Placed {
+            value: path,
+            at: text.at,
+        }),
+        _ => item.fail("\"jwks\" names a file with the issuer's JWK set: \"file:idp-keys.json\""),
+    }
+}
+
+/// The entries of a list, if all of them are sound.
+fn all_of<T>(item: &Item<'_, '_>, parse: fn(&str) -> Result<T, Malformed>) -> Option<Vec<T>> {
+    let entries = item.list();
+    let parsed: Vec<T> = entries
+        .iter()
+        .filter_map(|entry| entry.parse(parse))
+        .collect();
+    (!entries.is_empty() && parsed.len() == entries.len()).then_some(parsed)
+}
+
+fn not_empty(text: &str) -> Result<String, Malformed> {
+    match text.is_empty() {
+        true => Err("it must not be empty".into()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+fn parse_algorithm(text: &str) -> Result<Algorithm, Malformed> {
+    let known = || {
+        let names: Vec<_> = Algorithm::ALL
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
+        names.join(", ")
+    };
+    Algorithm::named(text)
+        .ok_or_else(|| format!("\"{text}\" is no algorithm for signatures: {}", known()).into())
+}
+
+/// Reports an HMAC without a secret, and a secret without an HMAC.
+fn check_symmetric(
+    section: &Section<'_, '_>,
+    algorithms: Option<&[Algorithm]>,
+    secret: &Given<Placed<'_, &str>>,
+) {
+    let Some(algorithms) = algorithms else {
+        return;
+    };
+    let symmetric = algorithms.iter().any(|algorithm| algorithm.is_symmetric());
+    let at = section.key_at("algorithms").unwrap_or(section.at);
+    match (symmetric, secret) {
+        (true, Given::Absent) => {
+            let message = "HS256, HS384 and HS512 need a \"secret\"";
+            let help = "secret = \"FILE\" with at least 32 bytes; or leave these algorithms out";
+            section.diagnostics.error_with_help(at, message, Some(help));
+        }
+        (false, Given::Value(secret)) => {
+            let message = "a \"secret\" is only used if \"algorithms\" names HS256, HS384 or HS512";
+            section.diagnostics.error(secret.at, message);
+        }
+        _ => {}
+    }
+}
+
+fn parse_skew(item: &Item<'_, '_>) -> Option<Duration> {
+    let skew = item.duration()?;
+    match skew <= MOST_SKEW {
+        true => Some(skew),
+        false => item.fail("\"clock_skew\" is at most 5m: mend the clock that differs by more"),
+    }
+}
+
+fn parse_place(text: &str) -> Result<TokenPlace, Malformed> {
+    let place = match text.split_once(':') {
+        None if text == "authorization" => return Ok(TokenPlace::Authorization),
+        Some(("header", name)) if is_token(name) => {
+            let name = name.to_ascii_lowercase();
+            if matches!(name.as_str(), "authorization" | "cookie") {
+                return Err(
+                    format!("write \"authorization\" or \"cookie:NAME\", not \"{text}\"").into(),
+                );
+            }
+            if !waf::is_secret_field(name.as_bytes()) {
+                // Else the token would be in events and audit records.
+                return Err(format!(
+                    "logs do not mask a header field of this name: take one with \"token\", \"jwt\" or \"authorization\" in it, not \"{name}\""
+                ).into());
+            }
+            TokenPlace::Field(name)
+        }
+        Some(("cookie", name)) if is_token(name) => TokenPlace::Cookie(name.to_owned()),
+        _ => {
+            return Err(format!(
+                "\"token\" is \"authorization\", \"header:NAME\" or \"cookie:NAME\", not \"{text}\""
+            )
+            .into());
+        }
+    };
+    Ok(place)
+}
+
+fn is_token(text: &str) -> bool {
+    // RFC 9110, 5.6.2.
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(fits)
+}
+
+/// `{ NAME = "CLAIM" }`
+fn parse_claims(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
+    let section = item.section(SectionKind::Names, "\"claims\"")?;
+    let entries = section.entries();
+    let pairs = entries.map(|(name, item)| Some((name.value.to_owned(), item.parse(not_empty)?)));
+    pairs.collect()
+}
+
+/// `{ FIELD = "CLAIM" }`
+fn parse_fields(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
+    let section = item.section(SectionKind::Names, "\"headers\"")?;
+    let mut whole = true;
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for (name, item) in section.entries() {
+        let claim = item.parse(not_empty);
+        whole &= claim.is_some();
+        if let Err(message) = check_field(name.value, &fields) {
+            section.diagnostics.error(name.at, message);
+            whole = false;
+        }
+        fields.extend(claim.map(|claim| (name.value.to_owned(), claim)));
+    }
+    whole.then_some(fields)
+}
+
+/// Names that frame a request or lead it elsewhere. A claim must not stand in them.
+const NOT_FOR_CLAIMS: [&str; 19] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "keep-alive",
+    "cookie",
+    "authorization",
+    "proxy-authorization",
+    "content-type",
+    "content-encoding",
+    "forwarded",
+    "x-request-id",
+    "client-cert",
+    "client-cert-chain",
+    "range",
+];
+
+fn check_field(name: &str, known: &[(String, String)]) -> Result<(), String> {
+    if !is_token(name) {
+        return Err(format!("\"{name}\" is no name of a header field"));
+    }
+    let form = one_form(name.as_bytes());
+    if NOT_FOR_CLAIMS.iter().any(|other| other.as_bytes() == form)
+        || form.starts_with(b"x-forwarded")
+    {
+        return Err(format!(
+            "a claim must not stand in the header field \"{name}\""
+        ));
+    }
+    if known
+        .iter()
+        .any(|(other, _)| one_form(other.as_bytes()) == form)
+    {
+        return Err(format!("the header field \"{name}\" is there twice"));
+    }
+    Ok(())
+}
+
+pub(crate) fn parse_signing<'s>(document: &Document<'s, '_>) -> Given<WrittenSigning<'s>> {
+    let Some(item) = document.item("signing") else {
+        return Given::Absent;
+    };
+    let Some(section) = item.section(SectionKind::Signing, "\"signing\"") else {
+        return Given::Faulty;
+    };
+    let help = "issuer = \"https://door.example.com\", which gateways expect in \"iss\"";
+    let issuer = section.required("issuer", help);
+    let signing = WrittenSigning {
+        at: item.at,
+        issuer: issuer.and_then(|item| item.parse(not_empty)),
+        keys: section.optional("keys", |item| {
+            let files = item.strings();
+            (!files.is_empty()).then_some(files)
+        }),
+        claims: section
+            .optional("claims", |item| all_of(item, own_claim))
+            .or(Vec::new()),
+        jwks_file: section.optional("jwks_file", Item::string),
+    };
+    section.finish();
+    Given::Value(signing)
+}
+
+fn own_claim(text: &str) -> Result<String, Malformed> {
+    match OWN_CLAIMS.contains(&text) {
+        true => Err(format!("\"{text}\" is a claim that the front door itself makes").into()),
+        false => not_empty(text),
+    }
+}
+
+/// The keys of a route.
+pub(crate) fn parse_route<'s>(section: &Section<'s, '_>) -> WrittenRouteIdentity<'s> {
+    let providers = section.optional("identity", |item| match item.raw_string() {
+        Some(_) => item.string().map(|name| vec![name]),
+        None => {
+            let names = item.strings();
+            (!names.is_empty()).then_some(names)
+        }
+    });
+    if let Given::Absent = providers {
+        for key in ["identity_mode", "require", "forward_identity"] {
+            check_alone(section, key);
+        }
+    }
+    let mode = section.optional("identity_mode", |item| {
+        item.choice(&[("required", true), ("optional", false)])
+    });
+    let require = section.optional("require", parse_require);
+    if matches!(mode, Given::Value(false)) && !matches!(require, Given::Absent) {
+        let message = "\"require\" demands a token, but identity_mode = \"optional\" takes requests without one";
+        let at = section.key_at("require").unwrap_or(section.at);
+        section.diagnostics.error(at, message);
+    }
+    let forward = section.optional("forward_identity", |item| {
+        item.choice(&[
+            ("original", ForwardIdentity::Original),
+            ("claims", ForwardIdentity::Claims),
+            ("signed", ForwardIdentity::Signed),
+            ("none", ForwardIdentity::Nothing),
+        ])
+    });
+    WrittenRouteIdentity {
+        providers,
+        required: mode.or(true),
+        require: require.or(Vec::new()),
+        forward: forward.or(ForwardIdentity::Original),
+    }
+}
+
+/// Reports a key that has no effect without `identity`: a user would believe that callers are checked.
+fn check_alone(section: &Section<'_, '_>, key: &'static str) {
+    let Some(at) = section.key_at(key) else {
+        return;
+    };
+    let message = format!("\"{key}\" has an effect only beside \"identity\"");
+    let help = "identity = \"NAME\" of an [identity.NAME] table";
+    Diagnostics::error_with_help(section.diagnostics, at, message, Some(help));
+}
+
+/// `{ scope = ["orders.read"], role = ["clerk", "admin"] }`
+fn parse_require(item: &Item<'_, '_>) -> Option<Vec<(String, Vec<String>)>> {
+    let section = item.section(SectionKind::Names, "\"require\"")?;
+    let entries = section.entries();
+    let demands = entries.map(|(name, item)| Some((name.value.to_owned(), all_of(&item, word)?)));
+    let demands: Vec<_> = demands.collect();
+    if demands.is_empty() {
+        return item.fail("\"require\" must not be empty: write { scope = [\"orders.read\"] }");
+    }
+    demands.into_iter().collect()
+}
+
+fn word(text: &str) -> Result<String, Malformed> {
+    // A scope goes into WWW-Authenticate (RFC 6750, 3): in a quoted string, without an end of it.
+    let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    match !text.is_empty() && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "\"{text}\" is no word of a claim: it has a blank, a quote or a backslash, or is empty"
+        )
+        .into()),
+    }
+}

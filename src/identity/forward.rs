@@ -1,0 +1,224 @@
+//! What a gateway learns about the caller.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use identity::Signer;
+use serde_json::{Map, Value, json};
+
+use super::caller::Caller;
+use super::provider::{Provider, TokenPlace};
+
+/// How long a token of our own holds, in seconds.
+const LIFETIME: u64 = 60;
+
+/// What a gateway gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardIdentity {
+    /// The token as it came.
+    Original,
+    /// Header fields with claims, and no token.
+    Claims,
+    /// A token that we sign, in the place of the client's.
+    Signed,
+    /// Nothing.
+    Nothing,
+}
+
+/// How we sign tokens for gateways.
+#[derive(Debug, Clone)]
+pub struct Signing {
+    /// `iss` of our tokens.
+    pub issuer: String,
+    /// The claims that are taken over, besides `sub`.
+    pub claims: Vec<String>,
+    /// The first signs; the set for gateways has all of them, so that keys can change without a wrong answer.
+    pub signers: Vec<Arc<Signer>>,
+    /// Where the set is written for gateways that cannot fetch it.
+    pub jwks_file: Option<PathBuf>,
+}
+
+impl Signing {
+    /// The JWK set for gateways.
+    #[must_use]
+    pub fn jwks(&self) -> String {
+        let keys: Vec<_> = self.signers.iter().map(|signer| signer.public()).collect();
+        json!({ "keys": keys }).to_string()
+    }
+
+    /// The claims of a token for an upstream.
+    #[must_use]
+    pub fn claims_for(
+        &self,
+        caller: &Caller,
+        upstream: &str,
+        request_id: &str,
+        client: Option<&str>,
+        now: u64,
+    ) -> Map<String, Value> {
+        let mut claims = Map::new();
+        // First what the issuer said, so that none of it stands in the place of ours.
+        for name in &self.claims {
+            if let Some(value) = caller.claims.find(name) {
+                claims.insert(name.clone(), value.clone());
+            }
+        }
+        let mut claims = self.complete(claims, upstream, request_id, now);
+        let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        put("sub", json!(caller.claims.subject()));
+        put("idp", json!(caller.provider.expected.issuer));
+        // Never longer than the token that it stands for.
+        let ends = caller.claims.expires().unwrap_or(now + LIFETIME);
+        put("exp", json!((now + LIFETIME).min(ends.max(now + 1))));
+        match client {
+            Some(thumbprint) => put("cnf", json!({ "x5t#S256": thumbprint })),
+            None => claims.remove("cnf"),
+        };
+        claims.retain(|_, value| !value.is_null());
+        claims
+    }
+
+    /// Adds what every token of ours says.
+    #[must_use]
+    pub fn complete(
+        &self,
+        mut claims: Map<String, Value>,
+        upstream: &str,
+        id: &str,
+        now: u64,
+    ) -> Map<String, Value> {
+        let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        put("iss", json!(self.issuer));
+        put("aud", json!(upstream));
+        put("iat", json!(now));
+        put("exp", json!(now + LIFETIME));
+        put("jti", json!(id));
+        claims
+    }
+
+    /// The token itself.
+    ///
+    /// # Errors
+    /// There is no key, or OpenSSL cannot sign.
+    pub fn sign(&self, claims: &Map<String, Value>) -> Result<String, String> {
+        let signer = self.signers.first().ok_or("there is no key to sign with")?;
+        signer
+            .sign("JWT", claims)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A claim as the value of a header field; None if it has no simple value. Bytes that a field cannot hold, and `%`, are
+/// percent-encoded; in a list also blanks, which stand between its elements.
+#[must_use]
+pub fn field_value(claim: &Value) -> Option<String> {
+    match claim {
+        Value::String(text) => Some(encoded(text, false)),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(is) => Some(is.to_string()),
+        Value::Array(list) => {
+            let texts = list
+                .iter()
+                .map(|element| Some(encoded(element.as_str()?, true)));
+            Some(texts.collect::<Option<Vec<_>>>()?.join(" "))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+fn encoded(text: &str, in_list: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    // A blank at an end would be cut off by whoever reads the field.
+    let inner = text.trim_matches(' ').len() == text.len();
+    for byte in text.bytes() {
+        match byte {
+            b' ' if inner && !in_list => out.push(' '),
+            0x21..=0x7e if byte != b'%' => out.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The header fields that no client may send.
+#[derive(Debug, Default)]
+pub struct OwnFields {
+    /// Those that say to gateways who is calling, in their one form, in order.
+    claims: Vec<Vec<u8>>,
+    /// Those that hold clients' tokens, in lower case. Only their other spellings are dropped: a gateway must not find
+    /// another token there than the one that was verified.
+    tokens: Vec<String>,
+}
+
+impl OwnFields {
+    /// The fields of these providers.
+    pub fn of<'p>(providers: impl Iterator<Item = &'p Arc<Provider>>) -> Self {
+        let mut own = Self::default();
+        for provider in providers {
+            let names = provider.fields.iter();
+            own.claims
+                .extend(names.map(|(name, _)| one_form(name.as_bytes())));
+            if let TokenPlace::Field(name) = &provider.place {
+                own.tokens.push(name.clone());
+            }
+        }
+        own.claims.sort();
+        own.claims.dedup();
+        own
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.tokens.is_empty()
+    }
+
+    /// Whether a field of this name is dropped from every request.
+    #[must_use]
+    pub fn drops(&self, name: &[u8]) -> bool {
+        let form = one_form(name);
+        let is_other = |token: &String| {
+            form == one_form(token.as_bytes()) && !name.eq_ignore_ascii_case(token.as_bytes())
+        };
+        self.claims.binary_search(&form).is_ok() || self.tokens.iter().any(is_other)
+    }
+}
+
+/// The one form of a field's name: in lower case, and with a dash for whatever is no letter and no digit. Gateways that
+/// make variables of names make one name of all its spellings.
+#[must_use]
+pub fn one_form(name: &[u8]) -> Vec<u8> {
+    let form = |byte: &u8| match byte.is_ascii_alphanumeric() {
+        true => byte.to_ascii_lowercase(),
+        false => b'-',
+    };
+    name.iter().map(form).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_as_fields() {
+        for (claim, value) in [
+            (json!("anna"), Some("anna")),
+            (json!("Anna M"), Some("Anna M")),
+            (json!(" a"), Some("%20a")),
+            (json!("100%"), Some("100%25")),
+            (json!("a\r\nX-Admin: 1"), Some("a%0D%0AX-Admin: 1")),
+            (json!("\u{e4}"), Some("%C3%A4")),
+            (json!(["a b", "c"]), Some("a%20b c")),
+            (json!(7), Some("7")),
+            (json!(true), Some("true")),
+            (json!([]), Some("")),
+            (json!([1]), None),
+            (json!({ "a": 1 }), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(field_value(&claim).as_deref(), value, "{claim}");
+        }
+    }
+}

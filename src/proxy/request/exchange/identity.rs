@@ -1,0 +1,214 @@
+//! Who is calling: checked right after the route is known, so that a request without a good token costs least; told to the
+//! gateway and to the access line.
+
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{AUTHORIZATION, COOKIE};
+use identity::Reason;
+use pingora::http::RequestHeader;
+
+use super::Exchange;
+use crate::config::Route;
+use crate::identity::{
+    Caller, ForwardIdentity, Identified, RouteIdentity, TokenPlace, Unauthenticated, field_value,
+    without_cookie,
+};
+use crate::proxy::shared::refusal::{Refusal, RefusalKind};
+use crate::proxy::shared::refusal_code::RefusalCode;
+use crate::route::normalize_host;
+use crate::telemetry::{Counter, IdentityFacts};
+
+/// What is known of a request's caller.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    pub(super) caller: Option<Caller>,
+    /// Why the caller was refused.
+    reason: Option<&'static str>,
+    /// The token of our own, for the gateway.
+    signed: Option<String>,
+}
+
+impl Exchange {
+    /// Finds out who is calling, and refuses whoever the route does not want.
+    pub(super) fn check_identity(&mut self, route: &Route) -> Result<(), Refusal> {
+        let Some(demanded) = &route.identity else {
+            return Ok(());
+        };
+        let fields: Vec<_> = self.received.headers().collect();
+        let target = self.received.target();
+        let query = memchr::memchr(b'?', target).and_then(|at| target.get(at + 1..));
+        let client = self.client().map(|client| &client.sha256);
+        let (outcome, checked) =
+            match demanded.identify(&fields, query, client, seconds(self.begun_at)) {
+                Ok(Identified::Anonymous) => ("anonymous", Ok(())),
+                Ok(Identified::Caller(caller)) => {
+                    self.identity.caller = Some(caller);
+                    ("taken", Ok(()))
+                }
+                Err(why) => (why.name(), Err(self.unauthenticated(why))),
+            };
+        let counts = &self.front.metrics.identity_checks;
+        counts.with(&route.name, outcome, Counter::count);
+        checked
+    }
+
+    fn unauthenticated(&mut self, why: Unauthenticated) -> Refusal {
+        let host = self.received.host().and_then(normalize_host);
+        let realm = host.unwrap_or_default();
+        match why {
+            Unauthenticated::Token(reason @ Reason::KeysUnavailable) => {
+                self.identity.reason = Some(reason.name());
+                Refusal::page(503, RefusalCode::Unauthenticated)
+                    .because(reason.text())
+                    .with(RefusalKind::RetryAfter(10))
+            }
+            Unauthenticated::Token(reason) => {
+                self.identity.reason = Some(reason.name());
+                Refusal::page(401, RefusalCode::Unauthenticated)
+                    .because(reason.text())
+                    .with(RefusalKind::Challenge(challenge(&realm, reason)))
+            }
+            Unauthenticated::Insufficient {
+                caller,
+                claim,
+                words,
+            } => {
+                self.identity.caller = Some(caller);
+                self.identity.reason = Some("insufficient_scope");
+                let words = words.join(" ");
+                let mut challenge =
+                    format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\"");
+                if claim == "scope" {
+                    // Writing to a string cannot fail.
+                    let _ = write!(challenge, ", scope=\"{words}\"");
+                }
+                Refusal::page(403, RefusalCode::InsufficientScope)
+                    .because(format!("the token's {claim} lacks {words}"))
+                    .with(RefusalKind::Challenge(challenge))
+            }
+        }
+    }
+
+    /// Makes the token for the gateway. Late, because it holds only for a minute.
+    pub(super) fn sign_identity(&mut self, route: &Route) -> Result<(), Refusal> {
+        let is_signed = route
+            .identity
+            .as_ref()
+            .is_some_and(|i| i.forward == ForwardIdentity::Signed);
+        let Some(caller) = self.identity.caller.as_ref().filter(|_| is_signed) else {
+            return Ok(());
+        };
+        let failed = |why: String| Refusal::page(500, RefusalCode::Internal).because(why);
+        let signing = self.snapshot.config.signing.as_ref();
+        let signing = signing.ok_or_else(|| failed("there is no [signing] table".to_owned()))?;
+        let client = self
+            .client()
+            .map(|client| identity::thumbprint_text(&client.sha256));
+        let claims = signing.claims_for(
+            caller,
+            &route.upstream.name,
+            &self.id,
+            client.as_deref(),
+            // The body and the wait for a place may have taken longer than the token holds.
+            seconds(SystemTime::now()),
+        );
+        let token = signing.sign(&claims).map_err(failed)?;
+        self.identity.signed = Some(token);
+        Ok(())
+    }
+
+    /// Writes into the gateway's head what the route says about the caller.
+    pub(super) fn introduce_caller(&self, out: &mut RequestHeader) -> pingora::Result<()> {
+        let demanded = self
+            .route
+            .as_ref()
+            .and_then(|route| route.identity.as_ref());
+        let Some(demanded) = demanded.filter(|d| d.forward != ForwardIdentity::Original) else {
+            return Ok(());
+        };
+        remove_tokens(out, demanded)?;
+        let Some(caller) = &self.identity.caller else {
+            return Ok(());
+        };
+        if let Some(token) = &self.identity.signed {
+            out.insert_header(AUTHORIZATION, format!("Bearer {token}"))?;
+        }
+        if demanded.forward == ForwardIdentity::Claims {
+            for (field, claim) in &caller.provider.fields {
+                if let Some(value) = caller.value(claim).and_then(field_value) {
+                    out.insert_header(field.clone(), value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the access line says; None if the route asks for no token.
+    pub(super) fn identity_facts(&self) -> Option<IdentityFacts<'_>> {
+        let Identity { caller, reason, .. } = &self.identity;
+        if caller.is_none() && reason.is_none() {
+            return None;
+        }
+        let claims = caller.as_ref().map(|caller| &caller.claims);
+        Some(IdentityFacts {
+            name: caller.as_ref().map(|caller| caller.provider.name.as_str()),
+            issuer: claims.and_then(|claims| claims.issuer()),
+            subject: caller.as_ref().and_then(Caller::logged_subject),
+            token_id: claims.and_then(|claims| claims.id()),
+            reason: *reason,
+        })
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    // A clock before 1970 takes no token with `nbf`, and none that is current has expired.
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// RFC 6750, 3. Without a token there is no error, so that a client learns only that it needs one.
+fn challenge(realm: &str, reason: Reason) -> String {
+    let error = match reason {
+        Reason::Missing => return format!("Bearer realm=\"{realm}\""),
+        Reason::Repeated => "invalid_request",
+        _ => "invalid_token",
+    };
+    format!(
+        "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{}\"",
+        reason.text()
+    )
+}
+
+/// Takes the client's token out of the gateway's head.
+fn remove_tokens(out: &mut RequestHeader, demanded: &RouteIdentity) -> pingora::Result<()> {
+    if demanded.forward == ForwardIdentity::Signed {
+        // The gateway must find no other token there than ours.
+        out.remove_header(&AUTHORIZATION);
+    }
+    for provider in &demanded.providers {
+        match &provider.place {
+            TokenPlace::Authorization => {
+                let value = out
+                    .headers
+                    .get(AUTHORIZATION)
+                    .map(http::HeaderValue::as_bytes);
+                let scheme = value.and_then(|value| value.get(..6));
+                if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer")) {
+                    out.remove_header(&AUTHORIZATION);
+                }
+            }
+            TokenPlace::Field(name) => drop(out.remove_header(name.as_str())),
+            TokenPlace::Cookie(name) => {
+                let fields: Vec<_> = out.headers.get_all(COOKIE).iter().cloned().collect();
+                out.remove_header(&COOKIE);
+                for field in fields {
+                    if let Some(kept) = without_cookie(field.as_bytes(), name.as_bytes()) {
+                        out.append_header(COOKIE, kept)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
