@@ -8,6 +8,7 @@
 
 mod access;
 pub mod client;
+mod collector;
 mod connection;
 mod exposition;
 mod exposures;
@@ -29,6 +30,7 @@ mod traffic;
 mod views;
 
 pub(crate) use access::names_us;
+pub use collector::add_collector;
 pub(crate) use connection::{AnswerBody, Protocol, read_body, serve, whole_body};
 pub use exposition::{Exposition, ExpositionFormat};
 pub use exposures::add_exposure_routes;

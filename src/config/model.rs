@@ -21,6 +21,7 @@ use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
 pub use crate::route::Stream;
+pub use crate::telemetry::otlp::OtlpSettings;
 pub use crate::telemetry::{AccessFormat, Log, LogSink, Syslog};
 pub use crate::tls::{SniPolicy, TlsPolicy, TlsSettings};
 pub use crate::upstream::{
@@ -59,6 +60,8 @@ pub struct Config {
     pub events: Option<EventSettings>,
     /// Where the access log and audit records go.
     pub log: Log,
+    /// The collector of traces and logs; with None there is none.
+    pub otlp: Option<Arc<OtlpSettings>>,
     /// Where the admin API answers; with None there is no API.
     pub admin: Option<Admin>,
     /// The web console; with None there is none.

@@ -11,6 +11,8 @@ pub enum SectionKind {
     Limits,
     /// `[log]`
     Log,
+    /// `[otlp]`
+    Otlp,
     /// `[events]`
     Events,
     /// `[console]`

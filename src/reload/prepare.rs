@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::watch::Watched;
-use crate::config::{self, Config, Refused, Unit};
+use crate::config::{self, Config, LogSink, Refused, Unit};
 use crate::live::Snapshot;
 use seclang::diagnostic::{Diagnostic, Location};
 
@@ -116,6 +116,11 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
     // The next reload must compare with what really runs, and report the difference again.
     next.admin.clone_from(&running.admin);
     next.log.clone_from(&running.log);
+    let goes_on = [&next.log.access, &next.log.audit].contains(&&LogSink::Otlp);
+    if goes_on && next.otlp.is_none() {
+        // The logs that run go there until the restart.
+        next.otlp.clone_from(&running.otlp);
+    }
     next.events.clone_from(&running.events);
     // Certificates that are no longer there, or not needed yet, must not be looked for by the one that runs.
     let has_tls = |config: &Config| config.console.as_ref().is_some_and(|c| c.has_tls);

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::AccessFormat;
+use super::otlp::TraceLink;
 use super::sink::Format;
 use crate::time::rfc3339;
 use waf::mask_secrets;
@@ -25,6 +26,9 @@ pub struct AccessRecord<'r> {
     pub time: SystemTime,
     /// The id that the client's error page and the upstream get too.
     pub request_id: &'r str,
+    /// Where the request is in a trace, if it has one; shown is the trace's id.
+    #[serde(rename = "trace_id", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceLink>,
     /// The client, as trusted proxies report it; then its port is 0, because they report no port.
     pub client: SocketAddr,
     /// The listener's name.
@@ -195,6 +199,15 @@ impl AccessRecord<'_> {
         };
         line.push(b'\n');
         line
+    }
+
+    /// Whether somebody may want to look at it: it was stopped, or it failed.
+    pub(super) fn is_warning(&self) -> bool {
+        let blocked = self
+            .waf
+            .as_ref()
+            .is_some_and(|waf| waf.verdict == Verdict::Block);
+        blocked || self.status >= 500
     }
 
     fn human(&self) -> String {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::access::one_line;
+use super::otlp::{Otlp, TraceLink};
 use super::queue::LogMetrics;
 use super::{AccessFormat, AccessLog, LogSink};
 use waf::Record;
@@ -31,6 +32,12 @@ impl AuditLog {
         self.0.is_on()
     }
 
+    /// As [`AccessLog::to_collector`].
+    #[must_use]
+    pub fn to_collector(self, otlp: &Arc<Otlp>) -> Self {
+        Self(self.0.collecting(otlp, "audit"))
+    }
+
     /// As [`AccessLog::reopen`].
     pub fn reopen(&self) {
         self.0.reopen();
@@ -41,8 +48,10 @@ impl AuditLog {
         self.0.close(deadline);
     }
 
-    /// Queues a record; drops and counts it if the queue is full.
-    pub fn write(&self, record: &Record) {
-        self.0.append(&one_line(record.line()));
+    /// Queues the record of a request with this span; drops and counts it if the queue is full.
+    pub fn write(&self, record: &Record, trace: Option<TraceLink>) {
+        let line = one_line(record.line());
+        self.0.append(&line);
+        self.0.collect(line, trace, true);
     }
 }

@@ -232,6 +232,12 @@ families! {
             "Lines that stderr did not take in time.";
         DIAGNOSTICS_WRITE_FAILURES = "drawbridge_diagnostics_write_failures_total", Counter, None, [],
             "Tries to write to stderr that failed.";
+        OTLP_SENT = "drawbridge_otlp_sent_total", Counter, None, ["signal"],
+            "Spans (traces) and lines (logs) that the collector took.";
+        OTLP_DROPPED = "drawbridge_otlp_dropped_total", Counter, None, ["signal", "reason"],
+            "Spans and lines that the collector does not have, by reason: queue (too many waited), unsent (it did not take them), rejected (it took the rest of their batch).";
+        OTLP_FAILURES = "drawbridge_otlp_failures_total", Counter, None, ["signal", "reason"],
+            "Tries to send to the collector that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal.";
         EVENTS_KEPT = "drawbridge_events_kept_total", Counter, None, [],
             "Requests that were kept as events.";
         EVENTS_DROPPED = "drawbridge_events_dropped_total", Counter, None, ["reason"],

@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
+use super::otlp::OtlpMetrics;
 use super::queue::LogMetrics;
 use crate::tls::Entry;
 use crate::tls::handshake::Reason;
@@ -154,6 +155,8 @@ pub struct Metrics {
     pub audit_log: Arc<LogMetrics>,
     /// Of the events that are kept.
     pub events: Arc<EventMetrics>,
+    /// Of what is sent to a collector.
+    pub otlp: Arc<OtlpMetrics>,
     /// What the shadows of policies found.
     pub shadow: ShadowMetrics,
     /// The certificates that upstreams presented at the last check. The certificates of the configuration are in

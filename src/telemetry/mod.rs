@@ -7,6 +7,7 @@ mod access;
 mod audit;
 pub mod families;
 pub mod metrics;
+pub mod otlp;
 mod output;
 mod queue;
 mod settings;

@@ -38,6 +38,8 @@ pub enum LogSink {
     File(PathBuf),
     /// A syslog receiver.
     Syslog(Syslog),
+    /// The collector of `[otlp]`.
+    Otlp,
 }
 
 /// A syslog receiver.

@@ -6,15 +6,17 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
 use tokio::sync::broadcast;
 
+use super::otlp::{LogRecord, Otlp, TraceLink};
 use super::output::Output;
 use super::queue::{LineQueue, LogMetrics, Reopen, Target};
 use super::syslog::SyslogWriter;
 use super::{AccessFormat, AccessRecord, LogSink};
+use crate::time::nanoseconds;
 
 /// How long the writer lets lines gather, so that a busy front door does one write for many lines.
 const GATHER: Duration = Duration::from_millis(5);
@@ -41,8 +43,17 @@ pub(super) enum Format {
 #[derive(Debug)]
 pub struct AccessLog {
     queue: Option<LineQueue>,
+    /// Where lines go if not into the queue.
+    collector: Option<Collector>,
     format: Format,
     feed: broadcast::Sender<Arc<[u8]>>,
+}
+
+/// A collector, and which log its lines are of.
+#[derive(Debug)]
+struct Collector {
+    otlp: Arc<Otlp>,
+    log: &'static str,
 }
 
 /// The name of a log in messages, and the mode of a new file.
@@ -69,9 +80,11 @@ impl AccessLog {
     ) -> io::Result<Self> {
         let mut format = Format::Written(written);
         let (output, reopen): (_, Option<Reopen>) = match sink {
-            LogSink::Off => {
+            // A collector is given later.
+            LogSink::Off | LogSink::Otlp => {
                 return Ok(Self {
                     queue: None,
+                    collector: None,
                     format,
                     feed: feed(),
                 });
@@ -104,15 +117,28 @@ impl AccessLog {
         };
         Ok(Self {
             queue: Some(LineQueue::start(target, reopen, metrics)?),
+            collector: None,
             format,
             feed: feed(),
         })
     }
 
+    /// Sends the lines to this collector, for the sink [`LogSink::Otlp`].
+    #[must_use]
+    pub fn to_collector(self, otlp: &Arc<Otlp>) -> Self {
+        self.collecting(otlp, "access")
+    }
+
+    pub(super) fn collecting(mut self, otlp: &Arc<Otlp>, log: &'static str) -> Self {
+        let otlp = Arc::clone(otlp);
+        self.collector = Some(Collector { otlp, log });
+        self
+    }
+
     /// Whether lines are written. If not, callers need not build them.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.queue.is_some() || self.feed.receiver_count() > 0
+        self.queue.is_some() || self.collector.is_some() || self.feed.receiver_count() > 0
     }
 
     /// The same lines as JSON, for those who look at them as they come. Whoever reads too slowly misses some.
@@ -125,6 +151,10 @@ impl AccessLog {
     pub fn write(&self, record: &AccessRecord<'_>) {
         if self.queue.is_some() {
             self.append(&record.line(self.format));
+        }
+        if self.collector.is_some() {
+            let is_warning = record.is_warning();
+            self.collect(record.line(self.format), record.trace, is_warning);
         }
         if self.feed.receiver_count() > 0 {
             // An error means that the last of them has just left.
@@ -139,6 +169,21 @@ impl AccessLog {
         if let Some(queue) = &self.queue {
             queue.push(line);
         }
+    }
+
+    /// Sends a line that ends with its line feed to the collector, if there is one.
+    pub(super) fn collect(&self, mut line: Vec<u8>, trace: Option<TraceLink>, is_warning: bool) {
+        let Some(Collector { otlp, log }) = &self.collector else {
+            return;
+        };
+        line.truncate(line.trim_ascii_end().len());
+        otlp.send_line(LogRecord {
+            log,
+            time: nanoseconds(SystemTime::now()),
+            line,
+            trace,
+            is_warning,
+        });
     }
 
     /// Writes the waiting lines, then opens the file again by its path, after log rotation renamed the old one.

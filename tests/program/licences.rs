@@ -35,6 +35,7 @@ const MANY_VERSIONS: &[&str] = &[
     "hashbrown",
     "indexmap",
     "rand",
+    "rand_chacha",
     "rand_core",
     "syn",
     "synstructure",

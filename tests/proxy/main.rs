@@ -35,6 +35,7 @@ mod logins;
 mod long;
 mod mix;
 mod mtls;
+mod otlp;
 mod outbound;
 mod paths;
 mod pressure;

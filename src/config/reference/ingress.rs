@@ -27,6 +27,12 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: LOG,
     },
     Section {
+        kind: SectionKind::Otlp,
+        header: "[otlp]",
+        about: "An OpenTelemetry collector that takes OTLP over HTTP: traces of requests, and logs that `[log]` sends there.",
+        keys: super::otlp::KEYS,
+    },
+    Section {
         kind: SectionKind::Events,
         header: "[events]",
         about: "Which requests are kept in `state_dir`, how much of them and how long. A change needs a restart.",
@@ -153,6 +159,13 @@ const MAIN: &[Key] = &[
         r#"{ access = "stdout" }"#,
     ),
     key(
+        "otlp",
+        Table(SectionKind::Otlp),
+        Means("no traces, and no logs to a collector"),
+        "An OpenTelemetry collector that gets traces and logs.",
+        r#"{ url = "https://collector.corp.example:4318", trust = "onprem" }"#,
+    ),
+    key(
         "events",
         Table(SectionKind::Events),
         Means("no request is kept"),
@@ -215,7 +228,7 @@ const LOG: &[Key] = &[
     key(
         "access",
         Text(
-            "`\"stdout\"`, `\"off\"`, a file, `\"syslog+tcp://HOST:PORT\"` or `\"syslog+tls://HOST:PORT\"`",
+            "`\"stdout\"`, `\"off\"`, `\"otlp\"`, a file, `\"syslog+tcp://HOST:PORT\"` or `\"syslog+tls://HOST:PORT\"`",
         ),
         Is(r#""stdout""#),
         "Where the access log goes, one line for each request.",
@@ -231,7 +244,7 @@ const LOG: &[Key] = &[
     key(
         "audit",
         Text(
-            "`\"stdout\"`, `\"off\"`, a file, `\"syslog+tcp://HOST:PORT\"` or `\"syslog+tls://HOST:PORT\"`",
+            "`\"stdout\"`, `\"off\"`, `\"otlp\"`, a file, `\"syslog+tcp://HOST:PORT\"` or `\"syslog+tls://HOST:PORT\"`",
         ),
         Is(r#""off""#),
         "Where audit records go, which the rules ask for by `SecAuditEngine`.",

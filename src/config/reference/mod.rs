@@ -4,6 +4,7 @@
 //! for, parse every example and compare every default, so that the tables cannot go stale.
 
 mod ingress;
+mod otlp;
 mod routing;
 mod upstreams;
 

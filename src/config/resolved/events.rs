@@ -63,7 +63,7 @@ fn resolve_payload(written: &WrittenEvents<'_>, diagnostics: &Diagnostics) -> Op
 }
 
 /// The name of this machine, or of the container, as a folder may have it.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

@@ -52,6 +52,7 @@ fn resolve_sink(
     let Placed { value: text, at } = match written {
         WrittenSink::Stdout => return Some(LogSink::Stdout),
         WrittenSink::Off => return Some(LogSink::Off),
+        WrittenSink::Otlp(_) => return Some(LogSink::Otlp),
         WrittenSink::Syslog(syslog) => return resolve_syslog(syslog, trust, context),
         WrittenSink::File(file) => file,
     };
@@ -60,7 +61,7 @@ fn resolve_sink(
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
         // A misspelled word looks like the name of a file.
-        let help = did_you_mean(text, ["stdout", "off"]);
+        let help = did_you_mean(text, ["stdout", "off", "otlp"]);
         let message = format!("there is no folder for the file \"{text}\"");
         context.diagnostics.error_with_help(*at, message, help);
         return None;

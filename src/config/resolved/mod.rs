@@ -7,6 +7,7 @@
 pub(crate) mod admin;
 mod console;
 pub(crate) mod context;
+mod destination;
 mod events;
 pub(crate) mod exclusions;
 mod exposures;
@@ -14,6 +15,7 @@ mod listeners;
 mod log;
 mod materials;
 mod names;
+mod otlp;
 pub(crate) mod policies;
 mod routes;
 pub(crate) mod service;
@@ -43,6 +45,8 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         context,
     );
     let log = log::resolve(&written.log, &mut trust, context);
+    otlp::check_logs(&written.log, &written.otlp, diagnostics);
+    let otlp = otlp::resolve(&written.otlp, &written.dns_servers, &mut trust, context);
     let audited = log.audit != LogSink::Off;
     let (mut policies, rule_sets) = policies::resolve(&written.policies, audited, context);
     let mut listeners = listeners::resolve(&written.listeners, &mut trust, context);
@@ -91,6 +95,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         state_dir,
         events: events?,
         log,
+        otlp: otlp?,
         admin: admin.unless_faulty()?,
         console: written
             .console

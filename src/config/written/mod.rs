@@ -10,12 +10,14 @@ pub(crate) mod admin;
 pub(crate) mod balancing;
 pub(crate) mod console;
 pub(crate) mod crs_variables;
+pub(crate) mod destination;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
 pub(crate) mod events;
 pub(crate) mod exposures;
 pub(crate) mod listeners;
 pub(crate) mod malformed;
+pub(crate) mod otlp;
 pub(crate) mod policies;
 pub(crate) mod reader;
 pub(crate) mod routes;
@@ -40,6 +42,7 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) upstreams: Vec<upstreams::WrittenUpstream<'s>>,
     pub(crate) log: settings::WrittenLog<'s>,
+    pub(crate) otlp: Given<otlp::WrittenOtlp<'s>>,
     pub(crate) policies: Vec<policies::WrittenPolicy<'s>>,
     pub(crate) listeners: Vec<listeners::WrittenListener<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
@@ -59,6 +62,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         dns_servers: balancing::parse_dns(document).unwrap_or_default(),
         upstreams: upstreams::parse(document),
         log: settings::parse_log(document),
+        otlp: otlp::parse(document),
         policies: policies::parse(document),
         listeners: listeners::parse(document),
         routes: routes::parse(document),

@@ -27,6 +27,8 @@ pub(crate) struct WrittenLog<'s> {
 pub(crate) enum WrittenSink<'s> {
     Stdout,
     Off,
+    /// The collector of `[otlp]`.
+    Otlp(At<'s>),
     File(Placed<'s, &'s str>),
     Syslog(WrittenSyslog<'s>),
 }
@@ -81,8 +83,9 @@ fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<WrittenSink<'s>> {
     match text.value {
         "stdout" => Some(WrittenSink::Stdout),
         "off" => Some(WrittenSink::Off),
+        "otlp" => Some(WrittenSink::Otlp(text.at)),
         "" => item.fail(format!(
-            "{} must be \"stdout\", \"off\", a file or a syslog receiver",
+            "{} must be \"stdout\", \"off\", \"otlp\", a file or a syslog receiver",
             item.what()
         )),
         address if address.contains("://") => parse_syslog(item, text),

@@ -55,14 +55,19 @@ impl ProxyHttp for Forward {
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
-        _reused: bool,
+        reused: bool,
         _: &HttpPeer,
         _fd: std::os::fd::RawFd,
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> Result<()> {
         let upstream_request = context.as_ref().ok_or_else(lost)?;
-        upstream_request.progress().set_socket(socket(digest));
+        let mut progress = upstream_request.progress();
+        progress.set_socket(socket(digest));
+        if let Some(tries) = &mut progress.tries {
+            tries.connected(reused);
+        }
+        drop(progress);
         check_identity(digest).map_err(|failure| {
             upstream_request.failed(failure);
             Error::new_up(ErrorType::InvalidCert)
@@ -78,6 +83,11 @@ impl ProxyHttp for Forward {
         if context.as_ref().and_then(|w| w.stream) == Some(config::Stream::Grpc) {
             // HTTP/2 allows this one value of TE (RFC 9113, 8.2.2). gRPC requires it, and pingora removes it.
             request.insert_header("te", "trailers")?;
+        }
+        if let Some(upstream_request) = context
+            && let Some(tries) = &upstream_request.progress().tries
+        {
+            tries.introduce(request)?;
         }
         Ok(())
     }
@@ -122,6 +132,9 @@ impl ProxyHttp for Forward {
         let Some(server) = server.filter(|_| status >= 200 || status == 101) else {
             return Ok(());
         };
+        if let Some(tries) = &mut upstream_request.progress().tries {
+            tries.answered(status);
+        }
         upstream_request.pool.answered(&server, status);
         if let Some(cookie) = upstream_request
             .pool

@@ -16,6 +16,7 @@ pub(super) mod fields;
 pub(super) mod hooks;
 pub(super) mod outgoing;
 pub(super) mod replay;
+pub(super) mod tries;
 pub(super) mod upstream_request;
 
 mod answer;

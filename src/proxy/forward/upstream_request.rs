@@ -16,6 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::answer::{self, AnswerFault, MOST_INTERIM};
+use super::tries::Tries;
 use crate::config::{self, ConnectionAuth};
 use crate::proxy::shared::logins::{self, Logins};
 use crate::upstream::{Cause, Failure, Lease, OwnConnections, Permit, Pool, ServerState, classify};
@@ -114,13 +115,19 @@ pub(crate) struct Progress {
     repeats: usize,
     /// The socket of the current connection, to ask how much it takes.
     socket: Option<Arc<OwnedFd>>,
+    /// When the tries reached which point; None if the request has no trace.
+    pub tries: Option<Tries>,
     /// At most one for each try; without a server if there was none to try.
     pub failures: Vec<(Option<Arc<ServerState>>, Failure)>,
     end: UpstreamEnd,
 }
 
 impl Progress {
-    pub(crate) fn new(permit: Permit, turn: Option<OwnedMutexGuard<()>>) -> Self {
+    pub(crate) fn new(
+        permit: Permit,
+        turn: Option<OwnedMutexGuard<()>>,
+        tries: Option<Tries>,
+    ) -> Self {
         Self {
             permit: Some(permit),
             turn,
@@ -129,6 +136,7 @@ impl Progress {
             state: RetryState::Unsent,
             repeats: 0,
             socket: None,
+            tries,
             failures: Vec::new(),
             end: UpstreamEnd::Open,
         }
@@ -241,6 +249,9 @@ impl UpstreamRequest {
         progress.permit = None;
         progress.turn = None;
         progress.socket = None;
+        if let Some(tries) = &mut progress.tries {
+            tries.end();
+        }
     }
 
     /// The socket of the current connection. None over HTTP/2, whose windows say how much the gateway takes.
@@ -273,6 +284,9 @@ impl UpstreamRequest {
         };
         progress.state = RetryState::Unsent;
         progress.socket = None;
+        if let Some(tries) = &mut progress.tries {
+            tries.begin(lease.server());
+        }
         let address = lease.server().address;
         progress.lease = Some(lease);
         let template = self.pool.template(self.stream);
@@ -348,6 +362,9 @@ impl UpstreamRequest {
 
     pub(super) fn failed(&self, failure: Failure) {
         let mut progress = self.progress();
+        if let Some(tries) = &mut progress.tries {
+            tries.failed(failure.cause.code());
+        }
         let server = progress.server().cloned();
         // Only the first failure of a try counts for the ejection of the server.
         if progress.failure(failure.clone())

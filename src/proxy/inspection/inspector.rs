@@ -34,6 +34,8 @@ pub(crate) struct Inspector {
     memory: Reservation,
     /// How many bytes of `memory` were reserved for it.
     counted: usize,
+    /// From when to when each phase ran.
+    phases: [Option<(Instant, Instant)>; 5],
     /// Spent in the rules so far.
     pub time: Duration,
     pub blocked: bool,
@@ -52,6 +54,7 @@ impl Inspector {
             bytes: 0,
             memory,
             counted: 0,
+            phases: [None; 5],
             time: Duration::ZERO,
             blocked: false,
             saw_request: false,
@@ -92,7 +95,7 @@ impl Inspector {
     /// # Errors
     /// The rules stop the request.
     pub(crate) fn request_head(&mut self) -> Result<(), Refusal> {
-        self.run(Transaction::request_headers_done)
+        self.run(Phase::RequestHeaders, Transaction::request_headers_done)
     }
 
     /// Phase 2, with the whole body.
@@ -102,7 +105,9 @@ impl Inspector {
     /// they keep of it does not fit the memory for bodies.
     pub(crate) fn request_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
         self.transaction.limit_memory(self.memory.left());
-        let judged = self.run(|transaction| transaction.request_body(body));
+        let judged = self.run(Phase::RequestBody, |transaction| {
+            transaction.request_body(body)
+        });
         // Before the verdict: what does not fit must not be held on, whatever the rules decided.
         self.count_memory()?;
         self.saw_request = true;
@@ -127,7 +132,7 @@ impl Inspector {
     pub(crate) fn response_head(&mut self, header: &ResponseHeader) -> Result<(), Refusal> {
         let headers = header.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        self.run(|transaction| {
+        self.run(Phase::ResponseHeaders, |transaction| {
             transaction.response_headers(header.status.as_u16(), b"HTTP/1.1", headers)
         })
     }
@@ -148,18 +153,44 @@ impl Inspector {
     /// The rules stop the response, or what they keep of it does not fit the memory for bodies.
     pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
         self.transaction.limit_memory(self.memory.left());
-        let judged = self.run(|transaction| transaction.response_body(body, complete));
+        let judged = self.run(Phase::ResponseBody, |transaction| {
+            transaction.response_body(body, complete)
+        });
         self.count_memory()?;
         judged
     }
 
+    /// Notes a phase that began then and is over. The fourth may run in parts.
+    fn ran(&mut self, phase: Phase, begun: Instant) {
+        let ended = Instant::now();
+        self.time += ended.saturating_duration_since(begun);
+        if let Some(times) = self.phases.get_mut(phase as usize - 1) {
+            let first = times.map_or(begun, |(first, _)| first);
+            *times = Some((first, ended));
+        }
+    }
+
+    /// The phases that ran, and from when to when.
+    pub(crate) fn phases(&self) -> impl Iterator<Item = (Phase, (Instant, Instant))> {
+        const PHASES: [Phase; 5] = [
+            Phase::RequestHeaders,
+            Phase::RequestBody,
+            Phase::ResponseHeaders,
+            Phase::ResponseBody,
+            Phase::Logging,
+        ];
+        let phases = PHASES.into_iter().zip(self.phases);
+        phases.filter_map(|(phase, times)| Some((phase, times?)))
+    }
+
     fn run(
         &mut self,
+        which: Phase,
         phase: impl FnOnce(&mut Transaction) -> Option<waf::Interruption>,
     ) -> Result<(), Refusal> {
         let begun = Instant::now();
         let interruption = phase(&mut self.transaction);
-        self.time += begun.elapsed();
+        self.ran(which, begun);
         // In mode `detect` too, where these lines are the only result.
         self.log_matches();
         match interruption {
@@ -208,7 +239,7 @@ impl Inspector {
     pub(crate) fn finish(&mut self) -> WafFacts {
         let begun = Instant::now();
         self.transaction.finish();
-        self.time += begun.elapsed();
+        self.ran(Phase::Logging, begun);
         self.log_matches();
         // A rule can match in several phases; the access line names it once, in the order of the matches.
         let mut seen = HashSet::new();

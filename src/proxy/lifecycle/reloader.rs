@@ -218,6 +218,10 @@ impl Reloader {
                     reasons: vec![at_source(error.to_string())],
                 }));
             self.front.live.swap(next);
+            let otlp = self.front.live.pin().config.otlp.clone();
+            if let Err(error) = self.front.otlp.follow(otlp) {
+                tracing::error!(target: "otlp", "nothing is sent: its threads cannot be started: {error}");
+            }
             let bound = self.listeners.follow(plan);
             self.front.bound.store(Arc::new(bound));
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -21,10 +22,11 @@ use super::expiry;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use crate::admin::{
-    AdminSocket, Router, StatusSources, add_core_routes, add_exposure_routes, add_gateway_routes,
-    add_record_routes, add_review_routes, add_shadow_routes, add_traffic_routes, adopt, listen,
+    AdminSocket, Router, StatusSources, add_collector, add_core_routes, add_exposure_routes,
+    add_gateway_routes, add_record_routes, add_review_routes, add_shadow_routes,
+    add_traffic_routes, adopt, listen,
 };
-use crate::config::Config;
+use crate::config::{Config, LogSink};
 use crate::console::{
     Console, ConsoleSources, Sessions, Tokens, add_console_routes, add_token_routes,
 };
@@ -40,6 +42,7 @@ use crate::reload::{
     ReloadOutcome, ReloadRequest, Reloads, systemd, watch::run as watch_files, watched_at_start,
 };
 use crate::supervision::supervise;
+use crate::telemetry::otlp::Otlp;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
 /// How long the end waits until the logs have written what is left.
@@ -105,9 +108,19 @@ impl Foundation {
         let metrics = Arc::new(Metrics::default());
         let log = &config.log;
         let access = AccessLog::open(&log.access, log.format, Arc::clone(&metrics.access_log));
-        let access = access.map_err(ServeError::AccessLog)?;
+        let mut access = access.map_err(ServeError::AccessLog)?;
         let audit = AuditLog::open(&log.audit, Arc::clone(&metrics.audit_log));
-        let audit = audit.map_err(ServeError::AuditLog)?;
+        let mut audit = audit.map_err(ServeError::AuditLog)?;
+        let otlp = Otlp::new(Handle::current(), Arc::clone(&metrics.otlp));
+        let otlp = Arc::new(otlp);
+        otlp.follow(config.otlp.clone())
+            .map_err(ServeError::Workers)?;
+        if log.access == LogSink::Otlp {
+            access = access.to_collector(&otlp);
+        }
+        if log.audit == LogSink::Otlp {
+            audit = audit.to_collector(&otlp);
+        }
         let state_dir = config.state_dir.clone();
         let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
         // Everything that can be wrong has been found by now, so the other process is only disturbed if this one will
@@ -135,6 +148,7 @@ impl Foundation {
             metrics,
             access,
             audit,
+            otlp,
             events,
             shadow,
             body_memory: Arc::default(),
@@ -278,6 +292,7 @@ fn routes(
     add_record_routes(&mut router, &health);
     add_gateway_routes(&mut router, &front.live);
     add_traffic_routes(&mut router, &health);
+    add_collector(&mut router, &health);
     let console = front.live.pin().config.console.clone();
     if let (Some(logins), Some(console)) = (logins, console) {
         add_console_routes(&mut router, &logins.sessions, &console);
@@ -451,6 +466,12 @@ impl Running {
         let deadline = Instant::now() + LOGS;
         front.access.close(deadline);
         front.audit.close(deadline);
+        let otlp = Arc::clone(&front.otlp);
+        // Not here: the collector is spoken to on this runtime.
+        let closed = spawn_blocking(move || otlp.close(deadline)).await;
+        if let Err(error) = closed {
+            tracing::warn!(target: "otlp", "the last records may be lost: {error}");
+        }
         // Before the events, which it adds to.
         front.shadow.close(Instant::now() + LOGS / 4);
         if let Some(events) = &front.events {

@@ -10,6 +10,7 @@ mod event;
 mod forwarding;
 mod inspection;
 mod shadow;
+mod spans;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use crate::route::{Lookup, normalize_host};
 use crate::telemetry::InFlight;
+use crate::telemetry::otlp::TraceContext;
 use crate::tls::acceptor::asks_for;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
 use waf::Transaction;
@@ -49,6 +51,10 @@ pub(crate) struct Exchange {
     /// The client, as a trusted proxy reports it, otherwise the peer.
     client: SocketAddr,
     trusted: bool,
+    /// Its place in a trace, if traces are made.
+    trace: Option<Box<TraceContext>>,
+    /// From when to when its body was held.
+    held: Option<(Instant, Instant)>,
     route: Option<Arc<Route>>,
     inspector: Option<Inspector>,
     /// The shadow of the policy will see it.
@@ -109,6 +115,8 @@ impl Exchange {
                 .map_or(peer, |ip| SocketAddr::new(ip, 0)),
             false => peer,
         };
+        let incoming = || spans::incoming(&received);
+        let trace = front.otlp.context(trusted, incoming).map(Box::new);
         Self {
             front: Arc::clone(front),
             proxy: Arc::clone(proxy),
@@ -117,6 +125,8 @@ impl Exchange {
             id: request_id(),
             client,
             trusted,
+            trace,
+            held: None,
             route: None,
             inspector: None,
             shadowed: false,
@@ -312,6 +322,7 @@ impl Exchange {
             .front
             .body_memory
             .reserve(self.snapshot.config.body_memory);
+        let begun = Instant::now();
         self.body = body::hold(
             session,
             &self.received,
@@ -320,6 +331,7 @@ impl Exchange {
             &mut reservation,
         )
         .await?;
+        self.held = Some((begun, Instant::now()));
         self.reservation = Some(reservation);
         Ok(())
     }

@@ -18,6 +18,7 @@ pub(crate) fn access_record<'r>(
     AccessRecord {
         time,
         request_id,
+        trace: None,
         client,
         listener,
         host: received.and_then(Received::host).map(text),

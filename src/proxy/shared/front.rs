@@ -13,6 +13,7 @@ use super::shadow::ShadowThread;
 use crate::events::Recorder;
 use crate::exposure::Switchboard;
 use crate::live::Live;
+use crate::telemetry::otlp::Otlp;
 use crate::telemetry::{AccessLog, AuditLog, Metrics};
 
 /// What all requests share.
@@ -21,6 +22,8 @@ pub(crate) struct Front {
     pub metrics: Arc<Metrics>,
     pub access: AccessLog,
     pub audit: AuditLog,
+    /// The way to the collector of traces and logs.
+    pub otlp: Arc<Otlp>,
     /// Keeps the requests that matter, if the configuration says so.
     pub events: Option<Arc<Recorder>>,
     /// Shows requests to the shadows of policies.

@@ -213,6 +213,12 @@ impl Received {
             .map(|(_, value)| value)
     }
 
+    /// The values of all fields of this name, in order.
+    pub(crate) fn values(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
+        let named = move |(n, _): &(&[u8], &[u8])| n.eq_ignore_ascii_case(name);
+        self.headers().filter(named).map(|(_, value)| value)
+    }
+
     /// Every comma-separated element of every field of this name, blanks removed.
     pub(crate) fn elements(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
         self.headers()

@@ -50,6 +50,7 @@ fn document(record: &AccessRecord<'_>) -> Value {
             "response": { "status_code": record.status, "body": { "bytes": record.bytes_out } },
         },
         "user_agent": { "original": record.user_agent.map(masked_text) },
+        "trace": { "id": record.trace },
         "tls": record.tls.as_ref().map(tls),
         "rule": { "id": rules },
         "observer": {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::telemetry::otlp::{SpanId, TraceId};
 
 /// What ends a line or a field for somebody: line feeds, quotes, backslashes, C0, DEL, C1, Unicode's own line ends, tabs.
 const HOSTILE: &str = "a\r\nb\"c\\d\u{0}\u{1b}[2J\u{7f}\u{85}\u{9b}\u{2028}\u{2029}\te\u{e9}";
@@ -11,6 +12,11 @@ fn record<'r>() -> AccessRecord<'r> {
     AccessRecord {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_428_645_678),
         request_id: "id-1",
+        trace: Some(TraceLink {
+            trace: TraceId([0xab; 16]),
+            span: SpanId([1; 8]),
+            sampled: true,
+        }),
         client: "192.0.2.1:5000".parse().unwrap(),
         listener: "public",
         host: Some(HOSTILE.into()),
@@ -81,6 +87,11 @@ fn json_gives_back_what_came() {
         };
         assert_eq!(path, &format!("/{HOSTILE}?{HOSTILE}"));
         assert_eq!(method, HOSTILE);
+        let trace = match format {
+            AccessFormat::Json => &parsed["trace_id"],
+            _ => &parsed["trace"]["id"],
+        };
+        assert_eq!(trace, &"ab".repeat(16));
     }
 }
 
@@ -127,6 +138,7 @@ fn an_ecs_document_has_the_fields_of_ecs() {
     assert_eq!(parsed["url"]["query"], "b=1");
     assert_eq!(parsed["http"]["response"]["status_code"], 403);
     assert_eq!(parsed["rule"]["id"][0], "942100");
+    assert_eq!(parsed["trace"]["id"], "ab".repeat(16));
     assert_eq!(parsed["tls"]["version"], "1.3");
     assert_eq!(parsed["drawbridge"]["route"], "orders");
     assert!(parsed.get("user_agent").is_none(), "{parsed}");

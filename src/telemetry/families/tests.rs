@@ -99,6 +99,7 @@ fn labels_are_what_nobody_outside_chooses() {
         "route",
         "rule_id",
         "server",
+        "signal",
         "task",
         "unit",
         "upstream",

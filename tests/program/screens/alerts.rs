@@ -255,6 +255,17 @@ pub fn alerts() -> Vec<Alert> {
             vec![("drawbridge_audit_lines_dropped_total", "0+1x700")],
         ),
         alert(
+            "DrawbridgeTelemetryLost",
+            "5m",
+            "warning",
+            some(&f::OTLP_DROPPED, &["signal", "reason"]),
+            "The collector does not have all {{ $labels.signal }}: {{ $labels.reason }}. drawbridge status says why.",
+            vec![(
+                "drawbridge_otlp_dropped_total{signal=\"traces\",reason=\"unsent\"}",
+                "0+1x700",
+            )],
+        ),
+        alert(
             "DrawbridgeEventsLost",
             "5m",
             "warning",

@@ -1,7 +1,7 @@
 //! Writes what is known about a request when it is over: counters, the audit record, the access line.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -14,6 +14,7 @@ use crate::proxy::shared::connection::TlsSession;
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::shadow::ShadowTask;
 use crate::route::Stream;
+use crate::telemetry::otlp::TraceLink;
 use crate::telemetry::{AccessRecord, Timing, UpstreamFacts, Verdict, WafFacts};
 use crate::telemetry::{Answers, Counter, LatencyHistogram, NO_ROUTE};
 use crate::upstream::Failure;
@@ -22,6 +23,8 @@ use crate::upstream::Failure;
 struct Ended {
     waf: Option<WafFacts>,
     seen: BodySeen,
+    /// When the client had its answer.
+    at: Instant,
     event: Option<Draft>,
     shadow: Option<ShadowTask>,
 }
@@ -38,6 +41,7 @@ impl Exchange {
     /// Runs phase 5, counts, and writes the access line. If an upstream failed and only a dial of our own can explain
     /// it, the dial and the line come later, so that the next request does not wait for them.
     pub(super) async fn end(mut self, outcome: Outcome) {
+        let at = Instant::now();
         self.count_answer(outcome.status);
         let waf = self.finish_inspection(outcome.status).await;
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
@@ -58,6 +62,7 @@ impl Exchange {
         let ended = Ended {
             waf,
             seen,
+            at,
             event,
             shadow,
         };
@@ -199,6 +204,7 @@ impl Exchange {
         let Ended {
             waf,
             seen,
+            at,
             mut event,
             mut shadow,
         } = ended;
@@ -213,8 +219,10 @@ impl Exchange {
         {
             self.count_not_inspected("response", why);
         }
-        // The rest only makes texts for these three.
-        if !self.front.access.is_on() && event.is_none() && shadow.is_none() {
+        let is_traced = self.is_trace_kept(outcome);
+        // The rest only makes texts for these.
+        let is_written = self.front.access.is_on() || is_traced;
+        if !is_written && event.is_none() && shadow.is_none() {
             return;
         }
         let ms = Timing::new(self.begun.elapsed(), self.waf_time(), outcome.upstream_time);
@@ -235,7 +243,8 @@ impl Exchange {
         }
         let tls = self.connection.tls.as_ref();
         let (id, listener) = (&self.id, &self.connection.listener.name);
-        self.front.access.write(&AccessRecord {
+        let record = AccessRecord {
+            trace: self.trace.as_deref().map(TraceLink::from),
             route: self.route.as_ref().map(|r| r.name.as_str()),
             status: outcome.status,
             bytes_in: outcome.bytes_in,
@@ -254,7 +263,12 @@ impl Exchange {
                 listener,
                 Some(&self.received),
             )
-        });
+        };
+        if is_traced {
+            let spans = self.spans(outcome, &record, at);
+            self.front.otlp.send_spans(spans);
+        }
+        self.front.access.write(&record);
         if let Some(task) = shadow {
             self.front.shadow.offer(task, self.received, self.id);
         }

@@ -13,6 +13,7 @@ use crate::proxy::forward::activity::Activity;
 use crate::proxy::forward::contained::contained;
 use crate::proxy::forward::outgoing::{self, Origin, OutgoingBody};
 use crate::proxy::forward::replay::{AnswerSettings, Replay, ReturnSlot, ReturnedParts};
+use crate::proxy::forward::tries::Tries;
 use crate::proxy::forward::upstream_request::{Progress, UPSTREAM_REQUEST, UpstreamRequest};
 use crate::proxy::shared::logins;
 use crate::proxy::shared::refusal::{self, Refusal, RefusalKind};
@@ -44,6 +45,7 @@ impl Exchange {
                 ))
                 .with(RefusalKind::RetryAfter(refused.retry_after))
         })?;
+        let tries = self.trace.as_deref().cloned().map(Tries::new);
         Ok(Arc::new(UpstreamRequest {
             pool: Arc::clone(pool),
             stream: route.stream,
@@ -54,7 +56,7 @@ impl Exchange {
             logins: Arc::clone(&self.connection.logins),
             own,
             close_after_answer: Arc::default(),
-            progress: Mutex::new(Progress::new(permit, turn)),
+            progress: Mutex::new(Progress::new(permit, turn, tries)),
         }))
     }
 

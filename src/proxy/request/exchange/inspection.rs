@@ -7,6 +7,7 @@ use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::refusal::Refusal;
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::telemetry::WafFacts;
+use crate::telemetry::otlp::TraceLink;
 
 impl Exchange {
     pub(super) async fn inspect_head(&mut self) -> Result<(), Refusal> {
@@ -70,12 +71,13 @@ impl Exchange {
     pub(super) async fn finish_inspection(&mut self, status: u16) -> Option<WafFacts> {
         let mut inspector = self.inspector.take()?;
         let front = Arc::clone(&self.front);
+        let trace = self.trace.as_deref().map(TraceLink::from);
         let work = move |inspector: &mut Inspector| {
             let facts = inspector.finish();
             if front.audit.is_on()
                 && let Some(record) = inspector.audit_record(status)
             {
-                front.audit.write(&record);
+                front.audit.write(&record, trace);
             }
             facts
         };

@@ -184,6 +184,24 @@ fn faults() -> Vec<Panel> {
             ],
         ),
         panel(
+            "Traces and logs for the collector",
+            "cps",
+            [
+                (
+                    rate(&f::OTLP_SENT, "", &["signal"], PANEL),
+                    "{{signal}} sent",
+                ),
+                (
+                    rate(&f::OTLP_DROPPED, "", &["signal", "reason"], PANEL),
+                    "{{signal}} dropped: {{reason}}",
+                ),
+                (
+                    rate(&f::OTLP_FAILURES, "", &["signal", "reason"], PANEL),
+                    "tries of {{signal}} that failed: {{reason}}",
+                ),
+            ],
+        ),
+        panel(
             "Faults of our own",
             "cps",
             [

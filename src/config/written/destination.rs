@@ -1,0 +1,60 @@
+//! Where the front door itself sends something or fetches something from, as it is written: the keys that all such tables
+//! have in common.
+
+use std::time::Duration;
+
+use super::reader::{Given, Item, Section};
+use super::source::{At, Placed};
+use crate::outbound::{Proxy, Url};
+
+/// The word for the public roots of the system.
+pub(crate) const SYSTEM: &str = "system";
+
+/// A URL, and under what it is asked.
+#[derive(Debug)]
+pub(crate) struct WrittenDestination<'s> {
+    pub(crate) at: At<'s>,
+    pub(crate) url: Option<Placed<'s, Url>>,
+    pub(crate) trust: Given<Placed<'s, &'s str>>,
+    pub(crate) allow_http: bool,
+    pub(crate) proxy: Given<Placed<'s, &'s str>>,
+    pub(crate) proxy_credentials: Given<Placed<'s, &'s str>>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Reads `url`, `trust`, `allow_http`, `proxy`, `proxy_credentials` and `timeout`.
+pub(crate) fn parse<'s>(
+    section: &Section<'s, '_>,
+    timeout: Duration,
+    help: &str,
+) -> WrittenDestination<'s> {
+    let url = section.required("url", help);
+    WrittenDestination {
+        at: section.at,
+        url: url.and_then(|item| parse_url(&item)),
+        trust: section.optional("trust", Item::string),
+        allow_http: super::trust::parse_flag(section, "allow_http"),
+        proxy: section.optional("proxy", parse_proxy),
+        proxy_credentials: section.optional("proxy_credentials", Item::string),
+        timeout: section.optional("timeout", Item::duration).or(timeout),
+    }
+}
+
+fn parse_url<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Url>> {
+    let text = item.string()?;
+    match text.value.parse() {
+        Ok(value) => Some(Placed { value, at: item.at }),
+        Err(error) => item.fail(format!("{} {error}", item.what())),
+    }
+}
+
+fn parse_proxy<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, &'s str>> {
+    let text = item.string()?;
+    match Proxy::new(text.value, None) {
+        Ok(_) => Some(text),
+        Err(_) => item.fail(format!(
+            "{} must be like \"http://proxy.example:3128\", without a path or a user",
+            item.what()
+        )),
+    }
+}

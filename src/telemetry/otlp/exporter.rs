@@ -1,0 +1,334 @@
+//! Takes records from requests and sends them in batches. One thread for each signal waits for the collector; nobody
+//! else does.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use tokio::runtime::Handle;
+
+use super::context::{Incoming, TraceContext};
+use super::encode;
+use super::health::{OtlpMetrics, Signal};
+use super::record::{LogRecord, SpanRecord};
+use super::settings::OtlpSettings;
+use crate::bounded_queue::{BoundedQueue, Next, QueueReader, bounded_queue};
+use crate::outbound::{Client, Destination, Fault, FetchError, Request, Response};
+
+/// The most requests or lines that wait, and the most bytes of them.
+const MOST_WAITING: usize = 8192;
+const MOST_BYTES: usize = 16 << 20;
+/// How long a batch gathers, and how large it gets at most.
+const GATHER: Duration = Duration::from_secs(1);
+const MOST_BATCH: usize = 512;
+/// How often a batch is sent at most, and the pauses between.
+const MOST_TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause, also if the collector asks for a longer one: what waits meanwhile is bounded.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// The way to the collector. Without settings it does nothing.
+#[derive(Debug)]
+pub struct Otlp {
+    shared: Arc<Shared>,
+    client: Client,
+    /// Made when there are settings for the first time.
+    queues: OnceLock<Queues>,
+}
+
+#[derive(Debug)]
+struct Queues {
+    traces: BoundedQueue<Vec<SpanRecord>>,
+    logs: BoundedQueue<LogRecord>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: ArcSwapOption<OtlpSettings>,
+    metrics: Arc<OtlpMetrics>,
+    closing: Mutex<bool>,
+    /// Wakes a pause when `closing` is set.
+    wake: Condvar,
+}
+
+/// What the threads of all signals do alike.
+trait Kind: Send + 'static {
+    type Item: Send + 'static;
+    const SIGNAL: Signal;
+    fn destination(settings: &OtlpSettings) -> Option<&Arc<Destination>>;
+    fn encode(batch: Vec<Self::Item>, settings: &OtlpSettings) -> Vec<u8>;
+    /// How many spans or lines.
+    fn count(batch: &[Self::Item]) -> u64;
+    /// How many of them the collector did not take although it said yes.
+    fn rejected(answer: &[u8]) -> u64;
+}
+
+struct Traces;
+struct Logs;
+
+impl Kind for Traces {
+    type Item = Vec<SpanRecord>;
+    const SIGNAL: Signal = Signal::Traces;
+
+    fn destination(settings: &OtlpSettings) -> Option<&Arc<Destination>> {
+        settings.traces.as_ref()
+    }
+
+    fn encode(batch: Vec<Self::Item>, settings: &OtlpSettings) -> Vec<u8> {
+        encode::spans(batch, settings)
+    }
+
+    fn count(batch: &[Self::Item]) -> u64 {
+        batch.iter().map(|spans| spans.len() as u64).sum()
+    }
+
+    fn rejected(answer: &[u8]) -> u64 {
+        encode::rejected_spans(answer)
+    }
+}
+
+impl Kind for Logs {
+    type Item = LogRecord;
+    const SIGNAL: Signal = Signal::Logs;
+
+    fn destination(settings: &OtlpSettings) -> Option<&Arc<Destination>> {
+        Some(&settings.logs)
+    }
+
+    fn encode(batch: Vec<Self::Item>, settings: &OtlpSettings) -> Vec<u8> {
+        encode::logs(batch, settings)
+    }
+
+    fn count(batch: &[Self::Item]) -> u64 {
+        batch.len() as u64
+    }
+
+    fn rejected(answer: &[u8]) -> u64 {
+        encode::rejected_logs(answer)
+    }
+}
+
+impl Otlp {
+    /// Exchanges run on this runtime, which serves no requests.
+    #[must_use]
+    pub fn new(runtime: Handle, metrics: Arc<OtlpMetrics>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                settings: ArcSwapOption::empty(),
+                metrics,
+                closing: Mutex::new(false),
+                wake: Condvar::new(),
+            }),
+            client: Client::new(runtime),
+            queues: OnceLock::new(),
+        }
+    }
+
+    /// Goes on under these settings.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn follow(&self, settings: Option<Arc<OtlpSettings>>) -> io::Result<()> {
+        if settings.is_some() && self.queues.get().is_none() {
+            let queues = Queues {
+                traces: self.start::<Traces>()?,
+                logs: self.start::<Logs>()?,
+            };
+            // Reloads come one after the other, so nobody set it meanwhile.
+            let _ = self.queues.set(queues);
+        }
+        // A destination keeps a connection, which goes on where nothing changed.
+        if *self.shared.settings.load() != settings {
+            self.shared.settings.store(settings);
+        }
+        Ok(())
+    }
+
+    /// The context of a request; None if no traces are made. `incoming` is asked only if it counts.
+    pub fn context(
+        &self,
+        trusted: bool,
+        incoming: impl FnOnce() -> Option<Incoming>,
+    ) -> Option<TraceContext> {
+        let settings = self.shared.settings.load();
+        settings.as_deref()?.context(trusted, incoming)
+    }
+
+    /// Queues the spans of a request; drops and counts them if the queue is full.
+    pub fn send_spans(&self, spans: Vec<SpanRecord>) {
+        let Some(queues) = self.queues.get() else {
+            return;
+        };
+        let (count, bytes) = (
+            spans.len() as u64,
+            spans.iter().map(SpanRecord::bytes).sum(),
+        );
+        if !queues.traces.offer(spans, bytes) {
+            let metrics = self.shared.metrics.of(Signal::Traces);
+            metrics.dropped_queue.add(count);
+        }
+    }
+
+    /// Queues a line; drops and counts it if the queue is full.
+    pub fn send_line(&self, line: LogRecord) {
+        let bytes = size_of::<LogRecord>() + line.line.len();
+        let queued = self
+            .queues
+            .get()
+            .map(|queues| queues.logs.offer(line, bytes));
+        if queued != Some(true) {
+            self.shared.metrics.of(Signal::Logs).dropped_queue.count();
+        }
+    }
+
+    /// Sends what waits, until `deadline` at longest. Nothing is tried a second time any more.
+    pub fn close(&self, deadline: Instant) {
+        *lock(&self.shared.closing) = true;
+        self.shared.wake.notify_all();
+        if let Some(queues) = self.queues.get() {
+            queues.traces.close(deadline);
+            queues.logs.close(deadline);
+        }
+    }
+
+    fn start<K: Kind>(&self) -> io::Result<BoundedQueue<K::Item>> {
+        let (queue, reader) = bounded_queue(MOST_WAITING, MOST_BYTES);
+        let worker = Worker::<K> {
+            reader,
+            shared: Arc::clone(&self.shared),
+            client: self.client.clone(),
+        };
+        thread::Builder::new()
+            .name(format!("otlp-{}", K::SIGNAL.name()))
+            .spawn(move || {
+                while catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+                    // The batch is lost; the queue is whole. The pause limits a loop of panics.
+                    thread::sleep(AFTER_PANIC);
+                }
+            })?;
+        Ok(queue)
+    }
+}
+
+struct Worker<K: Kind> {
+    reader: QueueReader<K::Item>,
+    shared: Arc<Shared>,
+    client: Client,
+}
+
+impl<K: Kind> Worker<K> {
+    fn run(&self) {
+        while let Some(first) = self.reader.next() {
+            let (batch, ended) = self.gather(first);
+            self.export(batch);
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// A batch, and whether the thread must end after it.
+    fn gather(&self, first: K::Item) -> (Vec<K::Item>, bool) {
+        let mut batch = vec![first];
+        let until = Instant::now() + GATHER;
+        while batch.len() < MOST_BATCH {
+            match self.reader.next_until(until) {
+                Next::Item(item) => batch.push(item),
+                Next::Nothing => return (batch, false),
+                Next::End => return (batch, true),
+            }
+        }
+        (batch, false)
+    }
+
+    fn export(&self, batch: Vec<K::Item>) {
+        let count = K::count(&batch);
+        let metrics = self.shared.metrics.of(K::SIGNAL);
+        let settings = self.shared.settings.load_full();
+        let there = settings
+            .as_deref()
+            .and_then(|settings| Some((settings, K::destination(settings)?)));
+        // Switched off by a reload since.
+        let Some((settings, to)) = there else {
+            return metrics.dropped_unsent.add(count);
+        };
+        let body = bytes::Bytes::from(K::encode(batch, settings));
+        for tries in 1.. {
+            let error = match self.send(settings, to, body.clone()) {
+                Ok(answer) => {
+                    let rejected = K::rejected(&answer.body).min(count);
+                    metrics.sent.add(count - rejected);
+                    metrics.dropped_rejected.add(rejected);
+                    return self.shared.metrics.succeeded(K::SIGNAL);
+                }
+                Err(error) => error,
+            };
+            self.shared.metrics.failed(K::SIGNAL, &error);
+            let pause = pause(tries, &error.fault);
+            if pause.is_none_or(|pause| self.shared.is_closed_within(pause)) {
+                return metrics.dropped_unsent.add(count);
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        settings: &OtlpSettings,
+        to: &Arc<Destination>,
+        body: bytes::Bytes,
+    ) -> Result<Response, FetchError> {
+        let mut request = Request::post("application/x-protobuf", body);
+        if let Some(authorization) = &settings.authorization {
+            // The configuration checked that it may be a field's value.
+            let with = request.clone().with_field(AUTHORIZATION, &authorization.0);
+            request = with.unwrap_or(request);
+        }
+        self.client.send_blocking(to, request)
+    }
+}
+
+/// How long to wait before the next try; None if there is none. Only some statuses may be tried again (OTLP, "Failures").
+fn pause(tries: u32, fault: &Fault) -> Option<Duration> {
+    if tries >= MOST_TRIES || !fault.is_transient() {
+        return None;
+    }
+    let asked = match fault {
+        Fault::Status(answer) => answer
+            .field(&RETRY_AFTER)
+            .and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    let doubled = FIRST_PAUSE * 2_u32.pow(tries - 1);
+    let pause = asked.map_or(doubled, Duration::from_secs);
+    // Not all front doors at the same moment.
+    Some(pause.min(LONGEST_PAUSE).mul_f64(jitter()))
+}
+
+/// 0.8 to 1.2.
+fn jitter() -> f64 {
+    let [byte, ..] = super::SpanId::random().0;
+    0.8 + 0.4 * f64::from(byte) / 255.0
+}
+
+impl Shared {
+    /// Waits; true if this is the end.
+    fn is_closed_within(&self, pause: Duration) -> bool {
+        let closing = lock(&self.closing);
+        let waited = self
+            .wake
+            .wait_timeout_while(closing, pause, |closing| !*closing);
+        let (closing, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *closing
+    }
+}
+
+fn lock(closing: &Mutex<bool>) -> std::sync::MutexGuard<'_, bool> {
+    // A flag is whole at every moment.
+    closing.lock().unwrap_or_else(PoisonError::into_inner)
+}
