@@ -39,6 +39,7 @@ impl Attempts {
     pub(super) fn may_try(&self, address: IpAddr) -> bool {
         self.with(|failures| {
             failures
+                // An address without a count may try: else 256 strangers could lock everybody out.
                 .get(&network(address))
                 .is_none_or(|count| *count < MOST)
         })
@@ -60,6 +61,7 @@ impl Attempts {
     fn with<T>(&self, act: impl FnOnce(&mut HashMap<IpAddr, u32>) -> T) -> T {
         // Counts are stored whole.
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // All counts at once, so that no address needs a time of its own.
         if failures.since.elapsed() >= WINDOW {
             failures.since = Instant::now();
             failures.by_address.clear();

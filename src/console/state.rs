@@ -73,6 +73,7 @@ impl ConsoleState {
 
     /// Counts a login that failed, and records it unless there were too many from there.
     pub(super) fn record_failure(&self, peer: SocketAddr, action: &'static str, outcome: &str) {
+        // A stranger could otherwise fill the disk line by line.
         if !self.attempts.failed(peer.ip()) {
             return;
         }

@@ -45,6 +45,7 @@ impl<'q> LoginPage<'q> {
             frame: Frame::new("Log in", &None),
             code,
             role,
+            // Whoever asked for the certificate chose its subject.
             certificate: certificate.map(|known| (visible(known.who.as_bytes()), known.role)),
             problem,
         }
@@ -63,6 +64,7 @@ pub(in super::super) fn show(console: &ConsoleState, code: &str, client: &Client
 
 /// Logs in with the `token` of the form or its `code`, or with the certificate of the connection, if the form says so.
 pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: &Client) -> Answer {
+    // A right token waits too, else the answers would still show which one is right.
     if !console.attempts.may_try(client.peer.ip()) {
         return refused(client, StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
     }
@@ -89,6 +91,7 @@ pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: 
 }
 
 fn refused(client: &Client, status: StatusCode, problem: &'static str) -> Answer {
+    // Without the code, which would only fail again.
     page(status, &LoginPage::new(client, "", None, problem))
 }
 
@@ -124,6 +127,7 @@ fn with_token(
 }
 
 pub(in super::super) fn log_out(console: &ConsoleState, session: &str) -> Answer {
+    // Here too, not only in the browser: a copy of the cookie must not live on.
     console.sessions.end(session);
     let mut answer = redirect("/login");
     console.cookie().clear(&mut answer);
