@@ -90,6 +90,7 @@ impl AccessLog {
                 });
             }
             LogSink::Stdout => {
+                // Whoever wrote another format into the configuration wants to see it.
                 if io::stdout().is_terminal() && written == AccessFormat::Json {
                     format = Format::Human;
                 }
@@ -176,6 +177,7 @@ impl AccessLog {
         let Some(Collector { otlp, log }) = &self.collector else {
             return;
         };
+        // Each record has a length, so it needs no line feed.
         line.truncate(line.trim_ascii_end().len());
         otlp.send_line(LogRecord {
             log,

@@ -135,6 +135,7 @@ impl Otlp {
     /// # Errors
     /// The threads cannot be started.
     pub fn follow(&self, settings: Option<Arc<OtlpSettings>>) -> io::Result<()> {
+        // A front door without a collector has no threads for it.
         if settings.is_some() && self.queues.get().is_none() {
             let queues = Queues {
                 traces: self.start::<Traces>()?,
@@ -162,6 +163,7 @@ impl Otlp {
 
     /// Queues the spans of a request; drops and counts them if the queue is full.
     pub fn send_spans(&self, spans: Vec<SpanRecord>) {
+        // There never were settings, so no request had a context.
         let Some(queues) = self.queues.get() else {
             return;
         };
@@ -189,6 +191,7 @@ impl Otlp {
 
     /// Sends what waits, until `deadline` at longest. Nothing is tried a second time any more.
     pub fn close(&self, deadline: Instant) {
+        // First, so that a thread in a pause comes to the end of its queue.
         *lock(&self.shared.closing) = true;
         self.shared.wake.notify_all();
         if let Some(queues) = self.queues.get() {
@@ -250,6 +253,7 @@ impl<K: Kind> Worker<K> {
     fn export(&self, batch: Vec<K::Item>) {
         let count = K::count(&batch);
         let metrics = self.shared.metrics.of(K::SIGNAL);
+        // For each batch, so that a reload counts from the next one on.
         let settings = self.shared.settings.load_full();
         let there = settings
             .as_deref()
@@ -258,10 +262,12 @@ impl<K: Kind> Worker<K> {
         let Some((settings, to)) = there else {
             return metrics.dropped_unsent.add(count);
         };
+        // Encoded once, and shared by all tries.
         let body = bytes::Bytes::from(K::encode(batch, settings));
         for tries in 1.. {
             let error = match self.send(settings, to, body.clone()) {
                 Ok(answer) => {
+                    // The collector may claim more than it got.
                     let rejected = K::rejected(&answer.body).min(count);
                     metrics.sent.add(count - rejected);
                     metrics.dropped_rejected.add(rejected);
@@ -270,6 +276,7 @@ impl<K: Kind> Worker<K> {
                 Err(error) => error,
             };
             self.shared.metrics.failed(K::SIGNAL, &error);
+            // At the end nobody waits for another try: `close` has a deadline.
             let pause = pause(tries, &error.fault);
             if pause.is_none_or(|pause| self.shared.is_closed_within(pause)) {
                 return metrics.dropped_unsent.add(count);
