@@ -29,6 +29,7 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     metrics.waf_not_inspected.each(|part, reason, counter| {
         text.sample(&[part, reason], counter.value());
     });
+    // Made once, so that the families below agree with each other.
     let reports = metrics.waf_rules.policies().into_iter();
     let reports: Vec<(String, RuleReport)> = reports
         .filter_map(|policy| {
@@ -68,6 +69,7 @@ fn collect_rules(table: &RuleTable, reports: &[(String, RuleReport)], text: &mut
     for (family, pick) in BY_RULE {
         text.family(family);
         for (policy, report) in reports {
+            // A timed rule has a row without a match, and would be a series of zeros.
             for rule in report.rules.iter().filter(|rule| rule.hits > 0) {
                 text.sample(&[policy, &rule.rule_id.to_string()], pick(rule));
             }
@@ -172,6 +174,7 @@ type ServerFamily = (&'static Family, fn(&ServerState) -> usize);
 
 const SERVER_FAMILIES: [ServerFamily; 3] = [
     (&families::SERVER_UP, |server| {
+        // An ejected server is not down; the next family shows it.
         usize::from(server.availability() != Availability::Down)
     }),
     (&families::SERVER_EJECTED, |server| {
