@@ -163,6 +163,7 @@ pub(super) fn noting<T>(work: impl FnOnce() -> T) -> (T, Contents) {
         // Each step leaves the map whole, so a panic elsewhere does no harm.
         let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = notes.entry(path.to_owned()).or_insert(content);
+        // Nobody knows which of both was judged, so the next look must find a change.
         if *known != content {
             *known = None;
         }
