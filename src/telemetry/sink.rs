@@ -106,6 +106,7 @@ impl AccessLog {
                 (Output::File(file), Some(reopen))
             }
             LogSink::Syslog(target) => {
+                // A MSGID has no spaces (RFC 5424, 6.2.7).
                 let kind = name.strip_suffix(" log").unwrap_or(name);
                 let writer = SyslogWriter::new(target, kind)?;
                 (Output::Syslog(Box::new(writer)), None)

@@ -97,6 +97,7 @@ impl SyslogWriter {
         for address in (host.as_str(), *port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, PATIENCE) {
                 Ok(tcp) => return self.open(tcp),
+                // Any address of the name will do; the error of the last one stands for all.
                 Err(error) => last = error,
             }
         }

@@ -138,6 +138,7 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if digits.len() != 2 * N {
         return None;
     }
+    // Not `from_str_radix`, which takes upper case and a sign too.
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -249,6 +250,7 @@ fn random<const N: usize>() -> [u8; N] {
             }
             *left = POOL;
         }
+        // Taken from the end, so that `left` is also the index.
         *left -= N;
         let mut bytes = [0; N];
         bytes.copy_from_slice(pool.get(*left..*left + N).unwrap_or(&[0; N]));

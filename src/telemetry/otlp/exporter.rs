@@ -207,6 +207,7 @@ impl Otlp {
             shared: Arc::clone(&self.shared),
             client: self.client.clone(),
         };
+        // One for each signal, so that trouble with the one does not hold up the other.
         thread::Builder::new()
             .name(format!("otlp-{}", K::SIGNAL.name()))
             .spawn(move || {
