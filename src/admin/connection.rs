@@ -107,6 +107,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .max_local_error_reset_streams(MAX_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        // What a client does not read waits in here, for each of its streams.
         .max_send_buf_size(MAX_BODY)
         // A client that vanishes during a stream of events is never idle; only a ping finds out.
         .keep_alive_interval(TIMEOUT)

@@ -120,6 +120,7 @@ fn exclusion_ids(policy: &Policy) -> BTreeSet<u64> {
     let all = all.flat_map(|rules| rules.exclusions());
     let all = all.filter(|exclusion| removes.contains(&exclusion.kind));
     let ids = all.filter_map(|exclusion| Some(exclusion.by.as_ref()?.id));
+    // A guard excludes nothing: it only says when its exclusion does not hold.
     ids.filter(|&id| !is_guard(id)).collect()
 }
 

@@ -50,6 +50,7 @@ fn collect_histograms(metrics: &Metrics, text: &mut Exposition) {
         (&families::REQUEST_BODY, |h| h.bytes_in.report()),
         (&families::RESPONSE_BODY, |h| h.bytes_out.report()),
     ];
+    // Family by family: the formats forbid the samples of another one in between.
     for (family, pick) in FAMILIES {
         text.family(family);
         metrics.histograms.each(|listener, route, histograms| {
