@@ -76,6 +76,7 @@ impl Inputs {
         };
         Stamps {
             files: self.files.iter().map(|path| stamp(path)).collect(),
+            // Expanded anew each time, because a file that has appeared is a change.
             named: self.named().into_iter().map(stamped).collect(),
         }
     }
