@@ -91,7 +91,6 @@ pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: 
 }
 
 fn refused(client: &Client, status: StatusCode, problem: &'static str) -> Answer {
-    // Without the code, which would only fail again.
     page(status, &LoginPage::new(client, "", None, problem))
 }
 
