@@ -305,6 +305,7 @@ fn next_console(
             let running = previous.config.console_tls.as_ref()?;
             let clients = |tls: &ConsoleTls| tls.settings.client_ca.as_ref().map(|ca| ca.digest);
             let stays = clients(running) == clients(tls);
+            // The configuration must name the certificates that are served, as lists of them do.
             tls.certificates.clone_from(&running.certificates);
             previous.console_acceptor.clone().filter(|_| stays)
         }

@@ -43,6 +43,7 @@ impl Access {
             return Err(Response::error(403, "this API does not answer browsers"));
         }
         self.check_host(&head.headers)?;
+        // A GET goes on all the same: only the router knows whether its answer is secret.
         let denial = self.authorize(&head.headers).err();
         if let (Method::Post, Some(denial)) = (method, &denial) {
             return Err(denial.clone());
@@ -125,5 +126,6 @@ pub(crate) fn names_us(own: IpAddr, host: &[u8]) -> bool {
     let text = std::str::from_utf8(name).unwrap_or_default();
     let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     let address = literal.unwrap_or(text).parse::<IpAddr>();
+    // `[::ffff:127.0.0.1]` is the same address as `127.0.0.1`.
     address.is_ok_and(|address| address.to_canonical() == own)
 }

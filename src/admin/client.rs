@@ -53,6 +53,7 @@ pub fn call(
         Some(token) => format!("authorization: Bearer {}\r\n", token.reveal()),
         None => String::new(),
     };
+    // The API answers for this host at every address, and at a unix socket.
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n{authorization}\r\n",
         body.len()

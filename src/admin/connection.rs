@@ -71,6 +71,7 @@ where
         async move {
             let answer = answer.await;
             request_activity.0.slot.set_stage(Stage::WritingAnswer);
+            // The body owns the activity: a stream of events is no silence.
             Ok::<_, Infallible>(answer.map(|body| TrackedBody {
                 body,
                 _activity: request_activity,
@@ -108,7 +109,9 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .max_local_error_reset_streams(MAX_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        // What a client does not read waits in here, for each of its streams.
         .max_send_buf_size(MAX_BODY)
+        // A client that vanishes during a stream of events is never idle; only a ping finds out.
         .keep_alive_interval(TIMEOUT)
         .keep_alive_timeout(TIMEOUT);
     http
@@ -174,6 +177,7 @@ impl Activity {
 
     async fn idle_too_long(&self) {
         loop {
+            // Requests that came during the last sleep have moved the end.
             match TIMEOUT.checked_sub(self.idle()) {
                 None | Some(Duration::ZERO) => return,
                 Some(left) => sleep(left).await,

@@ -38,6 +38,7 @@ impl ExpositionFormat {
             weights.fold(0.0, f64::max)
         };
         let open = most(&|range| {
+            // Whoever names no version takes any.
             let version = range.version.unwrap_or("1.0.0");
             range.is("application/openmetrics-text") && version == "1.0.0"
         });
@@ -76,6 +77,7 @@ impl<'a> MediaRange<'a> {
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name {
                 "version" => range.version = Some(value.trim_matches('"')),
+                // A weight that nobody can read is no wish.
                 "q" => range.weight = value.parse().unwrap_or(0.0),
                 _ => {}
             }
@@ -132,6 +134,7 @@ impl Exposition {
         for (bound, count, exemplar) in &report.buckets {
             self.begin_sample("_bucket", labels, Some(bound));
             let _ = write!(self.text, " {count}");
+            // The older format has no place for it.
             if let (ExpositionFormat::OpenMetrics, Some(exemplar)) = (self.format, exemplar) {
                 self.exemplar(exemplar);
             }
@@ -147,6 +150,7 @@ impl Exposition {
             ),
             false => writeln!(self.text, " {}", report.sum),
         };
+        // Not counted apart: scrapers expect the same number in the last bucket.
         let count = report.buckets.last().map_or(0, |(_, count, _)| *count);
         self.begin_sample("_count", labels, None);
         let _ = writeln!(self.text, " {count}");

@@ -17,6 +17,7 @@ pub(super) fn differences(running: &Config, request: &Request) -> Result<Respons
         Err(found) => {
             let (problems, warnings): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(Diagnostic::is_error);
+            // Broken files are what somebody may ask about, so this is an answer, not an error.
             return Ok(answer(&[], false, &[], &[], &problems, &warnings));
         }
     };

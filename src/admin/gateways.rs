@@ -28,6 +28,7 @@ struct RehearsalBody {
 
 /// Adds the routes.
 pub fn add_gateway_routes(router: &mut Router, live: &Arc<Live>) {
+    // One for both routes, since both dial the same gateways.
     let free = Arc::new(Semaphore::new(1));
     let (seen, place) = (Arc::clone(live), Arc::clone(&free));
     router.post("/doctor/*", move |request: Request| {
@@ -46,6 +47,7 @@ async fn alone(
     free: &Semaphore,
     answer: impl Future<Output = Result<Response, Response>>,
 ) -> Response {
+    // Refused and not queued: a queue would dial for callers who have left.
     let Ok(_place) = free.try_acquire() else {
         let words = "gateways are being dialled already: ask again in a moment";
         return Response::error(503, words);

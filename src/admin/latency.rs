@@ -65,6 +65,7 @@ fn quantile(report: &HistogramReport, share: f64) -> f64 {
         if *upto as f64 >= rank {
             let within = (rank - below as f64) / (*upto - below).max(1) as f64;
             let seconds = end.map_or(start, |end| start + (end - start) * within);
+            // More digits would make a guess look exact.
             return (seconds * 1e5).round() / 100.0;
         }
         (start, below) = (end.unwrap_or(start), *upto);

@@ -104,6 +104,7 @@ fn collect_exclusion_hits(sources: &StatusSources, text: &mut Exposition) {
         for id in exclusion_ids(policy) {
             let entry = policy.exclusion_entries().find(|entry| entry.id == id);
             let owner = entry.map_or("", |entry| &entry.purpose.owner);
+            // 0 is shown too: an exclusion that nothing needs is what its owner looks for.
             let count = hits.see(&policy.name, &id, Counter::value);
             let shown = id.to_string();
             let labels = [policy.name.as_str(), &shown, owner];
@@ -119,6 +120,7 @@ fn exclusion_ids(policy: &Policy) -> BTreeSet<u64> {
     let all = all.flat_map(|rules| rules.exclusions());
     let all = all.filter(|exclusion| removes.contains(&exclusion.kind));
     let ids = all.filter_map(|exclusion| Some(exclusion.by.as_ref()?.id));
+    // A guard excludes nothing: it only says when its exclusion does not hold.
     ids.filter(|&id| !is_guard(id)).collect()
 }
 

@@ -52,6 +52,7 @@ type Refused = Response;
 type Answer = fn(&Config, &Request) -> Result<Response, Refused>;
 
 const GETS: [(&str, Answer); 6] = [
+    // It is about no request, but takes as long, and a diagnostic shows lines of a file.
     ("/diff", super::files::differences),
     ("/events/list", list),
     ("/events/top", top),
@@ -176,6 +177,7 @@ fn export_event(config: &Config, request: &Request) -> Result<Response, Refused>
     let (raw, _) = export(event);
     Ok(Response {
         status: 200,
+        // A stranger wrote these bytes, so no program should show them as something.
         content_type: "application/octet-stream",
         body: raw,
     })

@@ -119,6 +119,7 @@ impl Router {
         F: Fn(Request) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
+        // `Access` refuses a POST without the token; this holds for any other way in.
         self.add(Method::Post, pattern, true, handler);
     }
 
@@ -274,6 +275,7 @@ impl Endpoint {
         let rest = path.strip_prefix(self.path)?;
         match self.has_rest {
             false => rest.is_empty().then_some(""),
+            // `/events/show/` names nothing, so it is no path of ours.
             true => rest.strip_prefix('/').filter(|rest| !rest.is_empty()),
         }
     }

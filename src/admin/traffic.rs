@@ -33,6 +33,7 @@ pub(super) fn collect(metrics: &Metrics, text: &mut Exposition) {
     metrics.identity_checks.each(|route, outcome, counter| {
         text.sample(&[route, outcome], counter.value());
     });
+    // Made once, so that the families below agree with each other.
     let reports = metrics.waf_rules.policies().into_iter();
     let reports: Vec<(String, RuleReport)> = reports
         .filter_map(|policy| {
@@ -53,6 +54,7 @@ fn collect_histograms(metrics: &Metrics, text: &mut Exposition) {
         (&families::REQUEST_BODY, |h| h.bytes_in.report()),
         (&families::RESPONSE_BODY, |h| h.bytes_out.report()),
     ];
+    // Family by family: the formats forbid the samples of another one in between.
     for (family, pick) in FAMILIES {
         text.family(family);
         metrics.histograms.each(|listener, route, histograms| {
@@ -72,6 +74,7 @@ fn collect_rules(table: &RuleTable, reports: &[(String, RuleReport)], text: &mut
     for (family, pick) in BY_RULE {
         text.family(family);
         for (policy, report) in reports {
+            // A timed rule has a row without a match, and would be a series of zeros.
             for rule in report.rules.iter().filter(|rule| rule.hits > 0) {
                 text.sample(&[policy, &rule.rule_id.to_string()], pick(rule));
             }
@@ -176,6 +179,7 @@ type ServerFamily = (&'static Family, fn(&ServerState) -> usize);
 
 const SERVER_FAMILIES: [ServerFamily; 3] = [
     (&families::SERVER_UP, |server| {
+        // An ejected server is not down; the next family shows it.
         usize::from(server.availability() != Availability::Down)
     }),
     (&families::SERVER_EJECTED, |server| {

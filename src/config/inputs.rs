@@ -76,6 +76,7 @@ impl Inputs {
         };
         Stamps {
             files: self.files.iter().map(|path| stamp(path)).collect(),
+            // Expanded anew each time, because a file that has appeared is a change.
             named: self.named().into_iter().map(stamped).collect(),
         }
     }
@@ -163,6 +164,7 @@ pub(super) fn noting<T>(work: impl FnOnce() -> T) -> (T, Contents) {
         // Each step leaves the map whole, so a panic elsewhere does no harm.
         let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = notes.entry(path.to_owned()).or_insert(content);
+        // Nobody knows which of both was judged, so the next look must find a change.
         if *known != content {
             *known = None;
         }

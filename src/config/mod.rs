@@ -81,6 +81,7 @@ pub fn load_next(
 
 fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, Inputs, Contents) {
     let ((loaded, inputs), read) = inputs::noting(|| resolve(path, last_good));
+    // As they were read, because a file may have changed since it was judged.
     let contents = inputs.contents_as_read(read);
     (loaded, inputs, contents)
 }
@@ -88,6 +89,7 @@ fn read(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, 
 fn resolve(path: &Path, last_good: &LastGood) -> (Result<Loaded, Vec<Diagnostic>>, Inputs) {
     let diagnostics = Diagnostics::default();
     let mut inputs = Inputs::default();
+    // Before it is read, so that its repair is a change even if nobody can read it now.
     inputs.file(path);
     let resolved = with_document(path, &diagnostics, &mut inputs, |document, inputs| {
         let written = written::parse(document);

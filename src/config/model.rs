@@ -480,6 +480,7 @@ impl CompiledRules {
             }
         }
         for (name, value) in &self.recipe.variables {
+            // A line for each, so that two of them do not run together.
             hasher.update(format!("{name}={value}\n").as_bytes());
         }
         let hex = hasher.finish().into_iter().take(8);
@@ -532,6 +533,7 @@ impl Config {
     /// What the rules of a policy or of a shadow were made of.
     pub(crate) fn recipe_of_rules(&self, rules: &Arc<RuleSet>) -> Option<&Recipe> {
         let mut sets = self.rule_sets.iter();
+        // By identity: an equal recipe may have been compiled from files that have changed since.
         let made = sets.find(|compiled| Arc::ptr_eq(&compiled.rules, rules))?;
         Some(&made.recipe)
     }

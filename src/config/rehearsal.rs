@@ -70,6 +70,7 @@ fn judge(
     if let Some(place) = next.get_mut(at) {
         *place = Arc::new(candidate.in_place_of(present));
     }
+    // With the others beside it, since one of them may have a name that it lost.
     let worse = why_worse(&next, &vec![false; next.len()], false, Some(listener));
     Some(RehearsedChain {
         replaces: present.names.clone(),

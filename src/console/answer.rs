@@ -16,6 +16,7 @@ const FIELDS: [(HeaderName, &str); 6] = [
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
+    // After a logout the browser's way back must show nothing.
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "same-origin"),
@@ -63,6 +64,7 @@ pub(super) fn text(status: StatusCode, words: &str) -> Answer {
 /// Sends the browser to another page with a GET. `to` is a path of ours, or has only characters that a path may have.
 pub(super) fn redirect(to: &str) -> Answer {
     let mut answer = answer(
+        // If the reader loads the next page again, the POST is not repeated.
         StatusCode::SEE_OTHER,
         "text/plain; charset=utf-8",
         whole_body(""),
@@ -85,6 +87,7 @@ pub(super) enum Cookie {
 impl Cookie {
     fn name(self) -> &'static str {
         match self {
+            // Without TLS not every browser takes the prefix or `Secure`.
             Self::Plain => "drawbridge_console",
             Self::Secure => "__Host-drawbridge_console",
         }
@@ -107,15 +110,18 @@ impl Cookie {
 
     /// Takes it away.
     pub(super) fn clear(self, answer: &mut Answer) {
+        // With all attributes: a browser refuses a cookie with the prefix without them.
         let (name, attributes) = (self.name(), self.attributes());
         set_cookie(answer, &format!("{name}=; {attributes}; Max-Age=0"));
     }
 
     /// The session's id in a request.
     pub(super) fn find(self, headers: &HeaderMap) -> Option<&str> {
+        // HTTP/2 lets a browser split this field (RFC 9113, 8.2.3).
         let fields = headers.get_all(http::header::COOKIE).iter();
         let fields = fields.filter_map(|field| field.to_str().ok());
         let mut cookies = fields.flat_map(|field| field.split(';')).map(str::trim);
+        // Up to the `=`, since the name of another cookie may begin like ours.
         cookies.find_map(|cookie| cookie.strip_prefix(self.name())?.strip_prefix('='))
     }
 }

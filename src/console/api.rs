@@ -65,6 +65,7 @@ impl Api {
             rest: String::new(),
             body,
             caller: self.caller.clone(),
+            // The console judged the role already.
             denial: None,
         };
         self.router.answer(request).await
@@ -108,10 +109,12 @@ fn parts(fields: &Map<String, Value>) -> Option<[&str; 3]> {
     let span = fields.get("span")?.as_array()?;
     let bound = |at: usize| usize::try_from(span.get(at)?.as_u64()?).ok();
     let (start, end) = (bound(0)?, bound(1)?);
+    // The operator saw the transformed value, so the span counts its bytes.
     let text = fields
         .get("transformed")
         .or(fields.get("value"))?
         .as_str()?;
+    // A span counts bytes and may cut a character; then nothing is marked.
     Some([text.get(..start)?, text.get(start..end)?, text.get(end..)?])
 }
 
@@ -139,6 +142,7 @@ fn made_visible(value: Value) -> Value {
 
 fn visible_lines(text: &str, is_file: bool) -> String {
     let lines = text.split('\n').map(|line| {
+        // Each line of a head ends with CR, which a reader need not see.
         let line = show(line.strip_suffix('\r').unwrap_or(line).as_bytes());
         match is_file {
             // `show` doubles backslashes.

@@ -66,6 +66,7 @@ impl Attempts {
     fn with<T>(&self, act: impl FnOnce(&mut HashMap<IpAddr, u32>) -> T) -> T {
         // Counts are stored whole.
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // All counts at once, so that no address needs a time of its own.
         if failures.since.elapsed() >= WINDOW {
             failures.since = Instant::now();
             failures.by_address.clear();

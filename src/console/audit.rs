@@ -31,6 +31,7 @@ impl Audit {
     /// Records an action and how it ended. Blocks on the disk.
     pub(super) fn record(&self, identity: &Identity, action: &str, outcome: &str) {
         let Identity { role, who, .. } = identity;
+        // The log has it also if there is no folder, or no room on its disk.
         tracing::info!(target: "console", %role, who, action, outcome, "somebody used the console");
         self.write(&json!({
             "time": rfc3339(SystemTime::now()),
@@ -46,6 +47,7 @@ impl Audit {
         tracing::warn!(target: "console", %peer, action, outcome, "somebody was refused by the console");
         self.write(&json!({
             "time": rfc3339(SystemTime::now()),
+            // Not left out, so that all lines have the same fields.
             "role": null,
             "who": peer.to_string(),
             "action": action,

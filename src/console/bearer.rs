@@ -35,6 +35,7 @@ struct Authorized {
 /// The path of the API that a request asks for, if it asks for one.
 pub(super) fn api_path(path: &str) -> Option<&str> {
     let path = path.strip_prefix(PREFIX)?;
+    // Otherwise `/apis` would belong to the API too.
     path.starts_with('/').then_some(path)
 }
 
@@ -59,6 +60,7 @@ fn authorize(
     let refuse = |status, words: &str| Box::new(refusal(status, words));
     guard::check_host(head, client.own, &console.settings.hosts)
         .map_err(|refusal| refuse(refusal.status(), refusal.words()))?;
+    // Browsers add these fields, and no page can remove them.
     if head.headers.contains_key(ORIGIN) || head.headers.contains_key("sec-fetch-site") {
         let words = "this API does not answer browsers";
         return Err(refuse(StatusCode::FORBIDDEN, words));
@@ -68,12 +70,15 @@ fn authorize(
         Method::POST => admin::Method::Post,
         _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST")),
     };
+    // Before the path is judged, so that a stranger does not learn what there is.
     let identity = identify(console, head, client)?;
     let path = api_path(head.uri.path()).unwrap_or_default();
     let action = match method {
         admin::Method::Get => None,
         admin::Method::Post => action_of(path),
     };
+    // Whoever makes tokens with a token would keep access after that one is revoked. And a POST
+    // that the API gets later stays refused until `action_of` knows it.
     let for_owners = path == "/console" || path.starts_with("/console/");
     if for_owners || (method == admin::Method::Post && action.is_none()) {
         let words = "no token may do this: ask at the admin address";
@@ -145,6 +150,7 @@ impl Authorized {
         body: Incoming,
         client: &Client,
     ) -> Answer {
+        // Nobody without a token gets this far, so no stranger makes us hold a body.
         let body = match self.method {
             admin::Method::Post => match read_body(body).await {
                 Ok(body) => body,
@@ -169,6 +175,7 @@ impl Authorized {
             denial: None,
         };
         let response = console.router.answer(request).await;
+        // The audit is about actions: it would drown in the polls of scripts.
         if self.action.is_some() {
             let action = format!("POST {}", self.path);
             console.record(&self.identity, &action, &response.status.to_string());
@@ -183,6 +190,7 @@ impl Authorized {
         }
         // What is no such body, the API refuses.
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        // Any other value the API refuses, so only `true` can write.
         if body.get("write").and_then(Value::as_bool) != Some(true) {
             return Ok(());
         }

@@ -29,6 +29,7 @@ impl Client {
 
 /// What the certificate of a connection logs in as.
 pub(super) fn identity_of(ssl: &SslRef, roles: &ClientRoles) -> Option<Identity> {
+    // Names mean nothing before the client CA vouches for them, so this comes before the roles.
     let verdict = asked_client(ssl)?.verdict.get()?;
     let verified = ClientIdentity::of(ssl, verdict)?;
     let certificate = ssl.peer_certificate()?;

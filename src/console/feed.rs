@@ -44,6 +44,7 @@ impl Feed {
 
     /// A stream until the session ends or the browser leaves.
     pub(super) fn open(&self, sessions: &Arc<Sessions>, session: &str) -> Answer {
+        // Refused at once: a browser that waits shows nothing, and holds a connection.
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             let words = "too many pages show what is live: close one";
             return text(StatusCode::SERVICE_UNAVAILABLE, words);
@@ -55,6 +56,7 @@ impl Feed {
             sessions: Arc::clone(sessions),
             session: session.to_owned(),
         };
+        // The task owns its place, which is free again however the task ends.
         tokio::spawn(source.run(place));
         let body = Chunks(chunks).boxed_unsync();
         answer(StatusCode::OK, "text/event-stream", body)
@@ -78,12 +80,15 @@ impl Source {
                 line = self.lines.recv() => match line {
                     Ok(line) => self.pass(&line, &mut lost),
                     Err(RecvError::Lagged(missed)) => {
+                        // The page shows one number, whether this task or the browser was too slow.
                         lost += missed;
                         true
                     }
                     Err(RecvError::Closed) => false,
                 },
+                // Not asked for each line: this takes the lock of all sessions.
                 _ = beat.tick() => self.sessions.is_alive(&self.session) && self.beat(&mut lost),
+                // A browser that leaves would otherwise hold its place until the next beat.
                 () = self.to_browser.closed() => false,
             };
             if !sent {
@@ -101,7 +106,9 @@ impl Source {
     fn beat(&self, lost: &mut u64) -> bool {
         let missed = std::mem::take(lost);
         match missed {
+            // A comment of the protocol: no script sees it, and a dead connection shows.
             0 => self.send(": alive\n\n".to_owned(), 0, lost),
+            // If this does not fit either, `send` counts the same lines again.
             _ => self.send(format!("event: lost\ndata: {missed}\n\n"), missed, lost),
         }
     }
@@ -132,6 +139,7 @@ fn row(line: &[u8]) -> Option<Value> {
     let client = address.map_or(client, |address| address.ip().to_canonical().to_string());
     let (method, path) = (text(line.get("method")?), text(line.get("path")?));
     let verdict = line.pointer("/waf/verdict").unwrap_or(&Value::Null);
+    // JSON escapes line ends, so no client can begin an event of its own.
     Some(json!({
         "time": text(line.get("time")?),
         "id": text(line.get("request_id")?),

@@ -16,6 +16,7 @@ impl<'b> Form<'b> {
     /// The value without the space around it; empty if the field is missing.
     pub(super) fn value(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);
+        // What people paste often has a line end.
         found.map_or("", |(_, value)| value.trim())
     }
 

@@ -50,6 +50,7 @@ impl Refusal {
 pub(super) fn check(head: &Parts, own: IpAddr, hosts: &[String]) -> Result<(), Refusal> {
     let host = check_host(head, own, hosts)?;
     match head.method {
+        // A GET changes nothing, so a link may come from anywhere.
         Method::GET => Ok(()),
         Method::POST if is_own(&head.headers, host) => Ok(()),
         Method::POST => Err(Refusal::ForeignOrigin),
@@ -68,6 +69,7 @@ pub(super) fn check_host<'h>(
         return Err(Refusal::Host);
     };
     let host = host.as_bytes();
+    // A tunnel may begin at any port, so the port of a listed host does not count.
     let name = http_strict::split_port(host).map_or(host, |(name, _)| name);
     let is_listed = hosts
         .iter()
@@ -90,6 +92,8 @@ fn is_own(headers: &HeaderMap, host: &[u8]) -> bool {
     let site = headers
         .get("sec-fetch-site")
         .map(http::HeaderValue::as_bytes);
+    // The port counts here: another program on this machine is another origin. And browsers
+    // leave the second field out where they do not trust the transport.
     from.is_some_and(|from| from.eq_ignore_ascii_case(host))
         && site.is_none_or(|site| site == b"same-origin")
 }

@@ -126,6 +126,7 @@ impl History {
         let file = state_dir.map(|folder| folder.join(FILE));
         let read = file.as_deref().map_or(Ok(None), Rings::read);
         let rings = read.unwrap_or_else(|why| {
+            // A damaged file costs the past, not the console.
             tracing::warn!(target: "console", "the history begins anew: {why}");
             None
         });
@@ -149,6 +150,7 @@ impl History {
         }
         push(&mut rings.fine, sample, FINE);
         rings.taken += 1;
+        // The very first sample adds nothing to what the file has.
         is_coarse && rings.taken > 1
     }
 
@@ -159,6 +161,7 @@ impl History {
 
     fn span_until(&self, span: Duration, at: SystemTime, now: &Now) -> Span {
         let mut rings = self.rings();
+        // It only closes the span, whose end the rings do not have yet, and is not kept.
         let last = rings.sample(at, now);
         let ring = match span <= FINE_SPAN {
             true => &rings.fine,
@@ -185,6 +188,7 @@ impl History {
     /// Writes the file. Blocks on the disk.
     pub(super) fn save(&self) {
         let Some(file) = &self.file else { return };
+        // The lock is free again before the disk is touched: pages and samples wait for it.
         let content = serde_json::to_vec(&*self.rings());
         let saved = content.map_err(io::Error::from).and_then(|content| {
             replace_file(file, &file.with_file_name(ASIDE), Access::Private, &content)
@@ -212,11 +216,13 @@ impl Rings {
         };
         let mut content = Vec::new();
         opened
+            // The parser then finds a longer file damaged.
             .take(MOST_BYTES)
             .read_to_end(&mut content)
             .map_err(|error| format!("cannot read {shown}: {error}"))?;
         let mut rings: Self = serde_json::from_slice(&content)
             .map_err(|error| format!("{shown} is damaged: {error}"))?;
+        // A push removes one sample at most, so a longer ring would never shrink.
         if rings.version != VERSION || !rings.is_bounded() {
             return Err(format!("{shown} is of another version"));
         }
@@ -257,6 +263,7 @@ impl Rings {
         if let Some(known) = self.names.iter().position(|known| known == key) {
             return known;
         }
+        // A place is never given to another route: the samples of a week count by it.
         match self.names.len() {
             count if count < MOST_ROUTES => {
                 self.names.push(key.clone());
@@ -273,6 +280,7 @@ impl Rings {
     fn routes_between(&self, first: &Sample, last: &Sample) -> Vec<RouteSpan> {
         let rows = self.names.iter().enumerate().filter_map(|(at, key)| {
             let after = last.routes.get(at)?;
+            // A route that the first sample lacks had counted nothing then.
             let before = first.routes.get(at).copied().unwrap_or_default();
             let (listener, route) = key.clone();
             let counts = RouteTotals {
@@ -286,6 +294,7 @@ impl Rings {
             })
         });
         let mut rows: Vec<RouteSpan> = rows.collect();
+        // The places only say which route had a request first.
         rows.sort_by(|a, b| (&a.listener, &a.route).cmp(&(&b.listener, &b.route)));
         rows
     }

@@ -41,6 +41,7 @@ fn invite(sessions: &Sessions, address: &str, request: &Request) -> Result<Respo
     let code = sessions.invite(Identity {
         role,
         who,
+        // A link works in any browser, also in one without a certificate.
         certificate: None,
     });
     let code = code.map_err(|error| Response::error(500, &error.to_string()))?;

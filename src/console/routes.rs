@@ -103,6 +103,7 @@ const ROUTES: [(Method, &str, Page, Needs); 25] = {
             Method::POST,
             "/upstreams/*/doctor",
             Doctor,
+            // It changes nothing, but no link may make a browser dial gateways.
             May(Action::Diagnose),
         ),
         (Method::GET, "/configuration", Configuration, AnyRole),
@@ -111,6 +112,7 @@ const ROUTES: [(Method, &str, Page, Needs); 25] = {
         (Method::GET, "/login", LoginForm, Nothing),
         (Method::POST, "/login", Login, Nothing),
         (Method::POST, "/logout", Logout, AnyRole),
+        // The page of the login needs the style, and neither file holds a secret.
         (Method::GET, "/assets/style.css", Style, Nothing),
         (Method::GET, "/assets/live.js", Script, Nothing),
     ]
@@ -123,6 +125,7 @@ pub(super) async fn answer(
     client: &Client,
 ) -> Answer {
     let (head, body) = request.into_parts();
+    // Before `admit`, whose checks are made for browsers: a script has no cookie and no Origin.
     if bearer::api_path(head.uri.path()).is_some() {
         return bearer::respond(console, &head, body, client).await;
     }
@@ -158,6 +161,7 @@ fn admit<'r>(
         .map_err(|refusal| Box::new(text(refusal.status(), refusal.words())))?;
     let session = console.cookie().find(&head.headers);
     let identity = session.and_then(|id| console.sessions.identify(id));
+    // A copied cookie of a login by certificate is worth nothing without the certificate.
     let identity = identity.filter(|identity| client.may_use(identity));
     let path = head.uri.path();
     let fitting = ROUTES.iter().find_map(|(method, pattern, page, needs)| {
@@ -177,6 +181,7 @@ fn admit<'r>(
     };
     match (needs, &identity) {
         (Needs::Nothing, _) | (Needs::Login, Some(_)) => {}
+        // Sessions end while people read, so this is no mistake of theirs.
         (Needs::Login | Needs::May(_), None) => return Err(Box::new(redirect("/login"))),
         (Needs::May(action), Some(identity)) if identity.role.may(action) => {}
         (Needs::May(action), Some(identity)) => {
@@ -216,6 +221,7 @@ impl Admitted<'_> {
         let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
         let form = Form::parse(body);
         match self.page {
+            // These serve people without a login, for whom there must be no `Api`.
             Page::LoginForm => return pages::login::show(console, query.value("code"), client),
             Page::Login => return pages::login::log_in(console, &form, client),
             Page::Style => return asset("text/css; charset=utf-8", STYLE),
@@ -228,6 +234,7 @@ impl Admitted<'_> {
             return redirect("/login");
         };
         let Identity { role, who, .. } = identity;
+        // The audit of the exposures names the person too, not only the console.
         let caller = format!("console:{role} by {who} from {}", client.peer);
         let asked = Asked {
             console,
@@ -240,6 +247,7 @@ impl Admitted<'_> {
         let answered = match self.page {
             Page::Overview => pages::overview::show(&asked).await,
             Page::Live => Ok(pages::live::show(&asked)),
+            // The stream needs the id: it must end with the session, long after this request.
             Page::Stream => Ok(console.feed.open(&console.sessions, session)),
             Page::Events => pages::events::list(&asked).await,
             Page::Event => pages::event::show(&asked).await,

@@ -73,6 +73,7 @@ impl Console {
             audit: Arc::new(Audit::new(sources.state_dir)),
             feed: Feed::new(access.feed().clone()),
         });
+        // The end may abort the tasks at any point, so the last save is not theirs.
         let history = Arc::clone(&console.history);
         let sampled = Arc::clone(&console);
         let sampler = supervise("history of the console", move || {
@@ -139,6 +140,7 @@ async fn bind(settings: &ConsoleSettings) -> TcpListener {
                 tracing::info!(target: "console", "the console answers at {scheme}://{address}/");
                 return listener;
             }
+            // One line of the log is enough, however long another process has the address.
             Err(error) if !std::mem::replace(&mut failed, true) => warn_unbound(address, &error),
             Err(_) => {}
         }
@@ -156,6 +158,7 @@ fn accept(
     peer: SocketAddr,
     slots: &Arc<ConnectionSlots>,
 ) {
+    // `bind` may be 0.0.0.0; only the socket knows the address that the Host field may name.
     let own = stream.local_addr().map(|own| own.ip());
     let client = Client {
         own: own.unwrap_or(console.settings.bind.ip()).to_canonical(),
@@ -183,11 +186,13 @@ async fn serve_tls(console: Arc<ConsoleState>, stream: TcpStream, mut client: Cl
     };
     let stream = Ssl::new(acceptor.context()).and_then(|ssl| SslStream::new(ssl, stream));
     let Ok(mut stream) = stream else { return };
+    // A client that stays silent here would hold one of the few slots.
     let shaken = timeout(HANDSHAKE, Pin::new(&mut stream).accept()).await;
     let Ok(Ok(())) = shaken else { return };
     client.certificate = identity_of(stream.ssl(), &tls.client_roles);
     let protocol = match stream.ssl().selected_alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
+        // A client without ALPN knows no HTTP/2.
         _ => Protocol::Http1,
     };
     // A connection may live for hours and must not keep an old snapshot.

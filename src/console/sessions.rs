@@ -74,6 +74,7 @@ impl Sessions {
     pub(super) fn invite(&self, identity: Identity) -> Result<String, ErrorStack> {
         let (secret, hash) = new_secret()?;
         let mut state = self.state();
+        // All codes live equally long, so those that are over leave first.
         make_room(&mut state.codes, |code| code.made);
         let made = Instant::now();
         state.codes.insert(hash, Code { identity, made });
@@ -89,8 +90,10 @@ impl Sessions {
 
     /// The id of a new session for a code, which no longer works.
     pub(super) fn redeem(&self, code: &str) -> Result<Option<(String, Identity)>, ErrorStack> {
+        // Removed before it is judged, so that only one of two requests at once logs in.
         let code = self.state().codes.remove(&sha256(code.as_bytes()));
         match code.filter(|code| code.made.elapsed() < CODE_LIFE) {
+            // The session gets another secret: the link stays in histories and chats.
             Some(Code { identity, .. }) => {
                 Ok(Some((self.begin(identity.clone(), None)?, identity)))
             }
@@ -105,8 +108,11 @@ impl Sessions {
         most: Option<Duration>,
     ) -> Result<String, ErrorStack> {
         let (secret, hash) = new_secret()?;
+        // Whoever sets the system's clock cannot prolong a session.
         let now = Instant::now();
         let mut state = self.state();
+        // In this order, so that no session in use ends in place of one that is over, or of one
+        // that belongs to whoever logs in too often.
         state.sessions.retain(|_, session| !self.is_over(session));
         make_room_beside(&mut state.sessions, &identity.who);
         make_room(&mut state.sessions, |session| session.last);
@@ -123,6 +129,7 @@ impl Sessions {
     pub(super) fn identify(&self, id: &str) -> Option<Identity> {
         let mut state = self.state();
         state.sessions.retain(|_, session| !self.is_over(session));
+        // The lookup goes by hash, so its duration shows nothing of an id.
         let session = state.sessions.get_mut(&sha256(id.as_bytes()))?;
         session.last = Instant::now();
         Some(session.identity.clone())
@@ -162,6 +169,7 @@ fn make_room<T>(entries: &mut HashMap<Hash, T>, age: impl Fn(&T) -> Instant) {
     if entries.len() < MOST {
         return;
     }
+    // There are so few that a search costs less than a second order beside the map.
     let oldest = entries.iter().min_by_key(|(_, entry)| age(entry));
     if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
         entries.remove(&oldest);
@@ -184,6 +192,7 @@ pub(super) fn new_secret() -> Result<(String, Hash), ErrorStack> {
     let mut bytes = [0; 32];
     rand_bytes(&mut bytes)?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Without salt or slowness: nobody can guess 256 random bits.
     let hash = sha256(text.as_bytes());
     Ok((text, hash))
 }

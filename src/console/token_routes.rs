@@ -106,6 +106,7 @@ fn revoke(tokens: &Tokens, sessions: &Sessions, request: &Request) -> Result<Res
         .parse()
         .map_err(|words: String| Response::error(400, &words))?;
     let revoked = tokens.revoke(&name);
+    // Also if the file cannot be written: the token is refused from now on in any case.
     sessions.end_all_of(&who(&name));
     let by = with_user_name(&request.caller);
     tracing::info!(target: "console", %name, by, "a token is revoked");

@@ -118,6 +118,7 @@ impl Tokens {
         match file.as_deref().map_or_else(|| Ok(HashMap::new()), read) {
             Ok(tokens) => state.tokens = tokens,
             Err(why) => {
+                // No reason to stay down: clients of the front door need no token.
                 tracing::warn!(target: "console", "no token is accepted: {why}");
                 state.unreadable = Some(why);
             }
@@ -141,6 +142,7 @@ impl Tokens {
             expires: new.expires.map(When),
             last_used: None,
         };
+        // Held until the end, so that two callers cannot both find the name free.
         let _writing = lock(&self.writing);
         let mut next = self.readable()?;
         if next.values().any(|known| known.name == kept.name) {
@@ -151,6 +153,7 @@ impl Tokens {
         }
         let hash = hash_of(&secret);
         next.insert(hash.clone(), kept.clone());
+        // On the disk first: nobody must get a token that a restart forgets.
         self.write(&next)?;
         lock(&self.state).tokens.insert(hash, kept);
         Ok(secret)
@@ -168,12 +171,14 @@ impl Tokens {
         // First, so that it is refused even if the disk is full.
         let mut state = lock(&self.state);
         state.tokens.retain(|_, known| known.name != *name);
+        // The disk may take its time, and checks wait for this lock.
         drop(state);
         self.write(&next)
     }
 
     /// Whose token it is, if it is one that has not expired. Notes its use.
     pub(super) fn check(&self, given: &str) -> Option<Kept> {
+        // A token outlives the process, so its end is a time of the system's clock.
         let now = SystemTime::now();
         let mut state = lock(&self.state);
         let known = state.tokens.get_mut(&hash_of(given))?;
@@ -182,6 +187,7 @@ impl Tokens {
         }
         known.last_used = Some(When(now));
         let known = known.clone();
+        // The first one counts: else a token in steady use would put the write off for ever.
         state.unsaved_since.get_or_insert(now);
         Some(known)
     }
@@ -202,6 +208,7 @@ impl Tokens {
         }
         let _writing = lock(&self.writing);
         let tokens = self.readable()?;
+        // Before the write, so that a use during it counts as unsaved.
         lock(&self.state).unsaved_since = None;
         self.write(&tokens)
     }
@@ -223,6 +230,7 @@ impl Tokens {
             token: token.clone(),
         });
         let mut stored: Vec<Stored> = stored.collect();
+        // The map has a new order in each process, which would change the whole file.
         stored.sort_by(|a, b| a.token.name.0.cmp(&b.token.name.0));
         let mut content = serde_json::to_vec_pretty(&stored).map_err(|e| unsaved(e.into()))?;
         content.push(b'\n');
@@ -273,6 +281,7 @@ impl FromStr for TokenName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
+        // A name stands in paths of the API and in lines of the log.
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         match (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) {
             true => Ok(Self(name.to_owned())),

@@ -20,6 +20,7 @@ pub(super) async fn collect(mut body: Incoming, limits: &Limits) -> Result<Bytes
     if least > limit {
         return Err(too_large());
     }
+    // By now within the limit, so a server's promise cannot fill the memory.
     let mut whole = BytesMut::with_capacity(least);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error, limits))?;

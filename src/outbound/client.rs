@@ -48,8 +48,10 @@ impl Client {
     ) -> Result<Response, FetchError> {
         let there = Arc::clone(to);
         let task = async move { exchange(&there, request).await };
+        // Not on the caller's runtime, whose threads may serve requests.
         let mut task = AbortOnDrop(self.runtime.spawn(task));
         let done = (&mut task.0).await;
+        // Only a panic ends the task before its time.
         let done = done.unwrap_or_else(|error| Err(Fault::Internal(error.to_string())));
         done.map_err(|fault| FetchError {
             url: to.url.to_string(),
@@ -85,6 +87,7 @@ async fn exchange(to: &Destination, request: Request) -> Result<Response, Fault>
     let mut request = assemble(to, request)?;
     let kept = deadline.within(Step::Head, None, Kept::take(&to.kept));
     if let Some(mut kept) = kept.await? {
+        // hyper gives back only what was not sent at all; a safe request may be sent twice anyway.
         let again = is_repeatable.then(|| request.clone());
         let answer = kept.send(request);
         match deadline.within(Step::Head, None, answer).await? {
@@ -113,10 +116,12 @@ async fn finish(
     deadline: Deadline,
 ) -> Result<Response, Fault> {
     let (head, body) = answer.into_parts();
+    // Judged before the body is read: what is refused is not worth the bytes.
     if let Some(to) = elsewhere(head.status, &head.headers) {
         let status = head.status.as_u16();
         return Err(Fault::Redirect { status, to });
     }
+    // Unpacking could make a small body large, so the limit would mean nothing.
     if let Some(coding) = head.headers.get(CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
@@ -125,6 +130,7 @@ async fn finish(
     }
     let body = body::collect(body, &to.settings.limits);
     let body = deadline.within(Step::Body, None, body).await??;
+    // Before the status is judged: after a 503 the connection is as good as before.
     connection.keep(&to.kept);
     let response = Response {
         status: head.status,
@@ -142,6 +148,7 @@ fn assemble(to: &Destination, request: Request) -> Result<http::Request<Full<Byt
         HeaderValue::from_str(text).map_err(|error| Fault::Internal(error.to_string()))
     };
     let mut fields = request.fields;
+    // After the caller's fields, so that none of them names another host.
     fields.insert(HOST, value(&to.url.authority())?);
     let agent = concat!("drawbridge/", env!("CARGO_PKG_VERSION"));
     fields.insert(USER_AGENT, HeaderValue::from_static(agent));
@@ -160,6 +167,7 @@ fn assemble(to: &Destination, request: Request) -> Result<http::Request<Full<Byt
             }
             format!("http://{}{}", to.url.authority(), to.url.target)
         }
+        // Through a tunnel, the credentials of the proxy would reach the server.
         _ => to.url.target.clone(),
     };
     let mut assembled = http::Request::builder()
@@ -179,6 +187,7 @@ fn elsewhere(status: StatusCode, fields: &HeaderMap) -> Option<String> {
 
 /// Without query, fragment and user, and bounded: the server chose it.
 fn shown_location(location: &[u8]) -> String {
+    // It goes into logs, and the server may have put anything into it.
     let text = location.escape_ascii().to_string();
     let end = text.find(['?', '#']).unwrap_or(text.len());
     let text = text.get(..end).unwrap_or_default();

@@ -72,6 +72,7 @@ impl Destination {
             (Scheme::Http, _) => return Err(DestinationError::PlainHttp),
             (Scheme::Https, None) => return Err(DestinationError::NoTrust),
             (Scheme::Https, Some(trust)) => {
+                // Now, not at the first dial: a wrong bundle is an error of the configuration.
                 let expected = ExpectedServer::new(&url.host, trust, Vec::new());
                 Some(Arc::new(expected.map_err(DestinationError::Trust)?))
             }
@@ -102,6 +103,7 @@ impl Destination {
             url,
             settings: Arc::clone(&self.settings),
             expected: self.expected.clone(),
+            // A connection of its own, since one connection has one exchange at a time.
             kept: Mutex::new(None),
         })
     }
@@ -121,6 +123,7 @@ impl Destination {
 
 impl PartialEq for Destination {
     fn eq(&self, other: &Self) -> bool {
+        // What is kept does not count, so that a reload without a change keeps the connection.
         self.url == other.url && self.settings == other.settings
     }
 }

@@ -44,6 +44,7 @@ impl Deadline {
 pub(super) async fn dial(to: &Destination, deadline: Deadline) -> Result<Dialled, Fault> {
     let limits = &to.settings.limits;
     let (hop, next) = match &to.settings.proxy {
+        // The name of the server is for the proxy to look up: our name servers may not know it.
         Some(proxy) => (Hop::Proxy, &proxy.url),
         None => (Hop::Server, &to.url),
     };
@@ -53,15 +54,18 @@ pub(super) async fn dial(to: &Destination, deadline: Deadline) -> Result<Dialled
     let mut tcp = deadline
         .within(Step::Connect, Some(limits.connect), connected)
         .await??;
+    // Without TLS there is no tunnel: the request itself names the whole URL to a proxy.
     let Some(expected) = &to.expected else {
         return Ok(Dialled::Plain(tcp));
     };
     if let Some(proxy) = &to.settings.proxy {
         let tunnel = proxy.tunnel(&mut tcp, &to.url);
         deadline
+            // Meanwhile the proxy connects to the server, so it gets the time of a connection.
             .within(Step::Tunnel, Some(limits.connect), tunnel)
             .await??;
     }
+    // A server must not choose HTTP/2, which `Kept` does not speak.
     let shaken = shake(tcp, expected, None, b"\x08http/1.1");
     let shaken = deadline
         .within(Step::Handshake, Some(limits.handshake), shaken)
@@ -80,6 +84,7 @@ async fn addresses(hop: Hop, url: &Url, servers: &[SocketAddr]) -> Result<Vec<So
     };
     let found = dns::look_up(&url.host, servers).await;
     let found = found.map_err(|error| fault(error.to_string()))?;
+    // With very many addresses, none would get enough time.
     let found = found.addresses.into_iter().take(MOST_ADDRESSES);
     let found: Vec<_> = found.map(|ip| SocketAddr::new(ip, url.port)).collect();
     match found.is_empty() {
@@ -93,6 +98,7 @@ async fn connect(hop: Hop, addresses: &[SocketAddr], time: Duration) -> Result<T
     let end = Instant::now() + time;
     let mut last = Fault::Internal("there is no address".to_owned());
     for (tried, address) in (0_u32..).zip(addresses) {
+        // An address where nobody answers must not use up the time of the next one.
         let left = end.saturating_duration_since(Instant::now());
         let shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX) - tried;
         let share = Instant::now() + left / shares.max(1);

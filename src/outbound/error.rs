@@ -173,12 +173,14 @@ impl Fault {
                 Culprit::Configuration
             }
             Self::Certificate(refusal) => match refusal.fault {
+                // The bundle or the name that was written here does not fit what is there.
                 CertificateFault::Untrusted | CertificateFault::NameMismatch => {
                     Culprit::Configuration
                 }
                 _ => Culprit::Server,
             },
             Self::Timeout { step, .. } => match step {
+                // Silence is what a closed firewall and a wrong address have in common.
                 Step::Resolve | Step::Connect => Culprit::Configuration,
                 Step::Tunnel => Culprit::Proxy,
                 Step::Handshake | Step::Head | Step::Body => Culprit::Server,
@@ -231,12 +233,14 @@ impl Fault {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            // These find no fault with the request itself.
             Self::Status(response) => matches!(response.status.as_u16(), 429 | 502 | 503 | 504),
             Self::Dns { .. }
             | Self::Connect { .. }
             | Self::Proxy(_)
             | Self::Timeout { .. }
             | Self::Closed(_) => true,
+            // Before these can change, somebody has to do something.
             Self::Certificate(_)
             | Self::Tls { .. }
             | Self::Redirect { .. }

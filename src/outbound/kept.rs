@@ -43,6 +43,7 @@ pub(super) struct Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
+        // An exchange that was given up would otherwise hold its socket until the server ends it.
         self.task.abort();
     }
 }
@@ -79,6 +80,7 @@ impl Kept {
 
     /// The connection that is kept here, if it is still of use.
     pub(super) async fn take(from: &Mutex<Option<Self>>) -> Option<Self> {
+        // Taken out, so that another exchange at the same time dials a connection of its own.
         let kept = from.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut kept = kept.filter(|kept| kept.since.elapsed() < IDLE)?;
         kept.sender.ready().await.is_ok().then_some(kept)

@@ -34,6 +34,7 @@ impl ProxyCredentials {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (user, _) = text.split_once(':')?;
+        // A colon in a password is fine (RFC 7617, 2), a control character is not.
         let fits = !user.is_empty() && !text.chars().any(char::is_control);
         fits.then(|| Self(text.to_owned()))
     }
@@ -52,6 +53,7 @@ impl Proxy {
     pub fn new(url: &str, credentials: Option<ProxyCredentials>) -> Result<Self, UrlError> {
         let url: Url = url.parse()?;
         match (url.scheme, url.target.as_str()) {
+            // Whoever writes a path here means something else than a proxy.
             (Scheme::Http, "/") => Ok(Self { url, credentials }),
             _ => Err(UrlError::Malformed),
         }
@@ -63,6 +65,7 @@ impl Proxy {
 
     /// Asks for a tunnel to the server of this URL.
     pub(super) async fn tunnel(&self, tcp: &mut TcpStream, to: &Url) -> Result<(), Fault> {
+        // CONNECT names the port in any case (RFC 9112, 3.2.3).
         let target = to.host_and_port();
         let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         if let Some(authorization) = self.authorization() {
@@ -82,6 +85,7 @@ impl Proxy {
             answer.push(byte);
         }
         match status(&answer) {
+            // Each of them opens the tunnel (RFC 9110, 9.3.6).
             Some(200..=299) => Ok(()),
             Some(407) => Err(Fault::Proxy("it wants other credentials (407)".to_owned())),
             Some(status) => Err(Fault::Proxy(format!("it answered CONNECT with {status}"))),

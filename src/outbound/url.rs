@@ -122,6 +122,7 @@ impl FromStr for Url {
 /// `:443`
 fn number(port: &str) -> Option<u16> {
     let digits = port.strip_prefix(':')?;
+    // `parse` would take `+443` too.
     let is_number = digits.bytes().all(|b| b.is_ascii_digit());
     let port = digits.parse().ok().filter(|_| is_number);
     port.filter(|port| *port != 0)
@@ -133,6 +134,7 @@ fn host(text: &str) -> Option<String> {
         let address = inner.strip_suffix(']')?.parse::<std::net::Ipv6Addr>();
         return Some(address.ok()?.to_string());
     }
+    // In one case, so that the same server is the same destination after a reload.
     let host = text.to_ascii_lowercase();
     if host.parse::<IpAddr>().is_ok() {
         return Some(host);
@@ -181,6 +183,7 @@ impl Url {
         if !path.starts_with('/') {
             return Err(UrlError::Malformed);
         }
+        // Through the parser again, which refuses a fragment or a space in the path.
         let authority = self.host_and_port();
         format!("{}://{authority}{path}", self.scheme.word()).parse()
     }

@@ -33,6 +33,7 @@ impl Output {
         match file.metadata() {
             Ok(metadata) if metadata.is_file() => CHUNK,
             Ok(metadata) if metadata.file_type().is_char_device() => CHUNK,
+            // What cannot be examined may be a pipe.
             _ => PIPE_CHUNK,
         }
     }

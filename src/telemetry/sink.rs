@@ -90,6 +90,7 @@ impl AccessLog {
                 });
             }
             LogSink::Stdout => {
+                // Whoever wrote another format into the configuration wants to see it.
                 if io::stdout().is_terminal() && written == AccessFormat::Json {
                     format = Format::Human;
                 }
@@ -105,6 +106,7 @@ impl AccessLog {
                 (Output::File(file), Some(reopen))
             }
             LogSink::Syslog(target) => {
+                // A MSGID has no spaces (RFC 5424, 6.2.7).
                 let kind = name.strip_suffix(" log").unwrap_or(name);
                 let writer = SyslogWriter::new(target, kind)?;
                 (Output::Syslog(Box::new(writer)), None)
@@ -176,6 +178,7 @@ impl AccessLog {
         let Some(Collector { otlp, log }) = &self.collector else {
             return;
         };
+        // Each record has a length, so it needs no line feed.
         line.truncate(line.trim_ascii_end().len());
         otlp.send_line(LogRecord {
             log,

@@ -70,6 +70,7 @@ impl SyslogWriter {
             None => self.connect().map_err(|error| self.explain(&error))?,
         };
         match connection.write_all(&self.frames) {
+            // Not after an error: what follows half a message would be read as its rest.
             Ok(()) => self.connection = Some(connection),
             Err(error) => return Err(self.explain(&error)),
         }
@@ -78,6 +79,7 @@ impl SyslogWriter {
 
     fn frame(&mut self, lines: &[u8]) {
         self.frames.clear();
+        // One time for all of them, since they leave in one write.
         let sent = rfc3339(SystemTime::now());
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -95,6 +97,7 @@ impl SyslogWriter {
         for address in (host.as_str(), *port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, PATIENCE) {
                 Ok(tcp) => return self.open(tcp),
+                // Any address of the name will do; the error of the last one stands for all.
                 Err(error) => last = error,
             }
         }

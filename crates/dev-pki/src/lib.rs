@@ -130,6 +130,7 @@ impl Authority {
         add_authority_extensions(&mut builder, Some(&self.certificate), Some(0), self.key_ids)?;
         builder.sign(&self.key, MessageDigest::sha256())?;
         let certificate = builder.build();
+        // The nearest first: each certificate certifies the one before it (RFC 8446, 4.4.2).
         let mut intermediates = vec![certificate.clone()];
         intermediates.extend(self.intermediates.iter().cloned());
         Ok(Self {
@@ -147,6 +148,7 @@ impl Authority {
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, ErrorStack> {
         let certificate = X509::from_pem(certificate)?;
         let key = PKey::private_key_from_pem(key)?;
+        // What another key signs would fail much later, and only at a client.
         if !certificate.public_key()?.public_eq(&key) {
             return Err(ErrorStack::get());
         }
@@ -277,6 +279,7 @@ impl Issued {
     /// # Errors
     /// What the file system says.
     pub fn write(&self, chain: &Path, key: &Path) -> io::Result<()> {
+        // No secret: a server shows it to every client.
         fs::write(chain, &self.chain_pem)?;
         write_private(key, &self.key_pem)
     }
@@ -319,6 +322,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
         _ => {}
     }
     let mut options = OpenOptions::new();
+    // Never through a link that somebody has put there since.
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -403,6 +407,7 @@ fn validity_start(starts_in_days: i64, ends_in_days: i64) -> i64 {
 
 fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    // Half of the range, so that there is room to add days.
     elapsed.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX / 2))
 }
 

@@ -95,6 +95,7 @@ fn read_token(file: &Placed<'_, &str>, context: &Context<'_>) -> Option<Token> {
 pub fn token_from(path: &Path) -> Result<Token, TokenError> {
     let text = seclang::files::read_text(path)
         .map_err(|error| TokenError::Unreadable(path.to_owned(), error))?;
+    // Editors and `echo` add a line feed.
     let token = text.trim();
     // Printable ASCII without spaces, so that the token goes into an Authorization field as it is.
     let fits = token.len() >= SHORTEST_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());

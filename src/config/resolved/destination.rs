@@ -30,6 +30,7 @@ pub(crate) fn resolve(
         proxy: proxy.unless_faulty()?,
         dns_servers: dns_servers.to_vec(),
         limits: Limits {
+            // All addresses share this time, so it must fit into the whole.
             connect: limits.connect.min(whole),
             handshake: limits.handshake.min(whole),
             whole,

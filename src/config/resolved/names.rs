@@ -65,6 +65,7 @@ impl<'s, T> Declared<'s, T> {
         diagnostics: &Diagnostics,
     ) -> Result<Arc<T>, Broken> {
         if let Some(entry) = self.entries.get_mut(name.value) {
+            // Also if its value is broken: the name itself is right.
             entry.is_used = true;
             return entry.value.clone();
         }

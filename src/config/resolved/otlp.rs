@@ -41,8 +41,10 @@ pub(crate) fn resolve(
         Given::Faulty => None,
         Given::Value(file) => destination::resolve_secret(file, context).map(Some),
     };
+    // Only after both were read, so that problems of both are reported.
     let (base, authorization) = (base?, authorization?);
     let signal = |name: &str| {
+        // OTLP has one base URL, which may have a path, and one path below it for each signal.
         let path = base.url().path().trim_end_matches('/');
         let signal = base.with_path(&format!("{path}/v1/{name}"));
         signal.map(Arc::new)
@@ -70,6 +72,7 @@ pub(crate) fn check_logs(
     diagnostics: &Diagnostics,
 ) {
     for sink in [&log.access, &log.audit] {
+        // A faulty table is there, and has its own error.
         if let (WrittenSink::Otlp(at), Given::Absent) = (sink, otlp) {
             let message = "\"otlp\" is the collector of [otlp], and there is no such table";
             let help = Some("[otlp] with url = \"https://collector.example:4318\"");

@@ -58,6 +58,7 @@ pub(crate) fn resolve<'s>(
         .zip(&wanted)
         .map(|(policy, live)| shadow::find_recipe(policy, live, context))
         .collect();
+    // Only once all are known: equal ones are compiled once, the others at the same time.
     let known = compile_all(wanted.iter().chain(&shadows), context);
     for (policy, wanted) in written.iter().zip(wanted.into_iter().zip(shadows)) {
         let resolved = resolve_policy(policy, wanted, &known, context);

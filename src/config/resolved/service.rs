@@ -32,6 +32,7 @@ pub fn installed_admin() -> Option<Admin> {
 fn local(socket: PathBuf) -> Admin {
     Admin {
         address: AdminAddress::Unix(socket),
+        // The mode of the socket decides who may connect.
         token: None,
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenConsole<'s>
     let session_max = section.optional("session_max", Item::duration);
     let tls = parse_tls(&section);
     section.finish();
+    // Faulty certificates count too: their own error is enough.
     let has_tls = !matches!(tls, Given::Absent);
     let bind = bind.and_then(|item| item.parse(|text| parse_bind(text, has_tls)));
     let whole = || {
@@ -83,6 +84,7 @@ fn parse_bind(text: &str, has_tls: bool) -> Result<SocketAddr, Malformed> {
 
 fn parse_tls<'s>(console: &Section<'s, '_>) -> Given<WrittenConsoleTls<'s>> {
     let certificates = console.item("certificates");
+    // Looked up in any case, so that without certificates they get the better message below.
     let client_ca = console.item("client_ca");
     let client_roles = console.item("client_roles");
     let Some(certificates) = certificates else {
@@ -125,6 +127,7 @@ fn parse_client_roles(item: &Item<'_, '_>) -> Option<ClientRoles> {
         };
         for entry in names.list() {
             match entry.parse(str::parse::<ClientName>) {
+                // Of two roles nobody could say which one is meant.
                 Some(name) if roles.iter().any(|(known, _)| *known == name) => {
                     whole = false;
                     let message = "this certificate has a role already";
@@ -143,6 +146,7 @@ fn parse_hosts(item: &Item<'_, '_>) -> Option<Vec<String>> {
     let hosts = item.strings().into_iter();
     let hosts = hosts.map(|host| host.value.to_ascii_lowercase());
     let hosts: Vec<String> = hosts.collect();
+    // Without a port, which no check of a Host field looks at.
     let is_name = |host: &String| {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
         !host.is_empty() && host.bytes().all(fits)

@@ -50,6 +50,7 @@ fn parse_url<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Url>> {
 
 fn parse_proxy<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, &'s str>> {
     let text = item.string()?;
+    // Only a check: the next step reads the credentials, and makes it again with them.
     match Proxy::new(text.value, None) {
         Ok(_) => Some(text),
         Err(_) => item.fail(format!(

@@ -76,6 +76,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenEvents<'s>>
             max_bytes: max_bytes.or(MAX_BYTES)?,
             max_age: max_age.or(MAX_AGE)?,
             body_bytes: body_bytes.or(BODY_BYTES)?,
+            // Secrets reach the disk only if somebody says so.
             payload: payload.or(WrittenPayload::Masked)?,
             recipient: recipient.unless_faulty()?,
             replica: replica.unless_faulty()?,
@@ -88,6 +89,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenEvents<'s>>
 fn parse_replica<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, &'s str>> {
     let name = item.string()?;
     super::document::check_name(name.value, "replica", name.at, item.diagnostics());
+    // `.` and `..` are there already, and others would be hidden.
     match name.value.starts_with('.') {
         true => item.fail(format!("{} must not begin with \".\"", item.what())),
         false => Some(name),

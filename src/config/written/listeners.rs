@@ -73,12 +73,14 @@ struct TlsItems<'s, 'r> {
 }
 
 pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenListener<'s>> {
+    // Of all listeners, since two of them must not bind one address.
     let mut bound = Vec::new();
     let named = document.named("listeners", SectionKind::Listener, "listener");
     let listeners = named.into_iter();
     let listeners: Vec<_> = listeners
         .map(|named| parse_listener(&named, &mut bound))
         .collect();
+    // Where a file is not valid TOML, the listener may be in the part that was lost.
     if listeners.is_empty()
         && !document.diagnostics.has_broken_files()
         && let Some(at) = document.start()

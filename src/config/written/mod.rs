@@ -62,6 +62,7 @@ pub(crate) struct WrittenConfig<'s> {
 pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
     let written = WrittenConfig {
         trust: trust::parse(document),
+        // Faulty servers were reported, so this configuration is not used.
         dns_servers: balancing::parse_dns(document).unwrap_or_default(),
         upstreams: upstreams::parse(document),
         log: settings::parse_log(document),

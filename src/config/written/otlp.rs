@@ -52,6 +52,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenOtlp<'s>> {
             authorization,
             traces: traces.or(true)?,
             sample: sample.or(SAMPLE)?,
+            // Unless somebody says so, no stranger chooses the trace that a request belongs to.
             continues: continues.or(Continue::Trusted)?,
             service: service.or(SERVICE.to_owned())?,
         })

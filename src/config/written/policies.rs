@@ -120,6 +120,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
         on_expiry: on_expiry.or(OnExpiry::Remove),
         variables: variables.or(Vec::new()),
         request_body_limit: limit,
+        // What was not inspected passes only if somebody says so.
         on_uninspected: on_uninspected.or(OnUninspected::Block),
         unparsed_bodies: unparsed_bodies.or(UnparsedBodies::Inspect),
         waf_budget: waf_budget.map(|ms| Duration::from_millis(ms.unsigned_abs())),
@@ -158,6 +159,7 @@ fn parse_rules<'s>(item: &Item<'s, '_>) -> WrittenRules<'s> {
 
 /// Names of files. A pattern would not say which file a new exclusion belongs into.
 fn parse_exclusions<'s>(item: &Item<'s, '_>) -> Vec<Placed<'s, &'s str>> {
+    // Not `list`: unlike an empty list of rules, one of exclusions harms nobody.
     let files = item.array().unwrap_or_default();
     let mut files: Vec<_> = files.iter().filter_map(Item::string).collect();
     files.retain(|file| {

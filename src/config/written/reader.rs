@@ -144,6 +144,7 @@ impl<'s, 'r> Section<'s, 'r> {
 
     /// The value of this key, if it is present. The key is known from then on.
     pub(crate) fn item(&self, key: &'static str) -> Option<Item<'s, 'r>> {
+        // Also if it is absent: the message about an unknown key names those that are known.
         self.asked.borrow_mut().push(key);
         // The test of the reference compares these with its tables.
         self.diagnostics.note_asked(self.kind, key);

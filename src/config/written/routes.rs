@@ -208,6 +208,7 @@ fn check_stream(stream: Stream, methods: &MethodSet, at: At<'_>, diagnostics: &D
     let (word, method) = match stream {
         Stream::WebSocket => ("a WebSocket", "GET"),
         Stream::Grpc => ("a gRPC call", "POST"),
+        // A stream of events may answer any method.
         Stream::Sse => return,
     };
     if !methods.contains(method.as_bytes()) {

@@ -84,10 +84,12 @@ fn parse_sink<'s>(item: &Item<'s, '_>) -> Option<WrittenSink<'s>> {
         "stdout" => Some(WrittenSink::Stdout),
         "off" => Some(WrittenSink::Off),
         "otlp" => Some(WrittenSink::Otlp(text.at)),
+        // As a path, this would be the folder of the configuration.
         "" => item.fail(format!(
             "{} must be \"stdout\", \"off\", \"otlp\", a file or a syslog receiver",
             item.what()
         )),
+        // No file is called so, and a misspelled scheme must not make one.
         address if address.contains("://") => parse_syslog(item, text),
         _ => Some(WrittenSink::File(text)),
     }

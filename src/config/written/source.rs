@@ -42,6 +42,7 @@ impl Source {
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len_utf8());
         }
+        // Only now, since places count from behind the mark.
         let after_line_feeds = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
         Self {
             path: path.to_owned(),

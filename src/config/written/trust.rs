@@ -80,6 +80,7 @@ pub(crate) fn parse_certificate_files<'s>(
     let allow_expired = parse_flag(section, "allow_expired");
     let chain = section.required("chain", "chain = \"FILE\", PEM, the leaf first");
     let key = section.required("key", "key = \"FILE\", PEM");
+    // Both before any `?`, so that problems of both are reported.
     let (chain, key) = (chain.and_then(|i| i.string()), key.and_then(|i| i.string()));
     Some(CertificateFiles {
         chain: chain?,

@@ -42,6 +42,7 @@ pub(in super::super) async fn reload(asked: &Asked<'_>) -> Answered {
         Err(error) => &error.words,
     };
     asked.console.record(asked.identity, "reload", outcome);
+    // After the audit, which also has what failed.
     let reload = reload?;
     let lines = reload
         .refused

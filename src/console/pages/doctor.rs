@@ -69,6 +69,7 @@ pub(in super::super) async fn examine(asked: &Asked<'_>) -> Answered {
         Err(error) => &error.words,
     };
     asked.console.record(asked.identity, &action, outcome);
+    // After the audit, which also has what failed.
     let report = report?;
     let title = format!("Doctor: {}", report.upstream);
     Ok(shown(&Doctor {

@@ -123,10 +123,12 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
         body,
         explanation,
     } = shown_event;
+    // An explanation says more than the record, but exists only while the rules are the same.
     let matches = match explanation {
         Some(explanation) => {
             let shown = explanation.matches.into_iter();
             shown
+                // What neither logs nor changes anything explains neither score nor verdict.
                 .filter(|found| found.logged || !found.changes.is_empty())
                 .map(Row::from)
                 .collect()

@@ -56,6 +56,7 @@ impl Filter<'_> {
     fn to_api(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("most", &MOST.to_string());
+        // A count of the earlier ones would read all of them.
         query.append_pair("uncounted", "");
         for (name, value) in [
             ("since", self.since),
@@ -64,6 +65,7 @@ impl Filter<'_> {
             ("client", self.client),
             ("verdict", self.verdict),
         ] {
+            // A form sends its empty fields too; to the API they would be values.
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
@@ -86,6 +88,7 @@ struct Events<'q> {
 pub(in super::super) async fn list(asked: &Asked<'_>) -> Answered {
     let query = &asked.query;
     let filter = Filter {
+        // Without a bound, a filter that fits nothing would read all that was kept.
         since: query.given("since").unwrap_or("24h"),
         route: query.value("route"),
         rule: query.value("rule"),
@@ -98,8 +101,10 @@ pub(in super::super) async fn list(asked: &Asked<'_>) -> Answered {
         .await
     {
         Ok(list) => (list, None),
+        // The form stays on the page, so that a wrong filter can be corrected.
         Err(error) => (List::default(), Some(error.words)),
     };
+    // The API has the latest at the end, where a terminal shows it.
     list.events.reverse();
     Ok(shown(&Events {
         frame: Frame::of(

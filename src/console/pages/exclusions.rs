@@ -122,6 +122,7 @@ pub(in super::super) async fn write(asked: &Asked<'_>) -> Answered {
         "not written: no proposal holds"
     };
     asked.console.record(asked.identity, &action, said);
+    // Not left to the next look at the files, so that this page can say how it ended.
     let outcome = match asked.api.post::<Reloaded>("/reload", &json!({})).await {
         Ok(Reloaded { successful: true }) => "it was applied",
         Ok(_) => "something was refused, see Configuration",
@@ -174,6 +175,7 @@ fn page<'q>(asked: &'q Asked<'_>, excluded: Excluded, outcome: &'static str) -> 
         files: excluded.files.unwrap_or_default(),
         outcome,
         writes_files: asked.console.settings.writes_files,
+        // People paste this into a shell, so a quote in the reason must not end its word.
         command: format!(
             "drawbridge rules exclude {id} --owner {} --reason {} --until {} --write",
             shell_word(owner),

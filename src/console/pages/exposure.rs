@@ -129,6 +129,7 @@ pub(in super::super) async fn ask(asked: &Asked<'_>) -> Answered {
 pub(in super::super) async fn switch(asked: &Asked<'_>) -> Answered {
     let (name, position) = named(asked)?;
     let mut body = json!({ "reason": asked.form.value("reason") });
+    // An empty field means for good; as a duration it would be refused.
     if let (Some(duration), Some(fields)) = (asked.form.given("for"), body.as_object_mut()) {
         fields.insert("for".to_owned(), Value::from(duration));
     }
@@ -139,6 +140,7 @@ pub(in super::super) async fn switch(asked: &Asked<'_>) -> Answered {
         .await;
     let outcome = switched.as_ref().err().map_or("done", |error| &error.words);
     asked.console.record(asked.identity, &action, outcome);
+    // If the reader loads the page again, the switch is not moved again.
     switched.map(|_| redirect("/exposure"))
 }
 
@@ -148,6 +150,7 @@ fn named<'r>(asked: &Asked<'r>) -> Result<(&'r str, &'static str), ApiError> {
         return Err(not_there("There is no such page."));
     };
     match position {
+        // The word goes into a path of the API, so it is one of ours.
         "on" => Ok((name, "on")),
         "off" => Ok((name, "off")),
         _ => Err(not_there("A switch is on or off.")),

@@ -20,6 +20,7 @@ struct Live {
 pub(in super::super) fn show(asked: &Asked<'_>) -> Answer {
     let filters = FILTERS.into_iter().filter_map(|name| {
         let value = asked.query.given(name)?;
+        // A link from elsewhere can have anything here.
         Some((name, visible(value.as_bytes())))
     });
     shown(&Live {

@@ -45,6 +45,7 @@ impl<'q> LoginPage<'q> {
             frame: Frame::new("Log in", &None),
             code,
             role,
+            // Whoever asked for the certificate chose its subject.
             certificate: certificate.map(|known| (visible(known.who.as_bytes()), known.role)),
             problem,
         }
@@ -121,6 +122,7 @@ fn with_token(
 }
 
 pub(in super::super) fn log_out(console: &ConsoleState, session: &str) -> Answer {
+    // Here too, not only in the browser: a copy of the cookie must not live on.
     console.sessions.end(session);
     let mut answer = redirect("/login");
     console.cookie().clear(&mut answer);

@@ -113,6 +113,7 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
             .collect(),
         here,
         words,
+        // A front door that has just started has a span of next to nothing.
         rate: format!("{:.1}", sum.requests as f64 / time.max(1.0)),
         sum,
         chart: Chart::of(&steps),
@@ -140,6 +141,7 @@ fn rows(routes: Vec<RouteSpan>, traffic: Traffic, seconds: f64) -> Vec<RouteRow>
             route,
             counts,
         } = row;
+        // Routes of the past, and those counted together, have no quantiles.
         let since_start = traffic.remove(&(listener.clone(), route.clone()));
         let (total, waf, upstream) = since_start.map_or_else(Default::default, |traffic| {
             (traffic.total_ms, traffic.waf_ms, traffic.upstream_ms)
@@ -179,7 +181,9 @@ impl Chart {
         let line = |values: &mut dyn Iterator<Item = f64>, command: char| {
             let mut path = String::new();
             for (at, value) in values.enumerate() {
+                // With one step there is no distance to divide by.
                 let x = WIDTH * at as f64 / (steps.len().max(2) - 1) as f64;
+                // A line at the very top would lose half its width. Without requests `most` is 0.
                 let y = HEIGHT - HEIGHT * value / most.max(0.1) * 0.95;
                 let command = if at == 0 { command } else { 'L' };
                 // Writing to a string cannot fail.
@@ -188,6 +192,7 @@ impl Chart {
             path
         };
         let top = line(&mut requests.into_iter(), 'M');
+        // The filled area begins at the lower left corner, so its first point is no move.
         let filled = line(&mut blocked.into_iter(), 'L');
         Self {
             width: WIDTH,
@@ -206,6 +211,7 @@ async fn ending(asked: &Asked<'_>) -> Result<Vec<Ending>, super::ApiError> {
     let text = |timestamp: u64| rfc3339(UNIX_EPOCH + Duration::from_secs(timestamp));
     let list: CertificateList = asked.api.get("/certificates", "").await?;
     let certificates = list.certificates.into_iter().map(|entry| {
+        // An end before 1970 is over as well.
         let timestamp = entry.not_after_timestamp.try_into().unwrap_or(0);
         let name = format!("{} of {}", entry.name, entry.owner);
         (timestamp, "certificate", name)
@@ -226,6 +232,7 @@ async fn ending(asked: &Asked<'_>) -> Result<Vec<Ending>, super::ApiError> {
         name,
     });
     let mut ends: Vec<Ending> = ends.collect();
+    // What ends first is most urgent, whatever it is.
     ends.sort_by_key(|end| end.timestamp);
     Ok(ends)
 }

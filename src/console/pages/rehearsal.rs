@@ -95,6 +95,7 @@ pub(in super::super) async fn rehearse(asked: &Asked<'_>) -> Answered {
         }),
     };
     let outcome = match outcome {
+        // The page keeps what was pasted, so that it can be corrected.
         Err(ApiError { status: 422, words }) => Outcome::Unusable(words),
         outcome => outcome?,
     };
@@ -106,6 +107,7 @@ pub(in super::super) async fn rehearse(asked: &Asked<'_>) -> Answered {
 
 async fn page(asked: &Asked<'_>, chosen: &str, outcome: Option<Outcome>) -> Answered {
     let list: CertificateList = asked.api.get("/certificates", "").await?;
+    // A set, since one owner may have several certificates.
     let owners = |kind: &'static str, word: &str| -> BTreeSet<String> {
         let owners = list.certificates.iter().filter(|entry| entry.kind == kind);
         // The console's own certificate is no listener's.

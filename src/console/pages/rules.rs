@@ -117,6 +117,7 @@ struct Rules {
 pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
     let wanted = asked.query.value("by");
     let [first, ..] = ORDERS;
+    // One of our own words, since it goes into a query.
     let (here, _) = ORDERS
         .into_iter()
         .find(|(name, _)| *name == wanted)
@@ -212,6 +213,7 @@ struct Lint {
 
 pub(in super::super) async fn lint(asked: &Asked<'_>) -> Answered {
     let policy = asked.query.value("policy").as_bytes();
+    // A `&` in the name must not add a word to the query.
     let policy: String = form_urlencoded::byte_serialize(policy).collect();
     let report: LintReport = asked
         .api

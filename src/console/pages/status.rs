@@ -21,6 +21,7 @@ pub(super) struct Reload {
     pub(super) refused: Vec<Refused>,
     pub(super) warnings: Vec<String>,
     pub(super) changed: Vec<String>,
+    // The answer to a reload has neither count.
     #[serde(default)]
     pub(super) attempts: u64,
     #[serde(default)]

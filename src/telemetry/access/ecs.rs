@@ -70,6 +70,7 @@ fn event(record: &AccessRecord<'_>) -> Value {
         Some(Verdict::Block) => ("alert", "denied"),
         _ => ("event", "access"),
     };
+    // 0 is no answer at all, which is no success either.
     let answered = (100..400).contains(&record.status);
     json!({
         "id": record.request_id,

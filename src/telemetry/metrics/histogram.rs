@@ -192,6 +192,7 @@ struct ExemplarSlot {
 
 impl ExemplarSlot {
     fn offer(&self, value: u64, request_id: &str, now: u64) {
+        // Nearly every request ends here, so nothing dearer comes before.
         let age = now.saturating_sub(self.at.load(Ordering::Relaxed));
         if u128::from(age) < EXEMPLAR_AGE.as_millis() {
             return;
@@ -210,6 +211,7 @@ impl ExemplarSlot {
         if !free || claimed().is_err() {
             return;
         }
+        // No reader may see a store below without the odd version.
         fence(Ordering::Release);
         let (high, low) = id.as_u64_pair();
         let [own_high, own_low] = &self.id;
@@ -227,6 +229,7 @@ impl ExemplarSlot {
             let [high, low] = self.id.each_ref().map(|half| half.load(Ordering::Relaxed));
             let value = self.value.load(Ordering::Relaxed);
             let at = self.at.load(Ordering::Relaxed);
+            // All loads above happen before the second look at the version.
             fence(Ordering::Acquire);
             let after = self.version.load(Ordering::Relaxed);
             if before == after && before.is_multiple_of(2) {
@@ -290,6 +293,7 @@ impl HistogramTable {
         drop(pairs);
         // Nothing is half done while the lock is held.
         let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        // Both maps share the histograms, so a request that has the old one loses no count.
         let mut pairs = Pairs::clone(&self.pairs.load());
         // Another thread may have added the pair meanwhile.
         if let Some(pair) = known(&pairs) {

@@ -138,6 +138,7 @@ impl RuleTable {
             row.blocks.add(u64::from(blocked));
         };
         {
+            // In a block of its own: who holds this lock cannot take the one below.
             let rows = self.read();
             if rows.are_settled(at, rules) {
                 let counted = rows
@@ -145,6 +146,7 @@ impl RuleTable {
                     .flat_map(|scope| rules.iter().filter_map(move |rule| scope.rules.get(rule)))
                     .inspect(|row| count(row))
                     .count();
+                // Each rule has two rows, that of all routes and that of this one.
                 return self.miss((rules.len() * 2).saturating_sub(counted));
             }
         }
@@ -208,6 +210,7 @@ impl RuleTable {
             let count = |row: &mut Row| {
                 row.runs += 1;
                 row.time += run.time;
+                // The first run may be too short for the clock.
                 let is_longest = row.runs == 1 || run.time > row.most;
                 row.most = row.most.max(run.time);
                 is_longest
@@ -373,6 +376,7 @@ impl Scope {
         if times.len() <= DEAREST {
             return Duration::ZERO;
         }
+        // Requests wait for the lock meanwhile, and only one place of the order is asked for.
         let (_, last, _) = times.select_nth_unstable_by(DEAREST - 1, |a, b| b.cmp(a));
         *last
     }

@@ -72,6 +72,7 @@ impl TraceContext {
             parent: Some(incoming.parent),
             sampled: match believed {
                 true => incoming.sampled,
+                // A stranger could otherwise have every request recorded.
                 false => incoming.trace.is_sampled(sample),
             },
             state: incoming.state,
@@ -81,6 +82,7 @@ impl TraceContext {
     /// The `traceparent` for what this span causes.
     #[must_use]
     pub fn traceparent(&self, span: SpanId) -> String {
+        // Flags that we do not know must not go on (3.2.2).
         let flags = u8::from(self.sampled);
         format!("00-{}-{span}-{flags:02x}", self.trace)
     }
@@ -98,6 +100,7 @@ impl Incoming {
             return None;
         }
         let parent = Self::of_parent(parent)?;
+        // A wrong `tracestate` must not cost the trace (3.3).
         let state = state(states).unwrap_or_default();
         Some(Self { state, ..parent })
     }
@@ -107,6 +110,7 @@ impl Incoming {
         let text = std::str::from_utf8(value).ok()?;
         let fits = match (text.get(..2)?, text.len()) {
             ("00", length) => length == VERSION_0,
+            // No version may be this one (3.2.2).
             ("ff", _) => false,
             // A later version may add parts, each after a dash.
             (_, VERSION_0) => true,
@@ -134,6 +138,7 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if digits.len() != 2 * N {
         return None;
     }
+    // Not `from_str_radix`, which takes upper case and a sign too.
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -245,6 +250,7 @@ fn random<const N: usize>() -> [u8; N] {
             }
             *left = POOL;
         }
+        // Taken from the end, so that `left` is also the index.
         *left -= N;
         let mut bytes = [0; N];
         bytes.copy_from_slice(pool.get(*left..*left + N).unwrap_or(&[0; N]));

@@ -62,6 +62,7 @@ pub(super) fn logs(lines: Vec<LogRecord>, settings: &OtlpSettings) -> Vec<u8> {
 
 /// How many spans the collector says it did not take.
 pub(super) fn rejected_spans(answer: &[u8]) -> u64 {
+    // Whatever else a collector writes, its status said that it took them.
     let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
     let rejected = answer.partial_success.map_or(0, |part| part.rejected_spans);
     u64::try_from(rejected).unwrap_or(0)
@@ -76,6 +77,7 @@ pub(super) fn rejected_logs(answer: &[u8]) -> u64 {
 }
 
 fn resource(settings: &OtlpSettings) -> Resource {
+    // During a hand-over two processes send from one host.
     let instance = format!("{}:{}", settings.host, std::process::id());
     let attributes = [
         ("service.name", settings.service.clone()),
@@ -119,8 +121,10 @@ fn span(record: SpanRecord) -> Span {
         }
         .into(),
         start_time_unix_nano: record.begun,
+        // The clock may have been set back in between.
         end_time_unix_nano: record.ended.max(record.begun),
         attributes: record.attributes.into_iter().map(of_record).collect(),
+        // Otherwise unset: only an application may say `Ok`.
         status: record.failed.then(|| Status {
             code: StatusCode::Error.into(),
             ..Status::default()
@@ -152,6 +156,7 @@ fn line(record: LogRecord) -> LogMessage {
     let trace = record.trace;
     let body = match String::from_utf8(record.line) {
         Ok(text) => Value::StringValue(text),
+        // A text of protobuf must be UTF-8; the line is worth keeping anyway.
         Err(bytes) => Value::BytesValue(bytes.into_bytes()),
     };
     LogMessage {

@@ -126,6 +126,7 @@ impl Otlp {
     /// # Errors
     /// The threads cannot be started.
     pub fn follow(&self, settings: Option<Arc<OtlpSettings>>) -> io::Result<()> {
+        // A front door without a collector has no threads for it.
         if settings.is_some() && self.queues.get().is_none() {
             let queues = Queues {
                 traces: self.start::<Traces>()?,
@@ -153,6 +154,7 @@ impl Otlp {
 
     /// Queues the spans of a request; drops and counts them if the queue is full.
     pub fn send_spans(&self, spans: Vec<SpanRecord>) {
+        // There never were settings, so no request had a context.
         let Some(queues) = self.queues.get() else {
             return;
         };
@@ -180,6 +182,7 @@ impl Otlp {
 
     /// Sends what waits, until `deadline` at longest. Nothing is tried a second time any more.
     pub fn close(&self, deadline: Instant) {
+        // First, so that a thread in a pause comes to the end of its queue.
         *lock(&self.shared.closing) = true;
         self.shared.wake.notify_all();
         if let Some(queues) = self.queues.get() {
@@ -195,6 +198,7 @@ impl Otlp {
             shared: Arc::clone(&self.shared),
             client: self.client.clone(),
         };
+        // One for each signal, so that trouble with the one does not hold up the other.
         thread::Builder::new()
             .name(format!("otlp-{}", K::SIGNAL.name()))
             .spawn(move || {
@@ -241,6 +245,7 @@ impl<K: Kind> Worker<K> {
     fn export(&self, batch: Vec<K::Item>) {
         let count = K::count(&batch);
         let metrics = self.shared.metrics.of(K::SIGNAL);
+        // For each batch, so that a reload counts from the next one on.
         let settings = self.shared.settings.load_full();
         let there = settings
             .as_deref()
@@ -249,11 +254,13 @@ impl<K: Kind> Worker<K> {
         let Some((settings, to)) = there else {
             return metrics.dropped_unsent.add(count);
         };
+        // Encoded once, and shared by all tries.
         let body = bytes::Bytes::from(K::encode(batch, settings));
         for tries in 1.. {
             let request = settings.request(body.clone());
             let error = match self.client.send_blocking(to, request) {
                 Ok(answer) => {
+                    // The collector may claim more than it got.
                     let rejected = K::rejected(&answer.body).min(count);
                     metrics.sent.add(count - rejected);
                     metrics.dropped_rejected.add(rejected);
@@ -262,6 +269,7 @@ impl<K: Kind> Worker<K> {
                 Err(error) => error,
             };
             self.shared.metrics.failed(K::SIGNAL, &error);
+            // At the end nobody waits for another try: `close` has a deadline.
             let pause = pause(tries, &error.fault);
             if pause.is_none_or(|pause| self.shared.is_closed_within(pause)) {
                 return metrics.dropped_unsent.add(count);

@@ -89,6 +89,7 @@ impl OtlpMetrics {
         self.failures.with(signal.name(), &code, Counter::count);
         let mut health = self.of(signal).lock();
         let before = health.trouble.take();
+        // One line for an outage, not one for each try.
         if before.is_none() {
             tracing::warn!(
                 target: "otlp",
@@ -110,6 +111,7 @@ impl OtlpMetrics {
         let mut health = self.of(signal).lock();
         health.sent_at = Some(SystemTime::now());
         if health.trouble.take().is_some() {
+            // Writing the line may take a while, and `/status` waits for this lock.
             drop(health);
             tracing::info!(target: "otlp", "{} are sent again", signal.name());
         }

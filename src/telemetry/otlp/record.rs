@@ -120,6 +120,7 @@ impl From<bool> for Attribute {
 
 impl From<u64> for Attribute {
     fn from(number: u64) -> Self {
+        // OTLP has no unsigned numbers.
         Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }

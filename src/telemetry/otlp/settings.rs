@@ -87,6 +87,7 @@ impl OtlpSettings {
         self.traces.as_ref()?;
         let heard = match self.continues {
             Continue::Never => None,
+            // Else strangers could put their requests into traces of ours.
             Continue::Trusted if !trusted => None,
             Continue::Trusted | Continue::Always => incoming(),
         };

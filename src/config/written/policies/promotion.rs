@@ -237,6 +237,7 @@ fn lines(text: &str, range: &Range<usize>) -> Range<usize> {
 
 /// None if two edits are about the same bytes in different ways.
 fn apply(text: &str, mut edits: Vec<Edit>) -> Option<String> {
+    // From the beginning on, because all places are those of the text before any edit.
     edits.sort_by_key(|(range, _)| (range.start, range.end));
     let mut after = String::with_capacity(text.len());
     let mut done = 0;
@@ -246,6 +247,7 @@ fn apply(text: &str, mut edits: Vec<Edit>) -> Option<String> {
             true => range.start.max(done),
             false => range.start,
         };
+        // There is no such range if an edit begins inside of the one before.
         after.push_str(text.get(done..start)?);
         after.push_str(&new);
         done = range.end.max(done);
