@@ -24,6 +24,9 @@
 //! - `dns` the addresses of a name
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
 //! - [`supervision`] starts long-lived tasks again after a failure
+//! - `client_site` what counts as one client
+//! - `randomness` random bytes for ids
+//! - `hex` bytes as hexadecimal digits
 //! - `bounded_queue` a queue to a background thread that never makes a sender wait
 //! - `parallel` spreads independent work over the processors
 //! - `replace_file` replaces a file in one step
@@ -39,6 +42,7 @@
 pub mod admin;
 mod bounded_queue;
 pub mod cli;
+mod client_site;
 pub mod config;
 pub mod console;
 mod dns;
@@ -46,12 +50,14 @@ pub mod events;
 pub mod exclusion;
 pub mod exposure;
 pub mod handover;
+mod hex;
 pub mod identity;
 mod judgement;
 pub mod live;
 pub mod outbound;
 mod parallel;
 pub mod proxy;
+mod randomness;
 pub mod recorded;
 pub mod reload;
 mod replace_file;

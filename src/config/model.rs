@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::inputs::{Contents, Inputs};
 use crate::events::EventSettings;
 use crate::exclusion::Entry;
+use crate::hex::hex;
 use crate::identity::{OwnFields, Provider, RouteIdentity, Signing};
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
@@ -483,8 +484,10 @@ impl CompiledRules {
             // A line for each, so that two of them do not run together.
             hasher.update(format!("{name}={value}\n").as_bytes());
         }
-        let hex = hasher.finish().into_iter().take(8);
-        hex.map(|byte| format!("{byte:02x}")).collect()
+        let mut digest = hex(&hasher.finish());
+        // Enough to tell versions apart, and short enough to read.
+        digest.truncate(16);
+        digest
     }
 }
 

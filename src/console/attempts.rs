@@ -5,9 +5,11 @@
 //! bounded.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::client_site::client_site;
 
 /// For how long failures are counted.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -50,7 +52,7 @@ impl Attempts {
     /// Counts a failure.
     pub(super) fn failed(&self, address: IpAddr) -> Failure {
         self.with(|failures| {
-            let address = network(address);
+            let address = client_site(address);
             if failures.len() >= ADDRESSES && !failures.contains_key(&address) {
                 return Failure::Uncounted;
             }
@@ -72,17 +74,6 @@ impl Attempts {
             failures.by_address.clear();
         }
         act(&mut failures.by_address)
-    }
-}
-
-/// What one customer of a provider has: an IPv4 address, or a /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let upper = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(upper))
-        }
-        address => address,
     }
 }
 

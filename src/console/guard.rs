@@ -70,7 +70,7 @@ pub(super) fn check_host<'h>(
     };
     let host = host.as_bytes();
     // A tunnel may begin at any port, so the port of a listed host does not count.
-    let name = http_strict::split_port(host).map_or(host, |(name, _)| name);
+    let name = http_strict::without_port(host);
     let is_listed = hosts
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known.as_bytes()));

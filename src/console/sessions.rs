@@ -11,6 +11,7 @@ use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 
+use crate::hex::hex;
 use crate::role::Role;
 
 /// Far more logins than three teams have at once. The one that was idle longest makes room for a new one.
@@ -191,7 +192,7 @@ fn make_room_beside(sessions: &mut HashMap<Hash, Session>, who: &str) {
 pub(super) fn new_secret() -> Result<(String, Hash), ErrorStack> {
     let mut bytes = [0; 32];
     rand_bytes(&mut bytes)?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex(&bytes);
     // Without salt or slowness: nobody can guess 256 random bits.
     let hash = sha256(text.as_bytes());
     Ok((text, hash))

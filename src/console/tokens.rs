@@ -18,6 +18,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::sessions::new_secret;
+use crate::hex::hex;
 use crate::replace_file::{Access, replace_file};
 use crate::role::Role;
 use crate::time::{parse_rfc3339, rfc3339};
@@ -260,8 +261,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn hash_of(secret: &str) -> String {
-    let hash = sha256(secret.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha256(secret.as_bytes()))
 }
 
 fn read(file: &Path) -> Result<HashMap<String, Kept>, String> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use waf::Transaction;
 
 use super::provider::Provider;
+use crate::hex::hex;
 
 /// A caller whose token was verified.
 #[derive(Debug, Clone)]
@@ -64,8 +65,8 @@ impl Caller {
         }
         // With the issuer: equal names of two issuers are two people.
         let named = format!("{}\n{subject}", self.provider.expected.issuer);
-        let digest = openssl::sha::sha256(named.as_bytes());
-        let hex = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
-        Some(format!("sha256:{}", hex.collect::<String>()))
+        let mut digest = hex(&openssl::sha::sha256(named.as_bytes()));
+        digest.truncate(32);
+        Some(format!("sha256:{digest}"))
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http_strict::{field_name_form, same_field_name};
 use identity::Signer;
 use serde_json::{Map, Value, json};
 
@@ -159,7 +160,7 @@ impl OwnFields {
         for provider in providers {
             let names = provider.fields.iter();
             own.claims
-                .extend(names.map(|(name, _)| one_form(name.as_bytes())));
+                .extend(names.map(|(name, _)| field_name_form(name.as_bytes())));
             if let TokenPlace::Field(name) = &provider.place {
                 own.tokens.push(name.clone());
             }
@@ -178,23 +179,13 @@ impl OwnFields {
     /// Whether a field of this name is dropped from every request.
     #[must_use]
     pub fn drops(&self, name: &[u8]) -> bool {
-        let form = one_form(name);
         let is_other = |token: &String| {
-            form == one_form(token.as_bytes()) && !name.eq_ignore_ascii_case(token.as_bytes())
+            let token = token.as_bytes();
+            same_field_name(name, token) && !name.eq_ignore_ascii_case(token)
         };
+        let form = field_name_form(name);
         self.claims.binary_search(&form).is_ok() || self.tokens.iter().any(is_other)
     }
-}
-
-/// The one form of a field's name: in lower case, and with a dash for whatever is no letter and no digit. Gateways that
-/// make variables of names make one name of all its spellings.
-#[must_use]
-pub fn one_form(name: &[u8]) -> Vec<u8> {
-    let form = |byte: &u8| match byte.is_ascii_alphanumeric() {
-        true => byte.to_ascii_lowercase(),
-        false => b'-',
-    };
-    name.iter().map(form).collect()
 }
 
 #[cfg(test)]

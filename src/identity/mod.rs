@@ -12,7 +12,7 @@ mod tokens;
 
 pub use caller::Caller;
 pub use demand::{Identified, RouteIdentity, Unauthenticated};
-pub use forward::{ForwardIdentity, OwnFields, Signing, field_value, one_form};
+pub use forward::{ForwardIdentity, OwnFields, Signing, field_value};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Provider, TokenPlace};
 pub(crate) use tokens::without_cookie;

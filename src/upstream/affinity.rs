@@ -8,6 +8,7 @@ use openssl::pkey::PKey;
 use openssl::sign::Signer;
 
 use super::Affinity;
+use crate::hex::hex;
 
 /// Hex digits of a server's id: 128 bits.
 const TOKEN: usize = 32;
@@ -29,7 +30,7 @@ pub(super) fn token(
     signer.update(&[0])?;
     signer.update(server.as_bytes())?;
     let digest = signer.sign_to_vec()?;
-    let mut token: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut token = hex(&digest);
     token.truncate(TOKEN);
     Ok(token)
 }

@@ -35,6 +35,12 @@ pub fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
+/// The host of `host` or `host:port`; all of it if it is neither.
+#[must_use]
+pub fn without_port(bytes: &[u8]) -> &[u8] {
+    split_port(bytes).map_or(bytes, |(host, _)| host)
+}
+
 fn valid_host(host: &[u8]) -> bool {
     if let Some(inner) = host.strip_prefix(b"[").and_then(|h| h.strip_suffix(b"]")) {
         return std::str::from_utf8(inner)

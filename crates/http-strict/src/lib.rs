@@ -28,6 +28,7 @@
 )]
 
 mod chunked;
+mod field_name;
 mod h1;
 mod h2;
 mod host;
@@ -40,8 +41,9 @@ use std::fmt;
 use std::ops::Range;
 
 pub use chunked::{BodyError, ChunkedFraming, decode_chunked};
+pub use field_name::{field_name_byte, field_name_form, same_field_name};
 pub use h2::{H2Head, check_h2};
-pub use host::{split_port, valid_authority};
+pub use host::{split_port, valid_authority, without_port};
 pub use response::{check_response, explain_response_head, switches_to_websocket};
 
 /// A request head that HTTP allows. All ranges point into the raw bytes it was parsed from.

@@ -3,14 +3,14 @@
 //! Invariant: a part without a value was reported, either as an error or as refused. So whatever needs it reports
 //! nothing more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::inputs::Inputs;
 use crate::config::last_good::{Choice, LastGood};
 use crate::config::model::{Certificates, Refused, Unit};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::source::At;
-use crate::tls::Finding;
+use crate::tls::{Finding, readable_by_others};
 use seclang::diagnostic::{Diagnostic, Severity};
 
 #[derive(Debug)]
@@ -115,6 +115,12 @@ impl<'a> Context<'a> {
             }
         }
     }
+}
+
+/// The warning about a secret's file that too many people can read. A missing file has an error of its own.
+pub(crate) fn open_secret(at: At<'_>, path: &Path) -> Option<Problem> {
+    let finding = readable_by_others(path).filter(|_| path.exists())?;
+    Some(problem_of(at, finding))
 }
 
 /// A finding about a file, as a problem at the place that names the file.

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::context::{Broken, Context, problem_of};
+use super::context::{Broken, Context, open_secret};
 use super::names::Declared;
 use crate::config::written::destination::{SYSTEM, WrittenDestination};
 use crate::config::written::reader::Given;
 use crate::config::written::source::Placed;
 use crate::outbound::{Destination, Limits, Proxy, ProxyCredentials, Scheme, Settings};
-use crate::tls::{TrustBundle, readable_by_others};
+use crate::tls::TrustBundle;
 
 /// None if something is faulty, which was reported. `timeout` of the written destination goes before that of `limits`.
 pub(crate) fn resolve(
@@ -129,10 +129,7 @@ fn resolve_credentials(
 pub(crate) fn resolve_secret(file: &Placed<'_, &str>, context: &mut Context<'_>) -> Option<String> {
     let path = file.at.resolve(file.value);
     context.note_files([path.clone()]);
-    // A missing file is reported below, and only once.
-    if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
-        context.report(vec![problem_of(file.at, finding)]);
-    }
+    context.report(open_secret(file.at, &path).into_iter().collect());
     let read = seclang::files::read(&path).map_err(|error| error.to_string());
     let text = read.and_then(|bytes| {
         // Editors and `echo` add a line feed.

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http_strict::same_field_name;
 use identity::{Expectations, Key, KeySet, Signer};
 
-use super::context::{Context, problem_of};
+use super::context::{Context, open_secret, problem_of};
 use super::names::Declared;
 use crate::config::last_good::Choice;
 use crate::config::model::Unit;
@@ -18,7 +19,7 @@ use crate::config::written::identity::{WrittenProvider, WrittenRouteIdentity, Wr
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
 use crate::identity::{
-    ForwardIdentity, Provider, ProviderSettings, RouteIdentity, Signing, TokenPlace, one_form,
+    ForwardIdentity, Provider, ProviderSettings, RouteIdentity, Signing, TokenPlace,
 };
 use crate::tls::readable_by_others;
 
@@ -56,10 +57,9 @@ fn check_place(provider: &WrittenProvider<'_>, all: &[WrittenProvider<'_>], cont
     let Some(TokenPlace::Field(name)) = &provider.place else {
         return;
     };
-    let form = one_form(name.as_bytes());
     let holds = |other: &&WrittenProvider<'_>| {
         let mut fields = other.fields.iter().flatten();
-        fields.any(|(field, _)| one_form(field.as_bytes()) == form)
+        fields.any(|(field, _)| same_field_name(field.as_bytes(), name.as_bytes()))
     };
     if let Some(other) = all.iter().find(holds) {
         let message = format!(
@@ -169,8 +169,7 @@ fn read_keys(
             }
         }
         let path = file.at.resolve(file.value);
-        let open = readable_by_others(&path).filter(|_| path.exists());
-        problems.extend(open.map(|finding| problem_of(file.at, finding)));
+        problems.extend(open_secret(file.at, &path));
     }
     whole.then(|| KeySet::of(keys))
 }

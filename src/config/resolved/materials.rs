@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::context::{Broken, Context, problem_of};
+use super::context::{Broken, Context, open_secret, problem_of};
 use super::names::Declared;
 use crate::config::last_good::listeners::{instead_of_client_ca, with_current_lists};
 use crate::config::last_good::{Choice, ROTATION_HELP};
@@ -12,7 +12,7 @@ use crate::config::model::{AffinityKey, Listener, Unit};
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::source::{At, Placed};
 use crate::config::written::trust::{CertificateFiles, WrittenClientCa, WrittenTrust};
-use crate::tls::{CertifiedKey, ClientCa, Part, TrustBundle, readable_by_others};
+use crate::tls::{CertifiedKey, ClientCa, Part, TrustBundle};
 
 /// The least bytes of an affinity key. A shorter one could be guessed, and with it which server a cookie names.
 const LEAST_AFFINITY_KEY: usize = 16;
@@ -188,10 +188,7 @@ pub(crate) fn resolve_affinity_key(
 ) -> Option<AffinityKey> {
     let path = file.at.resolve(file.value);
     context.note_files([path.clone()]);
-    // A missing file is reported below, and only once.
-    if let Some(finding) = readable_by_others(&path).filter(|_| path.exists()) {
-        context.report(vec![problem_of(file.at, finding)]);
-    }
+    context.report(open_secret(file.at, &path).into_iter().collect());
     let key = match seclang::files::read(&path) {
         // Editors and `echo` add a line feed. Several front doors share a key and must read the same bytes.
         Ok(key) => key.trim_ascii().to_vec(),

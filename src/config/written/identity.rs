@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_strict::{field_name_form, same_field_name};
 use identity::Algorithm;
 
 use super::diagnostics::Diagnostics;
@@ -10,7 +11,7 @@ use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
-use crate::identity::{ForwardIdentity, TokenPlace, one_form};
+use crate::identity::{ForwardIdentity, TokenPlace};
 
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// Clocks that differ by more are broken, and every token would live longer for it.
@@ -287,7 +288,7 @@ fn check_field(name: &str, known: &[(String, String)]) -> Result<(), String> {
     if !is_token(name) {
         return Err(format!("\"{name}\" is no name of a header field"));
     }
-    let form = one_form(name.as_bytes());
+    let form = field_name_form(name.as_bytes());
     if NOT_FOR_CLAIMS.iter().any(|other| other.as_bytes() == form)
         || form.starts_with(b"x-forwarded")
     {
@@ -297,7 +298,7 @@ fn check_field(name: &str, known: &[(String, String)]) -> Result<(), String> {
     }
     if known
         .iter()
-        .any(|(other, _)| one_form(other.as_bytes()) == form)
+        .any(|(other, _)| same_field_name(other.as_bytes(), name.as_bytes()))
     {
         return Err(format!("the header field \"{name}\" is there twice"));
     }

@@ -12,6 +12,7 @@
 
 use std::sync::LazyLock;
 
+use http_strict::{field_name_byte, field_name_form};
 use serde::Serialize;
 
 /// A row of the table.
@@ -288,7 +289,7 @@ impl Index {
             ends: vec![Vec::new(); 256],
         };
         for rule in FIELD_RULES {
-            let inner = one_form(rule.name.trim_matches('*'));
+            let inner = field_name_form(rule.name.trim_matches('*').as_bytes()).into_boxed_slice();
             let (Some(&first), Some(&last)) = (inner.first(), inner.last()) else {
                 continue;
             };
@@ -304,7 +305,10 @@ impl Index {
     }
 
     fn find(&self, name: &[u8]) -> Option<&'static FieldRule> {
-        let (first, last) = (form(*name.first()?), form(*name.last()?));
+        let (first, last) = (
+            field_name_byte(*name.first()?),
+            field_name_byte(*name.last()?),
+        );
         let in_list = |list: &ByByte, byte: u8, fits: &dyn Fn(&[u8]) -> bool| {
             let mut list = list[usize::from(byte)].iter();
             list.find(|(inner, _)| fits(inner)).map(|(_, rule)| *rule)
@@ -325,19 +329,10 @@ impl Index {
 
 /// Whether the bytes in their one form begin with `start`, which is in that form and no longer than they are.
 fn has_form(bytes: &[u8], start: &[u8]) -> bool {
-    bytes.iter().zip(start).all(|(b, s)| form(*b) == *s)
-}
-
-/// The one form of a name: in lower case, and with a dash for whatever is no letter and no digit.
-fn one_form(name: &str) -> Box<[u8]> {
-    name.bytes().map(form).collect()
-}
-
-fn form(byte: u8) -> u8 {
-    match byte.is_ascii_alphanumeric() {
-        true => byte.to_ascii_lowercase(),
-        false => b'-',
-    }
+    bytes
+        .iter()
+        .zip(start)
+        .all(|(b, s)| field_name_byte(*b) == *s)
 }
 
 #[cfg(test)]

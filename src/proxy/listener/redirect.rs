@@ -17,7 +17,7 @@ use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle};
 use crate::proxy::shared::request_id::request_id;
 use crate::telemetry::AccessRecord;
-use http_strict::{HeadError, split_port};
+use http_strict::{HeadError, without_port};
 
 pub(super) async fn serve(
     front: Arc<Front>,
@@ -104,7 +104,7 @@ fn say(
 fn location(host: &[u8], port: u16, target: &[u8]) -> Vec<u8> {
     let mut location = b"https://".to_vec();
     // The client's port was that of this listener.
-    location.extend_from_slice(split_port(host).map_or(host, |(name, _)| name));
+    location.extend_from_slice(without_port(host));
     if port != 443 {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }

@@ -54,7 +54,7 @@ pub(crate) struct Exchange {
     trusted: bool,
     /// Its place in a trace, if traces are made.
     trace: Option<Box<TraceContext>>,
-    /// From when to when its body was held.
+    /// From when to when its body was held, if it is traced.
     held: Option<(Instant, Instant)>,
     route: Option<Arc<Route>>,
     identity: identity::Identity,
@@ -335,7 +335,7 @@ impl Exchange {
             .front
             .body_memory
             .reserve(self.snapshot.config.body_memory);
-        let begun = Instant::now();
+        let begun = self.trace.is_some().then(Instant::now);
         self.body = body::hold(
             session,
             &self.received,
@@ -344,7 +344,7 @@ impl Exchange {
             &mut reservation,
         )
         .await?;
-        self.held = Some((begun, Instant::now()));
+        self.held = begun.map(|begun| (begun, Instant::now()));
         self.reservation = Some(reservation);
         Ok(())
     }

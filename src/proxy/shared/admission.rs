@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::client_site::client_site;
 use crate::config::ListenerLimits;
 
 /// The open connections of one listener.
@@ -36,7 +37,7 @@ impl Admission {
         address: IpAddr,
         limits: &ListenerLimits,
     ) -> Option<Admitted> {
-        let address = site(address);
+        let address = client_site(address);
         let mut counts = self.lock();
         // The total first, so that a refused connection adds no entry to the map.
         if counts.open >= limits.connections {
@@ -57,17 +58,6 @@ impl Admission {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         // Only numbers are changed under the lock, and no step between them can panic.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What counts as one address: for IPv6 the first 64 bits, since whoever has one address of a /64 has all of them.
-fn site(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(network.into())
-        }
-        v4 => v4,
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{AccessRecord, TlsFacts, Verdict, masked_text};
 use crate::time::rfc3339;
-use http_strict::split_port;
+use http_strict::without_port;
 
 /// The document without a line feed.
 pub(super) fn line(record: &AccessRecord<'_>) -> Vec<u8> {
@@ -37,7 +37,7 @@ fn document(record: &AccessRecord<'_>) -> Value {
             "original": record.path,
             "path": path,
             "query": query,
-            "domain": record.host.as_deref().map(without_port),
+            "domain": record.host.as_deref().map(host_name),
         },
         "http": {
             "version": record.protocol.strip_prefix("HTTP/"),
@@ -114,9 +114,9 @@ fn own(record: &AccessRecord<'_>) -> Value {
     })
 }
 
-fn without_port(host: &str) -> &str {
-    let name = split_port(host.as_bytes()).map(|(name, _)| name.len());
-    name.and_then(|length| host.get(..length)).unwrap_or(host)
+fn host_name(host: &str) -> &str {
+    let length = without_port(host.as_bytes()).len();
+    host.get(..length).unwrap_or(host)
 }
 
 /// An absent field is left out, and so is an object without fields.

@@ -3,15 +3,17 @@
 //! Invariant: a context that somebody sent is taken whole and only if it is valid, so nothing a stranger wrote reaches a
 //! gateway or a collector but hexadecimal digits and a `tracestate` of the form that the recommendation allows.
 
-use std::cell::RefCell;
 use std::fmt;
+
+use uuid::Uuid;
+
+use crate::hex::hex;
+use crate::randomness;
 
 /// The most members of a `tracestate` (W3C Trace Context, 3.3.1.1).
 const MOST_MEMBERS: usize = 32;
 /// The most bytes of a `tracestate` that we hand on; longer ones are left out (3.3.1.5 demands 512 at least).
 const MOST_STATE: usize = 512;
-/// Bytes of the random pool: many requests share one system call.
-const POOL: usize = 1024;
 
 /// Names a trace. Never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,10 +120,10 @@ impl Incoming {
             _ => false,
         };
         let mut parts = text.get(..VERSION_0).filter(|_| fits)?.split('-');
-        let [_version] = hex(parts.next()?)?;
-        let trace = hex(parts.next()?)?;
-        let parent = hex(parts.next()?)?;
-        let [flags] = hex(parts.next()?)?;
+        let [_version] = from_hex(parts.next()?)?;
+        let trace = from_hex(parts.next()?)?;
+        let parent = from_hex(parts.next()?)?;
+        let [flags] = from_hex(parts.next()?)?;
         let whole = parts.next().is_none() && trace != [0; 16] && parent != [0; 8];
         whole.then_some(Self {
             trace: TraceId(trace),
@@ -133,7 +135,7 @@ impl Incoming {
 }
 
 /// Lower case only (3.2.2).
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
         return None;
@@ -231,62 +233,40 @@ impl SpanId {
     }
 }
 
-thread_local! {
-    /// Random bytes, and how many of them are left.
-    static RANDOM: RefCell<([u8; POOL], usize)> = const { RefCell::new(([0; POOL], 0)) };
-}
-
+/// Ids need to differ, not to be secret.
 fn random<const N: usize>() -> [u8; N] {
-    RANDOM.with_borrow_mut(|(pool, left)| {
-        if *left < N {
-            // Ids need to differ, not to be secret: without randomness the clock has to do.
-            if openssl::rand::rand_bytes(pool).is_err() {
-                pool.fill(1);
-                let now = crate::time::nanoseconds(std::time::SystemTime::now());
-                let clock = now.to_be_bytes();
-                pool.iter_mut()
-                    .zip(clock.iter().cycle())
-                    .for_each(|(byte, b)| *byte ^= b);
-            }
-            *left = POOL;
-        }
-        // Taken from the end, so that `left` is also the index.
-        *left -= N;
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(pool.get(*left..*left + N).unwrap_or(&[0; N]));
+    let random = randomness::random().or_else(|| {
+        // The end of such an id differs from all others of this process.
+        Uuid::now_v7().as_bytes().last_chunk().copied()
+    });
+    match random {
+        Some(bytes) if bytes != [0; N] => bytes,
         // Zero is no id.
-        if bytes == [0; N] {
-            bytes.fill(1);
-        }
-        bytes
-    })
-}
-
-fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        _ => [1; N],
+    }
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        f.write_str(&hex(&self.0))
     }
 }
 
 impl fmt::Debug for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        f.write_str(&hex(&self.0))
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        f.write_str(&hex(&self.0))
     }
 }
 
 impl fmt::Debug for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        f.write_str(&hex(&self.0))
     }
 }
 
