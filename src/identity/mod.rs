@@ -1,17 +1,20 @@
 //! Who is calling: the issuers whose tokens are taken, and what a request proves about its caller.
 //!
 //! Invariant: a [`Caller`] exists only for a token whose signature, times, audience, binding and denials were checked for
-//! this request. Nothing that a client writes outside of a verified token says who it is. No I/O: the configuration reads
+//! this request, or for a client certificate that the handshake verified under the bundle of the identity. Nothing that a
+//! client writes outside of these says who it is. No I/O: the configuration reads
 //! the files, the proxy the requests.
 
 mod caller;
+mod certificate;
 mod demand;
 mod forward;
 mod provider;
 mod tokens;
 
 pub use caller::Caller;
-pub use demand::{Identified, RouteIdentity, Unauthenticated};
+pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, SubjectName};
+pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
 pub use forward::{ForwardIdentity, OwnFields, Signing, field_value};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Provider, TokenPlace};

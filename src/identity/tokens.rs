@@ -66,6 +66,7 @@ fn tokens_at<'r>(
                 .map(|(_, value)| *value)
                 .collect())
         }
+        TokenPlace::ClientCertificate(_) => Ok(Vec::new()),
         TokenPlace::Cookie(name) => {
             let pairs = named(b"cookie").flat_map(|value| value.split(|b| *b == b';'));
             Ok(pairs

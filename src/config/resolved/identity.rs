@@ -15,12 +15,10 @@ use super::names::Declared;
 use crate::config::last_good::Choice;
 use crate::config::model::Unit;
 use crate::config::written::diagnostics::Problem;
-use crate::config::written::identity::{WrittenProvider, WrittenRouteIdentity, WrittenSigning};
+use crate::config::written::identity::{WrittenProvider, WrittenSigning};
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
-use crate::identity::{
-    ForwardIdentity, Provider, ProviderSettings, RouteIdentity, Signing, TokenPlace,
-};
+use crate::identity::{Provider, ProviderSettings, Signing, TokenPlace};
 use crate::tls::readable_by_others;
 
 /// Lines of a file of denied tokens and subjects.
@@ -175,7 +173,7 @@ fn read_keys(
 }
 
 /// A line each: a `jti` or a `sub`. None if the file cannot be used.
-fn read_denied(
+pub(super) fn read_denied(
     written: &Given<Placed<'_, &str>>,
     context: &mut Context<'_>,
     problems: &mut Vec<Problem>,
@@ -320,41 +318,4 @@ fn read_signers(
     }
     let missing = problems.iter().any(|problem| problem.diagnostic.is_error());
     (!missing).then_some(signers)
-}
-
-/// What a route demands of its callers. `Faulty` was reported.
-pub(crate) fn resolve_route(
-    written: &WrittenRouteIdentity<'_>,
-    providers: &mut Declared<'_, Provider>,
-    has_signing: bool,
-    context: &Context<'_>,
-) -> Given<RouteIdentity> {
-    let names = match &written.providers {
-        Given::Absent => return Given::Absent,
-        Given::Faulty => return Given::Faulty,
-        Given::Value(names) => names,
-    };
-    let found: Vec<_> = names
-        .iter()
-        .map(|name| providers.lookup(name, context.diagnostics).ok())
-        .collect();
-    if written.forward == Some(ForwardIdentity::Signed) && !has_signing {
-        let help = "[signing] with issuer = \"https://door.example.com\"";
-        let message = "forward_identity = \"signed\" needs a [signing] table";
-        if let Some(first) = names.first() {
-            context
-                .diagnostics
-                .error_with_help(first.at, message, Some(help));
-        }
-        return Given::Faulty;
-    }
-    let resolved = || {
-        Some(RouteIdentity {
-            providers: found.into_iter().collect::<Option<_>>()?,
-            required: written.required?,
-            require: written.require.clone()?,
-            forward: written.forward?,
-        })
-    };
-    resolved().into()
 }
