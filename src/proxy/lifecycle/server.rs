@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::error::ServeError;
 use super::expiry;
+use super::issuers;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use super::signing;
@@ -122,6 +123,7 @@ impl Foundation {
         if log.audit == LogSink::Otlp {
             audit = audit.to_collector(&otlp);
         }
+        issuers::first_fetches(&config).await;
         let state_dir = config.state_dir.clone();
         let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
         // Everything that can be wrong has been found by now, so the other process is only disturbed if this one will
