@@ -69,7 +69,8 @@ enum Verb {
 #[command(after_help = CHECK_EXAMPLES)]
 struct CheckArgs {
     /// The name of an [identity.NAME] table
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME",
+        add = clap_complete::engine::ArgValueCompleter::new(super::config_file::identities))]
     name: String,
     /// Read a token from standard input, and check it as the front door would. What a route requires
     /// is not checked, nor is a client certificate

@@ -30,6 +30,7 @@ mod handshakes;
 mod http2;
 mod identity;
 mod inspected;
+mod issuers;
 mod limits;
 mod logins;
 mod long;

@@ -25,7 +25,7 @@ use super::reloader::{End, Reloader, Requests};
 use super::signing;
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_collector, add_core_routes, add_exposure_routes,
-    add_gateway_routes, add_record_routes, add_review_routes, add_shadow_routes,
+    add_gateway_routes, add_issuers, add_record_routes, add_review_routes, add_shadow_routes,
     add_traffic_routes, adopt, listen,
 };
 use crate::config::{Config, LogSink};
@@ -278,6 +278,7 @@ fn routes(
     add_gateway_routes(&mut router, &front.live);
     add_traffic_routes(&mut router, &health);
     add_collector(&mut router, &health);
+    add_issuers(&mut router, &health);
     let console = front.live.pin().config.console.clone();
     if let (Some(logins), Some(console)) = (logins, console) {
         add_console_routes(&mut router, logins, &console);
