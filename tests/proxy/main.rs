@@ -41,6 +41,7 @@ mod outbound;
 mod paths;
 mod pressure;
 mod protocol;
+mod provider;
 mod reachability;
 mod requests;
 mod responses;
