@@ -1,6 +1,7 @@
 # make demo   a front door, two gateways and curl lines to try
 # make test   the whole test suite
-# Both first install what is missing to build, with the system's package manager; `make test` also a browser, for the console.
+# Both first install what is missing to build, with the system's package manager; `make test` also a browser, for the console,
+# and an OpenID provider.
 
 CARGO_TARGET_DIR ?= target
 PREFIX ?= /usr/local
@@ -15,6 +16,7 @@ demo: install-deps
 
 test: install-deps
 	@scripts/install-browser
+	@scripts/install-provider
 	@scripts/test
 
 check:

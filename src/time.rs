@@ -95,6 +95,22 @@ pub(crate) fn milliseconds_ago(age: Option<Duration>) -> u64 {
         .map_or(0, milliseconds)
 }
 
+/// The time of a field of HTTP such as `Sat, 21 Nov 2026 20:59:03 GMT` (RFC 9110, 5.6.7); None for the obsolete forms.
+pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (_, rest) = text.split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let (day, month) = (parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let (year, clock) = (parts.next()?, parts.next()?);
+    if (parts.next(), parts.next()) != (Some("GMT"), None) {
+        return None;
+    }
+    parse_rfc3339(&format!("{year}-{month:02}-{day}T{clock}Z"))
+}
+
 /// The time in a text such as `2026-11-21T20:59:03Z` or `2026-11-21T21:59+01:00` (RFC 3339; seconds may be left out).
 /// None if the text is malformed or the time is before 1970.
 #[must_use]
@@ -184,6 +200,22 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_of_http_are_read() {
+        let read = |text| parse_http_date(text).map(rfc3339);
+        let expected = "1994-11-06T08:49:37.000Z".to_owned();
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(expected));
+        for text in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn known_times() {

@@ -8,7 +8,7 @@ use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 
 use super::router::{Method, Request, Response};
 use crate::config::Token;
-use http_strict::{split_port, valid_authority};
+use http_strict::{only_bearer, split_port, valid_authority};
 
 /// The field in which browsers say where a request comes from.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -85,9 +85,7 @@ impl Access {
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
-        let bearer = headers.get(AUTHORIZATION);
-        let bearer = bearer.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        match (self, bearer) {
+        match (self, bearer_token(headers)) {
             (Self::Owner, _) => Ok(()),
             // `Token::is` compares in constant time, so the answers do not reveal how much of a guess is right.
             (
@@ -106,6 +104,12 @@ impl Access {
             }
         }
     }
+}
+
+/// The token of the only `Authorization: Bearer`.
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
+    let fields = headers.get_all(AUTHORIZATION).iter();
+    only_bearer(fields.map(|value| value.as_bytes()))
 }
 
 /// The values of the Accept fields, as a list.

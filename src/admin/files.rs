@@ -10,7 +10,7 @@ use seclang::diagnostic::Diagnostic;
 
 /// Reads the files as a reload would. Blocks; what did not change is not compiled again.
 pub(super) fn differences(running: &Config, request: &Request) -> Result<Response, Response> {
-    super::query::Query::of(request).end()?;
+    super::fields::Fields::of(request).end()?;
     let (loaded, ..) = load_next(&running.source, running);
     let loaded = match loaded {
         Ok(loaded) => loaded,

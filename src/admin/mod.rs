@@ -7,17 +7,19 @@
 //! shows what clients sent; no other answer holds a secret; every request is bounded in size and time.
 
 mod access;
+mod actions;
 pub mod client;
 mod collector;
 mod connection;
 mod exposition;
 mod exposures;
+mod fields;
 mod files;
 mod gateways;
+mod issuers;
 mod latency;
 mod metrics;
 mod process;
-mod query;
 mod records;
 mod review;
 mod router;
@@ -29,13 +31,16 @@ mod sources;
 mod traffic;
 mod views;
 
-pub(crate) use access::names_us;
+pub(crate) use access::{bearer_token, names_us};
+pub(crate) use actions::Actions;
 pub use collector::add_collector;
 pub(crate) use connection::{AnswerBody, Protocol, read_body, serve, whole_body};
 pub use exposition::{Exposition, ExpositionFormat};
 pub use exposures::add_exposure_routes;
 pub(crate) use exposures::with_user_name;
+pub(crate) use fields::Fields;
 pub use gateways::add_gateway_routes;
+pub use issuers::add_issuers;
 pub use latency::add_traffic_routes;
 pub use records::add_record_routes;
 pub use review::add_review_routes;

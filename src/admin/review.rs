@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::query::Query;
+use super::fields::Fields;
 use super::router::{Request, Response, Router};
 use crate::config::{self, Config, parse_age};
 use crate::events::Verdict;
@@ -123,7 +123,7 @@ impl Desk {
 }
 
 fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
-    let mut query = Query::of(request);
+    let mut query = Fields::of(request);
     let filter = event_filter(&mut query)?;
     // The answer is held as a whole before it is sent.
     let most = query.number("most")?.unwrap_or(LISTED).min(MOST_LISTED);
@@ -140,7 +140,7 @@ fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
 }
 
 fn top(config: &Config, request: &Request) -> Result<Response, Refused> {
-    let mut query = Query::of(request);
+    let mut query = Fields::of(request);
     let by = query.choice("by", CountBy::ALL)?.ok_or_else(|| {
         let words = "say what to count by: ?by=rule, route, argument or client";
         Response::error(400, words)
@@ -155,7 +155,7 @@ fn top(config: &Config, request: &Request) -> Result<Response, Refused> {
 }
 
 fn show(config: &Config, request: &Request) -> Result<Response, Refused> {
-    let mut query = Query::of(request);
+    let mut query = Fields::of(request);
     let now = query.flag("now");
     let find = match query.flag("shadow") {
         true => shadow_event_of,
@@ -171,7 +171,7 @@ fn show(config: &Config, request: &Request) -> Result<Response, Refused> {
 }
 
 fn export_event(config: &Config, request: &Request) -> Result<Response, Refused> {
-    Query::of(request).end()?;
+    Fields::of(request).end()?;
     let event = event_of(state_dir(config)?, &request.rest).map_err(refused)?;
     // What differs from the request that came is in the answer of `/events/show`.
     let (raw, _) = export(event);
@@ -185,7 +185,7 @@ fn export_event(config: &Config, request: &Request) -> Result<Response, Refused>
 
 /// The body is the raw request.
 fn explain_request(config: &Config, request: &Request) -> Result<Response, Refused> {
-    let mut query = Query::of(request);
+    let mut query = Fields::of(request);
     let (policy, route) = (query.text("policy"), query.text("route"));
     let all = query.flag("all");
     query.end()?;
@@ -199,7 +199,7 @@ fn explain_request(config: &Config, request: &Request) -> Result<Response, Refus
 }
 
 fn lint_policy(config: &Config, request: &Request) -> Result<Response, Refused> {
-    let mut query = Query::of(request);
+    let mut query = Fields::of(request);
     let policy = query.text("policy");
     let since = query.age("since")?;
     query.end()?;
@@ -232,7 +232,7 @@ struct ExcludeBody {
 }
 
 fn propose_exclusions(config: &Config, request: &Request) -> Result<Response, Refused> {
-    Query::of(request).end()?;
+    Fields::of(request).end()?;
     let body: ExcludeBody = parse_body(request)?;
     let since = body.since.as_deref().map(parse_time).transpose()?;
     let until = Day::parse(&body.until).map_err(|error| wrong("until", error))?;
@@ -280,7 +280,7 @@ struct ReplayBody {
 }
 
 fn replay(config: &Config, request: &Request) -> Result<Response, Refused> {
-    Query::of(request).end()?;
+    Fields::of(request).end()?;
     let body: ReplayBody = parse_body(request)?;
     if body.rules.is_empty() && body.crs.is_empty() {
         let words =
@@ -365,7 +365,7 @@ fn refused(error: ReviewError) -> Refused {
     Response::json(status, &error.to_json())
 }
 
-fn event_filter(query: &mut Query) -> Result<EventFilter, Refused> {
+fn event_filter(query: &mut Fields<'_>) -> Result<EventFilter, Refused> {
     let verdicts = Verdict::ALL.map(|verdict| (verdict.name(), verdict));
     Ok(EventFilter {
         since: query.age("since")?,

@@ -5,10 +5,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::actions::Actions;
 use super::exposition::{Exposition, ExpositionFormat};
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -75,6 +77,7 @@ pub struct Router {
     checks: Vec<NamedCheck>,
     sections: Vec<(&'static str, Section)>,
     collectors: Vec<Collector>,
+    actions: Actions,
 }
 
 struct NamedCheck {
@@ -176,6 +179,22 @@ impl Router {
             is_secret,
             handler: Box::new(move |request| Box::pin(handler(request))),
         });
+    }
+
+    /// Answers a request like [`Router::answer`]. One that changes something is answered to its end, also if the caller
+    /// goes away.
+    pub async fn answer_to_its_end(self: &Arc<Self>, request: Request) -> Response {
+        match request.method {
+            Method::Get => self.answer(request).await,
+            Method::Post => {
+                let router = Arc::clone(self);
+                let answer = async move { router.answer(request).await };
+                self.actions
+                    .run(answer)
+                    .await
+                    .unwrap_or_else(|refused| refused)
+            }
+        }
     }
 
     /// Answers a request: with a handler, or with 404 or 405.
@@ -370,6 +389,32 @@ mod tests {
                 assert_eq!(answer.body, said.as_bytes(), "{method:?} {path}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_change_goes_on_without_its_caller() {
+        let (begun, seen) = tokio::sync::oneshot::channel();
+        let (release, held) = tokio::sync::oneshot::channel::<()>();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let steps = std::sync::Mutex::new(Some((begun, held, done)));
+        let mut router = Router::default();
+        router.post("/change", move |_| {
+            let (begun, held, done) = steps.lock().unwrap().take().unwrap();
+            async move {
+                begun.send(()).unwrap();
+                held.await.unwrap();
+                done.send(()).unwrap();
+                Response::text(200, "")
+            }
+        });
+        let router = Arc::new(router);
+        let asked = request(Method::Post, "/change");
+        tokio::select! {
+            _ = router.answer_to_its_end(asked) => panic!("it waits"),
+            begun = seen => begun.unwrap(),
+        }
+        release.send(()).unwrap();
+        ended.await.expect("it went on");
     }
 
     #[test]

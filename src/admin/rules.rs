@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::query::{Query, WrongQuery};
+use super::fields::{Fields, WrongQuery};
 use super::router::{Request, Response};
 use super::sources::StatusSources;
 use crate::config::{Config, Policy};
@@ -58,7 +58,7 @@ impl By {
 }
 
 impl Wanted {
-    fn parse(mut query: Query) -> Result<Self, WrongQuery> {
+    fn parse(mut query: Fields<'_>) -> Result<Self, WrongQuery> {
         let wanted = Self {
             by: query.choice("by", By::ALL)?.unwrap_or_default(),
             policy: query.text("policy"),
@@ -71,7 +71,7 @@ impl Wanted {
 }
 
 pub(super) fn top(sources: &StatusSources, request: &Request) -> Response {
-    let wanted = match Wanted::parse(Query::of(request)) {
+    let wanted = match Wanted::parse(Fields::of(request)) {
         Ok(wanted) => wanted,
         Err(wrong) => return wrong.into(),
     };
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_query_has_known_words_only() {
         let parse = |text: &str| {
-            let wanted = Wanted::parse(Query::parse(text));
+            let wanted = Wanted::parse(Fields::parse(text.as_bytes()));
             wanted.map_err(|wrong| wrong.to_string())
         };
         assert_eq!(parse(""), Ok(Wanted::default()));

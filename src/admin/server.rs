@@ -223,7 +223,7 @@ where
 }
 
 async fn answer(
-    router: &Router,
+    router: &Arc<Router>,
     access: &Access,
     caller: &str,
     request: http::Request<Incoming>,
@@ -231,7 +231,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let mut request = access.admit(&head, caller)?;
     request.body = read_body(body).await?;
-    Ok(router.answer(request).await)
+    Ok(router.answer_to_its_end(request).await)
 }
 
 impl From<Response> for http::Response<AnswerBody> {

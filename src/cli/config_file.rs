@@ -88,6 +88,11 @@ pub(super) fn policies(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(NamedKind::Policy, typed)
 }
 
+/// Completes the names of issuers' tables.
+pub(super) fn identities(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(NamedKind::Identity, typed)
+}
+
 /// Completes the names of routes.
 pub(super) fn routes(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(NamedKind::Route, typed)

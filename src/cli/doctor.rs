@@ -1,8 +1,10 @@
-//! `drawbridge doctor`: why the proxy would not use an upstream, or could not send to a collector, and how to fix it.
+//! `drawbridge doctor`: why the proxy would not use an upstream, could not send to a collector or could not fetch an issuer's
+//! keys, and how to fix it.
 //!
 //! It dials with the code and the settings of the proxy, so that its verdict is the proxy's.
 
 mod collector;
+mod identity;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -31,7 +33,7 @@ Exit codes:
   0  the proxy would use every server of the upstreams
   1  it would not use one; the cause has the same code as in logs and metrics";
 
-/// Find out why the proxy does not use an upstream or a collector, and how to fix it
+/// Find out why the proxy does not use an upstream, a collector or an issuer, and how to fix it
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Args {
@@ -45,6 +47,8 @@ enum Verb {
     Upstream(UpstreamArgs),
     /// Send an empty batch to the collector of `[otlp]`
     Collector(collector::Args),
+    /// Fetch what an issuer of tokens publishes
+    Identity(identity::Args),
 }
 
 /// Dial each server of an upstream as the proxy would
@@ -72,6 +76,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let args = match &args.verb {
         Verb::Upstream(args) => args,
         Verb::Collector(args) => return collector::run(args),
+        Verb::Identity(args) => return identity::run(args),
     };
     let examined = match examine(args) {
         Ok(examined) => examined,

@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
-use identity::{KeySet, LONGEST_TOKEN, Reason};
+use identity::{LONGEST_TOKEN, Reason};
 use serde_json::{Map, Value, json};
 
 use super::config_file::ConfigFile;
 use super::error::{CommandError, shown_or_reported};
-use super::offline::load;
+use super::offline::{block_on, load};
 use super::output::Output;
 use crate::config::Config;
 use crate::identity::Provider;
@@ -73,7 +73,8 @@ enum Verb {
 #[command(after_help = CHECK_EXAMPLES)]
 struct CheckArgs {
     /// The name of an [identity.NAME] table
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME",
+        add = clap_complete::engine::ArgValueCompleter::new(super::config_file::identities))]
     name: String,
     /// Read a token from standard input, and check it as the front door would. What a route requires
     /// is not checked, nor is a client certificate
@@ -161,6 +162,13 @@ fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
         );
         return Err(problem.into());
     }
+    block_on(provider.fetch_once())?.map_err(|error| {
+        format!(
+            "{error}; {} (drawbridge doctor identity {} says more)",
+            error.fix(),
+            args.name
+        )
+    })?;
     let verdict = match args.token {
         false => None,
         true => Some(judge(provider)?),
@@ -196,7 +204,7 @@ fn show(
     let mut out = io::stdout().lock();
     writeln!(out, "issuer     {}", provider.expected.issuer)?;
     writeln!(out, "audiences  {}", provider.expected.audiences.join(", "))?;
-    for key in provider.keys.iter().flat_map(KeySet::keys) {
+    for key in provider.known_keys() {
         let algorithms: Vec<_> = key.algorithms().iter().map(|a| a.name()).collect();
         let id = key.id().unwrap_or("without a kid");
         writeln!(out, "key        {id}  {}", algorithms.join(" "))?;
@@ -222,8 +230,8 @@ fn report(provider: &Provider, verdict: Option<&Result<Map<String, Value>, Reaso
 }
 
 fn keys(provider: &Provider) -> Vec<Value> {
-    let keys = provider.keys.iter().flat_map(KeySet::keys);
-    let keys = keys.map(|key| {
+    let keys = provider.known_keys();
+    let keys = keys.iter().map(|key| {
         let algorithms: Vec<_> = key.algorithms().iter().map(|a| a.name()).collect();
         json!({ "kid": key.id(), "algorithms": algorithms, "thumbprint": key.thumbprint() })
     });

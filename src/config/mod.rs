@@ -211,6 +211,8 @@ pub enum NamedKind {
     Trust,
     /// `[policies.*]`
     Policy,
+    /// `[identity.*]`
+    Identity,
     /// `[[routes]]`
     Route,
 }
@@ -230,6 +232,7 @@ pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
         NamedKind::Exposure => named(document, "exposures", SectionKind::Exposure, "exposure"),
         NamedKind::Trust => named(document, "trust", SectionKind::Trust, "trust"),
         NamedKind::Policy => named(document, "policies", SectionKind::Policy, "policy"),
+        NamedKind::Identity => named(document, "identity", SectionKind::Identity, "identity"),
         NamedKind::Route => {
             let routes = document.repeated("routes", SectionKind::Route, "a route");
             let names = routes.into_iter();

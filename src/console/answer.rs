@@ -2,10 +2,11 @@
 
 use askama::Template;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
+use http_strict::cookies;
 
 use crate::admin::{AnswerBody, whole_body};
 
@@ -75,6 +76,19 @@ pub(super) fn redirect(to: &str) -> Answer {
     answer
 }
 
+/// For a connection whose handshake no longer tells who is there. A browser makes a new one and asks again (RFC 9110,
+/// 15.5.20).
+pub(super) fn connect_again(version: Version) -> Answer {
+    let words = "a reload has changed who may connect: connect again";
+    let mut answer = text(StatusCode::MISDIRECTED_REQUEST, words);
+    // HTTP/2 has no such field.
+    if version != Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+    answer
+}
+
 /// The cookie with the session's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cookie {
@@ -119,10 +133,9 @@ impl Cookie {
     pub(super) fn find(self, headers: &HeaderMap) -> Option<&str> {
         // HTTP/2 lets a browser split this field (RFC 9113, 8.2.3).
         let fields = headers.get_all(http::header::COOKIE).iter();
-        let fields = fields.filter_map(|field| field.to_str().ok());
-        let mut cookies = fields.flat_map(|field| field.split(';')).map(str::trim);
-        // Up to the `=`, since the name of another cookie may begin like ours.
-        cookies.find_map(|cookie| cookie.strip_prefix(self.name())?.strip_prefix('='))
+        let mut cookies = fields.flat_map(|field| cookies(field.as_bytes()));
+        let (_, id) = cookies.find(|(name, _)| *name == self.name().as_bytes())?;
+        std::str::from_utf8(id).ok()
     }
 }
 

@@ -4,7 +4,9 @@
 //! Invariants: no cookie counts here and no browser is answered, so that no page can use a login of its reader; a POST
 //! that is not named below is refused, and no token makes, lists or revokes tokens and links.
 
-use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use std::sync::Arc;
+
+use http::header::{ACCEPT, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -15,7 +17,7 @@ use super::client::Client;
 use super::guard;
 use super::sessions::Identity;
 use super::state::ConsoleState;
-use crate::admin::{self, read_body, whole_body};
+use crate::admin::{self, bearer_token, read_body, whole_body};
 use crate::role::Action;
 
 /// Where the API begins.
@@ -41,7 +43,7 @@ pub(super) fn api_path(path: &str) -> Option<&str> {
 
 /// Answers a request for this path of the API.
 pub(super) async fn respond(
-    console: &ConsoleState,
+    console: &Arc<ConsoleState>,
     head: &Parts,
     body: Incoming,
     client: &Client,
@@ -106,9 +108,8 @@ fn identify(
         answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         Box::new(answer)
     };
-    let given = head.headers.get(AUTHORIZATION);
-    let given = given.and_then(|value| value.to_str().ok());
-    let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
+    let given = bearer_token(&head.headers).and_then(|token| std::str::from_utf8(token).ok());
+    let Some(given) = given else {
         return Err(unauthorized("send a token: Authorization: Bearer TOKEN"));
     };
     match console.tokens.check(given) {
@@ -145,7 +146,7 @@ fn action_of(path: &str) -> Option<Action> {
 impl Authorized {
     async fn respond(
         self,
-        console: &ConsoleState,
+        console: &Arc<ConsoleState>,
         head: &Parts,
         body: Incoming,
         client: &Client,
@@ -174,13 +175,19 @@ impl Authorized {
             caller: format!("console:{role} by {who} from {}", client.peer),
             denial: None,
         };
-        let response = console.router.answer(request).await;
         // The audit is about actions: it would drown in the polls of scripts.
-        if self.action.is_some() {
-            let action = format!("POST {}", self.path);
-            console.record(&self.identity, &action, &response.status.to_string());
+        if self.action.is_none() {
+            return translated(console.router.answer(request).await);
         }
-        translated(response)
+        let actor = Arc::clone(console);
+        // With its line of the audit, also if the client leaves.
+        let acted = console.actions.run(async move {
+            let response = actor.router.answer(request).await;
+            let action = format!("POST {}", self.path);
+            actor.record(&self.identity, &action, &response.status.to_string());
+            response
+        });
+        translated(acted.await.unwrap_or_else(|refused| refused))
     }
 
     /// Writing an exclusion is more than a search, and the configuration must allow it.

@@ -19,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 use tokio::time::interval;
 
 use super::answer::{Answer, answer, text};
-use super::sessions::Sessions;
 use crate::review::escape::show;
 
 /// Streams at once.
@@ -42,8 +41,8 @@ impl Feed {
         Self { lines, free }
     }
 
-    /// A stream until the session ends or the browser leaves.
-    pub(super) fn open(&self, sessions: &Arc<Sessions>, session: &str) -> Answer {
+    /// A stream until it may no longer go on or the browser leaves.
+    pub(super) fn open(&self, goes_on: impl Fn() -> bool + Send + Sync + 'static) -> Answer {
         // Refused at once: a browser that waits shows nothing, and holds a connection.
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             let words = "too many pages show what is live: close one";
@@ -53,8 +52,7 @@ impl Feed {
         let source = Source {
             lines: self.lines.subscribe(),
             to_browser,
-            sessions: Arc::clone(sessions),
-            session: session.to_owned(),
+            goes_on: Box::new(goes_on),
         };
         // The task owns its place, which is free again however the task ends.
         tokio::spawn(source.run(place));
@@ -67,8 +65,8 @@ impl Feed {
 struct Source {
     lines: broadcast::Receiver<Arc<[u8]>>,
     to_browser: mpsc::Sender<Bytes>,
-    sessions: Arc<Sessions>,
-    session: String,
+    /// Whether its session does.
+    goes_on: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Source {
@@ -87,7 +85,7 @@ impl Source {
                     Err(RecvError::Closed) => false,
                 },
                 // Not asked for each line: this takes the lock of all sessions.
-                _ = beat.tick() => self.sessions.is_alive(&self.session) && self.beat(&mut lost),
+                _ = beat.tick() => (self.goes_on)() && self.beat(&mut lost),
                 // A browser that leaves would otherwise hold its place until the next beat.
                 () = self.to_browser.closed() => false,
             };

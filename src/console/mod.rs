@@ -12,7 +12,6 @@ mod audit;
 mod bearer;
 mod client;
 mod feed;
-mod form;
 mod guard;
 mod history;
 mod login;

@@ -1,5 +1,7 @@
 //! Which page answers a path, and who may ask for it.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -7,16 +9,32 @@ use hyper::body::Incoming;
 use super::answer::{self, Answer, page, redirect, text};
 use super::api::Api;
 use super::bearer;
-use super::client::Client;
-use super::form::Form;
+use super::client::{Client, Connection};
 use super::guard;
 use super::pages::{self, Frame, Message};
 use super::sessions::Identity;
 use super::state::{Asked, ConsoleState};
-use crate::admin::{read_body, whole_body};
+use crate::admin::{Fields, read_body, whole_body};
 use crate::role::Action;
 
 /// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// For everybody.
+    Open(Open),
+    /// For whoever is logged in.
+    Page(Page, Needs),
+}
+
+/// What people without a login may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    LoginForm,
+    Login,
+    Style,
+    Script,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Overview,
@@ -39,124 +57,148 @@ enum Page {
     Configuration,
     Differences,
     Reload,
-    LoginForm,
-    Login,
     Logout,
-    Style,
-    Script,
 }
 
-/// Who may ask.
+/// Which roles may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Needs {
-    Nothing,
-    Login,
+    AnyRole,
     May(Action),
 }
 
-/// Method, path with `*` for any segment, page, and who may ask.
-const ROUTES: [(Method, &str, Page, Needs); 25] = {
-    use Needs::{Login as AnyRole, May, Nothing};
+/// Method, path with `*` for any segment, and what is asked for.
+const ROUTES: [(Method, &str, Target); 25] = {
+    use Needs::{AnyRole, May};
     use Page::{
         AskRehearsal, AskSwitch, Certificates, Configuration, Differences, Doctor, Event, Events,
-        Exposure, Lint, Live, Login, LoginForm, Logout, Overview, Propose, Rehearsal, Reload,
-        Rules, Script, Stream, Style, Switch, Upstreams, WriteExclusion,
+        Exposure, Lint, Live, Logout, Overview, Propose, Rehearsal, Reload, Rules, Stream, Switch,
+        Upstreams, WriteExclusion,
     };
+    use Target::Page as For;
     [
-        (Method::GET, "/", Overview, AnyRole),
-        (Method::GET, "/live", Live, AnyRole),
-        (Method::GET, "/live/stream", Stream, AnyRole),
-        (Method::GET, "/events", Events, AnyRole),
-        (Method::GET, "/events/*", Event, AnyRole),
+        (Method::GET, "/", For(Overview, AnyRole)),
+        (Method::GET, "/live", For(Live, AnyRole)),
+        (Method::GET, "/live/stream", For(Stream, AnyRole)),
+        (Method::GET, "/events", For(Events, AnyRole)),
+        (Method::GET, "/events/*", For(Event, AnyRole)),
         (
             Method::POST,
             "/events/*/exclusions",
-            Propose,
-            May(Action::Propose),
+            For(Propose, May(Action::Propose)),
         ),
         (
             Method::POST,
             "/events/*/exclusions/write",
-            WriteExclusion,
-            May(Action::WriteExclusion),
+            For(WriteExclusion, May(Action::WriteExclusion)),
         ),
-        (Method::GET, "/rules", Rules, AnyRole),
-        (Method::GET, "/rules/lint", Lint, AnyRole),
-        (Method::GET, "/exposure", Exposure, AnyRole),
-        (Method::GET, "/exposure/*/*", AskSwitch, May(Action::Switch)),
-        (Method::POST, "/exposure/*/*", Switch, May(Action::Switch)),
-        (Method::GET, "/certificates", Certificates, AnyRole),
+        (Method::GET, "/rules", For(Rules, AnyRole)),
+        (Method::GET, "/rules/lint", For(Lint, AnyRole)),
+        (Method::GET, "/exposure", For(Exposure, AnyRole)),
+        (
+            Method::GET,
+            "/exposure/*/*",
+            For(AskSwitch, May(Action::Switch)),
+        ),
+        (
+            Method::POST,
+            "/exposure/*/*",
+            For(Switch, May(Action::Switch)),
+        ),
+        (Method::GET, "/certificates", For(Certificates, AnyRole)),
         (
             Method::GET,
             "/certificates/rehearsal",
-            AskRehearsal,
-            May(Action::Rehearse),
+            For(AskRehearsal, May(Action::Rehearse)),
         ),
         (
             Method::POST,
             "/certificates/rehearsal",
-            Rehearsal,
-            May(Action::Rehearse),
+            For(Rehearsal, May(Action::Rehearse)),
         ),
-        (Method::GET, "/upstreams", Upstreams, AnyRole),
+        (Method::GET, "/upstreams", For(Upstreams, AnyRole)),
+        // It changes nothing, but no link may make a browser dial gateways.
         (
             Method::POST,
             "/upstreams/*/doctor",
-            Doctor,
-            // It changes nothing, but no link may make a browser dial gateways.
-            May(Action::Diagnose),
+            For(Doctor, May(Action::Diagnose)),
         ),
-        (Method::GET, "/configuration", Configuration, AnyRole),
-        (Method::GET, "/configuration/diff", Differences, AnyRole),
-        (Method::POST, "/reload", Reload, May(Action::Reload)),
-        (Method::GET, "/login", LoginForm, Nothing),
-        (Method::POST, "/login", Login, Nothing),
-        (Method::POST, "/logout", Logout, AnyRole),
+        (Method::GET, "/configuration", For(Configuration, AnyRole)),
+        (
+            Method::GET,
+            "/configuration/diff",
+            For(Differences, AnyRole),
+        ),
+        (Method::POST, "/reload", For(Reload, May(Action::Reload))),
+        (Method::GET, "/login", Target::Open(Open::LoginForm)),
+        (Method::POST, "/login", Target::Open(Open::Login)),
+        (Method::POST, "/logout", For(Logout, AnyRole)),
         // The page of the login needs the style, and neither file holds a secret.
-        (Method::GET, "/assets/style.css", Style, Nothing),
-        (Method::GET, "/assets/live.js", Script, Nothing),
+        (Method::GET, "/assets/style.css", Target::Open(Open::Style)),
+        (Method::GET, "/assets/live.js", Target::Open(Open::Script)),
     ]
 };
 
 /// Answers a request.
 pub(super) async fn answer(
-    console: &ConsoleState,
+    console: &Arc<ConsoleState>,
     request: http::Request<Incoming>,
-    client: &Client,
+    connection: &Arc<Connection>,
 ) -> Answer {
+    let Some(client) = console.client(connection) else {
+        return answer::connect_again(request.version());
+    };
     let (head, body) = request.into_parts();
     // Before `admit`, whose checks are made for browsers: a script has no cookie and no Origin.
     if bearer::api_path(head.uri.path()).is_some() {
-        return bearer::respond(console, &head, body, client).await;
+        return bearer::respond(console, &head, body, &client).await;
     }
-    match admit(console, &head, client) {
-        Err(refused) => *refused,
-        Ok(admitted) => {
-            // Only who may ask can make us hold a body.
-            let body = match head.method {
-                Method::POST => read_body(body).await,
-                _ => Ok(Vec::new()),
-            };
-            match body {
-                Ok(body) => admitted.answer(console, &head, &body, client).await,
-                Err(refused) => refused.into(),
-            }
+    let admitted = match admit(console, &head, &client) {
+        Err(refused) => return *refused,
+        Ok(admitted) => admitted,
+    };
+    // Only who may ask can make us hold a body.
+    let body = match head.method {
+        Method::POST => read_body(body).await,
+        _ => Ok(Vec::new()),
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(refused) => return refused.into(),
+    };
+    let is_action = head.method == Method::POST;
+    let (console, connection) = (Arc::clone(console), Arc::clone(connection));
+    let actor = Arc::clone(&console);
+    let answer = async move {
+        match admitted {
+            Admitted::Open(open) => open.answer(&actor, &head, &body, &client),
+            Admitted::Page(page) => page.answer(&actor, &head, &body, &connection).await,
         }
+    };
+    match is_action {
+        false => answer.await,
+        // With its line of the audit, also if the browser leaves.
+        true => console
+            .actions
+            .run(answer)
+            .await
+            .unwrap_or_else(Answer::from),
     }
 }
 
 /// What a request asks for, by somebody who may.
-struct Admitted<'r> {
-    page: Page,
-    segments: Vec<&'r str>,
-    identity: Option<Identity>,
+enum Admitted {
+    Open(Open),
+    Page(AdmittedPage),
 }
 
-fn admit<'r>(
-    console: &ConsoleState,
-    head: &'r Parts,
-    client: &Client,
-) -> Result<Admitted<'r>, Box<Answer>> {
+struct AdmittedPage {
+    page: Page,
+    pattern: &'static str,
+    identity: Identity,
+}
+
+fn admit(console: &ConsoleState, head: &Parts, client: &Client) -> Result<Admitted, Box<Answer>> {
     guard::check(head, client.own, &console.settings.hosts)
         .map_err(|refusal| Box::new(text(refusal.status(), refusal.words())))?;
     let session = console.cookie().find(&head.headers);
@@ -164,36 +206,34 @@ fn admit<'r>(
     // A copied cookie of a login by certificate is worth nothing without the certificate.
     let identity = identity.filter(|identity| client.may_use(identity));
     let path = head.uri.path();
-    let fitting = ROUTES.iter().find_map(|(method, pattern, page, needs)| {
-        let segments = fit(pattern, path)?;
-        (*method == head.method).then_some((*page, *needs, segments))
-    });
+    let fitting = ROUTES
+        .iter()
+        .find(|(method, pattern, _)| *method == head.method && fit(pattern, path).is_some());
     let refused = |status, words: &str| {
-        let frame = Frame::new("Not here", &identity);
-        Box::new(page(status, &Message::problem(frame, words)))
+        let frame = Frame::new("Not here", identity.as_ref());
+        Err(Box::new(page(status, &Message::problem(frame, words))))
     };
-    let Some((page, needs, segments)) = fitting else {
-        // Without a login nobody learns which pages there are.
-        return Err(match identity.is_some() {
-            true => refused(StatusCode::NOT_FOUND, "There is no such page."),
-            false => Box::new(redirect("/login")),
-        });
-    };
-    match (needs, &identity) {
-        (Needs::Nothing, _) | (Needs::Login, Some(_)) => {}
-        // Sessions end while people read, so this is no mistake of theirs.
-        (Needs::Login | Needs::May(_), None) => return Err(Box::new(redirect("/login"))),
-        (Needs::May(action), Some(identity)) if identity.role.may(action) => {}
-        (Needs::May(action), Some(identity)) => {
-            let words = format!("The role {} may not {}.", identity.role, action.words());
-            return Err(refused(StatusCode::FORBIDDEN, &words));
+    let (target, identity) = match (fitting, &identity) {
+        (Some((_, _, Target::Open(open))), _) => return Ok(Admitted::Open(*open)),
+        // Nobody learns which pages there are. And sessions end while people read, so this is no mistake of theirs.
+        (_, None) => return Err(Box::new(redirect("/login"))),
+        (None, Some(_)) => return refused(StatusCode::NOT_FOUND, "There is no such page."),
+        (Some((_, pattern, Target::Page(page, needs))), Some(identity)) => {
+            ((page, pattern, needs), identity)
         }
+    };
+    let (page, pattern, needs) = target;
+    if let Needs::May(action) = needs
+        && !identity.role.may(*action)
+    {
+        let words = format!("The role {} may not {}.", identity.role, action.words());
+        return refused(StatusCode::FORBIDDEN, &words);
     }
-    Ok(Admitted {
-        page,
-        segments,
-        identity,
-    })
+    Ok(Admitted::Page(AdmittedPage {
+        page: *page,
+        pattern,
+        identity: identity.clone(),
+    }))
 }
 
 /// What the `*` of the pattern stand for; None if the path does not fit.
@@ -210,45 +250,46 @@ fn fit<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
     given.next().is_none().then_some(found)
 }
 
-impl Admitted<'_> {
+impl Open {
+    fn answer(self, console: &ConsoleState, head: &Parts, body: &[u8], client: &Client) -> Answer {
+        match self {
+            Self::LoginForm => pages::login::show(console, query(head).value("code"), client),
+            Self::Login => pages::login::log_in(console, &Fields::parse(body), client),
+            Self::Style => asset("text/css; charset=utf-8", STYLE),
+            Self::Script => asset("text/javascript; charset=utf-8", SCRIPT),
+        }
+    }
+}
+
+fn query(head: &Parts) -> Fields<'_> {
+    Fields::parse(head.uri.query().unwrap_or_default().as_bytes())
+}
+
+impl AdmittedPage {
     async fn answer(
         self,
-        console: &ConsoleState,
+        console: &Arc<ConsoleState>,
         head: &Parts,
         body: &[u8],
-        client: &Client,
+        connection: &Arc<Connection>,
     ) -> Answer {
-        let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
-        let form = Form::parse(body);
-        match self.page {
-            // These serve people without a login, for whom there must be no `Api`.
-            Page::LoginForm => return pages::login::show(console, query.value("code"), client),
-            Page::Login => return pages::login::log_in(console, &form, client),
-            Page::Style => return asset("text/css; charset=utf-8", STYLE),
-            Page::Script => return asset("text/javascript; charset=utf-8", SCRIPT),
-            _ => {}
-        }
         let session = console.cookie().find(&head.headers).unwrap_or_default();
-        // `admit` lets nobody else get here.
-        let Some(identity) = &self.identity else {
-            return redirect("/login");
-        };
+        let identity = &self.identity;
         let Identity { role, who, .. } = identity;
         // The audit of the exposures names the person too, not only the console.
-        let caller = format!("console:{role} by {who} from {}", client.peer);
+        let caller = format!("console:{role} by {who} from {}", connection.peer);
         let asked = Asked {
             console,
             api: Api::new(&console.router, caller),
             identity,
-            segments: self.segments,
-            query,
-            form,
+            segments: fit(self.pattern, head.uri.path()).unwrap_or_default(),
+            query: query(head),
+            form: Fields::parse(body),
         };
         let answered = match self.page {
             Page::Overview => pages::overview::show(&asked).await,
             Page::Live => Ok(pages::live::show(&asked)),
-            // The stream needs the id: it must end with the session, long after this request.
-            Page::Stream => Ok(console.feed.open(&console.sessions, session)),
+            Page::Stream => Ok(stream(console, session, connection)),
             Page::Events => pages::events::list(&asked).await,
             Page::Event => pages::event::show(&asked).await,
             Page::Propose => pages::exclusions::propose(&asked).await,
@@ -266,16 +307,24 @@ impl Admitted<'_> {
             Page::Configuration => pages::configuration::show(&asked).await,
             Page::Differences => pages::differences::show(&asked).await,
             Page::Reload => pages::configuration::reload(&asked).await,
-            Page::Logout => Ok(pages::login::log_out(console, session)),
-            Page::LoginForm | Page::Login | Page::Style | Page::Script => Ok(redirect("/")),
+            Page::Logout => Ok(pages::login::log_out(console, identity, session)),
         };
         answered.unwrap_or_else(|error| {
-            let frame = Frame::new("This did not work", &self.identity);
+            let frame = Frame::new("This did not work", Some(identity));
             let status = StatusCode::from_u16(error.status);
             let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             page(status, &Message::problem(frame, &error.words))
         })
     }
+}
+
+/// It must end with the session, long after this request.
+fn stream(console: &Arc<ConsoleState>, session: &str, connection: &Arc<Connection>) -> Answer {
+    let (state, connection) = (Arc::clone(console), Arc::clone(connection));
+    let session = session.to_owned();
+    console
+        .feed
+        .open(move || state.goes_on(&session, &connection))
 }
 
 const STYLE: &str = include_str!("assets/style.css");
@@ -309,14 +358,12 @@ mod tests {
     }
 
     #[test]
-    fn every_change_needs_an_action_and_every_page_a_login() {
-        for (method, path, page, needs) in ROUTES {
-            let is_open = matches!(
-                page,
-                Page::LoginForm | Page::Login | Page::Style | Page::Script
-            );
-            assert_eq!(needs == Needs::Nothing, is_open, "{path}");
-            let changes = method == Method::POST && !matches!(page, Page::Login | Page::Logout);
+    fn every_change_needs_an_action() {
+        for (method, path, target) in ROUTES {
+            let Target::Page(page, needs) = target else {
+                continue;
+            };
+            let changes = method == Method::POST && page != Page::Logout;
             assert!(!changes || matches!(needs, Needs::May(_)), "{path}");
         }
     }

@@ -18,13 +18,13 @@ use tokio_openssl::SslStream;
 
 use super::attempts::Attempts;
 use super::audit::Audit;
-use super::client::{Client, identity_of};
+use super::client::{Connection, Handshake};
 use super::feed::Feed;
 use super::history::{History, STEP};
 use super::logins::Logins;
 use super::routes;
 use super::state::ConsoleState;
-use crate::admin::{ConnectionSlots, Protocol, Router, Slot, serve};
+use crate::admin::{Actions, ConnectionSlots, Protocol, Router, Slot, serve};
 use crate::config::ConsoleSettings;
 use crate::live::Live;
 use crate::supervision::{Ended, supervise};
@@ -72,6 +72,7 @@ impl Console {
             history: Arc::new(History::open(sources.state_dir.as_deref())),
             audit: Arc::new(Audit::new(sources.state_dir)),
             feed: Feed::new(access.feed().clone()),
+            actions: Actions::default(),
         });
         // The end may abort the tasks at any point, so the last save is not theirs.
         let history = Arc::clone(&console.history);
@@ -106,15 +107,15 @@ async fn sample(console: Arc<ConsoleState>) -> Ended {
             // Nobody waits for it; the next one comes in 5 minutes.
             let _ = spawn_blocking(move || history.save()).await;
         }
-        save_uses(&console).await;
+        save_tokens(&console).await;
     }
 }
 
-/// The file then says when a token was last used, to a minute. Without it the token is as good.
-async fn save_uses(console: &ConsoleState) {
+/// The file then says when a token was last used, to a minute, and lacks those that were revoked while the disk was full.
+async fn save_tokens(console: &ConsoleState) {
     let tokens = Arc::clone(&console.tokens);
-    if let Ok(Err(error)) = spawn_blocking(move || tokens.save_uses()).await {
-        tracing::warn!(target: "console", "the last uses of tokens are not saved: {error}");
+    if let Ok(Err(error)) = spawn_blocking(move || tokens.save_due()).await {
+        tracing::warn!(target: "console", "the tokens are not saved: {error}");
     }
 }
 
@@ -160,22 +161,27 @@ fn accept(
 ) {
     // `bind` may be 0.0.0.0; only the socket knows the address that the Host field may name.
     let own = stream.local_addr().map(|own| own.ip());
-    let client = Client {
+    let connection = Connection {
         own: own.unwrap_or(console.settings.bind.ip()).to_canonical(),
         peer,
-        certificate: None,
+        handshake: None,
     };
     let console = Arc::clone(console);
     slots.spawn(move |slot| async move {
         match console.settings.has_tls {
-            false => serve_client(console, stream, Protocol::Http1, client, slot).await,
-            true => serve_tls(console, stream, client, slot).await,
+            false => serve_client(console, stream, Protocol::Http1, connection, slot).await,
+            true => serve_tls(console, stream, connection, slot).await,
         }
     });
 }
 
 /// Makes the handshake and serves. A client that does not succeed learns why from its own TLS.
-async fn serve_tls(console: Arc<ConsoleState>, stream: TcpStream, mut client: Client, slot: Slot) {
+async fn serve_tls(
+    console: Arc<ConsoleState>,
+    stream: TcpStream,
+    mut connection: Connection,
+    slot: Slot,
+) {
     let snapshot = console.live.pin();
     // A reload that cannot run its TLS leaves none, rather than one that lets in others.
     let (Some(acceptor), Some(tls)) = (
@@ -189,7 +195,7 @@ async fn serve_tls(console: Arc<ConsoleState>, stream: TcpStream, mut client: Cl
     // A client that stays silent here would hold one of the few slots.
     let shaken = timeout(HANDSHAKE, Pin::new(&mut stream).accept()).await;
     let Ok(Ok(())) = shaken else { return };
-    client.certificate = identity_of(stream.ssl(), &tls.client_roles);
+    connection.handshake = Some(Handshake::of(stream.ssl(), tls));
     let protocol = match stream.ssl().selected_alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         // A client without ALPN knows no HTTP/2.
@@ -197,22 +203,22 @@ async fn serve_tls(console: Arc<ConsoleState>, stream: TcpStream, mut client: Cl
     };
     // A connection may live for hours and must not keep an old snapshot.
     drop(snapshot);
-    serve_client(console, stream, protocol, client, slot).await;
+    serve_client(console, stream, protocol, connection, slot).await;
 }
 
 async fn serve_client<S>(
     console: Arc<ConsoleState>,
     stream: S,
     protocol: Protocol,
-    client: Client,
+    connection: Connection,
     slot: Slot,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let client = Arc::new(client);
+    let connection = Arc::new(connection);
     let handler = move |request: http::Request<Incoming>| {
-        let (console, client) = (Arc::clone(&console), Arc::clone(&client));
-        async move { routes::answer(&console, with_host(request), &client).await }
+        let (console, connection) = (Arc::clone(&console), Arc::clone(&connection));
+        async move { routes::answer(&console, with_host(request), &connection).await }
     };
     serve(stream, protocol, slot, handler).await;
 }

@@ -126,6 +126,22 @@ impl Sessions {
         Ok(secret)
     }
 
+    /// The id of a new session whose login was good until it began. None, and no session, if it was revoked meanwhile.
+    pub(super) fn begin_while(
+        &self,
+        identity: Identity,
+        most: Option<Duration>,
+        is_good: impl FnOnce() -> bool,
+    ) -> Result<Option<String>, ErrorStack> {
+        let id = self.begin(identity, most)?;
+        // Afterwards: a revocation from now on finds the session and ends it.
+        if is_good() {
+            return Ok(Some(id));
+        }
+        self.end(&id);
+        Ok(None)
+    }
+
     /// Whose session it is. A request with it starts its idle time anew.
     pub(super) fn identify(&self, id: &str) -> Option<Identity> {
         let mut state = self.state();
@@ -136,11 +152,11 @@ impl Sessions {
         Some(session.identity.clone())
     }
 
-    /// Whether a session goes on. Unlike a request, asking does not prolong it.
-    pub(super) fn is_alive(&self, id: &str) -> bool {
+    /// Whose session it is, if it goes on. Unlike a request, asking does not prolong it.
+    pub(super) fn alive(&self, id: &str) -> Option<Identity> {
         let state = self.state();
-        let session = state.sessions.get(&sha256(id.as_bytes()));
-        session.is_some_and(|session| !self.is_over(session))
+        let session = state.sessions.get(&sha256(id.as_bytes()))?;
+        (!self.is_over(session)).then(|| session.identity.clone())
     }
 
     fn is_over(&self, session: &Session) -> bool {
@@ -232,7 +248,7 @@ mod tests {
             let sessions = Sessions::new(idle, max);
             let code = sessions.invite(alice()).unwrap();
             let (id, _) = sessions.redeem(&code).unwrap().unwrap();
-            assert!(!sessions.is_alive(&id));
+            assert!(sessions.alive(&id).is_none());
             assert_eq!(sessions.identify(&id), None);
         }
     }
@@ -249,13 +265,29 @@ mod tests {
         let of_bob = (0..2 * MOST).map(|_| sessions.begin(bob.clone(), None).unwrap());
         let of_bob: Vec<String> = of_bob.collect();
         assert_eq!(sessions.identify(&id), Some(alice()));
-        let alive = of_bob.iter().filter(|id| sessions.is_alive(id)).count();
+        let alive = of_bob
+            .iter()
+            .filter(|id| sessions.alive(id).is_some())
+            .count();
         assert_eq!(alive, MOST_OF_ONE);
         sessions.end_all_of("token bob");
-        assert!(of_bob.iter().all(|id| !sessions.is_alive(id)));
-        assert!(sessions.is_alive(&id));
+        assert!(of_bob.iter().all(|id| sessions.alive(id).is_none()));
+        assert!(sessions.alive(&id).is_some());
         let over = sessions.begin(bob, Some(Duration::ZERO)).unwrap();
-        assert!(!sessions.is_alive(&over));
+        assert!(sessions.alive(&over).is_none());
+    }
+
+    #[test]
+    fn what_is_revoked_while_it_logs_in_leaves_no_session() {
+        let sessions = Sessions::new(HOUR, HOUR);
+        let revoked = sessions.begin_while(alice(), None, || {
+            assert_eq!(sessions.state().sessions.len(), 1);
+            false
+        });
+        assert_eq!(revoked.unwrap(), None);
+        assert!(sessions.state().sessions.is_empty());
+        let good = sessions.begin_while(alice(), None, || true).unwrap();
+        assert_eq!(sessions.identify(&good.unwrap()), Some(alice()));
     }
 
     #[test]

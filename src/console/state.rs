@@ -9,12 +9,12 @@ use super::answer::Cookie;
 use super::api::Api;
 use super::attempts::{Attempts, Failure};
 use super::audit::Audit;
+use super::client::{Client, Connection};
 use super::feed::Feed;
-use super::form::Form;
 use super::history::History;
 use super::sessions::{Identity, Sessions};
 use super::tokens::Tokens;
-use crate::admin::Router;
+use crate::admin::{Actions, Fields, Router};
 use crate::config::ConsoleSettings;
 use crate::live::Live;
 use crate::telemetry::Metrics;
@@ -32,6 +32,7 @@ pub(super) struct ConsoleState {
     pub(super) history: Arc<History>,
     pub(super) audit: Arc<Audit>,
     pub(super) feed: Feed,
+    pub(super) actions: Actions,
 }
 
 /// A request of somebody who is logged in.
@@ -41,8 +42,8 @@ pub(super) struct Asked<'r> {
     pub(super) identity: &'r Identity,
     /// What the `*` of the path stand for.
     pub(super) segments: Vec<&'r str>,
-    pub(super) query: Form<'r>,
-    pub(super) form: Form<'r>,
+    pub(super) query: Fields<'r>,
+    pub(super) form: Fields<'r>,
 }
 
 impl<'r> Asked<'r> {
@@ -59,6 +60,21 @@ impl ConsoleState {
             true => Cookie::Secure,
             false => Cookie::Plain,
         }
+    }
+
+    /// Who sends a request on this connection now; None if a reload has changed who may connect.
+    pub(super) fn client(&self, connection: &Connection) -> Option<Client> {
+        let snapshot = self.live.pin();
+        connection.client(snapshot.config.console_tls.as_ref())
+    }
+
+    /// Whether a session that was found on this connection goes on there. Unlike a request, asking does not prolong it.
+    pub(super) fn goes_on(&self, session: &str, connection: &Connection) -> bool {
+        let identity = self.sessions.alive(session);
+        let client = self.client(connection);
+        identity
+            .zip(client)
+            .is_some_and(|(identity, client)| client.may_use(&identity))
     }
 
     /// Records an action in the audit, on a thread that may wait for the disk.

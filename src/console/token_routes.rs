@@ -78,15 +78,15 @@ fn make(tokens: &Tokens, request: &Request) -> Result<Response, Response> {
         end.ok_or_else(|| wrong("expires: this is too far away"))
     });
     let expires = expires.transpose()?;
-    let made_by = with_user_name(&request.caller);
-    tracing::info!(target: "console", %role, %name, by = made_by, "a token is made");
+    let by = with_user_name(&request.caller);
     let new = NewToken {
         name: name.clone(),
         role,
         expires,
-        made_by,
+        made_by: by.clone(),
     };
     let secret = tokens.make(new).map_err(|error| refused(&error))?;
+    tracing::info!(target: "console", %role, %name, by, "a token was made");
     Ok(Response::json(
         200,
         &json!({
@@ -109,7 +109,13 @@ fn revoke(tokens: &Tokens, sessions: &Sessions, request: &Request) -> Result<Res
     // Also if the file cannot be written: the token is refused from now on in any case.
     sessions.end_all_of(&who(&name));
     let by = with_user_name(&request.caller);
-    tracing::info!(target: "console", %name, by, "a token is revoked");
+    match &revoked {
+        Ok(()) => tracing::info!(target: "console", %name, by, "a token was revoked"),
+        Err(error @ TokenError::Unsaved(..)) => {
+            tracing::warn!(target: "console", %name, by, "a token was revoked, but not on the disk: {error}");
+        }
+        Err(_) => {}
+    }
     revoked.map_err(|error| refused(&error))?;
     Ok(Response::json(200, &json!({ "name": name })))
 }

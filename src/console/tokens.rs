@@ -50,8 +50,18 @@ struct State {
     tokens: HashMap<String, Kept>,
     /// Why the file could not be read.
     unreadable: Option<String>,
-    /// The first use that the file does not have.
-    unsaved_since: Option<SystemTime>,
+    unsaved: Unsaved,
+}
+
+/// What the file does not have yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Unsaved {
+    #[default]
+    Nothing,
+    /// Uses, the first one at this time.
+    Uses(SystemTime),
+    /// A revocation, which a restart must not forget.
+    Revocation,
 }
 
 /// A token as the file has it, and as it is listed without its hash.
@@ -169,12 +179,16 @@ impl Tokens {
         if next.len() == before {
             return Err(TokenError::Unknown(name.clone()));
         }
-        // First, so that it is refused even if the disk is full.
+        // First, so that it is refused even if the disk is full; then the write is tried again and again.
         let mut state = lock(&self.state);
         state.tokens.retain(|_, known| known.name != *name);
+        state.unsaved = Unsaved::Revocation;
         // The disk may take its time, and checks wait for this lock.
         drop(state);
-        self.write(&next)
+        self.write(&next)?;
+        // `next` may lack a use of another token that came since.
+        lock(&self.state).unsaved = Unsaved::Uses(SystemTime::now());
+        Ok(())
     }
 
     /// Whose token it is, if it is one that has not expired. Notes its use.
@@ -189,8 +203,16 @@ impl Tokens {
         known.last_used = Some(When(now));
         let known = known.clone();
         // The first one counts: else a token in steady use would put the write off for ever.
-        state.unsaved_since.get_or_insert(now);
+        if state.unsaved == Unsaved::Nothing {
+            state.unsaved = Unsaved::Uses(now);
+        }
         Some(known)
+    }
+
+    /// Whether it is a token still. Unlike [`Tokens::check`], asking is no use.
+    pub(super) fn knows(&self, given: &str) -> bool {
+        let known = lock(&self.state).tokens.contains_key(&hash_of(given));
+        known
     }
 
     /// All of them, by name.
@@ -200,18 +222,25 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Writes the last uses to the file, if that is due. Blocks on the disk.
-    pub(super) fn save_uses(&self) -> Result<(), TokenError> {
-        let since = lock(&self.state).unsaved_since;
-        let age = since.and_then(|since| since.elapsed().ok());
-        if age.is_none_or(|age| age < SAVE_USES) {
+    /// Writes what the file lacks, if that is due. Blocks on the disk.
+    pub(super) fn save_due(&self) -> Result<(), TokenError> {
+        let is_due = match lock(&self.state).unsaved {
+            Unsaved::Nothing => false,
+            // A clock that was set back must not put it off.
+            Unsaved::Uses(since) => since.elapsed().is_ok_and(|age| age >= SAVE_USES),
+            Unsaved::Revocation => true,
+        };
+        if !is_due {
             return Ok(());
         }
         let _writing = lock(&self.writing);
-        let tokens = self.readable()?;
-        // Before the write, so that a use during it counts as unsaved.
-        lock(&self.state).unsaved_since = None;
-        self.write(&tokens)
+        // Before the tokens are read, so that a use during the write counts as unsaved.
+        let lacked = std::mem::take(&mut lock(&self.state).unsaved);
+        let written = self.readable().and_then(|tokens| self.write(&tokens));
+        if written.is_err() {
+            lock(&self.state).unsaved = lacked;
+        }
+        written
     }
 
     fn readable(&self) -> Result<HashMap<String, Kept>, TokenError> {
@@ -343,7 +372,7 @@ impl fmt::Display for TokenError {
             Self::Random(error) => write!(f, "no randomness: {error}"),
             Self::Unsaved(file, error) => write!(
                 f,
-                "cannot write {}: {error}; a restart brings back what is there now",
+                "cannot write {}: {error}; until that works, a restart brings back what is there now",
                 file.display()
             ),
         }
@@ -435,6 +464,26 @@ mod tests {
             Tokens::open(None).make(new("ci", None)),
             Err(TokenError::NoStateDir)
         ));
+    }
+
+    #[test]
+    fn a_revocation_that_the_disk_did_not_take_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(Some(folder.path()));
+        let secret = tokens.make(new("ci", None)).unwrap();
+        let other = tokens.make(new("other", None)).unwrap();
+        let full = folder.path().join(ASIDE).join("full");
+        fs::create_dir_all(&full).unwrap();
+        let revoked = tokens.revoke(&"ci".parse().unwrap());
+        assert!(matches!(revoked, Err(TokenError::Unsaved(..))));
+        // Neither a use nor another try that fails lets it be forgotten.
+        assert!(tokens.check(&other).is_some());
+        assert!(tokens.save_due().is_err());
+        fs::remove_dir_all(folder.path().join(ASIDE)).unwrap();
+        tokens.save_due().unwrap();
+        let restarted = Tokens::open(Some(folder.path()));
+        assert_eq!(restarted.check(&secret), None);
+        assert!(restarted.check(&other).is_some());
     }
 
     #[test]

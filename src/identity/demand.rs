@@ -120,7 +120,7 @@ impl RouteIdentity {
         }
     }
 
-    fn find_token<'r>(
+    pub(super) fn find_token<'r>(
         &'r self,
         request: &Request<'r>,
     ) -> Result<Option<tokens::Found<'r>>, Reason> {

@@ -2,14 +2,16 @@
 //!
 //! Invariant: a [`Caller`] exists only for a token whose signature, times, audience, binding and denials were checked for
 //! this request, or for a client certificate that the handshake verified under the bundle of the identity. Nothing that a
-//! client writes outside of these says who it is. No I/O: the configuration reads
-//! the files, the proxy the requests.
+//! client writes outside of these says who it is. The configuration reads the files, the proxy the requests; [`issuer`]
+//! fetches what issuers publish.
 
 mod caller;
 mod certificate;
 mod demand;
 mod forward;
+pub mod issuer;
 mod provider;
+mod renewal;
 mod tokens;
 
 pub use caller::Caller;
@@ -17,5 +19,5 @@ pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, Subje
 pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
 pub use forward::{ForwardIdentity, OwnFields, Signing, field_value};
 pub(crate) use provider::ProviderSettings;
-pub use provider::{Provider, TokenPlace};
+pub use provider::{Denied, Keys, Provider, TokenPlace};
 pub(crate) use tokens::without_cookie;

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use identity::{
-    CacheKey, Claims, Expectations, KeySet, Reason, Token, TokenCache, verify_signature,
+    CacheKey, Claims, Expectations, Key, KeySet, Reason, Token, TokenCache, verify_signature,
 };
+use tokio::runtime::Handle;
 
 use super::certificate::{CertificateFault, CertificateRule};
+use super::issuer::{IssuerError, IssuerKeys, LiveDenied, Source as _};
+use crate::outbound::Client;
 use crate::tls::ClientFields;
 
 /// Verified tokens that an issuer's cache holds.
@@ -31,10 +34,30 @@ pub struct Provider {
     /// Whether logs show a hash of the subject.
     pub hides_subject: bool,
     /// Values of `jti` and `sub` that are refused.
-    pub denied: BTreeSet<String>,
-    /// None if its files are broken and no version of them ran: then no token is taken.
-    pub keys: Option<KeySet>,
+    pub denied: Denied,
+    /// What verifies its tokens.
+    pub keys: Keys,
     cache: TokenCache,
+}
+
+/// What verifies an issuer's tokens.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// Nothing: its files are broken and no version of them ran. No token is taken.
+    None,
+    /// Keys of files.
+    Given(KeySet),
+    /// What the issuer publishes.
+    Fetched(Arc<IssuerKeys>),
+}
+
+/// Values of `jti` and `sub` that are refused.
+#[derive(Debug, Clone)]
+pub enum Denied {
+    /// Those of a file.
+    Given(BTreeSet<String>),
+    /// Those that somebody publishes.
+    Fetched(Arc<LiveDenied>),
 }
 
 /// Where a client puts its token.
@@ -60,8 +83,8 @@ pub(crate) struct ProviderSettings {
     pub(crate) claims: BTreeMap<String, String>,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) hides_subject: bool,
-    pub(crate) denied: BTreeSet<String>,
-    pub(crate) keys: Option<KeySet>,
+    pub(crate) denied: Denied,
+    pub(crate) keys: Keys,
 }
 
 impl Provider {
@@ -80,6 +103,53 @@ impl Provider {
         }
     }
 
+    /// Begins to fetch what is fetched, on this runtime, which serves no requests.
+    pub fn start(&self, runtime: &Handle) {
+        if let Keys::Fetched(live) = &self.keys {
+            live.start(runtime);
+        }
+        if let Denied::Fetched(live) = &self.denied {
+            live.start(runtime);
+        }
+    }
+
+    /// Waits until everything was fetched once, well or not.
+    pub async fn tried(&self) {
+        if let Keys::Fetched(live) = &self.keys {
+            live.tried().await;
+        }
+        if let Denied::Fetched(live) = &self.denied {
+            live.tried().await;
+        }
+    }
+
+    /// Fetches what is fetched once, for a verb that looks at it. Nothing if all is in files.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub async fn fetch_once(&self) -> Result<(), IssuerError> {
+        let client = Client::new(Handle::current());
+        if let Keys::Fetched(live) = &self.keys {
+            live.fetch_once(&client).await?;
+        }
+        if let Denied::Fetched(live) = &self.denied {
+            live.fetch_once(&client).await?;
+        }
+        Ok(())
+    }
+
+    /// The keys that it has now.
+    #[must_use]
+    pub fn known_keys(&self) -> Vec<Key> {
+        match &self.keys {
+            Keys::None => Vec::new(),
+            Keys::Given(keys) => keys.keys().to_vec(),
+            Keys::Fetched(live) => live
+                .current()
+                .map_or_else(Vec::new, |kept| kept.value.keys.keys().to_vec()),
+        }
+    }
+
     /// What it demands and by which keys, as text for comparison. Never a secret.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -93,7 +163,17 @@ impl Provider {
             keys,
             ..
         } = self;
-        format!("{expected:?} {place:?} {bound} {claims:?} {fields:?} {denied:?} {keys:?}")
+        // Not what was fetched, which changes without a reload.
+        let keys = match keys {
+            Keys::None => "no keys".to_owned(),
+            Keys::Given(keys) => format!("{keys:?}"),
+            Keys::Fetched(live) => live.source().describe(),
+        };
+        let denied = match denied {
+            Denied::Given(denied) => format!("{denied:?}"),
+            Denied::Fetched(live) => live.source().describe(),
+        };
+        format!("{expected:?} {place:?} {bound} {claims:?} {fields:?} {denied} {keys}")
     }
 
     /// Which client certificates stand for its callers; None of an issuer of tokens.
@@ -125,7 +205,17 @@ impl Provider {
 
     /// What the cache knows of a token's signature.
     pub(super) fn cached(&self, key: &CacheKey) -> Option<Result<Arc<Claims>, Reason>> {
-        self.cache.find(key, GENERATION)
+        self.cache.find(key, self.generation()?)
+    }
+
+    /// Which keys count now; None if none do.
+    fn generation(&self) -> Option<u64> {
+        match &self.keys {
+            Keys::None => None,
+            // New files make a new provider, with an empty cache.
+            Keys::Given(_) => Some(1),
+            Keys::Fetched(live) => Some(live.current()?.generation),
+        }
     }
 
     /// Verifies a token that is not cached.
@@ -137,14 +227,25 @@ impl Provider {
     ) -> Result<Arc<Claims>, Reason> {
         // First, because it is cheap: most tokens that are refused are old.
         self.expected.check(&token, now)?;
-        let keys = self.keys.as_ref().ok_or(Reason::KeysUnavailable)?;
-        let verified = verify_signature(&token, keys);
+        let (generation, verified) = self.verify_signature(&token)?;
         let outcome = verified.map(|()| Arc::new(token.into_claims()));
         // The others cost little, and most of them depend on more than the token.
         if !matches!(outcome, Err(reason) if reason != Reason::Signature) {
-            self.cache.keep(key, GENERATION, outcome.clone());
+            self.cache.keep(key, generation, outcome.clone());
         }
         outcome
+    }
+
+    /// Also says which keys those were.
+    fn verify_signature(&self, token: &Token<'_>) -> Result<(u64, Result<(), Reason>), Reason> {
+        match &self.keys {
+            Keys::None => Err(Reason::KeysUnavailable),
+            Keys::Given(keys) => Ok((1, verify_signature(token, keys))),
+            Keys::Fetched(live) => {
+                let kept = live.current().ok_or(Reason::KeysUnavailable)?;
+                Ok((kept.generation, verify_signature(token, &kept.value.keys)))
+            }
+        }
     }
 
     /// What this provider makes of a token, without a request and without the cache.
@@ -154,17 +255,25 @@ impl Provider {
     pub fn judge(&self, text: &[u8], now: u64) -> Result<Claims, Reason> {
         let token = Token::parse(text)?;
         self.expected.check(&token, now)?;
-        verify_signature(&token, self.keys.as_ref().ok_or(Reason::KeysUnavailable)?)?;
+        self.verify_signature(&token)?.1?;
         let claims = token.into_claims();
-        match self.denies(&claims) {
-            true => Err(Reason::Denied),
-            false => Ok(claims),
-        }
+        self.check_denied(&claims)?;
+        Ok(claims)
     }
 
-    fn denies(&self, claims: &Claims) -> bool {
+    fn check_denied(&self, claims: &Claims) -> Result<(), Reason> {
         let mut ids = claims.id().into_iter().chain(claims.subject());
-        ids.any(|id| self.denied.contains(id))
+        let denies = match &self.denied {
+            Denied::Given(denied) => ids.any(|id| denied.contains(id)),
+            Denied::Fetched(live) => {
+                let kept = live.current().ok_or(Reason::DeniedUnavailable)?;
+                ids.any(|id| kept.value.contains(id))
+            }
+        };
+        match denies {
+            true => Err(Reason::Denied),
+            false => Ok(()),
+        }
     }
 
     /// What must hold at each request, also for a token that was verified before.
@@ -175,9 +284,7 @@ impl Provider {
         now: u64,
     ) -> Result<(), Reason> {
         claims.check_times(now, self.expected.clock_skew)?;
-        if self.denies(claims) {
-            return Err(Reason::Denied);
-        }
+        self.check_denied(claims)?;
         claims.check_binding(client, self.bound)
     }
 
@@ -196,6 +303,3 @@ impl Provider {
         }
     }
 }
-
-/// A provider's keys never change: new files make a new provider, with an empty cache.
-const GENERATION: u64 = 1;

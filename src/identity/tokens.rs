@@ -1,5 +1,6 @@
 //! Finds the tokens of a request. A request with two is refused: the front door and a gateway could read different ones.
 
+use http_strict::{bearer, cookie, cookies};
 use identity::Reason;
 
 use super::provider::TokenPlace;
@@ -68,37 +69,17 @@ fn tokens_at<'r>(
         }
         TokenPlace::ClientCertificate(_) => Ok(Vec::new()),
         TokenPlace::Cookie(name) => {
-            let pairs = named(b"cookie").flat_map(|value| value.split(|b| *b == b';'));
-            Ok(pairs
-                .filter_map(|pair| cookie_value(pair, name.as_bytes()))
-                .collect())
+            let pairs = named(b"cookie").flat_map(cookies);
+            let of_it = pairs.filter(|(known, _)| *known == name.as_bytes());
+            Ok(of_it.map(|(_, value)| value).collect())
         }
     }
-}
-
-/// The token of a value with the scheme `Bearer`; None with another scheme.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer";
-    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
-    // Without a blank it is another scheme, or a scheme without a token.
-    let is =
-        scheme.eq_ignore_ascii_case(SCHEME) && matches!(rest.first(), None | Some(b' ' | b'\t'));
-    is.then(|| rest.trim_ascii())
-}
-
-fn cookie_value<'p>(pair: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
-    let pair = pair.trim_ascii();
-    let value = pair
-        .strip_prefix(name)?
-        .trim_ascii_start()
-        .strip_prefix(b"=")?;
-    Some(value.trim_ascii())
 }
 
 /// A `Cookie` field without the cookies of this name; None if there is nothing else in it.
 pub(crate) fn without_cookie(field: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let pairs = field.split(|b| *b == b';');
-    let kept = pairs.filter(|pair| cookie_value(pair, name).is_none());
+    let kept = pairs.filter(|pair| cookie(pair).is_none_or(|(known, _)| known != name));
     let kept: Vec<&[u8]> = kept
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())

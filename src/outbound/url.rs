@@ -175,6 +175,12 @@ impl Url {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// Its query, if it has one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
     /// The same server with this path (and query) instead.
     ///
     /// # Errors

@@ -164,6 +164,14 @@ families! {
             "Bodies that the rules did not see completely, by part (request, response) and reason: stream (a streaming route), policy_off, no_body_access (the rules do not ask for bodies), partly (a limit cut the body), not_understood (a parser or a rule gave up).";
         IDENTITY_CHECKS = "drawbridge_identity_checks_total", Counter, None, ["route", "outcome"],
             "Requests of routes that ask who is calling, by route and outcome: taken, anonymous (no token, and none is required), or the reason of the refusal.";
+        IDENTITY_KEYS = "drawbridge_identity_keys", Gauge, None, ["identity"],
+            "Keys of an issuer that count now; without one no token of it is taken.";
+        IDENTITY_AGE = "drawbridge_identity_fetched_age_seconds", Gauge, Seconds, ["identity", "what"],
+            "How long ago the last good keys, or list of denied tokens, of an issuer were fetched.";
+        IDENTITY_FETCHES = "drawbridge_identity_fetches_total", Counter, None, ["identity", "what", "cause"],
+            "Fetches of an issuer's keys and list of denied tokens that ended, by cause: schedule, request (a token by a key that was not known).";
+        IDENTITY_FETCH_FAILURES = "drawbridge_identity_fetch_failures_total", Counter, None, ["identity", "what", "reason"],
+            "Those that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal, document, issuer, endpoint, keys, denied.";
         WAF_TIMED_REQUESTS = "drawbridge_waf_timed_requests_total", Counter, None, ["policy"],
             "Requests whose rules were timed (cost_sample), by policy.";
         WAF_RULE_CPU = "drawbridge_waf_rule_cpu_seconds_total", Counter, Seconds, ["policy", "rule_id"],

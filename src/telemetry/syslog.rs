@@ -4,7 +4,9 @@
 //! Invariant: only the writer thread of a log waits for the receiver, and every wait has a deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use openssl::error::ErrorStack;
@@ -16,7 +18,7 @@ use super::settings::Syslog;
 use crate::time::rfc3339;
 use crate::tls::TrustBundle;
 
-/// How long a connection, a part of a handshake or a write may take.
+/// How long a lookup of the name, a connection, a part of a handshake or a write may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Facility `local0`, severity `info` (RFC 5424, 6.2.1).
 const PRIORITY: u32 = 16 * 8 + 6;
@@ -29,8 +31,14 @@ pub(super) struct SyslogWriter {
     header: String,
     connector: Option<SslConnector>,
     connection: Option<Connection>,
+    lookup: Lookup,
     frames: Vec<u8>,
 }
+
+/// Asks the system for the addresses of a name. The system's own deadline can be minutes, so a thread waits for it. While
+/// one waits, no other is started.
+#[derive(Debug, Default)]
+struct Lookup(Option<Receiver<io::Result<Vec<SocketAddr>>>>);
 
 #[derive(Debug)]
 enum Connection {
@@ -55,6 +63,7 @@ impl SyslogWriter {
             header: format!("{host} drawbridge {} {kind} -", std::process::id()),
             connector,
             connection: None,
+            lookup: Lookup::default(),
             frames: Vec::new(),
         })
     }
@@ -91,10 +100,13 @@ impl SyslogWriter {
         }
     }
 
-    fn connect(&self) -> io::Result<Connection> {
-        let Syslog { host, port, .. } = &self.target;
+    fn connect(&mut self) -> io::Result<Connection> {
+        let (host, port) = (self.target.host.clone(), self.target.port);
+        let addresses = self.lookup.within(PATIENCE, move || {
+            Ok((host.as_str(), port).to_socket_addrs()?.collect())
+        })?;
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-        for address in (host.as_str(), *port).to_socket_addrs()? {
+        for address in addresses {
             match TcpStream::connect_timeout(&address, PATIENCE) {
                 Ok(tcp) => return self.open(tcp),
                 // Any address of the name will do; the error of the last one stands for all.
@@ -123,12 +135,40 @@ impl SyslogWriter {
     fn explain(&self, error: &io::Error) -> io::Error {
         let Syslog { host, port, .. } = &self.target;
         let words = match error.kind() {
-            // What the kernel answers if a deadline of the socket passes.
+            // What the kernel answers if a deadline of the socket passes. So says a lookup that takes too long.
             ErrorKind::WouldBlock | ErrorKind::TimedOut => "it does not answer".to_owned(),
             _ => error.to_string(),
         };
         // Of one kind: a caller must not take it for a target that is not ready.
         io::Error::other(format!("syslog at {host}:{port}: {words}"))
+    }
+}
+
+impl Lookup {
+    /// The answer to `ask`, or to the question before it that nobody has answered yet.
+    fn within(
+        &mut self,
+        patience: Duration,
+        ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let answers = match self.0.take() {
+            Some(answers) => answers,
+            None => {
+                let (done, answers) = sync_channel(1);
+                let thread = thread::Builder::new().name("syslog-lookup".to_owned());
+                // Nobody may wait for the answer any more.
+                thread.spawn(move || drop(done.send(ask())))?;
+                answers
+            }
+        };
+        match answers.recv_timeout(patience) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                self.0 = Some(answers);
+                Err(io::Error::new(ErrorKind::TimedOut, "no answer in time"))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the lookup ended early")),
+        }
     }
 }
 
@@ -206,6 +246,25 @@ mod tests {
             rest = &rest[end..];
         }
         assert_eq!(rest, b"");
+    }
+
+    #[test]
+    fn a_lookup_that_hangs_is_not_waited_for_and_not_begun_twice() {
+        let (release, held) = sync_channel::<()>(0);
+        let address: SocketAddr = "192.0.2.1:514".parse().unwrap();
+        let mut lookup = Lookup::default();
+        let hangs = move || {
+            let _ = held.recv();
+            Ok(vec![address])
+        };
+        let error = lookup.within(Duration::ZERO, hangs).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let second = || -> io::Result<Vec<SocketAddr>> { panic!("a second thread") };
+        let error = lookup.within(Duration::ZERO, second).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        release.send(()).unwrap();
+        let answer = lookup.within(Duration::from_secs(60), second);
+        assert_eq!(answer.unwrap(), [address]);
     }
 
     #[test]

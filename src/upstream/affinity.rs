@@ -53,11 +53,8 @@ pub(super) fn find<'h>(
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
 ) -> Option<String> {
     let cookies = headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"cookie"));
-    let mut pairs = cookies.flat_map(|(_, value)| value.split(|b| *b == b';'));
-    let value = pairs.find_map(|pair| {
-        let rest = pair.trim_ascii().strip_prefix(affinity.cookie.as_bytes())?;
-        rest.strip_prefix(b"=")
-    })?;
+    let mut pairs = cookies.flat_map(|(_, value)| http_strict::cookies(value));
+    let (_, value) = pairs.find(|(name, _)| *name == affinity.cookie.as_bytes())?;
     // A client may write anything here; only what can be an id is copied.
     let is_token = value.len() == TOKEN && value.iter().all(u8::is_ascii_hexdigit);
     is_token.then(|| value.iter().map(|b| char::from(*b)).collect())

@@ -76,7 +76,13 @@ async fn over_tcp_a_change_needs_the_token() {
         ),
         // Nobody without a token learns what exists.
         ("POST /nothing HTTP/1.1".to_owned(), 401),
+        (with(&format!("Bearer {TOKEN}\nAuthorization: x")), 401),
         (with(&format!("Bearer {TOKEN}")), 200),
+        // A scheme is the same in any case.
+        (
+            format!("GET /events/top?by=rule HTTP/1.1\nAuthorization: bearer {TOKEN}"),
+            404,
+        ),
         (
             format!("GET /reload HTTP/1.1\nAuthorization: Bearer {TOKEN}"),
             405,

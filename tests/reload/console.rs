@@ -386,6 +386,12 @@ async fn a_false_positive_becomes_a_proven_exclusion_and_passes() {
         403,
         "nothing is written yet"
     );
+    until("the audit has the search", async || {
+        let audit = fs::read_to_string(console.world.path("state/console-audit.jsonl"));
+        let audit = audit.unwrap_or_default();
+        audit.contains("search exclusions for request") && audit.contains("a proposal holds")
+    })
+    .await;
     let written = format!("/events/{event}/exclusions/write");
     let written = console
         .post(&written, &cookie, &format!("{purpose}&pick=1"))

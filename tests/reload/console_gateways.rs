@@ -2,8 +2,14 @@
 //! is live.
 
 use std::fs;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::console::Console;
+use crate::exclusions::run;
+use crate::world::until;
 use support::pki::{CORP, OLD, PUBLIC, leaf};
 
 /// A form's field.
@@ -55,6 +61,70 @@ async fn doctor_says_why_a_gateway_would_not_be_used() {
             .body
             .contains("<button>Dial")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_whose_browser_leaves_is_in_the_audit() {
+    let console = Console::start("read-only").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let (dialled, mut dials) = tokio::sync::mpsc::unbounded_channel();
+    let (release, released) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((gateway, _)) = silent.accept().await {
+            let _ = dialled.send(());
+            let mut released = released.clone();
+            tokio::spawn(async move {
+                let _ = released.wait_for(|released| *released).await;
+                drop(gateway);
+            });
+        }
+    });
+    let more = format!(
+        "{}\n[upstreams.silent]\nservers = [\"{}\"]\ntls = {{ server_name = \"orders.corp.test\", trust = \"onprem\" }}\n",
+        console.world.setup.text(),
+        address
+    );
+    console.world.write("drawbridge.toml", more);
+    let (status, said) = console.world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    let (_, token) = run(
+        &console.world,
+        "console token create --role ingress --name ci",
+        &[],
+    )
+    .await;
+    let cookie = console.log_in("ingress").await;
+    let bearer = format!(
+        "Host: {}\r\nAuthorization: Bearer {}\r\n",
+        console.address,
+        token.trim()
+    );
+    let page = console.fields(&cookie);
+    for (path, fields, audited) in [
+        (
+            "/upstreams/silent/doctor",
+            page,
+            "servers of upstream silent",
+        ),
+        ("/api/doctor/silent", bearer, "POST /doctor/silent"),
+    ] {
+        let mut browser = TcpStream::connect(console.address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nContent-Length: 0\r\n{fields}\r\n");
+        browser.write_all(head.as_bytes()).await.unwrap();
+        dials.recv().await.unwrap();
+        // It leaves while the gateway makes it wait.
+        drop(browser);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        release.send_replace(true);
+        until("the audit has it", async || {
+            let audit = fs::read_to_string(console.world.path("state/console-audit.jsonl"));
+            audit.unwrap_or_default().contains(audited)
+        })
+        .await;
+        release.send_replace(false);
+        while dials.try_recv().is_ok() {}
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +197,14 @@ async fn a_rehearsal_says_what_a_reload_would_and_writes_nothing() {
             .await;
         assert_eq!(page.status, status, "{target}: {}", page.body);
     }
+    until("the audit has what failed, too", async || {
+        let audit = fs::read_to_string(console.world.path("state/console-audit.jsonl"));
+        let audit = audit.unwrap_or_default();
+        ["rehearse trust other", "rehearse listener other"]
+            .iter()
+            .all(|action| audit.contains(action))
+    })
+    .await;
     assert_eq!(console.world.serial().await, before);
     let viewer = console.log_in("viewer").await;
     for (method, path) in [

@@ -1,6 +1,7 @@
 //! The console over TLS: who gets in by which certificate, over which HTTP, and that a new certificate is taken live.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use dev_pki::Issued;
 use openssl::pkey::PKey;
@@ -13,7 +14,7 @@ use tokio_openssl::SslStream;
 use crate::console::Console;
 use crate::world::{serial_of, until};
 use support::client::{Answer, Http2, Tls, h2_request, read_answer};
-use support::pki::{CORP, PUBLIC, client, leaf};
+use support::pki::{CORP, OLD, PUBLIC, client, leaf};
 
 const TLS: &str =
     "hosts = [\"api.test\"]\ncertificates = [{ chain = \"front.pem\", key = \"front.key\" }]";
@@ -38,6 +39,22 @@ impl Console {
         Some(stream)
     }
 
+    /// None where the connection ends.
+    async fn over(
+        stream: &mut Tls,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        body: &str,
+    ) -> Option<Answer> {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: api.test\r\nOrigin: https://api.test\r\nCookie: {cookie}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.ok()?;
+        read_answer(stream, &mut Vec::new(), false).await
+    }
+
     /// None where the handshake or the connection fails.
     async fn over_tls(
         &self,
@@ -48,12 +65,7 @@ impl Console {
         body: &str,
     ) -> Option<Answer> {
         let mut stream = self.shake(identity).await?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: api.test\r\nOrigin: https://api.test\r\nCookie: {cookie}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await.ok()?;
-        read_answer(&mut stream, &mut Vec::new(), false).await
+        Self::over(&mut stream, method, path, cookie, body).await
     }
 }
 
@@ -186,6 +198,60 @@ async fn a_client_certificate_lets_in_and_logs_in_by_its_role() {
             .contains("certificate CN=alice.test")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reload_takes_away_is_gone_on_open_connections_too() {
+    let console = Console::start_with(&format!("{TLS}\n{CLIENTS}")).await;
+    let bob = client(&CORP, "bob.test");
+    let mut open = console.shake(Some(&bob)).await.unwrap();
+    let entered = Console::over(&mut open, "POST", "/login", "", "certificate=yes").await;
+    let cookie = cookie_of(&entered.unwrap());
+    let page = Console::over(&mut open, "GET", "/exposure", &cookie, "").await;
+    assert_eq!(page.unwrap().status, 200);
+    let mut live = console.shake(Some(&bob)).await.unwrap();
+    let head = format!(
+        "GET /live/stream HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
+    );
+    live.write_all(head.as_bytes()).await.unwrap();
+
+    let text = console.world.setup.text();
+    let other = text.replace("cn:bob.test", "cn:dave.test");
+    console.world.write("drawbridge.toml", &other);
+    let (status, said) = console.world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    let page = Console::over(&mut open, "GET", "/exposure", &cookie, "").await;
+    assert_eq!(page.unwrap().status, 303);
+    let again = Console::over(&mut open, "POST", "/login", "", "certificate=yes").await;
+    assert_eq!(again.unwrap().status, 403);
+    // What streams to him ends with its next beat.
+    let mut streamed = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(30), live.read_to_end(&mut streamed));
+    assert!(ended.await.is_ok(), "{}", streamed.escape_ascii());
+
+    // Under another client CA only a new handshake can say who is there.
+    console.world.write("drawbridge.toml", &text);
+    assert_eq!(console.world.reload().await.0, 200);
+    let mut open = console.shake(Some(&bob)).await.unwrap();
+    let page = Console::over(&mut open, "GET", "/exposure", &cookie, "").await;
+    assert_eq!(page.unwrap().status, 200);
+    console
+        .world
+        .write("staff.pem", OLD.certificate_pem().unwrap());
+    let other = text.replace(
+        "trust = \"onprem\" }\nclient_roles",
+        "trust = \"staff\" }\nclient_roles",
+    );
+    assert_ne!(other, text);
+    let other = format!("{other}\n[trust.staff]\nca = [\"staff.pem\"]\n");
+    console.world.write("drawbridge.toml", other);
+    let (status, said) = console.world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    let page = Console::over(&mut open, "GET", "/exposure", &cookie, "")
+        .await
+        .unwrap();
+    assert_eq!(page.status, 421);
+    assert_eq!(page.header("connection"), Some("close"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,8 @@ async fn only_a_good_token_counts_for_the_api() {
     let own = format!("Origin: http://{}\r\n", console.address);
     for (fields, status) in [
         (format!("{host}{bearer}"), 200),
+        (format!("{host}Authorization: bearer {token}\r\n"), 200),
+        (format!("{host}{bearer}{bearer}"), 401),
         // A page must not use the login of whoever reads it.
         (format!("{host}Cookie: {cookie}\r\n{own}"), 403),
         (format!("{host}Cookie: {cookie}\r\n"), 401),

@@ -28,6 +28,7 @@
 )]
 
 mod chunked;
+mod credentials;
 mod field_name;
 mod h1;
 mod h2;
@@ -41,6 +42,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use chunked::{BodyError, ChunkedFraming, decode_chunked};
+pub use credentials::{bearer, cookie, cookies, only_bearer};
 pub use field_name::{field_name_byte, field_name_form, same_field_name};
 pub use h2::{H2Head, check_h2};
 pub use host::{split_port, valid_authority, without_port};

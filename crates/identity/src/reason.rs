@@ -60,6 +60,7 @@ reasons! {
     Binding "binding" "The token is bound to another client certificate"
     BindingUnsupported "binding_unsupported" "The token is bound in a way that is not supported"
     Denied "denied" "The token or its subject is denied"
+    DeniedUnavailable "denied_unavailable" "The list of denied tokens is not available"
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::names::Declared;
 use crate::config::last_good::Choice;
 use crate::config::model::Unit;
 use crate::config::written::client_identity::WrittenClientIdentity;
-use crate::identity::{CertificateRule, Provider, ProviderSettings, TokenPlace};
+use crate::identity::{CertificateRule, Denied, Keys, Provider, ProviderSettings, TokenPlace};
 use crate::tls::TrustBundle;
 
 /// Declares them beside the issuers of tokens: routes name both alike.
@@ -87,7 +87,7 @@ fn assemble(
         claims: written.claims.clone()?.into_iter().collect(),
         fields: written.fields.clone()?,
         hides_subject: written.hides_subject?,
-        denied,
-        keys: None,
+        denied: Denied::Given(denied),
+        keys: Keys::None,
     })))
 }

@@ -8,7 +8,7 @@ use super::names::Declared;
 use crate::config::written::destination::{SYSTEM, WrittenDestination};
 use crate::config::written::reader::Given;
 use crate::config::written::source::Placed;
-use crate::outbound::{Destination, Limits, Proxy, ProxyCredentials, Scheme, Settings};
+use crate::outbound::{Destination, Limits, Proxy, ProxyCredentials, Scheme, Settings, Url};
 use crate::tls::TrustBundle;
 
 /// None if something is faulty, which was reported. `timeout` of the written destination goes before that of `limits`.
@@ -19,12 +19,23 @@ pub(crate) fn resolve(
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Option<Destination> {
+    let settings = resolve_way(written, limits, dns_servers, trust, context);
+    resolve_url("url", written.url.as_ref()?, &settings?, context)
+}
+
+/// What all URLs of a table have in common.
+pub(crate) fn resolve_way(
+    written: &WrittenDestination<'_>,
+    limits: Limits,
+    dns_servers: &[SocketAddr],
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Settings>> {
     // All of them before any `?`, so that every problem is found.
     let bundle = resolve_trust(written, trust, context);
     let proxy = resolve_proxy(written, context);
-    let url = written.url.as_ref()?;
     let whole = written.timeout?;
-    let settings = Settings {
+    Some(Arc::new(Settings {
         trust: bundle?,
         allow_http: written.allow_http,
         proxy: proxy.unless_faulty()?,
@@ -36,15 +47,25 @@ pub(crate) fn resolve(
             whole,
             ..limits
         },
-    };
-    match Destination::at(url.value.clone(), Arc::new(settings)) {
+    }))
+}
+
+/// One URL under these settings.
+pub(crate) fn resolve_url(
+    key: &str,
+    url: &Placed<'_, Url>,
+    settings: &Arc<Settings>,
+    context: &Context<'_>,
+) -> Option<Destination> {
+    match Destination::at(url.value.clone(), Arc::clone(settings)) {
         Ok(destination) => Some(destination),
         Err(error) => {
             let help = match url.value.scheme() {
+                Scheme::Http if key != "url" => "write https://",
                 Scheme::Http => "allow_http = true, if that is what you want",
                 Scheme::Https => "trust = \"NAME\" of a [trust.NAME], or trust = \"system\"",
             };
-            let message = format!("\"url\" {error}");
+            let message = format!("\"{key}\" {error}");
             let diagnostics = context.diagnostics;
             diagnostics.error_with_help(url.at, message, Some(help));
             None

@@ -4,6 +4,7 @@
 //! no token.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,24 +12,25 @@ use http_strict::same_field_name;
 use identity::{Expectations, Key, KeySet, Signer};
 
 use super::context::{Context, open_secret, problem_of};
+use super::issuers;
 use super::names::Declared;
 use crate::config::last_good::Choice;
 use crate::config::model::Unit;
 use crate::config::written::diagnostics::Problem;
-use crate::config::written::identity::{WrittenProvider, WrittenSigning};
+use crate::config::written::identity::{WrittenPlace, WrittenProvider, WrittenSigning};
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
-use crate::identity::{Provider, ProviderSettings, Signing, TokenPlace};
-use crate::tls::readable_by_others;
-
-/// Lines of a file of denied tokens and subjects.
-const MOST_DENIED: usize = 100_000;
+use crate::identity::issuer::parse_denied;
+use crate::identity::{Denied, Keys, Provider, ProviderSettings, Signing, TokenPlace};
+use crate::tls::{TrustBundle, readable_by_others};
 
 /// The key that is made at the first start, in the `state_dir`.
 pub(crate) const OWN_KEY: &str = "identity-key.pem";
 
 pub(crate) fn resolve<'s>(
     written: &[WrittenProvider<'s>],
+    dns_servers: &[SocketAddr],
+    trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Declared<'s, Provider> {
     let mut providers = Declared::new("identity");
@@ -44,7 +46,7 @@ pub(crate) fn resolve<'s>(
                 .error_with_help(provider.at, message, Some(help));
         }
         check_place(provider, written, context);
-        let resolved = resolve_provider(provider, context);
+        let resolved = resolve_provider(provider, dns_servers, trust, context);
         providers.declare(provider.name, provider.at, resolved);
     }
     providers
@@ -70,22 +72,35 @@ fn check_place(provider: &WrittenProvider<'_>, all: &[WrittenProvider<'_>], cont
 
 fn resolve_provider(
     written: &WrittenProvider<'_>,
+    dns_servers: &[SocketAddr],
+    trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Option<Arc<Provider>> {
     let mut problems = Vec::new();
-    let keys = read_keys(written, context, &mut problems);
-    let denied = read_denied(&written.denied, context, &mut problems);
-    let is_faulty =
-        matches!(written.jwks, Given::Faulty) || matches!(written.secret, Given::Faulty);
+    let fetched = issuers::resolve(written, dns_servers, trust, context);
+    let (live_keys, live_denied) = match &fetched {
+        Some(fetched) => (fetched.keys.as_ref(), fetched.denied.as_ref()),
+        None => (None, None),
+    };
+    let keys = match live_keys {
+        Some(live) => Some(Keys::Fetched(Arc::clone(live))),
+        None => read_keys(written, context, &mut problems).map(Keys::Given),
+    };
+    let denied = match live_denied {
+        Some(live) => Some(Denied::Fetched(Arc::clone(live))),
+        None => read_denied(&written.denied, context, &mut problems).map(Denied::Given),
+    };
+    let is_faulty = fetched.is_none() || matches!(written.secret, Given::Faulty);
     let settings = |keys, denied| settings_of(written, keys, denied);
-    let closed = settings(None, BTreeSet::new()).filter(|_| !is_faulty);
+    let nobody = Denied::Given(BTreeSet::new());
+    let closed = settings(Keys::None, nobody).filter(|_| !is_faulty);
     let Some(closed) = closed else {
         context.report(problems);
         return None;
     };
     let unit = Unit::Identity(written.name.to_owned());
     let new = match (keys, denied) {
-        (Some(keys), Some(denied)) => settings(Some(keys), denied),
+        (Some(keys), Some(denied)) => settings(keys, denied),
         _ => None,
     };
     let running = context.last_good.identity.get(written.name).cloned();
@@ -100,11 +115,7 @@ fn resolve_provider(
 }
 
 /// None if a key of the table is missing or faulty.
-fn settings_of(
-    written: &WrittenProvider<'_>,
-    keys: Option<KeySet>,
-    denied: BTreeSet<String>,
-) -> Option<Arc<Provider>> {
+fn settings_of(written: &WrittenProvider<'_>, keys: Keys, denied: Denied) -> Option<Arc<Provider>> {
     Some(Arc::new(Provider::new(ProviderSettings {
         name: written.name.to_owned(),
         expected: Expectations {
@@ -132,7 +143,7 @@ fn read_keys(
 ) -> Option<KeySet> {
     let mut keys = Vec::new();
     let mut whole = true;
-    if let Given::Value(file) = &written.jwks {
+    if let Given::Value(WrittenPlace::File(file)) = &written.jwks {
         let bytes = read(file, context, problems);
         whole &= bytes.is_some();
         let parsed = bytes.map(|bytes| KeySet::parse(&bytes));
@@ -174,34 +185,25 @@ fn read_keys(
 
 /// A line each: a `jti` or a `sub`. None if the file cannot be used.
 pub(super) fn read_denied(
-    written: &Given<Placed<'_, &str>>,
+    written: &Given<WrittenPlace<'_>>,
     context: &mut Context<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<BTreeSet<String>> {
     let file = match written {
         Given::Absent => return Some(BTreeSet::new()),
-        Given::Faulty => return None,
-        Given::Value(file) => file,
+        // A URL that is no destination was reported.
+        Given::Faulty | Given::Value(WrittenPlace::Url(_)) => return None,
+        Given::Value(WrittenPlace::File(file)) => file,
     };
     let bytes = read(file, context, problems)?;
-    let Ok(text) = String::from_utf8(bytes) else {
-        problems.push(Problem::error(
-            file.at,
-            format!("{} is not UTF-8", file.value),
-        ));
-        return None;
-    };
-    let lines = text.lines().map(str::trim);
-    let denied: BTreeSet<_> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
-        .collect();
-    if denied.len() > MOST_DENIED {
-        let message = format!("{} has more than {MOST_DENIED} lines", file.value);
-        problems.push(Problem::error(file.at, message));
-        return None;
+    match parse_denied(&bytes) {
+        Ok(denied) => Some(denied),
+        Err(why) => {
+            let message = format!("{} cannot be used: {why}", file.value);
+            problems.push(Problem::error(file.at, message));
+            None
+        }
     }
-    Some(denied)
 }
 
 fn read(

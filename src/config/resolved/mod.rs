@@ -14,6 +14,7 @@ mod events;
 pub(crate) mod exclusions;
 mod exposures;
 pub(crate) mod identity;
+mod issuers;
 mod listeners;
 mod log;
 mod materials;
@@ -55,7 +56,8 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     let (mut policies, rule_sets) = policies::resolve(&written.policies, audited, context);
     let mut listeners = listeners::resolve(&written.listeners, &mut trust, context);
     let state_dir = resolve_state_dir(&written.state_dir, context);
-    let mut providers = identity::resolve(&written.identity, context);
+    let mut providers =
+        identity::resolve(&written.identity, &written.dns_servers, &mut trust, context);
     let signing = identity::resolve_signing(&written.signing, state_dir.as_deref(), context);
     client_identity::resolve(
         &written.client_identity,

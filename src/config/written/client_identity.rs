@@ -1,8 +1,8 @@
 //! `[identity.NAME]` with `client_ca`: client certificates as identities, as they are written.
 
 use super::document::Named;
-use super::identity::{default_fields, parse_claims, parse_fields};
-use super::reader::{Given, Item};
+use super::identity::{WrittenPlace, default_fields, parse_claims, parse_fields};
+use super::reader::Given;
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
 use crate::identity::SubjectName;
@@ -17,7 +17,8 @@ pub(crate) struct WrittenClientIdentity<'s> {
     pub(crate) subject: Option<SubjectName>,
     pub(crate) claims: Option<Vec<(String, String)>>,
     pub(crate) fields: Option<Vec<(String, String)>>,
-    pub(crate) denied: Given<Placed<'s, &'s str>>,
+    /// A file.
+    pub(crate) denied: Given<WrittenPlace<'s>>,
     pub(crate) hides_subject: Option<bool>,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn parse<'s>(Named { name, at, section }: Named<'s, '_>) -> WrittenCl
         fields: section
             .optional("headers", parse_fields)
             .or_else(default_fields),
-        denied: section.optional("denied", Item::string),
+        denied: section.optional("denied", |item| item.string().map(WrittenPlace::File)),
         hides_subject: section
             .optional("log_subject", |item| {
                 item.choice(&[("plain", false), ("hashed", true)])

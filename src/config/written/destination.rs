@@ -30,17 +30,29 @@ pub(crate) fn parse<'s>(
 ) -> WrittenDestination<'s> {
     let url = section.required("url", help);
     WrittenDestination {
-        at: section.at,
         url: url.and_then(|item| parse_url(&item)),
-        trust: section.optional("trust", Item::string),
         allow_http: super::trust::parse_flag(section, "allow_http"),
+        ..parse_way(section, timeout)
+    }
+}
+
+/// Reads `trust`, `proxy`, `proxy_credentials` and `timeout`, for URLs of keys of their own.
+pub(crate) fn parse_way<'s>(
+    section: &Section<'s, '_>,
+    timeout: Duration,
+) -> WrittenDestination<'s> {
+    WrittenDestination {
+        at: section.at,
+        url: None,
+        trust: section.optional("trust", Item::string),
+        allow_http: false,
         proxy: section.optional("proxy", parse_proxy),
         proxy_credentials: section.optional("proxy_credentials", Item::string),
         timeout: section.optional("timeout", Item::duration).or(timeout),
     }
 }
 
-fn parse_url<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Url>> {
+pub(crate) fn parse_url<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Url>> {
     let text = item.string()?;
     match text.value.parse() {
         Ok(value) => Some(Placed { value, at: item.at }),

@@ -5,13 +5,21 @@ use std::time::Duration;
 use http_strict::{field_name_form, same_field_name};
 use identity::Algorithm;
 
+use super::destination::{self, WrittenDestination};
 use super::document::{Document, Named};
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
 use crate::identity::TokenPlace;
+use crate::outbound::Url;
 
+const TIMEOUT: Duration = Duration::from_secs(10);
+const REFRESH: Duration = Duration::from_secs(3600);
+const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+const DENIED_REFRESH: Duration = Duration::from_secs(60);
+/// A shorter pause would only wear out the issuer.
+const LEAST_REFRESH: Duration = Duration::from_millis(100);
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// Clocks that differ by more are broken, and every token would live longer for it.
 const MOST_SKEW: Duration = Duration::from_secs(300);
@@ -35,8 +43,13 @@ pub(crate) struct WrittenProvider<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     pub(crate) issuer: Option<String>,
-    /// The path after `file:`.
-    pub(crate) jwks: Given<Placed<'s, &'s str>>,
+    pub(crate) jwks: Given<WrittenPlace<'s>>,
+    /// Where it is written that the issuer's document says where the keys are.
+    pub(crate) discovery: Given<At<'s>>,
+    /// How URLs are reached.
+    pub(crate) way: WrittenDestination<'s>,
+    pub(crate) refresh: Option<Duration>,
+    pub(crate) max_stale: Option<Duration>,
     pub(crate) secret: Given<Placed<'s, &'s str>>,
     pub(crate) audiences: Option<Vec<String>>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
@@ -46,8 +59,16 @@ pub(crate) struct WrittenProvider<'s> {
     pub(crate) certificate_bound: Option<bool>,
     pub(crate) claims: Option<Vec<(String, String)>>,
     pub(crate) fields: Option<Vec<(String, String)>>,
-    pub(crate) denied: Given<Placed<'s, &'s str>>,
+    pub(crate) denied: Given<WrittenPlace<'s>>,
+    pub(crate) denied_refresh: Option<Duration>,
     pub(crate) hides_subject: Option<bool>,
+}
+
+/// Where something is read from.
+#[derive(Debug)]
+pub(crate) enum WrittenPlace<'s> {
+    File(Placed<'s, &'s str>),
+    Url(Placed<'s, Url>),
 }
 
 /// `[signing]`
@@ -84,12 +105,18 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
     let audiences = section.required("audiences", help);
     let jwks = section.optional("jwks", parse_jwks);
     let secret = section.optional("secret", Item::string);
-    if let (Given::Absent, Given::Absent) = (&jwks, &secret) {
-        let message = format!("identity \"{name}\" has no \"jwks\"");
-        let help = "jwks = \"file:idp-keys.json\", the issuer's keys as a JWK set";
-        section
-            .diagnostics
-            .error_with_help(*at, message, Some(help));
+    let discovery = section.optional("discovery", |item| Some((item.boolean()?, item.at)));
+    let discovery = discovery.and_then(|(is_on, at)| match is_on {
+        true => Given::Value(at),
+        false => Given::Absent,
+    });
+    let denied = section.optional("denied", parse_denied);
+    check_keys(name, section, &jwks, &discovery, &secret);
+    let is_url =
+        |place: &Given<WrittenPlace<'_>>| matches!(place, Given::Value(WrittenPlace::Url(_)));
+    let fetches_keys = is_url(&jwks) || !matches!(discovery, Given::Absent);
+    if !matches!(jwks, Given::Faulty) && !matches!(denied, Given::Faulty) {
+        check_unused(section, fetches_keys, is_url(&denied));
     }
     let algorithms = section.optional("algorithms", |item| all_of(item, parse_algorithm));
     let algorithms = algorithms.or_else(Algorithm::asymmetric);
@@ -99,6 +126,12 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
         at: *at,
         issuer: issuer.and_then(|item| item.parse(not_empty)),
         jwks,
+        discovery,
+        way: destination::parse_way(section, TIMEOUT),
+        refresh: section.optional("jwks_refresh", parse_refresh).or(REFRESH),
+        max_stale: section
+            .optional("jwks_max_stale", Item::duration)
+            .or(MAX_STALE),
         secret,
         audiences: audiences.and_then(|item| all_of(&item, not_empty)),
         algorithms,
@@ -116,7 +149,10 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
         fields: section
             .optional("headers", parse_fields)
             .or_else(default_fields),
-        denied: section.optional("denied", Item::string),
+        denied,
+        denied_refresh: section
+            .optional("denied_refresh", parse_refresh)
+            .or(DENIED_REFRESH),
         hides_subject: section
             .optional("log_subject", |item| {
                 item.choice(&[("plain", false), ("hashed", true)])
@@ -133,14 +169,101 @@ pub(super) fn default_fields() -> Vec<(String, String)> {
         .into()
 }
 
-fn parse_jwks<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, &'s str>> {
+fn parse_jwks<'s>(item: &Item<'s, '_>) -> Option<WrittenPlace<'s>> {
     let text = item.string()?;
+    if is_url(text.value) {
+        return destination::parse_url(item).map(WrittenPlace::Url);
+    }
     match text.value.strip_prefix("file:") {
-        Some(path) if !path.is_empty() => Some(Placed {
+        Some(path) if !path.is_empty() => Some(WrittenPlace::File(Placed {
             value: path,
             at: text.at,
-        }),
-        _ => item.fail("\"jwks\" names a file with the issuer's JWK set: \"file:idp-keys.json\""),
+        })),
+        _ => item.fail(
+            "\"jwks\" names the issuer's JWK set: \"https://idp.example.com/keys\" or \"file:idp-keys.json\"",
+        ),
+    }
+}
+
+fn parse_denied<'s>(item: &Item<'s, '_>) -> Option<WrittenPlace<'s>> {
+    let text = item.string()?;
+    match is_url(text.value) {
+        true => destination::parse_url(item).map(WrittenPlace::Url),
+        false => Some(WrittenPlace::File(text)),
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    // `http://` too: it is refused for what it is, not taken for a file.
+    ["https://", "http://"].iter().any(|scheme| {
+        let start = text.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })
+}
+
+/// Reports keys that are nowhere, or in two places.
+fn check_keys(
+    name: &str,
+    section: &Section<'_, '_>,
+    jwks: &Given<WrittenPlace<'_>>,
+    discovery: &Given<At<'_>>,
+    secret: &Given<Placed<'_, &str>>,
+) {
+    let report = |at, message: String, help| {
+        section.diagnostics.error_with_help(at, message, Some(help));
+    };
+    match (jwks, discovery, secret) {
+        (Given::Absent, Given::Absent, Given::Absent) => {
+            let message = format!("identity \"{name}\" has no \"jwks\"");
+            let help = "discovery = true, or jwks = \"https://idp.example.com/keys\" or \"file:idp-keys.json\"";
+            report(section.at, message, help);
+        }
+        (Given::Value(_), Given::Value(at), _) => {
+            let message = "\"discovery\" finds the issuer's keys, and \"jwks\" names them too";
+            report(*at, message.to_owned(), "keep one of the two");
+        }
+        (Given::Value(WrittenPlace::Url(_)), _, Given::Value(secret))
+        | (_, Given::Value(_), Given::Value(secret)) => {
+            let message = "a \"secret\" has no place beside keys that are fetched";
+            report(secret.at, message.to_owned(), "leave one of them out");
+        }
+        _ => {}
+    }
+}
+
+/// Reports keys that have no effect: a user would believe that something is fetched.
+fn check_unused(section: &Section<'_, '_>, fetches_keys: bool, fetches_denied: bool) {
+    let report = |key: &'static str| {
+        if let Some(at) = section.key_at(key) {
+            let message = format!("\"{key}\" has no effect here: what it is for is not fetched");
+            section.diagnostics.error(at, message);
+        }
+    };
+    if !fetches_keys {
+        report("jwks_refresh");
+    }
+    if !fetches_denied {
+        report("denied_refresh");
+    }
+    if fetches_keys || fetches_denied {
+        return;
+    }
+    for key in [
+        "jwks_max_stale",
+        "trust",
+        "proxy",
+        "proxy_credentials",
+        "timeout",
+    ] {
+        report(key);
+    }
+}
+
+fn parse_refresh(item: &Item<'_, '_>) -> Option<Duration> {
+    let refresh = item.duration()?;
+    match refresh >= LEAST_REFRESH {
+        true => Some(refresh),
+        false => item.fail(format!("{} is at least 100ms", item.what())),
     }
 }
 

@@ -33,7 +33,12 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenOtlp<'s>> {
         return Given::Faulty;
     };
     let help = "url = \"https://collector.example:4318\"";
-    let destination = destination::parse(&section, TIMEOUT, help);
+    let mut destination = destination::parse(&section, TIMEOUT, help);
+    // Each signal has a path of its own below the URL, and nobody says what a query means there.
+    if let Some(url) = destination.url.take_if(|url| url.value.query().is_some()) {
+        let message = "\"url\" must have no \"?\": each signal has its own path below it";
+        item.diagnostics().error(url.at, message);
+    }
     let authorization = section.optional("authorization", Item::string);
     let traces = section.optional("traces", Item::boolean);
     let sample = section.optional("sample", Item::fraction);

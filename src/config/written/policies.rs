@@ -39,8 +39,8 @@ pub(crate) struct WrittenPolicy<'s> {
     pub(crate) on_uninspected: Option<OnUninspected>,
     pub(crate) unparsed_bodies: Option<UnparsedBodies>,
     pub(crate) waf_budget: Given<Duration>,
-    /// `response_encoding`: whether gateways are asked for answers without a content coding.
     pub(crate) shadow: Given<WrittenShadow<'s>>,
+    /// `response_encoding`: whether gateways are asked for answers without a content coding.
     pub(crate) asks_for_identity: Given<Placed<'s, bool>>,
     /// The part of the requests whose rules are timed.
     pub(crate) cost_sample: Option<f64>,

@@ -105,7 +105,6 @@ impl<'s> At<'s> {
         self.source.directory().join(path)
     }
 
-    /// Another place in the same file.
     /// The text that it is in.
     pub(crate) fn source(&self) -> &'s Source {
         self.source
@@ -116,6 +115,7 @@ impl<'s> At<'s> {
         self.start..self.end
     }
 
+    /// Another place in the same file.
     pub(crate) fn with_span(&self, span: std::ops::Range<usize>) -> Self {
         Self {
             start: span.start,

@@ -94,8 +94,15 @@ struct Reloaded {
 }
 
 pub(in super::super) async fn propose(asked: &Asked<'_>) -> Answered {
-    let excluded = ask(asked, false).await?;
-    Ok(shown(&page(asked, excluded, "not asked")))
+    let action = format!("search exclusions for request {}", asked.segment());
+    let excluded = ask(asked, false).await;
+    let outcome = match &excluded {
+        Ok(Excluded { taken: Some(_), .. }) => "a proposal holds",
+        Ok(_) => "no proposal holds",
+        Err(error) => &error.words,
+    };
+    asked.console.record(asked.identity, &action, outcome);
+    Ok(shown(&page(asked, excluded?, "")))
 }
 
 pub(in super::super) async fn write(asked: &Asked<'_>) -> Answered {
@@ -108,20 +115,17 @@ pub(in super::super) async fn write(asked: &Asked<'_>) -> Answered {
     }
     let id = asked.segment();
     let action = format!("write an exclusion for request {id}");
-    let excluded = match ask(asked, true).await {
-        Ok(excluded) => excluded,
-        Err(error) => {
-            asked.console.record(asked.identity, &action, &error.words);
-            return Err(error);
-        }
-    };
-    let is_written = excluded.files.is_some();
-    let said = if is_written {
-        "written"
-    } else {
-        "not written: no proposal holds"
+    let excluded = ask(asked, true).await;
+    let said = match &excluded {
+        Ok(Excluded { files: Some(_), .. }) => "written",
+        Ok(_) => "not written: no proposal holds",
+        Err(error) => &error.words,
     };
     asked.console.record(asked.identity, &action, said);
+    let excluded = excluded?;
+    if excluded.files.is_none() {
+        return Ok(shown(&page(asked, excluded, "")));
+    }
     // Not left to the next look at the files, so that this page can say how it ended.
     let outcome = match asked.api.post::<Reloaded>("/reload", &json!({})).await {
         Ok(Reloaded { successful: true }) => "it was applied",

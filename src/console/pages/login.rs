@@ -8,10 +8,10 @@ use openssl::error::ErrorStack;
 
 use super::super::answer::{Answer, page, redirect, text};
 use super::super::client::Client;
-use super::super::form::Form;
 use super::super::sessions::Identity;
 use super::super::state::ConsoleState;
 use super::{Frame, shown};
+use crate::admin::Fields;
 use crate::review::escape::show as visible;
 use crate::role::Role;
 
@@ -42,7 +42,7 @@ impl<'q> LoginPage<'q> {
     ) -> Self {
         let certificate = client.certificate.as_ref();
         Self {
-            frame: Frame::new("Log in", &None),
+            frame: Frame::new("Log in", None),
             code,
             role,
             // Whoever asked for the certificate chose its subject.
@@ -63,7 +63,11 @@ pub(in super::super) fn show(console: &ConsoleState, code: &str, client: &Client
 }
 
 /// Logs in with the `token` of the form or its `code`, or with the certificate of the connection, if the form says so.
-pub(in super::super) fn log_in(console: &ConsoleState, form: &Form<'_>, client: &Client) -> Answer {
+pub(in super::super) fn log_in(
+    console: &ConsoleState,
+    form: &Fields<'_>,
+    client: &Client,
+) -> Answer {
     let (entered, words) = match form.given("token") {
         Some(token) => (with_token(console, token), WRONG_TOKEN),
         None if form.given("certificate").is_some() => {
@@ -117,11 +121,19 @@ fn with_token(
     let now = SystemTime::now();
     let left = known.expires.map(|end| end.0.duration_since(now));
     let left = left.map(Result::unwrap_or_default);
-    let id = console.sessions.begin(identity.clone(), left)?;
-    Ok(Some((id, identity)))
+    let still = || console.tokens.knows(token);
+    let id = console
+        .sessions
+        .begin_while(identity.clone(), left, still)?;
+    Ok(id.map(|id| (id, identity)))
 }
 
-pub(in super::super) fn log_out(console: &ConsoleState, session: &str) -> Answer {
+pub(in super::super) fn log_out(
+    console: &ConsoleState,
+    identity: &Identity,
+    session: &str,
+) -> Answer {
+    console.record(identity, "log out", "done");
     // Here too, not only in the browser: a copy of the cookie must not live on.
     console.sessions.end(session);
     let mut answer = redirect("/login");

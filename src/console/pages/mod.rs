@@ -39,12 +39,10 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(title: &str, identity: &Option<Identity>) -> Self {
+    pub(super) fn new(title: &str, identity: Option<&Identity>) -> Self {
         Self {
             title: title.to_owned(),
-            role: identity
-                .as_ref()
-                .map_or("", |identity| identity.role.name()),
+            role: identity.map_or("", |identity| identity.role.name()),
             here: "",
             command: "",
         }

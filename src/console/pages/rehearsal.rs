@@ -96,13 +96,16 @@ pub(in super::super) async fn rehearse(asked: &Asked<'_>) -> Answered {
     };
     let outcome = match outcome {
         // The page keeps what was pasted, so that it can be corrected.
-        Err(ApiError { status: 422, words }) => Outcome::Unusable(words),
-        outcome => outcome?,
+        Err(ApiError { status: 422, words }) => Ok(Outcome::Unusable(words)),
+        outcome => outcome,
     };
     let action = format!("rehearse {target}");
-    let said = outcome.words();
+    let said = match &outcome {
+        Ok(outcome) => outcome.words(),
+        Err(error) => &error.words,
+    };
     asked.console.record(asked.identity, &action, said);
-    page(asked, target, Some(outcome)).await
+    page(asked, target, Some(outcome?)).await
 }
 
 async fn page(asked: &Asked<'_>, chosen: &str, outcome: Option<Outcome>) -> Answered {

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::issuers;
 use super::program::Program;
 use super::signing;
 use crate::admin::AdminSocket;
@@ -220,6 +221,8 @@ impl Reloader {
                 }));
             // Before the swap: a gateway should know a new key before it sees a token of it.
             signing::publish(&next.config);
+            // Before the swap, so that requests wait for the first keys of an issuer that is new.
+            issuers::follow(&next.config);
             self.front.live.swap(next);
             let otlp = self.front.live.pin().config.otlp.clone();
             if let Err(error) = self.front.otlp.follow(otlp) {

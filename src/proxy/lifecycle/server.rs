@@ -19,12 +19,13 @@ use tokio::time::timeout;
 
 use super::error::ServeError;
 use super::expiry;
+use super::issuers;
 use super::program::Program;
 use super::reloader::{End, Reloader, Requests};
 use super::signing;
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_collector, add_core_routes, add_exposure_routes,
-    add_gateway_routes, add_record_routes, add_review_routes, add_shadow_routes,
+    add_gateway_routes, add_issuers, add_record_routes, add_review_routes, add_shadow_routes,
     add_traffic_routes, adopt, listen,
 };
 use crate::config::{Config, LogSink};
@@ -122,6 +123,7 @@ impl Foundation {
         if log.audit == LogSink::Otlp {
             audit = audit.to_collector(&otlp);
         }
+        issuers::first_fetches(&config).await;
         let state_dir = config.state_dir.clone();
         let snapshot = Snapshot::new(config).map_err(ServeError::Snapshot)?;
         // Everything that can be wrong has been found by now, so the other process is only disturbed if this one will
@@ -276,6 +278,7 @@ fn routes(
     add_gateway_routes(&mut router, &front.live);
     add_traffic_routes(&mut router, &health);
     add_collector(&mut router, &health);
+    add_issuers(&mut router, &health);
     let console = front.live.pin().config.console.clone();
     if let (Some(logins), Some(console)) = (logins, console) {
         add_console_routes(&mut router, logins, &console);

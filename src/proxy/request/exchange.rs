@@ -163,7 +163,7 @@ impl Exchange {
             return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the route requires a client certificate"));
         }
-        self.check_identity(&route)?;
+        self.check_identity(&route).await?;
         self.begin_inspection(&route)?;
         self.inspect_head().await?;
         if route.stream.is_none() {

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::context::{Incoming, TraceContext};
 use super::encode;
-use super::health::{OtlpMetrics, Signal};
+use super::health::{OtlpMetrics, Signal, SignalMetrics};
 use super::record::{LogRecord, SpanRecord};
 use super::settings::OtlpSettings;
 use crate::bounded_queue::{BoundedQueue, Next, QueueReader, bounded_queue};
@@ -203,7 +203,7 @@ impl Otlp {
             .name(format!("otlp-{}", K::SIGNAL.name()))
             .spawn(move || {
                 while catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
-                    // The batch is lost; the queue is whole. The pause limits a loop of panics.
+                    // The batch was counted as lost; the queue is whole. The pause limits a loop of panics.
                     thread::sleep(AFTER_PANIC);
                 }
             })?;
@@ -245,6 +245,7 @@ impl<K: Kind> Worker<K> {
     fn export(&self, batch: Vec<K::Item>) {
         let count = K::count(&batch);
         let metrics = self.shared.metrics.of(K::SIGNAL);
+        let unsettled = Unsettled { count, metrics };
         // For each batch, so that a reload counts from the next one on.
         let settings = self.shared.settings.load_full();
         let there = settings
@@ -252,7 +253,7 @@ impl<K: Kind> Worker<K> {
             .and_then(|settings| Some((settings, settings.destination(K::SIGNAL)?)));
         // Switched off by a reload since.
         let Some((settings, to)) = there else {
-            return metrics.dropped_unsent.add(count);
+            return;
         };
         // Encoded once, and shared by all tries.
         let body = bytes::Bytes::from(K::encode(batch, settings));
@@ -261,9 +262,7 @@ impl<K: Kind> Worker<K> {
             let error = match self.client.send_blocking(to, request) {
                 Ok(answer) => {
                     // The collector may claim more than it got.
-                    let rejected = K::rejected(&answer.body).min(count);
-                    metrics.sent.add(count - rejected);
-                    metrics.dropped_rejected.add(rejected);
+                    unsettled.taken_but(K::rejected(&answer.body).min(count));
                     return self.shared.metrics.succeeded(K::SIGNAL);
                 }
                 Err(error) => error,
@@ -272,9 +271,30 @@ impl<K: Kind> Worker<K> {
             // At the end nobody waits for another try: `close` has a deadline.
             let pause = pause(tries, &error.fault);
             if pause.is_none_or(|pause| self.shared.is_closed_within(pause)) {
-                return metrics.dropped_unsent.add(count);
+                return;
             }
         }
+    }
+}
+
+/// A batch that the collector has not taken. However the work on it ends, also by a panic, it is counted.
+struct Unsettled<'m> {
+    count: u64,
+    metrics: &'m SignalMetrics,
+}
+
+impl Unsettled<'_> {
+    /// The collector took it, but for so many.
+    fn taken_but(mut self, rejected: u64) {
+        self.metrics.sent.add(self.count - rejected);
+        self.metrics.dropped_rejected.add(rejected);
+        self.count = 0;
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        self.metrics.dropped_unsent.add(self.count);
     }
 }
 
@@ -323,7 +343,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
     use super::*;
-    use crate::outbound::Response;
+    use crate::outbound::{Destination, Response, Settings};
 
     fn status(status: u16, retry_after: Option<&'static str>) -> Fault {
         let mut fields = HeaderMap::new();
@@ -335,6 +355,58 @@ mod tests {
             fields,
             body: bytes::Bytes::new(),
         }))
+    }
+
+    struct Broken;
+
+    impl Kind for Broken {
+        type Item = u64;
+        const SIGNAL: Signal = Signal::Traces;
+
+        fn encode(_: Vec<u64>, _: &OtlpSettings) -> Vec<u8> {
+            panic!("a fault of our own")
+        }
+
+        fn count(batch: &[u64]) -> u64 {
+            batch.iter().sum()
+        }
+
+        fn rejected(_: &[u8]) -> u64 {
+            0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_a_panic_ends_is_counted() {
+        let to = Settings {
+            trust: None,
+            allow_http: true,
+            proxy: None,
+            dns_servers: Vec::new(),
+            limits: crate::outbound::Limits::default(),
+        };
+        let to = Arc::new(Destination::new("http://127.0.0.1:1/", Arc::new(to)).unwrap());
+        let settings = OtlpSettings {
+            traces: Some(Arc::clone(&to)),
+            logs: to,
+            authorization: None,
+            sample: 1.0,
+            continues: super::super::Continue::Never,
+            service: String::new(),
+            host: String::new(),
+        };
+        let metrics = Arc::<OtlpMetrics>::default();
+        let otlp = Otlp::new(Handle::current(), Arc::clone(&metrics));
+        otlp.shared.settings.store(Some(Arc::new(settings)));
+        let (_queue, reader) = bounded_queue(1, 1);
+        let worker = Worker::<Broken> {
+            reader,
+            shared: Arc::clone(&otlp.shared),
+            client: otlp.client.clone(),
+        };
+        let ended = catch_unwind(AssertUnwindSafe(|| worker.export(vec![3, 4])));
+        assert!(ended.is_err());
+        assert_eq!(metrics.of(Signal::Traces).dropped_unsent.value(), 7);
     }
 
     #[test]

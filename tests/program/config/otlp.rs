@@ -82,6 +82,11 @@ fn each_mistake_has_its_place_and_what_to_do() {
             "https://me:pw@collector.test",
             "must hold no user",
         ),
+        (
+            "https://collector.test:4318/base/",
+            "https://collector.test:4318/base/?key=hidden",
+            "must have no \"?\"",
+        ),
         ("https://", "http://", "must be \"https://\""),
         ("trust = \"onprem\"", "", "needs a trust bundle"),
         (

@@ -255,6 +255,25 @@ pub fn alerts() -> Vec<Alert> {
             vec![("drawbridge_audit_lines_dropped_total", "0+1x700")],
         ),
         alert(
+            "DrawbridgeIssuer",
+            "15m",
+            "warning",
+            some(&f::IDENTITY_FETCH_FAILURES, &["identity", "what", "reason"]),
+            "The {{ $labels.what }} of identity {{ $labels.identity }} cannot be fetched: {{ $labels.reason }}. Ask: drawbridge doctor identity {{ $labels.identity }}",
+            vec![(
+                "drawbridge_identity_fetch_failures_total{identity=\"corp\",what=\"keys\",reason=\"connect\"}",
+                "0+1x700",
+            )],
+        ),
+        alert(
+            "DrawbridgeIssuerKeysMissing",
+            "1m",
+            "critical",
+            value(&f::IDENTITY_KEYS, "").within("{} == 0"),
+            "Identity {{ $labels.identity }} has no key that counts, so no token of its issuer is taken.",
+            vec![("drawbridge_identity_keys{identity=\"corp\"}", "0x700")],
+        ),
+        alert(
             "DrawbridgeTelemetryLost",
             "5m",
             "warning",

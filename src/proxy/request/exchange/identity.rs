@@ -20,6 +20,9 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::route::normalize_host;
 use crate::telemetry::{Counter, IdentityFacts};
 
+/// How often a token is looked at again after a fetch. The first one may have begun before the issuer had the token's key.
+const MOST_RENEWALS: usize = 2;
+
 /// What is known of a request's caller.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
@@ -34,7 +37,7 @@ pub(super) struct Identity {
 
 impl Exchange {
     /// Finds out who is calling, and refuses whoever the route does not want.
-    pub(super) fn check_identity(&mut self, route: &Route) -> Result<(), Refusal> {
+    pub(super) async fn check_identity(&mut self, route: &Route) -> Result<(), Refusal> {
         let listener = &self.connection.listener.name;
         let Some(demanded) = route.identity.get(listener).map(Arc::clone) else {
             return Ok(());
@@ -48,7 +51,23 @@ impl Exchange {
             query,
             shown: self.shown(),
         };
-        let (outcome, checked) = match demanded.identify(&request, seconds(self.begun_at)) {
+        let identify = || demanded.identify(&request, seconds(self.begun_at));
+        let mut fetches = demanded.fetches();
+        let mut identified = identify();
+        for _ in 0..MOST_RENEWALS {
+            let Err(why) = &identified else {
+                break;
+            };
+            // Also if another request's fetch ended between our look and our question.
+            let renewed = demanded.renewed(why, &request).await;
+            let now = demanded.fetches();
+            if !renewed && now == fetches {
+                break;
+            }
+            fetches = now;
+            identified = identify();
+        }
+        let (outcome, checked) = match identified {
             Ok(Identified::Anonymous) => ("anonymous", Ok(())),
             Ok(Identified::Caller(caller)) => {
                 self.identity.caller = Some(caller);
@@ -74,7 +93,9 @@ impl Exchange {
         let host = self.received.host().and_then(normalize_host);
         let realm = host.unwrap_or_default();
         match why {
-            Unauthenticated::Token(reason @ Reason::KeysUnavailable) => {
+            Unauthenticated::Token(
+                reason @ (Reason::KeysUnavailable | Reason::DeniedUnavailable),
+            ) => {
                 self.identity.reason = Some(reason.name());
                 Refusal::page(503, RefusalCode::Unauthenticated)
                     .because(reason.text())

@@ -122,6 +122,40 @@ fn connections() -> Vec<Panel> {
             )],
         ),
         panel(
+            "Keys of issuers",
+            "short",
+            [(value(&f::IDENTITY_KEYS, ""), "{{identity}}")],
+        ),
+        panel(
+            "Age of keys and lists",
+            "s",
+            [(value(&f::IDENTITY_AGE, ""), "{{identity}}: {{what}}")],
+        ),
+        panel(
+            "Fetches from issuers",
+            "cps",
+            [
+                (
+                    rate(
+                        &f::IDENTITY_FETCHES,
+                        "",
+                        &["identity", "what", "cause"],
+                        PANEL,
+                    ),
+                    "{{identity}}: {{what}} by {{cause}}",
+                ),
+                (
+                    rate(
+                        &f::IDENTITY_FETCH_FAILURES,
+                        "",
+                        &["identity", "what", "reason"],
+                        PANEL,
+                    ),
+                    "{{identity}}: {{what}} failed: {{reason}}",
+                ),
+            ],
+        ),
+        panel(
             "What HTTP forbids",
             "reqps",
             [

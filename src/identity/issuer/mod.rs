@@ -1,0 +1,21 @@
+//! What issuers publish about themselves: their discovery documents, their keys, and lists of tokens that no longer hold.
+//!
+//! Invariants: everything is fetched through the one outbound client, over `https://`, bounded in bytes and in time, and off
+//! the threads that serve requests. A document counts only if it names exactly the issuer that somebody configured. Whatever
+//! clients send, they cause at most one fetch in [`Schedule::asked_interval`] for each source.
+
+mod discovery;
+mod error;
+mod live;
+mod source;
+
+pub use discovery::{Discovery, DiscoveryAt, discover};
+pub use error::IssuerError;
+pub use live::{Kept, Live, LiveState, Trouble};
+pub(crate) use source::parse_denied;
+pub use source::{Answered, DeniedSource, Fetched, KeySource, KeysAt, Schedule, Source};
+
+/// The keys of an issuer, kept live.
+pub type IssuerKeys = Live<KeySource>;
+/// A list of denied tokens and subjects, kept live.
+pub type LiveDenied = Live<DeniedSource>;

@@ -1,0 +1,63 @@
+//! A token by keys that we do not have yet: the request waits for one fetch, which all such requests share.
+
+use identity::{Reason, Token};
+
+use super::demand::{Request, RouteIdentity, Unauthenticated};
+use super::provider::{Denied, Keys, Provider};
+
+impl RouteIdentity {
+    /// How many fetches of its issuers ended so far. One that ended since may have brought what a token needs.
+    #[must_use]
+    pub fn fetches(&self) -> u64 {
+        let ended = self.providers.iter().map(|provider| {
+            let keys = match &provider.keys {
+                Keys::Fetched(live) => live.fetches(),
+                Keys::None | Keys::Given(_) => 0,
+            };
+            let denied = match &provider.denied {
+                Denied::Fetched(live) => live.fetches(),
+                Denied::Given(_) => 0,
+            };
+            keys + denied
+        });
+        ended.sum()
+    }
+
+    /// Waits for what a refused token may need. False if there is nothing to wait for, or not now.
+    pub async fn renewed(&self, why: &Unauthenticated, request: &Request<'_>) -> bool {
+        let Unauthenticated::Token(reason) = why else {
+            return false;
+        };
+        if !is_for_want_of_news(*reason) {
+            return false;
+        }
+        let Some(provider) = self.named_by(request) else {
+            return false;
+        };
+        match (reason, &provider.keys, &provider.denied) {
+            (Reason::DeniedUnavailable, _, Denied::Fetched(live)) => live.renewed().await,
+            (Reason::KeyUnknown | Reason::KeysUnavailable, Keys::Fetched(live), _) => {
+                live.renewed().await
+            }
+            _ => false,
+        }
+    }
+
+    /// The issuer that the token of a request names.
+    fn named_by(&self, request: &Request<'_>) -> Option<&Provider> {
+        let found = self.find_token(request).ok()??;
+        let token = Token::parse(found.token).ok()?;
+        let names = |provider: &&std::sync::Arc<Provider>| {
+            provider.place == *found.place
+                && token.claimed_issuer() == Some(&provider.expected.issuer)
+        };
+        self.providers.iter().find(names).map(AsRef::as_ref)
+    }
+}
+
+fn is_for_want_of_news(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::KeyUnknown | Reason::KeysUnavailable | Reason::DeniedUnavailable
+    )
+}
