@@ -43,6 +43,7 @@ fn fetched(provider: &Provider) -> Vec<(&'static str, String, LiveState)> {
 fn status(sources: &StatusSources) -> Value {
     let snapshot = sources.live.pin();
     let tables = snapshot.config.identity.values();
+    let tables = tables.filter(|provider| provider.certificate().is_none());
     let tables: BTreeMap<&str, Value> = tables
         .map(|provider| {
             let fetched: BTreeMap<_, _> = fetched(provider)
@@ -106,7 +107,10 @@ fn check(sources: &StatusSources) -> Result<(), CheckFailure> {
 
 fn collect(sources: &StatusSources, text: &mut Exposition) {
     let snapshot = sources.live.pin();
-    let providers: Vec<_> = snapshot.config.identity.values().collect();
+    let providers = snapshot.config.identity.values();
+    // Client certificates have no keys of an issuer, and must not raise the alert that there are none.
+    let providers = providers.filter(|provider| provider.certificate().is_none());
+    let providers: Vec<_> = providers.collect();
     let rows: Vec<_> = providers
         .iter()
         .flat_map(|provider| {

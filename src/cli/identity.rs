@@ -1,7 +1,10 @@
 //! `drawbridge identity`: who is calling. Shows what an issuer's tokens must be and why one is refused, which header fields
 //! no client may send, and makes tokens to try gateways with.
 
+mod certificate;
+
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,10 +24,11 @@ Examples:
   drawbridge identity check corp
   drawbridge identity check corp --token < token.txt
   drawbridge identity check corp --token --output json < token.txt
+  drawbridge identity check partner --certificate client.pem
 
 Exit codes:
-  0  the issuer's keys can be used, and the token is taken
-  1  they cannot, or the token is refused; the reason has the same code as in logs
+  0  the issuer's keys can be used, and the token or certificate is taken
+  1  they cannot, or the token or certificate is refused; the reason has the same code as in logs
   2  wrong usage";
 
 const ISSUE_EXAMPLES: &str = "\
@@ -56,7 +60,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show the keys of an issuer, and why a token is refused
+    /// Show the keys of an issuer, and why a token or a client certificate is refused
     Check(CheckArgs),
     /// Make a token for an upstream, as the front door would
     Issue(IssueArgs),
@@ -64,7 +68,7 @@ enum Verb {
     Headers(HeadersArgs),
 }
 
-/// Show the keys of an issuer, and why a token is refused
+/// Show the keys of an issuer, and why a token or a client certificate is refused
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 struct CheckArgs {
@@ -76,6 +80,10 @@ struct CheckArgs {
     /// is not checked, nor is a client certificate
     #[arg(long)]
     token: bool,
+    /// Check a client certificate in PEM, leaf first, as a listener and the front door would. Revocation
+    /// lists are not looked at
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    certificate: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigFile,
     /// How to show it
@@ -144,6 +152,16 @@ fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
             known.join(", ")
         )
     })?;
+    if let Some(rule) = provider.certificate() {
+        return certificate::check(args, provider, rule, &config);
+    }
+    if args.certificate.is_some() {
+        let problem = format!(
+            "identity {:?} is an issuer of tokens: give --token",
+            args.name
+        );
+        return Err(problem.into());
+    }
     block_on(provider.fetch_once())?.map_err(|error| {
         format!(
             "{error}; {} (drawbridge doctor identity {} says more)",

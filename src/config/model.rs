@@ -239,8 +239,8 @@ pub struct Route {
     /// `client_certificate = "required"`: requests without a verified one are refused, even if the listener
     /// lets the client in.
     pub client_certificate: bool,
-    /// Who may call; None if no token is asked for.
-    pub identity: Option<RouteIdentity>,
+    /// Who may call, by listener; on one that is not here nobody is asked.
+    pub identity: BTreeMap<String, Arc<RouteIdentity>>,
     /// `encoded_slashes = "pass"`: `%2f` in a path is let through unchanged.
     pub pass_encoded_slashes: bool,
 }

@@ -57,6 +57,8 @@ pub enum SectionKind {
     Route,
     /// `[identity.NAME]`
     Identity,
+    /// `[identity.NAME]` with `client_ca`
+    ClientIdentity,
     /// `[signing]`
     Signing,
     /// `[exposures.NAME]`

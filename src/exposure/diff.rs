@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::surface::{Surface, SurfaceError, SurfaceRoute};
+use super::callers;
+use super::surface::{Surface, SurfaceError, SurfaceIdentity, SurfaceRoute};
 use crate::route::{Claim, Lookup, MethodSet, RouteTable};
 
 /// Stands for every method that no route names: such methods all lead to the same routes, so one of them is enough.
@@ -28,6 +29,8 @@ pub struct SurfaceChange {
     pub words: String,
     /// Something becomes reachable that belongs to no exposure.
     pub unowned: bool,
+    /// It was reachable, and lets in callers that it refused before.
+    pub widens: bool,
 }
 
 /// How a [`SurfaceChange`] changes what is reachable.
@@ -49,7 +52,11 @@ impl fmt::Display for SurfaceChange {
             ChangeKind::Removed => '-',
             ChangeKind::Changed => '~',
         };
-        write!(f, "{sign} {}: {}", self.listener, self.words)
+        write!(f, "{sign} {}: {}", self.listener, self.words)?;
+        match self.widens {
+            true => f.write_str(" (warning: lets in callers that were refused)"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -173,6 +180,7 @@ fn change(
     after: Option<Target<'_>>,
 ) -> Option<SurfaceChange> {
     let host = host_words(&probe.host);
+    let mut widens = false;
     let (kind, words, unowned) = match (before, after) {
         (None, None) => return None,
         (None, Some(target)) => (
@@ -191,15 +199,18 @@ fn change(
             false,
         ),
         (Some(before), Some(after)) => {
-            let differences = before.differences(&after);
+            let callers = callers::differences(before.identity(), after.identity());
+            widens = callers.iter().any(|difference| difference.widens);
+            let mut differences = before.differences(&after);
+            differences.extend(callers.into_iter().map(|difference| difference.words));
             if differences.is_empty() {
                 return None;
             }
             (
                 ChangeKind::Changed,
                 format!("{what}, {host}: {}", differences.join(", ")),
-                // A new policy exposes no new server, so it needs no owner; another server does.
-                before.leads_elsewhere(&after) && after.owner().is_none(),
+                // A new policy exposes no new server, so it needs no owner; another server does, and so do other callers.
+                (widens || before.leads_elsewhere(&after)) && after.owner().is_none(),
             )
         }
     };
@@ -208,6 +219,7 @@ fn change(
         listener: probe.listener.clone(),
         words,
         unowned,
+        widens,
     })
 }
 
@@ -231,6 +243,7 @@ fn listeners(old: &Surface, new: &Surface) -> Vec<SurfaceChange> {
             listener: name.clone(),
             words,
             unowned,
+            widens: false,
         };
         for address in after.iter().filter(|a| !before.contains(a)) {
             let words = format!("all of it on {address}");
@@ -326,6 +339,10 @@ impl Target<'_> {
         Some(&exposure.name)
     }
 
+    fn identity(&self) -> Option<&SurfaceIdentity> {
+        self.route.identity.get(self.listener)
+    }
+
     fn words(&self) -> String {
         let SurfaceRoute {
             upstream, policy, ..
@@ -338,7 +355,12 @@ impl Target<'_> {
             Some(stream) => format!(", {stream} stream"),
             None => String::new(),
         };
-        format!("{upstream}, policy {policy}{mode}{stream}")
+        let identity = self.identity().map(|identity| match identity.required {
+            true => format!(", requires {}", callers::demands(identity)),
+            false => format!(", takes {}", callers::demands(identity)),
+        });
+        let identity = identity.unwrap_or_default();
+        format!("{upstream}, policy {policy}{mode}{stream}{identity}")
     }
 
     fn owner_words(&self) -> String {

@@ -5,6 +5,7 @@
 //! changes it.
 
 pub mod api;
+mod callers;
 mod diff;
 mod setting;
 mod shadowed;
@@ -16,5 +17,5 @@ pub use diff::{ChangeKind, SurfaceChange, diff};
 pub use setting::Setting;
 pub use shadowed::{ShadowedPath, shadowed_paths};
 pub use store::{StateError, StoreError, recent_audit};
-pub use surface::{Surface, SurfaceError, SurfaceExposure, SurfaceRoute};
+pub use surface::{Surface, SurfaceError, SurfaceExposure, SurfaceIdentity, SurfaceRoute};
 pub use switchboard::{SetError, Switchboard};

@@ -112,6 +112,7 @@ mod tests {
             mode: "block".to_owned(),
             stream: None,
             pass_encoded_slashes: false,
+            identity: BTreeMap::new(),
         }
     }
 

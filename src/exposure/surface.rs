@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ListenerKind, PolicyMode, Stream};
+use crate::identity::RouteIdentity;
 use crate::route::{Claim, MethodSet, PatternError};
 
 /// Everything that clients could reach, and who owns it.
@@ -84,6 +85,22 @@ pub struct SurfaceRoute {
     pub stream: Option<String>,
     /// Whether paths with `%2f` go to the upstream.
     pub pass_encoded_slashes: bool,
+    /// What is demanded of callers, by listener; on one that is not here nobody is asked.
+    #[serde(default)]
+    pub identity: BTreeMap<String, SurfaceIdentity>,
+}
+
+/// What a route demands of its callers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurfaceIdentity {
+    /// The names of the `[identity.NAME]` tables whose callers are taken.
+    pub identities: Vec<String>,
+    /// Whether a request without proof is refused.
+    pub required: bool,
+    /// The words of each claim: all of `scope`, one of any other.
+    pub require: BTreeMap<String, Vec<String>>,
+    /// What the gateway gets: `original`, `claims`, `signed` or `none`.
+    pub forward: String,
 }
 
 /// The exposure that a route belongs to on a listener.
@@ -142,6 +159,11 @@ impl Surface {
                 mode: mode_name(route.policy.mode).to_owned(),
                 stream: route.stream.map(|stream| stream_name(stream).to_owned()),
                 pass_encoded_slashes: route.pass_encoded_slashes,
+                identity: route
+                    .identity
+                    .iter()
+                    .map(|(listener, identity)| (listener.clone(), identity_of(identity)))
+                    .collect(),
             }
         });
         Self {
@@ -173,6 +195,16 @@ impl SurfaceRoute {
             },
             listeners: self.listeners.clone(),
         })
+    }
+}
+
+fn identity_of(identity: &RouteIdentity) -> SurfaceIdentity {
+    let identities = identity.providers.iter();
+    SurfaceIdentity {
+        identities: identities.map(|provider| provider.name.clone()).collect(),
+        required: identity.required,
+        require: identity.require.iter().cloned().collect(),
+        forward: identity.forward.name().to_owned(),
     }
 }
 

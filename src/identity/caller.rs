@@ -1,4 +1,4 @@
-//! A caller whose token was verified, for rules, logs and gateways.
+//! A caller whose token or certificate was verified, for rules, logs and gateways.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use waf::Transaction;
 use super::provider::Provider;
 use crate::hex::hex;
 
-/// A caller whose token was verified.
+/// A caller whose token or certificate was verified.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who vouches for it.
@@ -23,6 +23,15 @@ impl Caller {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.claims.find(self.provider.path_of(&self.claims, name))
+    }
+
+    /// Who vouches for it: `iss` of the token, or the issuer of the certificate.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        // A token has the issuer that is expected, and a certificate has one.
+        self.claims
+            .issuer()
+            .unwrap_or(&self.provider.expected.issuer)
     }
 
     /// Gives the claims to rules as the collection `IDENTITY`: each claim by its name, each element of a list as a value of
@@ -64,7 +73,7 @@ impl Caller {
             return Some(subject.to_owned());
         }
         // With the issuer: equal names of two issuers are two people.
-        let named = format!("{}\n{subject}", self.provider.expected.issuer);
+        let named = format!("{}\n{subject}", self.issuer());
         let mut digest = hex(&openssl::sha::sha256(named.as_bytes()));
         digest.truncate(32);
         Some(format!("sha256:{digest}"))

@@ -3,23 +3,38 @@
 use std::sync::Arc;
 
 use identity::{CacheKey, Reason, Token};
+use serde_json::Value;
 
 use super::caller::Caller;
+use super::certificate::{CertificateFault, ShownCertificate};
 use super::forward::ForwardIdentity;
 use super::provider::Provider;
 use super::tokens;
+use crate::tls::ClientIdentity;
 
 /// What a route demands.
 #[derive(Debug)]
 pub struct RouteIdentity {
-    /// The issuers; at least one. The issuer that a token names selects among them.
+    /// The issuers; at least one. The issuer that a token names selects among them, and without a token the bundle of the
+    /// client's certificate.
     pub providers: Vec<Arc<Provider>>,
-    /// Whether a request without a token is refused.
+    /// Whether a request that proves nothing is refused.
     pub required: bool,
-    /// Each name of a claim, and its words: a token must have all of `scope`, and one of any other.
+    /// Each name of a claim, and its words: a caller must have all of `scope`, and one of any other.
     pub require: Vec<(String, Vec<String>)>,
     /// What the gateway gets.
     pub forward: ForwardIdentity,
+}
+
+/// What a request says of its caller.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    /// Its header fields.
+    pub fields: &'r [(&'r [u8], &'r [u8])],
+    /// Its query.
+    pub query: Option<&'r [u8]>,
+    /// The client certificate of its connection.
+    pub shown: Option<ShownCertificate<'r>>,
 }
 
 /// What a request proves.
@@ -36,9 +51,11 @@ pub enum Identified {
 pub enum Unauthenticated {
     /// There is no token that is taken: 401.
     Token(Reason),
-    /// The token is good, but lacks the words of this claim: 403.
+    /// The route takes certificates, and none that the client showed is taken: 403, for no field of another request helps.
+    Certificate(CertificateFault),
+    /// The caller is known, but lacks the words of this claim: 403.
     Insufficient {
-        /// Whose token it is.
+        /// Who it is.
         caller: Caller,
         /// The name in `require`.
         claim: String,
@@ -53,6 +70,7 @@ impl Unauthenticated {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Token(reason) => reason.name(),
+            Self::Certificate(fault) => fault.name(),
             Self::Insufficient { .. } => "insufficient_scope",
         }
     }
@@ -69,28 +87,29 @@ impl RouteIdentity {
         )
     }
 
-    /// Finds out who is calling. `client` is the SHA-256 of the client's certificate, `now` is in seconds since 1970.
+    /// Finds out who is calling. A token decides where there is one: a certificate beside it does not make a bad token
+    /// good. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// Why the request is refused.
-    pub fn identify(
-        &self,
-        fields: &[(&[u8], &[u8])],
-        query: Option<&[u8]>,
-        client: Option<&[u8; 32]>,
-        now: u64,
-    ) -> Result<Identified, Unauthenticated> {
-        let places = self.providers.iter().map(|provider| &provider.place);
-        let found = tokens::find(places, fields, query).map_err(Unauthenticated::Token)?;
-        let Some(found) = found else {
+    pub fn identify(&self, request: &Request<'_>, now: u64) -> Result<Identified, Unauthenticated> {
+        let found = self.find_token(request).map_err(Unauthenticated::Token)?;
+        let caller = match found {
+            Some(found) => {
+                let client = request.shown.map(|shown| &shown.certificate.sha256);
+                let verified = self.verify(&found, client, now);
+                Some(verified.map_err(Unauthenticated::Token)?)
+            }
+            None => self
+                .by_certificate(request.shown, now)
+                .map_err(Unauthenticated::Certificate)?,
+        };
+        let Some(caller) = caller else {
             return match self.required {
-                true => Err(Unauthenticated::Token(Reason::Missing)),
+                true => Err(self.nothing_proven()),
                 false => Ok(Identified::Anonymous),
             };
         };
-        let caller = self
-            .verify(&found, client, now)
-            .map_err(Unauthenticated::Token)?;
         match self.missing(&caller) {
             None => Ok(Identified::Caller(caller)),
             Some((claim, words)) => Err(Unauthenticated::Insufficient {
@@ -99,6 +118,53 @@ impl RouteIdentity {
                 caller,
             }),
         }
+    }
+
+    pub(super) fn find_token<'r>(
+        &'r self,
+        request: &Request<'r>,
+    ) -> Result<Option<tokens::Found<'r>>, Reason> {
+        if !self.takes_tokens() {
+            return Ok(None);
+        }
+        let issuers = self.providers.iter().filter(|p| p.certificate().is_none());
+        let places = issuers.map(|provider| &provider.place);
+        tokens::find(places, request.fields, request.query)
+    }
+
+    fn takes_tokens(&self) -> bool {
+        self.providers.iter().any(|p| p.certificate().is_none())
+    }
+
+    fn nothing_proven(&self) -> Unauthenticated {
+        match self.takes_tokens() {
+            true => Unauthenticated::Token(Reason::Missing),
+            false => Unauthenticated::Certificate(CertificateFault::Missing),
+        }
+    }
+
+    /// Who the client certificate stands for; None if there is none that an identity of the route takes.
+    fn by_certificate(
+        &self,
+        shown: Option<ShownCertificate<'_>>,
+        now: u64,
+    ) -> Result<Option<Caller>, CertificateFault> {
+        let Some(shown) = shown else {
+            return Ok(None);
+        };
+        let mut rules = self
+            .providers
+            .iter()
+            .filter_map(|provider| Some((provider, provider.certificate()?)));
+        let Some((provider, rule)) = rules.find(|(_, rule)| rule.takes(&shown)) else {
+            return Ok(None);
+        };
+        let ClientIdentity { fields, sha256, .. } = shown.certificate;
+        let claims = provider.judge_certificate(rule, fields, sha256, now)?;
+        Ok(Some(Caller {
+            provider: Arc::clone(provider),
+            claims: Arc::new(claims),
+        }))
     }
 
     fn verify(
@@ -140,12 +206,25 @@ impl RouteIdentity {
     /// The first demand that the caller does not meet.
     fn missing(&self, caller: &Caller) -> Option<&(String, Vec<String>)> {
         self.require.iter().find(|(name, words)| {
-            let has = caller.provider.words(&caller.claims, name);
-            let has = |word: &String| has.contains(&word.as_str());
-            match name.as_str() {
-                "scope" => !words.iter().all(has),
-                _ => !words.iter().any(has),
+            if name == "scope" {
+                let has = caller.provider.words(&caller.claims, name);
+                return !words.iter().all(|word| has.contains(&word.as_str()));
             }
+            let value = caller.value(name);
+            !words
+                .iter()
+                .any(|word| value.is_some_and(|value| has(value, word)))
         })
+    }
+}
+
+/// Whether a claim is this text, or a list with it. The words of a text do not count: a name with a blank in it must not pass
+/// for two.
+fn has(value: &Value, word: &str) -> bool {
+    match value {
+        Value::String(text) => text == word,
+        Value::Array(list) => list.iter().any(|element| element.as_str() == Some(word)),
+        Value::Number(_) | Value::Bool(_) => value.to_string() == word,
+        Value::Null | Value::Object(_) => false,
     }
 }

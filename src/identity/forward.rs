@@ -27,6 +27,19 @@ pub enum ForwardIdentity {
     Nothing,
 }
 
+impl ForwardIdentity {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Claims => "claims",
+            Self::Signed => "signed",
+            Self::Nothing => "none",
+        }
+    }
+}
+
 /// How we sign tokens for gateways.
 #[derive(Debug, Clone)]
 pub struct Signing {
@@ -68,7 +81,7 @@ impl Signing {
         let mut claims = self.complete(claims, upstream, request_id, now);
         let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
         put("sub", json!(caller.claims.subject()));
-        put("idp", json!(caller.provider.expected.issuer));
+        put("idp", json!(caller.issuer()));
         // Never longer than the token that it stands for.
         let ends = caller.claims.expires().unwrap_or(now + LIFETIME);
         put("exp", json!((now + LIFETIME).min(ends.max(now + 1))));

@@ -1,10 +1,12 @@
 //! Who is calling: the issuers whose tokens are taken, and what a request proves about its caller.
 //!
 //! Invariant: a [`Caller`] exists only for a token whose signature, times, audience, binding and denials were checked for
-//! this request. Nothing that a client writes outside of a verified token says who it is. The configuration reads the files,
-//! the proxy the requests; [`issuer`] fetches what issuers publish.
+//! this request, or for a client certificate that the handshake verified under the bundle of the identity. Nothing that a
+//! client writes outside of these says who it is. The configuration reads the files, the proxy the requests; [`issuer`]
+//! fetches what issuers publish.
 
 mod caller;
+mod certificate;
 mod demand;
 mod forward;
 pub mod issuer;
@@ -13,7 +15,8 @@ mod renewal;
 mod tokens;
 
 pub use caller::Caller;
-pub use demand::{Identified, RouteIdentity, Unauthenticated};
+pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, SubjectName};
+pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
 pub use forward::{ForwardIdentity, OwnFields, Signing, field_value};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Denied, Keys, Provider, TokenPlace};

@@ -8,8 +8,10 @@ use identity::{
 };
 use tokio::runtime::Handle;
 
+use super::certificate::{CertificateFault, CertificateRule};
 use super::issuer::{IssuerError, IssuerKeys, LiveDenied, Source as _};
 use crate::outbound::Client;
+use crate::tls::ClientFields;
 
 /// Verified tokens that an issuer's cache holds.
 const CACHED: usize = 16 * 1024;
@@ -67,6 +69,8 @@ pub enum TokenPlace {
     Field(String),
     /// A cookie of this name.
     Cookie(String),
+    /// Nowhere: the client certificate of the connection says who is calling.
+    ClientCertificate(CertificateRule),
 }
 
 /// Everything of a [`Provider`] but its cache.
@@ -170,6 +174,33 @@ impl Provider {
             Denied::Fetched(live) => live.source().describe(),
         };
         format!("{expected:?} {place:?} {bound} {claims:?} {fields:?} {denied} {keys}")
+    }
+
+    /// Which client certificates stand for its callers; None of an issuer of tokens.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateRule> {
+        match &self.place {
+            TokenPlace::ClientCertificate(rule) => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// The claims of a certificate that is not denied and valid now. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why it names no caller.
+    pub fn judge_certificate(
+        &self,
+        rule: &CertificateRule,
+        fields: &ClientFields,
+        sha256: &[u8; 32],
+        now: u64,
+    ) -> Result<Claims, CertificateFault> {
+        let claims = rule.claims(fields, sha256)?;
+        // The handshake looked at the time too, but a connection may outlive the certificate.
+        let checked = self.check_again(&claims, None, now);
+        checked.map_err(CertificateFault::Refused)?;
+        Ok(claims)
     }
 
     /// What the cache knows of a token's signature.

@@ -2,9 +2,8 @@
 
 use identity::{Reason, Token};
 
-use super::demand::{RouteIdentity, Unauthenticated};
+use super::demand::{Request, RouteIdentity, Unauthenticated};
 use super::provider::{Denied, Keys, Provider};
-use super::tokens;
 
 impl RouteIdentity {
     /// How many fetches of its issuers ended so far. One that ended since may have brought what a token needs.
@@ -25,19 +24,14 @@ impl RouteIdentity {
     }
 
     /// Waits for what a refused token may need. False if there is nothing to wait for, or not now.
-    pub async fn renewed(
-        &self,
-        why: &Unauthenticated,
-        fields: &[(&[u8], &[u8])],
-        query: Option<&[u8]>,
-    ) -> bool {
+    pub async fn renewed(&self, why: &Unauthenticated, request: &Request<'_>) -> bool {
         let Unauthenticated::Token(reason) = why else {
             return false;
         };
         if !is_for_want_of_news(*reason) {
             return false;
         }
-        let Some(provider) = self.named_by(fields, query) else {
+        let Some(provider) = self.named_by(request) else {
             return false;
         };
         match (reason, &provider.keys, &provider.denied) {
@@ -50,9 +44,8 @@ impl RouteIdentity {
     }
 
     /// The issuer that the token of a request names.
-    fn named_by(&self, fields: &[(&[u8], &[u8])], query: Option<&[u8]>) -> Option<&Provider> {
-        let places = self.providers.iter().map(|provider| &provider.place);
-        let found = tokens::find(places, fields, query).ok()??;
+    fn named_by(&self, request: &Request<'_>) -> Option<&Provider> {
+        let found = self.find_token(request).ok()??;
         let token = Token::parse(found.token).ok()?;
         let names = |provider: &&std::sync::Arc<Provider>| {
             provider.place == *found.place

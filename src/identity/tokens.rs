@@ -67,6 +67,7 @@ fn tokens_at<'r>(
                 .map(|(_, value)| *value)
                 .collect())
         }
+        TokenPlace::ClientCertificate(_) => Ok(Vec::new()),
         TokenPlace::Cookie(name) => {
             let pairs = named(b"cookie").flat_map(cookies);
             let of_it = pairs.filter(|(known, _)| *known == name.as_bytes());

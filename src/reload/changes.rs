@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Listener, ListenerKind, Policy, Route, Upstream};
-use crate::identity::RouteIdentity;
 use crate::tls::reason::time_text;
 use crate::tls::{CertifiedKey, ClientCas};
 use waf::RuleSet;
@@ -238,7 +237,10 @@ fn is_other_route(old: &Route, new: &Route) -> bool {
     let rest = |route: &Route| {
         let names = (route.upstream.name.clone(), route.policy.name.clone());
         let slashes = route.pass_encoded_slashes;
-        let identity = route.identity.as_ref().map(RouteIdentity::describe);
+        let identity = route.identity.iter();
+        let identity: Vec<_> = identity
+            .map(|(listener, identity)| (listener.clone(), identity.describe()))
+            .collect();
         (
             names,
             route.stream,

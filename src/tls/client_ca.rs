@@ -14,6 +14,7 @@ use openssl::ssl::{SslFiletype, SslRef, SslVerifyMode};
 use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
 
+use super::client_fields::ClientFields;
 use super::finding::{Finding, Part};
 use super::materials::{add_file, name_text, time_text};
 use super::pem::{self, Block};
@@ -69,6 +70,8 @@ pub struct ClientIdentity {
     pub chain: Option<Bytes>,
     /// SHA-256 of the certificate, to which tokens are bound (RFC 8705).
     pub sha256: [u8; 32],
+    /// What it says of its owner.
+    pub fields: ClientFields,
 }
 
 impl ClientCa {
@@ -194,6 +197,7 @@ impl ClientIdentity {
             certificate: byte_sequence(&certificate)?.into(),
             chain: chain.map(Into::into),
             sha256: openssl::sha::sha256(&certificate.to_der().ok()?),
+            fields: ClientFields::of(&certificate),
         })
     }
 }

@@ -90,6 +90,12 @@ fn examine(args: &Args) -> Result<Vec<Check>, CommandError> {
             known.join(", ")
         ))
     })?;
+    if provider.certificate().is_some() {
+        return Err(CommandError::Problem(format!(
+            "identity {name:?} is client certificates, and nothing is fetched for it: drawbridge identity check {name} --certificate FILE",
+            name = args.name
+        )));
+    }
     Ok(block_on(check(provider))?)
 }
 

@@ -13,6 +13,12 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: IDENTITY,
     },
     Section {
+        kind: SectionKind::ClientIdentity,
+        header: "[identity.PARTNER]",
+        about: "Client certificates as callers: an `[identity.NAME]` table with `client_ca` in place of an issuer.",
+        keys: CLIENT_IDENTITY,
+    },
+    Section {
         kind: SectionKind::Signing,
         header: "[signing]",
         about: "How tokens for gateways are signed, for routes with `forward_identity = \"signed\"`.",
@@ -160,6 +166,53 @@ const IDENTITY: &[Key] = &[
         Is(r#""1m""#),
         "The longest pause between two fetches of `denied`.",
         r#""15s""#,
+    ),
+    key(
+        "log_subject",
+        Choice(&["plain", "hashed"]),
+        Is(r#""plain""#),
+        "How access lines show the subject.",
+        r#""hashed""#,
+    ),
+];
+
+const CLIENT_IDENTITY: &[Key] = &[
+    key(
+        "client_ca",
+        Text("name of a trust bundle"),
+        Required,
+        "A client certificate counts if the listener verified it under this bundle: the `trust` of its `client_ca`.",
+        r#""partners""#,
+    ),
+    key(
+        "subject",
+        Choice(&["dn", "cn", "dns", "uri", "email"]),
+        Is(r#""dn""#),
+        "The part of the certificate that is `sub`: the whole subject (RFC 4514), or the only name of this kind.",
+        r#""cn""#,
+    ),
+    key(
+        "claims",
+        ByName("claim"),
+        Means(
+            "each name is that of a claim: `sub`, `iss`, `cn`, `o`, `ou`, `c`, `san`, `serial`, `fingerprint`",
+        ),
+        "Other names for claims in `require`, `headers` and rules.",
+        r#"{ company = "o" }"#,
+    ),
+    key(
+        "headers",
+        ByName("claim"),
+        Means("`X-Identity-Issuer`, `X-Identity-Subject` and `X-Identity-Scope`"),
+        "The header fields that gateways get under `forward_identity = \"claims\"`; no client may send them.",
+        r#"{ X-Partner = "cn" }"#,
+    ),
+    key(
+        "denied",
+        Text("file"),
+        Means("none"),
+        "A fingerprint or `sub` on each line, whose certificates are refused. A changed file is taken live.",
+        r#""denied-partners.txt""#,
     ),
     key(
         "log_subject",

@@ -2,7 +2,8 @@
 
 use super::DefaultValue::{Is, Means, Required};
 use super::Value::{
-    Age, Boolean, Choice, Duration, Fraction, Integer, List, NamedTables, Size, Table, Tables, Text,
+    Age, Boolean, Choice, Duration, Fraction, Integer, List, ListsByName, NamedTables, Size, Table,
+    Tables, Text,
 };
 use super::{Key, Section, key};
 use crate::config::section_kind::SectionKind;
@@ -372,6 +373,34 @@ const LISTENER: &[Key] = &[
         Means("its defaults"),
         "How much, and how long, one client may use the listener.",
         r#"{ connections = 20000 }"#,
+    ),
+    key(
+        "identity",
+        List("name of an `[identity.NAME]` table, or one such name"),
+        Means("nobody is asked who is calling"),
+        "Whose callers its routes take that have no `identity` of their own.",
+        r#""corp""#,
+    ),
+    key(
+        "identity_mode",
+        Choice(&["required", "optional"]),
+        Means("`\"required\"`"),
+        "As at a route, for routes without `identity` that do not write it.",
+        r#""required""#,
+    ),
+    key(
+        "require",
+        ListsByName("word"),
+        Means("nothing"),
+        "As at a route, for routes without `identity` that do not write it.",
+        r#"{ scope = ["api"] }"#,
+    ),
+    key(
+        "forward_identity",
+        Choice(&["original", "claims", "signed", "none"]),
+        Means("`\"original\"`"),
+        "As at a route, for routes without `identity` that do not write it.",
+        r#""claims""#,
     ),
 ];
 

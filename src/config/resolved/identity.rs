@@ -17,15 +17,11 @@ use super::names::Declared;
 use crate::config::last_good::Choice;
 use crate::config::model::Unit;
 use crate::config::written::diagnostics::Problem;
-use crate::config::written::identity::{
-    WrittenPlace, WrittenProvider, WrittenRouteIdentity, WrittenSigning,
-};
+use crate::config::written::identity::{WrittenPlace, WrittenProvider, WrittenSigning};
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
 use crate::identity::issuer::parse_denied;
-use crate::identity::{
-    Denied, ForwardIdentity, Keys, Provider, ProviderSettings, RouteIdentity, Signing, TokenPlace,
-};
+use crate::identity::{Denied, Keys, Provider, ProviderSettings, Signing, TokenPlace};
 use crate::tls::{TrustBundle, readable_by_others};
 
 /// The key that is made at the first start, in the `state_dir`.
@@ -188,7 +184,7 @@ fn read_keys(
 }
 
 /// A line each: a `jti` or a `sub`. None if the file cannot be used.
-fn read_denied(
+pub(super) fn read_denied(
     written: &Given<WrittenPlace<'_>>,
     context: &mut Context<'_>,
     problems: &mut Vec<Problem>,
@@ -324,41 +320,4 @@ fn read_signers(
     }
     let missing = problems.iter().any(|problem| problem.diagnostic.is_error());
     (!missing).then_some(signers)
-}
-
-/// What a route demands of its callers. `Faulty` was reported.
-pub(crate) fn resolve_route(
-    written: &WrittenRouteIdentity<'_>,
-    providers: &mut Declared<'_, Provider>,
-    has_signing: bool,
-    context: &Context<'_>,
-) -> Given<RouteIdentity> {
-    let names = match &written.providers {
-        Given::Absent => return Given::Absent,
-        Given::Faulty => return Given::Faulty,
-        Given::Value(names) => names,
-    };
-    let found: Vec<_> = names
-        .iter()
-        .map(|name| providers.lookup(name, context.diagnostics).ok())
-        .collect();
-    if written.forward == Some(ForwardIdentity::Signed) && !has_signing {
-        let help = "[signing] with issuer = \"https://door.example.com\"";
-        let message = "forward_identity = \"signed\" needs a [signing] table";
-        if let Some(first) = names.first() {
-            context
-                .diagnostics
-                .error_with_help(first.at, message, Some(help));
-        }
-        return Given::Faulty;
-    }
-    let resolved = || {
-        Some(RouteIdentity {
-            providers: found.into_iter().collect::<Option<_>>()?,
-            required: written.required?,
-            require: written.require.clone()?,
-            forward: written.forward?,
-        })
-    };
-    resolved().into()
 }

@@ -5,6 +5,8 @@
 //! replacement.
 
 pub(crate) mod admin;
+mod callers;
+mod client_identity;
 mod console;
 pub(crate) mod context;
 mod destination;
@@ -57,13 +59,24 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     let mut providers =
         identity::resolve(&written.identity, &written.dns_servers, &mut trust, context);
     let signing = identity::resolve_signing(&written.signing, state_dir.as_deref(), context);
-    let targets = routes::Targets {
-        listeners: &mut listeners,
-        upstreams: &mut upstreams,
-        policies: &mut policies,
+    client_identity::resolve(
+        &written.client_identity,
+        &mut trust,
+        &mut providers,
+        context,
+    );
+    let mut lookup = callers::Lookup {
         providers: &mut providers,
         // A faulty one was reported, and is not missed as well.
         has_signing: !matches!(signing, Given::Absent),
+        diagnostics,
+    };
+    let targets = routes::Targets {
+        callers: callers::defaults(&written.listeners, &listeners, &mut lookup),
+        lookup,
+        listeners: &mut listeners,
+        upstreams: &mut upstreams,
+        policies: &mut policies,
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
     // A faulty one was reported, and is not missed as well.

@@ -1,16 +1,17 @@
 //! `[[routes]]`: where they lead, and whether any client can reach them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::callers::{self, Defaults, Lookup};
 use super::context::Context;
-use super::identity;
 use super::names::Declared;
 use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::reader::Given;
 use crate::config::written::routes::WrittenRoute;
 use crate::config::written::source::{At, Placed};
-use crate::identity::{Provider, RouteIdentity};
+use crate::identity::RouteIdentity;
 use crate::route::{Claim, HostPattern, RouteTable};
 
 /// A route, as far as it is sound.
@@ -28,9 +29,9 @@ pub(crate) struct Targets<'d, 's> {
     pub(crate) listeners: &'d mut Declared<'s, Listener>,
     pub(crate) upstreams: &'d mut Declared<'s, Upstream>,
     pub(crate) policies: &'d mut Declared<'s, Policy>,
-    pub(crate) providers: &'d mut Declared<'s, Provider>,
-    /// Whether there is a `[signing]` table.
-    pub(crate) has_signing: bool,
+    pub(crate) lookup: Lookup<'d, 's>,
+    /// What listeners say of callers.
+    pub(crate) callers: Defaults<'d, 's>,
 }
 
 /// A listener that a route names.
@@ -96,11 +97,18 @@ fn resolve_route<'s>(
     let upstream = upstream.and_then(|name| targets.upstreams.lookup(name, diagnostics).ok());
     let policy = written.policy.as_ref();
     let policy = policy.and_then(|name| targets.policies.lookup(name, diagnostics).ok());
-    let identity = identity::resolve_route(
+    let named = listeners.as_deref().unwrap_or_default();
+    let names: Vec<&str> = named.iter().map(|name| name.value).collect();
+    let found: Vec<_> = named
+        .iter()
+        .filter_map(|name| name.listener.as_ref())
+        .collect();
+    let identity = callers::resolve(
         &written.identity,
-        targets.providers,
-        targets.has_signing,
-        context,
+        &names,
+        &found,
+        &targets.callers,
+        &mut targets.lookup,
     );
     // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
@@ -138,7 +146,7 @@ fn assemble(
     claim: Option<&Claim>,
     upstream: Option<Arc<Upstream>>,
     policy: Option<Arc<Policy>>,
-    identity: Given<RouteIdentity>,
+    identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
     Some(Arc::new(Route {
@@ -148,7 +156,7 @@ fn assemble(
         policy: policy?,
         stream: stream.map(|stream| stream.value),
         client_certificate: written.client_certificate.unless_faulty()?.is_some(),
-        identity: identity.unless_faulty()?,
+        identity: identity.or_else(BTreeMap::new)?,
         pass_encoded_slashes: written.pass_encoded_slashes?,
     }))
 }

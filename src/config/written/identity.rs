@@ -1,4 +1,4 @@
-//! `[identity.*]`, `[signing]`, and what routes say of callers, as they are written.
+//! `[identity.*]` and `[signing]`, as they are written.
 
 use std::time::Duration;
 
@@ -6,13 +6,12 @@ use http_strict::{field_name_form, same_field_name};
 use identity::Algorithm;
 
 use super::destination::{self, WrittenDestination};
-use super::diagnostics::Diagnostics;
 use super::document::{Document, Named};
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
-use crate::identity::{ForwardIdentity, TokenPlace};
+use crate::identity::TokenPlace;
 use crate::outbound::Url;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +33,9 @@ const FIELDS: [(&str, &str); 3] = [
 const OWN_CLAIMS: [&str; 9] = [
     "iss", "aud", "sub", "idp", "iat", "nbf", "exp", "jti", "cnf",
 ];
+
+/// The word that opts out of what the listener says. No identity can have this name.
+pub(crate) const NOBODY: &str = "none";
 
 /// `[identity.NAME]`. A part that is `None` is missing or faulty, which was reported.
 #[derive(Debug)]
@@ -79,18 +81,21 @@ pub(crate) struct WrittenSigning<'s> {
     pub(crate) jwks_file: Given<Placed<'s, &'s str>>,
 }
 
-/// What a route says of its callers.
-#[derive(Debug)]
-pub(crate) struct WrittenRouteIdentity<'s> {
-    pub(crate) providers: Given<Vec<Placed<'s, &'s str>>>,
-    pub(crate) required: Option<bool>,
-    pub(crate) require: Option<Vec<(String, Vec<String>)>>,
-    pub(crate) forward: Option<ForwardIdentity>,
-}
-
-pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenProvider<'s>> {
+/// Issuers of tokens, and the tables of identities that are client certificates.
+pub(crate) fn parse<'s, 'r>(
+    document: &Document<'s, 'r>,
+) -> (Vec<WrittenProvider<'s>>, Vec<Named<'s, 'r>>) {
     let named = document.named("identity", SectionKind::Identity, "identity");
-    named.iter().map(parse_provider).collect()
+    for Named { name, at, .. } in &named {
+        if *name == NOBODY {
+            let message = "no identity can be called \"none\": routes write it to ask nobody";
+            document.diagnostics.error(*at, message);
+        }
+    }
+    let (clients, issuers): (Vec<_>, Vec<_>) = named
+        .into_iter()
+        .partition(|named| named.section.key_at("client_ca").is_some());
+    (issuers.iter().map(parse_provider).collect(), clients)
 }
 
 fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenProvider<'s> {
@@ -158,7 +163,7 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
     provider
 }
 
-fn default_fields() -> Vec<(String, String)> {
+pub(super) fn default_fields() -> Vec<(String, String)> {
     FIELDS
         .map(|(field, claim)| (field.to_owned(), claim.to_owned()))
         .into()
@@ -263,7 +268,10 @@ fn parse_refresh(item: &Item<'_, '_>) -> Option<Duration> {
 }
 
 /// The entries of a list, if all of them are sound.
-fn all_of<T>(item: &Item<'_, '_>, parse: fn(&str) -> Result<T, Malformed>) -> Option<Vec<T>> {
+pub(super) fn all_of<T>(
+    item: &Item<'_, '_>,
+    parse: fn(&str) -> Result<T, Malformed>,
+) -> Option<Vec<T>> {
     let entries = item.list();
     let parsed: Vec<T> = entries
         .iter()
@@ -272,7 +280,7 @@ fn all_of<T>(item: &Item<'_, '_>, parse: fn(&str) -> Result<T, Malformed>) -> Op
     (!entries.is_empty() && parsed.len() == entries.len()).then_some(parsed)
 }
 
-fn not_empty(text: &str) -> Result<String, Malformed> {
+pub(super) fn not_empty(text: &str) -> Result<String, Malformed> {
     match text.is_empty() {
         true => Err("it must not be empty".into()),
         false => Ok(text.to_owned()),
@@ -360,7 +368,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// `{ NAME = "CLAIM" }`
-fn parse_claims(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
+pub(super) fn parse_claims(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
     let section = item.section(SectionKind::Names, "\"claims\"")?;
     let entries = section.entries();
     let pairs = entries.map(|(name, item)| Some((name.value.to_owned(), item.parse(not_empty)?)));
@@ -368,7 +376,7 @@ fn parse_claims(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
 }
 
 /// `{ FIELD = "CLAIM" }`
-fn parse_fields(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
+pub(super) fn parse_fields(item: &Item<'_, '_>) -> Option<Vec<(String, String)>> {
     let section = item.section(SectionKind::Names, "\"headers\"")?;
     let mut whole = true;
     let mut fields: Vec<(String, String)> = Vec::new();
@@ -457,78 +465,5 @@ fn own_claim(text: &str) -> Result<String, Malformed> {
     match OWN_CLAIMS.contains(&text) {
         true => Err(format!("\"{text}\" is a claim that the front door itself makes").into()),
         false => not_empty(text),
-    }
-}
-
-/// The keys of a route.
-pub(crate) fn parse_route<'s>(section: &Section<'s, '_>) -> WrittenRouteIdentity<'s> {
-    let providers = section.optional("identity", |item| match item.raw_string() {
-        Some(_) => item.string().map(|name| vec![name]),
-        None => {
-            let names = item.strings();
-            (!names.is_empty()).then_some(names)
-        }
-    });
-    if let Given::Absent = providers {
-        for key in ["identity_mode", "require", "forward_identity"] {
-            check_alone(section, key);
-        }
-    }
-    let mode = section.optional("identity_mode", |item| {
-        item.choice(&[("required", true), ("optional", false)])
-    });
-    let require = section.optional("require", parse_require);
-    if matches!(mode, Given::Value(false)) && !matches!(require, Given::Absent) {
-        let message = "\"require\" demands a token, but identity_mode = \"optional\" takes requests without one";
-        let at = section.key_at("require").unwrap_or(section.at);
-        section.diagnostics.error(at, message);
-    }
-    let forward = section.optional("forward_identity", |item| {
-        item.choice(&[
-            ("original", ForwardIdentity::Original),
-            ("claims", ForwardIdentity::Claims),
-            ("signed", ForwardIdentity::Signed),
-            ("none", ForwardIdentity::Nothing),
-        ])
-    });
-    WrittenRouteIdentity {
-        providers,
-        required: mode.or(true),
-        require: require.or(Vec::new()),
-        forward: forward.or(ForwardIdentity::Original),
-    }
-}
-
-/// Reports a key that has no effect without `identity`: a user would believe that callers are checked.
-fn check_alone(section: &Section<'_, '_>, key: &'static str) {
-    let Some(at) = section.key_at(key) else {
-        return;
-    };
-    let message = format!("\"{key}\" has an effect only beside \"identity\"");
-    let help = "identity = \"NAME\" of an [identity.NAME] table";
-    Diagnostics::error_with_help(section.diagnostics, at, message, Some(help));
-}
-
-/// `{ scope = ["orders.read"], role = ["clerk", "admin"] }`
-fn parse_require(item: &Item<'_, '_>) -> Option<Vec<(String, Vec<String>)>> {
-    let section = item.section(SectionKind::Names, "\"require\"")?;
-    let entries = section.entries();
-    let demands = entries.map(|(name, item)| Some((name.value.to_owned(), all_of(&item, word)?)));
-    let demands: Vec<_> = demands.collect();
-    if demands.is_empty() {
-        return item.fail("\"require\" must not be empty: write { scope = [\"orders.read\"] }");
-    }
-    demands.into_iter().collect()
-}
-
-fn word(text: &str) -> Result<String, Malformed> {
-    // A scope goes into WWW-Authenticate (RFC 6750, 3): in a quoted string, without an end of it.
-    let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    match !text.is_empty() && text.bytes().all(fits) {
-        true => Ok(text.to_owned()),
-        false => Err(format!(
-            "\"{text}\" is no word of a claim: it has a blank, a quote or a backslash, or is empty"
-        )
-        .into()),
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::callers::{self, WrittenCallers};
 use super::document::{Document, Named};
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
@@ -20,6 +21,8 @@ pub(crate) struct WrittenListener<'s> {
     /// `None` if a part of it is faulty.
     pub(crate) common: Option<Common>,
     pub(crate) role: Role<'s>,
+    /// What holds for its routes that say nothing of their callers.
+    pub(crate) callers: WrittenCallers<'s>,
 }
 
 /// The keys that all kinds of listeners have.
@@ -104,6 +107,7 @@ fn parse_listener<'s>(
         client_ca: section.item("client_ca"),
         allow_fewer_names: section.item("allow_fewer_names"),
     };
+    let callers = callers::parse(section);
     section.finish();
     let diagnostics = section.diagnostics;
     let role = match (certificates, target) {
@@ -115,6 +119,10 @@ fn parse_listener<'s>(
             for item in items.all() {
                 let message = format!("{} is for listeners with certificates", item.what());
                 diagnostics.error(item.at, message);
+            }
+            for key in &callers.keys {
+                let message = format!("\"{}\" is for listeners with certificates", key.value);
+                diagnostics.error(key.at, message);
             }
             Role::Redirect(target.at, target.string())
         }
@@ -135,6 +143,7 @@ fn parse_listener<'s>(
         at: *at,
         common,
         role,
+        callers,
     }
 }
 

@@ -8,6 +8,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod balancing;
+pub(crate) mod callers;
+pub(crate) mod client_identity;
 pub(crate) mod console;
 pub(crate) mod crs_variables;
 pub(crate) mod destination;
@@ -47,6 +49,8 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) policies: Vec<policies::WrittenPolicy<'s>>,
     pub(crate) listeners: Vec<listeners::WrittenListener<'s>>,
     pub(crate) identity: Vec<identity::WrittenProvider<'s>>,
+    /// `[identity.NAME]` with `client_ca`
+    pub(crate) client_identity: Vec<client_identity::WrittenClientIdentity<'s>>,
     pub(crate) signing: Given<identity::WrittenSigning<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     pub(crate) state_dir: Given<Placed<'s, &'s str>>,
@@ -60,6 +64,7 @@ pub(crate) struct WrittenConfig<'s> {
 }
 
 pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
+    let (identity, clients) = identity::parse(document);
     let written = WrittenConfig {
         trust: trust::parse(document),
         // Faulty servers were reported, so this configuration is not used.
@@ -69,7 +74,8 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         otlp: otlp::parse(document),
         policies: policies::parse(document),
         listeners: listeners::parse(document),
-        identity: identity::parse(document),
+        identity,
+        client_identity: clients.into_iter().map(client_identity::parse).collect(),
         signing: identity::parse_signing(document),
         routes: routes::parse(document),
         state_dir: settings::parse_state_dir(document),

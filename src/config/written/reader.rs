@@ -157,6 +157,11 @@ impl<'s, 'r> Section<'s, 'r> {
         })
     }
 
+    /// The same table as one of another kind, if one of its keys says so.
+    pub(crate) fn of_kind(self, kind: SectionKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Like [`Section::item`], but its absence is an error.
     pub(crate) fn required(&self, key: &'static str, help: &str) -> Option<Item<'s, 'r>> {
         let item = self.item(key);

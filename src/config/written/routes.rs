@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
+use super::callers::{self, WrittenCallers};
 use super::diagnostics::Diagnostics;
 use super::document::{Document, check_name};
-use super::identity::{self, WrittenRouteIdentity};
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
@@ -37,7 +37,7 @@ pub(crate) struct WrittenRoute<'s> {
     pub(crate) pass_encoded_slashes: Option<bool>,
     /// Where `client_certificate = "required"` is written.
     pub(crate) client_certificate: Given<At<'s>>,
-    pub(crate) identity: WrittenRouteIdentity<'s>,
+    pub(crate) identity: WrittenCallers<'s>,
 }
 
 pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
@@ -104,7 +104,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let client_certificate = section.optional("client_certificate", |item| {
         item.choice(&[("required", item.at)])
     });
-    let identity = identity::parse_route(section);
+    let identity = callers::parse(section);
     WrittenRoute {
         name,
         hosts,

@@ -25,6 +25,7 @@ fn surface(routes: &[&str]) -> Surface {
             mode: "block".to_owned(),
             stream: None,
             pass_encoded_slashes: false,
+            identity: BTreeMap::new(),
         }
     });
     Surface {

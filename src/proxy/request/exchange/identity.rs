@@ -2,6 +2,7 @@
 //! gateway and to the access line.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{AUTHORIZATION, COOKIE};
@@ -11,8 +12,8 @@ use pingora::http::RequestHeader;
 use super::Exchange;
 use crate::config::Route;
 use crate::identity::{
-    Caller, ForwardIdentity, Identified, RouteIdentity, TokenPlace, Unauthenticated, field_value,
-    without_cookie,
+    Caller, ForwardIdentity, Identified, Request, RouteIdentity, ShownCertificate, TokenPlace,
+    Unauthenticated, field_value, without_cookie,
 };
 use crate::proxy::shared::refusal::{Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
@@ -26,6 +27,8 @@ const MOST_RENEWALS: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     pub(super) caller: Option<Caller>,
+    /// What the route demands on this listener; None if nobody is asked.
+    demanded: Option<Arc<RouteIdentity>>,
     /// Why the caller was refused.
     reason: Option<&'static str>,
     /// The token of our own, for the gateway.
@@ -35,14 +38,20 @@ pub(super) struct Identity {
 impl Exchange {
     /// Finds out who is calling, and refuses whoever the route does not want.
     pub(super) async fn check_identity(&mut self, route: &Route) -> Result<(), Refusal> {
-        let Some(demanded) = &route.identity else {
+        let listener = &self.connection.listener.name;
+        let Some(demanded) = route.identity.get(listener).map(Arc::clone) else {
             return Ok(());
         };
+        self.identity.demanded = Some(Arc::clone(&demanded));
         let fields: Vec<_> = self.received.headers().collect();
         let target = self.received.target();
         let query = memchr::memchr(b'?', target).and_then(|at| target.get(at + 1..));
-        let client = self.client().map(|client| &client.sha256);
-        let identify = || demanded.identify(&fields, query, client, seconds(self.begun_at));
+        let request = Request {
+            fields: &fields,
+            query,
+            shown: self.shown(),
+        };
+        let identify = || demanded.identify(&request, seconds(self.begun_at));
         let mut fetches = demanded.fetches();
         let mut identified = identify();
         for _ in 0..MOST_RENEWALS {
@@ -50,7 +59,7 @@ impl Exchange {
                 break;
             };
             // Also if another request's fetch ended between our look and our question.
-            let renewed = demanded.renewed(why, &fields, query).await;
+            let renewed = demanded.renewed(why, &request).await;
             let now = demanded.fetches();
             if !renewed && now == fetches {
                 break;
@@ -71,6 +80,15 @@ impl Exchange {
         checked
     }
 
+    /// The client certificate of the connection.
+    fn shown(&self) -> Option<ShownCertificate<'_>> {
+        let tls = self.connection.tls.as_ref()?;
+        Some(ShownCertificate {
+            certificate: tls.client.as_ref()?,
+            trust: &tls.client_ca.as_ref()?.trust.name,
+        })
+    }
+
     fn unauthenticated(&mut self, why: Unauthenticated) -> Refusal {
         let host = self.received.host().and_then(normalize_host);
         let realm = host.unwrap_or_default();
@@ -89,33 +107,39 @@ impl Exchange {
                     .because(reason.text())
                     .with(RefusalKind::Challenge(challenge(&realm, reason)))
             }
+            Unauthenticated::Certificate(fault) => {
+                self.identity.reason = Some(fault.name());
+                Refusal::page(403, RefusalCode::ClientCertificate).because(fault.text())
+            }
             Unauthenticated::Insufficient {
                 caller,
                 claim,
                 words,
             } => {
+                let has_token = caller.provider.certificate().is_none();
                 self.identity.caller = Some(caller);
                 self.identity.reason = Some("insufficient_scope");
                 let words = words.join(" ");
+                let refusal = Refusal::page(403, RefusalCode::InsufficientScope)
+                    .because(format!("the caller's {claim} lacks {words}"));
+                if !has_token {
+                    return refusal;
+                }
                 let mut challenge =
                     format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\"");
                 if claim == "scope" {
                     // Writing to a string cannot fail.
                     let _ = write!(challenge, ", scope=\"{words}\"");
                 }
-                Refusal::page(403, RefusalCode::InsufficientScope)
-                    .because(format!("the token's {claim} lacks {words}"))
-                    .with(RefusalKind::Challenge(challenge))
+                refusal.with(RefusalKind::Challenge(challenge))
             }
         }
     }
 
     /// Makes the token for the gateway. Late, because it holds only for a minute.
     pub(super) fn sign_identity(&mut self, route: &Route) -> Result<(), Refusal> {
-        let is_signed = route
-            .identity
-            .as_ref()
-            .is_some_and(|i| i.forward == ForwardIdentity::Signed);
+        let demanded = self.identity.demanded.as_ref();
+        let is_signed = demanded.is_some_and(|i| i.forward == ForwardIdentity::Signed);
         let Some(caller) = self.identity.caller.as_ref().filter(|_| is_signed) else {
             return Ok(());
         };
@@ -140,10 +164,7 @@ impl Exchange {
 
     /// Writes into the gateway's head what the route says about the caller.
     pub(super) fn introduce_caller(&self, out: &mut RequestHeader) -> pingora::Result<()> {
-        let demanded = self
-            .route
-            .as_ref()
-            .and_then(|route| route.identity.as_ref());
+        let demanded = self.identity.demanded.as_ref();
         let Some(demanded) = demanded.filter(|d| d.forward != ForwardIdentity::Original) else {
             return Ok(());
         };
@@ -218,6 +239,7 @@ fn remove_tokens(out: &mut RequestHeader, demanded: &RouteIdentity) -> pingora::
                     out.remove_header(&AUTHORIZATION);
                 }
             }
+            TokenPlace::ClientCertificate(_) => {}
             TokenPlace::Field(name) => drop(out.remove_header(name.as_str())),
             TokenPlace::Cookie(name) => {
                 let fields: Vec<_> = out.headers.get_all(COOKIE).iter().cloned().collect();

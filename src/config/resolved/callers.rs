@@ -1,0 +1,225 @@
+//! What a route demands of its callers on each of its listeners: its own keys, and where it says nothing the listener's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::names::Declared;
+use crate::config::model::{Listener, ListenerKind};
+use crate::config::written::callers::{Providers, WrittenCallers};
+use crate::config::written::diagnostics::Diagnostics;
+use crate::config::written::listeners::WrittenListener;
+use crate::config::written::reader::Given;
+use crate::config::written::source::{At, Placed};
+use crate::identity::{ForwardIdentity, Provider, RouteIdentity};
+
+const CONTRADICTION: &str =
+    "\"require\" demands a caller, but identity_mode = \"optional\" takes requests without one";
+
+/// The keys of a route or a listener, with the identities that they name.
+#[derive(Debug)]
+pub(crate) struct Callers<'w, 's> {
+    written: &'w WrittenCallers<'s>,
+    /// None: nobody is asked.
+    providers: Given<Option<Vec<Arc<Provider>>>>,
+}
+
+/// The keys of all listeners, by their names.
+pub(crate) type Defaults<'w, 's> = BTreeMap<&'s str, Callers<'w, 's>>;
+
+/// What is needed to look these keys up.
+pub(crate) struct Lookup<'d, 's> {
+    pub(crate) providers: &'d mut Declared<'s, Provider>,
+    /// Whether there is a `[signing]` table.
+    pub(crate) has_signing: bool,
+    pub(crate) diagnostics: &'d Diagnostics,
+}
+
+/// The keys of all listeners.
+pub(crate) fn defaults<'w, 's>(
+    written: &'w [WrittenListener<'s>],
+    listeners: &Declared<'s, Listener>,
+    lookup: &mut Lookup<'_, 's>,
+) -> Defaults<'w, 's> {
+    let listeners = written.iter().map(|listener| {
+        let found: Vec<_> = listeners.value(listener.name).into_iter().collect();
+        let keys = &listener.callers;
+        let callers = lookup.find(keys, &found);
+        if let Given::Absent = keys.providers {
+            report_idle(keys, lookup.diagnostics);
+        }
+        (listener.name, callers)
+    });
+    listeners.collect()
+}
+
+/// What a route demands, by the name of each of its listeners; a listener that is not there asks nobody. `Faulty` was
+/// reported.
+pub(crate) fn resolve<'s>(
+    written: &WrittenCallers<'s>,
+    names: &[&str],
+    found: &[&Arc<Listener>],
+    defaults: &Defaults<'_, 's>,
+    lookup: &mut Lookup<'_, 's>,
+) -> Given<BTreeMap<String, Arc<RouteIdentity>>> {
+    let own = lookup.find(written, found);
+    let mut demands = BTreeMap::new();
+    let mut is_faulty = false;
+    let mut contradictions = BTreeSet::new();
+    for name in names {
+        let listener = defaults.get(name);
+        match own.over(listener) {
+            Given::Absent => {}
+            Given::Faulty => is_faulty = true,
+            Given::Value(identity) => {
+                if !identity.required && !identity.require.is_empty() {
+                    contradictions.insert(*name);
+                }
+                demands.insert((*name).to_owned(), Arc::new(identity));
+            }
+        }
+    }
+    if let Some(at) = own.at("require").or(own.at("identity_mode"))
+        && !contradictions.is_empty()
+    {
+        let help = "write \"identity\" beside it: then no key of the listener holds for the route";
+        let diagnostics = lookup.diagnostics;
+        diagnostics.error_with_help(at, CONTRADICTION, Some(help));
+    }
+    if demands.is_empty() && !is_faulty {
+        report_idle(written, lookup.diagnostics);
+    }
+    match is_faulty {
+        true => Given::Faulty,
+        false => Given::Value(demands),
+    }
+}
+
+impl<'s> Lookup<'_, 's> {
+    fn find<'w>(
+        &mut self,
+        written: &'w WrittenCallers<'s>,
+        listeners: &[&Arc<Listener>],
+    ) -> Callers<'w, 's> {
+        let signs = matches!(written.forward, Given::Value(ForwardIdentity::Signed));
+        let mut callers = Callers {
+            written,
+            providers: written
+                .providers
+                .as_ref()
+                .and_then(|providers| match providers {
+                    Providers::Nobody => Given::Value(None),
+                    Providers::Named(names) => self.named(names, listeners).map(Some).into(),
+                }),
+        };
+        if signs && !self.has_signing {
+            let at = callers.at("forward_identity");
+            if let Some(at) = at {
+                let help = "[signing] with issuer = \"https://door.example.com\"";
+                let message = "forward_identity = \"signed\" needs a [signing] table";
+                self.diagnostics.error_with_help(at, message, Some(help));
+            }
+            callers.providers = Given::Faulty;
+        }
+        // Written, even if its value is faulty: both mistakes are reported in one run.
+        if let (Given::Value(false), Some(at)) = (written.required, callers.at("require")) {
+            self.diagnostics.error(at, CONTRADICTION);
+            callers.providers = Given::Faulty;
+        }
+        callers
+    }
+
+    fn named(
+        &mut self,
+        names: &[Placed<'s, &'s str>],
+        listeners: &[&Arc<Listener>],
+    ) -> Option<Vec<Arc<Provider>>> {
+        let found = names.iter().map(|name| {
+            let provider = self.providers.lookup(name, self.diagnostics).ok()?;
+            if let Some(rule) = provider.certificate() {
+                check_asked(name, &rule.trust, listeners, self.diagnostics);
+            }
+            Some(provider)
+        });
+        // All are looked up before the first that is missing ends this, so that one run reports every problem.
+        let found: Vec<_> = found.collect();
+        found.into_iter().collect()
+    }
+}
+
+impl<'s> Callers<'_, 's> {
+    fn at(&self, key: &str) -> Option<At<'s>> {
+        let mut keys = self.written.keys.iter();
+        keys.find(|written| written.value == key).map(|key| key.at)
+    }
+
+    /// These keys; without `identity` that of the listener, and its other keys where they are not written.
+    fn over(&self, listener: Option<&Self>) -> Given<RouteIdentity> {
+        fn either<T: Clone>(own: &Given<T>, other: Option<&Given<T>>) -> Given<T> {
+            match (own, other) {
+                (Given::Absent, Some(other)) => other.clone(),
+                (own, _) => own.clone(),
+            }
+        }
+        let own = self.written;
+        // What the listener demands is meant for the identities that it names.
+        let listener = listener.filter(|_| matches!(own.providers, Given::Absent));
+        let written = listener.map(|listener| listener.written);
+        let required = either(&own.required, written.map(|w| &w.required));
+        let require = either(&own.require, written.map(|w| &w.require));
+        let forward = either(&own.forward, written.map(|w| &w.forward));
+        let providers = either(
+            &self.providers,
+            listener.map(|listener| &listener.providers),
+        );
+        providers.and_then(|providers| match providers {
+            None => Given::Absent,
+            Some(providers) => {
+                let identity = || {
+                    Some(RouteIdentity {
+                        providers,
+                        required: required.or(true)?,
+                        require: require.or(Vec::new())?,
+                        forward: forward.or(ForwardIdentity::Original)?,
+                    })
+                };
+                identity().into()
+            }
+        })
+    }
+}
+
+/// Reports keys that have no effect without `identity`: a user would believe that callers are checked.
+fn report_idle(written: &WrittenCallers<'_>, diagnostics: &Diagnostics) {
+    for key in written.keys.iter().filter(|key| key.value != "identity") {
+        let message = format!("\"{}\" has an effect only beside \"identity\"", key.value);
+        let help = "identity = \"NAME\" of an [identity.NAME] table";
+        diagnostics.error_with_help(key.at, message, Some(help));
+    }
+}
+
+/// Reports an identity of client certificates that no listener asks for.
+fn check_asked(
+    name: &Placed<'_, &str>,
+    trust: &str,
+    listeners: &[&Arc<Listener>],
+    diagnostics: &Diagnostics,
+) {
+    let asks = |listener: &&Arc<Listener>| match &listener.kind {
+        // What a closed listener would ask for is unknown.
+        _ if listener.is_closed() => true,
+        ListenerKind::Tls { settings, .. } => {
+            settings.client_cas().any(|ca| ca.trust.name == trust)
+        }
+        ListenerKind::Redirect { .. } => false,
+    };
+    if listeners.is_empty() || listeners.iter().any(asks) {
+        return;
+    }
+    let message = format!(
+        "identity \"{}\" is client certificates of trust bundle \"{trust}\", but no listener here asks for them",
+        name.value
+    );
+    let help =
+        format!("client_ca = {{ trust = \"{trust}\", mode = \"optional\" }} in the listener");
+    diagnostics.error_with_help(name.at, message, Some(help));
+}
