@@ -665,7 +665,7 @@ fn mistakes_are_reported_together() {
         "it must not be empty",
         "\"audiences\" must not be empty",
         "\"none\" is no algorithm",
-        "names a file with the issuer's JWK set",
+        "names the issuer's JWK set",
         "logs do not mask a header field of this name",
         "is at most 5m",
         "must not stand in the header field \"Host\"",

@@ -158,7 +158,7 @@ const IDENTITY: &[Key] = &[
         Text("file, or `https://` URL"),
         Means("none"),
         "A `jti` or `sub` on each line, whose tokens are refused. A changed file is taken live, a URL is fetched again and again.",
-        r#""denied.txt""#,
+        r#""https://idp.example.com/denied.txt""#,
     ),
     key(
         "denied_refresh",

@@ -34,7 +34,8 @@ pub(super) fn resolve(
     trust: &mut Declared<'_, TrustBundle>,
     context: &mut Context<'_>,
 ) -> Option<Fetched> {
-    let faulty = matches!(written.jwks, Given::Faulty)
+    let faulty = !has_one_source(written, context)
+        || matches!(written.jwks, Given::Faulty)
         || matches!(written.discovery, Given::Faulty)
         || matches!(written.denied, Given::Faulty);
     let limits = Limits {
@@ -102,6 +103,26 @@ pub(super) fn resolve(
         _ => None,
     };
     (!faulty).then_some(Fetched { keys, denied })
+}
+
+/// Reports keys in two places.
+fn has_one_source(written: &WrittenProvider<'_>, context: &Context<'_>) -> bool {
+    let report = |at, message: &str, help| {
+        context.diagnostics.error_with_help(at, message, Some(help));
+        false
+    };
+    match (&written.jwks, &written.discovery, &written.secret) {
+        (Given::Value(_), Given::Value(at), _) => {
+            let message = "\"discovery\" finds the issuer's keys, and \"jwks\" names them too";
+            report(*at, message, "keep one of the two")
+        }
+        (Given::Value(WrittenPlace::Url(_)), _, Given::Value(secret))
+        | (_, Given::Value(_), Given::Value(secret)) => {
+            let message = "a \"secret\" has no place beside keys that are fetched";
+            report(secret.at, message, "leave one of them out")
+        }
+        _ => true,
+    }
 }
 
 /// The issuer as the URL that its document stands below.

@@ -111,7 +111,13 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
         false => Given::Absent,
     });
     let denied = section.optional("denied", parse_denied);
-    check_keys(name, section, &jwks, &discovery, &secret);
+    if let (Given::Absent, Given::Absent, Given::Absent) = (&jwks, &discovery, &secret) {
+        let message = format!("identity \"{name}\" has no \"jwks\"");
+        let help = "discovery = true, or jwks = \"https://idp.example.com/keys\" or \"file:idp-keys.json\"";
+        section
+            .diagnostics
+            .error_with_help(*at, message, Some(help));
+    }
     let is_url =
         |place: &Given<WrittenPlace<'_>>| matches!(place, Given::Value(WrittenPlace::Url(_)));
     let fetches_keys = is_url(&jwks) || !matches!(discovery, Given::Absent);
@@ -199,36 +205,6 @@ fn is_url(text: &str) -> bool {
         let start = text.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     })
-}
-
-/// Reports keys that are nowhere, or in two places.
-fn check_keys(
-    name: &str,
-    section: &Section<'_, '_>,
-    jwks: &Given<WrittenPlace<'_>>,
-    discovery: &Given<At<'_>>,
-    secret: &Given<Placed<'_, &str>>,
-) {
-    let report = |at, message: String, help| {
-        section.diagnostics.error_with_help(at, message, Some(help));
-    };
-    match (jwks, discovery, secret) {
-        (Given::Absent, Given::Absent, Given::Absent) => {
-            let message = format!("identity \"{name}\" has no \"jwks\"");
-            let help = "discovery = true, or jwks = \"https://idp.example.com/keys\" or \"file:idp-keys.json\"";
-            report(section.at, message, help);
-        }
-        (Given::Value(_), Given::Value(at), _) => {
-            let message = "\"discovery\" finds the issuer's keys, and \"jwks\" names them too";
-            report(*at, message.to_owned(), "keep one of the two");
-        }
-        (Given::Value(WrittenPlace::Url(_)), _, Given::Value(secret))
-        | (_, Given::Value(_), Given::Value(secret)) => {
-            let message = "a \"secret\" has no place beside keys that are fetched";
-            report(secret.at, message.to_owned(), "leave one of them out");
-        }
-        _ => {}
-    }
 }
 
 /// Reports keys that have no effect: a user would believe that something is fetched.

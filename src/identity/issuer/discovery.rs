@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::answered::Answered;
 use super::error::{IssuerError, shown};
-use super::source::Answered;
 use crate::outbound::{Client, Destination, DestinationError, Fault, Request};
 
 /// Where an issuer's document is.

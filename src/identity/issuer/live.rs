@@ -14,8 +14,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use super::answered::Answered;
 use super::error::IssuerError;
-use super::source::{Answered, Fetched, Schedule, Source};
+use super::source::{Fetched, Schedule, Source};
 use crate::outbound::Client;
 use crate::supervision::{Ended, supervise};
 

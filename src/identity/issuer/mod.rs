@@ -4,16 +4,18 @@
 //! the threads that serve requests. A document counts only if it names exactly the issuer that somebody configured. Whatever
 //! clients send, they cause at most one fetch in [`Schedule::asked_interval`] for each source.
 
+mod answered;
 mod discovery;
 mod error;
 mod live;
 mod source;
 
+pub use answered::Answered;
 pub use discovery::{Discovery, DiscoveryAt, discover};
 pub use error::IssuerError;
 pub use live::{Kept, Live, LiveState, Trouble};
 pub(crate) use source::parse_denied;
-pub use source::{Answered, DeniedSource, Fetched, KeySource, KeysAt, Schedule, Source};
+pub use source::{DeniedSource, Fetched, KeySource, KeysAt, Schedule, Source};
 
 /// The keys of an issuer, kept live.
 pub type IssuerKeys = Live<KeySource>;

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::header::{AGE, CACHE_CONTROL, DATE};
 use identity::{KeySet, ParsedKeySet};
 
+use super::answered::Answered;
 use super::discovery::{DiscoveryAt, discover};
 use super::error::IssuerError;
-use crate::outbound::{Client, Destination, Request, Response};
-use crate::time::parse_http_date;
+use crate::outbound::{Client, Destination, Request};
 
 /// Lines of a list of denied tokens and subjects.
 const MOST_DENIED: usize = 100_000;
@@ -57,15 +56,6 @@ pub struct Fetched<T> {
     pub answered: Answered,
 }
 
-/// What an answer says about itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answered {
-    /// The time of the issuer's clock.
-    pub date: Option<SystemTime>,
-    /// How long it is fresh.
-    pub fresh: Option<Duration>,
-}
-
 /// How often something is fetched, and how long it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
@@ -106,37 +96,6 @@ impl Schedule {
         let doubled = Duration::from_secs(1) * 2_u32.pow(failures.saturating_sub(1).min(6));
         doubled.min(self.most)
     }
-}
-
-impl Answered {
-    pub(super) fn of(answer: &Response) -> Self {
-        let date = answer.field(&DATE).and_then(parse_http_date);
-        let control = answer.field(&CACHE_CONTROL);
-        // A cache on the way had it for a while already (RFC 9111, 4.2.3).
-        let age = answer.field(&AGE).and_then(|age| age.trim().parse().ok());
-        let age = Duration::from_secs(age.unwrap_or(0));
-        Self {
-            date,
-            fresh: control
-                .and_then(freshness)
-                .map(|fresh| fresh.saturating_sub(age)),
-        }
-    }
-}
-
-/// What `Cache-Control` says (RFC 9111, 5.2.2).
-fn freshness(control: &str) -> Option<Duration> {
-    let directives = || control.split(',').map(str::trim);
-    let is = |name: &str| directives().any(|directive| directive.eq_ignore_ascii_case(name));
-    if is("no-store") || is("no-cache") {
-        return Some(Duration::ZERO);
-    }
-    let mut ages = directives().filter_map(|directive| {
-        let (name, value) = directive.split_once('=')?;
-        let is = name.trim().eq_ignore_ascii_case("max-age");
-        is.then(|| value.trim().trim_matches('"').parse().ok())?
-    });
-    ages.next().map(Duration::from_secs)
 }
 
 /// The keys of an issuer.
@@ -274,6 +233,7 @@ pub(crate) fn parse_denied(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answered::freshness;
     use super::*;
 
     #[test]
