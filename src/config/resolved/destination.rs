@@ -44,7 +44,7 @@ pub(crate) fn resolve(
                 Scheme::Http => "allow_http = true, if that is what you want",
                 Scheme::Https => "trust = \"NAME\" of a [trust.NAME], or trust = \"system\"",
             };
-            let message = format!("\"url\" {error}");
+            let message = format!("\"{}\" {error}", written.key);
             let diagnostics = context.diagnostics;
             diagnostics.error_with_help(url.at, message, Some(help));
             None

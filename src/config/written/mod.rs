@@ -9,6 +9,7 @@
 pub(crate) mod admin;
 pub(crate) mod balancing;
 pub(crate) mod console;
+pub(crate) mod console_openid;
 pub(crate) mod crs_variables;
 pub(crate) mod destination;
 pub(crate) mod diagnostics;
