@@ -6,6 +6,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use crate::hex::hex;
 use crate::telemetry::HistogramReport;
 use crate::telemetry::families::{Family, MetricKind, Unit};
 use crate::telemetry::metrics::Exemplar;
@@ -160,7 +161,12 @@ impl Exposition {
     fn exemplar(&mut self, exemplar: &Exemplar) {
         let at = Duration::from_millis(exemplar.at).as_secs_f64();
         let (id, value) = (exemplar.request_id, exemplar.value.as_secs_f64());
-        let _ = write!(self.text, " # {{request_id=\"{id}\"}} {value} {at:.3}");
+        let _ = write!(self.text, " # {{request_id=\"{id}\"");
+        if let Some(trace) = exemplar.trace {
+            // By this name, dashboards find the trace.
+            let _ = write!(self.text, ",trace_id=\"{}\"", hex(&trace));
+        }
+        let _ = write!(self.text, "}} {value} {at:.3}");
     }
 
     fn begin_sample(&mut self, suffix: &str, labels: &[&str], bound: Option<&str>) {
@@ -226,7 +232,8 @@ mod tests {
         let mut text = Exposition::new(format);
         let latencies = LatencyHistogram::default();
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
-        latencies.observe(Duration::from_micros(1500), ID, at);
+        latencies.observe(Duration::from_micros(1500), ID, None, at);
+        latencies.observe(Duration::from_micros(3000), ID, Some([0xab; 16]), at);
         text.family(&REQUESTS)
             .sample(&["2xx"], 3)
             .sample(&["q\"\\\n"], 0.5);
@@ -250,9 +257,9 @@ mod tests {
             format!("# TYPE {name} histogram\n"),
             format!("{name}_bucket{{upstream=\"orders\",le=\"0.001\"}} 0\n"),
             format!("{name}_bucket{{upstream=\"orders\",le=\"0.0025\"}} 1\n"),
-            format!("{name}_bucket{{upstream=\"orders\",le=\"+Inf\"}} 1\n"),
-            format!("{name}_sum{{upstream=\"orders\"}} 0.0015\n"),
-            format!("{name}_count{{upstream=\"orders\"}} 1\n"),
+            format!("{name}_bucket{{upstream=\"orders\",le=\"+Inf\"}} 2\n"),
+            format!("{name}_sum{{upstream=\"orders\"}} 0.0045\n"),
+            format!("{name}_count{{upstream=\"orders\"}} 2\n"),
         ] {
             assert!(text.contains(&line), "{line}: {text}");
         }
@@ -271,10 +278,14 @@ mod tests {
             format!(
                 "{name}_bucket{{upstream=\"orders\",le=\"0.0025\"}} 1 # {{request_id=\"{ID}\"}} 0.0015 1.500\n"
             ),
+            format!(
+                "{name}_bucket{{upstream=\"orders\",le=\"0.005\"}} 2 # {{request_id=\"{ID}\",trace_id=\"{}\"}} 0.003 1.500\n",
+                "ab".repeat(16)
+            ),
         ] {
             assert!(text.contains(&line), "{line}: {text}");
         }
-        assert_eq!(text.matches(ID).count(), 1);
+        assert_eq!(text.matches(ID).count(), 2);
         assert!(text.ends_with("# EOF\n"));
     }
 

@@ -18,6 +18,8 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Fields<'b> {
     given: Vec<(Cow<'b, str>, Cow<'b, str>)>,
+    /// What the API took.
+    taken: Vec<String>,
     /// There were more.
     is_cut: bool,
 }
@@ -48,6 +50,7 @@ impl<'b> Fields<'b> {
         let given = pairs.by_ref().take(MOST).collect();
         Self {
             given,
+            taken: Vec::new(),
             is_cut: pairs.next().is_some(),
         }
     }
@@ -66,6 +69,7 @@ impl<'b> Fields<'b> {
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let at = self.given.iter().position(|(known, _)| known == name)?;
+        self.taken.push(name.to_owned());
         Some(self.given.remove(at).1.into_owned())
     }
 
@@ -124,11 +128,12 @@ impl<'b> Fields<'b> {
             let words = format!("the query has more than {MOST} words");
             return Err(WrongQuery(words));
         }
-        match self.given.into_iter().next() {
+        match self.given.first() {
             None => Ok(()),
-            Some((name, _)) => Err(WrongQuery(format!(
-                "the query has no word \"{name}\", or has it only once"
-            ))),
+            Some((name, _)) if self.taken.iter().any(|taken| taken == name) => {
+                Err(WrongQuery(format!("the query has \"{name}\" twice")))
+            }
+            Some((name, _)) => Err(WrongQuery(format!("the query has no word \"{name}\""))),
         }
     }
 }

@@ -54,21 +54,35 @@ fn quantiles(report: &HistogramReport) -> Value {
     json!({ "p50": quantile(report, 0.5), "p95": quantile(report, 0.95), "p99": quantile(report, 0.99) })
 }
 
+/// The same of counts that are not those of a report: the bound, and how many values were at most as large.
+pub(crate) fn quantile_of(buckets: &[(&str, u64)], share: f64) -> Option<f64> {
+    let count = buckets.last().map_or(0, |(_, count)| *count);
+    (count > 0).then(|| guess(buckets.iter().copied(), count, share))
+}
+
 /// In milliseconds, as Prometheus's `histogram_quantile` guesses it: requests are spread evenly over their bucket, and the
 /// last bucket has no end, so its beginning is shown.
 fn quantile(report: &HistogramReport, share: f64) -> f64 {
     let count = report.buckets.last().map_or(0, |(_, count, _)| *count);
+    let buckets = report
+        .buckets
+        .iter()
+        .map(|(bound, upto, _)| (*bound, *upto));
+    guess(buckets, count, share)
+}
+
+fn guess<'b>(buckets: impl Iterator<Item = (&'b str, u64)>, count: u64, share: f64) -> f64 {
     let rank = share * count as f64;
     let (mut start, mut below) = (0.0, 0);
-    for (bound, upto, _) in &report.buckets {
+    for (bound, upto) in buckets {
         let end = bound.parse().ok().filter(|end: &f64| end.is_finite());
-        if *upto as f64 >= rank {
-            let within = (rank - below as f64) / (*upto - below).max(1) as f64;
+        if upto as f64 >= rank {
+            let within = (rank - below as f64) / upto.saturating_sub(below).max(1) as f64;
             let seconds = end.map_or(start, |end| start + (end - start) * within);
             // More digits would make a guess look exact.
             return (seconds * 1e5).round() / 100.0;
         }
-        (start, below) = (end.unwrap_or(start), *upto);
+        (start, below) = (end.unwrap_or(start), upto);
     }
     0.0
 }

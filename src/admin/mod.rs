@@ -42,6 +42,7 @@ pub(crate) use fields::Fields;
 pub use gateways::add_gateway_routes;
 pub use issuers::add_issuers;
 pub use latency::add_traffic_routes;
+pub(crate) use latency::quantile_of;
 pub use records::add_record_routes;
 pub use review::add_review_routes;
 pub use router::{CheckFailure, Method, Request, Response, Router};

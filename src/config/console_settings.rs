@@ -1,11 +1,13 @@
 //! What `[console]` means.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::x509::X509Ref;
 
+use crate::outbound::Destination;
 use crate::role::Role;
 use crate::tls::{CertifiedKey, ClientName, TlsSettings};
 
@@ -35,6 +37,55 @@ pub struct ConsoleTls {
     pub settings: TlsSettings,
     /// Who logs in by certificate.
     pub client_roles: ClientRoles,
+}
+
+/// Logins by OpenID Connect. A reload replaces them.
+#[derive(Debug, PartialEq)]
+pub struct ConsoleOpenId {
+    /// The issuer, as its tokens name it.
+    pub issuer: String,
+    /// Where it describes itself.
+    pub discovery: Arc<Destination>,
+    /// What the console is called there.
+    pub client_id: String,
+    /// None for a public client.
+    pub secret: Option<ClientSecret>,
+    /// Where it sends browsers back to.
+    pub redirect: String,
+    /// What is asked for, with blanks between.
+    pub scopes: String,
+    /// Who has which role.
+    pub roles: Vec<RoleClaim>,
+}
+
+/// What the console shows to prove who it is. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientSecret(pub String);
+
+/// Whose claim has one of these values has the role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleClaim {
+    /// The role.
+    pub role: Role,
+    /// The claim, by its name or a path.
+    pub claim: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret(..)")
+    }
+}
+
+impl ConsoleOpenId {
+    /// Whether both give the same people the same roles.
+    #[must_use]
+    pub fn grants_like(&self, other: &Self) -> bool {
+        (&self.issuer, &self.client_id, &self.roles)
+            == (&other.issuer, &other.client_id, &other.roles)
+    }
 }
 
 /// Which client certificates log in to the console, and as what.

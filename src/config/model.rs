@@ -19,7 +19,9 @@ use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
-pub use super::console_settings::{ClientRoles, ConsoleSettings, ConsoleTls};
+pub use super::console_settings::{
+    ClientRoles, ClientSecret, ConsoleOpenId, ConsoleSettings, ConsoleTls, RoleClaim,
+};
 pub use crate::route::Stream;
 pub use crate::telemetry::otlp::OtlpSettings;
 pub use crate::telemetry::{AccessFormat, Log, LogSink, Syslog};
@@ -74,6 +76,8 @@ pub struct Config {
     pub console: Option<ConsoleSettings>,
     /// What the console needs for TLS. With None a console that [has TLS](ConsoleSettings::has_tls) answers nobody.
     pub console_tls: Option<ConsoleTls>,
+    /// The console's logins by OpenID Connect, if there are any.
+    pub console_openid: Option<Arc<ConsoleOpenId>>,
     /// How many bytes of bodies may be held at once, over all requests. Beyond it a request is answered 503.
     pub body_memory: usize,
     /// The persistent collections of all policies' rules. They outlive a reload.
@@ -165,6 +169,17 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are believed and extended.
     pub trusted_proxies: Vec<IpNetwork>,
+    /// What new certificates may lack.
+    pub rotation: RotationAllowance,
+}
+
+/// What new certificates may lack of what those that serve have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RotationAllowance {
+    /// `allow_expired` of each certificate, in their order.
+    pub expired: Vec<bool>,
+    /// `allow_fewer_names`
+    pub fewer_names: bool,
 }
 
 impl Listener {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::last_good::listeners::why_worse;
-use super::model::{Config, Listener, ListenerKind};
+use super::model::{Config, Listener, ListenerKind, RotationAllowance};
 use crate::tls::{CandidateChain, CertificateFacts, CertifiedKey, Finding};
 
 /// A chain, judged in the place of the one that serves.
@@ -71,7 +71,14 @@ fn judge(
         *place = Arc::new(candidate.in_place_of(present));
     }
     // With the others beside it, since one of them may have a name that it lost.
-    let worse = why_worse(&next, &vec![false; next.len()], false, Some(listener));
+    let RotationAllowance {
+        expired,
+        fewer_names,
+    } = &listener.rotation;
+    // Where other certificates serve than are written, there may be more of them.
+    let expired = (0..next.len()).map(|at| expired.get(at).copied().unwrap_or(false));
+    let expired: Vec<bool> = expired.collect();
+    let worse = why_worse(&next, &expired, *fewer_names, Some(listener));
     Some(RehearsedChain {
         replaces: present.names.clone(),
         taken: worse.is_none(),

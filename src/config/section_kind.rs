@@ -23,6 +23,12 @@ pub enum SectionKind {
     ConsoleClientCa,
     /// `client_roles` of the console
     ClientRoles,
+    /// `[console.openid]`
+    ConsoleOpenId,
+    /// `roles` of `[console.openid]`
+    OpenIdRoles,
+    /// A role in them
+    OpenIdRole,
     /// `[dns]`
     Dns,
     /// `[listeners.NAME]`

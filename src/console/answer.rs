@@ -1,5 +1,7 @@
 //! The answers of the console and their header fields.
 
+use std::time::Duration;
+
 use askama::Template;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -62,7 +64,8 @@ pub(super) fn text(status: StatusCode, words: &str) -> Answer {
     answer(status, "text/plain; charset=utf-8", body)
 }
 
-/// Sends the browser to another page with a GET. `to` is a path of ours, or has only characters that a path may have.
+/// Sends the browser to another page with a GET. `to` is a path of ours, or a URL of a provider that the configuration
+/// names; never of a request.
 pub(super) fn redirect(to: &str) -> Answer {
     let mut answer = answer(
         // If the reader loads the next page again, the POST is not repeated.
@@ -114,6 +117,31 @@ impl Cookie {
         }
     }
 
+    /// Of a login that goes on at a provider.
+    fn login_name(self) -> &'static str {
+        match self {
+            Self::Plain => "drawbridge_console_login",
+            Self::Secure => "__Host-drawbridge_console_login",
+        }
+    }
+
+    /// Gives the browser what it must bring back from the provider, for so long.
+    pub(super) fn set_login(self, answer: &mut Answer, value: &str, life: Duration) {
+        let seconds = life.as_secs();
+        // Lax: with Strict it would not come along when the provider sends the browser back.
+        let attributes = self.attributes().replace("Strict", "Lax");
+        let name = self.login_name();
+        set_cookie(
+            answer,
+            &format!("{name}={value}; {attributes}; Max-Age={seconds}"),
+        );
+    }
+
+    /// What the browser brought back.
+    pub(super) fn find_login(self, headers: &HeaderMap) -> Option<&str> {
+        find_cookie(headers, self.login_name())
+    }
+
     /// Gives the browser its session.
     pub(super) fn set(self, answer: &mut Answer, id: &str) {
         set_cookie(
@@ -131,17 +159,21 @@ impl Cookie {
 
     /// The session's id in a request.
     pub(super) fn find(self, headers: &HeaderMap) -> Option<&str> {
-        // HTTP/2 lets a browser split this field (RFC 9113, 8.2.3).
-        let fields = headers.get_all(http::header::COOKIE).iter();
-        let mut cookies = fields.flat_map(|field| cookies(field.as_bytes()));
-        let (_, id) = cookies.find(|(name, _)| *name == self.name().as_bytes())?;
-        std::str::from_utf8(id).ok()
+        find_cookie(headers, self.name())
     }
+}
+
+fn find_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    // HTTP/2 lets a browser split this field (RFC 9113, 8.2.3).
+    let fields = headers.get_all(http::header::COOKIE).iter();
+    let mut cookies = fields.flat_map(|field| cookies(field.as_bytes()));
+    let (_, value) = cookies.find(|(known, _)| *known == name.as_bytes())?;
+    std::str::from_utf8(value).ok()
 }
 
 fn set_cookie(answer: &mut Answer, cookie: &str) {
     // Our ids are hexadecimal digits.
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        answer.headers_mut().insert(SET_COOKIE, cookie);
+        answer.headers_mut().append(SET_COOKIE, cookie);
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, answer};
 use super::client::Client;
 use super::guard;
-use super::sessions::Identity;
+use super::sessions::{Identity, Origin};
 use super::state::ConsoleState;
 use crate::admin::{self, bearer_token, read_body, whole_body};
 use crate::role::Action;
@@ -116,7 +116,7 @@ fn identify(
         Some(known) => Ok(Identity {
             role: known.role,
             who: known.who(),
-            certificate: None,
+            origin: Origin::Secret,
         }),
         None => match console.record_failure(client.peer, ACTION, "refused") {
             true => {

@@ -4,13 +4,14 @@
 //! console still asks for the same certificates, is judged for each request by the configuration of that moment.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use openssl::asn1::Asn1Time;
 use openssl::ssl::SslRef;
 use openssl::x509::X509;
 
-use super::sessions::Identity;
-use crate::config::{ClientRoles, ConsoleTls};
+use super::sessions::{Identity, Origin};
+use crate::config::{ClientRoles, Config, ConsoleOpenId, ConsoleTls};
 use crate::tls::acceptor::asked_client;
 use crate::tls::{ClientIdentity, fingerprint};
 
@@ -47,16 +48,18 @@ pub(super) struct Client {
     pub(super) peer: SocketAddr,
     /// What its certificate logs in as; None without a certificate that has a role.
     pub(super) certificate: Option<Identity>,
+    /// The provider that logs people in.
+    pub(super) openid: Option<Arc<ConsoleOpenId>>,
 }
 
 impl Connection {
     /// Who sends a request now; None if a reload has changed who may connect, so that only a new handshake can tell.
-    pub(super) fn client(&self, tls: Option<&ConsoleTls>) -> Option<Client> {
+    pub(super) fn client(&self, config: &Config) -> Option<Client> {
         let certificate = match &self.handshake {
             None => None,
             Some(handshake) => {
                 // Without a TLS that can run, the console answers nobody.
-                let tls = tls?;
+                let tls = config.console_tls.as_ref()?;
                 let asked = tls.settings.client_ca.as_ref().map(|ca| ca.digest);
                 if asked != handshake.client_ca {
                     return None;
@@ -69,6 +72,7 @@ impl Connection {
             own: self.own,
             peer: self.peer,
             certificate,
+            openid: config.console_openid.clone(),
         })
     }
 }
@@ -105,15 +109,22 @@ impl ShownCertificate {
         Some(Identity {
             role: roles.role_of(&self.certificate)?,
             who: format!("certificate {}", self.subject),
-            certificate: Some(self.fingerprint),
+            origin: Origin::Certificate(self.fingerprint),
         })
     }
 }
 
 impl Client {
     /// Whether a session may be used on this connection: one that began with a certificate only with this certificate,
-    /// and only while it has the same role.
+    /// and only while it has the same role; one that began at a provider only while that gives the same roles.
     pub(super) fn may_use(&self, session: &Identity) -> bool {
-        session.certificate.is_none() || self.certificate.as_ref() == Some(session)
+        match &session.origin {
+            Origin::Secret => true,
+            Origin::Certificate(_) => self.certificate.as_ref() == Some(session),
+            Origin::OpenId(then) => {
+                let now = self.openid.as_ref();
+                now.is_some_and(|now| now.grants_like(then))
+            }
+        }
     }
 }

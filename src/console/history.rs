@@ -29,6 +29,10 @@ const COARSE: usize = 2016;
 /// Routes with counts of their own, of each listener. The others are counted together.
 const MOST_ROUTES: usize = 64;
 const OTHERS: &str = "others";
+/// Routes with times of their own: these take twenty times the memory of counts.
+const MOST_TIMED: usize = 24;
+/// Buckets of a histogram at most.
+const MOST_BUCKETS: usize = 16;
 
 const FILE: &str = "console-history.json";
 const ASIDE: &str = "console-history.json.new";
@@ -54,6 +58,12 @@ pub(super) struct RouteTotals {
     pub(super) errors: u64,
 }
 
+/// Of a route: how many requests took at most as long as each bound, in all, in the rules and at the gateway.
+pub(super) type Times = [Vec<(&'static str, u64)>; 3];
+
+/// The counts of [`Times`] without the bounds. They begin anew after the largest number; differences stay right.
+type TimeCounts = [Vec<u32>; 3];
+
 /// Listener and route.
 type RouteKey = (String, String);
 
@@ -62,6 +72,7 @@ type RouteKey = (String, String);
 struct Now {
     totals: Totals,
     routes: BTreeMap<RouteKey, RouteTotals>,
+    times: BTreeMap<RouteKey, Times>,
 }
 
 /// Counts at one time.
@@ -72,6 +83,9 @@ struct Sample {
     totals: Totals,
     /// In the order of the names. Earlier samples may lack the last ones.
     routes: Vec<RouteTotals>,
+    /// The same of the first of them.
+    #[serde(default)]
+    times: Vec<TimeCounts>,
 }
 
 /// What happened from one sample to the next.
@@ -87,6 +101,8 @@ pub(super) struct RouteSpan {
     pub(super) listener: String,
     pub(super) route: String,
     pub(super) counts: RouteTotals,
+    /// Of its requests in this time; empty where nobody knows.
+    pub(super) times: Times,
 }
 
 /// What happened over some time.
@@ -170,7 +186,7 @@ impl History {
         let begin = at.checked_sub(span).map_or(0, milliseconds);
         let shown: Vec<&Sample> = ring.iter().filter(|sample| sample.at >= begin).collect();
         let routes = match shown.first() {
-            Some(first) => rings.routes_between(first, &last),
+            Some(first) => rings.routes_between(first, &last, &now.times),
             None => Vec::new(),
         };
         let shown: Vec<&Sample> = shown.into_iter().chain([&last]).collect();
@@ -236,13 +252,19 @@ impl Rings {
             && self.coarse.len() <= COARSE
             // The last one is of all others.
             && self.names.len() <= MOST_ROUTES + 1
-            && samples.all(|sample| sample.routes.len() <= self.names.len())
+            && samples.all(|sample| {
+                let mut times = sample.times.iter().flatten();
+                sample.routes.len() <= self.names.len()
+                    && sample.times.len() <= MOST_TIMED
+                    && times.all(|counts| counts.len() <= MOST_BUCKETS)
+            })
     }
 
     fn sample(&mut self, at: SystemTime, now: &Now) -> Sample {
         self.version = VERSION;
         let base = self.base.clone();
-        let (totals, mut routes) = base.map_or_else(Default::default, |b| (b.totals, b.routes));
+        let (totals, mut routes, mut times) =
+            base.map_or_else(Default::default, |b| (b.totals, b.routes, b.times));
         for (key, counts) in &now.routes {
             let place = self.place(key);
             routes.resize(routes.len().max(place + 1), RouteTotals::default());
@@ -250,11 +272,19 @@ impl Rings {
                 known.requests += counts.requests;
                 known.errors += counts.errors;
             }
+            if let Some(now) = now.times.get(key).filter(|_| place < MOST_TIMED) {
+                times.resize(times.len().max(place + 1), TimeCounts::default());
+                times
+                    .get_mut(place)
+                    .into_iter()
+                    .for_each(|kept| add(kept, now));
+            }
         }
         Sample {
             at: milliseconds(at),
             totals: totals.plus(now.totals),
             routes,
+            times,
         }
     }
 
@@ -277,7 +307,12 @@ impl Rings {
         }
     }
 
-    fn routes_between(&self, first: &Sample, last: &Sample) -> Vec<RouteSpan> {
+    fn routes_between(
+        &self,
+        first: &Sample,
+        last: &Sample,
+        now: &BTreeMap<RouteKey, Times>,
+    ) -> Vec<RouteSpan> {
         let rows = self.names.iter().enumerate().filter_map(|(at, key)| {
             let after = last.routes.get(at)?;
             // A route that the first sample lacks had counted nothing then.
@@ -287,10 +322,14 @@ impl Rings {
                 requests: after.requests.saturating_sub(before.requests),
                 errors: after.errors.saturating_sub(before.errors),
             };
-            (counts.requests > 0).then_some(RouteSpan {
+            let times = now.get(key).zip(last.times.get(at));
+            let times =
+                times.map(|(bounds, after)| times_since(bounds, after, first.times.get(at)));
+            (counts.requests > 0).then(|| RouteSpan {
                 listener,
                 route,
                 counts,
+                times: times.unwrap_or_default(),
             })
         });
         let mut rows: Vec<RouteSpan> = rows.collect();
@@ -298,6 +337,38 @@ impl Rings {
         rows.sort_by(|a, b| (&a.listener, &a.route).cmp(&(&b.listener, &b.route)));
         rows
     }
+}
+
+fn add(kept: &mut TimeCounts, now: &Times) {
+    for (kept, now) in kept.iter_mut().zip(now) {
+        // Other bounds than those of the process before.
+        if kept.len() != now.len() {
+            *kept = vec![0; now.len()];
+        }
+        for (kept, (_, count)) in kept.iter_mut().zip(now) {
+            *kept = kept.wrapping_add(low_half(*count));
+        }
+    }
+}
+
+fn times_since(bounds: &Times, after: &TimeCounts, before: Option<&TimeCounts>) -> Times {
+    let mut times = Times::default();
+    for (at, (time, bounds)) in times.iter_mut().zip(bounds).enumerate() {
+        let after = after.get(at).map(Vec::as_slice).unwrap_or_default();
+        let before = before.and_then(|before| before.get(at));
+        let before = before.filter(|before| before.len() == after.len());
+        let counts = after.iter().enumerate().map(|(bucket, after)| {
+            let before = before.and_then(|before| before.get(bucket));
+            u64::from(after.wrapping_sub(before.copied().unwrap_or(0)))
+        });
+        let bounds = bounds.iter().map(|(bound, _)| *bound);
+        *time = bounds.zip(counts).collect();
+    }
+    times
+}
+
+fn low_half(count: u64) -> u32 {
+    u32::try_from(count & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 fn push(ring: &mut VecDeque<Sample>, sample: Sample, most: usize) {
@@ -317,9 +388,20 @@ impl Now {
             };
             routes.insert((listener.to_owned(), route.clone()), counts);
         });
+        let mut times: BTreeMap<RouteKey, Times> = BTreeMap::new();
+        metrics.histograms.each(|listener, route, known| {
+            let reports = [&known.total, &known.waf, &known.upstream].map(|h| h.report());
+            let of = reports.map(|report| {
+                let buckets = report.map(|report| report.buckets).unwrap_or_default();
+                let counts = buckets.into_iter().map(|(bound, count, _)| (bound, count));
+                counts.collect()
+            });
+            times.insert((listener.to_owned(), route.to_owned()), of);
+        });
         Self {
             totals: Totals::of(metrics),
             routes,
+            times,
         }
     }
 }
@@ -374,6 +456,15 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(10 * step)
     }
 
+    fn key() -> RouteKey {
+        ("public".to_owned(), "orders".to_owned())
+    }
+
+    fn counts(step: u64) -> Vec<(&'static str, u64)> {
+        let fast = step.saturating_sub(10) * 5;
+        vec![("0.1", fast), ("0.2", step * 5), ("+Inf", step * 5)]
+    }
+
     fn now(step: u64) -> Now {
         let route = RouteTotals {
             requests: step * 5,
@@ -385,7 +476,9 @@ mod tests {
                 blocked: step,
                 ..Totals::default()
             },
-            routes: [(("public".to_owned(), "orders".to_owned()), route)].into(),
+            routes: [(key(), route)].into(),
+            // Each request took 0.1 to 0.2 seconds until step 10, and less since.
+            times: [(key(), [counts(step), Vec::new(), Vec::new()])].into(),
         }
     }
 
@@ -415,6 +508,30 @@ mod tests {
         let blocked = sum(&week).blocked;
         assert!((60_479 - 30..=60_480).contains(&blocked), "{blocked}");
         assert_eq!(history.rings().fine.len(), FINE);
+    }
+
+    #[test]
+    fn times_are_those_of_the_span_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(Some(folder.path()));
+        (0..40).for_each(|step| {
+            history.add(at(step), &now(step));
+        });
+        let of = |history: &History, seconds, step, now: &Now| {
+            let span = history.span_until(Duration::from_secs(seconds), at(step), now);
+            span.routes[0].times[0].clone()
+        };
+        let hour = of(&history, 3000, 40, &now(40));
+        assert_eq!(hour, [("0.1", 150), ("0.2", 200), ("+Inf", 200)]);
+        let minute = of(&history, 60, 40, &now(40));
+        assert_eq!(minute, [("0.1", 30), ("0.2", 30), ("+Inf", 30)]);
+        history.save();
+        let history = History::open(Some(folder.path()));
+        history.add(at(50), &now(0));
+        // Step 39 was the last one that the file has.
+        let after = of(&history, 3000, 51, &now(5));
+        assert_eq!(after, [("0.1", 145), ("0.2", 220), ("+Inf", 220)]);
+        assert!(history.rings().is_bounded());
     }
 
     #[test]

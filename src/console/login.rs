@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::logins::Logins;
-use super::sessions::{CODE_LIFE, Identity, Sessions};
+use super::sessions::{CODE_LIFE, Identity, Origin, Sessions};
 use super::token_routes::add_token_routes;
 use crate::admin::{Request, Response, Router, with_user_name};
 use crate::config::ConsoleSettings;
@@ -42,7 +42,7 @@ fn invite(sessions: &Sessions, address: &str, request: &Request) -> Result<Respo
         role,
         who,
         // A link works in any browser, also in one without a certificate.
-        certificate: None,
+        origin: Origin::Secret,
     });
     let code = code.map_err(|error| Response::error(500, &error.to_string()))?;
     Ok(Response::json(

@@ -16,6 +16,7 @@ mod guard;
 mod history;
 mod login;
 mod logins;
+mod openid;
 mod pages;
 mod routes;
 mod server;

@@ -31,6 +31,8 @@ enum Target {
 enum Open {
     LoginForm,
     Login,
+    OpenId,
+    OpenIdCallback,
     Style,
     Script,
 }
@@ -68,7 +70,7 @@ enum Needs {
 }
 
 /// Method, path with `*` for any segment, and what is asked for.
-const ROUTES: [(Method, &str, Target); 25] = {
+const ROUTES: [(Method, &str, Target); 27] = {
     use Needs::{AnyRole, May};
     use Page::{
         AskRehearsal, AskSwitch, Certificates, Configuration, Differences, Doctor, Event, Events,
@@ -132,6 +134,13 @@ const ROUTES: [(Method, &str, Target); 25] = {
         (Method::POST, "/reload", For(Reload, May(Action::Reload))),
         (Method::GET, "/login", Target::Open(Open::LoginForm)),
         (Method::POST, "/login", Target::Open(Open::Login)),
+        // A link: as a form, its redirect to the provider would not fit the Content-Security-Policy.
+        (Method::GET, "/login/openid", Target::Open(Open::OpenId)),
+        (
+            Method::GET,
+            "/login/openid/callback",
+            Target::Open(Open::OpenIdCallback),
+        ),
         (Method::POST, "/logout", For(Logout, AnyRole)),
         // The page of the login needs the style, and neither file holds a secret.
         (Method::GET, "/assets/style.css", Target::Open(Open::Style)),
@@ -171,7 +180,7 @@ pub(super) async fn answer(
     let actor = Arc::clone(&console);
     let answer = async move {
         match admitted {
-            Admitted::Open(open) => open.answer(&actor, &head, &body, &client),
+            Admitted::Open(open) => open.answer(&actor, &head, &body, &client).await,
             Admitted::Page(page) => page.answer(&actor, &head, &body, &connection).await,
         }
     };
@@ -251,10 +260,20 @@ fn fit<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
 }
 
 impl Open {
-    fn answer(self, console: &ConsoleState, head: &Parts, body: &[u8], client: &Client) -> Answer {
+    async fn answer(
+        self,
+        console: &ConsoleState,
+        head: &Parts,
+        body: &[u8],
+        client: &Client,
+    ) -> Answer {
         match self {
             Self::LoginForm => pages::login::show(console, query(head).value("code"), client),
             Self::Login => pages::login::log_in(console, &Fields::parse(body), client),
+            Self::OpenId => pages::openid::depart(console, client).await,
+            Self::OpenIdCallback => {
+                pages::openid::arrive(console, head, &query(head), client).await
+            }
             Self::Style => asset("text/css; charset=utf-8", STYLE),
             Self::Script => asset("text/javascript; charset=utf-8", SCRIPT),
         }

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use openssl::ssl::Ssl;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{interval, sleep, timeout};
 use tokio_openssl::SslStream;
@@ -22,11 +23,13 @@ use super::client::{Connection, Handshake};
 use super::feed::Feed;
 use super::history::{History, STEP};
 use super::logins::Logins;
+use super::openid::OpenId;
 use super::routes;
 use super::state::ConsoleState;
 use crate::admin::{Actions, ConnectionSlots, Protocol, Router, Slot, serve};
 use crate::config::ConsoleSettings;
 use crate::live::Live;
+use crate::outbound;
 use crate::supervision::{Ended, supervise};
 use crate::telemetry::{AccessLog, Metrics};
 
@@ -73,6 +76,7 @@ impl Console {
             audit: Arc::new(Audit::new(sources.state_dir)),
             feed: Feed::new(access.feed().clone()),
             actions: Actions::default(),
+            openid: start_openid(),
         });
         // The end may abort the tasks at any point, so the last save is not theirs.
         let history = Arc::clone(&console.history);
@@ -84,6 +88,18 @@ impl Console {
         Self {
             tasks: [tokio::spawn(sampler), tokio::spawn(server)],
             history,
+        }
+    }
+}
+
+fn start_openid() -> Option<OpenId> {
+    // This runtime serves no client of the listeners.
+    let client = outbound::Client::new(Handle::current());
+    match OpenId::new(client) {
+        Ok(openid) => Some(openid),
+        Err(error) => {
+            tracing::warn!(target: "console", "nobody can log in by OpenID Connect: no randomness: {error}");
+            None
         }
     }
 }

@@ -4,13 +4,14 @@
 //! an id exists only after its login succeeded; there are never more than [`MOST`] of either.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 
+use crate::config::ConsoleOpenId;
 use crate::hex::hex;
 use crate::role::Role;
 
@@ -25,11 +26,34 @@ pub(super) const CODE_LIFE: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) role: Role,
-    /// Who asked for the link, such as `unix:uid=1000 (alice)`, `token NAME` or `certificate SUBJECT`.
+    /// Such as `unix:uid=1000 (alice)`, who asked for the link, `token NAME`, `certificate SUBJECT` or `openid ISSUER SUB (NAME)`.
     pub(super) who: String,
-    /// The certificate that the login began with, by its fingerprint.
-    pub(super) certificate: Option<[u8; 32]>,
+    pub(super) origin: Origin,
 }
+
+/// What a login rests on, as long as it lasts.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// A link or a token, which end their sessions themselves.
+    Secret,
+    /// A certificate, by its fingerprint.
+    Certificate([u8; 32]),
+    /// A provider, and what it had to say for the role.
+    OpenId(Arc<ConsoleOpenId>),
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret, Self::Secret) => true,
+            (Self::Certificate(a), Self::Certificate(b)) => a == b,
+            (Self::OpenId(a), Self::OpenId(b)) => a.grants_like(b),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Origin {}
 
 /// All logins of a front door. They end with its process.
 #[derive(Debug)]
@@ -222,7 +246,7 @@ mod tests {
         Identity {
             role: Role::Security,
             who: "alice".to_owned(),
-            certificate: None,
+            origin: Origin::Secret,
         }
     }
 
@@ -259,7 +283,7 @@ mod tests {
         let bob = Identity {
             role: Role::Viewer,
             who: "token bob".to_owned(),
-            certificate: None,
+            origin: Origin::Secret,
         };
         let id = sessions.begin(alice(), None).unwrap();
         let of_bob = (0..2 * MOST).map(|_| sessions.begin(bob.clone(), None).unwrap());

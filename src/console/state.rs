@@ -12,6 +12,7 @@ use super::audit::Audit;
 use super::client::{Client, Connection};
 use super::feed::Feed;
 use super::history::History;
+use super::openid::OpenId;
 use super::sessions::{Identity, Sessions};
 use super::tokens::Tokens;
 use crate::admin::{Actions, Fields, Router};
@@ -33,6 +34,8 @@ pub(super) struct ConsoleState {
     pub(super) audit: Arc<Audit>,
     pub(super) feed: Feed,
     pub(super) actions: Actions,
+    /// None without randomness when it began.
+    pub(super) openid: Option<OpenId>,
 }
 
 /// A request of somebody who is logged in.
@@ -65,7 +68,7 @@ impl ConsoleState {
     /// Who sends a request on this connection now; None if a reload has changed who may connect.
     pub(super) fn client(&self, connection: &Connection) -> Option<Client> {
         let snapshot = self.live.pin();
-        connection.client(snapshot.config.console_tls.as_ref())
+        connection.client(&snapshot.config)
     }
 
     /// Whether a session that was found on this connection goes on there. Unlike a request, asking does not prolong it.

@@ -110,7 +110,7 @@ fn keep_what_needs_a_restart(running: &Config, next: &mut Config) -> Vec<&'stati
         ),
         (
             running.console == next.console,
-            "other settings of [console] than its certificates and clients need a restart",
+            "other settings of [console] than its certificates, its clients and [console.openid] need a restart",
         ),
     ];
     // The next reload must compare with what really runs, and report the difference again.

@@ -3,6 +3,7 @@
 
 mod changes;
 mod folder;
+mod openid;
 mod otlp;
 mod rules;
 mod shadow;

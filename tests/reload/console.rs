@@ -21,7 +21,9 @@ pub(crate) struct Console {
 /// An answer of the console.
 pub(crate) struct Page {
     pub(crate) status: u16,
+    /// In lower case.
     pub(crate) head: String,
+    pub(crate) raw: String,
     pub(crate) body: String,
 }
 
@@ -67,6 +69,7 @@ impl Console {
         Page {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
             head: head.to_ascii_lowercase(),
+            raw: head.to_owned(),
             body: body.to_owned(),
         }
     }
@@ -340,6 +343,12 @@ async fn a_switch_is_shown_before_it_is_made_and_audited() {
         303
     );
     assert_eq!(console.world.status_of("/orders/1").await, 503);
+    let home = console.get("/", &cookie).await;
+    assert!(
+        home.body.contains("public is off until then"),
+        "{}",
+        home.body
+    );
     let page = console.get("/exposure", &cookie).await;
     for shown in ["an incident", "console:ingress by unix:uid=", "Switch on"] {
         assert!(page.body.contains(shown), "{shown}: {}", page.body);

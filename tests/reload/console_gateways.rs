@@ -186,6 +186,24 @@ async fn a_rehearsal_says_what_a_reload_would_and_writes_nothing() {
         assert!(page.body.contains(shown), "{target} {shown}: {}", page.body);
         assert!(!page.body.contains("<b>"), "{}", page.body);
     }
+    // What the configuration allows, a reload would take.
+    let text = console.world.setup.text();
+    let lenient = text.replace("[log]\n", "allow_fewer_names = true\n[log]\n");
+    assert_ne!(lenient, text);
+    console.world.write("drawbridge.toml", lenient);
+    let (status, said) = console.world.reload().await;
+    assert_eq!(status, 200, "{said}");
+    let one = encoded(&pem(leaf(&PUBLIC, "api.test").chain_pem));
+    let form = format!("target=listener+public&pem={one}");
+    let page = console
+        .post("/certificates/rehearsal", &cookie, &form)
+        .await;
+    assert!(
+        page.body.contains("A reload would take it"),
+        "{}",
+        page.body
+    );
+    assert!(page.body.contains("<noscript>"), "{}", page.body);
     for (target, status) in [
         ("trust other", 404),
         ("listener other", 404),

@@ -20,6 +20,7 @@ mod client_ca;
 mod console;
 mod console_gateways;
 mod console_hostile;
+mod console_openid;
 mod console_tls;
 mod console_tokens;
 mod cost;

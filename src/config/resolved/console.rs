@@ -3,17 +3,23 @@
 //! A part that is broken while a front door runs leaves the running one in use. Where that would let in clients that the
 //! new configuration refuses, the console answers nobody until the files are repaired.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::context::{Broken, Context, problem_of};
+use super::destination;
 use super::materials::{refused_trust, resolve_certificate};
 use super::names::Declared;
 use crate::config::last_good::Choice;
-use crate::config::model::{ConsoleTls, TlsSettings, Unit};
+use crate::config::model::{ClientSecret, ConsoleOpenId, ConsoleTls, TlsSettings, Unit};
 use crate::config::written::console::{WrittenConsole, WrittenConsoleTls};
 use crate::config::written::reader::Given;
 use crate::config::written::trust::WrittenClientCa;
+use crate::outbound::Limits;
 use crate::tls::{ClientCa, TrustBundle};
+
+/// A provider's keys are its largest answer, in bytes.
+const MOST_ANSWER: usize = 256 << 10;
 
 /// `Ok(None)` for a console without TLS, and where a part is broken that never ran.
 pub(crate) fn resolve_tls(
@@ -97,4 +103,50 @@ fn resolve_client_ca(
         .cloned();
     let choice: Choice<_> = context.last_good.choose(new, running);
     context.settle(&Unit::Console, choice, problems)
+}
+
+/// Some(None) without such logins; None if something is faulty, which was reported.
+#[expect(clippy::option_option, reason = "the outer one is for `?`")]
+pub(crate) fn resolve_openid(
+    written: &Given<WrittenConsole<'_>>,
+    dns_servers: &[SocketAddr],
+    trust: &mut Declared<'_, TrustBundle>,
+    context: &mut Context<'_>,
+) -> Option<Option<Arc<ConsoleOpenId>>> {
+    let written = match written {
+        Given::Value(console) => &console.openid,
+        _ => return Some(None),
+    };
+    let written = match written {
+        Given::Absent => return Some(None),
+        Given::Faulty => return None,
+        Given::Value(written) => written,
+    };
+    let limits = Limits {
+        body_bytes: MOST_ANSWER,
+        ..Limits::default()
+    };
+    let issuer = destination::resolve(&written.destination, limits, dns_servers, trust, context);
+    let secret = match &written.client_secret {
+        Given::Absent => Some(None),
+        Given::Faulty => None,
+        Given::Value(file) => destination::resolve_secret(file, context).map(Some),
+    };
+    // Only after both were read, so that problems of both are reported.
+    let (issuer, secret) = (issuer?, secret?);
+    let path = issuer.url().path().trim_end_matches('/');
+    let discovery = issuer.with_path(&format!("{path}/.well-known/openid-configuration"));
+    let discovery = discovery.map_err(|error| {
+        let message = format!("\"issuer\" {error}");
+        context.diagnostics.error(written.destination.at, message);
+    });
+    Some(Some(Arc::new(ConsoleOpenId {
+        issuer: written.issuer.clone(),
+        discovery: Arc::new(discovery.ok()?),
+        client_id: written.client_id.clone(),
+        secret: secret.map(ClientSecret),
+        redirect: written.redirect.clone(),
+        scopes: written.scopes.clone(),
+        roles: written.roles.clone(),
+    })))
 }

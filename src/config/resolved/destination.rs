@@ -20,7 +20,7 @@ pub(crate) fn resolve(
     context: &mut Context<'_>,
 ) -> Option<Destination> {
     let settings = resolve_way(written, limits, dns_servers, trust, context);
-    resolve_url("url", written.url.as_ref()?, &settings?, context)
+    resolve_url(written.key, written.url.as_ref()?, &settings?, context)
 }
 
 /// What all URLs of a table have in common.

@@ -7,7 +7,9 @@ use super::context::{Broken, Context};
 use super::materials::{must_not_go_on, resolve_certificate, resolve_client_ca, resolve_staple};
 use super::names::Declared;
 use crate::config::last_good::listeners as last_good;
-use crate::config::model::{Listener, ListenerKind, SniPolicy, TlsSettings, Unit};
+use crate::config::model::{
+    Listener, ListenerKind, RotationAllowance, SniPolicy, TlsSettings, Unit,
+};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::listeners::{Role, WrittenCertificate, WrittenListener, WrittenTls};
 use crate::config::written::reader::Given;
@@ -116,7 +118,22 @@ fn assemble(written: &WrittenListener<'_>, kind: Option<ListenerKind>) -> Option
         kind: kind?,
         limits: common.limits.clone(),
         trusted_proxies: common.trusted_proxies.clone(),
+        rotation: match &written.role {
+            Role::Tls(tls) => allowance(tls),
+            Role::Unclear | Role::Redirect(..) => RotationAllowance::default(),
+        },
     }))
+}
+
+fn allowance(written: &WrittenTls<'_>) -> RotationAllowance {
+    let files = written.certificates.iter();
+    let files = files.map(|entry| entry.as_ref().and_then(|entry| entry.files.as_ref()));
+    RotationAllowance {
+        expired: files
+            .map(|files| files.is_some_and(|files| files.allow_expired))
+            .collect(),
+        fewer_names: written.allow_fewer_names,
+    }
 }
 
 fn resolve_tls<'s>(

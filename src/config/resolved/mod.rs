@@ -92,6 +92,8 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     );
     let admin = resolve_admin(written, context);
     let console_tls = console::resolve_tls(&written.console, &mut trust, context);
+    let console_openid =
+        console::resolve_openid(&written.console, &written.dns_servers, &mut trust, context);
     warn_unholdable(&policies, written.body_memory, diagnostics);
     log::warn_unaudited(&policies, &log, diagnostics);
 
@@ -130,6 +132,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
             .map(|console| console.settings.clone())
             .unless_faulty()?,
         console_tls: console_tls.ok()?,
+        console_openid: console_openid?,
         body_memory: written.body_memory,
         collections: Arc::clone(&context.last_good.collections),
         shutdown_timeout: written.shutdown_timeout,

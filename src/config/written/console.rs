@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::console_openid::{self, Reached, WrittenOpenId};
 use super::document::Document;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
@@ -21,6 +22,7 @@ pub(crate) struct WrittenConsole<'s> {
     pub(crate) settings: ConsoleSettings,
     /// None without certificates.
     pub(crate) tls: Option<WrittenConsoleTls<'s>>,
+    pub(crate) openid: Given<WrittenOpenId<'s>>,
 }
 
 /// What the console says of TLS.
@@ -42,17 +44,31 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenConsole<'s>
     let help = "bind = \"127.0.0.1:9901\"";
     let bind = section.required("bind", help);
     let hosts = section.optional("hosts", |item| parse_hosts(item));
+    let no_hosts = Vec::new();
     let files = section.optional("files", |item| {
         item.choice(&[("read-only", false), ("write", true)])
     });
     let session_idle = section.optional("session_idle", Item::duration);
     let session_max = section.optional("session_max", Item::duration);
     let tls = parse_tls(&section);
+    let openid = section.item("openid");
     section.finish();
     // Faulty certificates count too: their own error is enough.
     let has_tls = !matches!(tls, Given::Absent);
     let bind = bind.and_then(|item| item.parse(|text| parse_bind(text, has_tls)));
-    let whole = || {
+    let openid = match openid {
+        None => Given::Absent,
+        Some(item) => {
+            let hosts = hosts.as_ref().or(&no_hosts).map_or(&[][..], |hosts| hosts);
+            let reached = Reached {
+                bind,
+                hosts,
+                has_tls,
+            };
+            console_openid::parse(&item, &reached).into()
+        }
+    };
+    let whole = move || {
         Some(WrittenConsole {
             settings: ConsoleSettings {
                 bind: bind?,
@@ -63,6 +79,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Given<WrittenConsole<'s>
                 session_max: session_max.or(SESSION_MAX)?,
             },
             tls: tls.unless_faulty()?,
+            openid,
         })
     };
     whole().into()

@@ -14,6 +14,8 @@ pub(crate) const SYSTEM: &str = "system";
 #[derive(Debug)]
 pub(crate) struct WrittenDestination<'s> {
     pub(crate) at: At<'s>,
+    /// The key of its URL.
+    pub(crate) key: &'static str,
     pub(crate) url: Option<Placed<'s, Url>>,
     pub(crate) trust: Given<Placed<'s, &'s str>>,
     pub(crate) allow_http: bool,
@@ -28,8 +30,19 @@ pub(crate) fn parse<'s>(
     timeout: Duration,
     help: &str,
 ) -> WrittenDestination<'s> {
-    let url = section.required("url", help);
+    parse_at(section, "url", timeout, help)
+}
+
+/// The same with another `key` for the URL.
+pub(crate) fn parse_at<'s>(
+    section: &Section<'s, '_>,
+    key: &'static str,
+    timeout: Duration,
+    help: &str,
+) -> WrittenDestination<'s> {
+    let url = section.required(key, help);
     WrittenDestination {
+        key,
         url: url.and_then(|item| parse_url(&item)),
         allow_http: super::trust::parse_flag(section, "allow_http"),
         ..parse_way(section, timeout)
@@ -43,6 +56,7 @@ pub(crate) fn parse_way<'s>(
 ) -> WrittenDestination<'s> {
     WrittenDestination {
         at: section.at,
+        key: "url",
         url: None,
         trust: section.optional("trust", Item::string),
         allow_http: false,

@@ -11,6 +11,7 @@ pub(crate) mod balancing;
 pub(crate) mod callers;
 pub(crate) mod client_identity;
 pub(crate) mod console;
+pub(crate) mod console_openid;
 pub(crate) mod crs_variables;
 pub(crate) mod destination;
 pub(crate) mod diagnostics;

@@ -8,7 +8,7 @@ use openssl::error::ErrorStack;
 
 use super::super::answer::{Answer, page, redirect, text};
 use super::super::client::Client;
-use super::super::sessions::Identity;
+use super::super::sessions::{Identity, Origin};
 use super::super::state::ConsoleState;
 use super::{Frame, shown};
 use crate::admin::Fields;
@@ -19,7 +19,7 @@ use crate::role::Role;
 const STALE_LINK: &str = "This link was used before, or its time is over.";
 const WRONG_TOKEN: &str = "This token is unknown, revoked or has expired.";
 const NO_CERTIFICATE: &str = "Your certificate has no role here.";
-const TOO_MANY: &str = "Too many logins failed from there: wait a minute.";
+pub(super) const TOO_MANY: &str = "Too many logins failed from there: wait a minute.";
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -30,15 +30,17 @@ struct LoginPage<'q> {
     role: Option<&'static str>,
     /// Who the certificate of the connection logs in, and as what.
     certificate: Option<(String, Role)>,
-    problem: &'static str,
+    /// The provider that logs people in.
+    provider: Option<&'q str>,
+    problem: &'q str,
 }
 
 impl<'q> LoginPage<'q> {
     fn new(
-        client: &Client,
+        client: &'q Client,
         code: &'q str,
         role: Option<&'static str>,
-        problem: &'static str,
+        problem: &'q str,
     ) -> Self {
         let certificate = client.certificate.as_ref();
         Self {
@@ -47,6 +49,7 @@ impl<'q> LoginPage<'q> {
             role,
             // Whoever asked for the certificate chose its subject.
             certificate: certificate.map(|known| (visible(known.who.as_bytes()), known.role)),
+            provider: client.openid.as_ref().map(|openid| openid.issuer.as_str()),
             problem,
         }
     }
@@ -90,7 +93,7 @@ pub(in super::super) fn log_in(
     }
 }
 
-fn refused(client: &Client, status: StatusCode, problem: &'static str) -> Answer {
+pub(super) fn refused(client: &Client, status: StatusCode, problem: &str) -> Answer {
     page(status, &LoginPage::new(client, "", None, problem))
 }
 
@@ -115,7 +118,7 @@ fn with_token(
     let identity = Identity {
         role: known.role,
         who: known.who(),
-        certificate: None,
+        origin: Origin::Secret,
     };
     // A session ends with its token.
     let now = SystemTime::now();

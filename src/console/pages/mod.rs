@@ -10,6 +10,7 @@ pub(super) mod exclusions;
 pub(super) mod exposure;
 pub(super) mod live;
 pub(super) mod login;
+pub(super) mod openid;
 pub(super) mod overview;
 pub(super) mod rehearsal;
 pub(super) mod rules;

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use askama::Template;
-use serde::Deserialize;
 
 use super::super::history::{RouteSpan, RouteTotals, Span, Step, Totals};
 use super::super::state::Asked;
@@ -13,7 +12,9 @@ use super::certificates::CertificateList;
 use super::rules::{ExclusionList, Kept};
 use super::status::{Reload, Status, Upstream};
 use super::{Answered, Frame, shown};
-use crate::time::rfc3339;
+use crate::admin::quantile_of;
+use crate::exposure::api::ExposureStatus;
+use crate::time::{parse_rfc3339, rfc3339};
 
 /// Name in the query, words, and seconds.
 const SPANS: [(&str, &str, u64); 4] = [
@@ -43,27 +44,6 @@ struct Overview {
     routes: Vec<RouteRow>,
     upstreams: Vec<Upstream>,
     ending: Vec<Ending>,
-}
-
-/// As the API has it.
-#[derive(Debug, Deserialize)]
-struct Traffic {
-    routes: Vec<RouteTraffic>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RouteTraffic {
-    listener: String,
-    route: String,
-    total_ms: Option<Quantiles>,
-    waf_ms: Option<Quantiles>,
-    upstream_ms: Option<Quantiles>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Quantiles {
-    p50: f64,
-    p99: f64,
 }
 
 struct RouteRow {
@@ -104,7 +84,6 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
     let sum = sum.fold(Totals::default(), Totals::plus);
     let time: f64 = steps.iter().map(|step| step.seconds).sum();
     let status: Status = asked.api.get("/status", "").await?;
-    let traffic: Traffic = asked.api.get("/traffic", "").await?;
     Ok(shown(&Overview {
         frame: Frame::of("Overview", asked.identity.role, "/", "drawbridge status"),
         spans: SPANS
@@ -119,42 +98,28 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
         chart: Chart::of(&steps),
         reload: status.reload,
         listeners: listener_rows(&routes),
-        routes: rows(routes, traffic, time),
+        routes: rows(routes, time),
         upstreams: status.upstreams,
         ending: ending(asked).await?,
     }))
 }
 
-/// The counts of the time that is shown, with the quantiles since the start, which have no history.
-fn rows(routes: Vec<RouteSpan>, traffic: Traffic, seconds: f64) -> Vec<RouteRow> {
-    let key = |traffic: RouteTraffic| ((traffic.listener.clone(), traffic.route.clone()), traffic);
-    let mut traffic: BTreeMap<(String, String), RouteTraffic> =
-        traffic.routes.into_iter().map(key).collect();
-    let text = |quantiles: Option<Quantiles>| {
-        quantiles.map_or_else(String::new, |Quantiles { p50, p99 }| {
-            format!("{p50} / {p99}")
-        })
+fn rows(routes: Vec<RouteSpan>, seconds: f64) -> Vec<RouteRow> {
+    let text = |times: &[(&str, u64)]| {
+        let quantiles = quantile_of(times, 0.5).zip(quantile_of(times, 0.99));
+        quantiles.map_or_else(String::new, |(p50, p99)| format!("{p50} / {p99}"))
     };
     let rows = routes.into_iter().map(|row| {
-        let RouteSpan {
-            listener,
-            route,
-            counts,
-        } = row;
-        // Routes of the past, and those counted together, have no quantiles.
-        let since_start = traffic.remove(&(listener.clone(), route.clone()));
-        let (total, waf, upstream) = since_start.map_or_else(Default::default, |traffic| {
-            (traffic.total_ms, traffic.waf_ms, traffic.upstream_ms)
-        });
+        let [total, waf, upstream] = row.times.each_ref().map(|times| text(times));
         RouteRow {
-            listener,
-            route,
-            requests: counts.requests,
-            rate: format!("{:.1}", counts.requests as f64 / seconds.max(1.0)),
-            errors: counts.errors,
-            total: text(total),
-            waf: text(waf),
-            upstream: text(upstream),
+            listener: row.listener,
+            route: row.route,
+            requests: row.counts.requests,
+            rate: format!("{:.1}", row.counts.requests as f64 / seconds.max(1.0)),
+            errors: row.counts.errors,
+            total,
+            waf,
+            upstream,
         }
     });
     rows.collect()
@@ -222,8 +187,16 @@ async fn ending(asked: &Asked<'_>) -> Result<Vec<Ending>, super::ApiError> {
         let name = format!("{} of {} in policy {}", kept.id, kept.owner, kept.policy);
         (timestamp, "exclusion", name)
     });
+    let list: Vec<ExposureStatus> = asked.api.get("/exposures", "").await?;
+    let switches = list.into_iter().filter_map(|exposure| {
+        let end = parse_rfc3339(exposure.until.as_deref()?)?;
+        let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let name = format!("{} is {} until then", exposure.name, exposure.state);
+        Some((end, "switch", name))
+    });
     let ends = certificates
         .chain(exclusions)
+        .chain(switches)
         .filter(|(timestamp, ..)| *timestamp <= soon);
     let ends = ends.map(|(timestamp, what, name)| Ending {
         timestamp,

@@ -101,6 +101,8 @@ pub struct HistogramReport {
 pub struct Exemplar {
     /// Its id.
     pub request_id: Uuid,
+    /// Its trace, if a collector got it.
+    pub trace: Option<[u8; 16]>,
     /// How long it took.
     pub value: Duration,
     /// When it ended, in milliseconds since 1970.
@@ -156,12 +158,18 @@ impl LatencyHistogram {
         }
     }
 
-    /// Counts a request.
-    pub fn observe(&self, duration: Duration, request_id: &str, now: SystemTime) {
+    /// Counts a request. `trace` is its trace, if a collector gets it.
+    pub fn observe(
+        &self,
+        duration: Duration,
+        request_id: &str,
+        trace: Option<[u8; 16]>,
+        now: SystemTime,
+    ) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.histogram.observe(nanoseconds);
         if let Some(slot) = self.exemplars.get(bucket) {
-            slot.offer(nanoseconds, request_id, milliseconds(now));
+            slot.offer(nanoseconds, request_id, trace, milliseconds(now));
         }
     }
 
@@ -185,13 +193,15 @@ impl Default for LatencyHistogram {
 struct ExemplarSlot {
     version: AtomicU64,
     id: [AtomicU64; 2],
+    /// 0 is no trace.
+    trace: [AtomicU64; 2],
     value: AtomicU64,
     /// 0 is no exemplar.
     at: AtomicU64,
 }
 
 impl ExemplarSlot {
-    fn offer(&self, value: u64, request_id: &str, now: u64) {
+    fn offer(&self, value: u64, request_id: &str, trace: Option<[u8; 16]>, now: u64) {
         // Nearly every request ends here, so nothing dearer comes before.
         let age = now.saturating_sub(self.at.load(Ordering::Relaxed));
         if u128::from(age) < EXEMPLAR_AGE.as_millis() {
@@ -213,10 +223,8 @@ impl ExemplarSlot {
         }
         // No reader may see a store below without the odd version.
         fence(Ordering::Release);
-        let (high, low) = id.as_u64_pair();
-        let [own_high, own_low] = &self.id;
-        own_high.store(high, Ordering::Relaxed);
-        own_low.store(low, Ordering::Relaxed);
+        store(&self.id, id);
+        store(&self.trace, trace.map_or(Uuid::nil(), Uuid::from_bytes));
         self.value.store(value, Ordering::Relaxed);
         self.at.store(now, Ordering::Relaxed);
         self.version.store(version + 2, Ordering::Release);
@@ -226,7 +234,7 @@ impl ExemplarSlot {
     fn read(&self) -> Option<Exemplar> {
         for _ in 0..3 {
             let before = self.version.load(Ordering::Acquire);
-            let [high, low] = self.id.each_ref().map(|half| half.load(Ordering::Relaxed));
+            let (id, trace) = (load(&self.id), load(&self.trace));
             let value = self.value.load(Ordering::Relaxed);
             let at = self.at.load(Ordering::Relaxed);
             // All loads above happen before the second look at the version.
@@ -234,7 +242,8 @@ impl ExemplarSlot {
             let after = self.version.load(Ordering::Relaxed);
             if before == after && before.is_multiple_of(2) {
                 return (at > 0).then(|| Exemplar {
-                    request_id: Uuid::from_u64_pair(high, low),
+                    request_id: id,
+                    trace: (!trace.is_nil()).then(|| trace.into_bytes()),
                     value: Duration::from_nanos(value),
                     at,
                 });
@@ -242,6 +251,18 @@ impl ExemplarSlot {
         }
         None
     }
+}
+
+fn store(halves: &[AtomicU64; 2], value: Uuid) {
+    let (high, low) = value.as_u64_pair();
+    let [own_high, own_low] = halves;
+    own_high.store(high, Ordering::Relaxed);
+    own_low.store(low, Ordering::Relaxed);
+}
+
+fn load(halves: &[AtomicU64; 2]) -> Uuid {
+    let [high, low] = halves.each_ref().map(|half| half.load(Ordering::Relaxed));
+    Uuid::from_u64_pair(high, low)
 }
 
 /// The histograms of a listener and route.
@@ -364,11 +385,13 @@ mod tests {
         let ids: Vec<_> = (0..3).map(|_| Uuid::now_v7()).collect();
         for (id, after) in ids.iter().zip([0, 999, 1000]) {
             let at = begin + Duration::from_millis(after);
-            histogram.observe(Duration::from_millis(3), &id.to_string(), at);
+            let trace = (after == 1000).then_some([7; 16]);
+            histogram.observe(Duration::from_millis(3), &id.to_string(), trace, at);
             let report = histogram.report().unwrap();
             let shown = report.buckets[2].2.unwrap();
             let expected = if after == 1000 { ids[2] } else { ids[0] };
             assert_eq!(shown.request_id, expected);
+            assert_eq!(shown.trace, trace);
             assert_eq!(shown.value, Duration::from_millis(3));
             assert_eq!(report.buckets[1].2, None);
         }
@@ -384,7 +407,8 @@ mod tests {
                     for round in 1..2000u64 {
                         let value = round * 3 + writer;
                         let id = Uuid::from_u64_pair(value, value).to_string();
-                        slot.offer(value, &id, value * 10_000);
+                        let trace = Some(u128::from(value).to_be_bytes());
+                        slot.offer(value, &id, trace, value * 10_000);
                     }
                 });
             }
@@ -393,6 +417,7 @@ mod tests {
                     let (high, low) = seen.request_id.as_u64_pair();
                     let value = u64::try_from(seen.value.as_nanos()).unwrap();
                     assert_eq!((high, low, seen.at), (value, value, value * 10_000));
+                    assert_eq!(seen.trace, Some(u128::from(value).to_be_bytes()));
                 }
             }
         });

@@ -143,7 +143,10 @@ impl Exchange {
             .is_some_and(|route| matches!(route.stream, Some(Stream::WebSocket | Stream::Sse)));
         let name = route.map_or(NO_ROUTE, |route| &route.name);
         let (total, now) = (self.begun.elapsed(), SystemTime::now());
-        let count = |histogram: &LatencyHistogram, time| histogram.observe(time, &self.id, now);
+        let trace = self.trace.as_ref().filter(|_| self.is_trace_kept(outcome));
+        let trace = trace.map(|context| context.trace.0);
+        let count =
+            |histogram: &LatencyHistogram, time| histogram.observe(time, &self.id, trace, now);
         let listener = &self.connection.listener.name;
         let histograms = &self.front.metrics.histograms;
         histograms.with(listener, name, |histograms| {
