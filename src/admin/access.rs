@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 
 use super::router::{Method, Request, Response};
 use crate::config::Token;
@@ -109,7 +109,7 @@ impl Access {
 /// The token of the only `Authorization: Bearer`.
 pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
     let fields = headers.get_all(AUTHORIZATION).iter();
-    only_bearer(fields.map(|value| value.as_bytes()))
+    only_bearer(fields.map(HeaderValue::as_bytes))
 }
 
 /// The values of the Accept fields, as a list.

@@ -7,8 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-
-use super::router::Response;
+use tokio::task::JoinError;
 
 /// Actions under way at once. Each needs a caller who may act, and they end by their own deadlines.
 const MOST: usize = 64;
@@ -16,6 +15,15 @@ const MOST: usize = 64;
 /// The actions that are under way.
 #[derive(Debug)]
 pub(crate) struct Actions(Arc<Semaphore>);
+
+/// Why there is no outcome.
+#[derive(Debug)]
+pub(crate) enum NotRun {
+    /// Too many are under way.
+    TooMany,
+    /// A fault of our own ended it.
+    Fault(JoinError),
+}
 
 impl Default for Actions {
     fn default() -> Self {
@@ -27,22 +35,20 @@ impl Actions {
     /// Waits for the action, which goes on if nobody waits any more.
     ///
     /// # Errors
-    /// Too many are under way, or a fault of our own ended it: the answer that says so.
+    /// It did not begin, or did not come to its end.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         action: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Response> {
+    ) -> Result<T, NotRun> {
         let Ok(place) = Arc::clone(&self.0).try_acquire_owned() else {
-            let words = "too many actions are under way: try again in a moment";
-            return Err(Response::error(503, words));
+            return Err(NotRun::TooMany);
         };
         let task = tokio::spawn(async move {
             // The place is free again however the action ends.
             let _place = place;
             action.await
         });
-        task.await
-            .map_err(|error| Response::error(500, &format!("a fault of our own: {error}")))
+        task.await.map_err(NotRun::Fault)
     }
 }
 
@@ -58,14 +64,14 @@ mod tests {
         let mut first = Box::pin(actions.run(held));
         assert!(futures_poll(first.as_mut()));
         drop(first);
-        let refused = actions.run(async {}).await.unwrap_err();
-        assert_eq!(refused.status, 503);
+        let refused = actions.run(async {}).await;
+        assert!(matches!(refused, Err(NotRun::TooMany)));
         release.send(()).unwrap();
         while actions.0.available_permits() == 0 {
             tokio::task::yield_now().await;
         }
-        let panicked = actions.run(async { panic!("a fault") }).await;
-        assert_eq!(panicked.map(|()| 0).unwrap_err().status, 500);
+        let panicked: Result<(), NotRun> = actions.run(async { panic!("a fault") }).await;
+        assert!(matches!(panicked, Err(NotRun::Fault(_))));
         assert!(actions.run(async {}).await.is_ok());
     }
 

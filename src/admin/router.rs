@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::actions::Actions;
+use super::actions::{Actions, NotRun};
 use super::exposition::{Exposition, ExpositionFormat};
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -192,7 +192,7 @@ impl Router {
                 self.actions
                     .run(answer)
                     .await
-                    .unwrap_or_else(|refused| refused)
+                    .unwrap_or_else(Response::from)
             }
         }
     }
@@ -307,6 +307,17 @@ impl Request {
         self.query
             .split('&')
             .any(|pair| pair.split_once('=').map_or(pair, |(name, _)| name) == word)
+    }
+}
+
+impl From<NotRun> for Response {
+    fn from(why: NotRun) -> Self {
+        match why {
+            NotRun::TooMany => {
+                Self::error(503, "too many actions are under way: try again in a moment")
+            }
+            NotRun::Fault(error) => Self::error(500, &format!("a fault of our own: {error}")),
+        }
     }
 }
 

@@ -187,7 +187,7 @@ impl Authorized {
             actor.record(&self.identity, &action, &response.status.to_string());
             response
         });
-        translated(acted.await.unwrap_or_else(|refused| refused))
+        translated(acted.await.unwrap_or_else(admin::Response::from))
     }
 
     /// Writing an exclusion is more than a search, and the configuration must allow it.

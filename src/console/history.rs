@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::replace_file::{Access, replace_file};
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::LatencyHistogram;
 use crate::time::milliseconds;
 
 /// The time between two samples.
@@ -390,7 +391,7 @@ impl Now {
         });
         let mut times: BTreeMap<RouteKey, Times> = BTreeMap::new();
         metrics.histograms.each(|listener, route, known| {
-            let reports = [&known.total, &known.waf, &known.upstream].map(|h| h.report());
+            let reports = [&known.total, &known.waf, &known.upstream].map(LatencyHistogram::report);
             let of = reports.map(|report| {
                 let buckets = report.map(|report| report.buckets).unwrap_or_default();
                 let counts = buckets.into_iter().map(|(bound, count, _)| (bound, count));

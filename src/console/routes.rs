@@ -14,21 +14,21 @@ use super::guard;
 use super::pages::{self, Frame, Message};
 use super::sessions::Identity;
 use super::state::{Asked, ConsoleState};
-use crate::admin::{Fields, read_body, whole_body};
+use crate::admin::{Fields, Response, read_body, whole_body};
 use crate::role::Action;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     /// For everybody.
-    Open(Open),
+    Public(Public),
     /// For whoever is logged in.
     Page(Page, Needs),
 }
 
 /// What people without a login may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum Public {
     LoginForm,
     Login,
     OpenId,
@@ -132,19 +132,27 @@ const ROUTES: [(Method, &str, Target); 27] = {
             For(Differences, AnyRole),
         ),
         (Method::POST, "/reload", For(Reload, May(Action::Reload))),
-        (Method::GET, "/login", Target::Open(Open::LoginForm)),
-        (Method::POST, "/login", Target::Open(Open::Login)),
+        (Method::GET, "/login", Target::Public(Public::LoginForm)),
+        (Method::POST, "/login", Target::Public(Public::Login)),
         // A link: as a form, its redirect to the provider would not fit the Content-Security-Policy.
-        (Method::GET, "/login/openid", Target::Open(Open::OpenId)),
+        (Method::GET, "/login/openid", Target::Public(Public::OpenId)),
         (
             Method::GET,
             "/login/openid/callback",
-            Target::Open(Open::OpenIdCallback),
+            Target::Public(Public::OpenIdCallback),
         ),
         (Method::POST, "/logout", For(Logout, AnyRole)),
         // The page of the login needs the style, and neither file holds a secret.
-        (Method::GET, "/assets/style.css", Target::Open(Open::Style)),
-        (Method::GET, "/assets/live.js", Target::Open(Open::Script)),
+        (
+            Method::GET,
+            "/assets/style.css",
+            Target::Public(Public::Style),
+        ),
+        (
+            Method::GET,
+            "/assets/live.js",
+            Target::Public(Public::Script),
+        ),
     ]
 };
 
@@ -180,7 +188,7 @@ pub(super) async fn answer(
     let actor = Arc::clone(&console);
     let answer = async move {
         match admitted {
-            Admitted::Open(open) => open.answer(&actor, &head, &body, &client).await,
+            Admitted::Public(public) => public.answer(&actor, &head, &body, &client).await,
             Admitted::Page(page) => page.answer(&actor, &head, &body, &connection).await,
         }
     };
@@ -191,13 +199,13 @@ pub(super) async fn answer(
             .actions
             .run(answer)
             .await
-            .unwrap_or_else(Answer::from),
+            .unwrap_or_else(|why| Response::from(why).into()),
     }
 }
 
 /// What a request asks for, by somebody who may.
 enum Admitted {
-    Open(Open),
+    Public(Public),
     Page(AdmittedPage),
 }
 
@@ -223,7 +231,7 @@ fn admit(console: &ConsoleState, head: &Parts, client: &Client) -> Result<Admitt
         Err(Box::new(page(status, &Message::problem(frame, words))))
     };
     let (target, identity) = match (fitting, &identity) {
-        (Some((_, _, Target::Open(open))), _) => return Ok(Admitted::Open(*open)),
+        (Some((_, _, Target::Public(public))), _) => return Ok(Admitted::Public(*public)),
         // Nobody learns which pages there are. And sessions end while people read, so this is no mistake of theirs.
         (_, None) => return Err(Box::new(redirect("/login"))),
         (None, Some(_)) => return refused(StatusCode::NOT_FOUND, "There is no such page."),
@@ -259,7 +267,7 @@ fn fit<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
     given.next().is_none().then_some(found)
 }
 
-impl Open {
+impl Public {
     async fn answer(
         self,
         console: &ConsoleState,

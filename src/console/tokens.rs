@@ -211,8 +211,7 @@ impl Tokens {
 
     /// Whether it is a token still. Unlike [`Tokens::check`], asking is no use.
     pub(super) fn knows(&self, given: &str) -> bool {
-        let known = lock(&self.state).tokens.contains_key(&hash_of(given));
-        known
+        lock(&self.state).tokens.contains_key(&hash_of(given))
     }
 
     /// All of them, by name.
