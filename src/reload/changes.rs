@@ -72,10 +72,6 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
             });
         },
     );
-    let signing = |config: &Config| format!("{:?}", config.signing);
-    push_if(&mut changes, signing(old) != signing(new), || {
-        "signing".to_owned()
-    });
     compare(
         "route",
         &routes(old),
@@ -87,16 +83,23 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
             });
         },
     );
+    changes_of_single_tables(old, new, &mut changes);
+    changes
+}
+
+/// Changes of the tables that are there once.
+fn changes_of_single_tables(old: &Config, new: &Config, changes: &mut Vec<String>) {
+    let signing = |config: &Config| format!("{:?}", config.signing);
+    push_if(changes, signing(old) != signing(new), || {
+        "signing".to_owned()
+    });
     // `Exposures` is generic and has no equality, but its debug text holds every field.
     let exposures = |config: &Config| format!("{:?}", config.exposures);
-    push_if(&mut changes, exposures(old) != exposures(new), || {
+    push_if(changes, exposures(old) != exposures(new), || {
         "exposures".to_owned()
     });
     let others = |config: &Config| (config.body_memory, config.shutdown_timeout);
-    push_if(&mut changes, others(old) != others(new), || {
-        "limits".to_owned()
-    });
-    changes
+    push_if(changes, others(old) != others(new), || "limits".to_owned());
 }
 
 /// The changes in one line.

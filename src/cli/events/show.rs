@@ -97,8 +97,19 @@ fn human(ShownEvent { event, explained }: &ShownEvent) -> io::Result<()> {
 }
 
 fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    write_request(out, event)?;
+    write_verdict(out, event)?;
+    write_answer(out, event)?;
+    write_costs(out, &event.details.costs)?;
+    match event.details.payload.why_not_judged() {
+        Some(why) => writeln!(out, "note      {why}"),
+        None => Ok(()),
+    }
+}
+
+/// Who asked for what, and which rules the request met.
+fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {
     let (summary, details) = (&event.summary, &event.details);
-    let shown = |text: &str| show_short(text.as_bytes(), 200);
     writeln!(out, "request   {}", shown(&summary.request_id))?;
     writeln!(out, "time      {}", rfc3339(time(summary)))?;
     let identity = summary
@@ -134,6 +145,12 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
             shown(&found.live_rules_digest)
         )?;
     }
+    Ok(())
+}
+
+/// What was decided, and what was not looked at.
+fn write_verdict(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    let (summary, details) = (&event.summary, &event.details);
     let verdict = summary.verdict.name();
     let blocked = details.blocked.as_ref().map(|by| {
         let who = match by.rule_id {
@@ -160,6 +177,12 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
     {
         writeln!(out, "          {}", shown(why))?;
     }
+    Ok(())
+}
+
+/// What the client got, where it came from, and how long it took.
+fn write_answer(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    let (summary, details) = (&event.summary, &event.details);
     let why = details.reason.as_deref().or(details.error.as_deref());
     let why = why
         .map(|why| format!(" ({})", shown(why)))
@@ -174,12 +197,12 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
         out,
         "took      {} ms, rules {} ms, upstream {} ms",
         ms.total, ms.waf, ms.upstream
-    )?;
-    write_costs(out, &details.costs)?;
-    match details.payload.why_not_judged() {
-        Some(why) => writeln!(out, "note      {why}"),
-        None => Ok(()),
-    }
+    )
+}
+
+/// Bounded, and with control characters made visible.
+fn shown(text: &str) -> String {
+    show_short(text.as_bytes(), 200)
 }
 
 /// The rules that took longest.
