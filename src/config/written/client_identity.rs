@@ -1,8 +1,8 @@
 //! `[identity.NAME]` with `client_ca`: client certificates as identities, as they are written.
 
 use super::document::Named;
-use super::identity::{WrittenPlace, default_fields, parse_claims, parse_fields};
-use super::reader::Given;
+use super::identity::{WrittenPlace, default_fields, parse_claims, parse_denied, parse_fields};
+use super::reader::{Given, Item};
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
 use crate::identity::SubjectName;
@@ -45,7 +45,7 @@ pub(super) fn parse<'s>(Named { name, at, section }: Named<'s, '_>) -> WrittenCl
         fields: section
             .optional("headers", parse_fields)
             .or_else(default_fields),
-        denied: section.optional("denied", |item| item.string().map(WrittenPlace::File)),
+        denied: section.optional("denied", parse_denied_file),
         hides_subject: section
             .optional("log_subject", |item| {
                 item.choice(&[("plain", false), ("hashed", true)])
@@ -54,4 +54,11 @@ pub(super) fn parse<'s>(Named { name, at, section }: Named<'s, '_>) -> WrittenCl
     };
     section.finish();
     identity
+}
+
+fn parse_denied_file<'s>(item: &Item<'s, '_>) -> Option<WrittenPlace<'s>> {
+    match parse_denied(item)? {
+        WrittenPlace::Url(_) => item.fail("\"denied\" of client certificates is a file, not a URL"),
+        file @ WrittenPlace::File(_) => Some(file),
+    }
 }

@@ -191,7 +191,7 @@ fn parse_jwks<'s>(item: &Item<'s, '_>) -> Option<WrittenPlace<'s>> {
     }
 }
 
-fn parse_denied<'s>(item: &Item<'s, '_>) -> Option<WrittenPlace<'s>> {
+pub(super) fn parse_denied<'s>(item: &Item<'s, '_>) -> Option<WrittenPlace<'s>> {
     let text = item.string()?;
     match is_url(text.value) {
         true => destination::parse_url(item).map(WrittenPlace::Url),
