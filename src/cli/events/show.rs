@@ -97,7 +97,7 @@ fn human(ShownEvent { event, explained }: &ShownEvent) -> io::Result<()> {
 }
 
 fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
-    write_request(out, event)?;
+    write_origin(out, event)?;
     write_verdict(out, event)?;
     write_answer(out, event)?;
     write_costs(out, &event.details.costs)?;
@@ -108,7 +108,7 @@ fn write_facts(out: &mut impl Write, event: &Event) -> io::Result<()> {
 }
 
 /// Who asked for what, and which rules the request met.
-fn write_request(out: &mut impl Write, event: &Event) -> io::Result<()> {
+fn write_origin(out: &mut impl Write, event: &Event) -> io::Result<()> {
     let (summary, details) = (&event.summary, &event.details);
     writeln!(out, "request   {}", shown(&summary.request_id))?;
     writeln!(out, "time      {}", rfc3339(time(summary)))?;
