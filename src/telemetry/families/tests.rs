@@ -105,6 +105,7 @@ fn labels_are_what_nobody_outside_chooses() {
         "unit",
         "upstream",
         "version",
+        "what",
     ];
     for family in all() {
         for label in family.labels {
