@@ -255,7 +255,7 @@ fn mistakes_are_reported_together() {
         listener: "identity = \"corpo\"".to_owned(),
         route: format!("{PATHS}identity = \"partner\"\nforward_identity = \"signed\"\n"),
         more: "[trust.partners]\nca = [\"corp-ca.pem\"]\n[identity.partner]\nclient_ca = \"partners\"\nissuer = \"x\"\nsubject = \"name\"\n\
-            [identity.twin]\nclient_ca = \"partners\"\ndenied = \"https://list.test/\"\n[identity.none]\nclient_ca = \"nobody\"\n\
+            [identity.twin]\nclient_ca = \"partners\"\n[identity.none]\nclient_ca = \"nobody\"\ndenied = \"https://list.test/\"\n\
             [listeners.plain]\nbind = [\"127.0.0.1:0\"]\nredirect_to_https = \"public\"\nidentity = \"twin\"\n\
             [listeners.inner]\nbind = [\"127.0.0.1:0\"]\ncertificates = [{ chain = \"front.pem\", key = \"front.key\" }]\nrequire = { a = [\"b\"] }\n\
             [[routes]]\nname = \"twin\"\nhosts = [\"api.test\"]\npaths = [\"/twin/\"]\nlisteners = [\"public\"]\nupstream = \"orders\"\npolicy = \"default\"\nidentity = \"twin\"\n\
