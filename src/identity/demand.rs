@@ -224,7 +224,8 @@ fn has(value: &Value, word: &str) -> bool {
     match value {
         Value::String(text) => text == word,
         Value::Array(list) => list.iter().any(|element| element.as_str() == Some(word)),
-        Value::Number(_) | Value::Bool(_) => value.to_string() == word,
+        Value::Number(number) => number.to_string() == word,
+        Value::Bool(truth) => truth.to_string() == word,
         Value::Null | Value::Object(_) => false,
     }
 }

@@ -39,6 +39,8 @@ issuer = "https://idp.test"
 audiences = ["gone"]
 algorithms = ["HS256"]
 secret = "idp.secret"
+denied = "https://localhost:PORT/denied.txt"
+trust = "onprem"
 [exposures.orders]
 routes = ["orders"]
 listeners = ["public"]
@@ -135,12 +137,12 @@ impl Prometheus {
     }
 }
 
-async fn start_front(servers: &Upstream) -> (Front, SocketAddr) {
+async fn start_front(servers: &Upstream, issuer: &Upstream) -> (Front, SocketAddr) {
     let admin = free_port();
     let setup = Setup {
         top: format!("admin = \"{admin}\"\nadmin_token_file = \"token\"\nstate_dir = \"state\""),
         policy: "cost_sample = 1".to_owned(),
-        more: MORE.to_owned(),
+        more: MORE.replace("PORT", &issuer.address.port().to_string()),
         ..Setup::to(servers)
     };
     let folder = setup.write(RULES);
@@ -194,7 +196,10 @@ async fn prometheus_evaluates_every_expression() {
     }
     let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
     let upstream = Upstream::start(tls, Behaviour::Echo).await;
-    let (front, admin) = start_front(&upstream).await;
+    let tls = ServerTls::new(leaf(&CORP, "localhost"));
+    let denied = Behaviour::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsomebody\n".to_vec());
+    let issuer = Upstream::start(tls, denied).await;
+    let (front, admin) = start_front(&upstream, &issuer).await;
     let prometheus = Prometheus::start(admin);
     let expressions = panels();
     assert!(expressions.len() > 60, "{}", expressions.len());

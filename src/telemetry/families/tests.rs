@@ -87,6 +87,7 @@ fn labels_are_what_nobody_outside_chooses() {
         "family",
         "group",
         "id",
+        "cause",
         "identity",
         "kind",
         "listener",
