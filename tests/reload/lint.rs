@@ -42,6 +42,13 @@ async fn an_exclusion_is_counted_and_its_use_is_known_from_events() {
         assert_eq!(world.status_of(&elsewhere).await, 200);
     }
     assert_eq!(world.status_of("/orders/1?q=1").await, 200);
+    // A request counts when it ends, which may be after its answer.
+    let state = world.path("state");
+    let kept = wait(|| {
+        let found = drawbridge::events::find(&state, 0, |_| true).unwrap();
+        (found.events.len() == 8).then_some(())
+    });
+    kept.await.unwrap();
     let metrics = world.ask("GET", "/metrics").await.text();
     for line in [
         "drawbridge_exclusion_hits_total{policy=\"default\",id=\"80001\",owner=\"notes team\"} 4",
@@ -58,12 +65,6 @@ async fn an_exclusion_is_counted_and_its_use_is_known_from_events() {
         .filter(|line| line.starts_with("drawbridge_exclusion_hits_total{"));
     assert_eq!(hits.count(), 6, "{metrics}");
 
-    let state = world.path("state");
-    let kept = wait(|| {
-        let found = drawbridge::events::find(&state, 0, |_| true).unwrap();
-        (found.events.len() == 8).then_some(())
-    });
-    kept.await.unwrap();
     let lint = "rules lint --config drawbridge.toml --since 1h --output json";
     let (code, said) = run(&world, lint, &[]).await;
     let report: Value = serde_json::from_str(&said).expect(&said);
