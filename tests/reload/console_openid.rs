@@ -296,14 +296,13 @@ async fn somebody_with_a_role_logs_in_and_keeps_it_while_it_is_given() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_attack_on_a_login_is_refused() {
     let provider = Provider::start().await;
-    let console = Console::with(&provider).await;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs();
     let not_good = "The ID token is not good";
     // What the ID token says, and what the page says.
-    for (claims, words) in [
+    let attacks = [
         (json!({ "nonce": "another" }), not_good),
         (json!({ "nonce": null }), not_good),
         (json!({ "aud": "orders" }), not_good),
@@ -318,31 +317,33 @@ async fn every_attack_on_a_login_is_refused() {
         (json!({ "sub": "a".repeat(256) }), not_good),
         (json!({ "groups": null }), "has no role"),
         (json!({ "groups": ["others"] }), "has no role"),
+        (json!({ "groups": "no sec" }), "has no role"),
         (json!({ "groups": ["sec", "net"] }), "has several roles"),
-    ] {
-        let (url, cookie) = console.depart().await;
-        let query = provider.authorize(&url);
-        provider.state.lock().unwrap().claims = claims.clone();
-        let page = console.arrive(&query, &cookie).await;
-        // After ten failures from there nobody is told more.
-        assert!([403, 429].contains(&page.status), "{claims}: {}", page.body);
-        assert!(
-            page.status == 429 || page.body.contains(words),
-            "{claims}: {}",
-            page.body
-        );
-        assert!(
-            !page.head.contains("samesite=strict"),
-            "{claims}: {}",
-            page.head
-        );
+    ];
+    // After ten failures from an address nobody is told more, so each few get a front door of their own.
+    for attacks in attacks.chunks(8) {
+        let console = Console::with(&provider).await;
+        for (claims, words) in attacks {
+            let (url, cookie) = console.depart().await;
+            let query = provider.authorize(&url);
+            provider.state.lock().unwrap().claims = claims.clone();
+            let page = console.arrive(&query, &cookie).await;
+            assert_eq!(page.status, 403, "{claims}: {}", page.body);
+            assert!(page.body.contains(words), "{claims}: {}", page.body);
+            assert!(
+                !page.head.contains("samesite=strict"),
+                "{claims}: {}",
+                page.head
+            );
+        }
     }
+    let console = Console::with(&provider).await;
     provider.state.lock().unwrap().claims = json!({});
     let stranger = Signer::generate(SigningAlgorithm::Es256).unwrap();
     provider.state.lock().unwrap().signer = Some(stranger);
     let (url, cookie) = console.depart().await;
     let page = console.arrive(&provider.authorize(&url), &cookie).await;
-    assert!([403, 429].contains(&page.status), "{}", page.body);
+    assert_eq!(page.status, 403, "{}", page.body);
     provider.state.lock().unwrap().signer = None;
     // A good login is never kept out by the bad ones.
     let (url, cookie) = console.depart().await;

@@ -111,6 +111,19 @@ impl Claims {
         }
     }
 
+    /// Whether a claim is this text, or a list with it. The words of a text do not count: whoever may choose a text with a
+    /// blank in it must not pass for two.
+    #[must_use]
+    pub fn has(&self, path: &str, word: &str) -> bool {
+        match self.find(path) {
+            Some(Value::String(text)) => text == word,
+            Some(Value::Array(list)) => list.iter().any(|element| element.as_str() == Some(word)),
+            Some(Value::Number(number)) => number.to_string() == word,
+            Some(Value::Bool(truth)) => truth.to_string() == word,
+            Some(Value::Null | Value::Object(_)) | None => false,
+        }
+    }
+
     /// Whether the token is for one of these audiences.
     pub(crate) fn is_for(&self, audiences: &[String]) -> bool {
         let expected = |name: &str| audiences.iter().any(|audience| audience == name);
@@ -226,6 +239,27 @@ mod tests {
         assert_eq!(claims.words("https://e.com/roles"), ["s"]);
         assert_eq!(claims.words("a.b.c.d"), ["deep"]);
         assert!(claims.words("realm_access").is_empty() && claims.find("realm_access.").is_none());
+    }
+
+    #[test]
+    fn a_claim_has_whole_texts() {
+        let claims = claims(json!({
+            "role": "order reader", "groups": ["x y", "z"], "level": 3, "staff": true, "deep": { "x": "y" }, "none": null,
+        }));
+        for (claim, word, expected) in [
+            ("role", "order reader", true),
+            ("role", "reader", false),
+            ("groups", "z", true),
+            ("groups", "x", false),
+            ("level", "3", true),
+            ("staff", "true", true),
+            ("deep", "y", false),
+            ("deep.x", "y", true),
+            ("none", "null", false),
+            ("other", "", false),
+        ] {
+            assert_eq!(claims.has(claim, word), expected, "{claim} {word}");
+        }
     }
 
     #[test]

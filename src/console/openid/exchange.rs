@@ -173,11 +173,10 @@ pub(super) fn identity_of(
     };
     let who = format!("openid {} {named}", settings.issuer);
     let given = settings.roles.iter().filter(|given| {
-        let words = claims.words(&given.claim);
         given
             .values
             .iter()
-            .any(|value| words.contains(&value.as_str()))
+            .any(|value| claims.has(&given.claim, value))
     });
     let mut roles: Vec<Role> = given.map(|given| given.role).collect();
     if roles.iter().any(|role| *role != Role::Viewer) {
