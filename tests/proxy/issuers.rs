@@ -41,16 +41,16 @@ struct Published {
 }
 
 /// An issuer of tokens with a certificate of the corporate CA.
-struct Issuer {
+pub struct Issuer {
     address: SocketAddr,
     published: Arc<Mutex<Published>>,
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
-struct Key(Signer);
+pub struct Key(pub Signer);
 
 impl Key {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(Signer::generate(SigningAlgorithm::Es256).unwrap())
     }
 
@@ -60,7 +60,7 @@ impl Key {
 }
 
 impl Issuer {
-    async fn start(keys: &[&Key]) -> Self {
+    pub async fn start(keys: &[&Key]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let published = Arc::<Mutex<Published>>::default();
@@ -101,7 +101,7 @@ impl Issuer {
         }));
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://localhost:{}/realms/prod", self.address.port())
     }
 

@@ -15,6 +15,7 @@ mod bundles;
 mod callers;
 mod certs;
 mod connections_fuzz;
+mod cookbook;
 mod coverage;
 mod crs;
 mod crs_front;
