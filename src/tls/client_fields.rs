@@ -94,11 +94,45 @@ fn values(name: &X509NameRef, kind: Nid) -> Vec<String> {
         .collect()
 }
 
-/// A name in the form of RFC 4514: the last attribute first.
+/// A name in the form of RFC 4514: the last part first, and `+` between the attributes of one part.
 fn name(name: &X509NameRef) -> String {
-    let mut attributes: Vec<String> = name.entries().map(attribute).collect();
-    attributes.reverse();
-    attributes.join(",")
+    let mut attributes = name.entries().map(attribute);
+    let der = name.to_der().unwrap_or_default();
+    let mut parts: Vec<String> = part_sizes(&der)
+        .map(|size| attributes.by_ref().take(size).collect::<Vec<_>>().join("+"))
+        .collect();
+    parts.reverse();
+    parts.join(",")
+}
+
+/// How many attributes each part of a name has: a name is a sequence of sets of attributes (RFC 5280, 4.1.2.4).
+fn part_sizes(der: &[u8]) -> impl Iterator<Item = usize> {
+    let (content, _) = element(der).unwrap_or_default();
+    elements(content).map(|part| elements(part).count())
+}
+
+/// The contents of the DER elements that stand here one after the other.
+fn elements(mut der: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (content, rest) = element(der)?;
+        der = rest;
+        Some(content)
+    })
+}
+
+/// The content of the first DER element, and what follows it.
+fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = match der {
+        [_, length, rest @ ..] if *length < 0x80 => (usize::from(*length), rest),
+        [_, 0x81, length, rest @ ..] => (usize::from(*length), rest),
+        [_, 0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+        [_, 0x83, high, middle, low, rest @ ..] => {
+            let length = u32::from_be_bytes([0, *high, *middle, *low]);
+            (usize::try_from(length).ok()?, rest)
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length)
 }
 
 fn attribute(entry: &X509NameEntryRef) -> String {
@@ -165,6 +199,45 @@ mod tests {
             ["a.test"]
         );
         assert!(fields.begins < fields.ends && !fields.serial.is_empty());
+    }
+
+    /// A name whose parts have these attributes: a number of X.520 and a value.
+    fn name_of(parts: &[&[(u8, &str)]]) -> openssl::x509::X509Name {
+        fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            let head = match content.len() {
+                0..0x80 => vec![tag, length[1]],
+                0x80..0x100 => vec![tag, 0x81, length[1]],
+                _ => vec![tag, 0x82, length[0], length[1]],
+            };
+            [&head, content].concat()
+        }
+        let part = |attributes: &&[(u8, &str)]| {
+            let attributes = attributes.iter().map(|(number, value)| {
+                let kind = wrap(6, &[0x55, 4, *number]);
+                wrap(0x30, &[kind, wrap(12, value.as_bytes())].concat())
+            });
+            wrap(0x31, &attributes.collect::<Vec<_>>().concat())
+        };
+        let parts: Vec<_> = parts.iter().map(part).collect();
+        openssl::x509::X509Name::from_der(&wrap(0x30, &parts.concat())).unwrap()
+    }
+
+    #[test]
+    fn attributes_of_one_part_are_not_parts_of_their_own() {
+        let long = "a".repeat(300);
+        for (parts, expected) in [
+            (&[][..], String::new()),
+            (&[&[(10, "b"), (3, "a")][..]][..], "O=b+CN=a".to_owned()),
+            (&[&[(10, "b")], &[(3, "a")]], "CN=a,O=b".to_owned()),
+            (&[&[(3, &long)], &[(3, "a")]], format!("CN=a,CN={long}")),
+            (
+                &[&[(6, "DE")], &[(10, "b"), (11, "c")], &[(3, "a")]],
+                "CN=a,O=b+OU=c,C=DE".to_owned(),
+            ),
+        ] {
+            assert_eq!(name(&name_of(parts)), expected);
+        }
     }
 
     #[test]
