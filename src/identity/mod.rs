@@ -14,7 +14,7 @@ mod provider;
 mod renewal;
 mod tokens;
 
-pub use caller::Caller;
+pub use caller::{Caller, hashed_subject};
 pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, SubjectName};
 pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
 pub use forward::{ForwardIdentity, OwnField, OwnFields, Signing, field_value, own_fields};

@@ -12,6 +12,7 @@
 mod balancing;
 mod bodies;
 mod bundles;
+mod caller_events;
 mod callers;
 mod certs;
 mod connections_fuzz;
