@@ -38,6 +38,7 @@ mod logins;
 mod long;
 mod mix;
 mod mtls;
+mod no_token;
 mod otlp;
 mod outbound;
 mod paths;
