@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::events::Event;
+use crate::events::{Event, SeenClaims};
 use ftw::{Body, InProcess, read_body};
 use http_strict::{Head, HeadError, TargetForm};
 use waf::{RuleSet, Transaction};
@@ -31,6 +31,8 @@ pub struct Request {
     framing: Framing,
     /// The address that the rules see; None for one that no rule makes an exception for.
     client: Option<SocketAddr>,
+    /// What the rules see of its caller. None if nobody knows whether there was one.
+    claims: Option<SeenClaims>,
     /// Where the request was read differently from what was given.
     notes: Vec<String>,
 }
@@ -66,6 +68,7 @@ impl Request {
             body,
             framing,
             client: None,
+            claims: Some(SeenClaims::default()),
             notes,
         }
     }
@@ -79,6 +82,7 @@ impl Request {
             body,
             framing: Framing::Whole,
             client,
+            claims: Some(SeenClaims::default()),
             notes: Vec::new(),
         }
     }
@@ -89,8 +93,21 @@ impl Request {
         // The client's port is not kept. No rule of the CRS looks at it.
         let client = SocketAddr::new(event.summary.client, 0);
         let why = event.details.payload.why_not_judged();
-        let request = Self::from_parts(event.head, event.body, Some(client));
+        let mut request = Self::from_parts(event.head, event.body, Some(client));
+        request.claims = event.details.claims;
+        request.drop_fields(&event.details.payload.dropped_fields);
         why.into_iter().fold(request, Self::noting)
+    }
+
+    /// Removes header fields that rules did not see.
+    fn drop_fields(&mut self, names: &[String]) {
+        let raw = &self.raw;
+        if let Ok(head) = &mut self.head {
+            head.headers.retain(|(name, _)| {
+                let name = raw.get(name.clone()).unwrap_or_default();
+                !names.iter().any(|dropped| dropped.as_bytes() == name)
+            });
+        }
     }
 
     /// The same with a note.
@@ -125,6 +142,33 @@ impl Request {
         &self.body
     }
 
+    /// Why these rules may judge it otherwise than they judged it when it came: they look at claims of its caller that
+    /// the record lacks.
+    #[must_use]
+    pub fn lacks_claims_for(&self, rules: &RuleSet) -> Option<String> {
+        let Some(claims) = &self.claims else {
+            return rules.reads_claims().then(|| {
+                "the record does not say who called, and the rules look at claims (IDENTITY)"
+                    .to_owned()
+            });
+        };
+        let missed = claims.missed(|name| rules.reads_claim(name));
+        (!missed.is_empty()).then(|| {
+            format!(
+                "the rules look at claims of its caller that are not kept: {}",
+                missed.join(", ")
+            )
+        })
+    }
+
+    /// The same request without what is known of its caller.
+    #[must_use]
+    pub fn without_caller(&self) -> Self {
+        let mut anonymous = self.clone();
+        anonymous.claims = Some(SeenClaims::default());
+        anonymous
+    }
+
     /// About how much memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -147,7 +191,11 @@ impl Request {
             Some(client) => player.with_client(client),
             None => player,
         };
-        Some(player.begin(&self.raw, head, name))
+        let mut transaction = player.begin(&self.raw, head, name);
+        for claim in self.claims.iter().flat_map(|claims| &claims.kept) {
+            transaction.identity(claim.name.as_bytes(), claim.value.as_bytes());
+        }
+        Some(transaction)
     }
 
     /// The request on HTTP/1.1 as a client can send it, with a body of announced length; only its line is left of one
@@ -216,7 +264,9 @@ impl Request {
             raw.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
         }
         raw.extend_from_slice(b"\r\n");
-        Self::from_parts(raw, body, self.client)
+        let mut other = Self::from_parts(raw, body, self.client);
+        other.claims.clone_from(&self.claims);
+        other
     }
 
     fn part(&self, of: impl Fn(&Head) -> &Range<usize>) -> &[u8] {

@@ -142,7 +142,7 @@ fn list(config: &Config, request: &Request) -> Result<Response, Refused> {
 fn top(config: &Config, request: &Request) -> Result<Response, Refused> {
     let mut query = Fields::of(request);
     let by = query.choice("by", CountBy::ALL)?.ok_or_else(|| {
-        let words = "say what to count by: ?by=rule, route, argument or client";
+        let words = "say what to count by: ?by=rule, route, argument, client or caller";
         Response::error(400, words)
     })?;
     let filter = event_filter(&mut query)?;
@@ -373,5 +373,7 @@ fn event_filter(query: &mut Fields<'_>) -> Result<EventFilter, Refused> {
         rule: query.number("rule")?,
         client: query.parsed("client", "an IP address")?,
         verdict: query.choice("verdict", verdicts)?,
+        subject: query.text("subject"),
+        identity: query.text("identity"),
     })
 }

@@ -17,7 +17,7 @@ use super::error::{CommandError, shown_or_reported};
 use super::offline::{block_on, load};
 use super::output::Output;
 use crate::config::Config;
-use crate::identity::Provider;
+use crate::identity::{Provider, own_fields};
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -284,11 +284,9 @@ fn headers(args: &HeadersArgs) -> Result<ExitCode, CommandError> {
 
 /// Each field, its claim, and the name of the issuer's table.
 fn fields(config: &Config) -> Vec<(&str, &str, &str)> {
-    let rows = config.identity.values().flat_map(|provider| {
-        let rows = provider.fields.iter();
-        rows.map(|(name, claim)| (name.as_str(), claim.as_str(), provider.name.as_str()))
-    });
-    rows.collect()
+    own_fields(config.identity.values())
+        .filter_map(|field| Some((field.name, field.claim?, field.identity)))
+        .collect()
 }
 
 fn now() -> u64 {

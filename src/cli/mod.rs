@@ -31,6 +31,7 @@ mod identity;
 mod offline;
 mod output;
 mod reload;
+mod routes;
 pub mod rules;
 mod run;
 mod status;
@@ -48,6 +49,7 @@ Examples:
   drawbridge doctor upstream orders                  why the proxy does not use it, and how to fix it
   drawbridge certs list                              every certificate, and how long it is valid
   drawbridge expose off public                       switch it off, without a reload
+  drawbridge routes show orders                      who may call it, and what its gateway learns of the caller
   drawbridge events list --since 2h                  what was blocked, and what would have been
   drawbridge diff old.toml drawbridge.toml           what becomes reachable
   drawbridge rules test --rules 'rules/*.conf' tests run rule tests (FTW format)
@@ -89,6 +91,8 @@ enum Verb {
     Headers(headers::Args),
     /// Show what tokens must be and why one is refused; make tokens to try gateways with.
     Identity(identity::Args),
+    /// Show what routes do: who may call what, what inspects it, and what the gateway learns of the caller.
+    Routes(routes::Args),
     /// Show the requests that were kept: blocked ones, those that would have been, and a sample.
     Events(events::Args),
     /// Log in to the web console of the running front door.
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Certs(args) => certs::run(&args),
         Verb::Headers(args) => headers::run(&args),
         Verb::Identity(args) => identity::run(&args),
+        Verb::Routes(args) => routes::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Console(args) => console::run(&args),
         Verb::Rules(args) => rules::run(&args),

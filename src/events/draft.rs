@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use openssl::error::ErrorStack;
 
+use super::claims::SeenClaims;
 use super::event::{Details, Event, Summary};
 use super::settings::PayloadForm;
 use crate::telemetry;
@@ -47,7 +48,8 @@ impl Draft {
             })
             .sum();
         let secrets: usize = self.secrets.iter().map(Vec::len).sum();
-        self.head.len() + self.body.len() + matches + secrets + 1024
+        let claims = self.details.claims.as_ref().map_or(0, SeenClaims::bytes);
+        self.head.len() + self.body.len() + matches + secrets + claims + 1024
     }
 
     /// The event that is written.
@@ -77,6 +79,9 @@ impl Draft {
             // After the summary was made of the head, which is gone from here on.
             event.body = recipient.seal(&event.raw_request().0)?;
             event.head.clear();
+            if let Some(claims) = &mut event.details.claims {
+                claims.retain(|_| false);
+            }
             event.details.payload.is_sealed = true;
         }
         Ok(event)
@@ -99,6 +104,13 @@ impl Draft {
             }
         };
         payload.masked |= head != self.head;
+        if let Some(claims) = &mut self.details.claims {
+            let secrets = &self.secrets;
+            claims.retain(|value| {
+                let masked = mask_known(&mask_secrets(value.as_bytes(), value.len()), secrets);
+                masked == value.as_bytes()
+            });
+        }
         self.head = head;
         self.body = body;
     }
@@ -124,8 +136,9 @@ fn why_left_out(head: &[u8], body: &[u8], sanitised: &[(&str, Vec<u8>)]) -> Opti
 fn hides_arguments(sanitised: &[(&str, Vec<u8>)]) -> bool {
     let mut variables = sanitised.iter().map(|(variable, _)| *variable);
     variables.any(|variable| {
-        // Fields of the request are masked by their names, and the response is not recorded.
-        !variable.starts_with("REQUEST_HEADERS") && !variable.starts_with("RESPONSE_")
+        // Fields of the request are masked by their names, and neither the response nor the token is recorded.
+        let elsewhere = ["REQUEST_HEADERS", "RESPONSE_", "IDENTITY"];
+        !elsewhere.iter().any(|other| variable.starts_with(other))
     })
 }
 

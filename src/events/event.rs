@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::claims::{CallerFacts, SeenClaims};
 use super::segment;
 use crate::telemetry::{Timing, UpstreamFacts};
 
@@ -23,6 +24,9 @@ pub struct Summary {
     /// The subject of the client's verified certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// Who called, if a token or a certificate of an `[identity]` table was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<CallerFacts>,
     /// Where it came in.
     pub listener: String,
     /// The host that it asked for.
@@ -146,6 +150,9 @@ pub struct Details {
     /// The rules that took longest in it, if it was timed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub costs: Vec<RuleCost>,
+    /// What the rules saw of the caller. None in a record of a version that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<SeenClaims>,
     /// What the record lacks of the request as received.
     #[serde(default)]
     pub payload: Payload,
@@ -287,6 +294,10 @@ pub struct Payload {
     /// In place of the body there is a file of age with the raw request, and there is no head.
     #[serde(default)]
     pub is_sealed: bool,
+    /// The names of header fields that the front door removed before rules saw them, since they say who is calling. The head
+    /// still has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped_fields: Vec<String>,
     /// Bytes of the body as received, without a transfer coding.
     pub body_bytes: u64,
     /// Bytes of it that are not kept.
@@ -386,6 +397,7 @@ pub(super) mod tests {
                 time,
                 client: [192, 0, 2, 1].into(),
                 identity: None,
+                caller: None,
                 listener: "public".to_owned(),
                 host: Some("api.test".to_owned()),
                 method: "GET".to_owned(),
@@ -416,6 +428,23 @@ pub(super) mod tests {
         assert!(segment::append(&mut bytes, &summary, &rest));
         let frame = segment::frames(&bytes).next().unwrap();
         assert_eq!(Event::decode(&frame), Some(event));
+    }
+
+    #[test]
+    fn a_record_without_a_caller_is_read() {
+        let mut event = event(17);
+        let (summary, _) = event.encode().unwrap();
+        assert_eq!(memchr::memmem::find(&summary, b"caller"), None);
+        let details: Details =
+            serde_json::from_str(r#"{"matches":[],"unrecorded_matches":0}"#).unwrap();
+        assert_eq!(
+            details.claims, None,
+            "nobody knows whether there was a caller"
+        );
+        event.details.claims = Some(SeenClaims::default());
+        let json = serde_json::to_string(&event.details).unwrap();
+        let details: Details = serde_json::from_str(&json).unwrap();
+        assert_eq!(details.claims, Some(SeenClaims::default()), "{json}");
     }
 
     #[test]

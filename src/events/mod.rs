@@ -6,6 +6,7 @@
 //! grows no larger and its records no older than the settings say.
 
 mod age;
+mod claims;
 mod draft;
 pub mod event;
 mod folder;
@@ -18,6 +19,7 @@ mod settings;
 mod store;
 
 pub use age::{NoRecipient, Recipient};
+pub use claims::{CallerFacts, SeenClaim, SeenClaims};
 pub use draft::{Draft, text};
 pub use event::{
     Blocked, Details, Event, Hit, Inspected, Match, Milliseconds, Payload, RuleCost,

@@ -43,6 +43,8 @@ pub enum ProposeError<E> {
         /// The rules that matched.
         matched: Vec<u64>,
     },
+    /// Rules judge the request by its caller, whom the tests of an exclusion do not have.
+    ByCaller,
     /// The rules cannot be compiled.
     Compile(E),
 }
@@ -53,6 +55,9 @@ impl<E: fmt::Display> fmt::Display for ProposeError<E> {
             Self::Passes => f.write_str("this request is not blocked: there is nothing to exclude"),
             Self::NotByRules => f.write_str(
                 "no rule blocks this request but the engine does, because it cannot inspect it: no exclusion changes that",
+            ),
+            Self::ByCaller => f.write_str(
+                "rules judge this request by claims of its caller (IDENTITY), which the tests of an exclusion cannot hold: change those rules, or write the exclusion by hand",
             ),
             Self::NoCandidate { only, matched } => {
                 let matched: Vec<String> = matched.iter().map(u64::to_string).collect();
@@ -108,7 +113,7 @@ pub fn propose<E>(
         matched.dedup();
         return Err(ProposeError::NoCandidate { only, matched });
     }
-    let written = written_event(&trial, event, &candidates);
+    let written = written_event(&trial, event, &candidates).ok_or(ProposeError::ByCaller)?;
     let probes = Probes::find(&trial, written, &candidates);
     let prove = |candidate: &Candidate| {
         let same_needs = |other: &&Candidate| other.needs == candidate.needs;
@@ -127,19 +132,23 @@ pub fn propose<E>(
     })
 }
 
-/// The event without credentials if it is judged in the same way without them, else as it is.
-fn written_event(trial: &Trial, event: &Request, candidates: &[Candidate]) -> Request {
+/// The event without its caller, and without credentials if it is judged in the same way without them. None if it is judged
+/// otherwise without its caller, since tests have none.
+fn written_event(trial: &Trial, event: &Request, candidates: &[Candidate]) -> Option<Request> {
     let needs = candidates.iter().flat_map(|candidate| &candidate.needs);
+    let anonymous = event.without_caller();
     // Tests go into version control, where a credential must not be.
-    let bare = without_credentials(event, &places(event, needs));
-    let passes = |request, gates: &[usize]| trial.run(request, gates).passes();
-    let mut gates = candidates
-        .iter()
-        .map(|c| c.gates.as_slice())
-        // And without any exclusion, where both must be stopped.
-        .chain([&[][..]]);
-    let is_same = gates.all(|gates| passes(&bare, gates) == passes(event, gates));
-    if is_same { bare } else { event.clone() }
+    let bare = without_credentials(&anonymous, &places(event, needs));
+    let passes = |request: &Request, gates: &[usize]| trial.run(request, gates).passes();
+    let is_same = |written: &Request| {
+        let mut gates = candidates
+            .iter()
+            .map(|c| c.gates.as_slice())
+            // And without any exclusion, where both must be stopped.
+            .chain([&[][..]]);
+        gates.all(|gates| passes(written, gates) == passes(event, gates))
+    };
+    [bare, anonymous].into_iter().find(is_same)
 }
 
 impl Proposals {

@@ -9,6 +9,12 @@ use waf::Transaction;
 use super::provider::Provider;
 use crate::hex::hex;
 
+/// Claims that many callers share, or that name the token and not the person.
+const IMPERSONAL: [&str; 20] = [
+    "provider", "iss", "aud", "jti", "iat", "nbf", "exp", "typ", "acr", "amr", "scope", "scp",
+    "role", "roles", "group", "groups", "o", "ou", "c", "tid",
+];
+
 /// A caller whose token or certificate was verified.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -34,10 +40,25 @@ impl Caller {
             .unwrap_or(&self.provider.expected.issuer)
     }
 
-    /// Gives the claims to rules as the collection `IDENTITY`: each claim by its name, each element of a list as a value of
-    /// its own, and the names that the provider has for claims.
+    /// Gives the claims to rules as the collection `IDENTITY`. What may not be kept is masked where they log it.
     pub fn tell(&self, transaction: &mut Transaction) {
-        transaction.identity(b"provider", self.provider.name.as_bytes());
+        self.each_variable(|name, value| {
+            let (is_shown, name, value) = (
+                self.may_keep(name, value),
+                name.as_bytes(),
+                value.as_bytes(),
+            );
+            match is_shown {
+                true => transaction.identity(name, value),
+                false => transaction.secret_identity(name, value),
+            }
+        });
+    }
+
+    /// Calls `give` with each claim by its name, each element of a list as a value of its own, and the names that the
+    /// provider has for claims.
+    pub fn each_variable(&self, mut give: impl FnMut(&str, &str)) {
+        give("provider", &self.provider.name);
         // What the configuration names is meant; a claim that only happens to have the same name is not.
         let is_own = |name: &str| name == "provider" || self.provider.claims.contains_key(name);
         let own = self
@@ -55,14 +76,28 @@ impl Caller {
             };
             for element in elements {
                 match element {
-                    Value::String(text) => transaction.identity(name.as_bytes(), text.as_bytes()),
-                    Value::Number(_) | Value::Bool(_) => {
-                        transaction.identity(name.as_bytes(), element.to_string().as_bytes());
-                    }
+                    Value::String(text) => give(name, text),
+                    Value::Number(_) | Value::Bool(_) => give(name, &element.to_string()),
                     Value::Null | Value::Array(_) | Value::Object(_) => {}
                 }
             }
         }
+    }
+
+    /// Whether a variable of [`Self::each_variable`] may be written to a disk. Where the subject is hashed, only claims
+    /// that say nothing about one person may.
+    #[must_use]
+    pub fn may_keep(&self, name: &str, value: &str) -> bool {
+        // A claim is named by whoever issues it, so a secret may have a harmless name.
+        if waf::is_secret_field(name.as_bytes()) || has_token(value) {
+            return false;
+        }
+        if !self.provider.hides_subject {
+            return true;
+        }
+        let path = self.provider.path_of(&self.claims, name);
+        let last = path.rsplit('.').next().unwrap_or(path);
+        IMPERSONAL.contains(&last) && self.claims.subject() != Some(value)
     }
 
     /// The subject as logs show it.
@@ -72,10 +107,22 @@ impl Caller {
         if !self.provider.hides_subject {
             return Some(subject.to_owned());
         }
-        // With the issuer: equal names of two issuers are two people.
-        let named = format!("{}\n{subject}", self.issuer());
-        let mut digest = hex(&openssl::sha::sha256(named.as_bytes()));
-        digest.truncate(32);
-        Some(format!("sha256:{digest}"))
+        Some(hashed_subject(self.issuer(), subject))
     }
+}
+
+/// The subject as logs show it where it is hashed.
+#[must_use]
+pub fn hashed_subject(issuer: &str, subject: &str) -> String {
+    // With the issuer: equal names of two issuers are two people.
+    let named = format!("{issuer}\n{subject}");
+    let mut digest = hex(&openssl::sha::sha256(named.as_bytes()));
+    digest.truncate(32);
+    format!("sha256:{digest}")
+}
+
+/// Whether a signed token stands in the text: its header is a JSON object, which in base64url begins with `eyJ`.
+fn has_token(text: &str) -> bool {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
+        .any(|word| word.starts_with("eyJ") && word.matches('.').count() >= 2)
 }

@@ -23,6 +23,8 @@ pub struct RouteIdentity {
     pub require: Vec<(String, Vec<String>)>,
     /// What the gateway gets.
     pub forward: ForwardIdentity,
+    /// The listener says so, and the route has no `identity` of its own.
+    pub is_default: bool,
 }
 
 /// What a request says of its caller.

@@ -156,6 +156,42 @@ fn encoded(text: &str, in_list: bool) -> String {
     out
 }
 
+/// A header field that is used for identity, as a table shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnField<'p> {
+    /// As the configuration writes it.
+    pub name: &'p str,
+    /// The `[identity]` table that names it.
+    pub identity: &'p str,
+    /// The claim that a gateway finds there, removed from requests in every spelling. None for the place of the client's
+    /// token, of which only other spellings are removed.
+    pub claim: Option<&'p str>,
+}
+
+/// The header fields of these providers.
+pub fn own_fields<'p>(
+    providers: impl Iterator<Item = &'p Arc<Provider>>,
+) -> impl Iterator<Item = OwnField<'p>> {
+    providers.flat_map(|provider| {
+        let identity = provider.name.as_str();
+        let fields = provider.fields.iter();
+        let claims = fields.map(move |(name, claim)| OwnField {
+            name,
+            identity,
+            claim: Some(claim),
+        });
+        let token = match &provider.place {
+            TokenPlace::Field(name) => Some(OwnField {
+                name,
+                identity,
+                claim: None,
+            }),
+            _ => None,
+        };
+        claims.chain(token)
+    })
+}
+
 /// The header fields that no client may send.
 #[derive(Debug, Default)]
 pub struct OwnFields {
@@ -170,12 +206,10 @@ impl OwnFields {
     /// The fields of these providers.
     pub fn of<'p>(providers: impl Iterator<Item = &'p Arc<Provider>>) -> Self {
         let mut own = Self::default();
-        for provider in providers {
-            let names = provider.fields.iter();
-            own.claims
-                .extend(names.map(|(name, _)| field_name_form(name.as_bytes())));
-            if let TokenPlace::Field(name) = &provider.place {
-                own.tokens.push(name.clone());
+        for field in own_fields(providers) {
+            match field.claim {
+                Some(_) => own.claims.push(field_name_form(field.name.as_bytes())),
+                None => own.tokens.push(field.name.to_owned()),
             }
         }
         own.claims.sort();

@@ -14,10 +14,10 @@ mod provider;
 mod renewal;
 mod tokens;
 
-pub use caller::Caller;
+pub use caller::{Caller, hashed_subject};
 pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, SubjectName};
 pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
-pub use forward::{ForwardIdentity, OwnFields, Signing, field_value};
+pub use forward::{ForwardIdentity, OwnField, OwnFields, Signing, field_value, own_fields};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Denied, Keys, Provider, TokenPlace};
 pub(crate) use tokens::without_cookie;

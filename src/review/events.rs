@@ -14,8 +14,9 @@ use super::escape::json_text;
 use super::explanation::{Explanation, explain};
 use crate::config::Config;
 use crate::events::{
-    Event, Found, NewestQuery, Place, Summary, Verdict, find, find_by_id, find_newest,
+    CallerFacts, Event, Found, NewestQuery, Place, Summary, Verdict, find, find_by_id, find_newest,
 };
+use crate::identity::hashed_subject;
 use crate::recorded::Request;
 use crate::time::{milliseconds_ago, rfc3339};
 
@@ -29,6 +30,10 @@ pub(crate) struct EventFilter {
     pub(crate) rule: Option<u64>,
     pub(crate) client: Option<IpAddr>,
     pub(crate) verdict: Option<Verdict>,
+    /// Those of this caller, also where its subject is hashed.
+    pub(crate) subject: Option<String>,
+    /// Those of callers that this `[identity]` table vouches for.
+    pub(crate) identity: Option<String>,
 }
 
 /// What events are counted by.
@@ -38,6 +43,7 @@ pub(crate) enum CountBy {
     Route,
     Argument,
     Client,
+    Caller,
 }
 
 /// The events of one rule, route, argument or client.
@@ -109,7 +115,11 @@ impl EventFilter {
             .map(|verdict| vec![format!("\"{}\"", verdict.name())]);
         let route = self.route.as_ref();
         let route = route.map(|route| vec![json!(route).to_string()]);
-        let groups = [rule, client, verdict, route].into_iter();
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|name| vec![json!(name).to_string()]);
+        let subject = self.subject.as_ref();
+        let subject = subject.map(|subject| vec![json!(subject).to_string(), HASH.to_owned()]);
+        let groups = [rule, client, verdict, route, identity, subject].into_iter();
         groups.flatten().collect()
     }
 
@@ -129,8 +139,31 @@ impl EventFilter {
                 .route
                 .as_ref()
                 .is_none_or(|route| event.route.as_ref() == Some(route))
+            && self.fits_caller(event.caller.as_ref())
+    }
+
+    fn fits_caller(&self, caller: Option<&CallerFacts>) -> bool {
+        if self.identity.is_none() && self.subject.is_none() {
+            return true;
+        }
+        let Some(caller) = caller else {
+            return false;
+        };
+        let is_subject = |wanted: &String| {
+            let subject = caller.subject.as_deref().unwrap_or_default();
+            let issuer = caller.issuer.as_deref().unwrap_or_default();
+            // Who searches knows the person, and the record may have only the hash.
+            subject == wanted || subject == hashed_subject(issuer, wanted)
+        };
+        self.identity
+            .as_ref()
+            .is_none_or(|name| caller.name == *name)
+            && self.subject.as_ref().is_none_or(is_subject)
     }
 }
+
+/// What a hashed subject begins with.
+const HASH: &str = "\"sha256:";
 
 /// The event of a request. If there are two, not the one that the shadow of its policy made.
 ///
@@ -252,11 +285,12 @@ impl Serialize for ListedEvents<'_> {
 
 impl CountBy {
     /// All of them, with their names.
-    pub(crate) const ALL: [(&'static str, Self); 4] = [
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
         ("rule", Self::Rule),
         ("route", Self::Route),
         ("argument", Self::Argument),
         ("client", Self::Client),
+        ("caller", Self::Caller),
     ];
 
     /// The most frequent first.
@@ -292,6 +326,10 @@ impl CountBy {
                 .collect(),
             Self::Route => BTreeSet::from([event.route.clone().unwrap_or_else(|| "-".to_owned())]),
             Self::Client => BTreeSet::from([event.client.to_canonical().to_string()]),
+            Self::Caller => {
+                let caller = event.caller.as_ref();
+                BTreeSet::from([caller.map_or_else(|| "-".to_owned(), CallerFacts::short)])
+            }
         }
     }
 }
@@ -391,6 +429,10 @@ fn explain_under(config: &Config, event: &Event, under: Under) -> Result<Explana
     }
     let rules = rules.ok_or_else(|| super::policy::has_no_rules(policy))?;
     let request = Request::from_event(event.clone());
+    let lacks = request.lacks_claims_for(rules);
+    if let Some(why) = lacks.filter(|_| under == Under::Met) {
+        return Err(problem(why));
+    }
     explain(rules, &request, None, &[]).map_err(ReviewError::because)
 }
 
@@ -402,6 +444,21 @@ pub(crate) fn export(event: Event) -> (Vec<u8>, Vec<String>) {
             let notes = event.details.payload.why_not_judged().into_iter().collect();
             (event.body, notes)
         }
-        false => event.raw_request(),
+        false => {
+            let has_caller = event.summary.caller.is_some();
+            let (raw, mut notes) = event.raw_request();
+            let dropped = &event.details.payload.dropped_fields;
+            notes.extend((!dropped.is_empty()).then(|| {
+                format!(
+                    "the front door removed {} before rules saw the request",
+                    dropped.join(", ")
+                )
+            }));
+            notes.extend(has_caller.then(|| {
+                "the rules also saw claims of its caller (IDENTITY), which a raw request does not have: `events show --now` judges it with them"
+                    .to_owned()
+            }));
+            (raw, notes)
+        }
     }
 }

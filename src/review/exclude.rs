@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::error::ReviewError;
 use super::policy::{find_policy, has_no_rules};
-use super::replay::source::{NotReplayed, Requests};
+use super::replay::source::{NotReplayed, Recorded, Requests};
 use crate::config::{self, Config, Policy, PolicyMode};
 use crate::events::{Event, Verdict};
 use crate::exclusion::{
@@ -156,13 +156,16 @@ pub(crate) fn exclude(
     let by_shadow = by_shadow && wanted.policy.is_none();
     let policy = find_policy(config, wanted.policy.or(policy.as_ref()), None)?;
     let (judged_by, rules) = judging(policy, by_shadow, &mut notes)?;
+    notes.extend(request.lacks_claims_for(rules));
     if judged_by == JudgedBy::Shadow && wanted.write.is_some() {
         return Err(not_for_the_shadow(policy));
     }
     // Before the proof, which takes seconds: a wrong name must not waste them.
     let file = wanted.write.map(|to| find_file(policy, to)).transpose()?;
     // All at once: every proposal is tried with each of them.
-    let recorded = wanted.recorded.map(|source| read_all(source, &mut notes));
+    let recorded = wanted
+        .recorded
+        .map(|source| read_all(source, rules, &mut notes));
     let compile = |mode, text: &str| compile(config, policy, rules, mode, text);
     let recorded = recorded.unwrap_or_default();
     let proposals =
@@ -235,11 +238,18 @@ fn not_for_the_shadow(policy: &Policy) -> ReviewError {
 }
 
 /// The requests with their names. Those that cannot be used are noted.
-fn read_all(source: &dyn Requests, notes: &mut Vec<String>) -> Vec<(String, Request)> {
+fn read_all(
+    source: &dyn Requests,
+    rules: &RuleSet,
+    notes: &mut Vec<String>,
+) -> Vec<(String, Request)> {
     let mut requests = Vec::new();
     for at in 0..source.len() {
         match source.read(at) {
-            Ok(recorded) => requests.push((recorded.id, recorded.request)),
+            Ok(Recorded { id, request }) => match request.lacks_claims_for(rules) {
+                Some(why) => notes.push(format!("left out: {id}: {why}")),
+                None => requests.push((id, request)),
+            },
             Err(NotReplayed::Unreadable(why)) => notes.push(format!("left out: {why}")),
             Err(NotReplayed::CannotBeJudged { id, why }) => {
                 notes.push(format!("left out: {id}: {why}"));

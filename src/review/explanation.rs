@@ -113,6 +113,7 @@ pub(crate) fn explain(
     names: &[String],
 ) -> Result<Explanation, ExplainError> {
     let mut notes = request.notes().to_vec();
+    notes.extend(request.lacks_claims_for(rules));
     let response = response
         .map(|raw| Response::parse(with_crlf(raw, "response", &mut notes)))
         .transpose()?;

@@ -44,7 +44,7 @@ struct Received {
 }
 
 /// Takes what comes, unless the next answer is another.
-struct Collector {
+pub struct Collector {
     address: SocketAddr,
     received: Arc<Mutex<Received>>,
     answers: Arc<Mutex<VecDeque<Vec<u8>>>>,
@@ -52,7 +52,7 @@ struct Collector {
 }
 
 impl Collector {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::<Mutex<Received>>::default();
@@ -83,9 +83,18 @@ impl Collector {
         self.answers.lock().unwrap().push_back(answer.into());
     }
 
-    fn section(&self, more: &str) -> String {
+    pub fn section(&self, more: &str) -> String {
         let port = self.address.port();
         format!("[otlp]\nurl = \"https://localhost:{port}/base/\"\ntrust = \"onprem\"\n{more}\n")
+    }
+
+    /// All that came, as text.
+    pub fn everything(&self) -> String {
+        let received = self.received.lock().unwrap();
+        format!(
+            "{:?}{:?}{:?}",
+            received.spans, received.lines, received.heads
+        )
     }
 
     fn spans(&self) -> Vec<Span> {
@@ -109,7 +118,7 @@ impl Collector {
             .unwrap_or_else(|| panic!("no span of {id}: {:#?}", self.spans()))
     }
 
-    async fn lines(&self, least: usize) -> Vec<LogRecord> {
+    pub async fn lines(&self, least: usize) -> Vec<LogRecord> {
         let found = wait(|| {
             let lines = self.received.lock().unwrap().lines.clone();
             (lines.len() >= least).then_some(lines)

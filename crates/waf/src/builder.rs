@@ -250,6 +250,7 @@ impl RuleSetBuilder {
             touched: compiled.touched,
             removed: compiled.removed,
             facts: compiled.facts,
+            claims: compiled.claims,
             exclusions: compiled.exclusions,
             standing: compiled.standing,
             phases: compiled.phases,

@@ -77,6 +77,19 @@ impl Template {
     pub(crate) fn is_literal(&self) -> bool {
         matches!(self, Self::Literal(_))
     }
+
+    /// The claims of the caller that it names; an empty name is all of them.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &[u8]> {
+        let parts = match self {
+            Self::Literal(_) => &[][..],
+            Self::Parts(parts) => parts,
+        };
+        parts.iter().filter_map(|part| match part {
+            Part::Macro(Macro::Keyed(Variable::Identity, key)) => Some(&**key),
+            Part::Macro(Macro::Scalar(Variable::Identity)) => Some(&b""[..]),
+            _ => None,
+        })
+    }
 }
 
 fn compile_macro(name: &str, scope: &mut Scope<'_>) -> Option<Macro> {

@@ -24,7 +24,7 @@ use super::prefilter::{LinkPlace, PhaseFilter};
 use super::rule::listing::Listing;
 use super::rule::{Chains, Processor, Removal, Rule, Test};
 use super::settings::{AuditEngine, EngineMode, Settings, UnparsedBodies};
-use super::variables::{Slice, Text, Variable};
+use super::variables::{Slice, Target, Text, Variable};
 
 /// The compiled rules, immutable and shared by all workers.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct RuleSet {
     pub(super) touched: Vec<Touched>,
     pub(super) removed: Vec<RuleSummary>,
     pub(super) facts: Facts,
+    /// The claims that macros name; an empty name is all of them.
+    pub(super) claims: Vec<Box<[u8]>>,
     pub(super) exclusions: Vec<Exclusion>,
     /// What every transaction excludes from its beginning.
     pub(super) standing: Vec<Arc<Removal>>,
@@ -185,6 +187,25 @@ impl RuleSet {
         &self.facts
     }
 
+    /// Whether a rule looks at claims about the caller (`IDENTITY`).
+    #[must_use]
+    pub fn reads_claims(&self) -> bool {
+        !self.claims.is_empty() || self.has_target(|v| v == Variable::Identity)
+    }
+
+    /// Whether a rule looks at the claim of this name, alone or among others.
+    #[must_use]
+    pub fn reads_claim(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        let in_macro = |claim: &[u8]| claim.is_empty() || claim.eq_ignore_ascii_case(name);
+        self.claims.iter().any(|claim| in_macro(claim))
+            || self.targets().any(|target| {
+                !target.exclude
+                    && target.variable == Variable::Identity
+                    && target.select.matches(name)
+            })
+    }
+
     /// Every rule in load order.
     pub fn summaries(&self) -> impl Iterator<Item = RuleSummary> {
         self.rules
@@ -236,11 +257,15 @@ impl RuleSet {
     }
 
     fn has_target(&self, wanted: impl Fn(Variable) -> bool) -> bool {
-        let tests = self.rules.iter().flat_map(|r| &r.links);
-        let mut targets = tests
-            .filter_map(|link| link.test.as_ref())
-            .flat_map(|test| &test.targets.targets);
+        let mut targets = self.targets();
         targets.any(|target| !target.exclude && wanted(target.variable))
+    }
+
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        let tests = self.rules.iter().flat_map(|r| &r.links);
+        tests
+            .filter_map(|link| link.test.as_ref())
+            .flat_map(|test| &test.targets.targets)
     }
 
     /// A link's bit in its phase's filter.

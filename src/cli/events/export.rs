@@ -11,7 +11,8 @@ use crate::review::events::export;
 /// Write the raw request of an event to standard output, ready for rules explain and rules replay
 ///
 /// A request that came over HTTP/2 or with a chunked body is written as HTTP/1.1 with a Content-Length. A sealed one is
-/// written as it is, for age -d. Standard error says what the record lacks of the request, and what was changed.
+/// written as it is, for age -d. Standard error says what the record lacks of the request, and what was changed. Claims of
+/// its caller are no part of a request: `events show --now` and `rules replay --events` judge it with them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -30,6 +30,12 @@ pub(super) struct Filter {
     /// Only those that were kept for this reason
     #[arg(long, value_enum)]
     verdict: Option<WantedVerdict>,
+    /// Only those of this caller: `sub` of its token or certificate, also where logs show its hash
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+    /// Only those of callers of this [identity.NAME] table
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(config_file::identities))]
+    identity: Option<String>,
 }
 
 /// Why a request was kept.
@@ -74,6 +80,8 @@ impl Filter {
             rule: self.rule,
             client: self.client,
             verdict: self.verdict.map(Verdict::from),
+            subject: self.subject.clone(),
+            identity: self.identity.clone(),
         };
         Ok(filter.find(&state_dir(config)?)?)
     }

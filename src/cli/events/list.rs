@@ -12,13 +12,14 @@ use crate::review::escape::show_short;
 use crate::review::events::{ListReport, time};
 use crate::time::rfc3339;
 
-/// List events, the newest last: time, verdict, status, client, request, route, what blocked it, request id
+/// List events, the newest last: time, verdict, status, client, request, route, what blocked it, caller, request id
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   drawbridge events list --since 2h
   drawbridge events list --rule 942100 --route shop
   drawbridge events list --client 203.0.113.9 --output json
+  drawbridge events list --subject anna --identity corp
 
 Exit codes:
   0  done, also if no event fits
@@ -92,6 +93,9 @@ fn line(event: &Summary) -> String {
             count => format!(" and {} more", count - 1),
         };
         line += &format!(" ({} {}{more})", hit.rule_id, shown(&hit.variable));
+    }
+    if let Some(caller) = &event.caller {
+        line += &format!(" caller {}", shown(&caller.short()));
     }
     format!("{line} {}", event.request_id)
 }

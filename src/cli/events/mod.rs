@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   drawbridge events list --since 2h --verdict block  what was blocked in the last two hours
   drawbridge events list --rule 942100 --route shop  where a rule matched
+  drawbridge events list --subject anna               what one caller sent
   drawbridge events top --by argument --since 7d     which arguments rules match most
   drawbridge events show 01970c2e-...                one request: what matched where, and what became of it
   drawbridge events export 01970c2e-... | drawbridge rules explain -

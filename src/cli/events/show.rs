@@ -122,6 +122,7 @@ fn write_origin(out: &mut impl Write, event: &Event) -> io::Result<()> {
         summary.client,
         identity.unwrap_or_default()
     )?;
+    write_caller(out, event)?;
     writeln!(out, "listener  {}", summary.listener)?;
     if let Some(route) = &summary.route {
         let policy = summary.policy.as_deref().unwrap_or("-");
@@ -144,6 +145,28 @@ fn write_origin(out: &mut impl Write, event: &Event) -> io::Result<()> {
             rules.join(", "),
             shown(&found.live_rules_digest)
         )?;
+    }
+    Ok(())
+}
+
+/// Who called, and what the rules saw of it.
+fn write_caller(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    if let Some(caller) = &event.summary.caller {
+        write!(out, "caller    {}", shown(&caller.short()))?;
+        for (word, value) in [("token", &caller.token_id), ("issuer", &caller.issuer)] {
+            if let Some(value) = value {
+                write!(out, ", {word} {}", shown(value))?;
+            }
+        }
+        writeln!(out)?;
+    }
+    let claims = event.details.claims.iter();
+    for claim in claims.clone().flat_map(|claims| &claims.kept) {
+        let (name, value) = (shown(&claim.name), shown(&claim.value));
+        writeln!(out, "          IDENTITY:{name} {value}")?;
+    }
+    for name in claims.flat_map(|claims| &claims.left_out) {
+        writeln!(out, "          IDENTITY:{} is not kept", shown(name))?;
     }
     Ok(())
 }

@@ -15,12 +15,13 @@ use crate::review::escape::show_short;
 use crate::review::events::{Count, CountBy, counts_json, time};
 use crate::time::rfc3339;
 
-/// Count events by rule, route, argument or client, the most frequent first
+/// Count events by rule, route, argument, client or caller, the most frequent first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   drawbridge events top --by rule --since 7d
   drawbridge events top --by argument --rule 942100 --route shop
+  drawbridge events top --by caller --verdict block
 
 Exit codes:
   0  done, also if no event fits
@@ -53,6 +54,8 @@ enum By {
     Argument,
     /// The client's address
     Client,
+    /// The caller whose token or certificate was verified
+    Caller,
 }
 
 impl From<By> for CountBy {
@@ -62,6 +65,7 @@ impl From<By> for CountBy {
             By::Route => Self::Route,
             By::Argument => Self::Argument,
             By::Client => Self::Client,
+            By::Caller => Self::Caller,
         }
     }
 }

@@ -180,6 +180,7 @@ impl<'s> Callers<'_, 's> {
                         required: required.or(true)?,
                         require: require.or(Vec::new())?,
                         forward: forward.or(ForwardIdentity::Original)?,
+                        is_default: listener.is_some(),
                     })
                 };
                 identity().into()

@@ -23,8 +23,24 @@ struct Details {
     #[serde(default)]
     matches: Vec<Recorded>,
     reason: Option<String>,
+    claims: Option<Claims>,
     #[serde(default)]
     ms: Milliseconds,
+}
+
+/// What the rules saw of the caller.
+#[derive(Debug, Deserialize)]
+struct Claims {
+    #[serde(default)]
+    kept: Vec<Claim>,
+    #[serde(default)]
+    left_out: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Claim {
+    name: String,
+    value: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +116,7 @@ struct EventPage {
     ms: Milliseconds,
     reason: Option<String>,
     not_judged: Option<String>,
+    claims: Option<Claims>,
     matches: Vec<Row>,
     head: String,
     body: Option<String>,
@@ -148,6 +165,7 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
         event,
         ms: details.ms,
         reason: details.reason,
+        claims: details.claims,
         not_judged,
         matches,
         head,

@@ -16,6 +16,7 @@ pub(super) struct EventSummary {
     pub(super) time: String,
     pub(super) request_id: String,
     pub(super) client: String,
+    pub(super) caller: Option<Caller>,
     pub(super) listener: String,
     pub(super) method: String,
     pub(super) path: String,
@@ -27,6 +28,27 @@ pub(super) struct EventSummary {
     pub(super) score: i64,
     #[serde(default)]
     pub(super) matches: Vec<Hit>,
+}
+
+/// Who called.
+#[derive(Debug, Deserialize)]
+pub(super) struct Caller {
+    pub(super) name: String,
+    pub(super) issuer: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) token_id: Option<String>,
+}
+
+impl Caller {
+    /// The query of the list of its events.
+    pub(super) fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("identity", &self.name);
+        if let Some(subject) = &self.subject {
+            query.append_pair("subject", subject);
+        }
+        query.finish()
+    }
 }
 
 /// A rule that matched, and where.
@@ -49,6 +71,8 @@ struct Filter<'q> {
     rule: &'q str,
     client: &'q str,
     verdict: &'q str,
+    subject: &'q str,
+    identity: &'q str,
 }
 
 impl Filter<'_> {
@@ -64,6 +88,8 @@ impl Filter<'_> {
             ("rule", self.rule),
             ("client", self.client),
             ("verdict", self.verdict),
+            ("subject", self.subject),
+            ("identity", self.identity),
         ] {
             // A form sends its empty fields too; to the API they would be values.
             if !value.is_empty() {
@@ -94,6 +120,8 @@ pub(in super::super) async fn list(asked: &Asked<'_>) -> Answered {
         rule: query.value("rule"),
         client: query.value("client"),
         verdict: query.value("verdict"),
+        subject: query.value("subject"),
+        identity: query.value("identity"),
     };
     let (mut list, problem) = match asked
         .api

@@ -18,6 +18,8 @@ use waf::Transaction;
 pub(crate) struct Received {
     raw: Bytes,
     head: Head,
+    /// The names of the fields that were removed.
+    dropped: Vec<Range<usize>>,
     /// The place of the path in `raw`, without the query; empty means `/`.
     path: Range<usize>,
     /// From the path to the end of the target.
@@ -39,6 +41,7 @@ impl Received {
             path_and_query,
             raw,
             head,
+            dropped: Vec::new(),
         }
     }
 
@@ -108,11 +111,20 @@ impl Received {
 
     /// Removes the fields whose names these are: from here on nobody sees them but a record of the head as it came.
     pub(crate) fn drop_fields(&mut self, is_dropped: impl Fn(&[u8]) -> bool) {
-        let raw = &self.raw;
+        let (raw, dropped) = (&self.raw, &mut self.dropped);
         let name = |range: &Range<usize>| raw.get(range.clone()).unwrap_or_default();
-        self.head
-            .headers
-            .retain(|(range, _)| !is_dropped(name(range)));
+        self.head.headers.retain(|(range, _)| {
+            let is_kept = !is_dropped(name(range));
+            if !is_kept {
+                dropped.push(range.clone());
+            }
+            is_kept
+        });
+    }
+
+    /// The names of the fields that were removed.
+    pub(crate) fn dropped_fields(&self) -> impl Iterator<Item = &[u8]> {
+        self.dropped.iter().map(|name| self.at(name))
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {

@@ -151,10 +151,17 @@ fn compare_chunk(
     for at in chunk.clone() {
         match requests.read(at) {
             Ok(recorded) if is_refused(&recorded.request) => part.refused += 1,
-            Ok(recorded) => {
-                bytes += recorded.request.bytes();
-                held.push((at, recorded));
-            }
+            Ok(recorded) => match sides.lack_claims_of(&recorded.request) {
+                Some(why) => {
+                    let id = recorded.id;
+                    part.not_replayed
+                        .push(NotReplayed::CannotBeJudged { id, why });
+                }
+                None => {
+                    bytes += recorded.request.bytes();
+                    held.push((at, recorded));
+                }
+            },
             Err(reason) => part.not_replayed.push(reason),
         }
         if bytes >= MOST_HELD {

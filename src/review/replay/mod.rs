@@ -13,6 +13,7 @@ pub use self::har::{Har, HarError, RawRequest};
 
 use super::error::ReviewError;
 use crate::config::{self, PolicyMode, Recipe, baseline};
+use crate::recorded::Request;
 use waf::{Problems, RuleSet, RuleSetBuilder};
 
 /// The two rule sets of a replay: what is live, and the candidate for it.
@@ -23,6 +24,14 @@ use waf::{Problems, RuleSet, RuleSetBuilder};
 pub(crate) struct Sides {
     pub(crate) candidate: Arc<RuleSet>,
     pub(crate) live: Arc<RuleSet>,
+}
+
+impl Sides {
+    /// Why one of them would judge the request by what its record lacks.
+    fn lack_claims_of(&self, request: &Request) -> Option<String> {
+        let mut sides = [&self.live, &self.candidate].into_iter();
+        sides.find_map(|rules| request.lacks_claims_for(rules))
+    }
 }
 
 /// The rule set of this recipe with other files, if there are any, and with these variables instead of its own.

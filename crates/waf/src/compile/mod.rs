@@ -111,6 +111,8 @@ pub(super) struct Shared {
     pub chains: Chains,
     /// Paths of `XML:...` targets, each once.
     pub xml_paths: Vec<Arc<XmlPath>>,
+    /// The claims that macros name; an empty name is all of them.
+    pub claims: Vec<Box<[u8]>>,
     lists: HashMap<String, Arc<TargetList>>,
     files: HashMap<seclang::SourceId, Arc<Path>>,
 }
@@ -119,13 +121,15 @@ impl Shared {
     fn template(&mut self, text: &str) -> Result<Template, (std::ops::Range<usize>, String)> {
         let names = &mut self.names;
         let mut slot = |name: &str| names.intern(name);
-        Template::compile(
+        let template = Template::compile(
             text,
             &mut Scope {
                 literals: &mut self.literals,
                 slot: &mut slot,
             },
-        )
+        )?;
+        self.claims.extend(template.claims().map(Into::into));
+        Ok(template)
     }
 }
 

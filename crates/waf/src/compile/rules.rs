@@ -38,6 +38,8 @@ pub(crate) struct Compiled {
     pub touched: Vec<Touched>,
     pub removed: Vec<RuleSummary>,
     pub facts: Facts,
+    /// The claims that macros name; an empty name is all of them.
+    pub claims: Vec<Box<[u8]>>,
     pub exclusions: Vec<Exclusion>,
     /// What every transaction excludes from its beginning.
     pub standing: Vec<Arc<Removal>>,
@@ -102,8 +104,10 @@ pub(super) fn compile(
         false => Vec::new(),
     };
     advice::advise(&program, &settings, variables, report);
+    let claims = std::mem::take(&mut shared.claims);
     Compiled {
         settings,
+        claims,
         shared,
         rules,
         touched,

@@ -128,6 +128,15 @@ impl Transaction {
         inputs.add_identity(text, name, value);
     }
 
+    /// The same for a claim that no log and no record may show.
+    pub fn secret_identity(&mut self, name: &[u8], value: &[u8]) {
+        self.identity(name, value);
+        let (_, text) = self.context.inputs_and_text_mut();
+        let name = text.push(name);
+        let controls = self.context.state_mut().controls_mut();
+        controls.mask(Variable::Identity, name);
+    }
+
     /// Phase 1.
     pub fn request_headers_done(&mut self) -> Option<Interruption> {
         self.within_budget(Phase::RequestHeaders, |t| {

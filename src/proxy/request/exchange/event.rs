@@ -2,8 +2,8 @@
 
 use super::{Exchange, Outcome};
 use crate::events::{
-    Blocked, Details, Draft, Inspected, Payload, RuleCost, Summary, Verdict, hits, matches,
-    outbound_score, secrets, text,
+    Blocked, CallerFacts, Details, Draft, Inspected, Payload, RuleCost, SeenClaims, Summary,
+    Verdict, hits, matches, outbound_score, secrets, text,
 };
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::connection::TlsSession;
@@ -70,6 +70,7 @@ impl Exchange {
             time: milliseconds(self.begun_at),
             client: self.client.ip(),
             identity: identity.map(|subject| text(subject.as_bytes(), MOST_NAME)),
+            caller: self.caller_facts(),
             listener: self.connection.listener.name.clone(),
             host: self.received.host().map(|host| text(host, MOST_NAME)),
             // The writer reads both from the head.
@@ -113,9 +114,35 @@ impl Exchange {
                     reason: facts.reason,
                 }),
             not_inspected: uninspected.map(str::to_owned),
+            claims: Some(self.seen_claims()),
             payload: self.payload(outcome, kept),
             ..Details::default()
         }
+    }
+
+    /// The subject is as the access line has it.
+    fn caller_facts(&self) -> Option<CallerFacts> {
+        let facts = self.identity_facts()?;
+        // Issuers and subjects are as long as whoever writes them wants.
+        let owned = |value: &str| text(value.as_bytes(), MOST_NAME);
+        Some(CallerFacts {
+            name: facts.name?.to_owned(),
+            issuer: facts.issuer.map(owned),
+            subject: facts.subject.as_deref().map(owned),
+            token_id: facts.token_id.map(owned),
+        })
+    }
+
+    /// What the rules saw as `IDENTITY`.
+    pub(super) fn seen_claims(&self) -> SeenClaims {
+        let mut seen = SeenClaims::default();
+        if let Some(caller) = &self.identity.caller {
+            caller.each_variable(|name, value| match caller.may_keep(name, value) {
+                true => seen.add(name, value),
+                false => seen.leave_out(name),
+            });
+        }
+        seen
     }
 
     /// What a record lacks of the request if so many bytes of its body are kept.
@@ -128,7 +155,10 @@ impl Exchange {
             _ if is_whole => self.body.len() as u64,
             _ => received,
         };
+        let dropped = self.received.dropped_fields();
         Payload {
+            // The head bounds them.
+            dropped_fields: dropped.map(|name| text(name, name.len())).collect(),
             body_bytes,
             body_cut: body_bytes.saturating_sub(kept as u64),
             body_left_out: (!is_whole).then(|| {

@@ -54,6 +54,7 @@ impl Exchange {
         Some(Draft {
             summary: self.summary(Verdict::Shadow, outcome),
             details: Details {
+                claims: Some(self.seen_claims()),
                 payload: self.payload(outcome, kept),
                 ..Details::default()
             },

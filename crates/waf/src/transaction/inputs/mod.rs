@@ -153,12 +153,13 @@ impl Inputs {
     }
 
     /// Every collection whose names can make its values secret.
-    pub(crate) fn named_values(&self) -> [(Variable, &[Item]); 4] {
+    pub(crate) fn named_values(&self) -> [(Variable, &[Item]); 5] {
         [
             (Variable::RequestHeaders, self.request.headers()),
             (Variable::RequestCookies, self.request.cookies()),
             (Variable::Args, self.arguments.all()),
             (Variable::ResponseHeaders, self.response.headers()),
+            (Variable::Identity, &self.identity),
         ]
     }
 
