@@ -12,10 +12,11 @@ use drawbridge::outbound::{Destination, Limits, Settings};
 use drawbridge::tls::TrustBundle;
 
 use crate::doctor::{self, drawbridge as run};
-use crate::front::{RULES, Setup, logged, wait};
+use crate::front::{Front, RULES, Setup, logged, wait};
 use crate::issuer::{Issuer, Key, ok};
 use crate::requests::echo;
 use support::client::raw;
+use support::forward_proxy::ForwardProxy;
 use support::pki::{self, CORP};
 
 pub async fn status(address: SocketAddr, token: &str) -> u16 {
@@ -402,4 +403,56 @@ async fn what_did_not_change_keeps_its_keys_over_a_reload() {
         ..source(&issuer, &settings, schedule)
     };
     assert!(Live::after(elsewhere, Some(&live)).current().is_none());
+}
+
+/// An issuer without OpenID Connect publishes its document elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_may_be_at_the_place_of_rfc_8414() {
+    let (upstream, key) = (echo().await, Key::new());
+    let issuer = Issuer::start(&[&key]).await;
+    issuer.change(|published| published.is_oauth = true);
+    let front = issuer.front(&upstream, "").await;
+    assert_eq!(status(front.address, &issuer.token(&key, "a")).await, 200);
+    issuer.change(|published| {
+        let paths: Vec<&str> = published.asked.iter().map(String::as_str).collect();
+        let openid = "/realms/prod/.well-known/openid-configuration";
+        let oauth = "/.well-known/oauth-authorization-server/realms/prod";
+        assert_eq!(paths, [openid, oauth, "/keys"]);
+        // That document, too, must be of this issuer.
+        published.issuer = "https://evil.test".to_owned();
+    });
+    let arguments = ["doctor", "identity", "corp", "--output", "json"];
+    let said = doctor::json(&run(&front.folder, &arguments).await);
+    assert_eq!(said["checks"][0]["failure"]["code"], "issuer", "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_goes_through_the_proxy_that_is_written() {
+    let (upstream, key) = (echo().await, Key::new());
+    let issuer = Issuer::start(&[&key]).await;
+    let port = issuer.address.port();
+    // `door:pass`
+    let proxy = ForwardProxy::start(Some("Basic ZG9vcjpwYXNz")).await;
+    let extra = format!(
+        "proxy = \"{}\"\nproxy_credentials = \"proxy.secret\"\ndenied = \"https://localhost:{port}/denied\"",
+        proxy.url()
+    );
+    let folder = issuer.setup(&upstream, &extra).write(RULES);
+    std::fs::write(folder.join("proxy.secret"), "door:pass\n").unwrap();
+    let front = Front::start_in(folder).await;
+    assert_eq!(status(front.address, &issuer.token(&key, "a")).await, 200);
+    let heads = proxy.heads();
+    let target = format!("CONNECT localhost:{port} HTTP/1.1");
+    // The document, the keys and the list; more where a connection ended.
+    assert!(heads.len() >= 3, "{heads:#?}");
+    assert!(
+        heads.iter().all(|head| head.starts_with(&target)),
+        "{heads:#?}"
+    );
+    issuer.change(|published| assert_eq!(published.asked.len(), 3, "{:?}", published.asked));
+    // Without the credentials nothing is reached, and doctor names the proxy.
+    std::fs::write(front.folder.join("proxy.secret"), "door:other\n").unwrap();
+    let arguments = ["doctor", "identity", "corp", "--output", "json"];
+    let said = doctor::json(&run(&front.folder, &arguments).await);
+    assert_eq!(said["checks"][0]["failure"]["code"], "proxy", "{said}");
 }

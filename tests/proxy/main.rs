@@ -55,3 +55,4 @@ mod tls_in;
 mod tls_out;
 mod tls_policy;
 mod tokens;
+mod waiting;
