@@ -37,7 +37,14 @@ fn fetched(provider: &Provider) -> Vec<(&'static str, String, LiveState)> {
         Denied::Fetched(live) => Some(of("denied", live)),
         Denied::Given(_) => None,
     };
-    keys.into_iter().chain(denied).collect()
+    let introspection = provider.introspector.as_ref().map(|issuer| {
+        let url = issuer.source().destination().url().to_string();
+        ("introspection", url, issuer.state())
+    });
+    keys.into_iter()
+        .chain(denied)
+        .chain(introspection)
+        .collect()
 }
 
 fn status(sources: &StatusSources) -> Value {
@@ -54,6 +61,10 @@ fn status(sources: &StatusSources) -> Value {
                 "issuer": provider.expected.issuer,
                 "keys": provider.known_keys().len(),
                 "fetched": fetched,
+                "used_tokens": provider.once.as_ref().map(|once| json!({
+                    "remembered": once.used.count(),
+                    "most": once.most,
+                })),
             });
             (provider.name.as_str(), value)
         })
@@ -87,6 +98,7 @@ fn check(sources: &StatusSources) -> Result<(), CheckFailure> {
             if let Some(trouble) = state.trouble {
                 let use_of = match state.counts {
                     true => "the last good version is in use",
+                    false if what == "introspection" => "tokens that need it are not taken",
                     false => "no token is taken",
                 };
                 troubles.push(format!(
@@ -120,7 +132,7 @@ fn collect(sources: &StatusSources, text: &mut Exposition) {
         })
         .collect();
     text.family(&families::IDENTITY_KEYS);
-    for provider in &providers {
+    for provider in providers.iter().filter(|provider| provider.needs_keys()) {
         let count = provider.known_keys().len() as u64;
         text.sample(&[provider.name.as_str()], count);
     }

@@ -193,7 +193,8 @@ fn judge(provider: &Provider) -> Result<Result<Map<String, Value>, Reason>, Comm
     let mut text = Vec::new();
     let most = LONGEST_TOKEN as u64 + 64;
     io::stdin().lock().take(most).read_to_end(&mut text)?;
-    let claims = provider.judge(text.trim_ascii(), now());
+    let judged = block_on(provider.judge_asking(text.trim_ascii(), now()))?;
+    let claims = judged.map_err(|error| format!("{error}; {}", error.fix()))?;
     Ok(claims.map(|claims| claims.all().clone()))
 }
 

@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use identity::{
-    CacheKey, Claims, Expectations, Key, KeySet, Reason, Token, TokenCache, verify_signature,
+    CacheKey, Claims, Expectations, Introspection, Key, KeySet, Reason, Token, TokenCache,
+    verify_signature,
 };
 use tokio::runtime::Handle;
 
 use super::certificate::{CertificateFault, CertificateRule};
-use super::issuer::{IssuerError, IssuerKeys, LiveDenied, Source as _};
+use super::issuer::{Introspector, IssuerError, IssuerKeys, Known, LiveDenied, Source as _};
+use super::once::Once;
 use crate::outbound::Client;
 use crate::tls::ClientFields;
 
 /// Verified tokens that an issuer's cache holds.
 const CACHED: usize = 16 * 1024;
+/// In bytes. Tokens that say nothing themselves are names, and issuers choose short ones.
+const LONGEST_OPAQUE: usize = 4096;
 
 /// An issuer whose tokens are taken.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ pub struct Provider {
     pub denied: Denied,
     /// What verifies its tokens.
     pub keys: Keys,
+    /// Whom to ask whether a token still holds.
+    pub introspector: Option<Arc<Introspector>>,
+    /// Tokens that were used, where each is taken once.
+    pub once: Option<Once>,
     cache: TokenCache,
 }
 
@@ -85,6 +93,8 @@ pub(crate) struct ProviderSettings {
     pub(crate) hides_subject: bool,
     pub(crate) denied: Denied,
     pub(crate) keys: Keys,
+    pub(crate) introspector: Option<Arc<Introspector>>,
+    pub(crate) once: Option<Once>,
 }
 
 impl Provider {
@@ -99,6 +109,8 @@ impl Provider {
             hides_subject: settings.hides_subject,
             denied: settings.denied,
             keys: settings.keys,
+            introspector: settings.introspector,
+            once: settings.once,
             cache: TokenCache::new(CACHED),
         }
     }
@@ -110,6 +122,9 @@ impl Provider {
         }
         if let Denied::Fetched(live) = &self.denied {
             live.start(runtime);
+        }
+        if let Some(introspector) = &self.introspector {
+            introspector.start(runtime);
         }
     }
 
@@ -150,6 +165,16 @@ impl Provider {
         }
     }
 
+    /// Whether it takes no token at all without keys.
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        let asks = self.introspector.as_ref();
+        let is_opaque = asks.is_some_and(|issuer| issuer.source().takes_opaque);
+        // Nobody wrote down where there are any.
+        let has_none = matches!(&self.keys, Keys::Given(keys) if keys.keys().is_empty());
+        !(is_opaque && has_none)
+    }
+
     /// What it demands and by which keys, as text for comparison. Never a secret.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -161,6 +186,8 @@ impl Provider {
             fields,
             denied,
             keys,
+            introspector,
+            once,
             ..
         } = self;
         // Not what was fetched, which changes without a reload.
@@ -173,7 +200,11 @@ impl Provider {
             Denied::Given(denied) => format!("{denied:?}"),
             Denied::Fetched(live) => live.source().describe(),
         };
-        format!("{expected:?} {place:?} {bound} {claims:?} {fields:?} {denied} {keys}")
+        let asks = introspector.as_ref().map(|to| to.source().describe());
+        let once = once.as_ref().map(|once| once.most);
+        format!(
+            "{expected:?} {place:?} {bound} {claims:?} {fields:?} {denied} {keys} {asks:?} {once:?}"
+        )
     }
 
     /// Which client certificates stand for its callers; None of an issuer of tokens.
@@ -259,6 +290,95 @@ impl Provider {
         let claims = token.into_claims();
         self.check_denied(&claims)?;
         Ok(claims)
+    }
+
+    /// The same, and asks the issuer where it is to be asked.
+    ///
+    /// # Errors
+    /// Why it is refused, or why the issuer cannot be asked.
+    pub async fn judge_asking(
+        &self,
+        text: &[u8],
+        now: u64,
+    ) -> Result<Result<Claims, Reason>, IssuerError> {
+        let judged = self.judge(text, now);
+        let Some(introspector) = &self.introspector else {
+            return Ok(judged);
+        };
+        let is_alone = match &judged {
+            Ok(_) => false,
+            Err(Reason::Malformed) if self.takes_opaque(text) => true,
+            Err(_) => return Ok(judged),
+        };
+        let client = Client::new(Handle::current());
+        // Either form is ASCII.
+        let text = String::from_utf8_lossy(text);
+        Ok(match introspector.ask_once(&client, &text).await? {
+            Introspection::Inactive => Err(Reason::Inactive),
+            Introspection::Active(answer) => self
+                .expected
+                .check_answer(&answer, is_alone, now)
+                .and_then(|()| match is_alone {
+                    true => self.check_denied(&answer).map(|()| answer),
+                    false => judged,
+                }),
+        })
+    }
+
+    /// Whether it takes tokens that say nothing themselves, and this may be one (RFC 6750, 2.1).
+    pub(super) fn takes_opaque(&self, token: &[u8]) -> bool {
+        let takes = self
+            .introspector
+            .as_ref()
+            .is_some_and(|to| to.source().takes_opaque);
+        let end = token.iter().rposition(|byte| *byte != b'=');
+        let name = end.and_then(|end| token.get(..=end)).unwrap_or_default();
+        let fits = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(b);
+        takes && token.len() <= LONGEST_OPAQUE && !name.is_empty() && name.iter().all(fits)
+    }
+
+    /// The claims of a token that says nothing itself, as its issuer knows them.
+    pub(super) fn judge_opaque(&self, key: &CacheKey, now: u64) -> Result<Arc<Claims>, Reason> {
+        let answer = self.answer(key)?.ok_or(Reason::Inactive)?;
+        self.expected.check_answer(&answer, true, now)?;
+        Ok(answer)
+    }
+
+    /// Whether the issuer says that a verified token still holds, where it is to be asked.
+    pub(super) fn check_active(
+        &self,
+        key: &CacheKey,
+        client: Option<&[u8; 32]>,
+        now: u64,
+    ) -> Result<(), Reason> {
+        let Some(answer) = self.answer(key)? else {
+            return Ok(());
+        };
+        self.expected.check_answer(&answer, false, now)?;
+        answer.check_binding(client, false)
+    }
+
+    /// None if nobody is to be asked.
+    fn answer(&self, key: &CacheKey) -> Result<Option<Arc<Claims>>, Reason> {
+        let Some(introspector) = &self.introspector else {
+            return Ok(None);
+        };
+        match introspector.known(key) {
+            Known::Active(claims) => Ok(Some(claims)),
+            Known::Inactive => Err(Reason::Inactive),
+            Known::Nothing => Err(Reason::IntrospectionUnavailable),
+        }
+    }
+
+    /// Takes a token that is good for the request, which uses it up where each is taken once.
+    ///
+    /// # Errors
+    /// It is used up, or cannot be.
+    pub fn use_up(&self, claims: &Claims, now: u64) -> Result<(), Reason> {
+        match &self.once {
+            Some(once) => once.take(claims, self.expected.clock_skew, now),
+            None => Ok(()),
+        }
     }
 
     fn check_denied(&self, claims: &Claims) -> Result<(), Reason> {

@@ -1,8 +1,9 @@
 //! A token by keys that we do not have yet: the request waits for one fetch, which all such requests share.
 
-use identity::{Reason, Token};
+use identity::{CacheKey, Reason, Token};
 
 use super::demand::{Request, RouteIdentity, Unauthenticated};
+use super::issuer::Asked;
 use super::provider::{Denied, Keys, Provider};
 
 impl RouteIdentity {
@@ -31,9 +32,12 @@ impl RouteIdentity {
         if !is_for_want_of_news(*reason) {
             return false;
         }
-        let Some(provider) = self.named_by(request) else {
+        let Some((provider, token, asked)) = self.named_by(request) else {
             return false;
         };
+        if let (Reason::IntrospectionUnavailable, Some(issuer)) = (reason, &provider.introspector) {
+            return issuer.learn(CacheKey::of(token), token, asked).await;
+        }
         match (reason, &provider.keys, &provider.denied) {
             (Reason::DeniedUnavailable, _, Denied::Fetched(live)) => live.renewed().await,
             (Reason::KeyUnknown | Reason::KeysUnavailable, Keys::Fetched(live), _) => {
@@ -43,21 +47,34 @@ impl RouteIdentity {
         }
     }
 
-    /// The issuer that the token of a request names.
-    fn named_by(&self, request: &Request<'_>) -> Option<&Provider> {
+    /// The issuer that the token of a request names, or the one that knows what the token means.
+    fn named_by<'r>(&'r self, request: &Request<'r>) -> Option<(&'r Provider, &'r [u8], Asked)> {
         let found = self.find_token(request).ok()??;
-        let token = Token::parse(found.token).ok()?;
+        let token = match Token::parse(found.token) {
+            Ok(token) => token,
+            Err(_) => {
+                let knows = |provider: &&std::sync::Arc<Provider>| {
+                    provider.place == *found.place && provider.takes_opaque(found.token)
+                };
+                let provider = self.providers.iter().find(knows)?;
+                return Some((provider, found.token, Asked::Opaque));
+            }
+        };
         let names = |provider: &&std::sync::Arc<Provider>| {
             provider.place == *found.place
                 && token.claimed_issuer() == Some(&provider.expected.issuer)
         };
-        self.providers.iter().find(names).map(AsRef::as_ref)
+        let provider = self.providers.iter().find(names)?;
+        Some((provider, found.token, Asked::Verified))
     }
 }
 
 fn is_for_want_of_news(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::KeyUnknown | Reason::KeysUnavailable | Reason::DeniedUnavailable
+        Reason::KeyUnknown
+            | Reason::KeysUnavailable
+            | Reason::DeniedUnavailable
+            | Reason::IntrospectionUnavailable
     )
 }

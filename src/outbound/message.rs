@@ -3,8 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, InvalidHeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use openssl::base64::encode_block;
 
 /// A request without its URL, which the [`Destination`](super::Destination) has.
 #[derive(Clone)]
@@ -12,6 +13,7 @@ pub struct Request {
     pub(super) method: Method,
     pub(super) fields: HeaderMap,
     pub(super) body: Bytes,
+    may_repeat: bool,
 }
 
 /// A whole answer.
@@ -87,17 +89,39 @@ impl Request {
         Ok(self)
     }
 
+    /// As this client of an issuer (RFC 6749, 2.3.1).
+    ///
+    /// # Errors
+    /// They cannot stand in a field.
+    pub fn from_client(self, client: &str, secret: &str) -> Result<Self, InvalidHeaderValue> {
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encoded(client), encoded(secret));
+        self.with_field(
+            AUTHORIZATION,
+            &format!("Basic {}", encode_block(pair.as_bytes())),
+        )
+    }
+
+    /// A POST that only asks, so that it may be sent twice.
+    #[must_use]
+    pub fn that_only_asks(mut self) -> Self {
+        self.may_repeat = true;
+        self
+    }
+
     fn new(method: Method, body: Bytes) -> Self {
         Self {
             method,
             fields: HeaderMap::new(),
             body,
+            may_repeat: false,
         }
     }
 
     /// Whether it can be sent twice without harm.
     pub(super) fn is_repeatable(&self) -> bool {
-        self.method.is_safe()
+        self.may_repeat || self.method.is_safe()
     }
 }
 

@@ -169,9 +169,9 @@ families! {
         IDENTITY_AGE = "drawbridge_identity_fetched_age_seconds", Gauge, Seconds, ["identity", "what"],
             "How long ago the last good keys, or list of denied tokens, of an issuer were fetched.";
         IDENTITY_FETCHES = "drawbridge_identity_fetches_total", Counter, None, ["identity", "what", "cause"],
-            "Fetches of an issuer's keys and list of denied tokens that ended, by cause: schedule, request (a token by a key that was not known).";
+            "Fetches of an issuer's keys and list of denied tokens, and questions about tokens (introspection), that ended, by cause: schedule, request (a token by a key that was not known, or one that is asked about).";
         IDENTITY_FETCH_FAILURES = "drawbridge_identity_fetch_failures_total", Counter, None, ["identity", "what", "reason"],
-            "Those that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal, document, issuer, endpoint, keys, denied.";
+            "Those that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal, document, issuer, endpoint, keys, denied, introspection, client.";
         WAF_TIMED_REQUESTS = "drawbridge_waf_timed_requests_total", Counter, None, ["policy"],
             "Requests whose rules were timed (cost_sample), by policy.";
         WAF_RULE_CPU = "drawbridge_waf_rule_cpu_seconds_total", Counter, Seconds, ["policy", "rule_id"],

@@ -7,12 +7,15 @@
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use drawbridge::events::{self, Event};
+use drawbridge::identity::issuer::{Discovery, parse_denied};
+use drawbridge::outbound::{Destination, Limits, Settings};
 use drawbridge::review::Har;
 use drawbridge::telemetry::otlp::{Incoming, TraceContext};
-use identity::{Expectations, KeySet, Token, verify};
+use identity::{Expectations, Introspection, KeySet, Token, verify};
 use targets as t;
 
 /// Inputs of one target where no time is given.
@@ -238,6 +241,55 @@ fn read_token(data: &[u8]) {
     let expected = Expectations::new(token.claimed_issuer().unwrap_or_default(), ["b"]);
     let found = verify(&token, &known, &expected, 0);
     assert!(found.is_err(), "no stranger has the key");
+}
+
+/// What issuers answer: about a token, a document, and a list of the denied. No other runner: see above.
+#[test]
+fn issuer_answers() {
+    let seeds: [&[u8]; 5] = [
+        br#"{"active":true,"iss":"a","aud":["b"],"exp":9e9,"nbf":0,"token_type":"Bearer","cnf":{"x5t#S256":"c"}}"#,
+        br#"{"active":false,"exp":"never"}"#,
+        br#"{"issuer":"a","jwks_uri":"https://a.test/k","introspection_endpoint":"https://a.test/i?x=1"}"#,
+        br#"{"issuer":"a","jwks_uri":"http://a.test","introspection_endpoint":"//a"}"#,
+        b"# gone\none\r\n two \n",
+    ];
+    run(read_answer, &seeds, ROUNDS);
+}
+
+fn read_answer(data: &[u8]) {
+    if let Ok(Introspection::Active(claims)) = Introspection::parse(data) {
+        assert!(!claims.all().contains_key("active"));
+        let expected = Expectations::new("a", ["b"]);
+        let alone = expected.check_answer(&claims, true, 1);
+        let beside = expected.check_answer(&claims, false, 1);
+        // An answer that may stand alone may stand beside a token.
+        assert!(alone.is_err() || beside.is_ok());
+        if alone.is_ok() {
+            assert_eq!(claims.issuer(), Some("a"));
+            assert!(claims.expires().is_some());
+        }
+    }
+    if let Ok(found) = Discovery::parse(data) {
+        let base = Settings {
+            trust: None,
+            allow_http: false,
+            proxy: None,
+            dns_servers: Vec::new(),
+            limits: Limits::default(),
+        };
+        // Without trust no server is one that is asked, and with `http` none ever is.
+        let named = [&found.jwks_uri, &found.introspection_endpoint];
+        for url in named.into_iter().flatten() {
+            assert!(Destination::new(url, Arc::new(base.clone())).is_err());
+        }
+    }
+    if let Ok(denied) = parse_denied(data) {
+        assert!(
+            denied
+                .iter()
+                .all(|line| !line.is_empty() && !line.contains('\n'))
+        );
+    }
 }
 
 /// The bytes of a damaged disk, and those of another program in a record that is whole. No other runner: see above.

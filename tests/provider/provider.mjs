@@ -1,5 +1,6 @@
 // An OpenID provider for a test: `node provider.mjs PORT CHAIN KEY`. Each line of standard input is a command, and each is
-// answered with a line once it is done: `start`, `stop` and `rotate`, which replaces its key at once.
+// answered with a line once it is done: `start`, `stop`, `rotate`, which replaces its key at once, and `clock SECONDS`, which sets
+// its clock apart from the machine's.
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
@@ -16,6 +17,17 @@ const resource = {
   jwt: { sign: { alg: "ES256" } },
 };
 let made = 0;
+
+let apart = 0;
+const Real = Date;
+globalThis.Date = class extends Real {
+  constructor(...given) {
+    super(...(given.length > 0 ? given : [Real.now() + apart]));
+  }
+  static now() {
+    return Real.now() + apart;
+  }
+};
 
 function provider() {
   const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -54,7 +66,11 @@ const commands = {
   start: () =>
     new Promise((done) => {
       const tls = { cert: readFileSync(chain), key: readFileSync(key) };
-      server = createServer(tls, (request, response) => current(request, response));
+      server = createServer(tls, (request, response) => {
+        // Node's own field has the machine's time.
+        response.setHeader("Date", new Date().toUTCString());
+        current(request, response);
+      });
       server.listen(Number(port), "127.0.0.1", done);
     }),
   stop: () =>
@@ -65,9 +81,13 @@ const commands = {
   rotate: async () => {
     current = provider();
   },
+  clock: async (seconds) => {
+    apart = Number(seconds) * 1000;
+  },
 };
 for await (const line of createInterface({ input: process.stdin })) {
-  await commands[line]();
+  const [command, given] = line.split(" ");
+  await commands[command](given);
   process.stdout.write(`done ${line}\n`);
 }
 process.exit(0);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toml::Table;
 
 use crate::front::{Front, RULES, Setup};
-use crate::issuers::{Issuer, Key};
+use crate::issuer::{Issuer, Key};
 use crate::mtls;
 use crate::requests::echo;
 use crate::tokens::now;

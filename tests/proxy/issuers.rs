@@ -2,16 +2,10 @@
 //! that answer what nobody may take.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use identity::{Signer, SigningAlgorithm};
-use openssl::ssl::Ssl;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio_openssl::SslStream;
 
 use drawbridge::identity::issuer::{KeySource, KeysAt, Live, Schedule};
 use drawbridge::outbound::{Destination, Limits, Settings};
@@ -19,191 +13,11 @@ use drawbridge::tls::TrustBundle;
 
 use crate::doctor::{self, drawbridge as run};
 use crate::front::{Front, RULES, Setup, logged, wait};
+use crate::issuer::{Issuer, Key, ok};
 use crate::requests::echo;
-use crate::tokens::now;
 use support::client::raw;
-use support::pki::{self, CORP, ServerTls};
-use support::upstream::{Upstream, read_head};
-
-/// What an issuer publishes now.
-#[derive(Default)]
-struct Published {
-    /// `issuer` of its document; its own URL where empty.
-    issuer: String,
-    /// `jwks_uri` of its document; its own where empty.
-    jwks_uri: String,
-    keys: Vec<Value>,
-    denied: String,
-    /// Answers everything with these bytes instead.
-    instead: Option<Vec<u8>>,
-    /// The paths that were asked.
-    asked: Vec<String>,
-}
-
-/// An issuer of tokens with a certificate of the corporate CA.
-pub struct Issuer {
-    address: SocketAddr,
-    published: Arc<Mutex<Published>>,
-    task: Option<tokio::task::JoinHandle<()>>,
-}
-
-pub struct Key(pub Signer);
-
-impl Key {
-    pub fn new() -> Self {
-        Self(Signer::generate(SigningAlgorithm::Es256).unwrap())
-    }
-
-    fn public(&self) -> Value {
-        json!(self.0.public())
-    }
-}
-
-impl Issuer {
-    pub async fn start(keys: &[&Key]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let published = Arc::<Mutex<Published>>::default();
-        let mut issuer = Self {
-            address,
-            published,
-            task: None,
-        };
-        issuer.publish(keys);
-        issuer.serve(listener);
-        issuer
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let (published, url) = (Arc::clone(&self.published), self.url());
-        self.task = Some(tokio::spawn(async move {
-            let acceptor = ServerTls::new(pki::leaf(&CORP, "localhost")).acceptor();
-            while let Ok((tcp, _)) = listener.accept().await {
-                let ssl = Ssl::new(acceptor.context()).unwrap();
-                let (published, url) = (Arc::clone(&published), url.clone());
-                tokio::spawn(async move {
-                    let mut tls = SslStream::new(ssl, tcp).unwrap();
-                    if Pin::new(&mut tls).accept().await.is_err() {
-                        return;
-                    }
-                    let mut buffer = Vec::new();
-                    // A connection for each request, so that an outage is one at once.
-                    let Some(head) = read_head(&mut tls, &mut buffer).await else {
-                        return;
-                    };
-                    let head = String::from_utf8(head).unwrap();
-                    let path = head.split(' ').nth(1).unwrap().to_owned();
-                    let answer = published.lock().unwrap().answer(&path, &url);
-                    let _ = tls.write_all(&answer).await;
-                    let _ = tls.shutdown().await;
-                });
-            }
-        }));
-    }
-
-    pub fn url(&self) -> String {
-        format!("https://localhost:{}/realms/prod", self.address.port())
-    }
-
-    fn publish(&self, keys: &[&Key]) {
-        self.published.lock().unwrap().keys = keys.iter().map(|key| key.public()).collect();
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Published)) {
-        change(&mut self.published.lock().unwrap());
-    }
-
-    fn asked_for_keys(&self) -> usize {
-        let published = self.published.lock().unwrap();
-        published
-            .asked
-            .iter()
-            .filter(|path| *path == "/keys")
-            .count()
-    }
-
-    /// Its socket closes, as if it were down.
-    async fn stop(&mut self) {
-        let task = self.task.take().unwrap();
-        task.abort();
-        let _ = task.await;
-    }
-
-    async fn start_again(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.serve(listener);
-    }
-
-    fn token(&self, key: &Key, id: &str) -> String {
-        let claims = json!({
-            "iss": self.url(), "aud": "orders", "sub": "anna", "jti": id, "exp": now() + 300,
-        });
-        key.0.sign("JWT", claims.as_object().unwrap()).unwrap()
-    }
-
-    /// The table, with the keys by discovery unless `extra` says where they are.
-    fn table(&self, extra: &str) -> String {
-        let discovery = match extra.contains("jwks = ") {
-            true => "",
-            false => "discovery = true\n",
-        };
-        format!(
-            "[identity.corp]\nissuer = \"{}\"\naudiences = [\"orders\"]\ntrust = \"onprem\"\n{discovery}{extra}\n",
-            self.url()
-        )
-    }
-
-    async fn front(&self, upstream: &Upstream, extra: &str) -> Front {
-        Front::start_in(self.setup(upstream, extra).write(RULES)).await
-    }
-
-    fn setup(&self, upstream: &Upstream, extra: &str) -> Setup {
-        Setup {
-            top: "admin = \"admin.sock\"".to_owned(),
-            route: "paths = [\"/orders/\"]\nmethods = [\"GET\"]\nidentity = \"corp\"".to_owned(),
-            more: self.table(extra),
-            ..Setup::to(upstream)
-        }
-    }
-}
-
-impl Drop for Issuer {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-}
-
-impl Published {
-    fn answer(&mut self, path: &str, url: &str) -> Vec<u8> {
-        self.asked.push(path.to_owned());
-        if let Some(instead) = &self.instead {
-            return instead.clone();
-        }
-        let or = |text: &str, own: String| match text {
-            "" => own,
-            text => text.to_owned(),
-        };
-        let host = url.strip_suffix("/realms/prod").unwrap();
-        let body = match path {
-            "/realms/prod/.well-known/openid-configuration" => json!({
-                "issuer": or(&self.issuer, url.to_owned()),
-                "jwks_uri": or(&self.jwks_uri, format!("{host}/keys")),
-            })
-            .to_string(),
-            "/keys" => json!({ "keys": self.keys }).to_string(),
-            "/denied" => self.denied.clone(),
-            _ => return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
-        };
-        ok(&body)
-    }
-}
-
-fn ok(body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
-}
+use support::forward_proxy::ForwardProxy;
+use support::pki::{self, CORP};
 
 pub async fn status(address: SocketAddr, token: &str) -> u16 {
     let request = format!(
@@ -252,7 +66,7 @@ async fn keys_come_by_discovery_and_an_unknown_one_is_fetched_at_once() {
 }
 
 /// All at the same time.
-async fn futures<F>(all: impl Iterator<Item = F>) -> Vec<F::Output>
+pub async fn futures<F>(all: impl Iterator<Item = F>) -> Vec<F::Output>
 where
     F: Future,
 {
@@ -542,7 +356,7 @@ pub fn settings() -> Arc<Settings> {
     })
 }
 
-fn source(issuer: &Issuer, settings: &Arc<Settings>, schedule: Schedule) -> KeySource {
+pub fn source(issuer: &Issuer, settings: &Arc<Settings>, schedule: Schedule) -> KeySource {
     let url = format!("https://localhost:{}/keys", issuer.address.port());
     let at = Destination::new(&url, Arc::clone(settings)).unwrap();
     KeySource {
@@ -589,4 +403,56 @@ async fn what_did_not_change_keeps_its_keys_over_a_reload() {
         ..source(&issuer, &settings, schedule)
     };
     assert!(Live::after(elsewhere, Some(&live)).current().is_none());
+}
+
+/// An issuer without OpenID Connect publishes its document elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_may_be_at_the_place_of_rfc_8414() {
+    let (upstream, key) = (echo().await, Key::new());
+    let issuer = Issuer::start(&[&key]).await;
+    issuer.change(|published| published.is_oauth = true);
+    let front = issuer.front(&upstream, "").await;
+    assert_eq!(status(front.address, &issuer.token(&key, "a")).await, 200);
+    issuer.change(|published| {
+        let paths: Vec<&str> = published.asked.iter().map(String::as_str).collect();
+        let openid = "/realms/prod/.well-known/openid-configuration";
+        let oauth = "/.well-known/oauth-authorization-server/realms/prod";
+        assert_eq!(paths, [openid, oauth, "/keys"]);
+        // That document, too, must be of this issuer.
+        published.issuer = "https://evil.test".to_owned();
+    });
+    let arguments = ["doctor", "identity", "corp", "--output", "json"];
+    let said = doctor::json(&run(&front.folder, &arguments).await);
+    assert_eq!(said["checks"][0]["failure"]["code"], "issuer", "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_goes_through_the_proxy_that_is_written() {
+    let (upstream, key) = (echo().await, Key::new());
+    let issuer = Issuer::start(&[&key]).await;
+    let port = issuer.address.port();
+    // `door:pass`
+    let proxy = ForwardProxy::start(Some("Basic ZG9vcjpwYXNz")).await;
+    let extra = format!(
+        "proxy = \"{}\"\nproxy_credentials = \"proxy.secret\"\ndenied = \"https://localhost:{port}/denied\"",
+        proxy.url()
+    );
+    let folder = issuer.setup(&upstream, &extra).write(RULES);
+    std::fs::write(folder.join("proxy.secret"), "door:pass\n").unwrap();
+    let front = Front::start_in(folder).await;
+    assert_eq!(status(front.address, &issuer.token(&key, "a")).await, 200);
+    let heads = proxy.heads();
+    let target = format!("CONNECT localhost:{port} HTTP/1.1");
+    // The document, the keys and the list; more where a connection ended.
+    assert!(heads.len() >= 3, "{heads:#?}");
+    assert!(
+        heads.iter().all(|head| head.starts_with(&target)),
+        "{heads:#?}"
+    );
+    issuer.change(|published| assert_eq!(published.asked.len(), 3, "{:?}", published.asked));
+    // Without the credentials nothing is reached, and doctor names the proxy.
+    std::fs::write(front.folder.join("proxy.secret"), "door:other\n").unwrap();
+    let arguments = ["doctor", "identity", "corp", "--output", "json"];
+    let said = doctor::json(&run(&front.folder, &arguments).await);
+    assert_eq!(said["checks"][0]["failure"]["code"], "proxy", "{said}");
 }

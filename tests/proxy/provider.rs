@@ -1,5 +1,5 @@
-//! Tokens of an OpenID provider that is not ours, npm's oidc-provider, behind a private CA: through discovery, rotation and an
-//! outage. `scripts/install-provider` brings it.
+//! Tokens of an OpenID provider that is not ours, npm's oidc-provider, behind a private CA: through discovery, rotation, an
+//! outage, and clocks that differ. `scripts/install-provider` brings it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -141,4 +141,48 @@ async fn tokens_of_another_provider_are_taken_through_rotation_and_outage() {
     becomes(front.address, &second, 503).await;
     provider.ask("start");
     becomes(front.address, &second, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_provider_with_another_clock_are_taken_within_the_skew() {
+    let Some(mut provider) = Provider::start() else {
+        return;
+    };
+    let upstream = echo().await;
+    let setup = Setup {
+        route: "paths = [\"/orders/\"]\nmethods = [\"GET\"]\nidentity = \"corp\"".to_owned(),
+        more: format!(
+            "[identity.corp]\nissuer = \"{}\"\naudiences = [\"orders\"]\ntypes = [\"at+jwt\"]\ndiscovery = true\ntrust = \"onprem\"\nclock_skew = \"5m\"",
+            provider.url()
+        ),
+        ..Setup::to(&upstream)
+    };
+    let front = Front::start_in(setup.write(RULES)).await;
+    let arguments = ["doctor", "identity", "corp", "--output", "json"];
+    // Its tokens hold for 300 seconds.
+    for (apart, expected, reason, way) in [
+        (240, 200, "", ""),
+        (-240, 200, "", ""),
+        (720, 401, "issued_in_future", "ahead of"),
+        (-900, 401, "expired", "behind"),
+        (0, 200, "", ""),
+    ] {
+        provider.ask(&format!("clock {apart}"));
+        let token = provider.token().await;
+        assert_eq!(status(front.address, &token).await, expected, "{apart}");
+        let said = doctor::json(&run(&front.folder, &arguments).await);
+        let failure = &said["checks"][0]["failure"];
+        if reason.is_empty() {
+            assert_eq!(said["ok"], true, "{apart}: {said}");
+            continue;
+        }
+        let line = front.line(|line| line["identity"]["reason"] == reason);
+        assert_eq!(line.await["status"], 401);
+        assert_eq!(said["checks"].as_array().unwrap().len(), 1, "{said}");
+        assert_eq!(failure["code"], "clock", "{said}");
+        let words = failure["reason"].as_str().unwrap();
+        assert!(words.contains(way) && words.contains("300 s"), "{said}");
+        let fix = failure["fix"].as_str().unwrap();
+        assert!(fix.contains("correct the clock that is wrong"), "{said}");
+    }
 }

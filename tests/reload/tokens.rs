@@ -90,3 +90,41 @@ async fn keys_rotate_and_a_broken_set_changes_nothing() {
     world.reload().await;
     assert_eq!(status(&world, &token(&new, "3")).await, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_used_stays_so_over_reloads() {
+    let world = World::start().await;
+    let signer = Signer::generate(SigningAlgorithm::Es256).unwrap();
+    world.write("idp.json", set(&[&signer]));
+    let text = world.setup.text().replace(
+        "name = \"orders\"",
+        "name = \"orders\"\nidentity = \"corp\"",
+    );
+    let table = |more: &str| {
+        format!(
+            "{text}\n[identity.corp]\nissuer = \"{ISSUER}\"\naudiences = [\"orders\"]\njwks = \"file:idp.json\"\nonce = true\n{more}\n"
+        )
+    };
+    world.write("drawbridge.toml", table(""));
+    world.reload().await;
+    let (one, two) = (token(&signer, "1"), token(&signer, "2"));
+    assert_eq!(status(&world, &one).await, 200);
+    // Another table in everything but the issuer.
+    let changed = "once_most = 2\nclock_skew = \"1m\"";
+    world.write("drawbridge.toml", table(changed));
+    let (code, said) = world.reload().await;
+    assert_eq!(code, 200, "{said}");
+    assert!(said.to_string().contains("identity corp"), "{said}");
+    assert_eq!(status(&world, &one).await, 401);
+    assert_eq!(status(&world, &two).await, 200);
+    assert_eq!(status(&world, &token(&signer, "3")).await, 503);
+    // While its keys are broken, and after they were.
+    world.write("idp.json", "{\"keys\":[]}");
+    world.reload().await;
+    assert_eq!(status(&world, &one).await, 401);
+    world.write("idp.json", set(&[&signer]));
+    world.write("drawbridge.toml", table("once_most = 3"));
+    world.reload().await;
+    assert_eq!(status(&world, &two).await, 401);
+    assert_eq!(status(&world, &token(&signer, "3")).await, 200);
+}

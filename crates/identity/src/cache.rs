@@ -114,14 +114,16 @@ impl TokenCache {
 /// The entries that were used last, in two halves: when the young half is full, it becomes the old one, and what nobody
 /// asked for since is forgotten.
 #[derive(Debug)]
-struct Recent<T> {
+pub struct Recent<T> {
     young: HashMap<CacheKey, T>,
     old: HashMap<CacheKey, T>,
     half: usize,
 }
 
 impl<T: Clone> Recent<T> {
-    fn new(most: usize) -> Self {
+    /// Of at most so many.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
@@ -129,7 +131,8 @@ impl<T: Clone> Recent<T> {
         }
     }
 
-    fn find(&mut self, key: &CacheKey) -> Option<T> {
+    /// The value of this key. It counts as used.
+    pub fn find(&mut self, key: &CacheKey) -> Option<T> {
         if let Some(value) = self.young.get(key) {
             return Some(value.clone());
         }
@@ -138,7 +141,8 @@ impl<T: Clone> Recent<T> {
         Some(value)
     }
 
-    fn keep(&mut self, key: CacheKey, value: T) {
+    /// Keeps a value.
+    pub fn keep(&mut self, key: CacheKey, value: T) {
         if self.young.len() >= self.half {
             self.old = std::mem::take(&mut self.young);
         }
@@ -150,8 +154,16 @@ impl<T: Clone> Recent<T> {
         self.old.clear();
     }
 
-    fn len(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -26,6 +26,7 @@ mod algorithm;
 mod base64url;
 mod cache;
 mod claims;
+mod introspection;
 mod json;
 mod key;
 mod key_set;
@@ -38,8 +39,9 @@ mod verify;
 mod tests;
 
 pub use algorithm::{Algorithm, SigningAlgorithm};
-pub use cache::{CacheKey, TokenCache};
+pub use cache::{CacheKey, Recent, TokenCache};
 pub use claims::{Claims, thumbprint_text};
+pub use introspection::Introspection;
 pub use key::{Key, KeyFault};
 pub use key_set::{KeySet, KeySetError, ParsedKeySet, Skipped};
 pub use reason::Reason;

@@ -61,6 +61,11 @@ reasons! {
     BindingUnsupported "binding_unsupported" "The token is bound in a way that is not supported"
     Denied "denied" "The token or its subject is denied"
     DeniedUnavailable "denied_unavailable" "The list of denied tokens is not available"
+    Inactive "inactive" "The issuer says that the token does not hold"
+    IntrospectionUnavailable "introspection_unavailable" "The issuer cannot be asked whether the token holds"
+    IdMissing "id_missing" "The token has no id, and tokens are taken only once here"
+    Replayed "replayed" "The token was used before, and is taken only once"
+    ReplayMemoryFull "replay_memory_full" "There is no room to remember that the token was used"
 }
 
 #[cfg(test)]

@@ -53,6 +53,31 @@ impl Expectations {
         token.claims.check_times(now, self.clock_skew)
     }
 
+    /// The claims of an issuer's answer about a token. Where they stand `alone`, because the token itself says nothing,
+    /// `iss`, `aud` and `exp` must be there; else only what is there must fit.
+    ///
+    /// # Errors
+    /// What is not as expected.
+    pub fn check_answer(&self, claims: &Claims, alone: bool, now: u64) -> Result<(), Reason> {
+        let says = |name: &str| alone || claims.all().contains_key(name);
+        if says("iss") && claims.issuer() != Some(&self.issuer) {
+            return Err(Reason::Issuer);
+        }
+        if says("aud") && !claims.is_for(&self.audiences) {
+            return Err(Reason::Audience);
+        }
+        // Issuers also answer about refresh tokens, which no client may call us with.
+        let kind = claims.all().get("token_type");
+        let is_bearer = |kind: &str| kind.eq_ignore_ascii_case("bearer");
+        if kind.is_some_and(|kind| !kind.as_str().is_some_and(is_bearer)) {
+            return Err(Reason::Type);
+        }
+        match says("exp") {
+            true => claims.check_times(now, self.clock_skew),
+            false => Ok(()),
+        }
+    }
+
     fn takes_type(&self, kind: Option<&str>) -> bool {
         match (kind, self.types.is_empty()) {
             (None, true) => true,

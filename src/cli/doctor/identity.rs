@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap_complete::engine::ArgValueCompleter;
+use identity::Introspection;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -15,14 +16,16 @@ use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::offline::{block_on, load};
 use crate::cli::output::{Output, print_json};
-use crate::identity::issuer::{Answered, IssuerError, Live, Source};
+use crate::hex::hex;
+use crate::identity::issuer::{Answered, Introspector, IssuerError, Live, Source};
 use crate::identity::{Denied, Keys, Provider};
 use crate::outbound::Client;
+use crate::randomness;
 
 /// Fetch what an issuer of tokens publishes
 ///
-/// Fetches the discovery document, the keys and the list of denied tokens of an [identity.NAME] table, as
-/// the front door would: the same names, trust bundle and proxy. If something cannot be used, shows the
+/// Fetches the discovery document, the keys and the list of denied tokens of an [identity.NAME] table, and
+/// asks its introspection endpoint about a token that nobody has, as the front door would: the same names, trust bundle and proxy. If something cannot be used, shows the
 /// cause and how to fix it. Also compares the issuer's clock with this one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -130,7 +133,32 @@ async fn check(provider: &Provider) -> Vec<Check> {
             .await,
         );
     }
+    if let Some(issuer) = &provider.introspector {
+        checks.push(ask(issuer, &client).await);
+    }
     checks
+}
+
+/// Asks about a token that nobody has: an issuer that takes it takes anything.
+async fn ask(issuer: &Introspector, client: &Client) -> Check {
+    let url = issuer.source().destination().url().to_string();
+    let made_up = randomness::random::<16>().unwrap_or_default();
+    let said = issuer.ask_once(client, &hex(&made_up)).await;
+    let is_inactive = matches!(said, Ok(Introspection::Inactive));
+    Check {
+        what: "introspection",
+        found: is_inactive.then(|| "a token that nobody has does not hold".to_owned()),
+        failure: match said {
+            Ok(Introspection::Inactive) => None,
+            Ok(Introspection::Active(_)) => {
+                let why = "it says that a token holds that was made up just now";
+                let url = url.clone();
+                Some(failure(&IssuerError::Introspection { url, why }))
+            }
+            Err(error) => Some(failure(&error)),
+        },
+        url: Some(url),
+    }
 }
 
 async fn fetch<S: Source>(

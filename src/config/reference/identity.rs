@@ -1,7 +1,7 @@
 //! Issuers of tokens, and tokens for gateways.
 
 use super::DefaultValue::{Is, Means, Required};
-use super::Value::{Boolean, ByName, Choice, Duration, List, Text};
+use super::Value::{Boolean, ByName, Choice, Duration, Integer, List, Text};
 use super::{Key, Section, key};
 use crate::config::section_kind::SectionKind;
 
@@ -166,6 +166,55 @@ const IDENTITY: &[Key] = &[
         Is(r#""1m""#),
         "The longest pause between two fetches of `denied`.",
         r#""15s""#,
+    ),
+    key(
+        "introspect",
+        Text("`https://` URL, or `discovery`"),
+        Means("none; the issuer is not asked"),
+        "Where the issuer is asked whether a token still holds (RFC 7662); `discovery` takes `introspection_endpoint` of its document.",
+        r#""https://idp.example.com/introspect""#,
+    ),
+    key(
+        "introspect_client",
+        Text("client id"),
+        Means("required beside `introspect`"),
+        "Who the front door is at the issuer (HTTP Basic).",
+        r#""drawbridge""#,
+    ),
+    key(
+        "introspect_secret",
+        Text("file"),
+        Means("required beside `introspect`"),
+        "The secret of this client, on one line.",
+        r#""introspect.secret""#,
+    ),
+    key(
+        "introspect_max_age",
+        Duration,
+        Is(r#""30s""#),
+        "How long an answer counts that says that a token holds, and so the longest that a revocation may take; 1s to 10m, and never past `exp`.",
+        r#""5s""#,
+    ),
+    key(
+        "opaque_tokens",
+        Boolean,
+        Is("false"),
+        "Whether tokens are taken that are no JSON Web Tokens: then the answer of `introspect` must have `iss`, `aud` and `exp`, and its members are the claims.",
+        "true",
+    ),
+    key(
+        "once",
+        Boolean,
+        Is("false"),
+        "Whether each token is taken once, by its `jti`; the second request with it gets 401, and so does a token without one.",
+        "true",
+    ),
+    key(
+        "once_most",
+        Integer("tokens", 1, 10_000_000),
+        Means("100000"),
+        "Tokens that are remembered until they end, about 100 bytes each. When there is no room, further ones get 503.",
+        "1000000",
     ),
     key(
         "log_subject",

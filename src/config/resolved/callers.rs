@@ -142,7 +142,42 @@ impl<'s> Lookup<'_, 's> {
         });
         // All are looked up before the first that is missing ends this, so that one run reports every problem.
         let found: Vec<_> = found.collect();
-        found.into_iter().collect()
+        let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
+        self.check_opaque(names, &found)?;
+        Some(found)
+    }
+
+    /// Reports two issuers for tokens that say nothing themselves: one would be shown the other's tokens.
+    fn check_opaque(
+        &self,
+        names: &[Placed<'s, &'s str>],
+        providers: &[Arc<Provider>],
+    ) -> Option<()> {
+        let opaque = |provider: &Arc<Provider>| {
+            let introspector = provider.introspector.as_ref()?;
+            introspector
+                .source()
+                .takes_opaque
+                .then(|| provider.place.clone())
+        };
+        let mut places = Vec::new();
+        for (name, provider) in names.iter().zip(providers) {
+            let Some(place) = opaque(provider) else {
+                continue;
+            };
+            if places.contains(&place) {
+                let message = format!(
+                    "identity \"{}\" is the second with opaque_tokens = true in the same place: nothing says whose a token is",
+                    name.value
+                );
+                let help = "give one of them another place: token = \"header:NAME\"";
+                self.diagnostics
+                    .error_with_help(name.at, message, Some(help));
+                return None;
+            }
+            places.push(place);
+        }
+        Some(())
     }
 }
 

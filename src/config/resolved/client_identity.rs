@@ -89,5 +89,7 @@ fn assemble(
         hides_subject: written.hides_subject?,
         denied: Denied::Given(denied),
         keys: Keys::None,
+        introspector: None,
+        once: None,
     })))
 }

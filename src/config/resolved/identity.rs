@@ -20,8 +20,10 @@ use crate::config::written::diagnostics::Problem;
 use crate::config::written::identity::{WrittenPlace, WrittenProvider, WrittenSigning};
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
-use crate::identity::issuer::parse_denied;
-use crate::identity::{Denied, Keys, Provider, ProviderSettings, Signing, TokenPlace};
+use crate::identity::issuer::{Introspector, parse_denied};
+use crate::identity::{
+    Denied, Keys, Once, Provider, ProviderSettings, Signing, TokenPlace, UsedTokens,
+};
 use crate::tls::{TrustBundle, readable_by_others};
 
 /// The key that is made at the first start, in the `state_dir`.
@@ -90,8 +92,15 @@ fn resolve_provider(
         Some(live) => Some(Denied::Fetched(Arc::clone(live))),
         None => read_denied(&written.denied, context, &mut problems).map(Denied::Given),
     };
-    let is_faulty = fetched.is_none() || matches!(written.secret, Given::Faulty);
-    let settings = |keys, denied| settings_of(written, keys, denied);
+    let is_faulty = fetched.is_none()
+        || matches!(written.secret, Given::Faulty)
+        || matches!(written.once, Given::Faulty);
+    let introspector = fetched.as_ref().and_then(|f| f.introspector.clone());
+    let once = once_of(written, context);
+    let settings = |keys, denied| {
+        let (introspector, once) = (introspector.clone(), once.clone());
+        settings_of(written, keys, denied, introspector, once)
+    };
     let nobody = Denied::Given(BTreeSet::new());
     let closed = settings(Keys::None, nobody).filter(|_| !is_faulty);
     let Some(closed) = closed else {
@@ -114,8 +123,29 @@ fn resolve_provider(
     }
 }
 
+/// The memory of the tokens that were used. It outlives every reload.
+fn once_of(written: &WrittenProvider<'_>, context: &Context<'_>) -> Option<Once> {
+    let Given::Value(most) = written.once else {
+        return None;
+    };
+    let issuer = written.issuer.as_deref()?;
+    let running = context.last_good.identity.get(written.name);
+    let running = running.and_then(|provider| provider.once.as_ref());
+    let used = match running.filter(|once| once.used.is_of(issuer)) {
+        Some(once) => Arc::clone(&once.used),
+        None => Arc::new(UsedTokens::of(issuer)),
+    };
+    Some(Once { used, most })
+}
+
 /// None if a key of the table is missing or faulty.
-fn settings_of(written: &WrittenProvider<'_>, keys: Keys, denied: Denied) -> Option<Arc<Provider>> {
+fn settings_of(
+    written: &WrittenProvider<'_>,
+    keys: Keys,
+    denied: Denied,
+    introspector: Option<Arc<Introspector>>,
+    once: Option<Once>,
+) -> Option<Arc<Provider>> {
     Some(Arc::new(Provider::new(ProviderSettings {
         name: written.name.to_owned(),
         expected: Expectations {
@@ -132,6 +162,8 @@ fn settings_of(written: &WrittenProvider<'_>, keys: Keys, denied: Denied) -> Opt
         hides_subject: written.hides_subject?,
         denied,
         keys,
+        introspector,
+        once,
     })))
 }
 

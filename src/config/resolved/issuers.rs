@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
-use super::destination::{resolve_url, resolve_way};
+use super::destination::{resolve_secret, resolve_url, resolve_way};
 use super::names::Declared;
-use crate::config::written::identity::{WrittenPlace, WrittenProvider};
+use crate::config::written::identity::{WrittenIntrospection, WrittenPlace, WrittenProvider};
 use crate::config::written::reader::Given;
 use crate::config::written::source::Placed;
 use crate::identity::issuer::{
-    DeniedSource, DiscoveryAt, IssuerKeys, KeySource, KeysAt, Live, LiveDenied, Schedule,
+    DeniedSource, DiscoveryAt, IntrospectionAt, IntrospectionBounds, IntrospectionSecret,
+    IntrospectionSource, Introspector, IssuerKeys, KeySource, KeysAt, Live, LiveDenied, Schedule,
 };
 use crate::identity::{Denied, Keys};
 use crate::outbound::{Limits, Settings, Url};
@@ -25,6 +26,7 @@ const MOST_DENIED_ANSWER: usize = 8 << 20;
 pub(super) struct Fetched {
     pub(super) keys: Option<Arc<IssuerKeys>>,
     pub(super) denied: Option<Arc<LiveDenied>>,
+    pub(super) introspector: Option<Arc<Introspector>>,
 }
 
 /// None if something is faulty, which was reported.
@@ -37,7 +39,8 @@ pub(super) fn resolve(
     let faulty = !has_one_source(written, context)
         || matches!(written.jwks, Given::Faulty)
         || matches!(written.discovery, Given::Faulty)
-        || matches!(written.denied, Given::Faulty);
+        || matches!(written.denied, Given::Faulty)
+        || matches!(written.introspection, Given::Faulty);
     let limits = Limits {
         body_bytes: MOST_KEYS_ANSWER,
         ..Limits::default()
@@ -102,7 +105,51 @@ pub(super) fn resolve(
         }
         _ => None,
     };
-    (!faulty).then_some(Fetched { keys, denied })
+    let introspector = match &written.introspection {
+        Given::Value(asking) => Some(resolve_introspection(written, asking, &way, context)?),
+        Given::Absent | Given::Faulty => None,
+    };
+    (!faulty).then_some(Fetched {
+        keys,
+        denied,
+        introspector,
+    })
+}
+
+/// None if something is faulty, which was reported.
+fn resolve_introspection(
+    written: &WrittenProvider<'_>,
+    asking: &WrittenIntrospection<'_>,
+    way: &Arc<Settings>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Introspector>> {
+    let secret = resolve_secret(&asking.secret, context);
+    let at = match &asking.url {
+        Some(url) => {
+            let at = resolve_url("introspect", url, way, context)?;
+            IntrospectionAt::Endpoint(Arc::new(at))
+        }
+        None => {
+            let url = issuer_url(written, asking.at, context)?;
+            let issuer = resolve_url("issuer", &url, way, context)?;
+            // A path that is too long is the only fault that is left.
+            IntrospectionAt::Discovery(DiscoveryAt::of(&issuer).ok()?)
+        }
+    };
+    let source = IntrospectionSource {
+        name: written.name.to_owned(),
+        issuer: written.issuer.clone()?,
+        at,
+        client: asking.client.clone(),
+        secret: IntrospectionSecret(secret?),
+        max_age: asking.max_age,
+        clock_skew: written.clock_skew?.as_secs(),
+        takes_opaque: asking.takes_opaque,
+        bounds: IntrospectionBounds::default(),
+    };
+    let running = context.last_good.identity.get(written.name);
+    let running = running.and_then(|provider| provider.introspector.as_ref());
+    Some(Introspector::after(source, running))
 }
 
 /// Reports keys in two places.

@@ -14,6 +14,8 @@ use crate::config::section_kind::SectionKind;
 use crate::identity::TokenPlace;
 use crate::outbound::Url;
 
+mod introspection;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 const REFRESH: Duration = Duration::from_secs(3600);
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
@@ -62,6 +64,21 @@ pub(crate) struct WrittenProvider<'s> {
     pub(crate) denied: Given<WrittenPlace<'s>>,
     pub(crate) denied_refresh: Option<Duration>,
     pub(crate) hides_subject: Option<bool>,
+    pub(crate) introspection: Given<WrittenIntrospection<'s>>,
+    /// The most tokens that are remembered, if each is taken once.
+    pub(crate) once: Given<usize>,
+}
+
+/// How an issuer is asked about tokens.
+#[derive(Debug)]
+pub(crate) struct WrittenIntrospection<'s> {
+    pub(crate) at: At<'s>,
+    /// None: where the issuer's document says.
+    pub(crate) url: Option<Placed<'s, Url>>,
+    pub(crate) client: String,
+    pub(crate) secret: Placed<'s, &'s str>,
+    pub(crate) max_age: Duration,
+    pub(crate) takes_opaque: bool,
 }
 
 /// Where something is read from.
@@ -111,7 +128,15 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
         false => Given::Absent,
     });
     let denied = section.optional("denied", parse_denied);
-    if let (Given::Absent, Given::Absent, Given::Absent) = (&jwks, &discovery, &secret) {
+    let introspection = introspection::parse(section);
+    let only_opaque = match &introspection {
+        Given::Value(written) => written.takes_opaque,
+        Given::Faulty => true,
+        Given::Absent => false,
+    };
+    if let (Given::Absent, Given::Absent, Given::Absent, false) =
+        (&jwks, &discovery, &secret, only_opaque)
+    {
         let message = format!("identity \"{name}\" has no \"jwks\"");
         let help = "discovery = true, or jwks = \"https://idp.example.com/keys\" or \"file:idp-keys.json\"";
         section
@@ -122,7 +147,8 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
         |place: &Given<WrittenPlace<'_>>| matches!(place, Given::Value(WrittenPlace::Url(_)));
     let fetches_keys = is_url(&jwks) || !matches!(discovery, Given::Absent);
     if !matches!(jwks, Given::Faulty) && !matches!(denied, Given::Faulty) {
-        check_unused(section, fetches_keys, is_url(&denied));
+        let asks = !matches!(introspection, Given::Absent);
+        check_unused(section, fetches_keys, is_url(&denied), asks);
     }
     let algorithms = section.optional("algorithms", |item| all_of(item, parse_algorithm));
     let algorithms = algorithms.or_else(Algorithm::asymmetric);
@@ -164,6 +190,8 @@ fn parse_provider<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPro
                 item.choice(&[("plain", false), ("hashed", true)])
             })
             .or(false),
+        introspection,
+        once: introspection::parse_once(section),
     };
     section.finish();
     provider
@@ -208,7 +236,7 @@ fn is_url(text: &str) -> bool {
 }
 
 /// Reports keys that have no effect: a user would believe that something is fetched.
-fn check_unused(section: &Section<'_, '_>, fetches_keys: bool, fetches_denied: bool) {
+fn check_unused(section: &Section<'_, '_>, fetches_keys: bool, fetches_denied: bool, asks: bool) {
     let report = |key: &'static str| {
         if let Some(at) = section.key_at(key) {
             let message = format!("\"{key}\" has no effect here: what it is for is not fetched");
@@ -224,14 +252,11 @@ fn check_unused(section: &Section<'_, '_>, fetches_keys: bool, fetches_denied: b
     if fetches_keys || fetches_denied {
         return;
     }
-    for key in [
-        "jwks_max_stale",
-        "trust",
-        "proxy",
-        "proxy_credentials",
-        "timeout",
-    ] {
-        report(key);
+    report("jwks_max_stale");
+    if !asks {
+        for key in ["trust", "proxy", "proxy_credentials", "timeout"] {
+            report(key);
+        }
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::AUTHORIZATION;
 use identity::{Claims, Expectations, KeySet, Reason, Token};
-use openssl::base64::encode_block;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -69,8 +67,7 @@ pub(super) async fn redeem(
     let request = match secret.filter(|_| metadata.takes_basic) {
         None => request,
         Some(secret) => {
-            let basic = basic(&settings.client_id, secret);
-            let request = request.with_field(AUTHORIZATION, &basic);
+            let request = request.from_client(&settings.client_id, secret);
             request.map_err(|error| OpenIdError::Provider(error.to_string()))?
         }
     };
@@ -94,13 +91,6 @@ pub(super) async fn redeem(
         OpenIdError::Provider("its answer to the code has no \"id_token\"".to_owned())
     })?;
     Ok(tokens.id_token)
-}
-
-/// RFC 6749, 2.3.1
-fn basic(client: &str, secret: &str) -> String {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encoded(client), encoded(secret));
-    format!("Basic {}", encode_block(pair.as_bytes()))
 }
 
 /// The claims of an ID token for this login.

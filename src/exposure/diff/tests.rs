@@ -198,3 +198,88 @@ fn what_a_narrower_route_elsewhere_shadows_is_reported() {
         ]
     );
 }
+
+/// What a route demands of its callers, where all else is the same.
+#[test]
+fn what_is_demanded_of_callers_is_reported() {
+    use crate::exposure::surface::SurfaceIdentity;
+
+    let route = "a.test /orders/ GET orders default public";
+    let with = |identity: Option<SurfaceIdentity>| {
+        let mut surface = surface(&[route]);
+        surface.routes[0].identity = identity
+            .map(|identity| ("public".to_owned(), identity))
+            .into_iter()
+            .collect();
+        surface
+    };
+    let asks = |required, claims: &[(&str, &[&str])]| {
+        let require = claims.iter().map(|(claim, words)| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            ((*claim).to_owned(), words)
+        });
+        Some(SurfaceIdentity {
+            identities: vec!["corp".to_owned()],
+            required,
+            require: require.collect(),
+            forward: "claims".to_owned(),
+        })
+    };
+    let start = "~ public: GET,HEAD /orders/*, host a.test: ";
+    // The old demand, the new one, what is reported, and whether it lets in more.
+    for (old, new, words, widens) in [
+        (None, asks(true, &[]), "now requires identity corp", false),
+        (
+            asks(true, &[]),
+            None,
+            "no longer asks for identity corp",
+            true,
+        ),
+        (
+            asks(true, &[]),
+            asks(false, &[]),
+            "no longer requires an identity",
+            true,
+        ),
+        (
+            asks(false, &[]),
+            asks(true, &[]),
+            "now requires an identity",
+            false,
+        ),
+        (
+            asks(true, &[("scope", &["read", "write"])]),
+            asks(true, &[("scope", &["read"])]),
+            "now requires scope read in place of scope read and write",
+            true,
+        ),
+        (
+            asks(true, &[("role", &["clerk"])]),
+            asks(true, &[("role", &["clerk", "guest"])]),
+            "now requires role clerk or guest in place of role clerk",
+            true,
+        ),
+        (
+            asks(true, &[("role", &["clerk"])]),
+            asks(true, &[]),
+            "no longer requires role clerk",
+            true,
+        ),
+        (
+            asks(true, &[]),
+            asks(true, &[("role", &["clerk"])]),
+            "now requires role clerk",
+            false,
+        ),
+    ] {
+        let changes = diff(&with(old), &with(new)).unwrap();
+        let [change] = changes.as_slice() else {
+            panic!("{words}: {changes:?}");
+        };
+        assert!(
+            change.to_string().starts_with(&format!("{start}{words}")),
+            "{change}"
+        );
+        assert_eq!(change.widens, widens, "{change}");
+    }
+}

@@ -87,12 +87,9 @@ pub async fn discover(
         },
     };
     let url = url.to_string();
-    let mut found: Discovery = match serde_json::from_slice(&answer.body) {
+    let mut found = match Discovery::parse(&answer.body) {
         Ok(found) => found,
-        Err(error) => {
-            let why = shown(&error.to_string());
-            return Err(IssuerError::Document { url, why });
-        }
+        Err(why) => return Err(IssuerError::Document { url, why }),
     };
     // OpenID Connect Discovery 1.0, 4.3: else one issuer could speak for another.
     if found.issuer != issuer {
@@ -108,6 +105,14 @@ pub async fn discover(
 }
 
 impl Discovery {
+    /// Reads a document. Whose it is, is not checked.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(body).map_err(|error| shown(&error.to_string()))
+    }
+
     /// An endpoint of the document, under the settings of the issuer's own destination.
     ///
     /// # Errors

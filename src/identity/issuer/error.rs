@@ -53,11 +53,33 @@ pub enum IssuerError {
         /// What is wrong.
         why: String,
     },
+    /// What it says of a token is no answer.
+    Introspection {
+        /// Where it came from.
+        url: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// It does not let us ask about tokens.
+    Client {
+        /// What was asked.
+        url: String,
+        /// Its status.
+        status: u16,
+    },
 }
 
 impl IssuerError {
     /// The codes besides those of [`Fault::CODES`].
-    pub const CODES: [&'static str; 5] = ["document", "issuer", "endpoint", "keys", "denied"];
+    pub const CODES: [&'static str; 7] = [
+        "document",
+        "issuer",
+        "endpoint",
+        "keys",
+        "denied",
+        "introspection",
+        "client",
+    ];
 
     /// The stable code, for metrics and machines.
     #[must_use]
@@ -69,6 +91,8 @@ impl IssuerError {
             Self::Endpoint { .. } => "endpoint",
             Self::Keys { .. } => "keys",
             Self::Denied { .. } => "denied",
+            Self::Introspection { .. } => "introspection",
+            Self::Client { .. } => "client",
         }
     }
 
@@ -93,6 +117,12 @@ impl IssuerError {
                 "have the issuer publish a key for signatures: RSA of 2048 bits at least, EC or Ed25519"
             }
             Self::Denied { .. } => "have it answer with text: a \"jti\" or \"sub\" on each line",
+            Self::Introspection { .. } => {
+                "correct \"introspect\": what answers there does not speak RFC 7662"
+            }
+            Self::Client { .. } => {
+                "correct \"introspect_client\" and its secret, or have the issuer let this client ask about tokens"
+            }
         }
     }
 }
@@ -123,6 +153,15 @@ impl fmt::Display for IssuerError {
             }
             Self::Keys { url, why } => write!(f, "{url}: no usable key set: {why}"),
             Self::Denied { url, why } => write!(f, "{url}: no list of denied tokens: {why}"),
+            Self::Introspection { url, why } => {
+                write!(f, "{url}: no answer about a token: {why}")
+            }
+            Self::Client { url, status } => {
+                write!(
+                    f,
+                    "{url}: it does not let us ask about tokens: status {status}"
+                )
+            }
         }
     }
 }

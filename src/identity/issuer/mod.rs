@@ -7,15 +7,19 @@
 mod answered;
 mod discovery;
 mod error;
+mod introspection;
 mod live;
 mod source;
 
 pub use answered::Answered;
 pub use discovery::{Discovery, DiscoveryAt, discover};
 pub use error::IssuerError;
+pub use introspection::{
+    Asked, IntrospectionAt, IntrospectionBounds, IntrospectionSecret, IntrospectionSource,
+    Introspector, Known,
+};
 pub use live::{Kept, Live, LiveState, Trouble};
-pub(crate) use source::parse_denied;
-pub use source::{DeniedSource, Fetched, KeySource, KeysAt, Schedule, Source};
+pub use source::{DeniedSource, Fetched, KeySource, KeysAt, Schedule, Source, parse_denied};
 
 /// The keys of an issuer, kept live.
 pub type IssuerKeys = Live<KeySource>;

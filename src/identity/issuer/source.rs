@@ -220,7 +220,10 @@ impl Source for DeniedSource {
 }
 
 /// A `jti` or a `sub` on each line; empty lines and those that begin with `#` do not count.
-pub(crate) fn parse_denied(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_denied(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let lines = text.lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));

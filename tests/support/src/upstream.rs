@@ -258,7 +258,7 @@ pub async fn read_head(stream: &mut Tls, buffer: &mut Vec<u8>) -> Option<Vec<u8>
     }
 }
 
-async fn read_body(stream: &mut Tls, buffer: &mut Vec<u8>, head: &[u8]) -> Vec<u8> {
+pub async fn read_body(stream: &mut Tls, buffer: &mut Vec<u8>, head: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
     assert!(
         !text.contains("transfer-encoding"),

@@ -20,8 +20,9 @@ use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::route::normalize_host;
 use crate::telemetry::{Counter, IdentityFacts};
 
-/// How often a token is looked at again after a fetch. The first one may have begun before the issuer had the token's key.
-const MOST_RENEWALS: usize = 2;
+/// How often a token is looked at again after a fetch. The first one may have begun before the issuer had the token's key,
+/// and the issuer may then be asked about the token.
+const MOST_RENEWALS: usize = 3;
 
 /// What is known of a request's caller.
 #[derive(Debug, Default)]
@@ -67,6 +68,17 @@ impl Exchange {
             fetches = now;
             identified = identify();
         }
+        let identified = identified.and_then(|identified| match identified {
+            // After everything else, so that a token that is refused for another reason is not used up.
+            Identified::Caller(caller) => {
+                let used = caller
+                    .provider
+                    .use_up(&caller.claims, seconds(self.begun_at));
+                used.map_err(Unauthenticated::Token)?;
+                Ok(Identified::Caller(caller))
+            }
+            Identified::Anonymous => Ok(Identified::Anonymous),
+        });
         let (outcome, checked) = match identified {
             Ok(Identified::Anonymous) => ("anonymous", Ok(())),
             Ok(Identified::Caller(caller)) => {
@@ -94,7 +106,10 @@ impl Exchange {
         let realm = host.unwrap_or_default();
         match why {
             Unauthenticated::Token(
-                reason @ (Reason::KeysUnavailable | Reason::DeniedUnavailable),
+                reason @ (Reason::KeysUnavailable
+                | Reason::DeniedUnavailable
+                | Reason::IntrospectionUnavailable
+                | Reason::ReplayMemoryFull),
             ) => {
                 self.identity.reason = Some(reason.name());
                 Refusal::page(503, RefusalCode::Unauthenticated)
