@@ -12,6 +12,7 @@ mod forward;
 pub mod issuer;
 mod provider;
 mod renewal;
+mod ring;
 mod tokens;
 
 pub use caller::Caller;
@@ -20,4 +21,5 @@ pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
 pub use forward::{ForwardIdentity, OwnFields, Signing, field_value};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Denied, Keys, Provider, TokenPlace};
+pub use ring::{KeyRing, OwnKey, RingError, RotateError, Rotation};
 pub(crate) use tokens::without_cookie;

@@ -31,6 +31,7 @@ fn surface(routes: &[&str]) -> Surface {
     Surface {
         listeners: BTreeMap::from([("public".to_owned(), bind)]),
         routes: routes.collect(),
+        key_sets: BTreeMap::new(),
     }
 }
 
@@ -197,4 +198,19 @@ fn what_a_narrower_route_elsewhere_shadows_is_reported() {
             "- public: any method /orders/secret -> orders, policy default, host a.test; route route-2 shadows it now",
         ]
     );
+}
+
+#[test]
+fn a_path_for_our_keys_is_shown_when_it_comes_and_goes() {
+    let (plain, mut with) = (surface(&[]), surface(&[]));
+    let path = "/.well-known/drawbridge/jwks.json".to_owned();
+    with.key_sets.insert("public".to_owned(), path.clone());
+    let words = |old: &Surface, new: &Surface| -> Vec<String> {
+        let changes = diff(old, new).unwrap();
+        changes.iter().map(ToString::to_string).collect()
+    };
+    let what = format!("public: GET,HEAD {path} -> the front door's key set, every host, no token");
+    assert_eq!(words(&plain, &with), [format!("+ {what}")]);
+    assert_eq!(words(&with, &plain), [format!("- {what}")]);
+    assert!(words(&with, &with).is_empty());
 }
