@@ -46,6 +46,7 @@ mod provider;
 mod reachability;
 mod requests;
 mod responses;
+mod signing;
 mod smuggling;
 mod streams;
 mod tls_in;
