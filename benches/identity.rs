@@ -125,8 +125,8 @@ fn route(folder: &Path, signer: &Signer) -> Result<Arc<RouteIdentity>, Failure> 
     let file = folder.join("drawbridge.toml");
     fs::write(&file, CONFIG)?;
     let loaded = config::load(&file).map_err(|problems| format!("{problems:#?}"))?;
-    let identity = loaded.config.routes.first().map(|route| &route.identity);
-    let identity = identity.and_then(|identity| identity.values().next().cloned());
+    let mut routes = loaded.config.routes.iter();
+    let identity = routes.find_map(|(_, route)| route.identity.values().next().cloned());
     Ok(identity.ok_or("the route demands nothing")?)
 }
 

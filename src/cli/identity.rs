@@ -2,6 +2,7 @@
 //! no client may send, and makes tokens to try gateways with.
 
 mod certificate;
+mod keys;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ enum Verb {
     Issue(IssueArgs),
     /// List the header fields that say to gateways who is calling, and that no client may send
     Headers(HeadersArgs),
+    /// Show and rotate the keys that sign tokens for gateways
+    Keys(keys::KeysArgs),
 }
 
 /// Show the keys of an issuer, and why a token or a client certificate is refused
@@ -135,6 +138,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Verb::Check(args) => run_or_report(args.output, || check(args)),
         Verb::Issue(args) => run_or_report(args.output, || issue(args)),
         Verb::Headers(args) => run_or_report(args.output, || headers(args)),
+        Verb::Keys(args) => keys::run(args),
     }
 }
 
@@ -255,7 +259,7 @@ fn issue(args: &IssueArgs) -> Result<ExitCode, CommandError> {
     }
     let given = args.claims.iter().cloned().collect();
     let claims = signing.complete(given, &args.upstream, "try", now());
-    let token = signing.sign(&claims)?;
+    let token = signing.sign(&claims, now())?;
     let mut out = io::stdout().lock();
     let shown = match args.output {
         Output::Human => writeln!(out, "{token}"),

@@ -28,7 +28,7 @@ pub use inputs::{Contents, Inputs, Stamps};
 pub use model::*;
 pub use rehearsal::RehearsedChain;
 pub use resolved::admin::{TokenError, token_from};
-pub(crate) use resolved::identity::OWN_KEY;
+pub(crate) use resolved::identity::read_own_keys;
 pub(crate) use resolved::policies::builder_of;
 pub use resolved::service::installed_admin;
 pub use section_kind::SectionKind;

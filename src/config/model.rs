@@ -169,6 +169,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are believed and extended.
     pub trusted_proxies: Vec<IpNetwork>,
+    /// Where clients get the key set of `[signing]`.
+    pub jwks_path: Option<String>,
     /// What new certificates may lack.
     pub rotation: RotationAllowance,
 }

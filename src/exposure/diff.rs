@@ -94,6 +94,7 @@ pub fn diff(old: &Surface, new: &Surface) -> Result<Vec<SurfaceChange>, SurfaceE
     let methods = methods(&old, &new);
     let unnamed = unnamed_label(&old, &new);
     let mut changes = listeners(old.surface, new.surface);
+    changes.extend(key_sets(old.surface, new.surface));
     let mut reported: HashSet<(String, Option<String>, Option<String>)> = HashSet::new();
     for probe in probes(&old, &new) {
         let (host, path) = probe.request(&unnamed);
@@ -254,6 +255,26 @@ fn listeners(old: &Surface, new: &Surface) -> Vec<SurfaceChange> {
             changes.push(change(ChangeKind::Removed, words, false));
         }
     }
+    changes
+}
+
+/// The paths where listeners begin or cease to show the keys of our tokens. They are public and lead to no server, so they
+/// need no owner.
+fn key_sets(old: &Surface, new: &Surface) -> Vec<SurfaceChange> {
+    let only_in = |one: &Surface, other: &Surface, kind| -> Vec<SurfaceChange> {
+        let differing = one.key_sets.iter();
+        let differing = differing.filter(|(name, path)| other.key_sets.get(*name) != Some(*path));
+        let changes = differing.map(|(name, path)| SurfaceChange {
+            kind,
+            listener: name.clone(),
+            words: format!("GET,HEAD {path} -> the front door's key set, every host, no token"),
+            unowned: false,
+            widens: false,
+        });
+        changes.collect()
+    };
+    let mut changes = only_in(new, old, ChangeKind::Added);
+    changes.extend(only_in(old, new, ChangeKind::Removed));
     changes
 }
 

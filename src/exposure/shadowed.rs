@@ -126,6 +126,7 @@ mod tests {
                 route("admin", "/orders/admin/", &["internal"]),
                 route("other", "/other/", &["internal"]),
             ],
+            key_sets: BTreeMap::new(),
         };
         let found: Vec<String> = shadowed_paths(&surface)
             .unwrap()

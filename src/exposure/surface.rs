@@ -20,6 +20,9 @@ pub struct Surface {
     pub listeners: BTreeMap<String, Vec<String>>,
     /// All routes.
     pub routes: Vec<SurfaceRoute>,
+    /// Where listeners show the keys of our tokens: paths by the listener's name. No route leads there.
+    #[serde(default)]
+    pub key_sets: BTreeMap<String, String>,
 }
 
 /// Why a surface that came from elsewhere cannot be used. No configuration that we loaded has such a surface.
@@ -166,7 +169,12 @@ impl Surface {
                     .collect(),
             }
         });
+        let key_sets = config.listeners.iter().filter_map(|listener| {
+            let path = listener.jwks_path.clone()?;
+            Some((listener.name.clone(), path))
+        });
         Self {
+            key_sets: key_sets.collect(),
             routes: routes.collect(),
             listeners,
         }

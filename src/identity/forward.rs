@@ -4,15 +4,18 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use http_strict::{field_name_form, same_field_name};
-use identity::Signer;
 use serde_json::{Map, Value, json};
 
 use super::caller::Caller;
 use super::provider::{Provider, TokenPlace};
+use super::ring::{KeyRing, Rotation};
 
 /// How long a token of our own holds, in seconds.
 const LIFETIME: u64 = 60;
+/// How long gateways may keep our key set at most, in seconds.
+const MOST_AGE: u64 = 3600;
 
 /// What a gateway gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +50,10 @@ pub struct Signing {
     pub issuer: String,
     /// The claims that are taken over, besides `sub`.
     pub claims: Vec<String>,
-    /// The first signs; the set for gateways has all of them, so that keys can change without a wrong answer.
-    pub signers: Vec<Arc<Signer>>,
+    /// The keys; None before the first start. Rotation replaces them while a configuration runs.
+    pub ring: Arc<ArcSwapOption<KeyRing>>,
+    /// The file in the `state_dir` and how its keys follow each other; None for keys that somebody else keeps.
+    pub own: Option<(PathBuf, Rotation)>,
     /// Where the set is written for gateways that cannot fetch it.
     pub jwks_file: Option<PathBuf>,
 }
@@ -57,8 +62,16 @@ impl Signing {
     /// The JWK set for gateways.
     #[must_use]
     pub fn jwks(&self) -> String {
-        let keys: Vec<_> = self.signers.iter().map(|signer| signer.public()).collect();
-        json!({ "keys": keys }).to_string()
+        let ring = self.ring.load();
+        let set = ring.as_ref().map(|ring| ring.jwks());
+        set.unwrap_or_else(|| json!({ "keys": [] }).to_string())
+    }
+
+    /// How long a gateway may keep the set, in seconds. It asks at least twice while a new key waits to sign.
+    #[must_use]
+    pub fn jwks_max_age(&self) -> u64 {
+        let overlap = self.own.as_ref().map(|(_, rotation)| rotation.overlap);
+        overlap.map_or(MOST_AGE, |overlap| (overlap.as_secs() / 2).min(MOST_AGE))
     }
 
     /// The claims of a token for an upstream.
@@ -115,9 +128,11 @@ impl Signing {
     ///
     /// # Errors
     /// There is no key, or OpenSSL cannot sign.
-    pub fn sign(&self, claims: &Map<String, Value>) -> Result<String, String> {
-        let signer = self.signers.first().ok_or("there is no key to sign with")?;
-        signer
+    pub fn sign(&self, claims: &Map<String, Value>, now: u64) -> Result<String, String> {
+        let ring = self.ring.load();
+        let key = ring.as_ref().and_then(|ring| ring.signing(now));
+        let key = key.ok_or("there is no key to sign with")?;
+        key.signer
             .sign("JWT", claims)
             .map_err(|error| error.to_string())
     }

@@ -13,6 +13,7 @@ pub mod issuer;
 mod once;
 mod provider;
 mod renewal;
+mod ring;
 mod tokens;
 
 pub use caller::{Caller, hashed_subject};
@@ -22,4 +23,5 @@ pub use forward::{ForwardIdentity, OwnField, OwnFields, Signing, field_value, ow
 pub use once::{Once, UsedTokens};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Denied, Keys, Provider, TokenPlace};
+pub use ring::{KeyRing, OwnKey, RingError, RotateError, Rotation};
 pub(crate) use tokens::without_cookie;

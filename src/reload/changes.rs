@@ -142,7 +142,12 @@ fn compare<T>(
 
 fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
     let name = &new.name;
-    let plain = |l: &Listener| format!("{:?} {:?} {:?}", l.bind, l.limits, l.trusted_proxies);
+    let plain = |l: &Listener| {
+        format!(
+            "{:?} {:?} {:?} {:?}",
+            l.bind, l.limits, l.trusted_proxies, l.jwks_path
+        )
+    };
     let mut other = plain(old) != plain(new);
     match (&old.kind, &new.kind) {
         (

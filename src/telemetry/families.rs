@@ -172,6 +172,12 @@ families! {
             "Fetches of an issuer's keys and list of denied tokens, and questions about tokens (introspection), that ended, by cause: schedule, request (a token by a key that was not known, or one that is asked about).";
         IDENTITY_FETCH_FAILURES = "drawbridge_identity_fetch_failures_total", Counter, None, ["identity", "what", "reason"],
             "Those that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal, document, issuer, endpoint, keys, denied, introspection, client.";
+        SIGNING_KEYS = "drawbridge_signing_keys", Gauge, None, [],
+            "Keys of our own that gateways are shown: the one that signs, the next and the previous ones.";
+        SIGNING_AGE = "drawbridge_signing_key_age_seconds", Gauge, Seconds, [],
+            "How long the key of the state_dir has signed that signs now.";
+        SIGNING_FAILURES = "drawbridge_signing_failures_total", Counter, None, [],
+            "Attempts to follow or replace the signing keys in the state_dir that failed; the last ones stay in use.";
         WAF_TIMED_REQUESTS = "drawbridge_waf_timed_requests_total", Counter, None, ["policy"],
             "Requests whose rules were timed (cost_sample), by policy.";
         WAF_RULE_CPU = "drawbridge_waf_rule_cpu_seconds_total", Counter, Seconds, ["policy", "rule_id"],

@@ -135,6 +135,8 @@ pub struct Metrics {
     pub waf_not_inspected: Table<String, Counter>,
     /// Requests whose caller was checked, by route and outcome.
     pub identity_checks: Table<String, Counter>,
+    /// Attempts to follow or rotate the keys of `[signing]` that failed.
+    pub signing_failures: Counter,
     /// 503 because held bodies had used up their memory.
     pub body_memory_refusals: Counter,
     /// 503 because too many long inspections waited for a thread.

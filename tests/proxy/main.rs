@@ -53,6 +53,7 @@ mod reachability;
 mod requests;
 mod responses;
 mod routes_shown;
+mod signing;
 mod smuggling;
 mod streams;
 mod tls_in;

@@ -288,6 +288,27 @@ const SIGNING: &[Key] = &[
         r#"["signing.pem", "signing-old.pem"]"#,
     ),
     key(
+        "rotate",
+        Duration,
+        Means("only `drawbridge identity keys rotate`"),
+        "The age at which the next key in the `state_dir` takes over; at least twice the `overlap`.",
+        r#""720h""#,
+    ),
+    key(
+        "overlap",
+        Duration,
+        Is(r#""24h""#),
+        "How long a key in the `state_dir` is published before it signs, and after its last token has ended.",
+        r#""1h""#,
+    ),
+    key(
+        "algorithm",
+        Choice(&["ES256", "EdDSA"]),
+        Is(r#""ES256""#),
+        "What keys sign with that are made in the `state_dir` from now on.",
+        r#""EdDSA""#,
+    ),
+    key(
         "claims",
         List("claim"),
         Means("none"),

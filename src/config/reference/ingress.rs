@@ -368,6 +368,13 @@ const LISTENER: &[Key] = &[
         r#"["10.0.0.0/8"]"#,
     ),
     key(
+        "jwks_path",
+        Text("path"),
+        Means("nowhere"),
+        "Where gateways get the public keys of `[signing]`, under every host of this listener, without a token; it goes before routes.",
+        r#""/.well-known/drawbridge/jwks.json""#,
+    ),
+    key(
         "limits",
         Table(SectionKind::ListenerLimits),
         Means("its defaults"),

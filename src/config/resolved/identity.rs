@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use arc_swap::ArcSwapOption;
 use http_strict::same_field_name;
 use identity::{Expectations, Key, KeySet, Signer};
 
@@ -16,18 +18,19 @@ use super::issuers;
 use super::names::Declared;
 use crate::config::last_good::Choice;
 use crate::config::model::Unit;
-use crate::config::written::diagnostics::Problem;
+use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::identity::{WrittenPlace, WrittenProvider, WrittenSigning};
+use crate::config::written::listeners::WrittenListener;
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
 use crate::identity::issuer::{Introspector, parse_denied};
 use crate::identity::{
-    Denied, Keys, Once, Provider, ProviderSettings, Signing, TokenPlace, UsedTokens,
+    Denied, KeyRing, Keys, Once, Provider, ProviderSettings, Signing, TokenPlace, UsedTokens,
 };
 use crate::tls::{TrustBundle, readable_by_others};
 
 /// The key that is made at the first start, in the `state_dir`.
-pub(crate) const OWN_KEY: &str = "identity-key.pem";
+const OWN_KEY: &str = "identity-key.pem";
 
 pub(crate) fn resolve<'s>(
     written: &[WrittenProvider<'s>],
@@ -267,14 +270,25 @@ pub(crate) fn resolve_signing(
         Given::Faulty => return Given::Faulty,
         Given::Value(written) => written,
     };
-    let files = match &written.keys {
+    let mut problems = Vec::new();
+    let (ring, own) = match &written.keys {
         Given::Faulty => return Given::Faulty,
-        Given::Value(files) => files
-            .iter()
-            .map(|f| (f.at, f.at.resolve(f.value)))
-            .collect(),
+        Given::Value(files) => {
+            for Placed { value, at } in &written.rotation_keys {
+                let message = format!("\"{value}\" is for keys in the state_dir, not for \"keys\"");
+                context.diagnostics.error(*at, message);
+            }
+            let files = files.iter().map(|f| (f.at, f.at.resolve(f.value)));
+            let files: Vec<_> = files.collect();
+            let signers = read_signers(&files, context, &mut problems);
+            (signers.map(KeyRing::given), None)
+        }
         Given::Absent => match state_dir {
-            Some(folder) => vec![(written.at, folder.join(OWN_KEY))],
+            Some(folder) => {
+                let path = folder.join(OWN_KEY);
+                let ring = read_own(written.at, &path, context, &mut problems);
+                (ring, written.rotation.map(|rotation| (path, rotation)))
+            }
             None => {
                 let message = "there is no key to sign with";
                 let help =
@@ -286,14 +300,12 @@ pub(crate) fn resolve_signing(
             }
         },
     };
-    let is_own = matches!(written.keys, Given::Absent);
-    let mut problems = Vec::new();
-    let signers = read_signers(&files, is_own, context, &mut problems);
     let signing = || {
         Some(Arc::new(Signing {
             issuer: written.issuer.clone()?,
             claims: written.claims.clone()?,
-            signers: signers?,
+            ring: Arc::new(ArcSwapOption::new(ring?.map(Arc::new))),
+            own,
             jwks_file: match &written.jwks_file {
                 Given::Absent => None,
                 Given::Faulty => return None,
@@ -301,7 +313,7 @@ pub(crate) fn resolve_signing(
             },
         }))
     };
-    let faulty = written.issuer.is_none() || written.claims.is_none();
+    let faulty = written.issuer.is_none() || written.claims.is_none() || written.rotation.is_none();
     let (new, running) = (signing(), context.last_good.signing.clone());
     if faulty {
         context.report(problems);
@@ -317,19 +329,73 @@ pub(crate) fn resolve_signing(
     }
 }
 
+/// Reports listeners that would publish keys that there are not.
+pub(crate) fn check_jwks_paths(
+    listeners: &[WrittenListener<'_>],
+    signing: &Given<Arc<Signing>>,
+    diagnostics: &Diagnostics,
+) {
+    if !matches!(signing, Given::Absent) {
+        return;
+    }
+    let common = listeners.iter().filter_map(|l| l.common.as_ref());
+    for path in common.filter_map(|common| common.jwks_path.as_ref()) {
+        let message = "\"jwks_path\" needs a [signing] table, whose keys it shows";
+        let help = "[signing] with issuer = \"https://door.example.com\"";
+        diagnostics.error_with_help(path.at, message, Some(help));
+    }
+}
+
+/// The keys in the `state_dir`; None inside if they are yet to be made.
+fn read_own(
+    at: At<'_>,
+    path: &Path,
+    context: &mut Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Option<KeyRing>> {
+    context.note_files([path.to_path_buf()]);
+    // Made at the start. While a front door runs, a file that is gone is a mistake.
+    if !context.last_good.runs && !path.exists() {
+        return Some(None);
+    }
+    problems.extend(readable_by_others(path).map(|finding| problem_of(at, finding)));
+    match read_own_keys(path) {
+        Ok(ring) => Some(Some(ring)),
+        Err(message) => {
+            let help = "restore the file; or remove it and start anew: then gateways must fetch the new key before they \
+                        take tokens again";
+            problems.push(Problem::error(at, message).with_help(help));
+            None
+        }
+    }
+}
+
+/// Reads the file of keys in a `state_dir`.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub(crate) fn read_own_keys(path: &Path) -> Result<KeyRing, String> {
+    let shown = path.display();
+    let bytes =
+        seclang::files::read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    // Without the time of its writing a key of an earlier version counts as old, and is replaced after an overlap.
+    let written = std::fs::metadata(path).and_then(|file| file.modified());
+    let written = written
+        .ok()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let written = written.map_or(0, |since| since.as_secs());
+    KeyRing::parse(&bytes, written)
+        .map_err(|error| format!("{shown} holds no keys to sign with: {error}"))
+}
+
 fn read_signers(
     files: &[(At<'_>, PathBuf)],
-    is_own: bool,
     context: &mut Context<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<Arc<Signer>>> {
     context.note_files(files.iter().map(|(_, path)| path.clone()));
     let mut signers = Vec::new();
     for (at, path) in files {
-        // Made at the start. While a front door runs, a key that is gone is a mistake.
-        if is_own && !context.last_good.runs && !path.exists() {
-            continue;
-        }
         let shown = path.display();
         problems.extend(readable_by_others(path).map(|finding| problem_of(*at, finding)));
         let read =

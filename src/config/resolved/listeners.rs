@@ -118,6 +118,7 @@ fn assemble(written: &WrittenListener<'_>, kind: Option<ListenerKind>) -> Option
         kind: kind?,
         limits: common.limits.clone(),
         trusted_proxies: common.trusted_proxies.clone(),
+        jwks_path: common.jwks_path.as_ref().map(|path| path.value.clone()),
         rotation: match &written.role {
             Role::Tls(tls) => allowance(tls),
             Role::Unclear | Role::Redirect(..) => RotationAllowance::default(),

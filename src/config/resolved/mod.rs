@@ -59,6 +59,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     let mut providers =
         identity::resolve(&written.identity, &written.dns_servers, &mut trust, context);
     let signing = identity::resolve_signing(&written.signing, state_dir.as_deref(), context);
+    identity::check_jwks_paths(&written.listeners, &signing, diagnostics);
     client_identity::resolve(
         &written.client_identity,
         &mut trust,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http_strict::{field_name_form, same_field_name};
-use identity::Algorithm;
+use identity::{Algorithm, SigningAlgorithm};
 
 use super::destination::{self, WrittenDestination};
 use super::document::{Document, Named};
@@ -11,7 +11,7 @@ use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
-use crate::identity::TokenPlace;
+use crate::identity::{Rotation, TokenPlace};
 use crate::outbound::Url;
 
 mod introspection;
@@ -25,6 +25,10 @@ const LEAST_REFRESH: Duration = Duration::from_millis(100);
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// Clocks that differ by more are broken, and every token would live longer for it.
 const MOST_SKEW: Duration = Duration::from_secs(300);
+/// How long keys of our own are published before they sign, and afterwards.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+const ROTATION: [&str; 3] = ["rotate", "overlap", "algorithm"];
+const LEAST_OVERLAP: Duration = Duration::from_secs(2);
 /// Claims that gateways get where no others are chosen.
 const FIELDS: [(&str, &str); 3] = [
     ("X-Identity-Issuer", "iss"),
@@ -96,6 +100,9 @@ pub(crate) struct WrittenSigning<'s> {
     pub(crate) keys: Given<Vec<Placed<'s, &'s str>>>,
     pub(crate) claims: Option<Vec<String>>,
     pub(crate) jwks_file: Given<Placed<'s, &'s str>>,
+    pub(crate) rotation: Option<Rotation>,
+    /// The keys that say something of rotation, and where.
+    pub(crate) rotation_keys: Vec<Placed<'s, &'static str>>,
 }
 
 /// Issuers of tokens, and the tables of identities that are client certificates.
@@ -457,9 +464,47 @@ pub(crate) fn parse_signing<'s>(document: &Document<'s, '_>) -> Given<WrittenSig
             .optional("claims", |item| all_of(item, own_claim))
             .or(Vec::new()),
         jwks_file: section.optional("jwks_file", Item::string),
+        rotation: parse_rotation(&section),
+        rotation_keys: ROTATION
+            .iter()
+            .filter_map(|&value| section.key_at(value).map(|at| Placed { value, at }))
+            .collect(),
     };
     section.finish();
     Given::Value(signing)
+}
+
+fn parse_rotation(section: &Section<'_, '_>) -> Option<Rotation> {
+    let every = section.optional("rotate", |item| item.duration().map(Some));
+    let overlap = section.optional("overlap", Item::duration);
+    let algorithm = section.optional("algorithm", |item| {
+        item.choice(&[
+            ("ES256", SigningAlgorithm::Es256),
+            ("EdDSA", SigningAlgorithm::EdDsa),
+        ])
+    });
+    let rotation = Rotation {
+        every: every.or(None)?,
+        overlap: overlap.or(OVERLAP)?,
+        algorithm: algorithm.or(SigningAlgorithm::Es256)?,
+    };
+    let least = rotation.overlap.saturating_mul(2);
+    if let Some(at) = section.key_at("rotate")
+        && rotation.every.is_some_and(|every| every < least)
+    {
+        let message = "\"rotate\" is shorter than twice the \"overlap\"";
+        let help = "a key is published for the overlap before it signs, and afterwards";
+        section.diagnostics.error_with_help(at, message, Some(help));
+        return None;
+    }
+    if rotation.overlap < LEAST_OVERLAP
+        && let Some(at) = section.key_at("overlap")
+    {
+        let message = "\"overlap\" is shorter than 2s: gateways could not read a new key in time";
+        section.diagnostics.error(at, message);
+        return None;
+    }
+    Some(rotation)
 }
 
 fn own_claim(text: &str) -> Result<String, Malformed> {

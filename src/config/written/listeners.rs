@@ -19,7 +19,7 @@ pub(crate) struct WrittenListener<'s> {
     pub(crate) name: &'s str,
     pub(crate) at: At<'s>,
     /// `None` if a part of it is faulty.
-    pub(crate) common: Option<Common>,
+    pub(crate) common: Option<Common<'s>>,
     pub(crate) role: Role<'s>,
     /// What holds for its routes that say nothing of their callers.
     pub(crate) callers: WrittenCallers<'s>,
@@ -27,10 +27,11 @@ pub(crate) struct WrittenListener<'s> {
 
 /// The keys that all kinds of listeners have.
 #[derive(Debug)]
-pub(crate) struct Common {
+pub(crate) struct Common<'s> {
     pub(crate) bind: Vec<SocketAddr>,
     pub(crate) limits: ListenerLimits,
     pub(crate) trusted_proxies: Vec<IpNetwork>,
+    pub(crate) jwks_path: Option<Placed<'s, String>>,
 }
 
 /// What a listener is for.
@@ -120,6 +121,10 @@ fn parse_listener<'s>(
                 let message = format!("{} is for listeners with certificates", item.what());
                 diagnostics.error(item.at, message);
             }
+            if let Some(path) = common.as_ref().and_then(|c| c.jwks_path.as_ref()) {
+                let message = "\"jwks_path\" is for listeners with certificates";
+                diagnostics.error(path.at, message);
+            }
             for key in &callers.keys {
                 let message = format!("\"{}\" is for listeners with certificates", key.value);
                 diagnostics.error(key.at, message);
@@ -162,7 +167,7 @@ impl<'s, 'r> TlsItems<'s, 'r> {
 fn parse_common<'s>(
     section: &Section<'s, '_>,
     bound: &mut Vec<Placed<'s, SocketAddr>>,
-) -> Option<Common> {
+) -> Option<Common<'s>> {
     let bind = section.required("bind", "bind = [\"0.0.0.0:443\"]");
     let bind = bind.and_then(|item| parse_bind(&item, bound));
     let limits = section.optional("limits", |item| parse_limits(section, item));
@@ -172,11 +177,28 @@ fn parse_common<'s>(
         let read: Vec<_> = entries.map(|entry| entry.parse(parse_network)).collect();
         read.into_iter().collect::<Option<Vec<_>>>()
     });
+    let jwks_path = section.optional("jwks_path", |item| {
+        let value = item.parse(parse_plain_path)?;
+        Some(Some(Placed { value, at: item.at }))
+    });
     Some(Common {
+        jwks_path: jwks_path.or(None)?,
         bind: bind?,
         limits: limits.or(ListenerLimits::default())?,
         trusted_proxies: proxies.or(Vec::new())?,
     })
+}
+
+/// A path that is asked for in one spelling only.
+fn parse_plain_path(text: &str) -> Result<String, Malformed> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+    let whole = text.starts_with('/') && text.len() > 1 && text.bytes().all(|byte| plain(&byte));
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    if !whole || text.split('/').skip(1).any(odd) {
+        let help = "write a path of letters, digits, \"-\", \".\", \"_\" and \"~\", like \"/.well-known/drawbridge/jwks.json\"";
+        return Err(format!("\"{text}\" is no plain path: {help}").into());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_bind<'s>(

@@ -31,6 +31,7 @@ fn surface(routes: &[&str]) -> Surface {
     Surface {
         listeners: BTreeMap::from([("public".to_owned(), bind)]),
         routes: routes.collect(),
+        key_sets: BTreeMap::new(),
     }
 }
 
@@ -282,4 +283,19 @@ fn what_is_demanded_of_callers_is_reported() {
         );
         assert_eq!(change.widens, widens, "{change}");
     }
+}
+
+#[test]
+fn a_path_for_our_keys_is_shown_when_it_comes_and_goes() {
+    let (plain, mut with) = (surface(&[]), surface(&[]));
+    let path = "/.well-known/drawbridge/jwks.json".to_owned();
+    with.key_sets.insert("public".to_owned(), path.clone());
+    let words = |old: &Surface, new: &Surface| -> Vec<String> {
+        let changes = diff(old, new).unwrap();
+        changes.iter().map(ToString::to_string).collect()
+    };
+    let what = format!("public: GET,HEAD {path} -> the front door's key set, every host, no token");
+    assert_eq!(words(&plain, &with), [format!("+ {what}")]);
+    assert_eq!(words(&with, &plain), [format!("- {what}")]);
+    assert!(words(&with, &with).is_empty());
 }

@@ -220,7 +220,9 @@ impl Reloader {
                     reasons: vec![at_source(error.to_string())],
                 }));
             // Before the swap: a gateway should know a new key before it sees a token of it.
-            signing::publish(&next.config);
+            if let Some(signing) = &next.config.signing {
+                signing::publish(signing);
+            }
             // Before the swap, so that requests wait for the first keys of an issuer that is new.
             issuers::follow(&next.config);
             self.front.live.swap(next);

@@ -26,7 +26,7 @@ use super::signing;
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_collector, add_core_routes, add_exposure_routes,
     add_gateway_routes, add_issuers, add_record_routes, add_review_routes, add_shadow_routes,
-    add_traffic_routes, adopt, listen,
+    add_signing, add_traffic_routes, adopt, listen,
 };
 use crate::config::{Config, LogSink};
 use crate::console::{Console, ConsoleSources, Logins, add_console_routes};
@@ -104,9 +104,11 @@ struct Foundation {
 }
 
 impl Foundation {
-    async fn lay(mut config: Config, upgrade: bool) -> Result<Self, ServeError> {
-        signing::make_key(&mut config).map_err(ServeError::SigningKey)?;
-        signing::publish(&config);
+    async fn lay(config: Config, upgrade: bool) -> Result<Self, ServeError> {
+        signing::make_key(&config).map_err(ServeError::SigningKey)?;
+        if let Some(signing) = &config.signing {
+            signing::publish(signing);
+        }
         let metrics = Arc::new(Metrics::default());
         let log = &config.log;
         let access = AccessLog::open(&log.access, log.format, Arc::clone(&metrics.access_log));
@@ -220,6 +222,7 @@ impl Foundation {
                 expiry::watch(Arc::clone(&front))
             })
         });
+        let rotation = follow_signing_keys(&front);
         let watcher = tokio::spawn({
             let reloads = Arc::clone(&self.reloads);
             supervise("watcher of files", move || {
@@ -241,6 +244,7 @@ impl Foundation {
             all_gone,
             timer,
             expiry,
+            rotation,
             watcher,
             console,
             _workers: workers,
@@ -251,6 +255,13 @@ impl Foundation {
         };
         Ok((running, requests, bound))
     }
+}
+
+fn follow_signing_keys(front: &Arc<Front>) -> JoinHandle<()> {
+    let front = Arc::clone(front);
+    tokio::spawn(supervise("rotation of signing keys", move || {
+        signing::rotate(Arc::clone(&front))
+    }))
 }
 
 /// The admin API, with the routes of all modules.
@@ -279,6 +290,7 @@ fn routes(
     add_traffic_routes(&mut router, &health);
     add_collector(&mut router, &health);
     add_issuers(&mut router, &health);
+    add_signing(&mut router, &health, signing::rotate_now);
     let console = front.live.pin().config.console.clone();
     if let (Some(logins), Some(console)) = (logins, console) {
         add_console_routes(&mut router, logins, &console);
@@ -375,6 +387,7 @@ struct Running {
     all_gone: mpsc::Receiver<()>,
     timer: JoinHandle<()>,
     expiry: JoinHandle<()>,
+    rotation: JoinHandle<()>,
     watcher: JoinHandle<()>,
     console: Option<Console>,
     /// Dropped last: by then all connections have ended or are cut off.
@@ -387,6 +400,7 @@ impl Running {
         // A successor has a console of its own, at this address.
         drop(self.console.take());
         self.expiry.abort();
+        self.rotation.abort();
         // An error means that there is no admin API, which alone listens.
         let _ = self.close.send(true);
         let Reloader {

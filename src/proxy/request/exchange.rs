@@ -154,6 +154,7 @@ impl Exchange {
     ) -> Result<Arc<UpstreamRequest>, Refusal> {
         self.check_authority()?;
         self.check_client()?;
+        self.check_key_set()?;
         let (route, found) = self.find_route()?;
         self.route = Some(Arc::clone(&route));
         // Before the method is checked: a route that is off must not reveal which methods it takes.

@@ -37,6 +37,11 @@ pub(crate) enum RefusalKind {
     Challenge(String),
     /// With this value of Location.
     Redirect(Vec<u8>),
+    /// The public keys of our tokens, and for how many seconds they may be kept.
+    KeySet {
+        set: String,
+        max_age: u64,
+    },
     /// Closes the connection without an answer.
     Drop,
 }
@@ -184,7 +189,13 @@ pub(crate) async fn answer(
         session.shutdown().await;
         return Ok(());
     }
-    let page = page(refusal.status, style);
+    let page = match &refusal.kind {
+        RefusalKind::KeySet { set, .. } => Page {
+            media_type: "application/jwk-set+json",
+            text: set.clone(),
+        },
+        _ => page(refusal.status, style),
+    };
     let mut header = ResponseHeader::build(refusal.status, Some(8))?;
     header.insert_header("Content-Type", page.media_type)?;
     header.insert_header("Content-Length", page.text.len().to_string())?;
@@ -193,6 +204,9 @@ pub(crate) async fn answer(
     header.insert_header("X-Request-Id", style.request_id)?;
     match &refusal.kind {
         RefusalKind::MethodNotAllowed(allow) => header.insert_header("Allow", allow.as_str())?,
+        RefusalKind::KeySet { max_age, .. } => {
+            header.insert_header("Cache-Control", format!("public, max-age={max_age}"))?;
+        }
         RefusalKind::RetryAfter(seconds) => {
             header.insert_header("Retry-After", seconds.to_string())?;
         }

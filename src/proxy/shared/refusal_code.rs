@@ -25,6 +25,8 @@ pub(crate) enum RefusalCode {
     InspectionBusy,
     /// We failed.
     Internal,
+    /// The key set for gateways, which no gateway answers.
+    KeySet,
     MethodNotAllowed,
     /// The name of the handshake is not the name that is asked for.
     Misdirected,
@@ -62,6 +64,7 @@ impl RefusalCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::InspectionBusy => "inspection_busy",
             Self::Internal => "internal",
+            Self::KeySet => "key_set",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",

@@ -274,6 +274,14 @@ pub fn alerts() -> Vec<Alert> {
             vec![("drawbridge_identity_keys{identity=\"corp\"}", "0x700")],
         ),
         alert(
+            "DrawbridgeSigningKeys",
+            "15m",
+            "warning",
+            some(&f::SIGNING_FAILURES, &[]),
+            "The keys that sign tokens for gateways cannot be read or replaced; the last ones stay in use. The log says why; look at the file in the state_dir, and whether its disk is full.",
+            vec![("drawbridge_signing_failures_total", "0+1x700")],
+        ),
+        alert(
             "DrawbridgeTelemetryLost",
             "5m",
             "warning",

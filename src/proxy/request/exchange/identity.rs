@@ -151,6 +151,31 @@ impl Exchange {
         }
     }
 
+    /// Answers with the key set for gateways where the listener publishes it. Before routes: nobody is asked who they are,
+    /// and no gateway sees the request.
+    pub(super) fn check_key_set(&self) -> Result<(), Refusal> {
+        let listener = self.snapshot.listener(&self.connection.listener.name);
+        let path = listener.and_then(|listener| listener.jwks_path.as_deref());
+        if path.is_none_or(|path| path.as_bytes() != self.received.path()) {
+            return Ok(());
+        }
+        if !matches!(self.received.method(), b"GET" | b"HEAD") {
+            return Err(Refusal::page(405, RefusalCode::MethodNotAllowed)
+                .with(RefusalKind::MethodNotAllowed("GET, HEAD".to_owned())));
+        }
+        let Some(signing) = &self.snapshot.config.signing else {
+            return Err(Refusal::page(503, RefusalCode::Internal)
+                .because("there is no [signing] table that can be used")
+                .with(RefusalKind::RetryAfter(10)));
+        };
+        Err(
+            Refusal::page(200, RefusalCode::KeySet).with(RefusalKind::KeySet {
+                set: signing.jwks(),
+                max_age: signing.jwks_max_age(),
+            }),
+        )
+    }
+
     /// Makes the token for the gateway. Late, because it holds only for a minute.
     pub(super) fn sign_identity(&mut self, route: &Route) -> Result<(), Refusal> {
         let demanded = self.identity.demanded.as_ref();
@@ -164,15 +189,16 @@ impl Exchange {
         let client = self
             .client()
             .map(|client| identity::thumbprint_text(&client.sha256));
+        // The body and the wait for a place may have taken longer than the token holds.
+        let now = seconds(SystemTime::now());
         let claims = signing.claims_for(
             caller,
             &route.upstream.name,
             &self.id,
             client.as_deref(),
-            // The body and the wait for a place may have taken longer than the token holds.
-            seconds(SystemTime::now()),
+            now,
         );
-        let token = signing.sign(&claims).map_err(failed)?;
+        let token = signing.sign(&claims, now).map_err(failed)?;
         self.identity.signed = Some(token);
         Ok(())
     }

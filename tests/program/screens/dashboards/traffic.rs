@@ -132,6 +132,19 @@ fn connections() -> Vec<Panel> {
             [(value(&f::IDENTITY_AGE, ""), "{{identity}}: {{what}}")],
         ),
         panel(
+            "Keys of our own",
+            "short",
+            [
+                (value(&f::SIGNING_KEYS, ""), "published"),
+                (rate(&f::SIGNING_FAILURES, "", &[], PANEL), "failures"),
+            ],
+        ),
+        panel(
+            "Age of the key that signs",
+            "s",
+            [(value(&f::SIGNING_AGE, ""), "age")],
+        ),
+        panel(
             "Fetches from issuers",
             "cps",
             [
