@@ -50,15 +50,12 @@ impl RouteIdentity {
     /// The issuer that the token of a request names, or the one that knows what the token means.
     fn named_by<'r>(&'r self, request: &Request<'r>) -> Option<(&'r Provider, &'r [u8], Asked)> {
         let found = self.find_token(request).ok()??;
-        let token = match Token::parse(found.token) {
-            Ok(token) => token,
-            Err(_) => {
-                let knows = |provider: &&std::sync::Arc<Provider>| {
-                    provider.place == *found.place && provider.takes_opaque(found.token)
-                };
-                let provider = self.providers.iter().find(knows)?;
-                return Some((provider, found.token, Asked::Opaque));
-            }
+        let Ok(token) = Token::parse(found.token) else {
+            let knows = |provider: &&std::sync::Arc<Provider>| {
+                provider.place == *found.place && provider.takes_opaque(found.token)
+            };
+            let provider = self.providers.iter().find(knows)?;
+            return Some((provider, found.token, Asked::Opaque));
         };
         let names = |provider: &&std::sync::Arc<Provider>| {
             provider.place == *found.place

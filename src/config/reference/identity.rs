@@ -205,14 +205,14 @@ const IDENTITY: &[Key] = &[
     key(
         "once",
         Boolean,
-        Is("false"),
+        Means("`false`"),
         "Whether each token is taken once, by its `jti`; the second request with it gets 401, and so does a token without one.",
         "true",
     ),
     key(
         "once_most",
         Integer("tokens", 1, 10_000_000),
-        Means("100000"),
+        Is("100000"),
         "Tokens that are remembered until they end, about 100 bytes each. When there is no room, further ones get 503.",
         "1000000",
     ),
