@@ -1,7 +1,7 @@
 //! Issuers of tokens, and tokens for gateways.
 
 use super::DefaultValue::{Is, Means, Required};
-use super::Value::{Boolean, ByName, Choice, Duration, Integer, List, Text};
+use super::Value::{Boolean, ByName, Choice, Duration, Integer, List, LongDuration, Text};
 use super::{Key, Section, key};
 use crate::config::section_kind::SectionKind;
 
@@ -289,10 +289,10 @@ const SIGNING: &[Key] = &[
     ),
     key(
         "rotate",
-        Duration,
+        LongDuration,
         Means("only `drawbridge identity keys rotate`"),
         "The age at which the next key in the `state_dir` takes over; at least twice the `overlap`.",
-        r#""720h""#,
+        r#""30d""#,
     ),
     key(
         "overlap",

@@ -63,6 +63,8 @@ pub enum Value {
     Duration,
     /// A string with a unit, which may be days.
     Age,
+    /// The same, in seconds too.
+    LongDuration,
     /// Bytes: a number, or a string with a unit.
     Size,
     /// A table of this kind; its keys have a table of their own.
@@ -186,7 +188,7 @@ impl Value {
             Self::Integer(..) => "whole number".to_owned(),
             Self::Integers(..) => "array: whole numbers".to_owned(),
             Self::Fraction => "number".to_owned(),
-            Self::Duration | Self::Age => "duration".to_owned(),
+            Self::Duration | Self::Age | Self::LongDuration => "duration".to_owned(),
             Self::Size => "size".to_owned(),
             Self::Table(kind) => format!("table: `{}`", header_of(kind)),
             Self::Tables(kind) => format!("array of tables: `{}`", header_of(kind)),
@@ -201,6 +203,7 @@ impl Value {
         match self {
             Self::Duration => "ms, s, m, h".to_owned(),
             Self::Age => "m, h, d; 1h to 3650d".to_owned(),
+            Self::LongDuration => "s, m, h, d; 1s to 3650d".to_owned(),
             Self::Fraction => "0 to 1".to_owned(),
             Self::Size => "bytes, KiB, MiB, GiB".to_owned(),
             Self::Integer("", low, high) | Self::Integers(low, high) => format!("{low} to {high}"),

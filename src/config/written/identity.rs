@@ -475,7 +475,7 @@ pub(crate) fn parse_signing<'s>(document: &Document<'s, '_>) -> Given<WrittenSig
 }
 
 fn parse_rotation(section: &Section<'_, '_>) -> Option<Rotation> {
-    let every = section.optional("rotate", |item| item.duration().map(Some));
+    let every = section.optional("rotate", |item| item.long_duration().map(Some));
     let overlap = section.optional("overlap", Item::duration);
     let algorithm = section.optional("algorithm", |item| {
         item.choice(&[

@@ -29,11 +29,26 @@ impl Item<'_, '_> {
 
     /// How long something is kept: `"30d"`, `"12h"`.
     pub(crate) fn age(&self) -> Option<Duration> {
+        self.within(&["d", "h", "m"], AGES, "1h to 3650d")
+    }
+
+    /// How long something lasts that ends by itself: `"30d"`, `"90s"`.
+    pub(crate) fn long_duration(&self) -> Option<Duration> {
+        let range = Duration::from_secs(1)..=*AGES.end();
+        self.within(&["d", "h", "m", "s"], range, "1s to 3650d")
+    }
+
+    fn within(
+        &self,
+        units: &[&str],
+        range: RangeInclusive<Duration>,
+        words: &str,
+    ) -> Option<Duration> {
         self.parse(|text| {
-            let age = parse_units(text, &["d", "h", "m"]);
-            match age.map_err(|why| format!("{} {why}", self.what()))? {
-                age if AGES.contains(&age) => Ok(age),
-                _ => Err(format!("{} must be 1h to 3650d", self.what())),
+            let duration = parse_units(text, units);
+            match duration.map_err(|why| format!("{} {why}", self.what()))? {
+                duration if range.contains(&duration) => Ok(duration),
+                _ => Err(format!("{} must be {words}", self.what())),
             }
         })
     }
