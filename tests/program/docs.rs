@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "certs/README.md",
     "docs/certificates.md",
     "docs/ingress.md",
+    "docs/limits.md",
     "docs/metrics.md",
     "docs/questions.md",
     "docs/security.md",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::callers::{self, WrittenCallers};
 use super::document::{Document, Named};
+use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
@@ -23,6 +24,8 @@ pub(crate) struct WrittenListener<'s> {
     pub(crate) role: Role<'s>,
     /// What holds for its routes that say nothing of their callers.
     pub(crate) callers: WrittenCallers<'s>,
+    /// Names of limits.
+    pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
 }
 
 /// The keys that all kinds of listeners have.
@@ -108,6 +111,7 @@ fn parse_listener<'s>(
         allow_fewer_names: section.item("allow_fewer_names"),
     };
     let callers = callers::parse(section);
+    let rate_limits = limits::parse_names(section);
     section.finish();
     let diagnostics = section.diagnostics;
     let role = match (certificates, target) {
@@ -119,6 +123,10 @@ fn parse_listener<'s>(
             for item in items.all() {
                 let message = format!("{} is for listeners with certificates", item.what());
                 diagnostics.error(item.at, message);
+            }
+            if let Some(at) = section.key_at("rate_limits") {
+                let message = "\"rate_limits\" is for listeners with certificates";
+                diagnostics.error(at, message);
             }
             for key in &callers.keys {
                 let message = format!("\"{}\" is for listeners with certificates", key.value);
@@ -144,6 +152,7 @@ fn parse_listener<'s>(
         common,
         role,
         callers,
+        rate_limits,
     }
 }
 
