@@ -28,6 +28,7 @@ mod expose;
 mod front_door;
 mod headers;
 mod identity;
+mod limits;
 mod offline;
 mod output;
 mod reload;
@@ -89,6 +90,8 @@ enum Verb {
     Headers(headers::Args),
     /// Show what tokens must be and why one is refused; make tokens to try gateways with.
     Identity(identity::Args),
+    /// Show who is near a limit, and suggest limits from recorded requests.
+    Limits(limits::Args),
     /// Show the requests that were kept: blocked ones, those that would have been, and a sample.
     Events(events::Args),
     /// Log in to the web console of the running front door.
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Certs(args) => certs::run(&args),
         Verb::Headers(args) => headers::run(&args),
         Verb::Identity(args) => identity::run(&args),
+        Verb::Limits(args) => limits::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Console(args) => console::run(&args),
         Verb::Rules(args) => rules::run(&args),
