@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::exposition::Exposition;
 use super::router::{Request, Response, Router};
@@ -20,7 +20,7 @@ pub fn add_limit_routes(router: &mut Router, live: &Arc<Live>) {
     router.section("limits", move || {
         let snapshot = seen.pin();
         let limits = snapshot.config.limits.values();
-        Value::Array(limits.map(|limit| summary(limit)).collect())
+        Value::Array(limits.map(|limit| Value::Object(summary(limit))).collect())
     });
     let seen = Arc::clone(live);
     // Addresses of clients are what clients sent.
@@ -57,26 +57,28 @@ fn top(live: &Live, query: &str) -> Response {
 }
 
 /// What does not name a client.
-fn summary(limit: &Limit) -> Value {
+fn summary(limit: &Limit) -> Map<String, Value> {
     let (settings, counts) = (&limit.settings, limit.counts());
     let key = settings.key.iter().map(ToString::to_string);
-    json!({
-        "name": limit.name,
-        "rate": settings.rate.to_string(),
-        "burst": settings.burst,
-        "key": key.collect::<Vec<_>>(),
-        "count": settings.count.to_string(),
-        "action": settings.action.name(),
-        "passed": counts.passed.value(),
-        "refused": counts.refused.value(),
-        "would_refuse": counts.would_refuse.value(),
-        "evicted": limit.evicted(),
-    })
+    [
+        ("name", json!(limit.name)),
+        ("rate", json!(settings.rate.to_string())),
+        ("burst", json!(settings.burst)),
+        ("key", json!(key.collect::<Vec<_>>())),
+        ("count", json!(settings.count.to_string())),
+        ("action", json!(settings.action.name())),
+        ("passed", json!(counts.passed.value())),
+        ("refused", json!(counts.refused.value())),
+        ("would_refuse", json!(counts.would_refuse.value())),
+        ("evicted", json!(limit.evicted())),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into_iter()
+    .collect()
 }
 
 fn report(limit: &Limit, most: usize) -> Value {
     let (rows, known) = limit.report(most, now());
-    let mut report = summary(limit);
     let rows = rows.iter().map(|row: &BucketReport| {
         json!({
             "key": row.key,
@@ -85,9 +87,10 @@ fn report(limit: &Limit, most: usize) -> Value {
             "full_in_seconds": row.full_in_seconds,
         })
     });
-    report["keys_in_use"] = json!(known);
-    report["top"] = rows.collect();
-    report
+    let mut report = summary(limit);
+    report.insert("keys_in_use".to_owned(), json!(known));
+    report.insert("top".to_owned(), rows.collect());
+    Value::Object(report)
 }
 
 fn collect(live: &Live, text: &mut Exposition) {

@@ -7,9 +7,17 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 const MOST_NAMED: usize = 1000;
+/// Looking for names that are no longer needed takes microseconds, which a flood must not cost each of its requests.
+const SWEEP_EVERY: u64 = 1_000_000_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Near(Mutex<HashMap<u64, Named>>);
+pub(super) struct Near(Mutex<Names>);
+
+#[derive(Debug, Default)]
+struct Names {
+    by_key: HashMap<u64, Named>,
+    next_sweep: u64,
+}
 
 #[derive(Debug)]
 struct Named {
@@ -21,23 +29,24 @@ struct Named {
 impl Near {
     /// Notes a key, whose words `name` makes if it has none yet.
     pub(super) fn note(&self, key: u64, now: u64, full: u64, name: impl FnOnce() -> String) {
-        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = named.get_mut(&key) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.by_key.get_mut(&key) {
             known.full = full;
             return;
         }
-        if named.len() >= MOST_NAMED {
-            named.retain(|_, known| known.full > now);
+        if names.by_key.len() >= MOST_NAMED && now >= names.next_sweep {
+            names.by_key.retain(|_, known| known.full > now);
+            names.next_sweep = now.saturating_add(SWEEP_EVERY);
         }
-        if named.len() < MOST_NAMED {
+        if names.by_key.len() < MOST_NAMED {
             let words = name();
-            named.insert(key, Named { words, full });
+            names.by_key.insert(key, Named { words, full });
         }
     }
 
     pub(super) fn words(&self, key: u64) -> Option<String> {
-        let named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        named.get(&key).map(|named| named.words.clone())
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.by_key.get(&key).map(|named| named.words.clone())
     }
 }
 
@@ -51,10 +60,10 @@ mod tests {
         for key in 0..5000 {
             near.note(key, 0, 10, || key.to_string());
         }
-        assert_eq!(near.0.lock().unwrap().len(), MOST_NAMED);
+        assert_eq!(near.0.lock().unwrap().by_key.len(), MOST_NAMED);
         assert_eq!(near.words(1).as_deref(), Some("1"));
         assert_eq!(near.words(4999), None);
-        near.note(4999, 10, 20, || "later".to_owned());
+        near.note(4999, SWEEP_EVERY, 2 * SWEEP_EVERY, || "later".to_owned());
         assert_eq!(near.words(4999).as_deref(), Some("later"));
         assert_eq!(near.words(1), None);
     }

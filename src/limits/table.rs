@@ -53,14 +53,16 @@ impl Table {
     ) -> R {
         let sets = self.shards.len() * self.sets_per_shard;
         // The high bits of a product spread a hash evenly over any number of sets.
-        let at = ((u128::from(key) * sets as u128) >> 64) as usize;
+        let at = (u128::from(key) * sets as u128) >> 64;
+        // Cannot fail: the product is below the number of sets.
+        let at = usize::try_from(at).unwrap_or(0);
         let shard = self.shards.get(at / self.sets_per_shard);
         let mut shard = shard.map(lock);
         let set = shard
             .as_mut()
             .and_then(|shard| shard.get_mut(at % self.sets_per_shard));
         let Some(set) = set else {
-            // Cannot happen: the product is below the number of sets.
+            // Cannot happen, for the same reason.
             return change(0).1;
         };
         let known = set.iter().position(|slot| slot[0] == key && slot[1] > now);

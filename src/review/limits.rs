@@ -71,6 +71,10 @@ fn busiest_minute(mut times: Vec<u64>) -> u64 {
 }
 
 /// Rounded up: a limit that is a little too wide harms nobody.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float that is too large becomes the largest number"
+)]
 fn scaled(count: u64, sample: f64) -> u64 {
     match sample > 0.0 && sample < 1.0 {
         true => (count as f64 / sample).ceil() as u64,

@@ -37,3 +37,23 @@ pub(crate) fn named(
     let found: Vec<_> = found.collect();
     found.into_iter().collect()
 }
+
+/// Warns about limits of a route that nobody's caller is known on: their keys have a claim.
+pub(crate) fn warn_callers(
+    names: &[Placed<'_, &str>],
+    limits: &Declared<'_, Limit>,
+    diagnostics: &Diagnostics,
+) {
+    let known = |name: &&Placed<'_, &str>| {
+        limits
+            .value(name.value)
+            .is_some_and(|limit| limit.needs_caller())
+    };
+    for name in names.iter().filter(known) {
+        let message = format!(
+            "limit \"{}\" tells callers apart, but the route asks nobody who is calling: all its requests share one bucket",
+            name.value
+        );
+        diagnostics.warning(name.at, message);
+    }
+}

@@ -114,6 +114,11 @@ fn resolve_route<'s>(
         &mut targets.lookup,
     );
     let limits = limits::named(&written.rate_limits, targets.limits, diagnostics);
+    if let Given::Value(demands) = &identity
+        && demands.is_empty()
+    {
+        limits::warn_callers(&written.rate_limits, targets.limits, diagnostics);
+    }
     // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));

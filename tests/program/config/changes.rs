@@ -344,6 +344,13 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             &["error 32:16: there is no limit \"api\""],
         ),
         (
+            "policy = \"default\"",
+            "policy = \"default\"\nrate_limits = [\"api\"]\n[limits.api]\nrate = \"1/s\"\nkey = [\"identity:sub\"]",
+            &[
+                "warning 33:16: limit \"api\" tells callers apart, but the route asks nobody who is calling: all its requests share one bucket",
+            ],
+        ),
+        (
             "redirect_to_https = \"public\"",
             "redirect_to_https = \"public\"\nrate_limits = []",
             &["error 9:1: \"rate_limits\" is for listeners with certificates"],
