@@ -107,8 +107,10 @@ async fn streams_of_http2_share_the_bucket_of_their_client() {
 /// Requests that differ in what the key does not name share a bucket; whoever sends no value shares one with all who do so.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_value_of_a_key_has_its_own_bucket() {
+    /// A target, header fields, and the status of the answer.
+    type Asked = (&'static str, &'static str, u16);
     let upstream = echo().await;
-    let requests: [(&str, &[(&str, &str, u16)]); 3] = [
+    let requests: [(&str, &[Asked]); 3] = [
         (
             "key = [\"header:X-Key\", \"route\"]",
             &[
