@@ -16,6 +16,7 @@
 //! - [`recorded`] a request that is given to the rules without a connection
 //! - `judgement` what a rule set makes of a request, and how two differ
 //! - [`upstream`] pools of servers, and the choice of a server
+//! - [`limits`] limits by key, and their buckets
 //! - [`identity`] who is calling: issuers, callers, what gateways learn of them
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
@@ -53,6 +54,7 @@ pub mod handover;
 mod hex;
 pub mod identity;
 mod judgement;
+pub mod limits;
 pub mod live;
 pub mod outbound;
 mod parallel;

@@ -93,6 +93,11 @@ pub(super) fn identities(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(NamedKind::Identity, typed)
 }
 
+/// Completes the names of limits.
+pub(super) fn limits(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(NamedKind::Limit, typed)
+}
+
 /// Completes the names of routes.
 pub(super) fn routes(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(NamedKind::Route, typed)

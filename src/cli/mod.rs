@@ -28,6 +28,7 @@ mod expose;
 mod front_door;
 mod headers;
 mod identity;
+mod limits;
 mod offline;
 mod output;
 mod reload;
@@ -93,6 +94,8 @@ enum Verb {
     Identity(identity::Args),
     /// Show what routes do: who may call what, what inspects it, and what the gateway learns of the caller.
     Routes(routes::Args),
+    /// Show who is near a limit, and suggest limits from recorded requests.
+    Limits(limits::Args),
     /// Show the requests that were kept: blocked ones, those that would have been, and a sample.
     Events(events::Args),
     /// Log in to the web console of the running front door.
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Verb::Headers(args) => headers::run(&args),
         Verb::Identity(args) => identity::run(&args),
         Verb::Routes(args) => routes::run(&args),
+        Verb::Limits(args) => limits::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Console(args) => console::run(&args),
         Verb::Rules(args) => rules::run(&args),

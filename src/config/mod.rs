@@ -213,6 +213,8 @@ pub enum NamedKind {
     Policy,
     /// `[identity.*]`
     Identity,
+    /// `[limits.*]`
+    Limit,
     /// `[[routes]]`
     Route,
 }
@@ -233,6 +235,10 @@ pub fn names_in(path: &Path, kind: NamedKind) -> Vec<String> {
         NamedKind::Trust => named(document, "trust", SectionKind::Trust, "trust"),
         NamedKind::Policy => named(document, "policies", SectionKind::Policy, "policy"),
         NamedKind::Identity => named(document, "identity", SectionKind::Identity, "identity"),
+        NamedKind::Limit => {
+            let limits = written::limits::parse(document).into_iter();
+            limits.map(|limit| limit.name.to_owned()).collect()
+        }
         NamedKind::Route => {
             let routes = document.repeated("routes", SectionKind::Route, "a route");
             let names = routes.into_iter();

@@ -14,6 +14,7 @@ use crate::events::EventSettings;
 use crate::exclusion::Entry;
 use crate::hex::hex;
 use crate::identity::{OwnFields, Provider, RouteIdentity, Signing};
+use crate::limits::Limit;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
 use seclang::diagnostic::Diagnostic;
@@ -52,6 +53,8 @@ pub struct Config {
     pub trust: BTreeMap<String, Arc<TrustBundle>>,
     /// By name.
     pub policies: BTreeMap<String, Arc<Policy>>,
+    /// By name.
+    pub limits: BTreeMap<String, Arc<Limit>>,
     /// The issuers whose tokens are taken, by name.
     pub identity: BTreeMap<String, Arc<Provider>>,
     /// The header fields of these issuers that no client may send.
@@ -173,6 +176,8 @@ pub struct Listener {
     pub jwks_path: Option<String>,
     /// What new certificates may lack.
     pub rotation: RotationAllowance,
+    /// The limits that its requests ask.
+    pub rate_limits: Vec<Arc<Limit>>,
 }
 
 /// What new certificates may lack of what those that serve have.
@@ -260,6 +265,8 @@ pub struct Route {
     pub identity: BTreeMap<String, Arc<RouteIdentity>>,
     /// `encoded_slashes = "pass"`: `%2f` in a path is let through unchanged.
     pub pass_encoded_slashes: bool,
+    /// The limits that its requests ask, beside those of the listener and the policy.
+    pub rate_limits: Vec<Arc<Limit>>,
 }
 
 /// Routes on listeners that one team owns, with one switch.
@@ -309,6 +316,8 @@ pub struct Policy {
     pub rules_digest: String,
     /// Other rules that see a sample of its requests.
     pub shadow: Option<Shadow>,
+    /// The limits that its requests ask.
+    pub rate_limits: Vec<Arc<Limit>>,
 }
 
 /// Rules that see a sample of a policy's requests after these were answered, and change nothing.

@@ -9,6 +9,8 @@ pub enum SectionKind {
     Main,
     /// `[limits]`
     Limits,
+    /// `[limits.NAME]`
+    Limit,
     /// `[log]`
     Log,
     /// `[otlp]`

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::callers;
+use super::limits::{self, SurfaceLimit};
 use super::surface::{Surface, SurfaceError, SurfaceIdentity, SurfaceRoute};
 use crate::route::{Claim, Lookup, MethodSet, RouteTable};
 
@@ -204,6 +205,7 @@ fn change(
             widens = callers.iter().any(|difference| difference.widens);
             let mut differences = before.differences(&after);
             differences.extend(callers.into_iter().map(|difference| difference.words));
+            differences.extend(limits::differences(before.limits(), after.limits()));
             if differences.is_empty() {
                 return None;
             }
@@ -362,6 +364,11 @@ impl Target<'_> {
 
     fn identity(&self) -> Option<&SurfaceIdentity> {
         self.route.identity.get(self.listener)
+    }
+
+    fn limits(&self) -> &[SurfaceLimit] {
+        let limits = self.route.limits.get(self.listener);
+        limits.map_or(&[], Vec::as_slice)
     }
 
     fn words(&self) -> String {

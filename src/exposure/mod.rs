@@ -7,6 +7,7 @@
 pub mod api;
 mod callers;
 mod diff;
+mod limits;
 mod setting;
 mod shadowed;
 mod store;
@@ -14,6 +15,7 @@ mod surface;
 mod switchboard;
 
 pub use diff::{ChangeKind, SurfaceChange, diff};
+pub use limits::SurfaceLimit;
 pub use setting::Setting;
 pub use shadowed::{ShadowedPath, shadowed_paths};
 pub use store::{StateError, StoreError, recent_audit};

@@ -113,6 +113,7 @@ mod tests {
             stream: None,
             pass_encoded_slashes: false,
             identity: BTreeMap::new(),
+            limits: BTreeMap::new(),
         }
     }
 

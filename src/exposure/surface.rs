@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ListenerKind, PolicyMode, Stream};
+use super::limits::SurfaceLimit;
+use crate::config::{Config, ListenerKind, PolicyMode, Route, Stream};
 use crate::identity::RouteIdentity;
 use crate::route::{Claim, MethodSet, PatternError};
 
@@ -91,6 +92,9 @@ pub struct SurfaceRoute {
     /// What is demanded of callers, by listener; on one that is not here nobody is asked.
     #[serde(default)]
     pub identity: BTreeMap<String, SurfaceIdentity>,
+    /// The limits that its requests ask, by listener.
+    #[serde(default)]
+    pub limits: BTreeMap<String, Vec<SurfaceLimit>>,
 }
 
 /// What a route demands of its callers.
@@ -145,6 +149,9 @@ impl Surface {
                 Some((listener.clone(), exposure))
             });
             let servers = route.upstream.servers.iter();
+            let limits = served.iter();
+            let limits = limits.map(|name| (name.clone(), limits_of(config, name, route)));
+            let limits = limits.collect();
             SurfaceRoute {
                 name: route.name.clone(),
                 hosts: claim.hosts.iter().map(ToString::to_string).collect(),
@@ -167,6 +174,7 @@ impl Surface {
                     .iter()
                     .map(|(listener, identity)| (listener.clone(), identity_of(identity)))
                     .collect(),
+                limits,
             }
         });
         let key_sets = config.listeners.iter().filter_map(|listener| {
@@ -204,6 +212,19 @@ impl SurfaceRoute {
             listeners: self.listeners.clone(),
         })
     }
+}
+
+/// The limits of the listener, the route and the policy, each once.
+fn limits_of(config: &Config, listener: &str, route: &Route) -> Vec<SurfaceLimit> {
+    let listeners = config.listeners.iter();
+    let of_listener = listeners.filter(|known| known.name == listener);
+    let all = of_listener.flat_map(|listener| &listener.rate_limits);
+    let all = all.chain(&route.rate_limits);
+    let all = all.chain(&route.policy.rate_limits);
+    let by_name: BTreeMap<&str, SurfaceLimit> = all
+        .map(|limit| (limit.name.as_str(), SurfaceLimit::from(&**limit)))
+        .collect();
+    by_name.into_values().collect()
 }
 
 fn identity_of(identity: &RouteIdentity) -> SurfaceIdentity {

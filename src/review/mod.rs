@@ -9,6 +9,7 @@ pub(crate) mod escape;
 pub(crate) mod events;
 pub(crate) mod exclude;
 pub(crate) mod explanation;
+pub(crate) mod limits;
 pub(crate) mod lint;
 pub(crate) mod policy;
 pub(crate) mod replay;

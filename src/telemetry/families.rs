@@ -143,6 +143,12 @@ families! {
         HTTP2_FLOODS = "drawbridge_http2_floods_total", Counter, None, [],
             "HTTP/2 connections ended because of too many PING, SETTINGS, PRIORITY, WINDOW_UPDATE or unknown frames.";
     }
+    "Limits" {
+        LIMIT_REQUESTS = "drawbridge_limit_requests_total", Counter, None, ["limit", "outcome"],
+            "Requests that asked a limit, by what it said: passed, refused, would_refuse (its action is log).";
+        LIMIT_KEYS_EVICTED = "drawbridge_limit_keys_evicted_total", Counter, None, ["limit"],
+            "Keys that a limit forgot before their time because max_keys were in use.";
+    }
     "The WAF" {
         WAF_REQUESTS = "drawbridge_waf_requests_total", Counter, None, ["policy", "action"],
             "Inspected requests by policy and what the rules said: pass, match, block, or not_live if the policy's rules were refused.";

@@ -49,6 +49,7 @@ mod paths;
 mod pressure;
 mod protocol;
 mod provider;
+mod rate_limits;
 mod reachability;
 mod requests;
 mod responses;

@@ -35,6 +35,7 @@ mod logs;
 mod process;
 mod prometheus;
 mod questions;
+mod rate_limits;
 mod review;
 mod rotation;
 mod shadow;

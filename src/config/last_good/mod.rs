@@ -16,6 +16,7 @@ use super::model::{
     PolicyRules, Recipe, Upstream,
 };
 use crate::identity::{Provider, Signing};
+use crate::limits::Limit;
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
 use waf::{FilesNow, Store};
 
@@ -34,6 +35,8 @@ pub(crate) struct LastGood {
     pub(crate) identity: BTreeMap<String, Arc<Provider>>,
     pub(crate) signing: Option<Arc<Signing>>,
     policies: BTreeMap<String, Arc<Policy>>,
+    /// Whose buckets outlive a reload.
+    pub(crate) limits: BTreeMap<String, Arc<Limit>>,
     /// The policy of each route.
     route_policies: BTreeMap<String, Arc<Policy>>,
     rule_sets: Vec<Arc<CompiledRules>>,
@@ -66,6 +69,7 @@ impl LastGood {
             identity: config.identity.clone(),
             signing: config.signing.clone(),
             policies: config.policies.clone(),
+            limits: config.limits.clone(),
             route_policies: config
                 .routes
                 .iter()
@@ -149,6 +153,7 @@ impl LastGood {
                 rules: PolicyRules::Refused,
                 rules_digest: String::new(),
                 shadow: None,
+                rate_limits: Vec::new(),
             })
         })
     }

@@ -22,6 +22,12 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: LIMITS,
     },
     Section {
+        kind: SectionKind::Limit,
+        header: "[limits.NAME]",
+        about: "How often requests with equal keys may come, for the listeners, routes and policies that name it in `rate_limits`.",
+        keys: super::limits::KEYS,
+    },
+    Section {
         kind: SectionKind::Log,
         header: "[log]",
         about: "Where logs go. A change needs a restart.",
@@ -139,7 +145,7 @@ const MAIN: &[Key] = &[
         "limits",
         Table(SectionKind::Limits),
         Means("its defaults"),
-        "Limits over all listeners.",
+        "Limits over all listeners, and tables of limits by key.",
         r#"{ body_memory = "256MiB" }"#,
     ),
     key(
@@ -380,6 +386,13 @@ const LISTENER: &[Key] = &[
         Means("its defaults"),
         "How much, and how long, one client may use the listener.",
         r#"{ connections = 20000 }"#,
+    ),
+    key(
+        "rate_limits",
+        List("name of a `[limits.NAME]` table"),
+        Is("[]"),
+        "The limits that every request of the listener asks, also one that no route takes.",
+        r#"["each-client"]"#,
     ),
     key(
         "identity",

@@ -6,6 +6,7 @@
 mod console;
 mod identity;
 mod ingress;
+mod limits;
 mod otlp;
 mod routing;
 mod upstreams;

@@ -138,6 +138,13 @@ const ROUTE: &[Key] = &[
         "What the gateway gets: the client's token, header fields with claims, a token of our own, or nothing.",
         r#""claims""#,
     ),
+    key(
+        "rate_limits",
+        List("name of a `[limits.NAME]` table"),
+        Is("[]"),
+        "The limits that its requests ask, beside those of the listener and the policy.",
+        r#"["logins"]"#,
+    ),
 ];
 
 const POLICY: &[Key] = &[
@@ -224,6 +231,13 @@ const POLICY: &[Key] = &[
         Is("0"),
         "The part of the requests whose rules are timed one by one, for `rules top` and `waf_rule_cpu_seconds_total`.",
         "0.001",
+    ),
+    key(
+        "rate_limits",
+        List("name of a `[limits.NAME]` table"),
+        Is("[]"),
+        "The limits that its requests ask, beside those of the listener and the route.",
+        r#"["logins"]"#,
     ),
 ];
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::context::{Broken, Context};
+use super::limits;
 use super::materials::{must_not_go_on, resolve_certificate, resolve_client_ca, resolve_staple};
 use super::names::Declared;
 use crate::config::last_good::listeners as last_good;
@@ -15,6 +16,7 @@ use crate::config::written::listeners::{Role, WrittenCertificate, WrittenListene
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
 use crate::config::written::trust::WrittenClientCa;
+use crate::limits::Limit;
 use crate::tls::{CertifiedKey, ClientCa, ClientCas, TrustBundle};
 
 /// An entry of `certificates`.
@@ -39,17 +41,20 @@ type AskedCertificate = (Option<Arc<CertifiedKey>>, Option<Arc<ClientCa>>);
 pub(crate) fn resolve<'s>(
     written: &[WrittenListener<'s>],
     trust: &mut Declared<'s, TrustBundle>,
+    limits: &mut Declared<'s, Limit>,
     context: &mut Context<'_>,
 ) -> Declared<'s, Listener> {
     let mut listeners = Declared::new("listener");
     for listener in written {
+        let limits = limits::named(&listener.rate_limits, limits, context.diagnostics);
         let kind = match &listener.role {
             Role::Tls(tls) => resolve_tls(listener.name, tls, trust, context),
             Role::Unclear => None,
             // The target of a redirect may be declared later in the file.
             Role::Redirect(..) => continue,
         };
-        listeners.declare(listener.name, listener.at, assemble(listener, kind));
+        let resolved = assemble(listener, kind, limits);
+        listeners.declare(listener.name, listener.at, resolved);
     }
     resolve_redirects(written, &mut listeners, context.diagnostics);
     listeners
@@ -71,7 +76,7 @@ fn resolve_redirects<'s>(
         .map(|(listener, at, target)| {
             let kind = target
                 .and_then(|target| resolve_redirect(*at, target, &names, listeners, diagnostics));
-            assemble(listener, kind)
+            assemble(listener, kind, Some(Vec::new()))
         })
         .collect();
     // Declared only now, so that no redirect finds another as its target.
@@ -110,7 +115,11 @@ fn resolve_redirect(
     })
 }
 
-fn assemble(written: &WrittenListener<'_>, kind: Option<ListenerKind>) -> Option<Arc<Listener>> {
+fn assemble(
+    written: &WrittenListener<'_>,
+    kind: Option<ListenerKind>,
+    rate_limits: Option<Vec<Arc<Limit>>>,
+) -> Option<Arc<Listener>> {
     let common = written.common.as_ref()?;
     Some(Arc::new(Listener {
         name: written.name.to_owned(),
@@ -123,6 +132,7 @@ fn assemble(written: &WrittenListener<'_>, kind: Option<ListenerKind>) -> Option
             Role::Tls(tls) => allowance(tls),
             Role::Unclear | Role::Redirect(..) => RotationAllowance::default(),
         },
+        rate_limits: rate_limits?,
     }))
 }
 

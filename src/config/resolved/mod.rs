@@ -15,6 +15,7 @@ pub(crate) mod exclusions;
 mod exposures;
 pub(crate) mod identity;
 mod issuers;
+mod limits;
 mod listeners;
 mod log;
 mod materials;
@@ -53,8 +54,10 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     otlp::check_logs(&written.log, &written.otlp, diagnostics);
     let otlp = otlp::resolve(&written.otlp, &written.dns_servers, &mut trust, context);
     let audited = log.audit != LogSink::Off;
-    let (mut policies, rule_sets) = policies::resolve(&written.policies, audited, context);
-    let mut listeners = listeners::resolve(&written.listeners, &mut trust, context);
+    let mut limits = limits::resolve(&written.limits, context);
+    let (mut policies, rule_sets) =
+        policies::resolve(&written.policies, audited, &mut limits, context);
+    let mut listeners = listeners::resolve(&written.listeners, &mut trust, &mut limits, context);
     let state_dir = resolve_state_dir(&written.state_dir, context);
     let mut providers =
         identity::resolve(&written.identity, &written.dns_servers, &mut trust, context);
@@ -78,6 +81,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         listeners: &mut listeners,
         upstreams: &mut upstreams,
         policies: &mut policies,
+        limits: &mut limits,
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
     // A faulty one was reported, and is not missed as well.
@@ -104,6 +108,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     policies.warn_unused(diagnostics);
     listeners.warn_unused(diagnostics);
     providers.warn_unused(diagnostics);
+    limits.warn_unused(diagnostics);
 
     // No `?` before this point: every section is resolved, so that one run reports every problem.
     let identity = providers.into_values();
@@ -117,6 +122,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         upstreams: upstreams.into_values()?,
         trust: trust.into_values()?,
         policies: policies.into_values()?,
+        limits: limits.into_values()?,
         identity_fields: OwnFields::of(identity.iter().flat_map(|found| found.values())),
         identity: identity?,
         signing: signing.unless_faulty()?,

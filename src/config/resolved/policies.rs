@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::exclusions;
+use super::limits;
 use super::names::Declared;
 use crate::config::baseline;
 use crate::config::model::{
@@ -19,6 +20,7 @@ use crate::config::model::{
 use crate::config::written::diagnostics::Problem;
 use crate::config::written::policies::{RulePattern, WrittenPolicy, WrittenRules};
 use crate::config::written::source::{At, Placed};
+use crate::limits::Limit;
 use crate::parallel;
 use seclang::diagnostic::Diagnostic;
 use seclang::{files, glob};
@@ -46,6 +48,7 @@ enum NoRules {
 pub(crate) fn resolve<'s>(
     written: &[WrittenPolicy<'s>],
     audited: bool,
+    limits: &mut Declared<'s, Limit>,
     context: &mut Context<'_>,
 ) -> (Declared<'s, Policy>, Vec<Arc<CompiledRules>>) {
     let mut policies = Declared::new("policy");
@@ -61,7 +64,8 @@ pub(crate) fn resolve<'s>(
     // Only once all are known: equal ones are compiled once, the others at the same time.
     let known = compile_all(wanted.iter().chain(&shadows), context);
     for (policy, wanted) in written.iter().zip(wanted.into_iter().zip(shadows)) {
-        let resolved = resolve_policy(policy, wanted, &known, context);
+        let limits = limits::named(&policy.rate_limits, limits, context.diagnostics);
+        let resolved = resolve_policy(policy, wanted, limits, &known, context);
         policies.declare(policy.name, policy.at, resolved);
     }
     let compiled = known.into_values().filter_map(Result::ok);
@@ -71,6 +75,7 @@ pub(crate) fn resolve<'s>(
 fn resolve_policy(
     written: &WrittenPolicy<'_>,
     (wanted, shadow): (Wanted, Wanted),
+    limits: Option<Vec<Arc<Limit>>>,
     known: &Known,
     context: &mut Context<'_>,
 ) -> Option<Arc<Policy>> {
@@ -107,6 +112,7 @@ fn resolve_policy(
         rules,
         rules_digest,
         shadow,
+        rate_limits: limits?,
     }))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::callers::{self, Defaults, Lookup};
 use super::context::Context;
+use super::limits;
 use super::names::Declared;
 use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
@@ -12,6 +13,7 @@ use crate::config::written::reader::Given;
 use crate::config::written::routes::WrittenRoute;
 use crate::config::written::source::{At, Placed};
 use crate::identity::RouteIdentity;
+use crate::limits::Limit;
 use crate::route::{Claim, HostPattern, RouteTable};
 
 /// A route, as far as it is sound.
@@ -29,6 +31,7 @@ pub(crate) struct Targets<'d, 's> {
     pub(crate) listeners: &'d mut Declared<'s, Listener>,
     pub(crate) upstreams: &'d mut Declared<'s, Upstream>,
     pub(crate) policies: &'d mut Declared<'s, Policy>,
+    pub(crate) limits: &'d mut Declared<'s, Limit>,
     pub(crate) lookup: Lookup<'d, 's>,
     /// What listeners say of callers.
     pub(crate) callers: Defaults<'d, 's>,
@@ -110,6 +113,12 @@ fn resolve_route<'s>(
         &targets.callers,
         &mut targets.lookup,
     );
+    let limits = limits::named(&written.rate_limits, targets.limits, diagnostics);
+    if let Given::Value(demands) = &identity
+        && demands.is_empty()
+    {
+        limits::warn_callers(&written.rate_limits, targets.limits, diagnostics);
+    }
     // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
@@ -135,6 +144,7 @@ fn resolve_route<'s>(
             upstream,
             policy,
             identity,
+            limits,
         ),
         claim,
     })
@@ -147,6 +157,7 @@ fn assemble(
     upstream: Option<Arc<Upstream>>,
     policy: Option<Arc<Policy>>,
     identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
+    rate_limits: Option<Vec<Arc<Limit>>>,
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
     Some(Arc::new(Route {
@@ -158,6 +169,7 @@ fn assemble(
         client_certificate: written.client_certificate.unless_faulty()?.is_some(),
         identity: identity.or_else(BTreeMap::new)?,
         pass_encoded_slashes: written.pass_encoded_slashes?,
+        rate_limits: rate_limits?,
     }))
 }
 

@@ -76,12 +76,28 @@ impl<'s, 'r> Document<'s, 'r> {
         first.map(|(_, item)| item)
     }
 
+    /// The values of a key in all files, and where the key is written.
+    pub(crate) fn items(&self, key: &'static str) -> impl Iterator<Item = Item<'s, 'r>> {
+        self.roots.iter().filter_map(move |root| root.item(key))
+    }
+
     /// The tables of a kind in all files, like `[upstreams.*]`. If two have one name, only the first.
     pub(crate) fn named(
         &self,
         key: &'static str,
         kind: SectionKind,
         word: &str,
+    ) -> Vec<Named<'s, 'r>> {
+        self.named_among(key, kind, word, |_, _| true)
+    }
+
+    /// Like [`Document::named`], of a table that has keys of its own too: only what `is_named` says is a name.
+    pub(crate) fn named_among(
+        &self,
+        key: &'static str,
+        kind: SectionKind,
+        word: &str,
+        is_named: impl Fn(&str, &Item<'s, 'r>) -> bool,
     ) -> Vec<Named<'s, 'r>> {
         let mut found: Vec<Named<'s, 'r>> = Vec::new();
         let mut known: HashMap<&str, At<'s>> = HashMap::new();
@@ -99,7 +115,10 @@ impl<'s, 'r> Document<'s, 'r> {
             let Some(table) = item.section(SectionKind::Names, key) else {
                 continue;
             };
-            for (Placed { value: name, at }, item) in table.entries() {
+            let entries = table.entries();
+            for (Placed { value: name, at }, item) in
+                entries.filter(|(name, item)| is_named(name.value, item))
+            {
                 if let Some(first) = known.get(name) {
                     let message = format!("{word} \"{name}\" is already there at {}", first.text());
                     self.diagnostics.error(at, message);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::callers::{self, WrittenCallers};
 use super::document::{Document, Named};
+use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
@@ -23,6 +24,8 @@ pub(crate) struct WrittenListener<'s> {
     pub(crate) role: Role<'s>,
     /// What holds for its routes that say nothing of their callers.
     pub(crate) callers: WrittenCallers<'s>,
+    /// Names of limits.
+    pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
 }
 
 /// The keys that all kinds of listeners have.
@@ -109,6 +112,7 @@ fn parse_listener<'s>(
         allow_fewer_names: section.item("allow_fewer_names"),
     };
     let callers = callers::parse(section);
+    let rate_limits = limits::parse_names(section);
     section.finish();
     let diagnostics = section.diagnostics;
     let role = match (certificates, target) {
@@ -124,6 +128,10 @@ fn parse_listener<'s>(
             if let Some(path) = common.as_ref().and_then(|c| c.jwks_path.as_ref()) {
                 let message = "\"jwks_path\" is for listeners with certificates";
                 diagnostics.error(path.at, message);
+            }
+            if let Some(at) = section.key_at("rate_limits") {
+                let message = "\"rate_limits\" is for listeners with certificates";
+                diagnostics.error(at, message);
             }
             for key in &callers.keys {
                 let message = format!("\"{}\" is for listeners with certificates", key.value);
@@ -149,6 +157,7 @@ fn parse_listener<'s>(
         common,
         role,
         callers,
+        rate_limits,
     }
 }
 

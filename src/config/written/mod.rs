@@ -19,6 +19,7 @@ pub(crate) mod document;
 pub(crate) mod events;
 pub(crate) mod exposures;
 pub(crate) mod identity;
+pub(crate) mod limits;
 pub(crate) mod listeners;
 pub(crate) mod malformed;
 pub(crate) mod otlp;
@@ -45,6 +46,7 @@ pub(crate) struct WrittenConfig<'s> {
     /// `[dns] servers`
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) upstreams: Vec<upstreams::WrittenUpstream<'s>>,
+    pub(crate) limits: Vec<limits::WrittenLimit<'s>>,
     pub(crate) log: settings::WrittenLog<'s>,
     pub(crate) otlp: Given<otlp::WrittenOtlp<'s>>,
     pub(crate) policies: Vec<policies::WrittenPolicy<'s>>,
@@ -71,6 +73,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         // Faulty servers were reported, so this configuration is not used.
         dns_servers: balancing::parse_dns(document).unwrap_or_default(),
         upstreams: upstreams::parse(document),
+        limits: limits::parse(document),
         log: settings::parse_log(document),
         otlp: otlp::parse(document),
         policies: policies::parse(document),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::crs_variables;
 use super::diagnostics::Problem;
 use super::document::{Document, Named};
+use super::limits;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
 use crate::config::model::{OnExpiry, OnUninspected, PolicyMode};
@@ -44,6 +45,8 @@ pub(crate) struct WrittenPolicy<'s> {
     pub(crate) asks_for_identity: Given<Placed<'s, bool>>,
     /// The part of the requests whose rules are timed.
     pub(crate) cost_sample: Option<f64>,
+    /// Names of limits.
+    pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
 }
 
 /// `rules = ["FILE", "FOLDER/*.conf", "@baseline"]`
@@ -104,6 +107,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
     });
     let shadow = section.optional("shadow", |item| shadow::parse(name, item));
     let cost_sample = section.optional("cost_sample", Item::fraction);
+    let rate_limits = limits::parse_names(section);
     section.finish();
     // In mode `off` nothing inspects, so that nobody needs to name rules only to switch them off.
     if rules.is_none() && mode.map(|mode| mode.value) != Some(PolicyMode::Off) {
@@ -127,6 +131,7 @@ fn parse_policy<'s>(Named { name, at, section }: &Named<'s, '_>) -> WrittenPolic
         shadow,
         asks_for_identity,
         cost_sample: cost_sample.or(0.0),
+        rate_limits,
     }
 }
 

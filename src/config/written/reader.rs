@@ -214,8 +214,21 @@ impl<'s, 'r> Section<'s, 'r> {
 
     /// Reports the keys that nobody asked for.
     pub(crate) fn finish(&self) {
+        self.finish_but(|_| false);
+    }
+
+    /// The same of a table in which the user chooses names for tables.
+    pub(crate) fn finish_but_tables(&self) {
+        self.finish_but(|value| matches!(value, DeValue::Table(_)));
+    }
+
+    fn finish_but(&self, is_known: impl Fn(&DeValue<'_>) -> bool) {
         let asked = self.asked.borrow();
-        for (key, _) in self.table {
+        for (key, _) in self
+            .table
+            .iter()
+            .filter(|(_, value)| !is_known(value.get_ref()))
+        {
             let name = key.get_ref().as_ref();
             if asked.contains(&name) {
                 continue;

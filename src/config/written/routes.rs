@@ -6,6 +6,7 @@ use std::fmt::Display;
 use super::callers::{self, WrittenCallers};
 use super::diagnostics::Diagnostics;
 use super::document::{Document, check_name};
+use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
@@ -38,6 +39,8 @@ pub(crate) struct WrittenRoute<'s> {
     /// Where `client_certificate = "required"` is written.
     pub(crate) client_certificate: Given<At<'s>>,
     pub(crate) identity: WrittenCallers<'s>,
+    /// Names of limits.
+    pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
 }
 
 pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
@@ -105,6 +108,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
         item.choice(&[("required", item.at)])
     });
     let identity = callers::parse(section);
+    let rate_limits = limits::parse_names(section);
     WrittenRoute {
         name,
         hosts,
@@ -117,6 +121,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
         pass_encoded_slashes: pass.or(false),
         client_certificate,
         identity,
+        rate_limits,
     }
 }
 

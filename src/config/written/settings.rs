@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::document::Document;
+use super::limits;
 use super::reader::{Given, Item};
 use super::source::{At, Placed};
 use super::values::parse_server;
@@ -132,16 +133,30 @@ pub(crate) fn parse_state_dir<'s>(document: &Document<'s, '_>) -> Given<Placed<'
     .into()
 }
 
-/// `[limits] body_memory`, in bytes.
+/// `[limits] body_memory`, in bytes. Its other keys are names of limits, which several files may have.
 pub(crate) fn parse_body_memory(document: &Document<'_, '_>) -> usize {
-    let limits = document.item("limits");
-    let Some(section) = limits.and_then(|item| item.section(SectionKind::Limits, "[limits]"))
-    else {
-        return BODY_MEMORY;
-    };
-    let body_memory = section.optional("body_memory", |item| item.size(1 << 20));
-    section.finish();
-    body_memory.value().unwrap_or(BODY_MEMORY)
+    let mut found: Option<(At<'_>, Option<usize>)> = None;
+    for item in document
+        .items("limits")
+        .filter(|item| !item.is_list_of_tables())
+    {
+        let Some(section) = item.section(SectionKind::Limits, "[limits]") else {
+            continue;
+        };
+        let key = section.key_at(limits::BODY_MEMORY);
+        let body_memory = section.item(limits::BODY_MEMORY);
+        section.finish_but_tables();
+        match (body_memory, found, key) {
+            (None, ..) => {}
+            (Some(item), None, _) => found = Some((item.at, item.size(1 << 20))),
+            (Some(item), Some((first, _)), key) => {
+                let message = format!("\"body_memory\" is already set at {}", first.text());
+                document.diagnostics.error(key.unwrap_or(item.at), message);
+            }
+        }
+    }
+    let body_memory = found.and_then(|(_, size)| size);
+    body_memory.unwrap_or(BODY_MEMORY)
 }
 
 pub(crate) fn parse_shutdown_timeout(document: &Document<'_, '_>) -> Duration {

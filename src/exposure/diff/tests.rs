@@ -26,6 +26,7 @@ fn surface(routes: &[&str]) -> Surface {
             stream: None,
             pass_encoded_slashes: false,
             identity: BTreeMap::new(),
+            limits: BTreeMap::new(),
         }
     });
     Surface {

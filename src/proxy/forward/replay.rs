@@ -19,6 +19,7 @@ use pingora::{Error, ErrorType, Result};
 use super::activity::Activity;
 use super::pacing::{SMALLEST, SendWindow};
 use super::upstream_request::{CloseAfterAnswer, UPSTREAM_REQUEST};
+use crate::limits::LimitFields;
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::ahead::ReadMode;
 use crate::proxy::shared::body_memory::Reservation;
@@ -100,6 +101,8 @@ pub(crate) struct AnswerSettings {
     /// A body goes to the session in parts of at most so many bytes.
     pub written_at_once: Option<usize>,
     pub close_after_answer: Arc<CloseAfterAnswer>,
+    /// What the answer says of limits.
+    pub limit_fields: Option<Arc<LimitFields>>,
 }
 
 /// The state of a response.

@@ -25,8 +25,8 @@ use super::reloader::{End, Reloader, Requests};
 use super::signing;
 use crate::admin::{
     AdminSocket, Router, StatusSources, add_collector, add_core_routes, add_exposure_routes,
-    add_gateway_routes, add_issuers, add_record_routes, add_review_routes, add_shadow_routes,
-    add_signing, add_traffic_routes, adopt, listen,
+    add_gateway_routes, add_issuers, add_limit_routes, add_record_routes, add_review_routes,
+    add_shadow_routes, add_signing, add_traffic_routes, adopt, listen,
 };
 use crate::config::{Config, LogSink};
 use crate::console::{Console, ConsoleSources, Logins, add_console_routes};
@@ -280,6 +280,7 @@ fn routes(
     };
     add_core_routes(&mut router, &health);
     add_shadow_routes(&mut router, &front.live, &front.metrics);
+    add_limit_routes(&mut router, &front.live);
     add_exposure_routes(&mut router, &front.live, &front.exposures, {
         let front = Arc::clone(front);
         move |listener| front.bound.load().address(listener)

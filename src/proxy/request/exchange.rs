@@ -1,4 +1,4 @@
-//! Decides about one request with a valid head: authority, client certificate, route, exposure, caller, rules, body,
+//! Decides about one request with a valid head: authority, client certificate, route, exposure, limits, caller, rules, body,
 //! path, upstream; then forwards it and writes the access line.
 //!
 //! No gateway is dialled before [`Exchange::decide`] has let the request pass; after it nothing but the upstream, a
@@ -10,6 +10,7 @@ mod event;
 mod forwarding;
 mod identity;
 mod inspection;
+mod limits;
 mod shadow;
 mod spans;
 
@@ -23,6 +24,7 @@ use pingora::protocols::http::ServerSession;
 use super::body;
 use crate::config::{Exposure, ListenerLimits, PolicyRules, Route, SniPolicy};
 use crate::events::is_sampled;
+use crate::limits::Charges;
 use crate::live::Snapshot;
 use crate::proxy::forward::Proxy;
 use crate::proxy::forward::upstream_request::UpstreamRequest;
@@ -58,6 +60,8 @@ pub(crate) struct Exchange {
     held: Option<(Instant, Instant)>,
     route: Option<Arc<Route>>,
     identity: identity::Identity,
+    /// The limits that it has asked.
+    charges: Charges,
     inspector: Option<Inspector>,
     /// The shadow of the policy will see it.
     shadowed: bool,
@@ -136,6 +140,7 @@ impl Exchange {
             held: None,
             route: None,
             identity: identity::Identity::default(),
+            charges: Charges::default(),
             inspector: None,
             shadowed: false,
             body: Bytes::new(),
@@ -154,17 +159,23 @@ impl Exchange {
     ) -> Result<Arc<UpstreamRequest>, Refusal> {
         self.check_authority()?;
         self.check_client()?;
+        let routed = self.find_route();
+        let route = routed.as_ref().ok().map(|(route, _)| Arc::clone(route));
+        self.ask_listener_limits(route.as_deref()).await?;
         self.check_key_set()?;
-        let (route, found) = self.find_route()?;
+        let (route, found) = routed?;
         self.route = Some(Arc::clone(&route));
         // Before the method is checked: a route that is off must not reveal which methods it takes.
         self.check_exposure(&route)?;
+        // After the switch, for the same reason.
+        self.ask_route_limits(&route).await?;
         found?;
         if route.client_certificate && self.client().is_none() {
             return Err(Refusal::page(403, RefusalCode::ClientCertificate)
                 .because("the route requires a client certificate"));
         }
         self.check_identity(&route).await?;
+        self.ask_caller_limits(&route).await?;
         self.begin_inspection(&route)?;
         self.inspect_head().await?;
         if route.stream.is_none() {

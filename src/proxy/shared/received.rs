@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use pingora::http::RequestHeader;
 
 use crate::config::IpNetwork;
+use crate::limits;
 use http_strict::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
 use waf::Transaction;
 
@@ -282,6 +283,17 @@ impl Received {
             }
         }
         None
+    }
+}
+
+impl limits::Head for Received {
+    fn each_field(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        self.headers().for_each(|(name, value)| see(name, value));
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        let target = self.target();
+        memchr::memchr(b'?', target).and_then(|at| target.get(at + 1..))
     }
 }
 

@@ -13,6 +13,7 @@ use pingora::protocols::http::date::get_cached_date;
 use super::refusal_code::RefusalCode;
 use crate::config::{Exposure, OffAnswer};
 use crate::exposure::Setting;
+use crate::limits::LimitFields;
 use crate::route::path;
 use waf::{Interruption, InterruptionKind};
 
@@ -33,6 +34,11 @@ pub(crate) enum RefusalKind {
     MethodNotAllowed(String),
     /// With this value of Retry-After, in seconds.
     RetryAfter(u32),
+    /// With these of Retry-After, in seconds, and of the fields that say how a limit stands.
+    Limited {
+        retry_after: u64,
+        fields: Box<LimitFields>,
+    },
     /// With this value of WWW-Authenticate.
     Challenge(String),
     /// With this value of Location.
@@ -210,6 +216,13 @@ pub(crate) async fn answer(
         RefusalKind::RetryAfter(seconds) => {
             header.insert_header("Retry-After", seconds.to_string())?;
         }
+        RefusalKind::Limited {
+            retry_after,
+            fields,
+        } => {
+            header.insert_header("Retry-After", retry_after.to_string())?;
+            add_limit_fields(&mut header, fields)?;
+        }
         RefusalKind::Challenge(challenge) => {
             header.insert_header("WWW-Authenticate", challenge.as_str())?;
         }
@@ -231,6 +244,16 @@ pub(crate) async fn answer(
             .await?;
     }
     session.finish_body().await
+}
+
+/// Adds the fields that say how a limit stands, to those that a gateway may have sent of its own.
+///
+/// # Errors
+/// Pingora does not take them.
+pub(crate) fn add_limit_fields(header: &mut ResponseHeader, fields: &LimitFields) -> Result<()> {
+    header.append_header("RateLimit-Policy", fields.policy.as_str())?;
+    header.append_header("RateLimit", fields.standing.as_str())?;
+    Ok(())
 }
 
 /// The same as bytes, for a connection for which there is no pingora session.

@@ -35,6 +35,8 @@ pub(crate) enum RefusalCode {
     Path(&'static str),
     /// The rules of the route's policy were refused, so nothing could inspect the request.
     PolicyNotLive,
+    /// A limit has no room for it.
+    RateLimited,
     /// Nothing went either way on a stream for too long.
     StreamIdle,
     /// There is no token that the route takes.
@@ -69,6 +71,7 @@ impl RefusalCode {
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::PolicyNotLive => "policy_not_live",
+            Self::RateLimited => "rate_limited",
             Self::StreamIdle => "stream_idle",
             Self::Unauthenticated => "unauthenticated",
             Self::Unforwardable => "unforwardable",

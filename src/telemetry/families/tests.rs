@@ -90,6 +90,7 @@ fn labels_are_what_nobody_outside_chooses() {
         "cause",
         "identity",
         "kind",
+        "limit",
         "listener",
         "name",
         "openssl",

@@ -307,6 +307,54 @@ fn each_change_that_breaks_the_sample_is_told_where_it_stands() {
             "[limits]\nbody_memory = 5\n[log]",
             &["error 11:15: \"body_memory\" must be at least 1048576 bytes"],
         ),
+        // Limits
+        (
+            "[log]",
+            "[limits]\nbody_memory = \"16MiB\"\nbody_memroy = 5\n[limits.api]\nrate = \"1/s\"\n[log]",
+            &[
+                "error 12:1: unknown key \"body_memroy\" in [limits]",
+                "warning 13:9: nothing uses limit \"api\"",
+            ],
+        ),
+        (
+            "[log]",
+            "[limits.api]\nrate = \"100\"\nkey = [\"client\", \"ip\"]\ncount = \"status\"\naction = \"403\"\nburts = 1\n[log]",
+            &[
+                "warning 10:9: nothing uses limit \"api\"",
+                "error 11:8: \"100\" is no rate: write a number from 1 to 1000000000 and /s, /m or /h, like \"100/s\"",
+                "error 12:18: \"ip\" is no part of a key: write \"client\", \"route\", \"host\", \"header:NAME\", \"cookie:NAME\", \"query:NAME\" or \"identity:CLAIM\"",
+                "error 13:9: \"status\" is nothing to count: write \"requests\", \"blocked\", \"status:401\", \"bytes\" or \"cost\"",
+                "error 14:10: \"action\" must be \"429\" or \"block\" or \"close\" or \"tarpit\" or \"log\"",
+                "error 15:1: unknown key \"burts\" in limit \"api\"",
+            ],
+        ),
+        (
+            "[log]",
+            "[limits.api]\nrate = \"1/h\"\nburst = 9999\ndelay = \"1m\"\nmax_keys = 5\n[log]",
+            &[
+                "warning 10:9: nothing uses limit \"api\"",
+                "error 12:9: limit \"api\" takes longer than a year to make room for a burst of 9999 again",
+                "error 13:9: \"delay\" must be at most 30s: a held request holds its connection",
+                "error 14:12: \"max_keys\" must be 1000 to 10000000",
+            ],
+        ),
+        (
+            "upstream = \"orders\"",
+            "upstream = \"orders\"\nrate_limits = [\"api\"]",
+            &["error 32:16: there is no limit \"api\""],
+        ),
+        (
+            "policy = \"default\"",
+            "policy = \"default\"\nrate_limits = [\"api\"]\n[limits.api]\nrate = \"1/s\"\nkey = [\"identity:sub\"]",
+            &[
+                "warning 33:16: limit \"api\" tells callers apart, but the route asks nobody who is calling: all its requests share one bucket",
+            ],
+        ),
+        (
+            "redirect_to_https = \"public\"",
+            "redirect_to_https = \"public\"\nrate_limits = []",
+            &["error 9:1: \"rate_limits\" is for listeners with certificates"],
+        ),
     ];
     let folder = Folder::new();
     let mut wrong = Vec::new();

@@ -117,6 +117,12 @@ impl Replay {
                 inspector.response_head(&header)?;
             }
         }
+        // After the rules, which look at what the gateway said.
+        if let Some(fields) = &self.settings.limit_fields {
+            refusal::add_limit_fields(&mut header, fields).map_err(|error| {
+                Refusal::page(500, RefusalCode::Internal).because(error.to_string())
+            })?;
+        }
         let holds = self
             .inspector()
             .is_some_and(|inspector| !streamed && inspector.wants_response_body());

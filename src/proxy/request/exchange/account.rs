@@ -44,6 +44,7 @@ impl Exchange {
         let at = Instant::now();
         self.count_answer(outcome.status);
         let waf = self.finish_inspection(outcome.status).await;
+        self.settle_limits(&outcome);
         let refused = outcome.refusal.as_ref().map(|refusal| refusal.code);
         self.count_verdict(waf.as_ref(), refused);
         self.count_times_and_sizes(&outcome);

@@ -201,6 +201,7 @@ impl Exchange {
             activity: activity.clone(),
             written_at_once: self.written_at_once(),
             close_after_answer: Arc::clone(&upstream_request.close_after_answer),
+            limit_fields: self.charges.fields().map(Arc::new),
         }
     }
 

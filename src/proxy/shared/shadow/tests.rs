@@ -38,6 +38,7 @@ fn policy(mode: EngineMode) -> Arc<Policy> {
         request_body_limit: 1000,
         asks_for_identity: false,
         cost_sample: 0.0,
+        rate_limits: Vec::new(),
         exclusions: Vec::new(),
         rules: PolicyRules::Live(rules(LIVE, mode)),
         rules_digest: "live".to_owned(),

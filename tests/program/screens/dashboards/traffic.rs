@@ -114,6 +114,25 @@ fn connections() -> Vec<Panel> {
             )],
         ),
         panel(
+            "Limits",
+            "reqps",
+            [
+                (
+                    rate(
+                        &f::LIMIT_REQUESTS,
+                        "outcome!=\"passed\"",
+                        &["limit", "outcome"],
+                        PANEL,
+                    ),
+                    "{{limit}}: {{outcome}}",
+                ),
+                (
+                    rate(&f::LIMIT_KEYS_EVICTED, "", &["limit"], PANEL),
+                    "{{limit}}: keys forgotten",
+                ),
+            ],
+        ),
+        panel(
             "Callers",
             "reqps",
             [(
