@@ -41,6 +41,8 @@ algorithms = ["HS256"]
 secret = "idp.secret"
 denied = "https://localhost:PORT/denied.txt"
 trust = "onprem"
+[signing]
+issuer = "https://door.test"
 [exposures.orders]
 routes = ["orders"]
 listeners = ["public"]

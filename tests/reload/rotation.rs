@@ -2,8 +2,8 @@
 
 use dev_pki::{Authority, Issued, LeafOptions, Usage};
 
-use crate::front::{RULES, log, logged};
-use crate::world::{NAMES, World};
+use crate::front::{RULES, logged};
+use crate::world::{NAMES, World, taken};
 use support::client;
 use support::pki::{CORP, PUBLIC};
 
@@ -23,24 +23,6 @@ fn put(world: &World, name: &str, issued: &Issued) {
 
 fn reasons(said: &serde_json::Value) -> String {
     said["refused"][0]["reasons"].to_string()
-}
-
-/// These changes are live. The answer to the reload has all of them, in this order; unless the watcher saw the files
-/// first: then its lines in the log have some.
-async fn taken(said: &serde_json::Value, changes: &[&str]) {
-    if said["changed"] == serde_json::json!(changes) {
-        return;
-    }
-    logged("reloaded (files changed): ").await;
-    for change in changes {
-        // The field follows the text of a line.
-        let of_line = |line: &str| {
-            let text = line.split(" generation=").next().unwrap_or_default();
-            let all = text.split_once("): ").map_or("", |(_, all)| all);
-            all.split("; ").any(|one| one == *change)
-        };
-        assert!(log().lines().any(of_line), "{change}: {}", log());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use dev_pki::LeafOptions;
 use drawbridge::admin::client::{Answer, call};
 use drawbridge::config::AdminAddress;
 
-use crate::front::{Front, Setup};
+use crate::front::{Front, Setup, log, logged};
 use support::client::{self, Tls};
 use support::pki::{CORP, PUBLIC, ServerTls, leaf};
 use support::upstream::{Behaviour, Upstream};
@@ -96,6 +96,24 @@ impl World {
     pub async fn serial(&self) -> String {
         let stream = client::connect(self.front.address, Some("api.test"), b"").await;
         serial_of(&stream.unwrap())
+    }
+}
+
+/// These changes are live. The answer to the reload has all of them, in this order; unless the watcher saw the files
+/// first: then its lines in the log have some.
+pub async fn taken(said: &serde_json::Value, changes: &[&str]) {
+    if said["changed"] == serde_json::json!(changes) {
+        return;
+    }
+    logged("reloaded (files changed): ").await;
+    for change in changes {
+        // The field follows the text of a line.
+        let of_line = |line: &str| {
+            let text = line.split(" generation=").next().unwrap_or_default();
+            let all = text.split_once("): ").map_or("", |(_, all)| all);
+            all.split("; ").any(|one| one == *change)
+        };
+        assert!(log().lines().any(of_line), "{change}: {}", log());
     }
 }
 

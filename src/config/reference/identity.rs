@@ -297,14 +297,14 @@ const SIGNING: &[Key] = &[
     key(
         "overlap",
         Duration,
-        Is(r#""24h""#),
+        Means("`\"24h\"`"),
         "How long a key in the `state_dir` is published before it signs, and after its last token has ended.",
         r#""1h""#,
     ),
     key(
         "algorithm",
         Choice(&["ES256", "EdDSA"]),
-        Is(r#""ES256""#),
+        Means("`\"ES256\"`"),
         "What keys sign with that are made in the `state_dir` from now on.",
         r#""EdDSA""#,
     ),
