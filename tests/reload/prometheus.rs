@@ -34,6 +34,10 @@ upstream = "gone"
 policy = "default"
 identity = "corp"
 identity_mode = "optional"
+rate_limits = ["few"]
+[limits.few]
+rate = "1/h"
+action = "log"
 [identity.corp]
 issuer = "https://idp.test"
 audiences = ["gone"]
