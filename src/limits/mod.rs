@@ -7,7 +7,7 @@
 //! Invariants: memory is bounded by `max_keys`, whatever clients send; a bucket is found by a keyed hash, so that no key is
 //! stored; a part that a request lacks, or has twice, counts as the empty value, which all such requests share.
 //!
-//! Buckets change in two places only, [`Limit::take`] and [`Limit::charge`].
+//! Buckets change in three places only: `Limit::take`, `Limit::give_back` and `Limit::charge`.
 
 mod charges;
 mod error;
