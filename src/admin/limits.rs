@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::exposition::Exposition;
+use super::fields::{Fields, WrongQuery};
 use super::router::{Request, Response, Router};
 use crate::limits::{BucketReport, Limit, now};
 use crate::live::Live;
@@ -25,34 +26,44 @@ pub fn add_limit_routes(router: &mut Router, live: &Arc<Live>) {
     let seen = Arc::clone(live);
     // Addresses of clients are what clients sent.
     router.get_secret("/limits/top", move |request: Request| {
-        let answer = top(&seen, &request.query);
+        let answer = top(&seen, &request);
         async move { answer }
     });
     let seen = Arc::clone(live);
     router.collect(move |text| collect(&seen, text));
 }
 
-fn top(live: &Live, query: &str) -> Response {
-    let mut wanted = None;
-    let mut most = SHOWN;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "limit" => wanted = Some(value.into_owned()),
-            "most" => match value.parse() {
-                Ok(count) => most = MOST_SHOWN.min(count),
-                Err(_) => return Response::error(400, "\"most\" must be a number"),
-            },
-            _ => return Response::error(400, "known here: limit, most"),
-        }
+struct Wanted {
+    limit: Option<String>,
+    most: usize,
+}
+
+impl Wanted {
+    fn parse(mut query: Fields<'_>) -> Result<Self, WrongQuery> {
+        let most = query.number("most")?.unwrap_or(SHOWN);
+        let wanted = Self {
+            limit: query.text("limit"),
+            most: MOST_SHOWN.min(most),
+        };
+        query.end()?;
+        Ok(wanted)
     }
+}
+
+fn top(live: &Live, request: &Request) -> Response {
+    let wanted = match Wanted::parse(Fields::of(request)) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return wrong.into(),
+    };
+    let named = wanted.limit.as_ref();
     let snapshot = live.pin();
     let limits = &snapshot.config.limits;
-    if let Some(name) = wanted.as_ref().filter(|name| !limits.contains_key(*name)) {
+    if let Some(name) = named.filter(|name| !limits.contains_key(*name)) {
         return Response::error(404, &format!("there is no limit \"{name}\""));
     }
     let shown = limits.values();
-    let shown = shown.filter(|limit| wanted.as_ref().is_none_or(|name| limit.name == *name));
-    let reports = shown.map(|limit| report(limit, most));
+    let shown = shown.filter(|limit| named.is_none_or(|name| limit.name == *name));
+    let reports = shown.map(|limit| report(limit, wanted.most));
     Response::json(200, &json!({ "limits": reports.collect::<Vec<_>>() }))
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::error::CommandError;
 use super::exit;
-use super::front_door::{FrontDoor, FrontDoorError, Location};
+use super::front_door::{FrontDoor, Location};
 use super::output::Output;
 use crate::config::{self, AdminAddress};
 use crate::exposure::{Surface, SurfaceChange, diff};
@@ -88,8 +88,7 @@ fn running_surface(args: &Args) -> Result<Surface, CommandError> {
         // `/surface` is a GET, which needs no token.
         admin_token_file: None,
     };
-    let body = front.request("GET", "/surface", &[]).map_err(problem)?;
-    serde_json::from_slice(&body).map_err(|error| problem(FrontDoorError::InvalidAnswer(error)))
+    front.ask("GET", "/surface").map_err(problem)
 }
 
 fn show(changes: &[SurfaceChange], output: Output) -> io::Result<()> {

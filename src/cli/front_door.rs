@@ -3,11 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::config_file::{self, NoConfiguration};
-use super::error::CommandError;
+use super::error::{CommandError, shown_or_reported};
+use super::output::{Output, print_json};
 use crate::admin::client::{self, Answer};
 use crate::config::{self, Admin, AdminAddress, TokenError};
 use seclang::diagnostic::Diagnostic;
@@ -115,6 +118,13 @@ impl From<FrontDoorError> for CommandError {
     }
 }
 
+/// A name in the query of a request. Names have only characters that a query may have. With any other it is no name, and
+/// must not add to the request.
+pub(super) fn in_query(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.replace(|c| !fits(c), "?")
+}
+
 impl FrontDoor {
     /// Sends a request. `method` is `GET` or `POST`.
     ///
@@ -146,6 +156,49 @@ impl FrontDoor {
             true => Ok(answer.body),
             false => Err(self.refusal(&answer)),
         }
+    }
+
+    /// Sends a request without a body and reads the JSON of a successful answer.
+    ///
+    /// # Errors
+    /// The front door cannot be found, does not answer, refuses, or answers something else.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Result<T, FrontDoorError> {
+        let body = self.request(method, path, &[])?;
+        serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)
+    }
+
+    /// Sends a request without a body and shows what it answers: as it is with `ok`, or as `human` shows it.
+    pub(super) fn show<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        output: Output,
+        human: impl FnOnce(&T) -> io::Result<()>,
+    ) -> ExitCode {
+        let answer = self.ask::<Value>(method, path).and_then(|answer| {
+            // Read in either case: what no front door of this version sends is an error.
+            let known = T::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
+            Ok((answer, known))
+        });
+        let (mut answer, known) = match answer {
+            Ok(answer) => answer,
+            Err(error) => return CommandError::from(error).report(output),
+        };
+        let shown = match output {
+            Output::Human => human(&known),
+            Output::Json => {
+                if let Value::Object(answer) = &mut answer {
+                    // The admin API says it by its status; scripts find it in the output of every verb.
+                    answer.insert("ok".to_owned(), json!(true));
+                }
+                print_json(&answer)
+            }
+        };
+        shown_or_reported(shown, output)
     }
 
     /// The error for an answer that is not a success.

@@ -101,8 +101,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn list(front: &FrontDoor) -> Result<Vec<ExposureStatus>, FrontDoorError> {
-    let body = front.request("GET", "/exposures", &[])?;
-    serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)
+    front.ask("GET", "/exposures")
 }
 
 fn status(front: &FrontDoor, output: Output) -> Result<ExitCode, CommandError> {

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::super::error::{CommandError, shown_or_reported};
-use super::super::front_door::{FrontDoor, FrontDoorError};
+use super::super::front_door::FrontDoor;
 use super::super::output::Output;
 
 const LIST_EXAMPLES: &str = "\
@@ -62,22 +61,11 @@ pub(super) fn run(args: &KeysArgs) -> ExitCode {
         Verb::List(asked) => (asked, "GET", "/identity/keys"),
         Verb::Rotate(asked) => (asked, "POST", "/identity/keys/rotate"),
     };
-    match ask(&asked.front, method, path) {
-        Ok(keys) => shown_or_reported(show(&keys, asked.output), asked.output),
-        Err(error) => CommandError::from(error).report(asked.output),
-    }
+    asked.front.show(method, path, asked.output, human)
 }
 
-fn ask(front: &FrontDoor, method: &str, path: &str) -> Result<Value, FrontDoorError> {
-    let body = front.request(method, path, &[])?;
-    serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)
-}
-
-fn show(signing: &Value, output: Output) -> io::Result<()> {
+fn human(signing: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if output == Output::Json {
-        return writeln!(out, "{signing:#}");
-    }
     let word = |of: &Value, name: &str| {
         let value = of.get(name).and_then(Value::as_str);
         value.unwrap_or("-").to_owned()

@@ -5,12 +5,10 @@ use std::process::ExitCode;
 
 use clap_complete::engine::ArgValueCompleter;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::cli::config_file;
-use crate::cli::error::{CommandError, shown_or_reported};
-use crate::cli::front_door::{FrontDoor, FrontDoorError};
-use crate::cli::output::{Output, print_json};
+use crate::cli::front_door::{FrontDoor, in_query};
+use crate::cli::output::Output;
 use crate::review::escape::show_short;
 
 /// Show which keys of the running front door are near their limits
@@ -73,36 +71,11 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let fetched = fetch(args).and_then(|answer| {
-        let known = Answer::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
-        Ok((answer, known))
-    });
-    let (mut answer, known) = match fetched {
-        Ok(fetched) => fetched,
-        Err(error) => return CommandError::from(error).report(args.output),
-    };
-    let shown = match args.output {
-        Output::Human => human(&known),
-        Output::Json => {
-            if let Value::Object(answer) = &mut answer {
-                // The admin API says it by its status; scripts find it in the output of every verb.
-                answer.insert("ok".to_owned(), json!(true));
-            }
-            print_json(&answer)
-        }
-    };
-    shown_or_reported(shown, args.output)
-}
-
-fn fetch(args: &Args) -> Result<Value, FrontDoorError> {
     let mut path = format!("/limits/top?most={}", args.most);
     if let Some(name) = &args.limit {
-        // A name has only characters that a query may have. With any other it is no name, and must not add to the request.
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        path += &format!("&limit={}", name.replace(|c| !fits(c), "?"));
+        path += &format!("&limit={}", in_query(name));
     }
-    let body = args.front.request("GET", &path, &[])?;
-    serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)
+    args.front.show("GET", &path, args.output, human)
 }
 
 fn human(answer: &Answer) -> io::Result<()> {

@@ -7,12 +7,10 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::cli::config_file;
-use crate::cli::error::{CommandError, shown_or_reported};
-use crate::cli::front_door::{FrontDoor, FrontDoorError};
-use crate::cli::output::{Output, print_json};
+use crate::cli::front_door::{FrontDoor, in_query};
+use crate::cli::output::Output;
 use crate::review::escape::show_short;
 
 /// Show which rules of the running front door cost, match or block most
@@ -112,28 +110,6 @@ struct Rule {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let fetched = fetch(args).and_then(|answer| {
-        let known = Answer::deserialize(&answer).map_err(FrontDoorError::InvalidAnswer)?;
-        Ok((answer, known))
-    });
-    let (mut answer, known) = match fetched {
-        Ok(fetched) => fetched,
-        Err(error) => return CommandError::from(error).report(args.output),
-    };
-    let shown = match args.output {
-        Output::Human => human(&known, args.by),
-        Output::Json => {
-            if let Value::Object(answer) = &mut answer {
-                // The admin API says it by its status; scripts find it in the output of every verb.
-                answer.insert("ok".to_owned(), json!(true));
-            }
-            print_json(&answer)
-        }
-    };
-    shown_or_reported(shown, args.output)
-}
-
-fn fetch(args: &Args) -> Result<Value, FrontDoorError> {
     let mut path = format!("/rules/top?by={}&most={}", args.by.name(), args.most);
     for (word, name) in [("policy", &args.policy), ("route", &args.route)] {
         if let Some(name) = name {
@@ -141,14 +117,8 @@ fn fetch(args: &Args) -> Result<Value, FrontDoorError> {
             let _ = write!(path, "&{word}={}", in_query(name));
         }
     }
-    let body = args.front.request("GET", &path, &[])?;
-    serde_json::from_slice(&body).map_err(FrontDoorError::InvalidAnswer)
-}
-
-/// A name has only characters that a query may have. With any other it is no name, and must not add to the request.
-fn in_query(name: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.replace(|c| !fits(c), "?")
+    let shown = |answer: &Answer| human(answer, args.by);
+    args.front.show("GET", &path, args.output, shown)
 }
 
 fn human(answer: &Answer, by: By) -> io::Result<()> {

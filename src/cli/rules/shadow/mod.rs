@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cli::config_file;
 use crate::cli::error::{CommandError, shown_or_reported};
-use crate::cli::front_door::{FrontDoor, FrontDoorError};
+use crate::cli::front_door::FrontDoor;
 use crate::cli::output::{Output, print_json};
 use crate::config::{self, NamedKind, Promotion, PromotionError};
 
@@ -74,9 +74,7 @@ fn report(args: &Args) -> ExitCode {
 
 /// The answer of `GET /rules/shadow`, of the named policy alone if one is named.
 fn fetch(args: &Args) -> Result<Value, CommandError> {
-    let body = args.front.request("GET", "/rules/shadow", &[])?;
-    let parsed = serde_json::from_slice(&body);
-    let mut report: Value = parsed.map_err(FrontDoorError::InvalidAnswer)?;
+    let mut report: Value = args.front.ask("GET", "/rules/shadow")?;
     let Some(name) = &args.policy else {
         return Ok(report);
     };
