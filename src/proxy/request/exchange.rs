@@ -22,7 +22,7 @@ use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 
 use super::body;
-use crate::config::{Exposure, ListenerLimits, PolicyRules, Route, SniPolicy};
+use crate::config::{Exposure, Listener, ListenerLimits, PolicyRules, Route, SniPolicy};
 use crate::events::is_sampled;
 use crate::limits::Charges;
 use crate::live::Snapshot;
@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     proxy: Arc<Proxy>,
     connection: Arc<Connection>,
     snapshot: Arc<Snapshot>,
+    /// The listener as it is configured now; as it was if it is gone.
+    listener: Arc<Listener>,
     received: Received,
     id: String,
     /// The client, as a trusted proxy reports it, otherwise the peer.
@@ -114,9 +116,8 @@ impl Exchange {
         if !own.is_empty() {
             received.drop_fields(|name| own.drops(name));
         }
-        let listener = snapshot
-            .listener(&connection.listener.name)
-            .unwrap_or(&connection.listener);
+        let listener = snapshot.listener(&connection.listener.name);
+        let listener = Arc::clone(listener.unwrap_or(&connection.listener));
         let peer = connection.client;
         let networks = &listener.trusted_proxies;
         let trusted = networks.iter().any(|n| n.contains(peer.ip()));
@@ -132,6 +133,7 @@ impl Exchange {
             front: Arc::clone(front),
             proxy: Arc::clone(proxy),
             connection: Arc::clone(connection),
+            listener,
             received,
             id: request_id(),
             client,
@@ -362,8 +364,7 @@ impl Exchange {
     }
 
     fn limits(&self) -> &ListenerLimits {
-        let listener = self.snapshot.listener(&self.connection.listener.name);
-        &listener.unwrap_or(&self.connection.listener).limits
+        &self.listener.limits
     }
 
     async fn refuse(

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 
 use super::{Exchange, Outcome};
-use crate::config::{Listener, Route};
+use crate::config::Route;
 use crate::limits::{Action, End, Facts, Limit, LimitRefusal, now};
 use crate::proxy::shared::refusal::{Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
@@ -22,7 +22,7 @@ impl Exchange {
         &mut self,
         route: Option<&Route>,
     ) -> Result<(), Refusal> {
-        let listener = self.current_listener();
+        let listener = Arc::clone(&self.listener);
         let limits = listener.rate_limits.iter();
         let asked = self.ask_limits(limits.filter(|limit| !limit.needs_caller()), route);
         self.refuse_limited(asked).await
@@ -37,19 +37,13 @@ impl Exchange {
 
     /// Asks the limits whose keys have a claim of the caller.
     pub(super) async fn ask_caller_limits(&mut self, route: &Route) -> Result<(), Refusal> {
-        let listener = self.current_listener();
+        let listener = Arc::clone(&self.listener);
         let limits = listener.rate_limits.iter();
         let limits = limits
             .chain(&route.rate_limits)
             .chain(&route.policy.rate_limits);
         let asked = self.ask_limits(limits.filter(|limit| limit.needs_caller()), Some(route));
         self.refuse_limited(asked).await
-    }
-
-    /// The listener as it is configured now.
-    fn current_listener(&self) -> Arc<Listener> {
-        let current = self.snapshot.listener(&self.connection.listener.name);
-        Arc::clone(current.unwrap_or(&self.connection.listener))
     }
 
     fn ask_limits<'l>(
