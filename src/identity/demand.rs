@@ -174,42 +174,66 @@ impl RouteIdentity {
         client: Option<&[u8; 32]>,
         now: u64,
     ) -> Result<Caller, Reason> {
-        let mut here = self
-            .providers
-            .iter()
-            .filter(|provider| provider.place == *found.place);
         // Before it is hashed: what is too long is never cached.
         if found.token.len() > identity::LONGEST_TOKEN {
             return Err(Reason::TooLong);
         }
         let key = CacheKey::of(found.token);
-        let cached = here
-            .clone()
+        let cached = self
+            .here(found)
             .find_map(|provider| Some((provider, provider.cached(&key)?)));
         let (provider, claims) = match cached {
             Some((provider, claims)) => (provider, claims?),
             None => {
-                let token = match Token::parse(found.token) {
-                    // Not three parts: it may be a name that only its issuer knows.
-                    Err(Reason::Malformed) => {
-                        let provider = here.find(|provider| provider.takes_opaque(found.token));
-                        let provider = provider.ok_or(Reason::Malformed)?;
+                let (provider, token) = self.named_by(found)?;
+                match token {
+                    Some(token) => (provider, provider.verify(key, token, now)?),
+                    None => {
                         let claims = provider.judge_opaque(&key, now)?;
                         return Self::taken(provider, claims, client, now);
                     }
-                    parsed => parsed?,
-                };
-                let names = |provider: &&Arc<Provider>| {
-                    token.claimed_issuer() == Some(&provider.expected.issuer)
-                };
-                let provider = here.find(names).ok_or(Reason::Issuer)?;
-                (provider, provider.verify(key, token, now)?)
+                }
             }
         };
         let caller = Self::taken(provider, claims, client, now)?;
         // Last, so that only a token that is good otherwise is asked about.
         provider.check_active(&key, client, now)?;
         Ok(caller)
+    }
+
+    /// The issuer that a token names, and the token as it is read; or the one that knows what a token means that says
+    /// nothing itself.
+    pub(super) fn named_by<'r>(
+        &'r self,
+        found: &tokens::Found<'r>,
+    ) -> Result<(&'r Arc<Provider>, Option<Token<'r>>), Reason> {
+        let mut here = self.here(found);
+        match Token::parse(found.token) {
+            // Not three parts: it may be a name that only its issuer knows.
+            Err(Reason::Malformed) => {
+                let provider = here.find(|provider| provider.takes_opaque(found.token));
+                Ok((provider.ok_or(Reason::Malformed)?, None))
+            }
+            parsed => {
+                let token = parsed?;
+                let names = |provider: &&Arc<Provider>| {
+                    token.claimed_issuer() == Some(&provider.expected.issuer)
+                };
+                let provider = here.find(names).ok_or(Reason::Issuer)?;
+                Ok((provider, Some(token)))
+            }
+        }
+    }
+
+    /// The issuers whose tokens stand where this one was found.
+    fn here<'r>(
+        &'r self,
+        found: &tokens::Found<'r>,
+    ) -> impl Iterator<Item = &'r Arc<Provider>> + use<'r> {
+        let place = found.place;
+        self.providers
+            .iter()
+            .filter(move |provider| provider.place == *place)
     }
 
     fn taken(

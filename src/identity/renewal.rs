@@ -1,10 +1,10 @@
 //! A token by keys that we do not have yet: the request waits for one fetch, which all such requests share.
 
-use identity::{CacheKey, Reason, Token};
+use identity::{CacheKey, Reason};
 
 use super::demand::{Request, RouteIdentity, Unauthenticated};
 use super::issuer::Asked;
-use super::provider::{Denied, Keys, Provider};
+use super::provider::{Denied, Keys};
 
 impl RouteIdentity {
     /// How many fetches of its issuers ended so far. One that ended since may have brought what a token needs.
@@ -32,11 +32,19 @@ impl RouteIdentity {
         if !is_for_want_of_news(*reason) {
             return false;
         }
-        let Some((provider, token, asked)) = self.named_by(request) else {
+        let Ok(Some(found)) = self.find_token(request) else {
+            return false;
+        };
+        let Ok((provider, token)) = self.named_by(&found) else {
             return false;
         };
         if let (Reason::IntrospectionUnavailable, Some(issuer)) = (reason, &provider.introspector) {
-            return issuer.learn(CacheKey::of(token), token, asked).await;
+            let asked = match token {
+                Some(_) => Asked::Verified,
+                None => Asked::Opaque,
+            };
+            let key = CacheKey::of(found.token);
+            return issuer.learn(key, found.token, asked).await;
         }
         match (reason, &provider.keys, &provider.denied) {
             (Reason::DeniedUnavailable, _, Denied::Fetched(live)) => live.renewed().await,
@@ -45,24 +53,6 @@ impl RouteIdentity {
             }
             _ => false,
         }
-    }
-
-    /// The issuer that the token of a request names, or the one that knows what the token means.
-    fn named_by<'r>(&'r self, request: &Request<'r>) -> Option<(&'r Provider, &'r [u8], Asked)> {
-        let found = self.find_token(request).ok()??;
-        let Ok(token) = Token::parse(found.token) else {
-            let knows = |provider: &&std::sync::Arc<Provider>| {
-                provider.place == *found.place && provider.takes_opaque(found.token)
-            };
-            let provider = self.providers.iter().find(knows)?;
-            return Some((provider, found.token, Asked::Opaque));
-        };
-        let names = |provider: &&std::sync::Arc<Provider>| {
-            provider.place == *found.place
-                && token.claimed_issuer() == Some(&provider.expected.issuer)
-        };
-        let provider = self.providers.iter().find(names)?;
-        Some((provider, found.token, Asked::Verified))
     }
 }
 
