@@ -10,6 +10,10 @@ use crate::config::written::document::Document;
 use crate::config::written::reader;
 use crate::config::written::source::Source;
 
+/// The shortest document without a problem.
+const REDIRECT: &str =
+    "[listeners.plain]\nbind = [\"0.0.0.0:80\"]\nredirect_to_https = \"public\"\n";
+
 /// A key and the line that stands for it.
 type Lines<'a> = &'a dyn Fn(SectionKind, &Key) -> Option<String>;
 
@@ -86,8 +90,7 @@ fn the_tables_have_the_keys_that_the_parser_looks_for() {
         keys().count(),
         "a key stands in a table twice"
     );
-    let redirect = "[listeners.plain]\nbind = [\"0.0.0.0:80\"]\nredirect_to_https = \"public\"\n";
-    assert_eq!(parse(redirect).problems, [""; 0]);
+    assert_eq!(parse(REDIRECT).problems, [""; 0]);
 }
 
 #[test]
@@ -114,6 +117,29 @@ fn a_default_is_what_holds_where_nothing_is_written() {
         let (absent, written) = (with(&absent), with(&line));
         assert_eq!(written.problems, [""; 0], "{line}");
         assert_eq!(absent.written, written.written, "{kind:?}: {line}");
+    }
+}
+
+/// The parser notes which of these keys are written, so that the test above cannot compare.
+#[test]
+fn the_defaults_of_rotation_hold_where_nothing_is_written() {
+    let rotation = |lines: &str| {
+        let parsed = parse(&format!(
+            "{REDIRECT}[signing]\nissuer = \"https://a.test\"\n{lines}"
+        ));
+        assert_eq!(parsed.problems, [""; 0], "{lines}");
+        let (_, rest) = parsed.written.split_once("rotation: ").unwrap();
+        rest.split_once("rotation_keys").unwrap().0.to_owned()
+    };
+    let absent = rotation("");
+    for (name, other) in [("overlap", "\"1h\""), ("algorithm", "\"EdDSA\"")] {
+        let (_, key) = keys()
+            .find(|(kind, key)| *kind == SectionKind::Signing && key.name == name)
+            .unwrap();
+        let default = key.default.words();
+        let default = default.trim_matches('`');
+        assert_eq!(absent, rotation(&format!("{name} = {default}")), "{name}");
+        assert_ne!(absent, rotation(&format!("{name} = {other}")), "{name}");
     }
 }
 

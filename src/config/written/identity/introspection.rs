@@ -23,7 +23,7 @@ pub(super) fn parse<'s>(section: &Section<'s, '_>) -> Given<WrittenIntrospection
     });
     let client = section.optional("introspect_client", |item| item.parse(not_empty));
     let secret = section.optional("introspect_secret", Item::string);
-    let max_age = section.optional("introspect_max_age", parse_age);
+    let max_age = section.optional("introspect_max_age", parse_max_age);
     let takes_opaque = section.optional("opaque_tokens", Item::boolean);
     let (at, url) = match url {
         Given::Value(value) => value,
@@ -67,7 +67,7 @@ pub(super) fn parse<'s>(section: &Section<'s, '_>) -> Given<WrittenIntrospection
     whole().into()
 }
 
-fn parse_age(item: &Item<'_, '_>) -> Option<Duration> {
+fn parse_max_age(item: &Item<'_, '_>) -> Option<Duration> {
     let age = item.duration()?;
     match (LEAST_AGE..=MOST_AGE).contains(&age) {
         true => Some(age),
