@@ -75,7 +75,15 @@ pub fn rfc3339(time: SystemTime) -> String {
     )
 }
 
-/// Milliseconds since 1970; 0 before.
+/// Seconds since 1970; 0 before.
+#[must_use]
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+/// Nanoseconds since 1970; 0 before.
 #[must_use]
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();

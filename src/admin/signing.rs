@@ -11,7 +11,7 @@ use super::router::{CheckFailure, Request, Response, Router};
 use super::sources::StatusSources;
 use crate::identity::Signing;
 use crate::telemetry::families;
-use crate::time::rfc3339;
+use crate::time::{rfc3339, seconds};
 
 /// Brings a new key, and says what changed; or why there is none.
 type Rotate = fn(&Signing) -> Result<String, String>;
@@ -69,7 +69,7 @@ fn status(sources: &StatusSources) -> Value {
     let Some(signing) = sources.live.pin().config.signing.clone() else {
         return Value::Null;
     };
-    let now = seconds();
+    let now = seconds(SystemTime::now());
     let ring = signing.ring.load_full();
     let signs = ring.as_ref().and_then(|ring| ring.signing(now));
     let signs = signs.map(|key| key.signer.id().to_owned());
@@ -120,7 +120,7 @@ fn overdue(sources: &StatusSources) -> Option<u64> {
     let signing = sources.live.pin().config.signing.clone()?;
     let (_, rotation) = signing.own.as_ref()?;
     let ring = signing.ring.load_full()?;
-    let now = seconds();
+    let now = seconds(SystemTime::now());
     if ring.is_waiting(now) {
         return None;
     }
@@ -134,7 +134,7 @@ fn collect(sources: &StatusSources, text: &mut Exposition) {
     if let Some(ring) = &ring {
         text.sample(&[], ring.keys().len() as u64);
     }
-    let now = seconds();
+    let now = seconds(SystemTime::now());
     text.family(&families::SIGNING_AGE);
     if let Some(age) = ring
         .as_ref()
@@ -155,9 +155,4 @@ fn time(seconds: u64) -> Option<String> {
     let known = seconds != 0 && seconds != u64::MAX;
     let at = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
     known.then(|| rfc3339(at))
-}
-
-fn seconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -7,7 +7,7 @@ mod keys;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Subcommand;
 use identity::{LONGEST_TOKEN, Reason};
@@ -19,6 +19,7 @@ use super::offline::{block_on, load};
 use super::output::Output;
 use crate::config::Config;
 use crate::identity::{Provider, own_fields};
+use crate::time::seconds;
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -295,6 +296,5 @@ fn fields(config: &Config) -> Vec<(&str, &str, &str)> {
 }
 
 fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+    seconds(SystemTime::now())
 }

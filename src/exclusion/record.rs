@@ -5,12 +5,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use ftw::TEST_NAME;
 use seclang::diagnostic::{Diagnostic, Location};
 
-use crate::time::parse_rfc3339;
+use crate::time::{parse_rfc3339, seconds};
 
 /// The ids of exclusions that the program writes.
 pub(super) const IDS: RangeInclusive<u64> = 80_001..=82_999;
@@ -79,8 +79,7 @@ impl Day {
     /// When it is over, in seconds since 1970.
     #[must_use]
     pub fn end_timestamp(&self) -> u64 {
-        let end = self.end().duration_since(UNIX_EPOCH);
-        end.unwrap_or_default().as_secs()
+        seconds(self.end())
     }
 
     /// When it is over.

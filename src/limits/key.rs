@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use http_strict::is_token;
+
 use super::error::SettingsError;
 use crate::client_site::client_site;
 use crate::hex::hex;
@@ -182,8 +184,6 @@ impl FromStr for KeyPart {
             _ => {}
         }
         let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
-        // RFC 9110, 5.6.2: a token, which names of fields and cookies are.
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() {
             return Err(wrong());
         }
@@ -193,10 +193,10 @@ impl FromStr for KeyPart {
         };
         match kind {
             "header" => named(
-                name.bytes().all(is_token),
+                is_token(name.as_bytes()),
                 Self::Header(name.to_ascii_lowercase()),
             ),
-            "cookie" => named(name.bytes().all(is_token), Self::Cookie(name.to_owned())),
+            "cookie" => named(is_token(name.as_bytes()), Self::Cookie(name.to_owned())),
             "query" => named(
                 !name.contains(char::is_control),
                 Self::Query(name.to_owned()),

@@ -171,12 +171,15 @@ impl fmt::Display for HeadError {
 
 impl std::error::Error for HeadError {}
 
-/// RFC 9110, section 5.6.2.
-fn is_token(bytes: &[u8]) -> bool {
+/// Whether this is a token, which the names of methods, fields and cookies are (RFC 9110, 5.6.2).
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b))
 }
 
-fn is_token_byte(byte: u8) -> bool {
+/// Whether a token may have this byte (RFC 9110, 5.6.2).
+#[must_use]
+pub fn is_token_byte(byte: u8) -> bool {
     // A table, because each byte of every name is looked up.
     const TOKEN: [bool; 256] = {
         let mut table = [false; 256];

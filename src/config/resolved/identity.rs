@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use arc_swap::ArcSwapOption;
 use http_strict::same_field_name;
@@ -27,6 +26,7 @@ use crate::identity::issuer::{Introspector, parse_denied};
 use crate::identity::{
     Denied, KeyRing, Keys, Once, Provider, ProviderSettings, Signing, TokenPlace, UsedTokens,
 };
+use crate::time::seconds;
 use crate::tls::{TrustBundle, readable_by_others};
 
 /// The key that is made at the first start, in the `state_dir`.
@@ -380,10 +380,7 @@ pub(crate) fn read_own_keys(path: &Path) -> Result<KeyRing, String> {
         seclang::files::read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
     // Without the time of its writing a key of an earlier version counts as old, and is replaced after an overlap.
     let written = std::fs::metadata(path).and_then(|file| file.modified());
-    let written = written
-        .ok()
-        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let written = written.map_or(0, |since| since.as_secs());
+    let written = written.map_or(0, seconds);
     KeyRing::parse(&bytes, written)
         .map_err(|error| format!("{shown} holds no keys to sign with: {error}"))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http_strict::{field_name_form, same_field_name};
+use http_strict::{field_name_form, is_token, same_field_name};
 use identity::{Algorithm, SigningAlgorithm};
 
 use super::destination::{self, WrittenDestination};
@@ -343,7 +343,7 @@ fn parse_skew(item: &Item<'_, '_>) -> Option<Duration> {
 fn parse_place(text: &str) -> Result<TokenPlace, Malformed> {
     let place = match text.split_once(':') {
         None if text == "authorization" => return Ok(TokenPlace::Authorization),
-        Some(("header", name)) if is_token(name) => {
+        Some(("header", name)) if is_name(name) => {
             let name = name.to_ascii_lowercase();
             if matches!(name.as_str(), "authorization" | "cookie") {
                 return Err(
@@ -358,7 +358,7 @@ fn parse_place(text: &str) -> Result<TokenPlace, Malformed> {
             }
             TokenPlace::Field(name)
         }
-        Some(("cookie", name)) if is_token(name) => TokenPlace::Cookie(name.to_owned()),
+        Some(("cookie", name)) if is_name(name) => TokenPlace::Cookie(name.to_owned()),
         _ => {
             return Err(format!(
                 "\"token\" is \"authorization\", \"header:NAME\" or \"cookie:NAME\", not \"{text}\""
@@ -369,10 +369,8 @@ fn parse_place(text: &str) -> Result<TokenPlace, Malformed> {
     Ok(place)
 }
 
-fn is_token(text: &str) -> bool {
-    // RFC 9110, 5.6.2.
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(fits)
+fn is_name(text: &str) -> bool {
+    text.len() <= 64 && is_token(text.as_bytes())
 }
 
 /// `{ NAME = "CLAIM" }`
@@ -424,7 +422,7 @@ const NOT_FOR_CLAIMS: [&str; 19] = [
 ];
 
 fn check_field(name: &str, known: &[(String, String)]) -> Result<(), String> {
-    if !is_token(name) {
+    if !is_name(name) {
         return Err(format!("\"{name}\" is no name of a header field"));
     }
     let form = field_name_form(name.as_bytes());

@@ -10,6 +10,8 @@ use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
+use http_strict::is_token;
+
 use crate::config::model::Stream;
 use crate::config::section_kind::SectionKind;
 use crate::route::{HostPattern, MethodSet, PathPattern};
@@ -182,9 +184,7 @@ fn is_implied(methods: &[String]) -> bool {
 }
 
 fn parse_method(text: &str) -> Result<String, Malformed> {
-    // RFC 9110, 5.6.2: token.
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if text.is_empty() || !text.bytes().all(is_token) {
+    if !is_token(text.as_bytes()) {
         return Err(format!("\"{text}\" is no method").into());
     }
     if text == "CONNECT" {

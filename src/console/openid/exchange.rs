@@ -1,6 +1,6 @@
 //! From a code to who it is for: the code is redeemed, the ID token verified, and its claims give a role.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use identity::{Claims, Expectations, KeySet, Reason, Token};
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use crate::console::sessions::{Identity, Origin};
 use crate::outbound::{Client, Fault, Request};
 use crate::review::escape::show;
 use crate::role::Role;
+use crate::time::seconds;
 
 /// How old an ID token may be, in seconds. It was made for this login, a moment ago.
 const OLDEST: u64 = 10 * 60;
@@ -100,8 +101,7 @@ pub(super) fn verify(
     keys: &KeySet,
     attempt: &Attempt,
 ) -> Result<Claims, Flaw> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
+    let now = seconds(SystemTime::now());
     let expected = Expectations::new(&settings.issuer, [settings.client_id.as_str()]);
     let token = Token::parse(token.as_bytes()).map_err(Flaw::Token)?;
     let claims = identity::verify(&token, keys, &expected, now).map_err(Flaw::Token)?;

@@ -14,7 +14,7 @@ use super::status::{Reload, Status, Upstream};
 use super::{Answered, Frame, shown};
 use crate::admin::quantile_of;
 use crate::exposure::api::ExposureStatus;
-use crate::time::{parse_rfc3339, rfc3339};
+use crate::time::{parse_rfc3339, rfc3339, seconds};
 
 /// Name in the query, words, and seconds.
 const SPANS: [(&str, &str, u64); 4] = [
@@ -171,8 +171,7 @@ impl Chart {
 
 /// Certificates and exclusions that end soon or have ended, and switches that revert.
 async fn ending(asked: &Asked<'_>) -> Result<Vec<Ending>, super::ApiError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let soon = now.unwrap_or_default().as_secs() + SOON;
+    let soon = seconds(SystemTime::now()) + SOON;
     let text = |timestamp: u64| rfc3339(UNIX_EPOCH + Duration::from_secs(timestamp));
     let list: CertificateList = asked.api.get("/certificates", "").await?;
     let certificates = list.certificates.into_iter().map(|entry| {
@@ -190,7 +189,7 @@ async fn ending(asked: &Asked<'_>) -> Result<Vec<Ending>, super::ApiError> {
     let list: Vec<ExposureStatus> = asked.api.get("/exposures", "").await?;
     let switches = list.into_iter().filter_map(|exposure| {
         let end = parse_rfc3339(exposure.until.as_deref()?)?;
-        let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let end = seconds(end);
         let name = format!("{} is {} until then", exposure.name, exposure.state);
         Some((end, "switch", name))
     });

@@ -19,6 +19,7 @@ use super::discovery::{DiscoveryAt, discover};
 use super::error::IssuerError;
 use super::live::{LiveState, Trouble};
 use crate::outbound::{Client, Destination, Fault, Request};
+use crate::time::seconds;
 use questions::{Answer, Next, Questions};
 
 mod questions;
@@ -368,8 +369,7 @@ impl Shared {
         let now = Instant::now();
         match said {
             Ok(Introspection::Active(claims)) => {
-                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let since = since.map_or(0, |since| since.as_secs());
+                let since = seconds(SystemTime::now());
                 let left = claims.expires().map(|end| {
                     let end = end.saturating_add(self.source.clock_skew);
                     Duration::from_secs(end.saturating_sub(since))

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -35,6 +35,7 @@ use crate::proxy::shared::received::Received;
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
+use crate::time::seconds;
 use http_strict::HeadError;
 
 type Streams = h2::server::Connection<Stream, Bytes>;
@@ -324,8 +325,7 @@ impl Http2 {
     fn tell_flood(&self, kind: u8) {
         static TOLD: AtomicU64 = AtomicU64::new(0);
         self.front.metrics.http2_floods.count();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let second = now.map_or(0, |now| now.as_secs());
+        let second = seconds(SystemTime::now());
         if TOLD.swap(second, Ordering::Relaxed) != second {
             tracing::warn!(
                 target: "http2",

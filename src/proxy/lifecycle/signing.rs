@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::task::spawn_blocking;
@@ -21,6 +21,7 @@ use crate::identity::{KeyRing, Rotation, Signing};
 use crate::proxy::shared::front::Front;
 use crate::replace_file::{Access, replace_file};
 use crate::supervision::Ended;
+use crate::time::seconds;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
@@ -170,8 +171,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+    seconds(SystemTime::now())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use pingora::http::ResponseHeader;
 
 use super::received::Received;
 use crate::upstream::OwnConnections;
+use http_strict::is_token_byte;
 
 /// Schemes whose login is bound to the connection, in lower case.
 const SCHEMES: [&str; 9] = [
@@ -106,8 +107,7 @@ fn bound_scheme(element: &[u8]) -> Option<&'static str> {
 /// The first token, and what follows it.
 fn scheme_and_rest(element: &[u8]) -> (&[u8], &[u8]) {
     let element = element.trim_ascii();
-    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    let end = element.iter().position(|b| !is_token(b));
+    let end = element.iter().position(|b| !is_token_byte(*b));
     element.split_at(end.unwrap_or(element.len()))
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, COOKIE};
 use identity::Reason;
@@ -19,6 +19,7 @@ use crate::proxy::shared::refusal::{Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::route::normalize_host;
 use crate::telemetry::{Counter, IdentityFacts};
+use crate::time::seconds;
 
 /// How often a token is looked at again after a fetch. The first one may have begun before the issuer had the token's key,
 /// and the issuer may then be asked about the token.
@@ -154,6 +155,7 @@ impl Exchange {
     /// Answers with the key set for gateways where the listener publishes it. Before routes: nobody is asked who they are,
     /// and no gateway sees the request.
     pub(super) fn check_key_set(&self) -> Result<(), Refusal> {
+        // Not the last known one: a listener that is gone shows nothing.
         let listener = self.snapshot.listener(&self.connection.listener.name);
         let path = listener.and_then(|listener| listener.jwks_path.as_deref());
         if path.is_none_or(|path| path.as_bytes() != self.received.path()) {
@@ -241,12 +243,6 @@ impl Exchange {
             reason: *reason,
         })
     }
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    // A clock before 1970 takes no token with `nbf`, and none that is current has expired.
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// RFC 6750, 3. Without a token there is no error, so that a client learns only that it needs one.
