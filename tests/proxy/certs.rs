@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::doctor::{drawbridge, json};
 use crate::front::{RULES, Setup};
 use support::pki::{self, CORP, OLD, ServerTls};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 const NAME: &str = "orders.corp.test";
@@ -155,9 +156,7 @@ async fn rehearse_tells_each_backend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rehearse_does_not_pass_what_it_could_not_reach() {
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let address = ports::free();
     let folder = Setup::servers(&[address]).write(RULES);
     let args = ["certs", "rehearse", "--trust", "onprem", "corp-ca.pem"];
     let output = drawbridge(&folder, &args).await;

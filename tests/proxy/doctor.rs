@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::front::{RULES, Setup};
 use support::pki::{self, CORP, OLD, ServerTls};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 const NAME: &str = "orders.corp.test";
@@ -182,9 +183,7 @@ async fn one_that_is_taken_shows_all_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_before_tls() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let address = ports::free();
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain_address = plain.local_addr().unwrap();
     tokio::spawn(async move {

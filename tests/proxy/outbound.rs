@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use support::forward_proxy::ForwardProxy;
 use support::pki::{self, CORP, OLD, ServerTls};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 fn bundle(ca: &Authority) -> Arc<TrustBundle> {
@@ -428,9 +429,7 @@ async fn without_tls_only_where_somebody_wrote_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_listens_or_the_name_is_unknown() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = ports::free();
     let to = destination(&localhost(address), settings());
     let fault = client().send(&to, Request::get()).await.unwrap_err().fault;
     assert!(matches!(fault, Fault::Connect { .. }), "{fault}");

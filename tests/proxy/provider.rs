@@ -14,6 +14,7 @@ use crate::issuers::{becomes, settings, status};
 use crate::requests::echo;
 use support::materials::{project, skip, tool};
 use support::pki::{self, CORP};
+use support::ports;
 
 struct Provider {
     port: u16,
@@ -39,9 +40,7 @@ impl Provider {
         let files = tempfile::tempdir().unwrap();
         let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
         pki::leaf(&CORP, "localhost").write(&chain, &key).unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = ports::free().port();
         let mut program = Command::new("node")
             .arg(folder.join("provider.mjs"))
             .arg(port.to_string())

@@ -5,18 +5,13 @@ use serde_json::Value;
 use crate::front::{Front, Setup, counts, logged};
 use support::client::{Http2, connect, get, h2_request, raw, read_answer};
 use support::pki::{self, CORP, ServerTls};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 use tokio::io::AsyncWriteExt;
 
 pub async fn echo() -> Upstream {
     let issued = pki::leaf(&CORP, "orders.corp.test");
     Upstream::start(ServerTls::new(issued), Behaviour::Echo).await
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn has(echo: &Value, field: &str) -> bool {
@@ -273,7 +268,7 @@ async fn the_plain_listener_only_says_where_https_is() {
     use tokio::io::AsyncReadExt;
     let upstream = echo().await;
     let setup = Setup {
-        port: free_port(),
+        port: ports::free().port(),
         more: "[listeners.plain]\nbind = [\"127.0.0.1:0\"]\nredirect_to_https = \"public\""
             .to_owned(),
         ..Setup::to(&upstream)

@@ -7,6 +7,7 @@ use crate::front::{Front, Setup, logged};
 use crate::requests::echo;
 use support::client::{Answer, get};
 use support::pki::{self, CORP, OLD, ServerTls};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 async fn failing(upstream: &Upstream, code: &str, words: &str) {
@@ -111,9 +112,7 @@ async fn it_wants_a_client_certificate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_listens_and_the_next_server_is_asked() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let address = ports::free();
     let front = Front::start(&Setup::servers(&[address])).await;
     let answer = get(front.address, "/orders/").await;
     neutral(&answer);

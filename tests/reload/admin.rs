@@ -12,6 +12,7 @@ use crate::world::until;
 use drawbridge::telemetry::families;
 use support::client;
 use support::pki::{self, CORP, ServerTls, leaf};
+use support::ports;
 use support::upstream::{Behaviour, Steering, Upstream};
 
 const TOKEN: &str = "Tok-3n.of-this_test";
@@ -36,9 +37,7 @@ impl Api {
 }
 
 async fn start(servers: &Upstream, more: &str) -> (Front, Api) {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = free.local_addr().unwrap();
-    drop(free);
+    let admin = ports::free();
     let setup = Setup {
         top: format!("admin = \"{admin}\"\nadmin_token_file = \"token\""),
         upstream: more.to_owned(),

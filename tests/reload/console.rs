@@ -11,6 +11,7 @@ use crate::exclusions::{ATTACKS, NOTE, prepare};
 use crate::front::wait;
 use crate::world::{World, until};
 use support::client;
+use support::ports;
 use support::upstream::Behaviour;
 
 pub(crate) struct Console {
@@ -37,9 +38,7 @@ impl Console {
 
     /// `keys`: further keys of `[console]`, and tables after it.
     pub(crate) async fn start_with(keys: &str) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address = ports::free();
         let more = format!(
             "[events]\nsample = 1.0\npayload = \"plain\"\n\
              [console]\nbind = \"{address}\"\n{keys}\n\

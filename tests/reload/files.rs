@@ -10,6 +10,7 @@ use crate::front::RULES;
 use crate::world::{NAMES, World, serial_of, swap_data, until};
 use support::client::{self, read_answer};
 use support::pki::{CORP, OLD, PUBLIC};
+use support::ports;
 
 const GET: &[u8] = b"GET /orders/1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
 
@@ -282,9 +283,7 @@ async fn listeners_come_and_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_listener_that_is_broken_fails_alone() {
     let world = World::start().await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = ports::free();
     let more = format!(
         "[listeners.second]\nbind = [\"{address}\"]\ncertificates = [{{ chain = \"second.pem\", key = \"second.key\" }}]\n"
     );

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use crate::world::{World, until};
 use support::client::{self, read_answer};
 use support::pki::{self, CORP, OLD};
+use support::ports;
 
 const GET: &[u8] = b"GET /orders/1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
 
@@ -130,9 +131,7 @@ async fn a_listener_stays_shut_until_it_can_ask_for_its_clients() {
         ),
     ] {
         let world = World::start().await;
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address = ports::free();
         world.write("corp.crl", "nothing");
         world.write("partners-ca.pem", "nothing");
         let text = world.setup.text().replace("/orders/", "/bills/");

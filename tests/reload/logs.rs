@@ -15,6 +15,7 @@ use crate::process::signal;
 use crate::world::until;
 use support::client::{self, get};
 use support::pki::{CORP, ServerTls, leaf};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 /// A front door whose stderr and stdout the test chooses, so that it cannot be asked where it listens.
@@ -37,8 +38,7 @@ impl FrontProcess {
     async fn open(stdout: Stdio, stderr: Stdio, change: impl Fn(String) -> String) -> Self {
         let tls = ServerTls::new(leaf(&CORP, "orders.corp.test"));
         let upstream = Upstream::start(tls, Behaviour::Echo).await;
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
+        let address = ports::free();
         let setup = Setup {
             top: "admin = \"unix:admin.sock\"\nstate_dir = \"state\"".to_owned(),
             port: address.port(),
@@ -47,7 +47,6 @@ impl FrontProcess {
         let folder = setup.write(RULES);
         let text = change(setup.text());
         std::fs::write(folder.join("drawbridge.toml"), text).unwrap();
-        drop(free);
         let child = Command::new(env!("CARGO_BIN_EXE_drawbridge"))
             .args(["run", "--config"])
             .arg(folder.join("drawbridge.toml"))

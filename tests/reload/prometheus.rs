@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -16,6 +16,7 @@ use crate::world::until;
 use support::client;
 use support::materials::{self, project};
 use support::pki::{CORP, ServerTls, leaf};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 /// A second route, whose gateway nobody started.
@@ -78,11 +79,6 @@ impl Drop for Prometheus {
     }
 }
 
-fn free_port() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap()
-}
-
 impl Prometheus {
     fn start(target: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
@@ -95,7 +91,7 @@ impl Prometheus {
             rules.display()
         );
         fs::write(folder.join("prometheus.yml"), config).unwrap();
-        let address = free_port();
+        let address = ports::free();
         let child = Command::new("prometheus")
             .arg(format!(
                 "--config.file={}",
@@ -144,7 +140,7 @@ impl Prometheus {
 }
 
 async fn start_front(servers: &Upstream, issuer: &Upstream) -> (Front, SocketAddr) {
-    let admin = free_port();
+    let admin = ports::free();
     let setup = Setup {
         top: format!("admin = \"{admin}\"\nadmin_token_file = \"token\"\nstate_dir = \"state\""),
         policy: "cost_sample = 1".to_owned(),

@@ -15,6 +15,7 @@ use crate::world::until;
 use support::client;
 use support::materials;
 use support::pki::{CORP, PUBLIC, ServerTls, leaf};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 /// A front door whose `[log]` says this.
@@ -26,11 +27,6 @@ async fn start(log: &str) -> (Front, Upstream) {
     let text = setup.text().replace("access = \"access.log\"", log);
     fs::write(folder.join("drawbridge.toml"), text).unwrap();
     (Front::start_in(folder).await, upstream)
-}
-
-fn free_port() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap()
 }
 
 /// Values that would begin a line of their own, or end a message, if they were written as they came.
@@ -55,7 +51,7 @@ impl Rsyslog {
     /// It writes each message as its application, its MSGID and its content.
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
-        let address = free_port();
+        let address = ports::free();
         let config = format!(
             r#"global(workDirectory="{folder}" maxMessageSize="64k")
 module(load="imtcp")
@@ -272,7 +268,7 @@ async fn a_receiver_that_reads_nothing_delays_nothing() {
 /// Requests go on without a receiver; what does not fit into the queue is counted; what fits arrives once it is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_not_there_delays_nothing() {
-    let address = free_port();
+    let address = ports::free();
     let log = format!("access = \"syslog+tcp://{address}\"");
     let (front, _upstream) = start(&log).await;
     let sent = ask_until_lines_are_dropped(&front, 2000).await;

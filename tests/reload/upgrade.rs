@@ -16,6 +16,7 @@ use crate::process::{Process, signal};
 use crate::world::until;
 use support::client::{self, Http2, h2_request, read_answer};
 use support::pki::{CORP, ServerTls, leaf};
+use support::ports;
 use support::upstream::{Behaviour, Upstream};
 
 struct Installation {
@@ -132,9 +133,7 @@ async fn a_successor_takes_over_under_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_both_families_are_taken_and_handed_over() {
     let installation = Installation::new(KEPT).await;
-    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = ports::free().port();
     let text = installation.setup.text();
     let both = format!("bind = [\"0.0.0.0:{port}\", \"[::]:{port}\"]");
     let text = text.replace("bind = [\"127.0.0.1:0\"]", &both);
@@ -220,9 +219,7 @@ async fn a_successor_that_cannot_open_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_starts_the_successor_and_systemd_is_told() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = free.local_addr().unwrap();
-    drop(free);
+    let admin = ports::free();
     let top = format!("state_dir = \"state\"\nadmin = \"{admin}\"\nadmin_token_file = \"token\"");
     let installation = Installation::new(&top).await;
     std::fs::write(installation.folder.join("token"), "a-token-of-this-test").unwrap();

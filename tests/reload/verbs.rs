@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::process::Process;
 use crate::world::{World, until};
+use support::ports;
 
 const TWO_EXPOSURES: &str = r#"
 [exposures.public]
@@ -54,9 +55,7 @@ pub async fn verb(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, St
 #[tokio::test]
 async fn a_token_of_the_configuration_that_is_not_accepted_is_told() {
     let mut world = world().await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = free.local_addr().unwrap();
-    drop(free);
+    let admin = ports::free();
     let top = format!("admin = \"{admin}\"\nadmin_token_file = \"token\"");
     world.setup.top = top;
     world.write("token", "a-token-of-enough-characters");
